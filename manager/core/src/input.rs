@@ -1,0 +1,87 @@
+//! What goes into the core and what comes out: inputs and effects, both plain data.
+
+use alloc::string::String;
+
+use protocol::{Envelope, Refusal, Reply, RequestId, SessionId};
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input<'a> {
+    /// A client process connected, and its hello was accepted.
+    SessionBegan {
+        /// Its number: never used before in this state's life.
+        session: SessionId,
+        /// Who it is.
+        peer: Peer,
+    },
+    /// A request of a session arrived.
+    Request {
+        /// The session, which has begun and not ended.
+        session: SessionId,
+        /// The request.
+        envelope: Envelope<'a>,
+    },
+    /// A session's process ended, or its connection did.
+    SessionEnded {
+        /// The session, which has begun and not ended.
+        session: SessionId,
+        /// How.
+        ending: Ending,
+    },
+    /// Nothing but time passed: [`State::next_deadline`](crate::State::next_deadline) is reached.
+    TimePassed,
+}
+
+/// Who is at the other end of a session, as the kernel and the client tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The process id.
+    pub process: u32,
+    /// The name of the program, at most [`PROGRAM_BYTES_MAX`](protocol::limits::PROGRAM_BYTES_MAX) bytes, without
+    /// control characters.
+    pub program: String,
+}
+
+/// How a session ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It said goodbye: everything it was sent has been received.
+    Goodbye,
+    /// It ended otherwise.
+    Died(Cause),
+}
+
+/// How a process or its connection ended, as far as could be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The process was ended by this signal.
+    Signal(i32),
+    /// The process exited with this status, without a goodbye.
+    Exit(i32),
+    /// The connection closed while the process lived, or nothing could be learned of the process.
+    Disconnected,
+    /// The manager cut the connection, for this reason.
+    Dropped(String),
+}
+
+/// One thing to do, for whoever drives the core. Effects are to be done in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Send this answer. The session has begun and not ended.
+    Reply {
+        /// To whom.
+        session: SessionId,
+        /// The request that it answers; never [`RequestId::ONE_WAY`].
+        request: RequestId,
+        /// The answer.
+        reply: Reply,
+    },
+    /// Send this refusal under [`RequestId::ONE_WAY`], then close the connection. The session's end is to be told
+    /// as an input of its own.
+    Drop {
+        /// Whom.
+        session: SessionId,
+        /// Why.
+        refusal: Refusal,
+    },
+}

@@ -1,0 +1,36 @@
+//! The state machine of a manager: everything that Rallypoint means, and nothing of how it travels.
+//!
+//! [`State::apply`] takes the time and one [`Input`] and appends [`Effect`]s to a list. It has no socket, clock,
+//! thread or randomness, so the same inputs give the same effects, byte for byte; whoever drives it owns all of
+//! these. All time is an argument: [`State::next_deadline`] says when to call again if nothing else happens.
+//!
+//! # How a request becomes effects
+//!
+//! 1. `state` finds the session and dispatches the request to the file of the object it concerns.
+//! 2. That file changes its object and marks it *touched* if somebody who waits may now be served.
+//! 3. `wait` serves the waiters of touched objects, first come, first served, until nothing is touched any more.
+//!    Serving one may touch further objects.
+//! 4. Each decision is an effect: a reply to one request of one session.
+//!
+//! # One wait
+//!
+//! Every blocking request is one [`Request::Wait`](protocol::Request::Wait) over one or more targets, decided
+//! here and nowhere else. An object kind says when it is *ready* for a waiter (a question) and what *taking* it
+//! does (a change); it knows nothing of queues, deadlines or other objects.
+//!
+//! # No invariants broken by input
+//!
+//! A mistake by a client is a refusal. A broken invariant is an assertion. No input reaches an assertion.
+
+#![no_std]
+
+extern crate alloc;
+
+mod input;
+mod time;
+
+pub use input::{Cause, Effect, Ending, Input, Peer};
+pub use state::State;
+pub use time::Time;
+
+mod state;

@@ -1,0 +1,42 @@
+//! Time as the core knows it: nanoseconds since some moment that its driver chose, never going back.
+
+use core::fmt;
+use core::time::Duration;
+
+/// A moment.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Time {
+    /// Nanoseconds since the driver's moment zero.
+    nanoseconds: u64,
+}
+
+impl Time {
+    /// The driver's moment zero.
+    pub const ZERO: Time = Time { nanoseconds: 0 };
+
+    /// The moment that is this many nanoseconds after moment zero.
+    pub fn from_nanoseconds(nanoseconds: u64) -> Time {
+        Time { nanoseconds }
+    }
+
+    /// The moment that is this many nanoseconds later, or the last one that can be told (584 years).
+    pub fn after_ns(self, nanoseconds: u64) -> Time {
+        Time { nanoseconds: self.nanoseconds.saturating_add(nanoseconds) }
+    }
+
+    /// The nanoseconds from an earlier moment to this, 0 if it is not earlier.
+    pub fn ns_since(self, earlier: Time) -> u64 {
+        self.nanoseconds.saturating_sub(earlier.nanoseconds)
+    }
+
+    /// The time from an earlier moment to this, zero if it is not earlier.
+    pub fn since(self, earlier: Time) -> Duration {
+        Duration::from_nanos(self.ns_since(earlier))
+    }
+}
+
+impl fmt::Debug for Time {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}", Duration::from_nanos(self.nanoseconds))
+    }
+}

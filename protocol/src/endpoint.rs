@@ -1,0 +1,33 @@
+//! Where a manager is found.
+
+use alloc::format;
+use alloc::string::String;
+
+/// The environment variable that names the socket of the manager to connect to.
+pub const SOCKET_VARIABLE: &str = "RALLYPOINT_SOCKET";
+
+/// The environment variable that names the `manager` program to start.
+pub const MANAGER_VARIABLE: &str = "RALLYPOINT_MANAGER";
+
+/// The longest path of a socket, in bytes: what a Unix socket address holds, less the final zero.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// The folder for the sockets of one user, given what `XDG_RUNTIME_DIR` says and the effective user id.
+///
+/// ```
+/// use protocol::endpoint::default_folder;
+///
+/// assert_eq!(default_folder(Some("/run/user/1000"), 1000), "/run/user/1000/rallypoint");
+/// assert_eq!(default_folder(None, 1000), "/tmp/rallypoint-1000");
+/// ```
+pub fn default_folder(runtime_folder: Option<&str>, user: u32) -> String {
+    match runtime_folder {
+        Some(folder) if folder.starts_with('/') => format!("{}/rallypoint", folder.trim_end_matches('/')),
+        _ => format!("/tmp/rallypoint-{user}"),
+    }
+}
+
+/// The path of a user's one default socket.
+pub fn default_socket(runtime_folder: Option<&str>, user: u32) -> String {
+    format!("{}/manager.sock", default_folder(runtime_folder, user))
+}

@@ -1,0 +1,46 @@
+//! What travels between a Rallypoint manager and its clients: ids, names, requests, replies, limits, framing.
+//!
+//! This crate does no input or output and knows no operating system. It defines the messages and their bytes,
+//! and nothing about what they do; that is `manager-core`. `PROTOCOL.md` beside this crate specifies every byte.
+//!
+//! # The life of a connection
+//!
+//! 1. The client sends one [`Hello`] frame; the manager answers with one [`Greeting`] frame.
+//! 2. The client sends [`Envelope`] frames, each with a request; the manager sends [`Answer`] frames, each with
+//!    the id of the request that it answers. Requests may be in flight together, and answers come in the order in
+//!    which they are decided, which need not be the order of the requests.
+//! 3. The client sends [`Request::Goodbye`] and closes. A connection that closes without it is a death.
+//!
+//! # Which way to read
+//!
+//! Requests borrow from the frame they arrived in, so the manager decodes them without copying. Replies own what
+//! they carry, since a client hands them from the thread that reads to the thread that asked.
+
+#![no_std]
+
+extern crate alloc;
+
+pub mod endpoint;
+mod frame;
+mod handshake;
+mod id;
+mod kind;
+pub mod limits;
+mod name;
+mod payload;
+mod refusal;
+mod reply;
+mod request;
+
+pub use frame::{FrameBuffer, FrameError, append_frame, decode};
+pub use handshake::{Greeting, HELLO_BYTES_MAX, Hello, Introduction, MAGIC, VERSION_NEWEST, VERSION_OLDEST};
+pub use id::{Epoch, ObjectId, RequestId, SessionId, ThreadId};
+pub use kind::{Kind, Spec};
+pub use limits::Limits;
+pub use name::{Name, NameError};
+pub use payload::Payload;
+pub use refusal::{Code, Refusal};
+pub use reply::{Answer, Cause, Grant, Progress, Reply, Results, Taken, TaskGrant, TaskResult};
+pub use request::{
+    Envelope, Failure, FailureKind, OpenMode, Outcome, Request, Target, Targets, TaskInput, WaitMode,
+};
