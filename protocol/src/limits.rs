@@ -10,6 +10,9 @@ use core::time::Duration;
 /// The largest body of a frame, in bytes. Larger ones are not read: the connection is closed.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 
+/// The largest arguments or results of one task, encoded, in bytes: a frame, less ample room for what surrounds them.
+pub const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
+
 /// The longest name of an object or a function, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 255;
 

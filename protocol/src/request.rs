@@ -244,4 +244,6 @@ pub enum FailureKind {
     WorkerDied,
     /// The pool was terminated.
     Terminated,
+    /// The result is over a limit; the text names it.
+    TooLarge,
 }

@@ -67,7 +67,8 @@ pub enum Cause {
 /// One thing to do, for whoever drives the core. Effects are to be done in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Send this answer. The session has begun and not ended.
+    /// Send this answer. The session has begun; if the input that this follows from is its end, nobody is there to
+    /// read it, and it may be skipped.
     Reply {
         /// To whom.
         session: SessionId,

@@ -26,11 +26,17 @@
 
 extern crate alloc;
 
+mod batch;
+mod event;
 mod input;
+mod object;
+mod pool;
+mod session;
+mod slab;
+mod state;
 mod time;
+mod wait;
 
 pub use input::{Cause, Effect, Ending, Input, Peer};
 pub use state::State;
 pub use time::Time;
-
-mod state;

@@ -1,28 +1,173 @@
 //! The state and its one way in.
 
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use protocol::{Epoch, Limits};
+use protocol::{Code, Envelope, Epoch, Limits, Refusal, Reply, Request, RequestId, SessionId};
 
+use crate::object::{Catalog, Pin};
+use crate::session::Session;
+use crate::slab::{Key, Slab};
+use crate::wait::Waiter;
 use crate::{Effect, Input, Time};
 
 /// Everything that a manager knows.
 #[derive(Debug)]
-pub struct State {}
+pub struct State {
+    /// The life of the manager that this is the state of.
+    pub(crate) epoch: Epoch,
+    pub(crate) limits: Limits,
+    /// The time of the input that is being applied.
+    pub(crate) now: Time,
+    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) catalog: Catalog,
+    pub(crate) waiters: Slab<Waiter>,
+    /// The waiters that have a deadline, the nearest first.
+    pub(crate) deadlines: BTreeSet<(Time, Key)>,
+    /// The objects whose waiters are to be looked at before this input is done with.
+    pub(crate) touched: VecDeque<Key>,
+    /// The objects that seemed unused, to be looked at before this input is done with.
+    pub(crate) unused: Vec<Pin>,
+    /// Tasks that are waiting, running, or ended and not fetched.
+    pub(crate) stored_tasks: usize,
+    /// Bytes of arguments and outcomes that are stored.
+    pub(crate) stored_bytes: usize,
+    /// The effects of the input that is being applied.
+    effects: Vec<Effect>,
+}
 
 impl State {
     /// An empty state for this life of a manager.
-    pub fn new(_epoch: Epoch, _limits: Limits) -> State {
-        State {}
+    pub fn new(epoch: Epoch, limits: Limits) -> State {
+        State {
+            epoch,
+            limits,
+            now: Time::ZERO,
+            sessions: BTreeMap::new(),
+            catalog: Catalog::new(),
+            waiters: Slab::new(),
+            deadlines: BTreeSet::new(),
+            touched: VecDeque::new(),
+            unused: Vec::new(),
+            stored_tasks: 0,
+            stored_bytes: 0,
+            effects: Vec::new(),
+        }
     }
 
     /// Takes one input and appends what follows from it to `effects`.
     ///
     /// `now` must not go back. Waits whose deadline `now` has reached are timed out before the input is looked at.
-    pub fn apply(&mut self, _now: Time, _input: Input<'_>, _effects: &mut Vec<Effect>) {}
+    ///
+    /// ```
+    /// use manager_core::{Effect, Input, Peer, State, Time};
+    /// use protocol::{Envelope, Epoch, Limits, ObjectId, OpenMode, Reply, Request, RequestId, SessionId, Spec};
+    ///
+    /// let mut state = State::new(Epoch(uuid::Uuid::from_u128(1)), Limits::default());
+    /// let mut effects = Vec::new();
+    /// let session = SessionId(1);
+    /// let peer = Peer { process: 4711, program: "example".into() };
+    /// state.apply(Time::ZERO, Input::SessionBegan { session, peer }, &mut effects);
+    ///
+    /// let id = ObjectId(uuid::Uuid::from_u128(2));
+    /// let spec = Spec::Event { auto_reset: false };
+    /// let body = Request::Open { id, name: Some("stop"), spec, mode: OpenMode::OpenOrCreate };
+    /// let envelope = Envelope { request: RequestId(1), received: 0, body };
+    /// state.apply(Time::ZERO, Input::Request { session, envelope }, &mut effects);
+    ///
+    /// let reply = Reply::Opened { id, created: true };
+    /// assert_eq!(effects, [Effect::Reply { session, request: RequestId(1), reply }]);
+    /// ```
+    pub fn apply(&mut self, now: Time, input: Input<'_>, effects: &mut Vec<Effect>) {
+        assert!(now >= self.now, "time does not go back");
+        self.now = now;
+        core::mem::swap(&mut self.effects, effects);
+        self.expire();
+        match input {
+            Input::SessionBegan { session, peer } => self.session_began(session, peer),
+            Input::Request { session, envelope } => self.request(session, envelope),
+            Input::SessionEnded { session, ending } => self.session_ended(session, &ending),
+            Input::TimePassed => {}
+        }
+        self.settle();
+        core::mem::swap(&mut self.effects, effects);
+    }
 
     /// When to apply [`Input::TimePassed`] if nothing else comes before.
     pub fn next_deadline(&self) -> Option<Time> {
-        None
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Carries out one request. A wait answers itself, now or later. All others are answered at once, but after
+    /// everyone whom they serve: when `set` returns, the answers of those whom it woke are on their way.
+    fn request(&mut self, session: SessionId, envelope: Envelope<'_>) {
+        let Envelope { request, received, body } = envelope;
+        if !self.session_at(session).confirm(received) {
+            let text = format!("{received} answers were received, more than were sent");
+            return self.effects.push(Effect::Drop { session, refusal: Refusal::new(Code::Protocol, text) });
+        }
+        let result = match body {
+            Request::Wait { mode, targets, timeout_ns, thread: _ } => {
+                match self.wait(session, request, mode, &targets, timeout_ns) {
+                    Ok(()) => return,
+                    Err(refusal) => Err(refusal),
+                }
+            }
+            body => self.simple_request(session, body),
+        };
+        self.settle();
+        self.reply(session, request, result.unwrap_or_else(Reply::Refused));
+    }
+
+    /// Carries out a request that is decided at once.
+    fn simple_request(&mut self, session: SessionId, body: Request<'_>) -> Result<Reply, Refusal> {
+        match body {
+            Request::Open { id, name, spec, mode } => self.open(session, id, name, spec, mode),
+            Request::Attach { id, kind, epoch } => self.attach(session, id, kind, epoch),
+            Request::Detach { id } => self.detach(session, id),
+            Request::Remove { id } => self.remove(session, id),
+            Request::Wait { .. } => unreachable!("waits are not decided at once"),
+            Request::Cancel { request } => Ok(self.cancel(session, request)),
+            Request::EventSet { id, reason } => self.event_set(session, id, reason),
+            Request::EventClear { id } => self.event_clear(id),
+            Request::EventIsSet { id } => self.event_is_set(id),
+            Request::EventCause { id } => self.event_cause(id),
+            Request::BatchOpen { id, pool, function } => self.batch_open(session, id, pool, function),
+            Request::BatchAdd { id, tasks, last } => self.batch_add(session, id, &tasks, last),
+            Request::BatchProgress { id } => self.batch_progress(id),
+            Request::TaskEnd { batch, task, outcome, carries } => {
+                self.task_end(session, batch, task, &outcome, &carries)
+            }
+            Request::PoolClose { id } => self.pool_close(id),
+            Request::PoolTerminate { id, reason } => self.pool_terminate(id, reason),
+            // Its meaning is in what follows: the driver tells of the session's end.
+            Request::Goodbye => Ok(Reply::Done),
+        }
+    }
+
+    /// Answers a request, unless its sender wants no answer or is gone.
+    pub(crate) fn reply(&mut self, session: SessionId, request: RequestId, reply: Reply) {
+        if !request.wants_answer() {
+            return;
+        }
+        if let Some(receiver) = self.sessions.get_mut(&session) {
+            receiver.answers += 1;
+            self.effects.push(Effect::Reply { session, request, reply });
+        }
+    }
+
+    /// A session that an input came from, or that is known to live for another reason.
+    pub(crate) fn session_at(&mut self, session: SessionId) -> &mut Session {
+        self.sessions.get_mut(&session).expect("the session has begun and not ended")
+    }
+
+    /// A session, for people.
+    pub(crate) fn describe_session(&self, session: SessionId) -> String {
+        match self.sessions.get(&session) {
+            Some(session) => format!("process {} ({})", session.process, session.program),
+            None => format!("session {session}, which has ended"),
+        }
     }
 }

@@ -1,0 +1,150 @@
+//! Events: a flag that processes wait for.
+//!
+//! A manual-reset event stays set until it is cleared, and lets everyone through who waits meanwhile or asks
+//! later. An auto-reset event lets one waiter through and is clear again. Either is NT's event of that name; the
+//! manual one is also Python's `Event`. Everyone who waits when an event is set is served before the request that
+//! set it is answered, so a set followed at once by a clear wakes them all the same.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::sync::Arc;
+
+use protocol::limits::REASON_BYTES_MAX;
+use protocol::{Code, Grant, Kind, ObjectId, Refusal, Reply, SessionId};
+
+use crate::object::Body;
+use crate::session::Unconfirmed;
+use crate::slab::Key;
+use crate::wait::Readiness;
+use crate::{State, Time};
+
+/// An event.
+#[derive(Debug)]
+pub(crate) struct Event {
+    auto_reset: bool,
+    is_set: bool,
+    /// Who set it last. The box is made at the first set and used again, so that setting allocates nothing.
+    set_by: Option<Box<SetBy>>,
+}
+
+/// Who set an event, when, and why.
+#[derive(Debug)]
+struct SetBy {
+    process: u32,
+    program: Arc<str>,
+    at: Time,
+    reason: Option<Arc<str>>,
+}
+
+impl Event {
+    pub(crate) fn new(auto_reset: bool) -> Event {
+        Event { auto_reset, is_set: false, set_by: None }
+    }
+
+    pub(crate) fn auto_reset(&self) -> bool {
+        self.auto_reset
+    }
+
+    pub(crate) fn readiness(&self) -> Readiness {
+        Readiness::when(self.is_set)
+    }
+
+    /// Sets it. The first cause counts: setting a set event changes nothing.
+    fn set(&mut self, cause: SetBy) {
+        if self.is_set {
+            return;
+        }
+        self.is_set = true;
+        match &mut self.set_by {
+            Some(before) => **before = cause,
+            none => *none = Some(Box::new(cause)),
+        }
+    }
+
+    fn cause(&self, now: Time) -> protocol::Cause {
+        let set_by = self.set_by.as_ref().expect("an event that was set knows by whom");
+        protocol::Cause {
+            process: set_by.process,
+            program: set_by.program.clone(),
+            age_ns: now.ns_since(set_by.at),
+            reason: set_by.reason.clone(),
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn event_set(
+        &mut self,
+        session: SessionId,
+        id: ObjectId,
+        reason: Option<&str>,
+    ) -> Result<Reply, Refusal> {
+        let key = self.catalog.find(id, Kind::Event)?;
+        if let Some(reason) = reason
+            && reason.len() > REASON_BYTES_MAX
+        {
+            let text =
+                format!("a reason has at most {REASON_BYTES_MAX} bytes, this one has {}", reason.len());
+            return Err(Refusal::new(Code::BadArgument, text));
+        }
+        let setter = &self.sessions[&session];
+        let cause = SetBy {
+            process: setter.process,
+            program: setter.program.clone(),
+            at: self.now,
+            reason: reason.map(Arc::from),
+        };
+        self.event_at(key).set(cause);
+        self.touch(key);
+        Ok(Reply::Done)
+    }
+
+    pub(crate) fn event_clear(&mut self, id: ObjectId) -> Result<Reply, Refusal> {
+        let key = self.catalog.find(id, Kind::Event)?;
+        self.event_at(key).is_set = false;
+        Ok(Reply::Done)
+    }
+
+    pub(crate) fn event_is_set(&mut self, id: ObjectId) -> Result<Reply, Refusal> {
+        let key = self.catalog.find(id, Kind::Event)?;
+        Ok(Reply::Flag(self.event_at(key).is_set))
+    }
+
+    pub(crate) fn event_cause(&mut self, id: ObjectId) -> Result<Reply, Refusal> {
+        let key = self.catalog.find(id, Kind::Event)?;
+        let now = self.now;
+        let event = self.event_at(key);
+        Ok(Reply::SetBy(event.is_set.then(|| event.cause(now))))
+    }
+
+    /// Takes a set event for a waiter of this session.
+    pub(crate) fn event_take(&mut self, key: Key, session: SessionId) -> Grant {
+        let now = self.now;
+        let id = self.catalog.at(key).id;
+        let event = self.event_at(key);
+        let grant = Grant::Event(event.cause(now));
+        if event.auto_reset {
+            event.is_set = false;
+            let session = self.sessions.get_mut(&session).expect("grants go to live sessions");
+            session.grant_unconfirmed(Unconfirmed::Event(id));
+        }
+        grant
+    }
+
+    /// Sets an auto-reset event again whose grant was on its way to a process that died.
+    pub(crate) fn event_given_back(&mut self, id: ObjectId) {
+        if let Ok(key) = self.catalog.find(id, Kind::Event)
+            && self.event_at(key).set_by.is_some()
+        {
+            self.event_at(key).is_set = true;
+            self.touch(key);
+        }
+    }
+
+    fn event_at(&mut self, key: Key) -> &mut Event {
+        match &mut self.catalog.at_mut(key).body {
+            Body::Event(event) => event,
+            _ => unreachable!("the kind was checked when the key was found"),
+        }
+    }
+}

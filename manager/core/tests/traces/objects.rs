@@ -1,0 +1,163 @@
+//! Names and lifetimes: opening, mismatches, references, removal, what frees an anonymous object.
+
+use protocol::{Code, Epoch, Kind, Limits, OpenMode, Reply, Request, Spec, TaskInput};
+use uuid::Uuid;
+
+use crate::world::{EPOCH, World, event, wait_for};
+
+const MANUAL: Spec = Spec::Event { auto_reset: false };
+const AUTO: Spec = Spec::Event { auto_reset: true };
+
+fn open(world: &mut World, name: Option<&'static str>, spec: Spec, mode: OpenMode) -> Request<'static> {
+    Request::Open { id: world.fresh_id(), name, spec, mode }
+}
+
+#[test]
+fn the_three_ways_to_open() {
+    let mut world = World::new();
+    let a = world.session("a");
+    let request = open(&mut world, Some("x"), MANUAL, OpenMode::Open);
+    assert_eq!(world.refused(a, request).0, Code::NoSuchObject);
+    let request = open(&mut world, Some("x"), MANUAL, OpenMode::CreateNew);
+    let Reply::Opened { id, created: true } = world.ask(a, request) else { panic!("made") };
+    let request = open(&mut world, Some("x"), MANUAL, OpenMode::CreateNew);
+    assert_eq!(world.refused(a, request).0, Code::AlreadyExists);
+    for mode in [OpenMode::Open, OpenMode::OpenOrCreate] {
+        let request = open(&mut world, Some("x"), MANUAL, mode);
+        assert_eq!(world.ask(a, request), Reply::Opened { id, created: false });
+    }
+    let request = open(&mut world, None, MANUAL, OpenMode::Open);
+    assert_eq!(world.refused(a, request).0, Code::BadArgument);
+}
+
+#[test]
+fn another_kind_or_other_parameters_are_refused_and_both_are_named() {
+    let mut world = World::new();
+    let a = world.session("a");
+    world.event(a, "x");
+    let request = open(&mut world, Some("x"), AUTO, OpenMode::OpenOrCreate);
+    let (code, text) = world.refused(a, request);
+    assert_eq!(code, Code::WrongParameters);
+    assert_eq!(text, r#""x" is an event (manual reset), not an event (auto reset)"#);
+    let request = open(&mut world, Some("x"), Spec::Pool, OpenMode::Open);
+    let (code, text) = world.refused(a, request);
+    assert_eq!(code, Code::WrongKind);
+    assert_eq!(text, r#"the object named "x" is of kind event, not pool"#);
+}
+
+#[test]
+fn bad_names_are_refused() {
+    let mut world = World::new();
+    let a = world.session("a");
+    let long = "x".repeat(256);
+    for name in ["", "a\nb", long.as_str()] {
+        let id = world.fresh_id();
+        let request = Request::Open { id, name: Some(name), spec: MANUAL, mode: OpenMode::OpenOrCreate };
+        assert_eq!(world.refused(a, request).0, Code::BadName, "{name:?}");
+    }
+}
+
+#[test]
+fn a_named_object_outlives_its_sessions_and_an_anonymous_one_its_last_proxy() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let named = world.event(a, "named");
+    let anonymous = world.open(a, None, MANUAL);
+    world.attach(b, anonymous, Kind::Event);
+    world.set(a, anonymous);
+    world.kill(a);
+    assert!(world.is_set(b, anonymous));
+    assert_eq!(world.event(b, "named"), named);
+    assert_eq!(world.ask(b, Request::Detach { id: anonymous }), Reply::Done);
+    assert_eq!(world.refused(b, Request::EventIsSet { id: anonymous }).0, Code::NoSuchObject);
+    assert_eq!(world.refused(b, Request::Detach { id: anonymous }).0, Code::NoSuchObject);
+}
+
+#[test]
+fn every_proxy_counts() {
+    let mut world = World::new();
+    let a = world.session("a");
+    let id = world.open(a, None, MANUAL);
+    world.attach(a, id, Kind::Event);
+    assert_eq!(world.ask(a, Request::Detach { id }), Reply::Done);
+    assert!(!world.is_set(a, id));
+    assert_eq!(world.ask(a, Request::Detach { id }), Reply::Done);
+    assert_eq!(world.refused(a, Request::EventIsSet { id }).0, Code::NoSuchObject);
+}
+
+#[test]
+fn who_waits_for_a_freed_object_is_told() {
+    let mut world = World::new();
+    let a = world.session("a");
+    let id = world.open(a, None, MANUAL);
+    let wait = world.block(a, wait_for(event(id)));
+    assert_eq!(world.ask(a, Request::Detach { id }), Reply::Done);
+    assert!(matches!(world.answer(a, wait), Some(Reply::Refused(refusal)) if refusal.code == Code::Removed));
+}
+
+#[test]
+fn a_task_keeps_the_objects_alive_whose_proxies_it_carries() {
+    let mut world = World::new();
+    let (owner, worker) = (world.session("owner"), world.session("worker"));
+    let pool = world.open(owner, None, Spec::Pool);
+    let id = world.open(owner, None, MANUAL);
+    let batch = world.batch(owner, pool);
+    let tasks = vec![TaskInput { arguments: b"", carries: vec![id] }];
+    world.ask(owner, Request::BatchAdd { id: batch, tasks, last: true });
+    world.ask(owner, Request::Detach { id });
+    let (batch, task, _) = world.take_task(worker, pool);
+    assert!(!world.is_set(worker, id), "alive while the task runs");
+    assert_eq!(world.end_task(worker, batch, task, b""), Reply::Done);
+    assert_eq!(world.refused(worker, Request::EventIsSet { id }).0, Code::NoSuchObject);
+}
+
+#[test]
+fn the_id_of_a_removed_object_may_be_used_again_without_confusing_the_counts() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let pool = world.open(a, None, Spec::Pool);
+    let id = world.open(a, Some("first"), MANUAL);
+    world.attach(b, id, Kind::Event);
+    let batch = world.batch(a, pool);
+    let tasks = vec![TaskInput { arguments: b"", carries: vec![id] }];
+    world.ask(a, Request::BatchAdd { id: batch, tasks, last: true });
+    world.ask(a, Request::Remove { id });
+    // Under the same id stands a pool now, which only `b` and an open batch keep alive.
+    let again = Request::Open { id, name: None, spec: Spec::Pool, mode: OpenMode::CreateNew };
+    assert_eq!(world.ask(b, again), Reply::Opened { id, created: true });
+    world.batch(b, id);
+    assert_eq!(world.ask(b, Request::Detach { id }), Reply::Done);
+    // What the first object left behind does not reach the second.
+    assert_eq!(world.ask(a, Request::Detach { id }), Reply::Done);
+    let (batch, task, _) = world.take_task(b, pool);
+    assert_eq!(world.end_task(b, batch, task, b""), Reply::Done);
+    assert_eq!(world.ask(b, Request::PoolClose { id }), Reply::Done);
+    world.kill(b);
+    world.kill(a);
+}
+
+#[test]
+fn handles_of_another_epoch_and_of_another_kind_are_refused() {
+    let mut world = World::new();
+    let a = world.session("a");
+    let id = world.event(a, "x");
+    let stale = Request::Attach { id, kind: Kind::Event, epoch: Epoch(Uuid::from_u128(0xbad)) };
+    assert_eq!(world.refused(a, stale).0, Code::StaleEpoch);
+    let wrong = Request::Attach { id, kind: Kind::Pool, epoch: EPOCH };
+    assert_eq!(world.refused(a, wrong).0, Code::WrongKind);
+}
+
+#[test]
+fn the_limit_of_objects_is_an_error_and_not_the_end() {
+    let mut world = World::with_limits(Limits { objects_max: 2, ..Limits::default() });
+    let a = world.session("a");
+    let x = world.event(a, "x");
+    world.event(a, "y");
+    let request = open(&mut world, Some("z"), MANUAL, OpenMode::OpenOrCreate);
+    let (code, text) = world.refused(a, request);
+    assert_eq!(code, Code::LimitReached);
+    assert!(text.contains("2 objects"), "{text}");
+    assert_eq!(world.event(a, "x"), x, "those that are there still open");
+    world.ask(a, Request::Remove { id: x });
+    world.event(a, "z");
+}

@@ -1,0 +1,274 @@
+//! Pools and batches: who runs what, in which order, and how every task ends exactly once.
+
+use protocol::{
+    Code, Failure, FailureKind, Grant, Limits, ObjectId, Outcome, Reply, Request, SessionId, Spec, Target,
+    TaskInput, TaskResult,
+};
+
+use crate::world::{World, wait_for};
+
+/// An owner with a pool, and a worker.
+fn pool(world: &mut World) -> (SessionId, SessionId, ObjectId) {
+    let (owner, worker) = (world.session("owner"), world.session("worker"));
+    let pool = world.open(owner, None, Spec::Pool);
+    (owner, worker, pool)
+}
+
+fn returned(task: u32, bytes: &[u8]) -> TaskResult {
+    TaskResult { task, outcome: Outcome::Returned(bytes.into()) }
+}
+
+/// The kind and text of a result that is a failure.
+fn failure(result: &TaskResult) -> (FailureKind, &str) {
+    match &result.outcome {
+        Outcome::Failed(failure) => (failure.kind, &failure.text),
+        Outcome::Returned(_) => panic!("it was to fail"),
+    }
+}
+
+#[test]
+fn tasks_start_in_order_and_results_come_as_they_end() {
+    let mut world = World::new();
+    let (owner, worker, pool) = pool(&mut world);
+    let batch = world.batch(owner, pool);
+    world.fill(owner, batch, &[b"a", b"b"]);
+    assert_eq!(world.take_task(worker, pool), (batch, 0, b"a".to_vec()));
+    assert_eq!(world.take_task(worker, pool), (batch, 1, b"b".to_vec()));
+    assert_eq!(world.end_task(worker, batch, 1, b"B"), Reply::Done);
+    let results = world.results(owner, batch);
+    assert_eq!((results.results, results.complete), (vec![returned(1, b"B")], false));
+    let wait = world.block(owner, wait_for(Target::Results { batch }));
+    assert_eq!(world.end_task(worker, batch, 0, b"A"), Reply::Done);
+    let Some(Reply::Taken(taken)) = world.answer(owner, wait) else { panic!("the last result") };
+    let [Grant::Results(results)] = &taken.grants[..] else { panic!("results") };
+    assert_eq!((&results.results[..], results.complete), (&[returned(0, b"A")][..], true));
+    let results = world.results(owner, batch);
+    assert!(results.results.is_empty() && results.complete, "asking again is harmless");
+}
+
+#[test]
+fn workers_that_wait_are_served_first_come_first_served() {
+    let mut world = World::new();
+    let (owner, first, pool) = pool(&mut world);
+    let second = world.session("worker");
+    let waits = [world.block(first, task(pool)), world.block(second, task(pool))];
+    let batch = world.batch(owner, pool);
+    world.fill(owner, batch, &[b"a", b"b"]);
+    assert_eq!(world.task_of(first, waits[0]).1, 0);
+    assert_eq!(world.task_of(second, waits[1]).1, 1);
+}
+
+fn task(pool: ObjectId) -> Request<'static> {
+    wait_for(Target::Task { pool })
+}
+
+#[test]
+fn a_small_batch_is_not_stuck_behind_a_huge_one() {
+    let mut world = World::new();
+    let (owner, worker, pool) = pool(&mut world);
+    let huge = world.batch(owner, pool);
+    world.fill(owner, huge, &[b"h".as_slice(); 100]);
+    world.take_task(worker, pool);
+    let small = world.batch(owner, pool);
+    world.fill(owner, small, &[b"s".as_slice(); 2]);
+    let order: Vec<ObjectId> = (0..5).map(|_| world.take_task(worker, pool).0).collect();
+    assert_eq!(order, [huge, small, huge, small, huge]);
+}
+
+#[test]
+fn a_worker_that_dies_costs_the_task_it_ran_and_names_the_signal() {
+    let mut world = World::new();
+    let (owner, worker, pool) = pool(&mut world);
+    let other = world.session("other");
+    let batch = world.batch(owner, pool);
+    world.fill(owner, batch, &[b"a", b"b"]);
+    world.take_task(worker, pool);
+    world.kill(worker);
+    let (_, task, _) = world.take_task(other, pool);
+    assert_eq!(world.end_task(other, batch, task, b"B"), Reply::Done);
+    let results = world.results(owner, batch);
+    assert!(results.complete);
+    let (kind, text) = failure(&results.results[0]);
+    assert_eq!(kind, FailureKind::WorkerDied);
+    assert_eq!(text, "the worker process 200 (worker) was ended by signal 9 (SIGKILL) while it ran the task");
+    assert_eq!(results.results[1], returned(1, b"B"));
+}
+
+#[test]
+fn a_task_is_ended_once_and_only_by_the_session_that_runs_it() {
+    let mut world = World::new();
+    let (owner, worker, pool) = pool(&mut world);
+    let stranger = world.session("stranger");
+    let batch = world.batch(owner, pool);
+    world.fill(owner, batch, &[b"a"]);
+    let (_, task, _) = world.take_task(worker, pool);
+    let refused =
+        |reply: Reply| matches!(reply, Reply::Refused(refusal) if refusal.code == Code::BadArgument);
+    assert!(refused(world.end_task(stranger, batch, task, b"x")));
+    assert!(refused(world.end_task(worker, batch, 7, b"x")));
+    assert_eq!(world.end_task(worker, batch, task, b"A"), Reply::Done);
+    assert!(refused(world.end_task(worker, batch, task, b"x")));
+    assert_eq!(world.results(owner, batch).results, [returned(0, b"A")]);
+}
+
+#[test]
+fn a_failure_brings_its_text_and_the_worker_lives_on() {
+    let mut world = World::new();
+    let (owner, worker, pool) = pool(&mut world);
+    let batch = world.batch(owner, pool);
+    world.fill(owner, batch, &[b"a", b"b"]);
+    world.take_task(worker, pool);
+    let outcome = Outcome::Failed(Failure { kind: FailureKind::Panicked, text: "index out of bounds" });
+    world.ask(worker, Request::TaskEnd { batch, task: 0, outcome, carries: vec![] });
+    world.take_task(worker, pool);
+    assert_eq!(failure(&world.results(owner, batch).results[0]).1, "index out of bounds");
+}
+
+#[test]
+fn a_closed_pool_finishes_what_it_has_and_then_lets_its_workers_go() {
+    let mut world = World::new();
+    let (owner, worker, pool) = pool(&mut world);
+    let idle = world.session("idle");
+    let batch = world.batch(owner, pool);
+    world.fill(owner, batch, &[b"a"]);
+    assert_eq!(world.ask(owner, Request::PoolClose { id: pool }), Reply::Done);
+    let id = world.fresh_id();
+    assert_eq!(world.refused(owner, Request::BatchOpen { id, pool, function: "f" }).0, Code::Closed);
+    let (_, number, _) = world.take_task(worker, pool);
+    let waiting = world.block(idle, task(pool));
+    assert_eq!(world.end_task(worker, batch, number, b"A"), Reply::Done);
+    assert!(
+        matches!(world.answer(idle, waiting), Some(Reply::Refused(refusal)) if refusal.code == Code::Closed)
+    );
+    assert_eq!(world.refused(worker, task(pool)).0, Code::Closed);
+    assert_eq!(world.results(owner, batch).results, [returned(0, b"A")]);
+}
+
+#[test]
+fn a_terminated_pool_fails_everything_that_has_not_ended() {
+    let mut world = World::new();
+    let (owner, worker, pool) = pool(&mut world);
+    let batch = world.batch(owner, pool);
+    world.fill(owner, batch, &[b"a", b"b"]);
+    world.take_task(worker, pool);
+    assert_eq!(world.ask(owner, Request::PoolTerminate { id: pool, reason: "enough" }), Reply::Done);
+    let results = world.results(owner, batch);
+    assert!(results.complete);
+    assert_eq!(results.results.len(), 2);
+    for result in &results.results {
+        assert_eq!(failure(result), (FailureKind::Terminated, "enough"));
+    }
+    assert!(matches!(world.end_task(worker, batch, 0, b"late"), Reply::Refused(_)));
+    assert_eq!(world.refused(worker, task(pool)).0, Code::Closed);
+    world.kill(worker);
+}
+
+#[test]
+fn removing_a_named_pool_ends_its_tasks_and_its_workers() {
+    let mut world = World::new();
+    let (owner, worker) = (world.session("owner"), world.session("worker"));
+    let pool = world.open(owner, Some("demo"), Spec::Pool);
+    let batch = world.batch(owner, pool);
+    world.fill(owner, batch, &[b"a"]);
+    world.take_task(worker, pool);
+    let idle = world.block(worker, task(pool));
+    assert_eq!(world.ask(owner, Request::Remove { id: pool }), Reply::Done);
+    // The last task has ended, so the waiting worker learns that the pool is closed before it is gone.
+    assert!(matches!(world.answer(worker, idle), Some(Reply::Refused(_))));
+    assert_eq!(failure(&world.results(owner, batch).results[0]).0, FailureKind::Terminated);
+}
+
+#[test]
+fn the_death_of_an_owner_drops_what_has_not_started() {
+    let mut world = World::new();
+    let (owner, worker) = (world.session("owner"), world.session("worker"));
+    let pool = world.open(worker, Some("demo"), Spec::Pool);
+    let batch = world.batch(owner, pool);
+    world.fill(owner, batch, &[b"a", b"b", b"c"]);
+    let (_, number, _) = world.take_task(worker, pool);
+    world.kill(owner);
+    let waiting = world.block(worker, task(pool));
+    assert_eq!(world.end_task(worker, batch, number, b"A"), Reply::Done);
+    assert_eq!(world.answer(worker, waiting), None);
+    assert_eq!(world.refused(worker, Request::BatchProgress { id: batch }).0, Code::NoSuchObject);
+}
+
+#[test]
+fn a_process_may_own_the_batch_it_works_on_and_die() {
+    let mut world = World::new();
+    let both = world.session("both");
+    let pool = world.open(both, Some("demo"), Spec::Pool);
+    let batch = world.batch(both, pool);
+    world.fill(both, batch, &[b"a", b"b"]);
+    world.take_task(both, pool);
+    world.ask(both, Request::Detach { id: batch });
+    world.kill(both);
+    let later = world.session("later");
+    world.open(later, Some("demo"), Spec::Pool);
+    world.block(later, task(pool));
+}
+
+#[test]
+fn tasks_whose_results_nobody_wants_run_all_the_same() {
+    let mut world = World::new();
+    let (owner, worker, pool) = pool(&mut world);
+    let batch = world.batch(owner, pool);
+    world.fill(owner, batch, &[b"a", b"b"]);
+    assert_eq!(world.ask(owner, Request::Detach { id: batch }), Reply::Done);
+    for _ in 0..2 {
+        let (_, number, _) = world.take_task(worker, pool);
+        assert_eq!(world.end_task(worker, batch, number, b"x"), Reply::Done);
+    }
+    assert_eq!(world.refused(owner, Request::BatchProgress { id: batch }).0, Code::NoSuchObject);
+}
+
+#[test]
+fn progress_counts_every_task_in_one_place() {
+    let mut world = World::new();
+    let (owner, worker, pool) = pool(&mut world);
+    let batch = world.batch(owner, pool);
+    world.fill(owner, batch, &[b"a", b"b", b"c", b"d"]);
+    for _ in 0..3 {
+        world.take_task(worker, pool);
+    }
+    world.end_task(worker, batch, 0, b"A");
+    let outcome = Outcome::Failed(Failure { kind: FailureKind::Panicked, text: "no" });
+    world.ask(worker, Request::TaskEnd { batch, task: 1, outcome, carries: vec![] });
+    let Reply::Progress(progress) = world.ask(owner, Request::BatchProgress { id: batch }) else {
+        panic!("progress");
+    };
+    assert_eq!((progress.waiting, progress.running, progress.returned, progress.failed), (1, 1, 1, 1));
+}
+
+#[test]
+fn an_empty_batch_is_complete_at_once() {
+    let mut world = World::new();
+    let (owner, _, pool) = pool(&mut world);
+    let batch = world.batch(owner, pool);
+    let wait = world.block(owner, wait_for(Target::Results { batch }));
+    world.fill(owner, batch, &[]);
+    assert!(matches!(world.answer(owner, wait), Some(Reply::Taken(_))));
+    let more = Request::BatchAdd { id: batch, tasks: vec![], last: true };
+    assert_eq!(world.refused(owner, more).0, Code::Closed);
+}
+
+#[test]
+fn limits_of_tasks_and_bytes_are_errors_and_give_way_when_results_are_fetched() {
+    let mut world = World::with_limits(Limits { tasks_max: 2, stored_bytes_max: 100, ..Limits::default() });
+    let (owner, worker, pool) = pool(&mut world);
+    let batch = world.batch(owner, pool);
+    let add = |count: usize, bytes: &'static [u8]| Request::BatchAdd {
+        id: batch,
+        tasks: vec![TaskInput { arguments: bytes, carries: vec![] }; count],
+        last: false,
+    };
+    assert_eq!(world.refused(owner, add(3, b"")).0, Code::LimitReached);
+    assert_eq!(world.refused(owner, add(1, &[0; 101])).0, Code::LimitReached);
+    assert_eq!(world.ask(owner, add(2, b"a")), Reply::Done);
+    assert_eq!(world.refused(owner, add(1, b"")).0, Code::LimitReached);
+    let (_, number, _) = world.take_task(worker, pool);
+    assert_eq!(world.end_task(worker, batch, number, &[0; 99]), Reply::Done, "a task always ends");
+    let results = world.results(owner, batch).results;
+    assert_eq!(failure(&results[0]).0, FailureKind::TooLarge);
+    assert_eq!(world.ask(owner, add(1, b"")), Reply::Done);
+}

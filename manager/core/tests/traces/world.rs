@@ -1,0 +1,260 @@
+//! A state with a clock in the test's hand, and short words for what sessions do and what they are answered.
+
+use std::time::Duration;
+
+use manager_core::{Cause, Effect, Ending, Input, Peer, State, Time};
+use protocol::{
+    Code, Envelope, Epoch, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request, RequestId,
+    Results, SessionId, Spec, Target, TaskInput, ThreadId, WaitMode,
+};
+use uuid::Uuid;
+
+pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xe0));
+
+/// A state, its clock, and the answers that no test has looked at.
+pub(crate) struct World {
+    state: State,
+    now: Time,
+    sessions: u64,
+    requests: u64,
+    objects: u128,
+    /// How many answers each session has read, as it tells the manager.
+    received: Vec<u64>,
+    /// Answers that were sent and not looked at.
+    answers: Vec<(SessionId, RequestId, Reply)>,
+    /// Sessions that the core wants dropped.
+    pub(crate) dropped: Vec<(SessionId, Code)>,
+}
+
+impl World {
+    pub(crate) fn new() -> World {
+        World::with_limits(Limits::default())
+    }
+
+    pub(crate) fn with_limits(limits: Limits) -> World {
+        World {
+            state: State::new(EPOCH, limits),
+            now: Time::ZERO,
+            sessions: 0,
+            requests: 0,
+            objects: 0,
+            received: vec![0],
+            answers: Vec::new(),
+            dropped: Vec::new(),
+        }
+    }
+
+    /// Begins a session of a program; its process id is a hundred times its number.
+    pub(crate) fn session(&mut self, program: &str) -> SessionId {
+        self.sessions += 1;
+        let session = SessionId(self.sessions);
+        self.received.push(0);
+        let peer = Peer { process: 100 * self.sessions as u32, program: program.into() };
+        self.apply(Input::SessionBegan { session, peer });
+        session
+    }
+
+    /// Ends a session as by SIGKILL.
+    pub(crate) fn kill(&mut self, session: SessionId) {
+        self.apply(Input::SessionEnded { session, ending: Ending::Died(Cause::Signal(9)) });
+    }
+
+    /// Ends a session in order.
+    pub(crate) fn leave(&mut self, session: SessionId) {
+        self.apply(Input::SessionEnded { session, ending: Ending::Goodbye });
+    }
+
+    /// Lets time pass and applies what is due, in steps, as an event loop would.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let end = self.now.after_ns(time.as_nanos() as u64);
+        while let Some(deadline) = self.state.next_deadline().filter(|deadline| *deadline <= end) {
+            self.now = deadline;
+            self.apply(Input::TimePassed);
+        }
+        self.now = end;
+    }
+
+    /// Whether the core asks to be woken at some time.
+    pub(crate) fn has_deadline(&self) -> bool {
+        self.state.next_deadline().is_some()
+    }
+
+    /// Sends a request, whatever its answer.
+    pub(crate) fn send(&mut self, session: SessionId, body: Request<'_>) -> RequestId {
+        self.requests += 1;
+        let request = RequestId(self.requests);
+        self.send_as(session, request, body);
+        request
+    }
+
+    pub(crate) fn send_as(&mut self, session: SessionId, request: RequestId, body: Request<'_>) {
+        let received = self.received[session.0 as usize];
+        self.apply(Input::Request { session, envelope: Envelope { request, received, body } });
+    }
+
+    /// Sends a request and takes its answer, which must come at once.
+    pub(crate) fn ask(&mut self, session: SessionId, body: Request<'_>) -> Reply {
+        let request = self.send(session, body);
+        self.answer(session, request).expect("the request was to be answered at once")
+    }
+
+    /// Sends a request that must be refused, and takes the code and text.
+    pub(crate) fn refused(&mut self, session: SessionId, body: Request<'_>) -> (Code, String) {
+        match self.ask(session, body) {
+            Reply::Refused(refusal) => (refusal.code, refusal.text),
+            other => panic!("it was to be refused, not {other:?}"),
+        }
+    }
+
+    /// Sends a request that must block.
+    pub(crate) fn block(&mut self, session: SessionId, body: Request<'_>) -> RequestId {
+        let request = self.send(session, body);
+        assert_eq!(self.answer(session, request), None, "it was to block");
+        request
+    }
+
+    /// Takes the answer to a request, if it was sent; the session has read it then.
+    pub(crate) fn answer(&mut self, session: SessionId, request: RequestId) -> Option<Reply> {
+        let is_it = |(to, of, _): &(SessionId, RequestId, Reply)| (*to, *of) == (session, request);
+        let position = self.answers.iter().position(is_it)?;
+        self.received[session.0 as usize] += 1;
+        Some(self.answers.remove(position).2)
+    }
+
+    /// Makes a session claim one answer more than it has read.
+    pub(crate) fn overcount(&mut self, session: SessionId) {
+        self.received[session.0 as usize] += 1;
+    }
+
+    /// Takes the requests that were answered with a grant, in the order of the answers.
+    pub(crate) fn granted(&mut self) -> Vec<RequestId> {
+        let answers = std::mem::take(&mut self.answers);
+        let mut granted = Vec::new();
+        for (session, request, reply) in answers {
+            self.received[session.0 as usize] += 1;
+            match reply {
+                Reply::Taken(_) => granted.push(request),
+                other => panic!("{request:?} was answered with {other:?}"),
+            }
+        }
+        granted
+    }
+
+    /// Asserts that no answer waits to be looked at.
+    pub(crate) fn silent(&self) {
+        assert_eq!(self.answers, []);
+    }
+
+    fn apply(&mut self, input: Input<'_>) {
+        let mut effects = Vec::new();
+        self.state.apply(self.now, input, &mut effects);
+        for effect in effects {
+            match effect {
+                Effect::Reply { session, request, reply } => self.answers.push((session, request, reply)),
+                Effect::Drop { session, refusal } => self.dropped.push((session, refusal.code)),
+            }
+        }
+    }
+
+    pub(crate) fn fresh_id(&mut self) -> ObjectId {
+        self.objects += 1;
+        ObjectId(Uuid::from_u128(self.objects))
+    }
+
+    pub(crate) fn open(&mut self, session: SessionId, name: Option<&str>, spec: Spec) -> ObjectId {
+        let id = self.fresh_id();
+        match self.ask(session, Request::Open { id, name, spec, mode: OpenMode::OpenOrCreate }) {
+            Reply::Opened { id, .. } => id,
+            other => panic!("not opened: {other:?}"),
+        }
+    }
+
+    /// Opens or makes a named manual-reset event.
+    pub(crate) fn event(&mut self, session: SessionId, name: &str) -> ObjectId {
+        self.open(session, Some(name), Spec::Event { auto_reset: false })
+    }
+
+    /// Makes an anonymous auto-reset event.
+    pub(crate) fn auto_event(&mut self, session: SessionId) -> ObjectId {
+        self.open(session, None, Spec::Event { auto_reset: true })
+    }
+
+    pub(crate) fn set(&mut self, session: SessionId, id: ObjectId) {
+        assert_eq!(self.ask(session, Request::EventSet { id, reason: None }), Reply::Done);
+    }
+
+    pub(crate) fn clear(&mut self, session: SessionId, id: ObjectId) {
+        assert_eq!(self.ask(session, Request::EventClear { id }), Reply::Done);
+    }
+
+    pub(crate) fn is_set(&mut self, session: SessionId, id: ObjectId) -> bool {
+        match self.ask(session, Request::EventIsSet { id }) {
+            Reply::Flag(is_set) => is_set,
+            other => panic!("not a flag: {other:?}"),
+        }
+    }
+
+    pub(crate) fn attach(&mut self, session: SessionId, id: ObjectId, kind: Kind) {
+        assert_eq!(self.ask(session, Request::Attach { id, kind, epoch: EPOCH }), Reply::Done);
+    }
+
+    /// Opens a pool and a batch in it.
+    pub(crate) fn batch(&mut self, session: SessionId, pool: ObjectId) -> ObjectId {
+        let id = self.fresh_id();
+        assert_eq!(self.ask(session, Request::BatchOpen { id, pool, function: "f" }), Reply::Done);
+        id
+    }
+
+    /// Adds tasks with these arguments, and says that they are the last.
+    pub(crate) fn fill(&mut self, session: SessionId, batch: ObjectId, tasks: &[&[u8]]) {
+        let tasks = tasks.iter().map(|arguments| TaskInput { arguments, carries: Vec::new() }).collect();
+        assert_eq!(self.ask(session, Request::BatchAdd { id: batch, tasks, last: true }), Reply::Done);
+    }
+
+    /// Takes a task in a worker: its batch, number and arguments.
+    pub(crate) fn take_task(&mut self, worker: SessionId, pool: ObjectId) -> (ObjectId, u32, Vec<u8>) {
+        let request = self.send(worker, wait_for(Target::Task { pool }));
+        self.task_of(worker, request)
+    }
+
+    /// What a worker's wait was granted.
+    pub(crate) fn task_of(&mut self, worker: SessionId, request: RequestId) -> (ObjectId, u32, Vec<u8>) {
+        match self.answer(worker, request) {
+            Some(Reply::Taken(taken)) => match &taken.grants[..] {
+                [Grant::Task(task)] => (task.batch, task.task, task.arguments.as_bytes().to_vec()),
+                other => panic!("not a task: {other:?}"),
+            },
+            other => panic!("no task: {other:?}"),
+        }
+    }
+
+    pub(crate) fn end_task(&mut self, worker: SessionId, batch: ObjectId, task: u32, result: &[u8]) -> Reply {
+        let outcome = Outcome::Returned(result);
+        self.ask(worker, Request::TaskEnd { batch, task, outcome, carries: Vec::new() })
+    }
+
+    /// Takes the results that are there.
+    pub(crate) fn results(&mut self, session: SessionId, batch: ObjectId) -> Results {
+        match self.ask(session, wait_for(Target::Results { batch })) {
+            Reply::Taken(mut taken) => match taken.grants.pop() {
+                Some(Grant::Results(results)) => results,
+                other => panic!("not results: {other:?}"),
+            },
+            other => panic!("no results: {other:?}"),
+        }
+    }
+}
+
+/// A wait for one target without end.
+pub(crate) fn wait_for(target: Target) -> Request<'static> {
+    wait(WaitMode::Any, &[target], None)
+}
+
+pub(crate) fn wait(mode: WaitMode, targets: &[Target], timeout: Option<Duration>) -> Request<'static> {
+    let timeout_ns = timeout.map(|timeout| timeout.as_nanos() as u64);
+    Request::Wait { mode, targets: targets.iter().cloned().collect(), timeout_ns, thread: ThreadId(1) }
+}
+
+pub(crate) fn event(id: ObjectId) -> Target {
+    Target::Event { id }
+}
