@@ -9,6 +9,7 @@ use alloc::collections::{BTreeSet, VecDeque};
 use protocol::{Code, Failure, FailureKind, Grant, Kind, ObjectId, Refusal, Reply, SessionId};
 
 use crate::State;
+use crate::event::check_reason;
 use crate::object::Body;
 use crate::slab::Key;
 use crate::wait::Readiness;
@@ -82,6 +83,7 @@ impl State {
 
     pub(crate) fn pool_terminate(&mut self, id: ObjectId, reason: &str) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Pool)?;
+        check_reason(reason)?;
         self.terminate(key, reason);
         Ok(Reply::Done)
     }

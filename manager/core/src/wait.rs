@@ -163,6 +163,10 @@ impl State {
             stands.push(Stand { object, want: Want::of(target), before: None, behind: None });
         }
         if mode == WaitMode::All && stands.len() > 1 {
+            if stands.iter().any(|stand| matches!(stand.want, Want::Task | Want::Results)) {
+                let text = "tasks and results can be large, so they are not part of a wait for all";
+                return Err(Refusal::new(Code::BadTarget, text));
+            }
             let mut objects: SmallVec<[Key; 8]> = stands.iter().map(|stand| stand.object).collect();
             objects.sort_unstable();
             if objects.windows(2).any(|pair| pair[0] == pair[1]) {

@@ -2,10 +2,10 @@
 
 use protocol::{
     Code, Failure, FailureKind, Grant, Limits, ObjectId, Outcome, Reply, Request, SessionId, Spec, Target,
-    TaskInput, TaskResult,
+    TaskInput, TaskResult, WaitMode,
 };
 
-use crate::world::{World, wait_for};
+use crate::world::{World, wait, wait_for};
 
 /// An owner with a pool, and a worker.
 fn pool(world: &mut World) -> (SessionId, SessionId, ObjectId) {
@@ -271,4 +271,19 @@ fn limits_of_tasks_and_bytes_are_errors_and_give_way_when_results_are_fetched() 
     let results = world.results(owner, batch).results;
     assert_eq!(failure(&results[0]).0, FailureKind::TooLarge);
     assert_eq!(world.ask(owner, add(1, b"")), Reply::Done);
+}
+
+#[test]
+fn what_would_not_fit_into_an_answer_is_refused_before_anything_is_taken() {
+    let mut world = World::new();
+    let (owner, worker, pool) = pool(&mut world);
+    let batch = world.batch(owner, pool);
+    world.fill(owner, batch, &[b"a"]);
+    let reason = "x".repeat(1025);
+    let terminate = Request::PoolTerminate { id: pool, reason: &reason };
+    assert_eq!(world.refused(owner, terminate).0, Code::BadArgument);
+    let other = world.open(owner, None, Spec::Pool);
+    let both = [Target::Task { pool }, Target::Task { pool: other }];
+    assert_eq!(world.refused(worker, wait(WaitMode::All, &both, None)).0, Code::BadTarget);
+    assert_eq!(world.take_task(worker, pool).1, 0);
 }

@@ -1,0 +1,128 @@
+//! Bytes that nobody meant: decoding never panics, and what decodes is a message like any other.
+//!
+//! The seed is printed; `RALLYPOINT_SEED=… cargo test -p protocol` runs the same bytes again.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use protocol::{Answer, Envelope, FrameBuffer, Greeting, Hello, append_frame, decode};
+use serde::{Deserialize, Serialize};
+
+use crate::examples;
+
+/// How many inputs are tried.
+const ROUNDS: u32 = 100_000;
+
+/// Small and deterministic: the splitmix64 sequence.
+struct Random(u64);
+
+impl Random {
+    fn from_environment() -> Random {
+        let seed = match std::env::var("RALLYPOINT_SEED") {
+            Ok(text) => text.parse().expect("RALLYPOINT_SEED is a number"),
+            Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64,
+        };
+        println!("RALLYPOINT_SEED={seed}");
+        Random(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    /// A byte; small ones, which are numbers of variants and short lengths, and extreme ones come often.
+    fn byte(&mut self) -> u8 {
+        match self.below(4) {
+            0 => self.below(20) as u8,
+            1 => [0x00, 0x01, 0x7f, 0x80, 0xff][self.below(5)],
+            _ => self.next() as u8,
+        }
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        (0..self.below(64)).map(|_| self.byte()).collect()
+    }
+
+    fn mutate(&mut self, bytes: &mut Vec<u8>) {
+        let at = self.below(bytes.len() + 1);
+        match self.below(4) {
+            0 => bytes.truncate(at),
+            1 => bytes.insert(at, self.byte()),
+            2 => drop(bytes.splice(at.., self.bytes())),
+            _ if at < bytes.len() => bytes[at] = self.byte(),
+            _ => bytes.extend_from_within(at / 2..),
+        }
+    }
+}
+
+/// If the bytes are a message of this type, what the crate writes for it must read as the same message.
+fn check<'a, T: Deserialize<'a> + Serialize + PartialEq + std::fmt::Debug>(
+    body: &'a [u8],
+    scratch: &'a mut Vec<u8>,
+) {
+    if let Ok(message) = decode::<T>(body) {
+        append_frame(scratch, &message).unwrap();
+        assert_eq!(decode::<T>(&scratch[4..]), Ok(message));
+    }
+}
+
+fn check_all(body: &[u8]) {
+    check::<Envelope<'_>>(body, &mut Vec::new());
+    check::<Answer>(body, &mut Vec::new());
+    let mut scratch = Vec::new();
+    if let Ok(hello) = Hello::decode(body) {
+        hello.append(&mut scratch).unwrap();
+        assert_eq!(Hello::decode(&scratch[4..]), Ok(hello));
+    }
+    scratch.clear();
+    if let Ok(greeting) = Greeting::decode(body) {
+        greeting.append(&mut scratch).unwrap();
+        assert_eq!(Greeting::decode(&scratch[4..]), Ok(greeting));
+    }
+}
+
+#[test]
+fn random_bytes_do_no_harm() {
+    let mut random = Random::from_environment();
+    for _ in 0..ROUNDS {
+        check_all(&random.bytes());
+    }
+}
+
+#[test]
+fn damaged_messages_do_no_harm() {
+    let mut random = Random::from_environment();
+    let frames: Vec<_> = examples::messages().values().map(examples::Message::frame).collect();
+    for _ in 0..ROUNDS {
+        let mut body = frames[random.below(frames.len())][4..].to_vec();
+        for _ in 0..=random.below(3) {
+            random.mutate(&mut body);
+        }
+        check_all(&body);
+    }
+}
+
+#[test]
+fn a_damaged_stream_yields_bodies_or_an_error_and_ends() {
+    let mut random = Random::from_environment();
+    let stream: Vec<_> = examples::messages().values().flat_map(examples::Message::frame).collect();
+    for _ in 0..ROUNDS / 100 {
+        let mut damaged = stream.clone();
+        random.mutate(&mut damaged);
+        let mut buffer = FrameBuffer::new(1024);
+        for piece in damaged.chunks(1 + random.below(64)) {
+            buffer.space()[..piece.len()].copy_from_slice(piece);
+            buffer.filled(piece.len());
+            while let Ok(Some(body)) = buffer.next_body() {
+                check_all(body);
+            }
+        }
+    }
+}
