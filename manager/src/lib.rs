@@ -1,1 +1,101 @@
-//! Grows next.
+//! The manager: the event loop around the state machine in `manager-core`.
+//!
+//! [`Manager::bind`] takes a socket, [`Manager::run`] serves it until the manager is told to end. The program
+//! `manager` is this and a command line; a program that links `client` can turn a copy of itself into a manager
+//! with [`serve`].
+//!
+//! # The way of a request
+//!
+//! 1. `event_loop` waits until somebody is ready, and reads the clock once.
+//! 2. `switchboard` reads from the `connection`, finds whole frames, and hands each request to the core.
+//! 3. The core answers with effects. Replies go to the `output` of their session.
+//! 4. At the end of the turn every output that is not empty is sent, with one write.
+//!
+//! # What it never does
+//!
+//! It never waits for a peer: sockets do not block, and a peer that does not read is cut off at a limit. It never
+//! executes or interprets what arrives, beyond the messages of `protocol`. It never displaces a living manager:
+//! the lock file decides, as the file `seat` tells.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use protocol::{Limits, endpoint};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+mod clock;
+mod connection;
+mod error;
+mod event_loop;
+mod handshake;
+mod output;
+mod process;
+mod seat;
+mod signals;
+mod source;
+mod switchboard;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use error::Error;
+pub use event_loop::{Manager, Stopper};
+
+/// How to run a manager.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where clients find it: a path of at most 107 bytes, in a folder that only this user can enter. The folder
+    /// is made if only that is missing.
+    pub socket: PathBuf,
+    /// What it holds at most.
+    pub limits: Limits,
+    /// The process id of the parent, if the manager is to end when that ends, and then to leave no files.
+    pub parent: Option<u32>,
+}
+
+impl Options {
+    /// The usual limits, and an own life.
+    pub fn new(socket: impl Into<PathBuf>) -> Options {
+        Options { socket: socket.into(), limits: Limits::default(), parent: None }
+    }
+}
+
+/// The socket at which this user's manager is looked for if nothing else is said.
+pub fn default_socket() -> PathBuf {
+    let runtime_folder = std::env::var("XDG_RUNTIME_DIR").ok();
+    let user = rustix::process::geteuid().as_raw();
+    endpoint::default_socket(runtime_folder.as_deref(), user).into()
+}
+
+/// Binds, calls `ready` with the socket's path, and serves until the end.
+///
+/// Clients can connect from the moment `ready` is called. The limit of open descriptors is raised as far as it
+/// may be, since each client costs two.
+///
+/// # Errors
+///
+/// As [`Manager::bind`] and [`Manager::run`].
+pub fn serve(options: Options, ready: impl FnOnce(&Path)) -> Result<(), Error> {
+    raise_descriptor_limit();
+    let manager = Manager::bind(options)?;
+    ready(manager.socket());
+    manager.run()
+}
+
+/// Says on standard output, in one line, that clients can connect; for [`serve`].
+///
+/// Whoever started the manager may have closed that output, which is no reason to end.
+pub fn announce(socket: &Path) {
+    let mut output = io::stdout().lock();
+    let written = writeln!(output, "manager is ready at {}", socket.display()).and_then(|()| output.flush());
+    if let Err(error) = written {
+        log::debug!("nobody reads that the manager is ready: {error}");
+    }
+}
+
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        log::debug!("the limit of open descriptors stays at {:?}: {error}", limit.current);
+    }
+}

@@ -1,1 +1,56 @@
-fn main() {}
+//! The program `manager`: a command line around the library of the same name.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Parser};
+use log::LevelFilter;
+use manager::Options;
+
+/// Hosts synchronization objects and task pools for the processes of one user.
+///
+/// Prints one line when it is ready, and serves until SIGINT or SIGTERM.
+#[derive(Debug, Parser)]
+#[command(name = "manager", version)]
+struct Arguments {
+    /// The socket to serve [default: $XDG_RUNTIME_DIR/rallypoint/manager.sock].
+    ///
+    /// Without XDG_RUNTIME_DIR it is /tmp/rallypoint-UID/manager.sock. The folder must belong to the user who
+    /// runs this, and to nobody else; it is made if it is missing.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+
+    /// Logs more: once for what matters, twice for sessions, three times for every message.
+    ///
+    /// The variable RUST_LOG, where it is set, has the last word.
+    #[arg(short, long, action = ArgAction::Count)]
+    verbose: u8,
+
+    /// Ends when this process does, which must be the one that started it; for programs that start their own.
+    #[arg(long, value_name = "PID", hide = true)]
+    parent: Option<u32>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_logging(arguments.verbose);
+    let socket = arguments.socket.unwrap_or_else(manager::default_socket);
+    let options = Options { parent: arguments.parent, ..Options::new(socket) };
+    match manager::serve(options, manager::announce) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("manager: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_logging(verbose: u8) {
+    let level = match verbose {
+        0 => LevelFilter::Warn,
+        1 => LevelFilter::Info,
+        2 => LevelFilter::Debug,
+        _ => LevelFilter::Trace,
+    };
+    env_logger::Builder::new().filter_level(level).parse_default_env().init();
+}

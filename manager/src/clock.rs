@@ -1,0 +1,29 @@
+//! The one clock of the event loop.
+
+use std::time::{Duration, Instant};
+
+use manager_core::Time;
+
+/// Tells the time since the manager began, on the clock that never goes back.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    /// Moment zero.
+    began: Instant,
+}
+
+impl Clock {
+    /// A clock whose moment zero is now.
+    pub(crate) fn new() -> Clock {
+        Clock { began: Instant::now() }
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Time {
+        Time::ZERO.after_ns(nanoseconds(self.began.elapsed()))
+    }
+}
+
+/// A duration in nanoseconds, or the longest that can be told (584 years).
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

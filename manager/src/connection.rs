@@ -1,0 +1,149 @@
+//! One peer: its socket, its process, and how far its connection has come.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use interprocess::os::unix::uds_local_socket::Stream;
+use manager_core::{Cause, Time};
+use protocol::limits::FRAME_BYTES_MAX;
+use protocol::{FrameBuffer, HELLO_BYTES_MAX, SessionId};
+use rustix::io::Errno;
+use rustix::net::Shutdown;
+
+use crate::output::{Output, Sent};
+use crate::process::Process;
+
+/// One peer.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// The socket.
+    stream: Stream,
+    /// The process id of the peer, if the kernel tells.
+    pub(crate) process_id: Option<u32>,
+    /// The process of the peer, if it can be watched.
+    pub(crate) process: Option<Process>,
+    /// How the process ended, once that was noticed.
+    pub(crate) died: Option<Cause>,
+    /// How far the connection has come.
+    pub(crate) phase: Phase,
+    /// When the phase ends by itself; changed only through the table, which keeps these in order.
+    pub(crate) deadline: Option<Time>,
+    /// The beginning of a frame that has not arrived whole. Otherwise a buffer is lent while something is read.
+    pub(crate) input: Option<FrameBuffer>,
+    /// What waits to be sent.
+    pub(crate) output: Output,
+    /// Whether a short read says nothing, because the end of the stream is known to be near.
+    pub(crate) read_to_end: bool,
+    /// Whether this stands in the list of those to be read again.
+    pub(crate) awaits_read: bool,
+    /// Whether this stands in the list of those to be sent to.
+    pub(crate) awaits_flush: bool,
+    /// Whether the event loop is told when the peer has made room for more output.
+    pub(crate) awaits_room: bool,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The peer has not said hello.
+    Fresh,
+    /// The peer has a session.
+    Session(SessionId),
+    /// The peer has said goodbye, and only the end of its stream may follow.
+    Leaving(SessionId),
+    /// The connection is over. The session is not, until it is known how its process ended.
+    Ending(SessionId),
+    /// The session, if there was one, is over. A last refusal is on its way.
+    Farewell,
+}
+
+impl Phase {
+    /// Whether what the peer sends is read.
+    pub(crate) fn listens(self) -> bool {
+        matches!(self, Phase::Fresh | Phase::Session(_) | Phase::Leaving(_))
+    }
+
+    /// The largest body of a frame that the peer may send.
+    pub(crate) fn body_bytes_max(self) -> usize {
+        if self == Phase::Fresh { HELLO_BYTES_MAX } else { FRAME_BYTES_MAX }
+    }
+}
+
+/// What one read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// This many bytes.
+    Bytes(usize),
+    /// Nothing for now.
+    Nothing,
+    /// Nothing, for ever.
+    End,
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    pub(crate) fn new(stream: Stream, process_id: Option<u32>, process: Option<Process>) -> Connection {
+        Connection {
+            stream,
+            process_id,
+            process,
+            died: None,
+            phase: Phase::Fresh,
+            deadline: None,
+            input: None,
+            output: Output::default(),
+            read_to_end: false,
+            awaits_read: false,
+            awaits_flush: false,
+            awaits_room: false,
+        }
+    }
+
+    /// Reads once into free space of `buffer`, at most `bytes_max`. Says also whether it was filled to the brim,
+    /// without which there is nothing left to read.
+    pub(crate) fn receive(&self, buffer: &mut FrameBuffer, bytes_max: usize) -> (Received, bool) {
+        let space = buffer.space();
+        let wanted = space.len().min(bytes_max);
+        loop {
+            match rustix::io::read(&self.stream, &mut space[..wanted]) {
+                Ok(0) => return (Received::End, false),
+                Ok(bytes) => {
+                    buffer.filled(bytes);
+                    return (Received::Bytes(bytes), bytes == wanted);
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return (Received::Nothing, false),
+                // A reset is how the kernel says that the peer closed without having read all it was sent.
+                Err(_) => return (Received::End, false),
+            }
+        }
+    }
+
+    /// Sends what the kernel takes at once.
+    pub(crate) fn send(&mut self) -> Sent {
+        self.output.send(self.stream.as_fd())
+    }
+
+    /// Ends the connection for both sides while its process is still looked at.
+    pub(crate) fn hang_up(&mut self) {
+        // A failure says that the peer was faster.
+        let _ = rustix::net::shutdown(&self.stream, Shutdown::Both);
+        self.input = None;
+        self.output = Output::default();
+        self.awaits_room = false;
+    }
+
+    /// How the peer's process ended: none if it runs, [`Cause::Disconnected`] if it can not be known.
+    pub(crate) fn how_it_ended(&self) -> Option<Cause> {
+        match (&self.died, &self.process) {
+            (Some(cause), _) => Some(cause.clone()),
+            (None, Some(process)) => process.ended(),
+            (None, None) => Some(Cause::Disconnected),
+        }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}

@@ -1,0 +1,171 @@
+//! Why a manager can not begin, or can not go on.
+
+use std::path::PathBuf;
+use std::{fmt, io};
+
+use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
+
+/// Why a manager can not begin, or can not go on. The text says what to do about it where something can be done.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The path of the socket does not fit into a socket's address.
+    PathTooLong {
+        /// The path.
+        socket: PathBuf,
+    },
+    /// The path of the socket does not end in the name of a file.
+    PathWithoutName {
+        /// The path.
+        socket: PathBuf,
+    },
+    /// The socket's folder is not there, and can not be made or looked at.
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The socket's folder is a link, and who may change a link may send clients elsewhere.
+    FolderIsLink {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// What should be the socket's folder is something else.
+    FolderIsNone {
+        /// The path of the thing.
+        folder: PathBuf,
+    },
+    /// The socket's folder belongs to another user.
+    FolderOfAnother {
+        /// The folder.
+        folder: PathBuf,
+        /// The user id of its owner.
+        owner: u32,
+        /// The user id of this process.
+        user: u32,
+    },
+    /// The socket's folder has permissions for others than its owner.
+    FolderOpenToOthers {
+        /// The folder.
+        folder: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The lock file beside the socket can not be opened, locked or written.
+    Lock {
+        /// The lock file.
+        lock: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Another manager serves this socket.
+    AlreadyServed {
+        /// The socket.
+        socket: PathBuf,
+        /// The process id of the other manager, if its lock file tells.
+        holder: Option<u32>,
+    },
+    /// Where the socket should be, there is a file of another kind, which is left alone.
+    NotASocket {
+        /// The path.
+        socket: PathBuf,
+    },
+    /// The socket can not be bound.
+    Bind {
+        /// The socket.
+        socket: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system refuses something that a manager needs.
+    System {
+        /// What was attempted, as in “wait for events”.
+        action: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// An error of the system while it was to do `action`; for `map_err`.
+    pub(crate) fn system(action: &'static str) -> impl FnOnce(io::Error) -> Error {
+        move |source| Error::System { action, source }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::PathTooLong { socket } => write!(
+                formatter,
+                "the socket's path {} has {} bytes, and a socket's path has at most {SOCKET_PATH_BYTES_MAX}; \
+                 choose a shorter one",
+                socket.display(),
+                socket.as_os_str().len()
+            ),
+            Error::PathWithoutName { socket } => {
+                write!(formatter, "the socket's path “{}” does not end in a file name", socket.display())
+            }
+            Error::Folder { folder, source } => write!(
+                formatter,
+                "the socket's folder {} can not be used: {source}; only the last folder of the path is made if \
+                 it is missing",
+                folder.display()
+            ),
+            Error::FolderIsLink { folder } => write!(
+                formatter,
+                "the socket's folder {} is a symbolic link; name the folder that it leads to",
+                folder.display()
+            ),
+            Error::FolderIsNone { folder } => write!(
+                formatter,
+                "{} should be the socket's folder and is not a folder; choose another path",
+                folder.display()
+            ),
+            Error::FolderOfAnother { folder, owner, user } => write!(
+                formatter,
+                "the socket's folder {} belongs to user {owner}, and this is user {user}; choose a folder of \
+                 your own",
+                folder.display()
+            ),
+            Error::FolderOpenToOthers { folder, mode } => write!(
+                formatter,
+                "the socket's folder {} is open to others (mode {mode:03o}); run `chmod 700` on it, or choose \
+                 another",
+                folder.display()
+            ),
+            Error::Lock { lock, source } => {
+                write!(formatter, "the lock file {} can not be taken: {source}", lock.display())
+            }
+            Error::AlreadyServed { socket, holder } => {
+                write!(formatter, "another manager ")?;
+                if let Some(holder) = holder {
+                    write!(formatter, "(process {holder}) ")?;
+                }
+                write!(formatter, "serves {}; end it, or choose another socket", socket.display())
+            }
+            Error::NotASocket { socket } => write!(
+                formatter,
+                "{} is there and is not a socket; remove it, or choose another path",
+                socket.display()
+            ),
+            Error::Bind { socket, source } => {
+                write!(formatter, "the socket {} can not be bound: {source}", socket.display())
+            }
+            Error::System { action, source } => write!(formatter, "can not {action}: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Folder { source, .. }
+            | Error::Lock { source, .. }
+            | Error::Bind { source, .. }
+            | Error::System { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

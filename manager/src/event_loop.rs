@@ -1,0 +1,310 @@
+//! The event loop: one thread that waits for whatever comes first, and never for anyone in particular.
+//!
+//! One turn is one wait, then the work for everyone who is ready. Readiness is edge-triggered: it is told once,
+//! so whoever is told reads until there is no more or puts the rest down for the next turn.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use interprocess::local_socket::traits::Listener;
+use manager_core::Time;
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use protocol::Epoch;
+use rustix::io::Errno;
+use uuid::Uuid;
+
+use crate::clock::{Clock, nanoseconds};
+use crate::process::Process;
+use crate::seat::Seat;
+use crate::signals::EndSignals;
+use crate::source::Source;
+use crate::switchboard::Switchboard;
+use crate::{Error, Options};
+
+/// The tokens that do not belong to a connection; the slots of connections count from 0 and never come near.
+const LISTENER: Token = Token(usize::MAX - 1);
+const SIGNALS: Token = Token(usize::MAX - 2);
+const PARENT: Token = Token(usize::MAX - 3);
+const STOPPER: Token = Token(usize::MAX - 4);
+
+/// How many readiness events one wait brings at most. The others come with the next.
+const EVENTS_MAX: usize = 256;
+
+/// How many connections are accepted in one turn at most, so that a flood of them does not hold up the others.
+const ACCEPTS_PER_TURN_MAX: usize = 64;
+
+/// How long to wait, when no descriptor is left, before a connection is accepted again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A manager that is bound to its socket and not running yet: clients can connect, and wait until it runs.
+///
+/// ```no_run
+/// use manager::{Manager, Options};
+///
+/// let manager = Manager::bind(Options::new("/run/user/1000/rallypoint/manager.sock"))?;
+/// println!("serving {}", manager.socket().display());
+/// manager.run()?;
+/// # Ok::<(), manager::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Manager {
+    /// The socket and its lock; declared first, so that clients that lose their connection at the end find no
+    /// socket to connect to again.
+    seat: Seat,
+    /// What waits.
+    poll: Poll,
+    /// The clock.
+    clock: Clock,
+    /// Everyone who is connected.
+    switchboard: Switchboard,
+    /// When to accept connections.
+    accepting: Accepting,
+    /// Whether the last attempt to accept failed, so that each such time is logged once.
+    accept_fails: bool,
+    /// Whether somebody asked for the end.
+    has_ended: bool,
+    /// The process whose end is this manager's end.
+    parent: Option<Process>,
+    /// The wish to end, from outside the process.
+    _signals: EndSignals,
+    /// The wish to end, from another thread.
+    stopper: Stopper,
+}
+
+/// When to accept connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accepting {
+    /// When one is reported.
+    WhenTold,
+    /// In this turn.
+    Now,
+    /// Not before this moment, or before another connection was closed.
+    NotBefore(Time),
+}
+
+/// Ends a running manager from another thread. Clones end the same one.
+#[derive(Clone, Debug)]
+pub struct Stopper {
+    /// Wakes the loop, which takes this as its end.
+    waker: Arc<Waker>,
+}
+
+impl Stopper {
+    /// Makes [`Manager::run`] return, at the end of the turn it is in. May be called more than once, and before
+    /// the manager runs or after it ended.
+    pub fn stop(&self) {
+        if let Err(error) = self.waker.wake() {
+            log::error!("can not wake the event loop: {error}");
+        }
+    }
+}
+
+impl Manager {
+    /// Takes the seat at the socket: checks the folder, takes the lock, binds.
+    ///
+    /// From here on SIGINT and SIGTERM end the manager in order rather than the process at once.
+    ///
+    /// # Errors
+    ///
+    /// If the folder is not safe, another manager serves this socket, or the system refuses what a manager needs.
+    pub fn bind(options: Options) -> Result<Manager, Error> {
+        let signals = EndSignals::install().map_err(Error::system("handle signals"))?;
+        let mut seat = Seat::take(&options.socket)?;
+        if options.parent.is_some() {
+            // Only the parent knows of this socket, and there will be no other manager at it.
+            seat.leave_nothing();
+        }
+        let poll = Poll::new().map_err(Error::system("wait for events"))?;
+        let parent = options.parent.map(watch_parent).transpose()?;
+        let parent_is_gone = matches!(parent, Some(None));
+        let parent = parent.flatten();
+
+        watch(&poll, signals.as_fd(), SIGNALS)?;
+        watch(&poll, seat.listener().as_fd(), LISTENER)?;
+        if let Some(parent) = &parent {
+            watch(&poll, parent.as_fd(), PARENT)?;
+        }
+        let waker = Waker::new(poll.registry(), STOPPER).map_err(Error::system("wake the event loop"))?;
+        let registry = poll.registry().try_clone().map_err(Error::system("wait for events"))?;
+
+        Ok(Manager {
+            seat,
+            poll,
+            clock: Clock::new(),
+            switchboard: Switchboard::new(Epoch(Uuid::new_v4()), options.limits, registry),
+            accepting: Accepting::WhenTold,
+            accept_fails: false,
+            has_ended: parent_is_gone,
+            parent,
+            _signals: signals,
+            stopper: Stopper { waker: Arc::new(waker) },
+        })
+    }
+
+    /// Where clients find this manager.
+    pub fn socket(&self) -> &Path {
+        self.seat.socket()
+    }
+
+    /// Which life of a manager this is.
+    pub fn epoch(&self) -> Epoch {
+        self.switchboard.epoch()
+    }
+
+    /// What ends this manager from another thread.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// How long it waits for peers, for tests that can not.
+    #[cfg(test)]
+    pub(crate) fn patience(&mut self) -> &mut crate::switchboard::Patience {
+        &mut self.switchboard.patience
+    }
+
+    /// Serves clients until SIGINT or SIGTERM arrives, the parent process ends, or the [`Stopper`] is used.
+    ///
+    /// At the end all connections are closed, so that every client learns at once that its manager is gone, and
+    /// the socket is removed.
+    ///
+    /// # Errors
+    ///
+    /// If the system can not wait for events.
+    pub fn run(mut self) -> Result<(), Error> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while !self.has_ended {
+            self.turn(&mut events)?;
+        }
+        log::info!("the manager at {} ends", self.socket().display());
+        Ok(())
+    }
+
+    /// Waits once, and works off what it brought.
+    fn turn(&mut self, events: &mut Events) -> Result<(), Error> {
+        match self.poll.poll(events, self.timeout()) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(source) => return Err(Error::System { action: "wait for events", source }),
+        }
+        let now = self.clock.now();
+        self.switchboard.begin_turn(now);
+        for event in events.iter() {
+            self.dispatch(event);
+        }
+        // After the events, since a slot that they closed may be given away here.
+        self.accept(now);
+        self.switchboard.end_turn();
+        if self.switchboard.take_closed() && matches!(self.accepting, Accepting::NotBefore(_)) {
+            self.accepting = Accepting::Now;
+        }
+        Ok(())
+    }
+
+    /// How long to wait at most.
+    fn timeout(&self) -> Option<Duration> {
+        if self.switchboard.has_work_left() || self.accepting == Accepting::Now {
+            return Some(Duration::ZERO);
+        }
+        let accept = match self.accepting {
+            Accepting::NotBefore(moment) => Some(moment),
+            Accepting::WhenTold | Accepting::Now => None,
+        };
+        let deadline = self.switchboard.next_deadline().into_iter().chain(accept).min()?;
+        // Read anew, for the turn has taken time. The wait rounds up to milliseconds, so it does not end early.
+        Some(deadline.since(self.clock.now()))
+    }
+
+    fn dispatch(&mut self, event: &Event) {
+        match event.token() {
+            LISTENER => {
+                if self.accepting == Accepting::WhenTold {
+                    self.accepting = Accepting::Now;
+                }
+            }
+            SIGNALS | STOPPER => self.has_ended = true,
+            PARENT => self.has_ended |= self.parent.as_ref().is_some_and(|parent| parent.ended().is_some()),
+            token => match Source::of(token) {
+                Source::Process(slot) => self.switchboard.process_ended(slot),
+                Source::Socket(slot) => {
+                    if event.is_writable() {
+                        self.switchboard.writable(slot);
+                    }
+                    let closed = event.is_read_closed() || event.is_write_closed() || event.is_error();
+                    if event.is_readable() || closed {
+                        self.switchboard.readable(slot, closed);
+                    }
+                }
+            },
+        }
+    }
+
+    /// Accepts connections, if it is time to.
+    fn accept(&mut self, now: Time) {
+        match self.accepting {
+            Accepting::WhenTold => return,
+            Accepting::NotBefore(moment) if moment > now => return,
+            Accepting::NotBefore(_) | Accepting::Now => {}
+        }
+        self.accepting = Accepting::Now;
+        for _ in 0..ACCEPTS_PER_TURN_MAX {
+            match self.seat.listener().accept() {
+                Ok(stream) => {
+                    self.accept_works();
+                    self.switchboard.admit(stream);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.accept_works();
+                    self.accepting = Accepting::WhenTold;
+                    return;
+                }
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::CONNABORTED) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.accept_fails_with(&error);
+                    self.accepting = Accepting::NotBefore(now.after_ns(nanoseconds(ACCEPT_PAUSE)));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn accept_works(&mut self) {
+        if self.accept_fails {
+            self.accept_fails = false;
+            log::info!("connections are accepted again");
+        }
+    }
+
+    fn accept_fails_with(&mut self, error: &io::Error) {
+        if !self.accept_fails {
+            self.accept_fails = true;
+            log::warn!("no connection can be accepted for now, those there are go on: {error}");
+        }
+    }
+}
+
+fn watch(poll: &Poll, descriptor: BorrowedFd<'_>, token: Token) -> Result<(), Error> {
+    let registered =
+        poll.registry().register(&mut SourceFd(&descriptor.as_raw_fd()), token, Interest::READABLE);
+    registered.map_err(Error::system("wait for events"))
+}
+
+/// What stands for the parent process, or none if that is not this process's parent any more.
+fn watch_parent(id: u32) -> Result<Option<Process>, Error> {
+    let is_parent =
+        || rustix::process::getppid().is_some_and(|parent| parent.as_raw_pid().cast_unsigned() == id);
+    if !is_parent() {
+        return Ok(None);
+    }
+    match Process::open(id) {
+        // Asked again: had the parent ended in between, this could be another process of the same number.
+        Ok(parent) => Ok(is_parent().then_some(parent)),
+        Err(_) if !is_parent() => Ok(None),
+        Err(source) => Err(Error::System { action: "watch the parent process", source }),
+    }
+}

@@ -1,0 +1,199 @@
+//! What waits to be sent to one peer.
+
+use std::os::fd::BorrowedFd;
+
+use protocol::FrameError;
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+
+/// The capacity that an empty output keeps, so that idle connections cost little and busy ones do not allocate.
+const KEPT_BYTES_MAX: usize = 2048;
+
+/// How many bytes may lie around that were sent already, before the rest is moved to the front.
+const SENT_BYTES_MAX: usize = 256 << 10;
+
+/// The bytes before a frame's body, which tell its length.
+const LENGTH_BYTES: usize = 4;
+
+/// Frames on their way to one peer.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    /// Whole frames, of which the first may be sent in part.
+    bytes: Vec<u8>,
+    /// How many of the bytes were sent.
+    sent: usize,
+}
+
+/// How far a [`send`](Output::send) came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// Everything is with the kernel.
+    All,
+    /// The peer has to read before more can be sent.
+    Part,
+    /// The peer will not read any more; what was left is thrown away.
+    Broken,
+}
+
+impl Output {
+    /// Adds a frame, by a function that appends it or leaves its argument as it was.
+    pub(crate) fn append(
+        &mut self,
+        frame: impl FnOnce(&mut Vec<u8>) -> Result<(), FrameError>,
+    ) -> Result<(), FrameError> {
+        frame(&mut self.bytes)
+    }
+
+    /// How many bytes wait to be sent.
+    pub(crate) fn pending(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// Sends what the kernel takes at once, in one call.
+    pub(crate) fn send(&mut self, socket: BorrowedFd<'_>) -> Sent {
+        while self.pending() > 0 {
+            // The flag, since the program around an embedded manager may have made SIGPIPE deadly.
+            match send(socket, &self.bytes[self.sent..], SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                Ok(bytes) => {
+                    self.sent += bytes;
+                    break;
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => break,
+                Err(_) => {
+                    *self = Output::default();
+                    return Sent::Broken;
+                }
+            }
+        }
+        if self.pending() > 0 {
+            self.forget_sent();
+            return Sent::Part;
+        }
+        self.bytes.clear();
+        self.sent = 0;
+        if self.bytes.capacity() > KEPT_BYTES_MAX {
+            self.bytes = Vec::new();
+        }
+        Sent::All
+    }
+
+    /// Throws away what the peer has seen nothing of, so that a last frame can follow what it has seen in part.
+    pub(crate) fn keep_begun_frame(&mut self) {
+        let (start, end) = self.begun_frame();
+        self.bytes.truncate(end);
+        self.bytes.drain(..start);
+        self.bytes.shrink_to_fit();
+        self.sent -= start;
+    }
+
+    /// Moves what is not sent to the front once that pays.
+    fn forget_sent(&mut self) {
+        if self.sent > SENT_BYTES_MAX && self.sent > self.bytes.len() / 2 {
+            let (start, _) = self.begun_frame();
+            self.bytes.drain(..start);
+            self.sent -= start;
+        }
+    }
+
+    /// Where the frame begins and ends that is sent in part. It is empty if the last byte sent ended a frame.
+    fn begun_frame(&self) -> (usize, usize) {
+        let mut start = 0;
+        loop {
+            let Some(length) = self.bytes[start..].first_chunk::<LENGTH_BYTES>() else {
+                return (start, start);
+            };
+            let end = start + LENGTH_BYTES + u32::from_le_bytes(*length) as usize;
+            if start == self.sent {
+                return (start, start);
+            }
+            if end > self.sent {
+                return (start, end);
+            }
+            start = end;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use protocol::{FrameBuffer, append_frame, decode};
+
+    use super::*;
+
+    fn output(texts: &[&str]) -> Output {
+        let mut output = Output::default();
+        for text in texts {
+            output.append(|bytes| append_frame(bytes, text)).unwrap();
+        }
+        output
+    }
+
+    fn texts(mut bytes: &[u8]) -> Vec<String> {
+        let mut buffer = FrameBuffer::new(1 << 20);
+        let mut found = Vec::new();
+        while !bytes.is_empty() {
+            let space = buffer.space();
+            let count = space.len().min(bytes.len());
+            space[..count].copy_from_slice(&bytes[..count]);
+            bytes = &bytes[count..];
+            buffer.filled(count);
+            while let Some(body) = buffer.next_body().unwrap() {
+                found.push(decode::<String>(body).unwrap());
+            }
+        }
+        assert!(!buffer.is_mid_frame());
+        found
+    }
+
+    #[test]
+    fn a_last_frame_follows_the_one_that_was_begun() {
+        let whole = output(&["one", "two", "three"]).bytes;
+        // Each frame has 4 bytes of length, 1 byte for the length of the text, and the text.
+        for sent in 0..=whole.len() {
+            let mut output = output(&["one", "two", "three"]);
+            output.sent = sent;
+            output.keep_begun_frame();
+            output.append(|bytes| append_frame(bytes, "last")).unwrap();
+            let seen = [&whole[..sent], &output.bytes[output.sent..]].concat();
+            let mut expected = ["one", "two", "three"][..sent.div_ceil(8).min(3)].to_vec();
+            expected.push("last");
+            assert_eq!(texts(&seen), expected, "after {sent} bytes");
+        }
+    }
+
+    #[test]
+    fn everything_arrives_however_slowly_it_is_read() {
+        let (sender, mut receiver) = UnixStream::pair().unwrap();
+        receiver.set_nonblocking(true).unwrap();
+        let text = "x".repeat(100_000);
+        let count = 40;
+        let mut output = output(&vec![text.as_str(); count]);
+        let mut received = Vec::new();
+        let mut piece = [0; 65_536];
+        loop {
+            let sent = output.send(sender.as_fd());
+            match receiver.read(&mut piece) {
+                Ok(bytes) => received.extend_from_slice(&piece[..bytes]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock && sent == Sent::All => break,
+                Err(error) => panic!("{error}"),
+            }
+            assert!(output.sent <= 2 * SENT_BYTES_MAX + output.bytes.len() / 2);
+        }
+        assert_eq!(texts(&received), vec![text; count]);
+        assert_eq!(output.bytes.capacity(), 0, "a large buffer is given back");
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_is_noticed() {
+        let (sender, receiver) = UnixStream::pair().unwrap();
+        drop(receiver);
+        let mut output = output(&["text"]);
+        assert_eq!(output.send(sender.as_fd()), Sent::Broken);
+        assert_eq!(output.pending(), 0);
+    }
+}

@@ -1,0 +1,202 @@
+//! Processes as the manager watches them: that one ended, and how.
+//!
+//! A pidfd stands for one process and never for a later one with the same number. It becomes readable when the
+//! process has ended, whoever still holds copies of its sockets. This is the only file with `unsafe` code: two
+//! system calls that no crate in use wraps.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use manager_core::Cause;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// A process that runs, or ran when this was made.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// Its number, which the system may give to another process once this one is gone.
+    id: u32,
+    /// What stands for it, and only for it.
+    pidfd: OwnedFd,
+}
+
+impl Process {
+    /// The process at the other end of a socket, whose number the kernel gave as `id`.
+    ///
+    /// Linux before 6.5 can not be asked for the peer itself; there the number has to do.
+    pub(crate) fn of_peer(socket: BorrowedFd<'_>, id: u32) -> io::Result<Process> {
+        match peer_pidfd(socket) {
+            Ok(pidfd) => Ok(Process { id, pidfd }),
+            Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => Process::open(id),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The process that has this number now.
+    pub(crate) fn open(id: u32) -> io::Result<Process> {
+        let number = i32::try_from(id).ok().and_then(Pid::from_raw);
+        let number = number.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(Process { id, pidfd: pidfd_open(number, PidfdFlags::empty())? })
+    }
+
+    /// How the process ended, or none while it runs.
+    ///
+    /// [`Cause::Disconnected`] says that it ended in a way that could not be learned.
+    pub(crate) fn ended(&self) -> Option<Cause> {
+        let mut watched = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        // A poll of one descriptor without waiting fails for no reason that would mean an end.
+        if !matches!(poll(&mut watched, Some(&Timespec::default())), Ok(1..)) {
+            return None;
+        }
+        // The status of a process is with itself until its parent fetches it, and with the pidfd from then on.
+        // The first look may come just too early for the one and the second just too late for the other.
+        let status = self
+            .status_after_reaping()
+            .or_else(|| fs::read(format!("/proc/{}/stat", self.id)).ok().as_deref().and_then(zombie_status))
+            .or_else(|| self.status_after_reaping());
+        Some(status.map_or(Cause::Disconnected, cause_of_status))
+    }
+
+    /// The wait status of a process whose parent has fetched it. Known to Linux 6.15 and later.
+    #[allow(unsafe_code)]
+    fn status_after_reaping(&self) -> Option<i32> {
+        // SAFETY: the structure consists of integers, for which all zeros is a value.
+        let mut info: libc::pidfd_info = unsafe { std::mem::zeroed() };
+        info.mask = u64::from(libc::PIDFD_INFO_EXIT);
+        // SAFETY: the request's number holds the size of the structure, the kernel writes no more than that, and
+        // `info` outlives the call. A kernel that does not know the request changes nothing and returns an error.
+        let result = unsafe { libc::ioctl(self.pidfd.as_raw_fd(), libc::PIDFD_GET_INFO, &raw mut info) };
+        let known = result == 0 && info.mask & u64::from(libc::PIDFD_INFO_EXIT) != 0;
+        known.then_some(info.exit_code)
+    }
+}
+
+impl AsFd for Process {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+/// Asks the kernel for a pidfd of the process that connected a socket.
+#[allow(unsafe_code)]
+fn peer_pidfd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let mut descriptor: libc::c_int = -1;
+    let mut bytes = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: `descriptor` and `bytes` outlive the call, and `bytes` says how large `descriptor` is.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERPIDFD,
+            (&raw mut descriptor).cast(),
+            &raw mut bytes,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if descriptor < 0 {
+        return Err(io::Error::from(io::ErrorKind::InvalidData));
+    }
+    // SAFETY: the call succeeded, so the kernel opened this descriptor just now for us, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// The wait status in the text of a `/proc/<pid>/stat`, if that process has ended and was not yet fetched.
+fn zombie_status(stat: &[u8]) -> Option<i32> {
+    // The second field is the program's name in parentheses, and the name may hold spaces and parentheses.
+    let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
+    let mut fields = std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace();
+    // Fields are counted from 1 in proc(5): the state is the third, the exit code the 52nd.
+    let is_zombie = fields.next()? == "Z";
+    let status = fields.nth(52 - 4)?.parse().ok()?;
+    is_zombie.then_some(status)
+}
+
+/// Splits a wait status into what it says: the low seven bits are a signal, or else the next byte is a status.
+fn cause_of_status(status: i32) -> Cause {
+    match status & 0x7f {
+        0 => Cause::Exit((status >> 8) & 0xff),
+        signal => Cause::Signal(signal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    fn run(script: &str) -> (Child, Process) {
+        let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let process = Process::open(child.id()).unwrap();
+        (child, process)
+    }
+
+    fn wait_readable(process: &Process) {
+        let limit = Timespec { tv_sec: 20, tv_nsec: 0 };
+        let mut watched = [PollFd::new(process, PollFlags::IN)];
+        assert_eq!(poll(&mut watched, Some(&limit)), Ok(1), "the process did not end");
+    }
+
+    #[test]
+    fn an_exit_status_is_told_before_and_after_the_parent_fetches_it() {
+        let (mut child, process) = run("exit 7");
+        wait_readable(&process);
+        assert_eq!(process.ended(), Some(Cause::Exit(7)));
+        child.wait().unwrap();
+        let after = process.ended();
+        // Kernels before 6.15 forget the status with the process.
+        assert!(matches!(after, Some(Cause::Exit(7) | Cause::Disconnected)), "{after:?}");
+    }
+
+    #[test]
+    fn a_signal_is_told() {
+        let (mut child, process) = run("exec sleep 60");
+        assert_eq!(process.ended(), None);
+        child.kill().unwrap();
+        wait_readable(&process);
+        assert_eq!(process.ended(), Some(Cause::Signal(9)));
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
+    }
+
+    #[test]
+    fn a_process_that_never_was_can_not_be_opened() {
+        assert!(Process::open(0).is_err());
+        assert!(Process::open(u32::MAX).is_err());
+    }
+
+    /// A line of stat with this name and state, in which every field before the last holds its own number.
+    fn stat(name: &str, state: &str, status: &str) -> Vec<u8> {
+        let numbers: Vec<String> = (4..52).map(|field| field.to_string()).collect();
+        format!("1 ({name}) {state} {} {status}\n", numbers.join(" ")).into_bytes()
+    }
+
+    #[test]
+    fn the_status_is_found_whatever_the_program_is_called() {
+        for name in ["sh", "two words", "a) Z 1 (b", ")", "(("] {
+            assert_eq!(zombie_status(&stat(name, "Z", "256")), Some(256), "{name:?}");
+            assert_eq!(zombie_status(&stat(name, "R", "0")), None, "{name:?}");
+        }
+        assert_eq!(zombie_status(&stat("größe\u{fffd}", "Z", "9")), Some(9));
+    }
+
+    #[test]
+    fn a_text_that_is_cut_short_tells_nothing() {
+        let whole = stat("sh", "Z", "256");
+        let last_field = whole.iter().rposition(|&byte| byte == b' ').unwrap();
+        for length in 0..last_field {
+            assert_eq!(zombie_status(&whole[..length]), None);
+        }
+    }
+
+    #[test]
+    fn a_status_is_a_signal_or_an_exit() {
+        assert_eq!(cause_of_status(0), Cause::Exit(0));
+        assert_eq!(cause_of_status(3 << 8), Cause::Exit(3));
+        assert_eq!(cause_of_status(9), Cause::Signal(9));
+        assert_eq!(cause_of_status(11 | 0x80), Cause::Signal(11), "with a core dump");
+    }
+}

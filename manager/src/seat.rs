@@ -1,0 +1,365 @@
+//! The seat of a manager: a socket in a folder of the user's own, and the lock that says who serves it.
+//!
+//! The lock decides, never the socket file: whoever holds `<socket>.lock` may unlink the socket and bind it anew,
+//! so a socket that a killed manager left behind is taken over, and a living manager is never displaced. The lock
+//! file stays for the next manager, unless there will be none. A lock on a file that is no longer there guards
+//! nothing, so whoever takes one looks whether it still is.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use interprocess::local_socket::{GenericFilePath, ListenerNonblockingMode, ListenerOptions, ToFsName};
+use interprocess::os::unix::local_socket::ListenerOptionsExt;
+use interprocess::os::unix::uds_local_socket::Listener;
+use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
+
+use crate::Error;
+
+/// A bound socket, and the right to serve it. Gives both up when dropped.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// Where clients arrive; accepts without blocking, and yields streams that do not block.
+    listener: Listener,
+    /// Where the socket is.
+    socket: PathBuf,
+    /// Which file the socket is, by device and inode.
+    identity: (u64, u64),
+    /// Whether nobody will serve this socket again, so that the lock file goes too.
+    is_last: bool,
+    /// The lock file, locked for as long as it is open; declared last, so that it is closed last.
+    lock: File,
+}
+
+impl Seat {
+    /// Takes the seat at this path, if the folder is safe and the seat is free.
+    pub(crate) fn take(socket: &Path) -> Result<Seat, Error> {
+        check_path(socket)?;
+        prepare_folder(folder_of(socket), rustix::process::geteuid().as_raw())?;
+        let lock = take_lock(socket)?;
+        remove_stale(socket)?;
+        let failed = |source| Error::Bind { socket: socket.into(), source };
+        let listener = bind(socket).map_err(failed)?;
+        let identity = fs::symlink_metadata(socket).map(identity).map_err(failed)?;
+        Ok(Seat { listener, socket: socket.into(), identity, is_last: false, lock })
+    }
+
+    /// Leaves nothing behind at the end, for a socket that nobody will serve again.
+    pub(crate) fn leave_nothing(&mut self) {
+        self.is_last = true;
+    }
+
+    /// Where the socket is.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Where clients arrive.
+    pub(crate) fn listener(&self) -> &Listener {
+        &self.listener
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        // Whoever replaced the file by hand gets to keep the replacement.
+        let is_ours = fs::symlink_metadata(&self.socket).is_ok_and(|found| identity(found) == self.identity);
+        if is_ours && let Err(error) = fs::remove_file(&self.socket) {
+            log::warn!("the socket {} can not be removed: {error}", self.socket.display());
+        }
+        let lock = lock_of(&self.socket);
+        if self.is_last
+            && is_at(&self.lock, &lock).unwrap_or(false)
+            && let Err(error) = fs::remove_file(&lock)
+        {
+            log::warn!("the lock file {} can not be removed: {error}", lock.display());
+        }
+    }
+}
+
+fn identity(metadata: fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+fn check_path(socket: &Path) -> Result<(), Error> {
+    if socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+        return Err(Error::PathTooLong { socket: socket.into() });
+    }
+    match socket.file_name() {
+        Some(_) => Ok(()),
+        None => Err(Error::PathWithoutName { socket: socket.into() }),
+    }
+}
+
+fn folder_of(socket: &Path) -> &Path {
+    match socket.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes the folder if it is missing, and checks that nobody but this user can reach into it.
+fn prepare_folder(folder: &Path, user: u32) -> Result<(), Error> {
+    let failed = |source| Error::Folder { folder: folder.into(), source };
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+        // Looked at in either case: what counts is what is there now.
+        _ => {}
+    }
+    let metadata = fs::symlink_metadata(folder).map_err(failed)?;
+    let folder = PathBuf::from(folder);
+    let mode = metadata.mode() & 0o777;
+    if metadata.is_symlink() {
+        Err(Error::FolderIsLink { folder })
+    } else if !metadata.is_dir() {
+        Err(Error::FolderIsNone { folder })
+    } else if metadata.uid() != user {
+        Err(Error::FolderOfAnother { folder, owner: metadata.uid(), user })
+    } else if mode & 0o077 != 0 {
+        Err(Error::FolderOpenToOthers { folder, mode })
+    } else {
+        Ok(())
+    }
+}
+
+/// The path of the lock file that belongs to a socket.
+fn lock_of(socket: &Path) -> PathBuf {
+    let mut lock = OsString::from(socket);
+    lock.push(".lock");
+    lock.into()
+}
+
+/// Takes the lock and writes into it who holds it.
+fn take_lock(socket: &Path) -> Result<File, Error> {
+    let lock = lock_of(socket);
+    let failed = |source| Error::Lock { lock: lock.clone(), source };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    let mut file = loop {
+        let mut file = options.open(&lock).map_err(failed)?;
+        match file.try_lock() {
+            // Its last holder may have removed it after it was opened here.
+            Ok(()) if is_at(&file, &lock).map_err(failed)? => break file,
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::AlreadyServed { socket: socket.into(), holder: read_holder(&mut file) });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+    };
+    file.set_len(0).map_err(failed)?;
+    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    Ok(file)
+}
+
+/// Whether an open file is the one at this path.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let found = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        found => found?,
+    };
+    Ok(identity(found) == identity(file.metadata()?))
+}
+
+/// Who holds a lock, unless its holder has not come to write that down yet.
+fn read_holder(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    lock.take(16).read_to_string(&mut text).ok()?;
+    text.trim_end().parse().ok()
+}
+
+/// Unlinks a socket that nobody can serve any more, since its lock is ours.
+fn remove_stale(socket: &Path) -> Result<(), Error> {
+    let failed = |source| Error::Bind { socket: socket.into(), source };
+    match fs::symlink_metadata(socket) {
+        Ok(metadata) if metadata.file_type().is_socket() => {
+            log::info!("takes over the socket that an earlier manager left at {}", socket.display());
+            fs::remove_file(socket).map_err(failed)
+        }
+        Ok(_) => Err(Error::NotASocket { socket: socket.into() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn bind(socket: &Path) -> io::Result<Listener> {
+    ListenerOptions::new()
+        .name(socket.to_fs_name::<GenericFilePath>()?)
+        .mode(0o600)
+        .nonblocking(ListenerNonblockingMode::Both)
+        .reclaim_name(false)
+        .create_sync_as::<Listener>()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn folder() -> TempDir {
+        tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o700)).tempdir().unwrap()
+    }
+
+    #[test]
+    fn a_missing_folder_is_made_for_its_owner_alone() {
+        let outer = folder();
+        let socket = outer.path().join("inner/manager.sock");
+        let seat = Seat::take(&socket).unwrap();
+        assert_eq!(fs::metadata(outer.path().join("inner")).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(&socket).unwrap().mode() & 0o777, 0o600);
+        UnixStream::connect(&socket).unwrap();
+        drop(seat);
+        assert!(!socket.exists());
+
+        let socket = outer.path().join("not/there/manager.sock");
+        assert!(matches!(Seat::take(&socket), Err(Error::Folder { .. })));
+    }
+
+    #[test]
+    fn a_folder_that_others_may_enter_is_refused() {
+        let outer = folder();
+        for mode in [0o701, 0o710, 0o755, 0o777, 0o740] {
+            fs::set_permissions(outer.path(), fs::Permissions::from_mode(mode)).unwrap();
+            let refused = Seat::take(&outer.path().join("m.sock")).unwrap_err();
+            assert!(matches!(refused, Error::FolderOpenToOthers { mode: found, .. } if found == mode));
+            assert!(refused.to_string().contains("chmod 700"), "{refused}");
+        }
+        fs::set_permissions(outer.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+
+    #[test]
+    fn a_folder_of_another_user_is_refused() {
+        let outer = folder();
+        let user = rustix::process::geteuid().as_raw();
+        let refused = prepare_folder(outer.path(), user + 1).unwrap_err();
+        assert!(matches!(refused, Error::FolderOfAnother { owner, .. } if owner == user), "{refused}");
+    }
+
+    #[test]
+    fn a_link_or_a_file_is_not_a_folder() {
+        let outer = folder();
+        let link = outer.path().join("link");
+        fs::create_dir(outer.path().join("real")).unwrap();
+        symlink(outer.path().join("real"), &link).unwrap();
+        assert!(matches!(Seat::take(&link.join("m.sock")), Err(Error::FolderIsLink { .. })));
+
+        let dangling = outer.path().join("dangling");
+        symlink(outer.path().join("nowhere"), &dangling).unwrap();
+        assert!(matches!(Seat::take(&dangling.join("m.sock")), Err(Error::FolderIsLink { .. })));
+
+        let file = outer.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(matches!(Seat::take(&file.join("m.sock")), Err(Error::FolderIsNone { .. })));
+    }
+
+    #[test]
+    fn a_path_too_long_or_without_a_name_is_refused() {
+        let long = PathBuf::from("/".repeat(40)).join("x".repeat(SOCKET_PATH_BYTES_MAX));
+        let refused = Seat::take(&long).unwrap_err();
+        assert!(refused.to_string().contains("at most 107"), "{refused}");
+        assert!(matches!(Seat::take(Path::new("/")), Err(Error::PathWithoutName { .. })));
+        assert!(matches!(Seat::take(Path::new("")), Err(Error::PathWithoutName { .. })));
+    }
+
+    #[test]
+    fn the_longest_path_is_taken() {
+        let outer = folder();
+        let free = SOCKET_PATH_BYTES_MAX - outer.path().as_os_str().len() - 1;
+        let socket = outer.path().join("x".repeat(free));
+        assert_eq!(socket.as_os_str().len(), SOCKET_PATH_BYTES_MAX);
+        let _seat = Seat::take(&socket).unwrap();
+        UnixStream::connect(&socket).unwrap();
+    }
+
+    #[test]
+    fn the_second_is_told_who_the_first_is() {
+        let outer = folder();
+        let socket = outer.path().join("m.sock");
+        let first = Seat::take(&socket).unwrap();
+        let refused = Seat::take(&socket).unwrap_err();
+        let this = std::process::id();
+        assert!(matches!(refused, Error::AlreadyServed { holder: Some(holder), .. } if holder == this));
+        assert!(refused.to_string().contains(&format!("process {this}")), "{refused}");
+        UnixStream::connect(&socket).expect("the first one still serves");
+        drop(first);
+        Seat::take(&socket).expect("the seat is free again");
+    }
+
+    #[test]
+    fn a_stale_socket_is_taken_over() {
+        let outer = folder();
+        let socket = outer.path().join("m.sock");
+        // A listener of the standard library leaves its file behind, as a killed manager does.
+        drop(UnixListener::bind(&socket).unwrap());
+        fs::write(lock_of(&socket), "999999 a longer text than any process id\n").unwrap();
+        let _seat = Seat::take(&socket).unwrap();
+        UnixStream::connect(&socket).unwrap();
+        assert_eq!(fs::read_to_string(lock_of(&socket)).unwrap(), format!("{}\n", std::process::id()));
+    }
+
+    #[test]
+    fn what_is_not_a_socket_is_left_alone() {
+        let outer = folder();
+        let socket = outer.path().join("m.sock");
+        fs::write(&socket, "precious").unwrap();
+        assert!(matches!(Seat::take(&socket), Err(Error::NotASocket { .. })));
+        assert_eq!(fs::read_to_string(&socket).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_lock_file_that_is_a_link_is_not_followed() {
+        let outer = folder();
+        let socket = outer.path().join("m.sock");
+        let precious = outer.path().join("precious");
+        fs::write(&precious, "precious").unwrap();
+        symlink(&precious, lock_of(&socket)).unwrap();
+        assert!(matches!(Seat::take(&socket), Err(Error::Lock { .. })));
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    }
+
+    #[test]
+    fn the_last_seat_at_a_socket_leaves_nothing() {
+        let outer = folder();
+        let socket = outer.path().join("m.sock");
+        drop(Seat::take(&socket).unwrap());
+        assert!(lock_of(&socket).exists(), "the next one is expected");
+
+        let mut seat = Seat::take(&socket).unwrap();
+        seat.leave_nothing();
+        assert!(matches!(Seat::take(&socket), Err(Error::AlreadyServed { .. })));
+        drop(seat);
+        assert_eq!(fs::read_dir(outer.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_lock_file_that_was_replaced_is_left_alone_and_its_lock_guards_nothing() {
+        let outer = folder();
+        let socket = outer.path().join("m.sock");
+        let mut seat = Seat::take(&socket).unwrap();
+        seat.leave_nothing();
+        assert!(is_at(&seat.lock, &lock_of(&socket)).unwrap());
+        fs::remove_file(lock_of(&socket)).unwrap();
+        assert!(!is_at(&seat.lock, &lock_of(&socket)).unwrap());
+        let lock = take_lock(&socket).unwrap();
+        assert!(!is_at(&seat.lock, &lock_of(&socket)).unwrap());
+        drop(seat);
+        assert!(is_at(&lock, &lock_of(&socket)).unwrap());
+    }
+
+    #[test]
+    fn a_replaced_socket_is_left_to_who_replaced_it() {
+        let outer = folder();
+        let socket = outer.path().join("m.sock");
+        let seat = Seat::take(&socket).unwrap();
+        fs::remove_file(&socket).unwrap();
+        let _other = UnixListener::bind(&socket).unwrap();
+        drop(seat);
+        assert!(socket.exists());
+    }
+}

@@ -1,0 +1,45 @@
+//! SIGINT and SIGTERM, turned into something that the event loop can wait for.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use signal_hook::SigId;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::low_level::{pipe, unregister};
+
+/// A descriptor that becomes readable when the process is asked to end, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct EndSignals {
+    /// The end that the event loop watches.
+    watched: UnixStream,
+    /// What to undo at the end.
+    registered: Vec<SigId>,
+}
+
+impl EndSignals {
+    /// Takes both signals over from their default, which would end the process on the spot.
+    pub(crate) fn install() -> io::Result<EndSignals> {
+        let (watched, written) = UnixStream::pair()?;
+        watched.set_nonblocking(true)?;
+        let mut signals = EndSignals { watched, registered: Vec::new() };
+        for signal in [SIGINT, SIGTERM] {
+            signals.registered.push(pipe::register(signal, written.try_clone()?)?);
+        }
+        Ok(signals)
+    }
+}
+
+impl AsFd for EndSignals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.watched.as_fd()
+    }
+}
+
+impl Drop for EndSignals {
+    fn drop(&mut self) {
+        for id in self.registered.drain(..) {
+            unregister(id);
+        }
+    }
+}

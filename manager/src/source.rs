@@ -1,0 +1,46 @@
+//! What becomes ready, and the tokens by which the system tells.
+
+use mio::Token;
+
+use crate::table::Slot;
+
+/// Something of a connection that becomes ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The socket of the connection in this slot.
+    Socket(Slot),
+    /// The process of the connection in this slot.
+    Process(Slot),
+}
+
+impl Source {
+    /// What a token stands for.
+    pub(crate) fn of(token: Token) -> Source {
+        match (token.0 / 2, token.0 % 2) {
+            (slot, 0) => Source::Socket(slot),
+            (slot, _) => Source::Process(slot),
+        }
+    }
+
+    /// The token that stands for this.
+    pub(crate) fn token(self) -> Token {
+        match self {
+            Source::Socket(slot) => Token(2 * slot),
+            Source::Process(slot) => Token(2 * slot + 1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_stand_for_one_source_each() {
+        for slot in [0, 1, 2, 16_383] {
+            for source in [Source::Socket(slot), Source::Process(slot)] {
+                assert_eq!(Source::of(source.token()), source);
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The switchboard: connections on one side, the core on the other.
+//!
+//! Everything here happens within a *turn* of the event loop, at one moment of time, and nothing waits. What a
+//! turn's inputs cause is collected and sent at its end, so that all replies to one peer leave in one write.
+//!
+//! A session's end is queued, and told to the core only when all effects at hand are done: otherwise answers
+//! could overtake each other, and the core counts on their order.
+
+use std::collections::{HashMap, VecDeque};
+use std::mem;
+use std::time::Duration;
+
+use manager_core::{Effect, Ending, Input, State, Time};
+use mio::Registry;
+use protocol::limits::HELLO_TIME_MAX;
+use protocol::{Answer, Epoch, FrameBuffer, Limits, SessionId};
+
+use crate::clock::nanoseconds;
+use crate::table::{Slot, Table};
+
+mod arrival;
+mod ending;
+mod reading;
+mod sending;
+
+/// How long the manager is patient with a peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Patience {
+    /// Until a fresh connection says hello.
+    pub(crate) hello: Duration,
+    /// Until the process behind a connection that broke off is seen to have ended.
+    pub(crate) death: Duration,
+    /// Until a peer has taken the refusal that ends its connection.
+    pub(crate) farewell: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience {
+            hello: HELLO_TIME_MAX,
+            death: Duration::from_millis(100),
+            farewell: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Connects peers with the core.
+#[derive(Debug)]
+pub(crate) struct Switchboard {
+    /// What everything means.
+    core: State,
+    /// Which life of a manager this is.
+    epoch: Epoch,
+    /// What is held at most.
+    limits: Limits,
+    /// How long peers are waited for.
+    pub(crate) patience: Patience,
+    /// The user whose processes are served.
+    user: u32,
+    /// Where readiness is asked for.
+    registry: Registry,
+    /// The moment of this turn.
+    now: Time,
+    /// Everyone who is connected.
+    table: Table,
+    /// Where to send what a session is sent. Sessions that are being ended are not here any more.
+    sessions: HashMap<SessionId, Slot>,
+    /// The number that was given last.
+    session_last: u64,
+    /// Effects that are to be performed; empty between inputs, and kept for its memory.
+    effects: Vec<Effect>,
+    /// Ends of sessions that the core is to be told of.
+    endings: VecDeque<(SessionId, Ending)>,
+    /// Buffers that nobody uses now.
+    spares: Vec<FrameBuffer>,
+    /// Connections of which more is to be read in the next turn.
+    to_read: VecDeque<Slot>,
+    /// Connections to which something is to be sent at the end of this turn.
+    to_flush: VecDeque<Slot>,
+    /// Whether descriptors became free since this was last asked for.
+    has_closed: bool,
+}
+
+impl Switchboard {
+    /// A switchboard without connections, for one life of a manager.
+    pub(crate) fn new(epoch: Epoch, limits: Limits, registry: Registry) -> Switchboard {
+        Switchboard {
+            core: State::new(epoch, limits.clone()),
+            epoch,
+            limits,
+            patience: Patience::default(),
+            user: rustix::process::geteuid().as_raw(),
+            registry,
+            now: Time::ZERO,
+            table: Table::default(),
+            sessions: HashMap::new(),
+            session_last: 0,
+            effects: Vec::new(),
+            endings: VecDeque::new(),
+            spares: Vec::new(),
+            to_read: VecDeque::new(),
+            to_flush: VecDeque::new(),
+            has_closed: false,
+        }
+    }
+
+    /// Which life of a manager this is.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Begins a turn with what the last one left undone.
+    pub(crate) fn begin_turn(&mut self, now: Time) {
+        self.now = now;
+        // Counted first, since reading may put a connection back in line.
+        for _ in 0..self.to_read.len() {
+            let Some(slot) = self.to_read.pop_front() else { break };
+            self.read(slot);
+        }
+    }
+
+    /// Ends a turn: whatever is due happens, and whatever is to be sent is sent.
+    pub(crate) fn end_turn(&mut self) {
+        while let Some(slot) = self.table.pop_expired(self.now) {
+            self.expire(slot);
+        }
+        if self.core.next_deadline().is_some_and(|deadline| deadline <= self.now) {
+            self.apply(Input::TimePassed);
+        }
+        // Sending may show that a peer is gone, and its end may be news for others.
+        loop {
+            self.settle();
+            let Some(slot) = self.to_flush.pop_front() else { break };
+            self.flush(slot);
+        }
+    }
+
+    /// Whether the next turn has work even if no readiness is reported.
+    pub(crate) fn has_work_left(&self) -> bool {
+        !self.to_read.is_empty()
+    }
+
+    /// When the next turn has to begin at the latest.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.core.next_deadline().into_iter().chain(self.table.next_deadline()).min()
+    }
+
+    /// Whether a connection was closed since the last call.
+    pub(crate) fn take_closed(&mut self) -> bool {
+        mem::take(&mut self.has_closed)
+    }
+
+    /// Tells the core what happened, and does what follows.
+    fn apply(&mut self, input: Input<'_>) {
+        self.core.apply(self.now, input, &mut self.effects);
+        self.perform();
+        self.settle();
+    }
+
+    /// Tells the core of the sessions that have ended, which may end further ones.
+    fn settle(&mut self) {
+        while let Some((session, ending)) = self.endings.pop_front() {
+            self.core.apply(self.now, Input::SessionEnded { session, ending }, &mut self.effects);
+            self.perform();
+        }
+    }
+
+    fn perform(&mut self) {
+        // Performing applies no input itself, so that the list can be taken and given back.
+        let mut effects = mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Reply { session, request, reply } => {
+                    self.reply(session, Answer { request, body: reply });
+                }
+                Effect::Drop { session, refusal } => {
+                    if let Some(&slot) = self.sessions.get(&session) {
+                        self.refuse(slot, refusal);
+                    }
+                }
+            }
+        }
+        self.effects = effects;
+    }
+
+    fn ask_read(&mut self, slot: Slot) {
+        if let Some(connection) = self.table.get_mut(slot)
+            && !mem::replace(&mut connection.awaits_read, true)
+        {
+            self.to_read.push_back(slot);
+        }
+    }
+
+    fn ask_flush(&mut self, slot: Slot) {
+        if let Some(connection) = self.table.get_mut(slot)
+            && !mem::replace(&mut connection.awaits_flush, true)
+        {
+            self.to_flush.push_back(slot);
+        }
+    }
+
+    fn set_deadline(&mut self, slot: Slot, patience: Duration) {
+        self.table.set_deadline(slot, Some(self.now.after_ns(nanoseconds(patience))));
+    }
+}

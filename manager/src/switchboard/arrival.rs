@@ -1,0 +1,107 @@
+//! How a connection begins: accepted or refused, greeted, and given a session.
+
+use std::fmt;
+use std::os::fd::{AsFd, AsRawFd};
+
+use interprocess::local_socket::traits::StreamCommon;
+use interprocess::os::unix::uds_local_socket::Stream;
+use manager_core::{Input, Peer};
+use mio::Interest;
+use mio::unix::SourceFd;
+use protocol::{Code, Greeting, Refusal, SessionId};
+
+use super::Switchboard;
+use crate::connection::{Connection, Phase};
+use crate::handshake::judge;
+use crate::process::Process;
+use crate::source::Source;
+use crate::table::Slot;
+
+impl Switchboard {
+    /// Takes a connection that was just accepted, or refuses it.
+    pub(crate) fn admit(&mut self, stream: Stream) {
+        let credentials = stream.peer_creds();
+        let process_id = credentials.as_ref().ok().and_then(|credentials| credentials.pid()?.try_into().ok());
+        let refusal = match credentials.map(|credentials| credentials.euid()) {
+            Ok(Some(user)) if user == self.user => self.refusal_of_one_too_many(),
+            Ok(user) => Some(self.refusal_of_stranger(&format_args!("this client's user is {user:?}"))),
+            Err(error) => Some(self.refusal_of_stranger(&error)),
+        };
+        let process = match process_id {
+            Some(id) if refusal.is_none() => watch(&stream, id),
+            _ => None,
+        };
+        let slot = self.table.insert(Connection::new(stream, process_id, process));
+        self.register(slot);
+        match refusal {
+            Some(refusal) => self.refuse(slot, refusal),
+            None => self.set_deadline(slot, self.patience.hello),
+        }
+    }
+
+    fn refusal_of_one_too_many(&self) -> Option<Refusal> {
+        let sessions_max = self.limits.sessions_max;
+        (self.table.len() >= sessions_max).then(|| {
+            let text =
+                format!("this manager serves {sessions_max} clients, which is its limit; try again later");
+            Refusal::new(Code::LimitReached, text)
+        })
+    }
+
+    fn refusal_of_stranger(&self, found: &dyn fmt::Display) -> Refusal {
+        let text = format!("this manager serves the processes of user {} alone: {found}", self.user);
+        log::warn!("a stranger is turned away: {text}");
+        Refusal::new(Code::Protocol, text)
+    }
+
+    /// Asks to be told when there is something to read, and when the process ends.
+    fn register(&mut self, slot: Slot) {
+        let Some(connection) = self.table.get_mut(slot) else { return };
+        if let Some(process) = &connection.process {
+            let descriptor = process.as_fd().as_raw_fd();
+            let token = Source::Process(slot).token();
+            if self.registry.register(&mut SourceFd(&descriptor), token, Interest::READABLE).is_err() {
+                // Its connection still shows when it ends.
+                connection.process = None;
+            }
+        }
+        let descriptor = connection.as_fd().as_raw_fd();
+        let token = Source::Socket(slot).token();
+        if let Err(error) = self.registry.register(&mut SourceFd(&descriptor), token, Interest::READABLE) {
+            log::warn!("a connection is closed, since it can not be watched: {error}");
+            self.close(slot);
+        }
+    }
+
+    /// Begins a session with a peer that said hello.
+    pub(super) fn greet(&mut self, slot: Slot, body: &[u8]) {
+        let accepted = match judge(body) {
+            Ok(accepted) => accepted,
+            Err(refusal) => return self.refuse(slot, refusal),
+        };
+        self.session_last += 1;
+        let session = SessionId(self.session_last);
+        let greeting = Greeting::Welcome { version: accepted.version, session, epoch: self.epoch };
+        let Some(connection) = self.table.get_mut(slot) else { return };
+        connection.output.append(|output| greeting.append(output)).expect("a greeting fits into a frame");
+        connection.phase = Phase::Session(session);
+        let process = connection.process_id.unwrap_or(accepted.process);
+        log::debug!("session {session} begins: process {process}, {}", accepted.program);
+        self.table.set_deadline(slot, None);
+        self.sessions.insert(session, slot);
+        self.ask_flush(slot);
+        let peer = Peer { process, program: accepted.program };
+        self.apply(Input::SessionBegan { session, peer });
+    }
+}
+
+/// What watches a peer's process, or none where that can not be had.
+fn watch(stream: &Stream, id: u32) -> Option<Process> {
+    match Process::of_peer(stream.as_fd(), id) {
+        Ok(process) => Some(process),
+        Err(error) => {
+            log::debug!("process {id} is only seen to end by its connection: {error}");
+            None
+        }
+    }
+}

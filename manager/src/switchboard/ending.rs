@@ -1,0 +1,91 @@
+//! How a connection ends: by a goodbye, by the death of its process, or because nobody was patient any longer.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use manager_core::{Cause, Ending};
+use mio::unix::SourceFd;
+use protocol::{Code, Refusal, SessionId};
+
+use super::Switchboard;
+use crate::connection::Phase;
+use crate::process::Process;
+use crate::table::Slot;
+
+impl Switchboard {
+    /// A peer's process may have ended. What it sent before is still to be read.
+    pub(crate) fn process_ended(&mut self, slot: Slot) {
+        let Some(connection) = self.table.get_mut(slot) else { return };
+        let Some(cause) = connection.process.as_ref().and_then(Process::ended) else { return };
+        connection.read_to_end = true;
+        connection.died = Some(cause.clone());
+        match connection.phase {
+            Phase::Fresh | Phase::Session(_) | Phase::Leaving(_) => self.read(slot),
+            Phase::Ending(session) => self.end(slot, session, Ending::Died(cause)),
+            Phase::Farewell => self.close(slot),
+        }
+        self.settle();
+    }
+
+    /// A peer's stream has ended, or its process has and everything that it sent was read.
+    pub(super) fn input_ended(&mut self, slot: Slot) {
+        let Some(connection) = self.table.get_mut(slot) else { return };
+        match connection.phase {
+            Phase::Fresh | Phase::Farewell => self.close(slot),
+            Phase::Leaving(session) => self.end(slot, session, Ending::Goodbye),
+            Phase::Session(session) => match connection.how_it_ended() {
+                Some(cause) => self.end(slot, session, Ending::Died(cause)),
+                None => self.await_death(slot, session),
+            },
+            Phase::Ending(_) => {}
+        }
+    }
+
+    /// Closes a connection to all appearances, and waits a little to see its process end, since a process that
+    /// is killed closes its descriptors just before it can be seen to have ended.
+    fn await_death(&mut self, slot: Slot, session: SessionId) {
+        self.sessions.remove(&session);
+        let Some(connection) = self.table.get_mut(slot) else { return };
+        connection.phase = Phase::Ending(session);
+        connection.hang_up();
+        // Registered it certainly is, and if it were not, nothing would be lost.
+        let _ = self.registry.deregister(&mut SourceFd(&connection.as_fd().as_raw_fd()));
+        self.set_deadline(slot, self.patience.death);
+    }
+
+    /// The time is up for what a connection was to do.
+    pub(super) fn expire(&mut self, slot: Slot) {
+        let Some(connection) = self.table.get_mut(slot) else { return };
+        match connection.phase {
+            Phase::Fresh => {
+                let text =
+                    format!("no hello came within {:?}; the connection is closed", self.patience.hello);
+                self.refuse(slot, Refusal::new(Code::Protocol, text));
+            }
+            Phase::Ending(session) => {
+                let cause = connection.how_it_ended().unwrap_or(Cause::Disconnected);
+                self.end(slot, session, Ending::Died(cause));
+            }
+            Phase::Farewell => self.close(slot),
+            Phase::Session(_) | Phase::Leaving(_) => {}
+        }
+    }
+
+    /// Ends a session whose connection is over.
+    pub(super) fn end(&mut self, slot: Slot, session: SessionId, ending: Ending) {
+        log::debug!("session {session} ends: {ending:?}");
+        self.sessions.remove(&session);
+        self.endings.push_back((session, ending));
+        self.close(slot);
+    }
+
+    /// Closes a connection that has no session any more.
+    pub(super) fn close(&mut self, slot: Slot) {
+        let Some(connection) = self.table.remove(slot) else { return };
+        self.has_closed = true;
+        // A copy of a descriptor in another process would keep its registration alive, hence not by closing alone.
+        let _ = self.registry.deregister(&mut SourceFd(&connection.as_fd().as_raw_fd()));
+        if let Some(process) = &connection.process {
+            let _ = self.registry.deregister(&mut SourceFd(&process.as_fd().as_raw_fd()));
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What peers send: bytes into frames, frames into requests, requests into the core.
+
+use manager_core::Input;
+use protocol::{Code, Envelope, FrameBuffer, Refusal, Request, SessionId, decode};
+
+use super::Switchboard;
+use crate::connection::{Phase, Received};
+use crate::handshake::not_a_message;
+use crate::table::Slot;
+
+/// The most bytes that are read from one connection in one turn, so that a busy peer does not starve the others.
+const TURN_BYTES_MAX: usize = 16 << 10;
+
+/// How many buffers are kept for peers that send the next frames.
+const SPARE_BUFFERS_MAX: usize = 4;
+
+/// Why the reading of a connection stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReadUntil {
+    /// There is no more, or nobody listens any more.
+    Drained,
+    /// There may be more, and the others come first.
+    ShareUsed,
+    /// Nothing will come any more.
+    End,
+}
+
+impl Switchboard {
+    /// Something is to be read from a peer, or it has closed.
+    pub(crate) fn readable(&mut self, slot: Slot, closed: bool) {
+        let Some(connection) = self.table.get_mut(slot) else { return };
+        connection.read_to_end |= closed;
+        if connection.phase.listens() {
+            self.read(slot);
+        } else if closed && connection.phase == Phase::Farewell {
+            self.close(slot);
+        }
+    }
+
+    /// Reads what a peer sent, up to its share of this turn.
+    pub(super) fn read(&mut self, slot: Slot) {
+        let Some(connection) = self.table.get_mut(slot) else { return };
+        connection.awaits_read = false;
+        if !connection.phase.listens() {
+            return;
+        }
+        let body_bytes_max = connection.phase.body_bytes_max();
+        let lent = connection.input.take().or_else(|| self.spares.pop());
+        let mut buffer = lent.unwrap_or_else(|| FrameBuffer::new(body_bytes_max));
+        buffer.set_body_bytes_max(body_bytes_max);
+        let until = self.read_frames(slot, &mut buffer);
+        self.take_back(slot, buffer);
+        match until {
+            ReadUntil::Drained => {}
+            ReadUntil::ShareUsed => self.ask_read(slot),
+            ReadUntil::End => self.input_ended(slot),
+        }
+        self.settle();
+    }
+
+    /// Reads and handles frames until there are no more, or no more in this turn.
+    fn read_frames(&mut self, slot: Slot, buffer: &mut FrameBuffer) -> ReadUntil {
+        let mut share = TURN_BYTES_MAX;
+        while share > 0 {
+            let Some(connection) = self.table.get_mut(slot) else { return ReadUntil::Drained };
+            let has_died = connection.died.is_some();
+            let may_stop_short = !connection.read_to_end;
+            let (received, filled) = connection.receive(buffer, share);
+            match received {
+                Received::End => return ReadUntil::End,
+                // The dead send no more, whoever else holds the socket.
+                Received::Nothing if has_died => return ReadUntil::End,
+                Received::Nothing => return ReadUntil::Drained,
+                Received::Bytes(bytes) => share -= bytes,
+            }
+            if !self.handle_frames(slot, buffer) || (may_stop_short && !filled) {
+                return ReadUntil::Drained;
+            }
+        }
+        ReadUntil::ShareUsed
+    }
+
+    /// Handles the frames that have arrived whole. Says whether the peer is still listened to.
+    fn handle_frames(&mut self, slot: Slot, buffer: &mut FrameBuffer) -> bool {
+        loop {
+            let Some(connection) = self.table.get_mut(slot) else { return false };
+            let phase = connection.phase;
+            if !phase.listens() {
+                return false;
+            }
+            buffer.set_body_bytes_max(phase.body_bytes_max());
+            match (buffer.next_body(), phase) {
+                (Ok(None), _) => return true,
+                (Ok(Some(body)), Phase::Fresh) => self.greet(slot, body),
+                (Ok(Some(body)), Phase::Session(session)) => self.request(slot, session, body),
+                (Ok(Some(_)), _) => {
+                    let text = "a message came after the goodbye; the connection is closed";
+                    self.refuse(slot, Refusal::new(Code::Protocol, text));
+                }
+                (Err(error), _) => self.refuse(slot, not_a_message(error)),
+            }
+        }
+    }
+
+    /// Keeps a buffer that was lent: with the connection if it holds half a frame, for anyone if it is empty.
+    fn take_back(&mut self, slot: Slot, mut buffer: FrameBuffer) {
+        if !buffer.is_mid_frame() {
+            buffer.shrink(false);
+            if self.spares.len() < SPARE_BUFFERS_MAX {
+                self.spares.push(buffer);
+            }
+        } else if let Some(connection) = self.table.get_mut(slot)
+            && connection.phase.listens()
+        {
+            connection.input = Some(buffer);
+        }
+    }
+
+    /// Hands a request to the core.
+    fn request(&mut self, slot: Slot, session: SessionId, body: &[u8]) {
+        let envelope: Envelope<'_> = match decode(body) {
+            Ok(envelope) => envelope,
+            Err(error) => return self.refuse(slot, not_a_message(error)),
+        };
+        log::trace!("session {session} asks {envelope:?}");
+        if envelope.body == Request::Goodbye
+            && let Some(connection) = self.table.get_mut(slot)
+        {
+            connection.phase = Phase::Leaving(session);
+        }
+        self.apply(Input::Request { session, envelope });
+    }
+}

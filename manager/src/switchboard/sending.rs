@@ -1,0 +1,114 @@
+//! What peers are sent: answers collected during a turn, written at its end, and limited.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use manager_core::{Cause, Ending};
+use mio::Interest;
+use mio::unix::SourceFd;
+use protocol::{Answer, Code, FrameError, Greeting, Refusal, Reply, RequestId, SessionId, append_frame};
+
+use super::Switchboard;
+use crate::connection::Phase;
+use crate::output::Sent;
+use crate::source::Source;
+use crate::table::Slot;
+
+impl Switchboard {
+    /// A peer has made room for more output.
+    pub(crate) fn writable(&mut self, slot: Slot) {
+        self.ask_flush(slot);
+    }
+
+    /// Puts an answer into the output of a session, unless the session is gone.
+    pub(super) fn reply(&mut self, session: SessionId, answer: Answer) {
+        let Some(&slot) = self.sessions.get(&session) else { return };
+        let Some(connection) = self.table.get_mut(slot) else { return };
+        log::trace!("session {session} is told {answer:?}");
+        let appended = connection.output.append(|output| append_frame(output, &answer));
+        if let Err(error) = appended {
+            let appended = connection.output.append(|output| append_frame(output, &too_large(answer, error)));
+            appended.expect("a short refusal fits into a frame");
+        }
+        if connection.output.pending() <= self.limits.output_bytes_max {
+            return self.ask_flush(slot);
+        }
+        // Perhaps the peer reads well, and only this turn brought too much.
+        self.flush(slot);
+        let Some(connection) = self.table.get_mut(slot) else { return };
+        if connection.output.pending() > self.limits.output_bytes_max {
+            connection.output.keep_begun_frame();
+            let text = format!(
+                "more than {} bytes wait to be read by this client, which is the limit; the connection is closed",
+                self.limits.output_bytes_max
+            );
+            self.refuse(slot, Refusal::new(Code::LimitReached, text));
+        }
+    }
+
+    /// Ends whatever a connection is with a refusal, which the peer gets a while to read.
+    pub(super) fn refuse(&mut self, slot: Slot, refusal: Refusal) {
+        let Some(connection) = self.table.get_mut(slot) else { return };
+        let text = refusal.text.clone();
+        let appended = match connection.phase {
+            Phase::Fresh => connection.output.append(|output| Greeting::Refused(refusal).append(output)),
+            Phase::Session(_) | Phase::Leaving(_) => {
+                let answer = Answer { request: RequestId::ONE_WAY, body: Reply::Refused(refusal) };
+                connection.output.append(|output| append_frame(output, &answer))
+            }
+            Phase::Ending(_) | Phase::Farewell => return,
+        };
+        if let Err(error) = appended {
+            log::debug!("a refusal can not be sent: {error}");
+        }
+        // Not at a level that is written by default: a peer that errs in a loop must not make the log the brake.
+        log::info!("a connection of process {} is closed: {text}", connection.process_id.unwrap_or(0));
+        if let Phase::Session(session) | Phase::Leaving(session) = connection.phase {
+            self.sessions.remove(&session);
+            self.endings.push_back((session, Ending::Died(Cause::Dropped(text))));
+        }
+        connection.phase = Phase::Farewell;
+        connection.input = None;
+        self.set_deadline(slot, self.patience.farewell);
+        self.ask_flush(slot);
+    }
+
+    /// Sends what the peer takes at once, and arranges for the rest.
+    pub(super) fn flush(&mut self, slot: Slot) {
+        let Some(connection) = self.table.get_mut(slot) else { return };
+        connection.awaits_flush = false;
+        let is_farewell = connection.phase == Phase::Farewell;
+        match connection.send() {
+            Sent::All | Sent::Broken if is_farewell => self.close(slot),
+            Sent::All => self.await_room(slot, false),
+            Sent::Part => self.await_room(slot, true),
+            Sent::Broken => {
+                // It will read no more, but may have said goodbye before it closed.
+                connection.read_to_end = true;
+                self.ask_read(slot);
+            }
+        }
+    }
+
+    /// Asks to be told of room for output only while that is missing: otherwise the loop would be woken each
+    /// time a peer reads a reply.
+    fn await_room(&mut self, slot: Slot, awaits: bool) {
+        let Some(connection) = self.table.get_mut(slot) else { return };
+        if connection.awaits_room == awaits {
+            return;
+        }
+        connection.awaits_room = awaits;
+        let interest = if awaits { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        let descriptor = connection.as_fd().as_raw_fd();
+        let token = Source::Socket(slot).token();
+        if let Err(error) = self.registry.reregister(&mut SourceFd(&descriptor), token, interest) {
+            log::warn!("a connection is closed, since it can not be watched: {error}");
+            self.input_ended(slot);
+        }
+    }
+}
+
+/// What is answered in place of an answer that does not fit into a frame.
+fn too_large(answer: Answer, error: FrameError) -> Answer {
+    let text = format!("the answer can not be sent: {error}");
+    Answer { request: answer.request, body: Reply::Refused(Refusal::new(Code::LimitReached, text)) }
+}

@@ -1,0 +1,9 @@
+//! Tests of the running loop over real sockets. Each has a manager of its own, in a thread or in a process.
+
+mod deaths;
+mod limits;
+mod peer;
+mod processes;
+mod requests;
+mod server;
+mod strangers;

@@ -1,0 +1,137 @@
+//! The other end of a connection, down to single bytes.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use protocol::limits::FRAME_BYTES_MAX;
+use protocol::{
+    Answer, Envelope, FrameBuffer, Greeting, Hello, ObjectId, OpenMode, Refusal, Reply, Request, RequestId,
+    SessionId, Spec, Target, ThreadId, WaitMode, append_frame, decode,
+};
+use uuid::Uuid;
+
+use super::server::LONG;
+
+/// A client that can also misbehave.
+pub(super) struct Peer {
+    /// The socket.
+    pub(super) stream: UnixStream,
+    buffer: FrameBuffer,
+    requests: u64,
+    received: u64,
+}
+
+impl Peer {
+    pub(super) fn connect(socket: &Path) -> Peer {
+        let stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        Peer { stream, buffer: FrameBuffer::new(FRAME_BYTES_MAX), requests: 0, received: 0 }
+    }
+
+    /// Says hello and expects to be welcome.
+    pub(super) fn begin_session(&mut self) -> SessionId {
+        self.send_hello(&Hello::new(std::process::id(), "test"));
+        match self.greeting() {
+            Some(Greeting::Welcome { session, .. }) => session,
+            other => panic!("not welcome: {other:?}"),
+        }
+    }
+
+    pub(super) fn send_hello(&mut self, hello: &Hello) {
+        let mut bytes = Vec::new();
+        hello.append(&mut bytes).unwrap();
+        self.send_bytes(&bytes);
+    }
+
+    pub(super) fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    /// A request as a frame, with the next id.
+    pub(super) fn frame(&mut self, body: Request<'_>) -> Vec<u8> {
+        self.requests += 1;
+        let envelope = Envelope { request: RequestId(self.requests), received: self.received, body };
+        let mut bytes = Vec::new();
+        append_frame(&mut bytes, &envelope).unwrap();
+        bytes
+    }
+
+    pub(super) fn send(&mut self, body: Request<'_>) {
+        let bytes = self.frame(body);
+        self.send_bytes(&bytes);
+    }
+
+    /// Sends a request and waits for the answer to it.
+    pub(super) fn call(&mut self, body: Request<'_>) -> Reply {
+        self.send(body);
+        let answer = self.answer().expect("the connection goes on");
+        assert_eq!(answer.request, RequestId(self.requests));
+        answer.body
+    }
+
+    pub(super) fn greeting(&mut self) -> Option<Greeting> {
+        self.body().map(|body| Greeting::decode(&body).unwrap())
+    }
+
+    /// The next answer, or none at the end of the stream.
+    pub(super) fn answer(&mut self) -> Option<Answer> {
+        let answer = self.body().map(|body| decode(&body).unwrap());
+        self.received += 1;
+        answer
+    }
+
+    /// The refusal that ends a connection without a session.
+    pub(super) fn refused_greeting(&mut self) -> Refusal {
+        match self.greeting() {
+            Some(Greeting::Refused(refusal)) => refusal,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    /// The refusal that ends a session, after any other answers.
+    pub(super) fn last_refusal(&mut self) -> Refusal {
+        loop {
+            match self.answer().expect("a refusal comes before the end") {
+                Answer { request: RequestId::ONE_WAY, body: Reply::Refused(refusal) } => return refusal,
+                answer => assert_ne!(answer.request, RequestId::ONE_WAY, "{answer:?}"),
+            }
+        }
+    }
+
+    /// Waits for the end of the stream, before which nothing more may come.
+    pub(super) fn expect_end(&mut self) {
+        assert_eq!(self.body(), None);
+    }
+
+    fn body(&mut self) -> Option<Vec<u8>> {
+        loop {
+            if let Some(body) = self.buffer.next_body().unwrap() {
+                return Some(body.to_vec());
+            }
+            match self.stream.read(self.buffer.space()) {
+                Ok(0) => return None,
+                Ok(bytes) => self.buffer.filled(bytes),
+                // The kernel's way of saying that the manager closed without having read everything.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+/// The object with this number.
+pub(super) fn object(number: u128) -> ObjectId {
+    ObjectId(Uuid::from_u128(number))
+}
+
+/// A request that opens or makes a named event.
+pub(super) fn open_event(number: u128, name: &str) -> Request<'_> {
+    let spec = Spec::Event { auto_reset: false };
+    Request::Open { id: object(number), name: Some(name), spec, mode: OpenMode::OpenOrCreate }
+}
+
+/// A request that waits for one thing.
+pub(super) fn wait_for(target: Target, timeout_ns: Option<u64>) -> Request<'static> {
+    Request::Wait { mode: WaitMode::Any, targets: [target].into(), timeout_ns, thread: ThreadId(1) }
+}

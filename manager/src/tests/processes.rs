@@ -1,0 +1,190 @@
+//! Other processes: this test program itself, run again to play a part.
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use protocol::{Reply, Request};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
+
+use super::deaths::play_worker;
+use super::peer::{Peer, object, open_event};
+use super::server::{eventually, private_folder};
+use crate::{Error, Manager, Options};
+
+/// The variable that tells which part to play; without it there is none.
+const PART: &str = "MANAGER_TEST_PART";
+
+/// The variable that tells at which socket.
+const SOCKET: &str = "MANAGER_TEST_SOCKET";
+
+/// Another process, which is killed when it is dropped.
+pub(super) struct Player {
+    pub(super) child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Player {
+    /// Starts a part at a socket.
+    pub(super) fn start(part: &str, socket: &Path) -> Player {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--exact", "tests::processes::play", "--nocapture"]);
+        command.env(PART, part).env(SOCKET, socket).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Player { child, output }
+    }
+
+    /// Waits for a line with this text, and returns the rest of the line.
+    pub(super) fn wait_for(&mut self, text: &str) -> String {
+        let mut line = String::new();
+        while self.output.read_line(&mut line).unwrap() > 0 {
+            if let Some((_, rest)) = line.split_once(text) {
+                return rest.trim_end().to_string();
+            }
+            line.clear();
+        }
+        panic!("the other process ended without saying {text:?}");
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        // It may have ended already, which is what this wants.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Does nothing as a test. The other tests run it as a process of its own, with a part to play.
+#[test]
+fn play() {
+    let (Ok(part), Some(socket)) = (env::var(PART), env::var_os(SOCKET)) else { return };
+    let socket = PathBuf::from(socket);
+    let options = Options::new(&socket);
+    match part.as_str() {
+        "manager" => crate::serve(options, crate::announce).unwrap(),
+        "manager with few descriptors" => {
+            let few = Rlimit { current: Some(DESCRIPTORS), maximum: Some(DESCRIPTORS) };
+            setrlimit(Resource::Nofile, few).unwrap();
+            crate::serve(options, crate::announce).unwrap();
+        }
+        "manager of its parent" => {
+            let parent = Some(std::os::unix::process::parent_id());
+            crate::serve(Options { parent, ..options }, crate::announce).unwrap();
+        }
+        "parent of a manager" => {
+            let mut manager = Player::start("manager of its parent", &socket);
+            println!("manager: {} ready at {}", manager.child.id(), manager.wait_for("ready at "));
+            std::thread::park();
+        }
+        part => play_worker(part, &socket),
+    }
+    // What a test program would print at its end is not part of any part.
+    std::process::exit(0);
+}
+
+#[test]
+fn signals_end_a_manager_in_order() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let folder = private_folder();
+        let socket = folder.path().join("manager.sock");
+        let mut manager = Player::start("manager", &socket);
+        assert_eq!(manager.wait_for("manager is ready at "), socket.display().to_string());
+        let mut peer = Peer::connect(&socket);
+        peer.begin_session();
+        manager.signal(signal);
+        peer.expect_end();
+        assert!(manager.child.wait().unwrap().success(), "the exit status is 0");
+        assert!(!socket.exists());
+    }
+}
+
+#[test]
+fn a_killed_manager_leaves_a_socket_that_the_next_takes_over() {
+    let folder = private_folder();
+    let socket = folder.path().join("manager.sock");
+    let mut killed = Player::start("manager", &socket);
+    killed.wait_for("manager is ready at ");
+
+    let refused = Manager::bind(Options::new(&socket)).unwrap_err();
+    let process = killed.child.id();
+    assert!(matches!(refused, Error::AlreadyServed { holder: Some(holder), .. } if holder == process));
+
+    let mut peer = Peer::connect(&socket);
+    peer.begin_session();
+    killed.signal(Signal::KILL);
+    peer.expect_end();
+    assert_eq!(killed.child.wait().unwrap().signal(), Some(9));
+    assert!(socket.exists());
+
+    Player::start("manager", &socket).wait_for("manager is ready at ");
+}
+
+#[test]
+fn a_manager_ends_with_its_parent() {
+    let folder = private_folder();
+    let socket = folder.path().join("manager.sock");
+    let mut parent = Player::start("parent of a manager", &socket);
+    parent.wait_for("manager: ");
+    let mut peer = Peer::connect(&socket);
+    peer.begin_session();
+    parent.signal(Signal::KILL);
+    peer.expect_end();
+    eventually("the end of the manager", || (!socket.exists()).then_some(()));
+}
+
+#[test]
+fn a_manager_of_a_stranger_ends_at_once() {
+    let folder = private_folder();
+    let socket = folder.path().join("manager.sock");
+    // Nobody is his own parent.
+    let stranger = std::process::id();
+    Manager::bind(Options { parent: Some(stranger), ..Options::new(&socket) }).unwrap().run().unwrap();
+    assert!(!socket.exists());
+}
+
+/// How many descriptors the starved manager may open: enough for itself and a few clients.
+const DESCRIPTORS: u64 = 24;
+
+#[test]
+fn without_descriptors_those_who_are_there_are_served_and_the_others_wait() {
+    let folder = private_folder();
+    let socket = folder.path().join("manager.sock");
+    let mut manager = Player::start("manager with few descriptors", &socket);
+    manager.wait_for("manager is ready at ");
+
+    let mut served = Peer::connect(&socket);
+    served.begin_session();
+    served.call(open_event(1, "still here"));
+    // These can not all get in, and the system queues those who can not.
+    let mut crowd: Vec<Peer> = (0..DESCRIPTORS * 2).map(|_| Peer::connect(&socket)).collect();
+    let mut last = crowd.pop().unwrap();
+    let before = processor_ticks(&manager);
+    for _ in 0..100 {
+        assert_eq!(served.call(Request::EventIsSet { id: object(1) }), Reply::Flag(false));
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    // The loop above takes at least half a second, and that long a spin would use 50 ticks.
+    let ticks = processor_ticks(&manager) - before;
+    assert!(ticks < 25, "the manager used {ticks} ticks");
+
+    drop(crowd);
+    last.begin_session();
+    assert_eq!(last.call(Request::EventIsSet { id: object(1) }), Reply::Flag(false));
+    assert_eq!(served.call(Request::EventIsSet { id: object(1) }), Reply::Flag(false));
+}
+
+/// The processor time that a process used, in hundredths of a second.
+fn processor_ticks(player: &Player) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", player.child.id())).unwrap();
+    let (_, after_name) = stat.rsplit_once(')').unwrap();
+    let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}

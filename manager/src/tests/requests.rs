@@ -1,0 +1,130 @@
+//! Requests and answers: whole, in pieces, in crowds.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use protocol::{
+    Answer, Code, Grant, Greeting, Hello, Outcome, Reply, Request, RequestId, SessionId, Target, append_frame,
+};
+
+use super::peer::{object, open_event, wait_for};
+use super::server::Server;
+
+#[test]
+fn sessions_are_counted_from_one_and_told_the_epoch() {
+    let server = Server::start();
+    for number in 1..=3 {
+        let mut peer = server.connect();
+        peer.send_hello(&Hello::new(1, "test"));
+        let expected = Greeting::Welcome { version: 1, session: SessionId(number), epoch: server.epoch };
+        assert_eq!(peer.greeting(), Some(expected));
+    }
+}
+
+#[test]
+fn requests_are_understood_however_they_are_cut() {
+    let server = Server::start();
+    let mut peer = server.connect();
+    let mut bytes = Vec::new();
+    Hello::new(1, "test").append(&mut bytes).unwrap();
+    bytes.extend(peer.frame(open_event(1, "cut")));
+    bytes.extend(peer.frame(Request::EventSet { id: object(1), reason: Some("because") }));
+    bytes.extend(peer.frame(Request::EventIsSet { id: object(1) }));
+    for byte in bytes {
+        peer.send_bytes(&[byte]);
+    }
+    assert!(matches!(peer.greeting(), Some(Greeting::Welcome { .. })));
+    let mut replies = (0..3).map(|_| peer.answer().unwrap().body);
+    assert_eq!(replies.next(), Some(Reply::Opened { id: object(1), created: true }));
+    assert_eq!(replies.next(), Some(Reply::Done));
+    assert_eq!(replies.next(), Some(Reply::Flag(true)));
+}
+
+#[test]
+fn everything_that_is_pipelined_behind_a_hello_is_answered_in_order() {
+    const REQUESTS: u64 = 50_000;
+    let server = Server::start();
+    let mut peer = server.connect();
+    let mut bytes = Vec::new();
+    Hello::new(1, "test").append(&mut bytes).unwrap();
+    bytes.extend(peer.frame(open_event(1, "many")));
+    for _ in 1..REQUESTS {
+        bytes.extend(peer.frame(Request::EventIsSet { id: object(1) }));
+    }
+    let mut stream = peer.stream.try_clone().unwrap();
+    let writer = std::thread::spawn(move || stream.write_all(&bytes).unwrap());
+    assert!(matches!(peer.greeting(), Some(Greeting::Welcome { .. })));
+    for number in 1..=REQUESTS {
+        assert_eq!(peer.answer().unwrap().request, RequestId(number));
+    }
+    writer.join().unwrap();
+}
+
+#[test]
+fn a_peer_that_asks_without_pause_does_not_starve_another() {
+    let server = Server::start();
+    let mut busy = server.session();
+    busy.call(open_event(1, "busy"));
+    let mut flood = Vec::new();
+    for _ in 0..10_000 {
+        append_one_way(&mut flood);
+    }
+    let mut stream = busy.stream.try_clone().unwrap();
+    let writer = std::thread::spawn(move || while stream.write_all(&flood).is_ok() {});
+    let mut other = server.session();
+    // A manager that read the busy one to its end would never come to these.
+    for _ in 0..20 {
+        assert_eq!(other.call(Request::EventIsSet { id: object(1) }), Reply::Flag(false));
+    }
+    busy.stream.shutdown(std::net::Shutdown::Both).unwrap();
+    writer.join().unwrap();
+}
+
+fn append_one_way(output: &mut Vec<u8>) {
+    let body = Request::EventIsSet { id: object(1) };
+    let envelope = protocol::Envelope { request: RequestId::ONE_WAY, received: 0, body };
+    append_frame(output, &envelope).unwrap();
+}
+
+#[test]
+fn a_large_request_arrives_and_leaves_room_for_small_ones() {
+    let server = Server::start();
+    let mut peer = server.session();
+    let large = vec![7; 10 << 20];
+    for _ in 0..3 {
+        let outcome = Outcome::Returned(large.as_slice());
+        let reply = peer.call(Request::TaskEnd { batch: object(9), task: 0, outcome, carries: Vec::new() });
+        assert!(matches!(reply, Reply::Refused(refusal) if refusal.code != Code::Protocol));
+        assert!(matches!(peer.call(open_event(1, "small")), Reply::Opened { .. }));
+    }
+}
+
+#[test]
+fn a_set_wakes_who_waits_in_another_session() {
+    let server = Server::start();
+    let mut waiting = server.session();
+    let mut setting = server.session();
+    waiting.call(open_event(1, "stop"));
+    setting.call(open_event(2, "stop"));
+    waiting.send(wait_for(Target::Event { id: object(1) }, None));
+    setting.call(Request::EventSet { id: object(1), reason: Some("disk full") });
+    let Some(Answer { body: Reply::Taken(taken), .. }) = waiting.answer() else { panic!("not taken") };
+    let Grant::Event(cause) = &taken.grants[0] else { panic!("not an event") };
+    assert_eq!(cause.process, std::process::id(), "the kernel's word counts");
+    assert_eq!(cause.reason.as_deref(), Some("disk full"));
+}
+
+#[test]
+fn a_wait_times_out_with_nobody_else_to_wake_the_loop() {
+    let server = Server::start();
+    let mut peer = server.session();
+    peer.call(open_event(1, "never"));
+    for milliseconds in [0, 1, 30] {
+        let timeout = Duration::from_millis(milliseconds);
+        let began = Instant::now();
+        let reply = peer
+            .call(wait_for(Target::Event { id: object(1) }, Some(timeout.as_nanos().try_into().unwrap())));
+        assert_eq!(reply, Reply::TimedOut);
+        assert!(began.elapsed() >= timeout);
+    }
+}

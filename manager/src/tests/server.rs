@@ -1,0 +1,88 @@
+//! A manager that runs in a thread, in a folder of its own.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use protocol::{Epoch, Limits};
+use tempfile::TempDir;
+
+use super::peer::Peer;
+use crate::switchboard::Patience;
+use crate::{Error, Manager, Options, Stopper};
+
+/// How long a test waits for what must happen, before it says that it did not.
+pub(super) const LONG: Duration = Duration::from_secs(20);
+
+/// A running manager.
+pub(super) struct Server {
+    /// Which life of a manager it is.
+    pub(super) epoch: Epoch,
+    socket: PathBuf,
+    stopper: Stopper,
+    thread: Option<JoinHandle<Result<(), Error>>>,
+    _folder: TempDir,
+}
+
+impl Server {
+    /// A manager with the usual limits and patience.
+    pub(super) fn start() -> Server {
+        Server::start_with(Limits::default(), Patience::default())
+    }
+
+    pub(super) fn start_with(limits: Limits, patience: Patience) -> Server {
+        let folder = private_folder();
+        let socket = folder.path().join("manager.sock");
+        let mut manager = Manager::bind(Options { limits, ..Options::new(&socket) }).unwrap();
+        *manager.patience() = patience;
+        let (epoch, stopper) = (manager.epoch(), manager.stopper());
+        let thread = Some(std::thread::spawn(move || manager.run()));
+        Server { epoch, socket, stopper, thread, _folder: folder }
+    }
+
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// A connection that has said nothing yet.
+    pub(super) fn connect(&self) -> Peer {
+        Peer::connect(&self.socket)
+    }
+
+    /// A connection with a session.
+    pub(super) fn session(&self) -> Peer {
+        let mut peer = self.connect();
+        peer.begin_session();
+        peer
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stopper.stop();
+        let ended = self.thread.take().expect("it is taken only here").join();
+        if !std::thread::panicking() {
+            ended.expect("the manager must not panic").expect("the manager ends in order");
+            assert!(!self.socket.exists(), "the socket is removed at the end");
+        }
+    }
+}
+
+/// A folder that only this user can enter.
+pub(super) fn private_folder() -> TempDir {
+    tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir().unwrap()
+}
+
+/// Asks again and again until there is an answer.
+pub(super) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(began.elapsed() < LONG, "{what} did not happen within {LONG:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,145 @@
+//! Peers that do not speak as they should. Each is told why, and nobody else notices.
+
+use std::time::Duration;
+
+use protocol::limits::FRAME_BYTES_MAX;
+use protocol::{Code, HELLO_BYTES_MAX, Hello, Reply, Request};
+
+use super::peer::{Peer, object, open_event};
+use super::server::Server;
+use crate::switchboard::Patience;
+
+/// Runs something with a manager, and has another session see that it did no harm.
+fn unnoticed(happens: impl FnOnce(&Server)) {
+    let server = Server::start();
+    let mut witness = server.session();
+    witness.call(open_event(1, "witnessed"));
+    happens(&server);
+    assert_eq!(witness.call(Request::EventIsSet { id: object(1) }), Reply::Flag(false));
+    assert_eq!(server.session().call(Request::EventIsSet { id: object(1) }), Reply::Flag(false));
+}
+
+fn refused_at_hello(bytes: &[u8]) {
+    unnoticed(|server| {
+        let mut peer = server.connect();
+        peer.send_bytes(bytes);
+        let refusal = peer.refused_greeting();
+        assert_eq!(refusal.code, Code::Protocol, "{refusal}");
+        peer.expect_end();
+    });
+}
+
+fn refused_in_session(bytes: &[u8]) {
+    unnoticed(|server| {
+        let mut peer = server.session();
+        peer.send_bytes(bytes);
+        let refusal = peer.last_refusal();
+        assert_eq!(refusal.code, Code::Protocol, "{refusal}");
+        peer.expect_end();
+    });
+}
+
+#[test]
+fn another_protocol_is_refused() {
+    refused_at_hello(b"GET / HTTP/1.1\r\n\r\n");
+    refused_at_hello(b"\x0e\0\0\0GET / HTTP/1.1");
+    refused_at_hello(&[0xff; 100_000]);
+    refused_at_hello(&[0; 4]);
+}
+
+#[test]
+fn a_hello_that_is_too_long_is_refused_before_it_is_read() {
+    refused_at_hello(&(HELLO_BYTES_MAX as u32 + 1).to_le_bytes());
+}
+
+#[test]
+fn a_hello_of_another_version_is_refused_in_words() {
+    unnoticed(|server| {
+        let mut peer = server.connect();
+        peer.send_hello(&Hello { version_oldest: 40, version_newest: 50, ..Hello::new(1, "future") });
+        let refusal = peer.refused_greeting();
+        assert_eq!(refusal.code, Code::VersionMismatch);
+        assert!(refusal.text.contains("40 to 50"), "{refusal}");
+        peer.expect_end();
+    });
+}
+
+#[test]
+fn garbage_in_a_session_ends_it() {
+    refused_in_session(b"\x05\0\0\0\xff\xff\xff\xff\xff");
+    refused_in_session(&[0; 4]);
+}
+
+#[test]
+fn bytes_after_a_request_in_its_frame_end_the_session() {
+    let mut bytes = Peer::connect(Server::start().socket()).frame(Request::EventIsSet { id: object(1) });
+    bytes.push(0);
+    bytes[0] += 1;
+    refused_in_session(&bytes);
+}
+
+#[test]
+fn an_oversized_frame_ends_the_session_before_it_is_read() {
+    refused_in_session(&(FRAME_BYTES_MAX as u32 + 1).to_le_bytes());
+    refused_in_session(&[0xff; 4]);
+}
+
+#[test]
+fn a_request_after_the_goodbye_ends_the_session() {
+    unnoticed(|server| {
+        let mut peer = server.session();
+        assert_eq!(peer.call(Request::Goodbye), Reply::Done);
+        peer.send(Request::EventIsSet { id: object(1) });
+        assert_eq!(peer.last_refusal().code, Code::Protocol);
+        peer.expect_end();
+    });
+}
+
+#[test]
+fn a_session_that_confirms_what_it_was_not_sent_is_dropped() {
+    unnoticed(|server| {
+        let mut peer = server.session();
+        let mut other = server.session();
+        for _ in 0..100 {
+            other.call(Request::EventIsSet { id: object(1) });
+        }
+        // A frame of the other session claims its hundred answers.
+        let bytes = other.frame(Request::EventIsSet { id: object(1) });
+        peer.send_bytes(&bytes);
+        assert_eq!(peer.last_refusal().code, Code::Protocol);
+        peer.expect_end();
+    });
+}
+
+#[test]
+fn half_a_frame_and_a_close_are_just_an_end() {
+    unnoticed(|server| {
+        let mut hello = Vec::new();
+        Hello::new(1, "test").append(&mut hello).unwrap();
+        for length in 0..hello.len() {
+            server.connect().send_bytes(&hello[..length]);
+        }
+        let frame = server.connect().frame(open_event(1, "witnessed"));
+        for length in 0..frame.len() {
+            server.session().send_bytes(&frame[..length]);
+        }
+    });
+}
+
+#[test]
+fn a_peer_that_says_nothing_is_closed() {
+    let patience = Patience { hello: Duration::from_millis(50), ..Patience::default() };
+    let server = Server::start_with(Default::default(), patience);
+    let mut witness = server.session();
+    let mut silent = server.connect();
+    let mut slow = server.connect();
+    slow.send_bytes(&[30, 0, 0]);
+    for peer in [&mut silent, &mut slow] {
+        let refusal = peer.refused_greeting();
+        assert_eq!(refusal.code, Code::Protocol);
+        assert!(refusal.text.contains("no hello came within 50ms"), "{refusal}");
+        peer.expect_end();
+    }
+    // A session may be silent for as long as it likes.
+    assert_eq!(witness.call(Request::Goodbye), Reply::Done);
+}
