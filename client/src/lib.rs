@@ -1,1 +1,77 @@
-//! Grows next.
+//! Proxies for the objects that a Rallypoint manager hosts, and pools of worker processes.
+//!
+//! A [`Manager`] is a handle to a manager process: one that this program starts for itself, or one that is
+//! there. Its methods make and open objects, each of which a proxy such as [`Event`] stands for. Proxies can
+//! be cloned, shared by threads, and sent to other processes with serde.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! fn main() -> client::Result<()> {
+//!     client::init();
+//!     let manager = client::Manager::start()?;
+//!     let stop = manager.event("stop")?;
+//!     let other = stop.clone();
+//!     std::thread::spawn(move || other.set_because("it is late"));
+//!     match stop.wait(Duration::from_secs(5))? {
+//!         Some(cause) => println!("{cause}"),
+//!         None => println!("nobody stopped us for 5 s"),
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # How a call travels
+//!
+//! A proxy hands a request to its `Reference`, which finds the `Link` of this process to its manager. The
+//! link's `Connection` sends it from the calling thread, which then reads the answer itself, or sleeps while
+//! another thread reads for all. There is no thread of this crate's own in that.
+
+mod carry;
+mod cause;
+mod connect;
+mod connection;
+mod duration;
+mod endpoint;
+mod error;
+mod event;
+#[cfg(test)]
+mod fake_manager;
+mod launch;
+mod link;
+mod manager;
+mod options;
+mod pool;
+mod reader;
+mod reference;
+mod registry;
+mod role;
+mod seat;
+mod sender;
+mod sync;
+pub mod task;
+mod thread;
+
+pub use cause::Cause;
+pub use error::{Error, Result};
+pub use event::Event;
+pub use manager::Manager;
+pub use options::Options;
+pub use pool::{AsyncResult, Pool, PoolBuilder};
+pub use role::init;
+
+pub(crate) use error::ErrorKind;
+
+/// What the rest of the product builds on. It is no part of the public interface, and may change at any time.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::carry::collect_carried;
+    pub use crate::duration::nanoseconds;
+    pub use crate::error::ErrorKind;
+    pub use crate::link::{Link, Pending};
+    pub use crate::pool::{Assignment, Ended, LEAVING, READY, Service, WORKER};
+    pub use crate::reference::{Proxy, Reference, unexpected};
+    pub use crate::role::{copy_of_this_program, init_with, role};
+    pub use crate::task::{ChunkError, ChunkWriter, name_fault, read_chunk, set_registered};
+    pub use crate::thread::this_thread;
+}

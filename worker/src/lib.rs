@@ -1,1 +1,92 @@
-//! Grows next.
+//! Worker processes: the functions that they can run, and how they run them.
+//!
+//! A pool's workers are copies of the program that made the pool. Such a copy has to become a worker before it does
+//! anything else, and has to know the functions that tasks name. [`init`] does both, first thing in `main`:
+//!
+//! ```no_run
+//! use client::{Manager, Pool};
+//! use worker::Registry;
+//!
+//! fn square(number: u64) -> u64 {
+//!     number * number
+//! }
+//!
+//! fn main() -> client::Result<()> {
+//!     worker::init(Registry::new().task(square));
+//!
+//!     let manager = Manager::start()?;
+//!     let pool = Pool::builder(&manager).processes(4).start()?;
+//!     println!("{:?}", pool.map(square, 1..=10)?);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A worker that was built apart from those who submit is a program that calls [`init`] and then starts a
+//! [`Service`] for a named pool; the program `worker` is one, with the functions in [`tasks`].
+//!
+//! # What a task may rely on
+//!
+//! Tasks run in the worker's main thread, one at a time. A panic ends the task and not the worker: the caller gets
+//! its text. The standard input is empty, and the other two streams are those of the program that made the pool. The
+//! process ends, in the middle of a task if need be, when that program or the manager does.
+
+use std::ffi::OsString;
+use std::process::exit;
+
+mod lifeline;
+mod panics;
+mod registry;
+mod run;
+pub mod tasks;
+
+pub use client::internal::{Ended, Service};
+pub use registry::Registry;
+
+use client::internal::{Assignment, WORKER};
+
+/// The exit status of a program that was put together wrongly.
+const MISUSE: i32 = 2;
+
+/// Tells what functions this program's workers can run. To be called first thing in `main`, and only there.
+///
+/// In a process that a pool started as a worker, or [`Manager::start`](client::Manager::start) as a manager, it never
+/// returns. Otherwise it returns at once. It includes [`client::init`].
+///
+/// A registry with a mistake, as two functions under one name, is told on standard error, and the process exits with
+/// status 2: every start of the program shows it, not only the first use of a pool.
+pub fn init(registry: Registry) {
+    if let Some(fault) = registry.fault() {
+        fail(MISUSE, &format!("the registry given to `worker::init` is wrong: {fault}"));
+    }
+    client::internal::set_registered(registry.names());
+    client::internal::init_with(|role, arguments| match role {
+        WORKER => work(registry, arguments),
+        tasks::COMMAND => tasks::become_command(arguments),
+        _ => {}
+    });
+}
+
+/// Whether this process is a copy that a pool started, so that [`init`] will not return.
+///
+/// For what has to be done before even that, such as setting up a log.
+pub fn is_worker() -> bool {
+    client::internal::role().is_some_and(|role| role[0] == WORKER)
+}
+
+fn work(registry: Registry, arguments: &[OsString]) -> ! {
+    // Copies are started by a path that would make all of them `exe` in lists of processes. It is only a name.
+    let _ = rustix::thread::set_name(c"worker");
+    let ended = Assignment::parse(arguments).and_then(|assignment| run::work(&registry, &assignment));
+    match ended {
+        Ok(()) => exit(0),
+        // Everybody knows already: the owner gets the same error, and a dozen workers need not repeat it.
+        Err(error) if error.is_manager_gone() => exit(1),
+        Err(error) => fail(1, &error.to_string()),
+    }
+}
+
+fn fail(status: i32, text: &str) -> ! {
+    let program = std::env::args().next().unwrap_or_default();
+    eprintln!("{program}: {text}");
+    exit(status);
+}

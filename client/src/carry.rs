@@ -1,0 +1,86 @@
+//! Proxies inside other values: which objects a value carries, and why one could not be unpacked.
+//!
+//! The objects of a task's arguments must live until the task has them, so whoever encodes a task must know
+//! them. Only serialization meets them all, and it has no way to pass anything but bytes; hence the notes
+//! here, which each thread makes for itself.
+
+use std::cell::RefCell;
+
+use protocol::ObjectId;
+
+use crate::Error;
+
+thread_local! {
+    /// The objects whose proxies were serialized, while somebody collects.
+    static CARRIED: RefCell<Option<Vec<ObjectId>>> = const { RefCell::new(None) };
+
+    /// Why a proxy could not be deserialized. Formats without room for a text forget it.
+    static FAILURE: RefCell<Option<Error>> = const { RefCell::new(None) };
+}
+
+/// Runs this, and returns with its result the objects whose proxies it serialized on this thread, each one
+/// once.
+pub fn collect_carried<R>(serialize: impl FnOnce() -> R) -> (R, Vec<ObjectId>) {
+    /// Puts back what an outer collection has so far, also when `serialize` panics.
+    struct Outer(Option<Vec<ObjectId>>);
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            CARRIED.set(self.0.take());
+        }
+    }
+
+    let outer = Outer(CARRIED.replace(Some(Vec::new())));
+    let result = serialize();
+    let mut carried = CARRIED.take().unwrap_or_default();
+    drop(outer);
+    carried.sort_unstable();
+    carried.dedup();
+    (result, carried)
+}
+
+/// Why a proxy could not be deserialized on this thread, if that was noted since this was last called.
+pub(crate) fn take_failure() -> Option<Error> {
+    FAILURE.take()
+}
+
+/// Notes that a proxy was serialized.
+pub(crate) fn note(id: ObjectId) {
+    CARRIED.with_borrow_mut(|carried| {
+        if let Some(carried) = carried {
+            carried.push(id);
+        }
+    });
+}
+
+/// Notes that a proxy could not be deserialized.
+pub(crate) fn note_failure(error: &Error) {
+    FAILURE.set(Some(error.clone()));
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn collections_nest_and_each_object_is_told_once() {
+        let [first, second] = [1, 2].map(|number| ObjectId(Uuid::from_u128(number)));
+        note(first);
+        let (inner, outer) = collect_carried(|| {
+            note(second);
+            let ((), inner) = collect_carried(|| note(first));
+            note(second);
+            inner
+        });
+        assert_eq!((inner, outer), (vec![first], vec![second]));
+    }
+
+    #[test]
+    fn a_collection_ends_with_a_panic() {
+        let outcome = std::panic::catch_unwind(|| collect_carried(|| panic!("on purpose")));
+        assert!(outcome.is_err());
+        note(ObjectId(Uuid::nil()));
+        assert_eq!(collect_carried(|| ()).1, []);
+    }
+}

@@ -1,0 +1,78 @@
+//! Who set an event, when, and why.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Who set an event, when, and why.
+///
+/// It shows itself as in `set by pid 4711 (deploy) 3.2 s ago: disk full`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cause {
+    /// The id of the process that set it.
+    pub process: u32,
+    /// The name of that process's program, as it told the manager.
+    pub program: Arc<str>,
+    /// How long ago, when the manager told this.
+    pub ago: Duration,
+    /// What was given to [`set_because`](crate::Event::set_because); none after a plain
+    /// [`set`](crate::Event::set).
+    pub reason: Option<Arc<str>>,
+}
+
+impl From<protocol::Cause> for Cause {
+    fn from(cause: protocol::Cause) -> Cause {
+        let protocol::Cause { process, program, age_ns, reason } = cause;
+        Cause { process, program, ago: Duration::from_nanos(age_ns), reason }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Cause { process, program, ago, reason } = self;
+        write!(formatter, "set by pid {process} ({program}) {} ago", Rounded(*ago))?;
+        match reason {
+            Some(reason) => write!(formatter, ": {reason}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A duration as people tell it.
+struct Rounded(Duration);
+
+impl fmt::Display for Rounded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        match seconds {
+            0 => write!(formatter, "{} ms", self.0.as_millis()),
+            1..60 => write!(formatter, "{seconds}.{} s", self.0.subsec_millis() / 100),
+            60..3600 => write!(formatter, "{} min {} s", seconds / 60, seconds % 60),
+            _ => write!(formatter, "{} h {} min", seconds / 3600, seconds / 60 % 60),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_reads_as_a_sentence() {
+        let mut cause = Cause {
+            process: 12,
+            program: "deploy".into(),
+            ago: Duration::from_millis(3_290),
+            reason: Some("disk full".into()),
+        };
+        assert_eq!(cause.to_string(), "set by pid 12 (deploy) 3.2 s ago: disk full");
+        cause.reason = None;
+        for (milliseconds, text) in
+            [(0, "0 ms"), (999, "999 ms"), (61_000, "1 min 1 s"), (7_260_000, "2 h 1 min")]
+        {
+            cause.ago = Duration::from_millis(milliseconds);
+            assert_eq!(cause.to_string(), format!("set by pid 12 (deploy) {text} ago"));
+        }
+    }
+}

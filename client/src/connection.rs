@@ -1,0 +1,375 @@
+//! One connection to a manager, shared by all threads of a process, without a thread of its own.
+//!
+//! A caller sends its request and then waits for its answer. The first who waits becomes the *reader*: it
+//! reads the socket, gives everyone their answers, and when its own has come, it passes the office on to
+//! another who waits. So a lone thread pays one write and one read for a call, and any number of threads
+//! share one socket. No caller needs a timeout here, since the manager keeps all deadlines and answers when
+//! one is over.
+//!
+//! Two locks, and never the other way round: first `sender`, then `callers`. The reader takes `callers` only,
+//! so that it goes on reading while others send, or wait to.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use protocol::{Answer, FrameBuffer, Reply, Request, RequestId};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::reader::{Reader, Received};
+use crate::seat::{Seat, Turn};
+use crate::sender::{Sender, Sent};
+use crate::sync::lock;
+use crate::{Error, ErrorKind, Result};
+
+/// How many bytes may be queued for the next write before they are written without one.
+const QUEUED_BYTES_MAX: usize = 64 << 10;
+
+/// How often a thread that waits for room in the socket looks whether it should read meanwhile.
+const ROOM_CHECK_TIME: Duration = Duration::from_millis(20);
+
+/// How long the last goodbye may take when the manager does not read.
+const GOODBYE_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// A connection after its handshake.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// A blocking socket; whoever must not wait says so with each operation.
+    socket: UnixStream,
+    sender: Mutex<Sender>,
+    callers: Mutex<Callers>,
+    /// How many answers were read. The manager takes back what it granted beyond these if this process dies.
+    received: AtomicU64,
+}
+
+/// Everyone who waits for something, and the reader's office while nobody has it.
+#[derive(Debug)]
+struct Callers {
+    /// The seats of all requests that are to be answered.
+    seats: HashMap<RequestId, Arc<Seat>>,
+    /// Those whose callers sleep, any of whom can become the reader.
+    asleep: BTreeSet<RequestId>,
+    /// The office, when nobody has it. It ends with the connection.
+    reader: Option<Reader>,
+    /// Why the connection is over.
+    end: Option<Error>,
+}
+
+impl Connection {
+    /// A connection over a socket that has been through the handshake, with what was received since.
+    pub(crate) fn new(socket: UnixStream, frames: FrameBuffer) -> Connection {
+        Connection {
+            socket,
+            sender: Mutex::new(Sender::new()),
+            callers: Mutex::new(Callers {
+                seats: HashMap::new(),
+                asleep: BTreeSet::new(),
+                reader: Some(Reader::new(frames)),
+                end: None,
+            }),
+            received: AtomicU64::new(0),
+        }
+    }
+
+    /// Sends a request whose answer will come to this seat, and returns the id it got.
+    pub(crate) fn begin(&self, seat: &Arc<Seat>, body: Request<'_>) -> Result<RequestId> {
+        let (request, mut sender) = self.append_answered(seat, body)?;
+        // A failed write does not say why the manager is gone. The reader finds out, and tells every seat.
+        let _ = self.flush(&mut sender);
+        Ok(request)
+    }
+
+    /// Like [`begin`](Self::begin), but it is sent with the next write, which must come before its answer is
+    /// waited for.
+    pub(crate) fn begin_queued(&self, seat: &Arc<Seat>, body: Request<'_>) -> Result<RequestId> {
+        let (request, mut sender) = self.append_answered(seat, body)?;
+        self.flush_if_long(&mut sender);
+        Ok(request)
+    }
+
+    fn append_answered(
+        &self,
+        seat: &Arc<Seat>,
+        body: Request<'_>,
+    ) -> Result<(RequestId, MutexGuard<'_, Sender>)> {
+        let mut sender = lock(&self.sender);
+        let request = sender.next_request();
+        // The seat is there before the request is sent, or the reader might see an answer to nobody.
+        lock(&self.callers).enter(request, seat)?;
+        if let Err(error) = sender.append(request, self.received.load(Ordering::Relaxed), body) {
+            lock(&self.callers).seats.remove(&request);
+            return Err(error.into());
+        }
+        Ok((request, sender))
+    }
+
+    /// Waits for the answer to a request that was begun with this seat, and reads for everyone if nobody
+    /// does.
+    pub(crate) fn finish(&self, request: RequestId, seat: &Seat) -> Result<Reply> {
+        let mut office = lock(&self.callers).wait_or_read(request);
+        loop {
+            if let Some(mut reader) = office.take() {
+                self.read_until_answered(&mut reader, request);
+                self.pass_on(reader);
+            }
+            match seat.sleep() {
+                Turn::Answered(reply) => return reply,
+                Turn::Read(reader) => office = Some(reader),
+            }
+        }
+    }
+
+    /// The answer to a request that was begun with this seat, if it has come.
+    pub(crate) fn try_finish(&self, seat: &Seat) -> Option<Result<Reply>> {
+        let reader = lock(&self.callers).reader.take();
+        if let Some(mut reader) = reader {
+            while self.read(&mut reader, false) == Received::Bytes {}
+            self.pass_on(reader);
+        }
+        match seat.take() {
+            Some(Turn::Answered(reply)) => Some(reply),
+            Some(Turn::Read(_)) => unreachable!("only a caller that sleeps becomes the reader"),
+            None => None,
+        }
+    }
+
+    /// Gives up a request. If its answer has not come, the manager is told, and the answer will find no seat.
+    pub(crate) fn abandon(&self, request: RequestId) {
+        let was_open = lock(&self.callers).seats.remove(&request).is_some();
+        if was_open {
+            // If the connection is over, so is the request.
+            let _ = self.send(Request::Cancel { request });
+        }
+    }
+
+    /// Sends a request that is not answered.
+    pub(crate) fn send(&self, body: Request<'_>) -> Result<()> {
+        let mut sender = self.append_one_way(body)?;
+        if self.flush(&mut sender).is_err() {
+            drop(sender);
+            return Err(self.find_out_the_end());
+        }
+        Ok(())
+    }
+
+    /// Sends a request that is not answered, with the next write.
+    pub(crate) fn queue(&self, body: Request<'_>) -> Result<()> {
+        let mut sender = self.append_one_way(body)?;
+        self.flush_if_long(&mut sender);
+        Ok(())
+    }
+
+    /// Whether the connection is not over, as far as the socket tells without waiting.
+    pub(crate) fn is_live(&self) -> bool {
+        let reader = lock(&self.callers).reader.take();
+        if let Some(mut reader) = reader {
+            while self.read(&mut reader, false) == Received::Bytes {}
+            self.pass_on(reader);
+        }
+        lock(&self.callers).end.is_none()
+    }
+
+    /// A descriptor of the socket, to be watched for the end of the connection.
+    pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.socket.as_fd().try_clone_to_owned()
+    }
+
+    /// Sends what is queued and a goodbye, as the last thing that is done with this connection.
+    pub(crate) fn say_goodbye(&self) {
+        let Ok(mut sender) = self.append_one_way(Request::Goodbye) else { return };
+        while let Ok(Sent::Part) = sender.write(&self.socket) {
+            if !self.wait_for(PollFlags::OUT, GOODBYE_TIME_MAX).contains(PollFlags::OUT) {
+                return;
+            }
+        }
+    }
+
+    fn append_one_way(&self, body: Request<'_>) -> Result<MutexGuard<'_, Sender>> {
+        let mut sender = lock(&self.sender);
+        if let Some(end) = &lock(&self.callers).end {
+            return Err(end.clone());
+        }
+        sender.append(RequestId::ONE_WAY, self.received.load(Ordering::Relaxed), body)?;
+        Ok(sender)
+    }
+
+    fn flush_if_long(&self, sender: &mut Sender) {
+        if sender.waiting_bytes() > QUEUED_BYTES_MAX {
+            // As in `begin`: the next who waits for an answer learns what is wrong.
+            let _ = self.flush(sender);
+        }
+    }
+
+    /// Moves all that is to be sent into the socket. Others who send wait for the same, in order.
+    fn flush(&self, sender: &mut Sender) -> io::Result<()> {
+        let outcome = match sender.write(&self.socket) {
+            Ok(Sent::All) => return Ok(()),
+            Ok(Sent::Part) => self.flush_full_socket(sender),
+            Err(error) => Err(error),
+        };
+        if outcome.is_err() {
+            // What was sent may end amid a request, so nothing can follow. Whoever reads wakes up and finds
+            // the end.
+            sender.discard();
+            let _ = self.socket.shutdown(Shutdown::Both);
+        }
+        outcome
+    }
+
+    /// Waits for room, and reads meanwhile if nobody does: the manager cuts off who sends and does not read.
+    #[cold]
+    fn flush_full_socket(&self, sender: &mut Sender) -> io::Result<()> {
+        let mut office: Option<Reader> = None;
+        let outcome = loop {
+            office = office.or_else(|| lock(&self.callers).reader.take());
+            let events = if office.is_some() { PollFlags::IN | PollFlags::OUT } else { PollFlags::OUT };
+            let ready = self.wait_for(events, ROOM_CHECK_TIME);
+            if let Some(reader) = &mut office
+                && ready.contains(PollFlags::IN)
+                && self.read(reader, false) == Received::End
+            {
+                break Err(io::ErrorKind::BrokenPipe.into());
+            }
+            match sender.write(&self.socket) {
+                Ok(Sent::All) => break Ok(()),
+                Ok(Sent::Part) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        if let Some(reader) = office {
+            self.pass_on(reader);
+        }
+        outcome
+    }
+
+    /// Waits until the socket is ready for one of these, at most this long. Returns what it is ready for.
+    fn wait_for(&self, events: PollFlags, timeout: Duration) -> PollFlags {
+        let timeout = Timespec::try_from(timeout).expect("timeouts here are a second or less");
+        let mut sockets = [PollFd::new(&self.socket, events)];
+        // An interruption is as good as a timeout: whoever waits here looks again.
+        let _ = poll(&mut sockets, Some(&timeout));
+        sockets[0].revents()
+    }
+
+    fn read_until_answered(&self, reader: &mut Reader, request: RequestId) {
+        loop {
+            self.read(reader, true);
+            if !lock(&self.callers).seats.contains_key(&request) {
+                return;
+            }
+        }
+    }
+
+    /// Receives once, and gives every whole answer to its caller. At the end of the connection everyone
+    /// learns of it.
+    fn read(&self, reader: &mut Reader, wait: bool) -> Received {
+        let received = reader.receive(&self.socket, wait);
+        // At the end too: something may have come together with the greeting.
+        let given = self.give_answers(reader);
+        let failure = match (received, given) {
+            (Ok(Received::Nothing), Ok(())) => return Received::Nothing,
+            (Ok(Received::Bytes), Ok(())) => return Received::Bytes,
+            (Ok(Received::End), Ok(())) => reader.farewell().unwrap_or("it ended, or was ended").to_owned(),
+            (Ok(_), Err(error)) => format!("it sent what is no answer: {error}"),
+            (Err(error), _) => format!("its socket can not be read: {error}"),
+        };
+        let error = Error::new(ErrorKind::ManagerGone, format!("the manager is gone: {failure}"));
+        self.end(&error);
+        Received::End
+    }
+
+    fn give_answers(&self, reader: &mut Reader) -> Result<()> {
+        while let Some(Answer { request, body }) = reader.next_answer()? {
+            // Counted before it is given: a caller that has an answer must not be able to send a count
+            // without it.
+            self.received.fetch_add(1, Ordering::Relaxed);
+            let seat = lock(&self.callers).leave(request);
+            // One without a seat is the late answer to a request that was given up.
+            if let Some(seat) = seat {
+                seat.give(Turn::Answered(Ok(body)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the connection for everyone who waits, and who comes.
+    fn end(&self, error: &Error) {
+        // Also where it is only this side that can not go on.
+        let _ = self.socket.shutdown(Shutdown::Both);
+        let seats = {
+            let mut callers = lock(&self.callers);
+            callers.end.get_or_insert_with(|| error.clone());
+            callers.asleep.clear();
+            std::mem::take(&mut callers.seats)
+        };
+        for seat in seats.into_values() {
+            seat.give(Turn::Answered(Err(error.clone())));
+        }
+    }
+
+    /// Gives the office of the reader to one who sleeps, or leaves it for the next who comes.
+    fn pass_on(&self, reader: Reader) {
+        let mut callers = lock(&self.callers);
+        if callers.end.is_some() {
+            return;
+        }
+        match callers.asleep.pop_first() {
+            None => callers.reader = Some(reader),
+            Some(request) => {
+                let seat = callers.seats.get(&request).cloned().expect("who sleeps has a seat");
+                drop(callers);
+                seat.give(Turn::Read(reader));
+            }
+        }
+    }
+
+    /// Why nothing can be sent any more: reads what the manager has said last, unless somebody else is about
+    /// to.
+    fn find_out_the_end(&self) -> Error {
+        let reader = lock(&self.callers).reader.take();
+        if let Some(mut reader) = reader {
+            while self.read(&mut reader, true) != Received::End {}
+        }
+        let end = lock(&self.callers).end.clone();
+        end.unwrap_or_else(|| {
+            Error::new(ErrorKind::ManagerGone, "the manager is gone: it ended, or was ended")
+        })
+    }
+}
+
+impl Callers {
+    /// Takes a seat for a request.
+    fn enter(&mut self, request: RequestId, seat: &Arc<Seat>) -> Result<()> {
+        if let Some(end) = &self.end {
+            return Err(end.clone());
+        }
+        self.seats.insert(request, Arc::clone(seat));
+        Ok(())
+    }
+
+    /// Decides how this caller waits: as the reader, or asleep if there is one.
+    fn wait_or_read(&mut self, request: RequestId) -> Option<Reader> {
+        if !self.seats.contains_key(&request) {
+            return None;
+        }
+        let office = self.reader.take();
+        if office.is_none() {
+            self.asleep.insert(request);
+        }
+        office
+    }
+
+    /// Gives up the seat of a request.
+    fn leave(&mut self, request: RequestId) -> Option<Arc<Seat>> {
+        self.asleep.remove(&request);
+        self.seats.remove(&request)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! What can go wrong, as one opaque type: a text for people, predicates for programs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use protocol::{Code, FrameError, NameError, Refusal};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What this crate's functions return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why something was not done.
+///
+/// Its text says what is wrong and, where there is something, what to do. Programs decide by the predicates,
+/// of which none, one or several hold. It is cheap to clone, since all callers of a connection that ends get
+/// the same.
+///
+/// ```no_run
+/// # fn main() -> client::Result<()> {
+/// let manager = match client::Manager::connect() {
+///     Err(error) if error.is_not_running() => client::Manager::start()?,
+///     other => other?,
+/// };
+/// # drop(manager);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error {
+    /// Behind one pointer, so that a `Result` stays small.
+    inner: Arc<Inner>,
+}
+
+#[derive(PartialEq, Eq)]
+struct Inner {
+    kind: ErrorKind,
+    text: String,
+}
+
+/// What the predicates of [`Error`] tell apart. It is no part of the public interface, and may grow at its
+/// end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ErrorKind {
+    /// The connection to the manager is over.
+    ManagerGone,
+    /// Nobody serves the socket.
+    NotRunning,
+    /// No object has this name or id.
+    NoSuchObject,
+    /// An object was to be made anew, and it is there.
+    AlreadyExists,
+    /// The object is of another kind.
+    WrongKind,
+    /// The object was made with other parameters.
+    WrongParameters,
+    /// The handle comes from an earlier life of the manager.
+    Stale,
+    /// The object was removed while a wait was on.
+    Removed,
+    /// A limit is reached.
+    Limit,
+    /// A name is empty, too long, or holds control characters.
+    BadName,
+    /// The manager speaks no version that this crate speaks.
+    VersionMismatch,
+    /// The pool or batch is closed to what was asked.
+    Closed,
+    /// The function of a task panicked.
+    Panicked,
+    /// No worker knows the function of a task.
+    UnknownFunction,
+    /// The arguments or the result of a task did not encode or decode.
+    BadEncoding,
+    /// The pool was terminated before a task ended.
+    Terminated,
+    /// The worker that ran a task ended.
+    WorkerDied,
+    /// The time that the caller gave is over.
+    Timeout,
+    /// Anything else, which programs can not do much about but tell.
+    Other,
+}
+
+impl Error {
+    /// An error of this kind. The text is a sentence without a full stop.
+    #[doc(hidden)]
+    pub fn new(kind: ErrorKind, text: impl Into<String>) -> Error {
+        Error { inner: Arc::new(Inner { kind, text: text.into() }) }
+    }
+
+    /// What the predicates tell apart.
+    #[doc(hidden)]
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// The manager ended, or the connection to it did. Objects of that manager are lost; connect to, or
+    /// start, another.
+    pub fn is_manager_gone(&self) -> bool {
+        self.kind() == ErrorKind::ManagerGone
+    }
+
+    /// No manager serves the socket. The text names the socket, and the command that starts a manager there.
+    pub fn is_not_running(&self) -> bool {
+        self.kind() == ErrorKind::NotRunning
+    }
+
+    /// No object has this name or id: it was never made, was removed, or was anonymous and the last proxy is
+    /// gone.
+    pub fn is_no_such_object(&self) -> bool {
+        self.kind() == ErrorKind::NoSuchObject
+    }
+
+    /// `create_new` found an object of this name.
+    pub fn is_already_exists(&self) -> bool {
+        self.kind() == ErrorKind::AlreadyExists
+    }
+
+    /// The object of this name or id is of another kind; the text says of which.
+    pub fn is_wrong_kind(&self) -> bool {
+        self.kind() == ErrorKind::WrongKind
+    }
+
+    /// The object of this name was made with other parameters; the text says with which.
+    pub fn is_wrong_parameters(&self) -> bool {
+        self.kind() == ErrorKind::WrongParameters
+    }
+
+    /// The handle comes from an earlier life of the manager: that object ended with it.
+    pub fn is_stale(&self) -> bool {
+        self.kind() == ErrorKind::Stale
+    }
+
+    /// The object was removed while this call waited for it.
+    pub fn is_removed(&self) -> bool {
+        self.kind() == ErrorKind::Removed
+    }
+
+    /// A limit is reached; the text names it.
+    pub fn is_limit(&self) -> bool {
+        self.kind() == ErrorKind::Limit
+    }
+
+    /// A name is empty, too long, or holds control characters.
+    pub fn is_bad_name(&self) -> bool {
+        self.kind() == ErrorKind::BadName
+    }
+
+    /// The manager and this program have no protocol version in common.
+    pub fn is_version_mismatch(&self) -> bool {
+        self.kind() == ErrorKind::VersionMismatch
+    }
+
+    /// The pool takes no more tasks.
+    pub fn is_closed(&self) -> bool {
+        self.kind() == ErrorKind::Closed
+    }
+
+    /// The function of a task panicked; the text has the panic's message and where it came from.
+    pub fn is_panicked(&self) -> bool {
+        self.kind() == ErrorKind::Panicked
+    }
+
+    /// The workers know no function of this name; the text lists those that they know.
+    pub fn is_unknown_function(&self) -> bool {
+        self.kind() == ErrorKind::UnknownFunction
+    }
+
+    /// The arguments or the result of a task did not encode, or did not decode as what the other side takes.
+    pub fn is_bad_encoding(&self) -> bool {
+        self.kind() == ErrorKind::BadEncoding
+    }
+
+    /// The pool was terminated before the task ended; the text says why.
+    pub fn is_terminated(&self) -> bool {
+        self.kind() == ErrorKind::Terminated
+    }
+
+    /// The worker process that ran a task ended before the task did.
+    pub fn is_worker_died(&self) -> bool {
+        self.kind() == ErrorKind::WorkerDied
+    }
+
+    /// The time that the caller gave is over.
+    pub fn is_timeout(&self) -> bool {
+        self.kind() == ErrorKind::Timeout
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.inner.text)
+    }
+}
+
+/// As `main` shows an error that it returns: the kind, and the sentence.
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}: {}", self.inner.kind, self.inner.text)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A task can return the error of a call that it made: it travels as kind and text.
+impl Serialize for Error {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        (self.inner.kind, &self.inner.text).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Error {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Error, D::Error> {
+        let (kind, text) = <(ErrorKind, String)>::deserialize(deserializer)?;
+        Ok(Error::new(kind, text))
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        Error::new(refusal.code.into(), refusal.text)
+    }
+}
+
+impl From<Code> for ErrorKind {
+    fn from(code: Code) -> ErrorKind {
+        match code {
+            Code::VersionMismatch => ErrorKind::VersionMismatch,
+            Code::BadName => ErrorKind::BadName,
+            Code::NoSuchObject => ErrorKind::NoSuchObject,
+            Code::AlreadyExists => ErrorKind::AlreadyExists,
+            Code::WrongKind => ErrorKind::WrongKind,
+            Code::WrongParameters => ErrorKind::WrongParameters,
+            Code::StaleEpoch => ErrorKind::Stale,
+            Code::Removed => ErrorKind::Removed,
+            Code::LimitReached => ErrorKind::Limit,
+            Code::Closed => ErrorKind::Closed,
+            Code::Protocol | Code::BadTarget | Code::BadArgument | Code::Cancelled => ErrorKind::Other,
+        }
+    }
+}
+
+impl From<NameError> for Error {
+    fn from(error: NameError) -> Error {
+        Error::new(ErrorKind::BadName, error.to_string())
+    }
+}
+
+/// A message of ours that does not fit into a frame, or one of the manager's that is none.
+impl From<FrameError> for Error {
+    fn from(error: FrameError) -> Error {
+        let kind = match error {
+            FrameError::TooLong { .. } => ErrorKind::Limit,
+            FrameError::Malformed | FrameError::Foreign => ErrorKind::Other,
+        };
+        Error::new(kind, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_keeps_its_text_and_is_told_by_its_predicate() {
+        let error = Error::from(Refusal::new(Code::WrongKind, "\"a\" is a pool, not an event"));
+        assert!(error.is_wrong_kind() && !error.is_wrong_parameters());
+        assert_eq!(error.to_string(), "\"a\" is a pool, not an event");
+        assert_eq!(format!("{error:?}"), "WrongKind: \"a\" is a pool, not an event");
+    }
+
+    #[test]
+    fn a_result_with_an_error_is_no_larger_than_a_pointer() {
+        assert_eq!(size_of::<Result<()>>(), size_of::<usize>());
+    }
+}

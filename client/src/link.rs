@@ -1,0 +1,218 @@
+//! One manager as this process sees it: a connection, and a fresh one in every process that is forked off.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use protocol::{Epoch, Reply, Request, RequestId};
+
+use crate::connect::Session;
+use crate::connection::Connection;
+use crate::seat::Seat;
+use crate::{Error, ErrorKind, Result, registry};
+
+/// One manager as this process sees it. Everything that has to do with the same manager shares one.
+///
+/// When its last user goes, the manager is told goodbye and the connection closes.
+///
+/// A process that was forked off shares the memory of a link, and must not touch its socket: the bytes of two
+/// processes would mix. So each call compares process ids, and in the child it goes to a link of the child's
+/// own.
+#[derive(Debug)]
+pub struct Link {
+    /// The path of the socket, absolute and without links.
+    socket: String,
+    /// The life of the manager.
+    epoch: Epoch,
+    /// The process that made the connection.
+    process: u32,
+    connection: Connection,
+    /// Whether references are counted with the next write and not at once.
+    lazy: AtomicBool,
+    /// The same manager as a child process sees it.
+    after_fork: OnceLock<Arc<Link>>,
+}
+
+impl Link {
+    /// The link to the manager at this socket, made now if this process has none that lives.
+    pub fn connect(socket: &Path) -> Result<Arc<Link>> {
+        registry::link_to(socket)
+    }
+
+    pub(crate) fn new(socket: &str, session: Session) -> Link {
+        Link {
+            socket: socket.to_owned(),
+            epoch: session.epoch,
+            process: std::process::id(),
+            connection: Connection::new(session.socket, session.frames),
+            lazy: AtomicBool::new(false),
+            after_fork: OnceLock::new(),
+        }
+    }
+
+    /// The path of the socket: absolute, and without links.
+    pub fn socket(&self) -> &Path {
+        Path::new(&self.socket)
+    }
+
+    /// The path of the socket as a proxy tells it.
+    pub(crate) fn socket_text(&self) -> &str {
+        &self.socket
+    }
+
+    /// The life of the manager.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Whether the connection lives, as far as can be told without waiting.
+    pub fn is_live(&self) -> bool {
+        self.connection.is_live()
+    }
+
+    /// A descriptor of the connection, to be watched for its end, and never to be read.
+    pub fn descriptor(&self) -> std::io::Result<OwnedFd> {
+        self.connection.descriptor()
+    }
+
+    /// One round trip. A refusal is an error.
+    pub fn call(&self, body: Request<'_>) -> Result<Reply> {
+        self.here()?.call_here(body)
+    }
+
+    /// Sends a request whose answer is taken later.
+    pub fn begin(self: &Arc<Self>, body: Request<'_>) -> Result<Pending> {
+        let link = self.here_shared()?;
+        let seat = Arc::new(Seat::default());
+        let request = link.connection.begin(&seat, body)?;
+        Ok(Pending { link: Arc::clone(link), request, seat })
+    }
+
+    /// Like [`begin`](Self::begin), but it leaves with the next write on this connection. Whoever uses it
+    /// sees to it that such a write comes before the answer is waited for.
+    pub fn begin_queued(self: &Arc<Self>, body: Request<'_>) -> Result<Pending> {
+        let link = self.here_shared()?;
+        let seat = Arc::new(Seat::default());
+        let request = link.connection.begin_queued(&seat, body)?;
+        Ok(Pending { link: Arc::clone(link), request, seat })
+    }
+
+    /// Sends a request that is not answered, not even when it is refused.
+    pub fn send(&self, body: Request<'_>) -> Result<()> {
+        self.here()?.connection.send(body)
+    }
+
+    /// Like [`send`](Self::send), but it leaves with the next write on this connection.
+    pub fn queue(&self, body: Request<'_>) -> Result<()> {
+        self.here()?.connection.queue(body)
+    }
+
+    /// While on, references that proxies take and give back by deserializing and dropping are told with the
+    /// next write, and not at once: for a worker, whose tasks keep the objects alive until it tells their
+    /// end.
+    pub fn set_lazy_detach(&self, on: bool) {
+        self.lazy.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether [`set_lazy_detach`](Self::set_lazy_detach) is on.
+    pub(crate) fn is_lazy(&self) -> bool {
+        self.lazy.load(Ordering::Relaxed)
+    }
+
+    /// The process that made this link's connection.
+    pub(crate) fn process(&self) -> u32 {
+        self.process
+    }
+
+    pub(crate) fn call_here(&self, body: Request<'_>) -> Result<Reply> {
+        let seat = Seat::own();
+        let request = self.connection.begin(&seat, body)?;
+        accept(self.connection.finish(request, &seat)?)
+    }
+
+    fn here(&self) -> Result<&Link> {
+        match std::process::id() {
+            process if process == self.process => Ok(self),
+            process => self.in_child(process).map(Arc::as_ref),
+        }
+    }
+
+    /// This link, or in a forked child the child's own.
+    pub(crate) fn here_shared(self: &Arc<Self>) -> Result<&Arc<Link>> {
+        match std::process::id() {
+            process if process == self.process => Ok(self),
+            process => self.in_child(process),
+        }
+    }
+
+    #[cold]
+    fn in_child(&self, process: u32) -> Result<&Arc<Link>> {
+        let link = match self.after_fork.get() {
+            Some(link) => link,
+            None => {
+                let link = registry::link_to_epoch(self.socket(), self.epoch)?;
+                self.after_fork.get_or_init(|| link)
+            }
+        };
+        if link.process == process { Ok(link) } else { link.in_child(process) }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if std::process::id() == self.process {
+            self.connection.say_goodbye();
+        }
+    }
+}
+
+/// A request whose answer is taken later.
+///
+/// Dropped without it, the request is cancelled. What the manager may have granted meanwhile is then lost, so
+/// this is for requests whose answers can be: results that nobody wants any more, not a lock.
+#[derive(Debug)]
+pub struct Pending {
+    link: Arc<Link>,
+    request: RequestId,
+    seat: Arc<Seat>,
+}
+
+impl Pending {
+    /// Waits for the answer. A refusal is an error.
+    pub fn wait(self) -> Result<Reply> {
+        self.check_process()?;
+        accept(self.link.connection.finish(self.request, &self.seat)?)
+    }
+
+    /// The answer, if it has come. After it was taken once, there is none.
+    pub fn try_take(&mut self) -> Result<Option<Reply>> {
+        self.check_process()?;
+        self.link.connection.try_finish(&self.seat).map(|reply| accept(reply?)).transpose()
+    }
+
+    fn check_process(&self) -> Result<()> {
+        if std::process::id() == self.link.process {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Other,
+            "what was asked before a fork is answered in the parent process only",
+        ))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if std::process::id() == self.link.process {
+            self.link.connection.abandon(self.request);
+        }
+    }
+}
+
+fn accept(reply: Reply) -> Result<Reply> {
+    match reply {
+        Reply::Refused(refusal) => Err(refusal.into()),
+        reply => Ok(reply),
+    }
+}

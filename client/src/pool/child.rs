@@ -1,0 +1,119 @@
+//! One worker process, as its supervisor sees it.
+//!
+//! A worker has one end of a socket pair as its standard input and tells two things on it, a byte each: [`READY`]
+//! when it has connected to the manager, and [`LEAVING`] when it ends because the pool is closed.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+/// What a worker writes when it has connected to the manager.
+pub const READY: u8 = b'R';
+
+/// What a worker writes when it ends because the pool is closed.
+pub const LEAVING: u8 = b'C';
+
+/// One worker process. It has to be reaped.
+#[derive(Debug)]
+pub(super) struct Worker {
+    child: Child,
+    /// Readable when the process has ended.
+    ending: OwnedFd,
+    /// The other end of the worker's standard input, until the worker closes its own.
+    control: Option<UnixStream>,
+    is_ready: bool,
+    is_leaving: bool,
+}
+
+impl Worker {
+    /// Starts one with this command, in a process group of its own.
+    pub(super) fn start(mut command: Command) -> io::Result<Worker> {
+        let (control, theirs) = UnixStream::pair()?;
+        control.set_nonblocking(true)?;
+        // The group keeps a terminal's Ctrl-C from the worker: only the owner decides when it ends.
+        let mut child = command.stdin(Stdio::from(OwnedFd::from(theirs))).process_group(0).spawn()?;
+        match pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
+            Ok(ending) => {
+                Ok(Worker { child, ending, control: Some(control), is_ready: false, is_leaving: false })
+            }
+            Err(error) => {
+                // Out of descriptors, most likely. Nobody would watch this worker, so it must not stay. It is our
+                // child, so these two can not fail, nor hit another process.
+                let _ = child.kill().and_then(|()| child.wait());
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The process id.
+    pub(super) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has said that it is ready.
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    /// Whether it has said that it ends because the pool is closed.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_leaving
+    }
+
+    /// What becomes readable when the worker ends.
+    pub(super) fn ending(&self) -> BorrowedFd<'_> {
+        self.ending.as_fd()
+    }
+
+    /// What becomes readable when the worker ends or says something.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        [Some(self.ending()), self.control.as_ref().map(AsFd::as_fd)].into_iter().flatten()
+    }
+
+    /// Takes in what the worker says.
+    pub(super) fn hear(&mut self) {
+        let mut bytes = [0; 16];
+        while let Some(control) = &mut self.control {
+            match control.read(&mut bytes) {
+                Ok(count @ 1..) => {
+                    self.is_ready |= bytes[..count].contains(&READY);
+                    self.is_leaving |= bytes[..count].contains(&LEAVING);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A closed end stays readable for ever: not to be waited for again.
+                Ok(0) | Err(_) => self.control = None,
+            }
+        }
+    }
+
+    /// Whether the process has ended and is to be reaped.
+    pub(super) fn has_ended(&self) -> bool {
+        let mut watched = [PollFd::new(&self.ending, PollFlags::IN)];
+        matches!(poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+    }
+
+    /// Signals the whole process group: the commands that a worker runs end with it.
+    pub(super) fn signal(&self, signal: Signal) {
+        // The one error that can come is that nobody is left in the group, which is what is wanted.
+        let _ = kill_process_group(Pid::from_child(&self.child), signal);
+    }
+
+    /// Takes the ended process from the system; says how it ended, as in “was ended by signal 9”.
+    pub(super) fn reap(&mut self) -> io::Result<String> {
+        self.child.wait().map(describe)
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("was ended by signal {signal}"),
+        (None, Some(code)) => format!("exited with status {code}"),
+        (None, None) => "ended".to_owned(),
+    }
+}

@@ -1,0 +1,154 @@
+//! How the calls of a batch are cut into chunks, and these into requests.
+
+use protocol::limits::PAYLOAD_BYTES_MAX;
+use protocol::{ObjectId, Request, TaskInput};
+use serde::Serialize;
+
+use crate::carry::collect_carried;
+use crate::task::{CHUNK_BYTES, CHUNK_ITEMS_MAX, ChunkError, ChunkWriter};
+use crate::{Error, ErrorKind, Result};
+
+/// What the manager's frames hold for each carried proxy, and for each chunk, at most.
+const CARRIED_BYTES: usize = 17;
+const CHUNK_OVERHEAD_BYTES: usize = 16;
+
+/// Encoded arguments of some calls that one worker runs one after the other.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    /// The encoded arguments.
+    arguments: Vec<u8>,
+    /// How many calls.
+    pub(crate) count: u32,
+    /// The objects whose proxies are in the arguments.
+    carries: Vec<ObjectId>,
+}
+
+impl Chunk {
+    /// Encodes at most that many of these calls, and fewer if they are large.
+    fn encode<Arguments: Serialize>(calls: &[Arguments], chunk_size: usize) -> Result<Chunk> {
+        let mut writer = ChunkWriter::new();
+        let (encoded, carries) = collect_carried(|| {
+            for call in calls.iter().take(chunk_size) {
+                if writer.bytes() >= CHUNK_BYTES {
+                    break;
+                }
+                writer.push(call)?;
+            }
+            Ok(())
+        });
+        encoded.map_err(|error: ChunkError| {
+            Error::new(ErrorKind::BadEncoding, format!("the arguments of a task do not encode: {error}"))
+        })?;
+        let chunk = Chunk { count: writer.count(), arguments: writer.finish(), carries };
+        match (chunk.frame_bytes(), chunk.count) {
+            (bytes, _) if bytes <= PAYLOAD_BYTES_MAX => Ok(chunk),
+            (bytes, 1) => Err(Error::new(
+                ErrorKind::Limit,
+                format!("the arguments of a task take {bytes} bytes; at most {PAYLOAD_BYTES_MAX} travel"),
+            )),
+            // Only the last can be that large, since what came before did not fill the chunk.
+            (_, count) => Chunk::encode(calls, count as usize - 1),
+        }
+    }
+
+    /// How many bytes it takes in a frame, at most.
+    fn frame_bytes(&self) -> usize {
+        self.arguments.len() + self.carries.len() * CARRIED_BYTES + CHUNK_OVERHEAD_BYTES
+    }
+}
+
+/// Encodes all calls. Nothing has been sent yet when one of them turns out not to travel.
+pub(crate) fn encode_chunks<Arguments: Serialize>(
+    calls: &[Arguments],
+    chunk_size: usize,
+) -> Result<Vec<Chunk>> {
+    let chunk_size = chunk_size.clamp(1, CHUNK_ITEMS_MAX as usize);
+    let mut chunks = Vec::with_capacity(calls.len().div_ceil(chunk_size));
+    let mut rest = calls;
+    while !rest.is_empty() {
+        let chunk = Chunk::encode(rest, chunk_size)?;
+        rest = &rest[chunk.count as usize..];
+        chunks.push(chunk);
+    }
+    Ok(chunks)
+}
+
+/// The requests that add these chunks to a batch, none of them much larger than a chunk may be.
+pub(crate) fn requests(batch: ObjectId, chunks: &[Chunk]) -> impl Iterator<Item = Request<'_>> {
+    let mut rest = chunks;
+    std::iter::from_fn(move || {
+        let mut bytes = rest.first()?.frame_bytes();
+        let more = rest[1..].iter().take_while(|chunk| {
+            bytes += chunk.frame_bytes();
+            bytes <= CHUNK_BYTES
+        });
+        let (now, later) = rest.split_at(1 + more.count());
+        rest = later;
+        let tasks = now.iter();
+        let tasks =
+            tasks.map(|chunk| TaskInput { arguments: &chunk.arguments, carries: chunk.carries.clone() });
+        Some(Request::BatchAdd { id: batch, tasks: tasks.collect(), last: false })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::limits::FRAME_BYTES_MAX;
+    use protocol::{Envelope, RequestId, append_frame};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::task::read_chunk;
+
+    /// The sizes of the chunks of each request.
+    fn cut<Arguments: Serialize>(calls: &[Arguments], chunk_size: usize) -> Vec<Vec<u32>> {
+        let batch = ObjectId(Uuid::nil());
+        let chunks = encode_chunks(calls, chunk_size).unwrap();
+        let mut counts = chunks.iter().map(|chunk| chunk.count);
+        requests(batch, &chunks)
+            .map(|body| {
+                let mut frame = Vec::new();
+                let tasks = match &body {
+                    Request::BatchAdd { tasks, .. } => tasks.len(),
+                    other => panic!("{other:?}"),
+                };
+                append_frame(&mut frame, &Envelope { request: RequestId(1), received: 0, body }).unwrap();
+                assert!(frame.len() <= FRAME_BYTES_MAX);
+                counts.by_ref().take(tasks).collect()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn calls_are_cut_into_chunks_of_the_size_that_was_asked_for() {
+        assert_eq!(cut(&[1_u32, 2, 3, 4], 1), [[1, 1, 1, 1]]);
+        assert_eq!(cut(&[1_u32, 2, 3, 4, 5], 2), [[2, 2, 1]]);
+        assert_eq!(cut(&[1_u32, 2, 3], 0), [[1, 1, 1]]);
+        assert_eq!(cut(&[0_u32; 0], 7), [[0_u32; 0]; 0]);
+    }
+
+    #[test]
+    fn a_chunk_and_a_request_are_full_before_a_frame_is() {
+        let large = "x".repeat(400 << 10);
+        let calls = [large.as_str(); 7];
+        assert_eq!(cut(&calls, 100), [[3], [3], [1]]);
+        assert_eq!(cut(&calls, 1), [vec![1, 1], vec![1, 1], vec![1, 1], vec![1]]);
+        assert_eq!(cut(&[(); 200_000], usize::MAX), [[65_536, 65_536, 65_536, 3_392]]);
+    }
+
+    #[test]
+    fn small_calls_before_one_that_just_fits_go_in_a_chunk_of_their_own() {
+        let just_fits = "x".repeat(PAYLOAD_BYTES_MAX - 22);
+        let calls = ["a", "b", just_fits.as_str(), "c"];
+        let chunks = encode_chunks(&calls, 100).unwrap();
+        let counts: Vec<u32> = chunks.iter().map(|chunk| chunk.count).collect();
+        assert_eq!(counts, [2, 1, 1]);
+        assert_eq!(read_chunk::<String>(&chunks[0].arguments).unwrap(), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_call_that_does_not_fit_a_frame_is_refused() {
+        let error = encode_chunks(&["x".repeat(PAYLOAD_BYTES_MAX)], 1).unwrap_err();
+        assert!(error.is_limit(), "{error:?}");
+    }
+}

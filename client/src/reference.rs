@@ -1,0 +1,186 @@
+//! What all proxies have in common: a hold on one object, and the way it travels between processes.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use protocol::{
+    Epoch, Grant, Kind, Name, ObjectId, OpenMode, Reply, Request, Spec, Target, Targets, WaitMode,
+};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::link::Link;
+use crate::{Error, ErrorKind, Result, carry, duration, registry, thread};
+
+/// One proxy's hold on one object, which the manager counts. Dropping it gives the hold back.
+#[derive(Debug)]
+pub struct Reference {
+    link: Arc<Link>,
+    id: ObjectId,
+    kind: Kind,
+    /// The process in which the manager counts this. A forked child starts without a count of its own.
+    process: AtomicU32,
+}
+
+/// What a proxy is: a [`Reference`] to an object of one kind.
+pub trait Proxy: Sized {
+    /// The kind of the object.
+    const KIND: Kind;
+
+    /// The proxy with this hold on an object of its kind.
+    fn from_reference(reference: Reference) -> Self;
+}
+
+/// A proxy on its way.
+#[derive(Serialize, Deserialize)]
+struct Travel<'a> {
+    /// The socket of the manager.
+    #[serde(borrow)]
+    socket: Cow<'a, str>,
+    /// The life of the manager.
+    epoch: Epoch,
+    /// The object.
+    id: ObjectId,
+}
+
+impl Reference {
+    /// Opens an object, or makes it. One without a name is always made.
+    pub fn open(link: &Arc<Link>, name: Option<&str>, spec: Spec, mode: OpenMode) -> Result<Reference> {
+        if let Some(name) = name {
+            Name::check(name)?;
+        }
+        let link = link.here_shared()?;
+        match link.call_here(Request::Open { id: ObjectId(Uuid::new_v4()), name, spec, mode })? {
+            Reply::Opened { id, .. } => Ok(Reference::adopt(Arc::clone(link), id, spec.kind())),
+            reply => Err(unexpected(&reply)),
+        }
+    }
+
+    /// A hold that the manager has counted for this process.
+    pub fn adopt(link: Arc<Link>, id: ObjectId, kind: Kind) -> Reference {
+        let process = AtomicU32::new(link.process());
+        Reference { link, id, kind, process }
+    }
+
+    /// The object.
+    pub fn id(&self) -> ObjectId {
+        self.id
+    }
+
+    /// The way to the object from this process. In a forked child, the hold is counted for the child first.
+    pub fn link(&self) -> Result<&Arc<Link>> {
+        let link = self.link.here_shared()?;
+        let holder = self.process.load(Ordering::Relaxed);
+        let here = link.process();
+        if holder != here && self.exchange_process(holder, here) {
+            link.send(self.attach_request(link.epoch()))?;
+        }
+        Ok(link)
+    }
+
+    /// One round trip. A refusal is an error.
+    pub fn call(&self, body: Request<'_>) -> Result<Reply> {
+        self.link()?.call_here(body)
+    }
+
+    /// One round trip for a request that is answered with “done”.
+    pub fn call_for_done(&self, body: Request<'_>) -> Result<()> {
+        match self.call(body)? {
+            Reply::Done => Ok(()),
+            reply => Err(unexpected(&reply)),
+        }
+    }
+
+    /// Waits for one target and takes it. None if the timeout ended first.
+    pub fn wait(&self, target: Target, timeout: Option<Duration>) -> Result<Option<Grant>> {
+        let request = Request::Wait {
+            mode: WaitMode::Any,
+            targets: Targets::from_iter([target]),
+            timeout_ns: timeout.map(duration::nanoseconds),
+            thread: thread::this_thread(),
+        };
+        match self.call(request)? {
+            Reply::TimedOut => Ok(None),
+            Reply::Taken(mut taken) if taken.grants.len() == 1 => Ok(taken.grants.pop()),
+            reply => Err(unexpected(&reply)),
+        }
+    }
+
+    /// Takes the object away for everyone.
+    pub fn remove(&self) -> Result<()> {
+        self.call_for_done(Request::Remove { id: self.id })
+    }
+
+    /// The hold of a proxy that was serialized, in this or another process.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        kind: Kind,
+        deserializer: D,
+    ) -> std::result::Result<Reference, D::Error> {
+        let travel = Travel::deserialize(deserializer)?;
+        Reference::arrive(&travel, kind).map_err(|error| {
+            carry::note_failure(&error);
+            D::Error::custom(error)
+        })
+    }
+
+    fn arrive(travel: &Travel<'_>, kind: Kind) -> Result<Reference> {
+        let link = registry::link_to_epoch(Path::new(travel.socket.as_ref()), travel.epoch)?;
+        let reference = Reference::adopt(link, travel.id, kind);
+        let request = reference.attach_request(travel.epoch);
+        // Whoever sent the proxy may let go of the object as soon as it learns that the proxy has arrived, so
+        // the hold must be counted before this returns, unless something else is known to keep the object
+        // alive.
+        let attached = if reference.link.is_lazy() {
+            reference.link.queue(request)
+        } else {
+            reference.call_for_done(request)
+        };
+        if attached.is_err() {
+            reference.forget();
+        }
+        attached.map(|()| reference)
+    }
+
+    fn attach_request(&self, epoch: Epoch) -> Request<'static> {
+        Request::Attach { id: self.id, kind: self.kind, epoch }
+    }
+
+    /// Makes this give back nothing when it is dropped, as nothing was counted.
+    fn forget(&self) {
+        self.process.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether this thread is the one that makes the hold count for another process.
+    fn exchange_process(&self, from: u32, to: u32) -> bool {
+        self.process.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        if *self.process.get_mut() != std::process::id() {
+            return;
+        }
+        let Ok(link) = self.link.here_shared() else { return };
+        let request = Request::Detach { id: self.id };
+        // If the manager is gone, so is the object.
+        let _ = if link.is_lazy() { link.queue(request) } else { link.send(request) };
+    }
+}
+
+impl Serialize for Reference {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        carry::note(self.id);
+        let socket = Cow::Borrowed(self.link.socket_text());
+        Travel { socket, epoch: self.link.epoch(), id: self.id }.serialize(serializer)
+    }
+}
+
+/// The error for an answer that does not belong to its request.
+pub fn unexpected(reply: &Reply) -> Error {
+    Error::new(ErrorKind::Other, format!("the manager gave an answer of the wrong kind: {reply:?}"))
+}

@@ -1,0 +1,121 @@
+//! Copies of this program in another role: a program that calls [`init`] first thing in `main` can be its own
+//! manager, and needs no second binary.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::{Error, ErrorKind, Result};
+
+/// What the first argument of a copy begins with. The name of its role follows.
+const MARK: &str = "rallypoint:";
+
+/// The role of a private manager. Its arguments: the socket, and the process whose end is its own.
+#[cfg(feature = "embedded")]
+pub(crate) const MANAGER: &str = "manager";
+
+/// Whether `init` was called, so that a copy of this program would not run as the program itself.
+static IS_INITIALIZED: AtomicBool = AtomicBool::new(false);
+
+/// Lets this program be started as its own manager. To be called first thing in `main`, and only there;
+/// programs with tasks call `worker::init` instead, which does this too.
+///
+/// In a process that [`Manager::start`](crate::Manager::start) started, this runs the manager and never
+/// returns. Otherwise it returns at once.
+///
+/// ```no_run
+/// fn main() -> client::Result<()> {
+///     client::init();
+///     let manager = client::Manager::start()?;
+///     let stop = manager.event("stop")?;
+///     stop.set()
+/// }
+/// ```
+pub fn init() {
+    init_with(|_, _| ());
+}
+
+/// Like [`init`], for a crate that adds roles: `plays` gets the name and the arguments of a copy's role, and
+/// does not return if it is one of its own.
+pub fn init_with(plays: impl FnOnce(&str, &[OsString])) {
+    // In a copy too, as a worker starts copies for the commands that it runs.
+    IS_INITIALIZED.store(true, Ordering::Relaxed);
+    if let Some(role) = role() {
+        if let [name, arguments @ ..] = role.as_slice() {
+            plays(&name.to_string_lossy(), arguments);
+        }
+        play(&role);
+    }
+}
+
+/// The role in which this process was started, if it is a copy: first the role's name, then its arguments.
+pub fn role() -> Option<Vec<OsString>> {
+    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let name = arguments.first()?.to_str()?.strip_prefix(MARK)?.into();
+    arguments[0] = name;
+    Some(arguments)
+}
+
+/// A command that starts this program in a role, with arguments. Everything else about it is the caller's to
+/// say.
+///
+/// # Errors
+/// If `init` was not called: the copy would run as the program itself, and start copies in its turn.
+pub fn copy_of_this_program<I>(role: &str, arguments: I) -> Result<Command>
+where
+    I: IntoIterator<Item: AsRef<OsStr>>,
+{
+    if !is_initialized() {
+        return Err(Error::new(
+            ErrorKind::Other,
+            "this program can not start copies of itself: call `worker::init` or `client::init` \
+             first thing in `main`",
+        ));
+    }
+    // The path of the program may lead to another file by now; this one leads to what is running.
+    let mut command = Command::new("/proc/self/exe");
+    if let Some(program) = std::env::args_os().next() {
+        command.arg0(program);
+    }
+    command.arg(format!("{MARK}{role}")).args(arguments);
+    Ok(command)
+}
+
+/// Whether copies of this program can be started.
+pub(crate) fn is_initialized() -> bool {
+    IS_INITIALIZED.load(Ordering::Relaxed)
+}
+
+/// Does what the role asks for, and ends the process.
+fn play(role: &[OsString]) -> ! {
+    #[cfg(feature = "embedded")]
+    if let [name, socket, parent] = role
+        && name == MANAGER
+    {
+        serve(socket, parent);
+    }
+    // Never falls through to the program itself, which did not expect to run twice.
+    eprintln!("this program was started in a role that it does not have: {role:?}");
+    std::process::exit(2);
+}
+
+/// Runs a private manager until it is told to end, or the process that started it ends.
+#[cfg(feature = "embedded")]
+fn serve(socket: &OsStr, parent: &OsStr) -> ! {
+    // Copies are started by a path that would make all of them `exe` in lists of processes. It is only a
+    // name.
+    let _ = rustix::thread::set_name(c"manager");
+    let Some(parent) = parent.to_str().and_then(|text| text.parse().ok()) else {
+        eprintln!("manager: {parent:?} is no process id");
+        std::process::exit(2);
+    };
+    let options = manager::Options { parent: Some(parent), ..manager::Options::new(socket) };
+    match manager::serve(options, manager::announce) {
+        Ok(()) => std::process::exit(0),
+        Err(error) => {
+            eprintln!("manager: {error}");
+            std::process::exit(1);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The sending half of a connection: requests in order, from one buffer that is used again and again.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use protocol::{Envelope, FrameError, Request, RequestId, append_frame};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+
+/// The capacity that an empty buffer keeps, in bytes; a rare large request does not hold its memory for ever.
+const IDLE_BYTES_MAX: usize = 256 << 10;
+
+/// Requests on their way into the socket.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    /// Encoded requests; those before `sent` are in the socket.
+    bytes: Vec<u8>,
+    /// Where the first byte that is not in the socket stands.
+    sent: usize,
+    /// The id that was given out last.
+    last_request: u64,
+}
+
+/// What became of the bytes that were to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// All of them are in the socket.
+    All,
+    /// The socket is full for now.
+    Part,
+}
+
+impl Sender {
+    /// A sender of a fresh connection.
+    pub(crate) fn new() -> Sender {
+        Sender { bytes: Vec::new(), sent: 0, last_request: RequestId::ONE_WAY.0 }
+    }
+
+    /// A new request id. Ids grow in the order in which requests are sent.
+    pub(crate) fn next_request(&mut self) -> RequestId {
+        self.last_request += 1;
+        RequestId(self.last_request)
+    }
+
+    /// Encodes a request behind those that are there. On an error nothing is changed.
+    pub(crate) fn append(
+        &mut self,
+        request: RequestId,
+        received: u64,
+        body: Request<'_>,
+    ) -> Result<(), FrameError> {
+        append_frame(&mut self.bytes, &Envelope { request, received, body })
+    }
+
+    /// How many bytes wait to be sent.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// Moves into the socket what it takes without waiting.
+    pub(crate) fn write(&mut self, socket: impl AsFd) -> io::Result<Sent> {
+        while self.waiting_bytes() > 0 {
+            match send(&socket, &self.bytes[self.sent..], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(bytes) => self.sent += bytes,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(Sent::Part),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        self.bytes.clear();
+        self.bytes.shrink_to(IDLE_BYTES_MAX);
+        self.sent = 0;
+        Ok(Sent::All)
+    }
+
+    /// Forgets what was to be sent, since nobody is there to take it.
+    pub(crate) fn discard(&mut self) {
+        self.bytes = Vec::new();
+        self.sent = 0;
+    }
+}

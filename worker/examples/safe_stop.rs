@@ -1,0 +1,47 @@
+//! Stops a pool of worker processes with one shared event, and goes on using the pool.
+//!
+//! `cargo run --release -p worker --example safe_stop`
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use client::{Event, Manager, Pool, Result};
+use worker::Registry;
+
+/// Runs in a worker process. Would take ten seconds, and looks every second whether it should stop.
+fn task(identifier: u32, stop: Event) -> Result<()> {
+    println!("Task {identifier} running");
+    for _ in 0..10 {
+        sleep(Duration::from_secs(1));
+        if stop.is_set()? {
+            println!("Task {identifier} stopping...");
+            break;
+        }
+    }
+    println!("Task {identifier} Done");
+    Ok(())
+}
+
+/// Runs in a worker process, too.
+fn add(left: u32, right: u32) -> u32 {
+    left + right
+}
+
+fn main() -> Result<()> {
+    worker::init(Registry::new().task(task).task(add));
+
+    let manager = Manager::start()?;
+    let stop = manager.anonymous_event()?;
+    let pool = Pool::builder(&manager).processes(4).start()?;
+
+    let result = pool.starmap_async(task, (0..4).map(|identifier| (identifier, stop.clone())))?;
+    sleep(Duration::from_secs(2));
+    println!("Safely stopping all tasks");
+    stop.set()?;
+    result.get(None)?.into_iter().collect::<Result<()>>()?;
+    println!("All stopped");
+
+    // Nobody was killed: the same four processes take what comes next.
+    println!("The same pool ran another task: 2 + 3 = {}", pool.apply(add, (2, 3))?);
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! Submits tasks to a pool that other programs serve, and stops them with an event.
+//!
+//! In three terminals: `manager`, then `worker --pool demo --processes 4`, then
+//! `cargo run --release -p worker --example submit_and_stop`. The tasks' own lines appear where `worker` runs.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use client::task::named;
+use client::{Event, Manager, Pool, Result};
+use worker::tasks::COUNTDOWN;
+
+fn main() -> Result<()> {
+    let manager = Manager::connect()?;
+    let pool = Pool::open(&manager, "demo")?;
+    let stop = manager.anonymous_event()?;
+
+    // The function is in another program, so its name and its types have to be said here.
+    let countdown = named::<(u32, Event), Result<()>>(COUNTDOWN);
+    let result = pool
+        .with_chunk_size(1)
+        .starmap_async(countdown, (0..4).map(|identifier| (identifier, stop.clone())))?;
+    println!("Submitted 4 tasks of ten seconds to pool \"demo\"");
+
+    sleep(Duration::from_secs(2));
+    println!("Safely stopping all tasks");
+    stop.set_because("two seconds are enough")?;
+    result.get(None)?.into_iter().collect::<Result<()>>()?;
+    println!("All stopped");
+    Ok(())
+}

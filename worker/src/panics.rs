@@ -1,0 +1,54 @@
+//! Panics of tasks: caught, and told to the caller with their message and place.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
+
+thread_local! {
+    /// What the last panic of this thread said, and where it was.
+    static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Has every panic noted, beside what is done with it already: as a rule it is written to standard error.
+pub(crate) fn note_all() {
+    let before = take_hook();
+    set_hook(Box::new(move |panic| {
+        LAST.set(Some(describe(panic)));
+        before(panic);
+    }));
+}
+
+/// Runs this; if it panics, returns what the panic said.
+pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    // What is unwound through belongs to one task and is dropped with it, so nobody sees it half changed. The task's
+    // own statics are the task's affair, as with any panic that is caught.
+    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| LAST.take().unwrap_or_else(|| message(&*payload)))
+}
+
+fn describe(panic: &PanicHookInfo<'_>) -> String {
+    let message = message(panic.payload());
+    match panic.location() {
+        Some(location) => format!("{message} (at {location})"),
+        None => message,
+    }
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a value that is no text").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_with_its_message_and_place() {
+        note_all();
+        assert_eq!(catch(|| 7), Ok(7));
+        let text = catch(|| panic!("number {}", 5)).unwrap_err();
+        assert!(text.starts_with("number 5 (at ") && text.contains("panics.rs:"), "{text}");
+        let text = catch(|| std::panic::panic_any(5)).unwrap_err();
+        assert!(text.starts_with("a value that is no text (at "), "{text}");
+    }
+}

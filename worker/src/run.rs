@@ -1,0 +1,156 @@
+//! The run loop: takes a task, runs it, tells how it ended, and takes the next.
+
+use client::internal::{Assignment, ChunkError, LEAVING, Link, READY, Reference};
+use client::{Error, Result};
+use protocol::limits::{FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use protocol::{Failure, FailureKind, Grant, Kind, ObjectId, Outcome, Request, Target, TaskGrant};
+
+use crate::lifeline::{self, Lifeline};
+use crate::panics;
+use crate::registry::Registry;
+
+/// The bytes that a frame holds for each carried proxy, at most.
+const CARRIED_BYTES: usize = 17;
+
+/// Works for a pool until it is closed.
+pub(crate) fn work(registry: &Registry, assignment: &Assignment) -> Result<()> {
+    lifeline::end_with_parent(assignment.parent).map_err(|error| failed(&error))?;
+    let lifeline = Lifeline::take().map_err(|error| failed(&error))?;
+    panics::note_all();
+
+    let link = Link::connect(&assignment.socket)?;
+    // Tasks keep alive what their arguments carry, so holds can be told together with the next request.
+    link.set_lazy_detach(true);
+    let pool = Reference::adopt(link.clone(), assignment.pool, Kind::Pool);
+    pool.call_for_done(Request::Attach { id: pool.id(), kind: Kind::Pool, epoch: assignment.epoch })?;
+    let manager = link.descriptor().map_err(|error| failed(&error))?;
+    lifeline.watch(assignment.parent, manager).map_err(|error| failed(&error))?;
+    lifeline.tell(READY).map_err(|error| failed(&error))?;
+
+    match run_tasks(registry, &link, &pool) {
+        Err(error) if error.is_closed() => {
+            // If nobody hears this, nobody waits for it either.
+            let _ = lifeline.tell(LEAVING);
+            let _ = link.send(Request::Goodbye);
+            Ok(())
+        }
+        Err(error) => Err(error),
+        Ok(never) => match never {},
+    }
+}
+
+/// Runs tasks until there are no more to come, which is an error like any other that ends it.
+fn run_tasks(registry: &Registry, link: &Link, pool: &Reference) -> Result<std::convert::Infallible> {
+    loop {
+        match pool.wait(Target::Task { pool: pool.id() }, None)? {
+            Some(Grant::Task(task)) => run_task(registry, link, &task)?,
+            other => return Err(failed(&format!("a wait for a task gave {other:?}"))),
+        }
+    }
+}
+
+/// Runs one task. Its end leaves together with the request for the next one, so a task costs one round trip.
+fn run_task(registry: &Registry, link: &Link, task: &TaskGrant) -> Result<()> {
+    log::debug!("task {} of batch {} calls `{}`", task.task, task.batch, task.function);
+    let mut told = None;
+    let failure = call(registry, task, &mut |results, carries| {
+        told = Some(tell_results(link, task, results, carries));
+    });
+    match (told, failure) {
+        (Some(told), _) => told,
+        (None, Some((kind, text))) => tell_failure(link, task, kind, &text),
+        (None, None) => unreachable!("a function that does not fail hands its results over"),
+    }
+}
+
+/// Calls the function of a task; tells how that failed, if it did.
+fn call(
+    registry: &Registry,
+    task: &TaskGrant,
+    hand_over: &mut dyn FnMut(&[u8], Vec<ObjectId>),
+) -> Option<(FailureKind, String)> {
+    let Some(function) = registry.find(&task.function) else {
+        return Some((FailureKind::UnknownFunction, unknown(&task.function, registry)));
+    };
+    match panics::catch(|| function(task.arguments.as_bytes(), hand_over)) {
+        Ok(Ok(())) => None,
+        Ok(Err(error @ ChunkError::Encode(_))) => {
+            Some((FailureKind::BadEncoding, format!("its result: {error}")))
+        }
+        Ok(Err(error)) => Some((FailureKind::BadEncoding, format!("its arguments: {error}"))),
+        Err(panic) => Some((FailureKind::Panicked, panic)),
+    }
+}
+
+fn tell_results(link: &Link, task: &TaskGrant, results: &[u8], carries: Vec<ObjectId>) -> Result<()> {
+    let bytes = results.len() + carries.len() * CARRIED_BYTES;
+    if bytes > PAYLOAD_BYTES_MAX {
+        let text =
+            format!("it takes {bytes} bytes; at most {PAYLOAD_BYTES_MAX} travel, for all calls of a chunk");
+        return tell_failure(link, task, FailureKind::TooLarge, &text);
+    }
+    let (batch, task) = (task.batch, task.task);
+    link.queue(Request::TaskEnd { batch, task, outcome: Outcome::Returned(results), carries })
+}
+
+fn tell_failure(link: &Link, task: &TaskGrant, kind: FailureKind, text: &str) -> Result<()> {
+    let text = &text[..text.floor_char_boundary(FAILURE_BYTES_MAX)];
+    let (batch, task) = (task.batch, task.task);
+    link.queue(Request::TaskEnd {
+        batch,
+        task,
+        outcome: Outcome::Failed(Failure { kind, text }),
+        carries: Vec::new(),
+    })
+}
+
+fn unknown(function: &str, registry: &Registry) -> String {
+    let names: Vec<String> = registry.names().iter().map(|name| format!("`{name}`")).collect();
+    format!("there is no function `{function}`; those registered are {}", names.join(", "))
+}
+
+fn failed(what: &dyn std::fmt::Display) -> Error {
+    Error::new(client::internal::ErrorKind::Other, format!("this worker can not work: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::Payload;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn registry() -> Registry {
+        Registry::new()
+            .named("double", |number: u32| 2 * number)
+            .named("fail", |text: String| -> () { panic!("{text}") })
+    }
+
+    /// The encoded results, or how the call failed.
+    fn run(function: &str, arguments: &[u8]) -> std::result::Result<Vec<u8>, (FailureKind, String)> {
+        let batch = ObjectId(Uuid::nil());
+        let task =
+            TaskGrant { batch, task: 0, function: function.into(), arguments: Payload::from(arguments) };
+        let mut handed_over = Vec::new();
+        match call(&registry(), &task, &mut |results, _| handed_over = results.to_vec()) {
+            None => Ok(handed_over),
+            Some(failure) => Err(failure),
+        }
+    }
+
+    #[test]
+    fn a_task_returns_or_says_what_is_wrong() {
+        assert_eq!(run("double", &[2, 3, 4]), Ok(vec![2, 6, 8]));
+
+        let (kind, text) = run("halve", &[1, 3]).unwrap_err();
+        assert_eq!(kind, FailureKind::UnknownFunction);
+        assert_eq!(text, "there is no function `halve`; those registered are `double`, `fail`");
+
+        let (kind, text) = run("double", &[1, 3, 3]).unwrap_err();
+        assert_eq!((kind, text.as_str()), (FailureKind::BadEncoding, "its arguments: 1 bytes are left over"));
+
+        let (kind, text) = run("fail", &[1, 2, b'n', b'o']).unwrap_err();
+        assert_eq!(kind, FailureKind::Panicked);
+        assert!(text.starts_with("no"), "{text}");
+    }
+}
