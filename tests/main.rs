@@ -1,1 +1,49 @@
-fn main() {}
+//! The integration tests: real processes over real sockets, and the style of the sources.
+//!
+//! One file for each subject, which lists its tests in `tests`. Tasks are functions of the program that submits them,
+//! so this program has a `main` of its own: the workers of the pools in here are copies of it. It has helpers, too:
+//! programs that a test starts, and kills, with `helper:NAME` as their first argument.
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, run};
+
+mod command;
+mod death;
+mod event;
+mod gone;
+mod helper;
+mod pool;
+mod private;
+mod program;
+mod puppet;
+mod socket;
+mod stranger;
+mod style;
+mod support;
+mod task;
+
+fn main() -> ExitCode {
+    helper::break_worker_if_asked_to();
+    let helper = helper::asked_for();
+    if helper.as_deref() != Some(private::OWNER_WITHOUT_INIT) {
+        worker::init(task::registry());
+    }
+    if let Some(name) = helper {
+        return helper::run(&name);
+    }
+    let suites = [
+        command::tests(),
+        death::tests(),
+        event::tests(),
+        gone::tests(),
+        pool::tests(),
+        private::tests(),
+        program::tests(),
+        socket::tests(),
+        stranger::tests(),
+        style::tests(),
+        task::tests(),
+    ];
+    run(&Arguments::from_args(), suites.into_iter().flatten().collect()).exit_code()
+}

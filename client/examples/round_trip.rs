@@ -49,7 +49,8 @@ fn main() -> client::Result<()> {
 
     let (mut floors, mut ours, mut rivals) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
-        let times = [floor.measure(), measure(&event)?, python.as_mut().map(Python::measure).unwrap_or_default()];
+        let times =
+            [floor.measure(), measure(&event)?, python.as_mut().map(Python::measure).unwrap_or_default()];
         // The first round warms everything up.
         if round > 0 {
             for (all, times) in [&mut floors, &mut ours, &mut rivals].into_iter().zip(times) {

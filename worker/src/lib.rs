@@ -30,7 +30,13 @@
 //! its text. The standard input is empty, and the other two streams are those of the program that made the pool. The
 //! process ends, in the middle of a task if need be, when that program or the manager does.
 
+/// The program on the front page compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct FrontPage;
+
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::exit;
 
 mod lifeline;
@@ -86,7 +92,7 @@ fn work(registry: Registry, arguments: &[OsString]) -> ! {
 }
 
 fn fail(status: i32, text: &str) -> ! {
-    let program = std::env::args().next().unwrap_or_default();
-    eprintln!("{program}: {text}");
+    let program = std::env::args_os().next().unwrap_or_default();
+    eprintln!("{}: {text}", Path::new(&program).file_name().unwrap_or(&program).display());
     exit(status);
 }

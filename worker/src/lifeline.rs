@@ -7,7 +7,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use client::internal::{LEAVING, READY};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{
@@ -40,17 +43,26 @@ pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
 #[derive(Debug)]
 pub(crate) struct Lifeline {
     supervisor: UnixStream,
+    /// Whether this process ends in order, so that the end of its connection says nothing.
+    is_leaving: Arc<AtomicBool>,
 }
 
 impl Lifeline {
     /// Takes hold of the line, which is the standard input.
     pub(crate) fn take() -> io::Result<Lifeline> {
-        Ok(Lifeline { supervisor: UnixStream::from(take_stdin()?) })
+        Ok(Lifeline { supervisor: UnixStream::from(take_stdin()?), is_leaving: Arc::default() })
     }
 
-    /// Tells the supervisor one byte.
-    pub(crate) fn tell(&self, byte: u8) -> io::Result<()> {
-        (&self.supervisor).write_all(&[byte])
+    /// Tells the supervisor that this worker has connected to the manager.
+    pub(crate) fn tell_ready(&self) -> io::Result<()> {
+        (&self.supervisor).write_all(&[READY])
+    }
+
+    /// Tells the supervisor that this worker ends because the pool is closed.
+    pub(crate) fn leave(&self) {
+        self.is_leaving.store(true, Ordering::SeqCst);
+        // If nobody hears this, nobody waits for it either.
+        let _ = (&self.supervisor).write_all(&[LEAVING]);
     }
 
     /// From now on, ends this process, and the commands that it runs, when its parent or its manager has ended.
@@ -60,6 +72,7 @@ impl Lifeline {
         let parent = Pid::from_raw(parent.cast_signed()).ok_or(Errno::INVAL)?;
         let parent = pidfd_open(parent, PidfdFlags::empty())?;
         let supervisor = OwnedFd::from(self.supervisor.try_clone()?);
+        let is_leaving = Arc::clone(&self.is_leaving);
         let watch = move || {
             let hung_up = PollFlags::RDHUP;
             wait_for_any(&mut [
@@ -67,7 +80,9 @@ impl Lifeline {
                 PollFd::new(&supervisor, hung_up),
                 PollFd::new(&manager, hung_up),
             ]);
-            end();
+            if !is_leaving.load(Ordering::SeqCst) {
+                end();
+            }
         };
         std::thread::Builder::new().name("lifeline".to_owned()).spawn(watch).map(drop)
     }

@@ -1,6 +1,6 @@
 //! The run loop: takes a task, runs it, tells how it ended, and takes the next.
 
-use client::internal::{Assignment, ChunkError, LEAVING, Link, READY, Reference};
+use client::internal::{Assignment, ChunkError, Link, Reference};
 use client::{Error, Result};
 use protocol::limits::{FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{Failure, FailureKind, Grant, Kind, ObjectId, Outcome, Request, Target, TaskGrant};
@@ -25,14 +25,12 @@ pub(crate) fn work(registry: &Registry, assignment: &Assignment) -> Result<()> {
     pool.call_for_done(Request::Attach { id: pool.id(), kind: Kind::Pool, epoch: assignment.epoch })?;
     let manager = link.descriptor().map_err(|error| failed(&error))?;
     lifeline.watch(assignment.parent, manager).map_err(|error| failed(&error))?;
-    lifeline.tell(READY).map_err(|error| failed(&error))?;
+    lifeline.tell_ready().map_err(|error| failed(&error))?;
 
     match run_tasks(registry, &link, &pool) {
         Err(error) if error.is_closed() => {
-            // If nobody hears this, nobody waits for it either.
-            let _ = lifeline.tell(LEAVING);
-            let _ = link.send(Request::Goodbye);
-            Ok(())
+            lifeline.leave();
+            link.send(Request::Goodbye)
         }
         Err(error) => Err(error),
         Ok(never) => match never {},
@@ -106,7 +104,8 @@ fn tell_failure(link: &Link, task: &TaskGrant, kind: FailureKind, text: &str) ->
 
 fn unknown(function: &str, registry: &Registry) -> String {
     let names: Vec<String> = registry.names().iter().map(|name| format!("`{name}`")).collect();
-    format!("there is no function `{function}`; those registered are {}", names.join(", "))
+    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    format!("there is no function `{function}`; those registered are {names}")
 }
 
 fn failed(what: &dyn std::fmt::Display) -> Error {

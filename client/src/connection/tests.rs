@@ -1,3 +1,5 @@
+//! One connection under many threads, out-of-order answers, abandoned requests, and a manager that ends.
+
 use std::sync::mpsc;
 use std::thread;
 

@@ -124,10 +124,11 @@ impl Pool {
         Pool { reference, processes, chunk_size: None, stage: Mutex::new(Stage::Open), workers, process }
     }
 
-    /// From now on, `map` and `starmap` hand this many calls at a time to a worker.
+    /// From now on, `map` and `starmap` hand this many calls at a time to a worker, at least one.
     ///
-    /// Without it they do as in Python: each worker gets about four chunks. Large chunks travel cheaper; small ones
-    /// share the work better, and a worker's death costs less.
+    /// Without it they do as in Python: each worker gets about four chunks, where an opened pool is taken to have a
+    /// worker for each core here. Large chunks travel cheaper; small ones share the work better, and a worker's death
+    /// costs less.
     pub fn with_chunk_size(mut self, calls: usize) -> Pool {
         self.chunk_size = Some(calls);
         self
@@ -243,8 +244,9 @@ impl Pool {
         *lock(&self.stage) = Stage::Terminated;
         if let Workers::Own { supervisor, .. } = &self.workers {
             let reason = "the pool was terminated by its owner";
-            // If the manager is gone, so are the tasks, and only the workers are left to be ended.
-            let _ = self.send(Request::PoolTerminate { id: self.reference.id(), reason });
+            // Answered before the first worker ends, or the manager might take its end for a death. If the manager is
+            // gone, so are the tasks, and only the workers are left to be ended.
+            let _ = self.reference.call(Request::PoolTerminate { id: self.reference.id(), reason });
             supervisor.terminate();
         }
     }

@@ -24,7 +24,8 @@ impl Switchboard {
         let process_id = credentials.as_ref().ok().and_then(|credentials| credentials.pid()?.try_into().ok());
         let refusal = match credentials.map(|credentials| credentials.euid()) {
             Ok(Some(user)) if user == self.user => self.refusal_of_one_too_many(),
-            Ok(user) => Some(self.refusal_of_stranger(&format_args!("this client's user is {user:?}"))),
+            Ok(Some(user)) => Some(self.refusal_of_stranger(&format_args!("this client's user is {user}"))),
+            Ok(None) => Some(self.refusal_of_stranger(&"the system does not tell this client's user")),
             Err(error) => Some(self.refusal_of_stranger(&error)),
         };
         let process = match process_id {

@@ -19,7 +19,7 @@ use super::COMMAND;
 use crate::lifeline::{end_with_parent, take_stdin};
 
 /// How many bytes of each output stream are kept. What a program writes beyond is read and thrown away.
-pub const OUTPUT_BYTES_MAX: usize = 4 << 20;
+pub const OUTPUT_BYTES_MAX: usize = 1 << 20;
 
 /// The exit status of a copy that did not become the program that was wanted.
 const NOT_STARTED: i32 = 127;
@@ -51,6 +51,8 @@ pub enum Exit {
 ///
 /// The program is looked for on the worker's `PATH` unless it has a slash, and runs in the worker's folder and with
 /// its environment. No shell is in between. When the worker ends, so does the program.
+///
+/// Who serves this function lets everyone run programs who can submit to the pool: all processes of the same user.
 pub fn command(program: String, arguments: Vec<String>) -> CommandResult {
     run(&program, &arguments).map_err(|error| format!("{program}: {error}"))
 }

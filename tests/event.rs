@@ -1,0 +1,234 @@
+//! Events across processes: what one does, the others see, wait for, and get, each exactly once.
+
+use std::time::{Duration, Instant};
+
+use client::{Event, Manager, Pool};
+use libtest_mimic::Trial;
+
+use crate::puppet::{Order, Puppet, Report, Setter};
+use crate::support::{ManagerProgram, eventually, test};
+use crate::task::set;
+
+/// How often two processes take turns.
+const ROUNDS: u32 = 5_000;
+
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![
+        test("event::set_in_one_process_is_seen_in_another", seen),
+        test("event::set_in_one_process_wakes_all_who_wait_and_tells_the_cause", wakes_all),
+        test("event::a_wait_ends_at_its_timeout", timeout),
+        test("event::with_auto_reset_lets_one_of_four_processes_through_for_each_set", one_for_each),
+        test("event::a_set_on_its_way_to_who_is_killed_goes_to_the_next", on_its_way),
+        test("event::a_set_that_the_killed_did_not_confirm_goes_to_the_next", not_confirmed),
+        test("event::of_a_killed_setter_stays_set", setter_killed),
+        test("event::a_proxy_works_in_the_process_that_receives_it", proxy),
+        test("event::a_proxy_from_an_earlier_life_of_the_manager_is_refused", stale_proxy),
+        test("event::names_that_are_none_are_told", names),
+        test("event::of_a_name_has_one_kind_and_one_set_of_parameters", other_parameters),
+        test("event::no_wake_up_is_lost_in_thousands_of_turns", rally),
+    ]
+}
+
+fn set_because(reason: &str) -> Order {
+    Order::Set { reason: Some(reason.to_owned()) }
+}
+
+fn proxy_of(event: &Event) -> Order {
+    Order::Take(postcard::to_allocvec(event).unwrap())
+}
+
+fn seen() {
+    let program = ManagerProgram::start();
+    let [mut one, mut other] = [(); 2].map(|()| Puppet::with_event(&program, "flag", false));
+    for _ in 0..20 {
+        assert_eq!(other.ask(&Order::IsSet), Ok(Report::Flag(false)));
+        assert_eq!(one.ask(&Order::Set { reason: None }), Ok(Report::Done));
+        assert_eq!(other.ask(&Order::IsSet), Ok(Report::Flag(true)));
+        assert_eq!(other.ask(&Order::Clear), Ok(Report::Done));
+        assert_eq!(one.ask(&Order::IsSet), Ok(Report::Flag(false)));
+    }
+}
+
+fn wakes_all() {
+    let program = ManagerProgram::start();
+    let mut puppets = [(); 4].map(|()| Puppet::with_event(&program, "flag", false));
+    let (setter, waiters) = puppets.split_last_mut().unwrap();
+    for waiter in &mut *waiters {
+        waiter.begin_wait();
+    }
+    assert_eq!(setter.ask(&set_because("disk full")), Ok(Report::Done));
+    let cause = Setter {
+        process: setter.process(),
+        program: std::env::current_exe().unwrap().file_name().unwrap().to_str().unwrap().to_owned(),
+        reason: Some("disk full".to_owned()),
+    };
+    for waiter in waiters {
+        assert_eq!(waiter.report(), Ok(Report::Waited(Some(cause.clone()))));
+    }
+    // The first who sets it is the cause, and who comes later learns it too.
+    let manager = program.connect();
+    let event = manager.event("flag").unwrap();
+    event.set_because("I was late").unwrap();
+    let told = event.cause().unwrap().unwrap();
+    assert_eq!((told.process, &*told.program), (cause.process, cause.program.as_str()));
+    assert_eq!(told.reason.as_deref(), Some("disk full"));
+}
+
+fn timeout() {
+    let program = ManagerProgram::start();
+    let mut puppet = Puppet::with_event(&program, "never", false);
+    let timeout = Duration::from_millis(60);
+    let begun = Instant::now();
+    assert_eq!(puppet.ask(&Order::Wait { timeout: Some(timeout) }), Ok(Report::Waited(None)));
+    assert!(begun.elapsed() >= timeout);
+    assert_eq!(puppet.ask(&Order::Wait { timeout: Some(Duration::ZERO) }), Ok(Report::Waited(None)));
+}
+
+fn one_for_each() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let turn = manager.event_options().auto_reset(true).create_new("turn").unwrap();
+    let mut puppets = [(); 4].map(|()| Puppet::with_event(&program, "turn", true));
+    for round in 0..5 {
+        for puppet in &mut puppets {
+            puppet.begin_wait();
+        }
+        for (number, puppet) in puppets.iter_mut().enumerate() {
+            let reason = format!("round {round}, number {number}");
+            turn.set_because(&reason).unwrap();
+            // The cause says which of the sets it was: each has its own, in the order in which they came.
+            let Ok(Report::Waited(Some(setter))) = puppet.report() else { panic!("{reason}") };
+            assert_eq!(setter.reason, Some(reason));
+            assert!(!turn.is_set().unwrap());
+        }
+    }
+    turn.set().unwrap();
+    assert!(turn.is_set().unwrap(), "nobody waits any more");
+}
+
+fn on_its_way() {
+    let program = ManagerProgram::start();
+    let turn = program.connect().event_options().auto_reset(true).create_new("turn").unwrap();
+    let [mut first, mut second] = [(); 2].map(|()| Puppet::with_event(&program, "turn", true));
+    first.begin_wait();
+    second.begin_wait();
+    first.stop();
+    turn.set_because("for the living").unwrap();
+    assert!(!turn.is_set().unwrap(), "it was granted to the first in line");
+    first.kill();
+    let Ok(Report::Waited(Some(setter))) = second.report() else { panic!("the second was not woken") };
+    assert_eq!(setter.reason.as_deref(), Some("for the living"));
+    assert!(!turn.is_set().unwrap());
+
+    // With nobody in line, it stays for who comes.
+    let mut last = Puppet::with_event(&program, "turn", true);
+    last.begin_wait();
+    last.stop();
+    turn.set().unwrap();
+    last.kill();
+    eventually("it is set again", || turn.is_set().unwrap());
+}
+
+fn not_confirmed() {
+    let program = ManagerProgram::start();
+    let turn = program.connect().event_options().auto_reset(true).create_new("turn").unwrap();
+    let [mut first, mut second] = [(); 2].map(|()| Puppet::with_event(&program, "turn", true));
+    first.begin_wait();
+    second.begin_wait();
+    turn.set().unwrap();
+    // It has read that it goes on, and no later message of it has said so.
+    assert!(matches!(first.report(), Ok(Report::Waited(Some(_)))));
+    first.kill();
+    assert!(matches!(second.report(), Ok(Report::Waited(Some(_)))));
+}
+
+fn setter_killed() {
+    let program = ManagerProgram::start();
+    let mut setter = Puppet::with_event(&program, "flag", false);
+    assert_eq!(setter.ask(&set_because("last words")), Ok(Report::Done));
+    let process = setter.process();
+    setter.kill();
+    let cause = program.connect().event("flag").unwrap().wait(None).unwrap().unwrap();
+    assert_eq!((cause.process, cause.reason.as_deref()), (process, Some("last words")));
+}
+
+fn proxy() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let event = manager.anonymous_event().unwrap();
+    let mut puppet = Puppet::start(&program);
+    assert_eq!(puppet.ask(&proxy_of(&event)), Ok(Report::Done));
+    assert_eq!(puppet.ask(&Order::IsSet), Ok(Report::Flag(false)));
+    event.set_because("from its maker").unwrap();
+    let Ok(Report::Waited(Some(setter))) = puppet.ask(&Order::Wait { timeout: None }) else { panic!() };
+    assert_eq!((setter.process, setter.reason.as_deref()), (std::process::id(), Some("from its maker")));
+
+    // The one who received it keeps it, when its maker has let it go.
+    let order = proxy_of(&event);
+    drop(event);
+    assert_eq!(puppet.ask(&Order::IsSet), Ok(Report::Flag(true)));
+    let mut other = Puppet::start(&program);
+    assert_eq!(other.ask(&order), Ok(Report::Done));
+    drop((puppet, other));
+    eventually("the event is freed with its last process", || Puppet::start(&program).ask(&order).is_err());
+}
+
+fn stale_proxy() {
+    let mut program = ManagerProgram::start();
+    let old = program.connect();
+    let event = old.event("same name").unwrap();
+    let order = proxy_of(&event);
+    program.restart();
+
+    let mut puppet = Puppet::with_event(&program, "same name", false);
+    assert!(puppet.ask(&order).is_err());
+    assert!(event.set().unwrap_err().is_manager_gone());
+    assert_eq!(puppet.ask(&Order::IsSet), Ok(Report::Flag(false)));
+
+    // A task's caller is told why its worker could not unpack the arguments.
+    let pool = Pool::new(&Manager::connect_to(&program.socket).unwrap(), 1).unwrap();
+    let error = pool.apply(set, (event,)).unwrap_err();
+    assert!(error.to_string().contains("an earlier life of the manager"), "{error}");
+}
+
+fn names() {
+    let program = ManagerProgram::start();
+    let mut puppet = Puppet::start(&program);
+    let long = "x".repeat(256);
+    for (name, expected) in [("", "must not be empty"), ("a\nb", "at byte 1"), (&long, "has 256")] {
+        let error = puppet.ask(&Order::Open { name: name.to_owned(), auto_reset: false }).unwrap_err();
+        assert!(error.is_bad_name() && error.to_string().contains(expected), "{name:?}: {error:?}");
+    }
+    let longest = Order::Open { name: "x".repeat(255), auto_reset: false };
+    assert_eq!(puppet.ask(&longest), Ok(Report::Done));
+}
+
+fn other_parameters() {
+    let program = ManagerProgram::start();
+    let mut puppet = Puppet::with_event(&program, "mine", true);
+    let error = puppet.ask(&Order::Open { name: "mine".to_owned(), auto_reset: false }).unwrap_err();
+    assert!(error.is_wrong_parameters(), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("mine") && text.contains("auto") && text.contains("manual"), "{text}");
+
+    let manager = program.connect();
+    let _pool = Pool::builder(&manager).processes(1).name("workers").start().unwrap();
+    let error = puppet.ask(&Order::Open { name: "workers".to_owned(), auto_reset: false }).unwrap_err();
+    assert!(error.is_wrong_kind(), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("workers") && text.contains("pool") && text.contains("event"), "{text}");
+}
+
+fn rally() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let [ping, pong] = [(); 2].map(|()| manager.event_options().auto_reset(true).anonymous().unwrap());
+    let [mut one, mut other] = [(); 2].map(|()| Puppet::start(&program));
+    one.tell(&Order::Rally { mine: ping.clone(), theirs: pong.clone(), rounds: ROUNDS });
+    other.tell(&Order::Rally { mine: pong.clone(), theirs: ping.clone(), rounds: ROUNDS });
+    ping.set().unwrap();
+    assert_eq!(one.report(), Ok(Report::Done));
+    assert_eq!(other.report(), Ok(Report::Done));
+    // One wake-up went to and fro all the time, and there is still one.
+    assert!(ping.is_set().unwrap() && !pong.is_set().unwrap());
+}

@@ -1,0 +1,220 @@
+//! Pools: their verbs, their results, and the ways in which they end.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use client::{Manager, Pool};
+use libtest_mimic::Trial;
+
+use crate::helper;
+use crate::support::{Running, eventually, is_alive, test};
+use crate::task::{add, hold, process, set};
+
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![
+        test("pool::four_tasks_stop_by_one_event_and_the_pool_goes_on", stop),
+        test("pool::results_come_in_the_order_of_the_input", order),
+        test("pool::four_long_tasks_run_side_by_side", side_by_side),
+        test("pool::a_result_can_be_waited_for_in_every_way", waiting),
+        test("pool::many_threads_wait_for_one_result", many_threads),
+        test("pool::a_dropped_result_lets_its_tasks_run", dropped_result),
+        test("pool::a_closed_pool_ends_its_tasks_and_takes_no_more", close),
+        test("pool::a_terminated_pool_fails_its_tasks", terminate),
+        test("pool::a_dropped_pool_leaves_nobody", drop_pool),
+        test("pool::a_named_pool_is_open_to_others", named_pool),
+        test("pool::what_can_not_start_is_told", bad_start),
+        test("pool::workers_that_can_not_work_fail_the_tasks_with_the_reason", broken),
+        test("pool::a_function_that_is_registered_twice_is_told_at_the_start", twice),
+    ]
+}
+
+fn stop() {
+    let mut helper = Running::start(&mut helper::command("stop"));
+    let mut lines: Vec<String> = Vec::new();
+    while let line = helper.line()
+        && !line.is_empty()
+    {
+        lines.push(line);
+    }
+    assert_eq!(helper.wait(), Some(0));
+
+    let (running, rest) = lines.split_at(4);
+    assert!((0..4).all(|number| running.contains(&format!("Task {number} running"))), "{lines:?}");
+    assert_eq!(rest[0], "Safely stopping all tasks");
+    let (stopping, rest) = rest[1..].split_at(8);
+    for number in 0..4 {
+        let place =
+            |what: &str| stopping.iter().position(|line| *line == format!("Task {number} {what}")).unwrap();
+        assert!(place("stopping...") < place("Done"), "{lines:?}");
+    }
+    assert_eq!(rest, ["All stopped", "Another task: 5"]);
+}
+
+fn order() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::builder(&manager).processes(2).start().unwrap();
+    let expected: Vec<u32> = (0..5_000).map(|number| 2 * number).collect();
+    assert_eq!(pool.starmap(add, (0..5_000).map(|number| (number, number))).unwrap(), expected);
+    assert!(pool.starmap(add, []).unwrap().is_empty());
+    let pool = pool.with_chunk_size(3);
+    assert_eq!(pool.starmap(add, (0..500).map(|number| (number, number))).unwrap(), expected[..500]);
+}
+
+fn side_by_side() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 4).unwrap();
+    let end = manager.anonymous_event().unwrap();
+    let running: Vec<_> = (0..4).map(|_| manager.anonymous_event().unwrap()).collect();
+    let result =
+        pool.starmap_async(hold, running.iter().map(|running| (running.clone(), end.clone()))).unwrap();
+    for event in &running {
+        event.wait(None).unwrap();
+    }
+    end.set().unwrap();
+    let mut processes: Vec<u32> = result.get(None).unwrap().into_iter().map(Result::unwrap).collect();
+    processes.sort_unstable();
+    processes.dedup();
+    assert_eq!(processes.len(), 4);
+}
+
+fn waiting() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let (running, end) = (manager.anonymous_event().unwrap(), manager.anonymous_event().unwrap());
+    let result = pool.apply_async(hold, (running.clone(), end.clone())).unwrap();
+    running.wait(None).unwrap();
+
+    let before = Instant::now();
+    assert!(!result.wait(Duration::from_millis(30)).unwrap());
+    assert!(before.elapsed() >= Duration::from_millis(30));
+    assert!(!result.ready().unwrap());
+    assert!(result.successful().is_err());
+    assert!(result.get(Duration::from_millis(1)).unwrap_err().is_timeout());
+
+    end.set().unwrap();
+    let process = result.get(None).unwrap().unwrap();
+    assert!(result.ready().unwrap() && result.successful().unwrap());
+    assert_eq!(result.get(Duration::ZERO).unwrap().unwrap(), process);
+}
+
+fn many_threads() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let (running, end) = (manager.anonymous_event().unwrap(), manager.anonymous_event().unwrap());
+    let result = pool.apply_async(hold, (running.clone(), end.clone())).unwrap();
+    running.wait(None).unwrap();
+    thread::scope(|scope| {
+        let impatient = scope.spawn(|| result.get(Duration::from_millis(20)));
+        let patient: Vec<_> = (0..8).map(|_| scope.spawn(|| result.get(None))).collect();
+        assert!(impatient.join().unwrap().unwrap_err().is_timeout());
+        end.set().unwrap();
+        for thread in patient {
+            thread.join().unwrap().unwrap().unwrap();
+        }
+    });
+}
+
+fn dropped_result() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let event = manager.anonymous_event().unwrap();
+    drop(pool.apply_async(set, (event.clone(),)).unwrap());
+    event.wait(None).unwrap();
+    assert_eq!(pool.apply(add, (2, 3)).unwrap(), 5);
+}
+
+fn close() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 2).unwrap();
+    assert!(pool.join().unwrap_err().to_string().contains("closed or terminated"));
+    let (running, end) = (manager.anonymous_event().unwrap(), manager.anonymous_event().unwrap());
+    let first = pool.apply_async(hold, (running.clone(), end.clone())).unwrap();
+    let second = pool.apply_async(process, ()).unwrap();
+    running.wait(None).unwrap();
+
+    pool.close().unwrap();
+    pool.close().unwrap();
+    assert!(pool.apply_async(add, (2, 3)).unwrap_err().is_closed());
+    end.set().unwrap();
+    pool.join().unwrap();
+
+    let processes = [first.get(None).unwrap().unwrap(), second.get(None).unwrap()];
+    assert!(processes.iter().all(|&process| !is_alive(process)));
+}
+
+fn terminate() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let (running, never) = (manager.anonymous_event().unwrap(), manager.anonymous_event().unwrap());
+    let started = pool.apply_async(hold, (running.clone(), never)).unwrap();
+    let waiting = pool.apply_async(add, (2, 3)).unwrap();
+    running.wait(None).unwrap();
+    eventually("the worker is known", || pool.process_ids().len() == 1);
+    let processes = pool.process_ids();
+
+    pool.terminate();
+    pool.join().unwrap();
+    assert!(!is_alive(processes[0]));
+    assert!(started.get(None).unwrap_err().is_terminated());
+    assert!(waiting.get(None).unwrap_err().is_terminated());
+    assert!(pool.apply(add, (2, 3)).unwrap_err().is_closed());
+}
+
+fn drop_pool() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 3).unwrap();
+    eventually("all are ready", || pool.process_ids().len() == 3);
+    let processes = pool.process_ids();
+    drop(pool);
+    assert!(processes.iter().all(|&process| !is_alive(process)));
+}
+
+fn named_pool() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::builder(&manager).processes(1).name("shared").start().unwrap();
+    let taken = Pool::builder(&manager).processes(1).name("shared").start().unwrap_err();
+    assert!(taken.is_already_exists(), "{taken:?}");
+
+    let opened = Pool::open(&manager, "shared").unwrap();
+    let result = opened.apply_async(add, (2, 3)).unwrap();
+    opened.close().unwrap();
+    opened.join().unwrap();
+    assert!(result.ready().unwrap());
+    assert!(opened.apply(add, (2, 3)).unwrap_err().is_closed());
+    drop(opened);
+    assert_eq!(pool.apply(add, (2, 3)).unwrap(), 5);
+
+    let opened = Pool::open(&manager, "shared").unwrap();
+    pool.close().unwrap();
+    let refused = opened.apply(add, (2, 3)).unwrap_err();
+    assert!(refused.is_closed(), "{refused:?}");
+    drop(pool);
+    let again = Pool::builder(&manager).processes(1).name("shared").start().unwrap();
+    assert_eq!(again.apply(add, (2, 3)).unwrap(), 5);
+}
+
+fn bad_start() {
+    let manager = Manager::start().unwrap();
+    let error = Pool::new(&manager, 0).unwrap_err();
+    assert!(error.to_string().contains("at least one process"), "{error}");
+    let error = Pool::builder(&manager).processes(1).name("").start().unwrap_err();
+    assert!(error.is_bad_name(), "{error:?}");
+    manager.event("not a pool").unwrap();
+    let error = Pool::open(&manager, "not a pool").unwrap_err();
+    assert!(error.is_wrong_kind(), "{error:?}");
+}
+
+fn broken() {
+    let mut helper = Running::start(helper::command("broken").env(helper::BREAK, "1"));
+    let line = helper.line();
+    assert!(line.contains("5 workers in a row ended before they were ready"), "{line}");
+    assert!(line.contains(&format!("exited with status {}", helper::BROKEN)), "{line}");
+    assert_eq!(helper.wait(), Some(1));
+}
+
+fn twice() {
+    let output = helper::command("twice").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("`integration::task::add` is registered twice"), "{text}");
+}

@@ -1,0 +1,297 @@
+//! The socket: who may serve it, who finds it, and what is said to everybody else.
+
+use std::fs::{self, File, Permissions};
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use client::Manager;
+use libtest_mimic::Trial;
+use protocol::endpoint::SOCKET_VARIABLE;
+use rustix::process::{Signal, geteuid};
+use tempfile::TempDir;
+
+use crate::helper;
+use crate::puppet::{Order, Puppet, Report};
+use crate::support::{ManagerProgram, PATIENCE, Running, eventually, kill, serve, test};
+
+/// A user who is not the one that the tests run as.
+const NOBODY: u32 = 65_534;
+
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![
+        test("socket::without_a_manager_is_told_with_what_to_do", no_manager),
+        test("socket::with_too_long_a_path_is_told_by_everyone", long_path),
+        test("socket::in_a_folder_that_is_a_link_or_open_or_none_is_refused", bad_folders),
+        test_as_root("socket::in_a_folder_of_another_user_is_refused", foreign_folder),
+        test("socket::that_is_served_is_refused_with_the_process_that_serves", served),
+        test("socket::wanted_by_many_at_once_goes_to_one", many_at_once),
+        test("socket::left_by_a_killed_manager_is_taken_over", taken_over),
+        test("socket::is_removed_at_a_signal", signals),
+        test("socket::by_default_is_in_the_runtime_folder", default_socket),
+        test("socket::of_a_manager_that_nobody_listens_to_is_served", nobody_listens),
+        test("socket::programs_explain_themselves", explain),
+        test_as_root("socket::is_closed_to_other_users", other_user),
+    ]
+}
+
+/// A test that has to act as another user, which only root can.
+fn test_as_root(name: &str, run: fn()) -> Trial {
+    test(name, run).with_ignored_flag(!geteuid().is_root())
+}
+
+/// A folder that only this user can enter.
+fn private_folder() -> TempDir {
+    tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir().unwrap()
+}
+
+fn manager(socket: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_manager"));
+    command.arg("--socket").arg(socket);
+    command
+}
+
+fn worker(socket: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+    command.args(["--pool", "demo", "--socket"]).arg(socket);
+    command
+}
+
+/// Runs a program that is bound to end; returns its exit status, its output, and its errors.
+fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
+        sleep(Duration::from_millis(2));
+    }
+    // One that goes on, and should not, is told by its status.
+    let _ = child.kill();
+    let output = child.wait_with_output().unwrap();
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    (output.status.code(), stdout, stderr)
+}
+
+/// What a program says that ends because something is wrong.
+fn complaint(command: &mut Command) -> String {
+    let (status, output, text) = run(command);
+    assert_eq!((status, output.as_str()), (Some(1), ""), "{text}");
+    let name = Path::new(command.get_program()).file_name().unwrap().to_str().unwrap();
+    assert!(text.starts_with(&format!("{name}: ")) && text.lines().count() == 1, "{text}");
+    text
+}
+
+fn no_manager() {
+    let folder = private_folder();
+    let socket = folder.path().join("none.sock");
+    let expected =
+        format!("no manager is running at {0}; start one with `manager --socket {0}`", socket.display());
+    let error = Manager::connect_to(&socket).unwrap_err();
+    assert!(error.is_not_running(), "{error:?}");
+    assert_eq!(error.to_string(), expected);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+    let text = complaint(command.args(["--pool", "demo"]).env(SOCKET_VARIABLE, &socket));
+    assert_eq!(text, format!("worker: {expected}\n"));
+}
+
+fn long_path() {
+    let folder = private_folder();
+    let socket = folder.path().join("x".repeat(108));
+    assert!(complaint(&mut manager(&socket)).contains("at most 107"));
+    assert!(complaint(&mut worker(&socket)).contains("at most 107"));
+    let error = Manager::connect_to(&socket).unwrap_err();
+    assert!(error.is_limit() && error.to_string().contains("at most 107"), "{error:?}");
+
+    // The longest is good.
+    let bytes = 107 - folder.path().as_os_str().len() - 1;
+    let socket = folder.path().join("x".repeat(bytes));
+    let _manager = serve(&socket);
+    Manager::connect_to(&socket).unwrap().event("a").unwrap().set().unwrap();
+}
+
+fn bad_folders() {
+    let folder = private_folder();
+    let [real, link, open, file] = ["real", "link", "open", "file"].map(|name| folder.path().join(name));
+    fs::create_dir(&real).unwrap();
+    fs::set_permissions(&real, Permissions::from_mode(0o700)).unwrap();
+    symlink(&real, &link).unwrap();
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, Permissions::from_mode(0o711)).unwrap();
+    fs::write(&file, "").unwrap();
+    let cases = [
+        (&link, "is a symbolic link"),
+        (&open, "is open to others (mode 711); run `chmod 700`"),
+        (&file, "is not a folder"),
+        (&folder.path().join("not/there"), "can not be used: No such file"),
+    ];
+    for (folder, expected) in cases {
+        let text = complaint(&mut manager(&folder.join("manager.sock")));
+        assert!(text.contains(expected) && text.contains(folder.to_str().unwrap()), "{text}");
+    }
+    let made: Vec<_> = [&real, &open].iter().flat_map(|folder| fs::read_dir(folder).unwrap()).collect();
+    assert!(made.is_empty(), "nothing is made where it is not safe: {made:?}");
+}
+
+fn foreign_folder() {
+    let folder = private_folder();
+    chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let text = complaint(&mut manager(&folder.path().join("manager.sock")));
+    assert!(text.contains("belongs to user 65534, and this is user 0"), "{text}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+fn served() {
+    let program = ManagerProgram::start();
+    let before = program.connect();
+    before.event("kept").unwrap().set().unwrap();
+    let text = complaint(&mut manager(&program.socket));
+    let expected = format!("another manager (process {}) serves", program.running.process());
+    assert!(text.contains(&expected), "{text}");
+    let mut puppet = Puppet::with_event(&program, "kept", false);
+    assert_eq!(puppet.ask(&Order::IsSet), Ok(Report::Flag(true)));
+}
+
+fn many_at_once() {
+    let folder = private_folder();
+    let socket = folder.path().join("manager.sock");
+    for round in 0..3 {
+        let start = |_| Running::start(manager(&socket).stderr(Stdio::null()));
+        let mut managers: Vec<Running> = (0..8).map(start).collect();
+        let (ready, refused): (Vec<_>, Vec<_>) = managers
+            .iter_mut()
+            .map(|manager| (manager.line(), manager))
+            .partition(|(line, _)| !line.is_empty());
+        assert_eq!((ready.len(), refused.len()), (1, 7), "round {round}");
+        for (_, manager) in refused {
+            assert_eq!(manager.wait(), Some(1));
+        }
+        Manager::connect_to(&socket).unwrap().event("a").unwrap().set().unwrap();
+        // The one that serves is killed here, and leaves its socket to the next round.
+    }
+}
+
+fn taken_over() {
+    let mut program = ManagerProgram::start();
+    let before = program.connect();
+    let event = before.event("lost").unwrap();
+    event.set().unwrap();
+    program.running.signal(Signal::KILL);
+    assert_eq!(program.running.wait(), None);
+    assert!(program.socket.exists(), "a killed manager can not clean up");
+    assert!(event.is_set().unwrap_err().is_manager_gone());
+    assert!(Manager::connect_to(&program.socket).unwrap_err().is_not_running());
+
+    let log = program.socket.with_extension("log");
+    let mut next = Running::start(manager(&program.socket).arg("-v").stderr(File::create(&log).unwrap()));
+    assert!(next.line().contains("ready"));
+    let after = program.connect();
+    assert!(!after.event("lost").unwrap().is_set().unwrap(), "it is another life");
+    next.signal(Signal::TERM);
+    assert_eq!(next.wait(), Some(0));
+    let log = fs::read_to_string(log).unwrap();
+    assert!(log.contains("takes over the socket"), "{log}");
+}
+
+fn signals() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut program = ManagerProgram::start();
+        let manager = program.connect();
+        let event = manager.event("a").unwrap();
+        program.running.signal(signal);
+        assert_eq!(program.running.wait(), Some(0));
+        assert!(!program.socket.exists());
+        assert!(event.set().unwrap_err().is_manager_gone());
+        assert!(program.socket.with_added_extension("lock").exists(), "for the next one");
+        let _next = serve(&program.socket);
+        program.connect().event("a").unwrap().set().unwrap();
+    }
+}
+
+fn default_socket() {
+    let folder = private_folder();
+    let own = folder.path().join("rallypoint");
+    let socket = own.join("manager.sock");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_manager"));
+    let mut manager = Running::start(command.env("XDG_RUNTIME_DIR", folder.path()));
+    assert_eq!(manager.line(), format!("manager is ready at {}", socket.display()));
+    assert_eq!(fs::metadata(&own).unwrap().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(&socket).unwrap().mode() & 0o777, 0o600);
+
+    let mut command = helper::command("puppet");
+    command.env("XDG_RUNTIME_DIR", folder.path()).env_remove(SOCKET_VARIABLE);
+    let mut puppet = Puppet::start_with(&mut command).unwrap();
+    let order = Order::Open { name: "a".to_owned(), auto_reset: false };
+    assert_eq!(puppet.ask(&order), Ok(Report::Done));
+
+    // The variable has precedence.
+    let other = folder.path().join("other.sock");
+    let error = Puppet::start_with(command.env(SOCKET_VARIABLE, &other)).err().unwrap();
+    assert!(error.is_not_running() && error.to_string().contains(other.to_str().unwrap()), "{error:?}");
+    manager.signal(Signal::TERM);
+    assert_eq!(manager.wait(), Some(0));
+}
+
+fn nobody_listens() {
+    let folder = private_folder();
+    let socket = folder.path().join("manager.sock");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut child = manager(&socket).stdout(writer).stdin(Stdio::null()).spawn().unwrap();
+    eventually("it serves all the same", || Manager::connect_to(&socket).is_ok());
+    kill(child.id(), Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+fn explain() {
+    let programs = [
+        ("manager", env!("CARGO_BIN_EXE_manager"), "--socket"),
+        ("worker", env!("CARGO_BIN_EXE_worker"), "--pool"),
+    ];
+    for (name, program, option) in programs {
+        let (status, output, _) = run(Command::new(program).arg("--help"));
+        assert_eq!(status, Some(0));
+        assert!(output.contains(&format!("Usage: {name} ")) && output.contains(option), "{output}");
+        assert!(!output.contains("--parent"), "{output}");
+
+        let (status, output, _) = run(Command::new(program).arg("--version"));
+        assert_eq!((status, output), (Some(0), format!("{name} {}\n", env!("CARGO_PKG_VERSION"))));
+
+        for arguments in [["--no-such-option", "x"], ["--socket", "--verbose"], ["what", "ever"]] {
+            let (status, output, text) = run(Command::new(program).args(arguments));
+            assert_eq!((status, output.as_str()), (Some(2), ""), "{name} {arguments:?}");
+            assert!(text.starts_with("error: ") && text.contains("--help"), "{text}");
+        }
+    }
+}
+
+fn other_user() {
+    let program = ManagerProgram::start();
+    let folder = program.socket.parent().unwrap();
+    let as_nobody = |helper: &str| {
+        // The path of this program may lead through folders that only this user can enter; this one does not.
+        let mut command = Command::new("/proc/self/exe");
+        command.arg(format!("helper:{helper}")).arg(&program.socket).uid(NOBODY).gid(NOBODY).current_dir("/");
+        command
+    };
+    let error = Puppet::start_with(&mut as_nobody("puppet")).err().unwrap();
+    assert!(error.to_string().contains("permission denied"), "the folder keeps it out: {error:?}");
+
+    // Somebody opens the folder and the socket while the manager runs: both sides still look whom they talk to.
+    for folder in [folder, folder.parent().unwrap()] {
+        fs::set_permissions(folder, Permissions::from_mode(0o711)).unwrap();
+    }
+    fs::set_permissions(&program.socket, Permissions::from_mode(0o666)).unwrap();
+    let error = Puppet::start_with(&mut as_nobody("puppet")).err().unwrap();
+    assert!(error.to_string().contains("is run by user 0, not by this one (65534)"), "{error:?}");
+
+    let mut stranger = as_nobody("stranger").stdout(Stdio::piped()).spawn().unwrap();
+    let mut text = String::new();
+    stranger.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(stranger.wait().unwrap().code(), Some(0));
+    assert!(text.contains("serves the processes of user 0 alone: this client's user is 65534"), "{text}");
+
+    Puppet::with_event(&program, "a", false);
+}

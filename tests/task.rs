@@ -1,0 +1,259 @@
+//! Tasks: what travels to them and back, and what is told when one does not return.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use client::task::named;
+use client::{Event, Manager, Pool};
+use libtest_mimic::Trial;
+use serde::{Deserialize, Serialize};
+use worker::Registry;
+
+use crate::support::test;
+
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![
+        test("task::arguments_and_results_are_any_values", any_values),
+        test("task::an_err_is_a_value", err_is_a_value),
+        test("task::a_panic_is_an_error_with_its_text_and_costs_no_worker", panic),
+        test("task::the_first_failure_in_the_order_of_the_input_is_told", first_failure),
+        test("task::a_function_that_is_not_registered_is_refused_at_once", unregistered),
+        test("task::a_name_that_workers_do_not_know_is_told_with_those_they_know", unknown_name),
+        test("task::arguments_that_do_not_decode_are_told", other_arguments),
+        test("task::results_that_do_not_decode_are_told", other_results),
+        test("task::what_is_too_large_to_travel_is_told", too_large),
+        test("task::proxies_travel_as_arguments", proxy_arguments),
+        test("task::a_proxy_that_only_a_task_has_keeps_its_object", proxy_moved),
+        test("task::proxies_travel_as_results", proxy_results),
+    ]
+}
+
+/// What the workers of this program can run.
+pub(crate) fn registry() -> Registry {
+    Registry::new()
+        .task(add)
+        .task(divide)
+        .task(fail_at)
+        .task(turn)
+        .task(process)
+        .task(hold)
+        .task(sleep_long)
+        .task(count_down)
+        .task(set)
+        .task(make_event)
+        .task(repeat)
+        .task(length)
+        .task(worker::tasks::command)
+        .named("add", add)
+}
+
+pub(crate) fn add(left: u32, right: u32) -> u32 {
+    left + right
+}
+
+fn divide(dividend: u32, divisor: u32) -> Result<u32, String> {
+    dividend.checked_div(divisor).ok_or_else(|| format!("{dividend} divided by zero"))
+}
+
+fn fail_at(number: u32, bad: u32) -> u32 {
+    assert!(number != bad, "{number} is bad");
+    number
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Shape {
+    Point,
+    Polygon { corners: Vec<(f64, f64)>, name: Option<String> },
+}
+
+fn turn(shapes: Vec<Shape>) -> Vec<Shape> {
+    shapes.into_iter().rev().collect()
+}
+
+/// The process that runs it.
+pub(crate) fn process() -> u32 {
+    std::process::id()
+}
+
+/// Tells that it runs, and returns when it may.
+pub(crate) fn hold(running: Event, end: Event) -> client::Result<u32> {
+    running.set()?;
+    end.wait(None)?;
+    Ok(process())
+}
+
+pub(crate) fn sleep_long() {
+    sleep(Duration::from_secs(1000));
+}
+
+/// As in the example, but quick to look.
+pub(crate) fn count_down(identifier: u32, running: Event, stop: Event) -> client::Result<()> {
+    println!("Task {identifier} running");
+    running.set()?;
+    for _ in 0..1000 {
+        sleep(Duration::from_millis(10));
+        if stop.is_set()? {
+            println!("Task {identifier} stopping...");
+            break;
+        }
+    }
+    println!("Task {identifier} Done");
+    Ok(())
+}
+
+pub(crate) fn set(event: Event) -> client::Result<()> {
+    event.set_because("a task did")
+}
+
+fn make_event(socket: String) -> client::Result<Event> {
+    let event = Manager::connect_to(socket)?.anonymous_event()?;
+    event.set()?;
+    Ok(event)
+}
+
+fn repeat(text: String, times: usize) -> String {
+    text.repeat(times)
+}
+
+fn length(text: String) -> usize {
+    text.len()
+}
+
+fn any_values() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let square = vec![(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)];
+    let shapes = vec![Shape::Point, Shape::Polygon { corners: square, name: Some("Quadrat ▢".to_owned()) }];
+    let turned = pool.apply(turn, (shapes.clone(),)).unwrap();
+    assert_eq!(turned, shapes.into_iter().rev().collect::<Vec<_>>());
+    assert_eq!(pool.apply(named::<(u32, u32), u32>("add"), (2, 3)).unwrap(), 5);
+}
+
+fn err_is_a_value() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 2).unwrap();
+    let result = pool.starmap_async(divide, [(6, 3), (1, 0)]).unwrap();
+    assert_eq!(result.get(None).unwrap(), [Ok(2), Err("1 divided by zero".to_owned())]);
+    assert!(result.successful().unwrap());
+}
+
+fn panic() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let before = pool.apply(process, ()).unwrap();
+
+    let result = pool.apply_async(fail_at, (3, 3)).unwrap();
+    let error = result.get(None).unwrap_err();
+    assert!(error.is_panicked(), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("fail_at` panicked: ") && text.contains("3 is bad (at tests/task.rs:"), "{text}");
+    assert!(!result.successful().unwrap());
+
+    assert_eq!(pool.apply(process, ()).unwrap(), before);
+}
+
+fn first_failure() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 2).unwrap().with_chunk_size(1);
+    let error = pool.starmap(fail_at, (0..20).map(|number| (number, number / 7 * 7))).unwrap_err();
+    assert!(error.to_string().contains("panicked in call 1 of 20"), "{error}");
+    let error = pool.starmap(fail_at, (0..20).map(|number| (number, 14))).unwrap_err();
+    assert!(error.to_string().contains("panicked in call 15 of 20"), "{error}");
+    let pool = pool.with_chunk_size(10);
+    let error = pool.starmap(fail_at, (0..20).map(|number| (number, 14))).unwrap_err();
+    assert!(error.to_string().contains("panicked in one of the calls 11 to 20 of 20"), "{error}");
+}
+
+fn unregistered() {
+    fn nobody_knows_this() {}
+
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let error = pool.apply_async(nobody_knows_this, ()).unwrap_err();
+    assert!(error.is_unknown_function(), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("nobody_knows_this` is not registered"), "{text}");
+    assert!(text.contains("`integration::task::divide`"), "{text}");
+
+    let error = pool.map_async(|number: u32| number, 0..3).unwrap_err();
+    assert!(error.is_unknown_function() && error.to_string().contains("is a closure"), "{error:?}");
+}
+
+fn unknown_name() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let error = pool.apply(named::<(), ()>("no such thing"), ()).unwrap_err();
+    assert!(error.is_unknown_function(), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("no such thing") && text.contains("`add`, `integration::task::add`"), "{text}");
+
+    let error = pool.apply(named::<(), ()>("a\nb"), ()).unwrap_err();
+    assert!(error.to_string().contains("control characters"), "{error}");
+}
+
+fn other_arguments() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let before = pool.apply(process, ()).unwrap();
+    let fewer = pool.apply(named::<(u32,), u32>("add"), (1,)).unwrap_err();
+    assert!(fewer.is_bad_encoding() && fewer.to_string().contains("its arguments"), "{fewer:?}");
+    let more = pool.apply(named::<(u32, u32, u32), u32>("add"), (1, 2, 3)).unwrap_err();
+    assert!(more.is_bad_encoding() && more.to_string().contains("left over"), "{more:?}");
+    assert_eq!(pool.apply(process, ()).unwrap(), before);
+}
+
+fn other_results() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let error = pool.apply(named::<(u32, u32), String>("add"), (1, 2)).unwrap_err();
+    assert!(error.is_bad_encoding() && error.to_string().contains("the result of `add`"), "{error:?}");
+}
+
+fn too_large() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 2).unwrap();
+    let error = pool.apply_async(length, ("x".repeat(17 << 20),)).unwrap_err();
+    assert!(error.is_limit() && error.to_string().contains("the arguments of a task"), "{error:?}");
+    let error = pool.apply(repeat, ("x".to_owned(), 17 << 20)).unwrap_err();
+    assert!(error.is_limit() && error.to_string().contains("returned too much"), "{error:?}");
+    assert_eq!(pool.apply(length, ("x".repeat(15 << 20),)).unwrap(), 15 << 20);
+    let texts = pool.starmap(repeat, (0..6).map(|_| ("y".repeat(1 << 20), 1))).unwrap();
+    assert!(texts.len() == 6 && texts.iter().all(|text| text.len() == 1 << 20));
+}
+
+fn proxy_arguments() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 2).unwrap();
+    let events: Vec<Event> = (0..50).map(|_| manager.anonymous_event().unwrap()).collect();
+    for outcome in pool.map(set, events.iter().cloned()).unwrap() {
+        outcome.unwrap();
+    }
+    for event in &events {
+        let cause = event.cause().unwrap().expect("a task has set it");
+        assert_eq!(cause.reason.as_deref(), Some("a task did"));
+    }
+}
+
+fn proxy_moved() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let (running, end) = (manager.anonymous_event().unwrap(), manager.anonymous_event().unwrap());
+    let first = pool.apply_async(hold, (running.clone(), end.clone())).unwrap();
+    running.wait(None).unwrap();
+    // It waits in line while no process has a proxy of its event.
+    let second = pool.apply_async(set, (manager.anonymous_event().unwrap(),)).unwrap();
+    end.set().unwrap();
+    first.get(None).unwrap().unwrap();
+    second.get(None).unwrap().unwrap();
+}
+
+fn proxy_results() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 2).unwrap();
+    let socket = manager.socket().to_str().unwrap().to_owned();
+    let result = pool.map_async(make_event, (0..20).map(|_| socket.clone())).unwrap();
+    assert!(result.wait(None).unwrap());
+    for event in result.get(None).unwrap() {
+        assert!(event.unwrap().is_set().unwrap());
+    }
+}
