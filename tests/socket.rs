@@ -215,7 +215,8 @@ fn default_socket() {
     let own = folder.path().join("rallypoint");
     let socket = own.join("manager.sock");
     let mut command = Command::new(env!("CARGO_BIN_EXE_manager"));
-    let mut manager = Running::start(command.env("XDG_RUNTIME_DIR", folder.path()));
+    let command = command.env("XDG_RUNTIME_DIR", folder.path()).env_remove(SOCKET_VARIABLE);
+    let mut manager = Running::start(command);
     assert_eq!(manager.line(), format!("manager is ready at {}", socket.display()));
     assert_eq!(fs::metadata(&own).unwrap().mode() & 0o777, 0o700);
     assert_eq!(fs::metadata(&socket).unwrap().mode() & 0o777, 0o600);
@@ -230,6 +231,10 @@ fn default_socket() {
     let other = folder.path().join("other.sock");
     let error = Puppet::start_with(command.env(SOCKET_VARIABLE, &other)).err().unwrap();
     assert!(error.is_not_running() && error.to_string().contains(other.to_str().unwrap()), "{error:?}");
+    let mut served = Command::new(env!("CARGO_BIN_EXE_manager"));
+    let mut second =
+        Running::start(served.env("XDG_RUNTIME_DIR", folder.path()).env(SOCKET_VARIABLE, &other));
+    assert_eq!(second.line(), format!("manager is ready at {}", other.display()));
     manager.signal(Signal::TERM);
     assert_eq!(manager.wait(), Some(0));
 }

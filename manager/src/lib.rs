@@ -60,8 +60,12 @@ impl Options {
     }
 }
 
-/// The socket at which this user's manager is looked for if nothing else is said.
+/// The socket at which this user's manager is looked for if nothing else is said: the one that `RALLYPOINT_SOCKET`
+/// names, as for clients, or else this user's own.
 pub fn default_socket() -> PathBuf {
+    if let Some(socket) = std::env::var_os(endpoint::SOCKET_VARIABLE).filter(|socket| !socket.is_empty()) {
+        return socket.into();
+    }
     let runtime_folder = std::env::var("XDG_RUNTIME_DIR").ok();
     let user = rustix::process::geteuid().as_raw();
     endpoint::default_socket(runtime_folder.as_deref(), user).into()

@@ -13,9 +13,9 @@ use manager::Options;
 #[derive(Debug, Parser)]
 #[command(name = "manager", version)]
 struct Arguments {
-    /// The socket to serve [default: $XDG_RUNTIME_DIR/rallypoint/manager.sock].
+    /// The socket to serve [default: $RALLYPOINT_SOCKET, or $XDG_RUNTIME_DIR/rallypoint/manager.sock].
     ///
-    /// Without XDG_RUNTIME_DIR it is /tmp/rallypoint-UID/manager.sock. The folder must belong to the user who
+    /// Without either it is /tmp/rallypoint-UID/manager.sock. The folder must belong to the user who
     /// runs this, and to nobody else; it is made if it is missing.
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
