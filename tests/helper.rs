@@ -8,7 +8,7 @@ use std::time::Duration;
 use client::{Event, Manager, Pool, Result};
 use worker::Registry;
 
-use crate::{private, puppet, stranger, task};
+use crate::{fork, private, puppet, stranger, task};
 
 /// The variable that makes workers of this program end before they work.
 pub(crate) const BREAK: &str = "RALLYPOINT_TEST_BREAKS_WORKERS";
@@ -44,6 +44,8 @@ pub(crate) fn run(name: &str) -> ExitCode {
         "twice" => twice(),
         "puppet" => puppet::perform(),
         private::OWNER | private::OWNER_WITHOUT_INIT => private::own(),
+        fork::USER => fork::use_copies(),
+        fork::DROPPER => fork::drop_copies(),
         "stranger" => stranger::call(),
         other => panic!("there is no helper {other}"),
     };

@@ -11,6 +11,7 @@ use libtest_mimic::{Arguments, run};
 mod command;
 mod death;
 mod event;
+mod fork;
 mod gone;
 mod helper;
 mod pool;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         command::tests(),
         death::tests(),
         event::tests(),
+        fork::tests(),
         gone::tests(),
         pool::tests(),
         private::tests(),

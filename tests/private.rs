@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::helper;
-use crate::support::{Running, descendants, is_alive, test, within};
+use crate::support::{Running, descendants, eventually, is_alive, kill, test, within};
 
 /// The helper that owns a private manager, which is a copy of it.
 pub(crate) const OWNER: &str = "owner";
@@ -28,6 +28,7 @@ const SOON: Duration = Duration::from_secs(1);
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
         test("private::a_copy_of_its_owner_ends_with_it_and_leaves_no_files", copy),
+        test("private::what_was_left_by_one_that_was_killed_is_cleared_away_by_the_next", leftovers),
         test("private::the_program_manager_ends_with_its_owner_and_leaves_no_files", named_program),
         test("private::the_program_manager_is_found_beside_the_owner", program_beside),
         test("private::the_program_manager_is_found_on_the_search_path", program_on_path),
@@ -56,6 +57,31 @@ fn owner(name: &str, folder: &TempDir) -> Command {
 fn copy() {
     let folder = tempfile::tempdir().unwrap();
     ends_with_owner(&mut owner(OWNER, &folder), &env::current_exe().unwrap());
+}
+
+fn leftovers() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || {
+        let mut owner = Running::start(&mut self::owner(OWNER, &folder));
+        let socket = PathBuf::from(owner.line());
+        (owner, socket)
+    };
+    let (_living, living) = start();
+    let (mut killed, left) = start();
+    let [manager] = descendants(killed.process())[..] else { panic!("it has one child") };
+    // The manager first: it has nobody to clean up after it, then, nor anything to clean up for.
+    kill(manager, Signal::KILL);
+    killed.signal(Signal::KILL);
+    killed.wait();
+    eventually("the manager is gone", || !is_alive(manager));
+    assert!(left.exists() && left.with_added_extension("lock").exists());
+
+    let (_next, next) = start();
+    assert!(!left.exists() && !left.with_added_extension("lock").exists());
+    for socket in [living, next] {
+        assert!(Manager::connect_to(&socket).unwrap().event("mine").unwrap().is_set().unwrap());
+        assert!(socket.with_added_extension("lock").exists());
+    }
 }
 
 fn named_program() {

@@ -1,5 +1,7 @@
 //! The socket: who may serve it, who finds it, and what is said to everybody else.
 
+use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -29,11 +31,13 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("socket::in_a_folder_that_is_a_link_or_open_or_none_is_refused", bad_folders),
         test_as_root("socket::in_a_folder_of_another_user_is_refused", foreign_folder),
         test("socket::that_is_served_is_refused_with_the_process_that_serves", served),
+        test("socket::that_is_served_without_its_lock_file_is_refused_too", served_without_lock),
         test("socket::wanted_by_many_at_once_goes_to_one", many_at_once),
         test("socket::left_by_a_killed_manager_is_taken_over", taken_over),
         test("socket::is_removed_at_a_signal", signals),
         test("socket::by_default_is_in_the_runtime_folder", default_socket),
         test("socket::of_a_manager_that_nobody_listens_to_is_served", nobody_listens),
+        test("socket::of_a_manager_that_nobody_hears_complain_is_an_error_like_any_other", nobody_hears),
         test("socket::programs_explain_themselves", explain),
         test_as_root("socket::is_closed_to_other_users", other_user),
     ]
@@ -154,6 +158,19 @@ fn served() {
     assert_eq!(puppet.ask(&Order::IsSet), Ok(Report::Flag(true)));
 }
 
+fn served_without_lock() {
+    let program = ManagerProgram::start();
+    fs::remove_file(program.socket.with_added_extension("lock")).unwrap();
+    for _ in 0..2 {
+        let text = complaint(&mut manager(&program.socket));
+        let expected = format!("another manager (process {}) serves", program.running.process());
+        assert!(text.contains(&expected), "{text}");
+    }
+    program.connect().event("a").unwrap().set().unwrap();
+    program.running.signal(Signal::TERM);
+    eventually("it removes its socket at its end", || !program.socket.exists());
+}
+
 fn many_at_once() {
     let folder = private_folder();
     let socket = folder.path().join("manager.sock");
@@ -248,6 +265,24 @@ fn nobody_listens() {
     eventually("it serves all the same", || Manager::connect_to(&socket).is_ok());
     kill(child.id(), Signal::TERM);
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+fn nobody_hears() {
+    let folder = private_folder();
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let long = folder.path().join("x".repeat(108));
+    assert_eq!(manager(&long).stderr(full()).status().unwrap().code(), Some(1));
+
+    // The same as a copy of a program, and a copy in a role that there is not.
+    let status = |arguments: &[&OsStr]| {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(full());
+        command.status().unwrap().code()
+    };
+    let this = std::process::id().to_string();
+    assert_eq!(status(&["rallypoint:manager".as_ref(), long.as_ref(), this.as_ref()]), Some(1));
+    assert_eq!(status(&["rallypoint:manager".as_ref(), long.as_ref(), "none".as_ref()]), Some(2));
+    assert_eq!(status(&["rallypoint:unheard of".as_ref()]), Some(2));
 }
 
 fn explain() {

@@ -2,6 +2,8 @@
 //! manager, and needs no second binary.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io::{Write, stderr};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,8 +98,13 @@ fn play(role: &[OsString]) -> ! {
         serve(socket, parent);
     }
     // Never falls through to the program itself, which did not expect to run twice.
-    eprintln!("this program was started in a role that it does not have: {role:?}");
+    complain(format_args!("this program was started in a role that it does not have: {role:?}"));
     std::process::exit(2);
+}
+
+/// Says on standard error why this copy ends. Nobody may be able to hear it, which changes nothing.
+fn complain(text: fmt::Arguments<'_>) {
+    let _ = writeln!(stderr(), "{text}");
 }
 
 /// Runs a private manager until it is told to end, or the process that started it ends.
@@ -107,14 +114,14 @@ fn serve(socket: &OsStr, parent: &OsStr) -> ! {
     // name.
     let _ = rustix::thread::set_name(c"manager");
     let Some(parent) = parent.to_str().and_then(|text| text.parse().ok()) else {
-        eprintln!("manager: {parent:?} is no process id");
+        complain(format_args!("manager: {parent:?} is no process id"));
         std::process::exit(2);
     };
     let options = manager::Options { parent: Some(parent), ..manager::Options::new(socket) };
     match manager::serve(options, manager::announce) {
         Ok(()) => std::process::exit(0),
         Err(error) => {
-            eprintln!("manager: {error}");
+            complain(format_args!("manager: {error}"));
             std::process::exit(1);
         }
     }

@@ -20,11 +20,11 @@ use uuid::Uuid;
 
 use crate::clock::{Clock, nanoseconds};
 use crate::process::Process;
-use crate::seat::Seat;
+use crate::seat::{Seat, folder_of};
 use crate::signals::EndSignals;
 use crate::source::Source;
 use crate::switchboard::Switchboard;
-use crate::{Error, Options};
+use crate::{Error, Options, leftovers};
 
 /// The tokens that do not belong to a connection; the slots of connections count from 0 and never come near.
 const LISTENER: Token = Token(usize::MAX - 1);
@@ -118,6 +118,7 @@ impl Manager {
         if options.parent.is_some() {
             // Only the parent knows of this socket, and there will be no other manager at it.
             seat.leave_nothing();
+            leftovers::clear(folder_of(seat.socket()));
         }
         let poll = Poll::new().map_err(Error::system("wait for events"))?;
         let parent = options.parent.map(watch_parent).transpose()?;

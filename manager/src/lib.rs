@@ -28,6 +28,7 @@ mod connection;
 mod error;
 mod event_loop;
 mod handshake;
+mod leftovers;
 mod output;
 mod process;
 mod seat;

@@ -1,5 +1,7 @@
 //! The program `manager`: a command line around the library of the same name.
 
+use std::fmt;
+use std::io::{Write, stderr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -39,10 +41,15 @@ fn main() -> ExitCode {
     match manager::serve(options, manager::announce) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("manager: {error}");
+            complain(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says on standard error why this program ends. Nobody may be able to hear it, which changes nothing.
+fn complain(error: &dyn fmt::Display) {
+    let _ = writeln!(stderr(), "manager: {error}");
 }
 
 fn start_logging(verbose: u8) {

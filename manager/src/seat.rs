@@ -3,20 +3,29 @@
 //! The lock decides, never the socket file: whoever holds `<socket>.lock` may unlink the socket and bind it anew,
 //! so a socket that a killed manager left behind is taken over, and a living manager is never displaced. The lock
 //! file stays for the next manager, unless there will be none. A lock on a file that is no longer there guards
-//! nothing, so whoever takes one looks whether it still is.
+//! nothing, so whoever takes one looks whether it still is; and since it may be removed under a manager that lives,
+//! a socket at which somebody listens is never unlinked, lock or no lock.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use interprocess::local_socket::{GenericFilePath, ListenerNonblockingMode, ListenerOptions, ToFsName};
+use interprocess::ConnectWaitMode;
+use interprocess::local_socket::traits::StreamCommon;
+use interprocess::local_socket::{
+    ConnectOptions, GenericFilePath, ListenerNonblockingMode, ListenerOptions, Stream, ToFsName,
+};
 use interprocess::os::unix::local_socket::ListenerOptionsExt;
 use interprocess::os::unix::uds_local_socket::Listener;
 use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
 
 use crate::Error;
+
+/// How long after its lock a killed manager may still seem to listen: the system closes its files one by one.
+const LAST_BREATH: Duration = Duration::from_millis(50);
 
 /// A bound socket, and the right to serve it. Gives both up when dropped.
 #[derive(Debug)]
@@ -39,7 +48,9 @@ impl Seat {
         check_path(socket)?;
         prepare_folder(folder_of(socket), rustix::process::geteuid().as_raw())?;
         let lock = take_lock(socket)?;
-        remove_stale(socket)?;
+        if remove_stale(socket)? {
+            log::info!("takes over the socket that an earlier manager left at {}", socket.display());
+        }
         let failed = |source| Error::Bind { socket: socket.into(), source };
         let listener = bind(socket).map_err(failed)?;
         let identity = fs::symlink_metadata(socket).map(identity).map_err(failed)?;
@@ -93,7 +104,8 @@ fn check_path(socket: &Path) -> Result<(), Error> {
     }
 }
 
-fn folder_of(socket: &Path) -> &Path {
+/// The folder of a socket.
+pub(crate) fn folder_of(socket: &Path) -> &Path {
     match socket.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -155,7 +167,7 @@ fn take_lock(socket: &Path) -> Result<File, Error> {
 }
 
 /// Whether an open file is the one at this path.
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let found = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         found => found?,
@@ -170,18 +182,39 @@ fn read_holder(lock: &mut File) -> Option<u32> {
     text.trim_end().parse().ok()
 }
 
-/// Unlinks a socket that nobody can serve any more, since its lock is ours.
-fn remove_stale(socket: &Path) -> Result<(), Error> {
+/// Unlinks a socket that nobody serves any more. Its lock is ours, which is the rule, and nobody listens, which is
+/// the proof. Whether there was one.
+pub(crate) fn remove_stale(socket: &Path) -> Result<bool, Error> {
     let failed = |source| Error::Bind { socket: socket.into(), source };
     match fs::symlink_metadata(socket) {
-        Ok(metadata) if metadata.file_type().is_socket() => {
-            log::info!("takes over the socket that an earlier manager left at {}", socket.display());
-            fs::remove_file(socket).map_err(failed)
-        }
-        Ok(_) => Err(Error::NotASocket { socket: socket.into() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(failed(error)),
+        Ok(metadata) if metadata.file_type().is_socket() => {}
+        Ok(_) => return Err(Error::NotASocket { socket: socket.into() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(failed(error)),
     }
+    if knock(socket).map_err(failed)?.is_some() {
+        std::thread::sleep(LAST_BREATH);
+        if let Some(stream) = knock(socket).map_err(failed)? {
+            return Err(Error::AlreadyServed { socket: socket.into(), holder: listener_of(&stream) });
+        }
+    }
+    fs::remove_file(socket).map_err(failed)?;
+    Ok(true)
+}
+
+/// A connection to whoever listens at this socket; none if nobody does. Never waits: a full backlog is somebody's.
+fn knock(socket: &Path) -> io::Result<Option<Stream>> {
+    let name = socket.to_fs_name::<GenericFilePath>()?;
+    match ConnectOptions::new().name(name).wait_mode(ConnectWaitMode::Deferred).connect_sync() {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The process that listens at the other end of a connection, if the system tells.
+fn listener_of(stream: &Stream) -> Option<u32> {
+    stream.peer_creds().ok()?.pid()?.try_into().ok()
 }
 
 fn bind(socket: &Path) -> io::Result<Listener> {
@@ -198,6 +231,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::os::unix::net::{UnixListener, UnixStream};
 
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
     use tempfile::TempDir;
 
     use super::*;
@@ -301,6 +335,38 @@ mod tests {
         let _seat = Seat::take(&socket).unwrap();
         UnixStream::connect(&socket).unwrap();
         assert_eq!(fs::read_to_string(lock_of(&socket)).unwrap(), format!("{}\n", std::process::id()));
+    }
+
+    #[test]
+    fn a_living_manager_whose_lock_file_vanished_is_not_displaced() {
+        let outer = folder();
+        let socket = outer.path().join("m.sock");
+        let first = Seat::take(&socket).unwrap();
+        fs::remove_file(lock_of(&socket)).unwrap();
+        let refused = Seat::take(&socket).unwrap_err();
+        let this = std::process::id();
+        assert!(matches!(refused, Error::AlreadyServed { holder: Some(holder), .. } if holder == this));
+        let found = fs::symlink_metadata(&socket).map(identity).unwrap();
+        assert_eq!(found, first.identity, "the first one's socket is still there");
+        drop(first);
+        Seat::take(&socket).expect("the seat is free again");
+    }
+
+    #[test]
+    fn a_manager_that_is_too_busy_to_accept_is_not_displaced() {
+        let outer = folder();
+        let socket = outer.path().join("m.sock");
+        let listener = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&listener, &SocketAddrUnix::new(&socket).unwrap()).unwrap();
+        rustix::net::listen(&listener, 1).unwrap();
+        // None of these is accepted, and soon the system queues no more.
+        let mut crowd = Vec::new();
+        let is_full =
+            |stream: &Stream| matches!(stream, Stream::UdSocket(s) if s.inner().peer_addr().is_err());
+        while !crowd.last().is_some_and(is_full) {
+            crowd.extend(knock(&socket).unwrap());
+        }
+        assert!(matches!(Seat::take(&socket), Err(Error::AlreadyServed { .. })));
     }
 
     #[test]
