@@ -8,7 +8,7 @@ use std::time::Duration;
 use client::{Event, Manager, Pool, Result};
 use worker::Registry;
 
-use crate::{fork, private, puppet, stranger, task};
+use crate::{actor, fork, hand, private, puppet, stranger, task};
 
 /// The variable that makes workers of this program end before they work.
 pub(crate) const BREAK: &str = "RALLYPOINT_TEST_BREAKS_WORKERS";
@@ -43,6 +43,8 @@ pub(crate) fn run(name: &str) -> ExitCode {
         "broken" => broken(),
         "twice" => twice(),
         "puppet" => puppet::perform(),
+        hand::HAND => hand::perform(),
+        actor::ACTOR => actor::perform(),
         private::OWNER | private::OWNER_WITHOUT_INIT => private::own(),
         fork::USER => fork::use_copies(),
         fork::DROPPER => fork::drop_copies(),

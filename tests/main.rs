@@ -8,16 +8,26 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, run};
 
+mod actor;
+mod barrier;
 mod command;
+mod condition;
 mod death;
 mod event;
 mod fork;
 mod gone;
+mod hand;
 mod helper;
+mod inspect;
+mod latch;
+mod lock;
 mod pool;
 mod private;
 mod program;
 mod puppet;
+mod python;
+mod queue;
+mod semaphore;
 mod socket;
 mod stranger;
 mod style;
@@ -34,14 +44,22 @@ fn main() -> ExitCode {
         return helper::run(&name);
     }
     let suites = [
+        barrier::tests(),
         command::tests(),
+        condition::tests(),
         death::tests(),
         event::tests(),
         fork::tests(),
         gone::tests(),
+        inspect::tests(),
+        latch::tests(),
+        lock::tests(),
         pool::tests(),
         private::tests(),
         program::tests(),
+        python::tests(),
+        queue::tests(),
+        semaphore::tests(),
         socket::tests(),
         stranger::tests(),
         style::tests(),

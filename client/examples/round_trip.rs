@@ -1,8 +1,9 @@
-//! What a round trip costs: `Event::is_set` beside a bare ping-pong over a Unix socket and Python's manager.
+//! What a round trip costs: `Event::is_set`, and a lock that nobody else wants, beside a bare ping-pong over a Unix
+//! socket and Python's manager.
 //!
 //! `cargo run --release -p client --example round_trip`
 //!
-//! All processes run on one core, and the three take turns in short rounds, so that what disturbs one disturbs all.
+//! All processes run on one core, and all take turns in short rounds, so that what disturbs one disturbs all.
 //! Python is left out, and said to be, where there is no `python3`.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use client::{Event, Manager};
+use client::{Event, Lock, Manager};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 const ROUNDS: usize = 40;
@@ -43,17 +44,21 @@ fn main() -> client::Result<()> {
     pin_to_one_core();
 
     let manager = Manager::start()?;
-    let event = manager.anonymous_event()?;
+    let (event, lock) = (manager.anonymous_event()?, manager.anonymous_lock()?);
     let mut floor = PingPong::start();
     let mut python = Python::start();
 
-    let (mut floors, mut ours, mut rivals) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut floors, mut events, mut locks, mut rivals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
-        let times =
-            [floor.measure(), measure(&event)?, python.as_mut().map(Python::measure).unwrap_or_default()];
+        let times = [
+            floor.measure(),
+            measure(&event)?,
+            measure_lock(&lock)?,
+            python.as_mut().map(Python::measure).unwrap_or_default(),
+        ];
         // The first round warms everything up.
         if round > 0 {
-            for (all, times) in [&mut floors, &mut ours, &mut rivals].into_iter().zip(times) {
+            for (all, times) in [&mut floors, &mut events, &mut locks, &mut rivals].into_iter().zip(times) {
                 all.extend(times);
             }
         }
@@ -64,7 +69,8 @@ fn main() -> client::Result<()> {
     println!("{:<36}{:>10}{:>10}{:>14}", "round trip, one core", "p50", "p99", "p50 to floor");
     for (what, times) in [
         ("bare ping-pong, Unix socket", &mut floors),
-        ("Event::is_set", &mut ours),
+        ("Event::is_set", &mut events),
+        ("Lock::acquire, and drop", &mut locks),
         ("Python's Manager().Event().is_set()", &mut rivals),
     ] {
         match times.is_empty() {
@@ -105,6 +111,12 @@ fn timed(mut call: impl FnMut()) -> Vec<Duration> {
 fn measure(event: &Event) -> client::Result<Vec<Duration>> {
     event.is_set()?;
     Ok(timed(|| assert!(!event.is_set().expect("the manager lives"))))
+}
+
+/// The guard's drop sends a request too, and waits for no answer.
+fn measure_lock(lock: &Lock) -> client::Result<Vec<Duration>> {
+    drop(lock.acquire()?);
+    Ok(timed(|| drop(lock.acquire().expect("nobody else wants it"))))
 }
 
 /// Another process that sends back what it is sent.

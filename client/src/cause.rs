@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::duration::Rounded;
+
 /// Who set an event, when, and why.
 ///
 /// It shows itself as in `set by pid 4711 (deploy) 3.2 s ago: disk full`.
@@ -35,21 +37,6 @@ impl fmt::Display for Cause {
         match reason {
             Some(reason) => write!(formatter, ": {reason}"),
             None => Ok(()),
-        }
-    }
-}
-
-/// A duration as people tell it.
-struct Rounded(Duration);
-
-impl fmt::Display for Rounded {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs();
-        match seconds {
-            0 => write!(formatter, "{} ms", self.0.as_millis()),
-            1..60 => write!(formatter, "{seconds}.{} s", self.0.subsec_millis() / 100),
-            60..3600 => write!(formatter, "{} min {} s", seconds / 60, seconds % 60),
-            _ => write!(formatter, "{} h {} min", seconds / 3600, seconds / 60 % 60),
         }
     }
 }

@@ -14,15 +14,15 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use protocol::{Answer, FrameBuffer, Reply, Request, RequestId};
+use protocol::{Answer, FrameBuffer, Request, RequestId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::reader::{Reader, Received};
-use crate::seat::{Seat, Turn};
+use crate::receipts::Receipts;
+use crate::seat::{Answered, Seat, Turn};
 use crate::sender::{Sender, Sent};
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Result};
@@ -43,8 +43,8 @@ pub(crate) struct Connection {
     socket: UnixStream,
     sender: Mutex<Sender>,
     callers: Mutex<Callers>,
-    /// How many answers were read. The manager takes back what it granted beyond these if this process dies.
-    received: AtomicU64,
+    /// Which answers were received. The manager takes back what it granted beyond these if this process dies.
+    receipts: Arc<Receipts>,
 }
 
 /// Everyone who waits for something, and the reader's office while nobody has it.
@@ -72,7 +72,7 @@ impl Connection {
                 reader: Some(Reader::new(frames)),
                 end: None,
             }),
-            received: AtomicU64::new(0),
+            receipts: Arc::new(Receipts::new()),
         }
     }
 
@@ -101,7 +101,7 @@ impl Connection {
         let request = sender.next_request();
         // The seat is there before the request is sent, or the reader might see an answer to nobody.
         lock(&self.callers).enter(request, seat)?;
-        if let Err(error) = sender.append(request, self.received.load(Ordering::Relaxed), body) {
+        if let Err(error) = sender.append(request, self.receipts.confirmed(), body) {
             lock(&self.callers).seats.remove(&request);
             return Err(error.into());
         }
@@ -110,7 +110,7 @@ impl Connection {
 
     /// Waits for the answer to a request that was begun with this seat, and reads for everyone if nobody
     /// does.
-    pub(crate) fn finish(&self, request: RequestId, seat: &Seat) -> Result<Reply> {
+    pub(crate) fn finish(&self, request: RequestId, seat: &Seat) -> Result<Answered> {
         let mut office = lock(&self.callers).wait_or_read(request);
         loop {
             if let Some(mut reader) = office.take() {
@@ -118,21 +118,21 @@ impl Connection {
                 self.pass_on(reader);
             }
             match seat.sleep() {
-                Turn::Answered(reply) => return reply,
+                Turn::Answered(answered) => return answered,
                 Turn::Read(reader) => office = Some(reader),
             }
         }
     }
 
     /// The answer to a request that was begun with this seat, if it has come.
-    pub(crate) fn try_finish(&self, seat: &Seat) -> Option<Result<Reply>> {
+    pub(crate) fn try_finish(&self, seat: &Seat) -> Option<Result<Answered>> {
         let reader = lock(&self.callers).reader.take();
         if let Some(mut reader) = reader {
             while self.read(&mut reader, false) == Received::Bytes {}
             self.pass_on(reader);
         }
         match seat.take() {
-            Some(Turn::Answered(reply)) => Some(reply),
+            Some(Turn::Answered(answered)) => Some(answered),
             Some(Turn::Read(_)) => unreachable!("only a caller that sleeps becomes the reader"),
             None => None,
         }
@@ -194,7 +194,7 @@ impl Connection {
         if let Some(end) = &lock(&self.callers).end {
             return Err(end.clone());
         }
-        sender.append(RequestId::ONE_WAY, self.received.load(Ordering::Relaxed), body)?;
+        sender.append(RequestId::ONE_WAY, self.receipts.confirmed(), body)?;
         Ok(sender)
     }
 
@@ -287,11 +287,11 @@ impl Connection {
         while let Some(Answer { request, body }) = reader.next_answer()? {
             // Counted before it is given: a caller that has an answer must not be able to send a count
             // without it.
-            self.received.fetch_add(1, Ordering::Relaxed);
+            let receipt = self.receipts.note(&body);
             let seat = lock(&self.callers).leave(request);
             // One without a seat is the late answer to a request that was given up.
             if let Some(seat) = seat {
-                seat.give(Turn::Answered(Ok(body)));
+                seat.give(Turn::Answered(Ok(Answered { reply: body, receipt })));
             }
         }
         Ok(())

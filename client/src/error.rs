@@ -63,13 +63,13 @@ pub enum ErrorKind {
     BadName,
     /// The manager speaks no version that this crate speaks.
     VersionMismatch,
-    /// The pool or batch is closed to what was asked.
+    /// The pool, batch or queue is closed to what was asked.
     Closed,
     /// The function of a task panicked.
     Panicked,
     /// No worker knows the function of a task.
     UnknownFunction,
-    /// The arguments or the result of a task did not encode or decode.
+    /// The arguments or the result of a task, or an item of a queue, did not encode or decode.
     BadEncoding,
     /// The pool was terminated before a task ended.
     Terminated,
@@ -79,6 +79,20 @@ pub enum ErrorKind {
     Timeout,
     /// Anything else, which programs can not do much about but tell.
     Other,
+    /// The caller does not hold what it gives back or needs to hold.
+    NotOwner,
+    /// A bounded semaphore would get more permits than it has.
+    OverRelease,
+    /// A wait would wait for itself.
+    Deadlock,
+    /// A barrier is broken.
+    Broken,
+    /// Objects can not be waited for in this way.
+    BadTarget,
+    /// An argument is out of its range.
+    BadArgument,
+    /// The manager belongs to another user.
+    Forbidden,
 }
 
 impl Error {
@@ -151,7 +165,7 @@ impl Error {
         self.kind() == ErrorKind::VersionMismatch
     }
 
-    /// The pool takes no more tasks.
+    /// The pool takes no more tasks; the queue takes no more items, or is closed and has none left.
     pub fn is_closed(&self) -> bool {
         self.kind() == ErrorKind::Closed
     }
@@ -166,7 +180,8 @@ impl Error {
         self.kind() == ErrorKind::UnknownFunction
     }
 
-    /// The arguments or the result of a task did not encode, or did not decode as what the other side takes.
+    /// The arguments or the result of a task, or an item of a queue, did not encode, or did not decode as what the
+    /// other side takes.
     pub fn is_bad_encoding(&self) -> bool {
         self.kind() == ErrorKind::BadEncoding
     }
@@ -179,6 +194,42 @@ impl Error {
     /// The worker process that ran a task ended before the task did.
     pub fn is_worker_died(&self) -> bool {
         self.kind() == ErrorKind::WorkerDied
+    }
+
+    /// The caller does not hold what it gives back, or what it has to hold; the text says who does.
+    pub fn is_not_owner(&self) -> bool {
+        self.kind() == ErrorKind::NotOwner
+    }
+
+    /// A bounded semaphore would get more permits than it was made with.
+    pub fn is_over_release(&self) -> bool {
+        self.kind() == ErrorKind::OverRelease
+    }
+
+    /// The wait would never have ended, as its thread would wait for itself through locks and those who hold them;
+    /// the text tells the whole cycle.
+    pub fn is_deadlock(&self) -> bool {
+        self.kind() == ErrorKind::Deadlock
+    }
+
+    /// The barrier is broken: a party gave up or died, or somebody aborted or reset it; the text says who.
+    pub fn is_broken(&self) -> bool {
+        self.kind() == ErrorKind::Broken
+    }
+
+    /// These objects can not be waited for in this way; the text says why.
+    pub fn is_bad_target(&self) -> bool {
+        self.kind() == ErrorKind::BadTarget
+    }
+
+    /// An argument is out of its range, as zero parties; the text names it.
+    pub fn is_bad_argument(&self) -> bool {
+        self.kind() == ErrorKind::BadArgument
+    }
+
+    /// The manager serves another user.
+    pub fn is_forbidden(&self) -> bool {
+        self.kind() == ErrorKind::Forbidden
     }
 
     /// The time that the caller gave is over.
@@ -235,7 +286,14 @@ impl From<Code> for ErrorKind {
             Code::Removed => ErrorKind::Removed,
             Code::LimitReached => ErrorKind::Limit,
             Code::Closed => ErrorKind::Closed,
-            Code::Protocol | Code::BadTarget | Code::BadArgument | Code::Cancelled => ErrorKind::Other,
+            Code::BadTarget => ErrorKind::BadTarget,
+            Code::BadArgument => ErrorKind::BadArgument,
+            Code::NotOwner => ErrorKind::NotOwner,
+            Code::OverRelease => ErrorKind::OverRelease,
+            Code::Deadlock => ErrorKind::Deadlock,
+            Code::Broken => ErrorKind::Broken,
+            Code::Forbidden => ErrorKind::Forbidden,
+            Code::Protocol | Code::Cancelled => ErrorKind::Other,
         }
     }
 }

@@ -1,15 +1,15 @@
 //! The event: a flag that processes set, clear and wait for.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::limits::REASON_BYTES_MAX;
-use protocol::{Grant, Kind, ObjectId, Reply, Request, Spec, Target};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use protocol::{Grant, Kind, Reply, Request, Signal, Spec, Target};
 
-use crate::reference::{Proxy, Reference, unexpected};
-use crate::{Cause, Error, ErrorKind, Options, Result};
+use crate::proxy::proxy;
+use crate::reference::{Reference, unexpected};
+use crate::wait::{sealed, signal_and_wait, wrong_grant};
+use crate::{Cause, Error, ErrorKind, Options, Result, Taken, Waitable};
 
 /// A flag that processes set, clear and wait for. This is a proxy: the flag itself is in the manager.
 ///
@@ -90,13 +90,14 @@ impl Event {
     /// # Errors
     /// [`is_removed`](Error::is_removed) if the event is removed meanwhile.
     pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<Option<Cause>> {
-        match self.reference.wait(Target::Event { id: self.id() }, timeout.into())? {
-            None => Ok(None),
-            Some(Grant::Event(cause)) => Ok(Some(cause.into())),
-            Some(grant) => {
-                let text = format!("the manager gave what is not an event's: {grant:?}");
-                Err(Error::new(ErrorKind::Other, text))
-            }
+        let grant = self.reference.wait(sealed::Waitable::target(self), timeout.into())?;
+        grant.map(|grant| self.cause_of(grant)).transpose()
+    }
+
+    fn cause_of(&self, grant: Grant) -> Result<Cause> {
+        match grant {
+            Grant::Event(cause) => Ok(cause.into()),
+            grant => Err(wrong_grant(&grant)),
         }
     }
 
@@ -108,11 +109,17 @@ impl Event {
         }
     }
 
-    /// Takes the event away for everyone: its name is free, who waits for it fails with
-    /// [`is_removed`](Error::is_removed), and every later call on a proxy of it with
-    /// [`is_no_such_object`](Error::is_no_such_object).
-    pub fn remove(&self) -> Result<()> {
-        self.reference.remove()
+    /// Sets this event and waits for something else, in one round trip and one atomic step: whom the set serves is
+    /// served before the wait begins. None if the timeout ends first; the event is set all the same.
+    ///
+    /// Two processes that pass control back and forth pay one round trip for a turn each.
+    pub fn set_and_wait(
+        &self,
+        target: &dyn Waitable,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Option<Taken>> {
+        let signal = Signal::EventSet { id: self.id(), reason: None };
+        signal_and_wait(&self.reference, signal, target, timeout.into())
     }
 
     /// The object itself, for the rest of the product.
@@ -120,11 +127,9 @@ impl Event {
     pub fn reference(&self) -> &Reference {
         &self.reference
     }
-
-    fn id(&self) -> ObjectId {
-        self.reference.id()
-    }
 }
+
+proxy!(Event, Kind::Event);
 
 impl Options<'_, Event> {
     /// Whether a wait that succeeds clears the event, so that each `set` lets one through. Off at first.
@@ -134,28 +139,16 @@ impl Options<'_, Event> {
     }
 }
 
-impl Proxy for Event {
-    const KIND: Kind = Kind::Event;
-
-    fn from_reference(reference: Reference) -> Event {
-        Event { reference: Arc::new(reference) }
+impl sealed::Waitable for Event {
+    fn reference(&self) -> &Reference {
+        &self.reference
     }
-}
 
-impl Serialize for Event {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        self.reference.serialize(serializer)
+    fn target(&self) -> Target<'_> {
+        Target::Event { id: self.id() }
     }
-}
 
-impl<'de> Deserialize<'de> for Event {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Event, D::Error> {
-        Reference::deserialize(Event::KIND, deserializer).map(Event::from_reference)
-    }
-}
-
-impl fmt::Debug for Event {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Event({})", self.id().0)
+    fn receive(&self, grant: Grant) -> Result<Taken> {
+        self.cause_of(grant).map(Taken::Event)
     }
 }

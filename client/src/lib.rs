@@ -27,8 +27,11 @@
 //! link's `Connection` sends it from the calling thread, which then reads the answer itself, or sleeps while
 //! another thread reads for all. There is no thread of this crate's own in that.
 
+mod abandonment;
+mod barrier;
 mod carry;
 mod cause;
+mod condition;
 mod connect;
 mod connection;
 mod duration;
@@ -37,28 +40,49 @@ mod error;
 mod event;
 #[cfg(test)]
 mod fake_manager;
+mod guard;
+pub mod inspect;
+mod item;
+mod latch;
 mod launch;
 mod link;
+mod lock;
 mod manager;
 mod options;
 mod pool;
+mod proxy;
+pub mod python;
+mod queue;
 mod reader;
+mod receipts;
 mod reference;
 mod registry;
 mod role;
 mod seat;
+mod semaphore;
 mod sender;
 mod sync;
 pub mod task;
 mod thread;
+mod wait;
 
+pub use abandonment::Abandonment;
+pub use barrier::{Barrier, Passed};
 pub use cause::Cause;
+pub use condition::{Condition, WokenBy};
 pub use error::{Error, Result};
 pub use event::Event;
+pub use guard::LockGuard;
+pub use item::{Item, Putting};
+pub use latch::Latch;
+pub use lock::{Lock, RLock};
 pub use manager::Manager;
 pub use options::Options;
 pub use pool::{AsyncResult, Pool, PoolBuilder};
+pub use queue::{Items, Joined, Queue};
 pub use role::init;
+pub use semaphore::{Permit, PermitRequest, Semaphore};
+pub use wait::{Taken, Waitable, wait_all, wait_any};
 
 pub(crate) use error::ErrorKind;
 

@@ -9,7 +9,7 @@ use protocol::{Epoch, Reply, Request, RequestId};
 
 use crate::connect::Session;
 use crate::connection::Connection;
-use crate::seat::Seat;
+use crate::seat::{Answered, Seat};
 use crate::{Error, ErrorKind, Result, registry};
 
 /// One manager as this process sees it. Everything that has to do with the same manager shares one.
@@ -103,6 +103,11 @@ impl Link {
         self.here()?.connection.send(body)
     }
 
+    /// Like [`send`](Self::send), on the link of this process.
+    pub(crate) fn send_here(&self, body: Request<'_>) -> Result<()> {
+        self.connection.send(body)
+    }
+
     /// Like [`send`](Self::send), but it leaves with the next write on this connection.
     pub fn queue(&self, body: Request<'_>) -> Result<()> {
         self.here()?.connection.queue(body)
@@ -126,6 +131,11 @@ impl Link {
     }
 
     pub(crate) fn call_here(&self, body: Request<'_>) -> Result<Reply> {
+        self.call_with_receipt(body).map(|answered| answered.reply)
+    }
+
+    /// Like [`call_here`](Self::call_here), and the answer is not confirmed while its receipt is kept.
+    pub(crate) fn call_with_receipt(&self, body: Request<'_>) -> Result<Answered> {
         let seat = Seat::own();
         let request = self.connection.begin(&seat, body)?;
         accept(self.connection.finish(request, &seat)?)
@@ -140,10 +150,12 @@ impl Link {
 
     /// This link, or in a forked child the child's own.
     pub(crate) fn here_shared(self: &Arc<Self>) -> Result<&Arc<Link>> {
-        match std::process::id() {
-            process if process == self.process => Ok(self),
-            process => self.in_child(process),
-        }
+        self.in_process(std::process::id())
+    }
+
+    /// The link of this process, for a caller that has just asked for its id: that is a system call.
+    pub(crate) fn in_process(self: &Arc<Self>, process: u32) -> Result<&Arc<Link>> {
+        if process == self.process { Ok(self) } else { self.in_child(process) }
     }
 
     #[cold]
@@ -182,13 +194,14 @@ impl Pending {
     /// Waits for the answer. A refusal is an error.
     pub fn wait(self) -> Result<Reply> {
         self.check_process()?;
-        accept(self.link.connection.finish(self.request, &self.seat)?)
+        accept(self.link.connection.finish(self.request, &self.seat)?).map(|answered| answered.reply)
     }
 
     /// The answer, if it has come. After it was taken once, there is none.
     pub fn try_take(&mut self) -> Result<Option<Reply>> {
         self.check_process()?;
-        self.link.connection.try_finish(&self.seat).map(|reply| accept(reply?)).transpose()
+        let answered = self.link.connection.try_finish(&self.seat);
+        answered.map(|answered| accept(answered?).map(|answered| answered.reply)).transpose()
     }
 
     fn check_process(&self) -> Result<()> {
@@ -210,9 +223,9 @@ impl Drop for Pending {
     }
 }
 
-fn accept(reply: Reply) -> Result<Reply> {
-    match reply {
+fn accept(answered: Answered) -> Result<Answered> {
+    match answered.reply {
         Reply::Refused(refusal) => Err(refusal.into()),
-        reply => Ok(reply),
+        _ => Ok(answered),
     }
 }

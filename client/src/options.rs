@@ -14,7 +14,7 @@ use crate::{Manager, Result};
 /// Parameters come first, then one of four ways to get a proxy. A name is 1 to 255 bytes of UTF-8 without
 /// control characters; all kinds of objects share one space of names. A named object lives until it is
 /// removed or the manager ends. One without a name is known by its proxies only, and is freed when no proxy
-/// of a live process is left and no queued task carries one.
+/// of a live process is left and no queued task or item carries one.
 ///
 /// ```no_run
 /// # fn main() -> client::Result<()> {
@@ -71,7 +71,7 @@ impl<'a, P: Proxy> Options<'a, P> {
     }
 
     fn get(self, name: Option<&str>, mode: OpenMode) -> Result<P> {
-        Reference::open(self.manager.link(), name, self.spec, mode).map(P::from_reference)
+        Reference::open(self.manager.link(), name, self.spec, mode).and_then(P::from_reference)
     }
 }
 

@@ -14,6 +14,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::link::Link;
+use crate::receipts::Receipt;
+use crate::seat::Answered;
 use crate::{Error, ErrorKind, Result, carry, duration, registry, thread};
 
 /// One proxy's hold on one object, which the manager counts. Dropping it gives the hold back.
@@ -31,8 +33,8 @@ pub trait Proxy: Sized {
     /// The kind of the object.
     const KIND: Kind;
 
-    /// The proxy with this hold on an object of its kind.
-    fn from_reference(reference: Reference) -> Self;
+    /// The proxy with this hold on an object of its kind. Some have to ask the manager for more.
+    fn from_reference(reference: Reference) -> Result<Self>;
 }
 
 /// A proxy on its way.
@@ -71,6 +73,11 @@ impl Reference {
         self.id
     }
 
+    /// The kind of the object.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// The way to the object from this process. In a forked child, the hold is counted for the child first.
     pub fn link(&self) -> Result<&Arc<Link>> {
         let link = self.link.here_shared()?;
@@ -80,6 +87,22 @@ impl Reference {
             link.send(self.attach_request(link.epoch()))?;
         }
         Ok(link)
+    }
+
+    /// The process in which the manager counts this: that of the last call.
+    pub(crate) fn process(&self) -> u32 {
+        self.process.load(Ordering::Relaxed)
+    }
+
+    /// Sends a request that gives back what this process was granted, and waits for no answer. Does nothing if this is
+    /// another process, as a child that was forked off since.
+    pub(crate) fn give_back(&self, process: u32, body: Request<'_>) {
+        if process == std::process::id()
+            && let Ok(link) = self.link.in_process(process)
+        {
+            // If the manager is gone, so is what would be given back.
+            let _ = link.send_here(body);
+        }
     }
 
     /// One round trip. A refusal is an error.
@@ -96,16 +119,28 @@ impl Reference {
     }
 
     /// Waits for one target and takes it. None if the timeout ended first.
-    pub fn wait(&self, target: Target, timeout: Option<Duration>) -> Result<Option<Grant>> {
+    pub fn wait(&self, target: Target<'_>, timeout: Option<Duration>) -> Result<Option<Grant>> {
+        Ok(self.wait_with_receipt(target, timeout)?.map(|(grant, _)| grant))
+    }
+
+    /// Like a wait, and what is granted is not confirmed while its receipt is kept.
+    pub(crate) fn wait_with_receipt(
+        &self,
+        target: Target<'_>,
+        timeout: Option<Duration>,
+    ) -> Result<Option<(Grant, Option<Receipt>)>> {
         let request = Request::Wait {
             mode: WaitMode::Any,
             targets: Targets::from_iter([target]),
             timeout_ns: timeout.map(duration::nanoseconds),
             thread: thread::this_thread(),
         };
-        match self.call(request)? {
-            Reply::TimedOut => Ok(None),
-            Reply::Taken(mut taken) if taken.grants.len() == 1 => Ok(taken.grants.pop()),
+        let Answered { reply, receipt } = self.link()?.call_with_receipt(request)?;
+        match reply {
+            Reply::TimedOut { .. } => Ok(None),
+            Reply::Taken(mut taken) if taken.grants.len() == 1 => {
+                Ok(taken.grants.pop().map(|grant| (grant, receipt)))
+            }
             reply => Err(unexpected(&reply)),
         }
     }
@@ -129,8 +164,13 @@ impl Reference {
 
     fn arrive(travel: &Travel<'_>, kind: Kind) -> Result<Reference> {
         let link = registry::link_to_epoch(Path::new(travel.socket.as_ref()), travel.epoch)?;
-        let reference = Reference::adopt(link, travel.id, kind);
-        let request = reference.attach_request(travel.epoch);
+        Reference::attach(link, travel.id, kind)
+    }
+
+    /// A hold of this process on an object that it knows by its id.
+    pub(crate) fn attach(link: Arc<Link>, id: ObjectId, kind: Kind) -> Result<Reference> {
+        let reference = Reference::adopt(link, id, kind);
+        let request = reference.attach_request(reference.link.epoch());
         // Whoever sent the proxy may let go of the object as soon as it learns that the proxy has arrived, so
         // the hold must be counted before this returns, unless something else is known to keep the object
         // alive.

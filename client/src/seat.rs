@@ -6,15 +6,24 @@ use protocol::Reply;
 
 use crate::Result;
 use crate::reader::Reader;
+use crate::receipts::Receipt;
 use crate::sync::lock;
 
 /// What a caller is woken for.
 #[derive(Debug)]
 pub(crate) enum Turn {
     /// Its request is answered, or never will be.
-    Answered(Result<Reply>),
+    Answered(Result<Answered>),
     /// It is the reader now, for everyone, until its own request is answered.
     Read(Reader),
+}
+
+/// An answer, and what keeps it from being confirmed.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) reply: Reply,
+    /// There is one if the answer brings an item.
+    pub(crate) receipt: Option<Receipt>,
 }
 
 /// The place of one call, from its request to its answer.

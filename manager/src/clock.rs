@@ -1,6 +1,6 @@
 //! The one clock of the event loop.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use manager_core::Time;
 
@@ -26,4 +26,10 @@ impl Clock {
 /// A duration in nanoseconds, or the longest that can be told (584 years).
 pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The token of the first lock grant: the nanoseconds of the calendar, which grow faster than grants can be made, so
+/// that tokens grow from one life of a manager to the next. Only a calendar that is set back breaks this.
+pub(crate) fn first_token() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, nanoseconds)
 }

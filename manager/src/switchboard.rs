@@ -15,7 +15,7 @@ use mio::Registry;
 use protocol::limits::HELLO_TIME_MAX;
 use protocol::{Answer, Epoch, FrameBuffer, Limits, SessionId};
 
-use crate::clock::nanoseconds;
+use crate::clock::{first_token, nanoseconds};
 use crate::table::{Slot, Table};
 
 mod arrival;
@@ -85,7 +85,7 @@ impl Switchboard {
     /// A switchboard without connections, for one life of a manager.
     pub(crate) fn new(epoch: Epoch, limits: Limits, registry: Registry) -> Switchboard {
         Switchboard {
-            core: State::new(epoch, limits.clone()),
+            core: State::new(epoch, limits.clone(), first_token()),
             epoch,
             limits,
             patience: Patience::default(),

@@ -4,7 +4,9 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What an object is.
+use crate::ObjectId;
+
+/// What an object is. Variants are only ever added, at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// A flag that processes wait for.
@@ -13,6 +15,20 @@ pub enum Kind {
     Pool,
     /// The tasks of one call to a pool, and their results.
     Batch,
+    /// A lock that one thread holds at a time.
+    Lock,
+    /// A lock that its holder may acquire again.
+    RLock,
+    /// A place to wait, under a lock, for a notification.
+    Condition,
+    /// A number of permits.
+    Semaphore,
+    /// A place where a number of parties wait for each other.
+    Barrier,
+    /// A count that goes down to zero once.
+    Latch,
+    /// Items on their way from those who put to those who get.
+    Queue,
 }
 
 impl fmt::Display for Kind {
@@ -21,11 +37,19 @@ impl fmt::Display for Kind {
             Kind::Event => "event",
             Kind::Pool => "pool",
             Kind::Batch => "batch",
+            Kind::Lock => "lock",
+            Kind::RLock => "reentrant lock",
+            Kind::Condition => "condition",
+            Kind::Semaphore => "semaphore",
+            Kind::Barrier => "barrier",
+            Kind::Latch => "latch",
+            Kind::Queue => "queue",
         })
     }
 }
 
-/// The parameters with which an object is made. Opening one by name needs the same.
+/// The parameters with which an object is made. Opening one by name needs the same. Variants are only ever added, at
+/// the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Spec {
     /// An event, not set at first.
@@ -35,6 +59,57 @@ pub enum Spec {
     },
     /// A pool without workers or tasks at first.
     Pool,
+    /// A lock, free at first.
+    Lock,
+    /// A reentrant lock, free at first.
+    RLock,
+    /// A condition over a lock.
+    Condition {
+        /// The lock that is released during a wait and held after it.
+        over: LockChoice,
+    },
+    /// A semaphore.
+    Semaphore {
+        /// How many permits there are at first.
+        permits: u64,
+        /// Whether there are never to be more than at first; there is at least one then.
+        is_bounded: bool,
+    },
+    /// A barrier, with nobody waiting at first.
+    Barrier {
+        /// How many have to come; at least one.
+        parties: u32,
+    },
+    /// A latch.
+    Latch {
+        /// How often it is to be counted down; with 0 it is open at once.
+        count: u64,
+    },
+    /// A queue, empty at first.
+    Queue {
+        /// How many items it holds at most, at least one; none for as many as the manager takes.
+        capacity: Option<u64>,
+        /// Whether an item is unfinished until its receiver says otherwise with `QueueTaskDone`.
+        is_joinable: bool,
+    },
+}
+
+/// Which lock a condition is over. Variants are only ever added, at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LockChoice {
+    /// One that is made with the condition, and for it alone.
+    Own {
+        /// The id that it gets if this makes it; another than the condition's. It does not count when the parameters
+        /// of a condition that is there are compared.
+        id: ObjectId,
+        /// Whether it is reentrant, as Python's is by default.
+        is_reentrant: bool,
+    },
+    /// A lock or reentrant lock that is there.
+    Given {
+        /// The lock.
+        id: ObjectId,
+    },
 }
 
 impl Spec {
@@ -43,6 +118,13 @@ impl Spec {
         match self {
             Spec::Event { .. } => Kind::Event,
             Spec::Pool => Kind::Pool,
+            Spec::Lock => Kind::Lock,
+            Spec::RLock => Kind::RLock,
+            Spec::Condition { .. } => Kind::Condition,
+            Spec::Semaphore { .. } => Kind::Semaphore,
+            Spec::Barrier { .. } => Kind::Barrier,
+            Spec::Latch { .. } => Kind::Latch,
+            Spec::Queue { .. } => Kind::Queue,
         }
     }
 }
@@ -54,6 +136,32 @@ impl fmt::Display for Spec {
             Spec::Event { auto_reset: false } => formatter.write_str("an event (manual reset)"),
             Spec::Event { auto_reset: true } => formatter.write_str("an event (auto reset)"),
             Spec::Pool => formatter.write_str("a pool"),
+            Spec::Lock => formatter.write_str("a lock"),
+            Spec::RLock => formatter.write_str("a reentrant lock"),
+            Spec::Condition { over: LockChoice::Own { is_reentrant: false, .. } } => {
+                formatter.write_str("a condition with a lock of its own")
+            }
+            Spec::Condition { over: LockChoice::Own { is_reentrant: true, .. } } => {
+                formatter.write_str("a condition with a reentrant lock of its own")
+            }
+            Spec::Condition { over: LockChoice::Given { id } } => {
+                write!(formatter, "a condition over lock {id}")
+            }
+            Spec::Semaphore { permits, is_bounded: false } => {
+                write!(formatter, "a semaphore of {permits} permits")
+            }
+            Spec::Semaphore { permits, is_bounded: true } => {
+                write!(formatter, "a semaphore of {permits} permits (bounded)")
+            }
+            Spec::Barrier { parties } => write!(formatter, "a barrier of {parties} parties"),
+            Spec::Latch { count } => write!(formatter, "a latch of {count}"),
+            Spec::Queue { capacity, is_joinable } => {
+                formatter.write_str(if *is_joinable { "a joinable queue" } else { "a queue" })?;
+                match capacity {
+                    Some(capacity) => write!(formatter, " of at most {capacity} items"),
+                    None => formatter.write_str(" without a bound"),
+                }
+            }
         }
     }
 }

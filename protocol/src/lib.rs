@@ -24,6 +24,7 @@ pub mod endpoint;
 mod frame;
 mod handshake;
 mod id;
+mod inspect;
 mod kind;
 pub mod limits;
 mod name;
@@ -31,16 +32,23 @@ mod payload;
 mod refusal;
 mod reply;
 mod request;
+mod sequence;
+mod task;
+mod wait;
 
 pub use frame::{FrameBuffer, FrameError, append_frame, decode};
 pub use handshake::{Greeting, HELLO_BYTES_MAX, Hello, Introduction, MAGIC, VERSION_NEWEST, VERSION_OLDEST};
 pub use id::{Epoch, ObjectId, RequestId, SessionId, ThreadId};
-pub use kind::{Kind, Spec};
+pub use inspect::{HolderInfo, ObjectInfo, ObjectState, ObjectSummary, SessionInfo, WaiterInfo};
+pub use kind::{Kind, LockChoice, Spec};
 pub use limits::Limits;
 pub use name::{Name, NameError};
 pub use payload::Payload;
 pub use refusal::{Code, Refusal};
-pub use reply::{Answer, Cause, Grant, Progress, Reply, Results, Taken, TaskGrant, TaskResult};
-pub use request::{
-    Envelope, Failure, FailureKind, OpenMode, Outcome, Request, Target, Targets, TaskInput, WaitMode,
+pub use reply::{
+    Abandonment, Answer, BarrierStatus, Cause, Grant, LockGrant, Progress, Reply, Results, Taken, TaskGrant,
+    TaskResult,
 };
+pub use request::{Envelope, OpenMode, Request, Selector};
+pub use task::{Failure, FailureKind, Outcome, TaskInput};
+pub use wait::{Signal, Target, Targets, WaitMode};

@@ -10,13 +10,14 @@ use core::time::Duration;
 /// The largest body of a frame, in bytes. Larger ones are not read: the connection is closed.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 
-/// The largest arguments or results of one task, encoded, in bytes: a frame, less ample room for what surrounds them.
+/// The largest arguments or results of one task, or item of a queue, encoded, in bytes: a frame, less ample room for
+/// what surrounds them.
 pub const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
 
 /// The longest name of an object or a function, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 255;
 
-/// The longest reason that can be given with a `set_because`, in bytes of UTF-8.
+/// The longest reason for setting an event, terminating a pool or aborting a barrier, in bytes of UTF-8.
 pub const REASON_BYTES_MAX: usize = 1024;
 
 /// The longest name of a program, as a client tells it in its hello, in bytes of UTF-8.
@@ -27,6 +28,15 @@ pub const FAILURE_BYTES_MAX: usize = 64 << 10;
 
 /// The most bytes of task results that one reply brings, so that it stays well inside a frame.
 pub const RESULTS_BYTES_MAX: usize = 1 << 20;
+
+/// The most tasks that one request adds to a batch, so that no request keeps the manager from others for long.
+pub const TASKS_PER_REQUEST_MAX: usize = 16_384;
+
+/// The most objects whose proxies one task, result or item carries.
+pub const CARRIES_MAX: usize = 1_024;
+
+/// The most grants that a session may have been sent without confirming by its count of answers that it has them.
+pub const UNCONFIRMED_MAX: usize = 65_536;
 
 /// How long a fresh connection may take to send its hello.
 pub const HELLO_TIME_MAX: Duration = Duration::from_secs(10);
@@ -42,9 +52,9 @@ pub struct Limits {
     pub wait_targets_max: usize,
     /// Requests of one session that are blocked at one time.
     pub session_waits_max: usize,
-    /// Tasks that have not been fetched back by their owners, over all pools.
+    /// Tasks that were not fetched back by their owners, and items that were not acknowledged, taken together.
     pub tasks_max: usize,
-    /// Bytes of task arguments and results that are stored, over all pools.
+    /// Bytes of the arguments, results and items that are stored.
     pub stored_bytes_max: usize,
     /// Bytes that wait to be sent to one client that does not read.
     pub output_bytes_max: usize,
@@ -57,8 +67,9 @@ impl Default for Limits {
             objects_max: 4 << 20,
             wait_targets_max: 1_024,
             session_waits_max: 65_536,
-            tasks_max: 16 << 20,
-            stored_bytes_max: 4 << 30,
+            tasks_max: 4 << 20,
+            // On a small machine, as much as it can address.
+            stored_bytes_max: usize::try_from(4_u64 << 30).unwrap_or(usize::MAX),
             output_bytes_max: 64 << 20,
         }
     }

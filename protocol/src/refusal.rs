@@ -5,7 +5,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A request that was not carried out, and why. Nothing has changed where one of these is the answer.
+/// A request that was not carried out, and why. Nothing has changed where one of these is the answer, but for two
+/// cases: a wait that had blocked may have given up a lock or broken a barrier, and a signal before a wait stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// What programs decide by.
@@ -48,16 +49,26 @@ pub enum Code {
     WrongParameters,
     /// The handle comes from an earlier life of the manager.
     StaleEpoch,
-    /// The object was removed while the request waited for it.
+    /// The object was removed, or freed since no proxy referred to it, while the request waited for it.
     Removed,
     /// A limit is reached; the text names it.
     LimitReached,
-    /// A wait names no target, or a target that can not be part of such a wait.
+    /// A wait names no target, or a target that can not be part of such a wait; or a queue is not joinable.
     BadTarget,
     /// An argument of the request is out of its range; the text names it.
     BadArgument,
-    /// The pool or batch is closed to what was asked.
+    /// The pool, batch or queue is closed to what was asked.
     Closed,
     /// The wait was cancelled by its own session.
     Cancelled,
+    /// The caller does not hold what it gives back or needs to hold.
+    NotOwner,
+    /// There would be more permits than a bounded semaphore has, or than any semaphore can count.
+    OverRelease,
+    /// The wait would never end: whoever holds the lock waits for the asker in turn; the text tells the cycle.
+    Deadlock,
+    /// The barrier is broken, or was reset while the request waited at it; the text tells by what.
+    Broken,
+    /// The peer is not allowed here: it is another user's process. The connection ends.
+    Forbidden,
 }

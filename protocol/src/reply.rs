@@ -1,12 +1,13 @@
 //! What the manager answers.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::{ObjectId, Outcome, Payload, Refusal, RequestId};
+use crate::{ObjectId, ObjectInfo, ObjectSummary, Outcome, Payload, Refusal, RequestId, SessionInfo};
 
 /// A reply on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,11 +37,41 @@ pub enum Reply {
     /// A wait has ended with what it waited for.
     Taken(Taken),
     /// A wait has ended without.
-    TimedOut,
+    TimedOut {
+        /// The lock that the wait gave up and the waiter holds again, if it waited for a condition.
+        reacquired: Option<LockGrant>,
+    },
     /// Who set the event, if it is set.
     SetBy(Option<Cause>),
     /// How far a batch is.
     Progress(Progress),
+    /// A number.
+    Count(u64),
+    /// Which lock a condition is over.
+    Lock {
+        /// The lock.
+        id: ObjectId,
+        /// Whether it is reentrant.
+        is_reentrant: bool,
+    },
+    /// How a barrier is.
+    Barrier(BarrierStatus),
+    /// Sessions, a thousand at most.
+    Sessions {
+        /// In the order of their numbers.
+        sessions: Vec<SessionInfo>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// Objects, a thousand at most.
+    Objects {
+        /// In the order of their ids.
+        objects: Vec<ObjectSummary>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// Everything about one object.
+    Object(Box<ObjectInfo>),
 }
 
 /// What a wait took.
@@ -49,7 +80,11 @@ pub struct Taken {
     /// In a wait for any: the position of the target that was taken. In a wait for all: 0.
     pub index: u32,
     /// What was taken: one grant in a wait for any, one for each target, in order, in a wait for all.
+    #[serde(deserialize_with = "crate::sequence::deserialize")]
     pub grants: SmallVec<[Grant; 1]>,
+    /// The lock that the wait gave up and the waiter holds again. None if it waited for no condition, or did not
+    /// block and so never gave up the lock, or the lock was removed meanwhile.
+    pub reacquired: Option<LockGrant>,
 }
 
 /// What one target gave. Variants are only ever added, at the end.
@@ -61,6 +96,56 @@ pub enum Grant {
     Task(TaskGrant),
     /// Results of a batch.
     Results(Results),
+    /// A lock, or a reentrant lock once more.
+    Lock(LockGrant),
+    /// The condition was notified.
+    Notified,
+    /// As many permits as were asked for.
+    Permits {
+        /// Whose some of them were, if they were abandoned; the first who died, if there are several.
+        abandoned: Option<Abandonment>,
+    },
+    /// All parties have come to the barrier.
+    Barrier {
+        /// How many came before this party: each number below the number of parties is given once.
+        index: u32,
+        /// True for exactly one party of all: the last to come of those that brought an action, which now runs it and
+        /// then lets the others go; or the last to come, with nothing to do, if nobody brought one.
+        leads: bool,
+    },
+    /// The latch is at zero.
+    Latch,
+    /// An item of a queue.
+    Item(Payload),
+    /// The item was put into the queue.
+    Put,
+    /// Every item of the queue is finished.
+    Joined,
+}
+
+/// A lock that is held now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockGrant {
+    /// Identifies this holding of the lock. Grows with every holding of any lock of the manager, so that an outside
+    /// resource can refuse who held a lock before. Acquiring a reentrant lock once more keeps it.
+    pub token: u64,
+    /// How often the holder has acquired it and not given it back.
+    pub depth: u32,
+    /// Who left it behind, if the last holder did not give it back.
+    pub abandoned: Option<Abandonment>,
+}
+
+/// Who held something and did not give it back: a process that ended, or that a lock was taken from by force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Abandonment {
+    /// The process id.
+    pub process: u32,
+    /// The name of its program.
+    pub program: Arc<str>,
+    /// What happened, to go after “process 12 (deploy)”: as in “was ended by signal 9 (SIGKILL)”.
+    pub how: Arc<str>,
+    /// For how many nanoseconds it had held it.
+    pub held_ns: u64,
 }
 
 /// Who set an event, when, and why.
@@ -118,4 +203,15 @@ pub struct Progress {
     pub returned: u32,
     /// Those that failed.
     pub failed: u32,
+}
+
+/// How a barrier is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BarrierStatus {
+    /// How many have to come.
+    pub parties: u32,
+    /// How many wait there now; while an action runs, the parties that wait for its end are among them.
+    pub waiting: u32,
+    /// By what it is broken, if it is.
+    pub broken: Option<Arc<str>>,
 }

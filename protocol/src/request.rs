@@ -3,17 +3,20 @@
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
-use crate::{Epoch, Kind, ObjectId, Payload, RequestId, Spec, ThreadId};
+use crate::{
+    Epoch, Kind, ObjectId, Outcome, RequestId, SessionId, Signal, Spec, Targets, TaskInput, ThreadId,
+    WaitMode,
+};
 
 /// A request on its way, with what the manager needs to answer it and to lose nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope<'a> {
     /// The id that the answer will carry, or [`RequestId::ONE_WAY`].
     pub request: RequestId,
-    /// How many answers this client has read from this connection so far. A grant that was sent and is not
-    /// covered by this count goes to the next in line if the client dies.
+    /// How many answers, from the first on, this client has read and will not lose any more. An item, a
+    /// notification or an auto-reset event whose answer is not covered by this count goes to the next in line if
+    /// the client dies. The count may lag: a client attaches the proxies in an item before it counts its answer.
     pub received: u64,
     /// The request.
     #[serde(borrow)]
@@ -50,8 +53,8 @@ pub enum Request<'a> {
         /// The object.
         id: ObjectId,
     },
-    /// Takes a named object away for everyone. Who waits for it is refused with
-    /// [`Code::Removed`](crate::Code::Removed). Answer: Done.
+    /// Takes an object away for everyone, with the conditions over it if it is a lock. Who waits for it is refused
+    /// with [`Code::Removed`](crate::Code::Removed). Answer: Done.
     Remove {
         /// The object.
         id: ObjectId,
@@ -62,14 +65,17 @@ pub enum Request<'a> {
         /// Whether one target is enough.
         mode: WaitMode,
         /// What to wait for. In a wait for any, the first in this order that is ready is taken.
-        targets: Targets,
+        #[serde(borrow, deserialize_with = "crate::sequence::deserialize")]
+        targets: Targets<'a>,
         /// Nanoseconds after its arrival at which the wait gives up; 0 only asks; none waits for ever.
         timeout_ns: Option<u64>,
         /// Who in the client process waits.
         thread: ThreadId,
     },
     /// Ends a blocked request of this session, which is refused with
-    /// [`Code::Cancelled`](crate::Code::Cancelled). One that is decided already stays so. Answer: Done.
+    /// [`Code::Cancelled`](crate::Code::Cancelled). One whose answer is on its way stays as it is. A wait that was
+    /// notified and only waits for its lock is still blocked: its notification is passed on. But one that took what
+    /// can not be passed on, such as permits, is answered when it has its lock. Answer: Done.
     Cancel {
         /// The blocked request.
         request: RequestId,
@@ -138,7 +144,8 @@ pub enum Request<'a> {
         /// The pool.
         id: ObjectId,
     },
-    /// Closes a pool and fails all of its tasks, started or not, as [`FailureKind::Terminated`]. Answer: Done.
+    /// Closes a pool and fails all of its tasks, started or not, as
+    /// [`FailureKind::Terminated`](crate::FailureKind::Terminated). Answer: Done.
     PoolTerminate {
         /// The pool.
         id: ObjectId,
@@ -147,6 +154,145 @@ pub enum Request<'a> {
     },
     /// Says that the session ends in order, everything it was sent has been read, and the connection closes next.
     Goodbye,
+    /// Signals one object and begins a wait, in one atomic step; whom the signal serves is served before the wait
+    /// begins. If the signal is refused, so is the request, and nothing has changed; if the wait is refused, the
+    /// signal stands. Answer: that of the wait.
+    SignalAndWait {
+        /// What to do first, as the thread that waits.
+        #[serde(borrow)]
+        signal: Signal<'a>,
+        /// As in a wait.
+        mode: WaitMode,
+        /// As in a wait.
+        #[serde(borrow, deserialize_with = "crate::sequence::deserialize")]
+        targets: Targets<'a>,
+        /// As in a wait.
+        timeout_ns: Option<u64>,
+        /// As in a wait.
+        thread: ThreadId,
+    },
+    /// Gives back a lock once; a reentrant lock is free when it was given back as often as it was acquired. Without
+    /// a token this also clears the mark of an abandoned lock that nobody holds, whoever asks. Answer: Done.
+    Release {
+        /// The lock or reentrant lock.
+        id: ObjectId,
+        /// The token of the grant that is given back, which any thread of the session that got it may do; or none
+        /// for what the calling thread holds.
+        token: Option<u64>,
+        /// Who in the client process asks.
+        thread: ThreadId,
+    },
+    /// Takes a lock from its holder, whoever that is and however often it was acquired. The lock is abandoned then,
+    /// and what its holder sends to release it is refused. Answer: Done.
+    ForceRelease {
+        /// The lock or reentrant lock.
+        id: ObjectId,
+    },
+    /// Asks which lock a condition is over. Answer: [`Reply::Lock`](crate::Reply::Lock).
+    ConditionLock {
+        /// The condition.
+        id: ObjectId,
+    },
+    /// Wakes those who have waited longest for a condition. The calling thread holds its lock, and those who are
+    /// woken go on when they have it. Answer: [`Reply::Count`](crate::Reply::Count), how many were woken.
+    Notify {
+        /// The condition.
+        id: ObjectId,
+        /// How many to wake at most; none for all.
+        count: Option<u32>,
+        /// Who in the client process asks.
+        thread: ThreadId,
+    },
+    /// Gives back permits, or adds to those of a plain semaphore. Clears the marks of abandoned ones, as far as more
+    /// come than this session holds. Answer: Done.
+    SemaphoreRelease {
+        /// The semaphore.
+        id: ObjectId,
+        /// How many; at least one.
+        permits: u64,
+    },
+    /// Lets go of permits that this session holds, without giving them back: nobody is charged with them any more,
+    /// and no death makes them available. Answer: Done.
+    SemaphoreForget {
+        /// The semaphore.
+        id: ObjectId,
+        /// How many; at most as many as it holds.
+        permits: u64,
+    },
+    /// Asks how many permits are available, abandoned ones among them. Answer: Count.
+    SemaphoreAvailable {
+        /// The semaphore.
+        id: ObjectId,
+    },
+    /// Says that the action of a barrier has ended well, and lets the other parties go. Sent by the session whose
+    /// party brought an action and was chosen to lead. Answer: Done.
+    BarrierPass {
+        /// The barrier.
+        id: ObjectId,
+    },
+    /// Breaks a barrier: who waits is refused, and who comes, until it is reset. So says a party that leads that
+    /// its action failed. Answer: Done.
+    BarrierAbort {
+        /// The barrier.
+        id: ObjectId,
+        /// Why, for those who are refused.
+        reason: &'a str,
+    },
+    /// Makes a barrier like new. Who waits is refused with [`Code::Broken`](crate::Code::Broken). Answer: Done.
+    BarrierReset {
+        /// The barrier.
+        id: ObjectId,
+    },
+    /// Asks how many wait at a barrier, and whether it is broken. Answer: [`Reply::Barrier`](crate::Reply::Barrier).
+    BarrierStatus {
+        /// The barrier.
+        id: ObjectId,
+    },
+    /// Counts a latch down, to zero at the lowest. Answer: Count, what is left.
+    LatchCountDown {
+        /// The latch.
+        id: ObjectId,
+        /// By how much.
+        count: u64,
+    },
+    /// Asks for the count of a latch. Answer: Count.
+    LatchCount {
+        /// The latch.
+        id: ObjectId,
+    },
+    /// Asks how many items are in a queue; those that were handed out are not. Answer: Count.
+    QueueLength {
+        /// The queue.
+        id: ObjectId,
+    },
+    /// Says that the oldest unfinished item that this session got from a joinable queue is finished, which
+    /// acknowledges it. Answer: Done.
+    QueueTaskDone {
+        /// The queue.
+        id: ObjectId,
+    },
+    /// Takes no more items into a queue. Who puts is refused at once, and who gets when it is empty. Answer: Done.
+    QueueClose {
+        /// The queue.
+        id: ObjectId,
+    },
+    /// Lists sessions in the order of their numbers, a thousand at most.
+    /// Answer: [`Reply::Sessions`](crate::Reply::Sessions).
+    ListSessions {
+        /// Only those after this one.
+        after: Option<SessionId>,
+    },
+    /// Lists objects in the order of their ids, a thousand at most.
+    /// Answer: [`Reply::Objects`](crate::Reply::Objects).
+    ListObjects {
+        /// Only those after this one.
+        after: Option<ObjectId>,
+    },
+    /// Asks for everything about one object. Answer: [`Reply::Object`](crate::Reply::Object).
+    Inspect {
+        /// Which.
+        object: Selector<'a>,
+    },
 }
 
 /// What opening does with an object that is there, or is not.
@@ -160,90 +306,11 @@ pub enum OpenMode {
     Open,
 }
 
-/// Whether one of several targets is enough for a wait.
+/// How an object is named by who looks at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum WaitMode {
-    /// The first target in list order that is ready is taken.
-    Any,
-    /// As soon as all are ready at one time, all are taken. None is taken before.
-    All,
-}
-
-/// The targets of a wait; nearly always one.
-pub type Targets = SmallVec<[Target; 1]>;
-
-/// Something to wait for. Variants are only ever added, at the end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Target {
-    /// Ready when the event is set. Taking clears it if it is an auto-reset event.
-    Event {
-        /// The event.
-        id: ObjectId,
-    },
-    /// For a worker: ready when the pool has a task that has not started. Taking starts it in this session.
-    Task {
-        /// The pool.
-        pool: ObjectId,
-    },
-    /// For a batch's owner: ready when results have come that were not taken, or when the batch is complete.
-    /// Taking moves the results out of the manager.
-    Results {
-        /// The batch.
-        batch: ObjectId,
-    },
-}
-
-impl Target {
-    /// The object to wait for, and the kind that it must have.
-    pub fn object(&self) -> (ObjectId, Kind) {
-        match *self {
-            Target::Event { id } => (id, Kind::Event),
-            Target::Task { pool } => (pool, Kind::Pool),
-            Target::Results { batch } => (batch, Kind::Batch),
-        }
-    }
-}
-
-/// One task to be added to a batch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskInput<'a> {
-    /// The encoded arguments.
-    pub arguments: &'a [u8],
-    /// The objects whose proxies the arguments carry. They stay alive until the task has ended.
-    pub carries: Vec<ObjectId>,
-}
-
-/// How a task ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome<Bytes = Payload, Text = alloc::string::String> {
-    /// The function returned; these are its encoded results.
-    Returned(Bytes),
-    /// It did not return.
-    Failed(Failure<Text>),
-}
-
-/// Why a task has no result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure<Text = alloc::string::String> {
-    /// What programs decide by.
-    pub kind: FailureKind,
-    /// What people read.
-    pub text: Text,
-}
-
-/// In which way a task failed. Variants are only ever added, at the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum FailureKind {
-    /// The function panicked; the text is the panic's.
-    Panicked,
-    /// The worker knows no function of this name; the text lists those it knows.
-    UnknownFunction,
-    /// The arguments did not decode, or the result did not encode.
-    BadEncoding,
-    /// The worker process ended while it ran the task.
-    WorkerDied,
-    /// The pool was terminated.
-    Terminated,
-    /// The result is over a limit; the text names it.
-    TooLarge,
+pub enum Selector<'a> {
+    /// By its id.
+    Id(ObjectId),
+    /// By its name.
+    Name(&'a str),
 }

@@ -1,6 +1,6 @@
 //! How the calls of a batch are cut into chunks, and these into requests.
 
-use protocol::limits::PAYLOAD_BYTES_MAX;
+use protocol::limits::{PAYLOAD_BYTES_MAX, TASKS_PER_REQUEST_MAX};
 use protocol::{ObjectId, Request, TaskInput};
 use serde::Serialize;
 
@@ -78,7 +78,7 @@ pub(crate) fn requests(batch: ObjectId, chunks: &[Chunk]) -> impl Iterator<Item 
     let mut rest = chunks;
     std::iter::from_fn(move || {
         let mut bytes = rest.first()?.frame_bytes();
-        let more = rest[1..].iter().take_while(|chunk| {
+        let more = rest[1..].iter().take(TASKS_PER_REQUEST_MAX - 1).take_while(|chunk| {
             bytes += chunk.frame_bytes();
             bytes <= CHUNK_BYTES
         });
@@ -133,6 +133,7 @@ mod tests {
         let calls = [large.as_str(); 7];
         assert_eq!(cut(&calls, 100), [[3], [3], [1]]);
         assert_eq!(cut(&calls, 1), [vec![1, 1], vec![1, 1], vec![1, 1], vec![1]]);
+        assert_eq!(cut(&[(); 40_000], 1).iter().map(Vec::len).collect::<Vec<_>>(), [16_384, 16_384, 7_232]);
         assert_eq!(cut(&[(); 200_000], usize::MAX), [[65_536, 65_536, 65_536, 3_392]]);
     }
 

@@ -7,11 +7,12 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
-use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use protocol::limits::{FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX, RESULTS_BYTES_MAX};
+use protocol::limits::{
+    CARRIES_MAX, FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX, RESULTS_BYTES_MAX, TASKS_PER_REQUEST_MAX,
+};
 use protocol::{
     Code, Failure, FailureKind, Grant, Kind, Name, ObjectId, Outcome, Payload, Progress, Refusal, Reply,
     Results, SessionId, TaskGrant, TaskInput, TaskResult,
@@ -72,7 +73,12 @@ impl Batch {
         self.is_sealed && self.waiting.is_empty() && self.running.is_empty()
     }
 
-    fn progress(&self) -> Progress {
+    /// The function that its tasks call.
+    pub(crate) fn function(&self) -> Arc<str> {
+        self.function.clone()
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
         Progress {
             waiting: self.waiting.len() as u32,
             running: self.running.len() as u32,
@@ -153,7 +159,11 @@ impl State {
     fn check_room(&self, tasks: &[TaskInput<'_>]) -> Result<(), Refusal> {
         let (tasks_max, bytes_max) = (self.limits.tasks_max, self.limits.stored_bytes_max);
         let bytes: usize = tasks.iter().map(|task| task.arguments.len()).sum();
-        let text = if self.stored_tasks + tasks.len() > tasks_max {
+        let text = if tasks.len() > TASKS_PER_REQUEST_MAX {
+            format!("a request adds at most {TASKS_PER_REQUEST_MAX} tasks, this one {}", tasks.len())
+        } else if tasks.iter().any(|task| task.carries.len() > CARRIES_MAX) {
+            format!("the arguments of a task carry at most {CARRIES_MAX} proxies")
+        } else if self.stored_tasks + tasks.len() > tasks_max {
             format!("the manager holds {} of at most {tasks_max} tasks", self.stored_tasks)
         } else if self.stored_bytes + bytes > bytes_max {
             format!("the manager stores {} of at most {bytes_max} bytes for tasks", self.stored_bytes)
@@ -210,19 +220,23 @@ impl State {
             return Err(Refusal::new(Code::BadArgument, text));
         }
         self.session_at(session).running.retain(|running| *running != (id, number));
+        let outcome = self.checked(outcome, carries);
         if matches!(outcome, Outcome::Returned(_)) && self.is_referred_to(key) {
             let carried: Vec<Pin> = carries.iter().filter_map(|&id| self.pin(id)).collect();
             self.batch_at(key).carried.extend(carried);
         }
-        let outcome = self.checked(outcome);
         self.end_running(key, number, outcome);
         Ok(Reply::Done)
     }
 
     /// An outcome to be stored: one that can not be is a failure that says so.
-    fn checked(&self, outcome: &Outcome<&[u8], &str>) -> Outcome {
+    fn checked(&self, outcome: &Outcome<&[u8], &str>, carries: &[ObjectId]) -> Outcome {
         let room = self.limits.stored_bytes_max.saturating_sub(self.stored_bytes);
         match outcome {
+            Outcome::Returned(_) if carries.len() > CARRIES_MAX => failed(
+                FailureKind::TooLarge,
+                format!("the result carries {} proxies, at most {CARRIES_MAX} are taken", carries.len()),
+            ),
             Outcome::Returned(bytes) if bytes.len() > PAYLOAD_BYTES_MAX => failed(
                 FailureKind::TooLarge,
                 format!("the result has {} bytes, at most {PAYLOAD_BYTES_MAX} are taken", bytes.len()),
@@ -235,7 +249,10 @@ impl State {
                 ),
             ),
             Outcome::Returned(bytes) => Outcome::Returned(Payload::from(*bytes)),
-            Outcome::Failed(failure) => failed(failure.kind, cut(failure.text).to_string()),
+            Outcome::Failed(failure) if cut(failure.text).len() + OUTCOME_BYTES > room => {
+                failed(failure.kind, "the manager has no room for the text of this failure")
+            }
+            Outcome::Failed(failure) => failed(failure.kind, cut(failure.text)),
         }
     }
 
@@ -276,17 +293,18 @@ impl State {
         let id = self.catalog.at(key).id;
         let batch = self.batch_at(key);
         batch.is_sealed = true;
+        let text: Arc<str> = failure.text.into();
         let running = core::mem::take(&mut batch.running);
         for (number, running) in running {
             if let Some(session) = self.sessions.get_mut(&running.session) {
                 session.running.retain(|other| *other != (id, number));
             }
-            self.end(key, number, failed(failure.kind, failure.text.to_string()));
+            self.end(key, number, failed(failure.kind, text.clone()));
             self.unpin_all(&running.carries);
         }
         for task in core::mem::take(&mut self.batch_at(key).waiting) {
             self.stored_bytes -= task.arguments.as_bytes().len();
-            self.end(key, task.number, failed(failure.kind, failure.text.to_string()));
+            self.end(key, task.number, failed(failure.kind, text.clone()));
             self.unpin_all(&task.carries);
         }
         self.batch_moved_on(key);
@@ -369,8 +387,8 @@ impl State {
     }
 }
 
-fn failed(kind: FailureKind, text: String) -> Outcome {
-    Outcome::Failed(Failure { kind, text })
+fn failed(kind: FailureKind, text: impl Into<Arc<str>>) -> Outcome {
+    Outcome::Failed(Failure { kind, text: text.into() })
 }
 
 /// What stands around the bytes of an outcome, about, in the manager's memory and in a reply.

@@ -11,6 +11,7 @@ use alloc::sync::Arc;
 
 use protocol::limits::REASON_BYTES_MAX;
 use protocol::{Code, Grant, Kind, ObjectId, Refusal, Reply, SessionId};
+use smallvec::SmallVec;
 
 use crate::object::Body;
 use crate::session::Unconfirmed;
@@ -23,6 +24,8 @@ use crate::{State, Time};
 pub(crate) struct Event {
     auto_reset: bool,
     is_set: bool,
+    /// How often it was cleared by a request: what was granted before that is not given back.
+    clears: u32,
     /// Who set it last. The box is made at the first set and used again, so that setting allocates nothing.
     set_by: Option<Box<SetBy>>,
 }
@@ -38,7 +41,7 @@ struct SetBy {
 
 impl Event {
     pub(crate) fn new(auto_reset: bool) -> Event {
-        Event { auto_reset, is_set: false, set_by: None }
+        Event { auto_reset, is_set: false, clears: 0, set_by: None }
     }
 
     pub(crate) fn auto_reset(&self) -> bool {
@@ -101,7 +104,9 @@ impl State {
 
     pub(crate) fn event_clear(&mut self, id: ObjectId) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Event)?;
-        self.event_at(key).is_set = false;
+        let event = self.event_at(key);
+        event.is_set = false;
+        event.clears = event.clears.wrapping_add(1);
         Ok(Reply::Done)
     }
 
@@ -110,33 +115,36 @@ impl State {
         Ok(Reply::Flag(self.event_at(key).is_set))
     }
 
-    pub(crate) fn event_cause(&mut self, id: ObjectId) -> Result<Reply, Refusal> {
+    pub(crate) fn event_cause(&self, id: ObjectId) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Event)?;
-        let now = self.now;
-        let event = self.event_at(key);
-        Ok(Reply::SetBy(event.is_set.then(|| event.cause(now))))
+        match &self.catalog.at(key).body {
+            Body::Event(event) => Ok(Reply::SetBy(self.event_set_by(event))),
+            _ => unreachable!("the kind was checked when the key was found"),
+        }
     }
 
-    /// Takes a set event for a waiter of this session.
-    pub(crate) fn event_take(&mut self, key: Key, session: SessionId) -> Grant {
-        let now = self.now;
-        let id = self.catalog.at(key).id;
+    /// Takes a set event for a waiter.
+    pub(crate) fn event_take(&mut self, key: Key, unconfirmed: &mut SmallVec<[Unconfirmed; 1]>) -> Grant {
+        let (now, handle) = (self.now, self.catalog.handle(key));
         let event = self.event_at(key);
         let grant = Grant::Event(event.cause(now));
         if event.auto_reset {
             event.is_set = false;
-            let session = self.sessions.get_mut(&session).expect("grants go to live sessions");
-            session.grant_unconfirmed(Unconfirmed::Event(id));
+            unconfirmed.push(Unconfirmed::Event { handle, clears: event.clears });
         }
         grant
     }
 
-    /// Sets an auto-reset event again whose grant was on its way to a process that died.
-    pub(crate) fn event_given_back(&mut self, id: ObjectId) {
-        if let Ok(key) = self.catalog.find(id, Kind::Event)
-            && self.event_at(key).set_by.is_some()
-        {
-            self.event_at(key).is_set = true;
+    /// Who set an event, if it is set.
+    pub(crate) fn event_set_by(&self, event: &Event) -> Option<protocol::Cause> {
+        event.is_set.then(|| event.cause(self.now))
+    }
+
+    /// Sets an auto-reset event again whose grant was on its way to a process that died, unless it was cleared since.
+    pub(crate) fn event_given_back(&mut self, key: Key, clears: u32) {
+        let event = self.event_at(key);
+        if event.clears == clears {
+            event.is_set = true;
             self.touch(key);
         }
     }

@@ -26,14 +26,28 @@
 
 extern crate alloc;
 
+mod barrier;
 mod batch;
+mod check;
+mod condition;
+mod deadlock;
 mod event;
 mod input;
+mod inspect;
+mod latch;
+mod lifetime;
+mod line;
+mod lock;
 mod object;
+mod open;
 mod pool;
+mod queue;
+mod semaphore;
+mod serve;
 mod session;
 mod slab;
 mod state;
+mod target;
 mod time;
 mod wait;
 

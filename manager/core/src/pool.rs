@@ -37,6 +37,15 @@ impl Pool {
         Readiness::when(!self.startable.is_empty())
     }
 
+    /// How many batches are not complete.
+    pub(crate) fn open_batches(&self) -> u32 {
+        self.open_batches.len() as u32
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
     /// Refuses if no new batch may come.
     pub(crate) fn check_open(&self) -> Result<(), Refusal> {
         if self.is_closed { Err(closed()) } else { Ok(()) }

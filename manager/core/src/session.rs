@@ -1,15 +1,19 @@
 //! What the core knows of one client process: what it refers to, waits for, runs, and has not confirmed.
 
-use alloc::collections::{BTreeMap, VecDeque};
-use alloc::string::ToString;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
-use protocol::{ObjectId, RequestId, SessionId};
+use protocol::limits::UNCONFIRMED_MAX;
+use protocol::{Abandonment, Code, ObjectId, Refusal, RequestId, SessionId};
 
-use crate::object::Held;
+use crate::object::{Body, Handle, Held};
+use crate::queue::Item;
 use crate::slab::Key;
-use crate::{Cause, Ending, Peer, State};
+use crate::{Cause, Ending, Peer, State, Time};
 
 /// One client process.
 #[derive(Debug)]
@@ -21,11 +25,15 @@ pub(crate) struct Session {
     /// How many proxies of each object it holds.
     pub(crate) references: BTreeMap<ObjectId, Held>,
     /// Its blocked requests in ascending order, and their waiters.
-    pub(crate) waits: VecDeque<(RequestId, Key)>,
+    waits: VecDeque<(RequestId, Key)>,
     /// The tasks it runs: batch and number.
     pub(crate) running: Vec<(ObjectId, u32)>,
     /// The batches it made that are not complete.
     pub(crate) batches: Vec<ObjectId>,
+    /// The objects of which it holds something that its end leaves behind.
+    pub(crate) held: BTreeSet<Key>,
+    /// When it began.
+    pub(crate) since: Time,
     /// How many answers it was sent.
     pub(crate) answers: u64,
     /// What it was granted and may not have received, in the order of the answers that brought it.
@@ -35,12 +43,25 @@ pub(crate) struct Session {
 /// A grant that is used up by being granted, and would be lost with the process that it is on its way to.
 #[derive(Debug)]
 pub(crate) enum Unconfirmed {
-    /// An auto-reset event was cleared by it.
-    Event(ObjectId),
+    /// An auto-reset event was cleared by it, which had been cleared so often by request.
+    Event { handle: Handle, clears: u32 },
+    /// A condition was notified, not for all.
+    Notification(Handle),
+    /// An item left a queue.
+    Item(Handle, Item),
+}
+
+/// A session that leaves something behind, and how.
+#[derive(Debug)]
+pub(crate) struct Leaver {
+    pub(crate) session: SessionId,
+    process: u32,
+    program: Arc<str>,
+    how: Arc<str>,
 }
 
 impl Session {
-    fn new(peer: Peer) -> Session {
+    fn new(peer: Peer, since: Time) -> Session {
         Session {
             process: peer.process,
             program: peer.program.into(),
@@ -48,6 +69,8 @@ impl Session {
             waits: VecDeque::new(),
             running: Vec::new(),
             batches: Vec::new(),
+            held: BTreeSet::new(),
+            since,
             answers: 0,
             unconfirmed: VecDeque::new(),
         }
@@ -58,12 +81,15 @@ impl Session {
         self.unconfirmed.push_back((self.answers + 1, grant));
     }
 
-    /// Takes note that the client has read this many answers. False if it claims more than it was sent.
-    pub(crate) fn confirm(&mut self, received: u64) -> bool {
-        while self.unconfirmed.front().is_some_and(|(answer, _)| *answer <= received) {
-            self.unconfirmed.pop_front();
-        }
-        received <= self.answers
+    /// The oldest grant that is not confirmed, if the client has read the answer that brought it.
+    fn next_confirmed(&mut self, received: u64) -> Option<Unconfirmed> {
+        let (answer, _) = self.unconfirmed.front()?;
+        if *answer > received { None } else { self.unconfirmed.pop_front().map(|(_, grant)| grant) }
+    }
+
+    /// How many of its requests are blocked.
+    pub(crate) fn waits(&self) -> usize {
+        self.waits.len()
     }
 
     /// Where a blocked request stands in `waits`, or would stand.
@@ -76,15 +102,10 @@ impl Session {
         Some(self.waits[self.wait_position(request).ok()?].1)
     }
 
-    /// Notes a blocked request. False if one of this id is blocked already.
-    pub(crate) fn add_wait(&mut self, request: RequestId, waiter: Key) -> bool {
-        match self.wait_position(request) {
-            Ok(_) => false,
-            Err(position) => {
-                self.waits.insert(position, (request, waiter));
-                true
-            }
-        }
+    /// Notes a blocked request, of an id that is not blocked.
+    pub(crate) fn add_wait(&mut self, request: RequestId, waiter: Key) {
+        let position = self.wait_position(request).unwrap_or_else(|position| position);
+        self.waits.insert(position, (request, waiter));
     }
 
     pub(crate) fn remove_wait(&mut self, request: RequestId) {
@@ -94,52 +115,111 @@ impl Session {
     }
 }
 
-impl State {
-    pub(crate) fn session_began(&mut self, session: SessionId, peer: Peer) {
-        let before = self.sessions.insert(session, Session::new(peer));
-        assert!(before.is_none(), "session numbers are used once");
+impl Leaver {
+    pub(crate) fn of(id: SessionId, session: &Session, how: Arc<str>) -> Leaver {
+        Leaver { session: id, process: session.process, program: session.program.clone(), how }
     }
 
-    /// Undoes what a session leaves behind. Its waits go first, so that nothing is handed to the dead.
-    pub(crate) fn session_ended(&mut self, session: SessionId, ending: &Ending) {
-        let gone = self.sessions.remove(&session).expect("a session ends once");
-        for &(_, waiter) in &gone.waits {
-            self.unpark(waiter);
-        }
-        for &batch in &gone.batches {
-            self.batch_abandoned(batch);
-        }
-        for &(batch, task) in &gone.running {
-            let text = ending.of_process(gone.process, &gone.program);
-            self.task_lost(batch, task, &text);
-        }
-        if let Ending::Died(_) = ending {
-            for (_, grant) in gone.unconfirmed {
-                match grant {
-                    Unconfirmed::Event(id) => self.event_given_back(id),
-                }
-            }
-        }
-        for (&id, &held) in &gone.references {
-            self.release(id, held);
-        }
+    /// What the next taker is told.
+    pub(crate) fn abandonment(&self, held_ns: u64) -> Abandonment {
+        Abandonment { process: self.process, program: self.program.clone(), how: self.how.clone(), held_ns }
+    }
+
+    /// What happened, in a sentence.
+    fn describe(&self) -> String {
+        format!("process {} ({}) {}", self.process, self.program, self.how)
     }
 }
 
-impl Ending {
-    /// What happened, in words, to a process.
-    pub(crate) fn of_process(&self, process: u32, program: &str) -> alloc::string::String {
-        let how = match self {
-            Ending::Goodbye => "left".to_string(),
-            Ending::Died(cause) => cause.to_string(),
+impl State {
+    pub(crate) fn session_began(&mut self, session: SessionId, peer: Peer) {
+        let before = self.sessions.insert(session, Session::new(peer, self.now));
+        assert!(before.is_none(), "session numbers are used once");
+    }
+
+    /// Takes note that a client has read this many answers. Refused if that can not be, or if it never tells.
+    pub(crate) fn confirm(&mut self, session: SessionId, received: u64) -> Result<(), Refusal> {
+        while let Some(grant) = self.session_at(session).next_confirmed(received) {
+            self.let_go(grant);
+        }
+        let session = self.session_at(session);
+        if received > session.answers {
+            let text = format!("{received} answers were received, more than were sent");
+            return Err(Refusal::new(Code::Protocol, text));
+        }
+        if session.unconfirmed.len() >= UNCONFIRMED_MAX {
+            let text = format!("{UNCONFIRMED_MAX} grants were sent, and none of them was confirmed");
+            return Err(Refusal::new(Code::LimitReached, text));
+        }
+        Ok(())
+    }
+
+    /// Forgets a grant that was received.
+    fn let_go(&mut self, grant: Unconfirmed) {
+        if let Unconfirmed::Item(_, item) = grant {
+            self.discard_item(item);
+        }
+    }
+
+    /// Gives a grant to the next in line whose receiver never got it. If its object is gone, so is the grant.
+    pub(crate) fn give_back(&mut self, grant: Unconfirmed) {
+        let (Unconfirmed::Event { handle, .. }
+        | Unconfirmed::Notification(handle)
+        | Unconfirmed::Item(handle, _)) = grant;
+        let Some(key) = self.catalog.resolve(handle) else {
+            return self.let_go(grant);
         };
-        alloc::format!("process {process} ({program}) {how}")
+        match grant {
+            Unconfirmed::Event { clears, .. } => self.event_given_back(key, clears),
+            Unconfirmed::Notification(_) => self.notification_given_back(key),
+            Unconfirmed::Item(_, item) => self.item_given_back(key, item),
+        }
+    }
+
+    /// Undoes what a session leaves behind. All of its waits go first, so that nothing is handed to the dead.
+    pub(crate) fn session_ended(&mut self, session: SessionId, ending: &Ending) {
+        let gone = self.sessions.remove(&session).expect("a session ends once");
+        let leaver = Leaver::of(session, &gone, ending.to_string().into());
+        let what = leaver.describe();
+        let mut undelivered = Vec::new();
+        gone.waits.iter().for_each(|&(_, waiter)| undelivered.extend(self.forsake(waiter, &what)));
+        gone.batches.iter().for_each(|&batch| self.batch_abandoned(batch));
+        gone.running.iter().for_each(|&(batch, task)| self.task_lost(batch, task, &what));
+        gone.held.iter().for_each(|&key| self.leave_behind(key, &leaver, &what));
+        // Backwards, as each goes to the front of its queue.
+        undelivered.into_iter().rev().for_each(|grant| self.give_back(grant));
+        let unconfirmed = gone.unconfirmed.into_iter().map(|(_, grant)| grant);
+        match ending {
+            Ending::Goodbye => unconfirmed.for_each(|grant| self.let_go(grant)),
+            Ending::Died(_) => unconfirmed.rev().for_each(|grant| self.give_back(grant)),
+        }
+        gone.references.iter().for_each(|(&id, &held)| self.release(id, held));
+    }
+
+    fn leave_behind(&mut self, key: Key, leaver: &Leaver, what: &str) {
+        match &self.catalog.at(key).body {
+            Body::Lock(_) => self.lock_abandon(key, leaver),
+            Body::Semaphore(_) => self.permits_abandon(key, leaver),
+            Body::Barrier(_) => self.barrier_break(key, what),
+            Body::Queue(_) => self.items_return(key, leaver.session),
+            _ => unreachable!("nothing is held of the other kinds"),
+        }
     }
 }
 
 /// Completes “process 12 (deploy) …”.
-impl core::fmt::Display for Cause {
-    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for Ending {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ending::Goodbye => formatter.write_str("left"),
+            Ending::Died(cause) => cause.fmt(formatter),
+        }
+    }
+}
+
+/// Completes “process 12 (deploy) …”.
+impl fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::Signal(signal) => match signal_name(*signal) {
                 Some(name) => write!(formatter, "was ended by signal {signal} ({name})"),

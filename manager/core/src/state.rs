@@ -5,12 +5,15 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use protocol::{Code, Envelope, Epoch, Limits, Refusal, Reply, Request, RequestId, SessionId};
+use protocol::{
+    Envelope, Epoch, Limits, Refusal, Reply, Request, RequestId, SessionId, Signal, Target, Targets, WaitMode,
+};
+use smallvec::SmallVec;
 
-use crate::object::{Catalog, Pin};
+use crate::object::{Catalog, Handle};
 use crate::session::Session;
 use crate::slab::{Key, Slab};
-use crate::wait::Waiter;
+use crate::wait::{Caller, Waiter};
 use crate::{Effect, Input, Time};
 
 /// Everything that a manager knows.
@@ -26,10 +29,16 @@ pub struct State {
     pub(crate) waiters: Slab<Waiter>,
     /// The waiters that have a deadline, the nearest first.
     pub(crate) deadlines: BTreeSet<(Time, Key)>,
+    /// The blocked requests of each thread, to find deadlocks.
+    pub(crate) blocked: BTreeMap<Caller, SmallVec<[Key; 1]>>,
+    /// The token of the next lock grant.
+    pub(crate) token: u64,
     /// The objects whose waiters are to be looked at before this input is done with.
     pub(crate) touched: VecDeque<Key>,
+    /// The waiters that have begun to wait for their lock again, and may have closed a cycle.
+    pub(crate) relocking: Vec<Key>,
     /// The objects that seemed unused, to be looked at before this input is done with.
-    pub(crate) unused: Vec<Pin>,
+    pub(crate) unused: Vec<Handle>,
     /// Tasks that are waiting, running, or ended and not fetched.
     pub(crate) stored_tasks: usize,
     /// Bytes of arguments and outcomes that are stored.
@@ -40,7 +49,10 @@ pub struct State {
 
 impl State {
     /// An empty state for this life of a manager.
-    pub fn new(epoch: Epoch, limits: Limits) -> State {
+    ///
+    /// Lock grants are numbered from `first_token` on. For tokens to grow from one life to the next, give what
+    /// grows faster than a manager can grant, as the nanoseconds of the calendar do.
+    pub fn new(epoch: Epoch, limits: Limits, first_token: u64) -> State {
         State {
             epoch,
             limits,
@@ -49,7 +61,10 @@ impl State {
             catalog: Catalog::new(),
             waiters: Slab::new(),
             deadlines: BTreeSet::new(),
+            blocked: BTreeMap::new(),
+            token: first_token,
             touched: VecDeque::new(),
+            relocking: Vec::new(),
             unused: Vec::new(),
             stored_tasks: 0,
             stored_bytes: 0,
@@ -65,7 +80,7 @@ impl State {
     /// use manager_core::{Effect, Input, Peer, State, Time};
     /// use protocol::{Envelope, Epoch, Limits, ObjectId, OpenMode, Reply, Request, RequestId, SessionId, Spec};
     ///
-    /// let mut state = State::new(Epoch(uuid::Uuid::from_u128(1)), Limits::default());
+    /// let mut state = State::new(Epoch(uuid::Uuid::from_u128(1)), Limits::default(), 1);
     /// let mut effects = Vec::new();
     /// let session = SessionId(1);
     /// let peer = Peer { process: 4711, program: "example".into() };
@@ -85,6 +100,7 @@ impl State {
         self.now = now;
         core::mem::swap(&mut self.effects, effects);
         self.expire();
+        self.settle();
         match input {
             Input::SessionBegan { session, peer } => self.session_began(session, peer),
             Input::Request { session, envelope } => self.request(session, envelope),
@@ -104,13 +120,20 @@ impl State {
     /// everyone whom they serve: when `set` returns, the answers of those whom it woke are on their way.
     fn request(&mut self, session: SessionId, envelope: Envelope<'_>) {
         let Envelope { request, received, body } = envelope;
-        if !self.session_at(session).confirm(received) {
-            let text = format!("{received} answers were received, more than were sent");
-            return self.effects.push(Effect::Drop { session, refusal: Refusal::new(Code::Protocol, text) });
+        if let Err(refusal) = self.confirm(session, received) {
+            return self.effects.push(Effect::Drop { session, refusal });
         }
         let result = match body {
-            Request::Wait { mode, targets, timeout_ns, thread: _ } => {
-                match self.wait(session, request, mode, &targets, timeout_ns) {
+            Request::Wait { mode, targets, timeout_ns, thread } => {
+                let caller = Caller { session, thread };
+                match self.wait(caller, request, mode, &targets, timeout_ns) {
+                    Ok(()) => return,
+                    Err(refusal) => Err(refusal),
+                }
+            }
+            Request::SignalAndWait { signal, mode, targets, timeout_ns, thread } => {
+                let caller = Caller { session, thread };
+                match self.signal_and_wait(caller, request, &signal, mode, &targets, timeout_ns) {
                     Ok(()) => return,
                     Err(refusal) => Err(refusal),
                 }
@@ -128,7 +151,9 @@ impl State {
             Request::Attach { id, kind, epoch } => self.attach(session, id, kind, epoch),
             Request::Detach { id } => self.detach(session, id),
             Request::Remove { id } => self.remove(session, id),
-            Request::Wait { .. } => unreachable!("waits are not decided at once"),
+            Request::Wait { .. } | Request::SignalAndWait { .. } => {
+                unreachable!("waits are not decided at once")
+            }
             Request::Cancel { request } => Ok(self.cancel(session, request)),
             Request::EventSet { id, reason } => self.event_set(session, id, reason),
             Request::EventClear { id } => self.event_clear(id),
@@ -142,8 +167,56 @@ impl State {
             }
             Request::PoolClose { id } => self.pool_close(id),
             Request::PoolTerminate { id, reason } => self.pool_terminate(id, reason),
+            Request::Release { id, token, thread } => {
+                self.release_lock(Caller { session, thread }, id, token)
+            }
+            Request::ForceRelease { id } => self.force_release(session, id),
+            Request::ConditionLock { id } => self.condition_lock(id),
+            Request::Notify { id, count, thread } => self.notify(Caller { session, thread }, id, count),
+            Request::SemaphoreRelease { id, permits } => self.semaphore_release(session, id, permits),
+            Request::SemaphoreForget { id, permits } => self.semaphore_forget(session, id, permits),
+            Request::SemaphoreAvailable { id } => self.semaphore_available(id),
+            Request::BarrierPass { id } => self.barrier_pass(session, id),
+            Request::BarrierAbort { id, reason } => self.barrier_abort(session, id, reason),
+            Request::BarrierReset { id } => self.barrier_reset(session, id),
+            Request::BarrierStatus { id } => self.barrier_status(id),
+            Request::LatchCountDown { id, count } => self.latch_count_down(id, count),
+            Request::LatchCount { id } => self.latch_count(id),
+            Request::QueueLength { id } => self.queue_length(id),
+            Request::QueueTaskDone { id } => self.queue_task_done(session, id),
+            Request::QueueClose { id } => self.queue_close(id),
+            Request::ListSessions { after } => Ok(self.list_sessions(after)),
+            Request::ListObjects { after } => Ok(self.list_objects(after)),
+            Request::Inspect { object } => self.inspect(object),
             // Its meaning is in what follows: the driver tells of the session's end.
             Request::Goodbye => Ok(Reply::Done),
+        }
+    }
+
+    /// Signals, and begins a wait that could begin before.
+    fn signal_and_wait(
+        &mut self,
+        caller: Caller,
+        request: RequestId,
+        signal: &Signal<'_>,
+        mode: WaitMode,
+        targets: &Targets<'_>,
+        timeout_ns: Option<u64>,
+    ) -> Result<(), Refusal> {
+        self.check_wait(caller, request, mode, targets)?;
+        let mut objects = targets.iter().map(Target::object);
+        objects.try_for_each(|(id, kind)| self.catalog.find(id, kind).map(drop))?;
+        self.signal(caller, signal)?;
+        self.settle();
+        self.wait(caller, request, mode, targets, timeout_ns)
+    }
+
+    fn signal(&mut self, caller: Caller, signal: &Signal<'_>) -> Result<Reply, Refusal> {
+        match *signal {
+            Signal::EventSet { id, reason } => self.event_set(caller.session, id, reason),
+            Signal::Release { id, token } => self.release_lock(caller, id, token),
+            Signal::SemaphoreRelease { id, permits } => self.semaphore_release(caller.session, id, permits),
+            Signal::LatchCountDown { id, count } => self.latch_count_down(id, count),
         }
     }
 
@@ -169,5 +242,10 @@ impl State {
             Some(session) => format!("process {} ({})", session.process, session.program),
             None => format!("session {session}, which has ended"),
         }
+    }
+
+    /// One thread of a session, for people.
+    pub(crate) fn describe_caller(&self, caller: Caller) -> String {
+        format!("{}, thread {}", self.describe_session(caller.session), caller.thread)
     }
 }

@@ -1,49 +1,65 @@
-//! The one wait: for any or all of some targets, first come, first served, with a deadline, decided atomically.
+//! The one wait: for any or all of some targets, with a deadline, decided atomically.
 //!
-//! A request that can not be decided at once becomes a [`Waiter`], which stands in the list of each of its targets.
-//! Whatever changes an object so that somebody may be served *touches* it; at the end of each input `settle` walks
-//! the lists of touched objects from the front. A waiter leaves all of its lists in the moment it is decided, so it
-//! is never decided twice, and what it takes is taken in that same moment, so nothing is granted twice either.
+//! A request that can not be decided at once becomes a [`Waiter`], which stands in the line of each of its targets
+//! until it is served (`serve`), times out, is cancelled, or its session or an object ends.
 //!
-//! The lists are woven through the waiters themselves: joining and leaving cost the same however many wait.
+//! # Fairness
+//!
+//! First come, first served, for each object: nobody takes what somebody ahead of them in its line could take, nor
+//! what somebody ahead waits for more of. A wait for all holds nobody up. It is looked at in its turn, and takes when
+//! it finds everything ready; so under steady demand it may wait long. What one step frees of several objects, as a
+//! death does, is handed on object by object.
+//!
+//! # Waits that hold a lock again
+//!
+//! A wait for a condition gives its lock up when it blocks. When it is decided, by whichever target or by time, it
+//! becomes a waiter for that lock alone, and is answered when it holds it.
 
+use alloc::boxed::Box;
 use alloc::format;
 
-use protocol::{Code, Grant, Refusal, Reply, RequestId, SessionId, Taken, Target, Targets, WaitMode};
+use protocol::{Code, Grant, Refusal, Reply, RequestId, SessionId, Targets, ThreadId, WaitMode};
 use smallvec::SmallVec;
 
-use crate::object::Body;
-use crate::slab::{Key, Slab};
+use crate::line::{self, Place, Stand};
+use crate::queue::Item;
+use crate::serve::Verdict;
+use crate::session::Unconfirmed;
+use crate::slab::Key;
 use crate::{State, Time};
+
+/// Who asks: one thread of one client process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Caller {
+    pub(crate) session: SessionId,
+    pub(crate) thread: ThreadId,
+}
 
 /// A blocked request.
 #[derive(Debug)]
 pub(crate) struct Waiter {
-    session: SessionId,
-    request: RequestId,
-    deadline: Option<Time>,
-    mode: WaitMode,
-    targets: SmallVec<[Stand; 1]>,
+    pub(crate) caller: Caller,
+    pub(crate) request: RequestId,
+    /// When it came.
+    pub(crate) since: Time,
+    pub(crate) deadline: Option<Time>,
+    pub(crate) mode: WaitMode,
+    pub(crate) targets: SmallVec<[Stand; 1]>,
+    /// The lock that it gave up, to be held again before it is answered.
+    pub(crate) relock: Option<Relock>,
+    /// How it was decided, if it only waits for its lock any more.
+    pub(crate) decided: Option<Box<Decision>>,
 }
 
-/// A waiter's place in the list of one of its targets.
-#[derive(Clone, Debug)]
-struct Stand {
-    object: Key,
-    want: Want,
-    before: Option<Place>,
-    behind: Option<Place>,
-}
-
-/// Names a stand: which waiter, and which of its targets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    waiter: Key,
-    target: u32,
+/// A lock to be held again, and how often its holder had acquired it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Relock {
+    pub(crate) lock: Key,
+    pub(crate) depth: u32,
 }
 
 /// What a waiter wants of a target's object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Want {
     /// That an event is set.
     Event,
@@ -51,6 +67,24 @@ pub(crate) enum Want {
     Task,
     /// Results of a batch.
     Results,
+    /// To hold a lock, or a reentrant one once more.
+    Lock,
+    /// To hold the lock again that its wait gave up.
+    Relock,
+    /// A notification.
+    Notification,
+    /// So many permits.
+    Permits(u64),
+    /// That all parties have come; once they have, this one's index.
+    Barrier { has_action: bool, index: Option<u32> },
+    /// That a latch is at zero.
+    Latch,
+    /// An item of a queue.
+    Item,
+    /// Room in a queue for this item.
+    Room(Box<Item>),
+    /// That all items of a queue are finished.
+    Joined,
 }
 
 /// Whether an object would serve a waiter now.
@@ -70,208 +104,162 @@ impl Readiness {
     }
 }
 
-/// What is to become of a waiter.
+/// How a wait was decided.
 #[derive(Debug)]
-enum Verdict {
-    /// It goes on waiting.
-    Blocked,
-    /// It takes the target at this position.
-    TakeOne(usize),
-    /// It takes all of its targets.
-    TakeAll,
-    /// It can not be served any more.
-    Refuse(Refusal),
-}
-
-/// Who waits for one object, first come first.
-#[derive(Debug, Default)]
-pub(crate) struct WaitList {
-    first: Option<Place>,
-    last: Option<Place>,
-}
-
-impl WaitList {
-    /// The waiter that came first.
-    pub(crate) fn first(&self) -> Option<Key> {
-        self.first.map(|place| place.waiter)
-    }
-
-    fn push(&mut self, waiters: &mut Slab<Waiter>, place: Place) {
-        stand(waiters, place).before = self.last;
-        match self.last {
-            Some(last) => stand(waiters, last).behind = Some(place),
-            None => self.first = Some(place),
-        }
-        self.last = Some(place);
-    }
-
-    fn remove(&mut self, waiters: &mut Slab<Waiter>, place: Place) {
-        let Stand { before, behind, .. } = *stand(waiters, place);
-        match before {
-            Some(before) => stand(waiters, before).behind = behind,
-            None => self.first = behind,
-        }
-        match behind {
-            Some(behind) => stand(waiters, behind).before = before,
-            None => self.last = before,
-        }
-    }
-}
-
-fn stand(waiters: &mut Slab<Waiter>, place: Place) -> &mut Stand {
-    &mut waiters[place.waiter].targets[place.target as usize]
+pub(crate) enum Decision {
+    /// With these grants, and what of them must not be lost with their receiver.
+    Taken { index: u32, grants: SmallVec<[Grant; 1]>, unconfirmed: SmallVec<[Unconfirmed; 1]> },
+    /// By time.
+    TimedOut,
 }
 
 impl State {
     /// Begins a wait. It is answered here or, if it blocks, later.
     pub(crate) fn wait(
         &mut self,
-        session: SessionId,
+        caller: Caller,
         request: RequestId,
         mode: WaitMode,
-        targets: &Targets,
+        targets: &Targets<'_>,
         timeout_ns: Option<u64>,
     ) -> Result<(), Refusal> {
-        if !request.wants_answer() {
-            return Err(Refusal::new(Code::BadArgument, "a wait needs an answer, so it can not be one-way"));
+        self.check_wait(caller, request, mode, targets)?;
+        let waiter = Waiter {
+            caller,
+            request,
+            since: self.now,
+            deadline: timeout_ns.map(|timeout_ns| self.now.after_ns(timeout_ns)),
+            mode: if targets.len() == 1 { WaitMode::Any } else { mode },
+            targets: self.stands(targets)?,
+            relock: None,
+            decided: None,
+        };
+        match self.verdict(&waiter, None) {
+            Verdict::Blocked if timeout_ns == Some(0) && !waiter.leaves_a_mark() => {
+                self.conclude(waiter, Decision::TimedOut);
+                Ok(())
+            }
+            Verdict::Blocked => self.block(waiter),
+            verdict => {
+                self.carry_out(waiter, verdict);
+                Ok(())
+            }
         }
-        let targets = self.stands(mode, targets)?;
-        let deadline = timeout_ns.map(|timeout_ns| self.now.after_ns(timeout_ns));
-        let waiter = Waiter { session, request, deadline, mode, targets };
-        match self.verdict(&waiter) {
-            Verdict::Blocked if timeout_ns == Some(0) => self.reply(session, request, Reply::TimedOut),
-            Verdict::Blocked => self.park(waiter)?,
-            verdict => self.carry_out(&waiter, verdict),
+    }
+
+    /// Parks a waiter that can not be decided at once, if it may wait.
+    fn block(&mut self, mut waiter: Waiter) -> Result<(), Refusal> {
+        let admitted = self.check_room_to_wait(waiter.caller.session, waiter.request);
+        if let Err(refusal) = admitted.and_then(|()| self.check_deadlock(&waiter)) {
+            self.discard(waiter.targets.drain(..));
+            return Err(refusal);
+        }
+        waiter.relock = self.give_up_lock(&waiter);
+        self.park(waiter);
+        Ok(())
+    }
+
+    fn check_room_to_wait(&self, session: SessionId, request: RequestId) -> Result<(), Refusal> {
+        let session = &self.sessions[&session];
+        if session.waits() >= self.limits.session_waits_max {
+            let text = format!("a session has at most {} blocked requests", self.limits.session_waits_max);
+            return Err(Refusal::new(Code::LimitReached, text));
+        }
+        if session.waiter_of(request).is_some() {
+            let text = format!("request {request} is blocked already; ids are used once");
+            return Err(Refusal::new(Code::BadArgument, text));
         }
         Ok(())
     }
 
-    /// Finds the objects of the targets, and refuses targets that can not be waited for like this.
-    fn stands(&self, mode: WaitMode, targets: &Targets) -> Result<SmallVec<[Stand; 1]>, Refusal> {
-        let targets_max = self.limits.wait_targets_max;
-        if targets.is_empty() {
-            return Err(Refusal::new(Code::BadTarget, "a wait needs at least one target"));
-        }
-        if targets.len() > targets_max {
-            let text = format!("a wait has at most {targets_max} targets, this one has {}", targets.len());
-            return Err(Refusal::new(Code::LimitReached, text));
-        }
-        let mut stands: SmallVec<[Stand; 1]> = SmallVec::with_capacity(targets.len());
-        for target in targets {
-            let (id, kind) = target.object();
-            let object = self.catalog.find(id, kind)?;
-            stands.push(Stand { object, want: Want::of(target), before: None, behind: None });
-        }
-        if mode == WaitMode::All && stands.len() > 1 {
-            if stands.iter().any(|stand| matches!(stand.want, Want::Task | Want::Results)) {
-                let text = "tasks and results can be large, so they are not part of a wait for all";
-                return Err(Refusal::new(Code::BadTarget, text));
-            }
-            let mut objects: SmallVec<[Key; 8]> = stands.iter().map(|stand| stand.object).collect();
-            objects.sort_unstable();
-            if objects.windows(2).any(|pair| pair[0] == pair[1]) {
-                return Err(Refusal::new(Code::BadTarget, "a wait for all names each object once"));
-            }
-        }
-        Ok(stands)
-    }
-
-    /// Whether and how a waiter can be served now.
-    fn verdict(&self, waiter: &Waiter) -> Verdict {
-        let mut ready = 0;
-        for (position, stand) in waiter.targets.iter().enumerate() {
-            match self.readiness(stand) {
-                Readiness::Ready if waiter.mode == WaitMode::Any => return Verdict::TakeOne(position),
-                Readiness::Ready => ready += 1,
-                Readiness::NotYet => {}
-                Readiness::Never(refusal) => return Verdict::Refuse(refusal),
-            }
-        }
-        if ready == waiter.targets.len() { Verdict::TakeAll } else { Verdict::Blocked }
-    }
-
-    fn readiness(&self, stand: &Stand) -> Readiness {
-        match (&self.catalog.at(stand.object).body, stand.want) {
-            (Body::Event(event), Want::Event) => event.readiness(),
-            (Body::Pool(pool), Want::Task) => pool.readiness(),
-            (Body::Batch(batch), Want::Results) => batch.readiness(),
-            _ => unreachable!("the kind was checked when the wait began"),
-        }
-    }
-
-    /// Takes what is to be taken and answers. The waiter stands in no list.
-    fn carry_out(&mut self, waiter: &Waiter, verdict: Verdict) {
-        let (index, chosen) = match verdict {
-            Verdict::Blocked => return,
-            Verdict::Refuse(refusal) => {
-                return self.reply(waiter.session, waiter.request, Reply::Refused(refusal));
-            }
-            Verdict::TakeOne(position) => (position, &waiter.targets[position..=position]),
-            Verdict::TakeAll => (0, waiter.targets.as_slice()),
-        };
-        let grants = chosen.iter().map(|stand| self.take(stand, waiter.session)).collect();
-        let taken = Taken { index: index as u32, grants };
-        self.reply(waiter.session, waiter.request, Reply::Taken(taken));
-    }
-
-    fn take(&mut self, stand: &Stand, session: SessionId) -> Grant {
-        match stand.want {
-            Want::Event => self.event_take(stand.object, session),
-            Want::Task => self.task_take(stand.object, session),
-            Want::Results => self.results_take(stand.object),
-        }
-    }
-
-    /// Lets a waiter stand in the list of each of its targets.
-    fn park(&mut self, waiter: Waiter) -> Result<(), Refusal> {
-        let session = self.sessions.get_mut(&waiter.session).expect("requests come from live sessions");
-        if session.waits.len() >= self.limits.session_waits_max {
-            let text = format!("a session has at most {} blocked requests", self.limits.session_waits_max);
-            return Err(Refusal::new(Code::LimitReached, text));
-        }
-        let (request, deadline, targets) = (waiter.request, waiter.deadline, waiter.targets.len());
+    /// Lets a waiter stand in the line of each of its targets.
+    pub(crate) fn park(&mut self, waiter: Waiter) -> Key {
+        let (caller, request, deadline) = (waiter.caller, waiter.request, waiter.deadline);
+        let targets = waiter.targets.len() as u32;
         let key = self.waiters.insert(waiter);
-        if !session.add_wait(request, key) {
-            self.waiters.remove(key);
-            let text = format!("request {request} is blocked already; ids are used once");
-            return Err(Refusal::new(Code::BadArgument, text));
-        }
-        for target in 0..targets as u32 {
+        self.session_at(caller.session).add_wait(request, key);
+        self.blocked.entry(caller).or_default().push(key);
+        for target in 0..targets {
             let place = Place { waiter: key, target };
-            let object = stand(&mut self.waiters, place).object;
-            self.catalog.at_mut(object).waiters.push(&mut self.waiters, place);
+            let stand = line::stand(&self.waiters, place);
+            let object = stand.object;
+            let touches = matches!(stand.want, Want::Barrier { .. });
+            let lane = stand.want.lane();
+            self.catalog.at_mut(object).line_mut(lane).push(&mut self.waiters, place);
+            if touches {
+                self.touch(object);
+            }
         }
         if let Some(deadline) = deadline {
             self.deadlines.insert((deadline, key));
         }
-        Ok(())
+        key
     }
 
-    /// Takes a waiter out of the lists of its targets, and out of the world.
+    /// Takes a waiter out of the lines of its targets, and out of the world.
     pub(crate) fn unpark(&mut self, key: Key) -> Waiter {
         for target in 0..self.waiters[key].targets.len() as u32 {
             let place = Place { waiter: key, target };
-            let object = stand(&mut self.waiters, place).object;
-            self.catalog.at_mut(object).waiters.remove(&mut self.waiters, place);
+            let stand = line::stand(&self.waiters, place);
+            let (object, lane) = (stand.object, stand.want.lane());
+            self.catalog.at_mut(object).line_mut(lane).remove(&mut self.waiters, place);
         }
         let waiter = self.waiters.remove(key);
         if let Some(deadline) = waiter.deadline {
             self.deadlines.remove(&(deadline, key));
         }
-        if let Some(session) = self.sessions.get_mut(&waiter.session) {
+        if let Some(session) = self.sessions.get_mut(&waiter.caller.session) {
             session.remove_wait(waiter.request);
+        }
+        if let Some(keys) = self.blocked.get_mut(&waiter.caller) {
+            let position = keys.iter().position(|other| *other == key);
+            keys.swap_remove(position.expect("a blocked request is listed under its caller"));
+            if keys.is_empty() {
+                self.blocked.remove(&waiter.caller);
+            }
+        }
+        // Who is behind one that leaves may be served now, as behind a large request that gave up.
+        for stand in &waiter.targets {
+            if self.catalog.at(stand.object).body.is_used_up(&stand.want) {
+                self.touch(stand.object);
+            }
         }
         waiter
     }
 
-    /// Ends a blocked request with a refusal.
+    /// Ends a blocked request with a refusal. A lock that it gave up is not held again.
     pub(crate) fn refuse_waiter(&mut self, key: Key, refusal: Refusal) {
         let waiter = self.unpark(key);
-        self.reply(waiter.session, waiter.request, Reply::Refused(refusal));
+        self.refuse(waiter, refusal);
+    }
+
+    /// Refuses a waiter that stands in no line. One that only waits to hold its lock again passes on what it took; if
+    /// that can not be, it is told what it took instead, and does not hold the lock.
+    pub(crate) fn refuse(&mut self, mut waiter: Waiter, refusal: Refusal) {
+        self.discard(waiter.targets.drain(..));
+        if let Some(decision) = waiter.decided.take() {
+            if decision.is_final() {
+                return self.answer(&waiter, *decision, None);
+            }
+            decision.unconfirmed().for_each(|grant| self.give_back(grant));
+        }
+        self.reply(waiter.caller.session, waiter.request, Reply::Refused(refusal));
+    }
+
+    /// Undoes the wait of a session that is gone, and tells what it took that is to be given back.
+    pub(crate) fn forsake(&mut self, key: Key, why: &str) -> impl Iterator<Item = Unconfirmed> + use<> {
+        self.break_barriers_of(key, why);
+        let mut waiter = self.unpark(key);
+        self.discard(waiter.targets.drain(..));
+        waiter.decided.into_iter().flat_map(|decision| decision.unconfirmed())
     }
 
     pub(crate) fn cancel(&mut self, session: SessionId, request: RequestId) -> Reply {
-        if let Some(key) = self.sessions[&session].waiter_of(request) {
+        if let Some(key) = self.sessions[&session].waiter_of(request)
+            && !self.waiters[key].decided.as_ref().is_some_and(|decision| decision.is_final())
+        {
+            let why = format!("{} cancelled its wait", self.describe_session(session));
+            self.break_barriers_of(key, &why);
             self.refuse_waiter(key, Refusal::new(Code::Cancelled, "the wait was cancelled"));
         }
         Reply::Done
@@ -283,71 +271,72 @@ impl State {
             if deadline > self.now {
                 break;
             }
+            let why =
+                format!("{} did not wait longer", self.describe_session(self.waiters[key].caller.session));
+            self.break_barriers_of(key, &why);
             let waiter = self.unpark(key);
-            self.reply(waiter.session, waiter.request, Reply::TimedOut);
+            self.conclude(waiter, Decision::TimedOut);
         }
-    }
-
-    /// Notes that somebody who waits for this object may now be served.
-    pub(crate) fn touch(&mut self, key: Key) {
-        if self.touched.back() != Some(&key) {
-            self.touched.push_back(key);
-        }
-    }
-
-    /// Serves whoever can be served after what has changed, and frees what is not used, until nothing changes.
-    pub(crate) fn settle(&mut self) {
-        loop {
-            if let Some(key) = self.touched.pop_front() {
-                if self.catalog.get(key).is_some() {
-                    self.serve(key);
-                }
-            } else if let Some(noted) = self.unused.pop() {
-                self.free(noted);
-            } else {
-                return;
-            }
-        }
-    }
-
-    /// Walks the list of one object from the front, as far as it can serve.
-    fn serve(&mut self, key: Key) {
-        let mut next = self.catalog.at(key).waiters.first;
-        while let Some(place) = next {
-            let waiter = &self.waiters[place.waiter];
-            if self.readiness(&waiter.targets[place.target as usize]) == Readiness::NotYet {
-                break;
-            }
-            next = self.next_of_another(place);
-            match self.verdict(waiter) {
-                Verdict::Blocked => {}
-                verdict => {
-                    let waiter = self.unpark(place.waiter);
-                    self.carry_out(&waiter, verdict);
-                }
-            }
-        }
-    }
-
-    /// The next place in a list that is not the same waiter's, as a wait for any may name an object twice.
-    fn next_of_another(&self, place: Place) -> Option<Place> {
-        let mut next = Some(place);
-        while let Some(at) = next {
-            if at.waiter != place.waiter {
-                break;
-            }
-            next = self.waiters[at.waiter].targets[at.target as usize].behind;
-        }
-        next
     }
 }
 
+/// Which of an object's lines: only a queue has more than one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Main,
+    Putters,
+    Joiners,
+}
+
 impl Want {
-    fn of(target: &Target) -> Want {
-        match target {
-            Target::Event { .. } => Want::Event,
-            Target::Task { .. } => Want::Task,
-            Target::Results { .. } => Want::Results,
+    pub(crate) fn lane(&self) -> Lane {
+        match self {
+            Want::Room(_) => Lane::Putters,
+            Want::Joined => Lane::Joiners,
+            _ => Lane::Main,
+        }
+    }
+}
+
+impl Waiter {
+    /// Whether even a wait that gives up at once has an effect: it gives its lock to others, or breaks a barrier.
+    fn leaves_a_mark(&self) -> bool {
+        self.targets.iter().any(|stand| matches!(stand.want, Want::Notification | Want::Barrier { .. }))
+    }
+
+    /// Whether those behind it in a line are not served before it.
+    pub(crate) fn has_claim(&self) -> bool {
+        self.mode == WaitMode::Any
+    }
+
+    pub(crate) fn relock_depth(&self) -> u32 {
+        self.relock.expect("who was decided and waits has given up a lock").depth
+    }
+
+    /// Whether it only waits to hold its lock again.
+    pub(crate) fn is_relocking(&self) -> bool {
+        self.decided.is_some()
+    }
+}
+
+impl Decision {
+    /// Whether it moved something that would be lost if it were not told of: permits, tasks, results and the like.
+    fn is_final(&self) -> bool {
+        let is_passing =
+            |grant: &Grant| matches!(grant, Grant::Notified | Grant::Event(_) | Grant::Latch | Grant::Joined);
+        match self {
+            Decision::Taken { grants, unconfirmed, .. } => {
+                unconfirmed.is_empty() && !grants.iter().all(is_passing)
+            }
+            Decision::TimedOut => false,
+        }
+    }
+
+    /// What of it can be passed on to others.
+    fn unconfirmed(self) -> impl Iterator<Item = Unconfirmed> {
+        match self {
+            Decision::Taken { unconfirmed, .. } => unconfirmed.into_iter(),
+            Decision::TimedOut => SmallVec::new().into_iter(),
         }
     }
 }

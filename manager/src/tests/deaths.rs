@@ -67,7 +67,7 @@ fn failure_after<Worker>(work: impl FnOnce(&Server) -> Worker) -> String {
     let Reply::Taken(taken) = reply else { panic!("not taken: {reply:?}") };
     let Grant::Results(results) = &taken.grants[0] else { panic!("not results: {taken:?}") };
     match &results.results[0].outcome {
-        Outcome::Failed(Failure { kind: FailureKind::WorkerDied, text }) => text.clone(),
+        Outcome::Failed(Failure { kind: FailureKind::WorkerDied, text }) => text.to_string(),
         outcome => panic!("not the death of a worker: {outcome:?}"),
     }
 }

@@ -132,6 +132,6 @@ pub(super) fn open_event(number: u128, name: &str) -> Request<'_> {
 }
 
 /// A request that waits for one thing.
-pub(super) fn wait_for(target: Target, timeout_ns: Option<u64>) -> Request<'static> {
+pub(super) fn wait_for(target: Target<'static>, timeout_ns: Option<u64>) -> Request<'static> {
     Request::Wait { mode: WaitMode::Any, targets: [target].into(), timeout_ns, thread: ThreadId(1) }
 }

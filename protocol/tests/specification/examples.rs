@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use protocol::{
-    Answer, Cause, Code, Envelope, FrameError, Grant, Greeting, Hello, OpenMode, Outcome, Payload, Refusal,
-    Reply, Request, RequestId, Results, SessionId, Spec, Taken, Target, TaskGrant, TaskInput, TaskResult,
-    ThreadId, WaitMode, append_frame, decode,
+    Abandonment, Answer, Cause, Code, Envelope, FrameError, Grant, Greeting, Hello, LockGrant, OpenMode,
+    Outcome, Payload, Refusal, Reply, Request, RequestId, Results, SessionId, Signal, Spec, Taken, Target,
+    TaskGrant, TaskInput, TaskResult, ThreadId, WaitMode, append_frame, decode,
 };
 use smallvec::smallvec;
 
 use crate::page::Page;
-use crate::samples::{EPOCH, OBJECT};
+use crate::samples::{EPOCH, OBJECT, OTHER};
 
 /// Anything that travels as one frame.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,8 +39,8 @@ impl Message {
         frame
     }
 
-    /// Whether the body of a frame decodes as the same message.
-    fn is_in(&self, body: &[u8]) -> Result<bool, FrameError> {
+    /// Whether the body of a frame decodes as the same message. Only requests that borrow for equally long compare.
+    fn is_in(&self, body: &'static [u8]) -> Result<bool, FrameError> {
         Ok(match self {
             Message::Hello(hello) => Hello::decode(body)? == *hello,
             Message::Greeting(greeting) => Greeting::decode(body)? == *greeting,
@@ -58,11 +58,25 @@ fn answer(request: u64, body: Reply) -> Message {
     Message::Answer(Answer { request: RequestId(request), body })
 }
 
+/// A wait for any of some targets by thread 1.
+fn wait_for_any(targets: &[Target<'static>], timeout_ns: Option<u64>) -> Request<'static> {
+    Request::Wait { mode: WaitMode::Any, targets: targets.into(), timeout_ns, thread: ThreadId(1) }
+}
+
+/// The answer that one target was taken, and no lock was given up meanwhile.
+fn taken(request: u64, index: u32, grant: Grant) -> Message {
+    answer(request, Reply::Taken(Taken { index, grants: smallvec![grant], reacquired: None }))
+}
+
 /// The messages of the page's worked examples, by the names that they have there.
 pub(crate) fn messages() -> BTreeMap<&'static str, Message> {
     let mut messages = BTreeMap::new();
     messages.extend(handshakes());
     messages.extend(events());
+    messages.extend(locks());
+    messages.extend(conditions());
+    messages.extend(queues());
+    messages.extend(combinations());
     messages.extend(tasks());
     messages
 }
@@ -80,15 +94,9 @@ fn handshakes() -> [(&'static str, Message); 3] {
 fn events() -> [(&'static str, Message); 11] {
     let spec = Spec::Event { auto_reset: false };
     let open = Request::Open { id: OBJECT, name: Some("stop"), spec, mode: OpenMode::OpenOrCreate };
-    let wait = Request::Wait {
-        mode: WaitMode::Any,
-        targets: smallvec![Target::Event { id: OBJECT }],
-        timeout_ns: Some(1_500_000_000),
-        thread: ThreadId(1),
-    };
+    let wait = wait_for_any(&[Target::Event { id: OBJECT }], Some(1_500_000_000));
     let cause =
         Cause { process: 4711, program: "prog".into(), age_ns: 300, reason: Some("disk full".into()) };
-    let taken = Taken { index: 0, grants: smallvec![Grant::Event(cause)] };
     let refusal = Refusal::new(Code::NoSuchObject, "no such event");
     [
         ("open an event", request(1, 0, open)),
@@ -97,11 +105,68 @@ fn events() -> [(&'static str, Message); 11] {
         ("no", answer(2, Reply::Flag(false))),
         ("wait", request(3, 2, wait)),
         ("set it, one way", request(0, 2, Request::EventSet { id: OBJECT, reason: Some("disk full") })),
-        ("taken", answer(3, Reply::Taken(taken))),
+        ("taken", taken(3, 0, Grant::Event(cause))),
         ("cancel", request(300, 2, Request::Cancel { request: RequestId(3) })),
         ("refused", answer(300, Reply::Refused(refusal))),
         ("goodbye", request(0, 3, Request::Goodbye)),
-        ("timed out", answer(3, Reply::TimedOut)),
+        ("timed out", answer(3, Reply::TimedOut { reacquired: None })),
+    ]
+}
+
+fn locks() -> [(&'static str, Message); 4] {
+    let wait = wait_for_any(&[Target::Lock { id: OBJECT }], None);
+    let grant = LockGrant { token: 300, depth: 1, abandoned: None };
+    let how = "exited with status 1".into();
+    let abandoned = Abandonment { process: 4711, program: "prog".into(), how, held_ns: 1_000_000_000 };
+    let told = LockGrant { abandoned: Some(abandoned), ..grant };
+    let release = Request::Release { id: OBJECT, token: Some(300), thread: ThreadId(1) };
+    [
+        ("acquire a lock", request(4, 3, wait)),
+        ("it holds the lock", taken(4, 0, Grant::Lock(grant))),
+        ("it holds an abandoned lock", taken(4, 0, Grant::Lock(told))),
+        ("give the lock back, one way", request(0, 4, release)),
+    ]
+}
+
+fn conditions() -> [(&'static str, Message); 4] {
+    let wait = wait_for_any(&[Target::Condition { id: OTHER }], None);
+    let notify = Request::Notify { id: OTHER, count: Some(1), thread: ThreadId(2) };
+    let reacquired = Some(LockGrant { token: 302, depth: 1, abandoned: None });
+    let notified = Taken { index: 0, grants: smallvec![Grant::Notified], reacquired };
+    [
+        ("wait for a condition", request(5, 4, wait)),
+        ("notify one", request(4, 3, notify)),
+        ("one was woken", answer(4, Reply::Count(1))),
+        ("notified, and the lock is held again", answer(5, Reply::Taken(notified))),
+    ]
+}
+
+fn queues() -> [(&'static str, Message); 4] {
+    let put = wait_for_any(&[Target::Put { queue: OBJECT, item: &[7], carries: vec![] }], None);
+    let get = wait_for_any(&[Target::Get { queue: OBJECT }], Some(0));
+    [
+        ("put an item", request(6, 5, put)),
+        ("it is in the queue", taken(6, 0, Grant::Put)),
+        ("get an item, if there is one", request(7, 6, get)),
+        ("an item", taken(7, 0, Grant::Item(Payload::from(&[7][..])))),
+    ]
+}
+
+fn combinations() -> [(&'static str, Message); 4] {
+    let either = wait_for_any(&[Target::Event { id: OTHER }, Target::Lock { id: OBJECT }], None);
+    let grant = LockGrant { token: 303, depth: 1, abandoned: None };
+    let set_and_wait = Request::SignalAndWait {
+        signal: Signal::EventSet { id: OBJECT, reason: None },
+        mode: WaitMode::Any,
+        targets: smallvec![Target::Event { id: OTHER }],
+        timeout_ns: Some(1_500_000_000),
+        thread: ThreadId(1),
+    };
+    [
+        ("the lock, unless the event is set", request(8, 7, either)),
+        ("the lock, not the event", taken(8, 1, Grant::Lock(grant))),
+        ("set one event and wait for another", request(9, 8, set_and_wait)),
+        ("the action has ended", request(10, 9, Request::BarrierPass { id: OBJECT })),
     ]
 }
 
@@ -118,9 +183,9 @@ fn tasks() -> [(&'static str, Message); 4] {
     let end = Request::TaskEnd { batch: OBJECT, task: 0, outcome: Outcome::Returned(&[8]), carries: vec![] };
     [
         ("add a task", request(5, 4, Request::BatchAdd { id: OBJECT, tasks, last: true })),
-        ("a task to run", answer(2, Reply::Taken(Taken { index: 0, grants: smallvec![granted] }))),
+        ("a task to run", taken(2, 0, granted)),
         ("the task has ended", request(3, 2, end)),
-        ("its result", answer(6, Reply::Taken(Taken { index: 0, grants: smallvec![results] }))),
+        ("its result", taken(6, 0, results)),
     ]
 }
 
@@ -134,7 +199,7 @@ fn each_example_is_what_the_crate_writes_and_reads() {
     for (name, message) in messages {
         let bytes = &page.examples[name];
         assert_eq!(printed(bytes), printed(&message.frame()), "{name}");
-        assert_eq!(message.is_in(&bytes[4..]), Ok(true), "{name}");
+        assert_eq!(message.is_in(bytes[4..].to_vec().leak()), Ok(true), "{name}");
     }
 }
 

@@ -115,6 +115,9 @@ impl Page {
         if let Some(inner) = kind.strip_prefix("list ") {
             return (0..varint(bytes)?).try_for_each(|_| self.skip(inner, bytes));
         }
+        if let Some((first, second)) = kind.strip_prefix("pair ").and_then(|both| both.split_once(' ')) {
+            return self.skip(first, bytes).and_then(|()| self.skip(second, bytes));
+        }
         if let Some(variants) = self.enums.get(kind) {
             let number = varint(bytes)?;
             let variant = variants.get(&number).ok_or_else(|| format!("{kind} has no number {number}"))?;

@@ -3,9 +3,11 @@
 //! The numbers and bytes are chosen so that `Page::skip` can tell the types apart.
 
 use protocol::{
-    Answer, Cause, Code, Envelope, Epoch, Failure, FailureKind, Grant, Introduction, Kind, ObjectId,
-    OpenMode, Outcome, Payload, Progress, Refusal, Reply, Request, RequestId, Results, Spec, Taken, Target,
-    TaskGrant, TaskInput, TaskResult, ThreadId, WaitMode,
+    Abandonment, Answer, BarrierStatus, Cause, Code, Envelope, Epoch, Failure, FailureKind, Grant,
+    HolderInfo, Introduction, Kind, LockChoice, LockGrant, ObjectId, ObjectInfo, ObjectState, ObjectSummary,
+    OpenMode, Outcome, Payload, Progress, Refusal, Reply, Request, RequestId, Results, Selector, SessionId,
+    SessionInfo, Signal, Spec, Taken, Target, TaskGrant, TaskInput, TaskResult, ThreadId, WaitMode,
+    WaiterInfo,
 };
 use smallvec::smallvec;
 use uuid::Uuid;
@@ -60,6 +62,7 @@ pub(crate) fn all() -> Vec<Sample> {
     parts_of_requests(&mut samples);
     replies(&mut samples);
     parts_of_replies(&mut samples);
+    inspections(&mut samples);
     samples
 }
 
@@ -68,6 +71,9 @@ const LARGE: u64 = u64::MAX - 7;
 
 /// The id that the samples and examples use for an object.
 pub(crate) const OBJECT: ObjectId = ObjectId(Uuid::from_u128(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff));
+
+/// The id that the examples use for a second object.
+pub(crate) const OTHER: ObjectId = ObjectId(Uuid::from_u128(0xffee_ddcc_bbaa_9988_7766_5544_3322_1100));
 
 /// The epoch that the samples and examples use.
 pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xf0f1_f2f3_f4f5_f6f7_f8f9_fafb_fcfd_feff));
@@ -96,6 +102,32 @@ fn requests(samples: &mut Vec<Sample>) {
         PoolClose { id: OBJECT },
         PoolTerminate { id: OBJECT, reason: "why" },
         Goodbye,
+        SignalAndWait {
+            signal: Signal::LatchCountDown { id: OBJECT, count: LARGE },
+            mode: WaitMode::All,
+            targets: smallvec![Target::Latch { id: OBJECT }, Target::Get { queue: OBJECT }],
+            timeout_ns: Some(LARGE),
+            thread: ThreadId(LARGE),
+        },
+        Release { id: OBJECT, token: Some(LARGE), thread: ThreadId(LARGE) },
+        ForceRelease { id: OBJECT },
+        ConditionLock { id: OBJECT },
+        Notify { id: OBJECT, count: Some(300), thread: ThreadId(LARGE) },
+        SemaphoreRelease { id: OBJECT, permits: LARGE },
+        SemaphoreForget { id: OBJECT, permits: LARGE },
+        SemaphoreAvailable { id: OBJECT },
+        BarrierPass { id: OBJECT },
+        BarrierAbort { id: OBJECT, reason: "why" },
+        BarrierReset { id: OBJECT },
+        BarrierStatus { id: OBJECT },
+        LatchCountDown { id: OBJECT, count: LARGE },
+        LatchCount { id: OBJECT },
+        QueueLength { id: OBJECT },
+        QueueTaskDone { id: OBJECT },
+        QueueClose { id: OBJECT },
+        ListSessions { after: Some(SessionId(LARGE)) },
+        ListObjects { after: Some(OBJECT) },
+        Inspect { object: Selector::Name("stop") },
     });
 }
 
@@ -106,15 +138,42 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
         TaskInput { arguments: &[0xff, 2], carries: vec![OBJECT, OBJECT] }
         Failure { kind: FailureKind::Panicked, text: "why".into() }
     );
-    variants!(samples, Kind { Event, Pool, Batch });
-    variants!(samples, Spec { Event { auto_reset: true }, Pool });
+    variants!(samples, Kind { Event, Pool, Batch, Lock, RLock, Condition, Semaphore, Barrier, Latch, Queue });
+    variants!(samples, Spec {
+        Event { auto_reset: true },
+        Pool,
+        Lock,
+        RLock,
+        Condition { over: LockChoice::Given { id: OBJECT } },
+        Semaphore { permits: LARGE, is_bounded: true },
+        Barrier { parties: 300 },
+        Latch { count: LARGE },
+        Queue { capacity: Some(LARGE), is_joinable: true },
+    });
+    variants!(samples, LockChoice { Own { id: OBJECT, is_reentrant: true }, Given { id: OBJECT } });
     variants!(samples, OpenMode { OpenOrCreate, CreateNew, Open });
     variants!(samples, WaitMode { Any, All });
     variants!(samples, Target {
         Event { id: OBJECT },
         Task { pool: OBJECT },
         Results { batch: OBJECT },
+        Lock { id: OBJECT },
+        RLock { id: OBJECT },
+        Condition { id: OBJECT },
+        Semaphore { id: OBJECT, permits: LARGE },
+        Barrier { id: OBJECT, has_action: true },
+        Latch { id: OBJECT },
+        Get { queue: OBJECT },
+        Put { queue: OBJECT, item: &[0xff], carries: vec![OBJECT] },
+        Join { queue: OBJECT },
     });
+    variants!(samples, Signal {
+        EventSet { id: OBJECT, reason: Some("why") },
+        Release { id: OBJECT, token: Some(LARGE) },
+        SemaphoreRelease { id: OBJECT, permits: LARGE },
+        LatchCountDown { id: OBJECT, count: LARGE },
+    });
+    variants!(samples, Selector { Id(OBJECT), Name("stop") });
     variants!(samples, Outcome {
         Returned(payload()),
         Failed(failure()),
@@ -131,15 +190,29 @@ fn replies(samples: &mut Vec<Sample>) {
         Refused(Refusal::new(Code::BadName, "why")),
         Flag(true),
         Opened { id: OBJECT, created: true },
-        Taken(Taken { index: 300, grants: smallvec![Grant::Event(cause())] }),
-        TimedOut,
+        Taken(taken()),
+        TimedOut { reacquired: Some(lock_grant()) },
         SetBy(Some(cause())),
         Progress(progress()),
+        Count(LARGE),
+        Lock { id: OBJECT, is_reentrant: true },
+        Barrier(barrier_status()),
+        Sessions { sessions: vec![session_info(), session_info()], more: true },
+        Objects { objects: vec![object_summary(), object_summary()], more: true },
+        Object(Box::new(object_info())),
     });
     variants!(samples, Grant {
         Event(cause()),
         Task(TaskGrant { batch: OBJECT, task: 7, function: "count".into(), arguments: payload() }),
         Results(results()),
+        Lock(lock_grant()),
+        Notified,
+        Permits { abandoned: Some(abandonment()) },
+        Barrier { index: 300, leads: true },
+        Latch,
+        Item(payload()),
+        Put,
+        Joined,
     });
     variants!(
         samples,
@@ -158,6 +231,11 @@ fn replies(samples: &mut Vec<Sample>) {
             BadArgument,
             Closed,
             Cancelled,
+            NotOwner,
+            OverRelease,
+            Deadlock,
+            Broken,
+            Forbidden,
         }
     );
 }
@@ -166,13 +244,73 @@ fn parts_of_replies(samples: &mut Vec<Sample>) {
     structs!(samples,
         Answer { request: RequestId(LARGE), body: Reply::Done }
         Refusal { code: Code::Closed, text: "why".into() }
-        Taken { index: 300, grants: smallvec![Grant::Event(cause()), Grant::Results(results())] }
+        Taken {
+            index: 300,
+            grants: smallvec![Grant::Event(cause()), Grant::Results(results())],
+            reacquired: Some(lock_grant()),
+        }
+        LockGrant { token: LARGE, depth: 300, abandoned: Some(abandonment()) }
+        Abandonment { process: 4711, program: "program".into(), how: "left".into(), held_ns: LARGE }
         Cause { process: 4711, program: "program".into(), age_ns: LARGE, reason: Some("why".into()) }
         TaskGrant { batch: OBJECT, task: 7, function: "count".into(), arguments: payload() }
         Results { results: vec![TaskResult { task: 7, outcome: Outcome::Failed(failure()) }], complete: true }
         TaskResult { task: 7, outcome: Outcome::Returned(payload()) }
         Progress { waiting: 100, running: 200, returned: 300, failed: 4 }
+        BarrierStatus { parties: 300, waiting: 200, broken: Some("why".into()) }
     );
+}
+
+fn inspections(samples: &mut Vec<Sample>) {
+    structs!(samples,
+        SessionInfo {
+            session: SessionId(LARGE),
+            process: 4711,
+            program: "program".into(),
+            age_ns: LARGE,
+            objects: 300,
+            waits: 200,
+            tasks: 100,
+        }
+        ObjectSummary { id: OBJECT, name: Some("stop".into()), kind: Kind::Queue, is_awaited: true }
+        ObjectInfo {
+            id: OBJECT,
+            name: Some("stop".into()),
+            references: 300,
+            state: ObjectState::Latch { count: LARGE },
+            waiters: vec![waiter_info(), waiter_info()],
+            waiting: 200,
+        }
+        HolderInfo {
+            process: 4711,
+            program: "program".into(),
+            thread: ThreadId(LARGE),
+            held_ns: LARGE,
+            depth: 300,
+            token: LARGE,
+        }
+        WaiterInfo {
+            process: 4711,
+            program: "program".into(),
+            thread: ThreadId(LARGE),
+            waited_ns: LARGE,
+            remaining_ns: Some(LARGE),
+        }
+    );
+    variants!(samples, ObjectState {
+        Event { auto_reset: true, set_by: Some(cause()) },
+        Pool { batches: 300, is_closed: true },
+        Batch { function: "count".into(), progress: progress() },
+        Lock { is_reentrant: true, holder: Some(holder_info()), abandoned: Some(abandonment()) },
+        Condition { lock: OBJECT },
+        Semaphore {
+            available: LARGE,
+            permits_max: Some(LARGE),
+            holders: vec![(session_info(), LARGE), (session_info(), LARGE)],
+        },
+        Barrier(barrier_status()),
+        Latch { count: LARGE },
+        Queue { length: LARGE, capacity: Some(LARGE), unfinished: Some(LARGE), is_closed: true },
+    });
 }
 
 fn cause() -> Cause {
@@ -193,4 +331,57 @@ fn progress() -> Progress {
 
 fn results() -> Results {
     Results { results: vec![TaskResult { task: 7, outcome: Outcome::Failed(failure()) }], complete: true }
+}
+
+fn taken() -> Taken {
+    Taken { index: 300, grants: smallvec![Grant::Event(cause())], reacquired: Some(lock_grant()) }
+}
+
+fn lock_grant() -> LockGrant {
+    LockGrant { token: LARGE, depth: 300, abandoned: Some(abandonment()) }
+}
+
+fn abandonment() -> Abandonment {
+    Abandonment { process: 4711, program: "program".into(), how: "left".into(), held_ns: LARGE }
+}
+
+fn barrier_status() -> BarrierStatus {
+    BarrierStatus { parties: 300, waiting: 200, broken: Some("why".into()) }
+}
+
+fn session_info() -> SessionInfo {
+    SessionInfo {
+        session: SessionId(LARGE),
+        process: 4711,
+        program: "program".into(),
+        age_ns: LARGE,
+        objects: 300,
+        waits: 200,
+        tasks: 100,
+    }
+}
+
+fn object_summary() -> ObjectSummary {
+    ObjectSummary { id: OBJECT, name: Some("stop".into()), kind: Kind::Queue, is_awaited: true }
+}
+
+fn object_info() -> ObjectInfo {
+    let state = ObjectState::Latch { count: LARGE };
+    let waiters = vec![waiter_info()];
+    ObjectInfo { id: OBJECT, name: Some("stop".into()), references: 300, state, waiters, waiting: 200 }
+}
+
+fn holder_info() -> HolderInfo {
+    let thread = ThreadId(LARGE);
+    HolderInfo { process: 4711, program: "program".into(), thread, held_ns: LARGE, depth: 300, token: LARGE }
+}
+
+fn waiter_info() -> WaiterInfo {
+    WaiterInfo {
+        process: 4711,
+        program: "program".into(),
+        thread: ThreadId(LARGE),
+        waited_ns: LARGE,
+        remaining_ns: Some(LARGE),
+    }
 }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use protocol::limits::UNCONFIRMED_MAX;
 use protocol::{Code, Grant, Reply, Request};
 
-use crate::world::{World, event, wait_for};
+use crate::words::{event, wait_for};
+use crate::world::World;
 
 #[test]
 fn a_set_is_seen_by_everyone_who_asks_later() {
@@ -135,4 +137,30 @@ fn a_reason_over_the_limit_is_refused_and_sets_nothing() {
     assert_eq!(code, Code::BadArgument);
     assert!(text.contains("1024"), "{text}");
     assert!(!world.is_set(a, stop));
+}
+
+#[test]
+fn what_was_cleared_meanwhile_is_not_given_back() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let turn = world.auto_event(a);
+    world.set(a, turn);
+    world.send(b, wait_for(event(turn)));
+    world.clear(a, turn);
+    world.kill(b);
+    assert!(!world.is_set(a, turn));
+}
+
+#[test]
+fn a_client_that_never_confirms_is_dropped_before_it_bloats_the_manager() {
+    let mut world = World::new();
+    let a = world.session("a");
+    let turn = world.auto_event(a);
+    for _ in 0..UNCONFIRMED_MAX {
+        world.send(a, Request::EventSet { id: turn, reason: None });
+        world.send(a, wait_for(event(turn)));
+    }
+    assert_eq!(world.dropped, []);
+    world.send(a, Request::EventIsSet { id: turn });
+    assert_eq!(world.dropped, [(a, Code::LimitReached)]);
 }

@@ -1,8 +1,20 @@
 //! Traces: sessions and requests in, answers out, under a clock that only the test moves. None of these sleeps.
 
+mod barriers;
+mod conditions;
+mod deadlocks;
 mod events;
+mod fuzz;
 mod hostile;
+mod inspection;
+mod latches;
+mod locks;
+mod mixed;
 mod objects;
+mod orderly;
+mod queues;
+mod semaphores;
 mod tasks;
 mod waits;
+mod words;
 mod world;

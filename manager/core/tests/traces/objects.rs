@@ -3,7 +3,8 @@
 use protocol::{Code, Epoch, Kind, Limits, OpenMode, Reply, Request, Spec, TaskInput};
 use uuid::Uuid;
 
-use crate::world::{EPOCH, World, event, wait_for};
+use crate::words::{event, wait_for};
+use crate::world::{EPOCH, World};
 
 const MANUAL: Spec = Spec::Event { auto_reset: false };
 const AUTO: Spec = Spec::Event { auto_reset: true };

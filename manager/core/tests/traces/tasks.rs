@@ -5,7 +5,8 @@ use protocol::{
     TaskInput, TaskResult, WaitMode,
 };
 
-use crate::world::{World, wait, wait_for};
+use crate::words::{wait, wait_for};
+use crate::world::World;
 
 /// An owner with a pool, and a worker.
 fn pool(world: &mut World) -> (SessionId, SessionId, ObjectId) {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use protocol::{Code, Kind, Limits, ObjectId, Reply, Request, RequestId, Spec, Target, ThreadId, WaitMode};
 use uuid::Uuid;
 
-use crate::world::{World, event, wait, wait_for};
+use crate::words::{event, wait, wait_for};
+use crate::world::World;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -88,7 +89,7 @@ fn a_timeout_of_zero_only_asks() {
     let a = world.session("a");
     let x = world.auto_event(a);
     let ask = wait(WaitMode::Any, &[event(x)], Some(Duration::ZERO));
-    assert_eq!(world.ask(a, ask.clone()), Reply::TimedOut);
+    assert_eq!(world.ask(a, ask.clone()), Reply::TimedOut { reacquired: None });
     world.set(a, x);
     assert!(matches!(world.ask(a, ask), Reply::Taken(_)));
     assert!(!world.has_deadline());
@@ -104,10 +105,10 @@ fn waits_time_out_when_their_time_has_come_and_not_before() {
     world.pass(SECOND - Duration::from_nanos(1));
     world.silent();
     world.pass(Duration::from_nanos(1));
-    assert_eq!(world.answer(b, early), Some(Reply::TimedOut));
+    assert_eq!(world.answer(b, early), Some(Reply::TimedOut { reacquired: None }));
     world.silent();
     world.pass(SECOND);
-    assert_eq!(world.answer(a, late), Some(Reply::TimedOut));
+    assert_eq!(world.answer(a, late), Some(Reply::TimedOut { reacquired: None }));
     world.set(a, x);
     world.silent();
     assert!(!world.has_deadline());

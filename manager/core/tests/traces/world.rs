@@ -5,9 +5,11 @@ use std::time::Duration;
 use manager_core::{Cause, Effect, Ending, Input, Peer, State, Time};
 use protocol::{
     Code, Envelope, Epoch, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request, RequestId,
-    Results, SessionId, Spec, Target, TaskInput, ThreadId, WaitMode,
+    Results, SessionId, Spec, Target, TaskInput,
 };
 use uuid::Uuid;
+
+use crate::words::wait_for;
 
 pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xe0));
 
@@ -33,7 +35,7 @@ impl World {
 
     pub(crate) fn with_limits(limits: Limits) -> World {
         World {
-            state: State::new(EPOCH, limits),
+            state: State::new(EPOCH, limits, 1),
             now: Time::ZERO,
             sessions: 0,
             requests: 0,
@@ -243,18 +245,4 @@ impl World {
             other => panic!("no results: {other:?}"),
         }
     }
-}
-
-/// A wait for one target without end.
-pub(crate) fn wait_for(target: Target) -> Request<'static> {
-    wait(WaitMode::Any, &[target], None)
-}
-
-pub(crate) fn wait(mode: WaitMode, targets: &[Target], timeout: Option<Duration>) -> Request<'static> {
-    let timeout_ns = timeout.map(|timeout| timeout.as_nanos() as u64);
-    Request::Wait { mode, targets: targets.iter().cloned().collect(), timeout_ns, thread: ThreadId(1) }
-}
-
-pub(crate) fn event(id: ObjectId) -> Target {
-    Target::Event { id }
 }

@@ -1,0 +1,190 @@
+//! Looking into a manager: who is connected, which objects there are, who holds them, and who waits.
+//!
+//! For the one who asks, at three in the morning: who holds this lock, who waits for it, why did my job stop?
+//! Everything here is a picture of one moment, and may be over when it is looked at. Nothing is changed by looking, and
+//! the dead do not answer: whoever is listed lives, as far as the manager knows.
+//!
+//! All times are how long ago, or how long, when the manager told it. Everything shows itself in words, too:
+//!
+//! ```no_run
+//! # fn main() -> client::Result<()> {
+//! let manager = client::Manager::connect()?;
+//! let deploy = manager.inspect("deploy")?;
+//! println!("{deploy}");
+//! // lock "deploy": held by pid 12 (deploy), thread 1, for 3.2 s
+//! //   1. pid 14 (deploy), thread 2, waits for 1.5 s
+//! # Ok(())
+//! # }
+//! ```
+
+mod display;
+mod query;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use protocol::{Kind, ObjectId, Progress, SessionId, ThreadId};
+
+use crate::{Abandonment, Cause};
+
+/// One client process: all handles, proxies and threads of it together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionInfo {
+    /// Its number: from 1, never used again while the manager lives.
+    pub session: SessionId,
+    /// The process id.
+    pub process: u32,
+    /// The name of its program, as it told the manager.
+    pub program: Arc<str>,
+    /// How long ago it connected.
+    pub connected: Duration,
+    /// To how many objects it holds proxies.
+    pub objects: u32,
+    /// How many of its calls wait for something.
+    pub waits: u32,
+    /// How many tasks of pools it runs.
+    pub tasks: u32,
+}
+
+/// One object, in a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObjectSummary {
+    /// Its id.
+    pub id: ObjectId,
+    /// Its name; none if it is anonymous.
+    pub name: Option<String>,
+    /// What it is.
+    pub kind: Kind,
+    /// Whether anybody waits for it.
+    pub is_awaited: bool,
+}
+
+/// One object, with everything that the manager knows of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObjectInfo {
+    /// Its id.
+    pub id: ObjectId,
+    /// Its name; none if it is anonymous.
+    pub name: Option<String>,
+    /// How many holds proxies have on it. The clones of one proxy share one.
+    pub references: u32,
+    /// How it is.
+    pub state: ObjectState,
+    /// Who waits for it, in the order in which they will be served, a thousand at most. For a queue: who gets, then who
+    /// puts, then who joins.
+    pub waiters: Vec<WaiterInfo>,
+    /// How many wait for it, listed or not.
+    pub waiting: u32,
+}
+
+/// How an object is, by its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ObjectState {
+    /// An event.
+    Event {
+        /// Whether a wait clears it.
+        auto_reset: bool,
+        /// Who set it, when, and why; none if it is not set.
+        set: Option<Cause>,
+    },
+    /// A pool.
+    Pool {
+        /// How many batches are not complete.
+        batches: u32,
+        /// Whether it takes no more.
+        is_closed: bool,
+    },
+    /// The tasks of one call to a pool.
+    Batch {
+        /// The function that its tasks call.
+        function: Arc<str>,
+        /// How far it is.
+        progress: Progress,
+    },
+    /// A lock.
+    Lock {
+        /// Whether its holder may acquire it again.
+        is_reentrant: bool,
+        /// Who holds it; none if nobody does.
+        holder: Option<HolderInfo>,
+        /// Who left it behind, if nobody has taken it since.
+        abandoned: Option<Abandonment>,
+    },
+    /// A condition.
+    Condition {
+        /// The lock it is over.
+        lock: ObjectId,
+    },
+    /// A semaphore.
+    Semaphore {
+        /// How many permits are available, abandoned ones among them.
+        available: u64,
+        /// How many there are at most; none if it is not bounded.
+        permits_max: Option<u64>,
+        /// Which sessions hold how many, in the order of the sessions' numbers, a thousand at most.
+        holders: Vec<(SessionInfo, u64)>,
+    },
+    /// A barrier.
+    Barrier {
+        /// How many have to come.
+        parties: u32,
+        /// How many wait there now; while an action runs, those that wait for its end are among them.
+        waiting: u32,
+        /// Who or what broke it; none if it is not broken.
+        broken: Option<String>,
+    },
+    /// A latch.
+    Latch {
+        /// What is left to count down.
+        count: u64,
+    },
+    /// A queue.
+    Queue {
+        /// How many items are in it.
+        length: u64,
+        /// How many may be; none if there is no bound.
+        capacity: Option<u64>,
+        /// How many items were put and are not finished; none if it is not joinable.
+        unfinished: Option<u64>,
+        /// Whether it takes no more.
+        is_closed: bool,
+    },
+}
+
+/// Who holds a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HolderInfo {
+    /// The process id.
+    pub process: u32,
+    /// The name of its program, as it told the manager.
+    pub program: Arc<str>,
+    /// The thread, as the client library numbers those that call it: from 1.
+    pub thread: ThreadId,
+    /// For how long it has held the lock.
+    pub held: Duration,
+    /// How often it has acquired it.
+    pub depth: u32,
+    /// The token of its guard.
+    pub token: u64,
+}
+
+/// Who waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WaiterInfo {
+    /// The process id.
+    pub process: u32,
+    /// The name of its program, as it told the manager.
+    pub program: Arc<str>,
+    /// The thread, as the client library numbers those that call it: from 1.
+    pub thread: ThreadId,
+    /// For how long it has waited.
+    pub waited: Duration,
+    /// How long until it gives up; none if it never does.
+    pub remaining: Option<Duration>,
+}

@@ -1,0 +1,206 @@
+//! Items of queues as bytes: how values become items, and items become values again.
+
+use std::any::type_name;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use protocol::limits::PAYLOAD_BYTES_MAX;
+use protocol::{Grant, ObjectId, Payload, Request, Target};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::receipts::Receipt;
+use crate::reference::Reference;
+use crate::wait::{sealed, wrong_grant};
+use crate::{Error, ErrorKind, Result, Taken, carry};
+
+/// An item that a wait for several objects took from a queue. It was encoded by whoever put it.
+///
+/// It has left the queue. Decode it soon: as long as it is neither decoded nor dropped, nothing that this process was
+/// handed since is acknowledged, and all of it would be redelivered if the process died.
+pub struct Item {
+    payload: Payload,
+    queue: Arc<Reference>,
+    /// Keeps alive the objects whose proxies are in the item.
+    receipt: Option<Receipt>,
+}
+
+impl Item {
+    pub(crate) fn new(payload: Payload, queue: &Arc<Reference>) -> Item {
+        Item { payload, queue: Arc::clone(queue), receipt: None }
+    }
+
+    pub(crate) fn with_receipt(self, receipt: Option<Receipt>) -> Item {
+        Item { receipt, ..self }
+    }
+
+    /// The value.
+    ///
+    /// # Errors
+    /// [`is_bad_encoding`](Error::is_bad_encoding) if the item is no `T`, or carries a proxy of an object that is no
+    /// more. Such an item is finished with that, in a joinable queue as by a `task_done`, so that none is due for it.
+    /// Nobody gets it again: a consumer that dies of such an error, and is started again, would get it for ever.
+    pub fn decode<T: DeserializeOwned>(self) -> Result<T> {
+        let decoded = decode(self.payload.as_bytes());
+        if decoded.as_ref().is_err_and(Error::is_bad_encoding) {
+            self.finish();
+        }
+        decoded
+    }
+
+    /// Acknowledges the item, whatever kind of queue it is from.
+    fn finish(self) {
+        drop(self.receipt);
+        let request = Request::QueueTaskDone { id: self.queue.id() };
+        // In a joinable queue this is what it says. In a plain one it is refused, and nobody listens; like every
+        // request it has confirmed what was received.
+        if let Ok(link) = self.queue.link() {
+            // If the manager is gone, so is the item.
+            let _ = link.send(request);
+        }
+    }
+}
+
+/// Says how large it is.
+impl fmt::Debug for Item {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Item({:?})", self.payload)
+    }
+}
+
+/// An item to be put into a queue, as something to wait for: made by [`Queue::putting`](crate::Queue::putting).
+///
+/// Each wait that takes it puts the item once.
+pub struct Putting<'a> {
+    item: Encoded,
+    queue: Arc<Reference>,
+    /// The value is borrowed, as it keeps the objects alive whose proxies it carries.
+    value: PhantomData<&'a ()>,
+}
+
+impl<'a> Putting<'a> {
+    pub(crate) fn new<T: Serialize>(value: &'a T, queue: &Arc<Reference>) -> Result<Putting<'a>> {
+        Ok(Putting { item: Encoded::new(value)?, queue: Arc::clone(queue), value: PhantomData })
+    }
+}
+
+impl fmt::Debug for Putting<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Putting({} bytes)", self.item.bytes.len())
+    }
+}
+
+impl sealed::Waitable for Putting<'_> {
+    fn reference(&self) -> &Reference {
+        &self.queue
+    }
+
+    fn target(&self) -> Target<'_> {
+        self.item.target(self.queue.id())
+    }
+
+    fn receive(&self, grant: Grant) -> Result<Taken> {
+        match grant {
+            Grant::Put => Ok(Taken::Put),
+            grant => Err(wrong_grant(&grant)),
+        }
+    }
+}
+
+/// A value on its way into a queue.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    bytes: Vec<u8>,
+    /// The objects whose proxies are in it.
+    carries: Vec<ObjectId>,
+}
+
+impl Encoded {
+    pub(crate) fn new<T: Serialize>(value: &T) -> Result<Encoded> {
+        let (encoded, carries) = carry::collect_carried(|| postcard::to_allocvec(value));
+        let bytes = encoded.map_err(|error| {
+            let what = match error {
+                postcard::Error::SerdeSerCustom => "it refuses to be encoded".to_owned(),
+                error => error.to_string(),
+            };
+            bad_encoding(format!("a {} can not become an item of a queue: {what}", type_name::<T>()))
+        })?;
+        if bytes.len() > PAYLOAD_BYTES_MAX {
+            let text = format!("an item has at most {PAYLOAD_BYTES_MAX} bytes, this one has {}", bytes.len());
+            return Err(Error::new(ErrorKind::Limit, text));
+        }
+        Ok(Encoded { bytes, carries })
+    }
+
+    pub(crate) fn target(&self, queue: ObjectId) -> Target<'_> {
+        Target::Put { queue, item: &self.bytes, carries: self.carries.clone() }
+    }
+}
+
+/// Reads one value, and no byte is left.
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    carry::take_failure();
+    let what = match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => return Ok(value),
+        Ok((_, rest)) => format!("{} of its {} bytes are left over", rest.len(), bytes.len()),
+        Err(error) => match (carry::take_failure(), error) {
+            (Some(failure), _) if failure.is_manager_gone() => return Err(failure),
+            (Some(failure), _) => format!("a proxy in it does not arrive: {failure}"),
+            (None, postcard::Error::SerdeDeCustom) => "the type refuses it".to_owned(),
+            (None, error) => error.to_string(),
+        },
+    };
+    Err(bad_encoding(format!("an item of a queue is no {}, and was dropped: {what}", type_name::<T>())))
+}
+
+fn bad_encoding(text: String) -> Error {
+    Error::new(ErrorKind::BadEncoding, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serializer;
+    use serde::ser::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn a_value_comes_back_and_nothing_else_does() {
+        let encoded = Encoded::new(&(7_u8, "seven".to_owned())).unwrap();
+        assert_eq!(decode::<(u8, String)>(&encoded.bytes).unwrap(), (7, "seven".to_owned()));
+        assert_eq!(encoded.carries, []);
+        for error in [
+            decode::<u8>(&encoded.bytes).map(drop).unwrap_err(),
+            decode::<(u8, u8, [u8; 9])>(&encoded.bytes).map(drop).unwrap_err(),
+            decode::<(u8, bool)>(&encoded.bytes).map(drop).unwrap_err(),
+        ] {
+            assert!(error.is_bad_encoding(), "{error:?}");
+        }
+        let error = decode::<u8>(&encoded.bytes).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "an item of a queue is no u8, and was dropped: 6 of its 7 bytes are left over"
+        );
+    }
+
+    #[test]
+    fn what_refuses_to_be_encoded_is_told() {
+        struct Shy;
+        impl Serialize for Shy {
+            fn serialize<S: Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
+                Err(S::Error::custom("no"))
+            }
+        }
+        let error = Encoded::new(&Shy).unwrap_err();
+        assert!(error.is_bad_encoding() && error.to_string().contains("Shy"), "{error:?}");
+    }
+
+    #[test]
+    fn what_is_too_large_is_told_before_it_is_sent() {
+        let largest = vec![0_u8; PAYLOAD_BYTES_MAX - 4];
+        assert_eq!(Encoded::new(&largest).unwrap().bytes.len(), PAYLOAD_BYTES_MAX);
+        let error = Encoded::new(&vec![0_u8; PAYLOAD_BYTES_MAX - 3]).unwrap_err();
+        assert!(error.is_limit(), "{error:?}");
+    }
+}

@@ -1,0 +1,151 @@
+//! Ten points where this differs from Python's `multiprocessing`, for those who come from there.
+//!
+//! # Verb by verb
+//!
+//! | Python | here |
+//! | --- | --- |
+//! | `m = Manager()` | [`Manager::start`] |
+//! | `BaseManager(address).connect()` | [`Manager::connect`], [`Manager::connect_to`] |
+//! | `m.Event()` | [`anonymous_event()`], or [`event("stop")`] for all who know the name; so for every kind |
+//! | `set`, `clear`, `is_set` | the same; [`set_because`] says why |
+//! | `event.wait(t)` | [`event.wait(t)`][event_wait], which tells who set it; `None` waits for ever |
+//! | `m.Lock()`, `m.RLock()` | [`anonymous_lock()`], [`anonymous_rlock()`] |
+//! | `with lock:` | `let guard = lock.acquire()?;`, which gives back when it is dropped |
+//! | `acquire(False)`, `acquire(timeout=t)` | [`try_acquire()`], [`acquire_timeout(t)`] |
+//! | `m.Condition()` | [`anonymous_condition()`] |
+//! | `m.Condition(lock)` | [`condition_options()`] and [`over_lock(&lock)`] |
+//! | `wait(t)`, `wait_for(p, t)` | [`wait(&mut guard, t)`], [`wait_for(&mut guard, t, p)`] |
+//! | `notify(n)`, `notify_all()` | [`notify(n)`], [`notify_all()`], which tell how many were woken |
+//! | `m.Semaphore(n)` | [`anonymous_semaphore(n)`] |
+//! | `m.BoundedSemaphore(n)` | [`semaphore_options(n)`] and [`bounded(true)`] |
+//! | `m.Barrier(n, action, timeout)` | [`anonymous_barrier(n)`]; action and timeout come with each [`wait_with`] |
+//! | `barrier.wait()` | [`barrier.wait(None)`], which tells the index and who leads |
+//! | `abort`, `reset` | [`abort(reason)`], [`reset`] |
+//! | `broken`, `n_waiting`, `parties` | [`broken`], which tells by what; [`waiting`]; [`parties`] |
+//! | `m.Queue(maxsize)` | [`anonymous_queue::<T>()`]; [`queue_options()`] and [`capacity(n)`], where 0 is an error |
+//! | `JoinableQueue` | [`queue_options()`] and [`joinable(true)`] |
+//! | `put`, `put_nowait`, `put(x, timeout=t)` | [`put`], [`try_put`], [`put_timeout`]; full is `false`, no exception |
+//! | `get`, `get_nowait`, `get(timeout=t)` | [`get`], [`try_get`], [`get_timeout`]; empty is `None`, no exception |
+//! | `qsize`, `empty` | [`len`], [`is_empty`], which are exact when they are told |
+//! | a sentinel at the end of a queue | [`close`]: those who [iterate] get what is left, and end |
+//! | `connection.wait([...])` | [`wait_any`] and [`wait_all`], over objects of all kinds |
+//! | `Pool(n)` and its verbs | [`Pool::new`]; `apply`, `map`, `starmap` and their `_async` kin |
+//! | nothing | [`Latch`], [`inspect`], names, [fencing tokens] |
+//!
+//! Shared values, lists, dictionaries and namespaces of a `Manager` have no counterpart here: this is for processes
+//! that meet, and not for what they store.
+//!
+//! # The ten points
+//!
+//! **1. Who acquired a lock releases it.** In Python any process or thread may release a `Lock`, also by mistake, and
+//! lets two into what it guards. Here the holder is the thread that acquired it; a release by anybody else fails
+//! ([`is_not_owner`](crate::Error::is_not_owner)) and changes nothing. Its guard may be dropped by another thread of
+//! the process.
+//!
+//! **2. The lock of a dead process is free, and the next taker is told.** In Python it stays locked for ever. Here the
+//! next [`acquire`](crate::Lock::acquire) succeeds at once, and its guard tells [who left it
+//! behind](crate::Abandonment), since what the lock guards may be half changed. Until then it stays marked, and is not
+//! simply released, as programs rely on a child that acquires and ends and a parent that releases: that still works
+//! ([`release`](crate::Lock::release)).
+//!
+//! **3. Permits of a semaphore are charged to the process that acquired them.** In Python a semaphore is a number, and
+//! a process that dies takes its permits with it. Here the next taker gets them, and is told. A plain semaphore can be
+//! released by who acquired nothing, as in Python.
+//!
+//! **4. An item of a queue is not lost with who got it.** In Python it is gone as soon as somebody has got it. Here it
+//! goes back to the front if its receiver dies before it has acknowledged it: in a plain queue by its next request, in
+//! a joinable one by `task_done`. So `task_done` is for the process that got the item, not for anybody, and `join`
+//! waits for the second receiver as it did for the first. [`Queue`](crate::Queue) says more.
+//!
+//! **5. A barrier breaks when a party dies.** In Python a party that dies while it waits is still counted, and the
+//! others pass without it. Here all of them fail at once, with a text that names the dead. (Who dies before it has come
+//! is nobody's party yet; timeouts are for that.) A timeout breaks the barrier in Python too; here the one whose time
+//! was over can tell ([`is_timeout`](crate::Error::is_timeout)) that it is not one of the others
+//! ([`is_broken`](crate::Error::is_broken)). Functions do not travel between processes, so the action comes with a wait
+//! and not with the barrier; it still runs once, before anybody goes on.
+//!
+//! **6. A deadlock is an error.** In Python two processes that wait for each other's locks wait until somebody looks.
+//! The manager here sees every holder and every waiter: an `acquire` that would never end fails at once
+//! ([`is_deadlock`](crate::Error::is_deadlock)) and tells the whole cycle. That includes a thread that acquires a plain
+//! lock twice. A wait with a timeout ends by itself and is never such an error.
+//!
+//! **7. First come, first served, and no wake-up is lost.** Python promises no order, and a `multiprocessing.Event`
+//! that is set and cleared at once can leave a waiter with `False`. Here every object serves its line in order, so a
+//! large request for permits is not starved by small ones; a set wakes everyone who waits, whatever comes after it. A
+//! notification or an auto-reset event that was on its way to a process that died goes to the next. No wait returns
+//! without a reason.
+//!
+//! **8. Timeouts know no calendar.** A timeout of a `multiprocessing.Semaphore`, and of what is made of it, is a point
+//! on the clock on the wall, which somebody can set. Here it is a [`Duration`](std::time::Duration), counted by the
+//! manager on a monotonic clock from the arrival of the request. None can be negative; zero asks and does not wait;
+//! centuries are fine. A timeout that ends is an answer, `None` or `false`, and no exception; but it is an error at a
+//! barrier, which it breaks, and where a task's result is asked for, as in Python.
+//!
+//! **9. An `Err` that a task returns is a value.** In Python a function fails by an exception, and `get` raises it.
+//! Here a task that returns `Result<T, E>` gives its caller that `Result`, inside the one that tells how the task
+//! itself went; only a task that did not return, because it panicked or its worker died, is an [`Error`](crate::Error).
+//! In a `map`, one `Err` does not cost the other results.
+//!
+//! **10. The end of the manager is told at once, to everyone, as one error.** In Python it is an `EOFError`, a
+//! `BrokenPipeError` or a `ConnectionRefusedError`, depending on where it hits. Here every call that waits and every
+//! later one fails with [`is_manager_gone`](crate::Error::is_manager_gone); a manager that comes after it at the same
+//! place is another one, and a proxy from before is never taken for one of its objects
+//! ([`is_stale`](crate::Error::is_stale)).
+//!
+//! # Names and lifetimes
+//!
+//! Python shares an object by handing it to a child, or with whoever has the address and the key. Here any program of
+//! the same user opens it by its name, in any order, and is told if it means something else by it
+//! ([`is_wrong_kind`](crate::Error::is_wrong_kind), [`is_wrong_parameters`](crate::Error::is_wrong_parameters)). An
+//! object without a name lives as long as a proxy of a living process refers to it, or a queued task or item carries
+//! one: what is on its way is not lost when its sender lets go.
+//!
+//! [`Manager::start`]: crate::Manager::start
+//! [`Manager::connect`]: crate::Manager::connect
+//! [`Manager::connect_to`]: crate::Manager::connect_to
+//! [`anonymous_event()`]: crate::Manager::anonymous_event
+//! [`event("stop")`]: crate::Manager::event
+//! [`set_because`]: crate::Event::set_because
+//! [event_wait]: crate::Event::wait
+//! [`anonymous_lock()`]: crate::Manager::anonymous_lock
+//! [`anonymous_rlock()`]: crate::Manager::anonymous_rlock
+//! [`try_acquire()`]: crate::Lock::try_acquire
+//! [`acquire_timeout(t)`]: crate::Lock::acquire_timeout
+//! [`anonymous_condition()`]: crate::Manager::anonymous_condition
+//! [`condition_options()`]: crate::Manager::condition_options
+//! [`over_lock(&lock)`]: crate::Options::over_lock
+//! [`wait(&mut guard, t)`]: crate::Condition::wait
+//! [`wait_for(&mut guard, t, p)`]: crate::Condition::wait_for
+//! [`notify(n)`]: crate::Condition::notify
+//! [`notify_all()`]: crate::Condition::notify_all
+//! [`anonymous_semaphore(n)`]: crate::Manager::anonymous_semaphore
+//! [`semaphore_options(n)`]: crate::Manager::semaphore_options
+//! [`bounded(true)`]: crate::Options::bounded
+//! [`anonymous_barrier(n)`]: crate::Manager::anonymous_barrier
+//! [`wait_with`]: crate::Barrier::wait_with
+//! [`barrier.wait(None)`]: crate::Barrier::wait
+//! [`abort(reason)`]: crate::Barrier::abort
+//! [`reset`]: crate::Barrier::reset
+//! [`broken`]: crate::Barrier::broken
+//! [`waiting`]: crate::Barrier::waiting
+//! [`parties`]: crate::Barrier::parties
+//! [`anonymous_queue::<T>()`]: crate::Manager::anonymous_queue
+//! [`queue_options()`]: crate::Manager::queue_options
+//! [`capacity(n)`]: crate::Options::capacity
+//! [`joinable(true)`]: crate::Options::joinable
+//! [`put`]: crate::Queue::put
+//! [`try_put`]: crate::Queue::try_put
+//! [`put_timeout`]: crate::Queue::put_timeout
+//! [`get`]: crate::Queue::get
+//! [`try_get`]: crate::Queue::try_get
+//! [`get_timeout`]: crate::Queue::get_timeout
+//! [`len`]: crate::Queue::len
+//! [`is_empty`]: crate::Queue::is_empty
+//! [`close`]: crate::Queue::close
+//! [iterate]: crate::Queue::iter
+//! [`wait_any`]: crate::wait_any
+//! [`wait_all`]: crate::wait_all
+//! [`Pool::new`]: crate::Pool::new
+//! [`Latch`]: crate::Latch
+//! [`inspect`]: crate::inspect
+//! [fencing tokens]: crate::LockGuard::token

@@ -1,0 +1,210 @@
+//! Barriers: a number of parties wait until all have come, and go on together.
+//!
+//! As in Python, a barrier *breaks* when a party that waits gives up: by its timeout, by its death, by `abort`. Who
+//! waits is refused then, and who comes, with the cause, until `reset`. If parties brought an action, the last of
+//! them to come runs it while the others wait on; they go when it says so, and the barrier breaks if it fails or
+//! dies. Who leaves a wait for any by another of its targets has not come, and breaks nothing.
+
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use protocol::{BarrierStatus, Code, Grant, Kind, ObjectId, Refusal, Reply, SessionId};
+use smallvec::{SmallVec, smallvec};
+
+use crate::State;
+use crate::event::check_reason;
+use crate::line::{self, Place};
+use crate::object::Body;
+use crate::slab::Key;
+use crate::wait::{Decision, Readiness, Want};
+
+/// What anyone wants of a barrier: the line does not depend on the details.
+const ANYONE: Want = Want::Barrier { has_action: false, index: None };
+
+/// A barrier.
+#[derive(Debug)]
+pub(crate) struct Barrier {
+    parties: u32,
+    /// The session that runs the action of the parties that have come.
+    acting: Option<SessionId>,
+    broken: Option<Arc<str>>,
+}
+
+impl Barrier {
+    pub(crate) fn new(parties: u32) -> Result<Barrier, Refusal> {
+        if parties == 0 {
+            return Err(Refusal::new(Code::BadArgument, "a barrier has at least one party"));
+        }
+        Ok(Barrier { parties, acting: None, broken: None })
+    }
+
+    pub(crate) fn parties(&self) -> u32 {
+        self.parties
+    }
+
+    /// A barrier never serves one waiter alone; it only refuses.
+    pub(crate) fn readiness(&self) -> Readiness {
+        match &self.broken {
+            Some(why) => {
+                Readiness::Never(Refusal::new(Code::Broken, format!("the barrier is broken: {why}")))
+            }
+            None => Readiness::NotYet,
+        }
+    }
+
+    pub(crate) fn status(&self, waiting: u32) -> BarrierStatus {
+        BarrierStatus { parties: self.parties, waiting, broken: self.broken.clone() }
+    }
+}
+
+impl State {
+    /// Refuses everyone if the barrier is broken; lets the parties go if all have come.
+    pub(crate) fn barrier_serve(&mut self, key: Key) {
+        let barrier = self.barrier_at(key);
+        let (parties, is_acting) = (barrier.parties, barrier.acting.is_some());
+        if let Readiness::Never(refusal) = barrier.readiness() {
+            return self.barrier_refuse_all(key, &refusal);
+        }
+        let waiting = self.catalog.at(key).line(&ANYONE).len();
+        if !is_acting && waiting >= parties && self.barrier_line(key).len() >= parties as usize {
+            self.barrier_trip(key);
+            // Those behind them may already be enough for the next turn.
+            self.touch(key);
+        }
+    }
+
+    /// Numbers the parties, and lets them go; or, if some brought an action, the one of them that runs it.
+    fn barrier_trip(&mut self, key: Key) {
+        let mut line = self.barrier_line(key);
+        line.truncate(self.barrier_at(key).parties as usize);
+        let mut actor = None;
+        for (position, &place) in line.iter().enumerate() {
+            let stand = line::stand_mut(&mut self.waiters, place);
+            if let Want::Barrier { has_action, index } = &mut stand.want {
+                *index = Some(position as u32);
+                actor = if *has_action { Some(place) } else { actor };
+            }
+        }
+        match actor {
+            Some(place) => {
+                let session = self.waiters[place.waiter].caller.session;
+                self.barrier_at(key).acting = Some(session);
+                self.session_at(session).held.insert(key);
+                self.barrier_let_go(place, true);
+            }
+            None => {
+                let last = line.last().copied();
+                line.iter().for_each(|&place| self.barrier_let_go(place, Some(place) == last));
+            }
+        }
+    }
+
+    /// Ends the wait of a party that was numbered.
+    fn barrier_let_go(&mut self, place: Place, leads: bool) {
+        let Want::Barrier { index: Some(number), .. } = line::stand(&self.waiters, place).want else {
+            unreachable!("only parties that were numbered are let go");
+        };
+        let waiter = self.unpark(place.waiter);
+        let grants = smallvec![Grant::Barrier { index: number, leads }];
+        let index = line::stand_position(place);
+        self.conclude(waiter, Decision::Taken { index, grants, unconfirmed: SmallVec::new() });
+    }
+
+    /// One place for each waiter in the line.
+    fn barrier_line(&self, key: Key) -> Vec<Place> {
+        let first = self.catalog.at(key).line(&ANYONE).first();
+        core::iter::successors(first, |&place| line::next_waiter(&self.waiters, place)).collect()
+    }
+
+    pub(crate) fn barrier_pass(&mut self, session: SessionId, id: ObjectId) -> Result<Reply, Refusal> {
+        let key = self.catalog.find(id, Kind::Barrier)?;
+        if let Readiness::Never(refusal) = self.barrier_at(key).readiness() {
+            return Err(refusal);
+        }
+        if self.barrier_at(key).acting != Some(session) {
+            let text = format!("this process does not run the action of {}", self.describe(key));
+            return Err(Refusal::new(Code::NotOwner, text));
+        }
+        self.barrier_action_ended(key);
+        for place in self.barrier_line(key) {
+            if matches!(line::stand(&self.waiters, place).want, Want::Barrier { index: Some(_), .. }) {
+                self.barrier_let_go(place, false);
+            }
+        }
+        self.touch(key);
+        Ok(Reply::Done)
+    }
+
+    pub(crate) fn barrier_abort(
+        &mut self,
+        session: SessionId,
+        id: ObjectId,
+        reason: &str,
+    ) -> Result<Reply, Refusal> {
+        let key = self.catalog.find(id, Kind::Barrier)?;
+        check_reason(reason)?;
+        let who = self.describe_session(session);
+        self.barrier_break(key, &format!("{who} aborted it: {reason}"));
+        Ok(Reply::Done)
+    }
+
+    pub(crate) fn barrier_reset(&mut self, session: SessionId, id: ObjectId) -> Result<Reply, Refusal> {
+        let key = self.catalog.find(id, Kind::Barrier)?;
+        let text = format!("{} was reset by {}", self.describe(key), self.describe_session(session));
+        self.barrier_action_ended(key);
+        self.barrier_at(key).broken = None;
+        self.barrier_refuse_all(key, &Refusal::new(Code::Broken, text));
+        Ok(Reply::Done)
+    }
+
+    pub(crate) fn barrier_status(&mut self, id: ObjectId) -> Result<Reply, Refusal> {
+        let key = self.catalog.find(id, Kind::Barrier)?;
+        let waiting = self.barrier_line(key).len() as u32;
+        Ok(Reply::Barrier(self.barrier_at(key).status(waiting)))
+    }
+
+    /// Breaks the barriers in whose lines this waiter stands, as it will not wait any longer.
+    pub(crate) fn break_barriers_of(&mut self, waiter: Key, why: &str) {
+        let is_barrier = |stand: &&line::Stand| matches!(stand.want, Want::Barrier { .. });
+        let stands = self.waiters[waiter].targets.iter().filter(is_barrier);
+        let barriers: SmallVec<[Key; 1]> = stands.map(|stand| stand.object).collect();
+        barriers.into_iter().for_each(|barrier| self.barrier_break(barrier, why));
+    }
+
+    /// Breaks a barrier, unless it is broken: the first cause counts.
+    pub(crate) fn barrier_break(&mut self, key: Key, why: &str) {
+        self.barrier_action_ended(key);
+        self.barrier_at(key).broken.get_or_insert_with(|| why.into());
+        self.touch(key);
+    }
+
+    fn barrier_action_ended(&mut self, key: Key) {
+        if let Some(session) = self.barrier_at(key).acting.take()
+            && let Some(session) = self.sessions.get_mut(&session)
+        {
+            session.held.remove(&key);
+        }
+    }
+
+    fn barrier_refuse_all(&mut self, key: Key, refusal: &Refusal) {
+        for place in self.barrier_line(key) {
+            self.refuse_waiter(place.waiter, refusal.clone());
+        }
+    }
+
+    pub(crate) fn barrier_destroyed(&mut self, key: Key, barrier: &Barrier) {
+        if let Some(session) = barrier.acting
+            && let Some(session) = self.sessions.get_mut(&session)
+        {
+            session.held.remove(&key);
+        }
+    }
+
+    fn barrier_at(&mut self, key: Key) -> &mut Barrier {
+        match &mut self.catalog.at_mut(key).body {
+            Body::Barrier(barrier) => barrier,
+            _ => unreachable!("the kind was checked when the key was found"),
+        }
+    }
+}

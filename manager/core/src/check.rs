@@ -1,0 +1,28 @@
+//! What holds between any two inputs, for tests to look at after each.
+
+use crate::State;
+use crate::wait::Waiter;
+
+impl State {
+    /// Asserts that nothing was left undone: whoever could be served was.
+    #[doc(hidden)]
+    pub fn assert_settled(&self) {
+        assert!(self.touched.is_empty(), "no object is to be served");
+        assert!(self.relocking.is_empty(), "no cycle is to be looked for");
+        assert!(self.unused.is_empty(), "no object is to be freed");
+        for keys in self.blocked.values() {
+            // A thread that waits in several ways may hold a reentrant lock by now that it waits for in another.
+            if let [key] = keys[..] {
+                assert!(self.is_blocked(key), "who waits can not be served: {:?}", self.waiters[key]);
+            }
+        }
+    }
+
+    /// Asserts that nobody waits for ever in a cycle, of clients whose threads send nothing while they wait.
+    #[doc(hidden)]
+    pub fn assert_no_deadlock(&self) {
+        let waiters = self.blocked.values().flatten().map(|&key| &self.waiters[key]);
+        let is_free = |waiter: &Waiter| self.check_deadlock(waiter).is_ok();
+        waiters.for_each(|waiter| assert!(is_free(waiter), "in a deadlock: {waiter:?}"));
+    }
+}

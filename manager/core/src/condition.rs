@@ -1,0 +1,156 @@
+//! Conditions: a place to wait, under a lock, until somebody who holds the lock notifies.
+//!
+//! A wait gives the lock up and joins the line in one step, so no notification falls between the two. A notified
+//! waiter goes to the end of the lock's line, and its wait is answered when it holds the lock again, as often as
+//! before. It is never answered without a notification, another target, or its deadline: there are no spurious
+//! wake-ups. A notified waiter that dies passes its notification on. Notifying needs the lock, as in Python.
+
+use alloc::format;
+
+use protocol::{Code, Grant, Kind, LockChoice, Name, ObjectId, Refusal, Reply};
+use smallvec::{SmallVec, smallvec};
+
+use crate::State;
+use crate::line;
+use crate::lock::Lock;
+use crate::object::{Body, Pin};
+use crate::session::Unconfirmed;
+use crate::slab::Key;
+use crate::wait::{Caller, Decision, Relock, Waiter, Want};
+
+/// A condition.
+#[derive(Debug)]
+pub(crate) struct Condition {
+    /// The lock, of either kind.
+    lock: Key,
+    /// Keeps the lock alive.
+    pin: Pin,
+    /// Whether the lock was made with this.
+    is_own: bool,
+}
+
+impl State {
+    /// Makes a condition, and its lock if it is to have one of its own.
+    pub(crate) fn condition_make(
+        &mut self,
+        id: ObjectId,
+        name: Option<Name>,
+        over: LockChoice,
+    ) -> Result<Key, Refusal> {
+        let (lock, is_own) = match over {
+            LockChoice::Given { id } => (self.find_lock(id)?, false),
+            LockChoice::Own { id: own, .. } if own == id => {
+                return Err(Refusal::new(Code::BadArgument, "a condition and its lock have different ids"));
+            }
+            LockChoice::Own { id, is_reentrant } => {
+                (self.create(id, None, Body::Lock(alloc::boxed::Box::new(Lock::new(is_reentrant))))?, true)
+            }
+        };
+        let pin = self.pin_at(lock);
+        match self.create(id, name, Body::Condition(Condition { lock, pin, is_own })) {
+            Ok(key) => {
+                self.lock_at(lock).conditions.push(key);
+                Ok(key)
+            }
+            Err(refusal) => {
+                self.unpin(pin);
+                Err(refusal)
+            }
+        }
+    }
+
+    pub(crate) fn lock_choice(&self, condition: &Condition) -> LockChoice {
+        let lock = self.catalog.at(condition.lock);
+        match condition.is_own {
+            true => LockChoice::Own { id: lock.id, is_reentrant: lock.body.kind() == Kind::RLock },
+            false => LockChoice::Given { id: lock.id },
+        }
+    }
+
+    /// Refuses a wait for a condition whose lock the caller does not hold.
+    pub(crate) fn check_condition(&self, caller: Caller, id: ObjectId) -> Result<(), Refusal> {
+        let key = self.catalog.find(id, Kind::Condition)?;
+        let lock = self.condition_at(key).lock;
+        if self.catalog.at(lock).body.is_held_by(caller) {
+            return Ok(());
+        }
+        let refusal = self.not_owner(lock);
+        Err(Refusal::new(
+            refusal.code,
+            format!("{} needs its lock held: {}", self.describe(key), refusal.text),
+        ))
+    }
+
+    /// Gives up the lock of the condition that a waiter is about to wait for, if it waits for one.
+    pub(crate) fn give_up_lock(&mut self, waiter: &Waiter) -> Option<Relock> {
+        let stand = waiter.targets.iter().find(|stand| matches!(stand.want, Want::Notification))?;
+        let lock = self.condition_at(stand.object).lock;
+        let depth = self.lock_give_up(lock);
+        Some(Relock { lock, depth })
+    }
+
+    pub(crate) fn notify(
+        &mut self,
+        caller: Caller,
+        id: ObjectId,
+        count: Option<u32>,
+    ) -> Result<Reply, Refusal> {
+        self.check_condition(caller, id)?;
+        let key = self.catalog.find(id, Kind::Condition)?;
+        let mut woken: u64 = 0;
+        while count.is_none_or(|count| woken < u64::from(count)) && self.notify_first(key, count.is_some()) {
+            woken += 1;
+        }
+        Ok(Reply::Count(woken))
+    }
+
+    /// Wakes who waits first. False if nobody does. What was meant for some, and not for all, is passed on if its
+    /// receiver dies.
+    fn notify_first(&mut self, key: Key, passes_on: bool) -> bool {
+        let Some(place) = self.catalog.at(key).line(&Want::Notification).first() else {
+            return false;
+        };
+        let index = line::stand_position(place);
+        let unconfirmed: SmallVec<[Unconfirmed; 1]> = match passes_on {
+            true => smallvec![Unconfirmed::Notification(self.catalog.handle(key))],
+            false => SmallVec::new(),
+        };
+        let waiter = self.unpark(place.waiter);
+        let grants = smallvec![Grant::Notified];
+        self.conclude(waiter, Decision::Taken { index, grants, unconfirmed });
+        true
+    }
+
+    /// Passes on a notification whose receiver died.
+    pub(crate) fn notification_given_back(&mut self, key: Key) {
+        self.notify_first(key, true);
+    }
+
+    pub(crate) fn condition_lock(&self, id: ObjectId) -> Result<Reply, Refusal> {
+        let key = self.catalog.find(id, Kind::Condition)?;
+        let lock = self.catalog.at(self.condition_at(key).lock);
+        Ok(Reply::Lock { id: lock.id, is_reentrant: lock.body.kind() == Kind::RLock })
+    }
+
+    /// The id of the lock that a condition is over.
+    pub(crate) fn lock_of(&self, condition: &Condition) -> ObjectId {
+        self.catalog.at(condition.lock).id
+    }
+
+    pub(crate) fn condition_destroyed(&mut self, key: Key, condition: &Condition) {
+        // The lock may be what ended first, and this with it.
+        if let Some(object) = self.catalog.get(condition.lock)
+            && matches!(object.body, Body::Lock(_))
+        {
+            self.lock_at(condition.lock).conditions.retain(|other| *other != key);
+        }
+        self.unpin(condition.pin);
+    }
+
+    fn condition_at(&self, key: Key) -> &Condition {
+        match &self.catalog.at(key).body {
+            Body::Condition(condition) => condition,
+            _ => unreachable!("the kind was checked when the key was found"),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Lifetimes: what keeps an object, what frees it, and its removal.
+//!
+//! A named object lives until it is removed. An anonymous one lives as long as a proxy in a live session refers to
+//! it, or something in the manager's keeping needs it: a task or an item that carries a proxy, a condition over it.
+
+use alloc::format;
+use alloc::string::String;
+
+use protocol::{Code, Epoch, Kind, ObjectId, Refusal, Reply, SessionId};
+
+use crate::State;
+use crate::object::{Body, Handle, Held, Pin, no_such_object};
+use crate::slab::Key;
+
+impl State {
+    pub(crate) fn attach(
+        &mut self,
+        session: SessionId,
+        id: ObjectId,
+        kind: Kind,
+        epoch: Epoch,
+    ) -> Result<Reply, Refusal> {
+        if epoch != self.epoch {
+            return Err(Refusal::new(
+                Code::StaleEpoch,
+                format!("the {kind} {id} belonged to a manager that has ended; open it anew"),
+            ));
+        }
+        let key = self.catalog.find(id, kind)?;
+        self.refer(session, key)?;
+        Ok(Reply::Done)
+    }
+
+    /// Adds one reference of a session to an object.
+    pub(crate) fn refer(&mut self, session: SessionId, key: Key) -> Result<(), Refusal> {
+        let object = self.catalog.at_mut(key);
+        let references = object.references.checked_add(1).ok_or_else(|| {
+            Refusal::new(Code::LimitReached, "there are 2^32 references to one object, which is the limit")
+        })?;
+        object.references = references;
+        let (id, fresh) = (object.id, Held { serial: object.serial, count: 0 });
+        let held = self.session_at(session).references.entry(id).or_insert(fresh);
+        if held.serial != fresh.serial {
+            *held = fresh;
+        }
+        held.count += 1;
+        Ok(())
+    }
+
+    pub(crate) fn detach(&mut self, session: SessionId, id: ObjectId) -> Result<Reply, Refusal> {
+        let references = &mut self.session_at(session).references;
+        let held = references.get_mut(&id).ok_or_else(|| no_such_object(id))?;
+        held.count -= 1;
+        let one = Held { serial: held.serial, count: 1 };
+        if held.count == 0 {
+            references.remove(&id);
+        }
+        self.release(id, one);
+        Ok(Reply::Done)
+    }
+
+    /// Gives back references of a session, unless the object was removed since.
+    pub(crate) fn release(&mut self, id: ObjectId, held: Held) {
+        if let Some(key) = self.catalog.key(id)
+            && self.catalog.at(key).serial == held.serial
+        {
+            self.catalog.at_mut(key).references -= held.count;
+            self.loosened(key);
+        }
+    }
+
+    /// Keeps an object alive, if it is there.
+    pub(crate) fn pin(&mut self, id: ObjectId) -> Option<Pin> {
+        self.catalog.key(id).map(|key| self.pin_at(key))
+    }
+
+    /// Keeps an object alive.
+    pub(crate) fn pin_at(&mut self, key: Key) -> Pin {
+        self.catalog.at_mut(key).pins += 1;
+        Pin(self.catalog.handle(key))
+    }
+
+    /// Lets go of an object, unless it was removed since.
+    pub(crate) fn unpin(&mut self, pin: Pin) {
+        if let Some(key) = self.catalog.resolve(pin.0) {
+            self.catalog.at_mut(key).pins -= 1;
+            self.loosened(key);
+        }
+    }
+
+    /// Whether anybody outside the manager could still ask for this object.
+    pub(crate) fn is_referred_to(&self, key: Key) -> bool {
+        self.catalog.at(key).references > 0
+    }
+
+    /// Notes that an object may have lost the last that kept it. It is looked at when the input is done with, so
+    /// that nothing is freed while something is being done with it, and one freed object may free another.
+    fn loosened(&mut self, key: Key) {
+        if self.catalog.at(key).is_unused() {
+            self.unused.push(self.catalog.handle(key));
+        }
+    }
+
+    /// Frees an object that was noted as unused, if it still is.
+    pub(crate) fn free(&mut self, noted: Handle) {
+        if let Some(key) = self.catalog.resolve(noted)
+            && self.catalog.at(key).is_unused()
+        {
+            let text = format!("{} was freed, as no proxy referred to it", self.describe(key));
+            self.destroy(key, &Refusal::new(Code::Removed, text));
+        }
+    }
+
+    pub(crate) fn remove(&mut self, session: SessionId, id: ObjectId) -> Result<Reply, Refusal> {
+        let key = self.catalog.key(id).ok_or_else(|| no_such_object(id))?;
+        let text = format!("{} was removed by {}", self.describe(key), self.describe_session(session));
+        match &self.catalog.at(key).body {
+            Body::Batch(_) => {
+                return Err(Refusal::new(Code::WrongKind, "a batch is not removed, it ends with its tasks"));
+            }
+            Body::Pool(_) => self.terminate(key, &text),
+            _ => {}
+        }
+        self.destroy(key, &Refusal::new(Code::Removed, text));
+        Ok(Reply::Done)
+    }
+
+    /// Takes an object out of the world. Whoever waits for it is refused.
+    pub(crate) fn destroy(&mut self, key: Key, refusal: &Refusal) {
+        for &lane in self.catalog.at(key).lanes() {
+            while let Some(place) = self.catalog.at(key).line_in(lane).first() {
+                self.refuse_waiter(place.waiter, refusal.clone());
+            }
+        }
+        match self.catalog.remove(key).body {
+            Body::Batch(batch) => self.batch_freed(*batch),
+            Body::Lock(lock) => self.lock_destroyed(key, &lock, refusal),
+            Body::Condition(condition) => self.condition_destroyed(key, &condition),
+            Body::Semaphore(semaphore) => self.semaphore_destroyed(key, &semaphore),
+            Body::Barrier(barrier) => self.barrier_destroyed(key, &barrier),
+            Body::Queue(queue) => self.queue_destroyed(key, *queue),
+            Body::Event(_) | Body::Pool(_) | Body::Latch(_) => {}
+        }
+    }
+
+    /// An object, for people: its kind, and its name or id.
+    pub(crate) fn describe(&self, key: Key) -> String {
+        let object = self.catalog.at(key);
+        match &object.name {
+            Some(name) => format!("the {} {name:?}", object.body.kind()),
+            None => format!("the {} {}", object.body.kind(), object.id),
+        }
+    }
+}

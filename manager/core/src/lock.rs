@@ -1,0 +1,205 @@
+//! Locks and reentrant locks: one thread of one process holds them, and a dead one hands them on.
+//!
+//! A lock is held by the thread that acquired it, and given back under the token of that grant, which any thread
+//! of its process may do. A holder that ends without giving back leaves the lock *abandoned*: the next taker gets it
+//! at once and is told by whom, as with NT's mutexes and POSIX's robust ones. Nothing is given back eagerly, so a
+//! program in which one process acquires and ends, and another releases, works as it does in Python.
+//!
+//! Tokens grow with every grant of this manager, over all locks, so that an outside resource that remembers the
+//! greatest it has seen can refuse who held a lock before.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
+
+use protocol::{Abandonment, Code, Kind, LockGrant, ObjectId, Refusal, Reply, SessionId};
+
+use crate::object::{Body, no_such_object};
+use crate::session::Leaver;
+use crate::slab::Key;
+use crate::wait::{Caller, Readiness};
+use crate::{State, Time};
+
+/// A lock of either kind.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    is_reentrant: bool,
+    holder: Option<Holder>,
+    /// What the last holder left behind, until somebody takes the lock or clears the mark.
+    abandoned: Option<Box<Abandonment>>,
+    /// The conditions over this lock, which end with it.
+    pub(crate) conditions: Vec<Key>,
+}
+
+/// Who holds a lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holder {
+    pub(crate) caller: Caller,
+    pub(crate) since: Time,
+    pub(crate) token: u64,
+    pub(crate) depth: u32,
+}
+
+impl Lock {
+    pub(crate) fn new(is_reentrant: bool) -> Lock {
+        Lock { is_reentrant, holder: None, abandoned: None, conditions: Vec::new() }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        if self.is_reentrant { Kind::RLock } else { Kind::Lock }
+    }
+
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        self.holder
+    }
+
+    pub(crate) fn abandoned(&self) -> Option<&Abandonment> {
+        self.abandoned.as_deref()
+    }
+
+    pub(crate) fn is_held_by(&self, caller: Caller) -> bool {
+        self.holder.is_some_and(|holder| holder.caller == caller)
+    }
+
+    pub(crate) fn readiness(&self, caller: Caller) -> Readiness {
+        match self.holder {
+            None => Readiness::Ready,
+            Some(holder) if self.is_reentrant && holder.caller == caller => {
+                if holder.depth == u32::MAX {
+                    let text = "a reentrant lock is held at most 2^32 - 1 times";
+                    return Readiness::Never(Refusal::new(Code::LimitReached, text));
+                }
+                Readiness::Ready
+            }
+            Some(_) => Readiness::NotYet,
+        }
+    }
+}
+
+impl State {
+    /// Makes this caller the holder, or counts once more what it holds. The lock is ready for it.
+    pub(crate) fn lock_take(&mut self, key: Key, caller: Caller, depth: u32) -> LockGrant {
+        let (now, token) = (self.now, self.token);
+        let lock = self.lock_at(key);
+        if let Some(holder) = &mut lock.holder {
+            holder.depth = holder.depth.saturating_add(depth);
+            return LockGrant { token: holder.token, depth: holder.depth, abandoned: None };
+        }
+        lock.holder = Some(Holder { caller, since: now, token, depth });
+        let abandoned = lock.abandoned.take().map(|abandoned| *abandoned);
+        self.token += 1;
+        self.session_at(caller.session).held.insert(key);
+        LockGrant { token, depth, abandoned }
+    }
+
+    pub(crate) fn release_lock(
+        &mut self,
+        caller: Caller,
+        id: ObjectId,
+        token: Option<u64>,
+    ) -> Result<Reply, Refusal> {
+        let key = self.find_lock(id)?;
+        let lock = self.lock_at(key);
+        let Some(holder) = &mut lock.holder else {
+            // A grant whose lock was taken away gives nothing back, and leaves the mark for the next taker.
+            if token.is_none() && lock.abandoned.take().is_some() {
+                return Ok(Reply::Done);
+            }
+            return Err(Refusal::new(Code::NotOwner, format!("{} is not held", self.describe(key))));
+        };
+        let is_its = match token {
+            Some(token) => holder.caller.session == caller.session && holder.token == token,
+            None => holder.caller == caller,
+        };
+        if !is_its {
+            return Err(self.not_owner(key));
+        }
+        holder.depth -= 1;
+        if holder.depth == 0 {
+            self.lock_free(key);
+        }
+        Ok(Reply::Done)
+    }
+
+    /// The refusal for a caller that does not hold a lock: it says who does.
+    pub(crate) fn not_owner(&self, key: Key) -> Refusal {
+        let what = self.describe(key);
+        let text = match &self.catalog.at(key).body {
+            Body::Lock(lock) => match lock.holder {
+                Some(holder) => format!("{what} is held by {}", self.describe_caller(holder.caller)),
+                None => format!("{what} is not held"),
+            },
+            _ => unreachable!("the kind was checked when the key was found"),
+        };
+        Refusal::new(Code::NotOwner, text)
+    }
+
+    /// Takes a lock from its holder, whoever that is.
+    pub(crate) fn force_release(&mut self, session: SessionId, id: ObjectId) -> Result<Reply, Refusal> {
+        let key = self.find_lock(id)?;
+        let Some(holder) = self.lock_at(key).holder else {
+            return Err(self.not_owner(key));
+        };
+        let how = format!("was made to release it by {}", self.describe_session(session));
+        let holder = holder.caller.session;
+        let leaver = Leaver::of(holder, &self.sessions[&holder], how.into());
+        self.lock_abandon(key, &leaver);
+        Ok(Reply::Done)
+    }
+
+    /// Marks a held lock as left behind by its holder.
+    pub(crate) fn lock_abandon(&mut self, key: Key, leaver: &Leaver) {
+        let holder = self.lock_at(key).holder.expect("only a held lock is abandoned");
+        let abandonment = leaver.abandonment(self.now.ns_since(holder.since));
+        self.lock_at(key).abandoned = Some(Box::new(abandonment));
+        self.lock_free(key);
+    }
+
+    /// Lets a held lock go, however often it was acquired.
+    fn lock_free(&mut self, key: Key) {
+        if let Some(holder) = self.lock_at(key).holder.take()
+            && let Some(session) = self.sessions.get_mut(&holder.caller.session)
+        {
+            session.held.remove(&key);
+        }
+        self.touch(key);
+    }
+
+    /// Lets a lock go that a wait gives up, and tells how often it was acquired.
+    pub(crate) fn lock_give_up(&mut self, key: Key) -> u32 {
+        let depth = self.lock_at(key).holder.expect("a wait gives up a lock that it holds").depth;
+        self.lock_free(key);
+        depth
+    }
+
+    /// Follows up on a lock's end: its conditions end with it.
+    pub(crate) fn lock_destroyed(&mut self, key: Key, lock: &Lock, refusal: &Refusal) {
+        if let Some(holder) = lock.holder
+            && let Some(session) = self.sessions.get_mut(&holder.caller.session)
+        {
+            session.held.remove(&key);
+        }
+        for &condition in &lock.conditions {
+            self.destroy(condition, refusal);
+        }
+    }
+
+    /// The key of a lock of either kind.
+    pub(crate) fn find_lock(&self, id: ObjectId) -> Result<Key, Refusal> {
+        let key = self.catalog.key(id).ok_or_else(|| no_such_object(id))?;
+        match &self.catalog.at(key).body {
+            Body::Lock(_) => Ok(key),
+            other => {
+                let text = format!("object {id} is of kind {}, not lock or reentrant lock", other.kind());
+                Err(Refusal::new(Code::WrongKind, text))
+            }
+        }
+    }
+
+    pub(crate) fn lock_at(&mut self, key: Key) -> &mut Lock {
+        match &mut self.catalog.at_mut(key).body {
+            Body::Lock(lock) => lock,
+            _ => unreachable!("the kind was checked when the key was found"),
+        }
+    }
+}

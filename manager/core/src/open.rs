@@ -1,0 +1,125 @@
+//! Opening: by name or anonymous, made anew or found, with the kind and parameters that were asked for.
+
+use alloc::boxed::Box;
+use alloc::format;
+
+use protocol::{Code, Kind, LockChoice, Name, ObjectId, OpenMode, Refusal, Reply, SessionId, Spec};
+
+use crate::State;
+use crate::barrier::Barrier;
+use crate::event::Event;
+use crate::latch::Latch;
+use crate::lock::Lock;
+use crate::object::Body;
+use crate::pool::Pool;
+use crate::queue::Queue;
+use crate::semaphore::Semaphore;
+use crate::slab::Key;
+
+impl State {
+    pub(crate) fn open(
+        &mut self,
+        session: SessionId,
+        id: ObjectId,
+        name: Option<&str>,
+        spec: Spec,
+        mode: OpenMode,
+    ) -> Result<Reply, Refusal> {
+        let name = name.map(Name::parse).transpose();
+        let name = name.map_err(|error| Refusal::new(Code::BadName, format!("{error}")))?;
+        let existing = name.as_ref().and_then(|name| self.catalog.key_of_name(name.as_str()));
+        let (key, created) = match (existing, &name) {
+            (Some(key), Some(name)) => (self.open_existing(key, name, spec, mode)?, false),
+            (_, Some(name)) if mode == OpenMode::Open => {
+                return Err(Refusal::new(Code::NoSuchObject, format!("there is no object named {name:?}")));
+            }
+            (_, None) if mode == OpenMode::Open => {
+                return Err(Refusal::new(Code::BadArgument, "an object is opened by its name"));
+            }
+            _ => (self.make(id, name, spec)?, true),
+        };
+        let id = self.catalog.at(key).id;
+        self.refer(session, key)?;
+        Ok(Reply::Opened { id, created })
+    }
+
+    fn open_existing(&self, key: Key, name: &Name, spec: Spec, mode: OpenMode) -> Result<Key, Refusal> {
+        let kind = self.catalog.at(key).body.kind();
+        if mode == OpenMode::CreateNew {
+            let text = format!("an object named {name:?} exists already, of kind {kind}");
+            return Err(Refusal::new(Code::AlreadyExists, text));
+        }
+        match self.spec_of(key) {
+            Some(found) if is_same(found, spec) => Ok(key),
+            Some(found) if found.kind() == spec.kind() => {
+                Err(Refusal::new(Code::WrongParameters, format!("{name:?} is {found}, not {spec}")))
+            }
+            _ => {
+                let text = format!("the object named {name:?} is of kind {kind}, not {}", spec.kind());
+                Err(Refusal::new(Code::WrongKind, text))
+            }
+        }
+    }
+
+    /// With what an object was made; none for what `Open` can not make.
+    fn spec_of(&self, key: Key) -> Option<Spec> {
+        Some(match &self.catalog.at(key).body {
+            Body::Event(event) => Spec::Event { auto_reset: event.auto_reset() },
+            Body::Pool(_) => Spec::Pool,
+            Body::Batch(_) => return None,
+            Body::Lock(lock) if lock.kind() == Kind::RLock => Spec::RLock,
+            Body::Lock(_) => Spec::Lock,
+            Body::Condition(condition) => Spec::Condition { over: self.lock_choice(condition) },
+            Body::Semaphore(semaphore) => semaphore.spec(),
+            Body::Barrier(barrier) => Spec::Barrier { parties: barrier.parties() },
+            Body::Latch(latch) => Spec::Latch { count: latch.count_at_first() },
+            Body::Queue(queue) => queue.spec(),
+        })
+    }
+
+    /// Makes the object of a spec, after a look at its parameters.
+    fn make(&mut self, id: ObjectId, name: Option<Name>, spec: Spec) -> Result<Key, Refusal> {
+        let body = match spec {
+            Spec::Event { auto_reset } => Body::Event(Event::new(auto_reset)),
+            Spec::Pool => Body::Pool(Box::new(Pool::new())),
+            Spec::Lock => Body::Lock(Box::new(Lock::new(false))),
+            Spec::RLock => Body::Lock(Box::new(Lock::new(true))),
+            Spec::Condition { over } => return self.condition_make(id, name, over),
+            Spec::Semaphore { permits, is_bounded } => {
+                Body::Semaphore(Box::new(Semaphore::new(permits, is_bounded)?))
+            }
+            Spec::Barrier { parties } => Body::Barrier(Box::new(Barrier::new(parties)?)),
+            Spec::Latch { count } => Body::Latch(Latch::new(count)),
+            Spec::Queue { capacity, is_joinable } => {
+                Body::Queue(Box::new(Queue::new(capacity, is_joinable)?))
+            }
+        };
+        self.create(id, name, body)
+    }
+
+    /// Makes an object that nobody refers to yet.
+    pub(crate) fn create(&mut self, id: ObjectId, name: Option<Name>, body: Body) -> Result<Key, Refusal> {
+        if self.catalog.key(id).is_some() {
+            return Err(Refusal::new(Code::AlreadyExists, format!("an object with id {id} exists already")));
+        }
+        if self.catalog.len() >= self.limits.objects_max {
+            return Err(Refusal::new(
+                Code::LimitReached,
+                format!("the manager holds {} objects, which is its limit", self.limits.objects_max),
+            ));
+        }
+        Ok(self.catalog.insert(id, name, body))
+    }
+}
+
+/// Whether two specs ask for the same object. The id of a lock that is made anew with a condition does not count.
+fn is_same(found: Spec, asked: Spec) -> bool {
+    use LockChoice::Own;
+    match (found, asked) {
+        (
+            Spec::Condition { over: Own { is_reentrant: found, .. } },
+            Spec::Condition { over: Own { is_reentrant: asked, .. } },
+        ) => found == asked,
+        (found, asked) => found == asked,
+    }
+}

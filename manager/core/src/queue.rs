@@ -1,0 +1,255 @@
+//! Queues: items move from who puts to who gets, in order, each to one.
+//!
+//! An item that was handed to a process is given back to the front of the queue if the process dies before it has
+//! *acknowledged* it. In a plain queue the acknowledgement is the next request of that process, whatever it is: so
+//! a consumer that loops over `get` acknowledges each item by asking for the next. In a joinable queue it is
+//! `task_done`, which finishes the oldest item that the process has; the queue is joined when all are finished.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::vec::Vec;
+
+use protocol::limits::{CARRIES_MAX, PAYLOAD_BYTES_MAX};
+use protocol::{Code, Grant, Kind, ObjectId, Payload, Refusal, Reply, SessionId, Spec};
+use smallvec::SmallVec;
+
+use crate::State;
+use crate::line::Line;
+use crate::object::{Body, Pin};
+use crate::session::Unconfirmed;
+use crate::slab::Key;
+use crate::wait::{Lane, Readiness};
+
+/// A queue.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    capacity: Option<u64>,
+    items: VecDeque<Item>,
+    is_closed: bool,
+    /// Who has which items that are not finished, in the order in which it got them; none if it is not joinable.
+    unfinished: Option<BTreeMap<SessionId, VecDeque<Item>>>,
+    /// How many items were put and are not finished, if it is joinable.
+    unfinished_count: u64,
+    /// Who waits to put.
+    putters: Line,
+    /// Who waits for all items to be finished.
+    joiners: Line,
+}
+
+/// An item, in the queue or with who waits to put it or has to acknowledge it.
+#[derive(Debug)]
+pub(crate) struct Item {
+    payload: Payload,
+    /// Keeps the objects alive whose proxies are in it.
+    carries: Vec<Pin>,
+}
+
+impl Queue {
+    pub(crate) fn new(capacity: Option<u64>, is_joinable: bool) -> Result<Queue, Refusal> {
+        if capacity == Some(0) {
+            return Err(Refusal::new(
+                Code::BadArgument,
+                "a queue with a bound has room for at least one item",
+            ));
+        }
+        Ok(Queue {
+            capacity,
+            items: VecDeque::new(),
+            is_closed: false,
+            unfinished: is_joinable.then(BTreeMap::new),
+            unfinished_count: 0,
+            putters: Line::default(),
+            joiners: Line::default(),
+        })
+    }
+
+    pub(crate) fn spec(&self) -> Spec {
+        Spec::Queue { capacity: self.capacity, is_joinable: self.unfinished.is_some() }
+    }
+
+    pub(crate) fn length(&self) -> u64 {
+        self.items.len() as u64
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// How many items are not finished, if it is joinable.
+    pub(crate) fn unfinished(&self) -> Option<u64> {
+        self.unfinished.is_some().then_some(self.unfinished_count)
+    }
+
+    pub(crate) fn capacity(&self) -> Option<u64> {
+        self.capacity
+    }
+
+    pub(crate) fn line_in(&self, lane: Lane) -> &Line {
+        if lane == Lane::Putters { &self.putters } else { &self.joiners }
+    }
+
+    pub(crate) fn line_mut(&mut self, lane: Lane) -> &mut Line {
+        if lane == Lane::Putters { &mut self.putters } else { &mut self.joiners }
+    }
+
+    pub(crate) fn readiness_to_get(&self) -> Readiness {
+        if self.is_closed && self.items.is_empty() {
+            return Readiness::Never(Refusal::new(Code::Closed, "the queue is closed and empty"));
+        }
+        Readiness::when(!self.items.is_empty())
+    }
+
+    pub(crate) fn readiness_to_put(&self) -> Readiness {
+        if self.is_closed {
+            return Readiness::Never(Refusal::new(Code::Closed, "the queue is closed"));
+        }
+        Readiness::when(self.capacity.is_none_or(|capacity| self.length() < capacity))
+    }
+
+    pub(crate) fn readiness_to_join(&self) -> Readiness {
+        Readiness::when(self.unfinished_count == 0)
+    }
+}
+
+impl State {
+    /// Refuses an item that no queue could hold, or that the manager has no room for now.
+    pub(crate) fn check_item(&self, item: &[u8], carries: &[ObjectId]) -> Result<(), Refusal> {
+        let (items_max, bytes_max) = (self.limits.tasks_max, self.limits.stored_bytes_max);
+        let text = if item.len() > PAYLOAD_BYTES_MAX {
+            format!("an item has at most {PAYLOAD_BYTES_MAX} bytes, this one has {}", item.len())
+        } else if carries.len() > CARRIES_MAX {
+            format!("an item carries at most {CARRIES_MAX} proxies, this one {}", carries.len())
+        } else if self.stored_tasks >= items_max {
+            format!("the manager holds {} of at most {items_max} tasks and items", self.stored_tasks)
+        } else if self.stored_bytes + item.len() > bytes_max {
+            format!(
+                "the manager stores {} of at most {bytes_max} bytes for tasks and items",
+                self.stored_bytes
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::new(Code::LimitReached, text))
+    }
+
+    pub(crate) fn check_joinable(&self, id: ObjectId) -> Result<(), Refusal> {
+        let key = self.catalog.find(id, Kind::Queue)?;
+        match &self.catalog.at(key).body {
+            Body::Queue(queue) if queue.unfinished.is_some() => Ok(()),
+            _ => Err(Refusal::new(Code::BadTarget, format!("{} is not joinable", self.describe(key)))),
+        }
+    }
+
+    /// Takes an item into the manager's keeping, before it is in any queue.
+    pub(crate) fn store_item(&mut self, item: &[u8], carries: &[ObjectId]) -> Item {
+        self.stored_tasks += 1;
+        self.stored_bytes += item.len();
+        let carries = carries.iter().filter_map(|&id| self.pin(id)).collect();
+        Item { payload: Payload::from(item), carries }
+    }
+
+    /// Lets an item go from the manager's keeping.
+    pub(crate) fn discard_item(&mut self, item: Item) {
+        self.stored_tasks -= 1;
+        self.stored_bytes -= item.payload.as_bytes().len();
+        item.carries.into_iter().for_each(|pin| self.unpin(pin));
+    }
+
+    pub(crate) fn item_put(&mut self, key: Key, item: Item) -> Grant {
+        let queue = self.queue_at(key);
+        queue.items.push_back(item);
+        queue.unfinished_count += u64::from(queue.unfinished.is_some());
+        self.touch(key);
+        Grant::Put
+    }
+
+    /// Hands the first item to a session, which keeps it until it is acknowledged.
+    pub(crate) fn item_take(
+        &mut self,
+        key: Key,
+        session: SessionId,
+        unconfirmed: &mut SmallVec<[Unconfirmed; 1]>,
+    ) -> Grant {
+        let handle = self.catalog.handle(key);
+        let queue = self.queue_at(key);
+        let item = queue.items.pop_front().expect("a ready queue has an item");
+        let payload = item.payload.clone();
+        match &mut queue.unfinished {
+            Some(unfinished) => {
+                unfinished.entry(session).or_default().push_back(item);
+                self.session_at(session).held.insert(key);
+            }
+            None => unconfirmed.push(Unconfirmed::Item(handle, item)),
+        }
+        self.touch(key);
+        Grant::Item(payload)
+    }
+
+    /// Puts an item back to the front that a dead process had not acknowledged.
+    pub(crate) fn item_given_back(&mut self, key: Key, item: Item) {
+        self.queue_at(key).items.push_front(item);
+        self.touch(key);
+    }
+
+    /// Puts everything back to the front that a session got from a joinable queue and has not finished.
+    pub(crate) fn items_return(&mut self, key: Key, session: SessionId) {
+        let queue = self.queue_at(key);
+        let items = queue.unfinished.as_mut().and_then(|unfinished| unfinished.remove(&session));
+        for item in items.into_iter().flatten().rev() {
+            queue.items.push_front(item);
+        }
+        self.touch(key);
+    }
+
+    pub(crate) fn queue_task_done(&mut self, session: SessionId, id: ObjectId) -> Result<Reply, Refusal> {
+        self.check_joinable(id)?;
+        let key = self.catalog.find(id, Kind::Queue)?;
+        let queue = self.queue_at(key);
+        let unfinished = queue.unfinished.as_mut().expect("it was checked that the queue is joinable");
+        let Some(items) = unfinished.get_mut(&session) else {
+            let text = format!("this process has no unfinished item of {}", self.describe(key));
+            return Err(Refusal::new(Code::NotOwner, text));
+        };
+        let item = items.pop_front().expect("a session without items is not listed");
+        let has_more = !items.is_empty();
+        if !has_more {
+            unfinished.remove(&session);
+        }
+        queue.unfinished_count -= 1;
+        if !has_more {
+            self.session_at(session).held.remove(&key);
+        }
+        self.discard_item(item);
+        self.touch(key);
+        Ok(Reply::Done)
+    }
+
+    pub(crate) fn queue_length(&mut self, id: ObjectId) -> Result<Reply, Refusal> {
+        let key = self.catalog.find(id, Kind::Queue)?;
+        Ok(Reply::Count(self.queue_at(key).length()))
+    }
+
+    pub(crate) fn queue_close(&mut self, id: ObjectId) -> Result<Reply, Refusal> {
+        let key = self.catalog.find(id, Kind::Queue)?;
+        self.queue_at(key).is_closed = true;
+        self.touch(key);
+        Ok(Reply::Done)
+    }
+
+    pub(crate) fn queue_destroyed(&mut self, key: Key, queue: Queue) {
+        for (session, items) in queue.unfinished.into_iter().flatten() {
+            if let Some(session) = self.sessions.get_mut(&session) {
+                session.held.remove(&key);
+            }
+            items.into_iter().for_each(|item| self.discard_item(item));
+        }
+        queue.items.into_iter().for_each(|item| self.discard_item(item));
+    }
+
+    fn queue_at(&mut self, key: Key) -> &mut Queue {
+        match &mut self.catalog.at_mut(key).body {
+            Body::Queue(queue) => queue,
+            _ => unreachable!("the kind was checked when the key was found"),
+        }
+    }
+}

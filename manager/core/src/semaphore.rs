@@ -1,0 +1,254 @@
+//! Semaphores: a number of permits, charged to the sessions that acquired them.
+//!
+//! First come, first served, also for large requests: who asks for one permit does not pass somebody ahead who
+//! asks for ten. Permits of a process that ends without giving them back are *abandoned*: the next taker gets them
+//! at once and is told. A plain semaphore may be released by who never acquired, as a signal, in Python as here; a
+//! bounded one refuses to have more permits than at first.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+
+use protocol::{Abandonment, Code, Grant, Kind, ObjectId, Refusal, Reply, SessionId, Spec};
+
+use crate::object::Body;
+use crate::session::Leaver;
+use crate::slab::Key;
+use crate::wait::Readiness;
+use crate::{State, Time};
+
+/// A semaphore.
+#[derive(Debug)]
+pub(crate) struct Semaphore {
+    permits_at_first: u64,
+    is_bounded: bool,
+    /// Permits that were given back or never taken.
+    free: u64,
+    /// Permits that dead processes held, the first to die first.
+    abandoned: VecDeque<(u64, Abandonment)>,
+    /// Permits that are out: acquired, and neither given back nor forgotten.
+    out: u64,
+    /// Who is charged with how many of them, and since when.
+    charges: BTreeMap<SessionId, Charge>,
+}
+
+/// What one session holds.
+#[derive(Clone, Copy, Debug)]
+struct Charge {
+    permits: u64,
+    since: Time,
+}
+
+impl Semaphore {
+    pub(crate) fn new(permits: u64, is_bounded: bool) -> Result<Semaphore, Refusal> {
+        if is_bounded && permits == 0 {
+            let text = "a bounded semaphore has at least one permit, else nobody could ever acquire";
+            return Err(Refusal::new(Code::BadArgument, text));
+        }
+        Ok(Semaphore {
+            permits_at_first: permits,
+            is_bounded,
+            free: permits,
+            abandoned: VecDeque::new(),
+            out: 0,
+            charges: BTreeMap::new(),
+        })
+    }
+
+    pub(crate) fn spec(&self) -> Spec {
+        Spec::Semaphore { permits: self.permits_at_first, is_bounded: self.is_bounded }
+    }
+
+    pub(crate) fn permits_max(&self) -> Option<u64> {
+        self.is_bounded.then_some(self.permits_at_first)
+    }
+
+    pub(crate) fn available(&self) -> u64 {
+        let abandoned = self.abandoned.iter().map(|(permits, _)| permits).sum::<u64>();
+        self.free.saturating_add(abandoned)
+    }
+
+    pub(crate) fn readiness(&self, permits: u64) -> Readiness {
+        Readiness::when(self.available() >= permits)
+    }
+
+    /// Which sessions hold how many permits.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = (SessionId, u64)> {
+        self.charges.iter().map(|(&session, charge)| (session, charge.permits))
+    }
+
+    /// Takes permits for a session: first those of the dead, so that somebody soon learns of the death.
+    fn take(&mut self, session: SessionId, permits: u64, now: Time) -> Option<Abandonment> {
+        let mut missing = permits;
+        let mut told = None;
+        while let Some((some, abandonment)) = self.abandoned.front_mut().filter(|_| missing > 0) {
+            let taken = missing.min(*some);
+            *some -= taken;
+            missing -= taken;
+            told.get_or_insert_with(|| abandonment.clone());
+            if *some == 0 {
+                self.abandoned.pop_front();
+            }
+        }
+        self.free -= missing;
+        self.out += permits;
+        self.charges.entry(session).or_insert(Charge { permits: 0, since: now }).permits += permits;
+        told
+    }
+
+    /// Reduces what a session is charged with. True if it holds nothing any more.
+    fn discharge(&mut self, session: SessionId, permits: u64) -> bool {
+        let Some(charge) = self.charges.get_mut(&session) else {
+            return true;
+        };
+        charge.permits = charge.permits.saturating_sub(permits);
+        if charge.permits == 0 {
+            self.charges.remove(&session);
+            return true;
+        }
+        false
+    }
+
+    /// Gives back permits on whoever's behalf: those of the dead count as theirs first if the giver holds none.
+    fn give_back(&mut self, session: SessionId, permits: u64) -> Result<(), ()> {
+        let own = self.charges.get(&session).map_or(0, |charge| charge.permits.min(permits));
+        let mut rest = permits - own;
+        let available = self.available();
+        let cleared = self.abandoned.iter().map(|(some, _)| *some).sum::<u64>().min(rest);
+        // What clears the marks of the dead was available already, and adds nothing.
+        let added = permits - cleared;
+        let total = available.checked_add(added).ok_or(())?;
+        if self.permits_max().is_some_and(|permits_max| total > permits_max) {
+            return Err(());
+        }
+        while let Some((some, _)) = self.abandoned.front_mut().filter(|_| rest > 0) {
+            let taken = rest.min(*some);
+            *some -= taken;
+            rest -= taken;
+            if *some == 0 {
+                self.abandoned.pop_front();
+            }
+        }
+        self.free += permits;
+        self.out = self.out.saturating_sub(added);
+        Ok(())
+    }
+}
+
+impl State {
+    /// Refuses a number of permits that can never be acquired.
+    pub(crate) fn check_permits(&self, id: ObjectId, permits: u64) -> Result<(), Refusal> {
+        let key = self.catalog.find(id, Kind::Semaphore)?;
+        let Body::Semaphore(semaphore) = &self.catalog.at(key).body else {
+            unreachable!("the kind was checked when the key was found");
+        };
+        match semaphore.permits_max() {
+            _ if permits == 0 => Err(no_permits()),
+            Some(permits_max) if permits > permits_max => {
+                let text = format!(
+                    "{} has {permits_max} permits, {permits} are never available",
+                    self.describe(key)
+                );
+                Err(Refusal::new(Code::BadArgument, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn permits_take(&mut self, key: Key, session: SessionId, permits: u64) -> Grant {
+        let now = self.now;
+        let abandoned = self.semaphore_at(key).take(session, permits, now);
+        self.session_at(session).held.insert(key);
+        Grant::Permits { abandoned }
+    }
+
+    pub(crate) fn semaphore_release(
+        &mut self,
+        session: SessionId,
+        id: ObjectId,
+        permits: u64,
+    ) -> Result<Reply, Refusal> {
+        let key = self.catalog.find(id, Kind::Semaphore)?;
+        if permits == 0 {
+            return Err(no_permits());
+        }
+        let semaphore = self.semaphore_at(key);
+        if semaphore.give_back(session, permits).is_err() {
+            let text = match semaphore.permits_max() {
+                Some(permits_max) => format!(
+                    "{} has {} of its {permits_max} permits, {permits} more are too many",
+                    self.describe(key),
+                    self.semaphore_at(key).available()
+                ),
+                None => format!("{} can not count so many permits", self.describe(key)),
+            };
+            return Err(Refusal::new(Code::OverRelease, text));
+        }
+        self.permits_discharge(key, session, permits);
+        self.touch(key);
+        Ok(Reply::Done)
+    }
+
+    pub(crate) fn semaphore_forget(
+        &mut self,
+        session: SessionId,
+        id: ObjectId,
+        permits: u64,
+    ) -> Result<Reply, Refusal> {
+        let key = self.catalog.find(id, Kind::Semaphore)?;
+        let semaphore = self.semaphore_at(key);
+        let held = semaphore.charges.get(&session).map_or(0, |charge| charge.permits);
+        if permits > held {
+            let text = format!("this process holds {held} permits of {}, not {permits}", self.describe(key));
+            return Err(Refusal::new(Code::NotOwner, text));
+        }
+        semaphore.out = semaphore.out.saturating_sub(permits);
+        self.permits_discharge(key, session, permits);
+        Ok(Reply::Done)
+    }
+
+    fn permits_discharge(&mut self, key: Key, session: SessionId, permits: u64) {
+        if self.semaphore_at(key).discharge(session, permits) {
+            self.session_at(session).held.remove(&key);
+        }
+    }
+
+    pub(crate) fn semaphore_available(&mut self, id: ObjectId) -> Result<Reply, Refusal> {
+        let key = self.catalog.find(id, Kind::Semaphore)?;
+        Ok(Reply::Count(self.semaphore_at(key).available()))
+    }
+
+    /// Marks the permits of a session that is gone as left behind: at most as many as are still out, since others
+    /// may have given some back on its behalf.
+    pub(crate) fn permits_abandon(&mut self, key: Key, leaver: &Leaver) {
+        let now = self.now;
+        let semaphore = self.semaphore_at(key);
+        if let Some(charge) = semaphore.charges.remove(&leaver.session) {
+            let permits = charge.permits.min(semaphore.out);
+            semaphore.out -= permits;
+            if permits > 0 {
+                let held_ns = now.ns_since(charge.since);
+                semaphore.abandoned.push_back((permits, leaver.abandonment(held_ns)));
+            }
+        }
+        self.touch(key);
+    }
+
+    pub(crate) fn semaphore_destroyed(&mut self, key: Key, semaphore: &Semaphore) {
+        for session in semaphore.charges.keys() {
+            if let Some(session) = self.sessions.get_mut(session) {
+                session.held.remove(&key);
+            }
+        }
+    }
+
+    fn semaphore_at(&mut self, key: Key) -> &mut Semaphore {
+        match &mut self.catalog.at_mut(key).body {
+            Body::Semaphore(semaphore) => semaphore,
+            _ => unreachable!("the kind was checked when the key was found"),
+        }
+    }
+}
+
+fn no_permits() -> Refusal {
+    Refusal::new(Code::BadArgument, "the number of permits is at least one")
+}

@@ -1,0 +1,233 @@
+//! Serving: who can take what now, taking it, and going on until nobody can.
+//!
+//! Whatever changes an object so that somebody may be served *touches* it; at the end of each input `settle` walks
+//! the lines of touched objects from the front. A waiter leaves all of its lines in the moment it is decided, so it
+//! is never decided twice, and what it takes is taken in that same moment, so nothing is granted twice either.
+
+use alloc::boxed::Box;
+
+use protocol::{Grant, LockGrant, Refusal, Reply, Taken, WaitMode};
+use smallvec::{SmallVec, smallvec};
+
+use crate::State;
+use crate::line::{self, Place, Stand};
+use crate::object::Body;
+use crate::session::Unconfirmed;
+use crate::slab::Key;
+use crate::wait::{Caller, Decision, Lane, Readiness, Relock, Waiter, Want};
+
+/// What is to become of a waiter.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// It goes on waiting.
+    Blocked,
+    /// It takes the target at this position.
+    TakeOne(usize),
+    /// It takes all of its targets.
+    TakeAll,
+    /// It can not be served any more.
+    Refuse(Refusal),
+}
+
+impl State {
+    /// Whether and how a waiter can be served now. `parked` is its key, if it stands in lines.
+    pub(crate) fn verdict(&self, waiter: &Waiter, parked: Option<Key>) -> Verdict {
+        let is_first = |position: usize| {
+            let place = parked.map(|waiter| Place { waiter, target: position as u32 });
+            self.is_first_in_line(waiter.caller, &waiter.targets[position], place)
+        };
+        let mut ready = 0;
+        for (position, stand) in waiter.targets.iter().enumerate() {
+            match (self.readiness(waiter.caller, stand), waiter.mode) {
+                (Readiness::Ready, WaitMode::Any) if is_first(position) => return Verdict::TakeOne(position),
+                (Readiness::Ready, WaitMode::All) => ready += 1,
+                (Readiness::Ready, WaitMode::Any) | (Readiness::NotYet, _) => {}
+                (Readiness::Never(refusal), _) => return Verdict::Refuse(refusal),
+            }
+        }
+        // The lines are looked at last, as they may be long, and most waits for all lack something.
+        let takes_all = ready == waiter.targets.len() && (0..ready).all(is_first);
+        if takes_all { Verdict::TakeAll } else { Verdict::Blocked }
+    }
+
+    /// Whether a waiter that stands in lines can not be served now.
+    pub(crate) fn is_blocked(&self, key: Key) -> bool {
+        matches!(self.verdict(&self.waiters[key], Some(key)), Verdict::Blocked)
+    }
+
+    /// Whether the object of a stand would serve it, apart from who else is in line.
+    fn readiness(&self, caller: Caller, stand: &Stand) -> Readiness {
+        match (&self.catalog.at(stand.object).body, &stand.want) {
+            (Body::Event(event), Want::Event) => event.readiness(),
+            (Body::Pool(pool), Want::Task) => pool.readiness(),
+            (Body::Batch(batch), Want::Results) => batch.readiness(),
+            (Body::Lock(lock), Want::Lock | Want::Relock) => lock.readiness(caller),
+            (Body::Condition(_), Want::Notification) => Readiness::NotYet,
+            (Body::Semaphore(semaphore), Want::Permits(permits)) => semaphore.readiness(*permits),
+            (Body::Barrier(barrier), Want::Barrier { .. }) => barrier.readiness(),
+            (Body::Latch(latch), Want::Latch) => latch.readiness(),
+            (Body::Queue(queue), Want::Item) => queue.readiness_to_get(),
+            (Body::Queue(queue), Want::Room(_)) => queue.readiness_to_put(),
+            (Body::Queue(queue), Want::Joined) => queue.readiness_to_join(),
+            _ => unreachable!("the kind was checked when the wait began"),
+        }
+    }
+
+    /// Whether nobody ahead in the line of this stand has a claim on what it would take. Who does not stand in the
+    /// line yet would stand at its end.
+    fn is_first_in_line(&self, caller: Caller, stand: &Stand, place: Option<Place>) -> bool {
+        let object = self.catalog.at(stand.object);
+        let line = object.line(&stand.want);
+        if line.is_empty() || !object.body.is_used_up(&stand.want) || object.body.is_held_by(caller) {
+            return true;
+        }
+        let mut ahead = match place {
+            Some(place) => line::ahead(&self.waiters, place),
+            None => line.last(),
+        };
+        while let Some(at) = ahead {
+            let is_another = place.is_none_or(|place| place.waiter != at.waiter);
+            if is_another && self.waiters[at.waiter].has_claim() {
+                return false;
+            }
+            ahead = line::ahead(&self.waiters, at);
+        }
+        true
+    }
+
+    /// Takes what is to be taken and answers, or sends the waiter for its lock. It stands in no line.
+    pub(crate) fn carry_out(&mut self, mut waiter: Waiter, verdict: Verdict) {
+        let (index, chosen) = match verdict {
+            Verdict::Blocked => unreachable!("a blocked waiter stays where it is"),
+            Verdict::Refuse(refusal) => return self.refuse(waiter, refusal),
+            Verdict::TakeOne(position) => (position, position..position + 1),
+            Verdict::TakeAll => (0, 0..waiter.targets.len()),
+        };
+        if let Some(decision) = waiter.decided.take() {
+            let reacquired = self.lock_take(waiter.targets[0].object, waiter.caller, waiter.relock_depth());
+            return self.answer(&waiter, *decision, Some(reacquired));
+        }
+        let mut unconfirmed = SmallVec::new();
+        let stands: SmallVec<[Stand; 1]> = waiter.targets.drain(chosen).collect();
+        let take = |stand| self.take(stand, waiter.caller, &mut unconfirmed);
+        let grants = stands.into_iter().map(take).collect();
+        self.discard(waiter.targets.drain(..));
+        self.conclude(waiter, Decision::Taken { index: index as u32, grants, unconfirmed });
+    }
+
+    fn take(&mut self, stand: Stand, caller: Caller, unconfirmed: &mut SmallVec<[Unconfirmed; 1]>) -> Grant {
+        let key = stand.object;
+        match stand.want {
+            Want::Event => self.event_take(key, unconfirmed),
+            Want::Task => self.task_take(key, caller.session),
+            Want::Results => self.results_take(key),
+            Want::Lock => Grant::Lock(self.lock_take(key, caller, 1)),
+            Want::Relock => unreachable!("who waits for its lock again was decided before"),
+            Want::Notification | Want::Barrier { .. } => {
+                unreachable!("conditions and barriers serve their lines")
+            }
+            Want::Permits(permits) => self.permits_take(key, caller.session, permits),
+            Want::Latch => Grant::Latch,
+            Want::Item => self.item_take(key, caller.session, unconfirmed),
+            Want::Room(item) => self.item_put(key, *item),
+            Want::Joined => Grant::Joined,
+        }
+    }
+
+    /// Lets go of what stands brought along and were not served.
+    pub(crate) fn discard(&mut self, stands: impl Iterator<Item = Stand>) {
+        for stand in stands {
+            if let Want::Room(item) = stand.want {
+                self.discard_item(*item);
+            }
+        }
+    }
+
+    /// Ends a wait that was decided: with its answer, or with a wait for the lock it gave up.
+    pub(crate) fn conclude(&mut self, mut waiter: Waiter, decision: Decision) {
+        self.discard(waiter.targets.drain(..));
+        let Some(Relock { lock, .. }) = waiter.relock else {
+            return self.answer(&waiter, decision, None);
+        };
+        waiter.mode = WaitMode::Any;
+        waiter.deadline = None;
+        waiter.targets = smallvec![Stand::new(lock, Want::Relock)];
+        waiter.decided = Some(Box::new(decision));
+        match self.verdict(&waiter, None) {
+            Verdict::Blocked => {
+                let key = self.park(waiter);
+                self.relocking.push(key);
+            }
+            verdict => self.carry_out(waiter, verdict),
+        }
+    }
+
+    pub(crate) fn answer(&mut self, waiter: &Waiter, decision: Decision, reacquired: Option<LockGrant>) {
+        let session = waiter.caller.session;
+        let reply = match decision {
+            Decision::TimedOut => Reply::TimedOut { reacquired },
+            Decision::Taken { index, grants, unconfirmed } => {
+                for grant in unconfirmed {
+                    self.session_at(session).grant_unconfirmed(grant);
+                }
+                Reply::Taken(Taken { index, grants, reacquired })
+            }
+        };
+        self.reply(session, waiter.request, reply);
+    }
+
+    /// Notes that somebody who waits for this object may now be served.
+    pub(crate) fn touch(&mut self, key: Key) {
+        if !core::mem::replace(&mut self.catalog.at_mut(key).is_touched, true) {
+            self.touched.push_back(key);
+        }
+    }
+
+    /// Serves whoever can be served after what has changed, breaks the cycles that remain then, and frees what is not
+    /// used, until nothing changes.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            if let Some(key) = self.touched.pop_front() {
+                if self.catalog.get(key).is_some() {
+                    self.catalog.at_mut(key).is_touched = false;
+                    self.serve(key);
+                }
+            } else if let Some(key) = self.relocking.pop() {
+                self.break_deadlock(key);
+            } else if let Some(noted) = self.unused.pop() {
+                self.free(noted);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn serve(&mut self, key: Key) {
+        match &self.catalog.at(key).body {
+            Body::Barrier(_) => self.barrier_serve(key),
+            Body::Queue(_) => {
+                for lane in [Lane::Main, Lane::Putters, Lane::Joiners] {
+                    self.serve_line(key, lane);
+                }
+            }
+            _ => self.serve_line(key, Lane::Main),
+        }
+    }
+
+    /// Walks a line from the front, up to who can not be served and comes before all behind.
+    fn serve_line(&mut self, key: Key, lane: Lane) {
+        let mut next = self.catalog.at(key).line_in(lane).first();
+        while let Some(place) = next {
+            let waiter = &self.waiters[place.waiter];
+            next = line::next_waiter(&self.waiters, place);
+            match self.verdict(waiter, Some(place.waiter)) {
+                Verdict::Blocked if waiter.has_claim() => return,
+                Verdict::Blocked => {}
+                verdict => {
+                    let waiter = self.unpark(place.waiter);
+                    self.carry_out(waiter, verdict);
+                }
+            }
+        }
+    }
+}

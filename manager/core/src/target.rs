@@ -1,0 +1,114 @@
+//! The targets of a wait: which can be waited for together, and what each wants of its object.
+
+use alloc::boxed::Box;
+use alloc::format;
+
+use protocol::{Code, Refusal, RequestId, Target, Targets, WaitMode};
+use smallvec::SmallVec;
+
+use crate::State;
+use crate::line::Stand;
+use crate::slab::Key;
+use crate::wait::{Caller, Want};
+
+impl State {
+    /// Refuses a wait that can not be asked for like this.
+    pub(crate) fn check_wait(
+        &self,
+        caller: Caller,
+        request: RequestId,
+        mode: WaitMode,
+        targets: &Targets<'_>,
+    ) -> Result<(), Refusal> {
+        if !request.wants_answer() {
+            return Err(Refusal::new(Code::BadArgument, "a wait needs an answer, so it can not be one-way"));
+        }
+        self.check_targets(caller, mode, targets)
+    }
+
+    fn check_targets(&self, caller: Caller, mode: WaitMode, targets: &Targets<'_>) -> Result<(), Refusal> {
+        let bad = |text: &str| Err(Refusal::new(Code::BadTarget, text));
+        let targets_max = self.limits.wait_targets_max;
+        if targets.is_empty() {
+            return bad("a wait needs at least one target");
+        }
+        if targets.len() > targets_max {
+            let text = format!("a wait has at most {targets_max} targets, this one has {}", targets.len());
+            return Err(Refusal::new(Code::LimitReached, text));
+        }
+        let is_condition = |target: &&Target<'_>| matches!(target, Target::Condition { .. });
+        let is_lock = |target: &Target<'_>| matches!(target, Target::Lock { .. } | Target::RLock { .. });
+        let conditions = targets.iter().filter(is_condition).count();
+        if conditions > 1 {
+            return bad("a wait has at most one condition among its targets");
+        }
+        // It could get the other lock and then not its own, as somebody else does the same the other way round.
+        if conditions == 1 && targets.iter().any(is_lock) {
+            return bad("a wait for a condition is not for a lock as well");
+        }
+        if mode == WaitMode::All && targets.len() > 1 {
+            self.check_all_targets(targets)?;
+        }
+        targets.iter().try_for_each(|target| match target {
+            Target::Condition { id } => self.check_condition(caller, *id),
+            Target::Semaphore { id, permits } => self.check_permits(*id, *permits),
+            Target::Put { item, carries, .. } => self.check_item(item, carries),
+            Target::Join { queue } => self.check_joinable(*queue),
+            _ => Ok(()),
+        })
+    }
+
+    /// Refuses targets that can not be part of a wait for all.
+    fn check_all_targets(&self, targets: &Targets<'_>) -> Result<(), Refusal> {
+        let bad = |text: &str| Err(Refusal::new(Code::BadTarget, text));
+        let mut items = 0;
+        for target in targets {
+            match target {
+                Target::Task { .. } | Target::Results { .. } => {
+                    return bad("tasks and results can be large, so they are not part of a wait for all");
+                }
+                Target::Condition { .. } | Target::Barrier { .. } => {
+                    return bad("conditions and barriers are not part of a wait for all");
+                }
+                Target::Get { .. } => items += 1,
+                _ => {}
+            }
+        }
+        if items > 1 {
+            return bad("items can be large, so a wait for all brings at most one");
+        }
+        let mut objects: SmallVec<[_; 8]> = targets.iter().map(|target| target.object().0).collect();
+        objects.sort_unstable();
+        if objects.windows(2).any(|pair| pair[0] == pair[1]) {
+            return bad("a wait for all names each object once");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn stands(&mut self, targets: &Targets<'_>) -> Result<SmallVec<[Stand; 1]>, Refusal> {
+        // All objects are found before any item is stored, so that a refusal stores nothing.
+        let mut objects: SmallVec<[Key; 1]> = SmallVec::new();
+        for target in targets {
+            let (id, kind) = target.object();
+            objects.push(self.catalog.find(id, kind)?);
+        }
+        let stands = objects.iter().zip(targets);
+        Ok(stands.map(|(&object, target)| Stand::new(object, self.want(target))).collect())
+    }
+
+    fn want(&mut self, target: &Target<'_>) -> Want {
+        match target {
+            Target::Event { .. } => Want::Event,
+            Target::Task { .. } => Want::Task,
+            Target::Results { .. } => Want::Results,
+            Target::Lock { .. } | Target::RLock { .. } => Want::Lock,
+            Target::Condition { .. } => Want::Notification,
+            Target::Semaphore { permits, .. } => Want::Permits(*permits),
+            Target::Barrier { has_action, .. } => Want::Barrier { has_action: *has_action, index: None },
+            Target::Latch { .. } => Want::Latch,
+            Target::Get { .. } => Want::Item,
+            Target::Put { item, carries, .. } => Want::Room(Box::new(self.store_item(item, carries))),
+            Target::Join { .. } => Want::Joined,
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Runs of many requests that a seed chooses, and what must hold after each of them and at the end.
+
+use std::collections::BTreeMap;
+
+use manager_core::{Cause, Effect, Ending, Input, Peer, State, Time};
+use protocol::{
+    Envelope, Limits, ObjectId, OpenMode, Reply, Request, RequestId, SessionId, Spec, Target, ThreadId,
+    WaitMode,
+};
+use uuid::Uuid;
+
+use crate::world::EPOCH;
+
+/// A small generator of numbers that look random (splitmix64); the same seed gives the same run.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    pub(crate) fn chance(&mut self, one_in: u64) -> bool {
+        self.below(one_in) == 0
+    }
+
+    pub(crate) fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len() as u64) as usize].clone()
+    }
+}
+
+/// Runs a manager for clients that send what `choose` chooses, and come, leave and die at random.
+///
+/// After each input nothing may be left undone. Every request is answered at most once. When all have left, nothing of
+/// theirs is left either. In an orderly run, the first client begins with what `setup` says, and a thread sends nothing
+/// while it waits.
+pub(crate) fn run(
+    seed: u64,
+    steps: u64,
+    setup: Option<fn() -> Vec<Request<'static>>>,
+    choose: fn(&mut Random) -> Request<'static>,
+) {
+    let mut run = Run::new(seed, setup.is_some());
+    run.begin(SessionId(1));
+    let setup = setup.into_iter().flat_map(|setup| setup());
+    setup.zip(1..).for_each(|(body, number)| run.request(number, body));
+    (100..steps).for_each(|step| run.step(step, choose));
+    run.finish();
+}
+
+/// A manager and its clients, as they see it.
+struct Run {
+    seed: u64,
+    random: Random,
+    /// Whether a thread sends nothing while it waits, as real ones do.
+    is_orderly: bool,
+    state: State,
+    now: Time,
+    /// Who is there, and how many answers each was sent.
+    sessions: Vec<(SessionId, u64)>,
+    /// The requests that were not answered, with the threads that sent them.
+    open: BTreeMap<(SessionId, RequestId), Option<ThreadId>>,
+}
+
+impl Run {
+    fn new(seed: u64, is_orderly: bool) -> Run {
+        let limits = Limits {
+            objects_max: if is_orderly { 16 } else { 6 },
+            session_waits_max: 5,
+            tasks_max: ITEMS_MAX,
+            stored_bytes_max: BYTES_MAX,
+            ..Limits::default()
+        };
+        Run {
+            seed,
+            random: Random(seed),
+            is_orderly,
+            state: State::new(EPOCH, limits, 1),
+            now: Time::ZERO,
+            sessions: Vec::new(),
+            open: BTreeMap::new(),
+        }
+    }
+
+    fn step(&mut self, step: u64, choose: impl Fn(&mut Random) -> Request<'static>) {
+        if self.random.chance(4) {
+            self.now = self.now.after_ns(self.random.below(500));
+        }
+        if self.sessions.is_empty() || (self.sessions.len() < 4 && self.random.chance(10)) {
+            self.begin(SessionId(step + 1));
+        } else if self.random.chance(40) {
+            let chosen = self.random.below(self.sessions.len() as u64) as usize;
+            let ending = self.random.pick(&[Ending::Goodbye, Ending::Died(Cause::Signal(9))]);
+            self.end(chosen, ending);
+        } else {
+            let body = choose(&mut self.random);
+            self.request(step + 1, body);
+        }
+    }
+
+    fn begin(&mut self, session: SessionId) {
+        self.sessions.push((session, 0));
+        let peer = Peer { process: session.0 as u32, program: "p".into() };
+        self.apply(Input::SessionBegan { session, peer });
+    }
+
+    fn end(&mut self, chosen: usize, ending: Ending) {
+        let (session, _) = self.sessions.swap_remove(chosen);
+        self.open.retain(|(of, _), _| *of != session);
+        self.apply(Input::SessionEnded { session, ending });
+    }
+
+    fn request(&mut self, number: u64, body: Request<'_>) {
+        let (session, answers) = self.random.pick(&self.sessions);
+        let thread = thread_of(&body);
+        let is_waiting = |((of, _), other): (&(SessionId, RequestId), &Option<ThreadId>)| {
+            *of == session && thread.is_some() && *other == thread
+        };
+        if self.is_orderly && self.open.iter().any(is_waiting) {
+            return;
+        }
+        let request = RequestId(if self.random.chance(5) { 0 } else { number });
+        if request.wants_answer() {
+            self.open.insert((session, request), thread);
+        }
+        let received = self.random.below(answers + 1);
+        self.apply(Input::Request { session, envelope: Envelope { request, received, body } });
+    }
+
+    fn apply(&mut self, input: Input<'_>) {
+        let seed = self.seed;
+        let ended = match &input {
+            Input::SessionEnded { session, .. } => Some(*session),
+            _ => None,
+        };
+        let mut effects = Vec::new();
+        self.state.apply(self.now, input, &mut effects);
+        self.state.assert_settled();
+        if self.is_orderly {
+            self.state.assert_no_deadlock();
+        }
+        for effect in effects {
+            let Effect::Reply { session, request, .. } = effect else { panic!("{effect:?}, seed {seed}") };
+            if ended == Some(session) {
+                // Its waits that were due time out first, which nobody reads.
+                continue;
+            }
+            let was_open = self.open.remove(&(session, request)).is_some();
+            assert!(was_open, "{request:?} was answered twice, seed {seed}");
+            let live = self.sessions.iter_mut().find(|(live, _)| *live == session);
+            live.unwrap_or_else(|| panic!("an answer to the dead, seed {seed}")).1 += 1;
+        }
+    }
+
+    /// Ends every session, and finds that nothing is left but named objects and what they keep.
+    fn finish(mut self) {
+        let seed = self.seed;
+        self.now = self.now.after_ns(1_000_000_000);
+        self.apply(Input::TimePassed);
+        while !self.sessions.is_empty() {
+            self.end(0, Ending::Goodbye);
+        }
+        assert_eq!(self.state.next_deadline(), None, "a deadline was left, seed {seed}");
+        let last = SessionId(u64::MAX);
+        self.begin(last);
+        let Reply::Objects { objects, .. } = self.ask(Request::ListObjects { after: None }) else {
+            panic!("objects, seed {seed}");
+        };
+        for object in objects.iter().filter(|object| object.name.is_some()) {
+            self.ask(Request::Remove { id: object.id });
+        }
+        let nothing = Reply::Objects { objects: vec![], more: false };
+        assert_eq!(self.ask(Request::ListObjects { after: None }), nothing, "seed {seed}");
+        self.fill();
+    }
+
+    /// Finds that there is room for as much as at first.
+    fn fill(&mut self) {
+        let queue = ObjectId(Uuid::from_u128(1));
+        let spec = Spec::Queue { capacity: None, is_joinable: false };
+        self.ask(Request::Open { id: queue, name: None, spec, mode: OpenMode::CreateNew });
+        for number in 0..=ITEMS_MAX {
+            let bytes = if number == 0 { BYTES_MAX } else { 0 };
+            let put = Target::Put { queue, item: &vec![0; bytes], carries: vec![] };
+            let targets = [put].into_iter().collect();
+            let wait = Request::Wait { mode: WaitMode::Any, targets, timeout_ns: None, thread: ThreadId(1) };
+            let has_room = matches!(self.ask(wait), Reply::Taken(_));
+            assert_eq!(has_room, number < ITEMS_MAX, "item {number}, seed {}", self.seed);
+        }
+    }
+
+    /// Asks as the last session.
+    fn ask(&mut self, body: Request<'_>) -> Reply {
+        let (session, request) = (SessionId(u64::MAX), RequestId(u64::MAX));
+        let mut effects = Vec::new();
+        let envelope = Envelope { request, received: 0, body };
+        self.state.apply(self.now, Input::Request { session, envelope }, &mut effects);
+        match effects.pop() {
+            Some(Effect::Reply { reply, .. }) => reply,
+            other => panic!("no answer but {other:?}, seed {}", self.seed),
+        }
+    }
+}
+
+/// The limits of a run: small, so that they are reached.
+const ITEMS_MAX: usize = 12;
+const BYTES_MAX: usize = 1000;
+
+/// The thread that a request says it comes from.
+fn thread_of(request: &Request<'_>) -> Option<ThreadId> {
+    match request {
+        Request::Wait { thread, .. }
+        | Request::SignalAndWait { thread, .. }
+        | Request::Release { thread, .. }
+        | Request::Notify { thread, .. } => Some(*thread),
+        _ => None,
+    }
+}

@@ -1,0 +1,52 @@
+//! Tasks: what is sent with them, and how they end.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ObjectId, Payload};
+
+/// One task to be added to a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskInput<'a> {
+    /// The encoded arguments.
+    pub arguments: &'a [u8],
+    /// The objects whose proxies the arguments carry. They stay alive until the task has ended.
+    pub carries: Vec<ObjectId>,
+}
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome<Bytes = Payload, Text = Arc<str>> {
+    /// The function returned; these are its encoded results.
+    Returned(Bytes),
+    /// It did not return.
+    Failed(Failure<Text>),
+}
+
+/// Why a task has no result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure<Text = Arc<str>> {
+    /// What programs decide by.
+    pub kind: FailureKind,
+    /// What people read.
+    pub text: Text,
+}
+
+/// In which way a task failed. Variants are only ever added, at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// The function panicked; the text is the panic's.
+    Panicked,
+    /// The worker knows no function of this name; the text lists those it knows.
+    UnknownFunction,
+    /// The arguments did not decode, or the result did not encode.
+    BadEncoding,
+    /// The worker process ended while it ran the task.
+    WorkerDied,
+    /// The pool was terminated.
+    Terminated,
+    /// The result is over a limit; the text names it.
+    TooLarge,
+}

@@ -1,0 +1,157 @@
+//! What can be waited for, and what can be signalled in the same step.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use crate::{Kind, ObjectId};
+
+/// Whether one of several targets is enough for a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WaitMode {
+    /// The first target in list order that is ready is taken.
+    Any,
+    /// As soon as all are ready at one time, all are taken. None is taken before.
+    All,
+}
+
+/// The targets of a wait; nearly always one.
+pub type Targets<'a> = SmallVec<[Target<'a>; 1]>;
+
+/// Something to wait for. Variants are only ever added, at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target<'a> {
+    /// Ready when the event is set. Taking clears it if it is an auto-reset event.
+    Event {
+        /// The event.
+        id: ObjectId,
+    },
+    /// For a worker: ready when the pool has a task that has not started. Taking starts it in this session.
+    Task {
+        /// The pool.
+        pool: ObjectId,
+    },
+    /// For a batch's owner: ready when results have come that were not taken, or when the batch is complete.
+    /// Taking moves the results out of the manager.
+    Results {
+        /// The batch.
+        batch: ObjectId,
+    },
+    /// Ready when the lock is free or abandoned. Taking makes the waiting thread its holder.
+    Lock {
+        /// The lock.
+        id: ObjectId,
+    },
+    /// Ready when the lock is free, abandoned, or held by the waiting thread. Taking adds one to its depth.
+    RLock {
+        /// The reentrant lock.
+        id: ObjectId,
+    },
+    /// Ready when the waiter was notified. The waiting thread holds the condition's lock, which is given up whole when
+    /// the wait blocks, and held again, as often as before, when the wait is answered with what it took or timed
+    /// out. A wait that is refused after it has blocked, as by [`Cancel`](crate::Request::Cancel), leaves the lock
+    /// given up. One of these in a wait at most, with no lock beside it; in a wait for all, with nothing beside it.
+    Condition {
+        /// The condition.
+        id: ObjectId,
+    },
+    /// Ready when there are enough permits, abandoned ones among them. Taking charges them to the session.
+    Semaphore {
+        /// The semaphore.
+        id: ObjectId,
+        /// How many permits; at least one.
+        permits: u64,
+    },
+    /// Ready when as many wait as the barrier has parties. A wait that times out, is cancelled, or ends with its
+    /// session breaks the barrier; one that ends with another of its targets has not come. In a wait for all, with
+    /// nothing beside it.
+    Barrier {
+        /// The barrier.
+        id: ObjectId,
+        /// Whether this party brings an action. The last to come of those that do leads: it goes first and alone, runs
+        /// its action, and sends [`BarrierPass`](crate::Request::BarrierPass) or
+        /// [`BarrierAbort`](crate::Request::BarrierAbort).
+        has_action: bool,
+    },
+    /// Ready when the count is zero.
+    Latch {
+        /// The latch.
+        id: ObjectId,
+    },
+    /// Ready when there is an item. Taking moves the first out; it comes back to the front if the session ends before
+    /// it is acknowledged: by [`Envelope::received`](crate::Envelope::received), or in a joinable queue by
+    /// [`QueueTaskDone`](crate::Request::QueueTaskDone).
+    Get {
+        /// The queue.
+        queue: ObjectId,
+    },
+    /// Ready when there is room. Taking puts the item in, as the last.
+    Put {
+        /// The queue.
+        queue: ObjectId,
+        /// The encoded item.
+        item: &'a [u8],
+        /// The objects whose proxies the item carries. They stay alive until the item is acknowledged.
+        carries: Vec<ObjectId>,
+    },
+    /// Ready when every item that was ever put is finished.
+    Join {
+        /// The joinable queue.
+        queue: ObjectId,
+    },
+}
+
+impl Target<'_> {
+    /// The object to wait for, and the kind that it must have.
+    pub fn object(&self) -> (ObjectId, Kind) {
+        match *self {
+            Target::Event { id } => (id, Kind::Event),
+            Target::Task { pool } => (pool, Kind::Pool),
+            Target::Results { batch } => (batch, Kind::Batch),
+            Target::Lock { id } => (id, Kind::Lock),
+            Target::RLock { id } => (id, Kind::RLock),
+            Target::Condition { id } => (id, Kind::Condition),
+            Target::Semaphore { id, .. } => (id, Kind::Semaphore),
+            Target::Barrier { id, .. } => (id, Kind::Barrier),
+            Target::Latch { id } => (id, Kind::Latch),
+            Target::Get { queue } | Target::Put { queue, .. } | Target::Join { queue } => {
+                (queue, Kind::Queue)
+            }
+        }
+    }
+}
+
+/// What can be signalled in one step with the beginning of a wait. Each does what the request of its name does.
+/// Variants are only ever added, at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Signal<'a> {
+    /// Sets an event.
+    EventSet {
+        /// The event.
+        id: ObjectId,
+        /// Why, for those who look.
+        reason: Option<&'a str>,
+    },
+    /// Gives back a lock.
+    Release {
+        /// The lock or reentrant lock.
+        id: ObjectId,
+        /// The token of the grant that is given back; or none for what the waiting thread holds.
+        token: Option<u64>,
+    },
+    /// Gives back permits.
+    SemaphoreRelease {
+        /// The semaphore.
+        id: ObjectId,
+        /// How many; at least one.
+        permits: u64,
+    },
+    /// Counts a latch down.
+    LatchCountDown {
+        /// The latch.
+        id: ObjectId,
+        /// By how much.
+        count: u64,
+    },
+}
