@@ -21,7 +21,9 @@ use crate::{Cause, Error, ErrorKind, Options, Result, Taken, Waitable};
 /// this user on this machine into a proxy of the same event; that is how it becomes the argument of a task.
 ///
 /// When a process that waits dies, its wait vanishes; a `set` that was on its way to it goes to the next in
-/// line. An event that a process has set stays set when that process dies. When the manager dies, every call
+/// line. With auto reset the manager learns from a process's next call that a wake-up has arrived, so one that
+/// dies before that call passes it on, even if it had begun to act on it: each `set` gets through at least
+/// once. An event that a process has set stays set when that process dies. When the manager dies, every call
 /// fails at once ([`is_manager_gone`](Error::is_manager_gone)).
 ///
 /// ```no_run

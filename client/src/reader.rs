@@ -37,7 +37,7 @@ impl Reader {
     /// Receives once. Without `wait`, only what has come already.
     pub(crate) fn receive(&mut self, socket: impl AsFd, wait: bool) -> io::Result<Received> {
         let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
-        self.frames.shrink(false);
+        self.frames.shrink();
         loop {
             return match recv(&socket, self.frames.space(), flags) {
                 Ok((_, 0)) | Err(Errno::CONNRESET | Errno::PIPE) => Ok(Received::End),

@@ -178,9 +178,9 @@ impl FrameBuffer {
         self.start < self.end
     }
 
-    /// Gives back what a rare large frame made this reserve, or all of it if `all`; call it between turns.
-    pub fn shrink(&mut self, all: bool) {
-        if self.start == self.end && (all || self.bytes.len() > IDLE_BYTES_MAX) {
+    /// Gives back what a rare large frame made this reserve; call it between turns.
+    pub fn shrink(&mut self) {
+        if self.start == self.end && self.bytes.len() > IDLE_BYTES_MAX {
             *self = FrameBuffer::new(self.body_bytes_max);
         }
     }
@@ -254,7 +254,7 @@ mod tests {
         let mut buffer = FrameBuffer::new(FRAME_BYTES_MAX);
         feed(&mut buffer, &sent);
         assert!(buffer.next_body().unwrap().is_some());
-        buffer.shrink(false);
+        buffer.shrink();
         assert_eq!(buffer.bytes.capacity(), 0);
     }
 }

@@ -105,7 +105,7 @@ impl Switchboard {
     /// Keeps a buffer that was lent: with the connection if it holds half a frame, for anyone if it is empty.
     fn take_back(&mut self, slot: Slot, mut buffer: FrameBuffer) {
         if !buffer.is_mid_frame() {
-            buffer.shrink(false);
+            buffer.shrink();
             if self.spares.len() < SPARE_BUFFERS_MAX {
                 self.spares.push(buffer);
             }
