@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use client::{Barrier, Manager, Taken, wait_all, wait_any};
+use client::{Barrier, Event, Manager, Taken, wait_all, wait_any};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 
@@ -29,6 +29,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("barrier::a_killed_party_breaks_it_by_name", killed_party),
         test("barrier::a_killed_acting_party_breaks_it_by_name", killed_actor),
         test("barrier::a_reset_ends_every_wait_and_an_action_in_vain", reset),
+        test("barrier::an_action_that_ends_late_does_nothing_to_the_next_turn", late_action),
+        test("barrier::who_has_come_takes_nothing_else_while_the_action_runs", settled),
         test("barrier::a_killed_manager_is_told_to_all_who_wait", manager_gone),
         test("barrier::a_removed_barrier_is_told_to_all_who_wait", removed),
         test("barrier::parameters_that_can_not_be_are_told", parameters),
@@ -231,6 +233,60 @@ fn reset() {
     end.set().unwrap();
     assert!(actor.report().unwrap_err().is_broken());
     assert_eq!((barrier.waiting(), barrier.is_broken()), (Ok(0), Ok(false)));
+}
+
+fn late_action() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let barrier = manager.anonymous_barrier(2).unwrap();
+    // The actions of both turns are run by threads of one process.
+    for fails in [false, true] {
+        let [runs, end, runs_again, end_again] = [(); 4].map(|()| manager.anonymous_event().unwrap());
+        std::thread::scope(|scope| {
+            let act = |runs: Event, end: Event, fails: bool| {
+                let barrier = barrier.clone();
+                scope.spawn(move || {
+                    barrier.wait_with(None, || {
+                        runs.set().unwrap();
+                        end.wait(None).unwrap();
+                        if fails { Err("too late") } else { Ok(()) }
+                    })
+                })
+            };
+            let first = scope.spawn(|| barrier.wait(None));
+            waiting(&manager, &barrier, 1);
+            let late = act(runs.clone(), end.clone(), fails);
+            runs.wait(None).unwrap();
+            barrier.reset().unwrap();
+            assert!(first.join().unwrap().unwrap_err().is_broken());
+
+            let second = scope.spawn(|| barrier.wait(None));
+            waiting(&manager, &barrier, 1);
+            let acting = act(runs_again.clone(), end_again.clone(), false);
+            runs_again.wait(None).unwrap();
+            end.set().unwrap();
+            assert!(late.join().unwrap().unwrap_err().is_broken());
+            assert_eq!((barrier.waiting(), barrier.is_broken()), (Ok(1), Ok(false)));
+            end_again.set().unwrap();
+            assert!(acting.join().unwrap().unwrap().leads);
+            assert!(!second.join().unwrap().unwrap().leads);
+        });
+    }
+}
+
+fn settled() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let barrier = manager.anonymous_barrier(2).unwrap();
+    let stop = manager.anonymous_event().unwrap();
+    std::thread::scope(|scope| {
+        let party = scope.spawn(|| wait_any(&[&stop, &barrier], None));
+        waiting(&manager, &barrier, 1);
+        let passed = barrier.wait_with(None, || stop.set()).unwrap();
+        assert_eq!((passed.index, passed.leads), (1, true));
+        let taken = party.join().unwrap();
+        assert!(matches!(taken, Ok(Some((1, Taken::Barrier(_))))), "{taken:?}");
+    });
 }
 
 fn manager_gone() {

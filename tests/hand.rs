@@ -44,6 +44,10 @@ pub(crate) enum Order {
     Drain,
     /// Says that an item is finished.
     TaskDone,
+    /// Gets an item in another thread, which says that it is finished.
+    GetAndFinishInThread,
+    /// Panics, and ends by that.
+    Panic,
     /// Waits until all items are finished.
     Join,
     /// Waits at the barrier.
@@ -145,6 +149,12 @@ impl Hand {
         self.child.wait().unwrap();
     }
 
+    /// Has it end by a panic, and waits until it is gone.
+    pub(crate) fn panic(mut self) {
+        self.tell(&Order::Panic);
+        assert!(!self.child.wait().unwrap().success());
+    }
+
     /// Has it leave in order, and waits until it is gone.
     pub(crate) fn leave(mut self) {
         self.orders = None;
@@ -169,6 +179,10 @@ pub(crate) fn perform() -> Result<()> {
     let (mut orders, mut reports) = (io::stdin().lock(), io::stdout().lock());
     let mut grip = Grip::default();
     while let Some(order) = read(&mut orders) {
+        if matches!(order, Order::Panic) {
+            // As `panic!` does, but without a text on the screen.
+            resume_unwind(Box::new("on purpose"));
+        }
         let outcome = catch_unwind(AssertUnwindSafe(|| grip.follow(order)));
         let panicked = |panic: Box<dyn std::any::Any + Send>| {
             Ok(Report::Panicked(panic.downcast_ref::<String>().cloned().unwrap_or_default()))
@@ -206,6 +220,12 @@ impl Grip {
             }
             Order::Drain => return self.queue().iter().collect::<Result<_>>().map(Report::Items),
             Order::TaskDone => self.queue().task_done()?,
+            Order::GetAndFinishInThread => {
+                let get = || self.queue().get().and_then(|item| self.queue().task_done().map(|()| item));
+                let item = std::thread::scope(|scope| scope.spawn(get).join().unwrap());
+                return item.map(|item| Report::Item(Some(item)));
+            }
+            Order::Panic => unreachable!("it ends the hand"),
             Order::Join => return self.queue().join(None).map(Report::Flag),
             Order::Pass(timeout) => return self.barrier().wait(timeout).map(passed),
             Order::PassWith(action) => {

@@ -18,7 +18,9 @@ mod fork;
 mod gone;
 mod hand;
 mod helper;
+mod holding;
 mod inspect;
+mod item;
 mod latch;
 mod lock;
 mod pool;
@@ -51,7 +53,9 @@ fn main() -> ExitCode {
         event::tests(),
         fork::tests(),
         gone::tests(),
+        holding::tests(),
         inspect::tests(),
+        item::tests(),
         latch::tests(),
         lock::tests(),
         pool::tests(),

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use client::{Event, Manager, Queue, Taken, wait_all, wait_any};
+use client::{Manager, Queue, Taken, wait_all, wait_any};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 
 use crate::hand::{Hand, Order, Report, until_waiting};
-use crate::support::{ManagerProgram, PATIENCE, eventually, kill, test};
+use crate::support::{ManagerProgram, eventually, kill, test};
 
 /// A time that is sure to be over before a test is.
 const SHORT: Duration = Duration::from_millis(50);
@@ -29,11 +29,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("queue::what_a_killed_process_waited_to_put_is_never_put", killed_putter),
         test("queue::a_killed_manager_is_told_to_all_who_wait", manager_gone),
         test("queue::a_removed_queue_is_told_to_all_who_wait", removed),
-        test("queue::an_item_of_another_type_is_told_once_and_to_one", other_type),
-        test("queue::an_item_of_another_type_is_finished", other_type_joinable),
-        test("queue::an_item_that_is_too_large_is_told_before_it_is_sent", too_large),
-        test("queue::proxies_in_items_keep_their_objects", proxies),
-        test("queue::an_item_that_is_not_decoded_is_not_acknowledged", undecoded),
+        test("queue::a_thread_finishes_what_it_got_itself", two_threads),
+        test("queue::what_a_consumer_panics_over_comes_back", panicked_consumer),
         test("queue::parameters_that_can_not_be_are_told", parameters),
         test("queue::a_wait_for_any_takes_one_and_leaves_the_others", any),
         test("queue::a_wait_for_all_takes_all_or_nothing", all),
@@ -300,101 +297,30 @@ fn removed() {
     assert!(queue.len().unwrap_err().is_no_such_object());
 }
 
-/// A number, and the same queue as one of something else.
-fn two_types(manager: &Manager, joinable: bool) -> (Queue<u64>, Queue<(u64, u64)>) {
-    let name = if joinable { "joinable" } else { "plain" };
-    let numbers = manager.queue_options().joinable(joinable).create_new(name).unwrap();
-    let pairs = manager.queue_options().joinable(joinable).open(name).unwrap();
-    (numbers, pairs)
-}
-
-fn other_type() {
+fn two_threads() {
     let program = ManagerProgram::start();
     let manager = program.connect();
-    let (numbers, pairs) = two_types(&manager, false);
-    let mut consumer = Hand::with(&Order::Queue(numbers.clone()));
-    pairs.put(&(1, 2)).unwrap();
-    numbers.put(&3).unwrap();
-    let error = consumer.ask(&Order::Get).unwrap_err();
-    assert!(error.is_bad_encoding() && error.to_string().contains("u64"), "{error:?}");
-    // Nobody else has to choke on it, not even if the first died of it.
+    let queue = manager.queue_options::<u64>().joinable(true).anonymous().unwrap();
+    put_all(&queue, [1, 2]);
+    // The slow one is with this thread of the process that ends, the quick one with another.
+    let mut consumer = Hand::with(&Order::Queue(queue.clone()));
+    assert_eq!(consumer.ask(&Order::Get), item(1));
+    assert_eq!(consumer.ask(&Order::GetAndFinishInThread), item(2));
     consumer.kill();
-    eventually("its session has ended", || manager.sessions().unwrap().len() == 1);
-    assert_eq!(numbers.get(), Ok(3));
-    assert_eq!(numbers.try_get(), Ok(None));
-
-    // It is the first item that is wrong, and those behind it are not.
-    numbers.put(&4).unwrap();
-    pairs.put(&(5, 6)).unwrap();
-    pairs.close().unwrap();
-    let items: Vec<client::Result<(u64, u64)>> = pairs.iter().collect();
-    assert!(items[0].as_ref().is_err_and(client::Error::is_bad_encoding), "{items:?}");
-    assert_eq!(items[1..], [Ok((5, 6))]);
+    eventually("the slow one is back", || queue.len() == Ok(1));
+    assert_eq!(queue.get(), Ok(1));
 }
 
-fn other_type_joinable() {
+fn panicked_consumer() {
     let program = ManagerProgram::start();
     let manager = program.connect();
-    let (numbers, pairs) = two_types(&manager, true);
-    pairs.put(&(1, 2)).unwrap();
-    let mut consumer = Hand::with(&Order::Queue(numbers.clone()));
-    assert!(consumer.ask(&Order::Get).unwrap_err().is_bad_encoding());
-    assert_eq!(numbers.join(PATIENCE), Ok(true));
-    assert!(consumer.ask(&Order::TaskDone).unwrap_err().is_not_owner());
-    consumer.kill();
-    assert_eq!(numbers.try_get(), Ok(None));
-}
-
-fn too_large() {
-    let program = ManagerProgram::start();
-    let queue = program.connect().anonymous_queue::<Vec<u8>>().unwrap();
-    let error = queue.put(&vec![0; 16 << 20]).unwrap_err();
-    assert!(error.is_limit() && error.to_string().contains("bytes"), "{error:?}");
-    assert!(queue.putting(&vec![0; 16 << 20]).unwrap_err().is_limit());
-    assert_eq!(queue.len(), Ok(0));
-    let large = vec![7; (16 << 20) - 4100];
-    queue.put(&large).unwrap();
-    assert!(queue.get().unwrap() == large);
-}
-
-fn proxies() {
-    let program = ManagerProgram::start();
-    let manager = program.connect();
-    let pairs = manager.anonymous_queue::<(Event, Event)>().unwrap();
-    let numbers = manager.anonymous_queue::<u64>().unwrap();
-    let mut consumer = Hand::with(&Order::Queue(numbers));
-    for _ in 0..20 {
-        let pair = [(); 2].map(|()| manager.anonymous_event().unwrap());
-        let copies = pair.each_ref().map(|event| postcard::to_allocvec(event).unwrap());
-        pairs.put(&pair.into()).unwrap();
-        // The item alone keeps both events until the consumer has both proxies.
-        assert_eq!(consumer.ask(&Order::GetPair(pairs.clone())), Ok(Report::Done));
-        for bytes in copies {
-            assert!(postcard::from_bytes::<Event>(&bytes).unwrap().is_set().unwrap());
-        }
-    }
-    // A proxy of something that is no more spoils its item, and only that.
-    let gone = manager.event("gone").unwrap();
-    pairs.put(&(gone.clone(), gone.clone())).unwrap();
-    gone.remove().unwrap();
-    let error = pairs.get().unwrap_err();
-    assert!(error.is_bad_encoding() && error.to_string().contains("there is no object"), "{error:?}");
-}
-
-fn undecoded() {
-    let program = ManagerProgram::start();
-    let manager = program.connect();
-    let queue = manager.anonymous_queue::<(Event, Event)>().unwrap();
-    let pair = [(); 2].map(|()| manager.anonymous_event().unwrap());
-    queue.put(&pair.into()).unwrap();
-    let Ok(Some((0, Taken::Item(item)))) = wait_any(&[&queue], None) else { panic!("there was an item") };
-    // Whatever this process asks meanwhile, the manager keeps what the item carries.
-    for _ in 0..3 {
-        assert_eq!(queue.len(), Ok(0));
-    }
-    let (first, second) = item.decode::<(Event, Event)>().unwrap();
-    first.set().unwrap();
-    assert!(first.is_set().unwrap() && !second.is_set().unwrap());
+    let queue = manager.anonymous_queue::<u64>().unwrap();
+    queue.put(&1).unwrap();
+    let mut consumer = Hand::with(&Order::Queue(queue.clone()));
+    assert_eq!(consumer.ask(&Order::Get), item(1));
+    consumer.panic();
+    eventually("it is back", || queue.len() == Ok(1));
+    assert_eq!(queue.get(), Ok(1));
 }
 
 fn parameters() {

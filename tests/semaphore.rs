@@ -45,7 +45,7 @@ fn permits() {
     assert_eq!(other.takes(Order::Take(semaphore.clone(), 1, None)).depth, 1);
     assert_eq!(semaphore.available().unwrap(), 0);
     let ObjectState::Semaphore { holders, .. } = inspect(&manager, "slots").state else { panic!() };
-    let holders: Vec<_> = holders.iter().map(|(session, permits)| (session.process, *permits)).collect();
+    let holders: Vec<_> = holders.iter().map(|holder| (holder.session.process, holder.permits)).collect();
     assert!(holders.contains(&(one.process(), 2)) && holders.contains(&(other.process(), 1)));
     assert!(semaphore.try_acquire(1).unwrap().is_none());
 

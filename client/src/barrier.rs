@@ -6,10 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::limits::REASON_BYTES_MAX;
 use protocol::{BarrierStatus, Grant, Kind, Reply, Request, Spec, Target};
 
 use crate::proxy::proxy;
+use crate::reason::{check_reason, shortened};
 use crate::reference::{Reference, unexpected};
 use crate::wait::{sealed, wrong_grant};
 use crate::{Error, ErrorKind, Manager, Options, Result, Taken};
@@ -21,7 +21,9 @@ use crate::{Error, ErrorKind, Manager, Options, Result, Taken};
 /// turn: parties are let go in the order in which they came.
 ///
 /// A party may wait for other things at the same time ([`wait_any`](crate::wait_any)): if it takes one of those, it has
-/// not come, and breaks nothing; if its timeout ends, it has given up. A barrier can not be part of a wait for all.
+/// not come, and breaks nothing; if its timeout ends, it has given up, and a timeout of zero breaks the barrier at once
+/// unless this party is the last to come, or something else in the list is ready. Once an action runs, the parties have
+/// come, and take nothing else. A barrier can not be part of a wait for all.
 ///
 /// # A barrier breaks
 /// when a party that waits gives up, as the others would wait for ever: by its timeout, or because its process died.
@@ -67,12 +69,14 @@ impl Barrier {
     /// [`is_broken`](Error::is_broken) if it is broken already, or is meanwhile, or is reset;
     /// [`is_removed`](Error::is_removed) if it is removed meanwhile.
     pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<Passed> {
-        self.arrive(false, timeout.into())
+        self.arrive(false, timeout.into()).map(|(passed, _)| passed)
     }
 
     /// Waits until all parties have come, and brings an action that one party runs before any of them goes on: the last
     /// to come of those that brought one. So with the same action in all parties, it runs exactly once in each turn.
-    /// The timeout is for the wait, and not for the action.
+    ///
+    /// While the action runs, the timeouts of the other parties run on, and one that ends breaks the barrier; so give
+    /// all of them time for the action as well. The timeout of the party that runs it is over when it begins.
     ///
     /// If the action returns an error or panics, or its process dies, the barrier is broken, and the text tells the
     /// others why. Here, a panic goes on after that.
@@ -85,14 +89,15 @@ impl Barrier {
         timeout: impl Into<Option<Duration>>,
         action: impl FnOnce() -> std::result::Result<(), E>,
     ) -> Result<Passed> {
-        let passed = self.arrive(true, timeout.into())?;
+        let (passed, turn) = self.arrive(true, timeout.into())?;
         if passed.leads {
-            self.act(action)?;
+            self.act(turn, action)?;
         }
         Ok(passed)
     }
 
-    fn arrive(&self, has_action: bool, timeout: Option<Duration>) -> Result<Passed> {
+    /// Waits, and tells this party's place and the turn.
+    fn arrive(&self, has_action: bool, timeout: Option<Duration>) -> Result<(Passed, u64)> {
         let target = Target::Barrier { id: self.id(), has_action };
         match self.reference.wait(target, timeout)? {
             Some(grant) => passed(&grant),
@@ -104,32 +109,45 @@ impl Barrier {
     }
 
     /// Runs the action, for everyone who waits.
-    fn act<E: fmt::Display>(&self, action: impl FnOnce() -> std::result::Result<(), E>) -> Result<()> {
+    fn act<E: fmt::Display>(
+        &self,
+        turn: u64,
+        action: impl FnOnce() -> std::result::Result<(), E>,
+    ) -> Result<()> {
         // Whatever a panic leaves behind is the caller's, who gets the panic.
         match catch_unwind(AssertUnwindSafe(action)) {
-            Ok(Ok(())) => self.let_pass(),
+            Ok(Ok(())) => self.let_pass(turn),
             Ok(Err(error)) => {
                 let text = format!("the action of the barrier failed: {error}");
-                self.abort(shortened(&text))?;
+                self.abort_turn(turn, &text)?;
                 Err(Error::new(ErrorKind::Broken, text))
             }
             Err(panic) => {
                 let text = format!("the action of the barrier panicked: {}", panic_text(&*panic));
                 // If the manager is gone, nobody waits.
-                let _ = self.abort(shortened(&text));
+                let _ = self.abort_turn(turn, &text);
                 resume_unwind(panic)
             }
         }
     }
 
     /// Lets the other parties go.
-    fn let_pass(&self) -> Result<()> {
-        let outcome = self.reference.call_for_done(Request::BarrierPass { id: self.id() });
+    fn let_pass(&self, turn: u64) -> Result<()> {
+        let outcome = self.reference.call_for_done(Request::BarrierPass { id: self.id(), turn });
         outcome.map_err(|error| match error.is_not_owner() {
-            // A barrier that is like new knows nothing of this action.
+            // A barrier that is like new does not wait for this action.
             true => Error::new(ErrorKind::Broken, "the barrier was reset while its action ran"),
             false => error,
         })
+    }
+
+    /// Breaks the barrier as the action of this turn has failed, unless the turn is over.
+    fn abort_turn(&self, turn: u64, why: &str) -> Result<()> {
+        let request = Request::BarrierAbort { id: self.id(), turn: Some(turn), reason: shortened(why) };
+        match self.reference.call_for_done(request) {
+            Err(error) if error.is_not_owner() || error.is_broken() => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// Breaks the barrier: who waits fails with this reason, and who comes does, until it is reset. If it is broken
@@ -138,12 +156,8 @@ impl Barrier {
     /// # Errors
     /// [`is_limit`](Error::is_limit) if the reason is longer than 1024 bytes.
     pub fn abort(&self, reason: &str) -> Result<()> {
-        let bytes = reason.len();
-        if bytes > REASON_BYTES_MAX {
-            let text = format!("a reason has at most {REASON_BYTES_MAX} bytes, this one has {bytes}");
-            return Err(Error::new(ErrorKind::Limit, text));
-        }
-        self.reference.call_for_done(Request::BarrierAbort { id: self.id(), reason })
+        check_reason(reason)?;
+        self.reference.call_for_done(Request::BarrierAbort { id: self.id(), turn: None, reason })
     }
 
     /// Makes the barrier like new. Whoever waits at it fails with [`is_broken`](Error::is_broken).
@@ -197,7 +211,7 @@ impl sealed::Waitable for Barrier {
     }
 
     fn receive(&self, grant: Grant) -> Result<Taken> {
-        passed(&grant).map(Taken::Barrier)
+        passed(&grant).map(|(passed, _)| Taken::Barrier(passed))
     }
 }
 
@@ -224,32 +238,15 @@ impl Manager {
     }
 }
 
-fn passed(grant: &Grant) -> Result<Passed> {
+/// A party's place, and the turn.
+fn passed(grant: &Grant) -> Result<(Passed, u64)> {
     match *grant {
-        Grant::Barrier { index, leads } => Ok(Passed { index, leads }),
+        Grant::Barrier { index, leads, turn } => Ok((Passed { index, leads }, turn)),
         ref grant => Err(wrong_grant(grant)),
     }
-}
-
-/// The beginning of a text, as much as a reason may have.
-fn shortened(text: &str) -> &str {
-    &text[..text.floor_char_boundary(REASON_BYTES_MAX)]
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a text")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_reason_is_cut_at_a_character() {
-        assert_eq!(shortened("disk full"), "disk full");
-        let text = "é".repeat(REASON_BYTES_MAX);
-        assert_eq!(shortened(&text).len(), REASON_BYTES_MAX);
-        assert_eq!(shortened(&format!("x{text}")).len(), REASON_BYTES_MAX - 1);
-    }
 }

@@ -6,13 +6,13 @@
 
 use std::cell::RefCell;
 
-use protocol::ObjectId;
+use protocol::{Epoch, ObjectId};
 
-use crate::Error;
+use crate::{Error, ErrorKind, Result};
 
 thread_local! {
     /// The objects whose proxies were serialized, while somebody collects.
-    static CARRIED: RefCell<Option<Vec<ObjectId>>> = const { RefCell::new(None) };
+    static CARRIED: RefCell<Option<Vec<(Epoch, ObjectId)>>> = const { RefCell::new(None) };
 
     /// Why a proxy could not be deserialized. Formats without room for a text forget it.
     static FAILURE: RefCell<Option<Error>> = const { RefCell::new(None) };
@@ -21,8 +21,26 @@ thread_local! {
 /// Runs this, and returns with its result the objects whose proxies it serialized on this thread, each one
 /// once.
 pub fn collect_carried<R>(serialize: impl FnOnce() -> R) -> (R, Vec<ObjectId>) {
+    let (result, carried) = collect(serialize);
+    (result, carried.into_iter().map(|(_, id)| id).collect())
+}
+
+/// Like [`collect_carried`], of proxies of one manager only: another's objects are not its to keep alive.
+pub(crate) fn collect_carried_of<R>(
+    epoch: Epoch,
+    serialize: impl FnOnce() -> R,
+) -> (R, Result<Vec<ObjectId>>) {
+    let (result, carried) = collect(serialize);
+    let check = |(home, id)| {
+        let text = "a proxy of another manager, or of an earlier life of this one, can not travel through it";
+        if home == epoch { Ok(id) } else { Err(Error::new(ErrorKind::BadTarget, text)) }
+    };
+    (result, carried.into_iter().map(check).collect())
+}
+
+fn collect<R>(serialize: impl FnOnce() -> R) -> (R, Vec<(Epoch, ObjectId)>) {
     /// Puts back what an outer collection has so far, also when `serialize` panics.
-    struct Outer(Option<Vec<ObjectId>>);
+    struct Outer(Option<Vec<(Epoch, ObjectId)>>);
     impl Drop for Outer {
         fn drop(&mut self) {
             CARRIED.set(self.0.take());
@@ -44,10 +62,10 @@ pub(crate) fn take_failure() -> Option<Error> {
 }
 
 /// Notes that a proxy was serialized.
-pub(crate) fn note(id: ObjectId) {
+pub(crate) fn note(epoch: Epoch, id: ObjectId) {
     CARRIED.with_borrow_mut(|carried| {
         if let Some(carried) = carried {
-            carried.push(id);
+            carried.push((epoch, id));
         }
     });
 }
@@ -63,14 +81,16 @@ mod tests {
 
     use super::*;
 
+    const HOME: Epoch = Epoch(Uuid::from_u128(7));
+
     #[test]
     fn collections_nest_and_each_object_is_told_once() {
         let [first, second] = [1, 2].map(|number| ObjectId(Uuid::from_u128(number)));
-        note(first);
+        note(HOME, first);
         let (inner, outer) = collect_carried(|| {
-            note(second);
-            let ((), inner) = collect_carried(|| note(first));
-            note(second);
+            note(HOME, second);
+            let ((), inner) = collect_carried(|| note(HOME, first));
+            note(HOME, second);
             inner
         });
         assert_eq!((inner, outer), (vec![first], vec![second]));
@@ -80,7 +100,19 @@ mod tests {
     fn a_collection_ends_with_a_panic() {
         let outcome = std::panic::catch_unwind(|| collect_carried(|| panic!("on purpose")));
         assert!(outcome.is_err());
-        note(ObjectId(Uuid::nil()));
+        note(HOME, ObjectId(Uuid::nil()));
         assert_eq!(collect_carried(|| ()).1, []);
+    }
+
+    #[test]
+    fn an_object_of_another_manager_is_refused() {
+        let [first, second] = [1, 2].map(|number| ObjectId(Uuid::from_u128(number)));
+        let ((), carried) = collect_carried_of(HOME, || note(HOME, first));
+        assert_eq!(carried, Ok(vec![first]));
+        let ((), carried) = collect_carried_of(HOME, || {
+            note(HOME, first);
+            note(Epoch(Uuid::from_u128(8)), second);
+        });
+        assert!(carried.unwrap_err().is_bad_target());
     }
 }

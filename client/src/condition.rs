@@ -108,12 +108,14 @@ impl Condition {
     /// Gives the lock up, waits for a notification, and holds the lock again. False if the timeout ended first.
     ///
     /// The timeout is for the notification; after it, too, this waits for the lock as long as it takes. The guard gets
-    /// a new [`token`](LockGuard::token). A reentrant lock is given up whole, however often it was acquired.
+    /// a new [`token`](LockGuard::token). A reentrant lock is given up whole, however often it was acquired, and held
+    /// again as often; the guards of the outer acquisitions still give back their part, and keep the token of before.
     ///
     /// # Errors
     /// [`is_not_owner`](Error::is_not_owner) if the guard is of another lock or another thread, which then keeps it;
+    /// the same if the lock was taken away from the guard by [`force_release`](Lock::force_release);
     /// [`is_removed`](Error::is_removed) if the condition or its lock is removed meanwhile. After any error but the
-    /// first the lock is not held, and [`LockGuard::is_held`] says so.
+    /// first the guard does not hold the lock, and [`LockGuard::is_held`] says so.
     pub fn wait(&self, guard: &mut LockGuard, timeout: impl Into<Option<Duration>>) -> Result<bool> {
         match self.wait_or(guard, &[], timeout)? {
             WokenBy::Notified => Ok(true),
@@ -187,7 +189,7 @@ impl Condition {
     ) -> Result<WokenBy> {
         let references = others.iter().map(|other| other.reference());
         let link = common_link(once(&*self.reference).chain(references))?;
-        let notification = Target::Condition { id: self.reference.id() };
+        let notification = Target::Condition { id: self.reference.id(), hold: Some(guard.hold()) };
         let targets: Targets<'_> =
             once(notification).chain(others.iter().map(|other| other.target())).collect();
         let timeout_ns = timeout.map(duration::nanoseconds);
@@ -241,7 +243,7 @@ impl Condition {
     }
 
     fn notify_some(&self, count: Option<u32>) -> Result<usize> {
-        let request = Request::Notify { id: self.reference.id(), count, thread: this_thread() };
+        let request = Request::Notify { id: self.reference.id(), count, hold: None, thread: this_thread() };
         match self.reference.call(request)? {
             Reply::Count(woken) => Ok(usize::try_from(woken).unwrap_or(usize::MAX)),
             reply => Err(unexpected(&reply)),

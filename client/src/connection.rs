@@ -84,6 +84,11 @@ impl Connection {
         Ok(request)
     }
 
+    /// Refuses to be granted more while receipts keep too much from being confirmed.
+    pub(crate) fn check_receipts(&self) -> Result<()> {
+        self.receipts.check()
+    }
+
     /// Like [`begin`](Self::begin), but it is sent with the next write, which must come before its answer is
     /// waited for.
     pub(crate) fn begin_queued(&self, seat: &Arc<Seat>, body: Request<'_>) -> Result<RequestId> {

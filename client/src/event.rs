@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::limits::REASON_BYTES_MAX;
 use protocol::{Grant, Kind, Reply, Request, Signal, Spec, Target};
 
 use crate::proxy::proxy;
+use crate::reason::check_reason;
 use crate::reference::{Reference, unexpected};
 use crate::wait::{sealed, signal_and_wait, wrong_grant};
-use crate::{Cause, Error, ErrorKind, Options, Result, Taken, Waitable};
+use crate::{Cause, Options, Result, Taken, Waitable};
 
 /// A flag that processes set, clear and wait for. This is a proxy: the flag itself is in the manager.
 ///
@@ -24,7 +24,7 @@ use crate::{Cause, Error, ErrorKind, Options, Result, Taken, Waitable};
 /// line. With auto reset the manager learns from a process's next call that a wake-up has arrived, so one that
 /// dies before that call passes it on, even if it had begun to act on it: each `set` gets through at least
 /// once. An event that a process has set stays set when that process dies. When the manager dies, every call
-/// fails at once ([`is_manager_gone`](Error::is_manager_gone)).
+/// fails at once ([`is_manager_gone`](crate::Error::is_manager_gone)).
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -57,13 +57,9 @@ impl Event {
     /// Sets the event, and says why: those who wait and ask get the reason with the [`Cause`].
     ///
     /// # Errors
-    /// [`is_limit`](Error::is_limit) if the reason is longer than 1024 bytes.
+    /// [`is_limit`](crate::Error::is_limit) if the reason is longer than 1024 bytes.
     pub fn set_because(&self, reason: &str) -> Result<()> {
-        let bytes = reason.len();
-        if bytes > REASON_BYTES_MAX {
-            let text = format!("a reason has at most {REASON_BYTES_MAX} bytes, this one has {bytes}");
-            return Err(Error::new(ErrorKind::Limit, text));
-        }
+        check_reason(reason)?;
         self.set_for(Some(reason))
     }
 
@@ -90,7 +86,7 @@ impl Event {
     /// that nobody sets. Those who wait are served in the order in which they came.
     ///
     /// # Errors
-    /// [`is_removed`](Error::is_removed) if the event is removed meanwhile.
+    /// [`is_removed`](crate::Error::is_removed) if the event is removed meanwhile.
     pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<Option<Cause>> {
         let grant = self.reference.wait(sealed::Waitable::target(self), timeout.into())?;
         grant.map(|grant| self.cause_of(grant)).transpose()

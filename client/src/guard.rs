@@ -17,7 +17,13 @@ use crate::{Abandonment, Error, ErrorKind, Result, Taken, Waitable};
 /// process that was forked off, the parent's guards do nothing: the parent holds the lock.
 ///
 /// The holder is the thread that acquired the lock. A guard can be dropped or released by another thread, but
-/// deadlocks are told, and conditions waited for, by the thread that acquired.
+/// deadlocks are told, and conditions waited for, by the thread that acquired. So if a guard was handed to another
+/// thread that will drop it, and the thread that acquired it acquires the lock again, that is refused as a deadlock,
+/// though it would have ended. To hand over for good, [`keep`](Self::keep) the lock, or acquire it over there.
+///
+/// A guard gives back what it holds, and nothing else. If the lock was taken away by
+/// [`force_release`](crate::Lock::force_release), dropping the guard does nothing, also when this very thread has
+/// acquired the lock anew.
 ///
 /// When the process ends without dropping it, however it ends, the next taker gets the lock at once and is told:
 /// [`abandoned`](Self::abandoned). When the manager dies, the lock is gone with it, and nothing tells its holder; an
@@ -36,6 +42,8 @@ use crate::{Abandonment, Error, ErrorKind, Result, Taken, Waitable};
 #[must_use = "a guard gives its lock back when it is dropped, so one that is not used gives it back at once"]
 pub struct LockGuard {
     lock: Arc<Reference>,
+    /// The holding, to give it back by: nothing of a later one is given back in its place.
+    hold: u64,
     token: u64,
     depth: u32,
     abandoned: Option<Abandonment>,
@@ -62,12 +70,13 @@ impl LockGuard {
 
     /// The guard for what the manager granted to this thread.
     pub(crate) fn receive(lock: &Arc<Reference>, grant: Grant) -> Result<LockGuard> {
-        let LockGrant { token, depth, abandoned } = match grant {
+        let LockGrant { hold, token, depth, abandoned } = match grant {
             Grant::Lock(grant) => grant,
             grant => return Err(wrong_grant(&grant)),
         };
         Ok(LockGuard {
             lock: Arc::clone(lock),
+            hold,
             token,
             depth,
             abandoned: abandoned.map(Abandonment::from),
@@ -80,7 +89,9 @@ impl LockGuard {
     ///
     /// A resource outside, as a file server, that gets it with each order and refuses those with a smaller token than
     /// the largest it has seen, is safe from a holder that was paused and has lost the lock without noticing.
-    /// Acquiring a reentrant lock once more keeps the token; a wait for a condition changes it.
+    /// Acquiring a reentrant lock once more keeps the token; a wait for a condition changes it. Only the guard that
+    /// waited has the new one then: the outer guards of the same reentrant lock still tell the one they got, which
+    /// such a resource may refuse. So send the token of the innermost guard.
     pub fn token(&self) -> u64 {
         self.token
     }
@@ -149,8 +160,14 @@ impl LockGuard {
         self.thread
     }
 
+    /// The number of the holding.
+    pub(crate) fn hold(&self) -> u64 {
+        self.hold
+    }
+
     /// Takes note that the lock was given up and is held again.
     pub(crate) fn renew(&mut self, grant: LockGrant) {
+        self.hold = grant.hold;
         self.token = grant.token;
         self.depth = grant.depth;
         self.abandoned = grant.abandoned.map(Abandonment::from);
@@ -173,20 +190,11 @@ impl LockGuard {
     }
 
     fn release_request(&self) -> Request<'static> {
-        Request::Release { id: self.lock.id(), token: self.token_unless_reentrant(), thread: self.thread }
+        Request::Release { id: self.lock.id(), hold: Some(self.hold), thread: self.thread }
     }
 
     fn release_signal(&self) -> Signal<'static> {
-        // The signal is that of this thread. What another one holds can be told by its token only.
-        let is_elsewhere = self.thread != this_thread();
-        let token = self.token_unless_reentrant().or(is_elsewhere.then_some(self.token));
-        Signal::Release { id: self.lock.id(), token }
-    }
-
-    /// A reentrant lock is given back by its thread: when an inner guard waits for a condition, the outer ones do not
-    /// learn of the new token.
-    fn token_unless_reentrant(&self) -> Option<u64> {
-        (self.lock.kind() == Kind::Lock).then_some(self.token)
+        Signal::Release { id: self.lock.id(), hold: Some(self.hold) }
     }
 }
 

@@ -12,7 +12,7 @@
 //! let deploy = manager.inspect("deploy")?;
 //! println!("{deploy}");
 //! // lock "deploy": held by pid 12 (deploy), thread 1, for 3.2 s
-//! //   1. pid 14 (deploy), thread 2, waits for 1.5 s
+//! //   1. pid 14 (deploy), thread 2, has waited 1.5 s for the lock
 //! # Ok(())
 //! # }
 //! ```
@@ -23,7 +23,7 @@ mod query;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use protocol::{Kind, ObjectId, Progress, SessionId, ThreadId};
+pub use protocol::{Kind, ObjectId, Progress, SessionId, ThreadId, Wanted};
 
 use crate::{Abandonment, Cause};
 
@@ -125,8 +125,8 @@ pub enum ObjectState {
         available: u64,
         /// How many there are at most; none if it is not bounded.
         permits_max: Option<u64>,
-        /// Which sessions hold how many, in the order of the sessions' numbers, a thousand at most.
-        holders: Vec<(SessionInfo, u64)>,
+        /// Who holds permits, in the order of the sessions' numbers, a thousand at most.
+        holders: Vec<PermitsInfo>,
     },
     /// A barrier.
     Barrier {
@@ -136,6 +136,8 @@ pub enum ObjectState {
         waiting: u32,
         /// Who or what broke it; none if it is not broken.
         broken: Option<String>,
+        /// Who runs the action now that the parties wait for; none if there is none.
+        acting: Option<SessionInfo>,
     },
     /// A latch.
     Latch {
@@ -152,7 +154,22 @@ pub enum ObjectState {
         unfinished: Option<u64>,
         /// Whether it takes no more.
         is_closed: bool,
+        /// Which sessions got how many items of a joinable queue that they have not finished, in the order of the
+        /// sessions' numbers, a thousand at most.
+        holders: Vec<(SessionInfo, u64)>,
     },
+}
+
+/// Who holds permits of a semaphore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PermitsInfo {
+    /// The client process.
+    pub session: SessionInfo,
+    /// How many it holds.
+    pub permits: u64,
+    /// For how long it has held some without a break.
+    pub held: Duration,
 }
 
 /// Who holds a lock.
@@ -183,6 +200,8 @@ pub struct WaiterInfo {
     pub program: Arc<str>,
     /// The thread, as the client library numbers those that call it: from 1.
     pub thread: ThreadId,
+    /// What it waits for here. It may wait for other objects in the same step.
+    pub wants: Wanted,
     /// For how long it has waited.
     pub waited: Duration,
     /// How long until it gives up; none if it never does.

@@ -6,29 +6,33 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use protocol::limits::PAYLOAD_BYTES_MAX;
-use protocol::{Grant, ObjectId, Payload, Request, Target};
+use protocol::{Grant, ItemGrant, ObjectId, Request, Target};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::receipts::Receipt;
 use crate::reference::Reference;
+use crate::thread::this_thread;
 use crate::wait::{sealed, wrong_grant};
 use crate::{Error, ErrorKind, Result, Taken, carry};
 
 /// An item that a wait for several objects took from a queue. It was encoded by whoever put it.
 ///
-/// It has left the queue. Decode it soon: as long as it is neither decoded nor dropped, nothing that this process was
-/// handed since is acknowledged, and all of it would be redelivered if the process died.
+/// It has left the queue. Decode it soon if it may carry proxies: as long as such an item is neither decoded nor
+/// dropped, nothing that this process was handed since is acknowledged, and all of it would be redelivered if the
+/// process died. After 32,768 items, notifications and the like that came since, every wait of this process fails
+/// with [`is_limit`](Error::is_limit), until the item is decoded or dropped. One without proxies can be kept for any
+/// time.
 pub struct Item {
-    payload: Payload,
+    grant: ItemGrant,
     queue: Arc<Reference>,
-    /// Keeps alive the objects whose proxies are in the item.
+    /// Keeps alive the objects whose proxies are in the item. An item without any has none.
     receipt: Option<Receipt>,
 }
 
 impl Item {
-    pub(crate) fn new(payload: Payload, queue: &Arc<Reference>) -> Item {
-        Item { payload, queue: Arc::clone(queue), receipt: None }
+    pub(crate) fn new(grant: ItemGrant, queue: &Arc<Reference>) -> Item {
+        Item { grant, queue: Arc::clone(queue), receipt: None }
     }
 
     pub(crate) fn with_receipt(self, receipt: Option<Receipt>) -> Item {
@@ -42,7 +46,7 @@ impl Item {
     /// more. Such an item is finished with that, in a joinable queue as by a `task_done`, so that none is due for it.
     /// Nobody gets it again: a consumer that dies of such an error, and is started again, would get it for ever.
     pub fn decode<T: DeserializeOwned>(self) -> Result<T> {
-        let decoded = decode(self.payload.as_bytes());
+        let decoded = decode(self.grant.payload.as_bytes());
         if decoded.as_ref().is_err_and(Error::is_bad_encoding) {
             self.finish();
         }
@@ -52,7 +56,8 @@ impl Item {
     /// Acknowledges the item, whatever kind of queue it is from.
     fn finish(self) {
         drop(self.receipt);
-        let request = Request::QueueTaskDone { id: self.queue.id() };
+        let (id, item) = (self.queue.id(), Some(self.grant.number));
+        let request = Request::QueueTaskDone { id, item, thread: this_thread() };
         // In a joinable queue this is what it says. In a plain one it is refused, and nobody listens; like every
         // request it has confirmed what was received.
         if let Ok(link) = self.queue.link() {
@@ -65,7 +70,7 @@ impl Item {
 /// Says how large it is.
 impl fmt::Debug for Item {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Item({:?})", self.payload)
+        write!(formatter, "Item({:?})", self.grant.payload)
     }
 }
 
@@ -81,7 +86,7 @@ pub struct Putting<'a> {
 
 impl<'a> Putting<'a> {
     pub(crate) fn new<T: Serialize>(value: &'a T, queue: &Arc<Reference>) -> Result<Putting<'a>> {
-        Ok(Putting { item: Encoded::new(value)?, queue: Arc::clone(queue), value: PhantomData })
+        Ok(Putting { item: Encoded::new(value, queue)?, queue: Arc::clone(queue), value: PhantomData })
     }
 }
 
@@ -117,14 +122,19 @@ pub(crate) struct Encoded {
 }
 
 impl Encoded {
-    pub(crate) fn new<T: Serialize>(value: &T) -> Result<Encoded> {
-        let (encoded, carries) = carry::collect_carried(|| postcard::to_allocvec(value));
+    /// Encodes a value for this queue.
+    pub(crate) fn new<T: Serialize>(value: &T, queue: &Reference) -> Result<Encoded> {
+        let (encoded, carries) = carry::collect_carried_of(queue.epoch(), || postcard::to_allocvec(value));
+        Encoded::check(type_name::<T>(), encoded, carries?)
+    }
+
+    fn check(what: &str, encoded: postcard::Result<Vec<u8>>, carries: Vec<ObjectId>) -> Result<Encoded> {
         let bytes = encoded.map_err(|error| {
-            let what = match error {
+            let why = match error {
                 postcard::Error::SerdeSerCustom => "it refuses to be encoded".to_owned(),
                 error => error.to_string(),
             };
-            bad_encoding(format!("a {} can not become an item of a queue: {what}", type_name::<T>()))
+            bad_encoding(format!("a {what} can not become an item of a queue: {why}"))
         })?;
         if bytes.len() > PAYLOAD_BYTES_MAX {
             let text = format!("an item has at most {PAYLOAD_BYTES_MAX} bytes, this one has {}", bytes.len());
@@ -165,19 +175,22 @@ mod tests {
 
     use super::*;
 
+    fn encoded<T: Serialize>(value: &T) -> Result<Encoded> {
+        Encoded::check(type_name::<T>(), postcard::to_allocvec(value), Vec::new())
+    }
+
     #[test]
     fn a_value_comes_back_and_nothing_else_does() {
-        let encoded = Encoded::new(&(7_u8, "seven".to_owned())).unwrap();
-        assert_eq!(decode::<(u8, String)>(&encoded.bytes).unwrap(), (7, "seven".to_owned()));
-        assert_eq!(encoded.carries, []);
+        let seven = encoded(&(7_u8, "seven".to_owned())).unwrap();
+        assert_eq!(decode::<(u8, String)>(&seven.bytes).unwrap(), (7, "seven".to_owned()));
         for error in [
-            decode::<u8>(&encoded.bytes).map(drop).unwrap_err(),
-            decode::<(u8, u8, [u8; 9])>(&encoded.bytes).map(drop).unwrap_err(),
-            decode::<(u8, bool)>(&encoded.bytes).map(drop).unwrap_err(),
+            decode::<u8>(&seven.bytes).map(drop).unwrap_err(),
+            decode::<(u8, u8, [u8; 9])>(&seven.bytes).map(drop).unwrap_err(),
+            decode::<(u8, bool)>(&seven.bytes).map(drop).unwrap_err(),
         ] {
             assert!(error.is_bad_encoding(), "{error:?}");
         }
-        let error = decode::<u8>(&encoded.bytes).unwrap_err();
+        let error = decode::<u8>(&seven.bytes).unwrap_err();
         assert_eq!(
             error.to_string(),
             "an item of a queue is no u8, and was dropped: 6 of its 7 bytes are left over"
@@ -192,15 +205,15 @@ mod tests {
                 Err(S::Error::custom("no"))
             }
         }
-        let error = Encoded::new(&Shy).unwrap_err();
+        let error = encoded(&Shy).unwrap_err();
         assert!(error.is_bad_encoding() && error.to_string().contains("Shy"), "{error:?}");
     }
 
     #[test]
     fn what_is_too_large_is_told_before_it_is_sent() {
         let largest = vec![0_u8; PAYLOAD_BYTES_MAX - 4];
-        assert_eq!(Encoded::new(&largest).unwrap().bytes.len(), PAYLOAD_BYTES_MAX);
-        let error = Encoded::new(&vec![0_u8; PAYLOAD_BYTES_MAX - 3]).unwrap_err();
+        assert_eq!(encoded(&largest).unwrap().bytes.len(), PAYLOAD_BYTES_MAX);
+        let error = encoded(&vec![0_u8; PAYLOAD_BYTES_MAX - 3]).unwrap_err();
         assert!(error.is_limit(), "{error:?}");
     }
 }

@@ -54,6 +54,7 @@ mod proxy;
 pub mod python;
 mod queue;
 mod reader;
+mod reason;
 mod receipts;
 mod reference;
 mod registry;

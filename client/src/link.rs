@@ -14,7 +14,8 @@ use crate::{Error, ErrorKind, Result, registry};
 
 /// One manager as this process sees it. Everything that has to do with the same manager shares one.
 ///
-/// When its last user goes, the manager is told goodbye and the connection closes.
+/// When its last user goes, the manager is told goodbye and the connection closes. If it goes by a panic, there is no
+/// goodbye, and the manager takes it for a death.
 ///
 /// A process that was forked off shares the memory of a link, and must not touch its socket: the bytes of two
 /// processes would mix. So each call compares process ids, and in the child it goes to a link of the child's
@@ -137,6 +138,9 @@ impl Link {
     /// Like [`call_here`](Self::call_here), and the answer is not confirmed while its receipt is kept.
     pub(crate) fn call_with_receipt(&self, body: Request<'_>) -> Result<Answered> {
         let seat = Seat::own();
+        if matches!(body, Request::Wait { .. } | Request::SignalAndWait { .. }) {
+            self.connection.check_receipts()?;
+        }
         let request = self.connection.begin(&seat, body)?;
         accept(self.connection.finish(request, &seat)?)
     }
@@ -173,7 +177,8 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        if std::process::id() == self.process {
+        // A goodbye would acknowledge what a panic has kept this process from doing.
+        if std::process::id() == self.process && !std::thread::panicking() {
             self.connection.say_goodbye();
         }
     }

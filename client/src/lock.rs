@@ -108,7 +108,7 @@ macro_rules! lock {
             /// says who.
             pub fn release(&self) -> Result<()> {
                 let (id, thread) = (self.id(), this_thread());
-                self.reference.call_for_done(Request::Release { id, token: None, thread })
+                self.reference.call_for_done(Request::Release { id, hold: None, thread })
             }
 
             /// Takes the lock from whoever holds it, for an operator who knows that the holder is stuck. The next

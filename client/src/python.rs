@@ -54,7 +54,8 @@
 //!
 //! **4. An item of a queue is not lost with who got it.** In Python it is gone as soon as somebody has got it. Here it
 //! goes back to the front if its receiver dies before it has acknowledged it: in a plain queue by its next request, in
-//! a joinable one by `task_done`. So `task_done` is for the process that got the item, not for anybody, and `join`
+//! a joinable one by `task_done`. A process leaves in order by dropping every proxy; `process::exit` and a panic are
+//! deaths. So `task_done` is for the process that got the item, not for anybody, and `join`
 //! waits for the second receiver as it did for the first. [`Queue`](crate::Queue) says more.
 //!
 //! **5. A barrier breaks when a party dies.** In Python a party that dies while it waits is still counted, and the

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::item::Encoded;
 use crate::proxy::proxy;
 use crate::reference::{Reference, unexpected};
+use crate::thread::this_thread;
 use crate::wait::{sealed, without_timeout, wrong_grant};
 use crate::{Item, Manager, Options, Putting, Result, Taken};
 
@@ -25,9 +26,15 @@ use crate::{Item, Manager, Options, Putting, Result, Taken};
 /// - In a plain queue, **the next request of the process that got it acknowledges it**, whatever request that is, and
 ///   of whichever of its threads. A loop over `get` acknowledges each item by asking for the next. If the process dies
 ///   before, the item goes back to the front. A process that leaves in order has acknowledged all it got.
+///   Leaving in order is to drop every proxy and handle of this manager, as when `main` returns and none is kept in a
+///   static or by another thread. Anything else counts as a death: a signal, `process::exit`, `abort`, and a panic that
+///   drops the last of them, so that what a consumer panics over comes back.
 /// - In a joinable queue, **[`task_done`](Self::task_done) acknowledges it**, and nothing else does. What a process got
 ///   and has not finished when it ends, in whatever way, goes back to the front, in the order in which it was put;
 ///   [`join`](Self::join) waits for whoever gets it next. Work that must not be lost belongs into one of these.
+///
+/// A queue without a name whose items carry proxies of that same queue, or of another that carries it, keeps itself
+/// alive until these items are got or the manager ends: nobody looks for such cycles.
 ///
 /// So an item may be handed out twice, if its first receiver dies between the work and the acknowledgement. What was
 /// given back may fill a queue beyond its capacity.
@@ -71,14 +78,15 @@ impl<T> Queue<T> {
         self.len().map(|length| length == 0)
     }
 
-    /// Says that an item of a joinable queue is finished: the oldest that this process got and has not finished, so
-    /// threads of one process that work on several at a time finish them in the order in which they got them.
+    /// Says that an item of a joinable queue is finished: the oldest that the calling thread got and has not finished.
+    /// A thread that has none finishes the oldest of its process, as when one thread gets items for others.
     ///
     /// # Errors
     /// [`is_not_owner`](crate::Error::is_not_owner) if this process has no unfinished item;
     /// [`is_bad_target`](crate::Error::is_bad_target) if the queue is not joinable.
     pub fn task_done(&self) -> Result<()> {
-        self.reference.call_for_done(Request::QueueTaskDone { id: self.id() })
+        let request = Request::QueueTaskDone { id: self.id(), item: None, thread: this_thread() };
+        self.reference.call_for_done(request)
     }
 
     /// Waits until every item that was ever put into a joinable queue is finished. False if the timeout ends first;
@@ -118,8 +126,9 @@ impl<T: Serialize> Queue<T> {
     ///
     /// # Errors
     /// [`is_closed`](crate::Error::is_closed) if the queue is; [`is_bad_encoding`](crate::Error::is_bad_encoding) if
-    /// the value does not encode; [`is_limit`](crate::Error::is_limit) if it has more than 16 MiB less 4096 bytes,
-    /// before anything is sent, or if the manager stores as much as it may. Nothing is put then.
+    /// the value does not encode; [`is_bad_target`](crate::Error::is_bad_target) if it carries a proxy of another
+    /// manager, which this one can not keep alive; [`is_limit`](crate::Error::is_limit) if it has more than 16 MiB less
+    /// 4096 bytes, before anything is sent, or if the manager stores as much as it may. Nothing is put then.
     pub fn put(&self, item: &T) -> Result<()> {
         self.insert(item, None).map(drop)
     }
@@ -149,7 +158,7 @@ impl<T: Serialize> Queue<T> {
     }
 
     fn insert(&self, item: &T, timeout: Option<Duration>) -> Result<bool> {
-        let item = Encoded::new(item)?;
+        let item = Encoded::new(item, &self.reference)?;
         match self.reference.wait(item.target(self.id()), timeout)? {
             None => Ok(false),
             Some(Grant::Put) => Ok(true),
@@ -202,7 +211,7 @@ impl<T: DeserializeOwned> Queue<T> {
 impl<T> Queue<T> {
     fn item(&self, grant: Grant) -> Result<Item> {
         match grant {
-            Grant::Item(payload) => Ok(Item::new(payload, &self.reference)),
+            Grant::Item(item) => Ok(Item::new(item, &self.reference)),
             grant => Err(wrong_grant(&grant)),
         }
     }

@@ -73,6 +73,11 @@ impl Reference {
         self.id
     }
 
+    /// The life of the manager that has the object.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.link.epoch()
+    }
+
     /// The kind of the object.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -214,7 +219,7 @@ impl Drop for Reference {
 
 impl Serialize for Reference {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        carry::note(self.id);
+        carry::note(self.link.epoch(), self.id);
         let socket = Cow::Borrowed(self.link.socket_text());
         Travel { socket, epoch: self.link.epoch(), id: self.id }.serialize(serializer)
     }

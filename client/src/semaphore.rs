@@ -121,7 +121,10 @@ impl Semaphore {
 
     /// Adds this many permits, without a [`Permit`] that gives them back: as a signal, or for what was forgotten.
     ///
-    /// Permits of a process that died are cleared by this before any are added, unless this process holds some.
+    /// The manager counts how many permits each process holds, and can not tell these from those. So as far as the
+    /// calling process holds permits, this counts as giving those back: a process that holds two, signals one by this
+    /// and dies, leaves one behind and not two, and its `Permit`s, when they are dropped, add as many as they have. A
+    /// process that holds none clears by this, first, those that others who died have left behind, and then adds.
     ///
     /// # Errors
     /// [`is_over_release`](Error::is_over_release) if a bounded semaphore would have more than it was made with;

@@ -6,17 +6,24 @@ use protocol::ThreadId;
 
 /// The number of this thread among those of the process: from 1, never used again.
 pub fn this_thread() -> ThreadId {
-    static LAST: AtomicU64 = AtomicU64::new(0);
     thread_local! {
-        static OWN: ThreadId = ThreadId(LAST.fetch_add(1, Ordering::Relaxed) + 1);
+        static OWN: ThreadId = next();
     }
-    // In the destructor of a thread-local value, this one may be gone. The thread takes nothing more that
-    // lasts.
-    OWN.try_with(|own| *own).unwrap_or_default()
+    // In the destructor of a thread-local value, this one may be gone. Each call is then as of a thread of its own, so
+    // that what it takes is not another's.
+    OWN.try_with(|own| *own).unwrap_or_else(|_| next())
+}
+
+fn next() -> ThreadId {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    ThreadId(LAST.fetch_add(1, Ordering::Relaxed) + 1)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::sync::mpsc;
+
     use super::*;
 
     #[test]
@@ -26,5 +33,32 @@ mod tests {
         let there = std::thread::spawn(this_thread).join().unwrap();
         assert_ne!(here, there);
         assert_ne!(there, ThreadId::default());
+    }
+
+    /// Tells two numbers of its thread when that ends.
+    struct Last(Cell<Option<mpsc::Sender<[ThreadId; 2]>>>);
+
+    impl Drop for Last {
+        fn drop(&mut self) {
+            if let Some(sender) = self.0.take() {
+                sender.send([this_thread(), this_thread()]).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_thread_that_ends_shares_no_number_with_another() {
+        thread_local!(static LAST: Last = const { Last(Cell::new(None)) });
+        let ends = || {
+            let (sender, receiver) = mpsc::channel();
+            std::thread::spawn(move || {
+                // Whether the number is gone before this is a matter of the order in which the two were first used.
+                LAST.with(|last| last.0.set(Some(sender)));
+                this_thread();
+            });
+            receiver.recv().unwrap()
+        };
+        let (first, second) = (ends(), ends());
+        assert!(first.iter().all(|number| !second.contains(number) && *number != ThreadId::default()));
     }
 }

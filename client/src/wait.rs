@@ -87,7 +87,8 @@ impl Taken {
 /// The manager decides in one step, so nothing is taken and given back in between: “take this lock unless that event
 /// is set” is one round trip, as `wait_any(&[&stop, &lock], None)`. In the line of each object this wait stands as any
 /// other, first come, first served. All objects belong to one manager. With `None` it waits for ever;
-/// `Duration::ZERO` only looks.
+/// `Duration::ZERO` only looks; but a [`Barrier`](crate::Barrier) in the list that it looks at in vain is broken by
+/// it, as by any timeout.
 ///
 /// # Errors
 /// [`is_removed`](Error::is_removed) if one of the objects is removed meanwhile;

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -102,11 +103,16 @@ pub enum ObjectState {
         available: u64,
         /// How many there are at most, if it is bounded.
         permits_max: Option<u64>,
-        /// How many each session holds, in the order of the sessions' numbers, a thousand at most.
-        holders: Vec<(SessionInfo, u64)>,
+        /// Who holds permits, in the order of the sessions' numbers, a thousand at most.
+        holders: Vec<PermitsInfo>,
     },
     /// A barrier.
-    Barrier(BarrierStatus),
+    Barrier {
+        /// How many have to come, how many wait, and whether it is broken.
+        status: BarrierStatus,
+        /// Who runs the action now that the parties wait for, if there is one.
+        acting: Option<SessionInfo>,
+    },
     /// A latch.
     Latch {
         /// What is left to count down.
@@ -122,7 +128,21 @@ pub enum ObjectState {
         unfinished: Option<u64>,
         /// Whether it takes no more.
         is_closed: bool,
+        /// If it is joinable: which sessions got how many items that they have not finished, in the order of the
+        /// sessions' numbers, a thousand at most.
+        holders: Vec<(SessionInfo, u64)>,
     },
+}
+
+/// Who holds permits of a semaphore.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PermitsInfo {
+    /// The client process.
+    pub session: SessionInfo,
+    /// How many it holds.
+    pub permits: u64,
+    /// For how many nanoseconds it has held some without a break.
+    pub held_ns: u64,
 }
 
 /// Who holds a lock.
@@ -151,8 +171,63 @@ pub struct WaiterInfo {
     pub program: Arc<str>,
     /// The thread, as its client numbers it.
     pub thread: ThreadId,
+    /// What it waits for here. It may wait for other objects in the same step.
+    pub wants: Wanted,
     /// For how many nanoseconds it has waited.
     pub waited_ns: u64,
     /// In how many nanoseconds it gives up, if it does.
     pub remaining_ns: Option<u64>,
+}
+
+/// What a waiter wants of an object. Variants are only ever added, at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wanted {
+    /// That the event is set.
+    Event,
+    /// A task of the pool.
+    Task,
+    /// Results of the batch.
+    Results,
+    /// To hold the lock.
+    Lock,
+    /// To hold the lock again that it gave up for a condition, which was notified, or whose wait ended otherwise.
+    Relock,
+    /// A notification of the condition.
+    Notification,
+    /// Permits of the semaphore.
+    Permits {
+        /// How many, all in one step.
+        permits: u64,
+    },
+    /// That all parties come to the barrier, or that its action ends.
+    Barrier,
+    /// That the latch is at zero.
+    Latch,
+    /// An item of the queue.
+    Item,
+    /// Room in the queue for an item.
+    Room,
+    /// That all items of the queue are finished.
+    Joined,
+}
+
+/// To go after “has waited 2 s for”: as in “3 permits”.
+impl fmt::Display for Wanted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Wanted::Event => "the event",
+            Wanted::Task => "a task",
+            Wanted::Results => "results",
+            Wanted::Lock => "the lock",
+            Wanted::Relock => "the lock again, after a condition",
+            Wanted::Notification => "a notification",
+            Wanted::Permits { permits: 1 } => "1 permit",
+            Wanted::Permits { permits } => return write!(formatter, "{permits} permits"),
+            Wanted::Barrier => "all parties",
+            Wanted::Latch => "the latch",
+            Wanted::Item => "an item",
+            Wanted::Room => "room for an item",
+            Wanted::Joined => "all items to be finished",
+        })
+    }
 }

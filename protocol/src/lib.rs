@@ -39,15 +39,17 @@ mod wait;
 pub use frame::{FrameBuffer, FrameError, append_frame, decode};
 pub use handshake::{Greeting, HELLO_BYTES_MAX, Hello, Introduction, MAGIC, VERSION_NEWEST, VERSION_OLDEST};
 pub use id::{Epoch, ObjectId, RequestId, SessionId, ThreadId};
-pub use inspect::{HolderInfo, ObjectInfo, ObjectState, ObjectSummary, SessionInfo, WaiterInfo};
+pub use inspect::{
+    HolderInfo, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, SessionInfo, WaiterInfo, Wanted,
+};
 pub use kind::{Kind, LockChoice, Spec};
 pub use limits::Limits;
 pub use name::{Name, NameError};
 pub use payload::Payload;
 pub use refusal::{Code, Refusal};
 pub use reply::{
-    Abandonment, Answer, BarrierStatus, Cause, Grant, LockGrant, Progress, Reply, Results, Taken, TaskGrant,
-    TaskResult,
+    Abandonment, Answer, BarrierStatus, Cause, Grant, ItemGrant, LockGrant, Progress, Reply, Results, Taken,
+    TaskGrant, TaskResult,
 };
 pub use request::{Envelope, OpenMode, Request, Selector};
 pub use task::{Failure, FailureKind, Outcome, TaskInput};

@@ -112,22 +112,39 @@ pub enum Grant {
         /// True for exactly one party of all: the last to come of those that brought an action, which now runs it and
         /// then lets the others go; or the last to come, with nothing to do, if nobody brought one.
         leads: bool,
+        /// Which turn of the barrier this is: counted from 1, and never again.
+        turn: u64,
     },
     /// The latch is at zero.
     Latch,
     /// An item of a queue.
-    Item(Payload),
+    Item(ItemGrant),
     /// The item was put into the queue.
     Put,
     /// Every item of the queue is finished.
     Joined,
 }
 
+/// An item that was handed to this session, until it is acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemGrant {
+    /// Its number among all that the queue has handed out. An item that is handed out again gets another.
+    pub number: u64,
+    /// Whether it carries proxies, which it keeps alive until it is acknowledged.
+    pub carries: bool,
+    /// The encoded item.
+    pub payload: Payload,
+}
+
 /// A lock that is held now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockGrant {
-    /// Identifies this holding of the lock. Grows with every holding of any lock of the manager, so that an outside
-    /// resource can refuse who held a lock before. Acquiring a reentrant lock once more keeps it.
+    /// The number of this holding, to give it back by: never used again in the life of the manager. Acquiring a
+    /// reentrant lock once more keeps it, and so does a wait for a condition that gives the lock up and has it again.
+    pub hold: u64,
+    /// The fencing token. Grows with every taking of any lock of the manager, also at the end of a wait for a
+    /// condition, so that an outside resource can refuse who held a lock before. Acquiring a reentrant lock once more
+    /// keeps it.
     pub token: u64,
     /// How often the holder has acquired it and not given it back.
     pub depth: u32,

@@ -172,13 +172,13 @@ pub enum Request<'a> {
         thread: ThreadId,
     },
     /// Gives back a lock once; a reentrant lock is free when it was given back as often as it was acquired. Without
-    /// a token this also clears the mark of an abandoned lock that nobody holds, whoever asks. Answer: Done.
+    /// a holding this also clears the mark of an abandoned lock that nobody holds, whoever asks. Answer: Done.
     Release {
         /// The lock or reentrant lock.
         id: ObjectId,
-        /// The token of the grant that is given back, which any thread of the session that got it may do; or none
-        /// for what the calling thread holds.
-        token: Option<u64>,
+        /// The holding that is given back, which any thread of the session that has it may do; or none for what the
+        /// calling thread holds.
+        hold: Option<u64>,
         /// Who in the client process asks.
         thread: ThreadId,
     },
@@ -200,6 +200,8 @@ pub enum Request<'a> {
         id: ObjectId,
         /// How many to wake at most; none for all.
         count: Option<u32>,
+        /// The holding of the lock; or none for whichever the calling thread has.
+        hold: Option<u64>,
         /// Who in the client process asks.
         thread: ThreadId,
     },
@@ -229,12 +231,16 @@ pub enum Request<'a> {
     BarrierPass {
         /// The barrier.
         id: ObjectId,
+        /// The turn that the party leads, as its grant told.
+        turn: u64,
     },
     /// Breaks a barrier: who waits is refused, and who comes, until it is reset. So says a party that leads that
     /// its action failed. Answer: Done.
     BarrierAbort {
         /// The barrier.
         id: ObjectId,
+        /// The turn whose action failed; refused if this session does not run it any more. None breaks any turn.
+        turn: Option<u64>,
         /// Why, for those who are refused.
         reason: &'a str,
     },
@@ -265,11 +271,15 @@ pub enum Request<'a> {
         /// The queue.
         id: ObjectId,
     },
-    /// Says that the oldest unfinished item that this session got from a joinable queue is finished, which
-    /// acknowledges it. Answer: Done.
+    /// Says that an unfinished item that this session got from a joinable queue is finished, which acknowledges it.
+    /// Answer: Done.
     QueueTaskDone {
         /// The queue.
         id: ObjectId,
+        /// The number of the item; or none for the oldest that this thread got, or else the session.
+        item: Option<u64>,
+        /// Who in the client process asks.
+        thread: ThreadId,
     },
     /// Takes no more items into a queue. Who puts is refused at once, and who gets when it is empty. Answer: Done.
     QueueClose {

@@ -55,6 +55,8 @@ pub enum Target<'a> {
     Condition {
         /// The condition.
         id: ObjectId,
+        /// The holding of the lock that is given up; or none for whichever the waiting thread has.
+        hold: Option<u64>,
     },
     /// Ready when there are enough permits, abandoned ones among them. Taking charges them to the session.
     Semaphore {
@@ -111,7 +113,7 @@ impl Target<'_> {
             Target::Results { batch } => (batch, Kind::Batch),
             Target::Lock { id } => (id, Kind::Lock),
             Target::RLock { id } => (id, Kind::RLock),
-            Target::Condition { id } => (id, Kind::Condition),
+            Target::Condition { id, .. } => (id, Kind::Condition),
             Target::Semaphore { id, .. } => (id, Kind::Semaphore),
             Target::Barrier { id, .. } => (id, Kind::Barrier),
             Target::Latch { id } => (id, Kind::Latch),
@@ -137,8 +139,8 @@ pub enum Signal<'a> {
     Release {
         /// The lock or reentrant lock.
         id: ObjectId,
-        /// The token of the grant that is given back; or none for what the waiting thread holds.
-        token: Option<u64>,
+        /// The holding that is given back; or none for what the waiting thread holds.
+        hold: Option<u64>,
     },
     /// Gives back permits.
     SemaphoreRelease {

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Formatter, Result};
 
-use super::{HolderInfo, Kind, ObjectInfo, ObjectState, ObjectSummary, SessionInfo, WaiterInfo};
+use super::{HolderInfo, Kind, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, SessionInfo, WaiterInfo};
 use crate::duration::Rounded;
 
 /// As in `pid 12 (deploy), connected 3.2 s ago, 4 objects, 1 wait, 0 tasks`.
@@ -62,23 +62,37 @@ impl Display for ObjectState {
             ObjectState::Semaphore { available, permits_max, holders } => {
                 let of = permits_max.map(|permits| format!(" of {permits}")).unwrap_or_default();
                 write!(formatter, "{available}{of} available")?;
-                holders.iter().try_for_each(|(session, permits)| {
-                    write!(formatter, ", {permits} held by pid {} ({})", session.process, session.program)
-                })
+                holders.iter().try_for_each(|holder| write!(formatter, ", {holder}"))
             }
             ObjectState::Barrier { broken: Some(cause), .. } => write!(formatter, "broken: {cause}"),
+            ObjectState::Barrier { waiting, acting: Some(session), .. } => {
+                let SessionInfo { process, program, .. } = session;
+                write!(formatter, "pid {process} ({program}) runs the action, {waiting} wait")
+            }
             ObjectState::Barrier { parties, waiting, .. } => {
                 write!(formatter, "{waiting} of {parties} parties wait")
             }
             ObjectState::Latch { count: 0 } => formatter.write_str("open"),
             ObjectState::Latch { count } => write!(formatter, "{count} left to count down"),
-            ObjectState::Queue { length, capacity, unfinished, is_closed } => {
+            ObjectState::Queue { length, capacity, unfinished, is_closed, holders } => {
                 let of = capacity.map(|capacity| format!(" of at most {capacity}")).unwrap_or_default();
                 let unfinished = unfinished.map(|count| format!(", {count} unfinished")).unwrap_or_default();
                 let closed = closed(*is_closed);
-                write!(formatter, "{}{of}{unfinished}{closed}", count(*length, "item"))
+                write!(formatter, "{}{of}{unfinished}{closed}", count(*length, "item"))?;
+                holders.iter().try_for_each(|(session, items)| {
+                    write!(formatter, ", {items} with pid {} ({})", session.process, session.program)
+                })
             }
         }
+    }
+}
+
+/// As in `2 held by pid 12 (deploy) for 3.2 s`.
+impl Display for PermitsInfo {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
+        let PermitsInfo { session, permits, held } = self;
+        let SessionInfo { process, program, .. } = session;
+        write!(formatter, "{permits} held by pid {process} ({program}) for {}", Rounded(*held))
     }
 }
 
@@ -92,11 +106,12 @@ impl Display for HolderInfo {
     }
 }
 
-/// As in `pid 14 (deploy), thread 2, waits for 1.5 s, gives up in 8.4 s`.
+/// As in `pid 14 (deploy), thread 2, has waited 1.5 s for the lock, gives up in 8.4 s`.
 impl Display for WaiterInfo {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
-        let WaiterInfo { process, program, thread, waited, remaining } = self;
-        write!(formatter, "pid {process} ({program}), thread {thread}, waits for {}", Rounded(*waited))?;
+        let WaiterInfo { process, program, thread, wants, waited, remaining } = self;
+        let waited = Rounded(*waited);
+        write!(formatter, "pid {process} ({program}), thread {thread}, has waited {waited} for {wants}")?;
         match remaining {
             Some(remaining) => write!(formatter, ", gives up in {}", Rounded(*remaining)),
             None => Ok(()),
@@ -146,7 +161,7 @@ fn count(count: u64, what: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use protocol::{ObjectId, Progress, SessionId, ThreadId};
+    use protocol::{ObjectId, Progress, SessionId, ThreadId, Wanted};
     use uuid::Uuid;
 
     use super::*;
@@ -166,7 +181,8 @@ mod tests {
 
     fn waiter(process: u32, remaining: Option<Duration>) -> WaiterInfo {
         let waited = Duration::from_millis(1_500);
-        WaiterInfo { process, program: "deploy".into(), thread: ThreadId(2), waited, remaining }
+        let (thread, wants) = (ThreadId(2), Wanted::Lock);
+        WaiterInfo { process, program: "deploy".into(), thread, wants, waited, remaining }
     }
 
     #[test]
@@ -192,8 +208,8 @@ mod tests {
         };
         let lines = [
             "reentrant lock \"deploy\": held by pid 12 (deploy), thread 1, 2 times, for 3.2 s",
-            "  1. pid 14 (deploy), thread 2, waits for 1.5 s",
-            "  2. pid 15 (deploy), thread 2, waits for 1.5 s, gives up in 1 min 1 s",
+            "  1. pid 14 (deploy), thread 2, has waited 1.5 s for the lock",
+            "  2. pid 15 (deploy), thread 2, has waited 1.5 s for the lock, gives up in 1 min 1 s",
             "  and 1 more",
         ];
         assert_eq!(info.to_string(), lines.join("\n"));
@@ -222,14 +238,17 @@ mod tests {
             held_ns: 1_000_000_000,
         });
         let left = "free, left behind by pid 12 (deploy), which was ended by signal 9 (SIGKILL) after holding it 1.0 s";
-        let barrier = |broken| ObjectState::Barrier { parties: 3, waiting: 1, broken };
+        let barrier = |broken, acting| ObjectState::Barrier { parties: 3, waiting: 1, broken, acting };
         let progress = Progress { waiting: 1, running: 2, returned: 3, failed: 4 };
-        let queue = |capacity, unfinished, is_closed| ObjectState::Queue {
+        let queue = |capacity, unfinished, is_closed, holders| ObjectState::Queue {
             length: 1,
             capacity,
             unfinished,
             is_closed,
+            holders,
         };
+        let held = Duration::from_millis(1_500);
+        let one = PermitsInfo { session: session(), permits: 1, held };
         let semaphore = |permits_max, holders| ObjectState::Semaphore { available: 2, permits_max, holders };
         let cases = [
             (ObjectState::Event { auto_reset: true, set: None }, "not set"),
@@ -241,13 +260,17 @@ mod tests {
             (lock(None), "free"),
             (lock(Some(abandonment)), left),
             (semaphore(None, vec![]), "2 available"),
-            (semaphore(Some(3), vec![(session(), 1)]), "2 of 3 available, 1 held by pid 12 (deploy)"),
-            (barrier(None), "1 of 3 parties wait"),
-            (barrier(Some("by hand".to_owned())), "broken: by hand"),
+            (semaphore(Some(3), vec![one]), "2 of 3 available, 1 held by pid 12 (deploy) for 1.5 s"),
+            (barrier(None, None), "1 of 3 parties wait"),
+            (barrier(None, Some(session())), "pid 12 (deploy) runs the action, 1 wait"),
+            (barrier(Some("by hand".to_owned()), None), "broken: by hand"),
             (ObjectState::Latch { count: 2 }, "2 left to count down"),
             (ObjectState::Latch { count: 0 }, "open"),
-            (queue(None, None, false), "1 item"),
-            (queue(Some(5), Some(2), true), "1 item of at most 5, 2 unfinished, closed"),
+            (queue(None, None, false, vec![]), "1 item"),
+            (
+                queue(Some(5), Some(2), true, vec![(session(), 1)]),
+                "1 item of at most 5, 2 unfinished, closed, 1 with pid 12 (deploy)",
+            ),
         ];
         for (state, text) in cases {
             assert_eq!(state.to_string(), text);

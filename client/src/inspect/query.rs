@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use protocol::{Reply, Request, Selector};
 
-use super::{HolderInfo, ObjectId, ObjectInfo, ObjectState, ObjectSummary, SessionInfo, WaiterInfo};
+use super::{
+    HolderInfo, ObjectId, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, SessionInfo, WaiterInfo,
+};
 use crate::reference::unexpected;
 use crate::{Manager, Result};
 
@@ -110,19 +112,28 @@ impl From<protocol::ObjectState> for ObjectState {
             },
             Told::Condition { lock } => ObjectState::Condition { lock },
             Told::Semaphore { available, permits_max, holders } => {
-                let holders = holders.into_iter().map(|(session, permits)| (session.into(), permits));
-                ObjectState::Semaphore { available, permits_max, holders: holders.collect() }
+                let holders = holders.into_iter().map(PermitsInfo::from).collect();
+                ObjectState::Semaphore { available, permits_max, holders }
             }
-            Told::Barrier(status) => ObjectState::Barrier {
+            Told::Barrier { status, acting } => ObjectState::Barrier {
                 parties: status.parties,
                 waiting: status.waiting,
                 broken: status.broken.map(|cause| cause.to_string()),
+                acting: acting.map(Into::into),
             },
             Told::Latch { count } => ObjectState::Latch { count },
-            Told::Queue { length, capacity, unfinished, is_closed } => {
-                ObjectState::Queue { length, capacity, unfinished, is_closed }
+            Told::Queue { length, capacity, unfinished, is_closed, holders } => {
+                let holders = holders.into_iter().map(|(session, items)| (session.into(), items)).collect();
+                ObjectState::Queue { length, capacity, unfinished, is_closed, holders }
             }
         }
+    }
+}
+
+impl From<protocol::PermitsInfo> for PermitsInfo {
+    fn from(info: protocol::PermitsInfo) -> PermitsInfo {
+        let protocol::PermitsInfo { session, permits, held_ns } = info;
+        PermitsInfo { session: session.into(), permits, held: Duration::from_nanos(held_ns) }
     }
 }
 
@@ -135,8 +146,9 @@ impl From<protocol::HolderInfo> for HolderInfo {
 
 impl From<protocol::WaiterInfo> for WaiterInfo {
     fn from(info: protocol::WaiterInfo) -> WaiterInfo {
-        let protocol::WaiterInfo { process, program, thread, waited_ns, remaining_ns } = info;
+        let protocol::WaiterInfo { process, program, thread, wants, waited_ns, remaining_ns } = info;
         let waited = Duration::from_nanos(waited_ns);
-        WaiterInfo { process, program, thread, waited, remaining: remaining_ns.map(Duration::from_nanos) }
+        let remaining = remaining_ns.map(Duration::from_nanos);
+        WaiterInfo { process, program, thread, wants, waited, remaining }
     }
 }

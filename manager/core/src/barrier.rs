@@ -3,9 +3,11 @@
 //! As in Python, a barrier *breaks* when a party that waits gives up: by its timeout, by its death, by `abort`. Who
 //! waits is refused then, and who comes, with the cause, until `reset`. If parties brought an action, the last of
 //! them to come runs it while the others wait on; they go when it says so, and the barrier breaks if it fails or
-//! dies. Who leaves a wait for any by another of its targets has not come, and breaks nothing.
+//! dies. Who leaves a wait for any by another of its targets has not come, and breaks nothing; but while an action
+//! runs, the parties it runs for have come, and wait for nothing else.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -13,9 +15,9 @@ use protocol::{BarrierStatus, Code, Grant, Kind, ObjectId, Refusal, Reply, Sessi
 use smallvec::{SmallVec, smallvec};
 
 use crate::State;
-use crate::event::check_reason;
 use crate::line::{self, Place};
 use crate::object::Body;
+use crate::reason::check_reason;
 use crate::slab::Key;
 use crate::wait::{Decision, Readiness, Want};
 
@@ -26,9 +28,18 @@ const ANYONE: Want = Want::Barrier { has_action: false, index: None };
 #[derive(Debug)]
 pub(crate) struct Barrier {
     parties: u32,
-    /// The session that runs the action of the parties that have come.
-    acting: Option<SessionId>,
+    /// How often all parties have come.
+    turns: u64,
+    /// Who runs the action of the parties that have come.
+    acting: Option<Acting>,
     broken: Option<Arc<str>>,
+}
+
+/// Who runs an action, for which turn: a session that ran another one before may tell of its end late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Acting {
+    session: SessionId,
+    turn: u64,
 }
 
 impl Barrier {
@@ -36,11 +47,16 @@ impl Barrier {
         if parties == 0 {
             return Err(Refusal::new(Code::BadArgument, "a barrier has at least one party"));
         }
-        Ok(Barrier { parties, acting: None, broken: None })
+        Ok(Barrier { parties, turns: 0, acting: None, broken: None })
     }
 
     pub(crate) fn parties(&self) -> u32 {
         self.parties
+    }
+
+    /// The session that runs the action now.
+    pub(crate) fn acting(&self) -> Option<SessionId> {
+        self.acting.map(|acting| acting.session)
     }
 
     /// A barrier never serves one waiter alone; it only refuses.
@@ -77,7 +93,10 @@ impl State {
     /// Numbers the parties, and lets them go; or, if some brought an action, the one of them that runs it.
     fn barrier_trip(&mut self, key: Key) {
         let mut line = self.barrier_line(key);
-        line.truncate(self.barrier_at(key).parties as usize);
+        let barrier = self.barrier_at(key);
+        barrier.turns += 1;
+        let turn = barrier.turns;
+        line.truncate(barrier.parties as usize);
         let mut actor = None;
         for (position, &place) in line.iter().enumerate() {
             let stand = line::stand_mut(&mut self.waiters, place);
@@ -89,26 +108,26 @@ impl State {
         match actor {
             Some(place) => {
                 let session = self.waiters[place.waiter].caller.session;
-                self.barrier_at(key).acting = Some(session);
+                self.barrier_at(key).acting = Some(Acting { session, turn });
                 self.session_at(session).held.insert(key);
-                self.barrier_let_go(place, true);
+                line.iter().for_each(|&party| self.stand_here_only(party));
+                self.barrier_let_go(place, true, turn);
             }
             None => {
                 let last = line.last().copied();
-                line.iter().for_each(|&place| self.barrier_let_go(place, Some(place) == last));
+                line.iter().for_each(|&place| self.barrier_let_go(place, Some(place) == last, turn));
             }
         }
     }
 
     /// Ends the wait of a party that was numbered.
-    fn barrier_let_go(&mut self, place: Place, leads: bool) {
+    fn barrier_let_go(&mut self, place: Place, leads: bool, turn: u64) {
         let Want::Barrier { index: Some(number), .. } = line::stand(&self.waiters, place).want else {
             unreachable!("only parties that were numbered are let go");
         };
         let waiter = self.unpark(place.waiter);
-        let grants = smallvec![Grant::Barrier { index: number, leads }];
-        let index = line::stand_position(place);
-        self.conclude(waiter, Decision::Taken { index, grants, unconfirmed: SmallVec::new() });
+        let grants = smallvec![Grant::Barrier { index: number, leads, turn }];
+        self.conclude(waiter, Decision::Taken { index: place.target, grants, unconfirmed: SmallVec::new() });
     }
 
     /// One place for each waiter in the line.
@@ -117,19 +136,18 @@ impl State {
         core::iter::successors(first, |&place| line::next_waiter(&self.waiters, place)).collect()
     }
 
-    pub(crate) fn barrier_pass(&mut self, session: SessionId, id: ObjectId) -> Result<Reply, Refusal> {
+    pub(crate) fn barrier_pass(
+        &mut self,
+        session: SessionId,
+        id: ObjectId,
+        turn: u64,
+    ) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Barrier)?;
-        if let Readiness::Never(refusal) = self.barrier_at(key).readiness() {
-            return Err(refusal);
-        }
-        if self.barrier_at(key).acting != Some(session) {
-            let text = format!("this process does not run the action of {}", self.describe(key));
-            return Err(Refusal::new(Code::NotOwner, text));
-        }
+        self.check_acting(key, Acting { session, turn })?;
         self.barrier_action_ended(key);
         for place in self.barrier_line(key) {
             if matches!(line::stand(&self.waiters, place).want, Want::Barrier { index: Some(_), .. }) {
-                self.barrier_let_go(place, false);
+                self.barrier_let_go(place, false, turn);
             }
         }
         self.touch(key);
@@ -140,13 +158,30 @@ impl State {
         &mut self,
         session: SessionId,
         id: ObjectId,
+        turn: Option<u64>,
         reason: &str,
     ) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Barrier)?;
         check_reason(reason)?;
+        if let Some(turn) = turn {
+            self.check_acting(key, Acting { session, turn })?;
+        }
         let who = self.describe_session(session);
         self.barrier_break(key, &format!("{who} aborted it: {reason}"));
         Ok(Reply::Done)
+    }
+
+    /// Refuses who does not run the action of this turn, as one that was in vain.
+    fn check_acting(&mut self, key: Key, who: Acting) -> Result<(), Refusal> {
+        let barrier = self.barrier_at(key);
+        if let Readiness::Never(refusal) = barrier.readiness() {
+            return Err(refusal);
+        }
+        if barrier.acting != Some(who) {
+            let text = format!("this process does not run the action of {}", self.describe(key));
+            return Err(Refusal::new(Code::NotOwner, text));
+        }
+        Ok(())
     }
 
     pub(crate) fn barrier_reset(&mut self, session: SessionId, id: ObjectId) -> Result<Reply, Refusal> {
@@ -164,12 +199,16 @@ impl State {
         Ok(Reply::Barrier(self.barrier_at(key).status(waiting)))
     }
 
-    /// Breaks the barriers in whose lines this waiter stands, as it will not wait any longer.
-    pub(crate) fn break_barriers_of(&mut self, waiter: Key, why: &str) {
+    /// Breaks the barriers in whose lines this waiter stands, as it will not wait any longer. Most stand in none, so
+    /// they need no text that says why.
+    pub(crate) fn break_barriers_of(&mut self, waiter: Key, why: impl FnOnce(&State) -> String) {
         let is_barrier = |stand: &&line::Stand| matches!(stand.want, Want::Barrier { .. });
         let stands = self.waiters[waiter].targets.iter().filter(is_barrier);
         let barriers: SmallVec<[Key; 1]> = stands.map(|stand| stand.object).collect();
-        barriers.into_iter().for_each(|barrier| self.barrier_break(barrier, why));
+        if !barriers.is_empty() {
+            let why = why(self);
+            barriers.into_iter().for_each(|barrier| self.barrier_break(barrier, &why));
+        }
     }
 
     /// Breaks a barrier, unless it is broken: the first cause counts.
@@ -180,7 +219,7 @@ impl State {
     }
 
     fn barrier_action_ended(&mut self, key: Key) {
-        if let Some(session) = self.barrier_at(key).acting.take()
+        if let Some(Acting { session, .. }) = self.barrier_at(key).acting.take()
             && let Some(session) = self.sessions.get_mut(&session)
         {
             session.held.remove(&key);
@@ -194,7 +233,7 @@ impl State {
     }
 
     pub(crate) fn barrier_destroyed(&mut self, key: Key, barrier: &Barrier) {
-        if let Some(session) = barrier.acting
+        if let Some(Acting { session, .. }) = barrier.acting
             && let Some(session) = self.sessions.get_mut(&session)
         {
             session.held.remove(&key);

@@ -11,7 +11,6 @@ use protocol::{Code, Grant, Kind, LockChoice, Name, ObjectId, Refusal, Reply};
 use smallvec::{SmallVec, smallvec};
 
 use crate::State;
-use crate::line;
 use crate::lock::Lock;
 use crate::object::{Body, Pin};
 use crate::session::Unconfirmed;
@@ -67,14 +66,19 @@ impl State {
         }
     }
 
-    /// Refuses a wait for a condition whose lock the caller does not hold.
-    pub(crate) fn check_condition(&self, caller: Caller, id: ObjectId) -> Result<(), Refusal> {
+    /// Refuses what needs the lock of a condition held, if the caller does not hold it in the holding that it named.
+    pub(crate) fn check_condition(
+        &self,
+        caller: Caller,
+        id: ObjectId,
+        hold: Option<u64>,
+    ) -> Result<(), Refusal> {
         let key = self.catalog.find(id, Kind::Condition)?;
         let lock = self.condition_at(key).lock;
-        if self.catalog.at(lock).body.is_held_by(caller) {
+        if matches!(&self.catalog.at(lock).body, Body::Lock(lock) if lock.is_held_in(caller, hold)) {
             return Ok(());
         }
-        let refusal = self.not_owner(lock);
+        let refusal = self.not_owner(lock, hold);
         Err(Refusal::new(
             refusal.code,
             format!("{} needs its lock held: {}", self.describe(key), refusal.text),
@@ -85,8 +89,7 @@ impl State {
     pub(crate) fn give_up_lock(&mut self, waiter: &Waiter) -> Option<Relock> {
         let stand = waiter.targets.iter().find(|stand| matches!(stand.want, Want::Notification))?;
         let lock = self.condition_at(stand.object).lock;
-        let depth = self.lock_give_up(lock);
-        Some(Relock { lock, depth })
+        Some(self.lock_give_up(lock))
     }
 
     pub(crate) fn notify(
@@ -94,8 +97,9 @@ impl State {
         caller: Caller,
         id: ObjectId,
         count: Option<u32>,
+        hold: Option<u64>,
     ) -> Result<Reply, Refusal> {
-        self.check_condition(caller, id)?;
+        self.check_condition(caller, id, hold)?;
         let key = self.catalog.find(id, Kind::Condition)?;
         let mut woken: u64 = 0;
         while count.is_none_or(|count| woken < u64::from(count)) && self.notify_first(key, count.is_some()) {
@@ -110,7 +114,7 @@ impl State {
         let Some(place) = self.catalog.at(key).line(&Want::Notification).first() else {
             return false;
         };
-        let index = line::stand_position(place);
+        let index = place.target;
         let unconfirmed: SmallVec<[Unconfirmed; 1]> = match passes_on {
             true => smallvec![Unconfirmed::Notification(self.catalog.handle(key))],
             false => SmallVec::new(),

@@ -6,14 +6,13 @@
 //! set it is answered, so a set followed at once by a clear wakes them all the same.
 
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::sync::Arc;
 
-use protocol::limits::REASON_BYTES_MAX;
-use protocol::{Code, Grant, Kind, ObjectId, Refusal, Reply, SessionId};
+use protocol::{Grant, Kind, ObjectId, Refusal, Reply, SessionId};
 use smallvec::SmallVec;
 
 use crate::object::Body;
+use crate::reason::check_reason;
 use crate::session::Unconfirmed;
 use crate::slab::Key;
 use crate::wait::Readiness;
@@ -83,13 +82,7 @@ impl State {
         reason: Option<&str>,
     ) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Event)?;
-        if let Some(reason) = reason
-            && reason.len() > REASON_BYTES_MAX
-        {
-            let text =
-                format!("a reason has at most {REASON_BYTES_MAX} bytes, this one has {}", reason.len());
-            return Err(Refusal::new(Code::BadArgument, text));
-        }
+        reason.map_or(Ok(()), check_reason)?;
         let setter = &self.sessions[&session];
         let cause = SetBy {
             process: setter.process,
@@ -155,13 +148,4 @@ impl State {
             _ => unreachable!("the kind was checked when the key was found"),
         }
     }
-}
-
-/// Refuses a reason that is over the limit.
-pub(crate) fn check_reason(reason: &str) -> Result<(), Refusal> {
-    if reason.len() > REASON_BYTES_MAX {
-        let text = format!("a reason has at most {REASON_BYTES_MAX} bytes, this one has {}", reason.len());
-        return Err(Refusal::new(Code::BadArgument, text));
-    }
-    Ok(())
 }

@@ -5,17 +5,16 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use protocol::{
-    Code, HolderInfo, Name, ObjectId, ObjectInfo, ObjectState, ObjectSummary, Refusal, Reply, Selector,
-    SessionId, SessionInfo, WaiterInfo,
+    Code, HolderInfo, Name, ObjectId, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, Refusal, Reply,
+    Selector, SessionId, SessionInfo, WaiterInfo, Wanted,
 };
 
 use crate::State;
-use crate::line;
+use crate::line::{self, Place};
 use crate::lock::Holder;
 use crate::object::{Body, Object, no_such_object};
-use crate::session::Session;
 use crate::slab::Key;
-use crate::wait::Waiter;
+use crate::wait::Want;
 
 /// How many sessions, objects or waiters one answer lists; with the longest names that is well inside a frame.
 const LIST_MAX: usize = 1000;
@@ -25,7 +24,7 @@ impl State {
         let from = after.map_or(SessionId(0), |after| SessionId(after.0.saturating_add(1)));
         let mut rest = self.sessions.range(from..);
         let page = rest.by_ref().take(LIST_MAX);
-        let sessions = page.map(|(&id, session)| self.session_info(id, session)).collect();
+        let sessions = page.map(|(&id, _)| self.session_info(id)).collect();
         Reply::Sessions { sessions, more: rest.next().is_some() }
     }
 
@@ -46,7 +45,7 @@ impl State {
             name: name_of(object),
             references: object.references,
             state: self.object_state(key),
-            waiters: self.waiters_of(object).take(LIST_MAX).map(|waiter| self.waiter_info(waiter)).collect(),
+            waiters: self.waiters_of(object).take(LIST_MAX).map(|place| self.waiter_info(place)).collect(),
             waiting: self.waiters_of(object).count() as u32,
         })))
     }
@@ -80,23 +79,32 @@ impl State {
                 available: semaphore.available(),
                 permits_max: semaphore.permits_max(),
                 holders: (semaphore.holders().take(LIST_MAX))
-                    .map(|(id, permits)| (self.session_info(id, &self.sessions[&id]), permits))
+                    .map(|(id, permits, since)| PermitsInfo {
+                        session: self.session_info(id),
+                        permits,
+                        held_ns: self.now.ns_since(since),
+                    })
                     .collect(),
             },
-            Body::Barrier(barrier) => {
-                ObjectState::Barrier(barrier.status(self.waiters_of(object).count() as u32))
-            }
+            Body::Barrier(barrier) => ObjectState::Barrier {
+                status: barrier.status(self.waiters_of(object).count() as u32),
+                acting: barrier.acting().map(|id| self.session_info(id)),
+            },
             Body::Latch(latch) => ObjectState::Latch { count: latch.count() },
             Body::Queue(queue) => ObjectState::Queue {
                 length: queue.length(),
                 capacity: queue.capacity(),
                 unfinished: queue.unfinished(),
                 is_closed: queue.is_closed(),
+                holders: (queue.unfinished_by().take(LIST_MAX))
+                    .map(|(id, items)| (self.session_info(id), items))
+                    .collect(),
             },
         }
     }
 
-    fn session_info(&self, id: SessionId, session: &Session) -> SessionInfo {
+    fn session_info(&self, id: SessionId) -> SessionInfo {
+        let session = &self.sessions[&id];
         SessionInfo {
             session: id,
             process: session.process,
@@ -120,24 +128,41 @@ impl State {
         }
     }
 
-    /// Who stands in the lines of an object, in order. One wait may name the object twice, but waits once.
-    fn waiters_of<'a>(&'a self, object: &'a Object) -> impl Iterator<Item = &'a Waiter> {
+    /// Where somebody stands in the lines of an object, in order. One wait may name the object twice, but waits once.
+    fn waiters_of<'a>(&'a self, object: &'a Object) -> impl Iterator<Item = Place> + 'a {
         let firsts = object.lanes().iter().map(|&lane| object.line_in(lane).first());
-        let lines = firsts.flat_map(|first| {
-            core::iter::successors(first, |&place| line::next_waiter(&self.waiters, place))
-        });
-        lines.map(|place| &self.waiters[place.waiter])
+        firsts
+            .flat_map(|first| core::iter::successors(first, |&place| line::next_waiter(&self.waiters, place)))
     }
 
-    fn waiter_info(&self, waiter: &Waiter) -> WaiterInfo {
+    fn waiter_info(&self, place: Place) -> WaiterInfo {
+        let waiter = &self.waiters[place.waiter];
         let session = &self.sessions[&waiter.caller.session];
         WaiterInfo {
             process: session.process,
             program: session.program.clone(),
             thread: waiter.caller.thread,
+            wants: wanted(&line::stand(&self.waiters, place).want),
             waited_ns: self.now.ns_since(waiter.since),
             remaining_ns: waiter.deadline.map(|deadline| deadline.ns_since(self.now)),
         }
+    }
+}
+
+fn wanted(want: &Want) -> Wanted {
+    match *want {
+        Want::Event => Wanted::Event,
+        Want::Task => Wanted::Task,
+        Want::Results => Wanted::Results,
+        Want::Lock => Wanted::Lock,
+        Want::Relock => Wanted::Relock,
+        Want::Notification => Wanted::Notification,
+        Want::Permits(permits) => Wanted::Permits { permits },
+        Want::Barrier { .. } | Want::Settled => Wanted::Barrier,
+        Want::Latch => Wanted::Latch,
+        Want::Item => Wanted::Item,
+        Want::Room(_) => Wanted::Room,
+        Want::Joined => Wanted::Joined,
     }
 }
 

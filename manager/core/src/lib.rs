@@ -42,6 +42,7 @@ mod object;
 mod open;
 mod pool;
 mod queue;
+mod reason;
 mod semaphore;
 mod serve;
 mod session;

@@ -100,8 +100,3 @@ pub(crate) fn next_waiter(waiters: &Slab<Waiter>, place: Place) -> Option<Place>
     }
     next
 }
-
-/// Which of its waiter's targets a place is.
-pub(crate) fn stand_position(place: Place) -> u32 {
-    place.target
-}

@@ -1,7 +1,10 @@
 //! Locks and reentrant locks: one thread of one process holds them, and a dead one hands them on.
 //!
-//! A lock is held by the thread that acquired it, and given back under the token of that grant, which any thread
-//! of its process may do. A holder that ends without giving back leaves the lock *abandoned*: the next taker gets it
+//! A lock is held by the thread that acquired it, and given back under the number of that *holding*, which any thread
+//! of its process may do. A holding lasts from when a free lock is taken until it was given back as often as it was
+//! acquired, or taken away; a wait for a condition interrupts it, and does not end it.
+//!
+//! A holder that ends without giving back leaves the lock *abandoned*: the next taker gets it
 //! at once and is told by whom, as with NT's mutexes and POSIX's robust ones. Nothing is given back eagerly, so a
 //! program in which one process acquires and ends, and another releases, works as it does in Python.
 //!
@@ -17,7 +20,7 @@ use protocol::{Abandonment, Code, Kind, LockGrant, ObjectId, Refusal, Reply, Ses
 use crate::object::{Body, no_such_object};
 use crate::session::Leaver;
 use crate::slab::Key;
-use crate::wait::{Caller, Readiness};
+use crate::wait::{Caller, Readiness, Relock};
 use crate::{State, Time};
 
 /// A lock of either kind.
@@ -37,6 +40,8 @@ pub(crate) struct Holder {
     pub(crate) caller: Caller,
     pub(crate) since: Time,
     pub(crate) token: u64,
+    /// The number of its holding.
+    pub(crate) hold: u64,
     pub(crate) depth: u32,
 }
 
@@ -61,6 +66,12 @@ impl Lock {
         self.holder.is_some_and(|holder| holder.caller == caller)
     }
 
+    /// Whether a thread holds it; if a holding is named, in that one.
+    pub(crate) fn is_held_in(&self, caller: Caller, hold: Option<u64>) -> bool {
+        self.is_held_by(caller)
+            && self.holder.is_some_and(|holder| hold.is_none_or(|hold| holder.hold == hold))
+    }
+
     pub(crate) fn readiness(&self, caller: Caller) -> Readiness {
         match self.holder {
             None => Readiness::Ready,
@@ -78,41 +89,53 @@ impl Lock {
 
 impl State {
     /// Makes this caller the holder, or counts once more what it holds. The lock is ready for it.
-    pub(crate) fn lock_take(&mut self, key: Key, caller: Caller, depth: u32) -> LockGrant {
+    pub(crate) fn lock_take(&mut self, key: Key, caller: Caller) -> LockGrant {
+        let grant = self.lock_take_in(key, caller, self.holds + 1, 1);
+        self.holds = self.holds.max(grant.hold);
+        grant
+    }
+
+    /// Makes this caller, who gave the lock up for a wait, its holder again: in the same holding, as often as before.
+    pub(crate) fn lock_retake(&mut self, relock: Relock, caller: Caller) -> LockGrant {
+        self.lock_take_in(relock.lock, caller, relock.hold, relock.depth)
+    }
+
+    fn lock_take_in(&mut self, key: Key, caller: Caller, hold: u64, depth: u32) -> LockGrant {
         let (now, token) = (self.now, self.token);
         let lock = self.lock_at(key);
         if let Some(holder) = &mut lock.holder {
             holder.depth = holder.depth.saturating_add(depth);
-            return LockGrant { token: holder.token, depth: holder.depth, abandoned: None };
+            let Holder { token, hold, depth, .. } = *holder;
+            return LockGrant { hold, token, depth, abandoned: None };
         }
-        lock.holder = Some(Holder { caller, since: now, token, depth });
+        lock.holder = Some(Holder { caller, since: now, token, hold, depth });
         let abandoned = lock.abandoned.take().map(|abandoned| *abandoned);
         self.token += 1;
         self.session_at(caller.session).held.insert(key);
-        LockGrant { token, depth, abandoned }
+        LockGrant { hold, token, depth, abandoned }
     }
 
     pub(crate) fn release_lock(
         &mut self,
         caller: Caller,
         id: ObjectId,
-        token: Option<u64>,
+        hold: Option<u64>,
     ) -> Result<Reply, Refusal> {
         let key = self.find_lock(id)?;
         let lock = self.lock_at(key);
         let Some(holder) = &mut lock.holder else {
-            // A grant whose lock was taken away gives nothing back, and leaves the mark for the next taker.
-            if token.is_none() && lock.abandoned.take().is_some() {
+            // A holding that was ended gives nothing back, and leaves the mark for the next taker.
+            if hold.is_none() && lock.abandoned.take().is_some() {
                 return Ok(Reply::Done);
             }
             return Err(Refusal::new(Code::NotOwner, format!("{} is not held", self.describe(key))));
         };
-        let is_its = match token {
-            Some(token) => holder.caller.session == caller.session && holder.token == token,
+        let is_its = match hold {
+            Some(hold) => holder.caller.session == caller.session && holder.hold == hold,
             None => holder.caller == caller,
         };
         if !is_its {
-            return Err(self.not_owner(key));
+            return Err(self.not_owner(key, hold));
         }
         holder.depth -= 1;
         if holder.depth == 0 {
@@ -121,12 +144,16 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// The refusal for a caller that does not hold a lock: it says who does.
-    pub(crate) fn not_owner(&self, key: Key) -> Refusal {
+    /// The refusal for a caller that does not hold a lock, or not in the holding that it named: it says who does.
+    pub(crate) fn not_owner(&self, key: Key, hold: Option<u64>) -> Refusal {
         let what = self.describe(key);
         let text = match &self.catalog.at(key).body {
             Body::Lock(lock) => match lock.holder {
-                Some(holder) => format!("{what} is held by {}", self.describe_caller(holder.caller)),
+                Some(holder) => {
+                    let is_later = hold.is_some_and(|hold| hold < holder.hold);
+                    let by = if is_later { "was taken since, and is held by" } else { "is held by" };
+                    format!("{what} {by} {}", self.describe_caller(holder.caller))
+                }
                 None => format!("{what} is not held"),
             },
             _ => unreachable!("the kind was checked when the key was found"),
@@ -138,7 +165,7 @@ impl State {
     pub(crate) fn force_release(&mut self, session: SessionId, id: ObjectId) -> Result<Reply, Refusal> {
         let key = self.find_lock(id)?;
         let Some(holder) = self.lock_at(key).holder else {
-            return Err(self.not_owner(key));
+            return Err(self.not_owner(key, None));
         };
         let how = format!("was made to release it by {}", self.describe_session(session));
         let holder = holder.caller.session;
@@ -165,11 +192,11 @@ impl State {
         self.touch(key);
     }
 
-    /// Lets a lock go that a wait gives up, and tells how often it was acquired.
-    pub(crate) fn lock_give_up(&mut self, key: Key) -> u32 {
-        let depth = self.lock_at(key).holder.expect("a wait gives up a lock that it holds").depth;
+    /// Lets a lock go that a wait gives up, and tells how it is to be held again.
+    pub(crate) fn lock_give_up(&mut self, key: Key) -> Relock {
+        let holder = self.lock_at(key).holder.expect("a wait gives up a lock that it holds");
         self.lock_free(key);
-        depth
+        Relock { lock: key, hold: holder.hold, depth: holder.depth }
     }
 
     /// Follows up on a lock's end: its conditions end with it.

@@ -9,8 +9,8 @@ use alloc::collections::{BTreeSet, VecDeque};
 use protocol::{Code, Failure, FailureKind, Grant, Kind, ObjectId, Refusal, Reply, SessionId};
 
 use crate::State;
-use crate::event::check_reason;
 use crate::object::Body;
+use crate::reason::check_reason;
 use crate::slab::Key;
 use crate::wait::Readiness;
 

@@ -3,14 +3,14 @@
 //! An item that was handed to a process is given back to the front of the queue if the process dies before it has
 //! *acknowledged* it. In a plain queue the acknowledgement is the next request of that process, whatever it is: so
 //! a consumer that loops over `get` acknowledges each item by asking for the next. In a joinable queue it is
-//! `task_done`, which finishes the oldest item that the process has; the queue is joined when all are finished.
+//! `task_done`, which finishes one item; the queue is joined when all are finished.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::vec::Vec;
 
 use protocol::limits::{CARRIES_MAX, PAYLOAD_BYTES_MAX};
-use protocol::{Code, Grant, Kind, ObjectId, Payload, Refusal, Reply, SessionId, Spec};
+use protocol::{Code, Grant, ItemGrant, Kind, ObjectId, Payload, Refusal, Reply, SessionId, Spec, ThreadId};
 use smallvec::SmallVec;
 
 use crate::State;
@@ -18,7 +18,7 @@ use crate::line::Line;
 use crate::object::{Body, Pin};
 use crate::session::Unconfirmed;
 use crate::slab::Key;
-use crate::wait::{Lane, Readiness};
+use crate::wait::{Caller, Lane, Readiness};
 
 /// A queue.
 #[derive(Debug)]
@@ -27,9 +27,11 @@ pub(crate) struct Queue {
     items: VecDeque<Item>,
     is_closed: bool,
     /// Who has which items that are not finished, in the order in which it got them; none if it is not joinable.
-    unfinished: Option<BTreeMap<SessionId, VecDeque<Item>>>,
+    unfinished: Option<BTreeMap<SessionId, VecDeque<HandedOut>>>,
     /// How many items were put and are not finished, if it is joinable.
     unfinished_count: u64,
+    /// How many items were handed out. The count is the number of the last one.
+    handed_out: u64,
     /// Who waits to put.
     putters: Line,
     /// Who waits for all items to be finished.
@@ -42,6 +44,14 @@ pub(crate) struct Item {
     payload: Payload,
     /// Keeps the objects alive whose proxies are in it.
     carries: Vec<Pin>,
+}
+
+/// An item that is not finished, and who got it.
+#[derive(Debug)]
+struct HandedOut {
+    number: u64,
+    thread: ThreadId,
+    item: Item,
 }
 
 impl Queue {
@@ -58,6 +68,7 @@ impl Queue {
             is_closed: false,
             unfinished: is_joinable.then(BTreeMap::new),
             unfinished_count: 0,
+            handed_out: 0,
             putters: Line::default(),
             joiners: Line::default(),
         })
@@ -78,6 +89,11 @@ impl Queue {
     /// How many items are not finished, if it is joinable.
     pub(crate) fn unfinished(&self) -> Option<u64> {
         self.unfinished.is_some().then_some(self.unfinished_count)
+    }
+
+    /// Which sessions have how many items that are not finished.
+    pub(crate) fn unfinished_by(&self) -> impl Iterator<Item = (SessionId, u64)> {
+        self.unfinished.iter().flatten().map(|(&session, items)| (session, items.len() as u64))
     }
 
     pub(crate) fn capacity(&self) -> Option<u64> {
@@ -104,6 +120,26 @@ impl Queue {
             return Readiness::Never(Refusal::new(Code::Closed, "the queue is closed"));
         }
         Readiness::when(self.capacity.is_none_or(|capacity| self.length() < capacity))
+    }
+
+    /// Takes an item that is finished from who got it, if it has such a one.
+    fn finish(&mut self, caller: Caller, number: Option<u64>) -> Option<Item> {
+        let unfinished = self.unfinished.as_mut()?;
+        let items = unfinished.get_mut(&caller.session)?;
+        let position = match number {
+            Some(number) => items.binary_search_by_key(&number, |item| item.number).ok()?,
+            None => items.iter().position(|item| item.thread == caller.thread).unwrap_or(0),
+        };
+        let handed_out = items.remove(position)?;
+        if items.is_empty() {
+            unfinished.remove(&caller.session);
+        }
+        self.unfinished_count -= 1;
+        Some(handed_out.item)
+    }
+
+    fn has_unfinished(&self, session: SessionId) -> bool {
+        self.unfinished.as_ref().is_some_and(|unfinished| unfinished.contains_key(&session))
     }
 
     pub(crate) fn readiness_to_join(&self) -> Readiness {
@@ -167,22 +203,25 @@ impl State {
     pub(crate) fn item_take(
         &mut self,
         key: Key,
-        session: SessionId,
+        caller: Caller,
         unconfirmed: &mut SmallVec<[Unconfirmed; 1]>,
     ) -> Grant {
         let handle = self.catalog.handle(key);
         let queue = self.queue_at(key);
         let item = queue.items.pop_front().expect("a ready queue has an item");
-        let payload = item.payload.clone();
+        queue.handed_out += 1;
+        let number = queue.handed_out;
+        let grant = ItemGrant { number, carries: !item.carries.is_empty(), payload: item.payload.clone() };
+        let Caller { session, thread } = caller;
         match &mut queue.unfinished {
             Some(unfinished) => {
-                unfinished.entry(session).or_default().push_back(item);
+                unfinished.entry(session).or_default().push_back(HandedOut { number, thread, item });
                 self.session_at(session).held.insert(key);
             }
             None => unconfirmed.push(Unconfirmed::Item(handle, item)),
         }
         self.touch(key);
-        Grant::Item(payload)
+        Grant::Item(grant)
     }
 
     /// Puts an item back to the front that a dead process had not acknowledged.
@@ -195,29 +234,28 @@ impl State {
     pub(crate) fn items_return(&mut self, key: Key, session: SessionId) {
         let queue = self.queue_at(key);
         let items = queue.unfinished.as_mut().and_then(|unfinished| unfinished.remove(&session));
-        for item in items.into_iter().flatten().rev() {
-            queue.items.push_front(item);
+        for handed_out in items.into_iter().flatten().rev() {
+            queue.items.push_front(handed_out.item);
         }
         self.touch(key);
     }
 
-    pub(crate) fn queue_task_done(&mut self, session: SessionId, id: ObjectId) -> Result<Reply, Refusal> {
+    /// Finishes the item of this number; without one, the oldest of the calling thread, or else of its session.
+    pub(crate) fn queue_task_done(
+        &mut self,
+        caller: Caller,
+        id: ObjectId,
+        number: Option<u64>,
+    ) -> Result<Reply, Refusal> {
         self.check_joinable(id)?;
         let key = self.catalog.find(id, Kind::Queue)?;
-        let queue = self.queue_at(key);
-        let unfinished = queue.unfinished.as_mut().expect("it was checked that the queue is joinable");
-        let Some(items) = unfinished.get_mut(&session) else {
-            let text = format!("this process has no unfinished item of {}", self.describe(key));
+        let Some(item) = self.queue_at(key).finish(caller, number) else {
+            let which = if number.is_some() { "item of this number" } else { "item" };
+            let text = format!("this process has no unfinished {which} of {}", self.describe(key));
             return Err(Refusal::new(Code::NotOwner, text));
         };
-        let item = items.pop_front().expect("a session without items is not listed");
-        let has_more = !items.is_empty();
-        if !has_more {
-            unfinished.remove(&session);
-        }
-        queue.unfinished_count -= 1;
-        if !has_more {
-            self.session_at(session).held.remove(&key);
+        if !self.queue_at(key).has_unfinished(caller.session) {
+            self.session_at(caller.session).held.remove(&key);
         }
         self.discard_item(item);
         self.touch(key);
@@ -241,7 +279,7 @@ impl State {
             if let Some(session) = self.sessions.get_mut(&session) {
                 session.held.remove(&key);
             }
-            items.into_iter().for_each(|item| self.discard_item(item));
+            items.into_iter().for_each(|handed_out| self.discard_item(handed_out.item));
         }
         queue.items.into_iter().for_each(|item| self.discard_item(item));
     }

@@ -25,7 +25,10 @@ pub(crate) struct Semaphore {
     free: u64,
     /// Permits that dead processes held, the first to die first.
     abandoned: VecDeque<(u64, Abandonment)>,
-    /// Permits that are out: acquired, and neither given back nor forgotten.
+    /// How many those are together.
+    abandoned_permits: u64,
+    /// Permits that are out: acquired, and neither given back nor forgotten. With those that are available they are
+    /// never more than a `u64` counts, as none is added that would be one too many.
     out: u64,
     /// Who is charged with how many of them, and since when.
     charges: BTreeMap<SessionId, Charge>,
@@ -49,6 +52,7 @@ impl Semaphore {
             is_bounded,
             free: permits,
             abandoned: VecDeque::new(),
+            abandoned_permits: 0,
             out: 0,
             charges: BTreeMap::new(),
         })
@@ -63,36 +67,44 @@ impl Semaphore {
     }
 
     pub(crate) fn available(&self) -> u64 {
-        let abandoned = self.abandoned.iter().map(|(permits, _)| permits).sum::<u64>();
-        self.free.saturating_add(abandoned)
+        self.free + self.abandoned_permits
     }
 
     pub(crate) fn readiness(&self, permits: u64) -> Readiness {
         Readiness::when(self.available() >= permits)
     }
 
-    /// Which sessions hold how many permits.
-    pub(crate) fn holders(&self) -> impl Iterator<Item = (SessionId, u64)> {
-        self.charges.iter().map(|(&session, charge)| (session, charge.permits))
+    /// Which sessions hold how many permits, and since when.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = (SessionId, u64, Time)> {
+        self.charges.iter().map(|(&session, charge)| (session, charge.permits, charge.since))
     }
 
     /// Takes permits for a session: first those of the dead, so that somebody soon learns of the death.
     fn take(&mut self, session: SessionId, permits: u64, now: Time) -> Option<Abandonment> {
-        let mut missing = permits;
-        let mut told = None;
-        while let Some((some, abandonment)) = self.abandoned.front_mut().filter(|_| missing > 0) {
+        let first = self.abandoned.front().map(|(_, abandonment)| abandonment.clone());
+        let left_behind = self.take_abandoned(permits);
+        self.free -= permits - left_behind;
+        self.out += permits;
+        let charge = self.charges.entry(session).or_insert(Charge { permits: 0, since: now });
+        // Others may give back on its behalf what it then takes again, so it can be charged with any number.
+        charge.permits = charge.permits.saturating_add(permits);
+        first
+    }
+
+    /// Takes as many permits of the dead as there are, at most this many: how many that were.
+    fn take_abandoned(&mut self, permits: u64) -> u64 {
+        let all = permits.min(self.abandoned_permits);
+        let mut missing = all;
+        while let Some((some, _)) = self.abandoned.front_mut().filter(|_| missing > 0) {
             let taken = missing.min(*some);
             *some -= taken;
             missing -= taken;
-            told.get_or_insert_with(|| abandonment.clone());
             if *some == 0 {
                 self.abandoned.pop_front();
             }
         }
-        self.free -= missing;
-        self.out += permits;
-        self.charges.entry(session).or_insert(Charge { permits: 0, since: now }).permits += permits;
-        told
+        self.abandoned_permits -= all;
+        all
     }
 
     /// Reduces what a session is charged with. True if it holds nothing any more.
@@ -111,23 +123,14 @@ impl Semaphore {
     /// Gives back permits on whoever's behalf: those of the dead count as theirs first if the giver holds none.
     fn give_back(&mut self, session: SessionId, permits: u64) -> Result<(), ()> {
         let own = self.charges.get(&session).map_or(0, |charge| charge.permits.min(permits));
-        let mut rest = permits - own;
-        let available = self.available();
-        let cleared = self.abandoned.iter().map(|(some, _)| *some).sum::<u64>().min(rest);
+        let cleared = self.abandoned_permits.min(permits - own);
         // What clears the marks of the dead was available already, and adds nothing.
         let added = permits - cleared;
-        let total = available.checked_add(added).ok_or(())?;
+        let total = self.available().checked_add(added).ok_or(())?;
         if self.permits_max().is_some_and(|permits_max| total > permits_max) {
             return Err(());
         }
-        while let Some((some, _)) = self.abandoned.front_mut().filter(|_| rest > 0) {
-            let taken = rest.min(*some);
-            *some -= taken;
-            rest -= taken;
-            if *some == 0 {
-                self.abandoned.pop_front();
-            }
-        }
+        self.take_abandoned(cleared);
         self.free += permits;
         self.out = self.out.saturating_sub(added);
         Ok(())
@@ -228,6 +231,7 @@ impl State {
             if permits > 0 {
                 let held_ns = now.ns_since(charge.since);
                 semaphore.abandoned.push_back((permits, leaver.abandonment(held_ns)));
+                semaphore.abandoned_permits += permits;
             }
         }
         self.touch(key);

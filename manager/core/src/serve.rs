@@ -62,7 +62,7 @@ impl State {
             (Body::Pool(pool), Want::Task) => pool.readiness(),
             (Body::Batch(batch), Want::Results) => batch.readiness(),
             (Body::Lock(lock), Want::Lock | Want::Relock) => lock.readiness(caller),
-            (Body::Condition(_), Want::Notification) => Readiness::NotYet,
+            (Body::Condition(_), Want::Notification) | (Body::Barrier(_), Want::Settled) => Readiness::NotYet,
             (Body::Semaphore(semaphore), Want::Permits(permits)) => semaphore.readiness(*permits),
             (Body::Barrier(barrier), Want::Barrier { .. }) => barrier.readiness(),
             (Body::Latch(latch), Want::Latch) => latch.readiness(),
@@ -104,7 +104,8 @@ impl State {
             Verdict::TakeAll => (0, 0..waiter.targets.len()),
         };
         if let Some(decision) = waiter.decided.take() {
-            let reacquired = self.lock_take(waiter.targets[0].object, waiter.caller, waiter.relock_depth());
+            let relock = waiter.relock.expect("who was decided and waits has given up a lock");
+            let reacquired = self.lock_retake(relock, waiter.caller);
             return self.answer(&waiter, *decision, Some(reacquired));
         }
         let mut unconfirmed = SmallVec::new();
@@ -121,14 +122,14 @@ impl State {
             Want::Event => self.event_take(key, unconfirmed),
             Want::Task => self.task_take(key, caller.session),
             Want::Results => self.results_take(key),
-            Want::Lock => Grant::Lock(self.lock_take(key, caller, 1)),
+            Want::Lock => Grant::Lock(self.lock_take(key, caller)),
             Want::Relock => unreachable!("who waits for its lock again was decided before"),
-            Want::Notification | Want::Barrier { .. } => {
+            Want::Notification | Want::Barrier { .. } | Want::Settled => {
                 unreachable!("conditions and barriers serve their lines")
             }
             Want::Permits(permits) => self.permits_take(key, caller.session, permits),
             Want::Latch => Grant::Latch,
-            Want::Item => self.item_take(key, caller.session, unconfirmed),
+            Want::Item => self.item_take(key, caller, unconfirmed),
             Want::Room(item) => self.item_put(key, *item),
             Want::Joined => Grant::Joined,
         }

@@ -33,6 +33,8 @@ pub struct State {
     pub(crate) blocked: BTreeMap<Caller, SmallVec<[Key; 1]>>,
     /// The token of the next lock grant.
     pub(crate) token: u64,
+    /// How many holdings of locks there were, which numbers them.
+    pub(crate) holds: u64,
     /// The objects whose waiters are to be looked at before this input is done with.
     pub(crate) touched: VecDeque<Key>,
     /// The waiters that have begun to wait for their lock again, and may have closed a cycle.
@@ -63,6 +65,7 @@ impl State {
             deadlines: BTreeSet::new(),
             blocked: BTreeMap::new(),
             token: first_token,
+            holds: 0,
             touched: VecDeque::new(),
             relocking: Vec::new(),
             unused: Vec::new(),
@@ -167,23 +170,25 @@ impl State {
             }
             Request::PoolClose { id } => self.pool_close(id),
             Request::PoolTerminate { id, reason } => self.pool_terminate(id, reason),
-            Request::Release { id, token, thread } => {
-                self.release_lock(Caller { session, thread }, id, token)
-            }
+            Request::Release { id, hold, thread } => self.release_lock(Caller { session, thread }, id, hold),
             Request::ForceRelease { id } => self.force_release(session, id),
             Request::ConditionLock { id } => self.condition_lock(id),
-            Request::Notify { id, count, thread } => self.notify(Caller { session, thread }, id, count),
+            Request::Notify { id, count, hold, thread } => {
+                self.notify(Caller { session, thread }, id, count, hold)
+            }
             Request::SemaphoreRelease { id, permits } => self.semaphore_release(session, id, permits),
             Request::SemaphoreForget { id, permits } => self.semaphore_forget(session, id, permits),
             Request::SemaphoreAvailable { id } => self.semaphore_available(id),
-            Request::BarrierPass { id } => self.barrier_pass(session, id),
-            Request::BarrierAbort { id, reason } => self.barrier_abort(session, id, reason),
+            Request::BarrierPass { id, turn } => self.barrier_pass(session, id, turn),
+            Request::BarrierAbort { id, turn, reason } => self.barrier_abort(session, id, turn, reason),
             Request::BarrierReset { id } => self.barrier_reset(session, id),
             Request::BarrierStatus { id } => self.barrier_status(id),
             Request::LatchCountDown { id, count } => self.latch_count_down(id, count),
             Request::LatchCount { id } => self.latch_count(id),
             Request::QueueLength { id } => self.queue_length(id),
-            Request::QueueTaskDone { id } => self.queue_task_done(session, id),
+            Request::QueueTaskDone { id, item, thread } => {
+                self.queue_task_done(Caller { session, thread }, id, item)
+            }
             Request::QueueClose { id } => self.queue_close(id),
             Request::ListSessions { after } => Ok(self.list_sessions(after)),
             Request::ListObjects { after } => Ok(self.list_objects(after)),
@@ -214,7 +219,7 @@ impl State {
     fn signal(&mut self, caller: Caller, signal: &Signal<'_>) -> Result<Reply, Refusal> {
         match *signal {
             Signal::EventSet { id, reason } => self.event_set(caller.session, id, reason),
-            Signal::Release { id, token } => self.release_lock(caller, id, token),
+            Signal::Release { id, hold } => self.release_lock(caller, id, hold),
             Signal::SemaphoreRelease { id, permits } => self.semaphore_release(caller.session, id, permits),
             Signal::LatchCountDown { id, count } => self.latch_count_down(id, count),
         }

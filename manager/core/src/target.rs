@@ -50,7 +50,7 @@ impl State {
             self.check_all_targets(targets)?;
         }
         targets.iter().try_for_each(|target| match target {
-            Target::Condition { id } => self.check_condition(caller, *id),
+            Target::Condition { id, hold } => self.check_condition(caller, *id, *hold),
             Target::Semaphore { id, permits } => self.check_permits(*id, *permits),
             Target::Put { item, carries, .. } => self.check_item(item, carries),
             Target::Join { queue } => self.check_joinable(*queue),

@@ -15,8 +15,10 @@
 //! A wait for a condition gives its lock up when it blocks. When it is decided, by whichever target or by time, it
 //! becomes a waiter for that lock alone, and is answered when it holds it.
 
+use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::format;
+use core::mem::replace;
 
 use protocol::{Code, Grant, Refusal, Reply, RequestId, SessionId, Targets, ThreadId, WaitMode};
 use smallvec::SmallVec;
@@ -51,10 +53,11 @@ pub(crate) struct Waiter {
     pub(crate) decided: Option<Box<Decision>>,
 }
 
-/// A lock to be held again, and how often its holder had acquired it.
+/// A lock to be held again: in the same holding, and as often as its holder had acquired it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Relock {
     pub(crate) lock: Key,
+    pub(crate) hold: u64,
     pub(crate) depth: u32,
 }
 
@@ -85,6 +88,9 @@ pub(crate) enum Want {
     Room(Box<Item>),
     /// That all items of a queue are finished.
     Joined,
+    /// Nothing any more: the waiter stands in the line of this object, a barrier, with another stand, and will be told
+    /// of that alone.
+    Settled,
 }
 
 /// Whether an object would serve a waiter now.
@@ -199,10 +205,7 @@ impl State {
     /// Takes a waiter out of the lines of its targets, and out of the world.
     pub(crate) fn unpark(&mut self, key: Key) -> Waiter {
         for target in 0..self.waiters[key].targets.len() as u32 {
-            let place = Place { waiter: key, target };
-            let stand = line::stand(&self.waiters, place);
-            let (object, lane) = (stand.object, stand.want.lane());
-            self.catalog.at_mut(object).line_mut(lane).remove(&mut self.waiters, place);
+            self.leave_line(Place { waiter: key, target });
         }
         let waiter = self.waiters.remove(key);
         if let Some(deadline) = waiter.deadline {
@@ -227,6 +230,32 @@ impl State {
         waiter
     }
 
+    /// Takes one stand of a waiter out of its line, if it stands in one.
+    fn leave_line(&mut self, place: Place) {
+        let Stand { object, ref want, .. } = *line::stand(&self.waiters, place);
+        if !matches!(want, Want::Settled) {
+            let lane = want.lane();
+            self.catalog.at_mut(object).line_mut(lane).remove(&mut self.waiters, place);
+        }
+    }
+
+    /// Takes a waiter out of all lines but that of this stand, so that it takes nothing else any more. What its wait
+    /// told of the others is forgotten; their positions stay.
+    pub(crate) fn stand_here_only(&mut self, here: Place) {
+        let object = line::stand(&self.waiters, here).object;
+        for target in 0..self.waiters[here.waiter].targets.len() as u32 {
+            let place = Place { target, ..here };
+            if place != here {
+                self.leave_line(place);
+                let left =
+                    replace(line::stand_mut(&mut self.waiters, place), Stand::new(object, Want::Settled));
+                // Who is behind it may be served now.
+                self.touch(left.object);
+                self.discard([left].into_iter());
+            }
+        }
+    }
+
     /// Ends a blocked request with a refusal. A lock that it gave up is not held again.
     pub(crate) fn refuse_waiter(&mut self, key: Key, refusal: Refusal) {
         let waiter = self.unpark(key);
@@ -248,7 +277,7 @@ impl State {
 
     /// Undoes the wait of a session that is gone, and tells what it took that is to be given back.
     pub(crate) fn forsake(&mut self, key: Key, why: &str) -> impl Iterator<Item = Unconfirmed> + use<> {
-        self.break_barriers_of(key, why);
+        self.break_barriers_of(key, |_| why.to_owned());
         let mut waiter = self.unpark(key);
         self.discard(waiter.targets.drain(..));
         waiter.decided.into_iter().flat_map(|decision| decision.unconfirmed())
@@ -258,8 +287,9 @@ impl State {
         if let Some(key) = self.sessions[&session].waiter_of(request)
             && !self.waiters[key].decided.as_ref().is_some_and(|decision| decision.is_final())
         {
-            let why = format!("{} cancelled its wait", self.describe_session(session));
-            self.break_barriers_of(key, &why);
+            self.break_barriers_of(key, |state| {
+                format!("{} cancelled its wait", state.describe_session(session))
+            });
             self.refuse_waiter(key, Refusal::new(Code::Cancelled, "the wait was cancelled"));
         }
         Reply::Done
@@ -271,9 +301,10 @@ impl State {
             if deadline > self.now {
                 break;
             }
-            let why =
-                format!("{} did not wait longer", self.describe_session(self.waiters[key].caller.session));
-            self.break_barriers_of(key, &why);
+            let session = self.waiters[key].caller.session;
+            self.break_barriers_of(key, |state| {
+                format!("{} did not wait longer", state.describe_session(session))
+            });
             let waiter = self.unpark(key);
             self.conclude(waiter, Decision::TimedOut);
         }
@@ -307,10 +338,6 @@ impl Waiter {
     /// Whether those behind it in a line are not served before it.
     pub(crate) fn has_claim(&self) -> bool {
         self.mode == WaitMode::Any
-    }
-
-    pub(crate) fn relock_depth(&self) -> u32 {
-        self.relock.expect("who was decided and waits has given up a lock").depth
     }
 
     /// Whether it only waits to hold its lock again.

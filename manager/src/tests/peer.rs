@@ -44,8 +44,12 @@ impl Peer {
         self.send_bytes(&bytes);
     }
 
+    /// Sends all of this, or as much as the manager takes: it closes on who sends nonsense, also amid a write.
     pub(super) fn send_bytes(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        match self.stream.write_all(bytes) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            written => written.unwrap(),
+        }
     }
 
     /// A request as a frame, with the next id.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use protocol::{
-    Abandonment, Answer, Cause, Code, Envelope, FrameError, Grant, Greeting, Hello, LockGrant, OpenMode,
-    Outcome, Payload, Refusal, Reply, Request, RequestId, Results, SessionId, Signal, Spec, Taken, Target,
-    TaskGrant, TaskInput, TaskResult, ThreadId, WaitMode, append_frame, decode,
+    Abandonment, Answer, Cause, Code, Envelope, FrameError, Grant, Greeting, Hello, ItemGrant, LockGrant,
+    OpenMode, Outcome, Payload, Refusal, Reply, Request, RequestId, Results, SessionId, Signal, Spec, Taken,
+    Target, TaskGrant, TaskInput, TaskResult, ThreadId, WaitMode, append_frame, decode,
 };
 use smallvec::smallvec;
 
@@ -115,11 +115,11 @@ fn events() -> [(&'static str, Message); 11] {
 
 fn locks() -> [(&'static str, Message); 4] {
     let wait = wait_for_any(&[Target::Lock { id: OBJECT }], None);
-    let grant = LockGrant { token: 300, depth: 1, abandoned: None };
+    let grant = LockGrant { hold: 7, token: 300, depth: 1, abandoned: None };
     let how = "exited with status 1".into();
     let abandoned = Abandonment { process: 4711, program: "prog".into(), how, held_ns: 1_000_000_000 };
     let told = LockGrant { abandoned: Some(abandoned), ..grant };
-    let release = Request::Release { id: OBJECT, token: Some(300), thread: ThreadId(1) };
+    let release = Request::Release { id: OBJECT, hold: Some(7), thread: ThreadId(1) };
     [
         ("acquire a lock", request(4, 3, wait)),
         ("it holds the lock", taken(4, 0, Grant::Lock(grant))),
@@ -129,9 +129,9 @@ fn locks() -> [(&'static str, Message); 4] {
 }
 
 fn conditions() -> [(&'static str, Message); 4] {
-    let wait = wait_for_any(&[Target::Condition { id: OTHER }], None);
-    let notify = Request::Notify { id: OTHER, count: Some(1), thread: ThreadId(2) };
-    let reacquired = Some(LockGrant { token: 302, depth: 1, abandoned: None });
+    let wait = wait_for_any(&[Target::Condition { id: OTHER, hold: Some(8) }], None);
+    let notify = Request::Notify { id: OTHER, count: Some(1), hold: None, thread: ThreadId(2) };
+    let reacquired = Some(LockGrant { hold: 8, token: 302, depth: 1, abandoned: None });
     let notified = Taken { index: 0, grants: smallvec![Grant::Notified], reacquired };
     [
         ("wait for a condition", request(5, 4, wait)),
@@ -143,18 +143,19 @@ fn conditions() -> [(&'static str, Message); 4] {
 
 fn queues() -> [(&'static str, Message); 4] {
     let put = wait_for_any(&[Target::Put { queue: OBJECT, item: &[7], carries: vec![] }], None);
+    let item = ItemGrant { number: 1, carries: false, payload: Payload::from(&[7][..]) };
     let get = wait_for_any(&[Target::Get { queue: OBJECT }], Some(0));
     [
         ("put an item", request(6, 5, put)),
         ("it is in the queue", taken(6, 0, Grant::Put)),
         ("get an item, if there is one", request(7, 6, get)),
-        ("an item", taken(7, 0, Grant::Item(Payload::from(&[7][..])))),
+        ("an item", taken(7, 0, Grant::Item(item))),
     ]
 }
 
 fn combinations() -> [(&'static str, Message); 4] {
     let either = wait_for_any(&[Target::Event { id: OTHER }, Target::Lock { id: OBJECT }], None);
-    let grant = LockGrant { token: 303, depth: 1, abandoned: None };
+    let grant = LockGrant { hold: 9, token: 303, depth: 1, abandoned: None };
     let set_and_wait = Request::SignalAndWait {
         signal: Signal::EventSet { id: OBJECT, reason: None },
         mode: WaitMode::Any,
@@ -166,7 +167,7 @@ fn combinations() -> [(&'static str, Message); 4] {
         ("the lock, unless the event is set", request(8, 7, either)),
         ("the lock, not the event", taken(8, 1, Grant::Lock(grant))),
         ("set one event and wait for another", request(9, 8, set_and_wait)),
-        ("the action has ended", request(10, 9, Request::BarrierPass { id: OBJECT })),
+        ("the action has ended", request(10, 9, Request::BarrierPass { id: OBJECT, turn: 1 })),
     ]
 }
 

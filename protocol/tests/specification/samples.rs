@@ -4,10 +4,10 @@
 
 use protocol::{
     Abandonment, Answer, BarrierStatus, Cause, Code, Envelope, Epoch, Failure, FailureKind, Grant,
-    HolderInfo, Introduction, Kind, LockChoice, LockGrant, ObjectId, ObjectInfo, ObjectState, ObjectSummary,
-    OpenMode, Outcome, Payload, Progress, Refusal, Reply, Request, RequestId, Results, Selector, SessionId,
-    SessionInfo, Signal, Spec, Taken, Target, TaskGrant, TaskInput, TaskResult, ThreadId, WaitMode,
-    WaiterInfo,
+    HolderInfo, Introduction, ItemGrant, Kind, LockChoice, LockGrant, ObjectId, ObjectInfo, ObjectState,
+    ObjectSummary, OpenMode, Outcome, Payload, PermitsInfo, Progress, Refusal, Reply, Request, RequestId,
+    Results, Selector, SessionId, SessionInfo, Signal, Spec, Taken, Target, TaskGrant, TaskInput, TaskResult,
+    ThreadId, WaitMode, WaiterInfo, Wanted,
 };
 use smallvec::smallvec;
 use uuid::Uuid;
@@ -109,21 +109,21 @@ fn requests(samples: &mut Vec<Sample>) {
             timeout_ns: Some(LARGE),
             thread: ThreadId(LARGE),
         },
-        Release { id: OBJECT, token: Some(LARGE), thread: ThreadId(LARGE) },
+        Release { id: OBJECT, hold: Some(LARGE), thread: ThreadId(LARGE) },
         ForceRelease { id: OBJECT },
         ConditionLock { id: OBJECT },
-        Notify { id: OBJECT, count: Some(300), thread: ThreadId(LARGE) },
+        Notify { id: OBJECT, count: Some(300), hold: Some(LARGE), thread: ThreadId(LARGE) },
         SemaphoreRelease { id: OBJECT, permits: LARGE },
         SemaphoreForget { id: OBJECT, permits: LARGE },
         SemaphoreAvailable { id: OBJECT },
-        BarrierPass { id: OBJECT },
-        BarrierAbort { id: OBJECT, reason: "why" },
+        BarrierPass { id: OBJECT, turn: LARGE },
+        BarrierAbort { id: OBJECT, turn: Some(LARGE), reason: "why" },
         BarrierReset { id: OBJECT },
         BarrierStatus { id: OBJECT },
         LatchCountDown { id: OBJECT, count: LARGE },
         LatchCount { id: OBJECT },
         QueueLength { id: OBJECT },
-        QueueTaskDone { id: OBJECT },
+        QueueTaskDone { id: OBJECT, item: Some(LARGE), thread: ThreadId(LARGE) },
         QueueClose { id: OBJECT },
         ListSessions { after: Some(SessionId(LARGE)) },
         ListObjects { after: Some(OBJECT) },
@@ -159,7 +159,7 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
         Results { batch: OBJECT },
         Lock { id: OBJECT },
         RLock { id: OBJECT },
-        Condition { id: OBJECT },
+        Condition { id: OBJECT, hold: Some(LARGE) },
         Semaphore { id: OBJECT, permits: LARGE },
         Barrier { id: OBJECT, has_action: true },
         Latch { id: OBJECT },
@@ -169,7 +169,7 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
     });
     variants!(samples, Signal {
         EventSet { id: OBJECT, reason: Some("why") },
-        Release { id: OBJECT, token: Some(LARGE) },
+        Release { id: OBJECT, hold: Some(LARGE) },
         SemaphoreRelease { id: OBJECT, permits: LARGE },
         LatchCountDown { id: OBJECT, count: LARGE },
     });
@@ -208,9 +208,9 @@ fn replies(samples: &mut Vec<Sample>) {
         Lock(lock_grant()),
         Notified,
         Permits { abandoned: Some(abandonment()) },
-        Barrier { index: 300, leads: true },
+        Barrier { index: 300, leads: true, turn: LARGE },
         Latch,
-        Item(payload()),
+        Item(item_grant()),
         Put,
         Joined,
     });
@@ -249,7 +249,8 @@ fn parts_of_replies(samples: &mut Vec<Sample>) {
             grants: smallvec![Grant::Event(cause()), Grant::Results(results())],
             reacquired: Some(lock_grant()),
         }
-        LockGrant { token: LARGE, depth: 300, abandoned: Some(abandonment()) }
+        ItemGrant { number: LARGE, carries: true, payload: payload() }
+        LockGrant { hold: LARGE, token: LARGE, depth: 300, abandoned: Some(abandonment()) }
         Abandonment { process: 4711, program: "program".into(), how: "left".into(), held_ns: LARGE }
         Cause { process: 4711, program: "program".into(), age_ns: LARGE, reason: Some("why".into()) }
         TaskGrant { batch: OBJECT, task: 7, function: "count".into(), arguments: payload() }
@@ -280,6 +281,7 @@ fn inspections(samples: &mut Vec<Sample>) {
             waiters: vec![waiter_info(), waiter_info()],
             waiting: 200,
         }
+        PermitsInfo { session: session_info(), permits: LARGE, held_ns: LARGE }
         HolderInfo {
             process: 4711,
             program: "program".into(),
@@ -292,10 +294,25 @@ fn inspections(samples: &mut Vec<Sample>) {
             process: 4711,
             program: "program".into(),
             thread: ThreadId(LARGE),
+            wants: Wanted::Permits { permits: LARGE },
             waited_ns: LARGE,
             remaining_ns: Some(LARGE),
         }
     );
+    variants!(samples, Wanted {
+        Event,
+        Task,
+        Results,
+        Lock,
+        Relock,
+        Notification,
+        Permits { permits: LARGE },
+        Barrier,
+        Latch,
+        Item,
+        Room,
+        Joined,
+    });
     variants!(samples, ObjectState {
         Event { auto_reset: true, set_by: Some(cause()) },
         Pool { batches: 300, is_closed: true },
@@ -305,11 +322,17 @@ fn inspections(samples: &mut Vec<Sample>) {
         Semaphore {
             available: LARGE,
             permits_max: Some(LARGE),
+            holders: vec![permits_info(), permits_info()],
+        },
+        Barrier { status: barrier_status(), acting: Some(session_info()) },
+        Latch { count: LARGE },
+        Queue {
+            length: LARGE,
+            capacity: Some(LARGE),
+            unfinished: Some(LARGE),
+            is_closed: true,
             holders: vec![(session_info(), LARGE), (session_info(), LARGE)],
         },
-        Barrier(barrier_status()),
-        Latch { count: LARGE },
-        Queue { length: LARGE, capacity: Some(LARGE), unfinished: Some(LARGE), is_closed: true },
     });
 }
 
@@ -337,8 +360,12 @@ fn taken() -> Taken {
     Taken { index: 300, grants: smallvec![Grant::Event(cause())], reacquired: Some(lock_grant()) }
 }
 
+fn item_grant() -> ItemGrant {
+    ItemGrant { number: LARGE, carries: true, payload: payload() }
+}
+
 fn lock_grant() -> LockGrant {
-    LockGrant { token: LARGE, depth: 300, abandoned: Some(abandonment()) }
+    LockGrant { hold: LARGE, token: LARGE, depth: 300, abandoned: Some(abandonment()) }
 }
 
 fn abandonment() -> Abandonment {
@@ -361,6 +388,10 @@ fn session_info() -> SessionInfo {
     }
 }
 
+fn permits_info() -> PermitsInfo {
+    PermitsInfo { session: session_info(), permits: LARGE, held_ns: LARGE }
+}
+
 fn object_summary() -> ObjectSummary {
     ObjectSummary { id: OBJECT, name: Some("stop".into()), kind: Kind::Queue, is_awaited: true }
 }
@@ -381,6 +412,7 @@ fn waiter_info() -> WaiterInfo {
         process: 4711,
         program: "program".into(),
         thread: ThreadId(LARGE),
+        wants: Wanted::Lock,
         waited_ns: LARGE,
         remaining_ns: Some(LARGE),
     }

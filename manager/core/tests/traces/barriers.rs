@@ -2,12 +2,14 @@
 
 use protocol::{BarrierStatus, Code, Grant, ObjectId, Reply, Request, RequestId, SessionId, Spec};
 
-use crate::words::{NO_TIME, SECOND, actor, any, barrier, event, on_thread, wait_at_most, wait_for};
+use crate::words::{
+    NO_TIME, SECOND, actor, any, barrier, event, on_thread, put, queue, wait_at_most, wait_for,
+};
 use crate::world::World;
 
 fn index(world: &mut World, session: SessionId, request: RequestId) -> (u32, bool) {
     match world.grant(session, request) {
-        Grant::Barrier { index, leads } => (index, leads),
+        Grant::Barrier { index, leads, .. } => (index, leads),
         other => panic!("not a barrier: {other:?}"),
     }
 }
@@ -20,7 +22,11 @@ fn status(world: &mut World, session: SessionId, id: ObjectId) -> BarrierStatus 
 }
 
 fn abort(id: ObjectId) -> Request<'static> {
-    Request::BarrierAbort { id, reason: "no fuel" }
+    Request::BarrierAbort { id, turn: None, reason: "no fuel" }
+}
+
+fn pass(id: ObjectId, turn: u64) -> Request<'static> {
+    Request::BarrierPass { id, turn }
 }
 
 /// Three sessions and a barrier for them.
@@ -51,7 +57,7 @@ fn a_barrier_of_one_lets_everyone_through_also_who_does_not_wait() {
     let mut world = World::new();
     let a = world.session("a");
     let gate = world.open(a, None, Spec::Barrier { parties: 1 });
-    assert_eq!(world.take(a, barrier(gate)), Grant::Barrier { index: 0, leads: true });
+    assert_eq!(world.take(a, barrier(gate)), Grant::Barrier { index: 0, leads: true, turn: 1 });
     let request = world.send(a, wait_at_most(NO_TIME, barrier(gate)));
     assert_eq!(index(&mut world, a, request), (0, true));
     assert!(!world.has_deadline());
@@ -150,10 +156,13 @@ fn who_aborts_breaks_the_barrier_with_a_reason_and_the_first_cause_counts() {
     world.done(b, abort(gate));
     let why = "the barrier is broken: process 200 (b) aborted it: no fuel";
     assert_eq!(world.refusal(a, waiting), (Code::Broken, why.into()));
-    world.done(c, Request::BarrierAbort { id: gate, reason: "another" });
+    world.done(c, Request::BarrierAbort { id: gate, turn: None, reason: "another" });
     assert_eq!(world.refused(c, wait_for(barrier(gate))).1, why);
     let long = "x".repeat(1025);
-    assert_eq!(world.refused(c, Request::BarrierAbort { id: gate, reason: &long }).0, Code::BadArgument);
+    assert_eq!(
+        world.refused(c, Request::BarrierAbort { id: gate, turn: None, reason: &long }).0,
+        Code::BadArgument
+    );
 }
 
 #[test]
@@ -210,11 +219,11 @@ fn the_last_that_brought_an_action_goes_first_and_the_others_when_it_says_so() {
     let third = world.block(c, wait_for(barrier(gate)));
     assert_eq!(index(&mut world, b, second), (1, true), "exactly one leads");
     world.silent();
-    assert_eq!(world.refused(a, Request::BarrierPass { id: gate }).0, Code::NotOwner);
-    world.done(b, Request::BarrierPass { id: gate });
+    assert_eq!(world.refused(a, pass(gate, 1)).0, Code::NotOwner);
+    world.done(b, pass(gate, 1));
     assert_eq!(index(&mut world, a, first), (0, false));
     assert_eq!(index(&mut world, c, third), (2, false));
-    assert_eq!(world.refused(b, Request::BarrierPass { id: gate }).0, Code::NotOwner, "once");
+    assert_eq!(world.refused(b, pass(gate, 1)).0, Code::NotOwner, "once");
 }
 
 #[test]
@@ -229,7 +238,7 @@ fn an_action_that_fails_breaks_the_barrier() {
         let (code, text) = world.refusal(session, wait);
         assert_eq!((code, text.contains("process 300 (c) aborted it: no fuel")), (Code::Broken, true));
     }
-    assert_eq!(world.refused(c, Request::BarrierPass { id: gate }).0, Code::Broken);
+    assert_eq!(world.refused(c, pass(gate, 1)).0, Code::Broken);
 }
 
 #[test]
@@ -253,7 +262,7 @@ fn who_comes_during_the_action_belongs_to_the_next_turn() {
     let action = world.send(c, wait_for(actor(gate)));
     assert_eq!(index(&mut world, c, action), (2, true));
     let next = others.map(|other| world.block(other, wait_for(barrier(gate))));
-    world.done(c, Request::BarrierPass { id: gate });
+    world.done(c, pass(gate, 1));
     assert_eq!(world.granted(), [waits[0], waits[1], next[0], next[1], next[2]]);
 }
 
@@ -264,10 +273,10 @@ fn several_turns_that_have_come_during_the_action_follow_each_with_its_own() {
     let gate = world.open(a, None, Spec::Barrier { parties: 2 });
     let party = |world: &mut World, thread| world.send(a, on_thread(thread, wait_for(actor(gate))));
     let requests: Vec<_> = (1..=6).map(|thread| party(&mut world, thread)).collect();
-    for turn in requests.chunks(2) {
+    for (number, turn) in (1..).zip(requests.chunks(2)) {
         assert_eq!(index(&mut world, a, turn[1]), (1, true));
         world.silent();
-        world.done(a, Request::BarrierPass { id: gate });
+        world.done(a, pass(gate, number));
         assert_eq!(index(&mut world, a, turn[0]), (0, false));
     }
 }
@@ -276,7 +285,7 @@ fn several_turns_that_have_come_during_the_action_follow_each_with_its_own() {
 fn a_reset_during_the_action_ends_it_and_a_timeout_breaks_it() {
     let mut world = World::new();
     let ([a, b, c], gate) = three(&mut world);
-    for reset in [true, false] {
+    for (reset, turn) in [(true, 1), (false, 2)] {
         let first = world.block(a, wait_at_most(SECOND, barrier(gate)));
         let second = world.block(b, wait_for(barrier(gate)));
         let action = world.send(c, wait_for(actor(gate)));
@@ -291,7 +300,7 @@ fn a_reset_during_the_action_ends_it_and_a_timeout_breaks_it() {
             Code::Broken
         };
         assert_eq!(world.refusal(b, second).0, Code::Broken);
-        assert_eq!(world.refused(c, Request::BarrierPass { id: gate }).0, late);
+        assert_eq!(world.refused(c, pass(gate, turn)).0, late);
     }
 }
 
@@ -304,7 +313,7 @@ fn removing_a_barrier_during_the_action_refuses_everyone() {
     world.send(c, wait_for(actor(gate)));
     world.done(a, Request::Remove { id: gate });
     assert_eq!(world.refusal(a, waiting).0, Code::Removed);
-    assert_eq!(world.refused(c, Request::BarrierPass { id: gate }).0, Code::NoSuchObject);
+    assert_eq!(world.refused(c, pass(gate, 1)).0, Code::NoSuchObject);
     world.kill(c);
 }
 
@@ -313,7 +322,70 @@ fn who_does_not_run_the_action_does_not_let_others_pass() {
     let mut world = World::new();
     let ([a, b, _], gate) = three(&mut world);
     world.block(a, wait_for(actor(gate)));
-    let (code, text) = world.refused(b, Request::BarrierPass { id: gate });
+    let (code, text) = world.refused(b, pass(gate, 1));
     assert_eq!(code, Code::NotOwner);
     assert_eq!(text, r#"this process does not run the action of the barrier "gate""#);
+}
+
+#[test]
+fn what_an_action_tells_after_its_turn_is_over_does_nothing_to_the_next() {
+    let mut world = World::new();
+    let a = world.session("a");
+    let gate = world.open(a, None, Spec::Barrier { parties: 2 });
+    let first = world.block(a, on_thread(1, wait_for(barrier(gate))));
+    let late = world.send(a, on_thread(2, wait_for(actor(gate))));
+    assert_eq!(index(&mut world, a, late), (1, true));
+    world.done(a, Request::BarrierReset { id: gate });
+    assert_eq!(world.refusal(a, first).0, Code::Broken);
+    let waiting = world.block(a, on_thread(1, wait_for(barrier(gate))));
+    let action = world.send(a, on_thread(3, wait_for(actor(gate))));
+    assert_eq!(world.grant(a, action), Grant::Barrier { index: 1, leads: true, turn: 2 });
+    let failed = |turn| Request::BarrierAbort { id: gate, turn: Some(turn), reason: "too late" };
+    for late in [pass(gate, 1), failed(1), pass(gate, 3), failed(3)] {
+        assert_eq!(world.refused(a, late).0, Code::NotOwner);
+    }
+    world.silent();
+    assert_eq!(status(&mut world, a, gate).broken, None);
+    world.done(a, pass(gate, 2));
+    assert_eq!(world.grant(a, waiting), Grant::Barrier { index: 0, leads: false, turn: 2 });
+    assert_eq!(world.refused(a, failed(2)).0, Code::NotOwner, "it has ended well");
+}
+
+#[test]
+fn who_has_come_takes_nothing_else_while_the_action_runs() {
+    let mut world = World::new();
+    let ([a, b, c], gate) = three(&mut world);
+    let stop = world.auto_event(a);
+    let full = world.open(a, None, queue(Some(1)));
+    world.put(a, full, b"1");
+    let first = world.block(a, any(&[event(stop), put(full, b"mine"), barrier(gate)]));
+    let next = world.block(c, wait_for(put(full, b"next")));
+    let second = world.block(b, any(&[barrier(gate), event(stop)]));
+    let action = world.send(c, on_thread(2, wait_for(actor(gate))));
+    assert_eq!(index(&mut world, c, action), (2, true));
+    world.set(c, stop);
+    assert_eq!(world.get(c, full), b"1");
+    assert_eq!(world.granted(), [next], "who was behind it is served");
+    assert!(world.is_set(c, stop), "nobody waits for it any more");
+    assert_eq!(status(&mut world, c, gate).waiting, 2);
+    world.done(c, pass(gate, 1));
+    assert_eq!(world.taken(a, first).index, 2);
+    assert_eq!(world.taken(b, second).index, 0);
+    assert_eq!(world.get(c, full), b"next");
+    assert_eq!(world.length(c, full), 0);
+}
+
+#[test]
+fn an_object_may_go_that_one_who_has_come_waited_for_as_well() {
+    let mut world = World::new();
+    let ([a, b, c], gate) = three(&mut world);
+    let stop = world.event(a, "stop");
+    let first = world.block(a, any(&[event(stop), barrier(gate), barrier(gate)]));
+    let second = world.block(b, wait_for(barrier(gate)));
+    world.send(c, wait_for(actor(gate)));
+    world.done(c, Request::Remove { id: stop });
+    assert_eq!(world.answer(a, first), None);
+    world.kill(a);
+    let why = "the barrier is broken: process 100 (a) was ended by signal 9 (SIGKILL)";
+    assert_eq!(world.refusal(b, second), (Code::Broken, why.into()));
 }

@@ -3,8 +3,8 @@
 use protocol::{Code, Kind, LockChoice, ObjectId, OpenMode, Reply, Request, SessionId, Signal, Spec};
 
 use crate::words::{
-    NO_TIME, SECOND, any, condition, event, lock, notify, notify_all, on_thread, over, release,
-    release_token, rlock, wait_at_most, wait_for,
+    NO_TIME, SECOND, any, condition, event, lock, notify, notify_all, on_thread, over, release, release_hold,
+    rlock, wait_at_most, wait_for,
 };
 use crate::world::World;
 
@@ -30,17 +30,21 @@ fn a_wait_gives_the_lock_up_and_holds_it_again_when_it_was_notified() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
     let (l, c) = pair(&mut world, a);
-    let before = world.acquire(a, lock(l)).token;
+    let before = world.acquire(a, lock(l));
     let waiting = world.block(a, wait_for(condition(c)));
-    let between = world.acquire(b, lock(l)).token;
+    let between = world.acquire(b, lock(l));
     assert_eq!(world.count(b, notify(c, 1)), 1);
     assert_eq!(world.answer(a, waiting), None, "the lock is not free yet");
     world.release(b, l);
     let grant = world.notified(a, waiting);
-    assert!(before < between && between < grant.token, "every holding has a token of its own");
+    assert!(
+        before.token < between.token && between.token < grant.token,
+        "every taking has a token of its own"
+    );
     assert_eq!((grant.depth, grant.abandoned), (1, None));
-    assert_eq!(world.refused(a, release_token(l, before)).0, Code::NotOwner);
-    world.done(a, release_token(l, grant.token));
+    assert_eq!(grant.hold, before.hold, "the holding goes on");
+    assert_eq!(world.refused(a, release_hold(l, between.hold)).0, Code::NotOwner);
+    world.done(a, release_hold(l, grant.hold));
 }
 
 #[test]
@@ -119,7 +123,7 @@ fn a_wait_that_times_out_holds_the_lock_again() {
     let Some(Reply::TimedOut { reacquired: Some(grant) }) = world.answer(a, waiting) else {
         panic!("it holds the lock");
     };
-    world.done(a, release_token(l, grant.token));
+    world.done(a, release_hold(l, grant.hold));
     // With the lock in other hands, it is answered when it has it.
     let waiting = wait_holding(&mut world, a, l, wait_at_most(SECOND, condition(c)));
     world.acquire(b, lock(l));
@@ -471,7 +475,7 @@ fn signalling_another_lock_and_waiting_for_a_condition_is_one_step() {
     let waiting = world.block(
         a,
         Request::SignalAndWait {
-            signal: Signal::Release { id: outer, token: None },
+            signal: Signal::Release { id: outer, hold: None },
             mode: protocol::WaitMode::Any,
             targets: [condition(c)].into_iter().collect(),
             timeout_ns: None,

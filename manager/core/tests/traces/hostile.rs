@@ -28,8 +28,8 @@ fn target(random: &mut Random) -> Target<'static> {
         2 => Target::Results { batch: id },
         3 | 4 => Target::Lock { id },
         5 | 6 => Target::RLock { id },
-        7 => Target::Condition { id },
-        8 => Target::Semaphore { id, permits: random.below(4) },
+        7 => Target::Condition { id, hold: random.pick(&[None, None, Some(1), Some(2)]) },
+        8 => Target::Semaphore { id, permits: random.pick(&[0, 1, 1, 2, 3, u64::MAX]) },
         9 => Target::Barrier { id, has_action: random.chance(2) },
         10 => Target::Latch { id },
         11 => Target::Get { queue: id },
@@ -51,7 +51,9 @@ fn spec(random: &mut Random) -> Spec {
                 _ => LockChoice::Own { id, is_reentrant: random.chance(2) },
             },
         },
-        7 | 8 => Spec::Semaphore { permits: random.below(4), is_bounded: random.chance(2) },
+        7 | 8 => {
+            Spec::Semaphore { permits: random.pick(&[0, 1, 2, 3, u64::MAX]), is_bounded: random.chance(2) }
+        }
         9 => Spec::Barrier { parties: random.below(4) as u32 },
         10 => Spec::Latch { count: random.below(3) },
         _ => Spec::Queue {
@@ -103,7 +105,7 @@ fn request(random: &mut Random) -> Request<'static> {
             let (mode, targets, timeout_ns, thread) = wait(random);
             let signal = match random.below(4) {
                 0 => Signal::EventSet { id, reason: None },
-                1 => Signal::Release { id, token: None },
+                1 => Signal::Release { id, hold: None },
                 2 => Signal::SemaphoreRelease { id, permits: 1 },
                 _ => Signal::LatchCountDown { id, count: 1 },
             };
@@ -132,16 +134,21 @@ fn request(random: &mut Random) -> Request<'static> {
         },
         27 if random.chance(2) => Request::PoolClose { id },
         27 => Request::PoolTerminate { id, reason: "enough" },
-        28..=30 => Request::Release { id, token: random.pick(&[None, Some(1), Some(2), Some(3)]), thread },
+        28..=30 => Request::Release { id, hold: random.pick(&[None, Some(1), Some(2), Some(3)]), thread },
         31 => Request::ForceRelease { id },
-        32 | 33 => Request::Notify { id, count: random.pick(&[None, Some(0), Some(1), Some(2)]), thread },
+        32 | 33 => Request::Notify {
+            id,
+            count: random.pick(&[None, Some(0), Some(1), Some(2)]),
+            hold: random.pick(&[None, None, Some(1), Some(2)]),
+            thread,
+        },
         34 => Request::SemaphoreRelease { id, permits: random.pick(&[0, 1, 1, 2, u64::MAX]) },
         35 => Request::SemaphoreForget { id, permits: random.below(3) },
-        36 => Request::BarrierPass { id },
-        37 => Request::BarrierAbort { id, reason: "no" },
+        36 => Request::BarrierPass { id, turn: 1 },
+        37 => Request::BarrierAbort { id, turn: None, reason: "no" },
         38 => Request::BarrierReset { id },
         39 => Request::LatchCountDown { id, count: 1 },
-        40 => Request::QueueTaskDone { id },
+        40 => Request::QueueTaskDone { id, item: None, thread: ThreadId(1) },
         41 => Request::QueueClose { id },
         42 => match random.below(9) {
             0 => Request::EventIsSet { id },

@@ -2,7 +2,7 @@
 
 use protocol::{
     Abandonment, BarrierStatus, Code, HolderInfo, ObjectId, ObjectState, ObjectSummary, Progress, Reply,
-    Request, Selector, SessionId, SessionInfo, Spec, Target, ThreadId, WaiterInfo,
+    Request, Selector, SessionId, SessionInfo, Spec, Target, ThreadId, WaiterInfo, Wanted,
 };
 use uuid::Uuid;
 
@@ -116,6 +116,7 @@ fn a_lock_tells_its_holder_and_its_waiters_in_order() {
         process,
         program: program.into(),
         thread: ThreadId(thread),
+        wants: Wanted::Lock,
         waited_ns,
         remaining_ns,
     };
@@ -153,8 +154,10 @@ fn a_notified_waiter_is_seen_where_it_waits() {
     world.block(a, wait_for(condition(c)));
     world.acquire(b, lock(l));
     assert_eq!((world.inspect(b, c).waiting, world.inspect(b, l).waiting), (1, 0));
+    assert_eq!(world.inspect(b, c).waiters[0].wants, Wanted::Notification);
     world.count(b, crate::words::notify(c, 1));
     assert_eq!((world.inspect(b, c).waiting, world.inspect(b, l).waiting), (0, 1));
+    assert_eq!(world.inspect(b, l).waiters[0].wants, Wanted::Relock);
 }
 
 #[test]
@@ -179,13 +182,15 @@ fn a_semaphore_tells_who_holds_how_many_permits() {
     let (a, b) = (world.session("a"), world.session("b"));
     let s = world.open(a, None, bounded(5));
     world.take(b, permits(s, 2));
+    world.pass(SECOND);
     world.take(a, permits(s, 1));
     let ObjectState::Semaphore { available: 2, permits_max: Some(5), holders } = world.inspect(a, s).state
     else {
         panic!("a semaphore with two permits left");
     };
-    let holders: Vec<_> = holders.iter().map(|(session, permits)| (session.session, *permits)).collect();
-    assert_eq!(holders, [(a, 1), (b, 2)]);
+    let holders: Vec<_> =
+        (holders.iter()).map(|holder| (holder.session.session, holder.permits, holder.held_ns)).collect();
+    assert_eq!(holders, [(a, 1, 0), (b, 2, 1_000_000_000)]);
     world.kill(b);
     let ObjectState::Semaphore { available: 4, holders, .. } = world.inspect(a, s).state else {
         panic!("those of the dead are available");
@@ -200,10 +205,11 @@ fn a_barrier_tells_who_has_come() {
     let gate = world.open(a, None, Spec::Barrier { parties: 2 });
     world.block(b, crate::words::any(&[barrier(gate), barrier(gate)]));
     let info = world.inspect(a, gate);
-    assert_eq!(info.state, ObjectState::Barrier(BarrierStatus { parties: 2, waiting: 1, broken: None }));
+    let status = BarrierStatus { parties: 2, waiting: 1, broken: None };
+    assert_eq!(info.state, ObjectState::Barrier { status, acting: None });
     assert_eq!((info.waiting, info.waiters.len(), info.waiters[0].process), (1, 1, 200));
     world.kill(b);
-    let ObjectState::Barrier(status) = world.inspect(a, gate).state else { panic!("a barrier") };
+    let ObjectState::Barrier { status, .. } = world.inspect(a, gate).state else { panic!("a barrier") };
     assert_eq!(status.broken.as_deref(), Some("process 200 (b) was ended by signal 9 (SIGKILL)"));
 }
 
@@ -222,8 +228,12 @@ fn a_latch_tells_its_count_and_a_queue_its_lengths_and_all_who_wait() {
     world.block(c, wait_for(join(q)));
     world.get(a, q);
     let info = world.inspect(a, q);
-    let state = ObjectState::Queue { length: 2, capacity: Some(2), unfinished: Some(3), is_closed: false };
-    assert_eq!(info.state, state);
+    let ObjectState::Queue { length: 2, capacity: Some(2), unfinished: Some(3), is_closed: false, holders } =
+        info.state
+    else {
+        panic!("two of three unfinished items are in the queue");
+    };
+    assert_eq!((holders.len(), holders[0].0.session, holders[0].1), (1, a, 1));
     assert_eq!((info.waiting, info.waiters[0].process), (1, 300));
     world.done(a, Request::QueueClose { id: q });
     assert!(matches!(world.inspect(a, q).state, ObjectState::Queue { is_closed: true, .. }));
@@ -265,4 +275,33 @@ fn of_many_waiters_the_first_thousand_are_told_and_all_are_counted() {
     let info = world.inspect(a, e);
     assert_eq!((info.waiting, info.waiters.len()), (1200, 1000));
     assert!(info.waiters.iter().map(|waiter| waiter.thread.0).eq(0..1000));
+}
+
+#[test]
+fn a_barrier_tells_who_runs_its_action() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let gate = world.open(a, None, Spec::Barrier { parties: 2 });
+    world.block(a, wait_for(barrier(gate)));
+    world.take(b, crate::words::actor(gate));
+    let ObjectState::Barrier { status, acting } = world.inspect(a, gate).state else { panic!("a barrier") };
+    assert_eq!((status.waiting, acting.map(|session| session.session)), (1, Some(b)));
+}
+
+#[test]
+fn each_who_waits_tells_what_it_wants_of_the_object() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let spec = Spec::Queue { capacity: Some(1), is_joinable: true };
+    let (s, q, e) = (world.open(a, None, bounded(3)), world.open(a, None, spec), world.auto_event(a));
+    world.take(a, permits(s, 2));
+    world.put(a, q, b"1");
+    world.block(b, crate::words::any(&[event(e), permits(s, 2)]));
+    world.put_in_line(b, q);
+    world.block(b, wait_for(join(q)));
+    let mut wants =
+        |id| -> Vec<_> { world.inspect(a, id).waiters.iter().map(|waiter| waiter.wants).collect() };
+    assert_eq!(wants(s), [Wanted::Permits { permits: 2 }]);
+    assert_eq!(wants(e), [Wanted::Event]);
+    assert_eq!(wants(q), [Wanted::Room, Wanted::Joined]);
 }

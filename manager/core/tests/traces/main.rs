@@ -5,6 +5,7 @@ mod conditions;
 mod deadlocks;
 mod events;
 mod fuzz;
+mod holdings;
 mod hostile;
 mod inspection;
 mod latches;

@@ -118,7 +118,7 @@ fn a_wait_for_all_over_mixed_kinds_takes_everything_in_one_moment() {
     let taken = world.taken(b, everything);
     assert_eq!((taken.index, taken.grants.len()), (0, targets.len()));
     assert!(matches!(&taken.grants[0], Grant::Lock(grant) if grant.depth == 1));
-    assert!(matches!(&taken.grants[4], Grant::Item(item) if item.as_bytes() == b"in"));
+    assert!(matches!(&taken.grants[4], Grant::Item(item) if item.payload.as_bytes() == b"in"));
     assert_eq!(taken.grants[5], Grant::Put);
     assert_eq!((world.available(a, s), world.is_set(a, e)), (2, false));
     assert_eq!((world.length(a, q), world.length(a, room)), (0, 1));
@@ -308,14 +308,14 @@ fn every_signal_does_what_the_request_of_its_name_does() {
     let s = world.open(a, None, semaphore(0));
     let down = world.open(a, None, Spec::Latch { count: 1 });
     let e = world.event(a, "e");
-    let token = world.acquire(a, lock(l)).token;
+    let hold = world.acquire(a, lock(l)).hold;
     let waits = [
         world.block(b, wait_for(lock(l))),
         world.block(b, wait_for(permits(s, 2))),
         world.block(b, wait_for(latch(down))),
     ];
     let signals = [
-        Signal::Release { id: l, token: Some(token) },
+        Signal::Release { id: l, hold: Some(hold) },
         Signal::SemaphoreRelease { id: s, permits: 2 },
         Signal::LatchCountDown { id: down, count: 1 },
     ];
@@ -332,7 +332,7 @@ fn a_refused_signal_refuses_the_whole_request() {
     let l = world.open(a, None, Spec::Lock);
     let e = world.auto_event(a);
     world.set(a, e);
-    let not_held = Signal::Release { id: l, token: None };
+    let not_held = Signal::Release { id: l, hold: None };
     assert_eq!(world.refused(a, signal_and_wait(not_held, event(e))).0, Code::NotOwner);
     assert!(world.is_set(a, e), "nothing was taken");
     let unknown = world.fresh_id();
@@ -411,7 +411,7 @@ fn what_the_dead_held_is_served_to_all_who_wait_in_one_step() {
     let everything = world.block(b, all(&[get(q), permits(s, 1), lock(l)]));
     world.kill(a);
     let taken = world.taken(b, everything);
-    assert!(matches!(&taken.grants[0], Grant::Item(item) if item.as_bytes() == b"1"));
+    assert!(matches!(&taken.grants[0], Grant::Item(item) if item.payload.as_bytes() == b"1"));
     assert!(matches!(&taken.grants[1], Grant::Permits { abandoned: Some(_) }));
     assert!(matches!(&taken.grants[2], Grant::Lock(grant) if grant.abandoned.is_some()));
 }

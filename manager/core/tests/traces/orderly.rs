@@ -68,7 +68,7 @@ fn wait(random: &mut Random) -> (WaitMode, Targets<'static>) {
         0 | 1 => (mode, [Target::Lock { id: id(random.pick(&LOCKS)) }].into_iter().collect()),
         2 => (mode, [Target::RLock { id: id(REENTRANT) }].into_iter().collect()),
         3..=5 => {
-            let condition = Target::Condition { id: id(random.pick(&CONDITIONS)) };
+            let condition = Target::Condition { id: id(random.pick(&CONDITIONS)), hold: None };
             (WaitMode::Any, (0..more).map(|_| target(random)).chain([condition]).collect())
         }
         _ => (mode, (0..=more).map(|_| target(random)).collect()),
@@ -82,23 +82,23 @@ fn request(random: &mut Random) -> Request<'static> {
         number @ 0..=17 => {
             let (mode, targets) = wait(random);
             let timeout_ns = random.pick(&[None, None, None, Some(0), Some(500)]);
-            let signal = Signal::Release { id: lock, token: None };
+            let signal = Signal::Release { id: lock, hold: None };
             match number {
                 0 => Request::SignalAndWait { signal, mode, targets, timeout_ns, thread },
                 _ => Request::Wait { mode, targets, timeout_ns, thread },
             }
         }
-        18..=20 => Request::Release { id: lock, token: None, thread },
+        18..=20 => Request::Release { id: lock, hold: None, thread },
         21..=23 => {
             let count = random.pick(&[None, Some(1)]);
-            Request::Notify { id: id(random.pick(&CONDITIONS)), count, thread }
+            Request::Notify { id: id(random.pick(&CONDITIONS)), count, hold: None, thread }
         }
         24 => Request::EventSet { id: id(random.pick(&EVENTS)), reason: None },
         25 => Request::EventClear { id: id(EVENTS[0]) },
         26 => Request::SemaphoreRelease { id: id(random.pick(&SEMAPHORES)), permits: 1 },
         27 => Request::LatchCountDown { id: id(LATCH), count: 1 },
-        28 => Request::QueueTaskDone { id: id(QUEUES[1]) },
-        29 => Request::BarrierPass { id: id(BARRIER) },
+        28 => Request::QueueTaskDone { id: id(QUEUES[1]), item: None, thread: ThreadId(1) },
+        29 => Request::BarrierPass { id: id(BARRIER), turn: random.below(20) },
         30 => Request::Cancel { request: RequestId(random.below(400)) },
         _ => match random.below(8) {
             0 => Request::QueueClose { id: id(QUEUES[0]) },

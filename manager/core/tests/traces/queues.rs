@@ -1,13 +1,17 @@
 //! Queues: order, room, redelivery after a death, joining, closing, and limits.
 
 use protocol::limits::PAYLOAD_BYTES_MAX;
-use protocol::{Code, Grant, Limits, ObjectId, OpenMode, Reply, Request, Spec, Target};
+use protocol::{
+    Code, Grant, ItemGrant, Limits, ObjectId, OpenMode, Reply, Request, SessionId, Spec, Target, ThreadId,
+};
 
-use crate::words::{JOINABLE, NO_TIME, SECOND, any, get, join, put, queue, wait_at_most, wait_for};
+use crate::words::{
+    JOINABLE, NO_TIME, SECOND, any, get, join, on_thread, put, queue, wait_at_most, wait_for,
+};
 use crate::world::World;
 
 fn task_done(id: ObjectId) -> Request<'static> {
-    Request::QueueTaskDone { id }
+    Request::QueueTaskDone { id, item: None, thread: ThreadId(1) }
 }
 
 #[test]
@@ -386,4 +390,67 @@ fn items_of_the_dead_do_not_go_to_another_queue_that_has_the_id_of_theirs_now() 
     assert_eq!(world.ask(a, again), Reply::Opened { id: q, created: true });
     world.kill(b);
     assert_eq!(world.length(a, q), 0);
+}
+
+/// What a thread gets from a queue that has something for it.
+fn handed_to(world: &mut World, session: SessionId, thread: u64, queue: ObjectId) -> ItemGrant {
+    let request = world.send(session, on_thread(thread, wait_for(get(queue))));
+    match world.grant(session, request) {
+        Grant::Item(item) => item,
+        other => panic!("not an item: {other:?}"),
+    }
+}
+
+#[test]
+fn a_number_finishes_that_item_and_no_other() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let q = world.open(a, Some("q"), JOINABLE);
+    for item in [b"1", b"2", b"3"] {
+        world.put(a, q, item);
+    }
+    let [first, second] = [1, 1].map(|thread| handed_to(&mut world, b, thread, q));
+    let done =
+        |item: &ItemGrant| Request::QueueTaskDone { id: q, item: Some(item.number), thread: ThreadId(1) };
+    let (code, text) = world.refused(a, done(&second));
+    assert_eq!(code, Code::NotOwner, "it is another's");
+    assert_eq!(text, r#"this process has no unfinished item of this number of the queue "q""#);
+    world.done(b, done(&second));
+    assert_eq!(world.refused(b, done(&second)).0, Code::NotOwner, "once");
+    world.kill(b);
+    let again = handed_to(&mut world, a, 1, q);
+    assert_eq!((again.payload.as_bytes(), again.number == first.number), (&b"1"[..], false));
+    assert_eq!(world.refused(a, done(&first)).0, Code::NotOwner, "what is handed out again has a new number");
+    assert_eq!(world.get(a, q), b"3");
+}
+
+#[test]
+fn a_thread_finishes_what_it_got_before_what_others_of_its_process_got() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let q = world.open(a, None, JOINABLE);
+    for item in [b"1", b"2", b"3"] {
+        world.put(a, q, item);
+    }
+    for thread in [1, 2, 2] {
+        handed_to(&mut world, b, thread, q);
+    }
+    for thread in [2, 3] {
+        // The third thread got nothing, so it finishes the oldest of all.
+        world.done(b, Request::QueueTaskDone { id: q, item: None, thread: ThreadId(thread) });
+    }
+    world.kill(b);
+    assert_eq!((world.length(a, q), world.get(a, q)), (1, b"3".to_vec()));
+}
+
+#[test]
+fn who_gets_an_item_is_told_whether_it_carries_something() {
+    let mut world = World::new();
+    let a = world.session("a");
+    let q = world.open(a, None, queue(None));
+    let e = world.auto_event(a);
+    world.put(a, q, b"1");
+    world.take(a, Target::Put { queue: q, item: b"proxy", carries: vec![e] });
+    let carries = [(); 2].map(|()| handed_to(&mut world, a, 1, q).carries);
+    assert_eq!(carries, [false, true]);
 }

@@ -1,6 +1,6 @@
 //! Semaphores: permits, their order, over-release, and what becomes of those of the dead.
 
-use protocol::{Abandonment, Code, Grant, ObjectId, Reply, Request, SessionId};
+use protocol::{Abandonment, Code, Grant, Kind, ObjectId, Reply, Request, SessionId};
 
 use crate::words::{NO_TIME, SECOND, bounded, permits, semaphore, wait_at_most, wait_for};
 use crate::world::World;
@@ -248,4 +248,21 @@ fn a_removed_semaphore_is_forgotten_by_those_who_hold_permits() {
     assert_eq!(world.refusal(b, waiting).0, Code::Removed);
     assert_eq!(world.refused(a, release(s, 1)).0, Code::NoSuchObject);
     world.kill(a);
+}
+
+#[test]
+fn a_process_may_be_charged_with_more_permits_than_can_be_counted() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let s = world.open(b, None, semaphore(u64::MAX));
+    world.attach(a, s, Kind::Semaphore);
+    // The other gives back what this one holds, and this one takes it again.
+    for _ in 0..2 {
+        world.take(a, permits(s, u64::MAX));
+        world.done(b, Request::SemaphoreRelease { id: s, permits: u64::MAX });
+    }
+    world.take(a, permits(s, 1));
+    assert_eq!(world.available(b, s), u64::MAX - 1);
+    world.kill(a);
+    assert_eq!(world.available(b, s), u64::MAX);
 }

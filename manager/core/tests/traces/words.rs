@@ -62,7 +62,7 @@ pub(crate) fn rlock(id: ObjectId) -> Target<'static> {
 }
 
 pub(crate) fn condition(id: ObjectId) -> Target<'static> {
-    Target::Condition { id }
+    Target::Condition { id, hold: None }
 }
 
 pub(crate) fn permits(id: ObjectId, permits: u64) -> Target<'static> {
@@ -96,20 +96,20 @@ pub(crate) fn join(queue: ObjectId) -> Target<'static> {
 
 /// Gives back what the first thread holds.
 pub(crate) fn release(id: ObjectId) -> Request<'static> {
-    Request::Release { id, token: None, thread: ThreadId(1) }
+    Request::Release { id, hold: None, thread: ThreadId(1) }
 }
 
-/// Gives back a grant by its token, from a thread that never holds anything.
-pub(crate) fn release_token(id: ObjectId, token: u64) -> Request<'static> {
-    Request::Release { id, token: Some(token), thread: ThreadId(99) }
+/// Gives back a holding by its number, from a thread that never holds anything.
+pub(crate) fn release_hold(id: ObjectId, hold: u64) -> Request<'static> {
+    Request::Release { id, hold: Some(hold), thread: ThreadId(99) }
 }
 
 pub(crate) fn notify(id: ObjectId, count: u32) -> Request<'static> {
-    Request::Notify { id, count: Some(count), thread: ThreadId(1) }
+    Request::Notify { id, count: Some(count), hold: None, thread: ThreadId(1) }
 }
 
 pub(crate) fn notify_all(id: ObjectId) -> Request<'static> {
-    Request::Notify { id, count: None, thread: ThreadId(1) }
+    Request::Notify { id, count: None, hold: None, thread: ThreadId(1) }
 }
 
 /// A condition over this lock.
@@ -217,7 +217,7 @@ impl World {
     /// The item that a wait got.
     pub(crate) fn item(&mut self, session: SessionId, request: RequestId) -> Vec<u8> {
         match self.grant(session, request) {
-            Grant::Item(item) => item.as_bytes().to_vec(),
+            Grant::Item(item) => item.payload.as_bytes().to_vec(),
             other => panic!("not an item: {other:?}"),
         }
     }
