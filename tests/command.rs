@@ -1,62 +1,334 @@
-//! The task `command`: what a program did, or why there was none.
+//! The task `command`: what a program did, why there was none, and how it ends.
 
-use client::{Manager, Pool};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use client::task::named;
+use client::{AsyncResult, Event, Manager, Pool, Result, task};
 use libtest_mimic::Trial;
-use worker::tasks::{Captured, CommandResult, Exit, OUTPUT_BYTES_MAX, command};
+use rustix::process::Signal;
+use worker::Registry;
+use worker::tasks::{COMMAND, Captured, Command, CommandResult, Exit, OUTPUT_BYTES_MAX, command};
 
-use crate::support::{descendants, eventually, is_alive, test};
+use crate::helper;
+use crate::support::{
+    ManagerProgram, PATIENCE, Running, descendants, eventually, is_alive, kill, test, within,
+};
+
+/// In what time nobody is left.
+const SOON: Duration = Duration::from_secs(2);
+
+/// A program with children and grandchildren, all in its group.
+const FAMILY: &str = "sh -c 'sleep 1001 & sleep 1002' & sleep 1003 & wait";
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
         test("command::tells_what_a_program_did", what_it_did),
+        test("command::has_arguments_environment_folder_and_input", surroundings),
+        test("command::streams_its_output_if_it_is_told_to", streamed),
         test("command::tells_why_there_is_no_program", no_program),
         test("command::keeps_the_beginning_of_much_output", much_output),
         test("command::ends_with_its_worker", ends_with_worker),
+        test("command::ends_with_its_worker_that_is_killed", worker_killed),
+        test("command::ends_with_the_owner_that_is_killed", owner_killed),
+        test("command::ends_with_the_owner_that_is_killed_also_if_all_is_suspended", owner_killed_suspended),
+        test("command::ends_when_its_guardian_is_killed", guardian_killed),
+        test("command::is_stopped_with_its_batch", stopped),
+        test("command::that_ignores_signals_is_killed_after_its_grace", unwilling),
+        test("command::that_was_suspended_is_stopped", suspended),
+        test("command::that_closes_its_output_is_stopped", closed_output),
+        test("command::that_writes_without_end_is_stopped", endless_output),
+        test("command::that_ends_in_order_when_asked_tells_its_status", orderly),
+        test("command::leaves_nobody_behind", leaves_nobody),
+        test("command::does_not_wait_for_who_has_left_its_group", runaway),
     ]
 }
 
-fn run(program: &str, arguments: &[&str]) -> CommandResult {
-    let manager = Manager::start().unwrap();
-    let pool = Pool::new(&manager, 1).unwrap();
-    pool.apply(command, arguments_of(program, arguments)).unwrap()
+pub(crate) fn register(registry: Registry) -> Registry {
+    registry.task(command).task(command_until)
 }
 
-fn arguments_of(program: &str, arguments: &[&str]) -> (String, Vec<String>) {
-    (program.to_owned(), arguments.iter().map(|&argument| argument.to_owned()).collect())
+/// Runs a command, and stops its own batch when the event is set.
+fn command_until(command: Command, end: Event) -> CommandResult {
+    let stop = task::stop_event().expect("this is a task");
+    thread::spawn(move || end.wait(None).and_then(|_| stop.set()));
+    worker::tasks::command(command)
+}
+
+fn shell(script: &str) -> Command {
+    Command::new("sh").arguments(["-c", script])
+}
+
+fn run(command: Command) -> CommandResult {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    pool.apply(worker::tasks::command, (command,)).unwrap()
+}
+
+/// A command that runs in a worker, all whose processes are there.
+struct Runs {
+    result: AsyncResult<CommandResult>,
+    /// The command's own, and not its guardian's.
+    processes: Vec<u32>,
+    guardian: u32,
+    pool: Pool,
+    _manager: Manager,
+}
+
+impl Runs {
+    /// Starts it, and waits until so many processes are there.
+    fn start(command: Command, processes: usize) -> Runs {
+        let manager = Manager::start().unwrap();
+        let pool = Pool::new(&manager, 1).unwrap();
+        let result = pool.apply_async(worker::tasks::command, (command,)).unwrap();
+        eventually("the worker is ready", || pool.process_ids().len() == 1);
+        let worker = pool.process_ids()[0];
+        eventually("the command and what it starts run", || descendants(worker).len() == processes + 1);
+        let all = descendants(worker);
+        let (guardian, processes) = (all[0], all[1..].to_vec());
+        Runs { result, processes, guardian, pool, _manager: manager }
+    }
+
+    /// Stops the batch by its event, and returns the result and how long it took.
+    fn stop(&self) -> (CommandResult, Duration) {
+        let before = Instant::now();
+        self.result.handle().stop_event().set().unwrap();
+        (self.result.get(PATIENCE).unwrap(), before.elapsed())
+    }
+
+    fn expect_nobody(&self) {
+        for &process in self.processes.iter().chain([&self.guardian]) {
+            within(SOON, "nobody is left", || !is_alive(process));
+        }
+    }
 }
 
 fn what_it_did() {
     let script = "echo out; echo err >&2; wc -c; exit 3";
     let expected =
         Captured { exit: Exit::Status(3), stdout: b"out\n0\n".to_vec(), stderr: b"err\n".to_vec() };
-    assert_eq!(run("sh", &["-c", script]), Ok(expected));
-    assert_eq!(run("sh", &["-c", "kill -TERM $$"]).unwrap().exit, Exit::Signal(15));
+    assert_eq!(run(shell(script)), Ok(expected));
+    assert_eq!(run(shell("kill -TERM $$")).unwrap().exit, Exit::Signal(15));
+}
+
+fn surroundings() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let output = |command: Command| {
+        let captured = pool.apply(worker::tasks::command, (command,)).unwrap().unwrap();
+        assert_eq!(captured.exit, Exit::Status(0), "{captured:?}");
+        String::from_utf8(captured.stdout).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().canonicalize().unwrap();
+
+    let arguments = Command::new("printf").argument("%s|").arguments(["", "a b", "ä\n"]);
+    assert_eq!(output(arguments), "|a b|ä\n|");
+    assert_eq!(output(Command::new("pwd").folder(&folder)).trim_end(), folder.to_str().unwrap());
+    std::fs::write(folder.join("here"), "").unwrap();
+    assert_eq!(output(Command::new("ls").folder(&folder)), "here\n");
+
+    let show = || shell("echo $HOME:$COLOUR:$PATH");
+    assert!(output(show().environment("COLOUR", "red")).contains(":red:/"));
+    assert!(output(show().environment("COLOUR", "red").without_environment("COLOUR")).contains("::/"));
+    let cleared = Command::new("/usr/bin/env").clear_environment().environment("COLOUR", "blue");
+    assert_eq!(output(cleared), "COLOUR=blue\n");
+
+    let input = "line\n".repeat(1 << 18);
+    assert_eq!(
+        output(Command::new("wc").argument("-c").input(input.clone())).trim(),
+        input.len().to_string()
+    );
+    assert_eq!(output(Command::new("tail").arguments(["-n", "1"]).input("first\nlast")), "last");
+    // One that reads nothing of it does not hold anybody up.
+    assert_eq!(output(Command::new("true").input(input)), "");
+}
+
+fn streamed() {
+    let program = ManagerProgram::start();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_worker"));
+    command.args(["--pool", "demo", "--processes", "1", "--socket"]).arg(&program.socket);
+    let mut worker = Running::start(&mut command);
+    assert!(worker.line().starts_with("worker is ready"));
+    let pool = Pool::open(&program.connect(), "demo").unwrap();
+    let task = named::<(Command,), CommandResult>(COMMAND);
+    let captured = pool.apply(task, (shell("echo streamed").streamed(),)).unwrap().unwrap();
+    assert_eq!(captured, Captured { exit: Exit::Status(0), stdout: Vec::new(), stderr: Vec::new() });
+    assert_eq!(worker.line(), "streamed");
 }
 
 fn no_program() {
-    let text = run("no-such-program", &[]).unwrap_err();
+    let text = run(Command::new("no-such-program")).unwrap_err();
     assert!(text.starts_with("no-such-program: No such file"), "{text}");
-    let text = run("/", &[]).unwrap_err();
-    assert!(text.contains("Permission denied"), "{text}");
+    let text = run(Command::new("/")).unwrap_err();
+    assert!(text.starts_with("/: ") && text.contains("Permission denied"), "{text}");
+    let text = run(Command::new("true").folder("/no/such/folder")).unwrap_err();
+    assert!(text.starts_with("/no/such/folder: No such file"), "{text}");
 }
 
 fn much_output() {
-    let captured = run("sh", &["-c", "head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2"]).unwrap();
+    let captured = run(shell("head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2")).unwrap();
     assert_eq!((captured.stdout.len(), captured.stderr.len()), (OUTPUT_BYTES_MAX, OUTPUT_BYTES_MAX));
     assert_eq!(captured.exit, Exit::Status(0));
 }
 
 fn ends_with_worker() {
-    let manager = Manager::start().unwrap();
-    let pool = Pool::new(&manager, 1).unwrap();
-    let result = pool.apply_async(command, arguments_of("sh", &["-c", "sleep 1000; true"])).unwrap();
-    eventually("the worker is ready", || pool.process_ids().len() == 1);
-    let worker = pool.process_ids()[0];
-    eventually("the command and what it starts run", || descendants(worker).len() == 2);
-    let processes = descendants(worker);
+    let Runs { result, processes, pool, _manager, .. } = Runs::start(shell(FAMILY), 5);
     drop(pool);
     assert!(result.get(None).unwrap_err().is_terminated());
     for process in processes {
         eventually("the command has ended", || !is_alive(process));
     }
+}
+
+fn worker_killed() {
+    let runs = Runs::start(shell(FAMILY), 5);
+    kill(runs.pool.process_ids()[0], Signal::KILL);
+    assert!(runs.result.get(PATIENCE).unwrap_err().is_worker_died());
+    runs.expect_nobody();
+}
+
+/// An owner whose workers run commands, one in its own way, says so, and stays until it is killed.
+pub(crate) fn own() -> Result<()> {
+    let manager = Manager::start()?;
+    let pool = Pool::builder(&manager).processes(3).start()?;
+    let _guarded = [(); 2].map(|()| pool.apply_async(worker::tasks::command, (shell(FAMILY),)).unwrap());
+    let _own = pool.apply_async(crate::unruly::run_family, (FAMILY.to_owned(),))?;
+    println!("started");
+    loop {
+        thread::sleep(Duration::from_secs(1000));
+    }
+}
+
+fn owner_killed() {
+    kill_owner(|_| ());
+}
+
+fn owner_killed_suspended() {
+    kill_owner(|processes| processes.iter().for_each(|&process| kill(process, Signal::STOP)));
+}
+
+/// Kills an owner whose workers run commands, after something was done to all of its processes.
+fn kill_owner(prepare: fn(&[u32])) {
+    let mut owner = Running::start(&mut helper::command("own commands"));
+    assert_eq!(owner.line(), "started");
+    // The manager, three workers, two guardians, and three times a shell with what it starts.
+    eventually("all of them run", || descendants(owner.process()).len() == 1 + 3 + 2 + 3 * 5);
+    let processes = descendants(owner.process());
+    let (manager, others): (Vec<u32>, Vec<u32>) =
+        processes.into_iter().partition(|&process| name(process) == "manager");
+    prepare(&others);
+    owner.signal(Signal::KILL);
+    owner.wait();
+    for process in manager.into_iter().chain(others) {
+        within(SOON, "nobody is left", || !is_alive(process));
+    }
+}
+
+fn guardian_killed() {
+    let runs = Runs::start(shell(FAMILY), 5);
+    kill(runs.guardian, Signal::KILL);
+    let text = runs.result.get(PATIENCE).unwrap().unwrap_err();
+    assert!(text.contains("guardian"), "{text}");
+    runs.expect_nobody();
+    assert!(runs.pool.apply(worker::tasks::command, (Command::new("true"),)).unwrap().is_ok());
+}
+
+fn stopped() {
+    let runs = Runs::start(shell(FAMILY), 5);
+    let (captured, time) = runs.stop();
+    assert_eq!(captured.unwrap().exit, Exit::Signal(15));
+    assert!(time < SOON, "it took {time:?}");
+    runs.expect_nobody();
+
+    // And from within: by who runs the command.
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let end = manager.anonymous_event().unwrap();
+    let result = pool.apply_async(command_until, (shell("sleep 1004"), end.clone())).unwrap();
+    end.set().unwrap();
+    assert_eq!(result.get(PATIENCE).unwrap().unwrap().exit, Exit::Signal(15));
+}
+
+fn unwilling() {
+    let grace = Duration::from_millis(300);
+    let ignores = ("trap '' TERM; sleep 1005; sleep 1006", 2);
+    let blocks = ("exec env --block-signal sleep 1005", 1);
+    for (script, processes) in [ignores, blocks] {
+        let runs = Runs::start(shell(script).grace(grace), processes);
+        let last = *runs.processes.last().unwrap();
+        eventually("it is deaf", || name(last) == "sleep");
+        let (captured, time) = runs.stop();
+        assert_eq!(captured.unwrap().exit, Exit::Signal(9), "{script}");
+        assert!(time >= grace && time < grace + SOON, "it took {time:?}: {script}");
+        runs.expect_nobody();
+    }
+}
+
+/// The name of the program that a process runs.
+fn name(process: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default().trim_end().to_owned()
+}
+
+fn suspended() {
+    let runs = Runs::start(shell("sleep 1007; :"), 2);
+    kill(runs.processes[0], Signal::STOP);
+    kill(runs.processes[1], Signal::STOP);
+    let (captured, time) = runs.stop();
+    assert_eq!(captured.unwrap().exit, Exit::Signal(15));
+    assert!(time < SOON, "it took {time:?}");
+    runs.expect_nobody();
+}
+
+fn closed_output() {
+    let runs = Runs::start(shell("exec >&- 2>&- <&-; sleep 1008; :"), 2);
+    let (captured, _) = runs.stop();
+    assert_eq!(captured.unwrap().exit, Exit::Signal(15));
+    runs.expect_nobody();
+}
+
+fn endless_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "yes | head -c 1000; touch ready; yes & yes >&2 & yes";
+    let runs = Runs::start(shell(script).folder(folder.path()), 4);
+    eventually("it writes", || Path::exists(&folder.path().join("ready")));
+    let (captured, time) = runs.stop();
+    let captured = captured.unwrap();
+    assert_eq!(captured.exit, Exit::Signal(15));
+    assert!(captured.stdout.starts_with(b"y\ny\n") && captured.stderr.len() <= OUTPUT_BYTES_MAX);
+    assert!(time < SOON, "it took {time:?}");
+    runs.expect_nobody();
+}
+
+fn orderly() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "trap 'echo cleaned up; exit 4' TERM; touch ready; sleep 1009 & wait";
+    let runs = Runs::start(shell(script).folder(folder.path()), 2);
+    eventually("the trap is set", || Path::exists(&folder.path().join("ready")));
+    let (captured, _) = runs.stop();
+    let captured = captured.unwrap();
+    assert_eq!((captured.exit, captured.stdout.as_slice()), (Exit::Status(4), b"cleaned up\n".as_slice()));
+    runs.expect_nobody();
+}
+
+fn leaves_nobody() {
+    let before = Instant::now();
+    let captured = run(shell("sleep 1010 & echo $!")).unwrap();
+    assert_eq!(captured.exit, Exit::Status(0));
+    assert!(before.elapsed() < PATIENCE, "it took {:?}", before.elapsed());
+    let process = String::from_utf8(captured.stdout).unwrap().trim().parse().unwrap();
+    within(SOON, "what it left behind has ended", || !is_alive(process));
+}
+
+fn runaway() {
+    let before = Instant::now();
+    let folder = tempfile::tempdir().unwrap();
+    let script =
+        "setsid sh -c 'echo $$; touch gone; exec sleep 1011' & while ! test -e gone; do sleep 0.01; done";
+    let captured = run(shell(script).folder(folder.path())).unwrap();
+    assert!(before.elapsed() < PATIENCE, "it took {:?}", before.elapsed());
+    let process = String::from_utf8(captured.stdout).unwrap().trim().parse().unwrap();
+    assert!(is_alive(process), "whoever leaves the group is on its own");
+    kill(process, Signal::KILL);
 }

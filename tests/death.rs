@@ -60,8 +60,8 @@ fn idle_worker() {
 fn owner() {
     let mut owner = Running::start(&mut helper::command("own"));
     assert_eq!(owner.line(), "started");
-    // The manager, three workers, and the command that one of them runs.
-    eventually("all of them run", || descendants(owner.process()).len() == 5);
+    // The manager, three workers, and the command that one of them runs, with its guardian.
+    eventually("all of them run", || descendants(owner.process()).len() == 6);
     let processes = descendants(owner.process());
     owner.signal(Signal::KILL);
     for process in processes {

@@ -8,13 +8,16 @@ use std::time::Duration;
 use client::{Event, Manager, Pool, Result};
 use worker::Registry;
 
-use crate::{actor, fork, hand, private, puppet, stranger, task};
+use crate::{actor, command, fork, hand, interrupt, private, puppet, stop, stranger, task};
 
 /// The variable that makes workers of this program end before they work.
 pub(crate) const BREAK: &str = "RALLYPOINT_TEST_BREAKS_WORKERS";
 
 /// With which status they end then.
 pub(crate) const BROKEN: i32 = 9;
+
+/// What they say before.
+pub(crate) const BROKEN_WORDS: &str = "there is no paper in the tray";
 
 /// A command that starts this program as a helper.
 pub(crate) fn command(name: &str) -> Command {
@@ -31,6 +34,7 @@ pub(crate) fn asked_for() -> Option<String> {
 /// Ends a worker whose program is meant to be unable to work.
 pub(crate) fn break_worker_if_asked_to() {
     if worker::is_worker() && env::var_os(BREAK).is_some() {
+        eprintln!("{BROKEN_WORDS}");
         exit(BROKEN);
     }
 }
@@ -39,7 +43,11 @@ pub(crate) fn break_worker_if_asked_to() {
 pub(crate) fn run(name: &str) -> ExitCode {
     let outcome = match name {
         "stop" => stop(),
+        "share" => stop::share(),
+        interrupt::LISTENS => interrupt::listen(),
+        interrupt::DEAF => interrupt::be_deaf(),
         "own" => own(),
+        "own commands" => command::own(),
         "broken" => broken(),
         "twice" => twice(),
         "puppet" => puppet::perform(),
@@ -87,7 +95,8 @@ fn own() -> Result<()> {
     let never = manager.anonymous_event()?;
     let _waits = pool.apply_async(task::hold, (started.clone(), never))?;
     let _sleeps = pool.apply_async(task::sleep_long, ())?;
-    let _runs = pool.apply_async(worker::tasks::command, ("sleep".to_owned(), vec!["1000".to_owned()]))?;
+    let _runs =
+        pool.apply_async(worker::tasks::command, (worker::tasks::Command::new("sleep").argument("1000"),))?;
     started.wait(None)?;
     println!("started");
     loop {

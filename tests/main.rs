@@ -12,6 +12,7 @@ mod actor;
 mod barrier;
 mod command;
 mod condition;
+mod context;
 mod death;
 mod event;
 mod fork;
@@ -19,36 +20,45 @@ mod gone;
 mod hand;
 mod helper;
 mod holding;
+mod imap;
 mod inspect;
+mod interrupt;
 mod item;
 mod latch;
 mod lock;
 mod pool;
 mod private;
 mod program;
+mod progress;
 mod puppet;
 mod python;
 mod queue;
+mod run;
 mod semaphore;
 mod socket;
+mod stop;
 mod stranger;
 mod style;
 mod support;
 mod task;
+mod unruly;
+mod worker_options;
 
 fn main() -> ExitCode {
     helper::break_worker_if_asked_to();
     let helper = helper::asked_for();
     if helper.as_deref() != Some(private::OWNER_WITHOUT_INIT) {
-        worker::init(task::registry());
+        worker::init(stop::register(imap::register(task::registry())));
     }
     if let Some(name) = helper {
         return helper::run(&name);
     }
+    support::heed_signals();
     let suites = [
         barrier::tests(),
         command::tests(),
         condition::tests(),
+        context::tests(),
         death::tests(),
         event::tests(),
         fork::tests(),
@@ -64,10 +74,17 @@ fn main() -> ExitCode {
         python::tests(),
         queue::tests(),
         semaphore::tests(),
+        imap::tests(),
+        interrupt::tests(),
+        progress::tests(),
+        run::tests(),
         socket::tests(),
+        stop::tests(),
         stranger::tests(),
         style::tests(),
         task::tests(),
+        unruly::tests(),
+        worker_options::tests(),
     ];
     run(&Arguments::from_args(), suites.into_iter().flatten().collect()).exit_code()
 }

@@ -56,8 +56,8 @@ fn order() {
     let expected: Vec<u32> = (0..5_000).map(|number| 2 * number).collect();
     assert_eq!(pool.starmap(add, (0..5_000).map(|number| (number, number))).unwrap(), expected);
     assert!(pool.starmap(add, []).unwrap().is_empty());
-    let pool = pool.with_chunk_size(3);
-    assert_eq!(pool.starmap(add, (0..500).map(|number| (number, number))).unwrap(), expected[..500]);
+    let numbers = (0..500).map(|number| (number, number));
+    assert_eq!(pool.batch(add).chunk_size(3).starmap(numbers).unwrap(), expected[..500]);
 }
 
 fn side_by_side() {

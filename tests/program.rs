@@ -1,13 +1,13 @@
 //! The program `worker`: serving a named pool, from the first line to the last process.
 
 use std::path::Path;
-use std::process::Command;
+use std::process;
 
 use client::task::named;
 use client::{Event, Pool, Result};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
-use worker::tasks::{COMMAND, COUNTDOWN, CommandResult, Exit};
+use worker::tasks::{COMMAND, COUNTDOWN, Command, CommandResult, Exit};
 
 use crate::support::{ManagerProgram, Running, descendants, eventually, is_alive, test};
 
@@ -22,8 +22,8 @@ pub(crate) fn tests() -> Vec<Trial> {
     ]
 }
 
-fn command(socket: &Path, processes: usize) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+fn command(socket: &Path, processes: usize) -> process::Command {
+    let mut command = process::Command::new(env!("CARGO_BIN_EXE_worker"));
     command.args(["--pool", "demo", "--processes", &processes.to_string(), "--socket"]).arg(socket);
     command
 }
@@ -43,14 +43,14 @@ fn serve() {
     let manager = program.connect();
     let pool = Pool::open(&manager, "demo").unwrap();
 
-    let uname = named::<(String, Vec<String>), CommandResult>(COMMAND);
-    let captured = pool.apply(uname, ("uname".to_owned(), Vec::new())).unwrap().unwrap();
+    let uname = named::<(Command,), CommandResult>(COMMAND);
+    let captured = pool.apply(uname, (Command::new("uname"),)).unwrap().unwrap();
     assert_eq!((captured.exit, captured.stdout.as_slice()), (Exit::Status(0), b"Linux\n".as_slice()));
 
-    let pool = pool.with_chunk_size(1);
     let stop = manager.anonymous_event().unwrap();
     let countdown = named::<(u32, Event), Result<()>>(COUNTDOWN);
-    let result = pool.starmap_async(countdown, (0..4).map(|number| (number, stop.clone()))).unwrap();
+    let calls = (0..4).map(|number| (number, stop.clone()));
+    let result = pool.batch(countdown).chunk_size(1).starmap_async(calls).unwrap();
     let mut lines: Vec<String> = (0..4).map(|_| worker.line()).collect();
     stop.set().unwrap();
     result.get(None).unwrap().into_iter().collect::<Result<()>>().unwrap();
@@ -94,8 +94,7 @@ fn manager_killed() {
     let program = ManagerProgram::start();
     let output = {
         let mut command = command(&program.socket, 2);
-        let worker =
-            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn();
+        let worker = command.stdout(process::Stdio::piped()).stderr(process::Stdio::piped()).spawn();
         let worker = worker.unwrap();
         eventually("its workers run", || descendants(worker.id()).len() == 2);
         program.running.signal(Signal::KILL);
@@ -111,14 +110,14 @@ fn come_and_go() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let pool = Pool::open(&manager, "demo").unwrap();
-    let echo = named::<(String, Vec<String>), CommandResult>(COMMAND);
-    let early = pool.apply_async(echo, ("true".to_owned(), Vec::new())).unwrap();
+    let echo = named::<(Command,), CommandResult>(COMMAND);
+    let early = pool.apply_async(echo, (Command::new("true"),)).unwrap();
     let mut worker = start(&program.socket, 1);
     early.get(None).unwrap().unwrap();
     worker.signal(Signal::TERM);
     assert_eq!(worker.wait(), Some(0));
 
-    let waiting = pool.apply_async(echo, ("true".to_owned(), Vec::new())).unwrap();
+    let waiting = pool.apply_async(echo, (Command::new("true"),)).unwrap();
     let _worker = start(&program.socket, 1);
     waiting.get(None).unwrap().unwrap();
 }
@@ -138,11 +137,11 @@ fn mistakes() {
         ),
     ];
     for (arguments, expected) in cases {
-        let output = Command::new(env!("CARGO_BIN_EXE_worker")).args(arguments).output().unwrap();
+        let output = process::Command::new(env!("CARGO_BIN_EXE_worker")).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.starts_with("worker: ") && text.contains(expected), "{arguments:?}: {text}");
     }
-    let output = Command::new(env!("CARGO_BIN_EXE_worker")).output().unwrap();
+    let output = process::Command::new(env!("CARGO_BIN_EXE_worker")).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }

@@ -4,12 +4,15 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use client::Manager;
 use libtest_mimic::Trial;
 use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT};
 use tempfile::TempDir;
 
 /// How long something may take that is bound to happen, on a machine that has other things to do.
@@ -144,4 +147,14 @@ pub(crate) fn descendants(process: u32) -> Vec<u32> {
         .flat_map(|list| list.split(' ').filter_map(|id| id.parse().ok()).collect::<Vec<u32>>())
         .collect();
     children.iter().flat_map(|&child| [vec![child], descendants(child)].concat()).collect()
+}
+
+/// Has SIGINT and SIGHUP end this program also where it was started with them ignored, as in the background of a
+/// shell: programs that it starts would go on to ignore them, and some of them are to be sent these.
+pub(crate) fn heed_signals() {
+    for signal in [SIGINT, SIGHUP] {
+        let always = Arc::new(AtomicBool::new(true));
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, always)
+            .expect("these signals may be handled");
+    }
 }

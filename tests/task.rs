@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use worker::Registry;
 
 use crate::support::test;
+use crate::{command, context, unruly, worker_options};
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
@@ -30,7 +31,8 @@ pub(crate) fn tests() -> Vec<Trial> {
 
 /// What the workers of this program can run.
 pub(crate) fn registry() -> Registry {
-    Registry::new()
+    let registry = command::register(context::register(Registry::new()));
+    worker_options::register(unruly::register(registry))
         .task(add)
         .task(divide)
         .task(fail_at)
@@ -43,7 +45,6 @@ pub(crate) fn registry() -> Registry {
         .task(make_event)
         .task(repeat)
         .task(length)
-        .task(worker::tasks::command)
         .named("add", add)
 }
 
@@ -55,7 +56,7 @@ fn divide(dividend: u32, divisor: u32) -> Result<u32, String> {
     dividend.checked_div(divisor).ok_or_else(|| format!("{dividend} divided by zero"))
 }
 
-fn fail_at(number: u32, bad: u32) -> u32 {
+pub(crate) fn fail_at(number: u32, bad: u32) -> u32 {
     assert!(number != bad, "{number} is bad");
     number
 }
@@ -115,7 +116,7 @@ fn repeat(text: String, times: usize) -> String {
     text.repeat(times)
 }
 
-fn length(text: String) -> usize {
+pub(crate) fn length(text: String) -> usize {
     text.len()
 }
 
@@ -154,13 +155,13 @@ fn panic() {
 
 fn first_failure() {
     let manager = Manager::start().unwrap();
-    let pool = Pool::new(&manager, 2).unwrap().with_chunk_size(1);
-    let error = pool.starmap(fail_at, (0..20).map(|number| (number, number / 7 * 7))).unwrap_err();
+    let pool = Pool::new(&manager, 2).unwrap();
+    let calls = |bad: fn(u32) -> u32| (0..20).map(move |number| (number, bad(number)));
+    let error = pool.batch(fail_at).chunk_size(1).starmap(calls(|number| number / 7 * 7)).unwrap_err();
     assert!(error.to_string().contains("panicked in call 1 of 20"), "{error}");
-    let error = pool.starmap(fail_at, (0..20).map(|number| (number, 14))).unwrap_err();
+    let error = pool.batch(fail_at).chunk_size(1).starmap(calls(|_| 14)).unwrap_err();
     assert!(error.to_string().contains("panicked in call 15 of 20"), "{error}");
-    let pool = pool.with_chunk_size(10);
-    let error = pool.starmap(fail_at, (0..20).map(|number| (number, 14))).unwrap_err();
+    let error = pool.batch(fail_at).chunk_size(10).starmap(calls(|_| 14)).unwrap_err();
     assert!(error.to_string().contains("panicked in one of the calls 11 to 20 of 20"), "{error}");
 }
 
@@ -185,7 +186,7 @@ fn unknown_name() {
     let error = pool.apply(named::<(), ()>("no such thing"), ()).unwrap_err();
     assert!(error.is_unknown_function(), "{error:?}");
     let text = error.to_string();
-    assert!(text.contains("no such thing") && text.contains("`add`, `integration::task::add`"), "{text}");
+    assert!(text.contains("no such thing") && text.contains("`add`, `integration::"), "{text}");
 
     let error = pool.apply(named::<(), ()>("a\nb"), ()).unwrap_err();
     assert!(error.to_string().contains("control characters"), "{error}");

@@ -93,6 +93,14 @@ pub enum ErrorKind {
     BadArgument,
     /// The manager belongs to another user.
     Forbidden,
+    /// A task was dropped before it started.
+    Cancelled,
+    /// A task was stopped by a signal.
+    Stopped,
+    /// A task ran longer than its batch allows.
+    TimeLimit,
+    /// The iterator that calls are drawn from panicked.
+    InputPanicked,
 }
 
 impl Error {
@@ -232,6 +240,27 @@ impl Error {
         self.kind() == ErrorKind::Forbidden
     }
 
+    /// The task was cancelled, or its batch stopped, before it started.
+    pub fn is_cancelled(&self) -> bool {
+        self.kind() == ErrorKind::Cancelled
+    }
+
+    /// The task did not stop when it was asked, and its worker was sent a signal, of which it ended.
+    pub fn is_stopped(&self) -> bool {
+        self.kind() == ErrorKind::Stopped
+    }
+
+    /// The task ran longer than its batch allows, and its worker was killed.
+    pub fn is_time_limit(&self) -> bool {
+        self.kind() == ErrorKind::TimeLimit
+    }
+
+    /// The iterator that an `imap` draws its calls from panicked; the text has the panic's message. Results of the
+    /// calls before come first.
+    pub fn is_input_panicked(&self) -> bool {
+        self.kind() == ErrorKind::InputPanicked
+    }
+
     /// The time that the caller gave is over.
     pub fn is_timeout(&self) -> bool {
         self.kind() == ErrorKind::Timeout
@@ -293,7 +322,8 @@ impl From<Code> for ErrorKind {
             Code::Deadlock => ErrorKind::Deadlock,
             Code::Broken => ErrorKind::Broken,
             Code::Forbidden => ErrorKind::Forbidden,
-            Code::Protocol | Code::Cancelled => ErrorKind::Other,
+            Code::Cancelled => ErrorKind::Cancelled,
+            Code::Protocol => ErrorKind::Other,
         }
     }
 }

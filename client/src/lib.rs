@@ -49,6 +49,7 @@ mod link;
 mod lock;
 mod manager;
 mod options;
+mod parcel;
 mod pool;
 mod proxy;
 pub mod python;
@@ -79,7 +80,12 @@ pub use latch::Latch;
 pub use lock::{Lock, RLock};
 pub use manager::Manager;
 pub use options::Options;
-pub use pool::{AsyncResult, Pool, PoolBuilder};
+#[cfg(feature = "progress")]
+pub use pool::WithBar;
+pub use pool::{
+    AsyncResult, BatchBuilder, BatchHandle, Ending, Initialized, Pool, PoolBuilder, Progress, ResultIterator,
+    StopReport,
+};
 pub use queue::{Items, Joined, Queue};
 pub use role::init;
 pub use semaphore::{Permit, PermitRequest, Semaphore};
@@ -94,9 +100,14 @@ pub mod internal {
     pub use crate::duration::nanoseconds;
     pub use crate::error::ErrorKind;
     pub use crate::link::{Link, Pending};
-    pub use crate::pool::{Assignment, Ended, LEAVING, READY, Service, WORKER};
+    pub use crate::parcel::Parcel;
+    pub use crate::pool::{
+        Assignment, Ended, Initializer, InitializerAnswer, LEAVING, READY, RETIRING, Service, WORKER,
+    };
     pub use crate::reference::{Proxy, Reference, unexpected};
     pub use crate::role::{copy_of_this_program, init_with, role};
-    pub use crate::task::{ChunkError, ChunkWriter, name_fault, read_chunk, set_registered};
+    pub use crate::task::{
+        ChunkError, ChunkWriter, TaskScope, enter_task, name_fault, read_chunk, set_registered,
+    };
     pub use crate::thread::this_thread;
 }

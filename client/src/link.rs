@@ -196,6 +196,11 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// The id of the request, by which another thread can cancel what this one waits for.
+    pub fn request(&self) -> RequestId {
+        self.request
+    }
+
     /// Waits for the answer. A refusal is an error.
     pub fn wait(self) -> Result<Reply> {
         self.check_process()?;

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use manager_core::Cause;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// A process that runs, or ran when this was made.
 #[derive(Debug)]
@@ -56,6 +56,11 @@ impl Process {
             .or_else(|| fs::read(format!("/proc/{}/stat", self.id)).ok().as_deref().and_then(zombie_status))
             .or_else(|| self.status_after_reaping());
         Some(status.map_or(Cause::Disconnected, cause_of_status))
+    }
+
+    /// Sends a signal, to this process and never to a later one of the same number.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        Ok(pidfd_send_signal(&self.pidfd, signal)?)
     }
 
     /// The wait status of a process whose parent has fetched it. Known to Linux 6.15 and later.

@@ -173,6 +173,7 @@ impl Switchboard {
                 Effect::Reply { session, request, reply } => {
                     self.reply(session, Answer { request, body: reply });
                 }
+                Effect::Signal { session, signal } => self.signal(session, signal),
                 Effect::Drop { session, refusal } => {
                     if let Some(&slot) = self.sessions.get(&session) {
                         self.refuse(slot, refusal);

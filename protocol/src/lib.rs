@@ -52,5 +52,5 @@ pub use reply::{
     TaskGrant, TaskResult,
 };
 pub use request::{Envelope, OpenMode, Request, Selector};
-pub use task::{Failure, FailureKind, Outcome, TaskInput};
+pub use task::{BatchOptions, Failure, FailureKind, Outcome, StopSignal, TaskInput};
 pub use wait::{Signal, Target, Targets, WaitMode};

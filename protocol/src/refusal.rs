@@ -59,7 +59,7 @@ pub enum Code {
     BadArgument,
     /// The pool, batch or queue is closed to what was asked.
     Closed,
-    /// The wait was cancelled by its own session.
+    /// The wait was cancelled by its own session; or it is for a task, and its process was told to end.
     Cancelled,
     /// The caller does not hold what it gives back or needs to hold.
     NotOwner,

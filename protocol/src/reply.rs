@@ -189,6 +189,10 @@ pub struct TaskGrant {
     pub function: Arc<str>,
     /// The encoded arguments.
     pub arguments: Payload,
+    /// The batch's stop event, which tells the task to end.
+    pub stop: ObjectId,
+    /// How often it was started before, in workers that died.
+    pub retry: u32,
 }
 
 /// Results of a batch, in the order in which they came.

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Epoch, Kind, ObjectId, Outcome, RequestId, SessionId, Signal, Spec, Targets, TaskInput, ThreadId,
-    WaitMode,
+    BatchOptions, Epoch, Kind, ObjectId, Outcome, RequestId, SessionId, Signal, Spec, StopSignal, Targets,
+    TaskInput, ThreadId, WaitMode,
 };
 
 /// A request on its way, with what the manager needs to answer it and to lose nothing.
@@ -111,6 +111,8 @@ pub enum Request<'a> {
         pool: ObjectId,
         /// The name of the function that every task of the batch calls.
         function: &'a str,
+        /// How it runs.
+        options: BatchOptions,
     },
     /// Adds tasks to a batch, which are numbered on from those before. Answer: Done.
     BatchAdd {
@@ -121,6 +123,21 @@ pub enum Request<'a> {
         tasks: Vec<TaskInput<'a>>,
         /// Whether these were the last. The batch is complete when all of them have ended.
         last: bool,
+    },
+    /// Ends the tasks of a batch that have not started, as
+    /// [`FailureKind::Cancelled`](crate::FailureKind::Cancelled). Those that run go on. Answer: Count, how many there
+    /// were.
+    BatchCancel {
+        /// The batch.
+        id: ObjectId,
+    },
+    /// Has a signal sent to every process that runs a task of this batch. Such a process gets no other task any more.
+    /// Answer: Count, how many there were.
+    BatchSignal {
+        /// The batch.
+        id: ObjectId,
+        /// Which signal.
+        signal: StopSignal,
     },
     /// Asks how far a batch is. Answer: [`Reply::Progress`](crate::Reply::Progress).
     BatchProgress {

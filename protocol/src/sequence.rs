@@ -99,7 +99,7 @@ mod tests {
         let frame = |start: &[u8], count: &[u8], rest: &[u8]| [start, count, rest].concat();
 
         let wait = [1, 0, 4, 0];
-        let set_and_wait = [[1, 0, 17, 0].as_slice(), &[0; 16], &[0, 0]].concat();
+        let set_and_wait = [[1, 0, 19, 0].as_slice(), &[0; 16], &[0, 0]].concat();
         for start in [wait.as_slice(), &set_and_wait] {
             let rest = [&targets, [0, 0].as_slice()].concat();
             assert!(decode::<Envelope<'_>>(&frame(start, three, &rest)).is_ok());

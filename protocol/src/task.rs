@@ -7,6 +7,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ObjectId, Payload};
 
+/// How a batch runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchOptions {
+    /// The id for the batch's stop event, which is made with it, with one reference of the session. Once it was set,
+    /// tasks that have not started never will, and end as [`FailureKind::Cancelled`].
+    pub stop: ObjectId,
+    /// An event that sets the stop event too when it is set, as the stop event of the task that opens this batch.
+    pub parent: Option<ObjectId>,
+    /// Tasks of higher priority start first; those of one priority take turns, batch by batch.
+    pub priority: i32,
+    /// How often a task is started again whose worker died.
+    pub retries: u32,
+    /// Nanoseconds that a task may run. Then its worker is killed, and it fails as [`FailureKind::TimeLimit`].
+    pub time_limit_ns: Option<u64>,
+}
+
+/// What is sent to processes that do not stop by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StopSignal {
+    /// SIGTERM, which asks.
+    Terminate,
+    /// SIGKILL, which does not.
+    Kill,
+}
+
 /// One task to be added to a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskInput<'a> {
@@ -49,4 +74,10 @@ pub enum FailureKind {
     Terminated,
     /// The result is over a limit; the text names it.
     TooLarge,
+    /// The task was dropped before it started.
+    Cancelled,
+    /// The worker was sent a signal to stop this task, and ended.
+    Stopped,
+    /// The task ran longer than its batch allows.
+    TimeLimit,
 }

@@ -17,9 +17,8 @@ fn main() -> Result<()> {
 
     // The function is in another program, so its name and its types have to be said here.
     let countdown = named::<(u32, Event), Result<()>>(COUNTDOWN);
-    let result = pool
-        .with_chunk_size(1)
-        .starmap_async(countdown, (0..4).map(|identifier| (identifier, stop.clone())))?;
+    let calls = (0..4).map(|identifier| (identifier, stop.clone()));
+    let result = pool.batch(countdown).chunk_size(1).starmap_async(calls)?;
     println!("Submitted 4 tasks of ten seconds to pool \"demo\"");
 
     sleep(Duration::from_secs(2));

@@ -29,26 +29,48 @@
 //! Tasks run in the worker's main thread, one at a time. A panic ends the task and not the worker: the caller gets
 //! its text. The standard input is empty, and the other two streams are those of the program that made the pool. The
 //! process ends, in the middle of a task if need be, when that program or the manager does.
+//!
+//! A task learns that it is to stop from [`client::task`]. One that does not listen is ended by a signal in the end,
+//! together with all processes that it has started and that have stayed in the worker's process group.
+//!
+//! # What a task may not do, and what happens then
+//!
+//! - It ends the process, by `exit` or `abort` or for want of memory: it has failed with the status or signal, and
+//!   another worker takes the place.
+//! - It forks: a child that returns from the function ends there, with status 0, and only the parent ends the task.
+//! - It closes standard streams: they are open again for the next task, and lead nowhere.
+//! - It blocks or ignores signals: it is killed by the one that can not be.
 
 /// The program on the front page compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct FrontPage;
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::process::exit;
 
+mod errand;
+mod fork;
+mod guard;
+mod initialize;
 mod lifeline;
 mod panics;
 mod registry;
 mod run;
+mod streams;
 pub mod tasks;
 
 pub use client::internal::{Ended, Service};
+use client::internal::{ErrorKind, WORKER};
 pub use registry::Registry;
+use run::End;
 
-use client::internal::{Assignment, WORKER};
+/// What the program `worker` builds on. It is no part of the public interface, and may change at any time.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::errand::{Errand, Leave, Trouble};
+    pub use crate::guard::{Guarded, Ladder, NotStarted, Program};
+}
 
 /// The exit status of a program that was put together wrongly.
 const MISUSE: i32 = 2;
@@ -65,9 +87,9 @@ pub fn init(registry: Registry) {
         fail(MISUSE, &format!("the registry given to `worker::init` is wrong: {fault}"));
     }
     client::internal::set_registered(registry.names());
-    client::internal::init_with(|role, arguments| match role {
-        WORKER => work(registry, arguments),
-        tasks::COMMAND => tasks::become_command(arguments),
+    client::internal::init_with(|role, _| match role {
+        WORKER => work(&registry),
+        guard::GUARDIAN => guard::guard(),
         _ => {}
     });
 }
@@ -79,16 +101,21 @@ pub fn is_worker() -> bool {
     client::internal::role().is_some_and(|role| role[0] == WORKER)
 }
 
-fn work(registry: Registry, arguments: &[OsString]) -> ! {
+fn work(registry: &Registry) -> ! {
     // Copies are started by a path that would make all of them `exe` in lists of processes. It is only a name.
     let _ = rustix::thread::set_name(c"worker");
-    let ended = Assignment::parse(arguments).and_then(|assignment| run::work(&registry, &assignment));
-    match ended {
-        Ok(()) => exit(0),
+    match run::work(registry) {
+        Ok(End::Left | End::Retired) => exit(0),
         // Everybody knows already: the owner gets the same error, and a dozen workers need not repeat it.
+        Ok(End::Condemned) => exit(1),
         Err(error) if error.is_manager_gone() => exit(1),
         Err(error) => fail(1, &error.to_string()),
     }
+}
+
+/// The error for what a worker can not do without.
+fn failed(what: &dyn std::fmt::Display) -> client::Error {
+    client::Error::new(ErrorKind::Other, format!("this worker can not work: {what}"))
 }
 
 fn fail(status: i32, text: &str) -> ! {

@@ -1,7 +1,9 @@
-//! What ties a process to the one that started it: it ends when that ends, however that ends.
+//! What ties a worker to the process that started it: it ends when that ends, however that ends, and so does what its
+//! tasks have started.
 //!
-//! The kernel is asked to kill it with its parent. That alone would do, were it not for the moment before it is asked,
-//! and for workers whose manager ends first; so a thread watches the parent and the manager as well.
+//! A thread watches the parent and the manager, and kills the worker's process group when one of them has ended. Until
+//! it does, the kernel is asked to kill the worker with its parent. From then on the kernel is asked for less: to wake
+//! the worker up in case it was stopped, since whoever is killed can not kill others.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -10,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use client::internal::{LEAVING, READY};
+use client::internal::{LEAVING, READY, RETIRING};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{
@@ -53,19 +55,33 @@ impl Lifeline {
         Ok(Lifeline { supervisor: UnixStream::from(take_stdin()?), is_leaving: Arc::default() })
     }
 
-    /// Tells the supervisor that this worker has connected to the manager.
+    /// The line itself, to receive on.
+    pub(crate) fn supervisor(&self) -> &UnixStream {
+        &self.supervisor
+    }
+
+    /// Tells the supervisor that this worker can work.
     pub(crate) fn tell_ready(&self) -> io::Result<()> {
         (&self.supervisor).write_all(&[READY])
     }
 
     /// Tells the supervisor that this worker ends because the pool is closed.
     pub(crate) fn leave(&self) {
-        self.is_leaving.store(true, Ordering::SeqCst);
-        // If nobody hears this, nobody waits for it either.
-        let _ = (&self.supervisor).write_all(&[LEAVING]);
+        self.part(LEAVING);
     }
 
-    /// From now on, ends this process, and the commands that it runs, when its parent or its manager has ended.
+    /// Tells the supervisor that this worker ends so that another one takes its place.
+    pub(crate) fn retire(&self) {
+        self.part(RETIRING);
+    }
+
+    fn part(&self, farewell: u8) {
+        self.is_leaving.store(true, Ordering::SeqCst);
+        // If nobody hears this, nobody waits for it either.
+        let _ = (&self.supervisor).write_all(&[farewell]);
+    }
+
+    /// From now on, ends this process, and what it has started, when its parent or its manager has ended.
     ///
     /// Each is watched by a descriptor of its own, since the process may be in the middle of a task.
     pub(crate) fn watch(&self, parent: u32, manager: OwnedFd) -> io::Result<()> {
@@ -84,7 +100,10 @@ impl Lifeline {
                 end();
             }
         };
-        std::thread::Builder::new().name("lifeline".to_owned()).spawn(watch).map(drop)
+        std::thread::Builder::new().name("lifeline".to_owned()).spawn(watch)?;
+        // The parent runs: if it had ended, the kernel would have killed this process. If it ends now, it is seen.
+        set_parent_process_death_signal(Some(Signal::CONT))?;
+        Ok(())
     }
 }
 
@@ -100,7 +119,7 @@ fn wait_for_any(watched: &mut [PollFd<'_>]) {
 
 /// Ends this process at once, and what it started, in the middle of whatever it does.
 fn end() -> ! {
-    // A worker leads its own group, in which there is nobody else but its commands.
+    // A worker leads its own group, in which there is nobody else but what its tasks have started.
     if getpgrp() == getpid() {
         let _ = kill_current_process_group(Signal::KILL);
     }

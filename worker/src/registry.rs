@@ -9,6 +9,8 @@ use protocol::ObjectId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::fork;
+
 /// The functions that a program's workers can run, each under the name that tasks call it by.
 ///
 /// ```
@@ -112,7 +114,12 @@ where
     Arguments: DeserializeOwned,
 {
     let calls: Vec<Arguments> = read_chunk(arguments)?;
-    let results: Vec<F::Output> = calls.into_iter().map(|arguments| function.call(arguments)).collect();
+    let call = |arguments| {
+        let result = function.call(arguments);
+        fork::end_if_forked();
+        result
+    };
+    let results: Vec<F::Output> = calls.into_iter().map(call).collect();
     let (encoded, carries) = collect_carried(|| {
         let mut writer = ChunkWriter::new();
         results.iter().try_for_each(|result| writer.push(result))?;

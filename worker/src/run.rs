@@ -1,59 +1,96 @@
 //! The run loop: takes a task, runs it, tells how it ended, and takes the next.
 
-use client::internal::{Assignment, ChunkError, Link, Reference};
-use client::{Error, Result};
+use std::sync::Arc;
+
+use client::Result;
+use client::internal::{Assignment, ChunkError, Link, Reference, enter_task};
 use protocol::limits::{FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{Failure, FailureKind, Grant, Kind, ObjectId, Outcome, Request, Target, TaskGrant};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::stdio::dup2_stderr;
 
 use crate::lifeline::{self, Lifeline};
-use crate::panics;
 use crate::registry::Registry;
+use crate::{failed, fork, initialize, panics, streams};
 
 /// The bytes that a frame holds for each carried proxy, at most.
 const CARRIED_BYTES: usize = 17;
 
-/// Works for a pool until it is closed.
-pub(crate) fn work(registry: &Registry, assignment: &Assignment) -> Result<()> {
-    lifeline::end_with_parent(assignment.parent).map_err(|error| failed(&error))?;
-    let lifeline = Lifeline::take().map_err(|error| failed(&error))?;
-    panics::note_all();
+/// How a worker's work ended, if nothing went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The pool is closed.
+    Left,
+    /// It has run as many tasks as it was to.
+    Retired,
+    /// It was sent a signal to stop a task, and the manager gives it no other.
+    Condemned,
+}
 
-    let link = Link::connect(&assignment.socket)?;
+/// Works for the pool that it is assigned to, until there is no more to do.
+pub(crate) fn work(registry: &Registry) -> Result<End> {
+    let lifeline = Lifeline::take().map_err(|error| failed(&error))?;
+    let (assignment, stderr) = Assignment::receive(lifeline.supervisor())?;
+    lifeline::end_with_parent(assignment.parent).map_err(|error| failed(&error))?;
+    panics::note_all();
+    fork::note_own_process();
+
+    let link = Link::connect(assignment.socket.as_ref())?;
     // Tasks keep alive what their arguments carry, so holds can be told together with the next request.
     link.set_lazy_detach(true);
     let pool = Reference::adopt(link.clone(), assignment.pool, Kind::Pool);
     pool.call_for_done(Request::Attach { id: pool.id(), kind: Kind::Pool, epoch: assignment.epoch })?;
     let manager = link.descriptor().map_err(|error| failed(&error))?;
     lifeline.watch(assignment.parent, manager).map_err(|error| failed(&error))?;
+
+    if let Some(bytes) = assignment.memory_bytes_max {
+        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        setrlimit(Resource::As, limit).map_err(|error| failed(&error))?;
+    }
+    if let Some(initializer) = &assignment.initializer {
+        initialize::initialize(registry, initializer)?;
+    }
+    // What was said before was heard by the supervisor, which could have told why this worker does not start.
+    dup2_stderr(stderr).map_err(|error| failed(&error))?;
     lifeline.tell_ready().map_err(|error| failed(&error))?;
 
-    match run_tasks(registry, &link, &pool) {
-        Err(error) if error.is_closed() => {
-            lifeline.leave();
-            link.send(Request::Goodbye)
-        }
-        Err(error) => Err(error),
-        Ok(never) => match never {},
+    let end = run_tasks(registry, &link, &pool, assignment.tasks_max)?;
+    match end {
+        End::Left => lifeline.leave(),
+        End::Retired => lifeline.retire(),
+        End::Condemned => return Ok(end),
     }
+    link.send(Request::Goodbye)?;
+    Ok(end)
 }
 
-/// Runs tasks until there are no more to come, which is an error like any other that ends it.
-fn run_tasks(registry: &Registry, link: &Link, pool: &Reference) -> Result<std::convert::Infallible> {
-    loop {
-        match pool.wait(Target::Task { pool: pool.id() }, None)? {
-            Some(Grant::Task(task)) => run_task(registry, link, &task)?,
-            other => return Err(failed(&format!("a wait for a task gave {other:?}"))),
+/// Runs tasks until there are no more to come.
+fn run_tasks(registry: &Registry, link: &Arc<Link>, pool: &Reference, tasks_max: Option<u32>) -> Result<End> {
+    let mut tasks = 0;
+    while tasks_max.is_none_or(|max| tasks < max) {
+        match pool.wait(Target::Task { pool: pool.id() }, None) {
+            Ok(Some(Grant::Task(task))) => run_task(registry, link, &task)?,
+            Ok(other) => return Err(failed(&format!("a wait for a task gave {other:?}"))),
+            Err(error) if error.is_closed() => return Ok(End::Left),
+            Err(error) if error.is_cancelled() => return Ok(End::Condemned),
+            Err(error) => return Err(error),
         }
+        tasks = tasks.saturating_add(1);
     }
+    Ok(End::Retired)
 }
 
 /// Runs one task. Its end leaves together with the request for the next one, so a task costs one round trip.
-fn run_task(registry: &Registry, link: &Link, task: &TaskGrant) -> Result<()> {
+fn run_task(registry: &Registry, link: &Arc<Link>, task: &TaskGrant) -> Result<()> {
     log::debug!("task {} of batch {} calls `{}`", task.task, task.batch, task.function);
     let mut told = None;
-    let failure = call(registry, task, &mut |results, carries| {
-        told = Some(tell_results(link, task, results, carries));
-    });
+    let failure = {
+        let _scope = enter_task(link, task.stop);
+        call(registry, task, &mut |results, carries| {
+            told = Some(tell_results(link, task, results, carries));
+        })
+    };
+    streams::mend();
     match (told, failure) {
         (Some(told), _) => told,
         (None, Some((kind, text))) => tell_failure(link, task, kind, &text),
@@ -70,7 +107,9 @@ fn call(
     let Some(function) = registry.find(&task.function) else {
         return Some((FailureKind::UnknownFunction, unknown(&task.function, registry)));
     };
-    match panics::catch(|| function(task.arguments.as_bytes(), hand_over)) {
+    let outcome = panics::catch(|| function(task.arguments.as_bytes(), hand_over));
+    fork::end_if_forked();
+    match outcome {
         Ok(Ok(())) => None,
         Ok(Err(error @ ChunkError::Encode(_))) => {
             Some((FailureKind::BadEncoding, format!("its result: {error}")))
@@ -108,10 +147,6 @@ fn unknown(function: &str, registry: &Registry) -> String {
     format!("there is no function `{function}`; those registered are {names}")
 }
 
-fn failed(what: &dyn std::fmt::Display) -> Error {
-    Error::new(client::internal::ErrorKind::Other, format!("this worker can not work: {what}"))
-}
-
 #[cfg(test)]
 mod tests {
     use protocol::Payload;
@@ -128,8 +163,14 @@ mod tests {
     /// The encoded results, or how the call failed.
     fn run(function: &str, arguments: &[u8]) -> std::result::Result<Vec<u8>, (FailureKind, String)> {
         let batch = ObjectId(Uuid::nil());
-        let task =
-            TaskGrant { batch, task: 0, function: function.into(), arguments: Payload::from(arguments) };
+        let task = TaskGrant {
+            batch,
+            task: 0,
+            function: function.into(),
+            arguments: Payload::from(arguments),
+            stop: batch,
+            retry: 0,
+        };
         let mut handed_over = Vec::new();
         match call(&registry(), &task, &mut |results, _| handed_over = results.to_vec()) {
             None => Ok(handed_over),

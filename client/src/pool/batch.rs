@@ -3,157 +3,329 @@
 //! Results are moved out of the manager as they come and kept here, still encoded, so that they can be asked for
 //! more than once. Any number of threads may wait: one of them asks the manager, for all.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use protocol::{Failure, FailureKind, Grant, Kind, ObjectId, Outcome, Request, Results, Target};
+use protocol::{
+    BatchOptions, Grant, Kind, ObjectId, Outcome, Reply, Request, Results, Target, Targets, WaitMode,
+};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use super::callback::Callbacks;
+use super::control::stopped;
+use super::failure::{Place, task_failed};
+use super::gathered::Gathered;
+use super::roster::{Loose, Roster};
+use super::slots::Slot;
 use super::submission::{Chunk, requests};
+use super::unexpected;
 use crate::link::{Link, Pending};
-use crate::reference::Reference;
-use crate::task::read_chunk;
-use crate::{Error, ErrorKind, Result};
+use crate::reference::{Proxy, Reference};
+use crate::sync::lock;
+use crate::task::{current_stop, read_chunk};
+use crate::thread::this_thread;
+use crate::{Error, ErrorKind, Event, Result, duration};
+
+/// How a batch runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HowToRun {
+    /// Higher ones start first.
+    pub(super) priority: i32,
+    /// How often a chunk is started again whose worker died.
+    pub(super) retries: u32,
+    /// How long a chunk may run.
+    pub(super) time_limit: Option<Duration>,
+}
+
+/// What is to be known of a batch to open it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan<'a> {
+    /// The way to the manager.
+    pub(super) link: &'a Arc<Link>,
+    /// The pool that runs it.
+    pub(super) pool: ObjectId,
+    /// The name of the function.
+    pub(super) function: &'a str,
+    /// How it runs.
+    pub(super) how: HowToRun,
+    /// The other batches of the pool.
+    pub(super) roster: &'a Arc<Roster>,
+}
 
 /// The calls of one submission.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    /// Declared before the reference: what was begun is given up before the batch is.
-    gathered: Mutex<Gathered>,
-    /// Told whenever `gathered` changes.
-    changed: Condvar,
-    reference: Reference,
+    /// Declared before the references: what was begun is given up before the batch is.
+    state: Mutex<State>,
+    /// Told whenever the state changes.
+    pub(super) changed: Condvar,
+    pub(super) reference: Reference,
+    /// Set to stop it.
+    pub(super) stop: Event,
     /// The name of the function.
     function: String,
-    /// How many calls each chunk has.
-    counts: Vec<u32>,
+    /// What to call when it has ended.
+    pub(super) callbacks: Callbacks,
+    /// The other batches of its pool.
+    pub(super) roster: Weak<Roster>,
 }
 
-/// What has come so far.
+/// What changes of a batch.
 #[derive(Debug)]
-struct Gathered {
+pub(super) struct State {
+    /// What has come so far.
+    pub(super) gathered: Gathered,
     /// Requests that submit the batch, whose answers nobody has looked at.
     submissions: Vec<Pending>,
-    /// How each chunk ended, as far as it is known.
-    outcomes: Vec<Option<Outcome>>,
     /// Whether a thread asks the manager right now.
     is_asking: bool,
-    /// Whether nothing more will come: the batch is complete, or can not be asked for any more.
-    end: Option<Result<()>>,
+    /// Whether its tasks were asked to stop.
+    pub(super) is_asked_to_stop: bool,
 }
 
 impl Batch {
-    /// Sends a batch to the manager. What the manager refuses of it shows when the batch is waited for.
-    pub(crate) fn submit(
-        link: &Arc<Link>,
-        pool: ObjectId,
-        function: &str,
-        chunks: &[Chunk],
+    /// Sends all of a batch to the manager. What the manager refuses of it shows when the batch is waited for.
+    pub(super) fn submit(plan: Plan<'_>, chunks: &[Chunk]) -> Result<Arc<Batch>> {
+        let gathered = Gathered::of_whole(chunks.iter().map(|chunk| chunk.count));
+        let batch = Batch::open(plan, gathered, |request| plan.link.begin_queued(request))?;
+        let added: Result<()> = requests(batch.id(), chunks).try_for_each(|request| {
+            let pending = plan.link.begin_queued(request)?;
+            batch.lock().submissions.push(pending);
+            Ok(())
+        });
+        // The end is told by itself, and in any case: of a batch without one the pool would wait for more for ever.
+        batch.tell_last()?;
+        added?;
+        plan.roster.add(&batch);
+        Ok(batch)
+    }
+
+    /// Opens a batch whose calls are added one by one.
+    pub(super) fn open_stream(plan: Plan<'_>, gathered: Gathered) -> Result<Arc<Batch>> {
+        let batch = Batch::open(plan, gathered, |request| plan.link.begin(request))?;
+        let submissions = std::mem::take(&mut batch.lock().submissions);
+        submissions.into_iter().try_for_each(|submission| submission.wait().map(drop))?;
+        plan.roster.add(&batch);
+        Ok(batch)
+    }
+
+    fn open(
+        plan: Plan<'_>,
+        gathered: Gathered,
+        begin: impl FnOnce(Request<'_>) -> Result<Pending>,
     ) -> Result<Arc<Batch>> {
+        let Plan { link, pool, function, how, roster } = plan;
         let id = ObjectId(Uuid::new_v4());
-        let mut submissions = Vec::with_capacity(2);
-        submissions.push(link.begin_queued(Request::BatchOpen { id, pool, function })?);
-        let reference = Reference::adopt(Arc::clone(link), id, Kind::Batch);
-        for request in requests(id, chunks) {
-            submissions.push(link.begin_queued(request)?);
-        }
-        // The end is told by itself: were it part of a request that is refused, the pool would wait for it for ever.
-        link.send(Request::BatchAdd { id, tasks: Vec::new(), last: true })?;
-        let gathered =
-            Gathered { submissions, outcomes: vec![None; chunks.len()], is_asking: false, end: None };
+        let options = BatchOptions {
+            stop: ObjectId(Uuid::new_v4()),
+            parent: current_stop(link.epoch()),
+            priority: how.priority,
+            retries: how.retries,
+            time_limit_ns: how.time_limit.map(duration::nanoseconds),
+        };
+        let opened = begin(Request::BatchOpen { id, pool, function, options })?;
+        let stop = Reference::adopt(Arc::clone(link), options.stop, Kind::Event);
         Ok(Arc::new(Batch {
-            gathered: Mutex::new(gathered),
+            state: Mutex::new(State {
+                gathered,
+                submissions: vec![opened],
+                is_asking: false,
+                is_asked_to_stop: false,
+            }),
             changed: Condvar::new(),
-            reference,
+            reference: Reference::adopt(Arc::clone(link), id, Kind::Batch),
+            stop: Event::from_reference(stop)?,
             function: function.to_owned(),
-            counts: chunks.iter().map(|chunk| chunk.count).collect(),
+            callbacks: Callbacks::default(),
+            roster: Arc::downgrade(roster),
         }))
     }
 
+    /// Takes hold again of a batch whose results nobody wants. None if it has ended.
+    pub(super) fn reopen(link: &Arc<Link>, loose: Loose) -> Result<Option<Arc<Batch>>> {
+        let epoch = link.epoch();
+        let mut references = Vec::new();
+        for (id, kind) in [(loose.batch, Kind::Batch), (loose.stop, Kind::Event)] {
+            match link.call(Request::Attach { id, kind, epoch }) {
+                Ok(_) => references.push(Reference::adopt(Arc::clone(link), id, kind)),
+                Err(error) if error.is_manager_gone() => return Err(error),
+                Err(_) => return Ok(None),
+            }
+        }
+        let stop = references.pop().expect("there are two");
+        let reference = references.pop().expect("there are two");
+        let gathered = Gathered::of_stranger();
+        Ok(Some(Arc::new(Batch {
+            state: Mutex::new(State {
+                gathered,
+                submissions: Vec::new(),
+                is_asking: false,
+                is_asked_to_stop: false,
+            }),
+            changed: Condvar::new(),
+            reference,
+            stop: Event::from_reference(stop)?,
+            function: String::new(),
+            callbacks: Callbacks::default(),
+            roster: Weak::new(),
+        })))
+    }
+
+    pub(super) fn id(&self) -> ObjectId {
+        self.reference.id()
+    }
+
     /// Waits until every call has ended; tells whether that is so. Without a timeout it is.
-    pub(crate) fn wait(&self, timeout: Option<Duration>) -> Result<bool> {
+    pub(super) fn wait(&self, timeout: Option<Duration>) -> Result<bool> {
         // A deadline that the clock can not tell is as good as none.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut gathered = self.lock();
+        Ok(self.wait_until(deadline, Gathered::is_complete)?.is_some())
+    }
+
+    /// Waits until something holds of what has been gathered. None: it did not until the deadline.
+    pub(super) fn wait_until(
+        &self,
+        deadline: Option<Instant>,
+        is_met: impl Fn(&Gathered) -> bool,
+    ) -> Result<Option<MutexGuard<'_, State>>> {
+        let mut state = self.lock();
         loop {
-            if let Some(end) = &gathered.end {
-                return end.clone().map(|()| true);
+            if is_met(&state.gathered) {
+                return Ok(Some(state));
+            }
+            if let Some(broken) = &state.gathered.broken {
+                return Err(broken.clone());
             }
             let rest = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if gathered.is_asking {
+            if state.is_asking || !state.gathered.has_more_to_come() {
                 if rest.is_some_and(|rest| rest.is_zero()) {
-                    return Ok(false);
+                    return Ok(None);
                 }
-                gathered = self.sleep(gathered, rest);
+                state = self.sleep(state, rest);
                 continue;
             }
-            gathered.is_asking = true;
-            let submissions = std::mem::take(&mut gathered.submissions);
-            drop(gathered);
-            let answer = self.ask(submissions, rest);
-            gathered = self.lock();
-            gathered.is_asking = false;
-            self.changed.notify_all();
-            match answer {
-                Ok(Some(results)) => gathered.take_in(results),
-                Ok(None) if gathered.end.is_none() => return Ok(false),
-                Ok(None) => {}
-                Err(error) => gathered.end = Some(Err(error)),
+            let has_come;
+            (state, has_come) = self.gather(state, rest);
+            if !has_come {
+                return Ok(is_met(&state.gathered).then_some(state));
             }
         }
     }
 
-    /// Asks the manager for results that have come, and waits for some if none have. None: the time is over.
-    fn ask(&self, submissions: Vec<Pending>, timeout: Option<Duration>) -> Result<Option<Results>> {
-        // Looked at first: if the manager refused the batch, it says here why, and to the wait only that there is none.
-        submissions.into_iter().try_for_each(|submission| submission.wait().map(drop))?;
-        match self.reference.wait(Target::Results { batch: self.reference.id() }, timeout)? {
-            None => Ok(None),
-            Some(Grant::Results(results)) => Ok(Some(results)),
-            Some(grant) => Err(unexpected(&format!("a wait for results gave {grant:?}"))),
+    /// Asks the manager for what has come, for everyone, and waits for something if nothing has. False: nothing came
+    /// in this time.
+    fn gather<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        timeout: Option<Duration>,
+    ) -> (MutexGuard<'a, State>, bool) {
+        state.is_asking = true;
+        let submissions = std::mem::take(&mut state.submissions);
+        drop(state);
+        let answer = self.ask(submissions, timeout);
+        let mut state = self.lock();
+        state.is_asking = false;
+        self.changed.notify_all();
+        let results = match answer {
+            Ok(None) => return (state, false),
+            Ok(Some(results)) => results,
+            Err(error) => {
+                state.gathered.broken.get_or_insert(error);
+                return (state, true);
+            }
+        };
+        if state.gathered.take_in(results) {
+            drop(state);
+            self.cut(stopped());
+            state = self.lock();
         }
+        (state, true)
+    }
+
+    /// Asks the manager for results. None: the time is over.
+    fn ask(&self, submissions: Vec<Pending>, timeout: Option<Duration>) -> Result<Option<Results>> {
+        // Begun before anything is waited for, so that a fresh submission and the wait for it cost one round trip.
+        let results = self.reference.link()?.begin(Request::Wait {
+            mode: WaitMode::Any,
+            targets: Targets::from_iter([Target::Results { batch: self.id() }]),
+            timeout_ns: timeout.map(duration::nanoseconds),
+            thread: this_thread(),
+        })?;
+        // Looked at first: if the manager refused the batch, it says here why, and to the wait only that there is none.
+        if let Err(error) = submissions.into_iter().try_for_each(|submission| submission.wait().map(drop)) {
+            // A part of it would only waste work.
+            let _ = self.send(Request::BatchCancel { id: self.id() });
+            return Err(error);
+        }
+        match results.wait()? {
+            Reply::TimedOut { .. } => Ok(None),
+            Reply::Taken(mut taken) => match taken.grants.pop() {
+                Some(Grant::Results(results)) => Ok(Some(results)),
+                grant => Err(unexpected(&format!("a wait for results gave {grant:?}"))),
+            },
+            reply => Err(crate::reference::unexpected(&reply)),
+        }
+    }
+
+    /// Whether it is known to have ended, or can not be asked any more.
+    pub(super) fn is_over(&self) -> bool {
+        let state = self.lock();
+        state.gathered.is_complete() || state.gathered.broken.is_some()
+    }
+
+    /// Why it can not be asked for any more, if it can not.
+    pub(super) fn broken(&self) -> Option<Error> {
+        self.lock().gathered.broken.clone()
     }
 
     /// Whether every call returned. None has to be running any more.
-    pub(crate) fn is_successful(&self) -> Result<bool> {
-        let gathered = self.lock();
-        match &gathered.end {
+    pub(super) fn is_successful(&self) -> Result<bool> {
+        let state = self.lock();
+        match &state.gathered.broken {
+            Some(error) => Err(error.clone()),
+            None if state.gathered.is_complete() => Ok(state.gathered.is_successful()),
             None => Err(Error::new(
                 ErrorKind::Other,
                 "the result is not ready, so it is neither successful nor not",
             )),
-            Some(Err(error)) => Err(error.clone()),
-            Some(Ok(())) => {
-                Ok(gathered.outcomes.iter().all(|outcome| matches!(outcome, Some(Outcome::Returned(_)))))
-            }
         }
     }
 
-    /// The results of all calls in order, or the first failure in that order. It has been waited for.
-    pub(crate) fn results<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
-        let gathered = self.lock();
-        let mut results = Vec::with_capacity(self.calls());
-        for (outcome, &count) in gathered.outcomes.iter().zip(&self.counts) {
-            match outcome {
-                Some(Outcome::Returned(payload)) => {
-                    let chunk = read_chunk(payload.as_bytes())
-                        .map_err(|error| self.not_decoded(&error.to_string()))?;
-                    if chunk.len() != count as usize {
-                        let text = format!("{} results came for {count} calls", chunk.len());
-                        return Err(self.not_decoded(&text));
-                    }
-                    results.extend(chunk);
+    /// What became of each chunk, in order: the results of its calls, or why they failed, and how many there are. It
+    /// has been waited for.
+    pub(super) fn each_chunk<T: DeserializeOwned>(
+        &self,
+        mut visit: impl FnMut(u32, Result<Vec<T>>) -> Result<()>,
+    ) -> Result<()> {
+        let state = self.lock();
+        let total = state.gathered.calls as usize;
+        let mut first = 0;
+        state.gathered.slots.iter().try_for_each(|(_, slot)| {
+            let place = Place { first, count: slot.count, total };
+            first += slot.count as usize;
+            visit(slot.count, self.decode(slot, Some(place)))
+        })
+    }
+
+    /// The results of a chunk that has ended.
+    pub(super) fn decode<T: DeserializeOwned>(&self, slot: &Slot, place: Option<Place>) -> Result<Vec<T>> {
+        match &slot.outcome {
+            Some(Outcome::Returned(payload)) => {
+                let results =
+                    read_chunk(payload.as_bytes()).map_err(|error| self.not_decoded(&error.to_string()))?;
+                match results.len() == slot.count as usize {
+                    true => Ok(results),
+                    false => Err(self.not_decoded(&format!(
+                        "{} results came for {} calls",
+                        results.len(),
+                        slot.count
+                    ))),
                 }
-                Some(Outcome::Failed(failure)) => return Err(self.failed(failure, results.len(), count)),
-                None => return Err(unexpected("a batch is complete, and a result is missing")),
             }
+            Some(Outcome::Failed(failure)) => Err(task_failed(&self.function, failure, place)),
+            None => Err(unexpected("a batch is complete, and a result is missing")),
         }
-        Ok(results)
-    }
-
-    fn calls(&self) -> usize {
-        self.counts.iter().map(|&count| count as usize).sum()
     }
 
     fn not_decoded(&self, text: &str) -> Error {
@@ -163,57 +335,51 @@ impl Batch {
         )
     }
 
-    /// The error for the failure of a chunk that begins with this call.
-    fn failed(&self, failure: &Failure, first: usize, count: u32) -> Error {
-        let (kind, what) = match failure.kind {
-            FailureKind::Panicked => (ErrorKind::Panicked, "panicked"),
-            FailureKind::UnknownFunction => (ErrorKind::UnknownFunction, "is not known to the worker"),
-            FailureKind::BadEncoding => (ErrorKind::BadEncoding, "was not understood"),
-            FailureKind::WorkerDied => (ErrorKind::WorkerDied, "lost its worker"),
-            FailureKind::Terminated => (ErrorKind::Terminated, "was terminated"),
-            FailureKind::TooLarge => (ErrorKind::Limit, "returned too much"),
-        };
-        let calls = self.calls();
-        let place = match count {
-            _ if calls == 1 => String::new(),
-            1 => format!(" in call {} of {calls}", first + 1),
-            _ => format!(" in one of the calls {} to {} of {calls}", first + 1, first + count as usize),
-        };
-        Error::new(kind, format!("task `{}` {what}{place}: {}", self.function, failure.text))
+    /// Looks at the places of all chunks that were not taken.
+    pub(super) fn inspect<R>(&self, look: impl FnOnce(&mut dyn Iterator<Item = (u64, &Slot)>) -> R) -> R {
+        look(&mut self.lock().gathered.slots.iter())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Gathered> {
-        crate::sync::lock(&self.gathered)
+    /// The error for a chunk that failed.
+    pub(super) fn error_of(&self, failure: &protocol::Failure) -> Error {
+        task_failed(&self.function, failure, None)
     }
 
-    fn sleep<'a>(
+    /// Tells the manager that no more chunks come.
+    pub(super) fn tell_last(&self) -> Result<()> {
+        self.send(Request::BatchAdd { id: self.id(), tasks: Vec::new(), last: true })
+    }
+
+    /// Sends a request that is not answered.
+    pub(super) fn send(&self, request: Request<'_>) -> Result<()> {
+        self.reference.link()?.send(request)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Waits until the state has changed, or the time is over.
+    pub(super) fn sleep<'a>(
         &self,
-        gathered: MutexGuard<'a, Gathered>,
+        state: MutexGuard<'a, State>,
         timeout: Option<Duration>,
-    ) -> MutexGuard<'a, Gathered> {
+    ) -> MutexGuard<'a, State> {
         match timeout {
-            None => self.changed.wait(gathered).unwrap_or_else(PoisonError::into_inner),
+            None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             Some(timeout) => {
-                self.changed.wait_timeout(gathered, timeout).unwrap_or_else(PoisonError::into_inner).0
+                self.changed.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0
             }
         }
     }
 }
 
-impl Gathered {
-    fn take_in(&mut self, results: Results) {
-        for result in results.results {
-            match self.outcomes.get_mut(result.task as usize) {
-                Some(outcome) => *outcome = Some(result.outcome),
-                None => self.end = Some(Err(unexpected("a result came for a task that was not submitted"))),
-            }
-        }
-        if results.complete {
-            self.end.get_or_insert(Ok(()));
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if !self.is_over()
+            && let Some(roster) = self.roster.upgrade()
+        {
+            roster.add_loose(Loose { batch: self.id(), stop: self.stop.reference().id() });
         }
     }
-}
-
-fn unexpected(text: &str) -> Error {
-    Error::new(ErrorKind::Other, format!("the manager does not keep to the protocol: {text}"))
 }

@@ -2,16 +2,20 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
+use protocol::limits::REASON_BYTES_MAX;
 use protocol::{ObjectId, OpenMode, Request, Spec};
+use serde::Serialize;
 
 use super::assignment::{Assignment, WORKER};
+use super::initializer::{Initialized, PoolInitializer};
 use super::supervisor::{Hooks, Supervisor};
 use super::{Pool, Workers};
 use crate::internal::copy_of_this_program;
 use crate::link::Link;
 use crate::reference::Reference;
-use crate::task::is_registry_set;
+use crate::task::{Task, check_registered, is_registry_set};
 use crate::{Error, ErrorKind, Manager, Result};
 
 /// Makes a [`Pool`] with workers of its own. See [`Pool::builder`].
@@ -21,16 +25,86 @@ pub struct PoolBuilder<'a> {
     manager: &'a Manager,
     processes: Option<usize>,
     name: Option<String>,
+    initializer: Option<Result<PoolInitializer>>,
+    tasks_max: Option<u32>,
+    memory_bytes_max: Option<u64>,
+    interrupt_grace: Option<Duration>,
+}
+
+/// How a pool's workers are to work.
+#[derive(Debug, Default)]
+pub(super) struct WorkerOptions {
+    /// What each calls before its first task.
+    initializer: Option<PoolInitializer>,
+    /// After how many tasks each makes room for another one.
+    tasks_max: Option<u32>,
+    /// How many bytes of address space each may have.
+    memory_bytes_max: Option<u64>,
 }
 
 impl<'a> PoolBuilder<'a> {
     pub(super) fn new(manager: &'a Manager) -> PoolBuilder<'a> {
-        PoolBuilder { manager, processes: None, name: None }
+        PoolBuilder {
+            manager,
+            processes: None,
+            name: None,
+            initializer: None,
+            tasks_max: None,
+            memory_bytes_max: None,
+            interrupt_grace: None,
+        }
     }
 
     /// How many worker processes; as many as this process may use cores if it is not said.
     pub fn processes(mut self, processes: usize) -> PoolBuilder<'a> {
         self.processes = Some(processes);
+        self
+    }
+
+    /// Has every worker call this function once, before its first task: to open a file, or to load what all tasks need.
+    /// A worker that takes the place of another one calls it, too.
+    ///
+    /// The function is registered like a task, and returns nothing or a `Result<(), _>` (see [`Initialized`]). Where it
+    /// panics or returns an error, the worker can not start; after a few tries that is the end of the pool, as
+    /// [`start`](PoolBuilder::start) tells.
+    ///
+    /// The arguments are kept as long as the pool, and with them the objects whose proxies they hold.
+    ///
+    /// ```no_run
+    /// # fn main() -> client::Result<()> {
+    /// fn set_locale(language: String) -> Result<(), String> {
+    ///     if language.len() == 2 { Ok(()) } else { Err(format!("{language} is no language")) }
+    /// }
+    ///
+    /// # let manager = client::Manager::start()?;
+    /// let pool = client::Pool::builder(&manager).initializer(set_locale, ("de".to_owned(),)).start()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn initializer<F, Arguments>(mut self, function: F, arguments: Arguments) -> PoolBuilder<'a>
+    where
+        F: Task<Arguments, Output: Initialized>,
+        Arguments: Serialize + Send + 'static,
+    {
+        self.initializer = Some(PoolInitializer::new(function, arguments));
+        self
+    }
+
+    /// Has each worker end after this many tasks, at least one, and another one take its place: for functions that
+    /// leak memory or wear a process out otherwise. As in Python, calls that travel in one chunk are one task.
+    pub fn max_tasks_per_child(mut self, tasks: u32) -> PoolBuilder<'a> {
+        self.tasks_max = Some(tasks);
+        self
+    }
+
+    /// Limits the address space of each worker to this many bytes, at least one: all that it maps, which is more than
+    /// what it has in memory (`RLIMIT_AS`; processes that a task starts have the same limit, each for itself).
+    ///
+    /// A worker that asks for more is refused it. In Rust that is the end of the process (`SIGABRT`): the task fails
+    /// with [`Error::is_worker_died`] and a text that names the signal, and another worker takes the place. With less
+    /// than the program itself needs no worker can start, which [`start`](PoolBuilder::start) tells.
+    pub fn memory_limit(mut self, bytes: u64) -> PoolBuilder<'a> {
+        self.memory_bytes_max = Some(bytes);
         self
     }
 
@@ -42,63 +116,150 @@ impl<'a> PoolBuilder<'a> {
         self
     }
 
+    /// Has Ctrl-C stop the pool's tasks, with this grace, and not end this process: see [`Pool::stop_on_interrupt`].
+    pub fn stop_on_interrupt(mut self, grace: Duration) -> PoolBuilder<'a> {
+        self.interrupt_grace = Some(grace);
+        self
+    }
+
     /// Starts the workers, and returns at once: tasks can be submitted before the first worker is ready.
     ///
     /// Workers are copies of this program. Those that die are replaced; if workers keep dying before they are ready,
-    /// all tasks fail with [`Error::is_terminated`] and a text that says how.
+    /// all tasks fail with [`Error::is_terminated`], and so does [`Pool::join`], with a text that says how, and what
+    /// the last of them wrote to its standard error.
     ///
     /// # Errors
     ///
-    /// The program has not called `worker::init` first thing in `main`; the number of processes is zero; an object
-    /// with this name exists ([`Error::is_already_exists`]).
+    /// A number is zero ([`Error::is_bad_argument`]); the program has not called `worker::init` first thing in `main`;
+    /// an object with this name exists ([`Error::is_already_exists`]); the initializer is not registered
+    /// ([`Error::is_unknown_function`]), or its arguments do not encode ([`Error::is_bad_encoding`]).
     pub fn start(self) -> Result<Pool> {
         let processes = self.processes.unwrap_or_else(super::available_cores);
         check_can_start(processes)?;
+        let options = WorkerOptions {
+            initializer: self.initializer.transpose()?,
+            tasks_max: self.tasks_max,
+            memory_bytes_max: self.memory_bytes_max,
+        };
+        options.check()?;
         let link = self.manager.link();
         let reference = Reference::open(link, self.name.as_deref(), Spec::Pool, OpenMode::CreateNew)?;
-        let supervisor = supervise(link, reference.id(), processes)?;
+        let supervisor = supervise(link, reference.id(), processes, options)?;
         let is_named = self.name.is_some();
-        Ok(Pool::new_with(reference, processes, Workers::Own { supervisor, is_named }))
+        let pool = Pool::new_with(reference, processes, Workers::Own { supervisor, is_named });
+        if let Some(grace) = self.interrupt_grace {
+            pool.stop_on_interrupt(grace)?;
+        }
+        Ok(pool)
+    }
+}
+
+impl WorkerOptions {
+    fn check(&self) -> Result<()> {
+        if self.tasks_max == Some(0) {
+            return Err(bad("a worker runs at least one task"));
+        }
+        if self.memory_bytes_max == Some(0) {
+            return Err(bad("a worker needs some memory"));
+        }
+        match &self.initializer {
+            Some(initializer) if !initializer.is_built_apart => {
+                check_registered(&initializer.initializer.function)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 /// Refuses what can be known to fail before anything is started.
 pub(super) fn check_can_start(processes: usize) -> Result<()> {
-    let text = if processes == 0 {
-        "a pool needs at least one process"
-    } else if !is_registry_set() {
-        "a pool's workers are copies of this program, which must call `worker::init(registry)` first thing in `main`"
-    } else {
-        return Ok(());
-    };
-    Err(Error::new(ErrorKind::Other, text))
+    if processes == 0 {
+        return Err(bad("a pool needs at least one process"));
+    }
+    if !is_registry_set() {
+        return Err(Error::new(
+            ErrorKind::Other,
+            "a pool's workers are copies of this program, which must call `worker::init(registry)` \
+             first thing in `main`",
+        ));
+    }
+    Ok(())
 }
 
 /// Starts workers for a pool: copies of this program. Its tasks fail if none can be started.
-pub(super) fn supervise(link: &Arc<Link>, pool: ObjectId, processes: usize) -> Result<Supervisor> {
+pub(super) fn supervise(
+    link: &Arc<Link>,
+    pool: ObjectId,
+    processes: usize,
+    options: WorkerOptions,
+) -> Result<Supervisor> {
+    let WorkerOptions { initializer, tasks_max, memory_bytes_max } = options;
+    let (initializer, kept) =
+        initializer.map(|initializer| (initializer.initializer, initializer.kept)).unzip();
     let assignment = Assignment {
-        socket: link.socket().to_owned(),
+        socket: link.socket_text().to_owned(),
         epoch: link.epoch(),
         pool,
         parent: std::process::id(),
+        initializer,
+        tasks_max,
+        memory_bytes_max,
     };
-    let arguments = assignment.to_arguments();
     // The first is made here, so that what is wrong with this program is an error of the caller.
-    copy_of_this_program(WORKER, &arguments)?;
-    let command = move || copy_of_this_program(WORKER, &arguments).map_err(io::Error::other);
+    copy_of_this_program(WORKER, NO_ARGUMENTS)?;
+    let command = move || {
+        // What the initializer's arguments stand for lives as long as workers may start.
+        let _ = &kept;
+        copy_of_this_program(WORKER, NO_ARGUMENTS).map_err(io::Error::other)
+    };
     let asked = Arc::clone(link);
     let is_manager_gone = move || !asked.is_live();
     let link = Arc::clone(link);
     let broken = move |reason: &str| {
         // If the manager is gone, so are the tasks.
-        let _ = link.send(Request::PoolTerminate { id: pool, reason });
+        let _ = link.send(Request::PoolTerminate { id: pool, reason: &shorten(reason) });
     };
     let hooks = Hooks {
         command: Box::new(command),
+        assignment: assignment.pack()?,
         is_manager_gone: Box::new(is_manager_gone),
         broken: Box::new(broken),
     };
     Supervisor::start(processes, hooks).map_err(|error| {
         Error::new(ErrorKind::Other, format!("a pool's supervisor can not be started: {error}"))
     })
+}
+
+/// A worker's command line says nothing but that it is one.
+const NO_ARGUMENTS: [&str; 0] = [];
+
+/// A reason of a length that the manager takes, without its middle if it is longer: what happened stands at the
+/// beginning, and what a program wrote last at the end.
+fn shorten(reason: &str) -> String {
+    const GAP: &str = " … ";
+    if reason.len() <= REASON_BYTES_MAX {
+        return reason.to_owned();
+    }
+    let head = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX / 4)];
+    let rest = REASON_BYTES_MAX - head.len() - GAP.len();
+    let tail = &reason[reason.ceil_char_boundary(reason.len() - rest)..];
+    format!("{head}{GAP}{tail}")
+}
+
+fn bad(text: &str) -> Error {
+    Error::new(ErrorKind::BadArgument, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reason_loses_its_middle() {
+        assert_eq!(shorten("short"), "short");
+        let long = format!("begin{}end", "é".repeat(2000));
+        let short = shorten(&long);
+        assert!(short.len() <= REASON_BYTES_MAX && short.len() > REASON_BYTES_MAX - 4, "{}", short.len());
+        assert!(short.starts_with("beginé") && short.ends_with("éend") && short.contains("é … é"));
+    }
 }

@@ -1,7 +1,8 @@
 //! One worker process, as its supervisor sees it.
 //!
-//! A worker has one end of a socket pair as its standard input and tells two things on it, a byte each: [`READY`]
-//! when it has connected to the manager, and [`LEAVING`] when it ends because the pool is closed.
+//! A worker has one end of a socket pair as its standard input. It gets its assignment there, and tells three things, a
+//! byte each: [`READY`] when it can work, [`LEAVING`] when it ends because the pool is closed, and [`RETIRING`] when it
+//! ends because it has run as many tasks as it was to.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,12 +12,19 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::stdio::stderr;
 
-/// What a worker writes when it has connected to the manager.
+use super::last_words::LastWords;
+use crate::parcel::Parcel;
+
+/// What a worker writes when it has connected to the manager and its initializer has returned.
 pub const READY: u8 = b'R';
 
 /// What a worker writes when it ends because the pool is closed.
 pub const LEAVING: u8 = b'C';
+
+/// What a worker writes when it ends so that another one takes its place.
+pub const RETIRING: u8 = b'N';
 
 /// One worker process. It has to be reaped.
 #[derive(Debug)]
@@ -28,26 +36,44 @@ pub(super) struct Worker {
     control: Option<UnixStream>,
     is_ready: bool,
     is_leaving: bool,
+    is_retiring: bool,
+    /// What it said before it was ready.
+    last_words: LastWords,
 }
 
 impl Worker {
-    /// Starts one with this command, in a process group of its own.
-    pub(super) fn start(mut command: Command) -> io::Result<Worker> {
+    /// Starts one with this command and this assignment, in a process group of its own.
+    pub(super) fn start(mut command: Command, assignment: &Parcel) -> io::Result<Worker> {
         let (control, theirs) = UnixStream::pair()?;
         control.set_nonblocking(true)?;
+        // Sent ahead, so that there is nothing to wait for, whatever the program does with it.
+        assignment.send(&control, &[stderr()])?;
         // The group keeps a terminal's Ctrl-C from the worker: only the owner decides when it ends.
-        let mut child = command.stdin(Stdio::from(OwnedFd::from(theirs))).process_group(0).spawn()?;
-        match pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
-            Ok(ending) => {
-                Ok(Worker { child, ending, control: Some(control), is_ready: false, is_leaving: false })
-            }
+        command.stdin(Stdio::from(OwnedFd::from(theirs))).stderr(Stdio::piped()).process_group(0);
+        let mut child = command.spawn()?;
+        match Worker::watch(&mut child) {
+            Ok((ending, last_words)) => Ok(Worker {
+                child,
+                ending,
+                control: Some(control),
+                is_ready: false,
+                is_leaving: false,
+                is_retiring: false,
+                last_words,
+            }),
             Err(error) => {
                 // Out of descriptors, most likely. Nobody would watch this worker, so it must not stay. It is our
                 // child, so these two can not fail, nor hit another process.
                 let _ = child.kill().and_then(|()| child.wait());
-                Err(error.into())
+                Err(error)
             }
         }
+    }
+
+    fn watch(child: &mut Child) -> io::Result<(OwnedFd, LastWords)> {
+        let ending = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+        let stderr = child.stderr.take().ok_or_else(|| io::Error::other("it has no standard error"))?;
+        Ok((ending, LastWords::of(stderr)?))
     }
 
     /// The process id.
@@ -63,6 +89,16 @@ impl Worker {
     /// Whether it has said that it ends because the pool is closed.
     pub(super) fn is_leaving(&self) -> bool {
         self.is_leaving
+    }
+
+    /// Whether it has said that it ends so that another one takes its place.
+    pub(super) fn is_retiring(&self) -> bool {
+        self.is_retiring
+    }
+
+    /// The end of what it wrote to its standard error before it was ready. It has ended.
+    pub(super) fn last_words(&self) -> String {
+        self.last_words.text()
     }
 
     /// What becomes readable when the worker ends.
@@ -83,6 +119,7 @@ impl Worker {
                 Ok(count @ 1..) => {
                     self.is_ready |= bytes[..count].contains(&READY);
                     self.is_leaving |= bytes[..count].contains(&LEAVING);
+                    self.is_retiring |= bytes[..count].contains(&RETIRING);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

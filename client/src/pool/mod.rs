@@ -1,27 +1,51 @@
 //! Pools: worker processes that call functions for whoever submits tasks.
 
 mod assignment;
+#[cfg(feature = "progress")]
+mod bar;
 mod batch;
 mod builder;
+mod callback;
 mod child;
+mod control;
+mod failure;
+mod gathered;
+mod initializer;
+mod interrupt;
+mod iterator;
+mod last_words;
 mod result;
+mod roster;
 mod serve;
+mod slots;
+mod stop;
+mod stream;
 mod submission;
+mod submit;
 mod supervisor;
+mod verbs;
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use protocol::{OpenMode, Request, Spec};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 pub use assignment::{Assignment, WORKER};
-use batch::Batch;
+#[cfg(feature = "progress")]
+pub use bar::WithBar;
 pub use builder::PoolBuilder;
-pub use child::{LEAVING, READY};
+use callback::is_calling_back;
+pub use child::{LEAVING, READY, RETIRING};
+pub use control::{BatchHandle, Progress};
+pub use initializer::{Initialized, Initializer, InitializerAnswer};
+use interrupt::Interrupts;
+pub use iterator::ResultIterator;
 pub use result::AsyncResult;
+use roster::Roster;
 pub use serve::Service;
-use submission::encode_chunks;
+pub use stop::{Ending, StopReport};
+use stop::{check_reason, stop_batches};
+pub use submit::BatchBuilder;
 pub use supervisor::Ended;
 use supervisor::Supervisor;
 
@@ -30,15 +54,28 @@ use crate::sync::lock;
 use crate::task::{Task, check_registered, name_fault};
 use crate::{Error, ErrorKind, Manager, Result};
 
-/// How many chunks each worker gets of a `map` whose chunk size nobody chose, as in Python: enough that a worker
-/// that is done early takes over from one that is late.
-const CHUNKS_PER_PROCESS: usize = 4;
-
 /// Worker processes, and the tasks that they run.
 ///
 /// The verbs mean what they mean in Python's `multiprocessing.Pool`. A task is a plain function that this program
 /// registered with `worker::init`; its arguments and results are serde types. Tasks start in the order of their
 /// batches' arrival; batches that are there at the same time take turns.
+///
+/// | verb | calls | gives |
+/// | --- | --- | --- |
+/// | [`apply`](Pool::apply), [`apply_async`](Pool::apply_async) | one | its result |
+/// | [`map`](Pool::map), [`map_async`](Pool::map_async) | one with each item | all results, in order |
+/// | [`starmap`](Pool::starmap), [`starmap_async`](Pool::starmap_async) | one with each tuple | all results, in order |
+/// | [`imap`](Pool::imap) | one with each item, drawn lazily | an iterator, in order |
+/// | [`imap_unordered`](Pool::imap_unordered) | one with each item, drawn lazily | an iterator, as results come |
+///
+/// Verbs that end in `async` return an [`AsyncResult`] at once. [`batch`](Pool::batch) is for those who have more to
+/// say: chunk sizes, priorities, retries, time limits.
+///
+/// # Stopping
+///
+/// [`stop`](Pool::stop) stops what runs, [`AsyncResult::stop`] one batch of it, and the pool takes new tasks at once.
+/// Tasks are asked first, and look whether they are with [`task::stop_requested`](crate::task::stop_requested) and
+/// [`task::sleep`](crate::task::sleep); those that do not listen get SIGTERM, and then SIGKILL.
 ///
 /// # Processes that die
 ///
@@ -68,10 +105,12 @@ pub struct Pool {
     reference: Reference,
     /// How many workers there are; for an opened pool, a guess.
     processes: usize,
-    /// What `with_chunk_size` said.
-    chunk_size: Option<usize>,
     stage: Mutex<Stage>,
     workers: Workers,
+    /// What was submitted here.
+    roster: Arc<Roster>,
+    /// Listens to Ctrl-C, if that was asked for.
+    interrupts: Mutex<Option<Interrupts>>,
     /// The process that this handle belongs to. A child that was forked from it must not end the pool.
     process: u32,
 }
@@ -81,8 +120,8 @@ pub struct Pool {
 enum Workers {
     /// This pool's own.
     Own { supervisor: Supervisor, is_named: bool },
-    /// Those of other programs; with the batches that were submitted here, to wait for in `join`.
-    Elsewhere { batches: Mutex<Vec<Weak<Batch>>> },
+    /// Those of other programs.
+    Elsewhere,
 }
 
 /// How far the life of a pool is.
@@ -107,8 +146,8 @@ impl Pool {
     /// Opens a pool by its name, whose workers belong to other programs, as to `worker --pool NAME`.
     ///
     /// It need not be served yet: tasks wait until workers come. [`close`](Pool::close),
-    /// [`terminate`](Pool::terminate) and the drop concern this handle only, never the workers nor the tasks of
-    /// others.
+    /// [`terminate`](Pool::terminate) and the drop concern this handle and what was submitted through it, never the
+    /// workers nor the tasks of others.
     ///
     /// # Errors
     ///
@@ -116,105 +155,27 @@ impl Pool {
     /// ([`Error::is_wrong_kind`]).
     pub fn open(manager: &Manager, name: &str) -> Result<Pool> {
         let reference = Reference::open(manager.link(), Some(name), Spec::Pool, OpenMode::OpenOrCreate)?;
-        Ok(Pool::new_with(reference, available_cores(), Workers::Elsewhere { batches: Mutex::default() }))
+        Ok(Pool::new_with(reference, available_cores(), Workers::Elsewhere))
     }
 
     fn new_with(reference: Reference, processes: usize, workers: Workers) -> Pool {
         let process = std::process::id();
-        Pool { reference, processes, chunk_size: None, stage: Mutex::new(Stage::Open), workers, process }
-    }
-
-    /// From now on, `map` and `starmap` hand this many calls at a time to a worker, at least one.
-    ///
-    /// Without it they do as in Python: each worker gets about four chunks, where an opened pool is taken to have a
-    /// worker for each core here. Large chunks travel cheaper; small ones share the work better, and a worker's death
-    /// costs less.
-    pub fn with_chunk_size(mut self, calls: usize) -> Pool {
-        self.chunk_size = Some(calls);
-        self
-    }
-
-    /// Calls the function once with these arguments, and waits for what it returns.
-    pub fn apply<F, Arguments>(&self, function: F, arguments: Arguments) -> Result<F::Output>
-    where
-        F: Task<Arguments, Output: DeserializeOwned>,
-        Arguments: Serialize,
-    {
-        self.apply_async(function, arguments)?.get(None)
-    }
-
-    /// Submits one call with these arguments, and returns at once.
-    pub fn apply_async<F, Arguments>(
-        &self,
-        function: F,
-        arguments: Arguments,
-    ) -> Result<AsyncResult<F::Output>>
-    where
-        F: Task<Arguments, Output: DeserializeOwned>,
-        Arguments: Serialize,
-    {
-        Ok(AsyncResult::of_one(self.submit(&function, vec![arguments])?))
-    }
-
-    /// Calls the function once with each item, and waits for the results, in the order of the items.
-    pub fn map<F, Item>(&self, function: F, items: impl IntoIterator<Item = Item>) -> Result<Vec<F::Output>>
-    where
-        F: Task<(Item,), Output: DeserializeOwned>,
-        Item: Serialize,
-    {
-        self.starmap(function, items.into_iter().map(|item| (item,)))
-    }
-
-    /// Submits one call with each item, and returns at once.
-    ///
-    /// # Errors
-    ///
-    /// Nothing is submitted if the pool is closed ([`Error::is_closed`]), the function is not registered
-    /// ([`Error::is_unknown_function`]), or the arguments of a call do not encode ([`Error::is_bad_encoding`]) or
-    /// are too large to travel ([`Error::is_limit`]). This holds for all methods that submit.
-    pub fn map_async<F, Item>(
-        &self,
-        function: F,
-        items: impl IntoIterator<Item = Item>,
-    ) -> Result<AsyncResult<Vec<F::Output>>>
-    where
-        F: Task<(Item,), Output: DeserializeOwned>,
-        Item: Serialize,
-    {
-        self.starmap_async(function, items.into_iter().map(|item| (item,)))
-    }
-
-    /// Calls the function once with each tuple of arguments, and waits for the results, in the order of the tuples.
-    pub fn starmap<F, Arguments>(
-        &self,
-        function: F,
-        tuples: impl IntoIterator<Item = Arguments>,
-    ) -> Result<Vec<F::Output>>
-    where
-        F: Task<Arguments, Output: DeserializeOwned>,
-        Arguments: Serialize,
-    {
-        self.starmap_async(function, tuples)?.get(None)
-    }
-
-    /// Submits one call with each tuple of arguments, and returns at once.
-    pub fn starmap_async<F, Arguments>(
-        &self,
-        function: F,
-        tuples: impl IntoIterator<Item = Arguments>,
-    ) -> Result<AsyncResult<Vec<F::Output>>>
-    where
-        F: Task<Arguments, Output: DeserializeOwned>,
-        Arguments: Serialize,
-    {
-        Ok(AsyncResult::of_all(self.submit(&function, tuples.into_iter().collect())?))
+        Pool {
+            reference,
+            processes,
+            stage: Mutex::new(Stage::Open),
+            workers,
+            roster: Arc::default(),
+            interrupts: Mutex::default(),
+            process,
+        }
     }
 
     /// The process ids of this pool's own workers that are ready, in no order.
     pub fn process_ids(&self) -> Vec<u32> {
         match &self.workers {
             Workers::Own { supervisor, .. } => supervisor.process_ids(),
-            Workers::Elsewhere { .. } => Vec::new(),
+            Workers::Elsewhere => Vec::new(),
         }
     }
 
@@ -238,63 +199,115 @@ impl Pool {
     /// Workers get SIGTERM, and SIGKILL if they are still there a second later; so do the commands that they run.
     /// It does not wait for that: [`join`](Pool::join) does.
     ///
-    /// Of an opened pool this closes the handle only: workers that belong to others go on, and so do tasks that were
-    /// submitted here.
+    /// Workers of an opened pool belong to others, and go on. There it is only what was submitted through this handle
+    /// that ends: calls that have not started are cancelled ([`Error::is_cancelled`]), and those that run are asked to
+    /// stop.
     pub fn terminate(&self) {
         *lock(&self.stage) = Stage::Terminated;
-        if let Workers::Own { supervisor, .. } = &self.workers {
-            let reason = "the pool was terminated by its owner";
-            // Answered before the first worker ends, or the manager might take its end for a death. If the manager is
-            // gone, so are the tasks, and only the workers are left to be ended.
-            let _ = self.reference.call(Request::PoolTerminate { id: self.reference.id(), reason });
-            supervisor.terminate();
+        let reason = "the pool was terminated by its owner";
+        // If the manager is gone, so are the tasks, and only the workers are left to be ended.
+        match &self.workers {
+            Workers::Own { supervisor, .. } => {
+                // Answered before the first worker ends, or the manager might take its end for a death.
+                let _ = self.reference.call(Request::PoolTerminate { id: self.reference.id(), reason });
+                supervisor.terminate();
+            }
+            Workers::Elsewhere => {
+                let _ = self.reference.link().and_then(|link| self.roster.ask_to_stop(link, reason));
+            }
         }
     }
 
-    /// Waits until all workers have ended, after [`close`](Pool::close) or [`terminate`](Pool::terminate).
+    /// Stops all calls that were submitted through this handle, and tells how they ended. The pool goes on, and takes
+    /// new tasks at once.
     ///
-    /// Of an opened pool it waits until the calls have ended that were submitted here and whose
-    /// [`AsyncResult`] is still there.
+    /// It is the ladder of [`BatchHandle::stop`], for all batches together: they are asked; after `grace` they get
+    /// SIGTERM, and soon SIGKILL. Not in the report are batches that are known to have ended before, as their results
+    /// were there; and those whose results nobody wants, which are stopped as well.
     ///
     /// # Errors
     ///
-    /// The pool is neither closed nor terminated, and so would not end; or its workers could not be started.
+    /// As with `BatchHandle::stop`.
+    pub fn stop(&self, grace: Duration) -> Result<StopReport> {
+        self.stop_because("the pool's tasks were stopped by its owner", grace)
+    }
+
+    /// [Stops](Pool::stop) all calls that were submitted through this handle, and gives them the reason.
+    pub fn stop_because(&self, reason: &str, grace: Duration) -> Result<StopReport> {
+        check_reason(reason)?;
+        let batches = self.roster.batches_to_stop(self.reference.link()?, reason)?;
+        stop_batches(&batches, reason, grace)
+    }
+
+    /// From now on, Ctrl-C (SIGINT) does not end this process, but [stops](Pool::stop) what was submitted through this
+    /// handle. Another Ctrl-C skips the grace of tasks that were asked to stop before: their workers are killed.
+    ///
+    /// The program goes on, and so does the pool: waits for results return, with what tasks returned when they were
+    /// asked to stop, or with [`Error::is_cancelled`] or [`Error::is_stopped`]. What it does then is up to the program,
+    /// which can ask [`was_interrupted`](Pool::was_interrupted).
+    ///
+    /// When no pool listens any more, because it was dropped, Ctrl-C ends the process as ever. Handlers of the program
+    /// for SIGINT, as of the crate `signal-hook`, are called as well.
+    ///
+    /// # Errors
+    ///
+    /// The signal can not be handled, or no thread be started.
+    pub fn stop_on_interrupt(&self, grace: Duration) -> Result<()> {
+        let listening = Interrupts::listen(self.reference.link()?, &self.roster, grace);
+        let listening = listening.map_err(|error| {
+            Error::new(ErrorKind::Other, format!("interrupts can not be listened to: {error}"))
+        })?;
+        *lock(&self.interrupts) = Some(listening);
+        Ok(())
+    }
+
+    /// Whether there was a Ctrl-C since [`stop_on_interrupt`](Pool::stop_on_interrupt).
+    pub fn was_interrupted(&self) -> bool {
+        lock(&self.interrupts).as_ref().is_some_and(Interrupts::heard)
+    }
+
+    /// Waits until all workers have ended, after [`close`](Pool::close) or [`terminate`](Pool::terminate), and all
+    /// callbacks have returned.
+    ///
+    /// Of an opened pool it waits until the calls have ended that were submitted here and whose results somebody still
+    /// has a handle of.
+    ///
+    /// As nobody may take results meanwhile, the input of [`imap`](Pool::imap) and its like is now drawn to its end,
+    /// whether they are taken or not, as in Python. So take the results of long inputs first.
+    ///
+    /// # Errors
+    ///
+    /// The pool is neither closed nor terminated, and so would not end; or its workers could not be started; or this is
+    /// called by a callback, which would wait for itself.
     pub fn join(&self) -> Result<()> {
         if *lock(&self.stage) == Stage::Open {
             return Err(Error::new(ErrorKind::Other, "a pool is joined after it was closed or terminated"));
         }
-        match &self.workers {
+        if is_calling_back() {
+            return Err(Error::new(
+                ErrorKind::Deadlock,
+                "a callback can not wait for all callbacks to return",
+            ));
+        }
+        let batches = self.roster.batches();
+        batches.iter().for_each(|batch| batch.lift_window());
+        let joined = match &self.workers {
             Workers::Own { supervisor, .. } => match supervisor.join() {
                 Ended::Left | Ended::Terminated => Ok(()),
                 Ended::Broken(reason) => Err(Error::new(ErrorKind::Terminated, reason)),
                 Ended::ManagerGone => Err(Error::new(ErrorKind::ManagerGone, "the manager is gone")),
             },
-            Workers::Elsewhere { batches } => {
-                let batches = std::mem::take(&mut *lock(batches));
-                batches.iter().filter_map(Weak::upgrade).try_for_each(|batch| batch.wait(None).map(drop))
-            }
-        }
+            Workers::Elsewhere => batches.iter().try_for_each(|batch| batch.wait(None).map(drop)),
+        };
+        drop(batches);
+        self.roster.wait_for_callers();
+        joined
     }
 
-    fn submit<F, Arguments>(&self, function: &F, calls: Vec<Arguments>) -> Result<Arc<Batch>>
-    where
-        F: Task<Arguments>,
-        Arguments: Serialize,
-    {
-        let name = function.name();
+    /// Refuses what can be known to fail before anything is sent.
+    fn check_may_submit<Arguments>(&self, function: &impl Task<Arguments>) -> Result<()> {
         self.check_open()?;
-        self.check_function(name, function.is_built_apart())?;
-        let chunk_size = self
-            .chunk_size
-            .unwrap_or_else(|| calls.len().div_ceil(self.processes.saturating_mul(CHUNKS_PER_PROCESS)));
-        let chunks = encode_chunks(&calls, chunk_size)?;
-        let batch = Batch::submit(self.reference.link()?, self.reference.id(), name, &chunks)?;
-        // Proxies among the arguments kept their objects alive until here. Now the tasks do.
-        drop(calls);
-        if let Workers::Elsewhere { batches } = &self.workers {
-            remember(&mut lock(batches), &batch);
-        }
-        Ok(batch)
+        self.check_function(function.name(), function.is_built_apart())
     }
 
     fn check_open(&self) -> Result<()> {
@@ -338,14 +351,14 @@ impl Drop for Pool {
     }
 }
 
-/// Remembers a batch, and forgets those that nobody else remembers whenever their number would grow.
-fn remember(batches: &mut Vec<Weak<Batch>>, batch: &Arc<Batch>) {
-    if batches.len() == batches.capacity() {
-        batches.retain(|batch| batch.strong_count() > 0);
-        // Half of it is free now, or it grows: the next look is as many submissions away as there are entries.
-        batches.reserve(batches.len() + 1);
-    }
-    batches.push(Arc::downgrade(batch));
+/// The error for an argument that is out of its range.
+fn bad(text: &str) -> Error {
+    Error::new(ErrorKind::BadArgument, text)
+}
+
+/// The error for a manager that does what it should not.
+fn unexpected(text: &str) -> Error {
+    Error::new(ErrorKind::Other, format!("the manager does not keep to the protocol: {text}"))
 }
 
 /// How many processes can work at one time, as far as the system tells.

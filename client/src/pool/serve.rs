@@ -30,13 +30,14 @@ impl Service {
     /// # Errors
     ///
     /// The name is not a name, or is one of another kind of object; the program has not called `worker::init` first
-    /// thing in `main`; the number of processes is zero.
+    /// thing in `main`; the number of processes is zero ([`is_bad_argument`](crate::Error::is_bad_argument)).
     pub fn start(manager: &Manager, name: &str, processes: Option<usize>) -> Result<Service> {
         let processes = processes.unwrap_or_else(available_cores);
         builder::check_can_start(processes)?;
         let link = manager.link();
         let reference = Reference::open(link, Some(name), Spec::Pool, OpenMode::OpenOrCreate)?;
-        let supervisor = builder::supervise(link, reference.id(), processes)?;
+        let supervisor =
+            builder::supervise(link, reference.id(), processes, builder::WorkerOptions::default())?;
         Ok(Service { supervisor, _reference: reference, processes })
     }
 

@@ -51,6 +51,11 @@ impl Chunk {
         }
     }
 
+    /// As it is added to a batch.
+    pub(super) fn as_input(&self) -> TaskInput<'_> {
+        TaskInput { arguments: &self.arguments, carries: self.carries.clone() }
+    }
+
     /// How many bytes it takes in a frame, at most.
     fn frame_bytes(&self) -> usize {
         self.arguments.len() + self.carries.len() * CARRIED_BYTES + CHUNK_OVERHEAD_BYTES
@@ -62,15 +67,30 @@ pub(crate) fn encode_chunks<Arguments: Serialize>(
     calls: &[Arguments],
     chunk_size: usize,
 ) -> Result<Vec<Chunk>> {
-    let chunk_size = chunk_size.clamp(1, CHUNK_ITEMS_MAX as usize);
+    let (chunks, fault) = encode_until_fault(calls, chunk_size);
+    fault.map_or(Ok(chunks), Err)
+}
+
+/// Encodes all calls up to the first that does not travel; and why it does not, if there is one.
+pub(crate) fn encode_until_fault<Arguments: Serialize>(
+    calls: &[Arguments],
+    chunk_size: usize,
+) -> (Vec<Chunk>, Option<Error>) {
+    let mut chunk_size = chunk_size.clamp(1, CHUNK_ITEMS_MAX as usize);
     let mut chunks = Vec::with_capacity(calls.len().div_ceil(chunk_size));
     let mut rest = calls;
     while !rest.is_empty() {
-        let chunk = Chunk::encode(rest, chunk_size)?;
-        rest = &rest[chunk.count as usize..];
-        chunks.push(chunk);
+        match Chunk::encode(rest, chunk_size) {
+            Ok(chunk) => {
+                rest = &rest[chunk.count as usize..];
+                chunks.push(chunk);
+            }
+            Err(error) if chunk_size == 1 => return (chunks, Some(error)),
+            // It is one of these, and those before it travel.
+            Err(_) => chunk_size = 1,
+        }
     }
-    Ok(chunks)
+    (chunks, None)
 }
 
 /// The requests that add these chunks to a batch, none of them much larger than a chunk may be.
@@ -84,10 +104,7 @@ pub(crate) fn requests(batch: ObjectId, chunks: &[Chunk]) -> impl Iterator<Item 
         });
         let (now, later) = rest.split_at(1 + more.count());
         rest = later;
-        let tasks = now.iter();
-        let tasks =
-            tasks.map(|chunk| TaskInput { arguments: &chunk.arguments, carries: chunk.carries.clone() });
-        Some(Request::BatchAdd { id: batch, tasks: tasks.collect(), last: false })
+        Some(Request::BatchAdd { id: batch, tasks: now.iter().map(Chunk::as_input).collect(), last: false })
     })
 }
 

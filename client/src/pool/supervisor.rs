@@ -3,9 +3,9 @@
 //! It is a thread of its own, and lives as long as its workers, because a worker asks the kernel to end it when
 //! the *thread* that started it ends.
 //!
-//! A worker that leaves because the pool is closed is not replaced; any other end is a death, and the worker is
-//! replaced. When workers die again and again before they are ready, the program itself is at fault: the pool is
-//! broken, and its owner is told why.
+//! A worker that leaves because the pool is closed is not replaced. One that retires is, and any other end is a death:
+//! the worker is replaced, too. When workers die again and again before they are ready, the program itself is at fault:
+//! the pool is broken, and its owner is told why, with what the last of them wrote to its standard error.
 
 use std::fmt;
 use std::io;
@@ -18,6 +18,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::process::Signal;
 
 use super::child::Worker;
+use crate::parcel::Parcel;
 use crate::sync::lock;
 
 /// How many workers may die in a row before they are ready, until the pool is broken.
@@ -59,6 +60,8 @@ pub enum Ended {
 pub(crate) struct Hooks {
     /// Makes the command that starts one worker.
     pub(crate) command: Box<dyn FnMut() -> io::Result<Command> + Send>,
+    /// What each worker is told.
+    pub(crate) assignment: Parcel,
     /// Whether the manager is gone; it is asked when a worker died, who then need not be replaced.
     pub(crate) is_manager_gone: Box<dyn Fn() -> bool + Send>,
     /// Called once when the pool is broken, with the reason.
@@ -193,7 +196,8 @@ impl Watch {
 
     fn start_missing(&mut self) {
         while self.workers.len() < self.wanted && Instant::now() >= self.start_after {
-            match (self.hooks.command)().and_then(Worker::start) {
+            let command = (self.hooks.command)();
+            match command.and_then(|command| Worker::start(command, &self.hooks.assignment)) {
                 Ok(worker) => self.workers.push(worker),
                 Err(error) => self.count_failure(&format!("a worker can not be started: {error}")),
             }
@@ -232,10 +236,8 @@ impl Watch {
             }
             let mut worker = self.workers.swap_remove(index);
             worker.hear();
-            if !worker.is_leaving() {
-                // What it started must not outlive it. Its process id can not be another's before it is reaped.
-                worker.signal(Signal::KILL);
-            }
+            // What it started must not outlive it. Its process id can not be another's before it is reaped.
+            worker.signal(Signal::KILL);
             let process = worker.process();
             lock(&self.shared.state).ready.retain(|&ready| ready != process);
             match worker.reap() {
@@ -251,6 +253,8 @@ impl Watch {
         if worker.is_leaving() {
             log::debug!("worker {process} left");
             self.wanted = self.wanted.saturating_sub(1);
+        } else if worker.is_retiring() {
+            log::debug!("worker {process} retired; another takes its place");
         } else if (self.hooks.is_manager_gone)() {
             log::debug!("worker {process} {how}, as the manager is gone");
             self.wanted = 0;
@@ -258,7 +262,11 @@ impl Watch {
         } else if worker.is_ready() {
             log::warn!("worker {process} {how}; another takes its place");
         } else {
-            self.count_failure(&format!("worker {process} {how} before it was ready"));
+            let what = format!("worker {process} {how} before it was ready");
+            match worker.last_words() {
+                words if words.is_empty() => self.count_failure(&what),
+                words => self.count_failure(&format!("{what} and wrote: {words}")),
+            }
         }
     }
 
@@ -351,6 +359,7 @@ mod tests {
         let broken = move |reason: &str| sender.send(reason.to_owned()).unwrap();
         let hooks = Hooks {
             command: Box::new(command),
+            assignment: Parcel::new(b"").unwrap(),
             is_manager_gone: Box::new(|| false),
             broken: Box::new(broken),
         };
@@ -374,6 +383,17 @@ mod tests {
         let (supervisor, _) = supervise(3, "printf RC >&0");
         assert_eq!(supervisor.join(), Ended::Left);
         assert!(supervisor.process_ids().is_empty());
+    }
+
+    #[test]
+    fn workers_that_retire_are_replaced_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("starts");
+        let script =
+            format!("echo >> {0}; printf RN >&0; test $(wc -l < {0}) -lt 20 || printf C >&0", path.display());
+        let (supervisor, _) = supervise(1, script.leak());
+        assert_eq!(supervisor.join(), Ended::Left);
+        assert_eq!(std::fs::read_to_string(path).unwrap().len(), 20);
     }
 
     #[test]
@@ -415,9 +435,9 @@ mod tests {
 
     #[test]
     fn workers_that_never_get_ready_break_the_pool_with_a_reason() {
-        let (supervisor, reasons) = supervise(4, "exit 3");
+        let (supervisor, reasons) = supervise(4, "echo no disk >&2; exit 3");
         let Ended::Broken(reason) = supervisor.join() else { panic!("it is not broken") };
-        assert!(reason.contains("exited with status 3 before it was ready"), "{reason}");
+        assert!(reason.ends_with("exited with status 3 before it was ready and wrote: no disk"), "{reason}");
         assert_eq!(reasons.recv_timeout(SOON), Ok(reason));
     }
 
@@ -426,6 +446,7 @@ mod tests {
         let (sender, receiver) = mpsc::channel();
         let hooks = Hooks {
             command: Box::new(|| Ok(Command::new("/nonexistent/program"))),
+            assignment: Parcel::new(b"").unwrap(),
             is_manager_gone: Box::new(|| false),
             broken: Box::new(move |reason| sender.send(reason.to_owned()).unwrap()),
         };
@@ -438,6 +459,7 @@ mod tests {
     fn workers_are_not_replaced_when_the_manager_is_gone() {
         let hooks = Hooks {
             command: Box::new(|| Ok(Command::new("/bin/false"))),
+            assignment: Parcel::new(b"").unwrap(),
             is_manager_gone: Box::new(|| true),
             broken: Box::new(|reason| panic!("{reason}")),
         };

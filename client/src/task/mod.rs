@@ -4,8 +4,12 @@
 //! of the program itself has the path that the compiler gives it, as in `backup::copy_folder`, so a call site just
 //! names the function and its types are checked. A function of a program that was built apart has the name under
 //! which that program registered it, and [`named`] gives it its types.
+//!
+//! While it runs, a task learns here whether it is to stop: [`stop_requested`] asks, [`sleep`] ends early, and
+//! [`stop_event`] can be waited for together with other objects.
 
 mod chunk;
+mod context;
 mod registered;
 
 use std::fmt;
@@ -13,6 +17,10 @@ use std::marker::PhantomData;
 
 pub(crate) use chunk::CHUNK_BYTES;
 pub use chunk::{CHUNK_ITEMS_MAX, ChunkError, ChunkWriter, read_chunk};
+pub(crate) use context::current_stop;
+#[doc(hidden)]
+pub use context::{TaskScope, enter_task};
+pub use context::{sleep, stop_cause, stop_event, stop_requested};
 pub(crate) use registered::{check_registered, is_registry_set};
 pub use registered::{name_fault, set_registered};
 

@@ -1,8 +1,12 @@
 //! Batches: the tasks of one call to a pool, from their arrival to the moment their owner fetches the results.
 //!
-//! A task is *waiting*, then *running* in one session, then *ended* with an outcome, which its owner takes. If
-//! the session that runs it dies, the task ends as failed. Every task ends exactly once: what comes later for it is
-//! refused. A batch is complete when its owner has said that no more tasks come and all of them have ended.
+//! A task is *waiting*, then *running* in one session, then *ended* with an outcome, which its owner takes;
+//! `task` tells how. Every task ends exactly once: what comes later for it is refused. A batch is complete when
+//! its owner has said that no more tasks come and all of them have ended.
+//!
+//! Each batch has a *stop event*, which its tasks look at. Once it is set, tasks that have not started never will. The
+//! stop event of a batch that a task opened is set with the task's own, so stopping a batch stops what its tasks
+//! started. It is set, too, when the owner dies.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -14,54 +18,46 @@ use protocol::limits::{
     CARRIES_MAX, FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX, RESULTS_BYTES_MAX, TASKS_PER_REQUEST_MAX,
 };
 use protocol::{
-    Code, Failure, FailureKind, Grant, Kind, Name, ObjectId, Outcome, Payload, Progress, Refusal, Reply,
-    Results, SessionId, TaskGrant, TaskInput, TaskResult,
+    BatchOptions, Code, Failure, FailureKind, Grant, Kind, Name, ObjectId, Outcome, Payload, Progress,
+    Refusal, Reply, Results, SessionId, TaskInput, TaskResult,
 };
 
 use crate::State;
+use crate::event::Event;
 use crate::object::{Body, Pin};
+use crate::session::Leaver;
 use crate::slab::Key;
+use crate::task::{Running, Task};
 use crate::wait::Readiness;
 
 /// A batch.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    pool: Key,
-    /// It holds its pool, and is held itself, until it is complete.
-    pins: Option<[Pin; 2]>,
-    function: Arc<str>,
+    pub(crate) pool: Key,
+    /// It holds its pool and its stop event, and is held itself, until it is complete.
+    pins: Option<[Pin; 3]>,
+    pub(crate) function: Arc<str>,
     /// Whose batch it is.
     owner: SessionId,
+    pub(crate) options: BatchOptions,
+    /// Its place among the startable batches of its pool, while it has tasks to start.
+    pub(crate) turn: Option<u64>,
     /// Tasks to start, in order.
-    waiting: VecDeque<Task>,
+    pub(crate) waiting: VecDeque<Task>,
     /// Tasks that were started, by number.
-    running: BTreeMap<u32, Running>,
+    pub(crate) running: BTreeMap<u32, Running>,
     /// Outcomes that the owner has not taken, in the order in which they came.
     ended: VecDeque<TaskResult>,
     /// Objects whose proxies are in results; kept until the batch is freed, as the owner may yet decode them.
-    carried: Vec<Pin>,
+    pub(crate) carried: Vec<Pin>,
     /// How many tasks were ever added, which is the number of the next.
     added: u32,
     returned: u32,
     failed: u32,
     /// Whether the owner has said that no more come.
     is_sealed: bool,
-}
-
-/// A task that was not started.
-#[derive(Debug)]
-struct Task {
-    number: u32,
-    arguments: Payload,
-    /// Objects whose proxies are in the arguments.
-    carries: Box<[Pin]>,
-}
-
-/// A task that was started.
-#[derive(Debug)]
-struct Running {
-    session: SessionId,
-    carries: Box<[Pin]>,
+    /// Whether tasks that have not started never will.
+    is_stopped: bool,
 }
 
 impl Batch {
@@ -71,6 +67,11 @@ impl Batch {
 
     fn is_complete(&self) -> bool {
         self.is_sealed && self.waiting.is_empty() && self.running.is_empty()
+    }
+
+    /// Whether tasks that have not started never will.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped
     }
 
     /// The function that its tasks call.
@@ -93,18 +94,25 @@ impl State {
         &mut self,
         session: SessionId,
         id: ObjectId,
-        pool_id: ObjectId,
+        pool: ObjectId,
         function: &str,
+        options: BatchOptions,
     ) -> Result<Reply, Refusal> {
         Name::check(function)
             .map_err(|error| Refusal::new(Code::BadName, format!("task function: {error}")))?;
-        let pool = self.catalog.find(pool_id, Kind::Pool)?;
+        let pool = self.catalog.find(pool, Kind::Pool)?;
         self.pool_at(pool).check_open()?;
+        let parent = options.parent.map(|parent| self.catalog.find(parent, Kind::Event)).transpose()?;
+        if options.stop == id {
+            return Err(Refusal::new(Code::BadArgument, "a batch and its stop event have different ids"));
+        }
         let batch = Batch {
             pool,
             pins: None,
             function: function.into(),
             owner: session,
+            options,
+            turn: None,
             waiting: VecDeque::new(),
             running: BTreeMap::new(),
             ended: VecDeque::new(),
@@ -113,12 +121,28 @@ impl State {
             returned: 0,
             failed: 0,
             is_sealed: false,
+            is_stopped: false,
         };
-        let key = self.create(id, None, Body::Batch(Box::new(batch)))?;
+        self.check_room_for(2)?;
+        let stop = self.create(options.stop, None, Body::Event(Event::new(false)))?;
+        let key = match self.create(id, None, Body::Batch(Box::new(batch))) {
+            Ok(key) => key,
+            Err(refusal) => {
+                // Nobody refers to it yet, so it goes at once.
+                let pin = self.pin_at(stop);
+                self.unpin(pin);
+                return Err(refusal);
+            }
+        };
         self.refer(session, key)?;
-        self.batch_at(key).pins = Some([self.pin_at(key), self.pin_at(pool)]);
+        self.refer(session, stop)?;
+        self.batch_at(key).pins = Some([self.pin_at(key), self.pin_at(pool), self.pin_at(stop)]);
         self.pool_at(pool).add_batch(key);
-        self.session_at(session).batches.push(id);
+        self.session_at(session).batches.insert(id);
+        self.event_stops(stop, key);
+        if let Some(parent) = parent {
+            self.event_add_child(parent, stop);
+        }
         Ok(Reply::Done)
     }
 
@@ -140,23 +164,20 @@ impl State {
         if batch.is_sealed {
             return Err(Refusal::new(Code::Closed, "the batch takes no more tasks"));
         }
-        self.check_room(tasks)?;
+        self.check_room_to_store(tasks)?;
         let batch = self.batch_at(key);
-        let (pool, was_empty) = (batch.pool, batch.waiting.is_empty());
         batch.is_sealed = last;
         batch.waiting.reserve(tasks.len());
-        for task in tasks {
-            self.batch_add_one(key, task);
+        tasks.iter().for_each(|task| self.batch_add_one(key, task));
+        if self.batch_at(key).is_stopped {
+            self.batch_end_waiting(key, &CANCELLED);
         }
-        if was_empty && !tasks.is_empty() {
-            self.pool_at(pool).add_startable(key);
-            self.touch(pool);
-        }
+        self.batch_offer(key);
         self.batch_moved_on(key);
         Ok(Reply::Done)
     }
 
-    fn check_room(&self, tasks: &[TaskInput<'_>]) -> Result<(), Refusal> {
+    fn check_room_to_store(&self, tasks: &[TaskInput<'_>]) -> Result<(), Refusal> {
         let (tasks_max, bytes_max) = (self.limits.tasks_max, self.limits.stored_bytes_max);
         let bytes: usize = tasks.iter().map(|task| task.arguments.len()).sum();
         let text = if tasks.len() > TASKS_PER_REQUEST_MAX {
@@ -164,9 +185,12 @@ impl State {
         } else if tasks.iter().any(|task| task.carries.len() > CARRIES_MAX) {
             format!("the arguments of a task carry at most {CARRIES_MAX} proxies")
         } else if self.stored_tasks + tasks.len() > tasks_max {
-            format!("the manager holds {} of at most {tasks_max} tasks", self.stored_tasks)
+            format!("the manager holds {} of at most {tasks_max} tasks and items", self.stored_tasks)
         } else if self.stored_bytes + bytes > bytes_max {
-            format!("the manager stores {} of at most {bytes_max} bytes for tasks", self.stored_bytes)
+            format!(
+                "the manager stores {} of at most {bytes_max} bytes for tasks and items",
+                self.stored_bytes
+            )
         } else if tasks.iter().any(|task| task.arguments.len() > PAYLOAD_BYTES_MAX) {
             format!("the arguments of a task have at most {PAYLOAD_BYTES_MAX} bytes")
         } else {
@@ -183,96 +207,62 @@ impl State {
         let number = batch.added;
         // Far below 2^32 tasks are ever held, but a batch without end may count further; its numbers wrap.
         batch.added = batch.added.wrapping_add(1);
-        batch.waiting.push_back(Task { number, arguments: Payload::from(task.arguments), carries });
+        batch.waiting.push_back(Task { number, retry: 0, arguments: Payload::from(task.arguments), carries });
     }
 
-    /// Starts the next task of a batch in a session. Also tells whether the batch has more to start.
-    pub(crate) fn batch_start_next(&mut self, key: Key, session: SessionId) -> (TaskGrant, bool) {
-        let id = self.catalog.at(key).id;
+    /// Puts a batch in line in its pool if it has tasks to start and does not stand there.
+    pub(crate) fn batch_offer(&mut self, key: Key) {
         let batch = self.batch_at(key);
-        let task = batch.waiting.pop_front().expect("a startable batch has a task to start");
-        batch.running.insert(task.number, Running { session, carries: task.carries });
-        let bytes = task.arguments.as_bytes().len();
-        let grant = TaskGrant {
-            batch: id,
-            task: task.number,
-            function: batch.function.clone(),
-            arguments: task.arguments,
-        };
-        let more = !batch.waiting.is_empty();
-        self.stored_bytes -= bytes;
-        self.session_at(session).running.push((id, grant.task));
-        (grant, more)
+        if batch.turn.is_some() || batch.waiting.is_empty() {
+            return;
+        }
+        let (pool, priority) = (batch.pool, batch.options.priority);
+        let turn = self.pool_at(pool).add_startable(key, priority);
+        self.batch_at(key).turn = Some(turn);
+        self.touch(pool);
     }
 
-    pub(crate) fn task_end(
-        &mut self,
-        session: SessionId,
-        id: ObjectId,
-        number: u32,
-        outcome: &Outcome<&[u8], &str>,
-        carries: &[ObjectId],
-    ) -> Result<Reply, Refusal> {
+    /// Takes a batch out of the line in its pool.
+    fn batch_withdraw(&mut self, key: Key) {
+        let batch = self.batch_at(key);
+        let (pool, priority) = (batch.pool, batch.options.priority);
+        if let Some(turn) = batch.turn.take() {
+            self.pool_at(pool).remove_startable(priority, turn);
+        }
+    }
+
+    pub(crate) fn batch_cancel(&mut self, id: ObjectId) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Batch)?;
-        let is_its = |running: &Running| running.session == session;
-        if !self.batch_at(key).running.get(&number).is_some_and(is_its) {
-            let text = format!("task {number} of batch {id} does not run in this session");
-            return Err(Refusal::new(Code::BadArgument, text));
-        }
-        self.session_at(session).running.retain(|running| *running != (id, number));
-        let outcome = self.checked(outcome, carries);
-        if matches!(outcome, Outcome::Returned(_)) && self.is_referred_to(key) {
-            let carried: Vec<Pin> = carries.iter().filter_map(|&id| self.pin(id)).collect();
-            self.batch_at(key).carried.extend(carried);
-        }
-        self.end_running(key, number, outcome);
-        Ok(Reply::Done)
+        let count = self.batch_at(key).waiting.len() as u64;
+        self.batch_end_waiting(key, &CANCELLED);
+        self.batch_moved_on(key);
+        Ok(Reply::Count(count))
     }
 
-    /// An outcome to be stored: one that can not be is a failure that says so.
-    fn checked(&self, outcome: &Outcome<&[u8], &str>, carries: &[ObjectId]) -> Outcome {
-        let room = self.limits.stored_bytes_max.saturating_sub(self.stored_bytes);
-        match outcome {
-            Outcome::Returned(_) if carries.len() > CARRIES_MAX => failed(
-                FailureKind::TooLarge,
-                format!("the result carries {} proxies, at most {CARRIES_MAX} are taken", carries.len()),
-            ),
-            Outcome::Returned(bytes) if bytes.len() > PAYLOAD_BYTES_MAX => failed(
-                FailureKind::TooLarge,
-                format!("the result has {} bytes, at most {PAYLOAD_BYTES_MAX} are taken", bytes.len()),
-            ),
-            Outcome::Returned(bytes) if bytes.len() + OUTCOME_BYTES > room => failed(
-                FailureKind::TooLarge,
-                format!(
-                    "the manager has no room for a result of {} bytes until others are fetched",
-                    bytes.len()
-                ),
-            ),
-            Outcome::Returned(bytes) => Outcome::Returned(Payload::from(*bytes)),
-            Outcome::Failed(failure) if cut(failure.text).len() + OUTCOME_BYTES > room => {
-                failed(failure.kind, "the manager has no room for the text of this failure")
-            }
-            Outcome::Failed(failure) => failed(failure.kind, cut(failure.text)),
+    /// The stop event of a batch was set: nothing more is started, now or later.
+    pub(crate) fn batch_stop(&mut self, key: Key) {
+        let batch = self.batch_at(key);
+        if batch.is_stopped || batch.is_complete() {
+            return;
         }
-    }
-
-    /// Ends a task whose session died while it ran.
-    pub(crate) fn task_lost(&mut self, id: ObjectId, number: u32, process: &str) {
-        if let Some(key) = self.catalog.key(id) {
-            let text = format!("the worker {process} while it ran the task");
-            self.end_running(key, number, failed(FailureKind::WorkerDied, text));
-        }
-    }
-
-    fn end_running(&mut self, key: Key, number: u32, outcome: Outcome) {
-        let running = self.batch_at(key).running.remove(&number).expect("the caller found the task running");
-        self.end(key, number, outcome);
-        self.unpin_all(&running.carries);
+        batch.is_stopped = true;
+        self.batch_end_waiting(key, &CANCELLED);
         self.batch_moved_on(key);
     }
 
+    /// Ends the tasks that have not started.
+    fn batch_end_waiting(&mut self, key: Key, failure: &Failure<&str>) {
+        self.batch_withdraw(key);
+        let text: Arc<str> = failure.text.into();
+        for task in core::mem::take(&mut self.batch_at(key).waiting) {
+            self.stored_bytes -= task.arguments.as_bytes().len();
+            self.end(key, task.number, failed(failure.kind, text.clone()));
+            self.unpin_all(&task.carries);
+        }
+    }
+
     /// Counts and stores the outcome of a task that is neither waiting nor running any more.
-    fn end(&mut self, key: Key, number: u32, outcome: Outcome) {
+    pub(crate) fn end(&mut self, key: Key, number: u32, outcome: Outcome) {
         let is_wanted = self.is_referred_to(key);
         let bytes = stored_bytes(&outcome);
         let batch = self.batch_at(key);
@@ -290,61 +280,52 @@ impl State {
 
     /// Fails every task that has not ended. The pool has forgotten the batch already.
     pub(crate) fn batch_fail_rest(&mut self, key: Key, failure: &Failure<&str>) {
-        let id = self.catalog.at(key).id;
-        let batch = self.batch_at(key);
-        batch.is_sealed = true;
+        self.batch_at(key).is_sealed = true;
+        self.batch_at(key).turn = None;
         let text: Arc<str> = failure.text.into();
-        let running = core::mem::take(&mut batch.running);
-        for (number, running) in running {
-            if let Some(session) = self.sessions.get_mut(&running.session) {
-                session.running.retain(|other| *other != (id, number));
-            }
+        let numbers: Vec<u32> = self.batch_at(key).running.keys().copied().collect();
+        for number in numbers {
+            self.take_back(key, number);
             self.end(key, number, failed(failure.kind, text.clone()));
-            self.unpin_all(&running.carries);
         }
-        for task in core::mem::take(&mut self.batch_at(key).waiting) {
-            self.stored_bytes -= task.arguments.as_bytes().len();
-            self.end(key, task.number, failed(failure.kind, text.clone()));
-            self.unpin_all(&task.carries);
-        }
+        self.batch_end_waiting(key, failure);
         self.batch_moved_on(key);
     }
 
-    /// The owner is gone: tasks that have not started never will, and those that run are the last.
-    pub(crate) fn batch_abandoned(&mut self, id: ObjectId) {
+    /// The owner is gone: tasks that have not started never will, and those that run are told to stop.
+    pub(crate) fn batch_abandoned(&mut self, id: ObjectId, leaver: &Leaver) {
         let key = self.catalog.key(id).expect("a batch that is not complete is pinned");
         let batch = self.batch_at(key);
         batch.is_sealed = true;
-        let (pool, waiting) = (batch.pool, core::mem::take(&mut batch.waiting));
-        self.pool_at(pool).remove_startable(key);
-        self.stored_tasks -= waiting.len();
-        for task in waiting {
-            self.stored_bytes -= task.arguments.as_bytes().len();
-            self.unpin_all(&task.carries);
-        }
+        let stop = batch.options.stop;
+        self.batch_stop(key);
+        self.event_set_by_leaver(stop, leaver);
         self.batch_moved_on(key);
     }
 
     /// Follows up on a change: serves the owner, and lets go of a batch that is complete.
-    fn batch_moved_on(&mut self, key: Key) {
+    pub(crate) fn batch_moved_on(&mut self, key: Key) {
         self.touch(key);
         let batch = self.batch_at(key);
         if !batch.is_complete() {
             return;
         }
+        let Some(pins) = batch.pins.take() else {
+            return;
+        };
         let (pool, owner) = (batch.pool, batch.owner);
         let id = self.catalog.at(key).id;
         if let Some(owner) = self.sessions.get_mut(&owner) {
-            owner.batches.retain(|other| *other != id);
+            owner.batches.remove(&id);
         }
         self.pool_at(pool).remove_batch(key);
         self.touch(pool);
-        if let Some(pins) = self.batch_at(key).pins.take() {
-            self.unpin_all(&pins);
-        }
+        let stop = self.batch_at(key).options.stop;
+        self.event_stops_nothing(stop, key);
+        self.unpin_all(&pins);
     }
 
-    fn unpin_all(&mut self, pins: &[Pin]) {
+    pub(crate) fn unpin_all(&mut self, pins: &[Pin]) {
         pins.iter().for_each(|pin| self.unpin(*pin));
     }
 
@@ -379,7 +360,7 @@ impl State {
         Ok(Reply::Progress(self.batch_at(key).progress()))
     }
 
-    fn batch_at(&mut self, key: Key) -> &mut Batch {
+    pub(crate) fn batch_at(&mut self, key: Key) -> &mut Batch {
         match &mut self.catalog.at_mut(key).body {
             Body::Batch(batch) => batch,
             _ => unreachable!("the kind was checked when the key was found"),
@@ -387,12 +368,16 @@ impl State {
     }
 }
 
-fn failed(kind: FailureKind, text: impl Into<Arc<str>>) -> Outcome {
+/// How a task ends that was dropped before it started.
+const CANCELLED: Failure<&str> =
+    Failure { kind: FailureKind::Cancelled, text: "it was cancelled before it started" };
+
+pub(crate) fn failed(kind: FailureKind, text: impl Into<Arc<str>>) -> Outcome {
     Outcome::Failed(Failure { kind, text: text.into() })
 }
 
 /// What stands around the bytes of an outcome, about, in the manager's memory and in a reply.
-const OUTCOME_BYTES: usize = 16;
+pub(crate) const OUTCOME_BYTES: usize = 16;
 
 /// What an outcome weighs in the manager's memory and in a reply.
 fn stored_bytes(outcome: &Outcome) -> usize {
@@ -403,6 +388,6 @@ fn stored_bytes(outcome: &Outcome) -> usize {
 }
 
 /// The text up to the limit, cut between characters.
-fn cut(text: &str) -> &str {
+pub(crate) fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(FAILURE_BYTES_MAX)]
 }

@@ -6,14 +6,17 @@
 //! set it is answered, so a set followed at once by a clear wakes them all the same.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use protocol::{Grant, Kind, ObjectId, Refusal, Reply, SessionId};
 use smallvec::SmallVec;
 
 use crate::object::Body;
 use crate::reason::check_reason;
-use crate::session::Unconfirmed;
+use crate::session::{Leaver, Unconfirmed};
 use crate::slab::Key;
 use crate::wait::Readiness;
 use crate::{State, Time};
@@ -23,14 +26,27 @@ use crate::{State, Time};
 pub(crate) struct Event {
     auto_reset: bool,
     is_set: bool,
+    /// What is set or stopped with it. Most events have nothing of the kind.
+    tied: Option<Box<Tied>>,
     /// How often it was cleared by a request: what was granted before that is not given back.
     clears: u32,
     /// Who set it last. The box is made at the first set and used again, so that setting allocates nothing.
     set_by: Option<Box<SetBy>>,
 }
 
+/// What is set or stopped together with an event.
+#[derive(Debug, Default)]
+struct Tied {
+    /// The batch whose stop event this is.
+    batch: Option<Key>,
+    /// Events that are set when this one is.
+    children: Vec<Key>,
+    /// The event that this one is set with.
+    parent: Option<Key>,
+}
+
 /// Who set an event, when, and why.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct SetBy {
     process: u32,
     program: Arc<str>,
@@ -40,7 +56,7 @@ struct SetBy {
 
 impl Event {
     pub(crate) fn new(auto_reset: bool) -> Event {
-        Event { auto_reset, is_set: false, clears: 0, set_by: None }
+        Event { auto_reset, is_set: false, clears: 0, tied: None, set_by: None }
     }
 
     pub(crate) fn auto_reset(&self) -> bool {
@@ -90,9 +106,78 @@ impl State {
             at: self.now,
             reason: reason.map(Arc::from),
         };
-        self.event_at(key).set(cause);
-        self.touch(key);
+        self.event_set_with(key, cause);
         Ok(Reply::Done)
+    }
+
+    /// Sets an event and all that is tied to it, also what is tied to those, with the same cause.
+    fn event_set_with(&mut self, key: Key, cause: SetBy) {
+        let mut keys = vec![key];
+        while let Some(key) = keys.pop() {
+            let event = self.event_at(key);
+            event.set(cause.clone());
+            let batch = event.tied.as_ref().and_then(|tied| tied.batch);
+            if let Some(tied) = &event.tied {
+                keys.extend(&tied.children);
+            }
+            self.touch(key);
+            if let Some(batch) = batch {
+                self.batch_stop(batch);
+            }
+        }
+    }
+
+    /// Sets the stop event of a batch whose owner has gone, unless it was removed.
+    pub(crate) fn event_set_by_leaver(&mut self, id: ObjectId, leaver: &Leaver) {
+        if let Ok(key) = self.catalog.find(id, Kind::Event) {
+            let (process, program) = leaver.whose();
+            let reason = Some(format!("its owner {}", leaver.how()).into());
+            self.event_set_with(key, SetBy { process, program, at: self.now, reason });
+        }
+    }
+
+    /// Makes an event the stop event of a batch.
+    pub(crate) fn event_stops(&mut self, key: Key, batch: Key) {
+        self.event_at(key).tied.get_or_insert_default().batch = Some(batch);
+    }
+
+    /// Has an event set with another from now on; at once, if that is set already.
+    pub(crate) fn event_add_child(&mut self, parent: Key, child: Key) {
+        self.event_at(parent).tied.get_or_insert_default().children.push(child);
+        self.event_at(child).tied.get_or_insert_default().parent = Some(parent);
+        let parent = self.event_at(parent);
+        if parent.is_set
+            && let Some(cause) = parent.set_by.as_deref().cloned()
+        {
+            self.event_set_with(child, cause);
+        }
+    }
+
+    /// Undoes the ties of an event that is no more.
+    pub(crate) fn event_destroyed(&mut self, key: Key, event: &Event) {
+        let Some(tied) = &event.tied else {
+            return;
+        };
+        if let Some(parent) = tied.parent
+            && let Some(parent) = &mut self.event_at(parent).tied
+        {
+            parent.children.retain(|child| *child != key);
+        }
+        for &child in &tied.children {
+            if let Some(child) = &mut self.event_at(child).tied {
+                child.parent = None;
+            }
+        }
+    }
+
+    /// Frees the stop event of a batch that is no more from its tie to it.
+    pub(crate) fn event_stops_nothing(&mut self, id: ObjectId, batch: Key) {
+        if let Ok(key) = self.catalog.find(id, Kind::Event)
+            && let Some(tied) = &mut self.event_at(key).tied
+            && tied.batch == Some(batch)
+        {
+            tied.batch = None;
+        }
     }
 
     pub(crate) fn event_clear(&mut self, id: ObjectId) -> Result<Reply, Refusal> {

@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 
-use protocol::{Envelope, Refusal, Reply, RequestId, SessionId};
+use protocol::{Envelope, Refusal, Reply, RequestId, SessionId, StopSignal};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +76,13 @@ pub enum Effect {
         request: RequestId,
         /// The answer.
         reply: Reply,
+    },
+    /// Send this signal to the process of a session, which has begun and not ended.
+    Signal {
+        /// To whom.
+        session: SessionId,
+        /// Which.
+        signal: StopSignal,
     },
     /// Send this refusal under [`RequestId::ONE_WAY`], then close the connection. The session's end is to be told
     /// as an input of its own.

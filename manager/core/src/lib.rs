@@ -49,6 +49,7 @@ mod session;
 mod slab;
 mod state;
 mod target;
+mod task;
 mod time;
 mod wait;
 

@@ -139,7 +139,8 @@ impl State {
             Body::Semaphore(semaphore) => self.semaphore_destroyed(key, &semaphore),
             Body::Barrier(barrier) => self.barrier_destroyed(key, &barrier),
             Body::Queue(queue) => self.queue_destroyed(key, *queue),
-            Body::Event(_) | Body::Pool(_) | Body::Latch(_) => {}
+            Body::Event(event) => self.event_destroyed(key, &event),
+            Body::Pool(_) | Body::Latch(_) => {}
         }
     }
 

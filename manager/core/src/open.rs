@@ -102,13 +102,18 @@ impl State {
         if self.catalog.key(id).is_some() {
             return Err(Refusal::new(Code::AlreadyExists, format!("an object with id {id} exists already")));
         }
-        if self.catalog.len() >= self.limits.objects_max {
-            return Err(Refusal::new(
-                Code::LimitReached,
-                format!("the manager holds {} objects, which is its limit", self.limits.objects_max),
-            ));
-        }
+        self.check_room_for(1)?;
         Ok(self.catalog.insert(id, name, body))
+    }
+
+    /// Refuses if there is no room for so many more objects.
+    pub(crate) fn check_room_for(&self, objects: usize) -> Result<(), Refusal> {
+        let objects_max = self.limits.objects_max;
+        if self.catalog.len() + objects > objects_max {
+            let text = format!("the manager holds {} of at most {objects_max} objects", self.catalog.len());
+            return Err(Refusal::new(Code::LimitReached, text));
+        }
+        Ok(())
     }
 }
 

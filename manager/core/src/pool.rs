@@ -4,7 +4,8 @@
 //! batch is not stuck behind a huge one. Workers wait for a pool as for any object, first come, first served. A
 //! worker that waits for a closed pool in which every task has ended is refused, and leaves.
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::cmp::Reverse;
 
 use protocol::{Code, Failure, FailureKind, Grant, Kind, ObjectId, Refusal, Reply, SessionId};
 
@@ -17,8 +18,10 @@ use crate::wait::Readiness;
 /// A pool.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    /// The batches with tasks to start; the first is next, and goes to the back.
-    startable: VecDeque<Key>,
+    /// The batches with tasks to start, by priority and turn; the first is next, and gets a new turn.
+    startable: BTreeMap<(Reverse<i32>, u64), Key>,
+    /// The turn that was given last.
+    turn_last: u64,
     /// The batches that are not complete.
     open_batches: BTreeSet<Key>,
     /// Whether new batches are refused.
@@ -27,7 +30,7 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) fn new() -> Pool {
-        Pool { startable: VecDeque::new(), open_batches: BTreeSet::new(), is_closed: false }
+        Pool { startable: BTreeMap::new(), turn_last: 0, open_batches: BTreeSet::new(), is_closed: false }
     }
 
     pub(crate) fn readiness(&self) -> Readiness {
@@ -56,14 +59,16 @@ impl Pool {
         self.open_batches.insert(batch);
     }
 
-    /// Notes that a batch that had no task to start has one.
-    pub(crate) fn add_startable(&mut self, batch: Key) {
-        self.startable.push_back(batch);
+    /// Puts a batch in line that has tasks to start, behind the others of its priority. Returns its turn.
+    pub(crate) fn add_startable(&mut self, batch: Key, priority: i32) -> u64 {
+        self.turn_last += 1;
+        self.startable.insert((Reverse(priority), self.turn_last), batch);
+        self.turn_last
     }
 
-    /// Forgets the tasks of a batch that are not to be started.
-    pub(crate) fn remove_startable(&mut self, batch: Key) {
-        self.startable.retain(|other| *other != batch);
+    /// Takes a batch out of the line.
+    pub(crate) fn remove_startable(&mut self, priority: i32, turn: u64) {
+        self.startable.remove(&(Reverse(priority), turn));
     }
 
     /// Forgets a batch that is complete.
@@ -75,12 +80,8 @@ impl Pool {
 impl State {
     /// Starts the next task in this session. The pool is ready.
     pub(crate) fn task_take(&mut self, key: Key, session: SessionId) -> Grant {
-        let batch = self.pool_at(key).startable.pop_front().expect("a ready pool has a batch to start");
-        let (grant, more) = self.batch_start_next(batch, session);
-        if more {
-            self.pool_at(key).startable.push_back(batch);
-        }
-        Grant::Task(grant)
+        let (_, batch) = self.pool_at(key).startable.pop_first().expect("a ready pool has a batch to start");
+        Grant::Task(self.batch_start_next(batch, session))
     }
 
     pub(crate) fn pool_close(&mut self, id: ObjectId) -> Result<Reply, Refusal> {

@@ -29,7 +29,9 @@ pub(crate) struct Session {
     /// The tasks it runs: batch and number.
     pub(crate) running: Vec<(ObjectId, u32)>,
     /// The batches it made that are not complete.
-    pub(crate) batches: Vec<ObjectId>,
+    pub(crate) batches: BTreeSet<ObjectId>,
+    /// Whether it was told to end, and so gets no tasks.
+    pub(crate) is_condemned: bool,
     /// The objects of which it holds something that its end leaves behind.
     pub(crate) held: BTreeSet<Key>,
     /// When it began.
@@ -68,7 +70,8 @@ impl Session {
             references: BTreeMap::new(),
             waits: VecDeque::new(),
             running: Vec::new(),
-            batches: Vec::new(),
+            batches: BTreeSet::new(),
+            is_condemned: false,
             held: BTreeSet::new(),
             since,
             answers: 0,
@@ -85,6 +88,11 @@ impl Session {
     fn next_confirmed(&mut self, received: u64) -> Option<Unconfirmed> {
         let (answer, _) = self.unconfirmed.front()?;
         if *answer > received { None } else { self.unconfirmed.pop_front().map(|(_, grant)| grant) }
+    }
+
+    /// The waiters of its blocked requests.
+    pub(crate) fn waiters(&self) -> impl Iterator<Item = Key> {
+        self.waits.iter().map(|&(_, waiter)| waiter)
     }
 
     /// How many of its requests are blocked.
@@ -123,6 +131,14 @@ impl Leaver {
     /// What the next taker is told.
     pub(crate) fn abandonment(&self, held_ns: u64) -> Abandonment {
         Abandonment { process: self.process, program: self.program.clone(), how: self.how.clone(), held_ns }
+    }
+
+    pub(crate) fn whose(&self) -> (u32, Arc<str>) {
+        (self.process, self.program.clone())
+    }
+
+    pub(crate) fn how(&self) -> &str {
+        &self.how
     }
 
     /// What happened, in a sentence.
@@ -183,7 +199,7 @@ impl State {
         let what = leaver.describe();
         let mut undelivered = Vec::new();
         gone.waits.iter().for_each(|&(_, waiter)| undelivered.extend(self.forsake(waiter, &what)));
-        gone.batches.iter().for_each(|&batch| self.batch_abandoned(batch));
+        gone.batches.iter().for_each(|&batch| self.batch_abandoned(batch, &leaver));
         gone.running.iter().for_each(|&(batch, task)| self.task_lost(batch, task, &what));
         gone.held.iter().for_each(|&key| self.leave_behind(key, &leaver, &what));
         // Backwards, as each goes to the front of its queue.

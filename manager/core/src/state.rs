@@ -27,8 +27,8 @@ pub struct State {
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     pub(crate) catalog: Catalog,
     pub(crate) waiters: Slab<Waiter>,
-    /// The waiters that have a deadline, the nearest first.
-    pub(crate) deadlines: BTreeSet<(Time, Key)>,
+    /// What is due, the nearest first.
+    pub(crate) deadlines: BTreeSet<(Time, Due)>,
     /// The blocked requests of each thread, to find deadlocks.
     pub(crate) blocked: BTreeMap<Caller, SmallVec<[Key; 1]>>,
     /// The token of the next lock grant.
@@ -46,7 +46,16 @@ pub struct State {
     /// Bytes of arguments and outcomes that are stored.
     pub(crate) stored_bytes: usize,
     /// The effects of the input that is being applied.
-    effects: Vec<Effect>,
+    pub(crate) effects: Vec<Effect>,
+}
+
+/// What is due at some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Due {
+    /// A waiter gives up.
+    Waiter(Key),
+    /// A running task's time is over.
+    Task { batch: Key, number: u32 },
 }
 
 impl State {
@@ -162,7 +171,11 @@ impl State {
             Request::EventClear { id } => self.event_clear(id),
             Request::EventIsSet { id } => self.event_is_set(id),
             Request::EventCause { id } => self.event_cause(id),
-            Request::BatchOpen { id, pool, function } => self.batch_open(session, id, pool, function),
+            Request::BatchOpen { id, pool, function, options } => {
+                self.batch_open(session, id, pool, function, options)
+            }
+            Request::BatchCancel { id } => self.batch_cancel(id),
+            Request::BatchSignal { id, signal } => self.batch_signal(id, signal),
             Request::BatchAdd { id, tasks, last } => self.batch_add(session, id, &tasks, last),
             Request::BatchProgress { id } => self.batch_progress(id),
             Request::TaskEnd { batch, task, outcome, carries } => {

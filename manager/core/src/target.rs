@@ -50,6 +50,7 @@ impl State {
             self.check_all_targets(targets)?;
         }
         targets.iter().try_for_each(|target| match target {
+            Target::Task { .. } => self.check_may_work(caller.session),
             Target::Condition { id, hold } => self.check_condition(caller, *id, *hold),
             Target::Semaphore { id, permits } => self.check_permits(*id, *permits),
             Target::Put { item, carries, .. } => self.check_item(item, carries),

@@ -28,6 +28,7 @@ use crate::queue::Item;
 use crate::serve::Verdict;
 use crate::session::Unconfirmed;
 use crate::slab::Key;
+use crate::state::Due;
 use crate::{State, Time};
 
 /// Who asks: one thread of one client process.
@@ -197,7 +198,7 @@ impl State {
             }
         }
         if let Some(deadline) = deadline {
-            self.deadlines.insert((deadline, key));
+            self.deadlines.insert((deadline, Due::Waiter(key)));
         }
         key
     }
@@ -209,7 +210,7 @@ impl State {
         }
         let waiter = self.waiters.remove(key);
         if let Some(deadline) = waiter.deadline {
-            self.deadlines.remove(&(deadline, key));
+            self.deadlines.remove(&(deadline, Due::Waiter(key)));
         }
         if let Some(session) = self.sessions.get_mut(&waiter.caller.session) {
             session.remove_wait(waiter.request);
@@ -295,19 +296,26 @@ impl State {
         Reply::Done
     }
 
-    /// Times out every wait whose deadline has come.
+    /// Ends whatever is due: waits that give up, and tasks whose time is over.
     pub(crate) fn expire(&mut self) {
-        while let Some(&(deadline, key)) = self.deadlines.first() {
+        while let Some(&(deadline, due)) = self.deadlines.first() {
             if deadline > self.now {
                 break;
             }
-            let session = self.waiters[key].caller.session;
-            self.break_barriers_of(key, |state| {
-                format!("{} did not wait longer", state.describe_session(session))
-            });
-            let waiter = self.unpark(key);
-            self.conclude(waiter, Decision::TimedOut);
+            match due {
+                Due::Waiter(key) => self.waiter_overdue(key),
+                Due::Task { batch, number } => self.task_overdue(batch, number),
+            }
         }
+    }
+
+    fn waiter_overdue(&mut self, key: Key) {
+        let session = self.waiters[key].caller.session;
+        self.break_barriers_of(key, |state| {
+            format!("{} did not wait longer", state.describe_session(session))
+        });
+        let waiter = self.unpark(key);
+        self.conclude(waiter, Decision::TimedOut);
     }
 }
 

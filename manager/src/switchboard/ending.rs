@@ -4,7 +4,8 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use manager_core::{Cause, Ending};
 use mio::unix::SourceFd;
-use protocol::{Code, Refusal, SessionId};
+use protocol::{Code, Refusal, SessionId, StopSignal};
+use rustix::process::Signal;
 
 use super::Switchboard;
 use crate::connection::Phase;
@@ -24,6 +25,21 @@ impl Switchboard {
             Phase::Farewell => self.close(slot),
         }
         self.settle();
+    }
+
+    /// Sends a signal to the process of a session, if it can be watched: by its number alone it could be another's.
+    pub(super) fn signal(&mut self, session: SessionId, signal: StopSignal) {
+        let Some(&slot) = self.sessions.get(&session) else { return };
+        let connection = self.table.get_mut(slot);
+        let Some(process) = connection.and_then(|connection| connection.process.as_ref()) else { return };
+        let signal = match signal {
+            StopSignal::Terminate => Signal::TERM,
+            StopSignal::Kill => Signal::KILL,
+        };
+        if let Err(error) = process.signal(signal) {
+            // It has ended by itself.
+            log::debug!("session {session} gets no signal: {error}");
+        }
     }
 
     /// A peer's stream has ended, or its process has and everything that it sent was read.

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use protocol::{Failure, FailureKind, Grant, OpenMode, Outcome, Reply, Request, Spec, Target, TaskInput};
+use protocol::{
+    BatchOptions, Failure, FailureKind, Grant, OpenMode, Outcome, Reply, Request, Spec, Target, TaskInput,
+};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -13,6 +15,7 @@ use super::server::Server;
 
 const POOL: u128 = 1;
 const BATCH: u128 = 2;
+const STOP: u128 = 3;
 
 fn open_pool() -> Request<'static> {
     Request::Open { id: object(POOL), name: Some("pool"), spec: Spec::Pool, mode: OpenMode::OpenOrCreate }
@@ -58,7 +61,9 @@ fn failure_after<Worker>(work: impl FnOnce(&Server) -> Worker) -> String {
     let mut owner = server.session();
     owner.call(open_pool());
     let (id, pool) = (object(BATCH), object(POOL));
-    assert_eq!(owner.call(Request::BatchOpen { id, pool, function: "f" }), Reply::Done);
+    let options =
+        BatchOptions { stop: object(STOP), parent: None, priority: 0, retries: 0, time_limit_ns: None };
+    assert_eq!(owner.call(Request::BatchOpen { id, pool, function: "f", options }), Reply::Done);
     let tasks = vec![TaskInput { arguments: b"", carries: Vec::new() }];
     assert_eq!(owner.call(Request::BatchAdd { id, tasks, last: true }), Reply::Done);
 

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use protocol::{
-    Abandonment, Answer, Cause, Code, Envelope, FrameError, Grant, Greeting, Hello, ItemGrant, LockGrant,
-    OpenMode, Outcome, Payload, Refusal, Reply, Request, RequestId, Results, SessionId, Signal, Spec, Taken,
-    Target, TaskGrant, TaskInput, TaskResult, ThreadId, WaitMode, append_frame, decode,
+    Abandonment, Answer, BatchOptions, Cause, Code, Envelope, FrameError, Grant, Greeting, Hello, ItemGrant,
+    LockGrant, OpenMode, Outcome, Payload, Refusal, Reply, Request, RequestId, Results, SessionId, Signal,
+    Spec, StopSignal, Taken, Target, TaskGrant, TaskInput, TaskResult, ThreadId, WaitMode, append_frame,
+    decode,
 };
 use smallvec::smallvec;
 
 use crate::page::Page;
-use crate::samples::{EPOCH, OBJECT, OTHER};
+use crate::samples::{EPOCH, OBJECT, OTHER, STOP};
 
 /// Anything that travels as one frame.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,22 +172,37 @@ fn combinations() -> [(&'static str, Message); 4] {
     ]
 }
 
-fn tasks() -> [(&'static str, Message); 4] {
-    let tasks = vec![TaskInput { arguments: &[7], carries: vec![] }];
+fn tasks() -> [(&'static str, Message); 7] {
+    let options = BatchOptions {
+        stop: STOP,
+        parent: None,
+        priority: -1,
+        retries: 2,
+        time_limit_ns: Some(1_500_000_000),
+    };
+    let open = Request::BatchOpen { id: OBJECT, pool: OTHER, function: "count", options };
+    let tasks = vec![TaskInput { arguments: &[1, 7], carries: vec![] }];
     let granted = Grant::Task(TaskGrant {
         batch: OBJECT,
         task: 0,
         function: "count".into(),
-        arguments: Payload::from(&[7][..]),
+        arguments: Payload::from(&[1, 7][..]),
+        stop: STOP,
+        retry: 0,
     });
-    let outcome = Outcome::Returned(Payload::from(&[8][..]));
+    let outcome = Outcome::Returned(Payload::from(&[1, 8][..]));
     let results = Grant::Results(Results { results: vec![TaskResult { task: 0, outcome }], complete: true });
-    let end = Request::TaskEnd { batch: OBJECT, task: 0, outcome: Outcome::Returned(&[8]), carries: vec![] };
+    let outcome = Outcome::Returned(&[1, 8][..]);
+    let end = Request::TaskEnd { batch: OBJECT, task: 0, outcome, carries: vec![] };
+    let kill = Request::BatchSignal { id: OBJECT, signal: StopSignal::Kill };
     [
+        ("open a batch", request(4, 3, open)),
         ("add a task", request(5, 4, Request::BatchAdd { id: OBJECT, tasks, last: true })),
         ("a task to run", taken(2, 0, granted)),
         ("the task has ended", request(3, 2, end)),
         ("its result", taken(6, 0, results)),
+        ("start nothing more", request(7, 5, Request::BatchCancel { id: OBJECT })),
+        ("kill what runs", request(8, 6, kill)),
     ]
 }
 

@@ -2,7 +2,8 @@
 //!
 //! [`Page::skip`] then walks over bytes knowing nothing but the page, so that a field that is missing, too much or
 //! of another type in a table does not stay unnoticed. It is strict where types could be mistaken for each other: a
-//! u64 must be over the range of a u32, a u32 over that of a bool, and bytes must not be UTF-8.
+//! u64 must be over the range of a u32, a u32 over that of a bool, an i32 so far from zero that its bytes would be
+//! those of a larger u32 than any in the samples, and bytes must not be UTF-8.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -164,11 +165,15 @@ fn hex(line: &str) -> Vec<u8> {
     pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap_or_else(|_| panic!("not bytes: {line}"))).collect()
 }
 
+/// Where the samples' i32 begin, as they are written; their u32 are below.
+const FAR: u64 = 1 << 31;
+
 /// Walks over one value of a type without parts, which must not look like one of another type.
 fn skip_simple(kind: &str, bytes: &mut &[u8]) -> Result<(), String> {
     let fits = match kind {
         "bool" => take(bytes, 1)?[0] <= 1,
-        "u32" => (2..=u64::from(u32::MAX)).contains(&varint(bytes)?),
+        "u32" => (2..FAR).contains(&varint(bytes)?),
+        "i32" => (FAR..=u64::from(u32::MAX)).contains(&varint(bytes)?),
         "u64" => varint(bytes)? > u64::from(u32::MAX),
         "uuid" => take(bytes, 16).is_ok(),
         "bytes" | "string" => {

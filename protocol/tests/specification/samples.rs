@@ -3,11 +3,11 @@
 //! The numbers and bytes are chosen so that `Page::skip` can tell the types apart.
 
 use protocol::{
-    Abandonment, Answer, BarrierStatus, Cause, Code, Envelope, Epoch, Failure, FailureKind, Grant,
-    HolderInfo, Introduction, ItemGrant, Kind, LockChoice, LockGrant, ObjectId, ObjectInfo, ObjectState,
-    ObjectSummary, OpenMode, Outcome, Payload, PermitsInfo, Progress, Refusal, Reply, Request, RequestId,
-    Results, Selector, SessionId, SessionInfo, Signal, Spec, Taken, Target, TaskGrant, TaskInput, TaskResult,
-    ThreadId, WaitMode, WaiterInfo, Wanted,
+    Abandonment, Answer, BarrierStatus, BatchOptions, Cause, Code, Envelope, Epoch, Failure, FailureKind,
+    Grant, HolderInfo, Introduction, ItemGrant, Kind, LockChoice, LockGrant, ObjectId, ObjectInfo,
+    ObjectState, ObjectSummary, OpenMode, Outcome, Payload, PermitsInfo, Progress, Refusal, Reply, Request,
+    RequestId, Results, Selector, SessionId, SessionInfo, Signal, Spec, StopSignal, Taken, Target, TaskGrant,
+    TaskInput, TaskResult, ThreadId, WaitMode, WaiterInfo, Wanted,
 };
 use smallvec::smallvec;
 use uuid::Uuid;
@@ -69,11 +69,17 @@ pub(crate) fn all() -> Vec<Sample> {
 /// A u64 that is not a u32.
 const LARGE: u64 = u64::MAX - 7;
 
+/// An i32 whose bytes are those of a larger u32 than any of the samples.
+const FAR_BELOW: i32 = i32::MIN + 7;
+
 /// The id that the samples and examples use for an object.
 pub(crate) const OBJECT: ObjectId = ObjectId(Uuid::from_u128(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff));
 
 /// The id that the examples use for a second object.
 pub(crate) const OTHER: ObjectId = ObjectId(Uuid::from_u128(0xffee_ddcc_bbaa_9988_7766_5544_3322_1100));
+
+/// The id that the examples use for a stop event.
+pub(crate) const STOP: ObjectId = ObjectId(Uuid::from_u128(0x0f1e_2d3c_4b5a_6978_8796_a5b4_c3d2_e1f0));
 
 /// The epoch that the samples and examples use.
 pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xf0f1_f2f3_f4f5_f6f7_f8f9_fafb_fcfd_feff));
@@ -95,8 +101,10 @@ fn requests(samples: &mut Vec<Sample>) {
         EventClear { id: OBJECT },
         EventIsSet { id: OBJECT },
         EventCause { id: OBJECT },
-        BatchOpen { id: OBJECT, pool: OBJECT, function: "count" },
+        BatchOpen { id: OBJECT, pool: OBJECT, function: "count", options: batch_options() },
         BatchAdd { id: OBJECT, tasks: vec![TaskInput { arguments: &[0xff], carries: vec![] }], last: true },
+        BatchCancel { id: OBJECT },
+        BatchSignal { id: OBJECT, signal: StopSignal::Kill },
         BatchProgress { id: OBJECT },
         TaskEnd { batch: OBJECT, task: 7, outcome: Outcome::Returned(&[0xff]), carries: vec![OBJECT] },
         PoolClose { id: OBJECT },
@@ -135,6 +143,13 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
     structs!(samples,
         Introduction { process: 4711, program: "program".into() }
         Envelope { request: RequestId(LARGE), received: LARGE, body: Request::Goodbye }
+        BatchOptions {
+            stop: OBJECT,
+            parent: Some(OBJECT),
+            priority: FAR_BELOW,
+            retries: 300,
+            time_limit_ns: Some(LARGE),
+        }
         TaskInput { arguments: &[0xff, 2], carries: vec![OBJECT, OBJECT] }
         Failure { kind: FailureKind::Panicked, text: "why".into() }
     );
@@ -173,6 +188,7 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
         SemaphoreRelease { id: OBJECT, permits: LARGE },
         LatchCountDown { id: OBJECT, count: LARGE },
     });
+    variants!(samples, StopSignal { Terminate, Kill });
     variants!(samples, Selector { Id(OBJECT), Name("stop") });
     variants!(samples, Outcome {
         Returned(payload()),
@@ -180,7 +196,17 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
     });
     variants!(
         samples,
-        FailureKind { Panicked, UnknownFunction, BadEncoding, WorkerDied, Terminated, TooLarge }
+        FailureKind {
+            Panicked,
+            UnknownFunction,
+            BadEncoding,
+            WorkerDied,
+            Terminated,
+            TooLarge,
+            Cancelled,
+            Stopped,
+            TimeLimit,
+        }
     );
 }
 
@@ -203,7 +229,7 @@ fn replies(samples: &mut Vec<Sample>) {
     });
     variants!(samples, Grant {
         Event(cause()),
-        Task(TaskGrant { batch: OBJECT, task: 7, function: "count".into(), arguments: payload() }),
+        Task(task_grant()),
         Results(results()),
         Lock(lock_grant()),
         Notified,
@@ -253,7 +279,14 @@ fn parts_of_replies(samples: &mut Vec<Sample>) {
         LockGrant { hold: LARGE, token: LARGE, depth: 300, abandoned: Some(abandonment()) }
         Abandonment { process: 4711, program: "program".into(), how: "left".into(), held_ns: LARGE }
         Cause { process: 4711, program: "program".into(), age_ns: LARGE, reason: Some("why".into()) }
-        TaskGrant { batch: OBJECT, task: 7, function: "count".into(), arguments: payload() }
+        TaskGrant {
+            batch: OBJECT,
+            task: 7,
+            function: "count".into(),
+            arguments: payload(),
+            stop: OBJECT,
+            retry: 300,
+        }
         Results { results: vec![TaskResult { task: 7, outcome: Outcome::Failed(failure()) }], complete: true }
         TaskResult { task: 7, outcome: Outcome::Returned(payload()) }
         Progress { waiting: 100, running: 200, returned: 300, failed: 4 }
@@ -338,6 +371,21 @@ fn inspections(samples: &mut Vec<Sample>) {
 
 fn cause() -> Cause {
     Cause { process: 4711, program: "program".into(), age_ns: LARGE, reason: Some("why".into()) }
+}
+
+fn batch_options() -> BatchOptions {
+    BatchOptions {
+        stop: OBJECT,
+        parent: Some(OBJECT),
+        priority: FAR_BELOW,
+        retries: 300,
+        time_limit_ns: Some(LARGE),
+    }
+}
+
+fn task_grant() -> TaskGrant {
+    let function = "count".into();
+    TaskGrant { batch: OBJECT, task: 7, function, arguments: payload(), stop: OBJECT, retry: 300 }
 }
 
 fn failure() -> Failure {

@@ -1,130 +1,225 @@
-//! A task that runs a program, in a process that ends with the worker.
-//!
-//! The kernel can be asked to kill a process with the one that started it, but only by the process itself. So the task
-//! starts a copy of the worker's program, which asks for that and then becomes the program that was wanted. What it
-//! has for its standard input until then is a pipe that closes at that moment; if the program can not be started, the
-//! reason comes out of it first.
+//! A task that runs a program, in a process that ends with the worker, and that stops with its batch.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, ExitStatus, Stdio, exit};
+use std::io::{Seek, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
-use rustix::pipe::{PipeFlags, pipe_with};
+use client::task::stop_event;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::Errno;
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::COMMAND;
-use crate::lifeline::{end_with_parent, take_stdin};
+use super::capture::Capture;
+use crate::guard::{Exit, Guarded, Ladder, Program, StopWatch};
 
-/// How many bytes of each output stream are kept. What a program writes beyond is read and thrown away.
-pub const OUTPUT_BYTES_MAX: usize = 1 << 20;
-
-/// The exit status of a copy that did not become the program that was wanted.
-const NOT_STARTED: i32 = 127;
+/// How long a command that is asked to end has until it is killed, if nothing else is said.
+pub const GRACE: Duration = Duration::from_secs(5);
 
 /// What [`command`] returns: how the program ended, or in words why it could not be started.
 pub type CommandResult = Result<Captured, String>;
+
+/// A program to run, with all that belongs to it: what the task [`command`] is called with.
+///
+/// The program is looked for on the `PATH` unless its name has a slash. No shell is in between. What is not said is as
+/// in the worker: the folder and the environment.
+///
+/// ```
+/// use std::time::Duration;
+/// use worker::tasks::Command;
+///
+/// let command = Command::new("sort")
+///     .argument("--unique")
+///     .environment("LC_ALL", "C")
+///     .folder("/tmp")
+///     .input("pear\napple\npear\n")
+///     .grace(Duration::from_secs(1));
+/// # drop(command);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    program: Program,
+    input: Vec<u8>,
+    is_streamed: bool,
+    grace: Duration,
+}
 
 /// How a program ended, and what it wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Captured {
     /// How it ended.
     pub exit: Exit,
-    /// What it wrote to its standard output, at most the first [`OUTPUT_BYTES_MAX`] bytes.
+    /// What it wrote to its standard output, at most the first [`OUTPUT_BYTES_MAX`](super::OUTPUT_BYTES_MAX) bytes.
+    /// Empty if it was [streamed](Command::streamed).
     pub stdout: Vec<u8>,
-    /// What it wrote to its standard error, at most the first [`OUTPUT_BYTES_MAX`] bytes.
+    /// What it wrote to its standard error, likewise.
     pub stderr: Vec<u8>,
 }
 
-/// How a program ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Exit {
-    /// It exited with this status; 0 is success.
-    Status(i32),
-    /// It was ended by this signal.
-    Signal(i32),
-}
-
-/// Runs a program with these arguments and an empty standard input, and waits until it has ended and closed its output.
-///
-/// The program is looked for on the worker's `PATH` unless it has a slash, and runs in the worker's folder and with
-/// its environment. No shell is in between. When the worker ends, so does the program.
-///
-/// Who serves this function lets everyone run programs who can submit to the pool: all processes of the same user.
-pub fn command(program: String, arguments: Vec<String>) -> CommandResult {
-    run(&program, &arguments).map_err(|error| format!("{program}: {error}"))
-}
-
-fn run(program: &str, arguments: &[String]) -> io::Result<Captured> {
-    let (fate, given) = pipe_with(PipeFlags::CLOEXEC)?;
-    let parent = std::process::id().to_string();
-    let copy_arguments = [parent.as_str(), program].into_iter().chain(arguments.iter().map(String::as_str));
-    let mut child = {
-        let copy = client::internal::copy_of_this_program(COMMAND, copy_arguments);
-        let mut copy = copy.map_err(io::Error::other)?;
-        // Our end of what it is given closes with `copy`, and then only the child's is left.
-        copy.stdin(given).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?
-    };
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (fault, stdout, stderr) = std::thread::scope(|scope| {
-        // Read side by side: a program that writes to one must not wait for a reader who waits at the other.
-        let stderr = scope.spawn(|| capture(stderr));
-        let fault = read_fault(fate);
-        let stdout = capture(stdout);
-        (fault, stdout, stderr.join().unwrap_or_else(|_| Err(io::Error::other("its output was not read"))))
-    });
-    let status = child.wait()?;
-    if let Some(fault) = fault? {
-        return Err(fault);
+impl Command {
+    /// A program without arguments and with an empty standard input, whose output is captured.
+    pub fn new(program: impl AsRef<OsStr>) -> Command {
+        Command { program: Program::new(program), input: Vec::new(), is_streamed: false, grace: GRACE }
     }
-    Ok(Captured { exit: status.into(), stdout: stdout?, stderr: stderr? })
-}
 
-/// Why the program could not be started, once that is known.
-fn read_fault(fate: OwnedFd) -> io::Result<Option<io::Error>> {
-    let mut errno = Vec::new();
-    File::from(fate).read_to_end(&mut errno)?;
-    Ok(errno.first_chunk().map(|errno| io::Error::from_raw_os_error(i32::from_ne_bytes(*errno))))
-}
+    /// Adds an argument.
+    pub fn argument(mut self, argument: impl AsRef<OsStr>) -> Command {
+        self.program.arguments.push(bytes(argument));
+        self
+    }
 
-/// Reads to the end, and keeps the beginning.
-fn capture(stream: Option<impl Read>) -> io::Result<Vec<u8>> {
-    let mut stream = stream.ok_or_else(|| io::Error::other("it has no output"))?;
-    let mut kept = Vec::new();
-    (&mut stream).take(OUTPUT_BYTES_MAX as u64).read_to_end(&mut kept)?;
-    io::copy(&mut stream, &mut io::sink())?;
-    Ok(kept)
-}
+    /// Adds arguments.
+    pub fn arguments(mut self, arguments: impl IntoIterator<Item: AsRef<OsStr>>) -> Command {
+        self.program.arguments.extend(arguments.into_iter().map(bytes));
+        self
+    }
 
-/// In a copy: becomes the program that the arguments name, and never returns.
-pub(crate) fn become_command(arguments: &[OsString]) -> ! {
-    let error =
-        try_become(arguments).err().unwrap_or_else(|| io::Error::other("it was replaced, and still runs"));
-    eprintln!("this command can not be run: {error}");
-    exit(NOT_STARTED);
-}
+    /// Sets a variable of its environment.
+    pub fn environment(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Command {
+        self.program.environment.push((bytes(name), Some(bytes(value))));
+        self
+    }
 
-fn try_become(arguments: &[OsString]) -> io::Result<()> {
-    let fate = File::from(take_stdin()?);
-    let [parent, program, arguments @ ..] = arguments else {
-        return Err(io::Error::other("only a worker starts commands"));
-    };
-    let parent = parent.to_str().and_then(|parent| parent.parse().ok());
-    end_with_parent(parent.ok_or_else(|| io::Error::other("its parent is no process id"))?)?;
-    // This returns only if it fails. Otherwise `fate` closes.
-    let error = Command::new(program).args(arguments).exec();
-    let errno = error.raw_os_error().unwrap_or_default();
-    (&fate).write_all(&errno.to_ne_bytes())?;
-    exit(NOT_STARTED);
-}
+    /// Removes a variable from its environment.
+    pub fn without_environment(mut self, name: impl AsRef<OsStr>) -> Command {
+        self.program.environment.push((bytes(name), None));
+        self
+    }
 
-impl From<ExitStatus> for Exit {
-    fn from(status: ExitStatus) -> Exit {
-        match status.signal() {
-            Some(signal) => Exit::Signal(signal),
-            None => Exit::Status(status.code().unwrap_or_default()),
+    /// Empties its environment; variables that are set before or after this stay.
+    pub fn clear_environment(mut self) -> Command {
+        self.program.is_environment_cleared = true;
+        self
+    }
+
+    /// The folder it runs in, from which a relative path of the program counts.
+    pub fn folder(mut self, folder: impl AsRef<Path>) -> Command {
+        self.program.folder = Some(bytes(folder.as_ref()));
+        self
+    }
+
+    /// What it reads on its standard input.
+    pub fn input(mut self, input: impl Into<Vec<u8>>) -> Command {
+        self.input = input.into();
+        self
+    }
+
+    /// Its output is not captured, but goes where the worker's own output goes.
+    pub fn streamed(mut self) -> Command {
+        self.is_streamed = true;
+        self
+    }
+
+    /// How long it has to end by itself after SIGTERM, when its batch is stopped, until it is killed; 5 seconds if it
+    /// is not said.
+    pub fn grace(mut self, grace: Duration) -> Command {
+        self.grace = grace;
+        self
+    }
+
+    /// Runs it, here and now, until it has ended.
+    fn run(&self) -> CommandResult {
+        let stdin = self.stdin().map_err(|error| self.fault(&error))?;
+        let output = || if self.is_streamed { Stdio::inherit() } else { Stdio::piped() };
+        let mut guarded = Guarded::start(&self.program, stdin.as_fd(), output(), output())
+            .map_err(|fault| format!("{}: {fault}", self.program.place(fault.place)))?;
+        drop(stdin);
+        let (stdout, stderr) = guarded.take_output();
+        let streams = [stdout.map(OwnedFd::from), stderr.map(OwnedFd::from)];
+        let mut captures = streams.map(Capture::new);
+        let watch = stop_event().map(|stop| StopWatch::start(&stop)).transpose();
+        let watch = watch.map_err(|error| self.fault(&error))?;
+        let exit = self.attend(&guarded, &mut captures, watch).map_err(|error| self.fault(&error))?;
+        let [stdout, stderr] = captures.map(Capture::finish);
+        Ok(Captured { exit, stdout, stderr })
+    }
+
+    /// The standard input: a file without a name, so that nobody has to feed it.
+    fn stdin(&self) -> std::io::Result<File> {
+        if self.input.is_empty() {
+            return File::open("/dev/null");
+        }
+        let mut file = File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
+        file.write_all(&self.input)?;
+        file.rewind()?;
+        Ok(file)
+    }
+
+    /// Captures its output and stops it if it is to stop, until it has ended.
+    fn attend(
+        &self,
+        guarded: &Guarded,
+        captures: &mut [Capture; 2],
+        mut watch: Option<StopWatch>,
+    ) -> std::io::Result<Exit> {
+        let mut ladder = Ladder::new(self.grace);
+        loop {
+            ladder.climb(guarded);
+            let [ended, stopped, stdout, stderr] = wait_for_any(
+                [
+                    Some(guarded.ending()),
+                    watch.as_ref().map(AsFd::as_fd),
+                    captures[0].stream(),
+                    captures[1].stream(),
+                ],
+                ladder.rest(),
+            )?;
+            // Looked at first: the ladder has to work also while output comes without end.
+            if stopped {
+                ladder.begin(guarded, Signal::TERM);
+                watch = None;
+            }
+            for (capture, is_ready) in captures.iter_mut().zip([stdout, stderr]) {
+                if is_ready {
+                    capture.read();
+                }
+            }
+            if ended {
+                return guarded.wait();
+            }
         }
     }
+
+    fn fault(&self, error: &dyn std::fmt::Display) -> String {
+        format!("{}: {error}", self.program.place(crate::guard::Place::Program))
+    }
+}
+
+/// Runs a program, and waits until it has ended.
+///
+/// It runs in a process group of its own. When its batch is stopped, the whole group gets SIGTERM, and SIGKILL if the
+/// program has not ended after its [grace](Command::grace); the task then returns, with the signal. When the program
+/// has ended, what it left behind in its group is killed. When the worker ends, however it ends, the group is killed.
+///
+/// Who serves this function lets everyone run programs who can submit to the pool: all processes of the same user.
+pub fn command(command: Command) -> CommandResult {
+    command.run()
+}
+
+fn bytes(text: impl AsRef<OsStr>) -> Vec<u8> {
+    crate::guard::bytes(text)
+}
+
+/// Waits until one of these is readable or closed, or the time is over. Tells which.
+fn wait_for_any<const N: usize>(
+    descriptors: [Option<std::os::fd::BorrowedFd<'_>>; N],
+    timeout: Option<Duration>,
+) -> std::io::Result<[bool; N]> {
+    let timeout = timeout.map(Timespec::try_from).transpose().unwrap_or_default();
+    let mut watched: Vec<PollFd<'_>> = descriptors
+        .iter()
+        .flatten()
+        .map(|descriptor| PollFd::from_borrowed_fd(*descriptor, PollFlags::IN))
+        .collect();
+    match poll(&mut watched, timeout.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let mut ready = watched.iter().map(|watched| !watched.revents().is_empty());
+    Ok(descriptors.map(|descriptor| descriptor.is_some() && ready.next().unwrap_or_default()))
 }

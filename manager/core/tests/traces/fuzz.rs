@@ -146,7 +146,15 @@ impl Run {
             self.state.assert_no_deadlock();
         }
         for effect in effects {
-            let Effect::Reply { session, request, .. } = effect else { panic!("{effect:?}, seed {seed}") };
+            let (session, request) = match effect {
+                Effect::Reply { session, request, .. } => (session, request),
+                Effect::Signal { session, .. } => {
+                    let lives = self.sessions.iter().any(|(live, _)| *live == session);
+                    assert!(lives || ended == Some(session), "a signal to the dead, seed {seed}");
+                    continue;
+                }
+                Effect::Drop { .. } => panic!("{effect:?}, seed {seed}"),
+            };
             if ended == Some(session) {
                 // Its waits that were due time out first, which nobody reads.
                 continue;

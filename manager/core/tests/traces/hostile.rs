@@ -2,8 +2,9 @@
 
 use manager_core::{Input, Peer, State, Time};
 use protocol::{
-    Envelope, Failure, FailureKind, Kind, Limits, LockChoice, ObjectId, OpenMode, Outcome, Request,
-    RequestId, Selector, SessionId, Signal, Spec, Target, Targets, TaskInput, ThreadId, WaitMode,
+    BatchOptions, Envelope, Failure, FailureKind, Kind, Limits, LockChoice, ObjectId, OpenMode, Outcome,
+    Request, RequestId, Selector, SessionId, Signal, Spec, StopSignal, Target, Targets, TaskInput, ThreadId,
+    WaitMode,
 };
 use uuid::Uuid;
 
@@ -114,7 +115,22 @@ fn request(random: &mut Random) -> Request<'static> {
         21 => Request::Cancel { request: RequestId(random.below(2000)) },
         22 => Request::EventSet { id, reason: random.pick(&[None, Some("because")]) },
         23 => Request::EventClear { id },
-        24 => Request::BatchOpen { id, pool: self::id(random), function: "f" },
+        24 if random.chance(4) => Request::BatchCancel { id },
+        24 if random.chance(4) => {
+            Request::BatchSignal { id, signal: random.pick(&[StopSignal::Terminate, StopSignal::Kill]) }
+        }
+        24 => Request::BatchOpen {
+            id,
+            pool: self::id(random),
+            function: "f",
+            options: BatchOptions {
+                stop: self::id(random),
+                parent: random.chance(3).then(|| self::id(random)),
+                priority: random.pick(&[-1, 0, 0, 1]),
+                retries: random.pick(&[0, 1]),
+                time_limit_ns: random.pick(&[None, Some(0), Some(700)]),
+            },
+        },
         25 => Request::BatchAdd {
             id,
             tasks: (0..random.below(3))

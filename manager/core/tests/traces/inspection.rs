@@ -34,7 +34,7 @@ fn sessions_are_listed_with_what_they_do() {
         waits,
         tasks,
     };
-    let sessions = vec![info(a, "owner", 1_000_000_000, 2, 0, 0), info(b, "worker", 0, 1, 1, 1)];
+    let sessions = vec![info(a, "owner", 1_000_000_000, 3, 0, 0), info(b, "worker", 0, 1, 1, 1)];
     let all = world.ask(a, Request::ListSessions { after: None });
     assert_eq!(all, Reply::Sessions { sessions: sessions.clone(), more: false });
     let rest = world.ask(a, Request::ListSessions { after: Some(a) });

@@ -15,6 +15,7 @@ mod objects;
 mod orderly;
 mod queues;
 mod semaphores;
+mod stopping;
 mod tasks;
 mod waits;
 mod words;

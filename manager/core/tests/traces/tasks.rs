@@ -133,8 +133,8 @@ fn a_closed_pool_finishes_what_it_has_and_then_lets_its_workers_go() {
     let batch = world.batch(owner, pool);
     world.fill(owner, batch, &[b"a"]);
     assert_eq!(world.ask(owner, Request::PoolClose { id: pool }), Reply::Done);
-    let id = world.fresh_id();
-    assert_eq!(world.refused(owner, Request::BatchOpen { id, pool, function: "f" }).0, Code::Closed);
+    let (id, options) = (world.fresh_id(), world.batch_options());
+    assert_eq!(world.refused(owner, Request::BatchOpen { id, pool, function: "f", options }).0, Code::Closed);
     let (_, number, _) = world.take_task(worker, pool);
     let waiting = world.block(idle, task(pool));
     assert_eq!(world.end_task(worker, batch, number, b"A"), Reply::Done);

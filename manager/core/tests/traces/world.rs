@@ -1,11 +1,12 @@
 //! A state with a clock in the test's hand, and short words for what sessions do and what they are answered.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use manager_core::{Cause, Effect, Ending, Input, Peer, State, Time};
 use protocol::{
-    Code, Envelope, Epoch, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request, RequestId,
-    Results, SessionId, Spec, Target, TaskInput,
+    BatchOptions, Code, Envelope, Epoch, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request,
+    RequestId, Results, SessionId, Spec, StopSignal, Target, TaskInput,
 };
 use uuid::Uuid;
 
@@ -26,6 +27,10 @@ pub(crate) struct World {
     answers: Vec<(SessionId, RequestId, Reply)>,
     /// Sessions that the core wants dropped.
     pub(crate) dropped: Vec<(SessionId, Code)>,
+    /// Signals that the core has sent.
+    pub(crate) signals: Vec<(SessionId, StopSignal)>,
+    /// The stop events of batches.
+    stops: BTreeMap<ObjectId, ObjectId>,
 }
 
 impl World {
@@ -43,6 +48,8 @@ impl World {
             received: vec![0],
             answers: Vec::new(),
             dropped: Vec::new(),
+            signals: Vec::new(),
+            stops: BTreeMap::new(),
         }
     }
 
@@ -58,7 +65,12 @@ impl World {
 
     /// Ends a session as by SIGKILL.
     pub(crate) fn kill(&mut self, session: SessionId) {
-        self.apply(Input::SessionEnded { session, ending: Ending::Died(Cause::Signal(9)) });
+        self.end(session, Ending::Died(Cause::Signal(9)));
+    }
+
+    /// Ends a session.
+    pub(crate) fn end(&mut self, session: SessionId, ending: Ending) {
+        self.apply(Input::SessionEnded { session, ending });
     }
 
     /// Ends a session in order.
@@ -153,6 +165,7 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Reply { session, request, reply } => self.answers.push((session, request, reply)),
+                Effect::Signal { session, signal } => self.signals.push((session, signal)),
                 Effect::Drop { session, refusal } => self.dropped.push((session, refusal.code)),
             }
         }
@@ -203,8 +216,20 @@ impl World {
     /// Opens a pool and a batch in it.
     pub(crate) fn batch(&mut self, session: SessionId, pool: ObjectId) -> ObjectId {
         let id = self.fresh_id();
-        assert_eq!(self.ask(session, Request::BatchOpen { id, pool, function: "f" }), Reply::Done);
+        let options = self.batch_options();
+        self.stops.insert(id, options.stop);
+        assert_eq!(self.ask(session, Request::BatchOpen { id, pool, function: "f", options }), Reply::Done);
         id
+    }
+
+    /// The options of a plain batch, with a stop event of its own.
+    pub(crate) fn batch_options(&mut self) -> BatchOptions {
+        BatchOptions { stop: self.fresh_id(), parent: None, priority: 0, retries: 0, time_limit_ns: None }
+    }
+
+    /// The stop event of a batch.
+    pub(crate) fn stop_of(&self, batch: ObjectId) -> ObjectId {
+        self.stops[&batch]
     }
 
     /// Adds tasks with these arguments, and says that they are the last.

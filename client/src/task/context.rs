@@ -1,0 +1,170 @@
+//! The task that this process runs now: whether it is to stop, and how it waits for that.
+//!
+//! Every batch has a stop event. A worker's run loop notes here, before it calls a function, which one is the task's,
+//! so that a task needs no argument to be stopped. A worker runs one task at a time, so there is one note for the whole
+//! process, and threads that a task starts see it too.
+//!
+//! Nothing is remembered of an event: each question is a round trip to the manager, whose answer is true when it comes.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use protocol::{Epoch, Kind, ObjectId, Reply, Request, Target, Targets, WaitMode};
+
+use crate::link::Link;
+use crate::reference::{Proxy, Reference, unexpected};
+use crate::sync::lock;
+use crate::{Cause, Event, Result, duration, thread};
+
+/// The task that runs, if one does.
+static CURRENT: Mutex<Option<Current>> = Mutex::new(None);
+
+/// What is known of a task while it runs.
+#[derive(Clone, Debug)]
+struct Current {
+    /// The way to the manager that handed the task out.
+    link: Arc<Link>,
+    /// The stop event of its batch, which the batch keeps alive.
+    stop: ObjectId,
+}
+
+/// Whether the task that this process runs is to stop: its batch was stopped, or the batch that started this one, or
+/// its owner has died.
+///
+/// It is true as well when nobody waits for the task any more, because its batch was ended otherwise or the manager is
+/// gone. Outside of a task it is false. It holds for all threads of a worker process. It costs a round trip.
+///
+/// ```no_run
+/// fn search(needle: String, files: Vec<String>) -> Option<String> {
+///     for file in files {
+///         if client::task::stop_requested() {
+///             return None;
+///         }
+///         if std::fs::read_to_string(&file).is_ok_and(|text| text.contains(&needle)) {
+///             return Some(file);
+///         }
+///     }
+///     None
+/// }
+/// ```
+pub fn stop_requested() -> bool {
+    let Some(Current { link, stop }) = current() else {
+        return false;
+    };
+    !matches!(link.call(Request::EventIsSet { id: stop }), Ok(Reply::Flag(false)))
+}
+
+/// Sleeps; in a task that [is to stop](stop_requested) no longer than until then. Returns whether it slept to the end.
+///
+/// Nothing is asked again and again: the thread waits for the stop event, and the manager keeps the time. Outside of a
+/// task this is [`std::thread::sleep`], and returns true.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// fn poll_weather(station: String) {
+///     while client::task::sleep(Duration::from_secs(60)) {
+///         println!("the sun shines at {station}");
+///     }
+/// }
+/// ```
+pub fn sleep(duration: Duration) -> bool {
+    let Some(Current { link, stop }) = current() else {
+        std::thread::sleep(duration);
+        return true;
+    };
+    let wait = Request::Wait {
+        mode: WaitMode::Any,
+        targets: Targets::from_iter([Target::Event { id: stop }]),
+        timeout_ns: Some(duration::nanoseconds(duration)),
+        thread: thread::this_thread(),
+    };
+    matches!(link.call(wait), Ok(Reply::TimedOut { .. }))
+}
+
+/// The stop event of the task that this process runs, to be waited for together with other objects; none outside of a
+/// task.
+///
+/// ```no_run
+/// use client::{Event, Taken, wait_any};
+///
+/// fn react(alarm: Event) -> client::Result<bool> {
+///     let stop = client::task::stop_event().expect("this is a task");
+///     let alarmed = wait_any(&[&stop, &alarm], None)?;
+///     Ok(matches!(alarmed, Some((1, Taken::Event(_)))))
+/// }
+/// ```
+///
+/// It is an event like any other. A task that sets it stops its own batch.
+pub fn stop_event() -> Option<Event> {
+    let Current { link, stop } = current()?;
+    let attach = Request::Attach { id: stop, kind: Kind::Event, epoch: link.epoch() };
+    // Not waited for where the task's batch keeps the event until the count has arrived.
+    let _ = if link.is_lazy() { link.queue(attach) } else { link.call(attach).map(drop) };
+    let link = Arc::clone(link.here_shared().ok()?);
+    Event::from_reference(Reference::adopt(link, stop, Kind::Event)).ok()
+}
+
+/// Who stopped the task that this process runs, when, and why; none while nobody has, and outside of a task.
+///
+/// # Errors
+/// [`is_manager_gone`](crate::Error::is_manager_gone); [`is_no_such_object`](crate::Error::is_no_such_object) if the
+/// batch was ended otherwise.
+pub fn stop_cause() -> Result<Option<Cause>> {
+    let Some(Current { link, stop }) = current() else {
+        return Ok(None);
+    };
+    match link.call(Request::EventCause { id: stop })? {
+        Reply::SetBy(cause) => Ok(cause.map(Cause::from)),
+        reply => Err(unexpected(&reply)),
+    }
+}
+
+/// The stop event of the task that this process runs, as the parent of what the task starts. None outside of a task,
+/// and for another manager than the task's, which would not know it.
+pub(crate) fn current_stop(epoch: Epoch) -> Option<ObjectId> {
+    current().filter(|current| current.link.epoch() == epoch).map(|current| current.stop)
+}
+
+/// Notes that this process runs a task with this stop event, until what is returned is dropped.
+pub fn enter_task(link: &Arc<Link>, stop: ObjectId) -> TaskScope {
+    *lock(&CURRENT) = Some(Current { link: Arc::clone(link), stop });
+    TaskScope { _private: () }
+}
+
+/// While it lives, this process runs a task.
+#[derive(Debug)]
+#[must_use = "the task has ended when this is dropped"]
+pub struct TaskScope {
+    _private: (),
+}
+
+impl Drop for TaskScope {
+    fn drop(&mut self) {
+        *lock(&CURRENT) = None;
+    }
+}
+
+fn current() -> Option<Current> {
+    lock(&CURRENT).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn outside_of_a_task_nothing_stops() {
+        assert!(!stop_requested());
+        assert!(stop_event().is_none());
+        assert_eq!(stop_cause().unwrap(), None);
+        assert_eq!(current_stop(Epoch(Uuid::nil())), None);
+        let before = Instant::now();
+        assert!(sleep(Duration::from_millis(5)));
+        assert!(before.elapsed() >= Duration::from_millis(5));
+    }
+}

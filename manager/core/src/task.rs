@@ -1,0 +1,223 @@
+//! Tasks: from the moment a worker takes one to the moment it has ended.
+//!
+//! A task runs in one session. It ends when the worker says how, when the worker dies, or when its time is over. If
+//! the worker dies, the task is started again as often as its batch allows, and then fails. A process that is sent a
+//! signal to stop a task is *condemned*: it gets no other task, since it may end in the middle of it.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use protocol::limits::{CARRIES_MAX, PAYLOAD_BYTES_MAX};
+use protocol::{
+    Code, FailureKind, Kind, ObjectId, Outcome, Payload, Refusal, Reply, SessionId, StopSignal, TaskGrant,
+};
+
+use crate::batch::{OUTCOME_BYTES, cut, failed};
+use crate::object::Pin;
+use crate::slab::Key;
+use crate::state::Due;
+use crate::wait::{Waiter, Want};
+use crate::{Effect, State, Time};
+
+/// A task that was not started, or is to be started again.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) number: u32,
+    /// How often it was started before.
+    pub(crate) retry: u32,
+    pub(crate) arguments: Payload,
+    /// Objects whose proxies are in the arguments.
+    pub(crate) carries: Box<[Pin]>,
+}
+
+/// A task that was started.
+#[derive(Debug)]
+pub(crate) struct Running {
+    session: SessionId,
+    task: Task,
+    deadline: Option<Time>,
+    /// Whether its process was sent a signal to stop it.
+    is_signalled: bool,
+}
+
+impl State {
+    /// Starts the next task of a batch in a session. The batch has left the line in its pool.
+    pub(crate) fn batch_start_next(&mut self, key: Key, session: SessionId) -> TaskGrant {
+        let id = self.catalog.at(key).id;
+        let now = self.now;
+        let batch = self.batch_at(key);
+        batch.turn = None;
+        let task = batch.waiting.pop_front().expect("a startable batch has a task to start");
+        let grant = TaskGrant {
+            batch: id,
+            task: task.number,
+            function: batch.function.clone(),
+            arguments: task.arguments.clone(),
+            stop: batch.options.stop,
+            retry: task.retry,
+        };
+        let deadline = batch.options.time_limit_ns.map(|limit_ns| now.after_ns(limit_ns));
+        batch.running.insert(task.number, Running { session, task, deadline, is_signalled: false });
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, Due::Task { batch: key, number: grant.task }));
+        }
+        self.session_at(session).running.push((id, grant.task));
+        self.batch_offer(key);
+        grant
+    }
+
+    pub(crate) fn task_end(
+        &mut self,
+        session: SessionId,
+        id: ObjectId,
+        number: u32,
+        outcome: &Outcome<&[u8], &str>,
+        carries: &[ObjectId],
+    ) -> Result<Reply, Refusal> {
+        let key = self.catalog.find(id, Kind::Batch)?;
+        let is_its = |running: &Running| running.session == session;
+        if !self.batch_at(key).running.get(&number).is_some_and(is_its) {
+            let text = format!("task {number} of batch {id} does not run in this session");
+            return Err(Refusal::new(Code::BadArgument, text));
+        }
+        let outcome = self.checked(outcome, carries);
+        if matches!(outcome, Outcome::Returned(_)) && self.is_referred_to(key) {
+            let carried: Vec<Pin> = carries.iter().filter_map(|&id| self.pin(id)).collect();
+            self.batch_at(key).carried.extend(carried);
+        }
+        self.take_back(key, number);
+        self.end(key, number, outcome);
+        self.batch_moved_on(key);
+        Ok(Reply::Done)
+    }
+
+    /// An outcome to be stored: one that can not be is a failure that says so.
+    fn checked(&self, outcome: &Outcome<&[u8], &str>, carries: &[ObjectId]) -> Outcome {
+        let room = self.limits.stored_bytes_max.saturating_sub(self.stored_bytes);
+        match outcome {
+            Outcome::Returned(_) if carries.len() > CARRIES_MAX => failed(
+                FailureKind::TooLarge,
+                format!("the result carries {} proxies, at most {CARRIES_MAX} are taken", carries.len()),
+            ),
+            Outcome::Returned(bytes) if bytes.len() > PAYLOAD_BYTES_MAX => failed(
+                FailureKind::TooLarge,
+                format!("the result has {} bytes, at most {PAYLOAD_BYTES_MAX} are taken", bytes.len()),
+            ),
+            Outcome::Returned(bytes) if bytes.len() + OUTCOME_BYTES > room => failed(
+                FailureKind::TooLarge,
+                format!(
+                    "the manager has no room for a result of {} bytes until others are fetched",
+                    bytes.len()
+                ),
+            ),
+            Outcome::Returned(bytes) => Outcome::Returned(Payload::from(*bytes)),
+            Outcome::Failed(failure) if cut(failure.text).len() + OUTCOME_BYTES > room => {
+                failed(failure.kind, "the manager has no room for the text of this failure")
+            }
+            Outcome::Failed(failure) => failed(failure.kind, cut(failure.text)),
+        }
+    }
+
+    /// Takes a running task from its session and lets go of what it kept; its outcome is to follow.
+    pub(crate) fn take_back(&mut self, key: Key, number: u32) {
+        let task = self.stop_running(key, number).task;
+        self.stored_bytes -= task.arguments.as_bytes().len();
+        self.unpin_all(&task.carries);
+    }
+
+    /// Takes a running task from its session.
+    fn stop_running(&mut self, key: Key, number: u32) -> Running {
+        let id = self.catalog.at(key).id;
+        let running = self.batch_at(key).running.remove(&number).expect("the caller found the task running");
+        if let Some(session) = self.sessions.get_mut(&running.session) {
+            session.running.retain(|other| *other != (id, number));
+        }
+        if let Some(deadline) = running.deadline {
+            self.deadlines.remove(&(deadline, Due::Task { batch: key, number }));
+        }
+        running
+    }
+
+    /// Goes on with a task whose session died while it ran: it is started again, or has failed.
+    pub(crate) fn task_lost(&mut self, id: ObjectId, number: u32, process: &str) {
+        let key = self.catalog.key(id).expect("a batch with running tasks is pinned");
+        let batch = self.batch_at(key);
+        let retries = if batch.is_stopped() { 0 } else { batch.options.retries };
+        let running = &batch.running[&number];
+        if running.task.retry < retries && !running.is_signalled {
+            let mut task = self.stop_running(key, number).task;
+            task.retry += 1;
+            self.batch_at(key).waiting.push_front(task);
+            return self.batch_offer(key);
+        }
+        let (kind, what) = match running.is_signalled {
+            true => (FailureKind::Stopped, "to stop the task it ran"),
+            false => (FailureKind::WorkerDied, "while it ran the task"),
+        };
+        let again = match running.task.retry {
+            0 => "",
+            _ => ", as before",
+        };
+        let text = format!("the worker {process} {what}{again}");
+        self.take_back(key, number);
+        self.end(key, number, failed(kind, text));
+        self.batch_moved_on(key);
+    }
+
+    pub(crate) fn batch_signal(&mut self, id: ObjectId, signal: StopSignal) -> Result<Reply, Refusal> {
+        let key = self.catalog.find(id, Kind::Batch)?;
+        let mut count = 0;
+        let mut sessions = Vec::new();
+        for running in self.batch_at(key).running.values_mut() {
+            running.is_signalled = true;
+            sessions.push(running.session);
+        }
+        sessions.sort_unstable();
+        sessions.dedup();
+        for session in sessions {
+            self.condemn(session, signal);
+            count += 1;
+        }
+        Ok(Reply::Count(count))
+    }
+
+    /// Has a signal sent to a worker, which gets no task any more, also not by a wait that is on.
+    fn condemn(&mut self, session: SessionId, signal: StopSignal) {
+        self.session_at(session).is_condemned = true;
+        self.effects.push(Effect::Signal { session, signal });
+        let waits_for_task =
+            |waiter: &Waiter| waiter.targets.iter().any(|stand| matches!(stand.want, Want::Task));
+        let waiters = self.sessions[&session].waiters();
+        let waiters: Vec<Key> = waiters.filter(|&key| waits_for_task(&self.waiters[key])).collect();
+        for key in waiters {
+            self.refuse_waiter(key, condemned());
+        }
+    }
+
+    /// Ends a task that has run longer than its batch allows, and the worker with it.
+    pub(crate) fn task_overdue(&mut self, key: Key, number: u32) {
+        let batch = self.batch_at(key);
+        let limit = Duration::from_nanos(batch.options.time_limit_ns.unwrap_or_default());
+        let session = batch.running[&number].session;
+        self.take_back(key, number);
+        let text =
+            format!("it ran longer than the {limit:?} that its batch allows, and its worker was killed");
+        self.end(key, number, failed(FailureKind::TimeLimit, text));
+        self.condemn(session, StopSignal::Kill);
+        self.batch_moved_on(key);
+    }
+
+    /// Refuses a process a task that was told to end.
+    pub(crate) fn check_may_work(&self, session: SessionId) -> Result<(), Refusal> {
+        match self.sessions[&session].is_condemned {
+            true => Err(condemned()),
+            false => Ok(()),
+        }
+    }
+}
+
+fn condemned() -> Refusal {
+    Refusal::new(Code::Cancelled, "this worker was told to end, and gets no more tasks")
+}

@@ -1,0 +1,175 @@
+//! What is told while calls run, and when they have ended: progress, bars and callbacks.
+
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use client::{Manager, Pool, Result};
+use libtest_mimic::Trial;
+
+use crate::support::{PATIENCE, eventually, test};
+use crate::task::{add, fail_at, hold};
+
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![
+        test("progress::counts_calls_that_run_return_and_fail", numbers),
+        test("progress::can_be_asked_for_while_another_thread_waits", while_waiting),
+        test("progress::bars_show_nothing_where_nobody_looks", bars),
+        test("progress::a_callback_gets_the_result_once", result_callback),
+        test("progress::an_error_callback_gets_the_error_once", error_callback),
+        test("progress::a_slow_callback_delays_nobody_else", slow_callback),
+        test("progress::callbacks_are_done_when_a_pool_is_joined", joined),
+        test("progress::a_callback_that_panics_or_joins_hurts_nobody", bad_callback),
+        test("progress::a_thousand_calls_call_back", thousand),
+    ]
+}
+
+fn numbers() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 2).unwrap();
+    let [running, end] = [0; 2].map(|_| manager.anonymous_event().unwrap());
+    let mut holders = Vec::new();
+    for _ in 0..2 {
+        holders.push(pool.apply_async(hold, (running.clone(), end.clone())).unwrap());
+        running.wait(None).unwrap();
+        running.clear().unwrap();
+    }
+    let result = pool.batch(fail_at).chunk_size(5).starmap_async((0..50).map(|n| (n, n / 10 * 10))).unwrap();
+    let progress = result.progress().unwrap();
+    assert_eq!((progress.done, progress.failed, progress.waiting, progress.total), (0, 0, 50, 50));
+    let progress = holders[0].progress().unwrap();
+    assert_eq!((progress.done, progress.running, progress.total), (0, 1, 1));
+
+    end.set().unwrap();
+    assert!(result.wait(PATIENCE).unwrap());
+    // Each of the chunks that begin with a multiple of ten fails as a whole.
+    let progress = result.progress().unwrap();
+    assert_eq!((progress.done, progress.failed, progress.running, progress.total), (25, 25, 0, 50));
+    assert_eq!(progress.ended(), 50);
+    let outcomes = result.outcomes().unwrap();
+    assert!(outcomes.iter().enumerate().all(|(n, outcome)| outcome.is_err() == (n % 10 < 5)));
+}
+
+fn while_waiting() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let [running, end] = [0; 2].map(|_| manager.anonymous_event().unwrap());
+    let calls = [(running.clone(), end.clone()), (running.clone(), end.clone())];
+    let result = pool.batch(hold).chunk_size(1).starmap_async(calls).unwrap();
+    running.wait(None).unwrap();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| result.get(None));
+        let progress = result.progress().unwrap();
+        assert_eq!((progress.done, progress.running, progress.total), (0, 1, 2));
+        end.set().unwrap();
+        assert_eq!(waiting.join().unwrap().unwrap().len(), 2);
+        eventually("all is done", || result.progress().unwrap().done == 2);
+    });
+}
+
+fn bars() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 2).unwrap();
+    let result = pool.starmap_async(add, (0..100).map(|number| (number, 1))).unwrap();
+    result.wait_with_bar().unwrap();
+    assert!(result.successful().unwrap());
+    let results = pool.batch(add).istarmap_unordered((0..100).map(|number| (number, 1))).unwrap();
+    assert_eq!(results.with_bar().map(Result::unwrap).sum::<u32>(), 5_050);
+    let result = pool.starmap_async(fail_at, [(1, 1)]).unwrap();
+    result.wait_with_bar().unwrap();
+    assert!(result.get(None).unwrap_err().is_panicked());
+}
+
+fn result_callback() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 2).unwrap();
+    let (sender, receiver) = channel();
+    let fails = |_| panic!("nothing has failed");
+    let result = pool.apply_async(add, (2, 3)).unwrap();
+    let sum = sender.clone();
+    result.on_result(move |value| sum.send(value).unwrap()).unwrap().on_error(fails).unwrap();
+    assert_eq!(receiver.recv_timeout(PATIENCE).unwrap(), 5);
+
+    let result = pool.starmap_async(add, [(1, 2), (3, 4)]).unwrap();
+    let sum = sender.clone();
+    result.on_result(move |values| sum.send(values.into_iter().sum()).unwrap()).unwrap();
+    drop(result);
+    assert_eq!(receiver.recv_timeout(PATIENCE).unwrap(), 10);
+
+    let result = pool.apply_async(add, (3, 3)).unwrap();
+    assert_eq!(result.get(None).unwrap(), 6);
+    result.on_result(move |value| sender.send(value).unwrap()).unwrap();
+    assert_eq!(receiver.recv_timeout(PATIENCE).unwrap(), 6, "it may come late");
+    assert!(receiver.recv_timeout(PATIENCE).is_err(), "and nobody is called twice");
+}
+
+fn error_callback() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 2).unwrap();
+    let (sender, receiver) = channel();
+    let result = pool.starmap_async(fail_at, [(1, 2), (3, 3)]).unwrap();
+    let returns = |_| panic!("one has failed");
+    result.on_result(returns).unwrap().on_error(move |error| sender.send(error).unwrap()).unwrap();
+    assert!(receiver.recv_timeout(PATIENCE).unwrap().is_panicked());
+    assert!(receiver.recv_timeout(PATIENCE).is_err(), "nobody is called twice");
+}
+
+fn slow_callback() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let (sender, receiver) = channel();
+    let (release, released) = channel::<()>();
+    let slow = pool.apply_async(add, (1, 1)).unwrap();
+    slow.on_result(move |_| released.recv().unwrap_or_default()).unwrap();
+    let quick = pool.apply_async(add, (1, 2)).unwrap();
+    quick.on_result(move |value| sender.send(value).unwrap()).unwrap();
+    assert_eq!(receiver.recv_timeout(PATIENCE).unwrap(), 3);
+    assert_eq!(slow.get(None).unwrap(), 2);
+    drop(release);
+}
+
+fn joined() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 2).unwrap();
+    let (sender, receiver) = channel();
+    for number in 0..10 {
+        let sender = sender.clone();
+        let result = pool.apply_async(add, (number, 0)).unwrap();
+        let call = move |value: u32| {
+            thread::sleep(Duration::from_millis(10));
+            sender.send(value).unwrap();
+        };
+        result.on_result(call).unwrap();
+    }
+    pool.close().unwrap();
+    pool.join().unwrap();
+    assert_eq!(receiver.try_iter().sum::<u32>(), 45);
+}
+
+fn bad_callback() {
+    let manager = Manager::start().unwrap();
+    let pool = std::sync::Arc::new(Pool::new(&manager, 1).unwrap());
+    let (sender, receiver) = channel();
+    let result = pool.apply_async(add, (1, 1)).unwrap();
+    let joins = pool.clone();
+    let join = move |_| {
+        joins.close().unwrap();
+        sender.send(joins.join().unwrap_err()).unwrap();
+    };
+    result.on_result(|_| panic!("on purpose")).unwrap().on_result(join).unwrap();
+    assert!(receiver.recv_timeout(PATIENCE).unwrap().is_deadlock());
+    pool.join().unwrap();
+}
+
+fn thousand() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 2).unwrap();
+    let (sender, receiver) = channel();
+    for number in 0..1_000 {
+        let sender = sender.clone();
+        let result = pool.apply_async(add, (number, 1)).unwrap();
+        result.on_result(move |value: u32| sender.send(value).unwrap()).unwrap();
+    }
+    drop(sender);
+    assert_eq!(receiver.iter().sum::<u32>(), 500_500);
+}

@@ -1,0 +1,61 @@
+//! Killing what a guardian left behind that was itself killed.
+//!
+//! A guardian leads a session of its own, and all that its command starts is in there, unless it leaves on purpose. The
+//! session has the guardian's number, so who started the guardian can find them, whether or not it was told of a
+//! command yet.
+
+use std::fs;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How often to look again for processes that were started meanwhile.
+const ROUNDS_MAX: usize = 100;
+
+/// Kills every process of this session. Its leader has ended and is not reaped, so the number is nobody else's.
+pub(super) fn kill_session(leader: u32) {
+    for _ in 0..ROUNDS_MAX {
+        let members = members(leader);
+        if members.is_empty() {
+            return;
+        }
+        for member in members {
+            // The one error that can come is that it has ended.
+            let _ = kill_process(member, Signal::KILL);
+        }
+    }
+    log::warn!("processes of session {leader} are still there after SIGKILL");
+}
+
+/// The processes of a session that have not ended.
+fn members(session: u32) -> Vec<Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let is_member = |number: &i32| {
+        let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok();
+        stat.and_then(|stat| session_of(&stat)) == Some(session)
+    };
+    numbers.filter(is_member).filter_map(Pid::from_raw).collect()
+}
+
+/// The session in the text of a `/proc/<pid>/stat`; none if the process has ended.
+fn session_of(stat: &str) -> Option<u32> {
+    // The program's name is in parentheses, and may hold some. Then come the state, the parent, the group, the session.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let state = fields.next()?;
+    let session = fields.nth(2)?.parse().ok()?;
+    (!matches!(state, "Z" | "X")).then_some(session)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_found_whatever_the_program_is_called() {
+        assert_eq!(session_of("17 (a) Z (b) S 1 2 30 4 5"), Some(30));
+        assert_eq!(session_of("17 (sh) Z 1 2 30 4 5"), None);
+        assert_eq!(session_of("17 (sh"), None);
+        let own = session_of(&fs::read_to_string("/proc/self/stat").unwrap()).unwrap();
+        assert!(members(own).iter().any(|&process| process == rustix::process::getpid()));
+    }
+}

@@ -1,0 +1,62 @@
+//! A wait for an event that can be part of a poll.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use client::internal::{Link, this_thread};
+use client::{Event, Result};
+use protocol::{Request, RequestId, Target, Targets, WaitMode};
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::failed;
+
+/// Waits for an event on a thread of its own, and makes a descriptor readable when the wait has ended: the event is
+/// set, or can not be waited for any more, as when the manager is gone.
+///
+/// Dropping it ends the wait.
+#[derive(Debug)]
+pub(crate) struct StopWatch {
+    link: Arc<Link>,
+    request: RequestId,
+    ended: Arc<OwnedFd>,
+}
+
+impl StopWatch {
+    /// Begins to wait.
+    pub(crate) fn start(event: &Event) -> Result<StopWatch> {
+        let (link, id) = (event.reference().link()?, event.reference().id());
+        let ended = eventfd(0, EventfdFlags::CLOEXEC).map_err(|error| failed(&error))?;
+        let ended = Arc::new(ended);
+        let wait = Request::Wait {
+            mode: WaitMode::Any,
+            targets: Targets::from_iter([Target::Event { id }]),
+            timeout_ns: None,
+            thread: this_thread(),
+        };
+        let pending = link.begin(wait)?;
+        let watch = StopWatch { link: Arc::clone(link), request: pending.request(), ended };
+        let ended = Arc::clone(&watch.ended);
+        let thread = std::thread::Builder::new().name("stop watch".to_owned());
+        let spawned = thread.spawn(move || {
+            // However it ends, whoever polls has to look.
+            let _ = pending.wait();
+            let _ = rustix::io::write(&ended, &1_u64.to_ne_bytes());
+        });
+        spawned.map_err(|error: io::Error| failed(&error))?;
+        Ok(watch)
+    }
+}
+
+impl AsFd for StopWatch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ended.as_fd()
+    }
+}
+
+impl Drop for StopWatch {
+    fn drop(&mut self) {
+        // If the manager is gone, the wait has ended.
+        let _ = self.link.send(Request::Cancel { request: self.request });
+    }
+}

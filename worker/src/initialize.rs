@@ -1,0 +1,61 @@
+//! The initializer: called once in each worker, before its first task.
+
+use client::Result;
+use client::internal::{ChunkError, Initializer, InitializerAnswer, read_chunk};
+use serde::de::DeserializeOwned;
+
+use crate::registry::Registry;
+use crate::{failed, fork, panics};
+
+/// Calls the initializer. Whatever it has to complain of is an error.
+pub(crate) fn initialize(registry: &Registry, initializer: &Initializer) -> Result<()> {
+    call(registry, initializer)
+        .map_err(|text| failed(&format!("its initializer `{}` {text}", initializer.function)))
+}
+
+fn call(registry: &Registry, initializer: &Initializer) -> std::result::Result<(), String> {
+    let function = registry.find(&initializer.function).ok_or("is not registered")?;
+    let mut results = Vec::new();
+    let mut keep = |bytes: &[u8], _| results = bytes.to_vec();
+    let outcome = panics::catch(|| function(&initializer.arguments, &mut keep));
+    fork::end_if_forked();
+    outcome.map_err(|panic| format!("panicked: {panic}"))?.map_err(|error| not_understood(&error))?;
+    match initializer.answer {
+        InitializerAnswer::Nothing => Ok(()),
+        InitializerAnswer::Error => check::<client::Error>(&results),
+        InitializerAnswer::Text => check::<String>(&results),
+    }
+}
+
+/// Looks at what it returned.
+fn check<E: DeserializeOwned + std::fmt::Display>(results: &[u8]) -> std::result::Result<(), String> {
+    let results: Vec<std::result::Result<(), E>> =
+        read_chunk(results).map_err(|error| not_understood(&error))?;
+    results.into_iter().collect::<std::result::Result<(), E>>().map_err(|error| format!("failed: {error}"))
+}
+
+fn not_understood(error: &ChunkError) -> String {
+    format!("is called with, or returns, other types than were said: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(function: &str, answer: InitializerAnswer) -> std::result::Result<(), String> {
+        let registry = Registry::new()
+            .named("nothing", |_: u8| ())
+            .named("text", |number: u8| if number < 9 { Ok(()) } else { Err(format!("{number}")) })
+            .named("panic", |_: u8| -> () { panic!("no") });
+        call(&registry, &Initializer { function: function.to_owned(), arguments: vec![1, 9], answer })
+    }
+
+    #[test]
+    fn every_way_to_fail_is_told() {
+        assert_eq!(run("nothing", InitializerAnswer::Nothing), Ok(()));
+        assert_eq!(run("text", InitializerAnswer::Text), Err("failed: 9".to_owned()));
+        assert!(run("panic", InitializerAnswer::Nothing).unwrap_err().starts_with("panicked: "));
+        assert_eq!(run("unheard of", InitializerAnswer::Nothing), Err("is not registered".to_owned()));
+        assert!(run("nothing", InitializerAnswer::Error).unwrap_err().contains("other types"));
+    }
+}

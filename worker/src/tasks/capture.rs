@@ -1,0 +1,93 @@
+//! The beginning of what a program writes.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::{Errno, ioctl_fionbio, read};
+
+/// How many bytes of each output stream are kept. What a program writes beyond is read and thrown away.
+pub const OUTPUT_BYTES_MAX: usize = 1 << 20;
+
+/// The most that a pipe holds, in bytes, unless somebody with privileges made it larger.
+const PIPE_BYTES_MAX: usize = 1 << 20;
+
+/// How many bytes are read at a time.
+const READ_BYTES: usize = 64 << 10;
+
+/// Reads a pipe, and keeps the beginning.
+#[derive(Debug)]
+pub(super) struct Capture {
+    /// None as soon as there is nothing more to come.
+    pipe: Option<OwnedFd>,
+    kept: Vec<u8>,
+}
+
+impl Capture {
+    /// Captures what comes out of this pipe, or nothing without one.
+    pub(super) fn new(pipe: Option<OwnedFd>) -> Capture {
+        // On a pipe it does not fail; if it did, nothing could be read without the risk to wait for ever.
+        let pipe = pipe.filter(|pipe| ioctl_fionbio(pipe, true).is_ok());
+        Capture { pipe, kept: Vec::new() }
+    }
+
+    /// What becomes readable when there is something to read.
+    pub(super) fn stream(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Reads some of what is there, and returns how much. It does not wait.
+    pub(super) fn read(&mut self) -> usize {
+        let Some(pipe) = &self.pipe else {
+            return 0;
+        };
+        let mut bytes = [0; READ_BYTES];
+        match read(pipe, &mut bytes) {
+            Ok(count @ 1..) => {
+                let room = OUTPUT_BYTES_MAX - self.kept.len();
+                self.kept.extend_from_slice(&bytes[..count.min(room)]);
+                count
+            }
+            Err(Errno::AGAIN | Errno::INTR) => 0,
+            Ok(_) | Err(_) => {
+                self.pipe = None;
+                0
+            }
+        }
+    }
+
+    /// What was captured. The program has ended, and so has its group: what is left in the pipe is all that it wrote.
+    /// A process that has left the group may still hold the pipe and write, which is not waited for.
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        let mut rest = PIPE_BYTES_MAX;
+        while let count @ 1.. = self.read()
+            && let Some(still) = rest.checked_sub(count)
+        {
+            rest = still;
+        }
+        self.kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn the_beginning_is_kept_and_an_open_end_not_waited_for() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let mut capture = Capture::new(Some(reader.into()));
+        assert_eq!(capture.read(), 0);
+        for _ in 0..20 {
+            writer.write_all(&[b'x'; 64 << 10]).unwrap();
+            assert!(capture.read() > 0);
+        }
+        writer.write_all(b"end").unwrap();
+        assert_eq!(capture.finish(), vec![b'x'; OUTPUT_BYTES_MAX]);
+
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"all").unwrap();
+        assert_eq!(Capture::new(Some(reader.into())).finish(), b"all");
+        assert_eq!(Capture::new(None).finish(), b"");
+    }
+}
