@@ -196,7 +196,8 @@ impl Pool {
 
     /// Ends the workers, whatever they do, and fails all tasks that have not ended with [`Error::is_terminated`].
     ///
-    /// Workers get SIGTERM, and SIGKILL if they are still there a second later; so do the commands that they run.
+    /// Workers get SIGTERM, and SIGKILL if they are still there a second later. A command that one runs is killed with
+    /// it, and so is all of its process group.
     /// It does not wait for that: [`join`](Pool::join) does.
     ///
     /// Workers of an opened pool belong to others, and go on. There it is only what was submitted through this handle
