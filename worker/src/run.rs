@@ -60,7 +60,7 @@ pub(crate) fn work(registry: &Registry) -> Result<End> {
         End::Retired => lifeline.retire(),
         End::Condemned => return Ok(end),
     }
-    link.send(Request::Goodbye)?;
+    // The link says goodbye when it is dropped, as the last thing that is sent.
     Ok(end)
 }
 
