@@ -54,8 +54,11 @@ pub(crate) fn use_copies() -> Result<()> {
     amid_calls(|manager, asked| {
         for _ in 0..CHILDREN {
             let (by_child, by_grandchild) = (manager.anonymous_event()?, manager.anonymous_event()?);
+            let mirror = by_child.mirror()?;
             let child = in_child(|| {
+                assert!(!mirror.is_set()?, "the child shares what its parent has mapped");
                 by_child.set()?;
+                assert!(mirror.wait(PATIENCE)?);
                 let own = manager.anonymous_event()?;
                 own.set()?;
                 let grandchild = in_child(|| {
@@ -66,7 +69,7 @@ pub(crate) fn use_copies() -> Result<()> {
                 Ok(is_own_session && own.is_set()? && !asked.is_set()?)
             });
             assert_eq!(setter(&by_child)?, Some(child), "the manager knows it by its own process");
-            assert!(by_grandchild.is_set()?);
+            assert!(by_grandchild.is_set()? && mirror.is_set()?);
         }
         Ok(())
     })

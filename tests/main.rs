@@ -26,6 +26,7 @@ mod interrupt;
 mod item;
 mod latch;
 mod lock;
+mod mirror;
 mod pool;
 mod private;
 mod program;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         item::tests(),
         latch::tests(),
         lock::tests(),
+        mirror::tests(),
         pool::tests(),
         private::tests(),
         program::tests(),

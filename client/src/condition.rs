@@ -194,7 +194,7 @@ impl Condition {
             once(notification).chain(others.iter().map(|other| other.target())).collect();
         let timeout_ns = timeout.map(duration::nanoseconds);
         let request = Request::Wait { mode: WaitMode::Any, targets, timeout_ns, thread: this_thread() };
-        let Answered { reply, receipt } = link.call_with_receipt(request)?;
+        let Answered { reply, receipt, .. } = link.call_with_receipt(request)?;
         let (taken, reacquired) = match reply {
             Reply::TimedOut { reacquired } => (None, reacquired),
             Reply::Taken(mut taken) => {

@@ -289,14 +289,16 @@ impl Connection {
     }
 
     fn give_answers(&self, reader: &mut Reader) -> Result<()> {
-        while let Some(Answer { request, body }) = reader.next_answer()? {
+        while let Some(answer) = reader.next_answer()? {
+            let enclosed = reader.enclosed_with(&answer);
+            let Answer { request, body } = answer;
             // Counted before it is given: a caller that has an answer must not be able to send a count
             // without it.
             let receipt = self.receipts.note(&body);
             let seat = lock(&self.callers).leave(request);
             // One without a seat is the late answer to a request that was given up.
             if let Some(seat) = seat {
-                seat.give(Turn::Answered(Ok(Answered { reply: body, receipt })));
+                seat.give(Turn::Answered(Ok(Answered { reply: body, receipt, enclosed })));
             }
         }
         Ok(())

@@ -2,14 +2,16 @@
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use protocol::{Epoch, Reply, Request, RequestId};
 
 use crate::connect::Session;
 use crate::connection::Connection;
+use crate::reference::unexpected;
 use crate::seat::{Answered, Seat};
+use crate::segment::{Access, Segment, Word};
 use crate::{Error, ErrorKind, Result, registry};
 
 /// One manager as this process sees it. Everything that has to do with the same manager shares one.
@@ -31,6 +33,8 @@ pub struct Link {
     connection: Connection,
     /// Whether references are counted with the next write and not at once.
     lazy: AtomicBool,
+    /// What the manager publishes of events, once this was asked for; none if it can not be had.
+    mirror: OnceLock<Option<Arc<Segment<AtomicU32>>>>,
     /// The same manager as a child process sees it.
     after_fork: OnceLock<Arc<Link>>,
 }
@@ -48,6 +52,7 @@ impl Link {
             process: std::process::id(),
             connection: Connection::new(session.socket, session.frames),
             lazy: AtomicBool::new(false),
+            mirror: OnceLock::new(),
             after_fork: OnceLock::new(),
         }
     }
@@ -143,6 +148,31 @@ impl Link {
         }
         let request = self.connection.begin(&seat, body)?;
         accept(self.connection.finish(request, &seat)?)
+    }
+
+    /// What the manager publishes of events; none if it can not be had. Asked for once.
+    pub(crate) fn mirror(&self) -> Result<Option<Arc<Segment<AtomicU32>>>> {
+        if let Some(mirror) = self.mirror.get() {
+            return Ok(mirror.clone());
+        }
+        // Two threads may both ask, and map the same memory twice for a moment.
+        let mapped = self.map(protocol::Segment::Mirror, Access::Read)?.map(Arc::new);
+        Ok(self.mirror.get_or_init(|| mapped).clone())
+    }
+
+    /// Has memory shared and maps it. None if the manager has none to share, or it can not be mapped here.
+    fn map<W: Word>(&self, segment: protocol::Segment, access: Access) -> Result<Option<Segment<W>>> {
+        match self.call_with_receipt(Request::Share { segment }) {
+            Ok(Answered { reply: Reply::Shared { bytes }, enclosed: Some(memory), .. }) => {
+                let mapped = Segment::map(memory, bytes, access);
+                Ok(mapped.inspect_err(|error| log::debug!("shared memory is not used: {error}")).ok())
+            }
+            // The process has no descriptor left, so it goes without.
+            Ok(Answered { reply: Reply::Shared { .. }, enclosed: None, .. }) => Ok(None),
+            Err(error) if error.is_limit() => Ok(None),
+            Ok(answered) => Err(unexpected(&answered.reply)),
+            Err(error) => Err(error),
+        }
     }
 
     fn here(&self) -> Result<&Link> {

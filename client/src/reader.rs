@@ -1,17 +1,24 @@
 //! What the reader of a connection reads with. Whoever holds it is the reader.
 
-use std::io;
-use std::os::fd::AsFd;
+use std::collections::VecDeque;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 
 use protocol::{Answer, FrameBuffer, FrameError, Reply, RequestId, decode};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, recvmsg};
+
+/// How many descriptors are kept at most. A client asks for few, and a manager sends none that it was not asked for.
+const ENCLOSED_MAX: usize = 8;
 
 /// The receiving half of a connection. There is one, it is handed from caller to caller, and having it is the
 /// office of the reader: to read the socket and give everyone their answers.
 #[derive(Debug)]
 pub(crate) struct Reader {
     frames: FrameBuffer,
+    /// Descriptors that came with answers that are not whole yet.
+    enclosed: VecDeque<OwnedFd>,
     /// Why the manager said that it closes this connection.
     farewell: Option<String>,
 }
@@ -31,24 +38,45 @@ impl Reader {
     /// A reader that goes on where the handshake ended.
     pub(crate) fn new(mut frames: FrameBuffer) -> Reader {
         frames.set_body_bytes_max(protocol::limits::FRAME_BYTES_MAX);
-        Reader { frames, farewell: None }
+        Reader { frames, enclosed: VecDeque::new(), farewell: None }
     }
 
     /// Receives once. Without `wait`, only what has come already.
     pub(crate) fn receive(&mut self, socket: impl AsFd, wait: bool) -> io::Result<Received> {
-        let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+        let flags = RecvFlags::CMSG_CLOEXEC | if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
         self.frames.shrink();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut enclosed = RecvAncillaryBuffer::new(&mut space);
         loop {
-            return match recv(&socket, self.frames.space(), flags) {
-                Ok((_, 0)) | Err(Errno::CONNRESET | Errno::PIPE) => Ok(Received::End),
-                Ok((_, bytes)) => {
+            return match recvmsg(&socket, &mut [IoSliceMut::new(self.frames.space())], &mut enclosed, flags) {
+                Ok(RecvMsg { bytes: 0, .. }) | Err(Errno::CONNRESET | Errno::PIPE) => Ok(Received::End),
+                Ok(RecvMsg { bytes, .. }) => {
                     self.frames.filled(bytes);
+                    self.keep_enclosed(&mut enclosed);
                     Ok(Received::Bytes)
                 }
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => Ok(Received::Nothing),
                 Err(errno) => Err(errno.into()),
             };
+        }
+    }
+
+    /// Keeps a descriptor until the answer is whole that it came with.
+    fn keep_enclosed(&mut self, enclosed: &mut RecvAncillaryBuffer<'_>) {
+        for message in enclosed.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                self.enclosed.extend(descriptors);
+                self.enclosed.truncate(ENCLOSED_MAX);
+            }
+        }
+    }
+
+    /// The descriptor that came with an answer, if that is one to bring one.
+    pub(crate) fn enclosed_with(&mut self, answer: &Answer) -> Option<OwnedFd> {
+        match answer.body {
+            Reply::Shared { .. } => self.enclosed.pop_front(),
+            _ => None,
         }
     }
 

@@ -140,7 +140,7 @@ impl Reference {
             timeout_ns: timeout.map(duration::nanoseconds),
             thread: thread::this_thread(),
         };
-        let Answered { reply, receipt } = self.link()?.call_with_receipt(request)?;
+        let Answered { reply, receipt, .. } = self.link()?.call_with_receipt(request)?;
         match reply {
             Reply::TimedOut { .. } => Ok(None),
             Reply::Taken(mut taken) if taken.grants.len() == 1 => {

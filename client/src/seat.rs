@@ -1,5 +1,6 @@
 //! Where one caller waits for its turn: the answer to its request, or the office of the reader.
 
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use protocol::Reply;
@@ -24,6 +25,8 @@ pub(crate) struct Answered {
     pub(crate) reply: Reply,
     /// There is one if the answer brings an item.
     pub(crate) receipt: Option<Receipt>,
+    /// The descriptor that came with it, if it is one of shared memory.
+    pub(crate) enclosed: Option<OwnedFd>,
 }
 
 /// The place of one call, from its request to its answer.

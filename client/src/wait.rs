@@ -167,7 +167,7 @@ fn wait(
         Some((_, signal)) => Request::SignalAndWait { signal, mode, targets, timeout_ns, thread },
         None => Request::Wait { mode, targets, timeout_ns, thread },
     };
-    let Answered { reply, receipt } = link.call_with_receipt(request)?;
+    let Answered { reply, receipt, .. } = link.call_with_receipt(request)?;
     match reply {
         Reply::TimedOut { .. } => Ok(None),
         Reply::Taken(taken) => Ok(Some((taken, receipt))),

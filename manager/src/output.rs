@@ -1,10 +1,13 @@
 //! What waits to be sent to one peer.
 
-use std::os::fd::BorrowedFd;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use protocol::FrameError;
 use rustix::io::Errno;
-use rustix::net::{SendFlags, send};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, send, sendmsg};
 
 /// The capacity that an empty output keeps, so that idle connections cost little and busy ones do not allocate.
 const KEPT_BYTES_MAX: usize = 2048;
@@ -22,6 +25,8 @@ pub(crate) struct Output {
     bytes: Vec<u8>,
     /// How many of the bytes were sent.
     sent: usize,
+    /// Descriptors that go with the byte at this place, in order.
+    enclosed: Vec<(usize, Arc<OwnedFd>)>,
 }
 
 /// How far a [`send`](Output::send) came.
@@ -44,19 +49,32 @@ impl Output {
         frame(&mut self.bytes)
     }
 
+    /// Adds a frame as [`append`](Self::append) does, and encloses a descriptor with its first byte.
+    pub(crate) fn append_with(
+        &mut self,
+        descriptor: Arc<OwnedFd>,
+        frame: impl FnOnce(&mut Vec<u8>) -> Result<(), FrameError>,
+    ) -> Result<(), FrameError> {
+        let place = self.bytes.len();
+        frame(&mut self.bytes)?;
+        self.enclosed.push((place, descriptor));
+        Ok(())
+    }
+
     /// How many bytes wait to be sent.
     pub(crate) fn pending(&self) -> usize {
         self.bytes.len() - self.sent
     }
 
-    /// Sends what the kernel takes at once, in one call.
+    /// Sends what the kernel takes at once; in one call, unless descriptors are enclosed.
     pub(crate) fn send(&mut self, socket: BorrowedFd<'_>) -> Sent {
         while self.pending() > 0 {
-            // The flag, since the program around an embedded manager may have made SIGPIPE deadly.
-            match send(socket, &self.bytes[self.sent..], SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            match self.send_once(socket) {
                 Ok(bytes) => {
                     self.sent += bytes;
-                    break;
+                    if self.enclosed.is_empty() {
+                        break;
+                    }
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => break,
@@ -78,9 +96,27 @@ impl Output {
         Sent::All
     }
 
+    /// Sends once: up to the next descriptor, or from it on.
+    fn send_once(&mut self, socket: BorrowedFd<'_>) -> rustix::io::Result<usize> {
+        // The flag, since the program around an embedded manager may have made SIGPIPE deadly.
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        match self.enclosed.first() {
+            None => send(socket, &self.bytes[self.sent..], flags),
+            Some((place, _)) if *place > self.sent => send(socket, &self.bytes[self.sent..*place], flags),
+            Some((_, descriptor)) => {
+                let end = self.enclosed.get(1).map_or(self.bytes.len(), |(place, _)| *place);
+                let bytes = send_with(socket, &self.bytes[self.sent..end], descriptor.as_fd(), flags)?;
+                self.enclosed.remove(0);
+                Ok(bytes)
+            }
+        }
+    }
+
     /// Throws away what the peer has seen nothing of, so that a last frame can follow what it has seen in part.
     pub(crate) fn keep_begun_frame(&mut self) {
         let (start, end) = self.begun_frame();
+        // What is enclosed goes with the beginning of a frame, and so with what is thrown away.
+        self.enclosed.clear();
         self.bytes.truncate(end);
         self.bytes.drain(..start);
         self.bytes.shrink_to_fit();
@@ -93,6 +129,7 @@ impl Output {
             let (start, _) = self.begun_frame();
             self.bytes.drain(..start);
             self.sent -= start;
+            self.enclosed.iter_mut().for_each(|(place, _)| *place -= start);
         }
     }
 
@@ -115,13 +152,28 @@ impl Output {
     }
 }
 
+/// Sends bytes, and a descriptor with the first of them.
+fn send_with(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    descriptor: BorrowedFd<'_>,
+    flags: SendFlags,
+) -> rustix::io::Result<usize> {
+    let descriptors = [descriptor];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut enclosed = SendAncillaryBuffer::new(&mut space);
+    let fits = enclosed.push(SendAncillaryMessage::ScmRights(&descriptors));
+    debug_assert!(fits, "there is space for one descriptor");
+    sendmsg(socket, &[IoSlice::new(bytes)], &mut enclosed, flags)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::{ErrorKind, Read};
-    use std::os::fd::AsFd;
+    use std::io::{ErrorKind, IoSliceMut, Read};
     use std::os::unix::net::UnixStream;
 
     use protocol::{FrameBuffer, append_frame, decode};
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
     use super::*;
 
@@ -186,6 +238,37 @@ mod tests {
         }
         assert_eq!(texts(&received), vec![text; count]);
         assert_eq!(output.bytes.capacity(), 0, "a large buffer is given back");
+    }
+
+    /// Receives once: the bytes, and how many descriptors came with them.
+    fn receive(receiver: &UnixStream) -> (Vec<u8>, usize) {
+        let (mut bytes, mut space) = ([0; 100], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))]);
+        let mut enclosed = RecvAncillaryBuffer::new(&mut space);
+        let mut slices = [IoSliceMut::new(&mut bytes)];
+        let received = recvmsg(receiver, &mut slices, &mut enclosed, RecvFlags::empty()).unwrap();
+        let count = enclosed.drain().map(|message| match message {
+            RecvAncillaryMessage::ScmRights(descriptors) => descriptors.count(),
+            _ => 0,
+        });
+        (bytes[..received.bytes].to_vec(), count.sum())
+    }
+
+    #[test]
+    fn a_descriptor_comes_with_the_first_byte_of_its_frame() {
+        let (sender, receiver) = UnixStream::pair().unwrap();
+        let descriptor: Arc<OwnedFd> = Arc::new(sender.try_clone().unwrap().into());
+        let mut output = output(&["one"]);
+        for text in ["two", "three"] {
+            let appended = output.append_with(Arc::clone(&descriptor), |bytes| append_frame(bytes, text));
+            appended.unwrap();
+        }
+        output.append(|bytes| append_frame(bytes, "four")).unwrap();
+        assert_eq!(output.send(sender.as_fd()), Sent::All);
+        drop((output, descriptor));
+        let (bytes, count) = receive(&receiver);
+        assert_eq!((texts(&bytes), count), (vec!["one".into(), "two".into()], 1));
+        let (bytes, count) = receive(&receiver);
+        assert_eq!((texts(&bytes), count), (vec!["three".into(), "four".into()], 1));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! A session's end is queued, and told to the core only when all effects at hand are done: otherwise answers
 //! could overtake each other, and the core counts on their order.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::time::Duration;
@@ -16,12 +17,14 @@ use protocol::limits::HELLO_TIME_MAX;
 use protocol::{Answer, Epoch, FrameBuffer, Limits, SessionId};
 
 use crate::clock::{first_token, nanoseconds};
+use crate::mirror::Mirror;
 use crate::table::{Slot, Table};
 
 mod arrival;
 mod ending;
 mod reading;
 mod sending;
+mod sharing;
 
 /// How long the manager is patient with a peer.
 #[derive(Clone, Debug)]
@@ -67,6 +70,8 @@ pub(crate) struct Switchboard {
     sessions: HashMap<SessionId, Slot>,
     /// The number that was given last.
     session_last: u64,
+    /// What events are published in, once one was; none if it could not be made.
+    mirror: OnceCell<Option<Mirror>>,
     /// Effects that are to be performed; empty between inputs, and kept for its memory.
     effects: Vec<Effect>,
     /// Ends of sessions that the core is to be told of.
@@ -95,6 +100,7 @@ impl Switchboard {
             table: Table::default(),
             sessions: HashMap::new(),
             session_last: 0,
+            mirror: OnceCell::new(),
             effects: Vec::new(),
             endings: VecDeque::new(),
             spares: Vec::new(),
@@ -173,6 +179,8 @@ impl Switchboard {
                 Effect::Reply { session, request, reply } => {
                     self.reply(session, Answer { request, body: reply });
                 }
+                Effect::Share { session, request, segment } => self.share(session, request, segment),
+                Effect::Publish(publication) => self.publish(publication),
                 Effect::Signal { session, signal } => self.signal(session, signal),
                 Effect::Drop { session, refusal } => {
                     if let Some(&slot) = self.sessions.get(&session) {

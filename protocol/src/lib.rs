@@ -32,6 +32,7 @@ mod payload;
 mod refusal;
 mod reply;
 mod request;
+pub mod segment;
 mod sequence;
 mod task;
 mod wait;
@@ -52,5 +53,6 @@ pub use reply::{
     TaskGrant, TaskResult,
 };
 pub use request::{Envelope, OpenMode, Request, Selector};
+pub use segment::Segment;
 pub use task::{BatchOptions, Failure, FailureKind, Outcome, StopSignal, TaskInput};
 pub use wait::{Signal, Target, Targets, WaitMode};

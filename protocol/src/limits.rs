@@ -48,6 +48,8 @@ pub struct Limits {
     pub sessions_max: usize,
     /// Objects at one time.
     pub objects_max: usize,
+    /// Events that are published in the mirror at one time; at most 2^30.
+    pub mirrored_events_max: usize,
     /// Targets of one wait.
     pub wait_targets_max: usize,
     /// Requests of one session that are blocked at one time.
@@ -65,6 +67,7 @@ impl Default for Limits {
         Limits {
             sessions_max: 16_384,
             objects_max: 4 << 20,
+            mirrored_events_max: 1 << 20,
             wait_targets_max: 1_024,
             session_waits_max: 65_536,
             tasks_max: 4 << 20,

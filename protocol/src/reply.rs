@@ -72,6 +72,18 @@ pub enum Reply {
     },
     /// Everything about one object.
     Object(Box<ObjectInfo>),
+    /// Memory is shared. A descriptor of it comes with the first byte of this answer's frame.
+    Shared {
+        /// How many bytes there are to be mapped.
+        bytes: u64,
+    },
+    /// An event is published in the mirror.
+    Mirrored {
+        /// At which place: see [`segment::mirror`](crate::segment::mirror).
+        number: u32,
+        /// The serial that stands there as long as the event is there.
+        serial: u32,
+    },
 }
 
 /// What a wait took.

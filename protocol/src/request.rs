@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BatchOptions, Epoch, Kind, ObjectId, Outcome, RequestId, SessionId, Signal, Spec, StopSignal, Targets,
-    TaskInput, ThreadId, WaitMode,
+    BatchOptions, Epoch, Kind, ObjectId, Outcome, RequestId, Segment, SessionId, Signal, Spec, StopSignal,
+    Targets, TaskInput, ThreadId, WaitMode,
 };
 
 /// A request on its way, with what the manager needs to answer it and to lose nothing.
@@ -319,6 +319,17 @@ pub enum Request<'a> {
     Inspect {
         /// Which.
         object: Selector<'a>,
+    },
+    /// Asks for memory to be shared. Answer: [`Reply::Shared`](crate::Reply::Shared), with a descriptor of it.
+    Share {
+        /// Which memory.
+        segment: Segment,
+    },
+    /// Has a manual-reset event published in the mirror from now on. Answer:
+    /// [`Reply::Mirrored`](crate::Reply::Mirrored).
+    EventMirror {
+        /// The event.
+        id: ObjectId,
     },
 }
 

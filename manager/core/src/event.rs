@@ -11,9 +11,11 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use protocol::segment::mirror;
 use protocol::{Grant, Kind, ObjectId, Refusal, Reply, SessionId};
 use smallvec::SmallVec;
 
+use crate::mirror::Publication;
 use crate::object::Body;
 use crate::reason::check_reason;
 use crate::session::{Leaver, Unconfirmed};
@@ -26,7 +28,7 @@ use crate::{State, Time};
 pub(crate) struct Event {
     auto_reset: bool,
     is_set: bool,
-    /// What is set or stopped with it. Most events have nothing of the kind.
+    /// What is set, stopped or published with it. Most events have nothing of the kind.
     tied: Option<Box<Tied>>,
     /// How often it was cleared by a request: what was granted before that is not given back.
     clears: u32,
@@ -34,7 +36,7 @@ pub(crate) struct Event {
     set_by: Option<Box<SetBy>>,
 }
 
-/// What is set or stopped together with an event.
+/// What is set, stopped or published together with an event.
 #[derive(Debug, Default)]
 struct Tied {
     /// The batch whose stop event this is.
@@ -43,6 +45,8 @@ struct Tied {
     children: Vec<Key>,
     /// The event that this one is set with.
     parent: Option<Key>,
+    /// What was published of it last, if it is mirrored.
+    published: Option<Publication>,
 }
 
 /// Who set an event, when, and why.
@@ -67,16 +71,27 @@ impl Event {
         Readiness::when(self.is_set)
     }
 
-    /// Sets it. The first cause counts: setting a set event changes nothing.
-    fn set(&mut self, cause: SetBy) {
+    /// Sets it. The first cause counts: setting a set event changes nothing. Returns what is to be published.
+    fn set(&mut self, cause: SetBy) -> Option<Publication> {
         if self.is_set {
-            return;
+            return None;
         }
-        self.is_set = true;
         match &mut self.set_by {
             Some(before) => **before = cause,
             none => *none = Some(Box::new(cause)),
         }
+        self.flag(true)
+    }
+
+    /// Changes the flag. Returns what is to be published, if it is mirrored and this is news.
+    fn flag(&mut self, is_set: bool) -> Option<Publication> {
+        if self.is_set == is_set {
+            return None;
+        }
+        self.is_set = is_set;
+        let published = self.tied.as_mut()?.published.as_mut()?;
+        published.state = if is_set { published.state.after_set() } else { published.state.after_clear() };
+        Some(*published)
     }
 
     fn cause(&self, now: Time) -> protocol::Cause {
@@ -115,11 +130,12 @@ impl State {
         let mut keys = vec![key];
         while let Some(key) = keys.pop() {
             let event = self.event_at(key);
-            event.set(cause.clone());
+            let news = event.set(cause.clone());
             let batch = event.tied.as_ref().and_then(|tied| tied.batch);
             if let Some(tied) = &event.tied {
                 keys.extend(&tied.children);
             }
+            news.into_iter().for_each(|news| self.publish(news));
             self.touch(key);
             if let Some(batch) = batch {
                 self.batch_stop(batch);
@@ -158,6 +174,9 @@ impl State {
         let Some(tied) = &event.tied else {
             return;
         };
+        if let Some(last) = tied.published {
+            self.withdraw(last);
+        }
         if let Some(parent) = tied.parent
             && let Some(parent) = &mut self.event_at(parent).tied
         {
@@ -183,8 +202,9 @@ impl State {
     pub(crate) fn event_clear(&mut self, id: ObjectId) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Event)?;
         let event = self.event_at(key);
-        event.is_set = false;
         event.clears = event.clears.wrapping_add(1);
+        let news = event.flag(false);
+        news.into_iter().for_each(|news| self.publish(news));
         Ok(Reply::Done)
     }
 
@@ -207,6 +227,7 @@ impl State {
         let event = self.event_at(key);
         let grant = Grant::Event(event.cause(now));
         if event.auto_reset {
+            // Nothing to publish: an auto-reset event is not mirrored.
             event.is_set = false;
             unconfirmed.push(Unconfirmed::Event { handle, clears: event.clears });
         }
@@ -225,6 +246,29 @@ impl State {
             event.is_set = true;
             self.touch(key);
         }
+    }
+
+    /// What was published of an event last, if it is mirrored.
+    pub(crate) fn event_publication(&self, key: Key) -> Option<Publication> {
+        match &self.catalog.at(key).body {
+            Body::Event(event) => event.tied.as_ref()?.published,
+            _ => unreachable!("the kind was checked when the key was found"),
+        }
+    }
+
+    /// Whether an event clears itself when it lets somebody through.
+    pub(crate) fn event_is_auto_reset(&mut self, key: Key) -> bool {
+        self.event_at(key).auto_reset
+    }
+
+    /// Publishes an event at a place that is free, from now on.
+    pub(crate) fn event_publish_at(&mut self, key: Key, place: Publication) {
+        let event = self.event_at(key);
+        let state = mirror::State::default();
+        let state = if event.is_set { state.after_set() } else { state };
+        let publication = Publication { state, ..place };
+        event.tied.get_or_insert_default().published = Some(publication);
+        self.publish(publication);
     }
 
     fn event_at(&mut self, key: Key) -> &mut Event {

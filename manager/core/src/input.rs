@@ -2,7 +2,9 @@
 
 use alloc::string::String;
 
-use protocol::{Envelope, Refusal, Reply, RequestId, SessionId, StopSignal};
+use protocol::{Envelope, Refusal, Reply, RequestId, Segment, SessionId, StopSignal};
+
+use crate::Publication;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +79,19 @@ pub enum Effect {
         /// The answer.
         reply: Reply,
     },
+    /// Answer this request with [`Reply::Shared`] and a descriptor of this memory, or with a refusal where there can be
+    /// none. As for a reply, nobody may be there to read it.
+    Share {
+        /// To whom.
+        session: SessionId,
+        /// The request that it answers; never [`RequestId::ONE_WAY`].
+        request: RequestId,
+        /// Which memory.
+        segment: Segment,
+    },
+    /// Write this into the mirror, and wake those who sleep at its place if they may go on: if the event is set, or
+    /// is no more.
+    Publish(Publication),
     /// Send this signal to the process of a session, which has begun and not ended.
     Signal {
         /// To whom.

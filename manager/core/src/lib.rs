@@ -38,6 +38,7 @@ mod latch;
 mod lifetime;
 mod line;
 mod lock;
+mod mirror;
 mod object;
 mod open;
 mod pool;
@@ -54,5 +55,6 @@ mod time;
 mod wait;
 
 pub use input::{Cause, Effect, Ending, Input, Peer};
+pub use mirror::Publication;
 pub use state::State;
 pub use time::Time;

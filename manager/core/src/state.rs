@@ -6,10 +6,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use protocol::{
-    Envelope, Epoch, Limits, Refusal, Reply, Request, RequestId, SessionId, Signal, Target, Targets, WaitMode,
+    Envelope, Epoch, Limits, Refusal, Reply, Request, RequestId, Segment, SessionId, Signal, Target, Targets,
+    WaitMode,
 };
 use smallvec::SmallVec;
 
+use crate::mirror::Mirror;
 use crate::object::{Catalog, Handle};
 use crate::session::Session;
 use crate::slab::{Key, Slab};
@@ -31,6 +33,8 @@ pub struct State {
     pub(crate) deadlines: BTreeSet<(Time, Due)>,
     /// The blocked requests of each thread, to find deadlocks.
     pub(crate) blocked: BTreeMap<Caller, SmallVec<[Key; 1]>>,
+    /// The places at which events are published.
+    pub(crate) mirror: Mirror,
     /// The token of the next lock grant.
     pub(crate) token: u64,
     /// How many holdings of locks there were, which numbers them.
@@ -73,6 +77,7 @@ impl State {
             waiters: Slab::new(),
             deadlines: BTreeSet::new(),
             blocked: BTreeMap::new(),
+            mirror: Mirror::default(),
             token: first_token,
             holds: 0,
             touched: VecDeque::new(),
@@ -150,6 +155,7 @@ impl State {
                     Err(refusal) => Err(refusal),
                 }
             }
+            Request::Share { segment } => return self.share(session, request, segment),
             body => self.simple_request(session, body),
         };
         self.settle();
@@ -163,8 +169,8 @@ impl State {
             Request::Attach { id, kind, epoch } => self.attach(session, id, kind, epoch),
             Request::Detach { id } => self.detach(session, id),
             Request::Remove { id } => self.remove(session, id),
-            Request::Wait { .. } | Request::SignalAndWait { .. } => {
-                unreachable!("waits are not decided at once")
+            Request::Wait { .. } | Request::SignalAndWait { .. } | Request::Share { .. } => {
+                unreachable!("what does not answer at once with a reply is no simple request")
             }
             Request::Cancel { request } => Ok(self.cancel(session, request)),
             Request::EventSet { id, reason } => self.event_set(session, id, reason),
@@ -206,6 +212,7 @@ impl State {
             Request::ListSessions { after } => Ok(self.list_sessions(after)),
             Request::ListObjects { after } => Ok(self.list_objects(after)),
             Request::Inspect { object } => self.inspect(object),
+            Request::EventMirror { id } => self.event_mirror(id),
             // Its meaning is in what follows: the driver tells of the session's end.
             Request::Goodbye => Ok(Reply::Done),
         }
@@ -235,6 +242,14 @@ impl State {
             Signal::Release { id, hold } => self.release_lock(caller, id, hold),
             Signal::SemaphoreRelease { id, permits } => self.semaphore_release(caller.session, id, permits),
             Signal::LatchCountDown { id, count } => self.latch_count_down(id, count),
+        }
+    }
+
+    /// Has memory shared with a session that wants an answer, as that brings it.
+    fn share(&mut self, session: SessionId, request: RequestId, segment: Segment) {
+        if request.wants_answer() {
+            self.session_at(session).answers += 1;
+            self.effects.push(Effect::Share { session, request, segment });
         }
     }
 

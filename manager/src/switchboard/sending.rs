@@ -1,6 +1,7 @@
 //! What peers are sent: answers collected during a turn, written at its end, and limited.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
 
 use manager_core::{Cause, Ending};
 use mio::Interest;
@@ -21,10 +22,19 @@ impl Switchboard {
 
     /// Puts an answer into the output of a session, unless the session is gone.
     pub(super) fn reply(&mut self, session: SessionId, answer: Answer) {
+        self.reply_with(session, answer, None);
+    }
+
+    /// Like [`reply`](Self::reply), with a descriptor if there is one.
+    pub(super) fn reply_with(&mut self, session: SessionId, answer: Answer, enclosed: Option<Arc<OwnedFd>>) {
         let Some(&slot) = self.sessions.get(&session) else { return };
         let Some(connection) = self.table.get_mut(slot) else { return };
         log::trace!("session {session} is told {answer:?}");
-        let appended = connection.output.append(|output| append_frame(output, &answer));
+        let frame = |output: &mut Vec<u8>| append_frame(output, &answer);
+        let appended = match enclosed {
+            None => connection.output.append(frame),
+            Some(descriptor) => connection.output.append_with(descriptor, frame),
+        };
         if let Err(error) = appended {
             let appended = connection.output.append(|output| append_frame(output, &too_large(answer, error)));
             appended.expect("a short refusal fits into a frame");

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use protocol::{
     Abandonment, Answer, BatchOptions, Cause, Code, Envelope, FrameError, Grant, Greeting, Hello, ItemGrant,
-    LockGrant, OpenMode, Outcome, Payload, Refusal, Reply, Request, RequestId, Results, SessionId, Signal,
-    Spec, StopSignal, Taken, Target, TaskGrant, TaskInput, TaskResult, ThreadId, WaitMode, append_frame,
-    decode,
+    LockGrant, OpenMode, Outcome, Payload, Refusal, Reply, Request, RequestId, Results, Segment, SessionId,
+    Signal, Spec, StopSignal, Taken, Target, TaskGrant, TaskInput, TaskResult, ThreadId, WaitMode,
+    append_frame, decode,
 };
 use smallvec::smallvec;
 
@@ -79,6 +79,7 @@ pub(crate) fn messages() -> BTreeMap<&'static str, Message> {
     messages.extend(queues());
     messages.extend(combinations());
     messages.extend(tasks());
+    messages.extend(segments());
     messages
 }
 
@@ -169,6 +170,15 @@ fn combinations() -> [(&'static str, Message); 4] {
         ("the lock, not the event", taken(8, 1, Grant::Lock(grant))),
         ("set one event and wait for another", request(9, 8, set_and_wait)),
         ("the action has ended", request(10, 9, Request::BarrierPass { id: OBJECT, turn: 1 })),
+    ]
+}
+
+fn segments() -> [(&'static str, Message); 4] {
+    [
+        ("share the mirror", request(11, 10, Request::Share { segment: Segment::Mirror })),
+        ("it is shared", answer(11, Reply::Shared { bytes: 8_388_672 })),
+        ("publish the event there", request(12, 11, Request::EventMirror { id: OBJECT })),
+        ("it is published", answer(12, Reply::Mirrored { number: 0, serial: 1 })),
     ]
 }
 

@@ -12,6 +12,7 @@ fn numbers() -> BTreeMap<&'static str, u64> {
     let Limits {
         sessions_max,
         objects_max,
+        mirrored_events_max,
         wait_targets_max,
         session_waits_max,
         tasks_max,
@@ -36,6 +37,7 @@ fn numbers() -> BTreeMap<&'static str, u64> {
         ("HELLO_TIME_MAX", limits::HELLO_TIME_MAX.as_secs() as usize),
         ("sessions_max", sessions_max),
         ("objects_max", objects_max),
+        ("mirrored_events_max", mirrored_events_max),
         ("wait_targets_max", wait_targets_max),
         ("session_waits_max", session_waits_max),
         ("tasks_max", tasks_max),

@@ -6,8 +6,8 @@ use protocol::{
     Abandonment, Answer, BarrierStatus, BatchOptions, Cause, Code, Envelope, Epoch, Failure, FailureKind,
     Grant, HolderInfo, Introduction, ItemGrant, Kind, LockChoice, LockGrant, ObjectId, ObjectInfo,
     ObjectState, ObjectSummary, OpenMode, Outcome, Payload, PermitsInfo, Progress, Refusal, Reply, Request,
-    RequestId, Results, Selector, SessionId, SessionInfo, Signal, Spec, StopSignal, Taken, Target, TaskGrant,
-    TaskInput, TaskResult, ThreadId, WaitMode, WaiterInfo, Wanted,
+    RequestId, Results, Segment, Selector, SessionId, SessionInfo, Signal, Spec, StopSignal, Taken, Target,
+    TaskGrant, TaskInput, TaskResult, ThreadId, WaitMode, WaiterInfo, Wanted,
 };
 use smallvec::smallvec;
 use uuid::Uuid;
@@ -136,6 +136,8 @@ fn requests(samples: &mut Vec<Sample>) {
         ListSessions { after: Some(SessionId(LARGE)) },
         ListObjects { after: Some(OBJECT) },
         Inspect { object: Selector::Name("stop") },
+        Share { segment: Segment::Ledger },
+        EventMirror { id: OBJECT },
     });
 }
 
@@ -189,6 +191,7 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
         LatchCountDown { id: OBJECT, count: LARGE },
     });
     variants!(samples, StopSignal { Terminate, Kill });
+    variants!(samples, Segment { Mirror, Ledger });
     variants!(samples, Selector { Id(OBJECT), Name("stop") });
     variants!(samples, Outcome {
         Returned(payload()),
@@ -226,6 +229,8 @@ fn replies(samples: &mut Vec<Sample>) {
         Sessions { sessions: vec![session_info(), session_info()], more: true },
         Objects { objects: vec![object_summary(), object_summary()], more: true },
         Object(Box::new(object_info())),
+        Shared { bytes: LARGE },
+        Mirrored { number: 300, serial: 200 },
     });
     variants!(samples, Grant {
         Event(cause()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use manager_core::{Cause, Effect, Ending, Input, Peer, State, Time};
+use manager_core::{Cause, Effect, Ending, Input, Peer, Publication, State, Time};
 use protocol::{
     Envelope, Limits, ObjectId, OpenMode, Reply, Request, RequestId, SessionId, Spec, Target, ThreadId,
     WaitMode,
@@ -66,6 +66,8 @@ struct Run {
     sessions: Vec<(SessionId, u64)>,
     /// The requests that were not answered, with the threads that sent them.
     open: BTreeMap<(SessionId, RequestId), Option<ThreadId>>,
+    /// The serials in the mirror.
+    published: BTreeMap<u32, u32>,
 }
 
 impl Run {
@@ -73,6 +75,7 @@ impl Run {
         let limits = Limits {
             objects_max: if is_orderly { 16 } else { 6 },
             session_waits_max: 5,
+            mirrored_events_max: 2,
             tasks_max: ITEMS_MAX,
             stored_bytes_max: BYTES_MAX,
             ..Limits::default()
@@ -85,6 +88,7 @@ impl Run {
             now: Time::ZERO,
             sessions: Vec::new(),
             open: BTreeMap::new(),
+            published: BTreeMap::new(),
         }
     }
 
@@ -147,7 +151,17 @@ impl Run {
         }
         for effect in effects {
             let (session, request) = match effect {
-                Effect::Reply { session, request, .. } => (session, request),
+                Effect::Reply { session, request, reply } => {
+                    if let Reply::Mirrored { number, serial } = reply {
+                        assert_eq!(self.published.get(&number), Some(&serial), "seed {seed}");
+                    }
+                    (session, request)
+                }
+                Effect::Share { session, request, .. } => (session, request),
+                Effect::Publish(Publication { number, serial, .. }) => {
+                    self.published.insert(number, serial);
+                    continue;
+                }
                 Effect::Signal { session, .. } => {
                     let lives = self.sessions.iter().any(|(live, _)| *live == session);
                     assert!(lives || ended == Some(session), "a signal to the dead, seed {seed}");

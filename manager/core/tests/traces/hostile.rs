@@ -3,8 +3,8 @@
 use manager_core::{Input, Peer, State, Time};
 use protocol::{
     BatchOptions, Envelope, Failure, FailureKind, Kind, Limits, LockChoice, ObjectId, OpenMode, Outcome,
-    Request, RequestId, Selector, SessionId, Signal, Spec, StopSignal, Target, Targets, TaskInput, ThreadId,
-    WaitMode,
+    Request, RequestId, Segment, Selector, SessionId, Signal, Spec, StopSignal, Target, Targets, TaskInput,
+    ThreadId, WaitMode,
 };
 use uuid::Uuid;
 
@@ -166,7 +166,7 @@ fn request(random: &mut Random) -> Request<'static> {
         39 => Request::LatchCountDown { id, count: 1 },
         40 => Request::QueueTaskDone { id, item: None, thread: ThreadId(1) },
         41 => Request::QueueClose { id },
-        42 => match random.below(9) {
+        42 => match random.below(11) {
             0 => Request::EventIsSet { id },
             1 => Request::EventCause { id },
             2 => Request::BatchProgress { id },
@@ -175,6 +175,8 @@ fn request(random: &mut Random) -> Request<'static> {
             5 => Request::BarrierStatus { id },
             6 => Request::LatchCount { id },
             7 => Request::QueueLength { id },
+            8 => Request::EventMirror { id },
+            9 => Request::Share { segment: random.pick(&[Segment::Mirror, Segment::Ledger]) },
             _ => Request::ListSessions { after: None },
         },
         _ => match random.below(3) {

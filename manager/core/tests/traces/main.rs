@@ -10,6 +10,7 @@ mod hostile;
 mod inspection;
 mod latches;
 mod locks;
+mod mirrors;
 mod mixed;
 mod objects;
 mod orderly;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use manager_core::{Cause, Effect, Ending, Input, Peer, State, Time};
+use manager_core::{Cause, Effect, Ending, Input, Peer, Publication, State, Time};
 use protocol::{
     BatchOptions, Code, Envelope, Epoch, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request,
-    RequestId, Results, SessionId, Spec, StopSignal, Target, TaskInput,
+    RequestId, Results, Segment, SessionId, Spec, StopSignal, Target, TaskInput,
 };
 use uuid::Uuid;
 
@@ -27,6 +27,10 @@ pub(crate) struct World {
     answers: Vec<(SessionId, RequestId, Reply)>,
     /// Sessions that the core wants dropped.
     pub(crate) dropped: Vec<(SessionId, Code)>,
+    /// What the core has published, and no test has looked at.
+    pub(crate) published: Vec<Publication>,
+    /// Memory that the core has had shared.
+    pub(crate) shared: Vec<(SessionId, RequestId, Segment)>,
     /// Signals that the core has sent.
     pub(crate) signals: Vec<(SessionId, StopSignal)>,
     /// The stop events of batches.
@@ -48,6 +52,8 @@ impl World {
             received: vec![0],
             answers: Vec::new(),
             dropped: Vec::new(),
+            published: Vec::new(),
+            shared: Vec::new(),
             signals: Vec::new(),
             stops: BTreeMap::new(),
         }
@@ -165,6 +171,8 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Reply { session, request, reply } => self.answers.push((session, request, reply)),
+                Effect::Share { session, request, segment } => self.shared.push((session, request, segment)),
+                Effect::Publish(publication) => self.published.push(publication),
                 Effect::Signal { session, signal } => self.signals.push((session, signal)),
                 Effect::Drop { session, refusal } => self.dropped.push((session, refusal.code)),
             }

@@ -1,0 +1,93 @@
+//! The mirror: which events are published in shared memory, and at which place.
+//!
+//! The core decides what is to be read there and says so by [`Effect::Publish`], always before the answer to whoever
+//! changed an event; whoever drives it writes. A place is used again when its event is no more, under another serial,
+//! by which a reader of the old one notices.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use protocol::segment::mirror;
+use protocol::{Code, Kind, ObjectId, Refusal, Reply};
+
+use crate::slab::Key;
+use crate::{Effect, State};
+
+/// The places of the mirror.
+#[derive(Debug, Default)]
+pub(crate) struct Mirror {
+    /// How many places were ever used: those from here on never were.
+    used: u32,
+    /// The places that were used and are free.
+    free: Vec<u32>,
+    /// The serial that was given last.
+    serial: u32,
+}
+
+/// The place of one event, and what is to be read there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// Which place.
+    pub number: u32,
+    /// Whose it is; 0 if it is nobody's any more.
+    pub serial: u32,
+    /// How the event is.
+    pub state: mirror::State,
+}
+
+impl Mirror {
+    /// Takes a place, if there are fewer than this many in use.
+    fn take(&mut self, places_max: usize) -> Option<Publication> {
+        let number = match self.free.pop() {
+            Some(number) => number,
+            None if (self.used as usize) < places_max => {
+                self.used += 1;
+                self.used - 1
+            }
+            None => return None,
+        };
+        // By the time that a serial comes again its place was given away four billion times.
+        self.serial = self.serial.wrapping_add(1).max(1);
+        Some(Publication { number, serial: self.serial, state: mirror::State::default() })
+    }
+}
+
+impl State {
+    /// Has an event published from now on.
+    pub(crate) fn event_mirror(&mut self, id: ObjectId) -> Result<Reply, Refusal> {
+        let key = self.catalog.find(id, Kind::Event)?;
+        let Publication { number, serial, .. } = match self.event_publication(key) {
+            Some(published) => published,
+            None => self.event_publish_first(key)?,
+        };
+        Ok(Reply::Mirrored { number, serial })
+    }
+
+    fn event_publish_first(&mut self, key: Key) -> Result<Publication, Refusal> {
+        if self.event_is_auto_reset(key) {
+            let what = self.describe(key);
+            let text =
+                format!("{what} has auto reset: who looks at a mirror takes nothing, so wait for it instead");
+            return Err(Refusal::new(Code::WrongParameters, text));
+        }
+        let events_max = self.limits.mirrored_events_max;
+        let place = self.mirror.take(events_max).ok_or_else(|| {
+            let text = format!("{events_max} events are mirrored already, which is the limit");
+            Refusal::new(Code::LimitReached, text)
+        })?;
+        self.event_publish_at(key, place);
+        Ok(place)
+    }
+
+    /// Publishes how an event is.
+    pub(crate) fn publish(&mut self, publication: Publication) {
+        self.effects.push(Effect::Publish(publication));
+    }
+
+    /// Gives a place back whose event is no more. Whoever sleeps there is woken, and finds no serial of theirs.
+    pub(crate) fn withdraw(&mut self, last: Publication) {
+        let state = last.state.after_clear().after_set();
+        self.publish(Publication { serial: 0, state, ..last });
+        self.mirror.free.push(last.number);
+    }
+}

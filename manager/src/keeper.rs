@@ -1,0 +1,143 @@
+//! The keeper: a word in shared memory by which clients see that the manager lives, and that it has ended.
+//!
+//! A manager that is killed writes nothing any more, so the kernel does. The word is a *robust futex*: each thread of
+//! Linux can name a list of words that it holds, and when it ends, however it does, the kernel marks those that have
+//! its number in them as ended (see set_robust_list(2)). No client has to watch for that, or to ask anybody.
+
+use std::io;
+use std::marker::PhantomPinned;
+use std::pin::Pin;
+use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use protocol::segment::mirror::ENDED;
+use rustix::thread::gettid;
+
+/// The list of the words that a thread holds, in the form that the kernel wants: here of one word.
+#[repr(C)]
+struct List {
+    /// The first node; the last node points back at this.
+    first: *const Node,
+    /// How many bytes behind a node its word stands.
+    word_offset: libc::c_long,
+    /// A node that is being added or removed. There is never one.
+    pending: *const Node,
+    /// The only node.
+    node: Node,
+    /// The kernel knows where this is.
+    _pinned: PhantomPinned,
+}
+
+/// A node of the list.
+#[repr(C)]
+struct Node {
+    /// The next one, or the list itself.
+    next: *const Node,
+}
+
+/// How many bytes of a [`List`] the kernel knows of: those before the node.
+const LIST_BYTES: usize = std::mem::offset_of!(List, node);
+
+/// While it lives, and the thread that made it, the word holds the thread's number; then [`ENDED`].
+///
+/// It takes the place of another robust list of the thread, as the C library keeps one for mutexes that are robust. The
+/// thread of an event loop holds none of these.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    /// What the kernel was told of; none once it is told of nothing.
+    list: Option<Pin<Box<List>>>,
+    /// The word. It is there for ever, as the kernel may look at it when nothing of ours does any more.
+    word: &'static AtomicU32,
+    /// The thread.
+    thread: u32,
+}
+
+// SAFETY: what the pointers of the list point at belongs to no thread. All that another thread can do with a keeper
+// is to drop it, and `drop` then leaves what the kernel knows of as it is.
+#[allow(unsafe_code)]
+unsafe impl Send for Keeper {}
+
+impl Keeper {
+    /// Puts the number of this thread into the word.
+    pub(crate) fn new(word: &'static AtomicU32) -> io::Result<Keeper> {
+        let thread = this_thread();
+        let mut list = Box::new(List {
+            first: ptr::null(),
+            word_offset: 0,
+            pending: ptr::null(),
+            node: Node { next: ptr::null() },
+            _pinned: PhantomPinned,
+        });
+        let node: *const Node = &raw const list.node;
+        let address = |pointer: *const ()| pointer.addr() as libc::c_long;
+        list.word_offset = address((&raw const *word).cast()).wrapping_sub(address(node.cast()));
+        list.node.next = (&raw const *list).cast();
+        list.first = node;
+        let list = Box::into_pin(list);
+        word.store(thread, Ordering::SeqCst);
+        set_robust_list(&raw const *list)?;
+        Ok(Keeper { list: Some(list), word, thread })
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.word.store(ENDED, Ordering::SeqCst);
+        if this_thread() != self.thread || set_robust_list(ptr::null()).is_err() {
+            // The kernel looks at the list when that thread ends, and then at the word, where it finds another number.
+            std::mem::forget(self.list.take());
+        }
+    }
+}
+
+/// The number that the kernel has for this thread.
+fn this_thread() -> u32 {
+    gettid().as_raw_nonzero().get().cast_unsigned()
+}
+
+/// Tells the kernel which words this thread holds.
+#[allow(unsafe_code)]
+fn set_robust_list(list: *const List) -> io::Result<()> {
+    // SAFETY: the call stores the address and checks the length, and touches no memory. The kernel looks at the list
+    // when the thread ends, with the care that it has for addresses of user space; `Keeper` keeps the list there till
+    // then.
+    match unsafe { libc::syscall(libc::SYS_set_robust_list, list, LIST_BYTES) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+impl std::fmt::Debug for List {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("List")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_ends_is_marked_and_so_is_a_keeper_that_is_dropped() {
+        static DROPPED: AtomicU32 = AtomicU32::new(0);
+        static LEFT: AtomicU32 = AtomicU32::new(0);
+        let keeper = Keeper::new(&DROPPED).unwrap();
+        assert_eq!(DROPPED.load(Ordering::SeqCst), keeper.thread);
+        drop(keeper);
+        assert_eq!(DROPPED.load(Ordering::SeqCst), ENDED);
+
+        let thread = std::thread::spawn(|| {
+            let keeper = Keeper::new(&LEFT).unwrap();
+            assert_eq!(LEFT.load(Ordering::SeqCst), keeper.thread);
+            // As if the process were killed here: nothing of ours runs any more.
+            std::mem::forget(keeper);
+        });
+        thread.join().unwrap();
+        let begun = std::time::Instant::now();
+        // Who joins a thread may see its end before the kernel is done with it.
+        while LEFT.load(Ordering::SeqCst) & ENDED == 0 {
+            assert!(begun.elapsed().as_secs() < 20, "the kernel marks what an ended thread held");
+            std::thread::yield_now();
+        }
+    }
+}
