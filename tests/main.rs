@@ -25,6 +25,7 @@ mod inspect;
 mod interrupt;
 mod item;
 mod latch;
+mod ledger;
 mod lock;
 mod mirror;
 mod pool;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         inspect::tests(),
         item::tests(),
         latch::tests(),
+        ledger::tests(),
         lock::tests(),
         mirror::tests(),
         pool::tests(),

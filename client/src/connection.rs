@@ -20,6 +20,7 @@ use std::time::Duration;
 use protocol::{Answer, FrameBuffer, Request, RequestId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::ledger::{GivenBack, Ledger};
 use crate::reader::{Reader, Received};
 use crate::receipts::Receipts;
 use crate::seat::{Answered, Seat, Turn};
@@ -160,6 +161,20 @@ impl Connection {
             return Err(self.find_out_the_end());
         }
         Ok(())
+    }
+
+    /// Gives a lock back: with the next request of this process, or at once if somebody wants it.
+    pub(crate) fn give_back(&self, given: GivenBack) {
+        let mut sender = lock(&self.sender);
+        if lock(&self.callers).end.is_none() && sender.give_back(given, self.receipts.confirmed()) {
+            // If the manager is gone, so is the lock.
+            let _ = self.flush(&mut sender);
+        }
+    }
+
+    /// From now on locks are given back through this ledger.
+    pub(crate) fn adopt(&self, ledger: Ledger) {
+        lock(&self.sender).adopt(ledger);
     }
 
     /// Sends a request that is not answered, with the next write.

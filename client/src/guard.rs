@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use protocol::{Grant, Kind, LockGrant, Request, Signal, Target, ThreadId};
 
+use crate::ledger::GivenBack;
 use crate::reference::Reference;
 use crate::thread::this_thread;
 use crate::wait::{common_link, signal_and_wait, without_timeout, wrong_grant};
@@ -13,8 +14,10 @@ use crate::{Abandonment, Error, ErrorKind, Result, Taken, Waitable};
 
 /// A [`Lock`](crate::Lock) or [`RLock`](crate::RLock) that is held. Dropping it gives the lock back.
 ///
-/// Dropping does not wait for an answer. What this process asks for next is carried out after it all the same. In a
-/// process that was forked off, the parent's guards do nothing: the parent holds the lock.
+/// Dropping does not wait for an answer, and while nobody wants the lock it does not even wake the manager, which then
+/// learns of it with the next request of this process, or by looking as soon as somebody wants the lock. What this
+/// process asks for next is carried out after it all the same. In a process that was forked off, the parent's guards
+/// do nothing: the parent holds the lock.
 ///
 /// The holder is the thread that acquired the lock. A guard can be dropped or released by another thread, but
 /// deadlocks are told, and conditions waited for, by the thread that acquired. So if a guard was handed to another
@@ -64,6 +67,7 @@ impl LockGuard {
         lock: &Arc<Reference>,
         timeout: Option<Duration>,
     ) -> Result<Option<LockGuard>> {
+        lock.link()?.open_ledger()?;
         let grant = lock.wait(target(lock), timeout)?;
         grant.map(|grant| LockGuard::receive(lock, grant)).transpose()
     }
@@ -176,7 +180,14 @@ impl LockGuard {
     /// Gives the lock back, if this has it, and waits for no answer.
     pub(crate) fn give_back(&mut self) {
         let process = std::mem::take(&mut self.process);
-        self.lock.give_back(process, self.release_request());
+        // To find deadlocks the manager takes it that a thread that waits has told what it gave back. So it has, as
+        // that goes before its next request; but what another thread gives back for it is to be told at once.
+        if self.thread == this_thread() {
+            let given = GivenBack { lock: self.lock.id(), hold: self.hold, thread: self.thread };
+            self.lock.give_back_lock(process, given);
+        } else {
+            self.lock.give_back(process, self.release_request());
+        }
     }
 
     fn check_held(&self) -> Result<()> {

@@ -45,6 +45,7 @@ pub mod inspect;
 mod item;
 mod latch;
 mod launch;
+mod ledger;
 mod link;
 mod lock;
 mod manager;

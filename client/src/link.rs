@@ -3,15 +3,17 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use protocol::{Epoch, Reply, Request, RequestId};
 
 use crate::connect::Session;
 use crate::connection::Connection;
+use crate::ledger::{GivenBack, Ledger};
 use crate::reference::unexpected;
 use crate::seat::{Answered, Seat};
 use crate::segment::{Access, Segment, Word};
+use crate::sync::lock;
 use crate::{Error, ErrorKind, Result, registry};
 
 /// One manager as this process sees it. Everything that has to do with the same manager shares one.
@@ -35,6 +37,8 @@ pub struct Link {
     lazy: AtomicBool,
     /// What the manager publishes of events, once this was asked for; none if it can not be had.
     mirror: OnceLock<Option<Arc<Segment<AtomicU32>>>>,
+    /// Whether a ledger was asked for.
+    has_asked_for_ledger: Mutex<bool>,
     /// The same manager as a child process sees it.
     after_fork: OnceLock<Arc<Link>>,
 }
@@ -53,6 +57,7 @@ impl Link {
             connection: Connection::new(session.socket, session.frames),
             lazy: AtomicBool::new(false),
             mirror: OnceLock::new(),
+            has_asked_for_ledger: Mutex::new(false),
             after_fork: OnceLock::new(),
         }
     }
@@ -158,6 +163,22 @@ impl Link {
         // Two threads may both ask, and map the same memory twice for a moment.
         let mapped = self.map(protocol::Segment::Mirror, Access::Read)?.map(Arc::new);
         Ok(self.mirror.get_or_init(|| mapped).clone())
+    }
+
+    /// Asks for a ledger if that was not done before, so that locks can be given back without a word.
+    pub(crate) fn open_ledger(&self) -> Result<()> {
+        let mut has_asked = lock(&self.has_asked_for_ledger);
+        if !*has_asked {
+            let mapped = self.map(protocol::Segment::Ledger, Access::Write)?;
+            *has_asked = true;
+            mapped.into_iter().for_each(|words| self.connection.adopt(Ledger::new(words)));
+        }
+        Ok(())
+    }
+
+    /// Gives a lock back, on the link of this process.
+    pub(crate) fn give_back_here(&self, given: GivenBack) {
+        self.connection.give_back(given);
     }
 
     /// Has memory shared and maps it. None if the manager has none to share, or it can not be mapped here.

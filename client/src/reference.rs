@@ -13,6 +13,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::ledger::GivenBack;
 use crate::link::Link;
 use crate::receipts::Receipt;
 use crate::seat::Answered;
@@ -107,6 +108,16 @@ impl Reference {
         {
             // If the manager is gone, so is what would be given back.
             let _ = link.send_here(body);
+        }
+    }
+
+    /// Gives back a lock that this process was granted, as [`give_back`](Self::give_back) does, without waking the
+    /// manager for it if nobody wants the lock.
+    pub(crate) fn give_back_lock(&self, process: u32, given: GivenBack) {
+        if process == std::process::id()
+            && let Ok(link) = self.link.in_process(process)
+        {
+            link.give_back_here(given);
         }
     }
 

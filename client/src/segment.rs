@@ -37,7 +37,6 @@ pub(crate) enum Access {
     /// written.
     Read,
     /// It reads and writes.
-    #[allow(dead_code)]
     Write,
 }
 

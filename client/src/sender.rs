@@ -7,6 +7,8 @@ use protocol::{Envelope, FrameError, Request, RequestId, append_frame};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
+use crate::ledger::{GivenBack, Ledger};
+
 /// The capacity that an empty buffer keeps, in bytes; a rare large request does not hold its memory for ever.
 const IDLE_BYTES_MAX: usize = 256 << 10;
 
@@ -19,6 +21,8 @@ pub(crate) struct Sender {
     sent: usize,
     /// The id that was given out last.
     last_request: u64,
+    /// What was given back and waits for the next request; none if the manager keeps no ledger for this process.
+    ledger: Option<Ledger>,
 }
 
 /// What became of the bytes that were to be sent.
@@ -33,7 +37,7 @@ pub(crate) enum Sent {
 impl Sender {
     /// A sender of a fresh connection.
     pub(crate) fn new() -> Sender {
-        Sender { bytes: Vec::new(), sent: 0, last_request: RequestId::ONE_WAY.0 }
+        Sender { bytes: Vec::new(), sent: 0, last_request: RequestId::ONE_WAY.0, ledger: None }
     }
 
     /// A new request id. Ids grow in the order in which requests are sent.
@@ -49,7 +53,34 @@ impl Sender {
         received: u64,
         body: Request<'_>,
     ) -> Result<(), FrameError> {
+        self.tell_given_back(received);
         append_frame(&mut self.bytes, &Envelope { request, received, body })
+    }
+
+    /// From now on locks are given back through this ledger.
+    pub(crate) fn adopt(&mut self, ledger: Ledger) {
+        self.ledger = Some(ledger);
+    }
+
+    /// Gives a lock back. True if that is to be sent at once, and not with the next request.
+    pub(crate) fn give_back(&mut self, given: GivenBack, received: u64) -> bool {
+        if self.ledger.as_mut().is_some_and(|ledger| ledger.enter(given)) {
+            return false;
+        }
+        // In order: what was given back before goes first.
+        self.tell_given_back(received);
+        let envelope = Envelope { request: RequestId::ONE_WAY, received, body: given.request() };
+        append_frame(&mut self.bytes, &envelope).expect("a release fits into a frame");
+        true
+    }
+
+    /// Encodes the releases that wait.
+    fn tell_given_back(&mut self, received: u64) {
+        let Some(ledger) = self.ledger.as_mut().filter(|ledger| !ledger.is_empty()) else { return };
+        ledger.drain(|given| {
+            let envelope = Envelope { request: RequestId::ONE_WAY, received, body: given.request() };
+            append_frame(&mut self.bytes, &envelope).expect("a release fits into a frame");
+        });
     }
 
     /// How many bytes wait to be sent.

@@ -29,6 +29,7 @@ mod error;
 mod event_loop;
 mod handshake;
 mod keeper;
+mod ledger;
 mod leftovers;
 mod mirror;
 mod output;

@@ -19,18 +19,21 @@ pub(crate) struct Mirror {
     _keeper: Keeper,
     /// The memory. It is never given back, as the kernel knows of a word in it. A process is a manager once.
     words: &'static Segment<AtomicU32>,
+    /// What clients need to map it.
+    descriptor: Arc<OwnedFd>,
 }
 
 impl Mirror {
     /// Makes a mirror for so many events. From now on this thread is what clients take for the manager.
     pub(crate) fn new(events_max: usize) -> io::Result<Mirror> {
-        let words = &*Box::leak(Box::new(Segment::new(bytes(events_max), Writers::ThisProcess)?));
-        Ok(Mirror { _keeper: Keeper::new(&words[KEEPER])?, words })
+        let (words, descriptor) = Segment::new(bytes(events_max), Writers::ThisProcess)?;
+        let words = &*Box::leak(Box::new(words));
+        Ok(Mirror { _keeper: Keeper::new(&words[KEEPER])?, words, descriptor: Arc::new(descriptor) })
     }
 
     /// What a client needs to map it.
     pub(crate) fn descriptor(&self) -> &Arc<OwnedFd> {
-        self.words.descriptor()
+        &self.descriptor
     }
 
     /// How many bytes there are to be mapped.

@@ -9,7 +9,6 @@ use std::io;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use memmap2::{MmapOptions, MmapRaw};
@@ -32,8 +31,6 @@ mod sealed {
 pub(crate) struct Segment<W> {
     /// The memory.
     map: MmapRaw,
-    /// What clients get.
-    descriptor: Arc<OwnedFd>,
     /// What it is an array of.
     words: PhantomData<W>,
 }
@@ -44,13 +41,12 @@ pub(crate) enum Writers {
     /// Only who has made it. Clients can map it for reading alone.
     ThisProcess,
     /// Everybody who has its descriptor.
-    #[allow(dead_code)]
     All,
 }
 
 impl<W: Word> Segment<W> {
-    /// Makes a segment of so many bytes.
-    pub(crate) fn new(bytes: usize, writers: Writers) -> io::Result<Segment<W>> {
+    /// Makes a segment of so many bytes, and returns with it what clients need to map it.
+    pub(crate) fn new(bytes: usize, writers: Writers) -> io::Result<(Segment<W>, OwnedFd)> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let file = File::from(memfd_create("rallypoint", flags)?);
         file.set_len(bytes as u64)?;
@@ -61,16 +57,11 @@ impl<W: Word> Segment<W> {
             seals |= SealFlags::FUTURE_WRITE;
         }
         fcntl_add_seals(&file, seals)?;
-        Ok(Segment { map, descriptor: Arc::new(file.into()), words: PhantomData })
+        Ok((Segment { map, words: PhantomData }, file.into()))
     }
 }
 
 impl<W> Segment<W> {
-    /// What a client needs to map it.
-    pub(crate) fn descriptor(&self) -> &Arc<OwnedFd> {
-        &self.descriptor
-    }
-
     /// How many bytes there are.
     pub(crate) fn bytes(&self) -> usize {
         self.map.len()
@@ -103,20 +94,19 @@ mod tests {
 
     #[test]
     fn what_one_map_writes_another_reads() {
-        let segment = Segment::<AtomicU64>::new(4096, Writers::All).unwrap();
-        let file = File::from(segment.descriptor().try_clone().unwrap());
-        let other = MmapOptions::new().len(4096).map_raw(&file).unwrap();
+        let (segment, descriptor) = Segment::<AtomicU64>::new(4096, Writers::All).unwrap();
+        let map = MmapOptions::new().len(4096).map_raw(&File::from(descriptor)).unwrap();
+        let other = Segment::<AtomicU64> { map, words: PhantomData };
         segment[511].store(7, Ordering::SeqCst);
-        assert_eq!(segment.len(), 512);
-        drop(segment);
-        let again = MmapOptions::new().len(4096).map_raw_read_only(&file).unwrap();
-        assert_eq!((other.len(), again.len()), (4096, 4096));
+        other[0].store(8, Ordering::SeqCst);
+        assert_eq!((other.len(), other[511].load(Ordering::SeqCst)), (512, 7));
+        assert_eq!(segment[0].load(Ordering::SeqCst), 8);
     }
 
     #[test]
     fn nobody_shrinks_it_and_nobody_else_writes_where_that_is_not_meant() {
-        let segment = Segment::<AtomicU32>::new(4096, Writers::ThisProcess).unwrap();
-        let file = File::from(segment.descriptor().try_clone().unwrap());
+        let (segment, descriptor) = Segment::<AtomicU32>::new(4096, Writers::ThisProcess).unwrap();
+        let file = File::from(descriptor);
         assert!(file.set_len(0).is_err());
         assert!(file.set_len(8192).is_err());
         assert!(MmapOptions::new().len(4096).map_raw(&file).is_err(), "a map for writing is refused");

@@ -11,12 +11,13 @@ use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::time::Duration;
 
-use manager_core::{Effect, Ending, Input, State, Time};
+use manager_core::{Effect, Ending, Holding, Input, State, Time};
 use mio::Registry;
 use protocol::limits::HELLO_TIME_MAX;
 use protocol::{Answer, Epoch, FrameBuffer, Limits, SessionId};
 
 use crate::clock::{first_token, nanoseconds};
+use crate::ledger::Ledger;
 use crate::mirror::Mirror;
 use crate::table::{Slot, Table};
 
@@ -72,6 +73,10 @@ pub(crate) struct Switchboard {
     session_last: u64,
     /// What events are published in, once one was; none if it could not be made.
     mirror: OnceCell<Option<Mirror>>,
+    /// Where sessions give locks back without a word.
+    ledgers: HashMap<SessionId, Ledger>,
+    /// What was found in ledgers, and is to be applied before anything else.
+    found: VecDeque<Holding>,
     /// Effects that are to be performed; empty between inputs, and kept for its memory.
     effects: Vec<Effect>,
     /// Ends of sessions that the core is to be told of.
@@ -101,6 +106,8 @@ impl Switchboard {
             sessions: HashMap::new(),
             session_last: 0,
             mirror: OnceCell::new(),
+            ledgers: HashMap::new(),
+            found: VecDeque::new(),
             effects: Vec::new(),
             endings: VecDeque::new(),
             spares: Vec::new(),
@@ -163,9 +170,12 @@ impl Switchboard {
         self.settle();
     }
 
-    /// Tells the core of the sessions that have ended, which may end further ones.
+    /// Tells the core what ledgers have brought, and which sessions have ended, which may end further ones.
     fn settle(&mut self) {
-        while let Some((session, ending)) = self.endings.pop_front() {
+        loop {
+            self.apply_found();
+            let Some((session, ending)) = self.endings.pop_front() else { return };
+            self.close_ledger(session);
             self.core.apply(self.now, Input::SessionEnded { session, ending }, &mut self.effects);
             self.perform();
         }
@@ -181,6 +191,7 @@ impl Switchboard {
                 }
                 Effect::Share { session, request, segment } => self.share(session, request, segment),
                 Effect::Publish(publication) => self.publish(publication),
+                Effect::Want { session, wanted, holding } => self.want(session, wanted, holding),
                 Effect::Signal { session, signal } => self.signal(session, signal),
                 Effect::Drop { session, refusal } => {
                     if let Some(&slot) = self.sessions.get(&session) {

@@ -1,8 +1,10 @@
 //! One connection under many threads, out-of-order answers, abandoned requests, and a manager that ends.
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::thread;
 
+use protocol::segment::ledger::{ENTRIES, WANTED};
 use protocol::{Code, ObjectId, OpenMode, Refusal, Reply, Spec, TaskInput};
 use uuid::Uuid;
 
@@ -274,4 +276,24 @@ fn a_request_that_fits_into_no_frame_is_refused_and_leaves_no_trace() {
     assert!(connection.send(large()).unwrap_err().is_limit());
     assert!(lock(&connection.callers).seats.is_empty());
     assert_eq!(connection.call(open(1)), Ok(opened(1)));
+}
+
+#[test]
+fn what_is_given_back_in_a_ledger_is_told_with_the_next_request_and_before_it() {
+    let (manager, told) = recording_manager();
+    let connection = manager.connection();
+    let (ledger, memory) = crate::ledger::tests::shared();
+    connection.adopt(ledger);
+    for hold in [1, 2] {
+        connection.give_back(crate::ledger::tests::given(hold));
+    }
+    // The manager finds the first meanwhile.
+    memory[ENTRIES].store(0, Ordering::SeqCst);
+    assert_eq!(connection.call(open(7)), Ok(opened(7)));
+    let whats: Vec<String> = told.try_iter().map(|asked| asked.what).collect();
+    assert_eq!(whats, ["Release", "Open"], "nothing was sent for them before");
+
+    memory[WANTED].store(1, Ordering::SeqCst);
+    connection.give_back(crate::ledger::tests::given(3));
+    assert_eq!(told.recv().unwrap().what, "Release", "somebody wants it");
 }

@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use protocol::{Envelope, Refusal, Reply, RequestId, Segment, SessionId, StopSignal};
 
-use crate::Publication;
+use crate::{Holding, Publication};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,6 +92,17 @@ pub enum Effect {
     /// Write this into the mirror, and wake those who sleep at its place if they may go on: if the event is set, or
     /// is no more.
     Publish(Publication),
+    /// Write into the ledger of a session how many of its locks are wanted; then look there for a holding, if one is
+    /// named. For each time that it is there, apply its [`Release`](protocol::Request::Release) as the next input. A
+    /// session that could not be given a ledger has none.
+    Want {
+        /// Whose ledger.
+        session: SessionId,
+        /// How many of the locks that it holds somebody waits for.
+        wanted: u64,
+        /// A holding that may have been given back there.
+        holding: Option<Holding>,
+    },
     /// Send this signal to the process of a session, which has begun and not ended.
     Signal {
         /// To whom.

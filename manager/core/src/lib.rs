@@ -35,6 +35,7 @@ mod event;
 mod input;
 mod inspect;
 mod latch;
+mod ledger;
 mod lifetime;
 mod line;
 mod lock;
@@ -55,6 +56,7 @@ mod time;
 mod wait;
 
 pub use input::{Cause, Effect, Ending, Input, Peer};
+pub use ledger::Holding;
 pub use mirror::Publication;
 pub use state::State;
 pub use time::Time;

@@ -20,7 +20,7 @@ use protocol::{Abandonment, Code, Kind, LockGrant, ObjectId, Refusal, Reply, Ses
 use crate::object::{Body, no_such_object};
 use crate::session::Leaver;
 use crate::slab::Key;
-use crate::wait::{Caller, Readiness, Relock};
+use crate::wait::{Caller, Lane, Readiness, Relock};
 use crate::{State, Time};
 
 /// A lock of either kind.
@@ -43,6 +43,8 @@ pub(crate) struct Holder {
     /// The number of its holding.
     pub(crate) hold: u64,
     pub(crate) depth: u32,
+    /// Whether somebody waits for the lock, or did so since it is held.
+    pub(crate) is_wanted: bool,
 }
 
 impl Lock {
@@ -56,6 +58,10 @@ impl Lock {
 
     pub(crate) fn holder(&self) -> Option<Holder> {
         self.holder
+    }
+
+    pub(crate) fn holder_mut(&mut self) -> Option<&mut Holder> {
+        self.holder.as_mut()
     }
 
     pub(crate) fn abandoned(&self) -> Option<&Abandonment> {
@@ -108,10 +114,13 @@ impl State {
             let Holder { token, hold, depth, .. } = *holder;
             return LockGrant { hold, token, depth, abandoned: None };
         }
-        lock.holder = Some(Holder { caller, since: now, token, hold, depth });
+        lock.holder = Some(Holder { caller, since: now, token, hold, depth, is_wanted: false });
         let abandoned = lock.abandoned.take().map(|abandoned| *abandoned);
         self.token += 1;
         self.session_at(caller.session).held.insert(key);
+        if !self.catalog.at(key).line_in(Lane::Main).is_empty() {
+            self.lock_wanted(key, false);
+        }
         LockGrant { hold, token, depth, abandoned }
     }
 
@@ -184,12 +193,21 @@ impl State {
 
     /// Lets a held lock go, however often it was acquired.
     fn lock_free(&mut self, key: Key) {
-        if let Some(holder) = self.lock_at(key).holder.take()
-            && let Some(session) = self.sessions.get_mut(&holder.caller.session)
-        {
-            session.held.remove(&key);
+        if let Some(holder) = self.lock_at(key).holder.take() {
+            self.lock_not_held(key, holder);
         }
         self.touch(key);
+    }
+
+    /// Takes note that nobody is the holder any more.
+    fn lock_not_held(&mut self, key: Key, holder: Holder) {
+        let session = holder.caller.session;
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.held.remove(&key);
+        }
+        if holder.is_wanted {
+            self.lock_unwanted(session);
+        }
     }
 
     /// Lets a lock go that a wait gives up, and tells how it is to be held again.
@@ -201,10 +219,8 @@ impl State {
 
     /// Follows up on a lock's end: its conditions end with it.
     pub(crate) fn lock_destroyed(&mut self, key: Key, lock: &Lock, refusal: &Refusal) {
-        if let Some(holder) = lock.holder
-            && let Some(session) = self.sessions.get_mut(&holder.caller.session)
-        {
-            session.held.remove(&key);
+        if let Some(holder) = lock.holder {
+            self.lock_not_held(key, holder);
         }
         for &condition in &lock.conditions {
             self.destroy(condition, refusal);

@@ -34,6 +34,10 @@ pub(crate) struct Session {
     pub(crate) is_condemned: bool,
     /// The objects of which it holds something that its end leaves behind.
     pub(crate) held: BTreeSet<Key>,
+    /// How many of the locks that it holds are wanted by somebody.
+    pub(crate) wanted: u64,
+    /// Whether it may give locks back in a ledger.
+    pub(crate) has_ledger: bool,
     /// When it began.
     pub(crate) since: Time,
     /// How many answers it was sent.
@@ -73,6 +77,8 @@ impl Session {
             batches: BTreeSet::new(),
             is_condemned: false,
             held: BTreeSet::new(),
+            wanted: 0,
+            has_ledger: false,
             since,
             answers: 0,
             unconfirmed: VecDeque::new(),

@@ -250,6 +250,9 @@ impl State {
         if request.wants_answer() {
             self.session_at(session).answers += 1;
             self.effects.push(Effect::Share { session, request, segment });
+            if segment == Segment::Ledger {
+                self.ledger_shared(session);
+            }
         }
     }
 

@@ -191,10 +191,14 @@ impl State {
             let stand = line::stand(&self.waiters, place);
             let object = stand.object;
             let touches = matches!(stand.want, Want::Barrier { .. });
+            let is_for_lock = matches!(stand.want, Want::Lock | Want::Relock);
             let lane = stand.want.lane();
             self.catalog.at_mut(object).line_mut(lane).push(&mut self.waiters, place);
             if touches {
                 self.touch(object);
+            }
+            if is_for_lock {
+                self.lock_wanted(object, true);
             }
         }
         if let Some(deadline) = deadline {

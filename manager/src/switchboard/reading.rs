@@ -128,6 +128,7 @@ impl Switchboard {
         {
             connection.phase = Phase::Leaving(session);
         }
+        self.look_up_doubts(&envelope.body);
         self.apply(Input::Request { session, envelope });
     }
 }

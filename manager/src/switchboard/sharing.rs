@@ -1,13 +1,15 @@
 //! Memory that is shared with clients: handing it out, and writing into it.
 
+use std::collections::hash_map::Entry;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use manager_core::Publication;
-use protocol::{Answer, Code, Refusal, Reply, RequestId, Segment, SessionId};
+use manager_core::{Holding, Input, Publication};
+use protocol::{Answer, Code, Envelope, Refusal, Reply, Request, RequestId, Segment, SessionId, ThreadId};
 
 use super::Switchboard;
+use crate::ledger::Ledger;
 use crate::mirror::Mirror;
 
 impl Switchboard {
@@ -15,7 +17,7 @@ impl Switchboard {
     pub(super) fn share(&mut self, session: SessionId, request: RequestId, segment: Segment) {
         let shared = match segment {
             Segment::Mirror => self.share_mirror(),
-            Segment::Ledger => Err(refusal("this manager keeps no ledgers")),
+            Segment::Ledger => self.share_ledger(session),
         };
         let (body, descriptor) = match shared {
             Ok((bytes, descriptor)) => (Reply::Shared { bytes: bytes as u64 }, Some(descriptor)),
@@ -29,6 +31,67 @@ impl Switchboard {
             Some(mirror) => Ok((mirror.bytes(), Arc::clone(mirror.descriptor()))),
             None => Err(refusal("the system gave this manager no memory for a mirror")),
         }
+    }
+
+    fn share_ledger(&mut self, session: SessionId) -> Result<(usize, Arc<OwnedFd>), Refusal> {
+        let Entry::Vacant(place) = self.ledgers.entry(session) else {
+            return Err(refusal("a session has one ledger, and this one has asked for it before"));
+        };
+        match Ledger::new() {
+            Ok((ledger, descriptor)) => Ok((place.insert(ledger).bytes(), descriptor)),
+            Err(error) => {
+                log::debug!("session {session} gets no ledger: {error}");
+                Err(refusal("the system gave this manager no memory for a ledger"))
+            }
+        }
+    }
+
+    /// Tells a session how many of its locks are wanted, and looks for one that it may have given back.
+    pub(super) fn want(&mut self, session: SessionId, wanted: u64, holding: Option<Holding>) {
+        if let Some(ledger) = self.ledgers.get(&session) {
+            ledger.tell_wanted(wanted);
+        }
+        holding.into_iter().for_each(|holding| self.look_up(holding));
+    }
+
+    /// Looks for what the answer to a request depends on, and applies it.
+    pub(super) fn look_up_doubts(&mut self, request: &Request<'_>) {
+        if !self.ledgers.is_empty() {
+            for holding in self.core.doubts(request) {
+                self.look_up(holding);
+            }
+            self.apply_found();
+        }
+    }
+
+    /// Takes a holding out of the ledger of who has it, as often as it is there.
+    fn look_up(&mut self, holding: Holding) {
+        if let Some(ledger) = self.ledgers.get(&holding.session) {
+            self.found.extend(std::iter::repeat_n(holding, ledger.take(holding.hold)));
+        }
+    }
+
+    /// Carries out what was found in ledgers, as if it had arrived.
+    pub(super) fn apply_found(&mut self) {
+        while let Some(Holding { session, lock, hold }) = self.found.pop_front() {
+            let body = Request::Release { id: lock, hold: Some(hold), thread: ThreadId::default() };
+            let envelope = Envelope { request: RequestId::ONE_WAY, received: 0, body };
+            self.core.apply(self.now, Input::Request { session, envelope }, &mut self.effects);
+            self.perform();
+        }
+    }
+
+    /// Carries out what a session has left in its ledger, before its end.
+    pub(super) fn close_ledger(&mut self, session: SessionId) {
+        let Some(ledger) = self.ledgers.get(&session) else { return };
+        let entries = ledger.entries();
+        if !entries.is_empty() {
+            let is_entered = |holding: &Holding| entries.contains(&holding.hold);
+            let left: Vec<Holding> = self.core.holdings(session).filter(is_entered).collect();
+            left.into_iter().for_each(|holding| self.look_up(holding));
+            self.apply_found();
+        }
+        self.ledgers.remove(&session);
     }
 
     /// Writes what is news of an event.

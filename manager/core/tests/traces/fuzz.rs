@@ -158,6 +158,15 @@ impl Run {
                     (session, request)
                 }
                 Effect::Share { session, request, .. } => (session, request),
+                Effect::Want { session, wanted, holding } => {
+                    let lives = self.sessions.iter().any(|(live, _)| *live == session);
+                    assert!(lives || ended == Some(session), "the ledger of the dead, seed {seed}");
+                    assert!(
+                        holding.is_none_or(|holding| holding.session == session && wanted > 0),
+                        "seed {seed}"
+                    );
+                    continue;
+                }
                 Effect::Publish(Publication { number, serial, .. }) => {
                     self.published.insert(number, serial);
                     continue;

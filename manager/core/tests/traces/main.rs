@@ -9,6 +9,7 @@ mod holdings;
 mod hostile;
 mod inspection;
 mod latches;
+mod ledgers;
 mod locks;
 mod mirrors;
 mod mixed;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use manager_core::{Cause, Effect, Ending, Input, Peer, Publication, State, Time};
+use manager_core::{Cause, Effect, Ending, Holding, Input, Peer, Publication, State, Time};
 use protocol::{
     BatchOptions, Code, Envelope, Epoch, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request,
     RequestId, Results, Segment, SessionId, Spec, StopSignal, Target, TaskInput,
@@ -29,6 +29,8 @@ pub(crate) struct World {
     pub(crate) dropped: Vec<(SessionId, Code)>,
     /// What the core has published, and no test has looked at.
     pub(crate) published: Vec<Publication>,
+    /// What the core has had written into ledgers, and looked for: how many are wanted, and which holding.
+    pub(crate) wants: Vec<(SessionId, u64, Option<Holding>)>,
     /// Memory that the core has had shared.
     pub(crate) shared: Vec<(SessionId, RequestId, Segment)>,
     /// Signals that the core has sent.
@@ -53,6 +55,7 @@ impl World {
             answers: Vec::new(),
             dropped: Vec::new(),
             published: Vec::new(),
+            wants: Vec::new(),
             shared: Vec::new(),
             signals: Vec::new(),
             stops: BTreeMap::new(),
@@ -172,11 +175,22 @@ impl World {
             match effect {
                 Effect::Reply { session, request, reply } => self.answers.push((session, request, reply)),
                 Effect::Share { session, request, segment } => self.shared.push((session, request, segment)),
+                Effect::Want { session, wanted, holding } => self.wants.push((session, wanted, holding)),
                 Effect::Publish(publication) => self.published.push(publication),
                 Effect::Signal { session, signal } => self.signals.push((session, signal)),
                 Effect::Drop { session, refusal } => self.dropped.push((session, refusal.code)),
             }
         }
+    }
+
+    /// The holdings on which the answer to a request depends.
+    pub(crate) fn doubts(&self, body: &Request<'_>) -> Vec<Holding> {
+        self.state.doubts(body).into_vec()
+    }
+
+    /// The locks that a session holds.
+    pub(crate) fn holdings(&self, session: SessionId) -> Vec<Holding> {
+        self.state.holdings(session).collect()
     }
 
     pub(crate) fn fresh_id(&mut self) -> ObjectId {

@@ -1,0 +1,141 @@
+//! Ledgers: when a holder is told that its lock is wanted, and where its release is looked for.
+
+use manager_core::Holding;
+use protocol::{
+    LockGrant, ObjectId, Reply, Request, RequestId, Segment, Selector, SessionId, Spec, ThreadId,
+};
+
+use crate::words::{NO_TIME, SECOND, lock, rlock, wait_at_most, wait_for};
+use crate::world::World;
+
+/// A session that shares a ledger and holds a lock.
+fn holder(world: &mut World) -> (SessionId, ObjectId, Holding) {
+    let session = world.session("holder");
+    world.send(session, Request::Share { segment: Segment::Ledger });
+    let id = world.open(session, Some("lock"), Spec::Lock);
+    let hold = acquire(world, session, id).hold;
+    (session, id, Holding { session, lock: id, hold })
+}
+
+fn acquire(world: &mut World, session: SessionId, id: ObjectId) -> LockGrant {
+    match world.ask(session, wait_for(lock(id))) {
+        Reply::Taken(taken) => match &taken.grants[..] {
+            [protocol::Grant::Lock(grant)] => grant.clone(),
+            other => panic!("not a lock: {other:?}"),
+        },
+        other => panic!("not taken: {other:?}"),
+    }
+}
+
+/// Applies the release that was found in a ledger.
+fn release(world: &mut World, holding: Holding) {
+    let Holding { session, lock: id, hold } = holding;
+    let body = Request::Release { id, hold: Some(hold), thread: ThreadId(0) };
+    world.send_as(session, RequestId::ONE_WAY, body);
+}
+
+#[test]
+fn a_holder_is_told_and_its_ledger_looked_into_when_somebody_begins_to_wait() {
+    let mut world = World::new();
+    let (holder, id, holding) = holder(&mut world);
+    assert_eq!(world.wants, []);
+    let (b, c) = (world.session("b"), world.session("c"));
+    let first = world.block(b, wait_for(lock(id)));
+    assert_eq!(world.wants, [(holder, 1, Some(holding))]);
+    let second = world.block(c, wait_for(lock(id)));
+    assert_eq!(world.wants.len(), 1, "it knows already");
+    release(&mut world, holding);
+    assert_eq!(world.wants[1..], [(holder, 0, None)]);
+    assert_eq!(world.granted(), [first]);
+    world.kill(b);
+    assert_eq!(world.granted(), [second]);
+}
+
+#[test]
+fn who_gets_a_lock_for_which_others_wait_knows_it_from_the_beginning() {
+    let mut world = World::new();
+    let (a, id, holding) = holder(&mut world);
+    let (b, c) = (world.session("b"), world.session("c"));
+    world.send(b, Request::Share { segment: Segment::Ledger });
+    world.block(b, wait_for(lock(id)));
+    world.block(c, wait_for(lock(id)));
+    world.wants.clear();
+    release(&mut world, holding);
+    assert_eq!(world.wants, [(a, 0, None), (b, 1, None)]);
+    assert_eq!(world.doubts(&wait_for(lock(id))), [], "it sends its release");
+}
+
+#[test]
+fn a_ledger_begins_with_what_is_wanted_already() {
+    let mut world = World::new();
+    let a = world.session("a");
+    let id = world.open(a, Some("lock"), Spec::Lock);
+    acquire(&mut world, a, id);
+    let b = world.session("b");
+    world.block(b, wait_for(lock(id)));
+    assert_eq!(world.wants, [], "there is no ledger to write into");
+    world.send(a, Request::Share { segment: Segment::Ledger });
+    assert_eq!(world.wants, [(a, 1, None)]);
+}
+
+#[test]
+fn a_request_that_depends_on_a_holder_is_in_doubt() {
+    let mut world = World::new();
+    let (_, id, holding) = holder(&mut world);
+    let thread = ThreadId(1);
+    let requests = [
+        wait_at_most(NO_TIME, lock(id)),
+        wait_at_most(SECOND, rlock(id)),
+        Request::Inspect { object: Selector::Id(id) },
+        Request::Inspect { object: Selector::Name("lock") },
+        Request::ForceRelease { id },
+        Request::Release { id, hold: None, thread },
+    ];
+    for request in &requests {
+        assert_eq!(world.doubts(request), [holding], "{request:?}");
+    }
+    let others = [Request::Release { id, hold: Some(1), thread }, Request::Detach { id }, Request::Goodbye];
+    for request in &others {
+        assert_eq!(world.doubts(request), [], "{request:?}");
+    }
+}
+
+#[test]
+fn nothing_is_in_doubt_of_who_has_no_ledger_or_of_a_lock_that_nobody_holds() {
+    let mut world = World::new();
+    let a = world.session("a");
+    let id = world.open(a, None, Spec::Lock);
+    assert_eq!(world.doubts(&wait_for(lock(id))), []);
+    acquire(&mut world, a, id);
+    assert_eq!(world.doubts(&wait_for(lock(id))), []);
+    let (_, other, holding) = holder(&mut world);
+    release(&mut world, holding);
+    assert_eq!(world.doubts(&wait_for(lock(other))), []);
+}
+
+#[test]
+fn the_holdings_of_a_session_are_its_locks_alone() {
+    let mut world = World::new();
+    let (session, _, holding) = holder(&mut world);
+    let permits = world.open(session, None, Spec::Semaphore { permits: 1, is_bounded: false });
+    world.ask(session, wait_for(protocol::Target::Semaphore { id: permits, permits: 1 }));
+    assert_eq!(world.holdings(session), [holding]);
+    release(&mut world, holding);
+    assert_eq!(world.holdings(session), []);
+}
+
+#[test]
+fn what_is_wanted_is_counted_over_all_locks_whatever_ends_it() {
+    let mut world = World::new();
+    let (a, first, holding) = holder(&mut world);
+    let second = world.open(a, Some("second"), Spec::Lock);
+    acquire(&mut world, a, second);
+    let b = world.session("b");
+    world.block(b, wait_for(lock(first)));
+    world.block(b, crate::words::on_thread(2, wait_for(lock(second))));
+    let counts = |world: &World| world.wants.iter().map(|(_, wanted, _)| *wanted).collect::<Vec<_>>();
+    assert_eq!(counts(&world), [1, 2]);
+    world.ask(b, Request::Remove { id: second });
+    release(&mut world, holding);
+    assert_eq!(counts(&world), [1, 2, 1, 0]);
+}

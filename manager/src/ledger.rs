@@ -1,0 +1,85 @@
+//! The ledger of a session as the manager sees it: what the client has given back there.
+//!
+//! The client writes whatever it likes. It can only take from itself: its entries are looked for among its own
+//! holdings, and nothing else is read.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use protocol::segment::ledger::{ENTRIES, ENTRIES_MAX, USED, WANTED, WORDS};
+
+use crate::segment::{Segment, Writers};
+
+/// The ledger of one session.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    /// The memory, which the client writes, too.
+    words: Segment<AtomicU64>,
+}
+
+impl Ledger {
+    /// Makes a ledger, and returns with it what the client needs to map it.
+    pub(crate) fn new() -> io::Result<(Ledger, Arc<OwnedFd>)> {
+        let (words, descriptor) = Segment::new(WORDS * size_of::<u64>(), Writers::All)?;
+        Ok((Ledger { words }, Arc::new(descriptor)))
+    }
+
+    /// How many bytes there are to be mapped.
+    pub(crate) fn bytes(&self) -> usize {
+        self.words.bytes()
+    }
+
+    /// Tells the client how many of its locks are wanted. What it gives back from now on it sends, so what it had given
+    /// back before is seen by who looks after this.
+    pub(crate) fn tell_wanted(&self, wanted: u64) {
+        self.words[WANTED].store(wanted, Ordering::SeqCst);
+    }
+
+    /// Takes a holding out, and returns how often it was there: a reentrant lock may be given back more than once.
+    pub(crate) fn take(&self, hold: u64) -> usize {
+        let is_taken =
+            |entry: &&AtomicU64| entry.compare_exchange(hold, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        self.used().iter().filter(is_taken).count()
+    }
+
+    /// All holdings that are there.
+    pub(crate) fn entries(&self) -> BTreeSet<u64> {
+        let entries = self.used().iter().map(|entry| entry.load(Ordering::SeqCst));
+        entries.filter(|&hold| hold != 0).collect()
+    }
+
+    fn used(&self) -> &[AtomicU64] {
+        let used = self.words[USED].load(Ordering::SeqCst).min(ENTRIES_MAX as u64);
+        &self.words[ENTRIES..ENTRIES + used as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holding_is_taken_as_often_as_it_is_there() {
+        let (ledger, _) = Ledger::new().unwrap();
+        for (entry, hold) in [(0, 7), (1, 8), (2, 7)] {
+            ledger.words[ENTRIES + entry].store(hold, Ordering::SeqCst);
+        }
+        assert_eq!(ledger.take(7), 0, "the client has not told of any entries");
+        ledger.words[USED].store(3, Ordering::SeqCst);
+        assert_eq!(ledger.entries(), BTreeSet::from([7, 8]));
+        assert_eq!((ledger.take(7), ledger.take(7), ledger.take(8)), (2, 0, 1));
+        assert_eq!(ledger.entries(), BTreeSet::new());
+    }
+
+    #[test]
+    fn nonsense_in_a_ledger_does_no_harm() {
+        let (ledger, _) = Ledger::new().unwrap();
+        ledger.words.iter().for_each(|word| word.store(u64::MAX, Ordering::SeqCst));
+        assert_eq!(ledger.entries(), BTreeSet::from([u64::MAX]));
+        assert_eq!(ledger.take(1), 0);
+        assert_eq!(ledger.take(u64::MAX), ENTRIES_MAX);
+    }
+}

@@ -1,0 +1,134 @@
+//! Locks that were given back without a word: whoever wants one has it at once, and nobody is told of an abandonment.
+//!
+//! An actor that has done what it was told to sends nothing more, so what it drops last is in its ledger alone.
+
+use std::time::Duration;
+
+use client::Lock;
+use libtest_mimic::Trial;
+
+use crate::actor::{Actor, Order, Report, holder};
+use crate::support::{ManagerProgram, test};
+
+/// The timeout of who only looks.
+const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
+
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![
+        test("ledger::a_dropped_lock_is_had_at_once_by_who_only_looks", looked_for),
+        test("ledger::a_dropped_lock_is_had_at_once_by_who_waits", waited_for),
+        test("ledger::a_dropped_lock_is_shown_free", shown),
+        test("ledger::a_dropped_lock_is_no_abandoned_one_when_its_process_is_killed", killed),
+        test("ledger::a_dropped_lock_can_not_be_taken_by_force", forced),
+        test("ledger::a_reentrant_lock_is_given_back_as_often_as_it_was_dropped", reentrant),
+        test("ledger::more_locks_than_there_are_entries_are_all_given_back", many),
+        test("ledger::the_first_of_two_that_are_ready_is_taken", first_of_two),
+    ]
+}
+
+/// Has an actor take a lock and drop it, as the last thing that it does.
+fn dropped(actor: &mut Actor, lock: &Lock) {
+    actor.takes(Order::Acquire(lock.clone(), None));
+    actor.does(Order::Drop);
+}
+
+fn looked_for() {
+    let program = ManagerProgram::start();
+    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let lock = manager.lock("lock").unwrap();
+    for round in 0..200 {
+        dropped(&mut actor, &lock);
+        let guard = lock.try_acquire().unwrap();
+        assert!(guard.is_some_and(|guard| guard.abandoned().is_none()), "round {round}");
+    }
+}
+
+fn waited_for() {
+    let program = ManagerProgram::start();
+    let mut actors = [(); 2].map(|()| Actor::start(&program));
+    let lock = program.connect().lock("lock").unwrap();
+    let mut token = 0;
+    for round in 0..200 {
+        let actor = &mut actors[round % 2];
+        let held = actor.takes(Order::Acquire(lock.clone(), None));
+        assert!(held.token > token && held.abandoned.is_none());
+        token = held.token;
+        actor.does(Order::Drop);
+    }
+}
+
+fn shown() {
+    let program = ManagerProgram::start();
+    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let lock = manager.lock("lock").unwrap();
+    actor.takes(Order::Acquire(lock.clone(), None));
+    assert_eq!(holder(&manager, "lock").unwrap().process, actor.process());
+    actor.does(Order::Drop);
+    assert_eq!(holder(&manager, "lock"), None);
+}
+
+fn killed() {
+    let program = ManagerProgram::start();
+    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let [given_back, held] = ["given back", "held"].map(|name| manager.lock(name).unwrap());
+    actor.takes(Order::Acquire(held.clone(), None));
+    dropped(&mut actor, &given_back);
+    let process = actor.kill();
+    assert_eq!(given_back.acquire().unwrap().abandoned(), None);
+    let guard = held.acquire().unwrap();
+    assert_eq!(guard.abandoned().map(|left| left.process), Some(process));
+}
+
+fn forced() {
+    let program = ManagerProgram::start();
+    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let lock = manager.lock("lock").unwrap();
+    dropped(&mut actor, &lock);
+    assert!(lock.force_release().unwrap_err().is_not_owner());
+    dropped(&mut actor, &lock);
+    assert!(lock.release().unwrap_err().is_not_owner());
+    assert_eq!(lock.acquire().unwrap().abandoned(), None);
+}
+
+fn reentrant() {
+    let program = ManagerProgram::start();
+    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let lock = manager.rlock("lock").unwrap();
+    for _ in 0..50 {
+        for depth in 1..=3 {
+            assert_eq!(actor.takes(Order::AcquireAgain(lock.clone(), None)).depth, depth);
+        }
+        actor.does(Order::Drop);
+        actor.does(Order::Drop);
+        assert_eq!(holder(&manager, "lock").unwrap().depth, 1);
+        assert!(lock.try_acquire().unwrap().is_none());
+        actor.does(Order::Drop);
+        assert!(lock.try_acquire().unwrap().is_some());
+    }
+}
+
+fn many() {
+    const LOCKS: usize = 600;
+    let program = ManagerProgram::start();
+    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let locks: Vec<Lock> = (0..LOCKS).map(|_| manager.anonymous_lock().unwrap()).collect();
+    for _ in 0..3 {
+        let guards: Vec<_> = locks.iter().map(|lock| lock.acquire().unwrap()).collect();
+        drop(guards);
+        for lock in &locks {
+            actor.takes(Order::Acquire(lock.clone(), AT_ONCE));
+        }
+        assert_eq!(actor.ask(Order::Acquire(locks[0].clone(), AT_ONCE)), Ok(Report::Held(None)));
+        (0..LOCKS).for_each(|_| actor.does(Order::Drop));
+    }
+}
+
+fn first_of_two() {
+    let program = ManagerProgram::start();
+    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let (lock, stop) = (manager.lock("lock").unwrap(), manager.event("stop").unwrap());
+    stop.set().unwrap();
+    dropped(&mut actor, &lock);
+    let taken = client::wait_any(&[&lock, &stop], None).unwrap().unwrap();
+    assert_eq!(taken.0, 0, "{taken:?}");
+}
