@@ -1,0 +1,269 @@
+//! One kind of request after the other, for a tool that counts instructions: `scripts/count-instructions` runs this.
+//!
+//! `instructions` lists what there is; `instructions NAME TIMES` carries out NAME so many times. What is counted is the
+//! inside of two functions: `codec_counted`, in which all that travels is encoded and decoded on both sides, and
+//! `apply_counted`, in which the core takes inputs.
+
+use std::hint::black_box;
+
+use manager_core::{Effect, Input, Peer, State, Time};
+use protocol::{
+    Answer, BatchOptions, Envelope, Epoch, Grant, Limits, ObjectId, OpenMode, Outcome, Reply, Request,
+    RequestId, Selector, SessionId, Signal, Spec, Target, TaskInput, ThreadId, WaitMode, append_frame,
+    decode,
+};
+use uuid::Uuid;
+
+/// How often a scenario is carried out before anything is counted, so that all memory is there.
+const WARM_UP: u64 = 100;
+
+/// What is carried out again and again: the requests of one time, of which sessions.
+type Scenario = fn(&mut World);
+
+/// Everything that is counted, by the name that the script shows.
+const SCENARIOS: &[(&str, Scenario)] = &[
+    ("is_set", |world| world.send(0, Request::EventIsSet { id: EVENT })),
+    ("set and clear", |world| {
+        world.send(0, Request::EventSet { id: EVENT, reason: None });
+        world.send(0, Request::EventClear { id: EVENT });
+    }),
+    ("wait, and be woken", |world| {
+        world.send(1, wait(Target::Event { id: EVENT }));
+        world.send(0, Request::EventSet { id: EVENT, reason: None });
+        world.send(0, Request::EventClear { id: EVENT });
+    }),
+    ("wait with a timeout, and be woken", |world| {
+        world.send(1, wait_within(Target::Event { id: EVENT }, Some(1_000_000_000)));
+        world.send(0, Request::EventSet { id: EVENT, reason: None });
+        world.send(0, Request::EventClear { id: EVENT });
+    }),
+    ("set one, wait for another", |world| {
+        for (session, mine, theirs) in [(0, TURN, OTHER_TURN), (1, OTHER_TURN, TURN)] {
+            let signal = Signal::EventSet { id: mine, reason: None };
+            let targets = [Target::Event { id: theirs }].into_iter().collect();
+            let thread = ThreadId(1);
+            world.send(
+                session,
+                Request::SignalAndWait { signal, mode: WaitMode::Any, targets, timeout_ns: None, thread },
+            );
+        }
+    }),
+    ("acquire and release a lock", |world| {
+        world.send(0, wait(Target::Lock { id: LOCK }));
+        world.send(0, release());
+    }),
+    ("hand a lock over", |world| {
+        world.send(0, wait(Target::Lock { id: LOCK }));
+        world.send(1, wait(Target::Lock { id: LOCK }));
+        world.send(0, release());
+        world.send(1, release());
+    }),
+    ("wait for a condition, and be notified", |world| {
+        world.send(1, wait(Target::Lock { id: LOCK }));
+        world.send(1, wait(Target::Condition { id: CONDITION, hold: None }));
+        world.send(0, wait(Target::Lock { id: LOCK }));
+        world.send(0, Request::Notify { id: CONDITION, count: Some(1), hold: None, thread: ThreadId(1) });
+        world.send(0, release());
+        world.send(1, release());
+    }),
+    ("acquire and release a permit", |world| {
+        world.send(0, wait(Target::Semaphore { id: SEMAPHORE, permits: 1 }));
+        world.send(0, Request::SemaphoreRelease { id: SEMAPHORE, permits: 1 });
+    }),
+    ("meet at a barrier", |world| {
+        for session in [0, 1] {
+            world.send(session, wait(Target::Barrier { id: BARRIER, has_action: false }));
+        }
+    }),
+    ("count a latch down", |world| world.send(0, Request::LatchCountDown { id: LATCH, count: 1 })),
+    ("put and get an item", |world| {
+        world.send(0, wait(Target::Put { queue: QUEUE, item: &[7; 16], carries: Vec::new() }));
+        world.send(1, wait(Target::Get { queue: QUEUE }));
+    }),
+    ("open and let go of an event", |world| {
+        let (id, spec) = (ObjectId(Uuid::from_u128(99)), Spec::Event { auto_reset: false });
+        world.send(0, Request::Open { id, name: None, spec, mode: OpenMode::CreateNew });
+        world.send(0, Request::Detach { id });
+    }),
+    ("run a batch of one task", |world| {
+        let options = BatchOptions { stop: STOP, parent: None, priority: 0, retries: 0, time_limit_ns: None };
+        world.send(0, Request::BatchOpen { id: BATCH, pool: POOL, function: "count", options });
+        let tasks = vec![TaskInput { arguments: &[7; 16], carries: Vec::new() }];
+        world.send(0, Request::BatchAdd { id: BATCH, tasks, last: true });
+        world.send(1, wait(Target::Task { pool: POOL }));
+        let outcome = Outcome::Returned(&[7; 16][..]);
+        world.send(1, Request::TaskEnd { batch: BATCH, task: 0, outcome, carries: Vec::new() });
+        world.send(0, wait(Target::Results { batch: BATCH }));
+        [BATCH, STOP].into_iter().for_each(|id| world.send(0, Request::Detach { id }));
+    }),
+    ("inspect a lock", |world| world.send(0, Request::Inspect { object: Selector::Name("lock") })),
+];
+
+const EVENT: ObjectId = object(1);
+const TURN: ObjectId = object(2);
+const OTHER_TURN: ObjectId = object(3);
+const LOCK: ObjectId = object(4);
+const CONDITION: ObjectId = object(5);
+const SEMAPHORE: ObjectId = object(6);
+const BARRIER: ObjectId = object(7);
+const LATCH: ObjectId = object(8);
+const QUEUE: ObjectId = object(9);
+const POOL: ObjectId = object(10);
+const BATCH: ObjectId = object(11);
+const STOP: ObjectId = object(12);
+
+/// The sessions that send requests.
+const SESSIONS: [SessionId; 2] = [SessionId(1), SessionId(2)];
+
+const fn object(number: u128) -> ObjectId {
+    ObjectId(Uuid::from_u128(number))
+}
+
+fn wait(target: Target<'_>) -> Request<'_> {
+    wait_within(target, None)
+}
+
+fn wait_within(target: Target<'_>, timeout_ns: Option<u64>) -> Request<'_> {
+    let targets = [target].into_iter().collect();
+    Request::Wait { mode: WaitMode::Any, targets, timeout_ns, thread: ThreadId(1) }
+}
+
+fn release() -> Request<'static> {
+    Request::Release { id: LOCK, hold: None, thread: ThreadId(1) }
+}
+
+/// A manager's core, and both ends of its connections without the sockets.
+struct World {
+    state: State,
+    now: u64,
+    request: u64,
+    /// How many answers each session has read.
+    received: [u64; 2],
+    effects: Vec<Effect>,
+    /// A frame on its way to the manager.
+    sent: Vec<u8>,
+    /// Frames on their way to the clients.
+    answered: Vec<u8>,
+    /// How many waits were granted.
+    granted: u64,
+}
+
+impl World {
+    /// A world with one object of each kind, among a thousand others.
+    fn new() -> World {
+        let state = State::new(Epoch(Uuid::from_u128(1)), Limits::default(), 1);
+        let mut world = World {
+            state,
+            now: 0,
+            request: 0,
+            received: [0; 2],
+            effects: Vec::new(),
+            sent: Vec::new(),
+            answered: Vec::new(),
+            granted: 0,
+        };
+        for session in SESSIONS {
+            let peer = Peer { process: session.0 as u32, program: "program".into() };
+            world.state.apply(Time::ZERO, Input::SessionBegan { session, peer }, &mut world.effects);
+        }
+        let auto = Spec::Event { auto_reset: true };
+        let over = protocol::LockChoice::Given { id: LOCK };
+        for (id, spec) in [
+            (EVENT, Spec::Event { auto_reset: false }),
+            (TURN, auto),
+            (OTHER_TURN, auto),
+            (LOCK, Spec::Lock),
+            (CONDITION, Spec::Condition { over }),
+            (SEMAPHORE, Spec::Semaphore { permits: 2, is_bounded: true }),
+            (BARRIER, Spec::Barrier { parties: 2 }),
+            (LATCH, Spec::Latch { count: u64::MAX }),
+            (QUEUE, Spec::Queue { capacity: None, is_joinable: false }),
+            (POOL, Spec::Pool),
+        ] {
+            let name = (id == LOCK).then_some("lock");
+            world.send(0, Request::Open { id, name, spec, mode: OpenMode::CreateNew });
+        }
+        for number in 1000..2000 {
+            let spec = Spec::Event { auto_reset: false };
+            world.send(0, Request::Open { id: object(number), name: None, spec, mode: OpenMode::CreateNew });
+        }
+        world
+    }
+
+    /// One request, from its client to the manager and to all answers that it causes.
+    fn send(&mut self, sender: usize, body: Request<'_>) {
+        self.request += 1;
+        self.now += 1000;
+        let envelope = Envelope { request: RequestId(self.request), received: self.received[sender], body };
+        encode_request(&mut self.sent, &envelope);
+        let envelope = decode_request(&self.sent);
+        apply_counted(&mut self.state, self.now, SESSIONS[sender], envelope, &mut self.effects);
+        for effect in self.effects.drain(..) {
+            if let Effect::Reply { session, request, reply } = effect {
+                let answer = answer_counted(&mut self.answered, Answer { request, body: reply });
+                let receiver = SESSIONS.iter().position(|other| *other == session);
+                self.received[receiver.expect("answers go to those who asked")] += 1;
+                self.granted += u64::from(is_granted(&answer));
+                assert!(!matches!(answer.body, Reply::Refused(_)), "{answer:?}");
+            }
+        }
+    }
+}
+
+fn is_granted(answer: &Answer) -> bool {
+    matches!(&answer.body, Reply::Taken(taken) if !matches!(taken.grants[0], Grant::Joined))
+}
+
+/// What `codec_counted` stands for: a request in the client.
+fn encode_request(sent: &mut Vec<u8>, envelope: &Envelope<'_>) {
+    sent.clear();
+    codec_counted(|| append_frame(sent, envelope).expect("it fits into a frame"));
+}
+
+/// A request in the manager.
+fn decode_request(sent: &[u8]) -> Envelope<'_> {
+    codec_counted(|| decode(black_box(&sent[4..])).expect("it is what was sent"))
+}
+
+/// An answer, in the manager and in the client.
+fn answer_counted(answered: &mut Vec<u8>, answer: Answer) -> Answer {
+    answered.clear();
+    codec_counted(|| {
+        append_frame(answered, &answer).expect("it fits into a frame");
+        drop(answer);
+        decode(black_box(&answered[4..])).expect("it is what was sent")
+    })
+}
+
+/// Everything that is counted of encoding and decoding happens in here.
+#[inline(never)]
+fn codec_counted<R>(work: impl FnOnce() -> R) -> R {
+    black_box(work())
+}
+
+/// Everything that is counted of the core happens in here.
+#[inline(never)]
+fn apply_counted(
+    state: &mut State,
+    now: u64,
+    session: SessionId,
+    envelope: Envelope<'_>,
+    effects: &mut Vec<Effect>,
+) {
+    state.apply(Time::from_nanoseconds(now), Input::Request { session, envelope }, effects);
+    black_box(());
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [name, times] = &arguments[..] else {
+        SCENARIOS.iter().for_each(|(name, _)| println!("{name}"));
+        return;
+    };
+    let scenario = SCENARIOS.iter().find(|(known, _)| known == name);
+    let (_, scenario) = scenario.unwrap_or_else(|| panic!("there is no {name:?}"));
+    let times: u64 = times.parse().expect("TIMES is a number");
+    let mut world = World::new();
+    (0..WARM_UP + times).for_each(|_| scenario(&mut world));
+    println!("{} waits were granted", world.granted);
+}
