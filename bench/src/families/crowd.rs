@@ -1,0 +1,159 @@
+//! A crowd that waits for one event: ten thousand threads in four processes, and how long until the last is awake.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use client::{Event, Manager};
+
+use crate::peer::{self, Peer};
+use crate::quiet::await_quiet;
+use crate::report::{ALL_CORES, Bound, Row, Unit};
+use crate::rivals::Missing;
+use crate::server::Server;
+use crate::settings::Settings;
+use crate::shared::{Shared, now_ns};
+use crate::turns::{Contender, Samples, Turns};
+
+/// How many threads wait.
+const THREADS: u32 = 10_000;
+
+/// In how many processes.
+const PROCESSES: u32 = 4;
+
+/// The stack of a thread, of which little is used.
+const STACK_BYTES: usize = 128 << 10;
+
+/// The event, which stays set until it is cleared.
+const EVENT: &str = "crowd";
+
+pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row>> {
+    let server = Server::start(settings)?;
+    let event = server.connect()?.event(EVENT)?;
+
+    let mut turns = Turns::new();
+    let floor = turns.add(Crowd::start(How::Futex, &[], |shared, wakes| {
+        shared.word.set(u32::from(wakes));
+        if wakes {
+            shared.word.wake_all();
+        }
+        Ok(())
+    })?);
+    let wake = |_: &Shared, wakes: bool| Ok(if wakes { event.set()? } else { event.clear()? });
+    let ours = turns.add(Crowd::start(How::Wait(server.socket_text()), &[server.id()], wake)?);
+    let results = turns.run(settings.pick(9, 4))?;
+
+    let what = "10,000 waiters in 4 processes, set() to last awake; floor: a bare futex";
+    let row = Row::new("crowd", what, Unit::Milliseconds, ALL_CORES);
+    Ok(vec![row.floor(&results[floor]).ours(&results[ours]).at_most(Bound::OursToFloor, 1.3)])
+}
+
+/// For what the threads of a crowd wait.
+#[derive(Clone, Debug)]
+enum How {
+    /// A word of shared memory.
+    Futex,
+    /// An event of the manager at this socket, by `wait`.
+    Wait(String),
+}
+
+impl How {
+    fn into_arguments(self) -> [String; 2] {
+        match self {
+            How::Futex => ["futex".to_owned(), String::new()],
+            How::Wait(socket) => ["wait".to_owned(), socket],
+        }
+    }
+
+    fn of_arguments(how: &str, socket: &str) -> Result<How> {
+        match how {
+            "futex" => Ok(How::Futex),
+            "wait" => Ok(How::Wait(socket.to_owned())),
+            _ => anyhow::bail!("nobody waits in the way {how:?}"),
+        }
+    }
+}
+
+/// Processes with waiting threads, and what wakes them: called with true to wake, and before with false to prepare.
+struct Crowd<F> {
+    shared: &'static Shared,
+    wake: F,
+    /// Who has to be at rest before the crowd is woken.
+    at_rest: Vec<u32>,
+    _processes: Vec<Peer>,
+}
+
+impl<F: FnMut(&Shared, bool) -> Result<()>> Crowd<F> {
+    fn start(how: How, others: &[u32], wake: F) -> Result<Crowd<F>> {
+        let (shared, path) = Shared::create()?;
+        let threads = (THREADS / PROCESSES).to_string();
+        let [how, socket] = how.into_arguments();
+        let arguments = [path, threads, how, socket];
+        let processes: Vec<_> =
+            (0..PROCESSES).map(|_| Peer::copy("crowd", &arguments)).collect::<Result<_>>()?;
+        let at_rest = processes.iter().map(Peer::id).chain(others.iter().copied()).collect();
+        Ok(Crowd { shared, wake, at_rest, _processes: processes })
+    }
+}
+
+impl<F: FnMut(&Shared, bool) -> Result<()>> Contender for Crowd<F> {
+    fn turn(&mut self, samples: &mut Samples) -> Result<()> {
+        let shared = self.shared;
+        (self.wake)(shared, false)?;
+        for word in [&shared.arrived, &shared.awake, &shared.done] {
+            word.set(0);
+        }
+        shared.gate.increment();
+        shared.gate.wake_all();
+        while shared.arrived.get() < THREADS {
+            thread::sleep(Duration::from_millis(1));
+        }
+        await_quiet(&self.at_rest)?;
+
+        let began_ns = now_ns();
+        (self.wake)(shared, true)?;
+        let done_ns = shared.await_done();
+        samples.record(Duration::from_nanos(done_ns - began_ns));
+        await_quiet(&self.at_rest)
+    }
+}
+
+/// In a role: a process of a crowd.
+pub(crate) fn wait_again(arguments: &[String]) -> Result<()> {
+    let [path, threads, how, socket] = arguments else { anyhow::bail!("four arguments are needed") };
+    let shared = Shared::open(path)?;
+    let event = match How::of_arguments(how, socket)? {
+        How::Futex => None,
+        How::Wait(socket) => Some(Manager::connect_to(socket)?.event(EVENT)?),
+    };
+    for _ in 0..threads.parse()? {
+        let event = event.clone();
+        let wait = move || wait_in_rounds(shared, event.as_ref());
+        thread::Builder::new().stack_size(STACK_BYTES).spawn(wait).context("starting a thread")?;
+    }
+    peer::end_with_input();
+    peer::ready();
+    loop {
+        thread::park();
+    }
+}
+
+/// One thread of a crowd.
+fn wait_in_rounds(shared: &Shared, event: Option<&Event>) {
+    for round in 0.. {
+        shared.gate.wait_while(round);
+        shared.arrived.increment();
+        match event {
+            None => shared.word.wait_while(0),
+            // Without its manager there is nothing left to do, and whoever measures will notice.
+            Some(event) => {
+                if event.wait(None).is_err() {
+                    return;
+                }
+            }
+        }
+        if shared.awake.increment() == THREADS {
+            shared.finish();
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `Event::is_set`: one round trip.
+
+use anyhow::{Result, ensure};
+
+use super::floors::PingPong;
+use crate::pinning;
+use crate::report::{Bound, ONE_CORE, Row, Unit};
+use crate::rivals::Missing;
+use crate::rivals::python::Python;
+use crate::rivals::redis::Redis;
+use crate::server::Server;
+use crate::settings::Settings;
+use crate::turns::{Samples, Turns};
+
+/// How many calls a turn has.
+const CALLS: usize = 500;
+
+pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
+    let _pinned = pinning::to_first_core()?;
+    let server = Server::start(settings)?;
+    let event = server.connect()?.anonymous_event()?;
+    let redis = missing.check("Redis", Redis::start());
+    let redis_client = redis.as_ref().map(Redis::connect).transpose()?;
+    let python = missing.check("Python", Python::start("manager"));
+
+    let mut turns = Turns::new();
+    let floor = turns.add(PingPong::start(CALLS)?);
+    let ours = turns.add(|samples: &mut Samples| {
+        samples.time(CALLS, || {
+            ensure!(!event.is_set()?, "nobody has set this event");
+            Ok(())
+        })
+    });
+    let python = turns.add_if(
+        python.map(|mut python| move |samples: &mut Samples| python.measure("is_set", CALLS, samples)),
+    );
+    let redis = turns.add_if(
+        redis_client.map(|mut client| move |samples: &mut Samples| samples.time(CALLS, || client.get())),
+    );
+    let results = turns.run(settings.pick(100, 25))?;
+
+    let (floor, ours) = (&results[floor], &results[ours]);
+    let python = python.map(|python| &results[python]);
+    let redis = redis.map(|redis| &results[redis]);
+    let row = |name, what| Row::new(name, what, Unit::Microseconds, ONE_CORE);
+    let mut rows = vec![
+        row("is_set", "is_set(), a round trip")
+            .floor(floor)
+            .ours(ours)
+            .rival("Python Manager", python)
+            .at_most(Bound::OursToFloor, 1.15),
+        row("is_set_to_python", "is_set(), to Python's")
+            .floor(floor)
+            .ours(ours)
+            .rival("Python Manager", python)
+            .at_most(Bound::OursToRival, 0.45),
+        row("is_set_p99", "is_set(), p99")
+            .p99(floor, ours, python.map(|python| ("Python Manager", python)))
+            .value_is(Bound::OursToFloor),
+    ];
+    rows.push(
+        row("is_set_to_redis", "is_set(), to Redis GET of one client")
+            .floor(floor)
+            .ours(ours)
+            .rival("Redis GET", redis)
+            .value_is(Bound::OursToRival),
+    );
+    Ok(rows)
+}

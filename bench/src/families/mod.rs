@@ -1,0 +1,56 @@
+//! What is measured, one family a file: contenders that take turns, and the rows that come of it.
+
+mod crowd;
+mod event;
+mod floors;
+mod handover;
+mod lock;
+mod pool;
+mod scale;
+mod start;
+mod throughput;
+mod wake;
+
+use anyhow::Result;
+
+use crate::report::Row;
+use crate::rivals::{self, Missing};
+use crate::settings::Settings;
+
+pub(crate) use pool::registry;
+
+/// Measurements that belong together.
+pub(crate) struct Family {
+    /// By what it is chosen.
+    pub(crate) name: &'static str,
+    /// Measures it.
+    pub(crate) measure: fn(&Settings, &Missing) -> Result<Vec<Row>>,
+}
+
+/// All families, in the order in which they run.
+pub(crate) const ALL: &[Family] = &[
+    Family { name: "event", measure: event::measure },
+    Family { name: "lock", measure: lock::measure },
+    Family { name: "handover", measure: handover::measure },
+    Family { name: "wake", measure: wake::measure },
+    Family { name: "throughput", measure: throughput::measure },
+    Family { name: "crowd", measure: crowd::measure },
+    Family { name: "scale", measure: scale::measure },
+    Family { name: "start", measure: start::measure },
+    Family { name: "pool", measure: pool::measure },
+];
+
+/// Does what a copy of this program was started for.
+pub(crate) fn play(role: &str, arguments: &[String]) -> Result<()> {
+    match role {
+        "echo" => floors::echo(arguments),
+        "futex" => floors::futex_back(arguments),
+        "handover" => handover::hand_back(arguments),
+        "wake" => wake::wait_again(arguments),
+        "crowd" => crowd::wait_again(arguments),
+        "nothing" => start::nothing(),
+        "iceoryx" => rivals::iceoryx::ring_back(arguments),
+        "ends-with-parent" => rivals::redis::become_program_that_ends_with_parent(arguments),
+        _ => anyhow::bail!("this program has no role {role:?}"),
+    }
+}

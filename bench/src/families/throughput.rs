@@ -1,0 +1,142 @@
+//! Many clients at once: requests a second, beside Redis with as many.
+
+use std::os::unix::net::UnixStream;
+
+use anyhow::{Context, Result, ensure};
+use protocol::{Answer, Envelope, ObjectId, OpenMode, Reply, Request, RequestId, Spec, append_frame};
+use uuid::Uuid;
+
+use crate::generator::{Generator, Speech};
+use crate::pinning;
+use crate::report::{A_CORE_EACH, Bound, ONE_CORE, Row, Unit};
+use crate::rivals::Missing;
+use crate::rivals::redis::{Get, Redis};
+use crate::server::Server;
+use crate::settings::Settings;
+use crate::turns::{Key, Results, Turns};
+use crate::wire::Session;
+
+/// How many clients there are.
+const CLIENTS: usize = 50;
+
+/// How many requests each keeps in flight, where it is more than one.
+const DEPTH: usize = 16;
+
+/// How many requests a turn has.
+const REQUESTS: usize = 20_000;
+
+pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
+    let pinned = pinning::to_first_core()?;
+    let server = Server::start(settings)?;
+    let redis = missing.check("Redis", Redis::start());
+    let rounds = settings.pick(30, 9);
+
+    let mut rows = both(&server, redis.as_ref(), rounds)?.rows(
+        ONE_CORE,
+        ["clients_50", "clients_50_in_flight_16"],
+        Some(1.0),
+    );
+    drop(pinned);
+    // The servers stay where they are.
+    let Some(_pinned) = pinning::to_second_core()? else { return Ok(rows) };
+    rows.extend(both(&server, redis.as_ref(), rounds)?.rows(
+        A_CORE_EACH,
+        ["clients_50_two_cores", "clients_50_in_flight_16_two_cores"],
+        None,
+    ));
+    Ok(rows)
+}
+
+/// What was measured with one and with many requests in flight.
+struct Both {
+    results: Results,
+    ours: [Key; 2],
+    redis: [Option<Key>; 2],
+}
+
+fn both(server: &Server, redis: Option<&Redis>, rounds: usize) -> Result<Both> {
+    let mut turns = Turns::new();
+    let mut add = |depth| -> Result<(Key, Option<Key>)> {
+        let ours = turns.add(Generator::new(ours(server)?, depth, REQUESTS)?);
+        let redis = redis.map(|redis| Generator::new(gets(redis)?, depth, REQUESTS)).transpose()?;
+        Ok((ours, turns.add_if(redis)))
+    };
+    let (one, many) = (add(1)?, add(DEPTH)?);
+    Ok(Both { results: turns.run(rounds)?, ours: [one.0, many.0], redis: [one.1, many.1] })
+}
+
+impl Both {
+    fn rows(&self, pinning: &'static str, names: [&'static str; 2], goal: Option<f64>) -> Vec<Row> {
+        let whats = ["50 clients, is_set in a closed loop", "50 clients, 16 is_set in flight each"];
+        let row = |number: usize| {
+            let row = Row::new(names[number], whats[number], Unit::PerSecond, pinning)
+                .ours(&self.results[self.ours[number]])
+                .rival("Redis GET", self.redis[number].map(|redis| &self.results[redis]));
+            match goal {
+                Some(goal) => row.at_most(Bound::RivalToOurs, goal),
+                None => row.value_is(Bound::RivalToOurs),
+            }
+        };
+        vec![row(0), row(1)]
+    }
+}
+
+fn ours(server: &Server) -> Result<Vec<(UnixStream, IsSet)>> {
+    (0..CLIENTS).map(|_| IsSet::connect(server)).collect()
+}
+
+fn gets(redis: &Redis) -> Result<Vec<(UnixStream, Get)>> {
+    (0..CLIENTS).map(|_| Ok((redis.connect()?.into_socket(), Get))).collect()
+}
+
+/// How a client asks us, again and again.
+struct IsSet {
+    event: ObjectId,
+    /// The number of the last request.
+    requests: u64,
+    /// How many answers have come.
+    received: u64,
+    /// How an answer ends that says that the event is not set.
+    tail: Vec<u8>,
+}
+
+impl IsSet {
+    fn connect(server: &Server) -> Result<(UnixStream, IsSet)> {
+        let mut session = Session::connect(server.socket())?;
+        let event = ObjectId(Uuid::new_v4());
+        let opened = session.call(Request::Open {
+            id: event,
+            name: None,
+            spec: Spec::Event { auto_reset: false },
+            mode: OpenMode::CreateNew,
+        })?;
+        ensure!(matches!(opened, Reply::Opened { created: true, .. }), "a new event is made");
+        let mut answer = Vec::new();
+        append_frame(&mut answer, &Answer { request: RequestId(0), body: Reply::Flag(false) })?;
+        // Behind the length and the number of the request.
+        let tail = answer.split_off(5);
+        Ok((session.into_socket(), IsSet { event, requests: 1, received: 1, tail }))
+    }
+}
+
+impl Speech for IsSet {
+    fn ask(&mut self, output: &mut Vec<u8>) -> Result<()> {
+        self.requests += 1;
+        let body = Request::EventIsSet { id: self.event };
+        let envelope = Envelope { request: RequestId(self.requests), received: self.received, body };
+        Ok(append_frame(output, &envelope)?)
+    }
+
+    fn take_answers(&mut self, input: &[u8]) -> Result<(usize, usize)> {
+        let (mut answers, mut taken) = (0, 0);
+        while let Some((length, rest)) = input[taken..].split_first_chunk() {
+            let bytes = u32::from_le_bytes(*length) as usize;
+            let Some(body) = rest.get(..bytes) else { break };
+            ensure!(body.ends_with(&self.tail), "the manager does not answer that the event is not set");
+            answers += 1;
+            taken += length.len() + bytes;
+        }
+        self.received += u64::try_from(answers).context("it is small")?;
+        Ok((answers, taken))
+    }
+}

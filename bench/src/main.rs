@@ -1,0 +1,115 @@
+//! The benchmark: floors, Rallypoint and its rivals, in turns in one run. `README.md` in this folder says how to read
+//! it.
+
+mod families;
+mod generator;
+mod peer;
+mod pinning;
+mod quiet;
+mod report;
+mod rivals;
+mod server;
+mod settings;
+mod shared;
+mod turns;
+mod wire;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+
+use crate::rivals::Missing;
+use crate::settings::Settings;
+
+/// Measures Rallypoint beside the kernel's floors and its rivals, in one run in which all take turns.
+///
+/// The rivals are Python's multiprocessing (python3), Redis (on Debian: apt-get install redis-server), procspawn and
+/// iceoryx2. One that is not installed is left out and named; nothing is installed by this.
+#[derive(Debug, Parser)]
+#[command(name = "scripts/bench")]
+struct Arguments {
+    /// Ends within a minute: fewer turns, and so more noise.
+    #[arg(long)]
+    quick: bool,
+
+    /// Writes a list of rows: name, floor, ours, rival, rival_name, unit, value, goal, met. The value is what the
+    /// goal bounds from above; a goal of null bounds nothing.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Writes a picture.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
+    /// Measures only those families whose names contain this. May be given more than once.
+    #[arg(long, value_name = "FILTER")]
+    only: Vec<String>,
+
+    /// The program `manager` [default: the one beside this program].
+    #[arg(long, value_name = "PATH")]
+    manager: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    worker::init(families::registry());
+    procspawn::init();
+    let done = match peer::role() {
+        Some((role, arguments)) => families::play(&role, &arguments),
+        None => run(Arguments::parse()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    let settings = Settings { is_quick: arguments.quick, manager: manager(arguments.manager)? };
+    let chosen = |name: &str| {
+        arguments.only.is_empty() || arguments.only.iter().any(|filter| name.contains(filter.as_str()))
+    };
+    let families: Vec<_> = families::ALL.iter().filter(|family| chosen(family.name)).collect();
+    let names: Vec<_> = families::ALL.iter().map(|family| family.name).collect();
+    ensure!(!families.is_empty(), "no family is chosen; there are {}", names.join(", "));
+
+    let missing = Missing::default();
+    let mut rows = Vec::new();
+    let began = Instant::now();
+    for family in families {
+        eprintln!("measuring {}, after {:.0} s", family.name, began.elapsed().as_secs_f64());
+        rows.extend((family.measure)(&settings, &missing).with_context(|| family.name.to_owned())?);
+    }
+
+    println!("{}", report::table(&rows));
+    for line in missing.lines() {
+        println!("{line}");
+    }
+    if let Some(path) = &arguments.json {
+        report::write_json(&rows, path)?;
+    }
+    if let Some(path) = &arguments.svg {
+        report::write_plot(&rows, path)?;
+    }
+    eprintln!("measured in {:.0} s", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// The program `manager`, which is built beside this one.
+fn manager(given: Option<PathBuf>) -> Result<PathBuf> {
+    let manager = match given {
+        Some(path) => path,
+        None => std::env::current_exe()?.with_file_name("manager"),
+    };
+    ensure!(
+        manager.is_file(),
+        "there is no program {}; use scripts/bench, which builds it",
+        manager.display()
+    );
+    Ok(manager)
+}

@@ -1,0 +1,36 @@
+//! Knowing that other processes have nothing left to do, without asking them.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// The pause between two looks: longer than the kernel's unit of processor time.
+const PAUSE: Duration = Duration::from_millis(15);
+
+/// How many looks in a row have to find nothing new.
+const LOOKS: usize = 3;
+
+/// Waits until these processes use no processor time any more.
+pub(crate) fn await_quiet(processes: &[u32]) -> Result<()> {
+    let mut used = u64::MAX;
+    let mut quiet = 0;
+    while quiet < LOOKS {
+        std::thread::sleep(PAUSE);
+        let now = processes.iter().map(|&process| processor_time(process)).sum::<Result<u64>>()?;
+        quiet = if now == used { quiet + 1 } else { 0 };
+        used = now;
+    }
+    Ok(())
+}
+
+/// What all threads of a process have used, in the kernel's unit.
+fn processor_time(process: u32) -> Result<u64> {
+    let path = format!("/proc/{process}/stat");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    // The name of the program, in brackets, can hold anything.
+    let (_, fields) = text.rsplit_once(") ").context("a process has a name")?;
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let (user, system) = (fields.get(11).context("user time")?, fields.get(12).context("system time")?);
+    Ok(user.parse::<u64>()? + system.parse::<u64>()?)
+}

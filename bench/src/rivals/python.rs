@@ -1,0 +1,40 @@
+//! Python's `multiprocessing`: its manager, its event and its pool.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::peer::Peer;
+use crate::turns::Samples;
+
+/// Python, prepared for the measurements of one family.
+pub(crate) struct Python(Peer);
+
+impl Python {
+    /// Starts it on the cores that this thread may use.
+    pub(crate) fn start(family: &str) -> Result<Python> {
+        // A file of its own, since a process that Python spawns imports it again.
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/rivals.py");
+        Ok(Python(Peer::start(Command::new("python3").arg("-B").arg(script).arg(family))?))
+    }
+
+    /// Records what so many operations took.
+    pub(crate) fn measure(&mut self, what: &str, count: usize, samples: &mut Samples) -> Result<()> {
+        self.0.say(&format!("{what} {count}"))?;
+        for time in self.0.hear()?.split_whitespace() {
+            let time = time.parse().with_context(|| format!("Python says {time:?} and not a time"))?;
+            samples.record(Duration::from_nanos(time));
+        }
+        Ok(())
+    }
+
+    /// Records what so many operations took on average.
+    pub(crate) fn measure_mean(&mut self, what: &str, count: usize, samples: &mut Samples) -> Result<()> {
+        self.0.say(&format!("{what} {count}"))?;
+        let time = self.0.hear()?.parse().context("Python says no time")?;
+        samples.record_many(Duration::from_nanos(time), count as u64);
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! Contenders that take turns: so that what disturbs one disturbs all, and their ratio stays.
+
+use std::ops::Index;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+
+/// Something that is measured against others. It takes many short turns.
+pub(crate) trait Contender {
+    /// Takes one turn, and records what each of its operations took.
+    fn turn(&mut self, samples: &mut Samples) -> Result<()>;
+}
+
+impl<F: FnMut(&mut Samples) -> Result<()>> Contender for F {
+    fn turn(&mut self, samples: &mut Samples) -> Result<()> {
+        self(samples)
+    }
+}
+
+/// How long operations took. Kept in picoseconds, since some take less than a nanosecond.
+pub(crate) struct Samples(Histogram<u64>);
+
+impl Samples {
+    fn new() -> Samples {
+        Samples(Histogram::new(3).expect("three digits are allowed"))
+    }
+
+    /// One operation.
+    pub(crate) fn record(&mut self, time: Duration) {
+        self.record_many(time, 1);
+    }
+
+    /// So many operations that took this long together, as one sample: their mean.
+    pub(crate) fn record_many(&mut self, time: Duration, operations: u64) {
+        let picoseconds = time.as_nanos() as f64 * 1000.0 / operations as f64;
+        self.0.record((picoseconds.round() as u64).max(1)).expect("a histogram grows with what it is given");
+    }
+
+    /// Calls so often, and records each call.
+    pub(crate) fn time(&mut self, calls: usize, mut call: impl FnMut() -> Result<()>) -> Result<()> {
+        for _ in 0..calls {
+            let began = Instant::now();
+            call()?;
+            self.record(began.elapsed());
+        }
+        Ok(())
+    }
+
+    /// What was recorded at this quantile, in nanoseconds.
+    fn at(&self, quantile: f64) -> f64 {
+        self.0.value_at_quantile(quantile) as f64 / 1000.0
+    }
+}
+
+/// What one contender took.
+pub(crate) struct Measured {
+    /// The median of each turn, in nanoseconds.
+    pub(crate) turns: Vec<f64>,
+    /// Everything of all turns.
+    all: Samples,
+}
+
+impl Measured {
+    /// That of a hundred operations one took longer than this, in nanoseconds.
+    pub(crate) fn p99(&self) -> f64 {
+        self.all.at(0.99)
+    }
+}
+
+/// Which contender.
+#[derive(Clone, Copy)]
+pub(crate) struct Key(usize);
+
+/// Those who take turns.
+#[derive(Default)]
+pub(crate) struct Turns<'a> {
+    contenders: Vec<Box<dyn Contender + 'a>>,
+}
+
+impl<'a> Turns<'a> {
+    /// Nobody yet.
+    pub(crate) fn new() -> Turns<'a> {
+        Turns::default()
+    }
+
+    /// One more.
+    pub(crate) fn add(&mut self, contender: impl Contender + 'a) -> Key {
+        self.contenders.push(Box::new(contender));
+        Key(self.contenders.len() - 1)
+    }
+
+    /// One more, if it is there.
+    pub(crate) fn add_if(&mut self, contender: Option<impl Contender + 'a>) -> Option<Key> {
+        contender.map(|contender| self.add(contender))
+    }
+
+    /// Lets everyone take so many turns, and one before that counts for nothing. Who begins changes from round to
+    /// round, so that nobody always comes after the same other.
+    pub(crate) fn run(mut self, rounds: usize) -> Result<Results> {
+        let count = self.contenders.len();
+        let mut measured: Vec<_> =
+            (0..count).map(|_| Measured { turns: Vec::new(), all: Samples::new() }).collect();
+        for round in 0..=rounds {
+            for number in (0..count).map(|number| (number + round) % count) {
+                let mut samples = Samples::new();
+                self.contenders[number].turn(&mut samples)?;
+                if round > 0 {
+                    measured[number].turns.push(samples.at(0.5));
+                    measured[number].all.0.add(&samples.0)?;
+                }
+            }
+        }
+        Ok(Results(measured))
+    }
+}
+
+/// What all contenders took.
+pub(crate) struct Results(Vec<Measured>);
+
+impl Index<Key> for Results {
+    type Output = Measured;
+
+    fn index(&self, Key(number): Key) -> &Measured {
+        &self.0[number]
+    }
+}
