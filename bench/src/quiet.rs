@@ -1,21 +1,25 @@
 //! Knowing that other processes have nothing left to do, without asking them.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 /// The pause between two looks: longer than the kernel's unit of processor time.
 const PAUSE: Duration = Duration::from_millis(15);
 
+/// How long to wait at most: who looks up now and then, for as long as it waits, is never quite at rest.
+const TIME_MAX: Duration = Duration::from_millis(500);
+
 /// How many looks in a row have to find nothing new.
 const LOOKS: usize = 3;
 
-/// Waits until these processes use no processor time any more.
+/// Waits until these processes use no processor time any more, or half a second has passed.
 pub(crate) fn await_quiet(processes: &[u32]) -> Result<()> {
     let mut used = u64::MAX;
     let mut quiet = 0;
-    while quiet < LOOKS {
+    let deadline = Instant::now() + TIME_MAX;
+    while quiet < LOOKS && Instant::now() < deadline {
         std::thread::sleep(PAUSE);
         let now = processes.iter().map(|&process| processor_time(process)).sum::<Result<u64>>()?;
         quiet = if now == used { quiet + 1 } else { 0 };

@@ -10,15 +10,18 @@ use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::thread::futex;
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// How large the memory is: a page holds it all.
 const BYTES: usize = 4096;
+
+/// How long to wait for the end of what takes less than a second.
+const DONE_TIME_MAX: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
 const _: () = assert!(size_of::<Shared>() <= BYTES);
 
@@ -83,9 +86,9 @@ impl Shared {
     }
 
     /// Waits until somebody says that it is over. The moment in which it was.
-    pub(crate) fn await_done(&self) -> u64 {
-        self.done.wait_while(0);
-        self.done_ns.load(Ordering::Acquire)
+    pub(crate) fn await_done(&self) -> Result<u64> {
+        ensure!(self.done.wait_while_for(0, Some(DONE_TIME_MAX)), "not everybody has woken up");
+        Ok(self.done_ns.load(Ordering::Acquire))
     }
 }
 
@@ -123,12 +126,19 @@ impl Word {
 
     /// Waits, in the kernel, until it is something else.
     pub(crate) fn wait_while(&self, value: u32) {
+        self.wait_while_for(value, None);
+    }
+
+    /// The same for this long at most. Whether it is something else.
+    fn wait_while_for(&self, value: u32, time_max: Option<Timespec>) -> bool {
         while self.get() == value {
-            match futex::wait(&self.0, futex::Flags::empty(), value, None) {
+            match futex::wait(&self.0, futex::Flags::empty(), value, time_max.as_ref()) {
                 Ok(()) | Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(Errno::TIMEDOUT) => return false,
                 Err(error) => panic!("a word of shared memory can not be waited for: {error}"),
             }
         }
+        true
     }
 }
 

@@ -10,35 +10,15 @@ use crate::rivals::python::Python;
 use crate::rivals::redis::Redis;
 use crate::server::Server;
 use crate::settings::Settings;
-use crate::turns::{Samples, Turns};
+use crate::turns::{self, Key, Results, Samples, Turns};
 
 /// How many calls a turn has.
 const CALLS: usize = 500;
 
 pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
     let _pinned = pinning::to_first_core()?;
-    let server = Server::start(settings)?;
-    let event = server.connect()?.anonymous_event()?;
-    let redis = missing.check("Redis", Redis::start());
-    let redis_client = redis.as_ref().map(Redis::connect).transpose()?;
-    let python = missing.check("Python", Python::start("manager"));
-
-    let mut turns = Turns::new();
-    let floor = turns.add(PingPong::start(CALLS)?);
-    let ours = turns.add(|samples: &mut Samples| {
-        samples.time(CALLS, || {
-            ensure!(!event.is_set()?, "nobody has set this event");
-            Ok(())
-        })
-    });
-    let python = turns.add_if(
-        python.map(|mut python| move |samples: &mut Samples| python.measure("is_set", CALLS, samples)),
-    );
-    let redis = turns.add_if(
-        redis_client.map(|mut client| move |samples: &mut Samples| samples.time(CALLS, || client.get())),
-    );
-    let results = turns.run(settings.pick(100, 25))?;
-
+    let ((floor, ours, python, redis), results) =
+        turns::afresh(settings.pick(6, 3), || take_turns(settings, missing))?;
     let (floor, ours) = (&results[floor], &results[ours]);
     let python = python.map(|python| &results[python]);
     let redis = redis.map(|redis| &results[redis]);
@@ -66,4 +46,31 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
             .value_is(Bound::OursToRival),
     );
     Ok(rows)
+}
+
+/// The floor, ours, Python and Redis.
+type Keys = (Key, Key, Option<Key>, Option<Key>);
+
+fn take_turns(settings: &Settings, missing: &Missing) -> Result<(Keys, Results)> {
+    let server = Server::start(settings)?;
+    let event = server.connect()?.anonymous_event()?;
+    let redis = missing.check("Redis", Redis::start());
+    let redis_client = redis.as_ref().map(Redis::connect).transpose()?;
+    let python = missing.check("Python", Python::start("manager"));
+
+    let mut turns = Turns::new();
+    let floor = turns.add(PingPong::start(CALLS)?);
+    let ours = turns.add(|samples: &mut Samples| {
+        samples.time(CALLS, || {
+            ensure!(!event.is_set()?, "nobody has set this event");
+            Ok(())
+        })
+    });
+    let python = turns.add_if(
+        python.map(|mut python| move |samples: &mut Samples| python.measure("is_set", CALLS, samples)),
+    );
+    let redis = turns.add_if(
+        redis_client.map(|mut client| move |samples: &mut Samples| samples.time(CALLS, || client.get())),
+    );
+    Ok(((floor, ours, python, redis), turns.run(settings.pick(30, 10))?))
 }

@@ -5,6 +5,7 @@ mod event;
 mod floors;
 mod handover;
 mod lock;
+mod mirror;
 mod pool;
 mod scale;
 mod start;
@@ -30,6 +31,7 @@ pub(crate) struct Family {
 /// All families, in the order in which they run.
 pub(crate) const ALL: &[Family] = &[
     Family { name: "event", measure: event::measure },
+    Family { name: "mirror", measure: mirror::measure },
     Family { name: "lock", measure: lock::measure },
     Family { name: "handover", measure: handover::measure },
     Family { name: "wake", measure: wake::measure },

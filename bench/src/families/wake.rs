@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
-use client::{Event, Manager};
+use anyhow::{Result, bail};
+use client::Manager;
 
 use crate::peer::{self, Peer};
 use crate::pinning;
@@ -12,7 +12,7 @@ use crate::rivals::Missing;
 use crate::server::Server;
 use crate::settings::Settings;
 use crate::shared::{Shared, now_ns};
-use crate::turns::{Contender, Samples, Turns};
+use crate::turns::{self, Contender, Key, Results, Samples, Turns};
 
 /// How many times the waiter is woken in a turn.
 const CALLS: usize = 100;
@@ -20,54 +20,70 @@ const CALLS: usize = 100;
 /// Long enough for the waiter to wait again: on one core, it runs while this process sleeps.
 const PAUSE: Duration = Duration::from_micros(100);
 
+/// The event, which stays set until it is cleared.
+const EVENT: &str = "wake";
+
 pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row>> {
     let _pinned = pinning::to_first_core()?;
+    let ([floor, wait, mirror], results) = turns::afresh(settings.pick(4, 2), || take_turns(settings))?;
+    let row = |name, what, ours| {
+        Row::new(name, what, Unit::Microseconds, ONE_CORE)
+            .floor(&results[floor])
+            .ours(&results[ours])
+            .value_is(Bound::OursToFloor)
+    };
+    Ok(vec![
+        row("wake", "set() to one waiter awake; floor: a bare futex", wait),
+        row("wake_mirror", "set() to one waiter of a mirror awake; floor: a bare futex", mirror),
+    ])
+}
+
+fn take_turns(settings: &Settings) -> Result<([Key; 3], Results)> {
     let server = Server::start(settings)?;
-    let event = event(&server.connect()?)?;
+    let event = server.connect()?.event(EVENT)?;
+    let socket = server.socket_text();
+    let set_or_clear = |_: &Shared, wakes: bool| Ok(if wakes { event.set()? } else { event.clear()? });
 
     let mut turns = Turns::new();
-    let floor = turns.add(Waiter::start("", |shared| {
-        shared.word.set(1);
-        shared.word.wake(1);
+    let floor = turns.add(Waiter::start("futex", "", |shared, wakes| {
+        shared.word.set(u32::from(wakes));
+        if wakes {
+            shared.word.wake(1);
+        }
         Ok(())
     })?);
-    let ours = turns.add(Waiter::start(&server.socket_text(), |_| Ok(event.set()?))?);
-    let results = turns.run(settings.pick(30, 12))?;
-
-    let row =
-        Row::new("wake", "set() to one waiter awake; floor: a bare futex", Unit::Microseconds, ONE_CORE);
-    Ok(vec![row.floor(&results[floor]).ours(&results[ours]).value_is(Bound::OursToFloor)])
+    let wait = turns.add(Waiter::start("wait", &socket, set_or_clear)?);
+    let mirror = turns.add(Waiter::start("mirror", &socket, set_or_clear)?);
+    Ok(([floor, wait, mirror], turns.run(settings.pick(10, 5))?))
 }
 
-/// Each set lets one wait through.
-fn event(manager: &Manager) -> Result<Event> {
-    Ok(manager.event_options().auto_reset(true).open_or_create("wake")?)
-}
-
-/// A process that waits again and again, and how it is woken.
+/// A process that waits again and again, and what wakes it: called with true to wake, and before with false to prepare.
 struct Waiter<F> {
     shared: &'static Shared,
     wake: F,
     _process: Peer,
 }
 
-impl<F: FnMut(&Shared) -> Result<()>> Waiter<F> {
-    /// One that waits at the manager at this socket, or for a futex if there is none.
-    fn start(socket: &str, wake: F) -> Result<Waiter<F>> {
+impl<F: FnMut(&Shared, bool) -> Result<()>> Waiter<F> {
+    /// One that waits in this way, at the manager at this socket.
+    fn start(how: &str, socket: &str, wake: F) -> Result<Waiter<F>> {
         let (shared, path) = Shared::create()?;
-        let process = Peer::copy("wake", &[path, socket.to_owned()])?;
+        shared.done.set(1);
+        let process = Peer::copy("wake", &[path, how.to_owned(), socket.to_owned()])?;
         Ok(Waiter { shared, wake, _process: process })
     }
 }
 
-impl<F: FnMut(&Shared) -> Result<()>> Contender for Waiter<F> {
+impl<F: FnMut(&Shared, bool) -> Result<()>> Contender for Waiter<F> {
     fn turn(&mut self, samples: &mut Samples) -> Result<()> {
         for _ in 0..CALLS {
+            (self.wake)(self.shared, false)?;
             self.shared.done.set(0);
+            self.shared.done.wake(1);
             std::thread::sleep(PAUSE);
             let began_ns = now_ns();
-            (self.wake)(self.shared)?;
-            let done_ns = self.shared.await_done();
+            (self.wake)(self.shared, true)?;
+            let done_ns = self.shared.await_done()?;
             samples.record(Duration::from_nanos(done_ns - began_ns));
         }
         Ok(())
@@ -76,24 +92,31 @@ impl<F: FnMut(&Shared) -> Result<()>> Contender for Waiter<F> {
 
 /// In a role: the process that waits.
 pub(crate) fn wait_again(arguments: &[String]) -> Result<()> {
-    let [path, socket] = arguments else { anyhow::bail!("a path and a socket are needed") };
+    let [path, how, socket] = arguments else { bail!("three arguments are needed") };
     let shared = Shared::open(path)?;
-    let event = match socket.as_str() {
-        "" => None,
-        socket => Some(event(&Manager::connect_to(socket)?)?),
-    };
+    match how.as_str() {
+        "futex" => again(shared, || {
+            shared.word.wait_while(0);
+            Ok(())
+        }),
+        "wait" => {
+            let event = Manager::connect_to(socket)?.event(EVENT)?;
+            again(shared, || Ok(event.wait(None).map(drop)?))
+        }
+        "mirror" => {
+            let mirror = Manager::connect_to(socket)?.event(EVENT)?.mirror()?;
+            again(shared, || Ok(mirror.wait(None).map(drop)?))
+        }
+        _ => bail!("nobody waits in the way {how:?}"),
+    }
+}
+
+fn again(shared: &Shared, wait: impl Fn() -> Result<()>) -> Result<()> {
     peer::end_with_input();
     peer::ready();
     loop {
-        match &event {
-            None => {
-                shared.word.wait_while(0);
-                shared.word.set(0);
-            }
-            Some(event) => {
-                event.wait(None)?;
-            }
-        }
+        shared.done.wait_while(1);
+        wait()?;
         shared.finish();
     }
 }
