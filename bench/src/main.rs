@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Parser;
 
 use crate::rivals::Missing;
@@ -79,11 +79,15 @@ fn run(arguments: Arguments) -> Result<()> {
     ensure!(!families.is_empty(), "no family is chosen; there are {}", names.join(", "));
 
     let missing = Missing::default();
-    let mut rows = Vec::new();
+    let (mut rows, mut failures) = (Vec::new(), Vec::new());
     let began = Instant::now();
     for family in families {
         eprintln!("measuring {}, after {:.0} s", family.name, began.elapsed().as_secs_f64());
-        rows.extend((family.measure)(&settings, &missing).with_context(|| family.name.to_owned())?);
+        match (family.measure)(&settings, &missing) {
+            Ok(measured) => rows.extend(measured),
+            // The others can be measured all the same.
+            Err(error) => failures.push(format!("{} could not be measured: {error:#}", family.name)),
+        }
     }
 
     println!("{}", report::table(&rows));
@@ -97,6 +101,7 @@ fn run(arguments: Arguments) -> Result<()> {
         report::write_plot(&rows, path)?;
     }
     eprintln!("measured in {:.0} s", began.elapsed().as_secs_f64());
+    ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
 }
 

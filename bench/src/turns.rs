@@ -118,8 +118,8 @@ impl<'a> Turns<'a> {
 /// What all contenders took.
 pub(crate) struct Results(Vec<Measured>);
 
-/// Measures so many times, each time with processes that are started afresh, and takes the turns of all: where the kernel
-/// happens to put the memory of a process shifts all of its turns alike, and so would pass for a difference.
+/// Measures so many times, each time with processes that are started afresh, and takes the turns of all. Where the
+/// kernel happens to put the memory of a process shifts all of its turns alike, and so would pass for a difference.
 pub(crate) fn afresh<K>(times: usize, measure: impl Fn() -> Result<(K, Results)>) -> Result<(K, Results)> {
     let (keys, mut results) = measure()?;
     for _ in 1..times {

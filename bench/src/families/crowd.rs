@@ -39,7 +39,7 @@ pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row
         }
         Ok(())
     })?);
-    let wake = |_: &Shared, wakes: bool| Ok(if wakes { event.set()? } else { event.clear()? });
+    let wake = |_: &Shared, wakes: bool| Ok(if wakes { event.set() } else { event.clear() }?);
     let ours = turns.add(Crowd::start(How::Wait(server.socket_text()), &[server.id()], wake)?);
     let mirror = turns.add(Crowd::start(How::Mirror(server.socket_text()), &[server.id()], wake)?);
     let results = turns.run(settings.pick(20, 4))?;

@@ -42,7 +42,7 @@ fn take_turns(settings: &Settings) -> Result<([Key; 3], Results)> {
     let server = Server::start(settings)?;
     let event = server.connect()?.event(EVENT)?;
     let socket = server.socket_text();
-    let set_or_clear = |_: &Shared, wakes: bool| Ok(if wakes { event.set()? } else { event.clear()? });
+    let set_or_clear = |_: &Shared, wakes: bool| Ok(if wakes { event.set() } else { event.clear() }?);
 
     let mut turns = Turns::new();
     let floor = turns.add(Waiter::start("futex", "", |shared, wakes| {
