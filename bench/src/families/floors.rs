@@ -54,7 +54,7 @@ impl Drop for PingPong {
 }
 
 /// The frames of `is_set` and of its answer, in the middle of a session's life.
-fn frames() -> Result<(Vec<u8>, Vec<u8>)> {
+pub(super) fn frames() -> Result<(Vec<u8>, Vec<u8>)> {
     let request = RequestId(10_000);
     let (mut asked, mut answered) = (Vec::new(), Vec::new());
     let body = Request::EventIsSet { id: ObjectId(Uuid::new_v4()) };
