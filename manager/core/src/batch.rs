@@ -6,7 +6,7 @@
 //!
 //! Each batch has a *stop event*, which its tasks look at. Once it is set, tasks that have not started never will. The
 //! stop event of a batch that a task opened is set with the task's own, so stopping a batch stops what its tasks
-//! started. It is set, too, when the owner dies.
+//! started. It is set, too, when the owner dies, and when the pool is terminated.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};

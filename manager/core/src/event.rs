@@ -114,6 +114,11 @@ impl State {
     ) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Event)?;
         reason.map_or(Ok(()), check_reason)?;
+        self.event_set_by_session(session, key, reason);
+        Ok(Reply::Done)
+    }
+
+    fn event_set_by_session(&mut self, session: SessionId, key: Key, reason: Option<&str>) {
         let setter = &self.sessions[&session];
         let cause = SetBy {
             process: setter.process,
@@ -122,7 +127,13 @@ impl State {
             reason: reason.map(Arc::from),
         };
         self.event_set_with(key, cause);
-        Ok(Reply::Done)
+    }
+
+    /// Sets the stop event of a batch that a session has ended in another way, unless it was removed.
+    pub(crate) fn event_set_with_end(&mut self, session: SessionId, id: ObjectId, reason: &str) {
+        if let Ok(key) = self.catalog.find(id, Kind::Event) {
+            self.event_set_by_session(session, key, Some(reason));
+        }
     }
 
     /// Sets an event and all that is tied to it, also what is tied to those, with the same cause.

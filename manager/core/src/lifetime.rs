@@ -118,7 +118,7 @@ impl State {
             Body::Batch(_) => {
                 return Err(Refusal::new(Code::WrongKind, "a batch is not removed, it ends with its tasks"));
             }
-            Body::Pool(_) => self.terminate(key, &text),
+            Body::Pool(_) => self.terminate(session, key, &text),
             _ => {}
         }
         self.destroy(key, &Refusal::new(Code::Removed, text));

@@ -5,6 +5,7 @@
 //! worker that waits for a closed pool in which every task has ended is refused, and leaves.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use protocol::{Code, Failure, FailureKind, Grant, Kind, ObjectId, Refusal, Reply, SessionId};
@@ -91,22 +92,32 @@ impl State {
         Ok(Reply::Done)
     }
 
-    pub(crate) fn pool_terminate(&mut self, id: ObjectId, reason: &str) -> Result<Reply, Refusal> {
+    pub(crate) fn pool_terminate(
+        &mut self,
+        session: SessionId,
+        id: ObjectId,
+        reason: &str,
+    ) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Pool)?;
         check_reason(reason)?;
-        self.terminate(key, reason);
+        self.terminate(session, key, reason);
         Ok(Reply::Done)
     }
 
-    /// Closes a pool and fails every task in it that has not ended.
-    pub(crate) fn terminate(&mut self, key: Key, reason: &str) {
+    /// Closes a pool and fails every task in it that has not ended. Those that run are told to stop.
+    pub(crate) fn terminate(&mut self, session: SessionId, key: Key, reason: &str) {
         let pool = self.pool_at(key);
         pool.is_closed = true;
         pool.startable.clear();
         let batches = core::mem::take(&mut pool.open_batches);
         let failure = Failure { kind: FailureKind::Terminated, text: reason };
+        let stops: Vec<ObjectId> = batches.iter().map(|&batch| self.batch_at(batch).options.stop).collect();
         for batch in batches {
             self.batch_fail_rest(batch, &failure);
+        }
+        // After all have ended: a set event would cancel what has not, as of batches that tasks of these opened.
+        for stop in stops {
+            self.event_set_with_end(session, stop, reason);
         }
         self.touch(key);
     }

@@ -188,7 +188,7 @@ impl State {
                 self.task_end(session, batch, task, &outcome, &carries)
             }
             Request::PoolClose { id } => self.pool_close(id),
-            Request::PoolTerminate { id, reason } => self.pool_terminate(id, reason),
+            Request::PoolTerminate { id, reason } => self.pool_terminate(session, id, reason),
             Request::Release { id, hold, thread } => self.release_lock(Caller { session, thread }, id, hold),
             Request::ForceRelease { id } => self.force_release(session, id),
             Request::ConditionLock { id } => self.condition_lock(id),

@@ -115,6 +115,31 @@ fn stopping_a_batch_stops_what_its_tasks_started() {
 }
 
 #[test]
+fn a_terminated_pool_tells_its_tasks_to_stop_and_what_they_started() {
+    let mut world = World::new();
+    let (owner, worker, pool) = pool(&mut world);
+    let elsewhere = world.open(owner, Some("elsewhere"), Spec::Pool);
+    let (outer, stop) = batch(&mut world, owner, pool, &[b"a", b"b"], |_| {});
+    world.take_task(worker, pool);
+    let inner = [pool, elsewhere]
+        .map(|pool| batch(&mut world, worker, pool, &[b"c"], |options| options.parent = Some(stop)));
+    let asked = world.block(worker, wait_for(event(stop)));
+    world.ask(owner, Request::PoolTerminate { id: pool, reason: "enough" });
+    assert!(matches!(world.answer(worker, asked), Some(Reply::Taken(_))));
+    let stops = [stop, inner[0].1, inner[1].1];
+    for stop in stops {
+        let Reply::SetBy(Some(cause)) = world.ask(worker, Request::EventCause { id: stop }) else {
+            panic!("the stop event is set");
+        };
+        assert_eq!((cause.process, cause.reason.as_deref()), (100, Some("enough")));
+    }
+    let (terminated, cancelled) = (Some(FailureKind::Terminated), Some(FailureKind::Cancelled));
+    assert_eq!(endings(&mut world, owner, outer), [(0, terminated), (1, terminated)]);
+    assert_eq!(endings(&mut world, worker, inner[0].0), [(0, terminated)]);
+    assert_eq!(endings(&mut world, worker, inner[1].0), [(0, cancelled)]);
+}
+
+#[test]
 fn the_death_of_an_owner_tells_its_tasks_to_stop() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
