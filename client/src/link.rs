@@ -4,8 +4,10 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use protocol::{Epoch, Reply, Request, RequestId};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::connect::Session;
 use crate::connection::Connection;
@@ -15,6 +17,9 @@ use crate::seat::{Answered, Seat};
 use crate::segment::{Access, Segment, Word};
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Result, registry};
+
+/// How long to wait for a sign that an answer has come, before looking without.
+const LOOK_TIME: Duration = Duration::from_millis(5);
 
 /// One manager as this process sees it. Everything that has to do with the same manager shares one.
 ///
@@ -256,6 +261,25 @@ impl Pending {
     pub fn wait(self) -> Result<Reply> {
         self.check_process()?;
         accept(self.link.connection.finish(self.request, &self.seat)?).map(|answered| answered.reply)
+    }
+
+    /// Waits for the answer, but no longer than this: then the request is cancelled, and there is none. For what has to
+    /// go on also without the manager.
+    pub(crate) fn wait_at_most(mut self, timeout: Duration) -> Result<Option<Reply>> {
+        let socket =
+            self.link.descriptor().map_err(|error| Error::new(ErrorKind::Other, error.to_string()))?;
+        let deadline = Instant::now() + timeout;
+        loop {
+            let answer = self.try_take()?;
+            let rest = deadline.saturating_duration_since(Instant::now());
+            if answer.is_some() || rest.is_zero() {
+                return Ok(answer);
+            }
+            // Another thread may be the one that reads, so the answer can come without a sign here.
+            let look_again = Timespec::try_from(rest.min(LOOK_TIME)).expect("it is milliseconds");
+            // An interruption is as good as a timeout.
+            let _ = poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&look_again));
+        }
     }
 
     /// The answer, if it has come. After it was taken once, there is none.

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::limits::REASON_BYTES_MAX;
+use protocol::limits::{PROCESSES_MAX, REASON_BYTES_MAX};
 use protocol::{ObjectId, OpenMode, Request, Spec};
 use serde::Serialize;
 
@@ -55,7 +55,7 @@ impl<'a> PoolBuilder<'a> {
         }
     }
 
-    /// How many worker processes; as many as this process may use cores if it is not said.
+    /// How many worker processes, at most 1,024; as many as this process may use cores if it is not said.
     pub fn processes(mut self, processes: usize) -> PoolBuilder<'a> {
         self.processes = Some(processes);
         self
@@ -130,7 +130,7 @@ impl<'a> PoolBuilder<'a> {
     ///
     /// # Errors
     ///
-    /// A number is zero ([`Error::is_bad_argument`]); the program has not called `worker::init` first thing in `main`;
+    /// A number is zero, or the processes are too many ([`Error::is_bad_argument`]); the program has not called `worker::init` first thing in `main`;
     /// an object with this name exists ([`Error::is_already_exists`]); the initializer is not registered
     /// ([`Error::is_unknown_function`]), or its arguments do not encode ([`Error::is_bad_encoding`]).
     pub fn start(self) -> Result<Pool> {
@@ -144,7 +144,7 @@ impl<'a> PoolBuilder<'a> {
         options.check()?;
         let link = self.manager.link();
         let reference = Reference::open(link, self.name.as_deref(), Spec::Pool, OpenMode::CreateNew)?;
-        let supervisor = supervise(link, reference.id(), processes, options)?;
+        let supervisor = supervise(link, reference.id(), processes, options, Concern::Pool)?;
         let is_named = self.name.is_some();
         let pool = Pool::new_with(reference, processes, Workers::Own { supervisor, is_named });
         if let Some(grace) = self.interrupt_grace {
@@ -176,6 +176,11 @@ pub(super) fn check_can_start(processes: usize) -> Result<()> {
     if processes == 0 {
         return Err(bad("a pool needs at least one process"));
     }
+    if processes > PROCESSES_MAX {
+        return Err(bad(&format!(
+            "a pool is served by at most {PROCESSES_MAX} processes, not by {processes}"
+        )));
+    }
     if !is_registry_set() {
         return Err(Error::new(
             ErrorKind::Other,
@@ -186,12 +191,22 @@ pub(super) fn check_can_start(processes: usize) -> Result<()> {
     Ok(())
 }
 
-/// Starts workers for a pool: copies of this program. Its tasks fail if none can be started.
+/// Whom it concerns that no workers can be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Concern {
+    /// The pool, which has no other workers: its tasks fail.
+    Pool,
+    /// Only whoever wanted to serve it: others do, or will.
+    Server,
+}
+
+/// Starts workers for a pool: copies of this program.
 pub(super) fn supervise(
     link: &Arc<Link>,
     pool: ObjectId,
     processes: usize,
     options: WorkerOptions,
+    concern: Concern,
 ) -> Result<Supervisor> {
     let WorkerOptions { initializer, tasks_max, memory_bytes_max } = options;
     let (initializer, kept) =
@@ -216,8 +231,9 @@ pub(super) fn supervise(
     let is_manager_gone = move || !asked.is_live();
     let link = Arc::clone(link);
     let broken = move |reason: &str| {
-        // If the manager is gone, so are the tasks.
-        let _ = link.send(Request::PoolTerminate { id: pool, reason: &shorten(reason) });
+        if concern == Concern::Pool {
+            terminate(&link, pool, &shorten(reason));
+        }
     };
     let hooks = Hooks {
         command: Box::new(command),
@@ -229,6 +245,17 @@ pub(super) fn supervise(
         Error::new(ErrorKind::Other, format!("a pool's supervisor can not be started: {error}"))
     })
 }
+
+/// Has the manager fail all tasks of a pool, before its workers are ended: it would take their ends for deaths. One that
+/// does not answer is not waited for any longer than this takes to be sure of it.
+pub(super) fn terminate(link: &Arc<Link>, pool: ObjectId, reason: &str) {
+    // If the manager is gone, so are the tasks, and only the workers are left to be ended.
+    let asked = link.begin(Request::PoolTerminate { id: pool, reason });
+    let _ = asked.and_then(|asked| asked.wait_at_most(ANSWER_TIME_MAX));
+}
+
+/// How long a manager may take that is told of the end of a pool.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// A worker's command line says nothing but that it is one.
 const NO_ARGUMENTS: [&str; 0] = [];

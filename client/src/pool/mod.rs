@@ -28,6 +28,7 @@ mod verbs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use protocol::limits::PROCESSES_MAX;
 use protocol::{OpenMode, Request, Spec};
 
 pub use assignment::{Assignment, WORKER};
@@ -86,7 +87,8 @@ use crate::{Error, ErrorKind, Manager, Result};
 /// # Dropping
 ///
 /// A pool that is dropped is [terminated](Pool::terminate), as at the end of a `with` block in Python: get your
-/// results first. The drop returns when the workers are gone, after at most some seconds.
+/// results first. The drop returns when the workers are gone, after at most some seconds, also if the manager does not
+/// answer.
 ///
 /// ```no_run
 /// # fn main() -> client::Result<()> {
@@ -206,11 +208,11 @@ impl Pool {
     pub fn terminate(&self) {
         *lock(&self.stage) = Stage::Terminated;
         let reason = "the pool was terminated by its owner";
-        // If the manager is gone, so are the tasks, and only the workers are left to be ended.
         match &self.workers {
             Workers::Own { supervisor, .. } => {
-                // Answered before the first worker ends, or the manager might take its end for a death.
-                let _ = self.reference.call(Request::PoolTerminate { id: self.reference.id(), reason });
+                if let Ok(link) = self.reference.link() {
+                    builder::terminate(link, self.reference.id(), reason);
+                }
                 supervisor.terminate();
             }
             Workers::Elsewhere => {
@@ -364,5 +366,5 @@ fn unexpected(text: &str) -> Error {
 
 /// How many processes can work at one time, as far as the system tells.
 fn available_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, Into::into)
+    std::thread::available_parallelism().map_or(1, Into::into).min(PROCESSES_MAX)
 }

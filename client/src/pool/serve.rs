@@ -13,7 +13,8 @@ use crate::{Manager, Result};
 /// [`named`](crate::task::named). Several programs may serve one pool, if all know the same functions.
 ///
 /// Dropping it ends these workers, and leaves the pool and its other workers alone: a task that one of these was
-/// running fails with [`Error::is_worker_died`](crate::Error::is_worker_died), and tasks that wait go on to wait.
+/// running fails with [`Error::is_worker_died`](crate::Error::is_worker_died), and tasks that wait go on to wait. It is
+/// the same when it gives up, since workers keep dying before they are ready.
 #[derive(Debug)]
 pub struct Service {
     /// Declared first: the workers end before the pool is let go.
@@ -30,14 +31,16 @@ impl Service {
     /// # Errors
     ///
     /// The name is not a name, or is one of another kind of object; the program has not called `worker::init` first
-    /// thing in `main`; the number of processes is zero ([`is_bad_argument`](crate::Error::is_bad_argument)).
+    /// thing in `main`; the number of processes is zero, or over 1,024
+    /// ([`is_bad_argument`](crate::Error::is_bad_argument)).
     pub fn start(manager: &Manager, name: &str, processes: Option<usize>) -> Result<Service> {
         let processes = processes.unwrap_or_else(available_cores);
         builder::check_can_start(processes)?;
         let link = manager.link();
         let reference = Reference::open(link, Some(name), Spec::Pool, OpenMode::OpenOrCreate)?;
+        let options = builder::WorkerOptions::default();
         let supervisor =
-            builder::supervise(link, reference.id(), processes, builder::WorkerOptions::default())?;
+            builder::supervise(link, reference.id(), processes, options, builder::Concern::Server)?;
         Ok(Service { supervisor, _reference: reference, processes })
     }
 

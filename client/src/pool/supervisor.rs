@@ -5,7 +5,9 @@
 //!
 //! A worker that leaves because the pool is closed is not replaced. One that retires is, and any other end is a death:
 //! the worker is replaced, too. When workers die again and again before they are ready, the program itself is at fault:
-//! the pool is broken, and its owner is told why, with what the last of them wrote to its standard error.
+//! the supervisor gives up, ends the others, and tells its owner why, with what the last of them wrote to its standard
+//! error. When the system has no room for another process it is not: that is tried again, for a while, or as long as
+//! other workers are ready.
 
 use std::fmt;
 use std::io;
@@ -15,6 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::child::Worker;
@@ -26,6 +29,12 @@ const FAILURES_MAX: u32 = 5;
 
 /// The pause after the first worker that died before it was ready; it doubles with each that follows.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// The longest pause between two tries to start a worker that the system has no room for.
+const ROOM_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// For how long it is tried, while no worker is ready.
+const ROOM_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How long workers that are told to terminate have before they are killed.
 const GRACE: Duration = Duration::from_secs(1);
@@ -50,7 +59,7 @@ pub enum Ended {
     Left,
     /// It was told to terminate them.
     Terminated,
-    /// Workers died before they were ready, too often in a row; the text tells how.
+    /// Workers died before they were ready, too often in a row, or there was no room to start any; the text tells how.
     Broken(String),
     /// Workers died since their manager is gone.
     ManagerGone,
@@ -64,7 +73,7 @@ pub(crate) struct Hooks {
     pub(crate) assignment: Parcel,
     /// Whether the manager is gone; it is asked when a worker died, who then need not be replaced.
     pub(crate) is_manager_gone: Box<dyn Fn() -> bool + Send>,
-    /// Called once when the pool is broken, with the reason.
+    /// Called once if it gives up, with the reason, before it ends the workers that are left.
     pub(crate) broken: Box<dyn Fn(&str) + Send>,
 }
 
@@ -104,6 +113,7 @@ impl Supervisor {
             wanted: processes,
             workers: Vec::new(),
             failures: 0,
+            no_room_since: None,
             start_after: Instant::now(),
             end: Ended::Left,
         };
@@ -162,6 +172,8 @@ struct Watch {
     workers: Vec<Worker>,
     /// How many died in a row before they were ready.
     failures: u32,
+    /// Since when the system has had no room for another worker, if that is so.
+    no_room_since: Option<Instant>,
     /// When the next may be started.
     start_after: Instant,
     /// How it will have ended when no worker is left.
@@ -176,6 +188,10 @@ impl Watch {
                 return self.tell_end(Ended::Terminated);
             }
             self.start_missing();
+            if let Ended::Broken(_) = self.end {
+                self.terminate();
+                return self.tell_end(self.end.clone());
+            }
             if self.workers.is_empty() && self.wanted == 0 {
                 return self.tell_end(self.end.clone());
             }
@@ -198,7 +214,11 @@ impl Watch {
         while self.workers.len() < self.wanted && Instant::now() >= self.start_after {
             let command = (self.hooks.command)();
             match command.and_then(|command| Worker::start(command, &self.hooks.assignment)) {
-                Ok(worker) => self.workers.push(worker),
+                Ok(worker) => {
+                    self.no_room_since = None;
+                    self.workers.push(worker);
+                }
+                Err(error) if is_for_want_of_room(&error) => self.wait_for_room(&error),
                 Err(error) => self.count_failure(&format!("a worker can not be started: {error}")),
             }
         }
@@ -277,12 +297,29 @@ impl Watch {
         }
         self.start_after = Instant::now() + PAUSE * 2_u32.pow(self.failures);
         self.failures += 1;
-        if self.failures < FAILURES_MAX {
-            return;
+        if self.failures == FAILURES_MAX {
+            self.give_up(format!(
+                "{FAILURES_MAX} workers in a row ended before they were ready; the last: {what}"
+            ));
         }
-        let reason =
-            format!("{FAILURES_MAX} workers in a row ended before they were ready; the last: {what}");
-        log::error!("the pool is broken: {reason}");
+    }
+
+    /// Tries again later to start a worker: what the system lacks now, others may give back.
+    fn wait_for_room(&mut self, error: &io::Error) {
+        let now = Instant::now();
+        if self.no_room_since.is_none() {
+            log::warn!("a worker can not be started now, and will be tried again: {error}");
+        }
+        let time = now - *self.no_room_since.get_or_insert(now);
+        // Each pause is as long as all before it together.
+        self.start_after = now + time.clamp(PAUSE, ROOM_PAUSE_MAX);
+        if time >= ROOM_TIME_MAX && !self.workers.iter().any(Worker::is_ready) {
+            self.give_up(format!("no worker could be started for {ROOM_TIME_MAX:?}: {error}"));
+        }
+    }
+
+    fn give_up(&mut self, reason: String) {
+        log::error!("no more workers are started: {reason}");
         self.wanted = 0;
         (self.hooks.broken)(&reason);
         self.end = Ended::Broken(reason);
@@ -327,6 +364,14 @@ impl Watch {
     }
 }
 
+/// Whether a process could not be started for want of processes, memory or descriptors.
+fn is_for_want_of_room(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|errno| {
+        [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::NOBUFS].contains(&errno)
+    })
+}
+
 /// Waits until one of these is ready or the time is over; an interruption only makes the caller look again.
 fn wait_until(watched: &mut [PollFd<'_>], timeout: Option<Duration>) {
     let timeout = timeout.map(|timeout| Timespec {
@@ -339,137 +384,4 @@ fn wait_until(watched: &mut [PollFd<'_>], timeout: Option<Duration>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use rustix::process::{Pid, kill_process_group};
-
-    use super::*;
-
-    const SOON: Duration = Duration::from_secs(10);
-
-    /// Supervises shells that run this script, and hands over the reason when the pool is broken.
-    fn supervise(processes: usize, script: &'static str) -> (Supervisor, mpsc::Receiver<String>) {
-        let (sender, receiver) = mpsc::channel();
-        let command = move || {
-            let mut command = Command::new("/bin/sh");
-            command.args(["-c", script]);
-            Ok(command)
-        };
-        let broken = move |reason: &str| sender.send(reason.to_owned()).unwrap();
-        let hooks = Hooks {
-            command: Box::new(command),
-            assignment: Parcel::new(b"").unwrap(),
-            is_manager_gone: Box::new(|| false),
-            broken: Box::new(broken),
-        };
-        (Supervisor::start(processes, hooks).unwrap(), receiver)
-    }
-
-    fn wait_for(what: &str, condition: impl Fn() -> bool) {
-        let deadline = Instant::now() + SOON;
-        while !condition() {
-            assert!(Instant::now() < deadline, "waited too long: {what}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn is_alive(process: u32) -> bool {
-        std::path::Path::new(&format!("/proc/{process}")).exists()
-    }
-
-    #[test]
-    fn workers_that_leave_are_not_replaced() {
-        let (supervisor, _) = supervise(3, "printf RC >&0");
-        assert_eq!(supervisor.join(), Ended::Left);
-        assert!(supervisor.process_ids().is_empty());
-    }
-
-    #[test]
-    fn workers_that_retire_are_replaced_for_ever() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("starts");
-        let script =
-            format!("echo >> {0}; printf RN >&0; test $(wc -l < {0}) -lt 20 || printf C >&0", path.display());
-        let (supervisor, _) = supervise(1, script.leak());
-        assert_eq!(supervisor.join(), Ended::Left);
-        assert_eq!(std::fs::read_to_string(path).unwrap().len(), 20);
-    }
-
-    #[test]
-    fn a_killed_worker_is_replaced() {
-        let (supervisor, _) = supervise(2, "printf R >&0; exec sleep 60");
-        assert!(supervisor.wait_ready(2));
-        let before = supervisor.process_ids();
-        let victim = Pid::from_raw(before[0].cast_signed()).unwrap();
-        kill_process_group(victim, Signal::KILL).unwrap();
-        wait_for("a new worker", || {
-            let now = supervisor.process_ids();
-            now.len() == 2 && !now.contains(&before[0])
-        });
-    }
-
-    #[test]
-    fn terminated_workers_are_gone_with_all_they_started() {
-        let (supervisor, _) = supervise(2, "sleep 61 & printf R >&0; wait");
-        assert!(supervisor.wait_ready(2));
-        let processes = supervisor.process_ids();
-        supervisor.terminate();
-        assert_eq!(supervisor.join(), Ended::Terminated);
-        for process in processes {
-            assert!(!is_alive(process));
-            let group = Pid::from_raw(process.cast_signed()).unwrap();
-            wait_for("the group is gone", || rustix::process::test_kill_process_group(group).is_err());
-        }
-    }
-
-    #[test]
-    fn a_worker_that_ignores_sigterm_is_killed_after_the_grace() {
-        let (supervisor, _) = supervise(1, "trap '' TERM; printf R >&0; while :; do sleep 1; done");
-        assert!(supervisor.wait_ready(1));
-        let before = Instant::now();
-        supervisor.terminate();
-        assert_eq!(supervisor.join(), Ended::Terminated);
-        assert!(before.elapsed() >= GRACE, "it had {:?}", before.elapsed());
-    }
-
-    #[test]
-    fn workers_that_never_get_ready_break_the_pool_with_a_reason() {
-        let (supervisor, reasons) = supervise(4, "echo no disk >&2; exit 3");
-        let Ended::Broken(reason) = supervisor.join() else { panic!("it is not broken") };
-        assert!(reason.ends_with("exited with status 3 before it was ready and wrote: no disk"), "{reason}");
-        assert_eq!(reasons.recv_timeout(SOON), Ok(reason));
-    }
-
-    #[test]
-    fn a_program_that_can_not_be_started_breaks_the_pool() {
-        let (sender, receiver) = mpsc::channel();
-        let hooks = Hooks {
-            command: Box::new(|| Ok(Command::new("/nonexistent/program"))),
-            assignment: Parcel::new(b"").unwrap(),
-            is_manager_gone: Box::new(|| false),
-            broken: Box::new(move |reason| sender.send(reason.to_owned()).unwrap()),
-        };
-        let supervisor = Supervisor::start(1, hooks).unwrap();
-        assert!(matches!(supervisor.join(), Ended::Broken(_)));
-        assert!(receiver.recv_timeout(SOON).unwrap().contains("can not be started"));
-    }
-
-    #[test]
-    fn workers_are_not_replaced_when_the_manager_is_gone() {
-        let hooks = Hooks {
-            command: Box::new(|| Ok(Command::new("/bin/false"))),
-            assignment: Parcel::new(b"").unwrap(),
-            is_manager_gone: Box::new(|| true),
-            broken: Box::new(|reason| panic!("{reason}")),
-        };
-        assert_eq!(Supervisor::start(3, hooks).unwrap().join(), Ended::ManagerGone);
-    }
-
-    #[test]
-    fn a_worker_that_closes_its_input_is_still_watched() {
-        let (supervisor, _) = supervise(1, "printf R >&0; exec 0</dev/null; exec sleep 62");
-        assert!(supervisor.wait_ready(1));
-        drop(supervisor);
-    }
-}
+mod tests;

@@ -20,7 +20,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "NAME")]
     pool: String,
 
-    /// How many worker processes [default: one for each core]
+    /// How many worker processes, from 1 to 1024 [default: one for each core]
     #[arg(long, value_name = "NUMBER")]
     processes: Option<usize>,
 
