@@ -86,7 +86,7 @@ impl<'a> PoolBuilder<'a> {
         F: Task<Arguments, Output: Initialized>,
         Arguments: Serialize + Send + 'static,
     {
-        self.initializer = Some(PoolInitializer::new(function, arguments));
+        self.initializer = Some(PoolInitializer::new(function, arguments, self.manager.link().epoch()));
         self
     }
 
@@ -132,7 +132,8 @@ impl<'a> PoolBuilder<'a> {
     ///
     /// A number is zero, or the processes are too many ([`Error::is_bad_argument`]); the program has not called `worker::init` first thing in `main`;
     /// an object with this name exists ([`Error::is_already_exists`]); the initializer is not registered
-    /// ([`Error::is_unknown_function`]), or its arguments do not encode ([`Error::is_bad_encoding`]).
+    /// ([`Error::is_unknown_function`]), or its arguments do not encode ([`Error::is_bad_encoding`]) or hold a proxy of
+    /// another manager ([`Error::is_bad_target`]).
     pub fn start(self) -> Result<Pool> {
         let processes = self.processes.unwrap_or_else(super::available_cores);
         check_can_start(processes)?;

@@ -2,8 +2,10 @@
 
 use std::any::Any;
 
+use protocol::Epoch;
 use serde::{Deserialize, Serialize};
 
+use crate::carry::collect_carried_of;
 use crate::task::{ChunkWriter, Task};
 use crate::{Error, ErrorKind, Result};
 
@@ -64,17 +66,24 @@ pub(super) struct PoolInitializer {
 }
 
 impl PoolInitializer {
-    /// Encodes a call of this function.
-    pub(super) fn new<F, Arguments>(function: F, arguments: Arguments) -> Result<PoolInitializer>
+    /// Encodes a call of this function, for the manager of this epoch.
+    pub(super) fn new<F, Arguments>(
+        function: F,
+        arguments: Arguments,
+        manager: Epoch,
+    ) -> Result<PoolInitializer>
     where
         F: Task<Arguments, Output: Initialized>,
         Arguments: Serialize + Send + 'static,
     {
         let mut writer = ChunkWriter::new();
-        writer.push(&arguments).map_err(|error| {
+        let (encoded, carries) = collect_carried_of(manager, || writer.push(&arguments));
+        encoded.map_err(|error| {
             let text = format!("the arguments of the initializer do not encode: {error}");
             Error::new(ErrorKind::BadEncoding, text)
         })?;
+        // The pool keeps what they carry itself, so it only has to be this manager's.
+        carries?;
         let initializer = Initializer {
             function: function.name().to_owned(),
             arguments: writer.finish(),

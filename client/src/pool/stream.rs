@@ -64,7 +64,7 @@ fn feed<Arguments: Serialize>(
         // Items before one that fails still go their way.
         let fault = catch_unwind(AssertUnwindSafe(|| calls.extend(input.by_ref().take(wanted))));
         drawn += calls.len() as u64;
-        let (chunks, not_encoded) = encode_until_fault(&calls, chunk_size);
+        let (chunks, not_encoded) = encode_until_fault(&calls, chunk_size, batch.reference.epoch());
         for chunk in &chunks {
             match batch.add(chunk) {
                 Ok(true) => {}

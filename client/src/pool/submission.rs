@@ -1,10 +1,10 @@
 //! How the calls of a batch are cut into chunks, and these into requests.
 
 use protocol::limits::{PAYLOAD_BYTES_MAX, TASKS_PER_REQUEST_MAX};
-use protocol::{ObjectId, Request, TaskInput};
+use protocol::{Epoch, ObjectId, Request, TaskInput};
 use serde::Serialize;
 
-use crate::carry::collect_carried;
+use crate::carry::collect_carried_of;
 use crate::task::{CHUNK_BYTES, CHUNK_ITEMS_MAX, ChunkError, ChunkWriter};
 use crate::{Error, ErrorKind, Result};
 
@@ -24,10 +24,10 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// Encodes at most that many of these calls, and fewer if they are large.
-    fn encode<Arguments: Serialize>(calls: &[Arguments], chunk_size: usize) -> Result<Chunk> {
+    /// Encodes at most that many of these calls, and fewer if they are large, for the manager of this epoch.
+    fn encode<Arguments: Serialize>(calls: &[Arguments], chunk_size: usize, manager: Epoch) -> Result<Chunk> {
         let mut writer = ChunkWriter::new();
-        let (encoded, carries) = collect_carried(|| {
+        let (encoded, carries) = collect_carried_of(manager, || {
             for call in calls.iter().take(chunk_size) {
                 if writer.bytes() >= CHUNK_BYTES {
                     break;
@@ -39,7 +39,7 @@ impl Chunk {
         encoded.map_err(|error: ChunkError| {
             Error::new(ErrorKind::BadEncoding, format!("the arguments of a task do not encode: {error}"))
         })?;
-        let chunk = Chunk { count: writer.count(), arguments: writer.finish(), carries };
+        let chunk = Chunk { count: writer.count(), arguments: writer.finish(), carries: carries? };
         match (chunk.frame_bytes(), chunk.count) {
             (bytes, _) if bytes <= PAYLOAD_BYTES_MAX => Ok(chunk),
             (bytes, 1) => Err(Error::new(
@@ -47,7 +47,7 @@ impl Chunk {
                 format!("the arguments of a task take {bytes} bytes; at most {PAYLOAD_BYTES_MAX} travel"),
             )),
             // Only the last can be that large, since what came before did not fill the chunk.
-            (_, count) => Chunk::encode(calls, count as usize - 1),
+            (_, count) => Chunk::encode(calls, count as usize - 1, manager),
         }
     }
 
@@ -66,8 +66,9 @@ impl Chunk {
 pub(crate) fn encode_chunks<Arguments: Serialize>(
     calls: &[Arguments],
     chunk_size: usize,
+    manager: Epoch,
 ) -> Result<Vec<Chunk>> {
-    let (chunks, fault) = encode_until_fault(calls, chunk_size);
+    let (chunks, fault) = encode_until_fault(calls, chunk_size, manager);
     fault.map_or(Ok(chunks), Err)
 }
 
@@ -75,12 +76,13 @@ pub(crate) fn encode_chunks<Arguments: Serialize>(
 pub(crate) fn encode_until_fault<Arguments: Serialize>(
     calls: &[Arguments],
     chunk_size: usize,
+    manager: Epoch,
 ) -> (Vec<Chunk>, Option<Error>) {
     let mut chunk_size = chunk_size.clamp(1, CHUNK_ITEMS_MAX as usize);
     let mut chunks = Vec::with_capacity(calls.len().div_ceil(chunk_size));
     let mut rest = calls;
     while !rest.is_empty() {
-        match Chunk::encode(rest, chunk_size) {
+        match Chunk::encode(rest, chunk_size, manager) {
             Ok(chunk) => {
                 rest = &rest[chunk.count as usize..];
                 chunks.push(chunk);
@@ -115,12 +117,15 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::carry;
     use crate::task::read_chunk;
+
+    const HOME: Epoch = Epoch(Uuid::from_u128(7));
 
     /// The sizes of the chunks of each request.
     fn cut<Arguments: Serialize>(calls: &[Arguments], chunk_size: usize) -> Vec<Vec<u32>> {
         let batch = ObjectId(Uuid::nil());
-        let chunks = encode_chunks(calls, chunk_size).unwrap();
+        let chunks = encode_chunks(calls, chunk_size, HOME).unwrap();
         let mut counts = chunks.iter().map(|chunk| chunk.count);
         requests(batch, &chunks)
             .map(|body| {
@@ -158,7 +163,7 @@ mod tests {
     fn small_calls_before_one_that_just_fits_go_in_a_chunk_of_their_own() {
         let just_fits = "x".repeat(PAYLOAD_BYTES_MAX - 22);
         let calls = ["a", "b", just_fits.as_str(), "c"];
-        let chunks = encode_chunks(&calls, 100).unwrap();
+        let chunks = encode_chunks(&calls, 100, HOME).unwrap();
         let counts: Vec<u32> = chunks.iter().map(|chunk| chunk.count).collect();
         assert_eq!(counts, [2, 1, 1]);
         assert_eq!(read_chunk::<String>(&chunks[0].arguments).unwrap(), ["a", "b"]);
@@ -166,7 +171,22 @@ mod tests {
 
     #[test]
     fn a_call_that_does_not_fit_a_frame_is_refused() {
-        let error = encode_chunks(&["x".repeat(PAYLOAD_BYTES_MAX)], 1).unwrap_err();
+        let error = encode_chunks(&["x".repeat(PAYLOAD_BYTES_MAX)], 1, HOME).unwrap_err();
         assert!(error.is_limit(), "{error:?}");
+    }
+
+    #[test]
+    fn a_call_with_a_proxy_of_another_manager_is_refused() {
+        struct Foreign(u128);
+        impl Serialize for Foreign {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                carry::note(Epoch(Uuid::from_u128(self.0)), ObjectId(Uuid::nil()));
+                serializer.serialize_unit()
+            }
+        }
+        assert_eq!(encode_chunks(&[Foreign(7), Foreign(7)], 2, HOME).unwrap().len(), 1);
+        let (chunks, fault) = encode_until_fault(&[Foreign(7), Foreign(8), Foreign(7)], 3, HOME);
+        assert_eq!(chunks.len(), 1, "what came before it travels");
+        assert!(fault.unwrap().is_bad_target());
     }
 }

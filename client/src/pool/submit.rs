@@ -155,7 +155,8 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     /// Nothing is submitted if a number is zero ([`Error::is_bad_argument`](crate::Error::is_bad_argument)), the pool
     /// is closed ([`Error::is_closed`](crate::Error::is_closed)), the function is not registered
     /// ([`Error::is_unknown_function`](crate::Error::is_unknown_function)), or the arguments of a call do not encode
-    /// ([`Error::is_bad_encoding`](crate::Error::is_bad_encoding)) or are too large to travel
+    /// ([`Error::is_bad_encoding`](crate::Error::is_bad_encoding)), hold a proxy of another manager than the pool's
+    /// ([`Error::is_bad_target`](crate::Error::is_bad_target)), or are too large to travel
     /// ([`Error::is_limit`](crate::Error::is_limit)). This holds for all methods that submit, but that `imap` and its
     /// like tell of arguments when they come to them.
     pub fn starmap_async<Arguments>(
@@ -219,7 +220,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
             true => 1,
             false => calls.len().div_ceil(self.pool.processes.saturating_mul(CHUNKS_PER_PROCESS)),
         });
-        let chunks = encode_chunks(&calls, chunk_size)?;
+        let chunks = encode_chunks(&calls, chunk_size, self.pool.reference.epoch())?;
         // Proxies among the arguments keep their objects alive until here. Then the tasks do.
         Batch::submit(self.plan(self.function.name())?, &chunks)
     }
