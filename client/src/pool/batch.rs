@@ -207,19 +207,19 @@ impl Batch {
             }
             let has_come;
             (state, has_come) = self.gather(state, rest);
-            if !has_come {
+            if !has_come? {
                 return Ok(is_met(&state.gathered).then_some(state));
             }
         }
     }
 
     /// Asks the manager for what has come, for everyone, and waits for something if nothing has. False: nothing came
-    /// in this time.
+    /// in this time. An error concerns this wait only; another one may go well.
     fn gather<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
         timeout: Option<Duration>,
-    ) -> (MutexGuard<'a, State>, bool) {
+    ) -> (MutexGuard<'a, State>, Result<bool>) {
         state.is_asking = true;
         let submissions = std::mem::take(&mut state.submissions);
         drop(state);
@@ -228,11 +228,13 @@ impl Batch {
         state.is_asking = false;
         self.changed.notify_all();
         let results = match answer {
-            Ok(None) => return (state, false),
+            Ok(None) => return (state, Ok(false)),
             Ok(Some(results)) => results,
+            // As when this process has too many waits, or too much that it has not confirmed.
+            Err(error) if error.is_limit() && state.gathered.broken.is_none() => return (state, Err(error)),
             Err(error) => {
                 state.gathered.broken.get_or_insert(error);
-                return (state, true);
+                return (state, Ok(true));
             }
         };
         if state.gathered.take_in(results) {
@@ -240,7 +242,7 @@ impl Batch {
             self.cut(stopped());
             state = self.lock();
         }
-        (state, true)
+        (state, Ok(true))
     }
 
     /// Asks the manager for results. None: the time is over.
@@ -254,6 +256,7 @@ impl Batch {
         })?;
         // Looked at first: if the manager refused the batch, it says here why, and to the wait only that there is none.
         if let Err(error) = submissions.into_iter().try_for_each(|submission| submission.wait().map(drop)) {
+            self.lock().gathered.broken.get_or_insert_with(|| error.clone());
             // A part of it would only waste work.
             let _ = self.send(Request::BatchCancel { id: self.id() });
             return Err(error);
@@ -383,3 +386,6 @@ impl Drop for Batch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

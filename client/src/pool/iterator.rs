@@ -21,7 +21,8 @@ use crate::{Error, ErrorKind, Result};
 /// error, after the results of what was drawn:
 ///
 /// * the iterator that gives the input panicked ([`Error::is_input_panicked`]);
-/// * the arguments of a call do not encode ([`Error::is_bad_encoding`]) or are too large ([`Error::is_limit`]);
+/// * the arguments of a call do not encode ([`Error::is_bad_encoding`]), are too large ([`Error::is_limit`]), or hold a
+///   proxy of another manager ([`Error::is_bad_target`]);
 /// * the batch was cancelled or stopped ([`Error::is_cancelled`]), or the pool was terminated
 ///   ([`Error::is_terminated`], [`Error::is_closed`]);
 /// * the manager is gone ([`Error::is_manager_gone`]).
@@ -74,7 +75,7 @@ impl<T: DeserializeOwned> ResultIterator<T> {
                     return cut.map(Err);
                 }
                 Err(error) => {
-                    self.is_over = true;
+                    self.is_over = self.batch.broken().is_some();
                     return Some(Err(error));
                 }
             }

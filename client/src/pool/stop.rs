@@ -143,19 +143,20 @@ fn signal_and_wait(
 /// Waits until these batches have ended. Returns those that have not, in this time.
 fn wait_for_end(mut batches: Vec<Arc<Batch>>, timeout: Duration) -> Result<Vec<Arc<Batch>>> {
     let deadline = Instant::now().checked_add(timeout);
-    let mut gone = None;
+    let mut fault = None;
     batches.retain(|batch| {
         let rest = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match batch.wait(rest) {
             Ok(is_complete) => !is_complete,
             Err(error) => {
-                // Otherwise the manager refused this batch, and there is nothing of it to be stopped.
-                gone = gone.take().or(Some(error).filter(Error::is_manager_gone));
+                // If it is this batch that the manager refused, there is nothing of it to be stopped.
+                let is_refused = batch.broken().is_some() && !error.is_manager_gone();
+                fault = fault.take().or(Some(error).filter(|_| !is_refused));
                 false
             }
         }
     });
-    gone.map_or(Ok(batches), Err)
+    fault.map_or(Ok(batches), Err)
 }
 
 /// The chunks of a batch that a signal has ended so far.

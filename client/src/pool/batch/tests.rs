@@ -1,0 +1,70 @@
+//! A batch whose manager refuses something.
+
+use protocol::{Code, Payload, Refusal, Taken, TaskResult};
+
+use super::*;
+use crate::fake_manager::FakeManager;
+use crate::pool::submission::encode_chunks;
+use crate::task::ChunkWriter;
+
+/// Submits a batch of one call to a manager that answers its requests that are to be answered with these, in turn.
+fn submit(
+    answers: impl Fn() -> Vec<Reply> + Send + Sync + 'static,
+) -> (Arc<Batch>, Arc<Roster>, FakeManager) {
+    let manager = FakeManager::start(move |mut peer| {
+        let mut answers = answers().into_iter();
+        while let Some(asked) = peer.next() {
+            if asked.request.wants_answer() {
+                peer.answer([(asked.request, answers.next().expect("it is asked no more"))]);
+            }
+        }
+    });
+    let link = Link::connect(manager.socket()).unwrap();
+    let roster = Arc::default();
+    let plan = Plan {
+        link: &link,
+        pool: ObjectId(Uuid::nil()),
+        function: "f",
+        how: HowToRun::default(),
+        roster: &roster,
+    };
+    let batch = Batch::submit(plan, &encode_chunks(&[(7_u32,)], 1, FakeManager::EPOCH).unwrap()).unwrap();
+    (batch, roster, manager)
+}
+
+fn refusal() -> Reply {
+    Reply::Refused(Refusal::new(Code::LimitReached, "a session has at most 0 blocked requests"))
+}
+
+fn result() -> Reply {
+    let mut writer = ChunkWriter::new();
+    writer.push(&7_u32).unwrap();
+    let outcome = Outcome::Returned(Payload::from(writer.finish().as_slice()));
+    let results = Results { results: vec![TaskResult { task: 0, outcome }], complete: true };
+    Reply::Taken(Taken {
+        index: 0,
+        grants: [Grant::Results(results)].into_iter().collect(),
+        reacquired: None,
+    })
+}
+
+#[test]
+fn a_wait_that_is_refused_for_a_limit_can_be_tried_again() {
+    let (batch, _roster, _manager) =
+        submit(|| vec![Reply::Done, Reply::Done, refusal(), refusal(), result()]);
+    for _ in 0..2 {
+        assert!(batch.wait(None).unwrap_err().is_limit());
+        assert!(!batch.is_over());
+    }
+    assert!(batch.wait(None).unwrap());
+    assert!(batch.is_successful().unwrap());
+}
+
+#[test]
+fn a_submission_that_is_refused_for_a_limit_is_refused_for_good() {
+    let (batch, _roster, _manager) = submit(|| vec![Reply::Done, refusal(), result()]);
+    for _ in 0..2 {
+        assert!(batch.wait(None).unwrap_err().is_limit());
+        assert!(batch.is_over());
+    }
+}
