@@ -48,7 +48,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// With --stop, it does not start if the event is set, and is stopped when the event is set later: its process group
 /// gets SIGTERM, and SIGKILL if it has not ended after the grace. The same is done when the lock is lost, when the
 /// manager ends, and when this program gets SIGINT, SIGTERM or SIGHUP (which is passed on as it is; a second one kills
-/// at once). When this program is killed, so is the command.
+/// at once). When this program is killed, so is the command. That the lock is lost, as it was taken away or removed, is
+/// noticed within a second: for that long the command may run beside the next holder's.
 ///
 /// The command runs in a process group of its own, and what it leaves behind there ends with it. It has no
 /// terminal, but this program's output, and its input too unless that is a terminal.
