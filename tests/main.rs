@@ -15,6 +15,7 @@ mod condition;
 mod context;
 mod death;
 mod event;
+mod example;
 mod fork;
 mod gone;
 mod hand;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         context::tests(),
         death::tests(),
         event::tests(),
+        example::tests(),
         fork::tests(),
         gone::tests(),
         holding::tests(),

@@ -38,8 +38,8 @@ pub const CARRIES_MAX: usize = 1_024;
 /// The most grants that a session may have been sent without confirming by its count of answers that it has them.
 pub const UNCONFIRMED_MAX: usize = 65_536;
 
-/// The most worker processes that one owner or server of a pool starts. It is far above what has a use, and keeps a slip
-/// of the keyboard from filling the machine.
+/// The most worker processes that one owner or server of a pool starts. It is far above what has a use, and keeps a
+/// slip of the keyboard from filling the machine.
 pub const PROCESSES_MAX: usize = 1_024;
 
 /// How long a fresh connection may take to send its hello.

@@ -247,8 +247,8 @@ pub(super) fn supervise(
     })
 }
 
-/// Has the manager fail all tasks of a pool, before its workers are ended: it would take their ends for deaths. One that
-/// does not answer is not waited for any longer than this takes to be sure of it.
+/// Has the manager fail all tasks of a pool, before its workers are ended: it would take their ends for deaths. One
+/// that does not answer in time is not waited for.
 pub(super) fn terminate(link: &Arc<Link>, pool: ObjectId, reason: &str) {
     // If the manager is gone, so are the tasks, and only the workers are left to be ended.
     let asked = link.begin(Request::PoolTerminate { id: pool, reason });

@@ -1,0 +1,67 @@
+//! Two programs share one pool, and neither is stuck behind the other: one submits 400 tasks, the other comes later
+//! with 10, and is done while most of the 400 still wait.
+//!
+//! `cargo run --release -p worker --example shared_pool`
+
+use std::env;
+use std::process::Command;
+use std::time::Duration;
+
+use client::{Manager, Pool, Result, task};
+use worker::{Registry, Service};
+
+/// Runs in a worker process.
+fn work(number: u32) -> u32 {
+    task::sleep(Duration::from_millis(5));
+    number
+}
+
+fn main() -> Result<()> {
+    worker::init(Registry::new().task(work));
+    match env::args().nth(1).as_deref() {
+        Some("huge") => submit_many(),
+        Some("small") => submit_few(),
+        _ => serve(),
+    }
+}
+
+/// Serves the pool with two workers, and starts the two programs.
+fn serve() -> Result<()> {
+    let manager = Manager::start()?;
+    let _workers = Service::start(&manager, "shared", Some(2))?;
+    let programs = ["huge", "small"].map(|name| {
+        let mut program = Command::new(env::current_exe().expect("this program has a path"));
+        program.arg(name).env("RALLYPOINT_SOCKET", manager.socket());
+        program.spawn().expect("this program can be started")
+    });
+    for mut program in programs {
+        program.wait().expect("it was started");
+    }
+    Ok(())
+}
+
+/// The first program.
+fn submit_many() -> Result<()> {
+    let manager = Manager::connect()?;
+    let pool = Pool::open(&manager, "shared")?;
+    let result = pool.batch(work).chunk_size(1).map_async(0..400)?;
+    println!("huge:  400 tasks are in line");
+    manager.event("huge is in line")?.set()?;
+
+    manager.event("small is done")?.wait(None)?;
+    println!("huge:  {} of 400 have not even started", result.progress()?.waiting);
+    println!("huge:  all {} are done", result.get(None)?.len());
+    Ok(())
+}
+
+/// The second program.
+fn submit_few() -> Result<()> {
+    let manager = Manager::connect()?;
+    let pool = Pool::open(&manager, "shared")?;
+    manager.event("huge is in line")?.wait(None)?;
+    let result = pool.batch(work).chunk_size(1).map_async(0..10)?;
+    println!("small: 10 tasks are in line, too");
+    println!("small: all {} are done", result.get(None)?.len());
+    manager.event("small is done")?.set()?;
+    Ok(())
+}

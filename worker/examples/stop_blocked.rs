@@ -1,0 +1,57 @@
+//! Stops tasks that are in the middle of something: a sleep, a read that does not return, and a command. Shows how each
+//! of them ended, and that the pool goes on.
+//!
+//! `cargo run --release -p worker --example stop_blocked`
+
+use std::io::{Read, pipe};
+use std::thread::sleep;
+use std::time::Duration;
+
+use client::task;
+use client::{Manager, Pool, Result};
+use worker::Registry;
+use worker::tasks::{Command, command};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Sleeps as a task should: no longer than until it is stopped. Tells whether it slept to the end.
+fn doze() -> bool {
+    task::sleep(MINUTE)
+}
+
+/// Reads from a pipe into which nobody writes. Nothing can be asked of it meanwhile.
+fn read() -> usize {
+    let (mut reader, _writer) = pipe().expect("there is room for a pipe");
+    reader.read(&mut [0]).expect("a pipe can be read")
+}
+
+fn main() -> Result<()> {
+    worker::init(Registry::new().task(doze).task(read).task(command));
+
+    let manager = Manager::start()?;
+    let pool = Pool::builder(&manager).processes(3).start()?;
+    let dozes = pool.apply_async(doze, ())?;
+    let reads = pool.apply_async(read, ())?;
+    let runs = pool.apply_async(command, (Command::new("sleep").argument("60"),))?;
+    for handle in [dozes.handle(), reads.handle(), runs.handle()] {
+        while handle.progress()?.running == 0 {
+            sleep(Duration::from_millis(10));
+        }
+    }
+    println!("All are busy for a minute");
+
+    // Each is asked, and ended by a signal if it has not returned after this time.
+    let grace = Duration::from_millis(500);
+    println!("In a sleep:   {}", dozes.stop(grace)?);
+    println!("In a read:    {}", reads.stop(grace)?);
+    println!("In a command: {}", runs.stop(grace)?);
+
+    // Those that returned have results as ever; the other has an error that says what became of it.
+    println!("It slept to the end: {}", dozes.get(None)?);
+    println!("It read nothing: {}", reads.get(None).unwrap_err());
+    println!("The command: {:?}", runs.get(None)?.expect("there is a `sleep`").exit);
+
+    // Whoever was killed was replaced.
+    println!("The same pool can go on: {}", pool.apply(command, (Command::new("true"),))?.is_ok());
+    Ok(())
+}

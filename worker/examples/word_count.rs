@@ -1,0 +1,70 @@
+//! Counts the words of files, each file in a task of its own, and shows the most frequent ones. Counts arrive as
+//! workers are done with them, under a progress bar if this is a terminal.
+//!
+//! `cargo run --release -p worker --example word_count [FILE …]`; without files it reads the sources of this project.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use client::{Manager, Pool, Result};
+use worker::Registry;
+
+/// How often each word occurs.
+type Counts = BTreeMap<String, u64>;
+
+/// Runs in a worker process. An `Err` is a result, too: it comes back as it is.
+fn count(file: String) -> std::result::Result<Counts, String> {
+    let text = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+    let mut counts = Counts::new();
+    for word in text.split(|character: char| !character.is_alphabetic()).filter(|word| !word.is_empty()) {
+        *counts.entry(word.to_lowercase()).or_default() += 1;
+    }
+    Ok(counts)
+}
+
+fn add(total: &mut Counts, counts: Counts) {
+    for (word, times) in counts {
+        *total.entry(word).or_default() += times;
+    }
+}
+
+/// The files below a folder that people write.
+fn sources(folder: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        match path.extension().and_then(|kind| kind.to_str()) {
+            Some("md" | "rs") => files.push(path.display().to_string()),
+            _ if path.ends_with("target") => {}
+            _ => files.extend(sources(&path)),
+        }
+    }
+    files
+}
+
+fn main() -> Result<()> {
+    worker::init(Registry::new().task(count));
+
+    let mut files: Vec<String> = std::env::args().skip(1).collect();
+    if files.is_empty() {
+        files = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    }
+
+    let manager = Manager::start()?;
+    let pool = Pool::builder(&manager).start()?;
+    let mut total = Counts::new();
+    for counts in pool.imap_unordered(count, files)?.with_bar() {
+        match counts? {
+            Ok(counts) => add(&mut total, counts),
+            Err(why) => eprintln!("{why}"),
+        }
+    }
+
+    let mut words: Vec<(&String, &u64)> = total.iter().collect();
+    words.sort_by_key(|(_, times)| std::cmp::Reverse(**times));
+    println!("{} words, {} different ones", total.values().sum::<u64>(), words.len());
+    for (word, times) in words.iter().take(10) {
+        println!("{times:8} {word}");
+    }
+    Ok(())
+}
