@@ -6,8 +6,10 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use client::{Event, Manager, Pool, Result};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use worker::Registry;
 
+use crate::support::{eventually, kill};
 use crate::{actor, command, fork, hand, interrupt, private, puppet, stop, stranger, task};
 
 /// The variable that makes workers of this program end before they work.
@@ -18,6 +20,9 @@ pub(crate) const BROKEN: i32 = 9;
 
 /// What they say before.
 pub(crate) const BROKEN_WORDS: &str = "there is no paper in the tray";
+
+/// A program that has no room for workers for a while.
+pub(crate) const NO_ROOM: &str = "no room";
 
 /// A command that starts this program as a helper.
 pub(crate) fn command(name: &str) -> Command {
@@ -50,6 +55,7 @@ pub(crate) fn run(name: &str) -> ExitCode {
         "own commands" => command::own(),
         "broken" => broken(),
         "twice" => twice(),
+        NO_ROOM => find_no_room(),
         "puppet" => puppet::perform(),
         hand::HAND => hand::perform(),
         actor::ACTOR => actor::perform(),
@@ -109,6 +115,25 @@ fn broken() -> Result<()> {
     let manager = Manager::start()?;
     let pool = Pool::builder(&manager).processes(2).start()?;
     pool.apply(task::add, (2, 3)).map(drop)
+}
+
+/// Has no room for another worker, for longer than crashes would be put up with; and then it has.
+fn find_no_room() -> Result<()> {
+    let manager = Manager::start()?;
+    let pool = Pool::new(&manager, 1)?;
+    let process = pool.apply(task::process, ())?;
+    let room = getrlimit(Resource::Nofile);
+    // Files that are open stay so, and there can be no others.
+    setrlimit(Resource::Nofile, Rlimit { current: Some(3), ..room }).expect("a limit can be lowered");
+    kill(process, Signal::KILL);
+    eventually("the worker is gone", || pool.process_ids().is_empty());
+    println!("the worker is gone");
+    let result = pool.apply_async(task::add, (2, 3))?;
+    let comes = result.wait(Duration::from_millis(700))?;
+    println!("after a while: {}", if comes { "something" } else { "nothing" });
+    setrlimit(Resource::Nofile, room).expect("a limit can be raised to what it was");
+    println!("when there is room: {}", result.get(None)?);
+    Ok(())
 }
 
 /// Registers a function twice.

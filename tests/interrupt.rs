@@ -1,10 +1,11 @@
 //! Ctrl-C: a program whose pool listens to SIGINT goes on, and its tasks do not.
 
+use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
 use client::{Event, Manager, Pool, Result};
 use libtest_mimic::Trial;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::helper;
 use crate::stop::{block_sigterm, doze};
@@ -19,6 +20,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     vec![
         test("interrupt::stops_the_tasks_and_the_program_goes_on", once),
         test("interrupt::twice_skips_the_grace", twice),
+        test("interrupt::at_a_terminal_reaches_workers_by_their_owner_alone", group),
     ]
 }
 
@@ -51,6 +53,16 @@ fn twice() {
     assert!(begun.elapsed() < PATIENCE, "the grace was not waited for");
     assert_eq!(program.line(), "2 + 3 = 5");
     assert_eq!(program.wait(), Some(0));
+}
+
+fn group() {
+    // As a terminal does: the signal goes to all of the program's group.
+    let mut program = Running::start(helper::command(LISTENS).process_group(0));
+    assert_eq!(program.line(), "running");
+    let group = Pid::from_raw(program.process().cast_signed()).unwrap();
+    kill_process_group(group, Signal::INT).unwrap();
+    assert_eq!(program.line(), "stopped: true, because of interrupted (SIGINT)");
+    assert_eq!(program.line(), "2 + 3 = 5");
 }
 
 /// Runs a task that listens, twice.

@@ -38,6 +38,7 @@ mod python;
 mod queue;
 mod run;
 mod semaphore;
+mod sharing;
 mod socket;
 mod stop;
 mod stranger;
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
     helper::break_worker_if_asked_to();
     let helper = helper::asked_for();
     if helper.as_deref() != Some(private::OWNER_WITHOUT_INIT) {
-        worker::init(stop::register(imap::register(task::registry())));
+        worker::init(sharing::register(stop::register(imap::register(task::registry()))));
     }
     if let Some(name) = helper {
         return helper::run(&name);
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         python::tests(),
         queue::tests(),
         semaphore::tests(),
+        sharing::tests(),
         imap::tests(),
         interrupt::tests(),
         progress::tests(),

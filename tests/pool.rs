@@ -1,14 +1,16 @@
 //! Pools: their verbs, their results, and the ways in which they end.
 
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use client::{Manager, Pool};
 use libtest_mimic::Trial;
+use rustix::process::Signal;
 
 use crate::helper;
-use crate::support::{Running, eventually, is_alive, test};
-use crate::task::{add, hold, process, set};
+use crate::support::{ManagerProgram, PATIENCE, Running, eventually, is_alive, state, test};
+use crate::task::{add, hold, process, set, sleep_long};
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
@@ -21,6 +23,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("pool::a_closed_pool_ends_its_tasks_and_takes_no_more", close),
         test("pool::a_terminated_pool_fails_its_tasks", terminate),
         test("pool::a_dropped_pool_leaves_nobody", drop_pool),
+        test("pool::can_be_dropped_while_its_manager_does_not_answer", manager_stopped),
+        test("pool::a_worker_that_there_is_no_room_for_comes_later", no_room),
         test("pool::a_named_pool_is_open_to_others", named_pool),
         test("pool::what_can_not_start_is_told", bad_start),
         test("pool::workers_that_can_not_work_fail_the_tasks_with_the_reason", broken),
@@ -167,6 +171,37 @@ fn drop_pool() {
     let processes = pool.process_ids();
     drop(pool);
     assert!(processes.iter().all(|&process| !is_alive(process)));
+}
+
+fn manager_stopped() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let pool = Pool::new(&manager, 2).unwrap();
+    eventually("both are ready", || pool.process_ids().len() == 2);
+    let processes = pool.process_ids();
+    let _result = pool.apply_async(sleep_long, ()).unwrap();
+    program.running.signal(Signal::STOP);
+    let folder = format!("/proc/{}", program.running.process());
+    eventually("it is stopped", || state(folder.as_ref()) == Some('T'));
+    let (sender, receiver) = channel();
+    let dropping = thread::spawn(move || {
+        drop(pool);
+        sender.send(()).unwrap();
+    });
+    let dropped = receiver.recv_timeout(PATIENCE);
+    // Whatever comes of this, nobody is to wait for a manager that is stopped for ever.
+    program.running.signal(Signal::CONT);
+    dropping.join().unwrap();
+    assert_eq!(dropped, Ok(()));
+    assert!(processes.iter().all(|&process| !is_alive(process)));
+}
+
+fn no_room() {
+    let mut helper = Running::start(&mut helper::command(helper::NO_ROOM));
+    for line in ["the worker is gone", "after a while: nothing", "when there is room: 5"] {
+        assert_eq!(helper.line(), line);
+    }
+    assert_eq!(helper.wait(), Some(0));
 }
 
 fn named_pool() {

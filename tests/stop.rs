@@ -88,7 +88,7 @@ fn submit_more(socket: String, running: Vec<Event>) -> Result<Vec<bool>> {
 }
 
 /// Appends a line to a file.
-fn note(file: String, line: String) {
+pub(crate) fn note(file: String, line: String) {
     let mut file = OpenOptions::new().create(true).append(true).open(file).unwrap();
     file.write_all(format!("{line}\n").as_bytes()).unwrap();
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use client::task::named;
 use client::{Event, Manager, Pool};
 use libtest_mimic::Trial;
+use serde::de::Deserializer;
+use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
 use worker::Registry;
 
@@ -22,7 +24,9 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("task::a_name_that_workers_do_not_know_is_told_with_those_they_know", unknown_name),
         test("task::arguments_that_do_not_decode_are_told", other_arguments),
         test("task::results_that_do_not_decode_are_told", other_results),
+        test("task::what_does_not_encode_is_told", not_encoded),
         test("task::what_is_too_large_to_travel_is_told", too_large),
+        test("task::a_proxy_of_another_manager_does_not_travel", foreign_proxy),
         test("task::proxies_travel_as_arguments", proxy_arguments),
         test("task::a_proxy_that_only_a_task_has_keeps_its_object", proxy_moved),
         test("task::proxies_travel_as_results", proxy_results),
@@ -45,6 +49,8 @@ pub(crate) fn registry() -> Registry {
         .task(make_event)
         .task(repeat)
         .task(length)
+        .task(keep_secret)
+        .task(hear_secret)
         .named("add", add)
 }
 
@@ -119,6 +125,27 @@ fn repeat(text: String, times: usize) -> String {
 pub(crate) fn length(text: String) -> usize {
     text.len()
 }
+
+/// What does not encode.
+struct Secret;
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
+        Err(S::Error::custom("it is a secret"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Secret, D::Error> {
+        <()>::deserialize(deserializer).map(|()| Secret)
+    }
+}
+
+fn keep_secret() -> Secret {
+    Secret
+}
+
+fn hear_secret(_: Secret) {}
 
 fn any_values() {
     let manager = Manager::start().unwrap();
@@ -208,6 +235,41 @@ fn other_results() {
     let pool = Pool::new(&manager, 1).unwrap();
     let error = pool.apply(named::<(u32, u32), String>("add"), (1, 2)).unwrap_err();
     assert!(error.is_bad_encoding() && error.to_string().contains("the result of `add`"), "{error:?}");
+}
+
+fn not_encoded() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let before = pool.apply(process, ()).unwrap();
+    let error = pool.apply(keep_secret, ()).map(drop).unwrap_err();
+    assert!(error.is_bad_encoding() && error.to_string().contains("keep_secret"), "{error:?}");
+    assert!(error.to_string().contains("its result"), "{error}");
+    let error = pool.apply_async(hear_secret, (Secret,)).unwrap_err();
+    assert!(error.is_bad_encoding() && error.to_string().contains("the arguments of a task"), "{error:?}");
+    let mut results = pool.imap(hear_secret, [Secret]).unwrap();
+    assert!(results.next().unwrap().unwrap_err().is_bad_encoding());
+    assert!(results.next().is_none());
+    assert_eq!(pool.apply(process, ()).unwrap(), before);
+}
+
+fn foreign_proxy() {
+    let manager = Manager::start().unwrap();
+    let other = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let (own, foreign) = (manager.anonymous_event().unwrap(), other.anonymous_event().unwrap());
+    let error = pool.apply_async(set, (foreign.clone(),)).unwrap_err();
+    assert!(error.is_bad_target() && error.to_string().contains("another manager"), "{error:?}");
+    assert!(pool.map_async(set, [own.clone(), foreign.clone()]).unwrap_err().is_bad_target());
+    assert!(!own.is_set().unwrap(), "nothing was submitted");
+
+    let mut results = pool.imap(set, [own.clone(), foreign.clone(), own.clone()]).unwrap();
+    results.next().unwrap().unwrap().unwrap();
+    assert!(results.next().unwrap().unwrap_err().is_bad_target());
+    assert!(results.next().is_none() && own.is_set().unwrap());
+
+    let builder = Pool::builder(&manager).processes(1).initializer(set, (foreign.clone(),));
+    assert!(builder.start().unwrap_err().is_bad_target());
+    assert!(!foreign.is_set().unwrap());
 }
 
 fn too_large() {

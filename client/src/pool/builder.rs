@@ -130,10 +130,10 @@ impl<'a> PoolBuilder<'a> {
     ///
     /// # Errors
     ///
-    /// A number is zero, or the processes are too many ([`Error::is_bad_argument`]); the program has not called `worker::init` first thing in `main`;
-    /// an object with this name exists ([`Error::is_already_exists`]); the initializer is not registered
-    /// ([`Error::is_unknown_function`]), or its arguments do not encode ([`Error::is_bad_encoding`]) or hold a proxy of
-    /// another manager ([`Error::is_bad_target`]).
+    /// A number is zero, or the processes are too many ([`Error::is_bad_argument`]); the program has not called
+    /// `worker::init` first thing in `main`; an object with this name exists ([`Error::is_already_exists`]); the
+    /// initializer is not registered ([`Error::is_unknown_function`]), or its arguments do not encode
+    /// ([`Error::is_bad_encoding`]) or hold a proxy of another manager ([`Error::is_bad_target`]).
     pub fn start(self) -> Result<Pool> {
         let processes = self.processes.unwrap_or_else(super::available_cores);
         check_can_start(processes)?;

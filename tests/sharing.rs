@@ -1,0 +1,185 @@
+//! Pools that several programs share: who submits takes turns, and who serves comes, goes and fails as it likes.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use client::task::named;
+use client::{Event, Manager, Pool, task};
+use libtest_mimic::Trial;
+use rustix::process::Signal;
+use worker::tasks::{COMMAND, CommandResult};
+use worker::{Ended, Registry, Service};
+
+use crate::stop::note;
+use crate::support::{
+    ManagerProgram, PATIENCE, Running, descendants, eventually, is_alive, kill, test, within,
+};
+use crate::task::{add, hold};
+
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![
+        test("sharing::batches_take_turns", turns),
+        test("sharing::workers_come_and_go_while_work_runs", elastic),
+        test("sharing::a_server_that_can_not_start_workers_leaves_the_pool_to_others", gives_up),
+        test("sharing::tasks_of_a_terminated_pool_see_that_they_are_to_stop", terminated),
+        test("sharing::a_server_has_a_sensible_number_of_processes", numbers),
+    ]
+}
+
+/// Adds what workers have to know for these tests.
+pub(crate) fn register(registry: Registry) -> Registry {
+    registry.task(tell_why)
+}
+
+/// Waits to be stopped, and appends the reason to a file.
+fn tell_why(running: Event, file: String) {
+    let stop = task::stop_event().expect("this is a task");
+    running.set().unwrap();
+    let cause = stop.wait(None).unwrap().expect("it waits for ever");
+    note(file, cause.reason.map(|reason| reason.to_string()).unwrap_or_default());
+}
+
+fn turns() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let _service = Service::start(&manager, "shared", Some(1)).unwrap();
+    let owners = [0; 3].map(|_| Pool::open(&manager, "shared").unwrap());
+    let [running, end] = [0; 2].map(|_| manager.anonymous_event().unwrap());
+    let holder = owners[0].apply_async(hold, (running.clone(), end.clone())).unwrap();
+    running.wait(PATIENCE).unwrap().expect("it runs");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("order");
+    let submit = |(pool, (name, count)): (&Pool, (&str, usize))| {
+        let calls = std::iter::repeat_n((file.to_str().unwrap().to_owned(), name.to_owned()), count);
+        pool.batch(note).chunk_size(1).starmap_async(calls).unwrap()
+    };
+    let batches = [("huge", 300), ("small", 3), ("tiny", 1)];
+    let results: Vec<_> = owners.iter().zip(batches).map(submit).collect();
+    end.set().unwrap();
+    holder.get(PATIENCE).unwrap().unwrap();
+    for result in results {
+        result.get(PATIENCE).unwrap();
+    }
+    let order = fs::read_to_string(&file).unwrap();
+    let order: Vec<&str> = order.lines().collect();
+    assert_eq!(order[..7], ["huge", "small", "tiny", "huge", "small", "huge", "small"]);
+    assert!(order.len() == 304 && order[7..].iter().all(|name| *name == "huge"), "{order:?}");
+}
+
+/// Starts the program `worker`, and returns when it is ready.
+fn serve(program: &ManagerProgram, processes: usize) -> Running {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+    command.args(["--pool", "shared", "--processes", &processes.to_string(), "--socket"]);
+    let mut running = Running::start(command.arg(&program.socket).stderr(Stdio::null()));
+    assert!(running.line().starts_with("worker is ready"));
+    running
+}
+
+fn elastic() {
+    const TASKS: usize = 120;
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let pool = Pool::open(&manager, "shared").unwrap();
+    let command = named::<(worker::tasks::Command,), CommandResult>(COMMAND);
+    let calls = (0..TASKS).map(|number| {
+        let script = format!("sleep 0.01; exit {number}");
+        worker::tasks::Command::new("sh").arguments(["-c", &script])
+    });
+    let result = pool.batch(command).retries(9).map_async(calls).unwrap();
+    let done = |count: u64| {
+        eventually("more is done", || result.progress().unwrap().done >= count);
+        assert!(!result.ready().unwrap(), "work still runs");
+    };
+
+    let mut first = serve(&program, 1);
+    done(5);
+    let second = serve(&program, 2);
+    done(15);
+    let processes = descendants(first.process());
+    first.signal(Signal::TERM);
+    assert_eq!(first.wait(), Some(0));
+    assert!(processes.into_iter().all(|process| !is_alive(process)));
+    done(30);
+    let _third = serve(&program, 1);
+    let processes = descendants(second.process());
+    second.signal(Signal::KILL);
+    for process in processes {
+        within(PATIENCE, "nobody of those who served stays", || !is_alive(process));
+    }
+    done(45);
+    let statuses = result.get(PATIENCE).unwrap().into_iter().map(|captured| captured.unwrap().exit);
+    assert!(statuses.eq((0..TASKS).map(|number| worker::tasks::Exit::Status(number as i32))));
+}
+
+fn gives_up() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let pool = Pool::open(&manager, "shared").unwrap();
+    let _others = Service::start(&manager, "shared", Some(2)).unwrap();
+    let [running, end] = [0; 2].map(|_| manager.anonymous_event().unwrap());
+    let held = pool.apply_async(hold, (running.clone(), end.clone())).unwrap();
+    running.wait(PATIENCE).unwrap().expect("it runs");
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+    command.args(["--pool", "shared", "--processes", "2", "--socket"]).arg(&program.socket);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("its workers run", || descendants(child.id()).len() == 2);
+    // Who is connected stays so, but nobody else finds the manager.
+    fs::rename(&program.socket, program.socket.with_extension("elsewhere")).unwrap();
+    let workers = descendants(child.id());
+    kill(workers[0], Signal::KILL);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("worker: 5 workers in a row ended before they were ready"), "{text}");
+    assert!(last.contains("and wrote: ") && last.contains("no manager is running at"), "{text}");
+    assert!(workers.into_iter().all(|process| !is_alive(process)), "it has ended all of its workers");
+
+    // Nobody else has noticed anything.
+    assert_eq!(pool.apply(add, (2, 3)).unwrap(), 5);
+    assert!(!held.ready().unwrap());
+    end.set().unwrap();
+    held.get(PATIENCE).unwrap().unwrap();
+}
+
+fn terminated() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::builder(&manager).processes(1).name("shared").start().unwrap();
+    let service = Service::start(&manager, "shared", Some(1)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("reasons");
+    let running = [0; 2].map(|_| manager.anonymous_event().unwrap());
+    let calls = running.iter().map(|running| (running.clone(), file.to_str().unwrap().to_owned()));
+    let result = pool.batch(tell_why).chunk_size(1).starmap_async(calls).unwrap();
+    for running in &running {
+        running.wait(PATIENCE).unwrap().expect("it runs");
+    }
+    pool.terminate();
+    assert!(result.get(PATIENCE).unwrap_err().is_terminated());
+    pool.join().unwrap();
+    // One worker was the owner's, and may have been quicker than its signal. The other one is left alone.
+    assert_eq!(service.join(), Ended::Left);
+    let reasons = fs::read_to_string(file).unwrap();
+    assert!(reasons.lines().all(|reason| reason == "the pool was terminated by its owner"), "{reasons}");
+    assert!((1..=2).contains(&reasons.lines().count()), "{reasons}");
+}
+
+fn numbers() {
+    let manager = Manager::start().unwrap();
+    for (processes, expected) in
+        [(0, "at least one process"), (1_025, "at most 1024 processes, not by 1025"), (usize::MAX, "at most")]
+    {
+        let error = Pool::new(&manager, processes).unwrap_err();
+        assert!(error.is_bad_argument() && error.to_string().contains(expected), "{error:?}");
+        let error = Service::start(&manager, "shared", Some(processes)).unwrap_err();
+        assert!(error.is_bad_argument() && error.to_string().contains(expected), "{error:?}");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+        command.args(["--pool", "shared", "--processes", &processes.to_string(), "--socket"]);
+        let output = command.arg(manager.socket()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.starts_with("worker: ") && text.contains(expected), "{text}");
+    }
+}
