@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use worker::Registry;
 
 use crate::support::{eventually, kill};
-use crate::{actor, command, fork, hand, interrupt, private, puppet, stop, stranger, task};
+use crate::{actor, command, fork, hand, imap, interrupt, private, progress, puppet, stop, stranger, task};
 
 /// The variable that makes workers of this program end before they work.
 pub(crate) const BREAK: &str = "RALLYPOINT_TEST_BREAKS_WORKERS";
@@ -56,6 +56,8 @@ pub(crate) fn run(name: &str) -> ExitCode {
         "broken" => broken(),
         "twice" => twice(),
         NO_ROOM => find_no_room(),
+        imap::LONG_INPUT => imap::draw_long_input(),
+        progress::BARS => progress::show_bars(),
         "puppet" => puppet::perform(),
         hand::HAND => hand::perform(),
         actor::ACTOR => actor::perform(),

@@ -9,15 +9,20 @@ use client::{Event, Manager, Pool, Result};
 use libtest_mimic::Trial;
 use worker::Registry;
 
-use crate::support::{PATIENCE, eventually, test};
-use crate::task::{add, hold, set};
+use crate::helper;
+use crate::support::{ManagerProgram, PATIENCE, Running, eventually, test};
+use crate::task::{add, hold, repeat, set};
 
 /// Long enough to see that something does not happen.
 const MOMENT: Duration = Duration::from_millis(50);
 
+/// A program that draws a long input.
+pub(crate) const LONG_INPUT: &str = "long input";
+
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
         test("imap::endless_input_is_drawn_as_far_as_the_window_and_no_further", endless),
+        test("imap::long_input_takes_little_memory_however_large", bounded),
         test("imap::a_slow_input_delays_no_result_that_is_there", slow_input),
         test("imap::results_come_in_order_or_as_they_come", order),
         test("imap::chunks_and_long_inputs_come_whole", chunks),
@@ -83,6 +88,43 @@ fn endless() {
     assert_eq!(first, (0..10).map(|number| 2 * number).collect::<Vec<_>>());
     assert!(drawn.load(Ordering::SeqCst) <= 10 + 2 * 32, "as is documented for two workers");
     assert_eq!(pool.apply(add, (2, 3)).unwrap(), 5);
+}
+
+/// The most memory that a process ever had, in bytes.
+fn peak_memory(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
+}
+
+fn bounded() {
+    let program = ManagerProgram::start();
+    let mut owner = Running::start(helper::command(LONG_INPUT).arg(&program.socket));
+    let line = owner.line();
+    assert_eq!(owner.wait(), Some(0), "{line}");
+    let (calls, owner) = line.split_once(' ').unwrap();
+    assert_eq!(calls, "500");
+    // Together the calls and their results take 48 MiB, and the input has no end.
+    for (who, bytes) in
+        [("owner", owner.parse().unwrap()), ("manager", peak_memory(program.running.process()))]
+    {
+        assert!(bytes < 24 << 20, "the {who} had {bytes} bytes");
+    }
+}
+
+/// Draws many large calls without end, takes some results, and tells how many, and how much memory it took.
+pub(crate) fn draw_long_input() -> Result<()> {
+    let manager = Manager::connect_to(std::env::args().nth(2).unwrap())?;
+    let pool = Pool::new(&manager, 2)?;
+    let input = std::iter::repeat_with(|| ("x".repeat(32 << 10), 2));
+    let results = pool.batch(repeat).istarmap_unordered(input)?;
+    let mut calls = 0;
+    for text in results.take(500) {
+        assert_eq!(text?.len(), 64 << 10);
+        calls += 1;
+    }
+    println!("{calls} {}", peak_memory(std::process::id()));
+    Ok(())
 }
 
 fn slow_input() {

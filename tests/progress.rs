@@ -1,20 +1,29 @@
 //! What is told while calls run, and when they have ended: progress, bars and callbacks.
 
+use std::fs::File;
+use std::io::Read;
+use std::process::Stdio;
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
 use client::{Manager, Pool, Result};
 use libtest_mimic::Trial;
+use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
 
+use crate::helper;
 use crate::support::{PATIENCE, eventually, test};
 use crate::task::{add, fail_at, hold};
+
+/// A program that shows bars.
+pub(crate) const BARS: &str = "bars";
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
         test("progress::counts_calls_that_run_return_and_fail", numbers),
         test("progress::can_be_asked_for_while_another_thread_waits", while_waiting),
-        test("progress::bars_show_nothing_where_nobody_looks", bars),
+        test("progress::bars_show_nothing_where_nobody_looks", bars_unseen),
+        test("progress::bars_show_at_a_terminal_how_far_it_is", bars_seen),
         test("progress::a_callback_gets_the_result_once", result_callback),
         test("progress::an_error_callback_gets_the_error_once", error_callback),
         test("progress::a_slow_callback_delays_nobody_else", slow_callback),
@@ -67,17 +76,49 @@ fn while_waiting() {
     });
 }
 
-fn bars() {
-    let manager = Manager::start().unwrap();
-    let pool = Pool::new(&manager, 2).unwrap();
-    let result = pool.starmap_async(add, (0..100).map(|number| (number, 1))).unwrap();
-    result.wait_with_bar().unwrap();
-    assert!(result.successful().unwrap());
-    let results = pool.batch(add).istarmap_unordered((0..100).map(|number| (number, 1))).unwrap();
-    assert_eq!(results.with_bar().map(Result::unwrap).sum::<u32>(), 5_050);
-    let result = pool.starmap_async(fail_at, [(1, 1)]).unwrap();
-    result.wait_with_bar().unwrap();
-    assert!(result.get(None).unwrap_err().is_panicked());
+/// Shows a bar for each way to have one, on standard error; on standard output, what came of it.
+pub(crate) fn show_bars() -> Result<()> {
+    let manager = Manager::start()?;
+    let pool = Pool::new(&manager, 2)?;
+    let result = pool.starmap_async(add, (0..100).map(|number| (number, 1)))?;
+    result.wait_with_bar()?;
+    println!("{}", result.get(None)?.into_iter().sum::<u32>());
+    let results = pool.batch(add).istarmap_unordered((0..120).map(|number| (number, 1)))?;
+    println!("{}", results.with_bar().sum::<Result<u32>>()?);
+    let result = pool.apply_async(fail_at, (1, 1))?;
+    result.wait_with_bar()?;
+    println!("{}", result.get(None).unwrap_err().is_panicked());
+    Ok(())
+}
+
+/// What `show_bars` prints on standard output.
+const BARRED: &[u8] = b"5050\n7260\ntrue\n";
+
+fn bars_unseen() {
+    let output = helper::command(BARS).output().unwrap();
+    assert_eq!(output.stdout, BARRED);
+    // What panics says so, in some lines. Nothing else is there.
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("1 is bad") && !text.contains("100") && !text.contains('\u{1b}'), "{text}");
+}
+
+fn bars_seen() {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    unlockpt(&ours).unwrap();
+    let path = ptsname(&ours, Vec::new()).unwrap();
+    let theirs = File::options().read(true).write(true).open(path.to_str().unwrap()).unwrap();
+    let mut command = helper::command(BARS);
+    let child = command.env("TERM", "xterm").stdout(Stdio::piped()).stderr(theirs).spawn().unwrap();
+    // So that the terminal closes when the program has ended.
+    drop(command);
+    let mut shown = Vec::new();
+    // It ends with an error, as terminals do that nobody has open.
+    let _ = File::from(ours).read_to_end(&mut shown);
+    assert_eq!(child.wait_with_output().unwrap().stdout, BARRED);
+    let shown = String::from_utf8_lossy(&shown);
+    for place in ["100/100", "120/120", "1/1", "1 failed"] {
+        assert!(shown.contains(place), "{place:?} is not in {shown:?}");
+    }
 }
 
 fn result_callback() {

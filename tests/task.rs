@@ -118,7 +118,7 @@ fn make_event(socket: String) -> client::Result<Event> {
     Ok(event)
 }
 
-fn repeat(text: String, times: usize) -> String {
+pub(crate) fn repeat(text: String, times: usize) -> String {
     text.repeat(times)
 }
 
