@@ -184,6 +184,16 @@ impl Connection {
         Ok(())
     }
 
+    /// Sends what is queued. When this returns, all of it is in the socket.
+    pub(crate) fn flush_queued(&self) -> Result<()> {
+        let mut sender = lock(&self.sender);
+        if self.flush(&mut sender).is_err() {
+            drop(sender);
+            return Err(self.find_out_the_end());
+        }
+        Ok(())
+    }
+
     /// Whether the connection is not over, as far as the socket tells without waiting.
     pub(crate) fn is_live(&self) -> bool {
         let reader = lock(&self.callers).reader.take();

@@ -129,6 +129,11 @@ impl Link {
         self.here()?.connection.queue(body)
     }
 
+    /// Sends what was queued.
+    pub fn flush(&self) -> Result<()> {
+        self.here()?.connection.flush_queued()
+    }
+
     /// While on, references that proxies take and give back by deserializing and dropping are told with the
     /// next write, and not at once: for a worker, whose tasks keep the objects alive until it tells their
     /// end.

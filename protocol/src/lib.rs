@@ -49,8 +49,8 @@ pub use name::{Name, NameError};
 pub use payload::Payload;
 pub use refusal::{Code, Refusal};
 pub use reply::{
-    Abandonment, Answer, BarrierStatus, Cause, Grant, ItemGrant, LockGrant, Progress, Reply, Results, Taken,
-    TaskGrant, TaskResult,
+    Abandonment, Answer, BarrierStatus, Cause, Grant, GrantedTask, ItemGrant, LockGrant, Progress, Reply,
+    Results, Taken, TaskGrant, TaskResult, TasksGrant,
 };
 pub use request::{Envelope, OpenMode, Request, Selector};
 pub use segment::Segment;

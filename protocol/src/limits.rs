@@ -32,6 +32,12 @@ pub const RESULTS_BYTES_MAX: usize = 1 << 20;
 /// The most tasks that one request adds to a batch, so that no request keeps the manager from others for long.
 pub const TASKS_PER_REQUEST_MAX: usize = 16_384;
 
+/// The most tasks that one grant brings.
+pub const TASKS_PER_GRANT_MAX: usize = 64;
+
+/// The most bytes of arguments that one grant of several tasks brings, so that none is kept from others by its size.
+pub const TASKS_BYTES_MAX: usize = 64 << 10;
+
 /// The most objects whose proxies one task, result or item carries.
 pub const CARRIES_MAX: usize = 1_024;
 

@@ -135,6 +135,8 @@ pub enum Grant {
     Put,
     /// Every item of the queue is finished.
     Joined,
+    /// Tasks to run, one after the other.
+    Tasks(TasksGrant),
 }
 
 /// An item that was handed to this session, until it is acknowledged.
@@ -205,6 +207,32 @@ pub struct TaskGrant {
     pub stop: ObjectId,
     /// How often it was started before, in workers that died.
     pub retry: u32,
+}
+
+/// Tasks that are now this session's to run in their order, and to end with `TaskEnd` each. All but the first are
+/// handed ahead: one is begun only when the `TaskEnd` of the one before it was sent, or is given back with
+/// `TasksGiveBack`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TasksGrant {
+    /// The batch they belong to.
+    pub batch: ObjectId,
+    /// The function to call.
+    pub function: Arc<str>,
+    /// The batch's stop event, which tells the tasks to end.
+    pub stop: ObjectId,
+    /// The tasks, in order; at least one.
+    pub tasks: Vec<GrantedTask>,
+}
+
+/// One of several tasks that were granted together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantedTask {
+    /// Its number in the batch.
+    pub task: u32,
+    /// How often it was started before, in workers that died.
+    pub retry: u32,
+    /// The encoded arguments.
+    pub arguments: Payload,
 }
 
 /// Results of a batch, in the order in which they came.

@@ -331,6 +331,14 @@ pub enum Request<'a> {
         /// The event.
         id: ObjectId,
     },
+    /// Gives back tasks that were granted to this session and that it has not begun, so that others may run them.
+    /// Answer: Done.
+    TasksGiveBack {
+        /// The batch.
+        batch: ObjectId,
+        /// The numbers of the tasks, in the order in which they were granted.
+        tasks: Vec<u32>,
+    },
 }
 
 /// What opening does with an object that is there, or is not.

@@ -102,6 +102,22 @@ pub enum Target<'a> {
         /// The joinable queue.
         queue: ObjectId,
     },
+    /// For a worker: as [`Task`](Self::Task), but further tasks of the same batch may be handed ahead with the first,
+    /// if tasks of the batch have been short and nobody else waits for one. Taking starts the first; each of the others
+    /// starts when the one before it has ended.
+    Tasks {
+        /// The pool.
+        pool: ObjectId,
+        /// How many tasks to grant at most; at least one.
+        most: u32,
+    },
+    /// For a batch's owner: as [`Results`](Self::Results), but not before there are that many.
+    ManyResults {
+        /// The batch.
+        batch: ObjectId,
+        /// How many results make it ready; when the batch is complete, any number does.
+        least: u32,
+    },
 }
 
 impl Target<'_> {
@@ -109,8 +125,8 @@ impl Target<'_> {
     pub fn object(&self) -> (ObjectId, Kind) {
         match *self {
             Target::Event { id } => (id, Kind::Event),
-            Target::Task { pool } => (pool, Kind::Pool),
-            Target::Results { batch } => (batch, Kind::Batch),
+            Target::Task { pool } | Target::Tasks { pool, .. } => (pool, Kind::Pool),
+            Target::Results { batch } | Target::ManyResults { batch, .. } => (batch, Kind::Batch),
             Target::Lock { id } => (id, Kind::Lock),
             Target::RLock { id } => (id, Kind::RLock),
             Target::Condition { id, .. } => (id, Kind::Condition),

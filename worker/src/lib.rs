@@ -49,6 +49,7 @@ struct FrontPage;
 use std::path::Path;
 use std::process::exit;
 
+mod ahead;
 mod errand;
 mod fork;
 mod guard;

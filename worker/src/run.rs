@@ -9,6 +9,7 @@ use protocol::{Failure, FailureKind, Grant, Kind, ObjectId, Outcome, Request, Ta
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::stdio::dup2_stderr;
 
+use crate::ahead::Ahead;
 use crate::lifeline::{self, Lifeline};
 use crate::registry::Registry;
 use crate::{failed, fork, initialize, panics, streams};
@@ -66,22 +67,29 @@ pub(crate) fn work(registry: &Registry) -> Result<End> {
 
 /// Runs tasks until there are no more to come.
 fn run_tasks(registry: &Registry, link: &Arc<Link>, pool: &Reference, tasks_max: Option<u32>) -> Result<End> {
-    let mut tasks = 0;
-    while tasks_max.is_none_or(|max| tasks < max) {
-        match pool.wait(Target::Task { pool: pool.id() }, None) {
-            Ok(Some(Grant::Task(task))) => run_task(registry, link, &task)?,
-            Ok(other) => return Err(failed(&format!("a wait for a task gave {other:?}"))),
+    let ahead = Ahead::new(link);
+    let mut rest = tasks_max.unwrap_or(u32::MAX);
+    while rest > 0 {
+        if let Some(task) = ahead.begin() {
+            run_task(registry, link, &ahead, &task)?;
+            // Without a limit it never gets there.
+            rest -= u32::from(tasks_max.is_some());
+            continue;
+        }
+        match pool.wait(Target::Tasks { pool: pool.id(), most: ahead.most(rest) }, None) {
+            Ok(Some(Grant::Tasks(tasks))) => ahead.fill(tasks),
+            Ok(other) => return Err(failed(&format!("a wait for tasks gave {other:?}"))),
             Err(error) if error.is_closed() => return Ok(End::Left),
             Err(error) if error.is_cancelled() => return Ok(End::Condemned),
             Err(error) => return Err(error),
         }
-        tasks = tasks.saturating_add(1);
     }
     Ok(End::Retired)
 }
 
-/// Runs one task. Its end leaves together with the request for the next one, so a task costs one round trip.
-fn run_task(registry: &Registry, link: &Arc<Link>, task: &TaskGrant) -> Result<()> {
+/// Runs one task. Its end is told before the next one begins that is there already; if there is none, it leaves
+/// together with the request for more.
+fn run_task(registry: &Registry, link: &Arc<Link>, ahead: &Ahead, task: &TaskGrant) -> Result<()> {
     log::debug!("task {} of batch {} calls `{}`", task.task, task.batch, task.function);
     let mut told = None;
     let failure = {
@@ -92,10 +100,11 @@ fn run_task(registry: &Registry, link: &Arc<Link>, task: &TaskGrant) -> Result<(
     };
     streams::mend();
     match (told, failure) {
-        (Some(told), _) => told,
-        (None, Some((kind, text))) => tell_failure(link, task, kind, &text),
+        (Some(told), _) => told?,
+        (None, Some((kind, text))) => tell_failure(link, task, kind, &text)?,
         (None, None) => unreachable!("a function that does not fail hands its results over"),
     }
+    if ahead.has_more() { link.flush() } else { Ok(()) }
 }
 
 /// Calls the function of a task; tells how that failed, if it did.

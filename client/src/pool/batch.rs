@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::callback::Callbacks;
 use super::control::stopped;
 use super::failure::{Place, task_failed};
+use super::flow::{Flow, GATHERING_TIME_MAX};
 use super::gathered::Gathered;
 use super::roster::{Loose, Roster};
 use super::slots::Slot;
@@ -78,6 +79,8 @@ pub(super) struct State {
     pub(super) gathered: Gathered,
     /// Requests that submit the batch, whose answers nobody has looked at.
     submissions: Vec<Pending>,
+    /// How many results to wait for, if all are wanted.
+    flow: Flow,
     /// Whether a thread asks the manager right now.
     is_asking: bool,
     /// Whether its tasks were asked to stop.
@@ -130,6 +133,7 @@ impl Batch {
             state: Mutex::new(State {
                 gathered,
                 submissions: vec![opened],
+                flow: Flow::new(),
                 is_asking: false,
                 is_asked_to_stop: false,
             }),
@@ -160,6 +164,7 @@ impl Batch {
             state: Mutex::new(State {
                 gathered,
                 submissions: Vec::new(),
+                flow: Flow::new(),
                 is_asking: false,
                 is_asked_to_stop: false,
             }),
@@ -222,12 +227,26 @@ impl Batch {
     ) -> (MutexGuard<'a, State>, Result<bool>) {
         state.is_asking = true;
         let submissions = std::mem::take(&mut state.submissions);
+        // Of a batch that was submitted as a whole nobody wants a single result.
+        let may_gather =
+            state.gathered.is_whole() && timeout.is_none_or(|timeout| timeout > GATHERING_TIME_MAX);
+        let gathers = may_gather && state.flow.is_fast();
+        let (target, timeout) = match gathers {
+            true => (state.flow.target(self.id()), Some(GATHERING_TIME_MAX)),
+            false => (Target::Results { batch: self.id() }, timeout),
+        };
         drop(state);
-        let answer = self.ask(submissions, timeout);
+        let began = Instant::now();
+        let answer = self.ask(submissions, target, timeout);
+        let took = began.elapsed();
         let mut state = self.lock();
         state.is_asking = false;
         self.changed.notify_all();
+        let came = answer.as_ref().map_or(0, |answer| answer.as_ref().map_or(0, |came| came.results.len()));
+        state.flow.note(came, took);
         let results = match answer {
+            // There are fewer, which are asked for next.
+            Ok(None) if gathers => return (state, Ok(true)),
             Ok(None) => return (state, Ok(false)),
             Ok(Some(results)) => results,
             // As when this process has too many waits, or too much that it has not confirmed.
@@ -246,11 +265,16 @@ impl Batch {
     }
 
     /// Asks the manager for results. None: the time is over.
-    fn ask(&self, submissions: Vec<Pending>, timeout: Option<Duration>) -> Result<Option<Results>> {
+    fn ask(
+        &self,
+        submissions: Vec<Pending>,
+        target: Target<'_>,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Results>> {
         // Begun before anything is waited for, so that a fresh submission and the wait for it cost one round trip.
         let results = self.reference.link()?.begin(Request::Wait {
             mode: WaitMode::Any,
-            targets: Targets::from_iter([Target::Results { batch: self.id() }]),
+            targets: Targets::from_iter([target]),
             timeout_ns: timeout.map(duration::nanoseconds),
             thread: this_thread(),
         })?;

@@ -80,6 +80,11 @@ impl Gathered {
         self.is_sealed && self.ended == self.slots.len()
     }
 
+    /// Whether it was submitted as a whole.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.slots, Slots::Whole(_))
+    }
+
     /// Whether there is something to ask the manager for.
     pub(super) fn has_more_to_come(&self) -> bool {
         !self.is_told_all && self.broken.is_none()
@@ -127,7 +132,7 @@ impl Gathered {
                 let text = "the batch was ended before all of its input was drawn";
                 self.cut = Some(Error::new(ErrorKind::Terminated, text));
             }
-        } else if matches!(self.slots, Slots::Whole(_)) && !self.is_complete() {
+        } else if self.is_whole() && !self.is_complete() {
             self.broken.get_or_insert(unexpected("a batch is complete, and a result is missing"));
         }
     }

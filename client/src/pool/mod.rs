@@ -9,6 +9,7 @@ mod callback;
 mod child;
 mod control;
 mod failure;
+mod flow;
 mod gathered;
 mod initializer;
 mod interrupt;

@@ -23,6 +23,7 @@ use protocol::{
 };
 
 use crate::State;
+use crate::ahead::Pace;
 use crate::event::Event;
 use crate::object::{Body, Pin};
 use crate::session::Leaver;
@@ -44,8 +45,10 @@ pub(crate) struct Batch {
     pub(crate) turn: Option<u64>,
     /// Tasks to start, in order.
     pub(crate) waiting: VecDeque<Task>,
-    /// Tasks that were started, by number.
+    /// Tasks that were started or handed ahead, by number.
     pub(crate) running: BTreeMap<u32, Running>,
+    /// How long its tasks take.
+    pub(crate) pace: Pace,
     /// Outcomes that the owner has not taken, in the order in which they came.
     ended: VecDeque<TaskResult>,
     /// Objects whose proxies are in results; kept until the batch is freed, as the owner may yet decode them.
@@ -61,8 +64,9 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    pub(crate) fn readiness(&self) -> Readiness {
-        Readiness::when(!self.ended.is_empty() || self.is_complete())
+    /// Whether there are so many results, at least one, or no more to come.
+    pub(crate) fn readiness(&self, least: u32) -> Readiness {
+        Readiness::when(self.ended.len() >= least.max(1) as usize || self.is_complete())
     }
 
     fn is_complete(&self) -> bool {
@@ -80,9 +84,10 @@ impl Batch {
     }
 
     pub(crate) fn progress(&self) -> Progress {
+        let ahead = self.running.values().filter(|running| running.is_ahead()).count();
         Progress {
-            waiting: self.waiting.len() as u32,
-            running: self.running.len() as u32,
+            waiting: (self.waiting.len() + ahead) as u32,
+            running: (self.running.len() - ahead) as u32,
             returned: self.returned,
             failed: self.failed,
         }
@@ -115,6 +120,7 @@ impl State {
             turn: None,
             waiting: VecDeque::new(),
             running: BTreeMap::new(),
+            pace: Pace::default(),
             ended: VecDeque::new(),
             carried: Vec::new(),
             added: 0,
@@ -233,7 +239,9 @@ impl State {
 
     pub(crate) fn batch_cancel(&mut self, id: ObjectId) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Batch)?;
-        let count = self.batch_at(key).waiting.len() as u64;
+        let batch = self.batch_at(key);
+        let count = batch.waiting.len() as u64;
+        batch.running.values_mut().for_each(Running::cancel);
         self.batch_end_waiting(key, &CANCELLED);
         self.batch_moved_on(key);
         Ok(Reply::Count(count))
@@ -369,7 +377,7 @@ impl State {
 }
 
 /// How a task ends that was dropped before it started.
-const CANCELLED: Failure<&str> =
+pub(crate) const CANCELLED: Failure<&str> =
     Failure { kind: FailureKind::Cancelled, text: "it was cancelled before it started" };
 
 pub(crate) fn failed(kind: FailureKind, text: impl Into<Arc<str>>) -> Outcome {

@@ -112,7 +112,7 @@ impl State {
             age_ns: self.now.ns_since(session.since),
             objects: session.references.len() as u32,
             waits: session.waits() as u32,
-            tasks: session.running.len() as u32,
+            tasks: session.tasks_begun(),
         }
     }
 
@@ -152,8 +152,8 @@ impl State {
 fn wanted(want: &Want) -> Wanted {
     match *want {
         Want::Event => Wanted::Event,
-        Want::Task => Wanted::Task,
-        Want::Results => Wanted::Results,
+        Want::Task | Want::Tasks { .. } => Wanted::Task,
+        Want::Results { .. } => Wanted::Results,
         Want::Lock => Wanted::Lock,
         Want::Relock => Wanted::Relock,
         Want::Notification => Wanted::Notification,

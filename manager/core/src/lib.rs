@@ -26,6 +26,7 @@
 
 extern crate alloc;
 
+mod ahead;
 mod barrier;
 mod batch;
 mod check;

@@ -8,7 +8,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use protocol::{Code, Failure, FailureKind, Grant, Kind, ObjectId, Refusal, Reply, SessionId};
+use protocol::{Code, Failure, FailureKind, Kind, ObjectId, Refusal, Reply};
 
 use crate::State;
 use crate::object::Body;
@@ -72,6 +72,11 @@ impl Pool {
         self.startable.remove(&(Reverse(priority), turn));
     }
 
+    /// Whether no batch is in line.
+    pub(crate) fn has_nothing_to_start(&self) -> bool {
+        self.startable.is_empty()
+    }
+
     /// Forgets a batch that is complete.
     pub(crate) fn remove_batch(&mut self, batch: Key) {
         self.open_batches.remove(&batch);
@@ -79,10 +84,11 @@ impl Pool {
 }
 
 impl State {
-    /// Starts the next task in this session. The pool is ready.
-    pub(crate) fn task_take(&mut self, key: Key, session: SessionId) -> Grant {
+    /// Takes the batch out of the line whose turn it is. The pool is ready.
+    pub(crate) fn pool_next(&mut self, key: Key) -> Key {
         let (_, batch) = self.pool_at(key).startable.pop_first().expect("a ready pool has a batch to start");
-        Grant::Task(self.batch_start_next(batch, session))
+        self.batch_at(batch).turn = None;
+        batch
     }
 
     pub(crate) fn pool_close(&mut self, id: ObjectId) -> Result<Reply, Refusal> {

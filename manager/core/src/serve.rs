@@ -59,8 +59,8 @@ impl State {
     fn readiness(&self, caller: Caller, stand: &Stand) -> Readiness {
         match (&self.catalog.at(stand.object).body, &stand.want) {
             (Body::Event(event), Want::Event) => event.readiness(),
-            (Body::Pool(pool), Want::Task) => pool.readiness(),
-            (Body::Batch(batch), Want::Results) => batch.readiness(),
+            (Body::Pool(pool), Want::Task | Want::Tasks { .. }) => pool.readiness(),
+            (Body::Batch(batch), Want::Results { least }) => batch.readiness(*least),
             (Body::Lock(lock), Want::Lock | Want::Relock) => lock.readiness(caller),
             (Body::Condition(_), Want::Notification) | (Body::Barrier(_), Want::Settled) => Readiness::NotYet,
             (Body::Semaphore(semaphore), Want::Permits(permits)) => semaphore.readiness(*permits),
@@ -121,7 +121,8 @@ impl State {
         match stand.want {
             Want::Event => self.event_take(key, unconfirmed),
             Want::Task => self.task_take(key, caller.session),
-            Want::Results => self.results_take(key),
+            Want::Tasks { most } => self.tasks_take(key, caller.session, most),
+            Want::Results { .. } => self.results_take(key),
             Want::Lock => Grant::Lock(self.lock_take(key, caller)),
             Want::Relock => unreachable!("who waits for its lock again was decided before"),
             Want::Notification | Want::Barrier { .. } | Want::Settled => {

@@ -10,6 +10,7 @@ use core::fmt;
 use protocol::limits::UNCONFIRMED_MAX;
 use protocol::{Abandonment, Code, ObjectId, Refusal, RequestId, SessionId};
 
+use crate::ahead::Granted;
 use crate::object::{Body, Handle, Held};
 use crate::queue::Item;
 use crate::slab::Key;
@@ -26,8 +27,8 @@ pub(crate) struct Session {
     pub(crate) references: BTreeMap<ObjectId, Held>,
     /// Its blocked requests in ascending order, and their waiters.
     waits: VecDeque<(RequestId, Key)>,
-    /// The tasks it runs: batch and number.
-    pub(crate) running: Vec<(ObjectId, u32)>,
+    /// The tasks that were granted to it and have not ended, in the order of the grants.
+    pub(crate) running: Vec<Granted>,
     /// The batches it made that are not complete.
     pub(crate) batches: BTreeSet<ObjectId>,
     /// Whether it was told to end, and so gets no tasks.
@@ -94,6 +95,11 @@ impl Session {
     fn next_confirmed(&mut self, received: u64) -> Option<Unconfirmed> {
         let (answer, _) = self.unconfirmed.front()?;
         if *answer > received { None } else { self.unconfirmed.pop_front().map(|(_, grant)| grant) }
+    }
+
+    /// How many tasks it runs.
+    pub(crate) fn tasks_begun(&self) -> u32 {
+        self.running.iter().filter(|granted| granted.after.is_none()).count() as u32
     }
 
     /// The waiters of its blocked requests.
@@ -206,7 +212,7 @@ impl State {
         let mut undelivered = Vec::new();
         gone.waits.iter().for_each(|&(_, waiter)| undelivered.extend(self.forsake(waiter, &what)));
         gone.batches.iter().for_each(|&batch| self.batch_abandoned(batch, &leaver));
-        gone.running.iter().for_each(|&(batch, task)| self.task_lost(batch, task, &what));
+        self.tasks_left_behind(&gone.running, ending, &what);
         gone.held.iter().for_each(|&key| self.leave_behind(key, &leaver, &what));
         // Backwards, as each goes to the front of its queue.
         undelivered.into_iter().rev().for_each(|grant| self.give_back(grant));
@@ -216,6 +222,17 @@ impl State {
             Ending::Died(_) => unconfirmed.rev().for_each(|grant| self.give_back(grant)),
         }
         gone.references.iter().for_each(|(&id, &held)| self.release(id, held));
+    }
+
+    /// Goes on with the tasks that were granted to a session. If it was cut off, it may have gone on unheard, so nobody
+    /// knows which of them it has begun; else whatever it sent was read.
+    fn tasks_left_behind(&mut self, granted: &[Granted], ending: &Ending, what: &str) {
+        let is_known = !matches!(ending, Ending::Died(Cause::Dropped(_)));
+        let is_spared = |granted: &&Granted| is_known && granted.after.is_some();
+        // Backwards, as each goes to the front of its line.
+        granted.iter().rev().filter(is_spared).for_each(|&granted| self.task_spared(granted));
+        let lost = granted.iter().filter(|granted| !is_spared(granted));
+        lost.for_each(|&granted| self.task_lost(granted, what));
     }
 
     fn leave_behind(&mut self, key: Key, leaver: &Leaver, what: &str) {

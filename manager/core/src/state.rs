@@ -187,6 +187,7 @@ impl State {
             Request::TaskEnd { batch, task, outcome, carries } => {
                 self.task_end(session, batch, task, &outcome, &carries)
             }
+            Request::TasksGiveBack { batch, tasks } => self.tasks_give_back(session, batch, &tasks),
             Request::PoolClose { id } => self.pool_close(id),
             Request::PoolTerminate { id, reason } => self.pool_terminate(session, id, reason),
             Request::Release { id, hold, thread } => self.release_lock(Caller { session, thread }, id, hold),

@@ -50,7 +50,10 @@ impl State {
             self.check_all_targets(targets)?;
         }
         targets.iter().try_for_each(|target| match target {
-            Target::Task { .. } => self.check_may_work(caller.session),
+            Target::Tasks { most: 0, .. } => {
+                Err(Refusal::new(Code::BadArgument, "a wait for tasks is for at least one"))
+            }
+            Target::Task { .. } | Target::Tasks { .. } => self.check_may_work(caller.session),
             Target::Condition { id, hold } => self.check_condition(caller, *id, *hold),
             Target::Semaphore { id, permits } => self.check_permits(*id, *permits),
             Target::Put { item, carries, .. } => self.check_item(item, carries),
@@ -65,7 +68,10 @@ impl State {
         let mut items = 0;
         for target in targets {
             match target {
-                Target::Task { .. } | Target::Results { .. } => {
+                Target::Task { .. }
+                | Target::Tasks { .. }
+                | Target::Results { .. }
+                | Target::ManyResults { .. } => {
                     return bad("tasks and results can be large, so they are not part of a wait for all");
                 }
                 Target::Condition { .. } | Target::Barrier { .. } => {
@@ -101,7 +107,9 @@ impl State {
         match target {
             Target::Event { .. } => Want::Event,
             Target::Task { .. } => Want::Task,
-            Target::Results { .. } => Want::Results,
+            Target::Tasks { most, .. } => Want::Tasks { most: *most },
+            Target::Results { .. } => Want::Results { least: 1 },
+            Target::ManyResults { least, .. } => Want::Results { least: *least },
             Target::Lock { .. } | Target::RLock { .. } => Want::Lock,
             Target::Condition { .. } => Want::Notification,
             Target::Semaphore { permits, .. } => Want::Permits(*permits),

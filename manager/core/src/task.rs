@@ -1,8 +1,9 @@
 //! Tasks: from the moment a worker takes one to the moment it has ended.
 //!
-//! A task runs in one session. It ends when the worker says how, when the worker dies, or when its time is over. If
-//! the worker dies, the task is started again as often as its batch allows, and then fails. A process that is sent a
-//! signal to stop a task is *condemned*: it gets no other task, since it may end in the middle of it.
+//! A task runs in one session, and may be handed ahead to it before (`ahead`). It ends when the worker says how, when
+//! the worker dies, or when its time is over. If the worker dies, the task is started again as often as its batch
+//! allows, and then fails. A process that is sent a signal to stop a task is *condemned*: it gets no other task, since
+//! it may end in the middle of it.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -11,9 +12,11 @@ use core::time::Duration;
 
 use protocol::limits::{CARRIES_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{
-    Code, FailureKind, Kind, ObjectId, Outcome, Payload, Refusal, Reply, SessionId, StopSignal, TaskGrant,
+    Code, FailureKind, Grant, GrantedTask, Kind, ObjectId, Outcome, Payload, Refusal, Reply, SessionId,
+    StopSignal, TaskGrant,
 };
 
+use crate::ahead::Granted;
 use crate::batch::{OUTCOME_BYTES, cut, failed};
 use crate::object::Pin;
 use crate::slab::Key;
@@ -32,40 +35,86 @@ pub(crate) struct Task {
     pub(crate) carries: Box<[Pin]>,
 }
 
-/// A task that was started.
+/// A task that was granted to a session: it was started there, or is to be when the one before it has ended.
 #[derive(Debug)]
 pub(crate) struct Running {
     session: SessionId,
     task: Task,
+    /// When it began; none if it was handed ahead and has not.
+    since: Option<Time>,
     deadline: Option<Time>,
     /// Whether its process was sent a signal to stop it.
     is_signalled: bool,
+    /// Whether its batch was cancelled while it was ahead, so that it does not start anywhere else.
+    is_cancelled: bool,
+}
+
+impl Running {
+    pub(crate) fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Whether it was handed ahead and has not begun.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.since.is_none()
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.is_cancelled
+    }
+
+    /// Notes that its batch was cancelled.
+    pub(crate) fn cancel(&mut self) {
+        self.is_cancelled |= self.is_ahead();
+    }
 }
 
 impl State {
-    /// Starts the next task of a batch in a session. The batch has left the line in its pool.
-    pub(crate) fn batch_start_next(&mut self, key: Key, session: SessionId) -> TaskGrant {
+    /// Starts the next task of a ready pool in this session.
+    pub(crate) fn task_take(&mut self, pool: Key, session: SessionId) -> Grant {
+        let key = self.pool_next(pool);
+        let GrantedTask { task, retry, arguments } = self.batch_start_one(key, session, None);
+        self.batch_offer(key);
         let id = self.catalog.at(key).id;
+        let batch = self.batch_at(key);
+        let (function, stop) = (batch.function(), batch.options.stop);
+        Grant::Task(TaskGrant { batch: id, task, function, arguments, stop, retry })
+    }
+
+    /// Starts the next task of a batch in a session, or hands it ahead, to begin after another of the same batch.
+    /// The batch has left the line in its pool.
+    pub(crate) fn batch_start_one(
+        &mut self,
+        key: Key,
+        session: SessionId,
+        after: Option<u32>,
+    ) -> GrantedTask {
+        let id = self.catalog.at(key).id;
+        let batch = self.batch_at(key);
+        let task = batch.waiting.pop_front().expect("a startable batch has a task to start");
+        let number = task.number;
+        let granted = GrantedTask { task: number, retry: task.retry, arguments: task.arguments.clone() };
+        let running =
+            Running { session, task, since: None, deadline: None, is_signalled: false, is_cancelled: false };
+        batch.running.insert(number, running);
+        self.session_at(session).running.push(Granted { batch: id, task: number, after });
+        if after.is_none() {
+            self.begin(key, number);
+        }
+        granted
+    }
+
+    /// Notes that a granted task begins now.
+    pub(crate) fn begin(&mut self, key: Key, number: u32) {
         let now = self.now;
         let batch = self.batch_at(key);
-        batch.turn = None;
-        let task = batch.waiting.pop_front().expect("a startable batch has a task to start");
-        let grant = TaskGrant {
-            batch: id,
-            task: task.number,
-            function: batch.function.clone(),
-            arguments: task.arguments.clone(),
-            stop: batch.options.stop,
-            retry: task.retry,
-        };
         let deadline = batch.options.time_limit_ns.map(|limit_ns| now.after_ns(limit_ns));
-        batch.running.insert(task.number, Running { session, task, deadline, is_signalled: false });
+        let running = batch.running.get_mut(&number).expect("a granted task is among those that run");
+        running.since = Some(now);
+        running.deadline = deadline;
         if let Some(deadline) = deadline {
-            self.deadlines.insert((deadline, Due::Task { batch: key, number: grant.task }));
+            self.deadlines.insert((deadline, Due::Task { batch: key, number }));
         }
-        self.session_at(session).running.push((id, grant.task));
-        self.batch_offer(key);
-        grant
     }
 
     pub(crate) fn task_end(
@@ -77,11 +126,16 @@ impl State {
         carries: &[ObjectId],
     ) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Batch)?;
-        let is_its = |running: &Running| running.session == session;
-        if !self.batch_at(key).running.get(&number).is_some_and(is_its) {
+        // Even if it comes too late to count: its sender goes on.
+        self.begin_next(session, key, number);
+        let now = self.now;
+        let batch = self.batch_at(key);
+        let began = batch.running.get(&number).filter(|running| running.session == session);
+        let Some(began) = began.and_then(|running| running.since) else {
             let text = format!("task {number} of batch {id} does not run in this session");
             return Err(Refusal::new(Code::BadArgument, text));
-        }
+        };
+        batch.pace.note(now.ns_since(began));
         let outcome = self.checked(outcome, carries);
         if matches!(outcome, Outcome::Returned(_)) && self.is_referred_to(key) {
             let carried: Vec<Pin> = carries.iter().filter_map(|&id| self.pin(id)).collect();
@@ -122,32 +176,33 @@ impl State {
 
     /// Takes a running task from its session and lets go of what it kept; its outcome is to follow.
     pub(crate) fn take_back(&mut self, key: Key, number: u32) {
-        let task = self.stop_running(key, number).task;
+        let task = self.stop_running(key, number);
         self.stored_bytes -= task.arguments.as_bytes().len();
         self.unpin_all(&task.carries);
     }
 
     /// Takes a running task from its session.
-    fn stop_running(&mut self, key: Key, number: u32) -> Running {
+    pub(crate) fn stop_running(&mut self, key: Key, number: u32) -> Task {
         let id = self.catalog.at(key).id;
         let running = self.batch_at(key).running.remove(&number).expect("the caller found the task running");
         if let Some(session) = self.sessions.get_mut(&running.session) {
-            session.running.retain(|other| *other != (id, number));
+            session.running.retain(|granted| (granted.batch, granted.task) != (id, number));
         }
         if let Some(deadline) = running.deadline {
             self.deadlines.remove(&(deadline, Due::Task { batch: key, number }));
         }
-        running
+        running.task
     }
 
     /// Goes on with a task whose session died while it ran: it is started again, or has failed.
-    pub(crate) fn task_lost(&mut self, id: ObjectId, number: u32, process: &str) {
+    pub(crate) fn task_lost(&mut self, granted: Granted, process: &str) {
+        let Granted { batch: id, task: number, .. } = granted;
         let key = self.catalog.key(id).expect("a batch with running tasks is pinned");
         let batch = self.batch_at(key);
-        let retries = if batch.is_stopped() { 0 } else { batch.options.retries };
         let running = &batch.running[&number];
+        let retries = if batch.is_stopped() || running.is_cancelled { 0 } else { batch.options.retries };
         if running.task.retry < retries && !running.is_signalled {
-            let mut task = self.stop_running(key, number).task;
+            let mut task = self.stop_running(key, number);
             task.retry += 1;
             self.batch_at(key).waiting.push_front(task);
             return self.batch_offer(key);
@@ -187,8 +242,9 @@ impl State {
     fn condemn(&mut self, session: SessionId, signal: StopSignal) {
         self.session_at(session).is_condemned = true;
         self.effects.push(Effect::Signal { session, signal });
-        let waits_for_task =
-            |waiter: &Waiter| waiter.targets.iter().any(|stand| matches!(stand.want, Want::Task));
+        let waits_for_task = |waiter: &Waiter| {
+            waiter.targets.iter().any(|stand| matches!(stand.want, Want::Task | Want::Tasks { .. }))
+        };
         let waiters = self.sessions[&session].waiters();
         let waiters: Vec<Key> = waiters.filter(|&key| waits_for_task(&self.waiters[key])).collect();
         for key in waiters {

@@ -69,8 +69,10 @@ pub(crate) enum Want {
     Event,
     /// A task of a pool.
     Task,
-    /// Results of a batch.
-    Results,
+    /// A task of a pool, and others ahead, so many in all.
+    Tasks { most: u32 },
+    /// Results of a batch, so many at least.
+    Results { least: u32 },
     /// To hold a lock, or a reentrant one once more.
     Lock,
     /// To hold the lock again that its wait gave up.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use protocol::{
-    Abandonment, Answer, BatchOptions, Cause, Code, Envelope, FrameError, Grant, Greeting, Hello, ItemGrant,
-    LockGrant, OpenMode, Outcome, Payload, Refusal, Reply, Request, RequestId, Results, Segment, SessionId,
-    Signal, Spec, StopSignal, Taken, Target, TaskGrant, TaskInput, TaskResult, ThreadId, WaitMode,
-    append_frame, decode,
+    Abandonment, Answer, BatchOptions, Cause, Code, Envelope, FrameError, Grant, GrantedTask, Greeting,
+    Hello, ItemGrant, LockGrant, OpenMode, Outcome, Payload, Refusal, Reply, Request, RequestId, Results,
+    Segment, SessionId, Signal, Spec, StopSignal, Taken, Target, TaskGrant, TaskInput, TaskResult,
+    TasksGrant, ThreadId, WaitMode, append_frame, decode,
 };
 use smallvec::smallvec;
 
@@ -80,6 +80,7 @@ pub(crate) fn messages() -> BTreeMap<&'static str, Message> {
     messages.extend(combinations());
     messages.extend(tasks());
     messages.extend(segments());
+    messages.extend(many_tasks());
     messages
 }
 
@@ -213,6 +214,19 @@ fn tasks() -> [(&'static str, Message); 7] {
         ("its result", taken(6, 0, results)),
         ("start nothing more", request(7, 5, Request::BatchCancel { id: OBJECT })),
         ("kill what runs", request(8, 6, kill)),
+    ]
+}
+
+fn many_tasks() -> [(&'static str, Message); 4] {
+    let tasks = [1, 2].map(|task| GrantedTask { task, retry: 0, arguments: Payload::from(&[1, 7][..]) });
+    let grant = TasksGrant { batch: OBJECT, function: "count".into(), stop: STOP, tasks: tasks.to_vec() };
+    let tasks = wait_for_any(&[Target::Tasks { pool: OTHER, most: 64 }], None);
+    let results = wait_for_any(&[Target::ManyResults { batch: OBJECT, least: 100 }], None);
+    [
+        ("ask for several tasks", request(4, 3, tasks)),
+        ("several tasks to run", taken(4, 0, Grant::Tasks(grant))),
+        ("give one back", request(5, 4, Request::TasksGiveBack { batch: OBJECT, tasks: vec![2] })),
+        ("wait for many results", request(9, 7, results)),
     ]
 }
 

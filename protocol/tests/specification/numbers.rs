@@ -31,6 +31,8 @@ fn numbers() -> BTreeMap<&'static str, u64> {
         ("PROGRAM_BYTES_MAX", limits::PROGRAM_BYTES_MAX),
         ("FAILURE_BYTES_MAX", limits::FAILURE_BYTES_MAX),
         ("TASKS_PER_REQUEST_MAX", limits::TASKS_PER_REQUEST_MAX),
+        ("TASKS_PER_GRANT_MAX", limits::TASKS_PER_GRANT_MAX),
+        ("TASKS_BYTES_MAX", limits::TASKS_BYTES_MAX),
         ("CARRIES_MAX", limits::CARRIES_MAX),
         ("UNCONFIRMED_MAX", limits::UNCONFIRMED_MAX),
         ("RESULTS_BYTES_MAX", limits::RESULTS_BYTES_MAX),

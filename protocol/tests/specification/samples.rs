@@ -4,10 +4,10 @@
 
 use protocol::{
     Abandonment, Answer, BarrierStatus, BatchOptions, Cause, Code, Envelope, Epoch, Failure, FailureKind,
-    Grant, HolderInfo, Introduction, ItemGrant, Kind, LockChoice, LockGrant, ObjectId, ObjectInfo,
-    ObjectState, ObjectSummary, OpenMode, Outcome, Payload, PermitsInfo, Progress, Refusal, Reply, Request,
-    RequestId, Results, Segment, Selector, SessionId, SessionInfo, Signal, Spec, StopSignal, Taken, Target,
-    TaskGrant, TaskInput, TaskResult, ThreadId, WaitMode, WaiterInfo, Wanted,
+    Grant, GrantedTask, HolderInfo, Introduction, ItemGrant, Kind, LockChoice, LockGrant, ObjectId,
+    ObjectInfo, ObjectState, ObjectSummary, OpenMode, Outcome, Payload, PermitsInfo, Progress, Refusal,
+    Reply, Request, RequestId, Results, Segment, Selector, SessionId, SessionInfo, Signal, Spec, StopSignal,
+    Taken, Target, TaskGrant, TaskInput, TaskResult, TasksGrant, ThreadId, WaitMode, WaiterInfo, Wanted,
 };
 use smallvec::smallvec;
 use uuid::Uuid;
@@ -138,6 +138,7 @@ fn requests(samples: &mut Vec<Sample>) {
         Inspect { object: Selector::Name("stop") },
         Share { segment: Segment::Ledger },
         EventMirror { id: OBJECT },
+        TasksGiveBack { batch: OBJECT, tasks: vec![300, 7] },
     });
 }
 
@@ -183,6 +184,8 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
         Get { queue: OBJECT },
         Put { queue: OBJECT, item: &[0xff], carries: vec![OBJECT] },
         Join { queue: OBJECT },
+        Tasks { pool: OBJECT, most: 300 },
+        ManyResults { batch: OBJECT, least: 300 },
     });
     variants!(samples, Signal {
         EventSet { id: OBJECT, reason: Some("why") },
@@ -244,6 +247,7 @@ fn replies(samples: &mut Vec<Sample>) {
         Item(item_grant()),
         Put,
         Joined,
+        Tasks(tasks_grant()),
     });
     variants!(
         samples,
@@ -292,6 +296,13 @@ fn parts_of_replies(samples: &mut Vec<Sample>) {
             stop: OBJECT,
             retry: 300,
         }
+        TasksGrant {
+            batch: OBJECT,
+            function: "count".into(),
+            stop: OBJECT,
+            tasks: vec![granted_task(), granted_task()],
+        }
+        GrantedTask { task: 7, retry: 300, arguments: payload() }
         Results { results: vec![TaskResult { task: 7, outcome: Outcome::Failed(failure()) }], complete: true }
         TaskResult { task: 7, outcome: Outcome::Returned(payload()) }
         Progress { waiting: 100, running: 200, returned: 300, failed: 4 }
@@ -391,6 +402,15 @@ fn batch_options() -> BatchOptions {
 fn task_grant() -> TaskGrant {
     let function = "count".into();
     TaskGrant { batch: OBJECT, task: 7, function, arguments: payload(), stop: OBJECT, retry: 300 }
+}
+
+fn tasks_grant() -> TasksGrant {
+    let tasks = vec![granted_task(), granted_task()];
+    TasksGrant { batch: OBJECT, function: "count".into(), stop: OBJECT, tasks }
+}
+
+fn granted_task() -> GrantedTask {
+    GrantedTask { task: 7, retry: 300, arguments: payload() }
 }
 
 fn failure() -> Failure {

@@ -25,8 +25,10 @@ fn target(random: &mut Random) -> Target<'static> {
     let id = id(random);
     match random.below(14) {
         0 => Target::Event { id },
-        1 => Target::Task { pool: id },
-        2 => Target::Results { batch: id },
+        1 if random.chance(2) => Target::Task { pool: id },
+        1 => Target::Tasks { pool: id, most: random.pick(&[0, 1, 3, u32::MAX]) },
+        2 if random.chance(2) => Target::Results { batch: id },
+        2 => Target::ManyResults { batch: id, least: random.pick(&[0, 1, 3, u32::MAX]) },
         3 | 4 => Target::Lock { id },
         5 | 6 => Target::RLock { id },
         7 => Target::Condition { id, hold: random.pick(&[None, None, Some(1), Some(2)]) },
@@ -133,10 +135,14 @@ fn request(random: &mut Random) -> Request<'static> {
         },
         25 => Request::BatchAdd {
             id,
-            tasks: (0..random.below(3))
+            tasks: (0..random.pick(&[0, 1, 2, 11]))
                 .map(|_| TaskInput { arguments: b"abc", carries: carried(random, id) })
                 .collect(),
             last: random.chance(2),
+        },
+        26 if random.chance(4) => Request::TasksGiveBack {
+            batch: id,
+            tasks: (0..random.below(3)).map(|_| random.below(6) as u32).collect(),
         },
         26 => Request::TaskEnd {
             batch: id,

@@ -1,8 +1,10 @@
 //! Traces: sessions and requests in, answers out, under a clock that only the test moves. None of these sleeps.
 
+mod ahead;
 mod barriers;
 mod conditions;
 mod deadlocks;
+mod errands;
 mod events;
 mod fuzz;
 mod holdings;

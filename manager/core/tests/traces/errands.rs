@@ -1,0 +1,287 @@
+//! Workers that keep to the rules of tasks handed ahead, die and are cut off at any moment, with messages still on
+//! their way: no task begins twice that was not to be started again, none is lost, and what is told of each is true.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use manager_core::{Cause, Ending};
+use protocol::{
+    BatchOptions, FailureKind, Grant, ObjectId, Outcome, Reply, Request, RequestId, SessionId, Spec,
+    StopSignal, Target, TaskInput,
+};
+
+use crate::fuzz::Random;
+use crate::words::wait_for;
+use crate::world::World;
+
+/// What a worker has said and the manager has not read.
+enum Said {
+    Ended(ObjectId, u32),
+    GaveBack(ObjectId, Vec<u32>),
+    Waits,
+}
+
+/// A worker, as it sees itself.
+struct Worker {
+    session: SessionId,
+    /// What it runs.
+    runs: Option<(ObjectId, u32)>,
+    ahead: VecDeque<(ObjectId, u32)>,
+    on_its_way: VecDeque<Said>,
+    /// Its wait, once the manager has read it.
+    wait: Option<RequestId>,
+    is_waiting: bool,
+}
+
+/// What is known of one task.
+#[derive(Default)]
+struct Fate {
+    begun: u32,
+    /// Whether it may be told to have been lost though it never began: it was next in a worker that died, or granted to
+    /// one that was cut off.
+    may_be_lost: bool,
+    ended: Option<Option<FailureKind>>,
+}
+
+struct Errands {
+    random: Random,
+    world: World,
+    owner: SessionId,
+    pool: ObjectId,
+    batches: Vec<(ObjectId, BatchOptions, u32)>,
+    workers: Vec<Worker>,
+    fates: BTreeMap<(ObjectId, u32), Fate>,
+}
+
+impl Errands {
+    fn new(seed: u64) -> Errands {
+        let mut world = World::new();
+        let owner = world.session("owner");
+        let pool = world.open(owner, None, Spec::Pool);
+        let (random, batches, workers) = (Random(seed), Vec::new(), Vec::new());
+        Errands { random, world, owner, pool, batches, workers, fates: BTreeMap::new() }
+    }
+
+    fn step(&mut self) {
+        match self.random.below(40) {
+            0 if self.batches.len() < 4 => self.open_batch(),
+            1 | 2 if !self.batches.is_empty() => self.add_tasks(),
+            3 if !self.batches.is_empty() => self.disturb(),
+            4 if self.workers.len() < 4 => self.hire(),
+            5 if !self.workers.is_empty() => self.lose(),
+            6 => {
+                let time = Duration::from_nanos(self.random.below(3000));
+                self.world.pass(time);
+            }
+            _ if !self.workers.is_empty() => {
+                let chosen = self.random.below(self.workers.len() as u64) as usize;
+                match self.random.below(3) {
+                    0 => self.deliver(chosen),
+                    _ => self.work(chosen),
+                }
+            }
+            _ => self.hire(),
+        }
+        self.collect();
+    }
+
+    fn open_batch(&mut self) {
+        let options = BatchOptions {
+            retries: self.random.pick(&[0, 0, 2]),
+            priority: self.random.pick(&[0, 0, 1]),
+            ..self.world.batch_options()
+        };
+        let id = self.world.fresh_id();
+        self.world.done(self.owner, Request::BatchOpen { id, pool: self.pool, function: "f", options });
+        self.batches.push((id, options, 0));
+    }
+
+    fn add_tasks(&mut self) {
+        let chosen = self.random.below(self.batches.len() as u64) as usize;
+        let count = self.random.pick(&[1, 5, 40]);
+        let (id, _, added) = &mut self.batches[chosen];
+        for _ in 0..count {
+            self.fates.insert((*id, *added), Fate::default());
+            *added += 1;
+        }
+        let tasks = vec![TaskInput { arguments: b"", carries: vec![] }; count];
+        let add = Request::BatchAdd { id: *id, tasks, last: false };
+        assert_eq!(self.world.ask(self.owner, add), Reply::Done);
+    }
+
+    fn disturb(&mut self) {
+        let (id, options, _) = self.random.pick(&self.batches);
+        match self.random.below(8) {
+            0 => self.world.set(self.owner, options.stop),
+            1 => {
+                self.world.ask(self.owner, Request::BatchSignal { id, signal: StopSignal::Kill });
+            }
+            _ => {
+                self.world.ask(self.owner, Request::BatchCancel { id });
+            }
+        }
+    }
+
+    fn hire(&mut self) {
+        let session = self.world.session("worker");
+        self.workers.push(Worker {
+            session,
+            runs: None,
+            ahead: VecDeque::new(),
+            on_its_way: VecDeque::new(),
+            wait: None,
+            is_waiting: false,
+        });
+    }
+
+    /// A worker dies, and all that it said is read; or it is cut off, and goes on unheard.
+    fn lose(&mut self) {
+        let chosen = self.random.below(self.workers.len() as u64) as usize;
+        let cut_off = self.random.chance(4);
+        if !cut_off {
+            while !self.workers[chosen].on_its_way.is_empty() {
+                self.deliver(chosen);
+            }
+        }
+        // What it was granted and has not read is as good as ahead.
+        self.read(chosen);
+        let Worker { session, runs, ahead, on_its_way, .. } = self.workers.swap_remove(chosen);
+        for said in on_its_way {
+            if let Said::GaveBack(batch, tasks) = said {
+                tasks.into_iter().for_each(|task| {
+                    self.fates.get_mut(&(batch, task)).unwrap().may_be_lost = true;
+                });
+            }
+        }
+        let in_doubt = if cut_off { ahead.len() } else { usize::from(runs.is_none()) };
+        for task in ahead.iter().take(in_doubt) {
+            self.fates.get_mut(task).unwrap().may_be_lost = true;
+        }
+        let cause = if cut_off { Cause::Dropped("it was slow".to_owned()) } else { Cause::Signal(9) };
+        self.world.end(session, Ending::Died(cause));
+    }
+
+    /// The manager reads the next thing that a worker has said.
+    fn deliver(&mut self, chosen: usize) {
+        let worker = &mut self.workers[chosen];
+        let session = worker.session;
+        match worker.on_its_way.pop_front() {
+            None => {}
+            Some(Said::Ended(batch, task)) => {
+                self.world.end_task(session, batch, task, b"");
+            }
+            Some(Said::GaveBack(batch, tasks)) => {
+                self.world.ask(session, Request::TasksGiveBack { batch, tasks });
+            }
+            Some(Said::Waits) => {
+                let target = Target::Tasks { pool: self.pool, most: 1 + self.random.below(9) as u32 };
+                let wait = self.world.send(session, wait_for(target));
+                self.workers[chosen].wait = Some(wait);
+            }
+        }
+    }
+
+    /// A worker reads the answer to its wait, if it has come.
+    fn read(&mut self, chosen: usize) {
+        let worker = &mut self.workers[chosen];
+        let Some(wait) = worker.wait else { return };
+        match self.world.answer(worker.session, wait) {
+            None => return,
+            Some(Reply::Taken(mut taken)) => match taken.grants.pop() {
+                Some(Grant::Tasks(granted)) => {
+                    worker.ahead.extend(granted.tasks.iter().map(|task| (granted.batch, task.task)));
+                    worker.is_waiting = false;
+                }
+                other => panic!("not tasks: {other:?}"),
+            },
+            // It was told to end, and asks no more.
+            Some(Reply::Refused(_)) => {}
+            Some(other) => panic!("not an answer to a wait for tasks: {other:?}"),
+        }
+        worker.wait = None;
+    }
+
+    fn work(&mut self, chosen: usize) {
+        self.read(chosen);
+        let gives_back = self.random.chance(6);
+        let worker = &mut self.workers[chosen];
+        if gives_back && let Some(&(batch, _)) = worker.ahead.front() {
+            let tasks = worker.ahead.drain(..).map(|(_, task)| task).collect();
+            worker.on_its_way.push_back(Said::GaveBack(batch, tasks));
+        } else if let Some((batch, task)) = worker.runs.take() {
+            worker.on_its_way.push_back(Said::Ended(batch, task));
+        } else if let Some(task) = worker.ahead.pop_front() {
+            worker.runs = Some(task);
+            self.fates.get_mut(&task).unwrap().begun += 1;
+        } else if !worker.is_waiting {
+            worker.is_waiting = true;
+            worker.on_its_way.push_back(Said::Waits);
+        }
+    }
+
+    /// Looks at what the owner is told.
+    fn collect(&mut self) {
+        for (batch, options, _) in self.batches.clone() {
+            let none = Request::Wait {
+                mode: protocol::WaitMode::Any,
+                targets: [Target::ManyResults { batch, least: 1 }].into_iter().collect(),
+                timeout_ns: Some(0),
+                thread: protocol::ThreadId(7),
+            };
+            let Reply::Taken(mut taken) = self.world.ask(self.owner, none) else { continue };
+            let Some(Grant::Results(results)) = taken.grants.pop() else { panic!("results") };
+            for result in results.results {
+                let fate = self.fates.get_mut(&(batch, result.task)).expect("the task was added");
+                let kind = match result.outcome {
+                    Outcome::Returned(_) => None,
+                    Outcome::Failed(failure) => Some(failure.kind),
+                };
+                assert!(fate.ended.replace(kind).is_none(), "it ended twice");
+                match kind {
+                    None => assert!((1..=1 + options.retries).contains(&fate.begun)),
+                    Some(FailureKind::Cancelled) if options.retries == 0 => assert_eq!(fate.begun, 0),
+                    Some(FailureKind::Cancelled) => {}
+                    Some(FailureKind::WorkerDied | FailureKind::Stopped) => {
+                        assert!(fate.begun >= 1 || fate.may_be_lost);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        for ((batch, _), fate) in &self.fates {
+            let retries = self.batches.iter().find(|(id, ..)| id == batch).unwrap().1.retries;
+            assert!(fate.begun <= 1 + retries, "begun {} times with {retries} retries", fate.begun);
+        }
+    }
+
+    /// Lets the work be done to its end, by one worker that lives.
+    fn finish(mut self) {
+        while !self.workers.is_empty() {
+            self.lose();
+        }
+        for (id, ..) in self.batches.clone() {
+            self.world.done(self.owner, Request::BatchAdd { id, tasks: vec![], last: true });
+        }
+        self.world.done(self.owner, Request::PoolClose { id: self.pool });
+        self.hire();
+        let is_at_work =
+            |worker: &Worker| !worker.is_waiting || worker.wait.is_some() || !worker.on_its_way.is_empty();
+        while is_at_work(&self.workers[0]) {
+            self.work(0);
+            self.deliver(0);
+            self.collect();
+        }
+        let open = self.fates.values().filter(|fate| fate.ended.is_none()).count();
+        assert_eq!(open, 0, "{open} tasks never ended");
+    }
+}
+
+#[test]
+fn workers_that_keep_to_the_rules_lose_nothing_and_begin_nothing_twice() {
+    for seed in 0..100 {
+        println!("seed {seed}");
+        let mut errands = Errands::new(seed);
+        (0..600).for_each(|_| errands.step());
+        errands.finish();
+    }
+}
