@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, run};
 
 mod actor;
+mod ahead;
 mod barrier;
 mod command;
 mod condition;
@@ -52,13 +53,15 @@ fn main() -> ExitCode {
     helper::break_worker_if_asked_to();
     let helper = helper::asked_for();
     if helper.as_deref() != Some(private::OWNER_WITHOUT_INIT) {
-        worker::init(sharing::register(stop::register(imap::register(task::registry()))));
+        let registry = stop::register(imap::register(task::registry()));
+        worker::init(ahead::register(sharing::register(registry)));
     }
     if let Some(name) = helper {
         return helper::run(&name);
     }
     support::heed_signals();
     let suites = [
+        ahead::tests(),
         barrier::tests(),
         command::tests(),
         condition::tests(),

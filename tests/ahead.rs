@@ -1,0 +1,127 @@
+//! Short tasks, which workers are handed ahead: also then a death costs one task, nothing begins twice, and no task
+//! waits for long behind another.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::Instant;
+
+use client::{Event, Manager, Pool};
+use libtest_mimic::Trial;
+use rustix::process::{Signal, getpid, kill_process};
+use worker::Registry;
+
+use crate::support::{PATIENCE, eventually, test};
+use crate::task::add;
+
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![
+        test("ahead::each_death_costs_one_task_and_nothing_begins_twice", deaths),
+        test("ahead::what_waits_behind_a_long_task_goes_to_another_worker", long),
+        test("ahead::a_small_batch_is_not_stuck_behind_short_tasks_that_turned_long", small_batch),
+        test("ahead::what_was_cancelled_has_not_begun", cancelled),
+        test("ahead::workers_that_retire_begin_as_many_as_they_are_to", retiring),
+    ]
+}
+
+/// Adds what workers have to know for these tests.
+pub(crate) fn register(registry: Registry) -> Registry {
+    registry.task(mark).task(trip).task(pass_on)
+}
+
+/// Leaves a mark that this task has begun; fails if there is one.
+fn mark(folder: String, number: u32) -> u32 {
+    File::create_new(Path::new(&folder).join(number.to_string())).expect("it begins for the first time");
+    std::process::id()
+}
+
+/// Leaves a mark, and kills its process at every so many numbers.
+fn trip(folder: String, number: u32, every: u32) {
+    mark(folder, number);
+    if number % every == every - 1 {
+        kill_process(getpid(), Signal::KILL).unwrap();
+    }
+}
+
+/// At this number, waits until the next has been reached. Tells whether it was.
+fn pass_on(number: u32, at: u32, reached: Event) -> bool {
+    match number.checked_sub(at) {
+        Some(0) => reached.wait(PATIENCE).unwrap().is_some(),
+        Some(1) => reached.set().is_ok(),
+        _ => true,
+    }
+}
+
+fn begun(folder: &Path) -> usize {
+    fs::read_dir(folder).unwrap().count()
+}
+
+fn deaths() {
+    let (folder, manager) = (tempfile::tempdir().unwrap(), Manager::start().unwrap());
+    let pool = Pool::new(&manager, 2).unwrap();
+    let (tasks, every) = (2000, 100);
+    let path = folder.path().to_str().unwrap().to_owned();
+    let calls = (0..tasks).map(|number| (path.clone(), number, every));
+    let outcomes = pool.batch(trip).chunk_size(1).starmap_async(calls).unwrap().outcomes().unwrap();
+    for (number, outcome) in (0..).zip(&outcomes) {
+        match outcome {
+            Ok(()) => assert_ne!(number % every, every - 1),
+            Err(error) => assert!(error.is_worker_died() && number % every == every - 1, "{number}: {error}"),
+        }
+    }
+    assert_eq!((outcomes.len(), begun(folder.path())), (tasks as usize, tasks as usize));
+}
+
+fn long() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 2).unwrap();
+    eventually("both are ready", || pool.process_ids().len() == 2);
+    for at in 500..508 {
+        let reached = manager.anonymous_event().unwrap();
+        let calls = (0..1000).map(|number| (number, at, reached.clone()));
+        let passed = pool.batch(pass_on).chunk_size(1).starmap(calls).unwrap();
+        assert!(passed.into_iter().all(|passed| passed), "{at} waited in vain");
+    }
+}
+
+fn small_batch() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 2).unwrap();
+    eventually("both are ready", || pool.process_ids().len() == 2);
+    let reached = manager.anonymous_event().unwrap();
+    let calls = (0..1000).map(|number| (number, 500, reached.clone()));
+    let skips_who_would_set_it = calls.filter(|(number, ..)| *number != 501);
+    let large = pool.batch(pass_on).chunk_size(1).starmap_async(skips_who_would_set_it).unwrap();
+    let began = Instant::now();
+    assert_eq!(pool.apply(add, (2, 3)).unwrap(), 5);
+    assert!(began.elapsed() < PATIENCE / 2);
+    reached.set().unwrap();
+    assert!(large.get(None).unwrap().into_iter().all(|passed| passed));
+}
+
+fn cancelled() {
+    let (folder, manager) = (tempfile::tempdir().unwrap(), Manager::start().unwrap());
+    let pool = Pool::new(&manager, 2).unwrap();
+    let path = folder.path().to_str().unwrap().to_owned();
+    let calls = (0..20_000).map(|number| (path.clone(), number));
+    let result = pool.batch(mark).chunk_size(1).starmap_async(calls).unwrap();
+    eventually("some have begun", || begun(folder.path()) > 100);
+    result.cancel().unwrap();
+    let outcomes = result.outcomes().unwrap();
+    let returned = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert!(outcomes.into_iter().filter_map(Result::err).all(|error| error.is_cancelled()));
+    assert_eq!(begun(folder.path()), returned);
+    assert!((100..20_000).contains(&returned), "{returned} returned");
+    assert_eq!(pool.apply(add, (2, 3)).unwrap(), 5);
+}
+
+fn retiring() {
+    let (folder, manager) = (tempfile::tempdir().unwrap(), Manager::start().unwrap());
+    let pool = Pool::builder(&manager).processes(2).max_tasks_per_child(30).start().unwrap();
+    let path = folder.path().to_str().unwrap().to_owned();
+    let calls = (0..1000).map(|number| (path.clone(), number));
+    let mut processes = pool.batch(mark).chunk_size(1).starmap(calls).unwrap();
+    processes.sort_unstable();
+    let counts: Vec<usize> = processes.chunk_by(|one, other| one == other).map(<[u32]>::len).collect();
+    assert!(counts.len() >= 1000 / 30 && counts.iter().all(|count| *count <= 30), "{counts:?}");
+    assert_eq!(pool.apply(add, (2, 3)).unwrap(), 5);
+}
