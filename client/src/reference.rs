@@ -27,6 +27,8 @@ pub struct Reference {
     kind: Kind,
     /// The process in which the manager counts this. A forked child starts without a count of its own.
     process: AtomicU32,
+    /// Whether it is given back with the next write and not at once.
+    is_lazy: bool,
 }
 
 /// What a proxy is: a [`Reference`] to an object of one kind.
@@ -66,7 +68,15 @@ impl Reference {
     /// A hold that the manager has counted for this process.
     pub fn adopt(link: Arc<Link>, id: ObjectId, kind: Kind) -> Reference {
         let process = AtomicU32::new(link.process());
-        Reference { link, id, kind, process }
+        Reference { link, id, kind, process, is_lazy: false }
+    }
+
+    /// The same hold, which is given back with the next write that there is anyhow, and not at once: for an object that
+    /// harms nobody if it stays a while.
+    pub(crate) fn given_back_lazily(self) -> Reference {
+        let mut lazy = self;
+        lazy.is_lazy = true;
+        lazy
     }
 
     /// The object.
@@ -224,7 +234,7 @@ impl Drop for Reference {
         let Ok(link) = self.link.here_shared() else { return };
         let request = Request::Detach { id: self.id };
         // If the manager is gone, so is the object.
-        let _ = if link.is_lazy() { link.queue(request) } else { link.send(request) };
+        let _ = if self.is_lazy || link.is_lazy() { link.queue(request) } else { link.send(request) };
     }
 }
 

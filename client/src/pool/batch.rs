@@ -17,6 +17,7 @@ use super::control::stopped;
 use super::failure::{Place, task_failed};
 use super::flow::{Flow, GATHERING_TIME_MAX};
 use super::gathered::Gathered;
+use super::glance::look_a_while;
 use super::roster::{Loose, Roster};
 use super::slots::Slot;
 use super::submission::{Chunk, requests};
@@ -88,8 +89,9 @@ pub(super) struct State {
 }
 
 impl Batch {
-    /// Sends all of a batch to the manager. What the manager refuses of it shows when the batch is waited for.
-    pub(super) fn submit(plan: Plan<'_>, chunks: &[Chunk]) -> Result<Arc<Batch>> {
+    /// Sends all of a batch to the manager; or, if it is waited for next, has it leave with the request to wait, so
+    /// that both are one write. What the manager refuses of it shows when the batch is waited for.
+    pub(super) fn submit(plan: Plan<'_>, chunks: &[Chunk], is_awaited: bool) -> Result<Arc<Batch>> {
         let gathered = Gathered::of_whole(chunks.iter().map(|chunk| chunk.count));
         let batch = Batch::open(plan, gathered, |request| plan.link.begin_queued(request))?;
         let added: Result<()> = requests(batch.id(), chunks).try_for_each(|request| {
@@ -98,7 +100,11 @@ impl Batch {
             Ok(())
         });
         // The end is told by itself, and in any case: of a batch without one the pool would wait for more for ever.
-        batch.tell_last()?;
+        let last = Request::BatchAdd { id: batch.id(), tasks: Vec::new(), last: true };
+        match is_awaited && added.is_ok() {
+            true => plan.link.queue(last)?,
+            false => plan.link.send(last)?,
+        }
         added?;
         plan.roster.add(&batch);
         Ok(batch)
@@ -128,7 +134,8 @@ impl Batch {
             time_limit_ns: how.time_limit.map(duration::nanoseconds),
         };
         let opened = begin(Request::BatchOpen { id, pool, function, options })?;
-        let stop = Reference::adopt(Arc::clone(link), options.stop, Kind::Event);
+        let reference = Reference::adopt(Arc::clone(link), id, Kind::Batch).given_back_lazily();
+        let stop = Reference::adopt(Arc::clone(link), options.stop, Kind::Event).given_back_lazily();
         Ok(Arc::new(Batch {
             state: Mutex::new(State {
                 gathered,
@@ -138,7 +145,7 @@ impl Batch {
                 is_asked_to_stop: false,
             }),
             changed: Condvar::new(),
-            reference: Reference::adopt(Arc::clone(link), id, Kind::Batch),
+            reference,
             stop: Event::from_reference(stop)?,
             function: function.to_owned(),
             callbacks: Callbacks::default(),
@@ -272,12 +279,14 @@ impl Batch {
         timeout: Option<Duration>,
     ) -> Result<Option<Results>> {
         // Begun before anything is waited for, so that a fresh submission and the wait for it cost one round trip.
-        let results = self.reference.link()?.begin(Request::Wait {
+        let mut results = self.reference.link()?.begin(Request::Wait {
             mode: WaitMode::Any,
             targets: Targets::from_iter([target]),
             timeout_ns: timeout.map(duration::nanoseconds),
             thread: this_thread(),
         })?;
+        let is_one = !submissions.is_empty() && self.lock().gathered.slots.len() == 1;
+        let early = if is_one { look_a_while(&mut results) } else { Ok(None) };
         // Looked at first: if the manager refused the batch, it says here why, and to the wait only that there is none.
         if let Err(error) = submissions.into_iter().try_for_each(|submission| submission.wait().map(drop)) {
             self.lock().gathered.broken.get_or_insert_with(|| error.clone());
@@ -285,7 +294,11 @@ impl Batch {
             let _ = self.send(Request::BatchCancel { id: self.id() });
             return Err(error);
         }
-        match results.wait()? {
+        let reply = match early? {
+            Some(reply) => reply,
+            None => results.wait()?,
+        };
+        match reply {
             Reply::TimedOut { .. } => Ok(None),
             Reply::Taken(mut taken) => match taken.grants.pop() {
                 Some(Grant::Results(results)) => Ok(Some(results)),

@@ -11,6 +11,7 @@ mod control;
 mod failure;
 mod flow;
 mod gathered;
+mod glance;
 mod initializer;
 mod interrupt;
 mod iterator;

@@ -109,7 +109,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         F: Task<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
-        self.apply_async(arguments)?.get(None)
+        AsyncResult::of_one(self.submit(vec![arguments], true)?).get(None)
     }
 
     /// Submits one call with these arguments, and returns at once.
@@ -118,7 +118,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         F: Task<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
-        Ok(AsyncResult::of_one(self.submit(vec![arguments])?))
+        Ok(AsyncResult::of_one(self.submit(vec![arguments], false)?))
     }
 
     /// Calls the function once with each item, and waits for the results, in the order of the items.
@@ -127,7 +127,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         F: Task<(Item,), Output: DeserializeOwned>,
         Item: Serialize,
     {
-        self.map_async(items)?.get(None)
+        self.starmap(items.into_iter().map(|item| (item,)))
     }
 
     /// Submits one call with each item, and returns when the input was drawn.
@@ -145,7 +145,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         F: Task<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
-        self.starmap_async(tuples)?.get(None)
+        AsyncResult::of_all(self.submit(tuples.into_iter().collect(), true)?).get(None)
     }
 
     /// Submits one call with each tuple of arguments, and returns when the input was drawn.
@@ -167,7 +167,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         F: Task<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
-        Ok(AsyncResult::of_all(self.submit(tuples.into_iter().collect())?))
+        Ok(AsyncResult::of_all(self.submit(tuples.into_iter().collect(), false)?))
     }
 
     /// Calls the function once with each item; gives the results one by one, in the order of the items.
@@ -209,7 +209,8 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         self.stream(tuples.into_iter(), false)
     }
 
-    fn submit<Arguments>(self, calls: Vec<Arguments>) -> Result<Arc<Batch>>
+    /// Submits these calls. If they are waited for next, both is one write.
+    fn submit<Arguments>(self, calls: Vec<Arguments>, is_awaited: bool) -> Result<Arc<Batch>>
     where
         F: Task<Arguments>,
         Arguments: Serialize,
@@ -222,7 +223,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         });
         let chunks = encode_chunks(&calls, chunk_size, self.pool.reference.epoch())?;
         // Proxies among the arguments keep their objects alive until here. Then the tasks do.
-        Batch::submit(self.plan(self.function.name())?, &chunks)
+        Batch::submit(self.plan(self.function.name())?, &chunks, is_awaited)
     }
 
     fn stream<Input>(self, input: Input, is_ordered: bool) -> Result<ResultIterator<F::Output>>
