@@ -99,7 +99,9 @@ fn elastic() {
     let processes = descendants(first.process());
     first.signal(Signal::TERM);
     assert_eq!(first.wait(), Some(0));
-    assert!(processes.into_iter().all(|process| !is_alive(process)));
+    for process in processes {
+        within(PATIENCE, "no command of those who served stays", || !is_alive(process));
+    }
     done(30);
     let _third = serve(&program, 1);
     let processes = descendants(second.process());
@@ -116,7 +118,8 @@ fn gives_up() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let pool = Pool::open(&manager, "shared").unwrap();
-    let _others = Service::start(&manager, "shared", Some(2)).unwrap();
+    let others = Service::start(&manager, "shared", Some(2)).unwrap();
+    assert!(others.wait_ready());
     let [running, end] = [0; 2].map(|_| manager.anonymous_event().unwrap());
     let held = pool.apply_async(hold, (running.clone(), end.clone())).unwrap();
     running.wait(PATIENCE).unwrap().expect("it runs");

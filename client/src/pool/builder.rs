@@ -126,7 +126,8 @@ impl<'a> PoolBuilder<'a> {
     ///
     /// Workers are copies of this program. Those that die are replaced; if workers keep dying before they are ready,
     /// all tasks fail with [`Error::is_terminated`], and so does [`Pool::join`], with a text that says how, and what
-    /// the last of them wrote to its standard error.
+    /// the last of them wrote to its standard error. For want of processes, memory or descriptors that is so when not
+    /// one worker could be started for 5 seconds; as long as there is one, others are tried again.
     ///
     /// # Errors
     ///
