@@ -185,10 +185,11 @@ fn stale_proxy() {
     assert!(event.set().unwrap_err().is_manager_gone());
     assert_eq!(puppet.ask(&Order::IsSet), Ok(Report::Flag(false)));
 
-    // A task's caller is told why its worker could not unpack the arguments.
+    // A task with it is refused before it is sent.
     let pool = Pool::new(&Manager::connect_to(&program.socket).unwrap(), 1).unwrap();
     let error = pool.apply(set, (event,)).unwrap_err();
-    assert!(error.to_string().contains("an earlier life of the manager"), "{error}");
+    assert!(error.is_bad_target(), "{error:?}");
+    assert!(error.to_string().contains("of an earlier life of this one"), "{error}");
 }
 
 fn names() {

@@ -8,7 +8,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use protocol::{Code, Failure, FailureKind, Kind, ObjectId, Refusal, Reply};
+use protocol::{Code, Failure, FailureKind, Kind, ObjectId, Refusal, Reply, SessionId};
 
 use crate::State;
 use crate::object::Body;

@@ -34,6 +34,7 @@ fn numbers() -> BTreeMap<&'static str, u64> {
         ("TASKS_PER_GRANT_MAX", limits::TASKS_PER_GRANT_MAX),
         ("TASKS_BYTES_MAX", limits::TASKS_BYTES_MAX),
         ("CARRIES_MAX", limits::CARRIES_MAX),
+        ("PROCESSES_MAX", limits::PROCESSES_MAX),
         ("UNCONFIRMED_MAX", limits::UNCONFIRMED_MAX),
         ("RESULTS_BYTES_MAX", limits::RESULTS_BYTES_MAX),
         ("HELLO_TIME_MAX", limits::HELLO_TIME_MAX.as_secs() as usize),

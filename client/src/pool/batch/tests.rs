@@ -28,7 +28,8 @@ fn submit(
         how: HowToRun::default(),
         roster: &roster,
     };
-    let batch = Batch::submit(plan, &encode_chunks(&[(7_u32,)], 1, FakeManager::EPOCH).unwrap()).unwrap();
+    let chunks = encode_chunks(&[(7_u32,)], 1, FakeManager::EPOCH).unwrap();
+    let batch = Batch::submit(plan, &chunks, false).unwrap();
     (batch, roster, manager)
 }
 
