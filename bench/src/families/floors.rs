@@ -26,9 +26,14 @@ pub(crate) struct PingPong {
 impl PingPong {
     /// Starts the other side on the cores that this thread may use. A turn has so many calls.
     pub(crate) fn start(calls: usize) -> Result<PingPong> {
+        PingPong::with("echo", calls)
+    }
+
+    /// The same, with the other side in a role of its own.
+    fn with(role: &str, calls: usize) -> Result<PingPong> {
         let (request, reply) = frames()?;
         let (socket, other) = UnixStream::pair()?;
-        let other = peer::copy_of_this_program("echo")?
+        let other = peer::copy_of_this_program(role)?
             .args([request.len().to_string(), reply.len().to_string()])
             .stdin(Stdio::from(OwnedFd::from(other)))
             .spawn()?;
@@ -69,6 +74,43 @@ pub(crate) fn echo(arguments: &[String]) -> Result<()> {
     let (mut request, reply) = (vec![0; request_bytes.parse()?], vec![0; reply_bytes.parse()?]);
     let mut socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     while socket.read_exact(&mut request).is_ok() && socket.write_all(&reply).is_ok() {}
+    Ok(())
+}
+
+/// Two processes that pass control back and forth through a third one, with the same frames. All block.
+pub(crate) struct Relay(PingPong);
+
+impl Relay {
+    /// Starts the others on the cores that this thread may use. A turn has so many rounds.
+    pub(crate) fn start(calls: usize) -> Result<Relay> {
+        PingPong::with("relay", calls).map(Relay)
+    }
+}
+
+impl Contender for Relay {
+    fn turn(&mut self, samples: &mut Samples) -> Result<()> {
+        self.0.turn(samples)
+    }
+}
+
+/// In a role: the third process, which passes on what comes on its standard input, and what comes back.
+pub(crate) fn relay(arguments: &[String]) -> Result<()> {
+    let [request_bytes, reply_bytes] = arguments else { anyhow::bail!("two sizes are needed") };
+    let (mut request, reply) = (vec![0; request_bytes.parse()?], vec![0; reply_bytes.parse()?]);
+    let mut first = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    let (mut second, other) = UnixStream::pair()?;
+    // What wakes the other process is a reply, and what it goes on with is a request.
+    let mut process = peer::copy_of_this_program("echo")?
+        .args([reply_bytes, request_bytes])
+        .stdin(Stdio::from(OwnedFd::from(other)))
+        .spawn()?;
+    while first.read_exact(&mut request).is_ok() {
+        second.write_all(&reply)?;
+        second.read_exact(&mut request)?;
+        first.write_all(&reply)?;
+    }
+    drop(second);
+    peer::end(&mut process);
     Ok(())
 }
 

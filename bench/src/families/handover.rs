@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use client::{Event, Manager};
 
-use super::floors::{FutexPair, PingPong};
+use super::floors::{FutexPair, PingPong, Relay};
 use crate::peer::{self, Peer};
 use crate::pinning;
 use crate::report::{Bound, ONE_CORE, Row, Unit};
@@ -23,7 +23,7 @@ const PYTHON_ROUNDS: usize = 60;
 pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
     let _pinned = pinning::to_first_core()?;
     let (keys, results) = turns::afresh(settings.pick(6, 3), || take_turns(settings, missing))?;
-    let [floor, futex, ours] = keys.0;
+    let [floor, relay, futex, ours] = keys.0;
     let (python, iceoryx) = keys.1;
     let row = |name, what| Row::new(name, what, Unit::Microseconds, ONE_CORE).ours(&results[ours]);
     Ok(vec![
@@ -31,6 +31,10 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
             .floor(&results[floor])
             .rival("Python Manager", python.map(|python| &results[python]))
             .at_most(Bound::OursToFloor, 2.3),
+        // A manager between the two is what this costs at the least.
+        row("set_and_wait_to_relay", "two processes, a round; floor: bare, through a third process")
+            .floor(&results[relay])
+            .value_is(Bound::OursToFloor),
         // These two share memory and have no manager between them, so this is their best.
         row("set_and_wait_to_iceoryx2", "two processes, a round; floor: a bare futex")
             .floor(&results[futex])
@@ -39,8 +43,8 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
     ])
 }
 
-/// The two floors and ours; Python and iceoryx2.
-type Keys = ([Key; 3], (Option<Key>, Option<Key>));
+/// The three floors and ours; Python and iceoryx2.
+type Keys = ([Key; 4], (Option<Key>, Option<Key>));
 
 fn take_turns(settings: &Settings, missing: &Missing) -> Result<(Keys, Results)> {
     let server = Server::start(settings)?;
@@ -51,6 +55,7 @@ fn take_turns(settings: &Settings, missing: &Missing) -> Result<(Keys, Results)>
 
     let mut turns = Turns::new();
     let floor = turns.add(PingPong::start(ROUNDS)?);
+    let relay = turns.add(Relay::start(ROUNDS)?);
     let futex = turns.add(FutexPair::start(ROUNDS)?);
     let ours = turns.add(|samples: &mut Samples| {
         samples.time(ROUNDS, || {
@@ -62,7 +67,7 @@ fn take_turns(settings: &Settings, missing: &Missing) -> Result<(Keys, Results)>
         python.map(|mut python| move |samples: &mut Samples| python.measure("round", PYTHON_ROUNDS, samples)),
     );
     let iceoryx = turns.add_if(iceoryx);
-    Ok((([floor, futex, ours], (python, iceoryx)), turns.run(settings.pick(20, 6))?))
+    Ok((([floor, relay, futex, ours], (python, iceoryx)), turns.run(settings.pick(20, 6))?))
 }
 
 /// The events of the first and of the second process. Each set lets one wait through.

@@ -48,6 +48,7 @@ pub(crate) const ALL: &[Family] = &[
 pub(crate) fn play(role: &str, arguments: &[String]) -> Result<()> {
     match role {
         "echo" => floors::echo(arguments),
+        "relay" => floors::relay(arguments),
         "futex" => floors::futex_back(arguments),
         "handover" => handover::hand_back(arguments),
         "wake" => wake::wait_again(arguments),
