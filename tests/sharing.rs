@@ -1,6 +1,6 @@
 //! Pools that several programs share: who submits takes turns, and who serves comes, goes and fails as it likes.
 
-use std::fs;
+use std::fs::{self, File};
 use std::process::{Command, Stdio};
 
 use client::task::named;
@@ -68,10 +68,10 @@ fn turns() {
 }
 
 /// Starts the program `worker`, and returns when it is ready.
-fn serve(program: &ManagerProgram, processes: usize) -> Running {
+fn serve(program: &ManagerProgram, processes: usize, stderr: Stdio) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
     command.args(["--pool", "shared", "--processes", &processes.to_string(), "--socket"]);
-    let mut running = Running::start(command.arg(&program.socket).stderr(Stdio::null()));
+    let mut running = Running::start(command.arg(&program.socket).stderr(stderr));
     assert!(running.line().starts_with("worker is ready"));
     running
 }
@@ -92,9 +92,9 @@ fn elastic() {
         assert!(!result.ready().unwrap(), "work still runs");
     };
 
-    let mut first = serve(&program, 1);
+    let mut first = serve(&program, 1, Stdio::null());
     done(5);
-    let second = serve(&program, 2);
+    let second = serve(&program, 2, Stdio::null());
     done(15);
     let processes = descendants(first.process());
     first.signal(Signal::TERM);
@@ -103,7 +103,7 @@ fn elastic() {
         within(PATIENCE, "no command of those who served stays", || !is_alive(process));
     }
     done(30);
-    let _third = serve(&program, 1);
+    let _third = serve(&program, 1, Stdio::null());
     let processes = descendants(second.process());
     second.signal(Signal::KILL);
     for process in processes {
@@ -124,17 +124,15 @@ fn gives_up() {
     let held = pool.apply_async(hold, (running.clone(), end.clone())).unwrap();
     running.wait(PATIENCE).unwrap().expect("it runs");
 
-    let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
-    command.args(["--pool", "shared", "--processes", "2", "--socket"]).arg(&program.socket);
-    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    eventually("its workers run", || descendants(child.id()).len() == 2);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("stderr");
+    let mut server = serve(&program, 2, File::create(&file).unwrap().into());
     // Who is connected stays so, but nobody else finds the manager.
     fs::rename(&program.socket, program.socket.with_extension("elsewhere")).unwrap();
-    let workers = descendants(child.id());
+    let workers = descendants(server.process());
     kill(workers[0], Signal::KILL);
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(server.wait(), Some(1));
+    let text = fs::read_to_string(file).unwrap();
     let last = text.lines().last().unwrap();
     assert!(last.starts_with("worker: 5 workers in a row ended before they were ready"), "{text}");
     assert!(last.contains("and wrote: ") && last.contains("no manager is running at"), "{text}");

@@ -121,6 +121,8 @@ fn failed(what: &dyn std::fmt::Display) -> client::Error {
 
 fn fail(status: i32, text: &str) -> ! {
     let program = std::env::args_os().next().unwrap_or_default();
-    eprintln!("{}: {text}", Path::new(&program).file_name().unwrap_or(&program).display());
+    // In one write, so that it is whole or not there, whoever else writes and whenever this process is killed.
+    let line = format!("{}: {text}\n", Path::new(&program).file_name().unwrap_or(&program).display());
+    eprint!("{line}");
     exit(status);
 }

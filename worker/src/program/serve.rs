@@ -45,7 +45,9 @@ impl Serve {
         match self.try_run() {
             Ok(()) => ExitCode::SUCCESS,
             Err(text) => {
-                eprintln!("worker: {text}");
+                // In one write, as workers that end may have something to say as well.
+                let line = format!("worker: {text}\n");
+                eprint!("{line}");
                 ExitCode::FAILURE
             }
         }
