@@ -2,6 +2,8 @@
 
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
 
 use client::task::named;
 use client::{Event, Manager, Pool, task};
@@ -161,7 +163,9 @@ fn terminated() {
     assert!(result.get(PATIENCE).unwrap_err().is_terminated());
     pool.join().unwrap();
     // One worker was the owner's, and may have been quicker than its signal. The other one is left alone.
-    assert_eq!(service.join(), Ended::Left);
+    let (sender, receiver) = channel();
+    thread::spawn(move || sender.send(service.join()));
+    assert_eq!(receiver.recv_timeout(PATIENCE), Ok(Ended::Left));
     let reasons = fs::read_to_string(file).unwrap();
     assert!(reasons.lines().all(|reason| reason == "the pool was terminated by its owner"), "{reasons}");
     assert!((1..=2).contains(&reasons.lines().count()), "{reasons}");
