@@ -12,6 +12,9 @@ use crate::task::set;
 /// How often two processes take turns.
 const ROUNDS: u32 = 5_000;
 
+/// How many threads of each process wait in a crowd.
+const CROWD: usize = 500;
+
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
         test("event::set_in_one_process_is_seen_in_another", seen),
@@ -26,6 +29,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("event::names_that_are_none_are_told", names),
         test("event::of_a_name_has_one_kind_and_one_set_of_parameters", other_parameters),
         test("event::no_wake_up_is_lost_in_thousands_of_turns", rally),
+        test("event::one_set_wakes_a_crowd_of_threads_in_four_processes", crowd),
     ]
 }
 
@@ -232,4 +236,28 @@ fn rally() {
     assert_eq!(other.report(), Ok(Report::Done));
     // One wake-up went to and fro all the time, and there is still one.
     assert!(ping.is_set().unwrap() && !pong.is_set().unwrap());
+}
+
+fn crowd() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let gate = manager.event("gate").unwrap();
+    let mut crowds = [(); 4].map(|()| Puppet::with_event(&program, "gate", false));
+    for crowd in &mut crowds {
+        crowd.tell(&Order::Crowd { threads: CROWD });
+    }
+    eventually("all of their threads wait", || {
+        let waits = manager.sessions().unwrap().iter().map(|session| session.waits as usize).sum::<usize>();
+        waits == crowds.len() * CROWD
+    });
+    gate.set_because("it is open").unwrap();
+    // None of them misses it, though it is shut again at once.
+    gate.clear().unwrap();
+    for crowd in &mut crowds {
+        let Ok(Report::Crowd(outcomes)) = crowd.report() else { panic!("no outcomes") };
+        assert_eq!(outcomes.len(), CROWD);
+        for outcome in outcomes {
+            assert_eq!(outcome.unwrap().unwrap().reason.as_deref(), Some("it is open"));
+        }
+    }
 }

@@ -9,7 +9,6 @@
 //! Two locks, and never the other way round: first `sender`, then `callers`. The reader takes `callers` only,
 //! so that it goes on reading while others send, or wait to.
 
-use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,6 +19,7 @@ use std::time::Duration;
 use protocol::{Answer, FrameBuffer, Request, RequestId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::callers::Callers;
 use crate::ledger::{GivenBack, Ledger};
 use crate::reader::{Reader, Received};
 use crate::receipts::Receipts;
@@ -48,31 +48,13 @@ pub(crate) struct Connection {
     receipts: Arc<Receipts>,
 }
 
-/// Everyone who waits for something, and the reader's office while nobody has it.
-#[derive(Debug)]
-struct Callers {
-    /// The seats of all requests that are to be answered.
-    seats: HashMap<RequestId, Arc<Seat>>,
-    /// Those whose callers sleep, any of whom can become the reader.
-    asleep: BTreeSet<RequestId>,
-    /// The office, when nobody has it. It ends with the connection.
-    reader: Option<Reader>,
-    /// Why the connection is over.
-    end: Option<Error>,
-}
-
 impl Connection {
     /// A connection over a socket that has been through the handshake, with what was received since.
     pub(crate) fn new(socket: UnixStream, frames: FrameBuffer) -> Connection {
         Connection {
             socket,
             sender: Mutex::new(Sender::new()),
-            callers: Mutex::new(Callers {
-                seats: HashMap::new(),
-                asleep: BTreeSet::new(),
-                reader: Some(Reader::new(frames)),
-                end: None,
-            }),
+            callers: Mutex::new(Callers::new(Reader::new(frames))),
             receipts: Arc::new(Receipts::new()),
         }
     }
@@ -108,7 +90,7 @@ impl Connection {
         // The seat is there before the request is sent, or the reader might see an answer to nobody.
         lock(&self.callers).enter(request, seat)?;
         if let Err(error) = sender.append(request, self.receipts.confirmed(), body) {
-            lock(&self.callers).seats.remove(&request);
+            lock(&self.callers).leave(request);
             return Err(error.into());
         }
         Ok((request, sender))
@@ -120,7 +102,9 @@ impl Connection {
         let mut office = lock(&self.callers).wait_or_read(request);
         loop {
             if let Some(mut reader) = office.take() {
-                self.read_until_answered(&mut reader, request);
+                while !seat.is_given() {
+                    self.read(&mut reader, true);
+                }
                 self.pass_on(reader);
             }
             match seat.sleep() {
@@ -132,7 +116,7 @@ impl Connection {
 
     /// The answer to a request that was begun with this seat, if it has come.
     pub(crate) fn try_finish(&self, seat: &Seat) -> Option<Result<Answered>> {
-        let reader = lock(&self.callers).reader.take();
+        let reader = lock(&self.callers).take_office();
         if let Some(mut reader) = reader {
             while self.read(&mut reader, false) == Received::Bytes {}
             self.pass_on(reader);
@@ -146,7 +130,7 @@ impl Connection {
 
     /// Gives up a request. If its answer has not come, the manager is told, and the answer will find no seat.
     pub(crate) fn abandon(&self, request: RequestId) {
-        let was_open = lock(&self.callers).seats.remove(&request).is_some();
+        let was_open = lock(&self.callers).leave(request).is_some();
         if was_open {
             // If the connection is over, so is the request.
             let _ = self.send(Request::Cancel { request });
@@ -166,7 +150,7 @@ impl Connection {
     /// Gives a lock back: with the next request of this process, or at once if somebody wants it.
     pub(crate) fn give_back(&self, given: GivenBack) {
         let mut sender = lock(&self.sender);
-        if lock(&self.callers).end.is_none() && sender.give_back(given, self.receipts.confirmed()) {
+        if lock(&self.callers).end().is_none() && sender.give_back(given, self.receipts.confirmed()) {
             // If the manager is gone, so is the lock.
             let _ = self.flush(&mut sender);
         }
@@ -196,12 +180,12 @@ impl Connection {
 
     /// Whether the connection is not over, as far as the socket tells without waiting.
     pub(crate) fn is_live(&self) -> bool {
-        let reader = lock(&self.callers).reader.take();
+        let reader = lock(&self.callers).take_office();
         if let Some(mut reader) = reader {
             while self.read(&mut reader, false) == Received::Bytes {}
             self.pass_on(reader);
         }
-        lock(&self.callers).end.is_none()
+        lock(&self.callers).end().is_none()
     }
 
     /// A descriptor of the socket, to be watched for the end of the connection.
@@ -221,7 +205,7 @@ impl Connection {
 
     fn append_one_way(&self, body: Request<'_>) -> Result<MutexGuard<'_, Sender>> {
         let mut sender = lock(&self.sender);
-        if let Some(end) = &lock(&self.callers).end {
+        if let Some(end) = lock(&self.callers).end() {
             return Err(end.clone());
         }
         sender.append(RequestId::ONE_WAY, self.receipts.confirmed(), body)?;
@@ -256,7 +240,7 @@ impl Connection {
     fn flush_full_socket(&self, sender: &mut Sender) -> io::Result<()> {
         let mut office: Option<Reader> = None;
         let outcome = loop {
-            office = office.or_else(|| lock(&self.callers).reader.take());
+            office = office.or_else(|| lock(&self.callers).take_office());
             let events = if office.is_some() { PollFlags::IN | PollFlags::OUT } else { PollFlags::OUT };
             let ready = self.wait_for(events, ROOM_CHECK_TIME);
             if let Some(reader) = &mut office
@@ -284,15 +268,6 @@ impl Connection {
         // An interruption is as good as a timeout: whoever waits here looks again.
         let _ = poll(&mut sockets, Some(&timeout));
         sockets[0].revents()
-    }
-
-    fn read_until_answered(&self, reader: &mut Reader, request: RequestId) {
-        loop {
-            self.read(reader, true);
-            if !lock(&self.callers).seats.contains_key(&request) {
-                return;
-            }
-        }
     }
 
     /// Receives once, and gives every whole answer to its caller. At the end of the connection everyone
@@ -333,73 +308,32 @@ impl Connection {
     fn end(&self, error: &Error) {
         // Also where it is only this side that can not go on.
         let _ = self.socket.shutdown(Shutdown::Both);
-        let seats = {
-            let mut callers = lock(&self.callers);
-            callers.end.get_or_insert_with(|| error.clone());
-            callers.asleep.clear();
-            std::mem::take(&mut callers.seats)
-        };
-        for seat in seats.into_values() {
+        // Given outside of the lock, as whoever wakes may want it.
+        let seats = lock(&self.callers).end_with(error);
+        for seat in seats {
             seat.give(Turn::Answered(Err(error.clone())));
         }
     }
 
     /// Gives the office of the reader to one who sleeps, or leaves it for the next who comes.
     fn pass_on(&self, reader: Reader) {
-        let mut callers = lock(&self.callers);
-        if callers.end.is_some() {
-            return;
-        }
-        match callers.asleep.pop_first() {
-            None => callers.reader = Some(reader),
-            Some(request) => {
-                let seat = callers.seats.get(&request).cloned().expect("who sleeps has a seat");
-                drop(callers);
-                seat.give(Turn::Read(reader));
-            }
+        let next = lock(&self.callers).pass_on(reader);
+        if let Some((seat, reader)) = next {
+            seat.give(Turn::Read(reader));
         }
     }
 
     /// Why nothing can be sent any more: reads what the manager has said last, unless somebody else is about
     /// to.
     fn find_out_the_end(&self) -> Error {
-        let reader = lock(&self.callers).reader.take();
+        let reader = lock(&self.callers).take_office();
         if let Some(mut reader) = reader {
             while self.read(&mut reader, true) != Received::End {}
         }
-        let end = lock(&self.callers).end.clone();
+        let end = lock(&self.callers).end().cloned();
         end.unwrap_or_else(|| {
             Error::new(ErrorKind::ManagerGone, "the manager is gone: it ended, or was ended")
         })
-    }
-}
-
-impl Callers {
-    /// Takes a seat for a request.
-    fn enter(&mut self, request: RequestId, seat: &Arc<Seat>) -> Result<()> {
-        if let Some(end) = &self.end {
-            return Err(end.clone());
-        }
-        self.seats.insert(request, Arc::clone(seat));
-        Ok(())
-    }
-
-    /// Decides how this caller waits: as the reader, or asleep if there is one.
-    fn wait_or_read(&mut self, request: RequestId) -> Option<Reader> {
-        if !self.seats.contains_key(&request) {
-            return None;
-        }
-        let office = self.reader.take();
-        if office.is_none() {
-            self.asleep.insert(request);
-        }
-        office
-    }
-
-    /// Gives up the seat of a request.
-    fn leave(&mut self, request: RequestId) -> Option<Arc<Seat>> {
-        self.asleep.remove(&request);
-        self.seats.remove(&request)
     }
 }
 

@@ -29,6 +29,7 @@
 
 mod abandonment;
 mod barrier;
+mod callers;
 mod carry;
 mod cause;
 mod condition;

@@ -1,14 +1,25 @@
 //! Where one caller waits for its turn: the answer to its request, or the office of the reader.
 
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use protocol::Reply;
+use rustix::thread::futex::{self, Flags};
 
 use crate::Result;
 use crate::reader::Reader;
 use crate::receipts::Receipt;
 use crate::sync::lock;
+
+/// The caller has no turn, and is awake.
+const AWAKE: u32 = 0;
+
+/// The caller has no turn, and sleeps or is about to.
+const ASLEEP: u32 = 1;
+
+/// The turn was given and not taken.
+const GIVEN: u32 = 2;
 
 /// What a caller is woken for.
 #[derive(Debug)]
@@ -35,16 +46,10 @@ pub(crate) struct Answered {
 /// whose request is not answered. So there is room for one.
 #[derive(Debug, Default)]
 pub(crate) struct Seat {
-    place: Mutex<Place>,
-    given: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Place {
     /// The turn that was given and not taken.
-    turn: Option<Turn>,
-    /// Whether the caller sleeps. One that does not is spared a system call.
-    asleep: bool,
+    turn: Mutex<Option<Turn>>,
+    /// How it is with the caller, which sleeps on this word.
+    state: AtomicU32,
 }
 
 thread_local! {
@@ -59,33 +64,90 @@ impl Seat {
         OWN.try_with(Arc::clone).unwrap_or_default()
     }
 
-    /// Gives the caller its turn, and wakes it if it sleeps.
+    /// Gives the caller its turn, and wakes it if it sleeps. One that does not is spared a system call.
     pub(crate) fn give(&self, turn: Turn) {
-        let mut place = lock(&self.place);
-        debug_assert!(place.turn.is_none(), "a caller was given two turns at once");
-        place.turn = Some(turn);
-        let asleep = place.asleep;
-        drop(place);
-        if asleep {
-            self.given.notify_one();
+        let before = lock(&self.turn).replace(turn);
+        debug_assert!(before.is_none(), "a caller was given two turns at once");
+        if self.state.swap(GIVEN, Ordering::AcqRel) == ASLEEP {
+            // It can not fail: the word is there.
+            let _ = futex::wake(&self.state, Flags::PRIVATE, 1);
         }
+    }
+
+    /// Whether a turn was given and not taken.
+    pub(crate) fn is_given(&self) -> bool {
+        self.state.load(Ordering::Acquire) == GIVEN
     }
 
     /// The turn, if it was given.
     pub(crate) fn take(&self) -> Option<Turn> {
-        lock(&self.place).turn.take()
+        // Asked first: the giver changes the state last, and must not do so for a turn that is gone.
+        if !self.is_given() {
+            return None;
+        }
+        let turn = lock(&self.turn).take();
+        self.state.store(AWAKE, Ordering::Relaxed);
+        turn
     }
 
     /// Sleeps until a turn is given.
     pub(crate) fn sleep(&self) -> Turn {
-        let mut place = lock(&self.place);
         loop {
-            if let Some(turn) = place.turn.take() {
-                place.asleep = false;
+            if let Some(turn) = self.take() {
                 return turn;
             }
-            place.asleep = true;
-            place = self.given.wait(place).unwrap_or_else(PoisonError::into_inner);
+            let before = self.state.compare_exchange(AWAKE, ASLEEP, Ordering::Relaxed, Ordering::Relaxed);
+            if before != Err(GIVEN) {
+                // It ends when it is woken, or was given a turn before it slept, or for no reason. All of these are
+                // told apart above.
+                let _ = futex::wait(&self.state, Flags::PRIVATE, ASLEEP, None);
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn answer(number: u64) -> Turn {
+        Turn::Answered(Ok(Answered { reply: Reply::Count(number), receipt: None }))
+    }
+
+    fn number(turn: Turn) -> u64 {
+        match turn {
+            Turn::Answered(Ok(Answered { reply: Reply::Count(number), .. })) => number,
+            turn => panic!("{turn:?}"),
+        }
+    }
+
+    #[test]
+    fn a_turn_is_taken_once() {
+        let seat = Seat::default();
+        assert!(seat.take().is_none());
+        seat.give(answer(1));
+        assert!(seat.is_given());
+        assert_eq!(seat.take().map(number), Some(1));
+        assert!(!seat.is_given() && seat.take().is_none());
+        seat.give(answer(2));
+        assert_eq!(number(seat.sleep()), 2);
+    }
+
+    #[test]
+    fn no_turn_is_lost_however_the_caller_sleeps() {
+        const TURNS: u64 = 20_000;
+        let seat = Seat::default();
+        thread::scope(|scope| {
+            scope.spawn(|| (0..TURNS).for_each(|turn| assert_eq!(number(seat.sleep()), turn)));
+            for turn in 0..TURNS {
+                // Sometimes the caller sleeps already, and sometimes it is about to.
+                while seat.is_given() {
+                    thread::yield_now();
+                }
+                seat.give(answer(turn));
+            }
+        });
     }
 }

@@ -26,6 +26,8 @@ mod ending;
 mod reading;
 mod sending;
 mod sharing;
+#[cfg(test)]
+mod tests;
 
 /// How long the manager is patient with a peer.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 mod deaths;
 mod limits;
-mod peer;
+pub(crate) mod peer;
 mod processes;
 mod requests;
 mod server;

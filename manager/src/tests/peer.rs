@@ -14,23 +14,27 @@ use uuid::Uuid;
 use super::server::LONG;
 
 /// A client that can also misbehave.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     /// The socket.
-    pub(super) stream: UnixStream,
+    pub(crate) stream: UnixStream,
     buffer: FrameBuffer,
     requests: u64,
     received: u64,
 }
 
 impl Peer {
-    pub(super) fn connect(socket: &Path) -> Peer {
-        let stream = UnixStream::connect(socket).unwrap();
+    pub(crate) fn connect(socket: &Path) -> Peer {
+        Peer::over(UnixStream::connect(socket).unwrap())
+    }
+
+    /// A client at this end of a connection.
+    pub(crate) fn over(stream: UnixStream) -> Peer {
         stream.set_read_timeout(Some(LONG)).unwrap();
         Peer { stream, buffer: FrameBuffer::new(FRAME_BYTES_MAX), requests: 0, received: 0 }
     }
 
     /// Says hello and expects to be welcome.
-    pub(super) fn begin_session(&mut self) -> SessionId {
+    pub(crate) fn begin_session(&mut self) -> SessionId {
         self.send_hello(&Hello::new(std::process::id(), "test"));
         match self.greeting() {
             Some(Greeting::Welcome { session, .. }) => session,
@@ -38,14 +42,14 @@ impl Peer {
         }
     }
 
-    pub(super) fn send_hello(&mut self, hello: &Hello) {
+    pub(crate) fn send_hello(&mut self, hello: &Hello) {
         let mut bytes = Vec::new();
         hello.append(&mut bytes).unwrap();
         self.send_bytes(&bytes);
     }
 
     /// Sends all of this, or as much as the manager takes: it closes on who sends nonsense, also amid a write.
-    pub(super) fn send_bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         match self.stream.write_all(bytes) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
             written => written.unwrap(),
@@ -53,7 +57,7 @@ impl Peer {
     }
 
     /// A request as a frame, with the next id.
-    pub(super) fn frame(&mut self, body: Request<'_>) -> Vec<u8> {
+    pub(crate) fn frame(&mut self, body: Request<'_>) -> Vec<u8> {
         self.requests += 1;
         let envelope = Envelope { request: RequestId(self.requests), received: self.received, body };
         let mut bytes = Vec::new();
@@ -61,32 +65,32 @@ impl Peer {
         bytes
     }
 
-    pub(super) fn send(&mut self, body: Request<'_>) {
+    pub(crate) fn send(&mut self, body: Request<'_>) {
         let bytes = self.frame(body);
         self.send_bytes(&bytes);
     }
 
     /// Sends a request and waits for the answer to it.
-    pub(super) fn call(&mut self, body: Request<'_>) -> Reply {
+    pub(crate) fn call(&mut self, body: Request<'_>) -> Reply {
         self.send(body);
         let answer = self.answer().expect("the connection goes on");
         assert_eq!(answer.request, RequestId(self.requests));
         answer.body
     }
 
-    pub(super) fn greeting(&mut self) -> Option<Greeting> {
+    pub(crate) fn greeting(&mut self) -> Option<Greeting> {
         self.body().map(|body| Greeting::decode(&body).unwrap())
     }
 
     /// The next answer, or none at the end of the stream.
-    pub(super) fn answer(&mut self) -> Option<Answer> {
+    pub(crate) fn answer(&mut self) -> Option<Answer> {
         let answer = self.body().map(|body| decode(&body).unwrap());
         self.received += 1;
         answer
     }
 
     /// The refusal that ends a connection without a session.
-    pub(super) fn refused_greeting(&mut self) -> Refusal {
+    pub(crate) fn refused_greeting(&mut self) -> Refusal {
         match self.greeting() {
             Some(Greeting::Refused(refusal)) => refusal,
             other => panic!("not refused: {other:?}"),
@@ -94,7 +98,7 @@ impl Peer {
     }
 
     /// The refusal that ends a session, after any other answers.
-    pub(super) fn last_refusal(&mut self) -> Refusal {
+    pub(crate) fn last_refusal(&mut self) -> Refusal {
         loop {
             match self.answer().expect("a refusal comes before the end") {
                 Answer { request: RequestId::ONE_WAY, body: Reply::Refused(refusal) } => return refusal,
@@ -104,7 +108,7 @@ impl Peer {
     }
 
     /// Waits for the end of the stream, before which nothing more may come.
-    pub(super) fn expect_end(&mut self) {
+    pub(crate) fn expect_end(&mut self) {
         assert_eq!(self.body(), None);
     }
 
@@ -125,17 +129,17 @@ impl Peer {
 }
 
 /// The object with this number.
-pub(super) fn object(number: u128) -> ObjectId {
+pub(crate) fn object(number: u128) -> ObjectId {
     ObjectId(Uuid::from_u128(number))
 }
 
 /// A request that opens or makes a named event.
-pub(super) fn open_event(number: u128, name: &str) -> Request<'_> {
+pub(crate) fn open_event(number: u128, name: &str) -> Request<'_> {
     let spec = Spec::Event { auto_reset: false };
     Request::Open { id: object(number), name: Some(name), spec, mode: OpenMode::OpenOrCreate }
 }
 
 /// A request that waits for one thing.
-pub(super) fn wait_for(target: Target<'static>, timeout_ns: Option<u64>) -> Request<'static> {
+pub(crate) fn wait_for(target: Target<'static>, timeout_ns: Option<u64>) -> Request<'static> {
     Request::Wait { mode: WaitMode::Any, targets: [target].into(), timeout_ns, thread: ThreadId(1) }
 }

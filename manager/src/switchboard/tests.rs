@@ -1,0 +1,95 @@
+//! One turn at a time, without the loop around it: what is collected, and when it is sent.
+
+use std::os::unix::net::UnixStream;
+
+use mio::Poll;
+use protocol::{Grant, Greeting, Hello, Reply, Request, Target};
+use uuid::Uuid;
+
+use super::*;
+use crate::tests::peer::{Peer, object, open_event, wait_for};
+
+/// A switchboard whose turns are taken by hand.
+struct ByHand {
+    switchboard: Switchboard,
+    _poll: Poll,
+}
+
+impl ByHand {
+    fn new() -> ByHand {
+        let poll = Poll::new().unwrap();
+        let registry = poll.registry().try_clone().unwrap();
+        let switchboard = Switchboard::new(Epoch(Uuid::from_u128(1)), Limits::default(), registry);
+        ByHand { switchboard, _poll: poll }
+    }
+
+    /// A client with a session, and its slot.
+    fn session(&mut self) -> (Peer, Slot) {
+        let (stream, theirs) = UnixStream::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let slot = self.switchboard.table.len();
+        self.switchboard.admit(theirs.into());
+        let mut peer = Peer::over(stream);
+        peer.send_hello(&Hello::new(std::process::id(), "test"));
+        self.turn([slot]);
+        assert!(matches!(peer.greeting(), Some(Greeting::Welcome { .. })));
+        (peer, slot)
+    }
+
+    /// Has a client's request answered in a turn of its own.
+    fn call(&mut self, peer: &mut Peer, slot: Slot, body: Request<'_>) {
+        peer.send(body);
+        self.turn([slot]);
+        assert!(!matches!(peer.answer().unwrap().body, Reply::Refused(_)));
+    }
+
+    fn turn(&mut self, readable: impl IntoIterator<Item = Slot>) {
+        self.begin_turn(readable);
+        self.switchboard.end_turn();
+    }
+
+    fn begin_turn(&mut self, readable: impl IntoIterator<Item = Slot>) {
+        self.switchboard.begin_turn(Time::ZERO);
+        readable.into_iter().for_each(|slot| self.switchboard.readable(slot, false));
+    }
+
+    /// How many bytes wait to be sent to a client.
+    fn pending(&mut self, slot: Slot) -> usize {
+        self.switchboard.table.get_mut(slot).unwrap().output.pending()
+    }
+}
+
+#[test]
+fn all_that_a_turn_says_to_a_peer_leaves_in_one_write() {
+    const WAITS: usize = 2_000;
+    let mut desk = ByHand::new();
+    let mut crowds: Vec<(Peer, Slot)> = (0..4).map(|_| desk.session()).collect();
+    let (mut setter, setter_slot) = desk.session();
+    desk.call(&mut setter, setter_slot, open_event(1, "gate"));
+    for (peer, slot) in &mut crowds {
+        for _ in 0..WAITS {
+            peer.send(wait_for(Target::Event { id: object(1) }, None));
+            desk.turn([*slot]);
+        }
+        assert_eq!(desk.pending(*slot), 0, "they wait");
+    }
+    setter.send(Request::EventSet { id: object(1), reason: None });
+    desk.begin_turn([setter_slot]);
+    // All of the answers are there before the first write, and each peer is written to once.
+    let slots: Vec<Slot> = crowds.iter().map(|(_, slot)| *slot).collect();
+    let to_flush = &desk.switchboard.to_flush;
+    assert_eq!(*to_flush, [slots.as_slice(), &[setter_slot]].concat());
+    for slot in slots {
+        assert!(desk.pending(slot) > WAITS, "at least a byte for each answer");
+    }
+    desk.switchboard.end_turn();
+    assert!(desk.switchboard.to_flush.is_empty());
+    for (peer, slot) in &mut crowds {
+        assert_eq!(desk.pending(*slot), 0, "one write has taken it all");
+        for _ in 0..WAITS {
+            let Reply::Taken(taken) = peer.answer().unwrap().body else { panic!("not taken") };
+            assert!(matches!(taken.grants[..], [Grant::Event(_)]));
+        }
+    }
+    assert_eq!(setter.answer().unwrap().body, Reply::Done);
+}
