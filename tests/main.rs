@@ -11,6 +11,7 @@ use libtest_mimic::{Arguments, run};
 mod actor;
 mod ahead;
 mod barrier;
+mod batch;
 mod command;
 mod condition;
 mod context;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
     let suites = [
         ahead::tests(),
         barrier::tests(),
+        batch::tests(),
         command::tests(),
         condition::tests(),
         context::tests(),

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use client::internal::Pending;
-use client::{Cause, Error, Event, Manager, Result};
+use client::{Cause, Error, Event, Latch, Manager, Result};
 use protocol::{Grant, Reply, Request, Target, ThreadId, WaitMode};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
@@ -23,7 +23,7 @@ use crate::support::{ManagerProgram, PATIENCE, eventually, kill, state};
 /// How long an order may take: the longest is thousands of round trips.
 const REPORT_TIME_MAX: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
-/// What a puppet can be told to do. All but `Rally` is about the event that it opened or took last.
+/// What a puppet can be told to do. All but `Rally` and `CountDown` is about the event that it opened or took last.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Order {
     /// Opens an event, or makes it.
@@ -46,6 +46,8 @@ pub(crate) enum Order {
     Crowd { threads: usize },
     /// Waits for one event and sets the other, so many times.
     Rally { mine: Event, theirs: Event, rounds: u32 },
+    /// Counts a latch down to zero, in one batch after the other.
+    CountDown { latch: Latch },
 }
 
 /// What came of an order.
@@ -191,6 +193,7 @@ impl Stage {
             Order::Finish => return self.finish(),
             Order::Crowd { threads } => return Ok(Report::Crowd(self.crowd(threads))),
             Order::Rally { mine, theirs, rounds } => rally(&mine, &theirs, rounds)?,
+            Order::CountDown { latch } => self.count_down(&latch)?,
         }
         Ok(Report::Done)
     }
@@ -220,6 +223,14 @@ impl Stage {
             },
             reply => Err(other(format!("a wait was answered with {reply:?}"))),
         }
+    }
+
+    fn count_down(&self, latch: &Latch) -> Result<()> {
+        while latch.count()? > 0 {
+            self.manager
+                .batch(|batch| drop((0..5_000).map(|_| batch.count_down(latch)).collect::<Vec<_>>()))?;
+        }
+        Ok(())
     }
 
     fn crowd(&self, threads: usize) -> Vec<Result<Option<Setter>>> {

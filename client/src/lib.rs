@@ -29,6 +29,7 @@
 
 mod abandonment;
 mod barrier;
+mod batch;
 mod callers;
 mod carry;
 mod cause;
@@ -74,6 +75,7 @@ mod wait;
 
 pub use abandonment::Abandonment;
 pub use barrier::{Barrier, Passed};
+pub use batch::{Later, RequestBatch};
 pub use cause::Cause;
 pub use condition::{Condition, WokenBy};
 pub use error::{Error, Result};

@@ -114,6 +114,18 @@ impl Link {
         Ok(Pending { link: Arc::clone(link), request, seat })
     }
 
+    /// Sends what was queued, if it was this process that queued it.
+    pub(crate) fn flush(&self) {
+        if std::process::id() == self.process {
+            self.connection.flush_queued();
+        }
+    }
+
+    /// Refuses a wait while too much is not confirmed that this process was granted.
+    pub(crate) fn check_receipts(&self) -> Result<()> {
+        self.connection.check_receipts()
+    }
+
     /// Sends a request that is not answered, not even when it is refused.
     pub fn send(&self, body: Request<'_>) -> Result<()> {
         self.here()?.connection.send(body)
@@ -159,7 +171,7 @@ impl Link {
     pub(crate) fn call_with_receipt(&self, body: Request<'_>) -> Result<Answered> {
         let seat = Seat::own();
         if matches!(body, Request::Wait { .. } | Request::SignalAndWait { .. }) {
-            self.connection.check_receipts()?;
+            self.check_receipts()?;
         }
         let request = self.connection.begin(&seat, body)?;
         accept(self.connection.finish(request, &seat)?)
@@ -264,8 +276,13 @@ impl Pending {
 
     /// Waits for the answer. A refusal is an error.
     pub fn wait(self) -> Result<Reply> {
+        self.wait_with_receipt().map(|answered| answered.reply)
+    }
+
+    /// Like [`wait`](Self::wait), and the answer is not confirmed while its receipt is kept.
+    pub(crate) fn wait_with_receipt(self) -> Result<Answered> {
         self.check_process()?;
-        accept(self.link.connection.finish(self.request, &self.seat)?).map(|answered| answered.reply)
+        accept(self.link.connection.finish(self.request, &self.seat)?)
     }
 
     /// Waits for the answer, but no longer than this: then the request is cancelled, and there is none. For what has to

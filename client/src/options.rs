@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use protocol::{OpenMode, Spec};
 
+use crate::link::Link;
 use crate::reference::{Proxy, Reference};
 use crate::{Manager, Result};
 
@@ -68,6 +70,11 @@ impl<'a, P: Proxy> Options<'a, P> {
     /// Makes an object without a name.
     pub fn anonymous(self) -> Result<P> {
         self.get(None, OpenMode::CreateNew)
+    }
+
+    /// The link of this process to the manager.
+    pub(crate) fn link(&self) -> Result<&'a Arc<Link>> {
+        self.manager.link().here_shared()
     }
 
     fn get(self, name: Option<&str>, mode: OpenMode) -> Result<P> {

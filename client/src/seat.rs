@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn answer(number: u64) -> Turn {
-        Turn::Answered(Ok(Answered { reply: Reply::Count(number), receipt: None }))
+        Turn::Answered(Ok(Answered { reply: Reply::Count(number), receipt: None, enclosed: None }))
     }
 
     fn number(turn: Turn) -> u64 {
