@@ -1,6 +1,6 @@
 //! Names of objects and functions: parsed once, where they enter.
 
-use alloc::sync::Arc;
+use alloc::boxed::Box;
 use core::fmt;
 
 use crate::limits::NAME_BYTES_MAX;
@@ -17,7 +17,7 @@ use crate::limits::NAME_BYTES_MAX;
 /// assert!(matches!(Name::parse("a\nb"), Err(NameError::Control { at_byte: 1 })));
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Arc<str>);
+pub struct Name(Box<str>);
 
 impl Name {
     /// Checks and keeps a name.

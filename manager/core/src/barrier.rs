@@ -127,7 +127,10 @@ impl State {
         };
         let waiter = self.unpark(place.waiter);
         let grants = smallvec![Grant::Barrier { index: number, leads, turn }];
-        self.conclude(waiter, Decision::Taken { index: place.target, grants, unconfirmed: SmallVec::new() });
+        self.conclude(
+            waiter,
+            Decision::Taken { index: place.target(), grants, unconfirmed: SmallVec::new() },
+        );
     }
 
     /// One place for each waiter in the line.

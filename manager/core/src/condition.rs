@@ -5,6 +5,7 @@
 //! before. It is never answered without a notification, another target, or its deadline: there are no spurious
 //! wake-ups. A notified waiter that dies passes its notification on. Notifying needs the lock, as in Python.
 
+use alloc::boxed::Box;
 use alloc::format;
 
 use protocol::{Code, Grant, Kind, LockChoice, Name, ObjectId, Refusal, Reply};
@@ -46,7 +47,7 @@ impl State {
             }
         };
         let pin = self.pin_at(lock);
-        match self.create(id, name, Body::Condition(Condition { lock, pin, is_own })) {
+        match self.create(id, name, Body::Condition(Box::new(Condition { lock, pin, is_own }))) {
             Ok(key) => {
                 self.lock_at(lock).conditions.push(key);
                 Ok(key)
@@ -114,7 +115,7 @@ impl State {
         let Some(place) = self.catalog.at(key).line(&Want::Notification).first() else {
             return false;
         };
-        let index = place.target;
+        let index = place.target();
         let unconfirmed: SmallVec<[Unconfirmed; 1]> = match passes_on {
             true => smallvec![Unconfirmed::Notification(self.catalog.handle(key))],
             false => SmallVec::new(),

@@ -41,6 +41,7 @@ mod lifetime;
 mod line;
 mod lock;
 mod mirror;
+mod names;
 mod object;
 mod open;
 mod pool;

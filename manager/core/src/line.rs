@@ -3,6 +3,8 @@
 //! A line is woven through the waiters that stand in it, each with one *stand* for each of its targets. So joining
 //! and leaving a line cost the same however many stand there, and waiting allocates nothing of its own.
 
+use core::num::NonZeroU32;
+
 use crate::slab::{Key, Slab};
 use crate::wait::{Waiter, Want};
 
@@ -21,7 +23,8 @@ pub(crate) struct Stand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) waiter: Key,
-    pub(crate) target: u32,
+    /// The position of the target, counted from one, so that an optional place is no larger than a place.
+    number: NonZeroU32,
 }
 
 /// Who waits for one object.
@@ -35,6 +38,18 @@ pub(crate) struct Line {
 impl Stand {
     pub(crate) fn new(object: Key, want: Want) -> Stand {
         Stand { object, want, ahead: None, behind: None }
+    }
+}
+
+impl Place {
+    /// The stand of a waiter for the target at this position.
+    pub(crate) fn new(waiter: Key, target: u32) -> Place {
+        Place { waiter, number: NonZeroU32::MIN.saturating_add(target) }
+    }
+
+    /// The position of the target.
+    pub(crate) fn target(self) -> u32 {
+        self.number.get() - 1
     }
 }
 
@@ -80,11 +95,11 @@ impl Line {
 }
 
 pub(crate) fn stand(waiters: &Slab<Waiter>, place: Place) -> &Stand {
-    &waiters[place.waiter].targets[place.target as usize]
+    &waiters[place.waiter].targets[place.target() as usize]
 }
 
 pub(crate) fn stand_mut(waiters: &mut Slab<Waiter>, place: Place) -> &mut Stand {
-    &mut waiters[place.waiter].targets[place.target as usize]
+    &mut waiters[place.waiter].targets[place.target() as usize]
 }
 
 /// The stand ahead of this one, of whichever waiter.

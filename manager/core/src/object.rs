@@ -14,6 +14,7 @@ use crate::event::Event;
 use crate::latch::Latch;
 use crate::line::Line;
 use crate::lock::Lock;
+use crate::names::Names;
 use crate::pool::Pool;
 use crate::queue::Queue;
 use crate::semaphore::Semaphore;
@@ -49,7 +50,7 @@ pub(crate) enum Body {
     Batch(Box<Batch>),
     /// Of kind lock or reentrant lock.
     Lock(Box<Lock>),
-    Condition(Condition),
+    Condition(Box<Condition>),
     Semaphore(Box<Semaphore>),
     Barrier(Box<Barrier>),
     Latch(Latch),
@@ -81,7 +82,7 @@ pub(crate) struct Catalog {
     /// How many objects were ever made.
     made: u64,
     ids: BTreeMap<ObjectId, Key>,
-    names: BTreeMap<Name, Key>,
+    names: Names,
 }
 
 impl Body {
@@ -153,7 +154,7 @@ impl Object {
 
 impl Catalog {
     pub(crate) fn new() -> Catalog {
-        Catalog { objects: Slab::new(), made: 0, ids: BTreeMap::new(), names: BTreeMap::new() }
+        Catalog { objects: Slab::new(), made: 0, ids: BTreeMap::new(), names: Names::default() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -188,7 +189,7 @@ impl Catalog {
     }
 
     pub(crate) fn key_of_name(&self, name: &str) -> Option<Key> {
-        self.names.get(name).copied()
+        self.names.get(name, |key| name_at(&self.objects, key))
     }
 
     /// The objects in the order of their ids, from after this one.
@@ -215,30 +216,56 @@ impl Catalog {
             id,
             serial: self.made,
             is_touched: false,
-            name: name.clone(),
+            name,
             references: 0,
             pins: 0,
             line: Line::default(),
             body,
         });
         self.ids.insert(id, key);
-        if let Some(name) = name {
-            self.names.insert(name, key);
+        if let Some(name) = &self.objects[key].name {
+            self.names.insert(name.as_str(), key, |key| name_at(&self.objects, key));
         }
         key
     }
 
     /// Takes an object out, whatever still refers to it.
     pub(crate) fn remove(&mut self, key: Key) -> Object {
+        if let Some(name) = &self.objects[key].name {
+            self.names.remove(name.as_str(), |key| name_at(&self.objects, key));
+        }
         let object = self.objects.remove(key);
         self.ids.remove(&object.id);
-        if let Some(name) = &object.name {
-            self.names.remove(name);
-        }
         object
     }
 }
 
+/// The name of an object that has one.
+fn name_at(objects: &Slab<Object>, key: Key) -> &str {
+    objects[key].name.as_ref().expect("the index of names holds objects with names").as_str()
+}
+
 pub(crate) fn no_such_object(id: ObjectId) -> Refusal {
     Refusal::new(Code::NoSuchObject, format!("there is no object {id}; it was removed, freed, or never made"))
+}
+
+#[cfg(test)]
+mod tests {
+    use core::mem::size_of;
+
+    use super::*;
+    use crate::line::Stand;
+    use crate::session::Session;
+    use crate::wait::Waiter;
+
+    /// What a manager keeps a million of must not grow unnoticed.
+    #[test]
+    fn objects_and_waiters_stay_small() {
+        assert!(size_of::<Object>() <= 112, "an object has {} bytes", size_of::<Object>());
+        assert!(size_of::<Option<Object>>() == size_of::<Object>(), "a slab adds nothing to it");
+        assert!(size_of::<Stand>() <= 40, "a stand has {} bytes", size_of::<Stand>());
+        assert!(size_of::<Waiter>() <= 136, "a waiter has {} bytes", size_of::<Waiter>());
+        assert!(size_of::<Option<Waiter>>() == size_of::<Waiter>(), "a slab adds nothing to it");
+        assert!(size_of::<Session>() <= 256, "a session has {} bytes", size_of::<Session>());
+    }
 }

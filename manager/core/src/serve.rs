@@ -33,7 +33,7 @@ impl State {
     /// Whether and how a waiter can be served now. `parked` is its key, if it stands in lines.
     pub(crate) fn verdict(&self, waiter: &Waiter, parked: Option<Key>) -> Verdict {
         let is_first = |position: usize| {
-            let place = parked.map(|waiter| Place { waiter, target: position as u32 });
+            let place = parked.map(|waiter| Place::new(waiter, position as u32));
             self.is_first_in_line(waiter.caller, &waiter.targets[position], place)
         };
         let mut ready = 0;

@@ -189,7 +189,7 @@ impl State {
         self.session_at(caller.session).add_wait(request, key);
         self.blocked.entry(caller).or_default().push(key);
         for target in 0..targets {
-            let place = Place { waiter: key, target };
+            let place = Place::new(key, target);
             let stand = line::stand(&self.waiters, place);
             let object = stand.object;
             let touches = matches!(stand.want, Want::Barrier { .. });
@@ -212,7 +212,7 @@ impl State {
     /// Takes a waiter out of the lines of its targets, and out of the world.
     pub(crate) fn unpark(&mut self, key: Key) -> Waiter {
         for target in 0..self.waiters[key].targets.len() as u32 {
-            self.leave_line(Place { waiter: key, target });
+            self.leave_line(Place::new(key, target));
         }
         let waiter = self.waiters.remove(key);
         if let Some(deadline) = waiter.deadline {
@@ -251,7 +251,7 @@ impl State {
     pub(crate) fn stand_here_only(&mut self, here: Place) {
         let object = line::stand(&self.waiters, here).object;
         for target in 0..self.waiters[here.waiter].targets.len() as u32 {
-            let place = Place { target, ..here };
+            let place = Place::new(here.waiter, target);
             if place != here {
                 self.leave_line(place);
                 let left =
