@@ -80,11 +80,6 @@ impl Connection {
         Ok(request)
     }
 
-    /// Sends what was queued. A failure is as in [`begin`](Self::begin).
-    pub(crate) fn flush_queued(&self) {
-        let _ = self.flush(&mut lock(&self.sender));
-    }
-
     fn append_answered(
         &self,
         seat: &Arc<Seat>,

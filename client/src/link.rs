@@ -114,13 +114,6 @@ impl Link {
         Ok(Pending { link: Arc::clone(link), request, seat })
     }
 
-    /// Sends what was queued, if it was this process that queued it.
-    pub(crate) fn flush(&self) {
-        if std::process::id() == self.process {
-            self.connection.flush_queued();
-        }
-    }
-
     /// Refuses a wait while too much is not confirmed that this process was granted.
     pub(crate) fn check_receipts(&self) -> Result<()> {
         self.connection.check_receipts()
