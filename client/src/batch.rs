@@ -115,8 +115,11 @@ impl<'a> RequestBatch<'a> {
 
     /// Sends what was not sent, and takes all answers.
     fn collect(&mut self) {
-        // In a forked child nothing is queued; and a failure is told to who waits for an answer.
-        let _ = self.link.flush();
+        // A forked child has queued nothing.
+        if self.link.process() == std::process::id() {
+            // A failure is told to who waits for an answer.
+            let _ = self.link.flush();
+        }
         for Asked { pending, receive } in self.asked.drain(..) {
             let failure = receive(pending.and_then(Pending::wait_with_receipt));
             self.failure = self.failure.take().or(failure);
