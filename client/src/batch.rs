@@ -45,8 +45,8 @@ pub struct Later<T> {
 }
 
 impl Manager {
-    /// Sends all that the closure asks for in one write, and returns when every answer has come: one round trip, however
-    /// many requests there are. (Above 64 KiB of requests, or 4096 of them, it is one for each such part.)
+    /// Sends all that the closure asks for in one write, and returns when every answer has come: one round trip,
+    /// however many requests there are. (Above 64 KiB of requests, or 4096 of them, it is one for each such part.)
     ///
     /// The manager carries the requests out in the order in which they were asked for. They are no transaction: those
     /// of others may come in between, and one that is refused stops none of the others.

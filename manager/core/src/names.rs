@@ -1,7 +1,7 @@
 //! The names of objects, in order: where an object is found by its name.
 //!
-//! Each object keeps its own name, and this keeps the keys alone, in the order of the names: a few bytes for each, where
-//! a map would take the names once more. So whoever asks tells by which function a key's name is found.
+//! Each object keeps its own name, and this keeps the keys alone, in the order of the names: a few bytes for each,
+//! where a map would take the names once more. So whoever asks tells by which function a key's name is found.
 
 use alloc::vec;
 use alloc::vec::Vec;
