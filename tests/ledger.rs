@@ -2,13 +2,16 @@
 //!
 //! An actor that has done what it was told to sends nothing more, so what it drops last is in its ledger alone.
 
+use std::fs::File;
+use std::path::Path;
 use std::time::Duration;
 
-use client::Lock;
+use client::{Lock, Pool};
 use libtest_mimic::Trial;
+use worker::Registry;
 
 use crate::actor::{Actor, Order, Report, holder};
-use crate::support::{ManagerProgram, test};
+use crate::support::{ManagerProgram, PATIENCE, eventually, test};
 
 /// The timeout of who only looks.
 const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
@@ -23,6 +26,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("ledger::a_reentrant_lock_is_given_back_as_often_as_it_was_dropped", reentrant),
         test("ledger::more_locks_than_there_are_entries_are_all_given_back", many),
         test("ledger::the_first_of_two_that_are_ready_is_taken", first_of_two),
+        test("ledger::a_task_that_goes_on_after_it_dropped_a_lock_keeps_it_from_nobody", task_goes_on),
     ]
 }
 
@@ -131,4 +135,33 @@ fn first_of_two() {
     dropped(&mut actor, &lock);
     let taken = client::wait_any(&[&lock, &stop], None).unwrap().unwrap();
     assert_eq!(taken.0, 0, "{taken:?}");
+}
+
+pub(crate) fn register(registry: Registry) -> Registry {
+    registry.task(hold_and_go_on)
+}
+
+/// Takes a lock, drops it, and goes on for long without a word to the manager: until a file is there.
+fn hold_and_go_on(lock: Lock, dropped: String, ends: String) -> client::Result<()> {
+    drop(lock.acquire()?);
+    drop(lock);
+    File::create(dropped).unwrap();
+    eventually("it may end", || Path::new(&ends).exists());
+    Ok(())
+}
+
+fn task_goes_on() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let lock = manager.lock("lock").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (dropped, ends) = (path("dropped"), path("ends"));
+    let result = pool.apply_async(hold_and_go_on, (lock.clone(), dropped.clone(), ends.clone())).unwrap();
+    eventually("the task has dropped the lock", || Path::new(&dropped).exists());
+    let guard = lock.acquire_timeout(PATIENCE / 2).unwrap().expect("nobody holds it");
+    assert_eq!(guard.abandoned(), None);
+    File::create(ends).unwrap();
+    result.get(None).unwrap().unwrap();
 }

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     let helper = helper::asked_for();
     if helper.as_deref() != Some(private::OWNER_WITHOUT_INIT) {
         let registry = stop::register(imap::register(task::registry()));
-        worker::init(ahead::register(sharing::register(registry)));
+        worker::init(ledger::register(ahead::register(sharing::register(registry))));
     }
     if let Some(name) = helper {
         return helper::run(&name);

@@ -13,6 +13,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub(crate) struct Connection {
     callers: Mutex<Callers>,
     /// Which answers were received. The manager takes back what it granted beyond these if this process dies.
     receipts: Arc<Receipts>,
+    /// The latest request that was answered.
+    answered: AtomicU64,
 }
 
 impl Connection {
@@ -56,6 +59,7 @@ impl Connection {
             sender: Mutex::new(Sender::new()),
             callers: Mutex::new(Callers::new(Reader::new(frames))),
             receipts: Arc::new(Receipts::new()),
+            answered: AtomicU64::new(RequestId::ONE_WAY.0),
         }
     }
 
@@ -76,7 +80,16 @@ impl Connection {
     /// waited for.
     pub(crate) fn begin_queued(&self, seat: &Arc<Seat>, body: Request<'_>) -> Result<RequestId> {
         let (request, mut sender) = self.append_answered(seat, body)?;
-        self.flush_if_long(&mut sender);
+        sender.nobody_waits();
+        self.flush_if_due(&mut sender);
+        Ok(request)
+    }
+
+    /// Like [`begin`](Self::begin), for an answer that may be taken much later.
+    pub(crate) fn begin_apart(&self, seat: &Arc<Seat>, body: Request<'_>) -> Result<RequestId> {
+        let (request, mut sender) = self.append_answered(seat, body)?;
+        sender.nobody_waits();
+        let _ = self.flush(&mut sender);
         Ok(request)
     }
 
@@ -91,6 +104,7 @@ impl Connection {
         lock(&self.callers).enter(request, seat)?;
         if let Err(error) = sender.append(request, self.receipts.confirmed(), body) {
             lock(&self.callers).leave(request);
+            self.flush_if_due(&mut sender);
             return Err(error.into());
         }
         Ok((request, sender))
@@ -150,7 +164,9 @@ impl Connection {
     /// Gives a lock back: with the next request of this process, or at once if somebody wants it.
     pub(crate) fn give_back(&self, given: GivenBack) {
         let mut sender = lock(&self.sender);
-        if lock(&self.callers).end().is_none() && sender.give_back(given, self.receipts.confirmed()) {
+        let (received, answered) =
+            (self.receipts.confirmed(), RequestId(self.answered.load(Ordering::Acquire)));
+        if lock(&self.callers).end().is_none() && sender.give_back(given, received, answered) {
             // If the manager is gone, so is the lock.
             let _ = self.flush(&mut sender);
         }
@@ -164,7 +180,7 @@ impl Connection {
     /// Sends a request that is not answered, with the next write.
     pub(crate) fn queue(&self, body: Request<'_>) -> Result<()> {
         let mut sender = self.append_one_way(body)?;
-        self.flush_if_long(&mut sender);
+        self.flush_if_due(&mut sender);
         Ok(())
     }
 
@@ -208,12 +224,15 @@ impl Connection {
         if let Some(end) = lock(&self.callers).end() {
             return Err(end.clone());
         }
-        sender.append(RequestId::ONE_WAY, self.receipts.confirmed(), body)?;
+        if let Err(error) = sender.append(RequestId::ONE_WAY, self.receipts.confirmed(), body) {
+            self.flush_if_due(&mut sender);
+            return Err(error.into());
+        }
         Ok(sender)
     }
 
-    fn flush_if_long(&self, sender: &mut Sender) {
-        if sender.waiting_bytes() > QUEUED_BYTES_MAX {
+    fn flush_if_due(&self, sender: &mut Sender) {
+        if sender.is_urgent() || sender.waiting_bytes() > QUEUED_BYTES_MAX {
             // As in `begin`: the next who waits for an answer learns what is wrong.
             let _ = self.flush(sender);
         }
@@ -295,6 +314,7 @@ impl Connection {
             // Counted before it is given: a caller that has an answer must not be able to send a count
             // without it.
             let receipt = self.receipts.note(&body);
+            self.answered.fetch_max(request.0, Ordering::Release);
             let seat = lock(&self.callers).leave(request);
             // One without a seat is the late answer to a request that was given up.
             if let Some(seat) = seat {

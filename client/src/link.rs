@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use protocol::{Epoch, Reply, Request, RequestId};
@@ -15,7 +15,6 @@ use crate::ledger::{GivenBack, Ledger};
 use crate::reference::unexpected;
 use crate::seat::{Answered, Seat};
 use crate::segment::{Access, Segment, Word};
-use crate::sync::lock;
 use crate::{Error, ErrorKind, Result, registry};
 
 /// How long to wait for a sign that an answer has come, before looking without.
@@ -42,8 +41,8 @@ pub struct Link {
     lazy: AtomicBool,
     /// What the manager publishes of events, once this was asked for; none if it can not be had.
     mirror: OnceLock<Option<Arc<Segment<AtomicU32>>>>,
-    /// Whether a ledger was asked for.
-    has_asked_for_ledger: Mutex<bool>,
+    /// There once a ledger was asked for.
+    ledger_asked_for: OnceLock<()>,
     /// The same manager as a child process sees it.
     after_fork: OnceLock<Arc<Link>>,
 }
@@ -62,7 +61,7 @@ impl Link {
             connection: Connection::new(session.socket, session.frames),
             lazy: AtomicBool::new(false),
             mirror: OnceLock::new(),
-            has_asked_for_ledger: Mutex::new(false),
+            ledger_asked_for: OnceLock::new(),
             after_fork: OnceLock::new(),
         }
     }
@@ -101,7 +100,7 @@ impl Link {
     pub fn begin(self: &Arc<Self>, body: Request<'_>) -> Result<Pending> {
         let link = self.here_shared()?;
         let seat = Arc::new(Seat::default());
-        let request = link.connection.begin(&seat, body)?;
+        let request = link.connection.begin_apart(&seat, body)?;
         Ok(Pending { link: Arc::clone(link), request, seat })
     }
 
@@ -182,11 +181,11 @@ impl Link {
 
     /// Asks for a ledger if that was not done before, so that locks can be given back without a word.
     pub(crate) fn open_ledger(&self) -> Result<()> {
-        let mut has_asked = lock(&self.has_asked_for_ledger);
-        if !*has_asked {
+        if self.ledger_asked_for.get().is_none() {
+            // If two threads ask, one of them is refused, and goes without until the other has it.
             let mapped = self.map(protocol::Segment::Ledger, Access::Write)?;
-            *has_asked = true;
             mapped.into_iter().for_each(|words| self.connection.adopt(Ledger::new(words)));
+            self.ledger_asked_for.get_or_init(|| ());
         }
         Ok(())
     }

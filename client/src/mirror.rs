@@ -29,9 +29,10 @@ const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// second. If the event is removed, both fail as well.
 ///
 /// It only looks: to set the event, or to wait for it together with other objects, use the [`Event`], of which this
-/// holds a clone. It can be cloned and shared by threads, and used in a process that was forked off; to send it to
-/// another process send the event, and ask there for its mirror. There is one on Linux; elsewhere, and where the
-/// manager has no memory to share, the same calls are round trips.
+/// holds a clone. It can be cloned and shared by threads; to send it to another process send the event, and ask there
+/// for its mirror. A process that was forked off can look as well, but its copy keeps no event alive that has no name.
+/// Who waits here is in no line: the manager does not know of it, and `inspect` does not show it. There are mirrors on
+/// Linux; elsewhere, and where the manager has no memory to share, the same calls are round trips.
 ///
 /// ```no_run
 /// # fn step() -> bool { false }

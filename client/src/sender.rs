@@ -23,6 +23,10 @@ pub(crate) struct Sender {
     last_request: u64,
     /// What was given back and waits for the next request; none if the manager keeps no ledger for this process.
     ledger: Option<Ledger>,
+    /// Whether a release is encoded, which nobody finds until it is sent.
+    holds_release: bool,
+    /// The manager has carried out everything that nobody waits for once it has answered a later request than this.
+    unawaited: Option<RequestId>,
 }
 
 /// What became of the bytes that were to be sent.
@@ -37,7 +41,14 @@ pub(crate) enum Sent {
 impl Sender {
     /// A sender of a fresh connection.
     pub(crate) fn new() -> Sender {
-        Sender { bytes: Vec::new(), sent: 0, last_request: RequestId::ONE_WAY.0, ledger: None }
+        Sender {
+            bytes: Vec::new(),
+            sent: 0,
+            last_request: RequestId::ONE_WAY.0,
+            ledger: None,
+            holds_release: false,
+            unawaited: None,
+        }
     }
 
     /// A new request id. Ids grow in the order in which requests are sent.
@@ -46,7 +57,8 @@ impl Sender {
         RequestId(self.last_request)
     }
 
-    /// Encodes a request behind those that are there. On an error nothing is changed.
+    /// Encodes a request behind those that are there, and behind the locks that were given back. On an error these are
+    /// encoded all the same, and nothing else is changed.
     pub(crate) fn append(
         &mut self,
         request: RequestId,
@@ -54,7 +66,23 @@ impl Sender {
         body: Request<'_>,
     ) -> Result<(), FrameError> {
         self.tell_given_back(received);
-        append_frame(&mut self.bytes, &Envelope { request, received, body })
+        append_frame(&mut self.bytes, &Envelope { request, received, body })?;
+        if !request.wants_answer() {
+            self.nobody_waits();
+        }
+        Ok(())
+    }
+
+    /// Notes that nobody waits for the answer to what was appended last, so that it is not known when it is carried
+    /// out.
+    pub(crate) fn nobody_waits(&mut self) {
+        self.unawaited = Some(RequestId(self.last_request));
+    }
+
+    /// Whether something is encoded that must not wait for the next request: a release, which would be in nobody's
+    /// sight.
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.holds_release
     }
 
     /// From now on locks are given back through this ledger.
@@ -62,15 +90,15 @@ impl Sender {
         self.ledger = Some(ledger);
     }
 
-    /// Gives a lock back. True if that is to be sent at once, and not with the next request.
-    pub(crate) fn give_back(&mut self, given: GivenBack, received: u64) -> bool {
-        if self.ledger.as_mut().is_some_and(|ledger| ledger.enter(given)) {
+    /// Gives a lock back. True if that is to be sent at once, and not with the next request. `answered` is the latest
+    /// request that the manager has answered.
+    pub(crate) fn give_back(&mut self, given: GivenBack, received: u64, answered: RequestId) -> bool {
+        // The manager may find an entry before it reads what was sent earlier, so there must be nothing of that.
+        let is_first = self.unawaited.is_none_or(|unawaited| answered > unawaited);
+        if is_first && self.ledger.as_mut().is_some_and(|ledger| ledger.enter(given)) {
             return false;
         }
-        // In order: what was given back before goes first.
-        self.tell_given_back(received);
-        let envelope = Envelope { request: RequestId::ONE_WAY, received, body: given.request() };
-        append_frame(&mut self.bytes, &envelope).expect("a release fits into a frame");
+        self.append(RequestId::ONE_WAY, received, given.request()).expect("a release fits into a frame");
         true
     }
 
@@ -80,6 +108,8 @@ impl Sender {
         ledger.drain(|given| {
             let envelope = Envelope { request: RequestId::ONE_WAY, received, body: given.request() };
             append_frame(&mut self.bytes, &envelope).expect("a release fits into a frame");
+            self.holds_release = true;
+            self.unawaited = Some(RequestId(self.last_request));
         });
     }
 
@@ -101,6 +131,7 @@ impl Sender {
         self.bytes.clear();
         self.bytes.shrink_to(IDLE_BYTES_MAX);
         self.sent = 0;
+        self.holds_release = false;
         Ok(Sent::All)
     }
 

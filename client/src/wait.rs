@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{Grant, Reply, Request, Signal, Targets, WaitMode};
+use protocol::{Grant, Reply, Request, Signal, Target, Targets, WaitMode};
 
 use crate::link::Link;
 use crate::receipts::Receipt;
@@ -161,6 +161,9 @@ fn wait(
     let signalled = signal.as_ref().map(|(reference, _)| *reference);
     let link = common_link(signalled.into_iter().chain(targets.iter().map(|target| target.reference())))?;
     let targets: Targets<'_> = targets.iter().map(|target| target.target()).collect();
+    if targets.iter().any(|target| matches!(target, Target::Lock { .. } | Target::RLock { .. })) {
+        link.open_ledger()?;
+    }
     let timeout_ns = timeout.map(duration::nanoseconds);
     let thread = thread::this_thread();
     let request = match signal {

@@ -33,6 +33,8 @@ pub(crate) struct Connection {
     pub(crate) output: Output,
     /// Whether a short read says nothing, because the end of the stream is known to be near.
     pub(crate) read_to_end: bool,
+    /// Whether answers to the peer were thrown away, as it takes no more. Then nothing it sends can be answered.
+    pub(crate) is_broken: bool,
     /// Whether this stands in the list of those to be read again.
     pub(crate) awaits_read: bool,
     /// Whether this stands in the list of those to be sent to.
@@ -92,6 +94,7 @@ impl Connection {
             input: None,
             output: Output::default(),
             read_to_end: false,
+            is_broken: false,
             awaits_read: false,
             awaits_flush: false,
             awaits_room: false,

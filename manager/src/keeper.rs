@@ -40,12 +40,14 @@ const LIST_BYTES: usize = std::mem::offset_of!(List, node);
 
 /// While it lives, and the thread that made it, the word holds the thread's number; then [`ENDED`].
 ///
-/// It takes the place of another robust list of the thread, as the C library keeps one for mutexes that are robust. The
-/// thread of an event loop holds none of these.
+/// Meanwhile it takes the place of another robust list of the thread, as the C library keeps one for mutexes that are
+/// robust. The thread of an event loop holds none of these.
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    /// What the kernel was told of; none once it is told of nothing.
+    /// What the kernel was told of; none once it is told of another.
     list: Option<Pin<Box<List>>>,
+    /// What the kernel was told of before.
+    before: *const List,
     /// The word. It is there for ever, as the kernel may look at it when nothing of ours does any more.
     word: &'static AtomicU32,
     /// The thread.
@@ -75,15 +77,16 @@ impl Keeper {
         list.first = node;
         let list = Box::into_pin(list);
         word.store(thread, Ordering::SeqCst);
+        let before = robust_list()?;
         set_robust_list(&raw const *list)?;
-        Ok(Keeper { list: Some(list), word, thread })
+        Ok(Keeper { list: Some(list), before, word, thread })
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.word.store(ENDED, Ordering::SeqCst);
-        if this_thread() != self.thread || set_robust_list(ptr::null()).is_err() {
+        if this_thread() != self.thread || set_robust_list(self.before).is_err() {
             // The kernel looks at the list when that thread ends, and then at the word, where it finds another number.
             std::mem::forget(self.list.take());
         }
@@ -93,6 +96,17 @@ impl Drop for Keeper {
 /// The number that the kernel has for this thread.
 fn this_thread() -> u32 {
     gettid().as_raw_nonzero().get().cast_unsigned()
+}
+
+/// What the kernel was told of the words that this thread holds.
+#[allow(unsafe_code)]
+fn robust_list() -> io::Result<*const List> {
+    let (mut list, mut bytes) = (ptr::null::<List>(), 0_usize);
+    // SAFETY: 0 stands for this thread, and both places outlive the call, which writes an address and a length to them.
+    match unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut list, &raw mut bytes) } {
+        0 => Ok(list),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Tells the kernel which words this thread holds.
@@ -121,10 +135,13 @@ mod tests {
     fn a_thread_that_ends_is_marked_and_so_is_a_keeper_that_is_dropped() {
         static DROPPED: AtomicU32 = AtomicU32::new(0);
         static LEFT: AtomicU32 = AtomicU32::new(0);
+        let before = robust_list().unwrap();
         let keeper = Keeper::new(&DROPPED).unwrap();
         assert_eq!(DROPPED.load(Ordering::SeqCst), keeper.thread);
+        assert_ne!(robust_list().unwrap(), before);
         drop(keeper);
         assert_eq!(DROPPED.load(Ordering::SeqCst), ENDED);
+        assert_eq!(robust_list().unwrap(), before, "the C library has its list again");
 
         let thread = std::thread::spawn(|| {
             let keeper = Keeper::new(&LEFT).unwrap();

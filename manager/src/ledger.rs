@@ -40,8 +40,11 @@ impl Ledger {
 
     /// Takes a holding out, and returns how often it was there: a reentrant lock may be given back more than once.
     pub(crate) fn take(&self, hold: u64) -> usize {
-        let is_taken =
-            |entry: &&AtomicU64| entry.compare_exchange(hold, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        let is_taken = |entry: &&AtomicU64| {
+            // To look costs little, however many entries the client has.
+            entry.load(Ordering::SeqCst) == hold
+                && entry.compare_exchange(hold, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        };
         self.used().iter().filter(is_taken).count()
     }
 

@@ -1,5 +1,6 @@
 //! What waits to be sent to one peer.
 
+use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -26,7 +27,7 @@ pub(crate) struct Output {
     /// How many of the bytes were sent.
     sent: usize,
     /// Descriptors that go with the byte at this place, in order.
-    enclosed: Vec<(usize, Arc<OwnedFd>)>,
+    enclosed: VecDeque<(usize, Arc<OwnedFd>)>,
 }
 
 /// How far a [`send`](Output::send) came.
@@ -57,8 +58,13 @@ impl Output {
     ) -> Result<(), FrameError> {
         let place = self.bytes.len();
         frame(&mut self.bytes)?;
-        self.enclosed.push((place, descriptor));
+        self.enclosed.push_back((place, descriptor));
         Ok(())
+    }
+
+    /// How many descriptors wait to be sent.
+    pub(crate) fn enclosed(&self) -> usize {
+        self.enclosed.len()
     }
 
     /// How many bytes wait to be sent.
@@ -66,7 +72,7 @@ impl Output {
         self.bytes.len() - self.sent
     }
 
-    /// Sends what the kernel takes at once; in one call, unless descriptors are enclosed.
+    /// Sends what the kernel takes at once: in one call, and in one more for each descriptor that is enclosed.
     pub(crate) fn send(&mut self, socket: BorrowedFd<'_>) -> Sent {
         while self.pending() > 0 {
             match self.send_once(socket) {
@@ -100,14 +106,19 @@ impl Output {
     fn send_once(&mut self, socket: BorrowedFd<'_>) -> rustix::io::Result<usize> {
         // The flag, since the program around an embedded manager may have made SIGPIPE deadly.
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        match self.enclosed.first() {
+        match self.enclosed.front() {
             None => send(socket, &self.bytes[self.sent..], flags),
             Some((place, _)) if *place > self.sent => send(socket, &self.bytes[self.sent..*place], flags),
             Some((_, descriptor)) => {
                 let end = self.enclosed.get(1).map_or(self.bytes.len(), |(place, _)| *place);
-                let bytes = send_with(socket, &self.bytes[self.sent..end], descriptor.as_fd(), flags)?;
-                self.enclosed.remove(0);
-                Ok(bytes)
+                let bytes = &self.bytes[self.sent..end];
+                // Peers that do not read may use up what descriptors a user can have on the way. Who is not to blame
+                // gets its answer without one.
+                let sent = match send_with(socket, bytes, descriptor.as_fd(), flags) {
+                    Err(Errno::TOOMANYREFS) => send(socket, bytes, flags),
+                    sent => sent,
+                };
+                sent.inspect(|_| drop(self.enclosed.pop_front()))
             }
         }
     }

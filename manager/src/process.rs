@@ -1,8 +1,8 @@
 //! Processes as the manager watches them: that one ended, and how.
 //!
 //! A pidfd stands for one process and never for a later one with the same number. It becomes readable when the
-//! process has ended, whoever still holds copies of its sockets. This is the product's only file with
-//! `unsafe` code: two system calls that no crate in use wraps.
+//! process has ended, whoever still holds copies of its sockets. The `unsafe` code here is two system calls
+//! that no crate in use wraps.
 
 use std::fs;
 use std::io;

@@ -12,7 +12,9 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use memmap2::{MmapOptions, MmapRaw};
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, memfd_create};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
 /// What a segment is an array of.
 pub(crate) trait Word: sealed::Word {}
@@ -47,9 +49,17 @@ pub(crate) enum Writers {
 impl<W: Word> Segment<W> {
     /// Makes a segment of so many bytes, and returns with it what clients need to map it.
     pub(crate) fn new(bytes: usize, writers: Writers) -> io::Result<(Segment<W>, OwnedFd)> {
+        // Beyond that limit the kernel would end the process with SIGXFSZ.
+        if getrlimit(Resource::Fsize).current.is_some_and(|most| most < bytes as u64) {
+            return Err(Errno::FBIG.into());
+        }
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let file = File::from(memfd_create("rallypoint", flags)?);
         file.set_len(bytes as u64)?;
+        if writers == Writers::All {
+            // All of it will be used. That there is none left is an error here, and would be a signal later.
+            fallocate(&file, FallocateFlags::empty(), 0, bytes as u64)?;
+        }
         // Mapped first, as later maps for writing may be what is sealed.
         let map = MmapOptions::new().len(bytes).map_raw(&file)?;
         let mut seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;

@@ -6,4 +6,5 @@ pub(crate) mod peer;
 mod processes;
 mod requests;
 mod server;
+mod sharing;
 mod strangers;

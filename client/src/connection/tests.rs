@@ -1,6 +1,5 @@
 //! One connection under many threads, out-of-order answers, abandoned requests, and a manager that ends.
 
-use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::thread;
 
@@ -299,4 +298,47 @@ fn what_is_given_back_in_a_ledger_is_told_with_the_next_request_and_before_it() 
     memory[WANTED].store(1, Ordering::SeqCst);
     connection.give_back(crate::ledger::tests::given(3));
     assert_eq!(told.recv().unwrap().what, "Release", "somebody wants it");
+}
+
+#[test]
+fn a_queued_request_hides_no_release() {
+    let (manager, told) = recording_manager();
+    let connection = manager.connection();
+    connection.adopt(crate::ledger::tests::shared().0);
+    connection.give_back(crate::ledger::tests::given(1));
+    connection.queue(Request::Detach { id: object(5) }).unwrap();
+    let whats = [(); 2].map(|()| told.recv().unwrap().what);
+    assert_eq!(whats, ["Release", "Detach"], "both were sent");
+}
+
+#[test]
+fn a_request_that_fits_into_no_frame_hides_no_release() {
+    let (manager, told) = recording_manager();
+    let connection = manager.connection();
+    connection.adopt(crate::ledger::tests::shared().0);
+    let reason = "x".repeat(protocol::limits::FRAME_BYTES_MAX);
+    let too_large = || Request::PoolTerminate { id: object(0), reason: &reason };
+    connection.give_back(crate::ledger::tests::given(1));
+    assert!(connection.call(too_large()).is_err());
+    assert_eq!(told.recv().unwrap().what, "Release");
+    assert_eq!(connection.call(open(1)), Ok(opened(1)));
+    assert_eq!(told.recv().unwrap().what, "Open");
+    connection.give_back(crate::ledger::tests::given(2));
+    assert!(connection.send(too_large()).is_err());
+    assert_eq!(told.recv().unwrap().what, "Release");
+}
+
+#[test]
+fn nothing_is_entered_while_the_manager_may_not_have_read_what_was_sent_before() {
+    let (manager, told) = recording_manager();
+    let connection = manager.connection();
+    let (ledger, memory) = crate::ledger::tests::shared();
+    connection.adopt(ledger);
+    connection.send(Request::SemaphoreRelease { id: object(5), permits: 1 }).unwrap();
+    connection.give_back(crate::ledger::tests::given(1));
+    let whats = [(); 2].map(|()| told.recv().unwrap().what);
+    assert_eq!(whats, ["SemaphoreRelease", "Release"]);
+    assert_eq!(connection.call(open(1)), Ok(opened(1)));
+    connection.give_back(crate::ledger::tests::given(2));
+    assert_eq!(memory[ENTRIES].load(Ordering::SeqCst), 2, "by its answer all before it was carried out");
 }

@@ -6,6 +6,8 @@
 //!
 //! Whether it is to stop is read in the mirror of that event, where there is one: a hot loop can ask on every turn.
 
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,15 +20,14 @@ use crate::sync::lock;
 use crate::{Cause, Event, Result, duration, thread};
 
 /// The task that runs, if one does.
-static CURRENT: Mutex<Note> = Mutex::new(Note { task: None, watch: None });
+static CURRENT: Mutex<Option<Current>> = Mutex::new(None);
 
-/// What is known of the task that runs.
-#[derive(Debug)]
-struct Note {
-    /// The task.
-    task: Option<Current>,
-    /// How its stop event is looked at, once a task has asked. It is kept for the next task of the same batch.
-    watch: Option<Watch>,
+/// Counts the tasks that begin and end here, so that a thread notices that what it knows is of another.
+static TURN: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// How this thread looks at the stop event of the task that runs, so that it takes no lock for it.
+    static WATCH: RefCell<Watch> = const { RefCell::new(Watch { turn: 0, stop: None, view: None }) };
 }
 
 /// What is known of a task while it runs.
@@ -41,18 +42,12 @@ struct Current {
 /// How a stop event is looked at.
 #[derive(Debug)]
 struct Watch {
-    /// The stop event.
-    stop: ObjectId,
+    /// When this was found out.
+    turn: u64,
+    /// The stop event of the task that ran then. What was found out of it holds for the next task of the same batch.
+    stop: Option<ObjectId>,
     /// Where its flag is; none if each look is a round trip.
     view: Option<View>,
-}
-
-impl Note {
-    /// How the stop event of the task that runs is looked at, if that is known.
-    fn watch(&self) -> Option<&Watch> {
-        let task = self.task.as_ref()?;
-        self.watch.as_ref().filter(|watch| watch.stop == task.stop)
-    }
 }
 
 /// Whether the task that this process runs is to stop: its batch was stopped, or the batch that started this one, or
@@ -61,8 +56,8 @@ impl Note {
 /// It is true as well when nobody waits for the task any more, because its batch was ended otherwise or the manager is
 /// gone. Outside of a task it is false. It holds for all threads of a worker process.
 ///
-/// It costs some nanoseconds: the flag is in memory that the manager shares. Only the first question about a batch is a
-/// round trip, and every one where there is no such memory.
+/// It costs some nanoseconds: the flag is in memory that the manager shares. Only the first question of a thread
+/// about a batch takes round trips, and every one where there is no such memory.
 ///
 /// ```no_run
 /// fn search(needle: String, files: Vec<String>) -> Option<String> {
@@ -78,27 +73,38 @@ impl Note {
 /// }
 /// ```
 pub fn stop_requested() -> bool {
-    if let Some(Watch { view: Some(view), .. }) = lock(&CURRENT).watch() {
-        return !matches!(view.is_set(), Ok(false));
+    let turn = TURN.load(Ordering::Acquire);
+    let looked = WATCH.with_borrow(|watch| match &watch.view {
+        Some(view) if watch.turn == turn => Some(view.is_set()),
+        _ => None,
+    });
+    match looked {
+        Some(is_set) => !matches!(is_set, Ok(false)),
+        None => find_out_whether_to_stop(turn),
     }
-    ask_whether_to_stop()
 }
 
-/// Whether the task is to stop, for the first time or by a round trip.
+/// Whether the task is to stop, asked for the first time or by a round trip.
 #[cold]
-fn ask_whether_to_stop() -> bool {
+fn find_out_whether_to_stop(turn: u64) -> bool {
     let Some(Current { link, stop }) = current() else {
         return false;
     };
-    // Not under the lock, as these are round trips. If another task begins meanwhile, the note is of no use to it.
-    let knows_how = lock(&CURRENT).watch().is_some();
-    if !knows_how {
+    let is_known = WATCH.with_borrow(|watch| watch.stop == Some(stop));
+    if !is_known {
         match link.here_shared().and_then(|link| View::open(link, stop)) {
-            Ok(view) => lock(&CURRENT).watch = Some(Watch { stop, view }),
+            Ok(view) => WATCH.set(Watch { turn, stop: Some(stop), view }),
             Err(_) => return true,
         }
     }
-    !matches!(link.call(Request::EventIsSet { id: stop }), Ok(Reply::Flag(false)))
+    let looked = WATCH.with_borrow_mut(|watch| {
+        watch.turn = turn;
+        watch.view.as_ref().map(View::is_set)
+    });
+    match looked {
+        Some(is_set) => !matches!(is_set, Ok(false)),
+        None => !matches!(link.call(Request::EventIsSet { id: stop }), Ok(Reply::Flag(false))),
+    }
 }
 
 /// Sleeps; in a task that [is to stop](stop_requested) no longer than until then. Returns whether it slept to the end.
@@ -175,7 +181,7 @@ pub(crate) fn current_stop(epoch: Epoch) -> Option<ObjectId> {
 
 /// Notes that this process runs a task with this stop event, until what is returned is dropped.
 pub fn enter_task(link: &Arc<Link>, stop: ObjectId) -> TaskScope {
-    lock(&CURRENT).task = Some(Current { link: Arc::clone(link), stop });
+    set_current(Some(Current { link: Arc::clone(link), stop }));
     TaskScope { _private: () }
 }
 
@@ -188,12 +194,19 @@ pub struct TaskScope {
 
 impl Drop for TaskScope {
     fn drop(&mut self) {
-        lock(&CURRENT).task = None;
+        set_current(None);
     }
 }
 
+fn set_current(task: Option<Current>) {
+    let mut current = lock(&CURRENT);
+    *current = task;
+    // Under the lock, so that whoever sees this turn finds its task.
+    TURN.fetch_add(1, Ordering::Release);
+}
+
 fn current() -> Option<Current> {
-    lock(&CURRENT).task.clone()
+    lock(&CURRENT).clone()
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use protocol::segment::mirror;
 use protocol::{Grant, Kind, ObjectId, Refusal, Reply, SessionId};
 use smallvec::SmallVec;
 
@@ -275,7 +274,7 @@ impl State {
     /// Publishes an event at a place that is free, from now on.
     pub(crate) fn event_publish_at(&mut self, key: Key, place: Publication) {
         let event = self.event_at(key);
-        let state = mirror::State::default();
+        let state = place.state.after_clear();
         let state = if event.is_set { state.after_set() } else { state };
         let publication = Publication { state, ..place };
         event.tied.get_or_insert_default().published = Some(publication);

@@ -23,6 +23,8 @@ pub enum Input<'a> {
         /// The request.
         envelope: Envelope<'a>,
     },
+    /// A session has given a lock back in its ledger. If it does not hold it in this holding any more, nothing happens.
+    Found(Holding),
     /// A session's process ended, or its connection did.
     SessionEnded {
         /// The session, which has begun and not ended.
@@ -93,8 +95,8 @@ pub enum Effect {
     /// is no more.
     Publish(Publication),
     /// Write into the ledger of a session how many of its locks are wanted; then look there for a holding, if one is
-    /// named. For each time that it is there, apply its [`Release`](protocol::Request::Release) as the next input. A
-    /// session that could not be given a ledger has none.
+    /// named. For each time that it is there, apply [`Input::Found`] next. A session that could not be given a ledger
+    /// has none.
     Want {
         /// Whose ledger.
         session: SessionId,

@@ -1,8 +1,9 @@
 //! Ledgers: what a session gives back without sending it, and when to look for that.
 //!
 //! A session with a ledger may have given a lock back that the core takes for held: the release waits in memory until
-//! somebody wants the lock. Nothing of that is a state of the core. A release that is found in a ledger is a
-//! [`Request::Release`] like any other, and whoever drives the core applies it as one. The core says when to look:
+//! somebody wants the lock. Nothing of that is a state of the core. A release that is found in a ledger does what a
+//! [`Request::Release`] does, as an input of its own: [`Input::Found`](crate::Input::Found). The core says when to
+//! look:
 //!
 //! - A lock for which somebody waits is *wanted*. When it becomes that, [`Effect::Want`] has the ledger looked into and
 //!   tells the holder to send its release from now on.
@@ -10,15 +11,16 @@
 //! - What a session has left in its ledger is looked for [among its holdings](State::holdings), before its end is
 //!   applied.
 
-use protocol::{ObjectId, Request, Selector, SessionId, Signal, Target};
+use protocol::{ObjectId, Request, Selector, SessionId, Signal, Target, ThreadId};
 use smallvec::SmallVec;
 
 use crate::object::Body;
 use crate::slab::Key;
+use crate::wait::Caller;
 use crate::{Effect, State};
 
 /// A lock that is held, as far as the core knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Holding {
     /// Who holds it.
     pub session: SessionId,
@@ -31,6 +33,15 @@ pub struct Holding {
 impl State {
     /// The locks whose holders may have given them back in their ledgers, and on which the answer to a request depends.
     pub fn doubts(&self, request: &Request<'_>) -> SmallVec<[Holding; 1]> {
+        let mut doubts = self.doubts_in_order(request);
+        if doubts.len() > 1 {
+            doubts.sort_unstable();
+            doubts.dedup();
+        }
+        doubts
+    }
+
+    fn doubts_in_order(&self, request: &Request<'_>) -> SmallVec<[Holding; 1]> {
         match request {
             Request::Wait { targets, .. } => {
                 targets.iter().filter_map(|target| self.doubt_of(target)).collect()
@@ -92,6 +103,13 @@ impl State {
             }
             _ => None,
         }
+    }
+
+    /// Gives back what was found in a ledger.
+    pub(crate) fn release_found(&mut self, Holding { session, lock, hold }: Holding) {
+        let caller = Caller { session, thread: ThreadId::default() };
+        // A refusal says that the session does not hold it any more, and nobody is there to be told.
+        let _ = self.release_lock(caller, lock, Some(hold));
     }
 
     /// Notes that a session shares a ledger with whoever drives this.

@@ -18,8 +18,9 @@ use crate::{Effect, State};
 pub(crate) struct Mirror {
     /// How many places were ever used: those from here on never were.
     used: u32,
-    /// The places that were used and are free.
-    free: Vec<u32>,
+    /// The places that were used and are free, and what stands there: who comes next counts on from it, as somebody may
+    /// still be about to sleep on what stood there before.
+    free: Vec<(u32, mirror::State)>,
     /// The serial that was given last.
     serial: u32,
 }
@@ -38,17 +39,17 @@ pub struct Publication {
 impl Mirror {
     /// Takes a place, if there are fewer than this many in use.
     fn take(&mut self, places_max: usize) -> Option<Publication> {
-        let number = match self.free.pop() {
-            Some(number) => number,
+        let (number, state) = match self.free.pop() {
+            Some(place) => place,
             None if (self.used as usize) < places_max => {
                 self.used += 1;
-                self.used - 1
+                (self.used - 1, mirror::State::default())
             }
             None => return None,
         };
         // By the time that a serial comes again its place was given away four billion times.
         self.serial = self.serial.wrapping_add(1).max(1);
-        Some(Publication { number, serial: self.serial, state: mirror::State::default() })
+        Some(Publication { number, serial: self.serial, state })
     }
 }
 
@@ -88,6 +89,6 @@ impl State {
     pub(crate) fn withdraw(&mut self, last: Publication) {
         let state = last.state.after_clear().after_set();
         self.publish(Publication { serial: 0, state, ..last });
-        self.mirror.free.push(last.number);
+        self.mirror.free.push((last.number, state));
     }
 }

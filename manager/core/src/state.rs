@@ -121,6 +121,7 @@ impl State {
         match input {
             Input::SessionBegan { session, peer } => self.session_began(session, peer),
             Input::Request { session, envelope } => self.request(session, envelope),
+            Input::Found(holding) => self.release_found(holding),
             Input::SessionEnded { session, ending } => self.session_ended(session, &ending),
             Input::TimePassed => {}
         }

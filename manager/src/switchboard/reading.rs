@@ -63,13 +63,13 @@ impl Switchboard {
         let mut share = TURN_BYTES_MAX;
         while share > 0 {
             let Some(connection) = self.table.get_mut(slot) else { return ReadUntil::Drained };
-            let has_died = connection.died.is_some();
+            let is_over = connection.died.is_some() || connection.is_broken;
             let may_stop_short = !connection.read_to_end;
             let (received, filled) = connection.receive(buffer, share);
             match received {
                 Received::End => return ReadUntil::End,
-                // The dead send no more, whoever else holds the socket.
-                Received::Nothing if has_died => return ReadUntil::End,
+                // The dead send no more, whoever else holds the socket; and who reads no more is listened to no longer.
+                Received::Nothing if is_over => return ReadUntil::End,
                 Received::Nothing => return ReadUntil::Drained,
                 Received::Bytes(bytes) => share -= bytes,
             }

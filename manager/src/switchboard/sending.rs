@@ -94,6 +94,7 @@ impl Switchboard {
             Sent::Broken => {
                 // It will read no more, but may have said goodbye before it closed.
                 connection.read_to_end = true;
+                connection.is_broken = true;
                 self.ask_read(slot);
             }
         }

@@ -6,16 +6,22 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use manager_core::{Holding, Input, Publication};
-use protocol::{Answer, Code, Envelope, Refusal, Reply, Request, RequestId, Segment, SessionId, ThreadId};
+use protocol::{Answer, Code, Refusal, Reply, Request, RequestId, Segment, SessionId};
 
 use super::Switchboard;
 use crate::ledger::Ledger;
 use crate::mirror::Mirror;
 
+/// How many descriptors wait for one client at most, which needs two in its life.
+const UNSENT_MAX: usize = 8;
+
 impl Switchboard {
     /// Answers a session that asked for memory.
     pub(super) fn share(&mut self, session: SessionId, request: RequestId, segment: Segment) {
+        let unsent = self.sessions.get(&session).and_then(|&slot| self.table.get_mut(slot));
+        let unsent = unsent.map_or(0, |connection| connection.output.enclosed());
         let shared = match segment {
+            _ if unsent >= UNSENT_MAX => Err(refusal("so much memory was asked for that was not taken yet")),
             Segment::Mirror => self.share_mirror(),
             Segment::Ledger => self.share_ledger(session),
         };
@@ -73,10 +79,8 @@ impl Switchboard {
 
     /// Carries out what was found in ledgers, as if it had arrived.
     pub(super) fn apply_found(&mut self) {
-        while let Some(Holding { session, lock, hold }) = self.found.pop_front() {
-            let body = Request::Release { id: lock, hold: Some(hold), thread: ThreadId::default() };
-            let envelope = Envelope { request: RequestId::ONE_WAY, received: 0, body };
-            self.core.apply(self.now, Input::Request { session, envelope }, &mut self.effects);
+        while let Some(holding) = self.found.pop_front() {
+            self.core.apply(self.now, Input::Found(holding), &mut self.effects);
             self.perform();
         }
     }

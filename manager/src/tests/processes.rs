@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use protocol::{Reply, Request};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use super::deaths::play_worker;
 use super::peer::{Peer, object, open_event};
@@ -73,6 +74,19 @@ fn play() {
         "manager with few descriptors" => {
             let few = Rlimit { current: Some(DESCRIPTORS), maximum: Some(DESCRIPTORS) };
             setrlimit(Resource::Nofile, few).unwrap();
+            crate::serve(options, crate::announce).unwrap();
+        }
+        "manager with few descriptors and no privileges" => {
+            let few = Rlimit { current: Some(DESCRIPTORS), maximum: Some(DESCRIPTORS) };
+            setrlimit(Resource::Nofile, few).unwrap();
+            let none = CapabilitySet::empty();
+            let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+            set_capabilities(None, sets).unwrap();
+            crate::serve(options, crate::announce).unwrap();
+        }
+        "manager with small files" => {
+            let small = Rlimit { current: Some(1024), maximum: Some(1024) };
+            setrlimit(Resource::Fsize, small).unwrap();
             crate::serve(options, crate::announce).unwrap();
         }
         "manager of its parent" => {

@@ -1,9 +1,7 @@
 //! Ledgers: when a holder is told that its lock is wanted, and where its release is looked for.
 
 use manager_core::Holding;
-use protocol::{
-    LockGrant, ObjectId, Reply, Request, RequestId, Segment, Selector, SessionId, Spec, ThreadId,
-};
+use protocol::{LockGrant, ObjectId, Reply, Request, Segment, Selector, SessionId, Spec, ThreadId};
 
 use crate::words::{NO_TIME, SECOND, lock, rlock, wait_at_most, wait_for};
 use crate::world::World;
@@ -29,9 +27,7 @@ fn acquire(world: &mut World, session: SessionId, id: ObjectId) -> LockGrant {
 
 /// Applies the release that was found in a ledger.
 fn release(world: &mut World, holding: Holding) {
-    let Holding { session, lock: id, hold } = holding;
-    let body = Request::Release { id, hold: Some(hold), thread: ThreadId(0) };
-    world.send_as(session, RequestId::ONE_WAY, body);
+    world.apply(manager_core::Input::Found(holding));
 }
 
 #[test]

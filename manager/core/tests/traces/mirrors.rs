@@ -92,6 +92,9 @@ fn a_place_is_used_again_under_another_serial_after_its_event_is_withdrawn() {
     let (number_again, other_serial) = mirror(&mut world, a, second);
     assert_eq!(number_again, number);
     assert_ne!(other_serial, serial);
+    let first_of_second = world.published.last().unwrap().state;
+    assert!(!first_of_second.is_set());
+    assert!(first_of_second.was_set_since(before), "nobody sleeps on what stood there before");
 }
 
 #[test]

@@ -168,7 +168,7 @@ impl World {
         assert_eq!(self.answers, []);
     }
 
-    fn apply(&mut self, input: Input<'_>) {
+    pub(crate) fn apply(&mut self, input: Input<'_>) {
         let mut effects = Vec::new();
         self.state.apply(self.now, input, &mut effects);
         for effect in effects {
