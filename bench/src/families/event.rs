@@ -1,5 +1,7 @@
 //! `Event::is_set`: one round trip.
 
+use std::time::Instant;
+
 use anyhow::{Result, ensure};
 
 use super::floors::PingPong;
@@ -15,9 +17,12 @@ use crate::turns::{self, Key, Results, Samples, Turns};
 /// How many calls a turn has.
 const CALLS: usize = 500;
 
+/// How many requests leave together where they are sent in batches.
+const BATCH: usize = 64;
+
 pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
     let _pinned = pinning::to_first_core()?;
-    let ((floor, ours, python, redis), results) =
+    let ((floor, ours, batches, python, redis), results) =
         turns::afresh(settings.pick(6, 3), || take_turns(settings, missing))?;
     let (floor, ours) = (&results[floor], &results[ours]);
     let python = python.map(|python| &results[python]);
@@ -45,15 +50,22 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
             .rival("Redis GET", redis)
             .value_is(Bound::OursToRival),
     );
+    rows.push(
+        row("is_set_batch", "is_set() in batches of 64, for each")
+            .floor(floor)
+            .ours(&results[batches])
+            .value_is(Bound::OursToFloor),
+    );
     Ok(rows)
 }
 
-/// The floor, ours, Python and Redis.
-type Keys = (Key, Key, Option<Key>, Option<Key>);
+/// The floor, ours, ours in batches, Python and Redis.
+type Keys = (Key, Key, Key, Option<Key>, Option<Key>);
 
 fn take_turns(settings: &Settings, missing: &Missing) -> Result<(Keys, Results)> {
     let server = Server::start(settings)?;
-    let event = server.connect()?.anonymous_event()?;
+    let manager = server.connect()?;
+    let event = manager.anonymous_event()?;
     let redis = missing.check("Redis", Redis::start());
     let redis_client = redis.as_ref().map(Redis::connect).transpose()?;
     let python = missing.check("Python", Python::start("manager"));
@@ -66,11 +78,23 @@ fn take_turns(settings: &Settings, missing: &Missing) -> Result<(Keys, Results)>
             Ok(())
         })
     });
+    let batches = turns.add(|samples: &mut Samples| {
+        for _ in 0..CALLS / BATCH {
+            let began = Instant::now();
+            let answers =
+                manager.batch(|batch| (0..BATCH).map(|_| batch.is_set(&event)).collect::<Vec<_>>())?;
+            for answer in answers {
+                ensure!(!answer.get()?, "nobody has set this event");
+            }
+            samples.record_many(began.elapsed(), BATCH as u64);
+        }
+        Ok(())
+    });
     let python = turns.add_if(
         python.map(|mut python| move |samples: &mut Samples| python.measure("is_set", CALLS, samples)),
     );
     let redis = turns.add_if(
         redis_client.map(|mut client| move |samples: &mut Samples| samples.time(CALLS, || client.get())),
     );
-    Ok(((floor, ours, python, redis), turns.run(settings.pick(30, 10))?))
+    Ok(((floor, ours, batches, python, redis), turns.run(settings.pick(30, 10))?))
 }
