@@ -13,7 +13,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::callers::Callers;
 use crate::ledger::{GivenBack, Ledger};
-use crate::reader::{Reader, Received};
+use crate::reader::{Look, Reader, Received};
 use crate::receipts::Receipts;
 use crate::seat::{Answered, Seat, Turn};
 use crate::sender::{Sender, Sent};
@@ -49,6 +49,8 @@ pub(crate) struct Connection {
     receipts: Arc<Receipts>,
     /// The latest request that was answered.
     answered: AtomicU64,
+    /// How many callers ask for a descriptor now, which is lost if it is not looked for. Otherwise that costs time.
+    takes_descriptors: AtomicU32,
 }
 
 impl Connection {
@@ -60,6 +62,7 @@ impl Connection {
             callers: Mutex::new(Callers::new(Reader::new(frames))),
             receipts: Arc::new(Receipts::new()),
             answered: AtomicU64::new(RequestId::ONE_WAY.0),
+            takes_descriptors: AtomicU32::new(0),
         }
     }
 
@@ -112,12 +115,12 @@ impl Connection {
 
     /// Waits for the answer to a request that was begun with this seat, and reads for everyone if nobody
     /// does.
-    pub(crate) fn finish(&self, request: RequestId, seat: &Seat) -> Result<Answered> {
+    pub(crate) fn finish(&self, request: RequestId, seat: &Seat, look: Look) -> Result<Answered> {
         let mut office = lock(&self.callers).wait_or_read(request);
         loop {
             if let Some(mut reader) = office.take() {
                 while !seat.is_given() {
-                    self.read(&mut reader, true);
+                    self.read(&mut reader, look);
                 }
                 self.pass_on(reader);
             }
@@ -128,11 +131,28 @@ impl Connection {
         }
     }
 
+    /// One round trip whose answer may bring a descriptor.
+    pub(crate) fn call_for_descriptor(&self, seat: &Arc<Seat>, body: Request<'_>) -> Result<Answered> {
+        self.takes_descriptors.fetch_add(1, Ordering::AcqRel);
+        // Whoever reads now does so without looking for descriptors. By the time that it has brought an answer to this,
+        // which asks for nothing, it has noticed.
+        let nothing = Request::Cancel { request: RequestId::ONE_WAY };
+        let outcome = self.call(seat, nothing).and_then(|_| self.call(seat, body));
+        self.takes_descriptors.fetch_sub(1, Ordering::AcqRel);
+        outcome
+    }
+
+    /// One round trip.
+    fn call(&self, seat: &Arc<Seat>, body: Request<'_>) -> Result<Answered> {
+        let request = self.begin(seat, body)?;
+        self.finish(request, seat, Look::Awake)
+    }
+
     /// The answer to a request that was begun with this seat, if it has come.
     pub(crate) fn try_finish(&self, seat: &Seat) -> Option<Result<Answered>> {
         let reader = lock(&self.callers).take_office();
         if let Some(mut reader) = reader {
-            while self.read(&mut reader, false) == Received::Bytes {}
+            while self.read(&mut reader, Look::Glance) == Received::Bytes {}
             self.pass_on(reader);
         }
         match seat.take() {
@@ -198,7 +218,7 @@ impl Connection {
     pub(crate) fn is_live(&self) -> bool {
         let reader = lock(&self.callers).take_office();
         if let Some(mut reader) = reader {
-            while self.read(&mut reader, false) == Received::Bytes {}
+            while self.read(&mut reader, Look::Glance) == Received::Bytes {}
             self.pass_on(reader);
         }
         lock(&self.callers).end().is_none()
@@ -264,7 +284,7 @@ impl Connection {
             let ready = self.wait_for(events, ROOM_CHECK_TIME);
             if let Some(reader) = &mut office
                 && ready.contains(PollFlags::IN)
-                && self.read(reader, false) == Received::End
+                && self.read(reader, Look::Glance) == Received::End
             {
                 break Err(io::ErrorKind::BrokenPipe.into());
             }
@@ -291,8 +311,9 @@ impl Connection {
 
     /// Receives once, and gives every whole answer to its caller. At the end of the connection everyone
     /// learns of it.
-    fn read(&self, reader: &mut Reader, wait: bool) -> Received {
-        let received = reader.receive(&self.socket, wait);
+    fn read(&self, reader: &mut Reader, look: Look) -> Received {
+        let takes_descriptors = self.takes_descriptors.load(Ordering::Acquire) > 0;
+        let received = reader.receive(&self.socket, look, takes_descriptors);
         // At the end too: something may have come together with the greeting.
         let given = self.give_answers(reader);
         let failure = match (received, given) {
@@ -348,7 +369,7 @@ impl Connection {
     fn find_out_the_end(&self) -> Error {
         let reader = lock(&self.callers).take_office();
         if let Some(mut reader) = reader {
-            while self.read(&mut reader, true) != Received::End {}
+            while self.read(&mut reader, Look::Awake) != Received::End {}
         }
         let end = lock(&self.callers).end().cloned();
         end.unwrap_or_else(|| {

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use protocol::{Epoch, Reply, Request, RequestId};
+use protocol::{Epoch, Reply, Request, RequestId, Target};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::connect::Session;
 use crate::connection::Connection;
 use crate::ledger::{GivenBack, Ledger};
+use crate::reader::Look;
 use crate::reference::unexpected;
 use crate::seat::{Answered, Seat};
 use crate::segment::{Access, Segment, Word};
@@ -165,8 +166,9 @@ impl Link {
         if matches!(body, Request::Wait { .. } | Request::SignalAndWait { .. }) {
             self.check_receipts()?;
         }
+        let look = if may_be_late(&body) { Look::Asleep } else { Look::Awake };
         let request = self.connection.begin(&seat, body)?;
-        accept(self.connection.finish(request, &seat)?)
+        accept(self.connection.finish(request, &seat, look)?)
     }
 
     /// What the manager publishes of events; none if it can not be had. Asked for once.
@@ -197,7 +199,8 @@ impl Link {
 
     /// Has memory shared and maps it. None if the manager has none to share, or it can not be mapped here.
     fn map<W: Word>(&self, segment: protocol::Segment, access: Access) -> Result<Option<Segment<W>>> {
-        match self.call_with_receipt(Request::Share { segment }) {
+        let answered = self.connection.call_for_descriptor(&Seat::own(), Request::Share { segment });
+        match answered.and_then(accept) {
             Ok(Answered { reply: Reply::Shared { bytes }, enclosed: Some(memory), .. }) => {
                 let mapped = Segment::map(memory, bytes, access);
                 Ok(mapped.inspect_err(|error| log::debug!("shared memory is not used: {error}")).ok())
@@ -274,7 +277,7 @@ impl Pending {
     /// Like [`wait`](Self::wait), and the answer is not confirmed while its receipt is kept.
     pub(crate) fn wait_with_receipt(self) -> Result<Answered> {
         self.check_process()?;
-        accept(self.link.connection.finish(self.request, &self.seat)?)
+        accept(self.link.connection.finish(self.request, &self.seat, Look::Awake)?)
     }
 
     /// Waits for the answer, but no longer than this: then the request is cancelled, and there is none. For what has to
@@ -319,6 +322,22 @@ impl Drop for Pending {
         if std::process::id() == self.link.process {
             self.link.connection.abandon(self.request);
         }
+    }
+}
+
+/// Whether a request is answered when somebody else does something, and not at once. What is held for short times is
+/// taken for free.
+fn may_be_late(request: &Request<'_>) -> bool {
+    match request {
+        Request::SignalAndWait { .. } => true,
+        Request::Wait { timeout_ns: Some(0), .. } => false,
+        Request::Wait { targets, .. } => !targets.iter().all(|target| {
+            matches!(
+                target,
+                Target::Lock { .. } | Target::RLock { .. } | Target::Semaphore { .. } | Target::Put { .. }
+            )
+        }),
+        _ => false,
     }
 }
 

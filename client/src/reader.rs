@@ -6,8 +6,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
 use protocol::{Answer, FrameBuffer, FrameError, Reply, RequestId, decode};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, recvmsg};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recv, recvmsg};
 
 /// How many descriptors are kept at most. A client asks for few, and a manager sends none that it was not asked for.
 const ENCLOSED_MAX: usize = 8;
@@ -21,6 +22,19 @@ pub(crate) struct Reader {
     enclosed: VecDeque<OwnedFd>,
     /// Why the manager said that it closes this connection.
     farewell: Option<String>,
+}
+
+/// How the reader looks at the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Only at what has come already.
+    Glance,
+    /// Until something comes, which will be soon. Who waits in a receive is woken as well when the manager reads, since a
+    /// socket wakes both sides of what is read; that costs nothing where the answer follows at once.
+    Awake,
+    /// Until something comes, which may be late. To ask first whether there is something costs a system call, and is not
+    /// woken for nothing.
+    Asleep,
 }
 
 /// What one look at the socket brought.
@@ -41,18 +55,28 @@ impl Reader {
         Reader { frames, enclosed: VecDeque::new(), farewell: None }
     }
 
-    /// Receives once. Without `wait`, only what has come already.
-    pub(crate) fn receive(&mut self, socket: impl AsFd, wait: bool) -> io::Result<Received> {
-        let flags = RecvFlags::CMSG_CLOEXEC | if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+    /// Receives once: what has come already, or what comes first.
+    pub(crate) fn receive(
+        &mut self,
+        socket: impl AsFd,
+        look: Look,
+        takes_descriptors: bool,
+    ) -> io::Result<Received> {
         self.frames.shrink();
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut enclosed = RecvAncillaryBuffer::new(&mut space);
+        if look == Look::Asleep {
+            // Its outcome does not matter: to receive tells.
+            let _ = poll(&mut [PollFd::new(&socket, PollFlags::IN)], None);
+        }
+        let flags = if look == Look::Glance { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
         loop {
-            return match recvmsg(&socket, &mut [IoSliceMut::new(self.frames.space())], &mut enclosed, flags) {
-                Ok(RecvMsg { bytes: 0, .. }) | Err(Errno::CONNRESET | Errno::PIPE) => Ok(Received::End),
-                Ok(RecvMsg { bytes, .. }) => {
+            let received = match takes_descriptors {
+                true => self.receive_with_descriptors(&socket, flags),
+                false => recv(&socket, self.frames.space(), flags).map(|(_, bytes)| bytes),
+            };
+            return match received {
+                Ok(0) | Err(Errno::CONNRESET | Errno::PIPE) => Ok(Received::End),
+                Ok(bytes) => {
                     self.frames.filled(bytes);
-                    self.keep_enclosed(&mut enclosed);
                     Ok(Received::Bytes)
                 }
                 Err(Errno::INTR) => continue,
@@ -62,14 +86,20 @@ impl Reader {
         }
     }
 
-    /// Keeps a descriptor until the answer is whole that it came with.
-    fn keep_enclosed(&mut self, enclosed: &mut RecvAncillaryBuffer<'_>) {
+    /// Receives once, and keeps a descriptor until the answer is whole that it came with.
+    #[cold]
+    fn receive_with_descriptors(&mut self, socket: impl AsFd, flags: RecvFlags) -> rustix::io::Result<usize> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut enclosed = RecvAncillaryBuffer::new(&mut space);
+        let slices = &mut [IoSliceMut::new(self.frames.space())];
+        let received = recvmsg(&socket, slices, &mut enclosed, flags | RecvFlags::CMSG_CLOEXEC)?;
         for message in enclosed.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = message {
                 self.enclosed.extend(descriptors);
                 self.enclosed.truncate(ENCLOSED_MAX);
             }
         }
+        Ok(received.bytes)
     }
 
     /// The descriptor that came with an answer, if that is one to bring one.

@@ -65,7 +65,9 @@ impl Sender {
         received: u64,
         body: Request<'_>,
     ) -> Result<(), FrameError> {
-        self.tell_given_back(received);
+        // An answered request has its number already, and tells by its answer that what goes before it is carried out.
+        let before = if request.wants_answer() { request.0 - 1 } else { self.last_request };
+        self.tell_given_back(received, RequestId(before));
         append_frame(&mut self.bytes, &Envelope { request, received, body })?;
         if !request.wants_answer() {
             self.nobody_waits();
@@ -102,14 +104,14 @@ impl Sender {
         true
     }
 
-    /// Encodes the releases that wait.
-    fn tell_given_back(&mut self, received: u64) {
+    /// Encodes the releases that wait, behind this request.
+    fn tell_given_back(&mut self, received: u64, before: RequestId) {
         let Some(ledger) = self.ledger.as_mut().filter(|ledger| !ledger.is_empty()) else { return };
         ledger.drain(|given| {
             let envelope = Envelope { request: RequestId::ONE_WAY, received, body: given.request() };
             append_frame(&mut self.bytes, &envelope).expect("a release fits into a frame");
             self.holds_release = true;
-            self.unawaited = Some(RequestId(self.last_request));
+            self.unawaited = Some(before);
         });
     }
 

@@ -11,10 +11,10 @@ use super::*;
 use crate::fake_manager::{Asked, FakeManager};
 
 impl Connection {
-    fn call(&self, body: Request<'_>) -> Result<Reply> {
+    fn ask(&self, body: Request<'_>) -> Result<Reply> {
         let seat = Seat::own();
         let request = self.begin(&seat, body)?;
-        self.finish(request, &seat).map(|answered| answered.reply)
+        self.finish(request, &seat, Look::Asleep).map(|answered| answered.reply)
     }
 }
 
@@ -73,7 +73,7 @@ fn answers_out_of_order_reach_their_callers() {
             scope.spawn(move || {
                 for call in 0..200 {
                     let number = caller * 1000 + call;
-                    assert_eq!(connection.call(open(number)), Ok(opened(number)));
+                    assert_eq!(connection.ask(open(number)), Ok(opened(number)));
                 }
             });
         }
@@ -98,7 +98,7 @@ fn a_thousand_sleepers_wake_together() {
         for number in 0..SLEEPERS as u128 {
             let connection = &connection;
             let spawned = thread::Builder::new().stack_size(64 << 10).spawn_scoped(scope, move || {
-                assert_eq!(connection.call(open(number)), Ok(opened(number)));
+                assert_eq!(connection.ask(open(number)), Ok(opened(number)));
             });
             spawned.unwrap();
         }
@@ -111,7 +111,7 @@ fn the_manager_learns_how_many_answers_were_read() {
     let (manager, told) = recording_manager();
     let connection = manager.connection();
     for number in 0..3 {
-        connection.call(open(number)).unwrap();
+        connection.ask(open(number)).unwrap();
         let asked = told.recv().unwrap();
         assert_eq!((asked.request, asked.received), (RequestId(number as u64 + 1), number as u64));
     }
@@ -131,8 +131,8 @@ fn a_late_answer_to_an_abandoned_request_is_nobody_s() {
     let connection = manager.connection();
     let request = connection.begin(&Arc::default(), open(1)).unwrap();
     connection.abandon(request);
-    assert_eq!(connection.call(open(2)), Ok(opened(2)));
-    let _ = connection.call(open(3));
+    assert_eq!(connection.ask(open(2)), Ok(opened(2)));
+    let _ = connection.ask(open(3));
 }
 
 #[test]
@@ -140,9 +140,9 @@ fn an_answered_request_is_not_cancelled() {
     let (manager, told) = recording_manager();
     let connection = manager.connection();
     let request = connection.begin(&Arc::default(), open(1)).unwrap();
-    connection.call(open(2)).unwrap();
+    connection.ask(open(2)).unwrap();
     connection.abandon(request);
-    connection.call(open(3)).unwrap();
+    connection.ask(open(3)).unwrap();
     let asked: Vec<String> = told.try_iter().map(|asked| asked.what).collect();
     assert_eq!(asked, ["Open"; 3]);
 }
@@ -187,10 +187,10 @@ fn the_end_of_the_manager_wakes_everyone_and_says_why() {
         thread::scope(|scope| {
             for number in 0..50 {
                 let connection = &connection;
-                scope.spawn(move || expect_gone(connection.call(open(number)).unwrap_err()));
+                scope.spawn(move || expect_gone(connection.ask(open(number)).unwrap_err()));
             }
         });
-        expect_gone(connection.call(open(0)).unwrap_err());
+        expect_gone(connection.ask(open(0)).unwrap_err());
         expect_gone(connection.send(open(0)).unwrap_err());
         expect_gone(connection.queue(open(0)).unwrap_err());
         assert!(!connection.is_live());
@@ -209,7 +209,7 @@ fn a_one_way_request_to_nobody_fails_with_what_the_manager_said_last() {
     is_gone.recv().unwrap();
     let error = connection.send(open(0)).unwrap_err();
     assert!(error.to_string().ends_with("too many sessions"), "{error}");
-    assert_eq!(connection.call(open(0)).unwrap_err(), error);
+    assert_eq!(connection.ask(open(0)).unwrap_err(), error);
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn what_is_no_answer_ends_the_connection() {
         peer.write(b"\x03\0\0\0abc");
         assert_eq!(peer.next(), None);
     });
-    let error = manager.connection().call(open(0)).unwrap_err();
+    let error = manager.connection().ask(open(0)).unwrap_err();
     assert!(error.is_manager_gone(), "{error:?}");
     assert!(error.to_string().contains("no answer"), "{error}");
 }
@@ -235,7 +235,7 @@ fn one_way_requests_keep_their_order_and_queued_ones_wait_for_company() {
     connection.send(detach(3)).unwrap();
     assert_eq!(lock(&connection.sender).waiting_bytes(), 0);
     connection.queue(detach(4)).unwrap();
-    connection.call(open(5)).unwrap();
+    connection.ask(open(5)).unwrap();
     connection.queue(detach(6)).unwrap();
     connection.say_goodbye();
     drop(connection);
@@ -264,8 +264,8 @@ fn who_can_not_send_reads_so_that_neither_side_waits_for_the_other() {
         let task = TaskInput { arguments: &large, carries: Vec::new() };
         connection.send(Request::BatchAdd { id: object(0), tasks: vec![task], last: false }).unwrap();
     }
-    assert_eq!(connection.call(open(2)), Ok(opened(2)));
-    assert_eq!(connection.finish(first, &seat).unwrap().reply, opened(1));
+    assert_eq!(connection.ask(open(2)), Ok(opened(2)));
+    assert_eq!(connection.finish(first, &seat, Look::Awake).unwrap().reply, opened(1));
 }
 
 #[test]
@@ -274,10 +274,10 @@ fn a_request_that_fits_into_no_frame_is_refused_and_leaves_no_trace() {
     let connection = manager.connection();
     let reason = "x".repeat(protocol::limits::FRAME_BYTES_MAX);
     let large = || Request::PoolTerminate { id: object(0), reason: &reason };
-    assert!(connection.call(large()).unwrap_err().is_limit());
+    assert!(connection.ask(large()).unwrap_err().is_limit());
     assert!(connection.send(large()).unwrap_err().is_limit());
     assert!(lock(&connection.callers).is_empty());
-    assert_eq!(connection.call(open(1)), Ok(opened(1)));
+    assert_eq!(connection.ask(open(1)), Ok(opened(1)));
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn what_is_given_back_in_a_ledger_is_told_with_the_next_request_and_before_it() 
     }
     // The manager finds the first meanwhile.
     memory[ENTRIES].store(0, Ordering::SeqCst);
-    assert_eq!(connection.call(open(7)), Ok(opened(7)));
+    assert_eq!(connection.ask(open(7)), Ok(opened(7)));
     let whats: Vec<String> = told.try_iter().map(|asked| asked.what).collect();
     assert_eq!(whats, ["Release", "Open"], "nothing was sent for them before");
 
@@ -319,9 +319,9 @@ fn a_request_that_fits_into_no_frame_hides_no_release() {
     let reason = "x".repeat(protocol::limits::FRAME_BYTES_MAX);
     let too_large = || Request::PoolTerminate { id: object(0), reason: &reason };
     connection.give_back(crate::ledger::tests::given(1));
-    assert!(connection.call(too_large()).is_err());
+    assert!(connection.ask(too_large()).is_err());
     assert_eq!(told.recv().unwrap().what, "Release");
-    assert_eq!(connection.call(open(1)), Ok(opened(1)));
+    assert_eq!(connection.ask(open(1)), Ok(opened(1)));
     assert_eq!(told.recv().unwrap().what, "Open");
     connection.give_back(crate::ledger::tests::given(2));
     assert!(connection.send(too_large()).is_err());
@@ -338,7 +338,21 @@ fn nothing_is_entered_while_the_manager_may_not_have_read_what_was_sent_before()
     connection.give_back(crate::ledger::tests::given(1));
     let whats = [(); 2].map(|()| told.recv().unwrap().what);
     assert_eq!(whats, ["SemaphoreRelease", "Release"]);
-    assert_eq!(connection.call(open(1)), Ok(opened(1)));
+    assert_eq!(connection.ask(open(1)), Ok(opened(1)));
     connection.give_back(crate::ledger::tests::given(2));
     assert_eq!(memory[ENTRIES].load(Ordering::SeqCst), 2, "by its answer all before it was carried out");
+}
+
+#[test]
+fn acquiring_and_giving_back_in_turns_sends_no_release_of_its_own() {
+    let (manager, told) = recording_manager();
+    let connection = manager.connection();
+    let (ledger, memory) = crate::ledger::tests::shared();
+    connection.adopt(ledger);
+    for hold in 1..=50 {
+        assert_eq!(connection.ask(open(1)), Ok(opened(1)));
+        connection.give_back(crate::ledger::tests::given(hold));
+        assert_eq!(memory[ENTRIES].load(Ordering::SeqCst), hold, "it waits for the next request");
+    }
+    assert_eq!(told.try_iter().filter(|asked| asked.what == "Release").count(), 49);
 }
