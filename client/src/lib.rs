@@ -68,6 +68,7 @@ mod seat;
 mod segment;
 mod semaphore;
 mod sender;
+pub mod speed;
 mod sync;
 pub mod task;
 mod thread;

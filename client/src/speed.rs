@@ -1,0 +1,58 @@
+//! Where the microseconds go: what a call costs, why it is not less, and what to do about it.
+//!
+//! All figures are from `scripts/bench`, on a virtual machine with two cores, and all of a comparison from one run. Trust
+//! the ratios, and measure your own.
+//!
+//! # A round trip
+//!
+//! A call goes to another process and back, and what costs is to wake that: two context switches. The floor is a bare
+//! ping-pong of frames as large, over a Unix socket, both ends on one core. `scripts/bench --only ladder` climbs from
+//! there, a rung at a time:
+//!
+//! | rung | to the floor |
+//! | --- | --- |
+//! | the bare ping-pong: each side blocks in a read, and writes | 1.00 |
+//! | the server waits with epoll for many, as a manager must | 0.95 |
+//! | the client asks each time which process it is, as it may have been forked | 0.98 |
+//! | `is_set()`: the codec, the core, and many callers on one connection | 1.12 |
+//!
+//! For each call the manager waits once, reads once and writes once, and the client writes once and reads once; nobody
+//! looks twice, no timer is set anew while no deadline has changed, and in steady state neither side allocates.
+//! `scripts/count-instructions` counts what is left: some 2,000 instructions for an `is_set()` on both sides together,
+//! of which more than half encode and decode. They are cold, as two switches lie between any two calls, so they take
+//! about a microsecond.
+//!
+//! With two cores the same call takes longer and not less, unless both are awake: waking a core that was halted takes
+//! more than a round trip.
+//!
+//! # Not going at all
+//!
+//! - A [mirror](crate::EventMirror) is a look into memory, and takes a nanosecond.
+//! - A [guard](crate::LockGuard) that is dropped enters that in memory, and wakes nobody while nobody wants the lock.
+//!   So a lock that is free costs 1.3 floors to acquire and give back; sending the release at once would make it 2, as
+//!   the kernel lets the manager run before its client goes on.
+//! - A [batch](crate::Manager::batch) sends many requests in one write: in batches of 64 each takes an eighth of a round
+//!   trip.
+//! - [`wait_any`](crate::wait_any), [`set_and_wait`](crate::Event::set_and_wait) and
+//!   [`release_and_wait`](crate::LockGuard::release_and_wait) do in one round trip what would be several.
+//!
+//! # Passing control
+//!
+//! Two processes that pass control by [`set_and_wait`](crate::Event::set_and_wait) go through the manager twice a round:
+//! four switches at the least, which would be two floors. A bare relay, three processes with sockets and nothing else,
+//! takes 2.5 floors on this kernel, since who has sent and is about to sleep is scheduled once more to do so, now and
+//! then. Ours takes 2.9. To go to sleep for an answer, clients poll rather than receive: a receive that blocks is woken
+//! as well when the manager reads what was sent, and that alone would make it 3.3. Shared memory between the two passes
+//! control in less than half a floor, and then nobody knows who waits for whom, or who died.
+//!
+//! # Crowds
+//!
+//! Ten thousand threads in four processes that wait for one event are woken by four writes. The rest is the kernel's:
+//! to wake as many from one bare futex takes nearly as long.
+//!
+//! # Pools
+//!
+//! A task of no length costs its worker no round trip of its own: short tasks are handed out several at a time, while
+//! nobody else waits for one, and results come to a caller that wants all of them many at a time. A single call that is
+//! waited for ([`apply`](crate::Pool::apply)) wakes two processes twice, one after the other; on two cores that depends
+//! on which of them sleep.
