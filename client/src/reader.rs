@@ -29,11 +29,11 @@ pub(crate) struct Reader {
 pub(crate) enum Look {
     /// Only at what has come already.
     Glance,
-    /// Until something comes, which will be soon. Who waits in a receive is woken as well when the manager reads, since a
-    /// socket wakes both sides of what is read; that costs nothing where the answer follows at once.
+    /// Until something comes, which will be soon. Who waits in a receive is woken as well when the manager reads,
+    /// since a socket wakes both sides of what is read; that costs nothing where the answer follows at once.
     Awake,
-    /// Until something comes, which may be late. To ask first whether there is something costs a system call, and is not
-    /// woken for nothing.
+    /// Until something comes, which may be late. To ask first whether there is something costs a system call, and is
+    /// not woken for nothing.
     Asleep,
 }
 

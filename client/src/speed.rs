@@ -1,7 +1,7 @@
 //! Where the microseconds go: what a call costs, why it is not less, and what to do about it.
 //!
-//! All figures are from `scripts/bench`, on a virtual machine with two cores, and all of a comparison from one run. Trust
-//! the ratios, and measure your own.
+//! All figures are from `scripts/bench`, on a virtual machine with two cores, and all of a comparison from one run.
+//! Trust the ratios, and measure your own.
 //!
 //! # A round trip
 //!
@@ -31,19 +31,19 @@
 //! - A [guard](crate::LockGuard) that is dropped enters that in memory, and wakes nobody while nobody wants the lock.
 //!   So a lock that is free costs 1.3 floors to acquire and give back; sending the release at once would make it 2, as
 //!   the kernel lets the manager run before its client goes on.
-//! - A [batch](crate::Manager::batch) sends many requests in one write: in batches of 64 each takes an eighth of a round
-//!   trip.
+//! - A [batch](crate::Manager::batch) sends many requests in one write: in batches of 64 each takes an eighth of a
+//!   round trip.
 //! - [`wait_any`](crate::wait_any), [`set_and_wait`](crate::Event::set_and_wait) and
 //!   [`release_and_wait`](crate::LockGuard::release_and_wait) do in one round trip what would be several.
 //!
 //! # Passing control
 //!
-//! Two processes that pass control by [`set_and_wait`](crate::Event::set_and_wait) go through the manager twice a round:
-//! four switches at the least, which would be two floors. A bare relay, three processes with sockets and nothing else,
-//! takes 2.5 floors on this kernel, since who has sent and is about to sleep is scheduled once more to do so, now and
-//! then. Ours takes 2.9. To go to sleep for an answer, clients poll rather than receive: a receive that blocks is woken
-//! as well when the manager reads what was sent, and that alone would make it 3.3. Shared memory between the two passes
-//! control in less than half a floor, and then nobody knows who waits for whom, or who died.
+//! Two processes that pass control by [`set_and_wait`](crate::Event::set_and_wait) go through the manager twice a
+//! round: four switches at the least, which would be two floors. A bare relay, three processes with sockets and
+//! nothing else, takes 2.5 floors on this kernel, since who has sent and is about to sleep is scheduled once more to
+//! do so, now and then. Ours takes 2.9. To go to sleep for an answer, clients poll rather than receive: a receive
+//! that blocks is woken as well when the manager reads what was sent, and that alone would make it 3.3. Shared memory
+//! between the two passes control in less than half a floor, and then nobody knows who waits for whom, or who died.
 //!
 //! # Crowds
 //!
