@@ -15,11 +15,10 @@ use client::Manager;
 use libtest_mimic::Trial;
 use protocol::endpoint::SOCKET_VARIABLE;
 use rustix::process::{Signal, geteuid};
-use tempfile::TempDir;
 
 use crate::helper;
 use crate::puppet::{Order, Puppet, Report};
-use crate::support::{ManagerProgram, PATIENCE, Running, eventually, kill, serve, test};
+use crate::support::{ManagerProgram, PATIENCE, Running, eventually, kill, private_folder, serve, test};
 
 /// A user who is not the one that the tests run as.
 const NOBODY: u32 = 65_534;
@@ -29,7 +28,9 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("socket::without_a_manager_is_told_with_what_to_do", no_manager),
         test("socket::with_too_long_a_path_is_told_by_everyone", long_path),
         test("socket::in_a_folder_that_is_a_link_or_open_or_none_is_refused", bad_folders),
-        test_as_root("socket::in_a_folder_of_another_user_is_refused", foreign_folder),
+        test("socket::in_a_folder_of_another_user_is_refused", foreign_folder),
+        test("socket::in_a_folder_that_others_need_is_advised_against", needed_folders),
+        test("socket::that_is_a_folder_or_a_file_is_refused_and_left_as_it_is", no_socket),
         test("socket::that_is_served_is_refused_with_the_process_that_serves", served),
         test("socket::that_is_served_without_its_lock_file_is_refused_too", served_without_lock),
         test("socket::wanted_by_many_at_once_goes_to_one", many_at_once),
@@ -39,18 +40,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("socket::of_a_manager_that_nobody_listens_to_is_served", nobody_listens),
         test("socket::of_a_manager_that_nobody_hears_complain_is_an_error_like_any_other", nobody_hears),
         test("socket::programs_explain_themselves", explain),
-        test_as_root("socket::is_closed_to_other_users", other_user),
+        test("socket::is_closed_to_other_users", other_user),
     ]
-}
-
-/// A test that has to act as another user, which only root can.
-fn test_as_root(name: &str, run: fn()) -> Trial {
-    test(name, run).with_ignored_flag(!geteuid().is_root())
-}
-
-/// A folder that only this user can enter.
-fn private_folder() -> TempDir {
-    tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir().unwrap()
 }
 
 fn manager(socket: &Path) -> Command {
@@ -119,32 +110,98 @@ fn long_path() {
 fn bad_folders() {
     let folder = private_folder();
     let [real, link, open, file] = ["real", "link", "open", "file"].map(|name| folder.path().join(name));
-    fs::create_dir(&real).unwrap();
-    fs::set_permissions(&real, Permissions::from_mode(0o700)).unwrap();
-    symlink(&real, &link).unwrap();
-    fs::create_dir(&open).unwrap();
-    fs::set_permissions(&open, Permissions::from_mode(0o711)).unwrap();
-    fs::write(&file, "").unwrap();
-    let cases = [
-        (&link, "is a symbolic link"),
-        (&open, "is open to others (mode 711); run `chmod 700`"),
-        (&file, "is not a folder"),
-        (&folder.path().join("not/there"), "can not be used: No such file"),
-    ];
-    for (folder, expected) in cases {
-        let text = complaint(&mut manager(&folder.join("manager.sock")));
-        assert!(text.contains(expected) && text.contains(folder.to_str().unwrap()), "{text}");
+    let set_mode = |folder: &Path, mode| fs::set_permissions(folder, Permissions::from_mode(mode)).unwrap();
+    for folder in [&real, &real.join("own"), &open] {
+        fs::create_dir(folder).unwrap();
+        set_mode(folder, 0o700);
     }
-    let made: Vec<_> = [&real, &open].iter().flat_map(|folder| fs::read_dir(folder).unwrap()).collect();
-    assert!(made.is_empty(), "nothing is made where it is not safe: {made:?}");
+    symlink(&real, &link).unwrap();
+    set_mode(&open, 0o711);
+    fs::write(&file, "").unwrap();
+    let chmod = format!("is open to others (mode 0711); run `chmod 700 {}`", open.display());
+    let cases = [
+        (&link, &link, "is a symbolic link"),
+        (&link.join("own"), &link, "is a symbolic link"),
+        (&open, &open, &*chmod),
+        (&file, &file, "is not a folder"),
+        (&file.join("own"), &file, "is not a folder"),
+        (&folder.path().join("not/there"), &folder.path().join("not/there"), "can not be used: No such file"),
+    ];
+    for (folder, fault, expected) in cases {
+        let text = complaint(&mut manager(&folder.join("manager.sock")));
+        assert!(text.contains(expected) && text.contains(&format!("{}", fault.display())), "{text}");
+    }
+    fs::create_dir(open.join("own")).unwrap();
+    set_mode(&open.join("own"), 0o700);
+    // Others could put a folder of theirs in the place of what is in there.
+    set_mode(&open, 0o777);
+    let text = complaint(&mut manager(&open.join("own/manager.sock")));
+    assert!(text.contains("is open to changes by others (mode 0777)"), "{text}");
+    set_mode(&open, 0o700);
+    let inside = |folder: &Path| fs::read_dir(folder).unwrap().count();
+    let counts = [&real, &real.join("own"), &open, &open.join("own")].map(|folder| inside(folder));
+    assert_eq!(counts, [1, 0, 1, 0], "nothing is made where it is not safe");
 }
 
 fn foreign_folder() {
+    let user = geteuid().as_raw();
+    let own = private_folder();
+    // Root can give a folder away, and others have one that is root's.
+    let (folder, owner) = if geteuid().is_root() {
+        chown(own.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        (own.path(), NOBODY)
+    } else {
+        (Path::new("/usr"), 0)
+    };
+    let text = complaint(&mut manager(&folder.join("m.sock")));
+    assert!(text.contains(&format!("belongs to user {owner}, and this is user {user}")), "{text}");
+    assert!(text.ends_with(&format!("`--socket /tmp/rallypoint-{user}/m.sock`\n")), "{text}");
+    assert!(!folder.join("m.sock").exists() && !folder.join("m.sock.lock").exists());
+}
+
+fn needed_folders() {
+    let user = geteuid().as_raw();
     let folder = private_folder();
-    chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-    let text = complaint(&mut manager(&folder.path().join("manager.sock")));
-    assert!(text.contains("belongs to user 65534, and this is user 0"), "{text}");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    let [home, here, used, shared] = ["home", "here", "used", "shared"].map(|name| folder.path().join(name));
+    for (folder, mode) in [(&home, 0o755), (&here, 0o755), (&used, 0o755), (&shared, 0o1777)] {
+        fs::create_dir(folder).unwrap();
+        fs::set_permissions(folder, Permissions::from_mode(mode)).unwrap();
+    }
+    fs::write(used.join("index.html"), "").unwrap();
+    let usual = Path::new("/tmp").join(format!("rallypoint-{user}"));
+    let cases = [
+        (&home, "(mode 0755)", usual.join("m.sock")),
+        (&here, "(mode 0755)", usual.join("m.sock")),
+        (&used, "(mode 0755)", usual.join("m.sock")),
+        (&shared, "(mode 1777)", shared.join(format!("rallypoint-{user}/m.sock"))),
+    ];
+    for (folder, mode, instead) in cases {
+        let text = complaint(manager(&folder.join("m.sock")).env("HOME", &home).current_dir(&here));
+        assert!(text.contains(mode) && !text.contains("chmod"), "{text}");
+        assert!(text.ends_with(&format!("`--socket {}`\n", instead.display())), "{text}");
+        assert!(!folder.join("m.sock").exists() && !folder.join("m.sock.lock").exists());
+    }
+    // What is advised works.
+    let instead = shared.join(format!("rallypoint-{user}/m.sock"));
+    let _manager = serve(&instead);
+    Manager::connect_to(&instead).unwrap();
+}
+
+fn no_socket() {
+    let folder = private_folder();
+    let file = folder.path().join("file");
+    fs::write(&file, "precious").unwrap();
+    let text = complaint(&mut manager(folder.path()));
+    assert!(text.contains("is a folder") && text.contains("/manager.sock`"), "{text}");
+    let text = complaint(&mut manager(&file));
+    assert!(text.contains("is not a socket; choose another path"), "{text}");
+    for (path, what) in [(folder.path(), "a folder"), (&file, "a file")] {
+        let text = complaint(&mut worker(path));
+        let expected = format!("{} is {what} and is no socket", path.display());
+        assert!(text.contains(&expected) && !text.contains("--socket"), "{text}");
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no lock file is left");
 }
 
 fn served() {
@@ -310,6 +367,13 @@ fn explain() {
 fn other_user() {
     let program = ManagerProgram::start();
     let folder = program.socket.parent().unwrap();
+    let modes = [folder, &program.socket, &program.socket.with_added_extension("lock")]
+        .map(|path| fs::symlink_metadata(path).unwrap().mode() & 0o7777);
+    assert_eq!(modes, [0o700, 0o600, 0o600]);
+    if !geteuid().is_root() {
+        // Nobody else can be had to try it.
+        return;
+    }
     let as_nobody = |helper: &str| {
         // The path of this program may lead through folders that only this user can enter; this one does not.
         let mut command = Command::new("/proc/self/exe");

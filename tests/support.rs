@@ -1,7 +1,8 @@
 //! What several subjects need: programs that end with their test, processes, and patience.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -94,7 +95,7 @@ pub(crate) struct ManagerProgram {
 impl ManagerProgram {
     /// Starts it, and returns when it is ready.
     pub(crate) fn start() -> ManagerProgram {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = private_folder();
         // The manager makes the inner folder, as one that only this user can enter.
         let socket = folder.path().join("own/manager.sock");
         ManagerProgram { running: serve(&socket), socket, _folder: folder }
@@ -111,6 +112,11 @@ impl ManagerProgram {
     pub(crate) fn connect(&self) -> Manager {
         Manager::connect_to(&self.socket).unwrap()
     }
+}
+
+/// A folder that only this user can enter.
+pub(crate) fn private_folder() -> TempDir {
+    tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir().unwrap()
 }
 
 /// Starts a manager at this socket, and returns when it is ready.

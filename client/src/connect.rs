@@ -1,7 +1,9 @@
 //! From the path of a socket to a connection on which a session has begun.
 
+use std::fs;
 use std::io::{self, ErrorKind as IoErrorKind, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,7 +13,9 @@ use interprocess::local_socket::traits::StreamCommon;
 use interprocess::local_socket::{ConnectOptions, GenericFilePath, Stream, ToFsName};
 use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
 use protocol::limits::PROGRAM_BYTES_MAX;
-use protocol::{Epoch, FrameBuffer, FrameError, Greeting, HELLO_BYTES_MAX, Hello};
+use protocol::{
+    Epoch, FrameBuffer, FrameError, Greeting, HELLO_BYTES_MAX, Hello, VERSION_NEWEST, VERSION_OLDEST,
+};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
@@ -58,7 +62,7 @@ pub(crate) fn connect(socket: &Path) -> Result<Session> {
 /// in formats that know text and not paths, so it must be text.
 pub(crate) fn canonical(socket: &Path) -> Result<String> {
     check_length(socket)?;
-    let path = std::fs::canonicalize(socket).map_err(|error| not_connected(socket, &error))?;
+    let path = fs::canonicalize(socket).map_err(|error| not_connected(socket, &error))?;
     check_length(&path)?;
     path.into_os_string().into_string().map_err(|path| {
         let path = Path::new(&path).display();
@@ -169,7 +173,13 @@ fn greet(mut stream: UnixStream, socket: &Path, time_max: Duration) -> Result<Se
     };
     stream.set_read_timeout(None).map_err(|error| not_connected(socket, &error))?;
     match greeting {
-        Greeting::Welcome { epoch, .. } => Ok(Session { socket: stream, epoch, frames }),
+        Greeting::Welcome { version, .. } if !(VERSION_OLDEST..=VERSION_NEWEST).contains(&version) => {
+            Err(unspoken(socket, version))
+        }
+        Greeting::Welcome { epoch, session, .. } => {
+            log::debug!("session {session} begins at {}", socket.display());
+            Ok(Session { socket: stream, epoch, frames })
+        }
         Greeting::Refused(refusal) => Err(refusal.into()),
     }
 }
@@ -195,16 +205,47 @@ fn vary(pause: Duration) -> Duration {
 fn not_connected(socket: &Path, error: &io::Error) -> Error {
     let path = socket.display();
     match error.kind() {
-        IoErrorKind::NotFound | IoErrorKind::ConnectionRefused | IoErrorKind::NotADirectory => Error::new(
-            ErrorKind::NotRunning,
-            format!("no manager is running at {path}; start one with `manager --socket {path}`"),
-        ),
+        IoErrorKind::NotFound | IoErrorKind::ConnectionRefused | IoErrorKind::NotADirectory => {
+            not_running(socket)
+        }
         IoErrorKind::PermissionDenied => Error::new(
             ErrorKind::Other,
             format!("this user may not connect to {path} (permission denied); use a socket of your own"),
         ),
         _ => Error::new(ErrorKind::Other, format!("can not connect to {path}: {error}")),
     }
+}
+
+/// The error for a path at which nobody listens. Only where a manager would take it, one is advised.
+fn not_running(socket: &Path) -> Error {
+    let path = socket.display();
+    let folder = match socket.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if let Ok(found) = fs::metadata(socket)
+        && !found.file_type().is_socket()
+    {
+        let what = if found.is_dir() { "a folder" } else { "a file" };
+        let text = format!("{path} is {what} and is no socket; name the socket of a manager");
+        return Error::new(ErrorKind::Other, text);
+    }
+    let open = match fs::symlink_metadata(folder) {
+        Ok(found) if !found.is_dir() => "is no folder",
+        Ok(found) if found.uid() != rustix::process::geteuid().as_raw() => "belongs to another user",
+        Ok(found) if found.mode() & 0o077 != 0 => "is open to others",
+        // One that is missing is made by the manager.
+        _ => {
+            let text = format!("no manager is running at {path}; start one with `manager --socket {path}`");
+            return Error::new(ErrorKind::NotRunning, text);
+        }
+    };
+    let text = format!(
+        "no manager is running at {path}, and none would start there, as {} {open}; start one with `manager`, \
+         and name the socket that it tells",
+        folder.display()
+    );
+    Error::new(ErrorKind::NotRunning, text)
 }
 
 fn unanswered(socket: &Path, time: Duration) -> Error {
@@ -225,22 +266,35 @@ fn hung_up(socket: &Path) -> Error {
     )
 }
 
+fn unspoken(socket: &Path, version: u16) -> Error {
+    let path = socket.display();
+    Error::new(
+        ErrorKind::VersionMismatch,
+        format!(
+            "the manager at {path} speaks version {version} of the protocol, and this program versions \
+             {VERSION_OLDEST} to {VERSION_NEWEST}; bring the older of the two up to date"
+        ),
+    )
+}
+
 fn foreign(socket: &Path, error: FrameError) -> Error {
     Error::new(ErrorKind::Other, format!("what listens at {} is no manager: {error}", socket.display()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
     use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixListener;
 
-    use protocol::{Code, Refusal};
+    use protocol::{Code, Refusal, SessionId};
 
     use super::*;
     use crate::fake_manager::FakeManager;
 
     fn in_a_folder(name: &str) -> (tempfile::TempDir, std::path::PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir().unwrap();
         let path = folder.path().join(name);
         (folder, path)
     }
@@ -275,6 +329,43 @@ mod tests {
             );
             assert!(begun.elapsed() < Duration::from_secs(5));
         }
+    }
+
+    #[test]
+    fn a_manager_is_advised_only_where_it_would_start() {
+        let error_at = |path: &Path| {
+            let error = canonical(path).and_then(|path| connect(Path::new(&path))).unwrap_err();
+            assert!(!error.to_string().contains("manager --socket"), "{error}");
+            error
+        };
+        let (folder, file) = in_a_folder("file");
+        fs::write(&file, "").unwrap();
+        for (path, what) in [(file.as_path(), "a file"), (folder.path(), "a folder")] {
+            let error = error_at(path);
+            assert!(!error.is_not_running(), "{error:?}");
+            assert!(error.to_string().contains(&format!("is {what} and is no socket")), "{error}");
+        }
+        let error = error_at(&file.join("m.sock"));
+        assert!(error.is_not_running() && error.to_string().contains("is no folder"), "{error:?}");
+
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let dead = folder.path().join("dead.sock");
+        drop(UnixListener::bind(&dead).unwrap());
+        for path in [&dead, &folder.path().join("none.sock")] {
+            let error = error_at(path);
+            assert!(error.is_not_running() && error.to_string().contains("is open to others"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_version_that_was_not_offered_is_not_spoken() {
+        let mut said = Vec::new();
+        let version = VERSION_NEWEST + 1;
+        let epoch = FakeManager::EPOCH;
+        Greeting::Welcome { version, session: SessionId(1), epoch }.append(&mut said).unwrap();
+        let error = error_after(&said);
+        assert!(error.is_version_mismatch(), "{error:?}");
+        assert!(error.to_string().contains("at x.sock speaks version 2"), "{error}");
     }
 
     #[test]

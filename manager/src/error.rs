@@ -19,6 +19,13 @@ pub enum Error {
         /// The path.
         socket: PathBuf,
     },
+    /// The path of the socket is that of a folder.
+    PathIsFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// A path that would do.
+        instead: PathBuf,
+    },
     /// The socket's folder is not there, and can not be made or looked at.
     Folder {
         /// The folder.
@@ -26,12 +33,12 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
-    /// The socket's folder is a link, and who may change a link may send clients elsewhere.
+    /// The socket's folder, or one on the way to it, is a link, and who may change a link may send clients elsewhere.
     FolderIsLink {
-        /// The folder.
+        /// The link.
         folder: PathBuf,
     },
-    /// What should be the socket's folder is something else.
+    /// What should be the socket's folder, or one on the way to it, is something else.
     FolderIsNone {
         /// The path of the thing.
         folder: PathBuf,
@@ -44,10 +51,21 @@ pub enum Error {
         owner: u32,
         /// The user id of this process.
         user: u32,
+        /// A path of the socket that would do.
+        instead: PathBuf,
     },
     /// The socket's folder has permissions for others than its owner.
     FolderOpenToOthers {
         /// The folder.
+        folder: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// A path of the socket that would do, where others have a use for the folder as it is.
+        instead: Option<PathBuf>,
+    },
+    /// On the way to the socket's folder is one in which others may put something else in its place.
+    WayOpenToOthers {
+        /// The folder on the way.
         folder: PathBuf,
         /// Its permission bits.
         mode: u32,
@@ -113,26 +131,46 @@ impl fmt::Display for Error {
                  it is missing",
                 folder.display()
             ),
+            Error::PathIsFolder { folder, instead } => write!(
+                formatter,
+                "{} is a folder, and a socket is a file in one; name that, as in `--socket {}`",
+                folder.display(),
+                instead.display()
+            ),
             Error::FolderIsLink { folder } => write!(
                 formatter,
-                "the socket's folder {} is a symbolic link; name the folder that it leads to",
+                "{}, on the way to the socket, is a symbolic link; name the folder that it leads to",
                 folder.display()
             ),
             Error::FolderIsNone { folder } => write!(
                 formatter,
-                "{} should be the socket's folder and is not a folder; choose another path",
+                "{}, on the way to the socket, is not a folder; choose another path",
                 folder.display()
             ),
-            Error::FolderOfAnother { folder, owner, user } => write!(
+            Error::FolderOfAnother { folder, owner, user, instead } => write!(
                 formatter,
                 "the socket's folder {} belongs to user {owner}, and this is user {user}; choose a folder of \
-                 your own",
+                 your own, which is made if it is missing: `--socket {}`",
+                folder.display(),
+                instead.display()
+            ),
+            Error::FolderOpenToOthers { folder, mode, instead: None } => write!(
+                formatter,
+                "the socket's folder {0} is open to others (mode {mode:04o}); run `chmod 700 {0}`, or choose \
+                 another",
                 folder.display()
             ),
-            Error::FolderOpenToOthers { folder, mode } => write!(
+            Error::FolderOpenToOthers { folder, mode, instead: Some(instead) } => write!(
                 formatter,
-                "the socket's folder {} is open to others (mode {mode:03o}); run `chmod 700` on it, or choose \
-                 another",
+                "the socket's folder {} is open to others (mode {mode:04o}); choose a folder of your own, \
+                 which is made if it is missing: `--socket {}`",
+                folder.display(),
+                instead.display()
+            ),
+            Error::WayOpenToOthers { folder, mode } => write!(
+                formatter,
+                "the folder {}, on the way to the socket, is open to changes by others (mode {mode:04o}), \
+                 who could put another in the place of the socket's; choose another path",
                 folder.display()
             ),
             Error::Lock { lock, source } => {
@@ -145,11 +183,9 @@ impl fmt::Display for Error {
                 }
                 write!(formatter, "serves {}; end it, or choose another socket", socket.display())
             }
-            Error::NotASocket { socket } => write!(
-                formatter,
-                "{} is there and is not a socket; remove it, or choose another path",
-                socket.display()
-            ),
+            Error::NotASocket { socket } => {
+                write!(formatter, "{} is there and is not a socket; choose another path", socket.display())
+            }
             Error::Bind { socket, source } => {
                 write!(formatter, "the socket {} can not be bound: {source}", socket.display())
             }

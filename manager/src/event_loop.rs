@@ -19,8 +19,9 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use crate::clock::{Clock, nanoseconds};
+use crate::folder::folder_of;
 use crate::process::Process;
-use crate::seat::{Seat, folder_of};
+use crate::seat::Seat;
 use crate::signals::EndSignals;
 use crate::source::Source;
 use crate::switchboard::Switchboard;
@@ -177,6 +178,7 @@ impl Manager {
     ///
     /// If the system can not wait for events.
     pub fn run(mut self) -> Result<(), Error> {
+        log::info!("the manager at {} serves, in epoch {}", self.socket().display(), self.epoch().0);
         let mut events = Events::with_capacity(EVENTS_MAX);
         while !self.has_ended {
             self.turn(&mut events)?;

@@ -27,6 +27,7 @@ mod clock;
 mod connection;
 mod error;
 mod event_loop;
+mod folder;
 mod handshake;
 mod keeper;
 mod ledger;

@@ -7,9 +7,9 @@
 //! a socket at which somebody listens is never unlinked, lock or no lock.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use interprocess::os::unix::local_socket::ListenerOptionsExt;
 use interprocess::os::unix::uds_local_socket::Listener;
 use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
 
-use crate::Error;
+use crate::{Error, folder};
 
 /// How long after its lock a killed manager may still seem to listen: the system closes its files one by one.
 const LAST_BREATH: Duration = Duration::from_millis(50);
@@ -46,7 +46,9 @@ impl Seat {
     /// Takes the seat at this path, if the folder is safe and the seat is free.
     pub(crate) fn take(socket: &Path) -> Result<Seat, Error> {
         check_path(socket)?;
-        prepare_folder(folder_of(socket), rustix::process::geteuid().as_raw())?;
+        folder::prepare(socket, rustix::process::geteuid().as_raw())?;
+        // Before a lock file is made, which would stay.
+        look_for_stale(socket)?;
         let lock = take_lock(socket)?;
         if remove_stale(socket)? {
             log::info!("takes over the socket that an earlier manager left at {}", socket.display());
@@ -98,41 +100,16 @@ fn check_path(socket: &Path) -> Result<(), Error> {
     if socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
         return Err(Error::PathTooLong { socket: socket.into() });
     }
-    match socket.file_name() {
-        Some(_) => Ok(()),
-        None => Err(Error::PathWithoutName { socket: socket.into() }),
+    if socket.file_name().is_none() {
+        return Err(Error::PathWithoutName { socket: socket.into() });
     }
-}
-
-/// The folder of a socket.
-pub(crate) fn folder_of(socket: &Path) -> &Path {
-    match socket.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
-/// Makes the folder if it is missing, and checks that nobody but this user can reach into it.
-fn prepare_folder(folder: &Path, user: u32) -> Result<(), Error> {
-    let failed = |source| Error::Folder { folder: folder.into(), source };
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
-        // Looked at in either case: what counts is what is there now.
-        _ => {}
-    }
-    let metadata = fs::symlink_metadata(folder).map_err(failed)?;
-    let folder = PathBuf::from(folder);
-    let mode = metadata.mode() & 0o777;
-    if metadata.is_symlink() {
-        Err(Error::FolderIsLink { folder })
-    } else if !metadata.is_dir() {
-        Err(Error::FolderIsNone { folder })
-    } else if metadata.uid() != user {
-        Err(Error::FolderOfAnother { folder, owner: metadata.uid(), user })
-    } else if mode & 0o077 != 0 {
-        Err(Error::FolderOpenToOthers { folder, mode })
-    } else {
-        Ok(())
+    match fs::metadata(socket) {
+        Ok(found) if found.is_dir() => {
+            let user = rustix::process::geteuid().as_raw();
+            let instead = folder::instead_of(&socket.join("manager.sock"), found.mode(), user);
+            Err(Error::PathIsFolder { folder: socket.into(), instead })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -186,11 +163,8 @@ fn read_holder(lock: &mut File) -> Option<u32> {
 /// the proof. Whether there was one.
 pub(crate) fn remove_stale(socket: &Path) -> Result<bool, Error> {
     let failed = |source| Error::Bind { socket: socket.into(), source };
-    match fs::symlink_metadata(socket) {
-        Ok(metadata) if metadata.file_type().is_socket() => {}
-        Ok(_) => return Err(Error::NotASocket { socket: socket.into() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(failed(error)),
+    if !look_for_stale(socket)? {
+        return Ok(false);
     }
     if knock(socket).map_err(failed)?.is_some() {
         std::thread::sleep(LAST_BREATH);
@@ -200,6 +174,16 @@ pub(crate) fn remove_stale(socket: &Path) -> Result<bool, Error> {
     }
     fs::remove_file(socket).map_err(failed)?;
     Ok(true)
+}
+
+/// Whether there is a socket already. Something else there is an error.
+fn look_for_stale(socket: &Path) -> Result<bool, Error> {
+    match fs::symlink_metadata(socket) {
+        Ok(metadata) if metadata.file_type().is_socket() => Ok(true),
+        Ok(_) => Err(Error::NotASocket { socket: socket.into() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(Error::Bind { socket: socket.into(), source }),
+    }
 }
 
 /// A connection to whoever listens at this socket; none if nobody does. Never waits: a full backlog is somebody's.
@@ -241,55 +225,22 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_folder_is_made_for_its_owner_alone() {
+    fn a_seat_is_bound_for_its_owner_alone_and_left() {
         let outer = folder();
         let socket = outer.path().join("inner/manager.sock");
         let seat = Seat::take(&socket).unwrap();
-        assert_eq!(fs::metadata(outer.path().join("inner")).unwrap().mode() & 0o777, 0o700);
         assert_eq!(fs::metadata(&socket).unwrap().mode() & 0o777, 0o600);
         UnixStream::connect(&socket).unwrap();
         drop(seat);
         assert!(!socket.exists());
-
-        let socket = outer.path().join("not/there/manager.sock");
-        assert!(matches!(Seat::take(&socket), Err(Error::Folder { .. })));
     }
 
     #[test]
-    fn a_folder_that_others_may_enter_is_refused() {
+    fn a_folder_is_no_path_of_a_socket() {
         let outer = folder();
-        for mode in [0o701, 0o710, 0o755, 0o777, 0o740] {
-            fs::set_permissions(outer.path(), fs::Permissions::from_mode(mode)).unwrap();
-            let refused = Seat::take(&outer.path().join("m.sock")).unwrap_err();
-            assert!(matches!(refused, Error::FolderOpenToOthers { mode: found, .. } if found == mode));
-            assert!(refused.to_string().contains("chmod 700"), "{refused}");
-        }
-        fs::set_permissions(outer.path(), fs::Permissions::from_mode(0o700)).unwrap();
-    }
-
-    #[test]
-    fn a_folder_of_another_user_is_refused() {
-        let outer = folder();
-        let user = rustix::process::geteuid().as_raw();
-        let refused = prepare_folder(outer.path(), user + 1).unwrap_err();
-        assert!(matches!(refused, Error::FolderOfAnother { owner, .. } if owner == user), "{refused}");
-    }
-
-    #[test]
-    fn a_link_or_a_file_is_not_a_folder() {
-        let outer = folder();
-        let link = outer.path().join("link");
-        fs::create_dir(outer.path().join("real")).unwrap();
-        symlink(outer.path().join("real"), &link).unwrap();
-        assert!(matches!(Seat::take(&link.join("m.sock")), Err(Error::FolderIsLink { .. })));
-
-        let dangling = outer.path().join("dangling");
-        symlink(outer.path().join("nowhere"), &dangling).unwrap();
-        assert!(matches!(Seat::take(&dangling.join("m.sock")), Err(Error::FolderIsLink { .. })));
-
-        let file = outer.path().join("file");
-        fs::write(&file, "").unwrap();
-        assert!(matches!(Seat::take(&file.join("m.sock")), Err(Error::FolderIsNone { .. })));
+        let refused = Seat::take(outer.path()).unwrap_err();
+        assert!(matches!(refused, Error::PathIsFolder { .. }), "{refused}");
+        assert_eq!(fs::read_dir(outer.path()).unwrap().count(), 0);
     }
 
     #[test]
@@ -376,6 +327,7 @@ mod tests {
         fs::write(&socket, "precious").unwrap();
         assert!(matches!(Seat::take(&socket), Err(Error::NotASocket { .. })));
         assert_eq!(fs::read_to_string(&socket).unwrap(), "precious");
+        assert!(!lock_of(&socket).exists());
     }
 
     #[test]
