@@ -147,21 +147,43 @@ impl fmt::Display for Spec {
             Spec::Condition { over: LockChoice::Given { id } } => {
                 write!(formatter, "a condition over lock {id}")
             }
-            Spec::Semaphore { permits, is_bounded: false } => {
-                write!(formatter, "a semaphore of {permits} permits")
+            Spec::Semaphore { permits, is_bounded } => {
+                let ending = if *permits == 1 { "" } else { "s" };
+                let bounded = if *is_bounded { " (bounded)" } else { "" };
+                write!(formatter, "a semaphore of {permits} permit{ending}{bounded}")
             }
-            Spec::Semaphore { permits, is_bounded: true } => {
-                write!(formatter, "a semaphore of {permits} permits (bounded)")
-            }
+            Spec::Barrier { parties: 1 } => formatter.write_str("a barrier of 1 party"),
             Spec::Barrier { parties } => write!(formatter, "a barrier of {parties} parties"),
             Spec::Latch { count } => write!(formatter, "a latch of {count}"),
             Spec::Queue { capacity, is_joinable } => {
                 formatter.write_str(if *is_joinable { "a joinable queue" } else { "a queue" })?;
                 match capacity {
+                    Some(1) => formatter.write_str(" of at most 1 item"),
                     Some(capacity) => write!(formatter, " of at most {capacity} items"),
                     None => formatter.write_str(" without a bound"),
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn one_of_a_thing_is_not_many() {
+        for (spec, text) in [
+            (Spec::Semaphore { permits: 1, is_bounded: true }, "a semaphore of 1 permit (bounded)"),
+            (Spec::Semaphore { permits: 2, is_bounded: false }, "a semaphore of 2 permits"),
+            (Spec::Barrier { parties: 1 }, "a barrier of 1 party"),
+            (Spec::Barrier { parties: 0 }, "a barrier of 0 parties"),
+            (Spec::Queue { capacity: Some(1), is_joinable: true }, "a joinable queue of at most 1 item"),
+            (Spec::Queue { capacity: Some(3), is_joinable: false }, "a queue of at most 3 items"),
+        ] {
+            assert_eq!(spec.to_string(), text);
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
+use alloc::string::String;
 
 use protocol::{Abandonment, Code, Grant, Kind, ObjectId, Refusal, Reply, SessionId, Spec};
 
@@ -147,10 +148,8 @@ impl State {
         match semaphore.permits_max() {
             _ if permits == 0 => Err(no_permits()),
             Some(permits_max) if permits > permits_max => {
-                let text = format!(
-                    "{} has {permits_max} permits, {permits} are never available",
-                    self.describe(key)
-                );
+                let text =
+                    format!("{} has {}, and so never {permits}", self.describe(key), in_words(permits_max));
                 Err(Refusal::new(Code::BadArgument, text))
             }
             _ => Ok(()),
@@ -178,9 +177,10 @@ impl State {
         if semaphore.give_back(session, permits).is_err() {
             let text = match semaphore.permits_max() {
                 Some(permits_max) => format!(
-                    "{} has {} of its {permits_max} permits, {permits} more are too many",
+                    "{} has {} of its {}, {permits} more would be too many",
                     self.describe(key),
-                    self.semaphore_at(key).available()
+                    self.semaphore_at(key).available(),
+                    in_words(permits_max)
                 ),
                 None => format!("{} can not count so many permits", self.describe(key)),
             };
@@ -201,7 +201,8 @@ impl State {
         let semaphore = self.semaphore_at(key);
         let held = semaphore.charges.get(&session).map_or(0, |charge| charge.permits);
         if permits > held {
-            let text = format!("this process holds {held} permits of {}, not {permits}", self.describe(key));
+            let text =
+                format!("this process holds {} of {}, not {permits}", in_words(held), self.describe(key));
             return Err(Refusal::new(Code::NotOwner, text));
         }
         semaphore.out = semaphore.out.saturating_sub(permits);
@@ -251,6 +252,11 @@ impl State {
             _ => unreachable!("the kind was checked when the key was found"),
         }
     }
+}
+
+/// As in “3 permits”.
+fn in_words(permits: u64) -> String {
+    if permits == 1 { "1 permit".into() } else { format!("{permits} permits") }
 }
 
 fn no_permits() -> Refusal {

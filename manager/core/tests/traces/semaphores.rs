@@ -120,7 +120,7 @@ fn a_bounded_semaphore_refuses_more_permits_than_at_first() {
     let s = world.open(a, Some("s"), bounded(2));
     let (code, text) = world.refused(a, release(s, 1));
     assert_eq!(code, Code::OverRelease);
-    assert_eq!(text, r#"the semaphore "s" has 2 of its 2 permits, 1 more are too many"#);
+    assert_eq!(text, r#"the semaphore "s" has 2 of its 2 permits, 1 more would be too many"#);
     acquire(&mut world, a, s, 1);
     assert_eq!(world.refused(a, release(s, 2)).0, Code::OverRelease);
     assert_eq!(world.available(a, s), 1, "a refusal changes nothing");
@@ -138,7 +138,12 @@ fn numbers_that_can_not_be_are_refused() {
     assert_eq!(world.refused(a, release(s, 0)).0, Code::BadArgument);
     let (code, text) = world.refused(a, wait_for(permits(s, 3)));
     assert_eq!(code, Code::BadArgument);
-    assert_eq!(text, r#"the semaphore "s" has 2 permits, 3 are never available"#);
+    assert_eq!(text, r#"the semaphore "s" has 2 permits, and so never 3"#);
+    let one = world.open(a, Some("one"), bounded(1));
+    let (_, text) = world.refused(a, wait_for(permits(one, 2)));
+    assert_eq!(text, r#"the semaphore "one" has 1 permit, and so never 2"#);
+    let (_, text) = world.refused(a, release(one, 1));
+    assert_eq!(text, r#"the semaphore "one" has 1 of its 1 permit, 1 more would be too many"#);
     let id = world.fresh_id();
     let none = Request::Open { id, name: None, spec: bounded(0), mode: protocol::OpenMode::CreateNew };
     assert_eq!(world.refused(a, none).0, Code::BadArgument);
