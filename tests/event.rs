@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use client::{Event, Manager, Pool};
+use client::{Event, Manager, Pool, Waitable, wait_all, wait_any};
 use libtest_mimic::Trial;
+use rustix::process::Signal;
 
 use crate::puppet::{Order, Puppet, Report, Setter};
 use crate::support::{ManagerProgram, eventually, test};
@@ -28,6 +29,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("event::a_proxy_from_an_earlier_life_of_the_manager_is_refused", stale_proxy),
         test("event::names_that_are_none_are_told", names),
         test("event::of_a_name_has_one_kind_and_one_set_of_parameters", other_parameters),
+        test("event::a_wait_for_too_many_is_refused_before_it_travels", too_many),
         test("event::no_wake_up_is_lost_in_thousands_of_turns", rally),
         test("event::one_set_wakes_a_crowd_of_threads_in_four_processes", crowd),
     ]
@@ -222,6 +224,21 @@ fn other_parameters() {
     assert!(error.is_wrong_kind(), "{error:?}");
     let text = error.to_string();
     assert!(text.contains("workers") && text.contains("pool") && text.contains("event"), "{text}");
+}
+
+fn too_many() {
+    let program = ManagerProgram::start();
+    let event = program.connect().event("a").unwrap();
+    // It could answer nothing now.
+    program.running.signal(Signal::STOP);
+    let targets: Vec<&dyn Waitable> = vec![&event; 2_000_000];
+    for error in [wait_any(&targets, None).unwrap_err(), wait_all(&targets, None).unwrap_err()] {
+        assert!(error.is_limit(), "{error:?}");
+        assert_eq!(error.to_string(), "a wait has at most 1024 targets, this one has 2000000");
+    }
+    program.running.signal(Signal::CONT);
+    event.set().unwrap();
+    assert!(wait_any(&targets[..1024], None).unwrap().is_some());
 }
 
 fn rally() {

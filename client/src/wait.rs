@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{Grant, Reply, Request, Signal, Target, Targets, WaitMode};
+use protocol::{Grant, Limits, Reply, Request, Signal, Target, Targets, WaitMode};
 
 use crate::link::Link;
 use crate::receipts::Receipt;
@@ -158,6 +158,12 @@ fn wait(
     targets: &[&dyn Waitable],
     timeout: Option<Duration>,
 ) -> Result<Option<(protocol::Taken, Option<Receipt>)>> {
+    // The manager would say the same, once it had read them all.
+    let targets_max = Limits::default().wait_targets_max;
+    if targets.len() > targets_max {
+        let text = format!("a wait has at most {targets_max} targets, this one has {}", targets.len());
+        return Err(Error::new(ErrorKind::Limit, text));
+    }
     let signalled = signal.as_ref().map(|(reference, _)| *reference);
     let link = common_link(signalled.into_iter().chain(targets.iter().map(|target| target.reference())))?;
     let targets: Targets<'_> = targets.iter().map(|target| target.target()).collect();

@@ -34,6 +34,18 @@ pub(crate) fn not_a_message(error: FrameError) -> Refusal {
     Refusal::new(Code::Protocol, format!("{error}; the connection is closed"))
 }
 
+/// The refusal of a peer whose first bytes announce what no hello is as long as: whoever speaks another protocol begins
+/// with something else than a length.
+pub(crate) fn not_a_hello(error: FrameError) -> Refusal {
+    match error {
+        FrameError::TooLong { .. } => Refusal::new(
+            Code::Protocol,
+            format!("{}: {error}; the connection is closed", FrameError::Foreign),
+        ),
+        _ => not_a_message(error),
+    }
+}
+
 /// A program's name without control characters, which would garble terminals and logs, and not too long.
 fn presentable(program: &str) -> String {
     let mut shown = String::new();

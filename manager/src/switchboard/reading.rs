@@ -5,7 +5,7 @@ use protocol::{Code, Envelope, FrameBuffer, Refusal, Request, SessionId, decode}
 
 use super::Switchboard;
 use crate::connection::{Phase, Received};
-use crate::handshake::not_a_message;
+use crate::handshake::{not_a_hello, not_a_message};
 use crate::table::Slot;
 
 /// The most bytes that are read from one connection in one turn, so that a busy peer does not starve the others.
@@ -97,6 +97,7 @@ impl Switchboard {
                     let text = "a message came after the goodbye; the connection is closed";
                     self.refuse(slot, Refusal::new(Code::Protocol, text));
                 }
+                (Err(error), Phase::Fresh) => self.refuse(slot, not_a_hello(error)),
                 (Err(error), _) => self.refuse(slot, not_a_message(error)),
             }
         }
