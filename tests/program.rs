@@ -1,15 +1,19 @@
 //! The program `worker`: serving a named pool, from the first line to the last process.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process;
+use std::{process, thread};
 
 use client::task::named;
 use client::{Event, Pool, Result};
 use libtest_mimic::Trial;
+use protocol::endpoint::SOCKET_VARIABLE;
+use protocol::{Code, Epoch, Greeting, Refusal, SessionId};
 use rustix::process::Signal;
 use worker::tasks::{COMMAND, COUNTDOWN, Command, CommandResult, Exit};
 
-use crate::support::{ManagerProgram, Running, descendants, eventually, is_alive, test};
+use crate::support::{ManagerProgram, Running, descendants, eventually, is_alive, private_folder, test};
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
@@ -19,6 +23,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("program::worker_ends_when_its_manager_does", manager_killed),
         test("program::worker_can_come_and_go_while_tasks_wait", come_and_go),
         test("program::worker_says_what_is_wrong", mistakes),
+        test("program::worker_tells_a_manager_of_another_version", other_versions),
     ]
 }
 
@@ -32,8 +37,9 @@ fn command(socket: &Path, processes: usize) -> process::Command {
 fn start(socket: &Path, processes: usize) -> Running {
     let mut running = Running::start(&mut command(socket, processes));
     let line = running.line();
-    assert!(line.starts_with(&format!("worker is ready: {processes} process")), "{line}");
-    assert!(line.contains("\"demo\""), "{line}");
+    let who = if processes == 1 { "1 process serves" } else { &format!("{processes} processes serve") };
+    let socket = socket.canonicalize().unwrap();
+    assert_eq!(line, format!("worker is ready: {who} pool \"demo\" at {}", socket.display()));
     running
 }
 
@@ -103,7 +109,12 @@ fn manager_killed() {
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stderr).unwrap();
     // Workers that were about to connect may have told what they found, before.
-    assert_eq!(text.lines().last(), Some("worker: the manager is gone"), "{text}");
+    let socket = program.socket.canonicalize().unwrap_or(program.socket.clone());
+    let expected = format!(
+        "worker: the manager at {0} is gone; start it again with `manager --socket {0}`, and then this again",
+        socket.display()
+    );
+    assert_eq!(text.lines().last(), Some(&*expected), "{text}");
 }
 
 fn come_and_go() {
@@ -123,25 +134,57 @@ fn come_and_go() {
 }
 
 fn mistakes() {
-    let program = ManagerProgram::start();
-    let cases: [(&[&str], &str); 4] = [
-        (
-            &["--pool", "demo", "--socket", "/nonexistent/manager.sock"],
-            "no manager is running at /nonexistent",
-        ),
-        (&["--pool", "", "--socket", program.socket.to_str().unwrap()], "must not be empty"),
-        (&["--pool", "a\tb", "--socket", program.socket.to_str().unwrap()], "control characters"),
-        (
-            &["--pool", "a", "--processes", "0", "--socket", program.socket.to_str().unwrap()],
-            "at least one process",
-        ),
+    // Arguments are looked at first, so it does not matter that no manager is there.
+    let socket = "/nonexistent/manager.sock";
+    let cases: [(&[&str], i32, &str); 6] = [
+        (&["--pool", "demo"], 1, "worker: no manager is running at /nonexistent"),
+        (&["--pool", ""], 2, "error: invalid value '' for '--pool <NAME>': a name must not be empty"),
+        (&["--pool", "a\tb"], 2, "a name must not hold control characters"),
+        (&["--pool", "a", "--processes", "0"], 2, "a pool needs at least one process"),
+        (&["--pool", "a", "--processes", "few"], 2, "it is not a number from 1 to 1024"),
+        (&[], 2, "--pool <NAME>"),
     ];
-    for (arguments, expected) in cases {
-        let output = process::Command::new(env!("CARGO_BIN_EXE_worker")).args(arguments).output().unwrap();
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    for (arguments, status, expected) in cases {
+        let mut command = process::Command::new(env!("CARGO_BIN_EXE_worker"));
+        let output = command.args(arguments).args(["--socket", socket]).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
-        assert!(text.starts_with("worker: ") && text.contains(expected), "{arguments:?}: {text}");
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {text}");
+        assert!(text.contains(expected), "{arguments:?}: {text}");
     }
-    let output = process::Command::new(env!("CARGO_BIN_EXE_worker")).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
+}
+
+fn other_versions() {
+    let refusal = Refusal::new(Code::VersionMismatch, "this manager speaks versions 7 to 9 of the protocol");
+    let epoch = Epoch(Default::default());
+    let answers = [
+        (Greeting::Refused(refusal), "this manager speaks versions 7 to 9 of the protocol"),
+        (Greeting::Welcome { version: 9, session: SessionId(1), epoch }, "speaks version 9 of the protocol"),
+    ];
+    for (greeting, expected) in answers {
+        let folder = private_folder();
+        let socket = folder.path().join("later.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let mut bytes = Vec::new();
+        greeting.append(&mut bytes).unwrap();
+        // Detached: it ends with this program at the latest.
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let hello = stream.read(&mut [0; 4096]).unwrap();
+                assert!(hello > 0);
+                stream.write_all(&bytes).unwrap();
+            }
+        });
+        for (arguments, status) in [
+            (&["--pool", "demo", "--processes", "1"][..], 1),
+            (&["run", "--stop", "stop", "--socket", socket.to_str().unwrap(), "--", "true"][..], 69),
+        ] {
+            let mut command = process::Command::new(env!("CARGO_BIN_EXE_worker"));
+            let output = command.args(arguments).env(SOCKET_VARIABLE, &socket).output().unwrap();
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(status), "{text}");
+            assert!(text.starts_with("worker") && text.contains(expected), "{text}");
+            assert_eq!(text.lines().count(), 1, "{text}");
+        }
+    }
 }

@@ -190,9 +190,11 @@ fn mistakes() {
             "Permission denied",
         ),
         (vec!["--stop", "a", "--socket", "/no/such/socket", "--", "true"], 69, "no manager is running at"),
-        (vec!["--stop", "", here[0], here[1], "--", "true"], 69, "must not be empty"),
+        (vec!["--stop", "", here[0], here[1], "--", "true"], 2, "must not be empty"),
+        (vec!["--lock", "a\tb", here[0], here[1], "--", "true"], 2, "control characters"),
+        (vec!["--stop", "a", "--grace", "-1s", here[0], here[1], "--", "true"], 2, "a time is not negative"),
         (vec!["--lock", "an event", here[0], here[1], "--", "true"], 69, "event"),
-        (vec![here[0], here[1], "--", "true"], 2, "--stop"),
+        (vec![here[0], here[1], "--", "true"], 2, "<--stop <EVENT>|--lock <NAME>>"),
         (vec!["--stop", "a", here[0], here[1]], 2, "COMMAND"),
         (vec!["--stop", "a", "--grace", "soon", here[0], here[1], "--", "true"], 2, "soon"),
     ] {
@@ -208,6 +210,7 @@ fn mistakes() {
     for status in [75, 76, 69, 126, 127] {
         assert!(help.contains(&format!("  {status} ")), "{help}");
     }
+    assert!(help.contains("ms, s, min or h") && help.contains("seconds if there is no unit"), "{help}");
 }
 
 fn streams() {

@@ -183,8 +183,8 @@ fn numbers() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
         command.args(["--pool", "shared", "--processes", &processes.to_string(), "--socket"]);
         let output = command.arg(manager.socket()).output().unwrap();
-        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(output.status.code(), Some(2));
         let text = String::from_utf8(output.stderr).unwrap();
-        assert!(text.starts_with("worker: ") && text.contains(expected), "{text}");
+        assert!(text.starts_with("error: invalid value") && text.contains(expected), "{text}");
     }
 }

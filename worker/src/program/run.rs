@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use client::Result;
 use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -19,7 +19,7 @@ use signal_hook::iterator::Signals;
 use worker::internal::{Errand, Guarded, Ladder, Leave, Program, Trouble};
 use worker::tasks::Exit;
 
-use super::connect;
+use super::{connect, parse_name};
 
 /// The command was stopped by the event, or never started since the event was set.
 const STOPPED: u8 = 75;
@@ -55,17 +55,20 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// terminal, but this program's output, and its input too unless that is a terminal.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_STATUS)]
+#[command(group = ArgGroup::new("under").required(true).multiple(true).args(["stop", "lock"]))]
 pub(crate) struct Run {
     /// The event that stops the command; it is made if it is not there
-    #[arg(long, value_name = "EVENT", required_unless_present = "lock")]
+    #[arg(long, value_name = "EVENT", value_parser = parse_name)]
     stop: Option<String>,
 
     /// The lock that is held while the command runs; it is made if it is not there
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
     lock: Option<String>,
 
-    /// How long the command has to end by itself when it is stopped, as 5s, 300ms or 2min
+    /// How long the command has to end by itself when it is stopped: a number and its unit, ms, s, min or h, as in
+    /// 300ms or 1.5min; seconds if there is no unit
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    #[arg(allow_hyphen_values = true)]
     grace: Duration,
 
     /// The manager's socket [default: the one that RALLYPOINT_SOCKET names, or this user's own]
@@ -128,9 +131,11 @@ impl Run {
                 return status;
             }
         };
+        log::info!("the command runs: {}", self.command[0].display());
         tell(sender, errand, |errand| News::Trouble(errand.watch()));
         tell(sender, &command, |command| News::Ended(command.wait()));
         let (exit, trouble) = self.attend(&command, news);
+        log::info!("the command has ended: {exit:?}");
         let released = errand.release();
         match (trouble, exit) {
             (Some(trouble), _) => give_up(status_of(&trouble), &trouble.to_string()),
@@ -277,6 +282,9 @@ fn exit_status(exit: Exit) -> u8 {
 
 /// Reads a number and its unit; seconds without one.
 fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
+    if text.starts_with('-') {
+        return Err("a time is not negative; 0s leaves none".to_owned());
+    }
     let digits = text.find(|character: char| !character.is_ascii_digit() && character != '.');
     let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
     let seconds = match unit.trim() {

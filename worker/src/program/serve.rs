@@ -1,27 +1,28 @@
 //! Serving a named pool of a running manager with worker processes.
 
 use std::io::{Write, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use clap::Args;
+use protocol::limits::PROCESSES_MAX;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use worker::{Ended, Service};
 
-use super::connect;
+use super::{connect, parse_name};
 
 /// What to serve, and where.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// The name of the pool to serve; it is made if it is not there
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
     pool: String,
 
     /// How many worker processes, from 1 to 1024 [default: one for each core]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = parse_processes)]
     processes: Option<usize>,
 
     /// The manager's socket [default: the one that RALLYPOINT_SOCKET names, or this user's own]
@@ -66,29 +67,50 @@ impl Serve {
             for news in news {
                 match news {
                     News::Ready => say(&format!(
-                        "worker is ready: {} processes serve pool {:?} at {}",
-                        service.processes(),
+                        "worker is ready: {} pool {:?} at {}",
+                        who_serves(service.processes()),
                         self.pool,
                         manager.socket().display()
                     )),
                     News::Signal => service.terminate(),
-                    News::Ended(ended) => return self.conclude(ended),
+                    News::Ended(ended) => return self.conclude(ended, manager.socket()),
                 }
             }
             Ok(())
         })
     }
 
-    fn conclude(&self, ended: Ended) -> Result<(), String> {
+    fn conclude(&self, ended: Ended, socket: &Path) -> Result<(), String> {
         match ended {
             Ended::Terminated => Ok(()),
             Ended::Left => {
                 say(&format!("pool {:?} is closed", self.pool));
                 Ok(())
             }
-            Ended::ManagerGone => Err("the manager is gone".to_owned()),
+            Ended::ManagerGone => {
+                let socket = socket.display();
+                Err(format!(
+                    "the manager at {socket} is gone; start it again with `manager --socket {socket}`, and then \
+                     this again"
+                ))
+            }
             Ended::Broken(reason) => Err(reason),
         }
+    }
+}
+
+/// As in “4 processes serve”.
+fn who_serves(processes: usize) -> String {
+    if processes == 1 { "1 process serves".to_owned() } else { format!("{processes} processes serve") }
+}
+
+/// Reads how many processes there are to be.
+fn parse_processes(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("a pool needs at least one process".to_owned()),
+        Ok(processes @ ..=PROCESSES_MAX) => Ok(processes),
+        Ok(_) => Err(format!("a pool is served by at most {PROCESSES_MAX} processes, not by {text}")),
+        Err(_) => Err(format!("it is not a number from 1 to {PROCESSES_MAX}")),
     }
 }
 
