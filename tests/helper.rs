@@ -10,7 +10,9 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use worker::Registry;
 
 use crate::support::{eventually, kill};
-use crate::{actor, command, fork, hand, imap, interrupt, private, progress, puppet, stop, stranger, task};
+use crate::{
+    actor, command, fork, hand, imap, interrupt, log, private, progress, puppet, stop, stranger, task,
+};
 
 /// The variable that makes workers of this program end before they work.
 pub(crate) const BREAK: &str = "RALLYPOINT_TEST_BREAKS_WORKERS";
@@ -65,6 +67,8 @@ pub(crate) fn run(name: &str) -> ExitCode {
         fork::USER => fork::use_copies(),
         fork::DROPPER => fork::drop_copies(),
         "stranger" => stranger::call(),
+        log::PARTS => log::part(),
+        log::WAITS_IN_VAIN => log::wait_in_vain(),
         other => panic!("there is no helper {other}"),
     };
     match outcome {

@@ -30,6 +30,7 @@ mod item;
 mod latch;
 mod ledger;
 mod lock;
+mod log;
 mod mirror;
 mod pool;
 mod private;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         latch::tests(),
         ledger::tests(),
         lock::tests(),
+        log::tests(),
         mirror::tests(),
         pool::tests(),
         private::tests(),

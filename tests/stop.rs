@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,7 @@ pub(crate) fn register(registry: Registry) -> Registry {
         .task(listen)
         .task(block)
         .task(block_sigterm)
+        .task(end_at_signal)
         .task(submit_more)
         .task(note)
         .task(die_at_first)
@@ -72,6 +73,14 @@ pub(crate) fn block(running: Event) -> u32 {
     running.set().unwrap();
     thread::sleep(Duration::from_secs(1000));
     process()
+}
+
+/// Ends in order at SIGTERM, and not before.
+pub(crate) fn end_at_signal(running: Event) {
+    let is_asked = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGTERM, is_asked.clone()).unwrap();
+    running.set().unwrap();
+    eventually("it gets the signal", || is_asked.load(Ordering::Relaxed));
 }
 
 /// Does not listen, not even to SIGTERM.

@@ -18,7 +18,7 @@ struct Arguments {
     /// The socket to serve [default: $RALLYPOINT_SOCKET, or $XDG_RUNTIME_DIR/rallypoint/manager.sock].
     ///
     /// Without either it is /tmp/rallypoint-UID/manager.sock. The folder must belong to the user who
-    /// runs this, and to nobody else; it is made if it is missing.
+    /// runs this, and to nobody else, and be reached without links; it is made if it is missing.
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
 
@@ -59,5 +59,7 @@ fn start_logging(verbose: u8) {
         2 => LevelFilter::Debug,
         _ => LevelFilter::Trace,
     };
-    env_logger::Builder::new().filter_level(level).parse_default_env().init();
+    // What waits for events tells of every descriptor, which nobody wants who looks for messages.
+    let quiet = LevelFilter::Info.min(level);
+    env_logger::Builder::new().filter_level(level).filter_module("mio", quiet).parse_default_env().init();
 }

@@ -11,6 +11,8 @@ use client::{Event, Manager, Pool, Result};
 use worker::tasks::COUNTDOWN;
 
 fn main() -> Result<()> {
+    // Warnings go to standard error, as that nobody serves the pool yet.
+    env_logger::Builder::new().filter_level(log::LevelFilter::Warn).parse_default_env().init();
     let manager = Manager::connect()?;
     let pool = Pool::open(&manager, "demo")?;
     let stop = manager.anonymous_event()?;

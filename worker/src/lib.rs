@@ -69,6 +69,14 @@ use run::End;
 /// What the program `worker` builds on. It is no part of the public interface, and may change at any time.
 #[doc(hidden)]
 pub mod internal {
+    /// How much the program logs that started this worker; for a log of the worker's own. None in other processes.
+    pub fn level_of_owner() -> Option<log::LevelFilter> {
+        match client::internal::role()?.as_slice() {
+            [role, level] if role == client::internal::WORKER => level.to_str()?.parse().ok(),
+            _ => None,
+        }
+    }
+
     pub use crate::errand::{Errand, Leave, Trouble};
     pub use crate::guard::{Guarded, Ladder, NotStarted, Program};
 }
@@ -106,9 +114,8 @@ fn work(registry: &Registry) -> ! {
     // Copies are started by a path that would make all of them `exe` in lists of processes. It is only a name.
     let _ = rustix::thread::set_name(c"worker");
     match run::work(registry) {
-        Ok(End::Left | End::Retired) => exit(0),
+        Ok(End::Left | End::Retired | End::Condemned) => exit(0),
         // Everybody knows already: the owner gets the same error, and a dozen workers need not repeat it.
-        Ok(End::Condemned) => exit(1),
         Err(error) if error.is_manager_gone() => exit(1),
         Err(error) => fail(1, &error.to_string()),
     }

@@ -5,9 +5,11 @@ mod program;
 use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
+use log::LevelFilter;
 use program::run::Run;
 use program::serve::Serve;
 use worker::Registry;
+use worker::internal::level_of_owner;
 use worker::tasks::{COMMAND, COUNTDOWN, command, countdown};
 
 /// Serves a named pool of a running manager with worker processes.
@@ -23,7 +25,7 @@ struct CommandLine {
     #[command(subcommand)]
     action: Option<Action>,
 
-    /// Say more on standard error; twice for still more. RUST_LOG says it in detail
+    /// Say more on standard error, and have the workers do so; twice for still more. RUST_LOG has the last word
     #[arg(short, long, action = ArgAction::Count, global = true)]
     verbose: u8,
 }
@@ -34,17 +36,27 @@ enum Action {
 }
 
 fn main() -> ExitCode {
-    if worker::is_worker() {
-        env_logger::init();
+    if let Some(level) = level_of_owner() {
+        // What is set in detail is set here as well, and the owner's level is that of its most talkative part.
+        let is_set = std::env::var_os("RUST_LOG").is_some_and(|set| !set.is_empty());
+        start_logging(if is_set { LevelFilter::Warn } else { level });
     }
     worker::init(Registry::new().named(COUNTDOWN, countdown).named(COMMAND, command));
 
     let CommandLine { serve, action, verbose } = CommandLine::parse();
-    let level = ["warn", "info", "debug"][usize::from(verbose).min(2)];
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
+    start_logging(match verbose {
+        0 => LevelFilter::Warn,
+        1 => LevelFilter::Info,
+        2 => LevelFilter::Debug,
+        _ => LevelFilter::Trace,
+    });
     match (action, serve) {
         (Some(Action::Run(run)), _) => ExitCode::from(run.run()),
         (None, Some(serve)) => serve.run(),
         (None, None) => unreachable!("without a command, a pool is required"),
     }
+}
+
+fn start_logging(level: LevelFilter) {
+    env_logger::Builder::new().filter_level(level).parse_default_env().init();
 }

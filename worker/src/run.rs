@@ -55,11 +55,13 @@ pub(crate) fn work(registry: &Registry) -> Result<End> {
     dup2_stderr(stderr).map_err(|error| failed(&error))?;
     lifeline.tell_ready().map_err(|error| failed(&error))?;
 
+    log::info!("this worker is ready, for pool {}", pool.id());
     let end = run_tasks(registry, &link, &pool, assignment.tasks_max)?;
+    log::info!("this worker ends: {end:?}");
     match end {
         End::Left => lifeline.leave(),
-        End::Retired => lifeline.retire(),
-        End::Condemned => return Ok(end),
+        // In order as well, if its task ended before the signal came: another takes its place.
+        End::Retired | End::Condemned => lifeline.retire(),
     }
     // The link says goodbye when it is dropped, as the last thing that is sent.
     Ok(end)

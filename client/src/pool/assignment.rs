@@ -1,7 +1,7 @@
 //! What a process that is started as a worker has to know, and how it gets it.
 //!
-//! Its command line only says that it is a worker. The rest comes over its standard input, a socket: there it may be of
-//! any size, and nobody who lists processes sees it.
+//! Its command line only says that it is a worker, and how much its owner logs. The rest comes over its standard input,
+//! a socket: there it may be of any size, and nobody who lists processes sees it.
 
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -18,6 +18,7 @@ use super::failure::{Place, task_failed};
 use super::flow::{Flow, GATHERING_TIME_MAX};
 use super::gathered::Gathered;
 use super::glance::look_a_while;
+use super::lookout::{LOOKOUT_TIME, Lookout};
 use super::roster::{Loose, Roster};
 use super::slots::Slot;
 use super::submission::{Chunk, requests};
@@ -47,6 +48,8 @@ pub(super) struct Plan<'a> {
     pub(super) link: &'a Arc<Link>,
     /// The pool that runs it.
     pub(super) pool: ObjectId,
+    /// The pool's name, if other programs serve it.
+    pub(super) served_as: Option<&'a Arc<str>>,
     /// The name of the function.
     pub(super) function: &'a str,
     /// How it runs.
@@ -82,6 +85,8 @@ pub(super) struct State {
     submissions: Vec<Pending>,
     /// How many results to wait for, if all are wanted.
     flow: Flow,
+    /// Who is to look whether the pool is served, if nothing comes for a while.
+    lookout: Option<Lookout>,
     /// Whether a thread asks the manager right now.
     is_asking: bool,
     /// Whether its tasks were asked to stop.
@@ -124,7 +129,7 @@ impl Batch {
         gathered: Gathered,
         begin: impl FnOnce(Request<'_>) -> Result<Pending>,
     ) -> Result<Arc<Batch>> {
-        let Plan { link, pool, function, how, roster } = plan;
+        let Plan { link, pool, served_as, function, how, roster } = plan;
         let id = ObjectId(Uuid::new_v4());
         let options = BatchOptions {
             stop: ObjectId(Uuid::new_v4()),
@@ -141,6 +146,7 @@ impl Batch {
                 gathered,
                 submissions: vec![opened],
                 flow: Flow::new(),
+                lookout: served_as.map(|name| Lookout { pool, name: Arc::clone(name) }),
                 is_asking: false,
                 is_asked_to_stop: false,
             }),
@@ -172,6 +178,7 @@ impl Batch {
                 gathered,
                 submissions: Vec::new(),
                 flow: Flow::new(),
+                lookout: None,
                 is_asking: false,
                 is_asked_to_stop: false,
             }),
@@ -238,14 +245,21 @@ impl Batch {
         let may_gather =
             state.gathered.is_whole() && timeout.is_none_or(|timeout| timeout > GATHERING_TIME_MAX);
         let gathers = may_gather && state.flow.is_fast();
+        let lookout = state.lookout.take_if(|_| timeout.is_none_or(|timeout| timeout > LOOKOUT_TIME));
         let (target, timeout) = match gathers {
             true => (state.flow.target(self.id()), Some(GATHERING_TIME_MAX)),
-            false => (Target::Results { batch: self.id() }, timeout),
+            false => {
+                (Target::Results { batch: self.id() }, lookout.as_ref().map(|_| LOOKOUT_TIME).or(timeout))
+            }
         };
         drop(state);
         let began = Instant::now();
         let answer = self.ask(submissions, target, timeout);
         let took = began.elapsed();
+        let is_cut_short = lookout.is_some();
+        if let (Some(lookout), Ok(None), Ok(link)) = (lookout, &answer, self.reference.link()) {
+            lookout.look(link, self.id());
+        }
         let mut state = self.lock();
         state.is_asking = false;
         self.changed.notify_all();
@@ -253,7 +267,7 @@ impl Batch {
         state.flow.note(came, took);
         let results = match answer {
             // There are fewer, which are asked for next.
-            Ok(None) if gathers => return (state, Ok(true)),
+            Ok(None) if gathers || is_cut_short => return (state, Ok(true)),
             Ok(None) => return (state, Ok(false)),
             Ok(Some(results)) => results,
             // As when this process has too many waits, or too much that it has not confirmed.

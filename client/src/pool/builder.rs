@@ -1,6 +1,7 @@
 //! How a pool is made.
 
 use std::io;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -223,11 +224,11 @@ pub(super) fn supervise(
         memory_bytes_max,
     };
     // The first is made here, so that what is wrong with this program is an error of the caller.
-    copy_of_this_program(WORKER, NO_ARGUMENTS)?;
+    copy_of_worker()?;
     let command = move || {
         // What the initializer's arguments stand for lives as long as workers may start.
         let _ = &kept;
-        copy_of_this_program(WORKER, NO_ARGUMENTS).map_err(io::Error::other)
+        copy_of_worker().map_err(io::Error::other)
     };
     let asked = Arc::clone(link);
     let is_manager_gone = move || !asked.is_live();
@@ -259,8 +260,11 @@ pub(super) fn terminate(link: &Arc<Link>, pool: ObjectId, reason: &str) {
 /// How long a manager may take that is told of the end of a pool.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// A worker's command line says nothing but that it is one.
-const NO_ARGUMENTS: [&str; 0] = [];
+/// A worker's command line says nothing but that it is one, and how much this program logs, since a log is set up
+/// before anything else.
+fn copy_of_worker() -> Result<Command> {
+    copy_of_this_program(WORKER, [log::max_level().as_str()])
+}
 
 /// A reason of a length that the manager takes, without its middle if it is longer: what happened stands at the
 /// beginning, and what a program wrote last at the end.

@@ -16,6 +16,7 @@ mod initializer;
 mod interrupt;
 mod iterator;
 mod last_words;
+mod lookout;
 mod result;
 mod roster;
 mod serve;
@@ -124,8 +125,8 @@ pub struct Pool {
 enum Workers {
     /// This pool's own.
     Own { supervisor: Supervisor, is_named: bool },
-    /// Those of other programs.
-    Elsewhere,
+    /// Those of other programs, which know the pool by this name.
+    Elsewhere { name: Arc<str> },
 }
 
 /// How far the life of a pool is.
@@ -149,7 +150,8 @@ impl Pool {
 
     /// Opens a pool by its name, whose workers belong to other programs, as to `worker --pool NAME`.
     ///
-    /// It need not be served yet: tasks wait until workers come. [`close`](Pool::close),
+    /// It need not be served yet: tasks wait until workers come, and whoever waits for results while nobody is there to
+    /// work is told so after some seconds, by a warning in the log. [`close`](Pool::close),
     /// [`terminate`](Pool::terminate) and the drop concern this handle and what was submitted through it, never the
     /// workers nor the tasks of others.
     ///
@@ -159,7 +161,7 @@ impl Pool {
     /// ([`Error::is_wrong_kind`]).
     pub fn open(manager: &Manager, name: &str) -> Result<Pool> {
         let reference = Reference::open(manager.link(), Some(name), Spec::Pool, OpenMode::OpenOrCreate)?;
-        Ok(Pool::new_with(reference, available_cores(), Workers::Elsewhere))
+        Ok(Pool::new_with(reference, available_cores(), Workers::Elsewhere { name: name.into() }))
     }
 
     fn new_with(reference: Reference, processes: usize, workers: Workers) -> Pool {
@@ -179,7 +181,7 @@ impl Pool {
     pub fn process_ids(&self) -> Vec<u32> {
         match &self.workers {
             Workers::Own { supervisor, .. } => supervisor.process_ids(),
-            Workers::Elsewhere => Vec::new(),
+            Workers::Elsewhere { .. } => Vec::new(),
         }
     }
 
@@ -217,7 +219,7 @@ impl Pool {
                 }
                 supervisor.terminate();
             }
-            Workers::Elsewhere => {
+            Workers::Elsewhere { .. } => {
                 let _ = self.reference.link().and_then(|link| self.roster.ask_to_stop(link, reason));
             }
         }
@@ -302,7 +304,7 @@ impl Pool {
                 Ended::Broken(reason) => Err(Error::new(ErrorKind::Terminated, reason)),
                 Ended::ManagerGone => Err(Error::new(ErrorKind::ManagerGone, "the manager is gone")),
             },
-            Workers::Elsewhere => batches.iter().try_for_each(|batch| batch.wait(None).map(drop)),
+            Workers::Elsewhere { .. } => batches.iter().try_for_each(|batch| batch.wait(None).map(drop)),
         };
         drop(batches);
         self.roster.wait_for_callers();

@@ -13,7 +13,7 @@ use super::iterator::ResultIterator;
 use super::result::AsyncResult;
 use super::stream::start_feeding;
 use super::submission::encode_chunks;
-use super::{Pool, bad};
+use super::{Pool, Workers, bad};
 use crate::Result;
 use crate::task::Task;
 
@@ -247,10 +247,14 @@ impl<'pool, F> BatchBuilder<'pool, F> {
 
     /// How the batch is to be opened.
     fn plan<'a>(&'a self, function: &'a str) -> Result<Plan<'a>> {
-        let Pool { reference, roster, .. } = self.pool;
+        let Pool { reference, roster, workers, .. } = self.pool;
         let link = reference.link()?;
         roster.tidy(link)?;
-        Ok(Plan { link, pool: reference.id(), function, how: self.how, roster })
+        let served_as = match workers {
+            Workers::Own { .. } => None,
+            Workers::Elsewhere { name } => Some(name),
+        };
+        Ok(Plan { link, pool: reference.id(), served_as, function, how: self.how, roster })
     }
 
     fn check(&self) -> Result<()> {

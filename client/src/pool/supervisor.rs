@@ -182,6 +182,7 @@ struct Watch {
 
 impl Watch {
     fn run(mut self) {
+        log::info!("starts workers: {}", self.wanted);
         loop {
             if lock(&self.shared.state).terminate {
                 self.terminate();
@@ -204,6 +205,7 @@ impl Watch {
     }
 
     fn tell_end(&self, ended: Ended) {
+        log::info!("all workers have ended: {ended:?}");
         let mut state = lock(&self.shared.state);
         state.ready.clear();
         state.ended = Some(ended);
@@ -216,6 +218,7 @@ impl Watch {
             match command.and_then(|command| Worker::start(command, &self.hooks.assignment)) {
                 Ok(worker) => {
                     self.no_room_since = None;
+                    log::debug!("worker {} is started", worker.process());
                     self.workers.push(worker);
                 }
                 Err(error) if is_for_want_of_room(&error) => self.wait_for_room(&error),
@@ -241,6 +244,7 @@ impl Watch {
             worker.hear();
             if worker.is_ready() && !was_ready {
                 self.failures = 0;
+                log::debug!("worker {} is ready", worker.process());
                 lock(&self.shared.state).ready.push(worker.process());
                 self.shared.changed.notify_all();
             }

@@ -22,6 +22,7 @@ fn submit(
     let link = Link::connect(manager.socket()).unwrap();
     let roster = Arc::default();
     let plan = Plan {
+        served_as: None,
         link: &link,
         pool: ObjectId(Uuid::nil()),
         function: "f",
