@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use client::{Event, Manager, Pool, Waitable, wait_all, wait_any};
+use client::{Event, Manager, Pool, Taken, Waitable, wait_all, wait_any};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 
@@ -32,6 +32,9 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("event::a_wait_for_too_many_is_refused_before_it_travels", too_many),
         test("event::no_wake_up_is_lost_in_thousands_of_turns", rally),
         test("event::one_set_wakes_a_crowd_of_threads_in_four_processes", crowd),
+        test("event::a_set_and_a_wait_in_one_step_lose_no_wake_up_in_thousands_of_turns", serve),
+        test("event::a_removed_one_is_told_to_who_waits", removed),
+        test("event::ten_thousand_are_too_many_to_wait_for_at_once", ten_thousand),
     ]
 }
 
@@ -176,7 +179,9 @@ fn proxy() {
     let mut other = Puppet::start(&program);
     assert_eq!(other.ask(&order), Ok(Report::Done));
     drop((puppet, other));
-    eventually("the event is freed with its last process", || Puppet::start(&program).ask(&order).is_err());
+    eventually("the event is freed with its last process", || {
+        Puppet::start(&program).ask(&order).is_err_and(|error| error.is_no_such_object())
+    });
 }
 
 fn stale_proxy() {
@@ -187,7 +192,7 @@ fn stale_proxy() {
     program.restart();
 
     let mut puppet = Puppet::with_event(&program, "same name", false);
-    assert!(puppet.ask(&order).is_err());
+    assert!(puppet.ask(&order).unwrap_err().is_stale());
     assert!(event.set().unwrap_err().is_manager_gone());
     assert_eq!(puppet.ask(&Order::IsSet), Ok(Report::Flag(false)));
 
@@ -277,4 +282,52 @@ fn crowd() {
             assert_eq!(outcome.unwrap().unwrap().reason.as_deref(), Some("it is open"));
         }
     }
+}
+
+fn serve() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let [ping, pong] = [(); 2].map(|()| manager.event_options().auto_reset(true).anonymous().unwrap());
+    let [mut one, mut other] = [(); 2].map(|()| Puppet::start(&program));
+    one.tell(&Order::Serve { mine: ping.clone(), theirs: pong.clone(), rounds: ROUNDS });
+    other.tell(&Order::Serve { mine: pong.clone(), theirs: ping.clone(), rounds: ROUNDS });
+    assert_eq!(one.report(), Ok(Report::Done));
+    assert_eq!(other.report(), Ok(Report::Done));
+    // Each has set as often as the other has waited. If two sets had become one, somebody would have waited in vain.
+    assert!(!ping.is_set().unwrap() && !pong.is_set().unwrap());
+    // A set stands if its wait ends in vain.
+    assert!(ping.set_and_wait(&pong, Duration::ZERO).unwrap().is_none());
+    assert!(matches!(ping.set_and_wait(&ping, Duration::ZERO), Ok(Some(Taken::Event(_)))));
+}
+
+fn removed() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let mut waiter = Puppet::with_event(&program, "short", false);
+    waiter.begin_wait();
+    assert_eq!(manager.inspect("short").unwrap().waiting, 1);
+    manager.event("short").unwrap().remove().unwrap();
+    let error = waiter.report().unwrap_err();
+    assert!(error.is_removed() && error.to_string().contains("short"), "{error:?}");
+    assert!(waiter.ask(&Order::IsSet).unwrap_err().is_no_such_object());
+    assert!(!manager.event_options().create_new("short").unwrap().is_set().unwrap(), "its name is free");
+}
+
+fn ten_thousand() {
+    let program = ManagerProgram::start();
+    let events: Vec<Event> = {
+        let manager = program.connect();
+        (0..10_000).map(|_| manager.anonymous_event().unwrap()).collect()
+    };
+    let targets: Vec<&dyn Waitable> = events.iter().map(|event| event as _).collect();
+    events[0].set().unwrap();
+    for error in [
+        wait_any(&targets, None).map(drop).unwrap_err(),
+        wait_all(&targets, Duration::ZERO).map(drop).unwrap_err(),
+    ] {
+        assert!(error.is_limit() && error.to_string().contains("10000"), "{error:?}");
+    }
+    // As many as may be are fine, and the first that is ready is taken.
+    assert!(matches!(wait_any(&targets[..1024], None), Ok(Some((0, Taken::Event(_))))));
+    assert!(wait_any(&targets[..1025], None).unwrap_err().is_limit());
 }

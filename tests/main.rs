@@ -16,6 +16,7 @@ mod command;
 mod condition;
 mod context;
 mod death;
+mod encoding;
 mod event;
 mod example;
 mod fork;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         condition::tests(),
         context::tests(),
         death::tests(),
+        encoding::tests(),
         event::tests(),
         example::tests(),
         fork::tests(),

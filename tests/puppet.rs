@@ -23,7 +23,8 @@ use crate::support::{ManagerProgram, PATIENCE, eventually, kill, state};
 /// How long an order may take: the longest is thousands of round trips.
 const REPORT_TIME_MAX: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
-/// What a puppet can be told to do. All but `Rally` and `CountDown` is about the event that it opened or took last.
+/// What a puppet can be told to do. All but `Rally`, `Serve` and `CountDown` is about the event that it opened or took
+/// last.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Order {
     /// Opens an event, or makes it.
@@ -48,6 +49,8 @@ pub(crate) enum Order {
     Rally { mine: Event, theirs: Event, rounds: u32 },
     /// Counts a latch down to zero, in one batch after the other.
     CountDown { latch: Latch },
+    /// Sets one event and waits for the other in one step, so many times.
+    Serve { mine: Event, theirs: Event, rounds: u32 },
 }
 
 /// What came of an order.
@@ -183,7 +186,7 @@ impl Stage {
             Order::Open { name, auto_reset } => {
                 self.event = Some(self.manager.event_options().auto_reset(auto_reset).open_or_create(&name)?);
             }
-            Order::Take(bytes) => self.event = Some(postcard::from_bytes(&bytes).map_err(other)?),
+            Order::Take(bytes) => self.event = Some(client::decode(&bytes)?),
             Order::Set { reason: None } => self.event().set()?,
             Order::Set { reason: Some(reason) } => self.event().set_because(&reason)?,
             Order::Clear => self.event().clear()?,
@@ -194,6 +197,7 @@ impl Stage {
             Order::Crowd { threads } => return Ok(Report::Crowd(self.crowd(threads))),
             Order::Rally { mine, theirs, rounds } => rally(&mine, &theirs, rounds)?,
             Order::CountDown { latch } => self.count_down(&latch)?,
+            Order::Serve { mine, theirs, rounds } => serve(&mine, &theirs, rounds)?,
         }
         Ok(Report::Done)
     }
@@ -253,6 +257,15 @@ fn rally(mine: &Event, theirs: &Event, rounds: u32) -> Result<()> {
             return Err(other(format!("nobody has set the event in round {round}")));
         }
         theirs.set()?;
+    }
+    Ok(())
+}
+
+fn serve(mine: &Event, theirs: &Event, rounds: u32) -> Result<()> {
+    for round in 0..rounds {
+        if theirs.set_and_wait(mine, PATIENCE)?.is_none() {
+            return Err(other(format!("nobody has set the event in round {round}")));
+        }
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ thread_local! {
     /// The objects whose proxies were serialized, while somebody collects.
     static CARRIED: RefCell<Option<Vec<(Epoch, ObjectId)>>> = const { RefCell::new(None) };
 
-    /// Why a proxy could not be deserialized. Formats without room for a text forget it.
+    /// Why a proxy could not be deserialized. Formats make a text of it at most, and some not even that.
     static FAILURE: RefCell<Option<Error>> = const { RefCell::new(None) };
 }
 
@@ -56,7 +56,8 @@ fn collect<R>(serialize: impl FnOnce() -> R) -> (R, Vec<(Epoch, ObjectId)>) {
     (result, carried)
 }
 
-/// Why a proxy could not be deserialized on this thread, if that was noted since this was last called.
+/// Why a proxy could not be deserialized on this thread, if that was noted since this was last called. Taking it
+/// forgets it.
 pub(crate) fn take_failure() -> Option<Error> {
     FAILURE.take()
 }

@@ -101,6 +101,24 @@ pub enum ErrorKind {
     TimeLimit,
     /// The iterator that calls are drawn from panicked.
     InputPanicked,
+    /// An item or the arguments of a task carry a proxy from an earlier life of the manager.
+    StaleInside,
+    /// An item or the arguments of a task carry a proxy of an object that is not there.
+    NoSuchObjectInside,
+    /// An item or the arguments of a task carry a proxy of an object that is of another kind.
+    WrongKindInside,
+}
+
+impl ErrorKind {
+    /// What a value is told to be that did not decode since a proxy inside could not be attached, as this says.
+    pub(crate) fn inside(self) -> ErrorKind {
+        match self {
+            ErrorKind::Stale => ErrorKind::StaleInside,
+            ErrorKind::NoSuchObject => ErrorKind::NoSuchObjectInside,
+            ErrorKind::WrongKind => ErrorKind::WrongKindInside,
+            _ => ErrorKind::BadEncoding,
+        }
+    }
 }
 
 impl Error {
@@ -130,7 +148,7 @@ impl Error {
     /// No object has this name or id: it was never made, was removed, or was anonymous and the last proxy is
     /// gone.
     pub fn is_no_such_object(&self) -> bool {
-        self.kind() == ErrorKind::NoSuchObject
+        matches!(self.kind(), ErrorKind::NoSuchObject | ErrorKind::NoSuchObjectInside)
     }
 
     /// `create_new` found an object of this name.
@@ -140,7 +158,7 @@ impl Error {
 
     /// The object of this name or id is of another kind; the text says of which.
     pub fn is_wrong_kind(&self) -> bool {
-        self.kind() == ErrorKind::WrongKind
+        matches!(self.kind(), ErrorKind::WrongKind | ErrorKind::WrongKindInside)
     }
 
     /// The object of this name was made with other parameters; the text says with which.
@@ -150,7 +168,7 @@ impl Error {
 
     /// The handle comes from an earlier life of the manager: that object ended with it.
     pub fn is_stale(&self) -> bool {
-        self.kind() == ErrorKind::Stale
+        matches!(self.kind(), ErrorKind::Stale | ErrorKind::StaleInside)
     }
 
     /// The object was removed while this call waited for it.
@@ -190,8 +208,13 @@ impl Error {
 
     /// The arguments or the result of a task, or an item of a queue, did not encode, or did not decode as what the
     /// other side takes.
+    ///
+    /// If that is since a proxy in it could not be attached to its object, a second predicate tells why:
+    /// [`is_stale`](Self::is_stale), [`is_no_such_object`](Self::is_no_such_object) or
+    /// [`is_wrong_kind`](Self::is_wrong_kind).
     pub fn is_bad_encoding(&self) -> bool {
-        self.kind() == ErrorKind::BadEncoding
+        let inside = [ErrorKind::StaleInside, ErrorKind::NoSuchObjectInside, ErrorKind::WrongKindInside];
+        self.kind() == ErrorKind::BadEncoding || inside.contains(&self.kind())
     }
 
     /// The pool was terminated before the task ended; the text says why.
@@ -355,6 +378,22 @@ mod tests {
         assert!(error.is_wrong_kind() && !error.is_wrong_parameters());
         assert_eq!(error.to_string(), "\"a\" is a pool, not an event");
         assert_eq!(format!("{error:?}"), "WrongKind: \"a\" is a pool, not an event");
+    }
+
+    #[test]
+    fn a_value_that_did_not_decode_for_a_proxy_in_it_tells_both() {
+        type Predicate = fn(&Error) -> bool;
+        let kinds: [(ErrorKind, Predicate); 3] = [
+            (ErrorKind::Stale, Error::is_stale),
+            (ErrorKind::NoSuchObject, Error::is_no_such_object),
+            (ErrorKind::WrongKind, Error::is_wrong_kind),
+        ];
+        for (kind, holds) in kinds {
+            let (alone, inside) = (Error::new(kind, ""), Error::new(kind.inside(), ""));
+            assert!(holds(&alone) && !alone.is_bad_encoding(), "{kind:?}");
+            assert!(holds(&inside) && inside.is_bad_encoding(), "{kind:?}");
+        }
+        assert_eq!(ErrorKind::Limit.inside(), ErrorKind::BadEncoding);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use protocol::{Grant, ItemGrant, ObjectId, Request, Target};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::encoding::{Fault, read, why_not_encoded};
 use crate::receipts::Receipt;
 use crate::reference::Reference;
 use crate::thread::this_thread;
@@ -42,9 +43,12 @@ impl Item {
     /// The value.
     ///
     /// # Errors
-    /// [`is_bad_encoding`](Error::is_bad_encoding) if the item is no `T`, or carries a proxy of an object that is no
-    /// more. Such an item is finished with that, in a joinable queue as by a `task_done`, so that none is due for it.
-    /// Nobody gets it again: a consumer that dies of such an error, and is started again, would get it for ever.
+    /// [`is_bad_encoding`](Error::is_bad_encoding) if the item is no `T`, or carries a proxy that can not be attached
+    /// to its object. In the latter case another predicate says why:
+    /// [`is_no_such_object`](Error::is_no_such_object), [`is_wrong_kind`](Error::is_wrong_kind) or
+    /// [`is_stale`](Error::is_stale). Such an item is finished with that, in a joinable queue as by a `task_done`, so
+    /// that none is due for it. Nobody gets it again: a consumer that dies of such an error, and is started again,
+    /// would get it for ever.
     pub fn decode<T: DeserializeOwned>(self) -> Result<T> {
         let decoded = decode(self.grant.payload.as_bytes());
         if decoded.as_ref().is_err_and(Error::is_bad_encoding) {
@@ -130,11 +134,8 @@ impl Encoded {
 
     fn check(what: &str, encoded: postcard::Result<Vec<u8>>, carries: Vec<ObjectId>) -> Result<Encoded> {
         let bytes = encoded.map_err(|error| {
-            let why = match error {
-                postcard::Error::SerdeSerCustom => "it refuses to be encoded".to_owned(),
-                error => error.to_string(),
-            };
-            bad_encoding(format!("a {what} can not become an item of a queue: {why}"))
+            let text = format!("a {what} can not become an item of a queue: {}", why_not_encoded(&error));
+            Error::new(ErrorKind::BadEncoding, text)
         })?;
         if bytes.len() > PAYLOAD_BYTES_MAX {
             let text = format!("an item has at most {PAYLOAD_BYTES_MAX} bytes, this one has {}", bytes.len());
@@ -148,24 +149,18 @@ impl Encoded {
     }
 }
 
-/// Reads one value, and no byte is left.
+/// The value that an item is.
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    carry::take_failure();
-    let what = match postcard::take_from_bytes(bytes) {
-        Ok((value, [])) => return Ok(value),
-        Ok((_, rest)) => format!("{} of its {} bytes are left over", rest.len(), bytes.len()),
-        Err(error) => match (carry::take_failure(), error) {
-            (Some(failure), _) if failure.is_manager_gone() => return Err(failure),
-            (Some(failure), _) => format!("a proxy in it does not arrive: {failure}"),
-            (None, postcard::Error::SerdeDeCustom) => "the type refuses it".to_owned(),
-            (None, error) => error.to_string(),
-        },
+    let (kind, what) = match read(bytes) {
+        Ok(value) => return Ok(value),
+        Err(Fault::Proxy(failure)) if failure.is_manager_gone() => return Err(failure),
+        Err(Fault::Proxy(failure)) => {
+            (failure.kind().inside(), format!("a proxy in it does not arrive: {failure}"))
+        }
+        Err(Fault::Bytes(what)) => (ErrorKind::BadEncoding, what),
     };
-    Err(bad_encoding(format!("an item of a queue is no {}, and was dropped: {what}", type_name::<T>())))
-}
-
-fn bad_encoding(text: String) -> Error {
-    Error::new(ErrorKind::BadEncoding, text)
+    let text = format!("an item of a queue is no {}, and was dropped: {what}", type_name::<T>());
+    Err(Error::new(kind, text))
 }
 
 #[cfg(test)]

@@ -90,8 +90,10 @@
 //! **10. The end of the manager is told at once, to everyone, as one error.** In Python it is an `EOFError`, a
 //! `BrokenPipeError` or a `ConnectionRefusedError`, depending on where it hits. Here every call that waits and every
 //! later one fails with [`is_manager_gone`](crate::Error::is_manager_gone); a manager that comes after it at the same
-//! place is another one, and a proxy from before is never taken for one of its objects
-//! ([`is_stale`](crate::Error::is_stale)).
+//! place is another one, and a proxy from before is never taken for one of its objects: calls on it go on to say that
+//! the manager is gone, and bytes of it, when they are decoded, that they are of an earlier life
+//! ([`is_stale`](crate::Error::is_stale), from [`decode`](crate::decode) or
+//! [`take_decode_error`](crate::take_decode_error)).
 //!
 //! # Names and lifetimes
 //!

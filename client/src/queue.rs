@@ -173,7 +173,9 @@ impl<T: DeserializeOwned> Queue<T> {
     /// # Errors
     /// [`is_closed`](crate::Error::is_closed) if the queue is, and empty; [`is_removed`](crate::Error::is_removed) if
     /// it is removed meanwhile; [`is_bad_encoding`](crate::Error::is_bad_encoding) if the item is no `T`: it is lost
-    /// then, and finished in a joinable queue, without a `task_done` ([`Item::decode`] says why).
+    /// then, and finished in a joinable queue, without a `task_done` ([`Item::decode`] says why). If that is since a
+    /// proxy in it has no object, [`is_no_such_object`](crate::Error::is_no_such_object) holds too; without
+    /// `is_bad_encoding` it is the queue that is gone.
     pub fn get(&self) -> Result<T> {
         without_timeout(self.take(None)?)
     }

@@ -189,8 +189,16 @@ impl Reference {
     }
 
     fn arrive(travel: &Travel<'_>, kind: Kind) -> Result<Reference> {
-        let link = registry::link_to_epoch(Path::new(travel.socket.as_ref()), travel.epoch)?;
-        Reference::attach(link, travel.id, kind)
+        let socket = Path::new(travel.socket.as_ref());
+        let link = registry::link_to_epoch(socket, travel.epoch)?;
+        Reference::attach(link, travel.id, kind).map_err(|error| {
+            // This process had a connection to that life of the manager, which has ended. If another manager is there
+            // by now, the proxy is told to be stale, as in processes that never met the first.
+            match error.is_manager_gone().then(|| registry::check_epoch(socket, travel.epoch)) {
+                Some(Err(stale)) if stale.is_stale() => stale,
+                _ => error,
+            }
+        })
     }
 
     /// A hold of this process on an object that it knows by its id.

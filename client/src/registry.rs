@@ -38,14 +38,20 @@ pub(crate) fn link_to(socket: &Path) -> Result<Arc<Link>> {
 pub(crate) fn link_to_epoch(socket: &Path, epoch: Epoch) -> Result<Arc<Link>> {
     // A link to the right epoch is not asked whether it lives: if it does not, there is nothing better.
     let link = enter(&canonical(socket)?, |link| link.epoch() == epoch || link.is_live())?;
-    if link.epoch() != epoch {
-        let text = format!(
-            "this handle comes from an earlier life of the manager at {}; its object ended with that manager",
-            socket.display()
-        );
-        return Err(Error::new(ErrorKind::Stale, text));
-    }
-    Ok(link)
+    if link.epoch() == epoch { Ok(link) } else { Err(stale(socket)) }
+}
+
+/// Whether the manager that serves this socket now is the one of which a proxy tells.
+pub(crate) fn check_epoch(socket: &Path, epoch: Epoch) -> Result<()> {
+    if link_to(socket)?.epoch() == epoch { Ok(()) } else { Err(stale(socket)) }
+}
+
+fn stale(socket: &Path) -> Error {
+    let text = format!(
+        "this handle comes from an earlier life of the manager at {}; its object ended with that manager",
+        socket.display()
+    );
+    Error::new(ErrorKind::Stale, text)
 }
 
 fn enter(socket: &str, is_good: impl FnOnce(&Link) -> bool) -> Result<Arc<Link>> {

@@ -80,4 +80,10 @@ pub enum FailureKind {
     Stopped,
     /// The task ran longer than its batch allows.
     TimeLimit,
+    /// The arguments did not decode: a proxy among them comes from an earlier life of the manager.
+    StaleEpoch,
+    /// The arguments did not decode: the object of a proxy among them is not there.
+    NoSuchObject,
+    /// The arguments did not decode: the object of a proxy among them is of another kind.
+    WrongKind,
 }

@@ -125,7 +125,7 @@ fn call(
         Ok(Err(error @ ChunkError::Encode(_))) => {
             Some((FailureKind::BadEncoding, format!("its result: {error}")))
         }
-        Ok(Err(error)) => Some((FailureKind::BadEncoding, format!("its arguments: {error}"))),
+        Ok(Err(error)) => Some((error.failure_kind(), format!("its arguments: {error}"))),
         Err(panic) => Some((FailureKind::Panicked, panic)),
     }
 }

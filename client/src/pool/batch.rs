@@ -366,15 +366,14 @@ impl Batch {
     pub(super) fn decode<T: DeserializeOwned>(&self, slot: &Slot, place: Option<Place>) -> Result<Vec<T>> {
         match &slot.outcome {
             Some(Outcome::Returned(payload)) => {
-                let results =
-                    read_chunk(payload.as_bytes()).map_err(|error| self.not_decoded(&error.to_string()))?;
+                let results = read_chunk(payload.as_bytes())
+                    .map_err(|error| self.not_decoded(error.error_kind(), &error.to_string()))?;
                 match results.len() == slot.count as usize {
                     true => Ok(results),
-                    false => Err(self.not_decoded(&format!(
-                        "{} results came for {} calls",
-                        results.len(),
-                        slot.count
-                    ))),
+                    false => {
+                        let text = format!("{} results came for {} calls", results.len(), slot.count);
+                        Err(self.not_decoded(ErrorKind::BadEncoding, &text))
+                    }
                 }
             }
             Some(Outcome::Failed(failure)) => Err(task_failed(&self.function, failure, place)),
@@ -382,9 +381,9 @@ impl Batch {
         }
     }
 
-    fn not_decoded(&self, text: &str) -> Error {
+    fn not_decoded(&self, kind: ErrorKind, text: &str) -> Error {
         Error::new(
-            ErrorKind::BadEncoding,
+            kind,
             format!("the result of `{}` is not of the type that is expected here: {text}", self.function),
         )
     }

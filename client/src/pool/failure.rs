@@ -39,6 +39,9 @@ pub(super) fn task_failed(function: &str, failure: &Failure, place: Option<Place
         FailureKind::Cancelled => (ErrorKind::Cancelled, "was cancelled"),
         FailureKind::Stopped => (ErrorKind::Stopped, "was stopped"),
         FailureKind::TimeLimit => (ErrorKind::TimeLimit, "took too long"),
+        FailureKind::StaleEpoch => (ErrorKind::StaleInside, "was not understood"),
+        FailureKind::NoSuchObject => (ErrorKind::NoSuchObjectInside, "was not understood"),
+        FailureKind::WrongKind => (ErrorKind::WrongKindInside, "was not understood"),
     };
     let place = place.map_or_else(String::new, Place::describe);
     Error::new(kind, format!("task `{function}` {what}{place}: {}", failure.text))

@@ -5,10 +5,11 @@
 
 use std::fmt;
 
+use protocol::FailureKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Error, carry};
+use crate::{Error, ErrorKind, carry};
 
 /// The most calls in one chunk. A call's arguments can be empty, so the bytes that came do not bound the count.
 pub const CHUNK_ITEMS_MAX: u32 = 1 << 16;
@@ -110,6 +111,26 @@ pub enum ChunkError {
         /// How many.
         bytes: usize,
     },
+}
+
+impl ChunkError {
+    /// What the caller of a task is told whose arguments are not what they should be.
+    pub fn failure_kind(&self) -> FailureKind {
+        match self.error_kind() {
+            ErrorKind::StaleInside => FailureKind::StaleEpoch,
+            ErrorKind::NoSuchObjectInside => FailureKind::NoSuchObject,
+            ErrorKind::WrongKindInside => FailureKind::WrongKind,
+            _ => FailureKind::BadEncoding,
+        }
+    }
+
+    /// What programs decide by.
+    pub(crate) fn error_kind(&self) -> ErrorKind {
+        match self {
+            ChunkError::Proxy(error) => error.kind().inside(),
+            _ => ErrorKind::BadEncoding,
+        }
+    }
 }
 
 impl fmt::Display for ChunkError {

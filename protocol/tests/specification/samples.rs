@@ -212,6 +212,9 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
             Cancelled,
             Stopped,
             TimeLimit,
+            StaleEpoch,
+            NoSuchObject,
+            WrongKind,
         }
     );
 }
