@@ -13,12 +13,16 @@ use client::{
     wait_all, wait_any,
 };
 use protocol::{HolderInfo, ObjectInfo, ObjectState, Reply, Request, Selector};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::helper;
 use crate::support::{ManagerProgram, PATIENCE, eventually, kill, state};
+
+/// How long an order may take: the longest is thousands of round trips.
+const REPORT_TIME_MAX: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
 /// The helper that is one.
 pub(crate) const ACTOR: &str = "actor";
@@ -44,6 +48,8 @@ pub(crate) enum Order {
     ReleaseKept(Lock),
     /// Takes a lock from its holder.
     ForceRelease(Lock),
+    /// Takes a reentrant lock from its holder.
+    ForceReleaseAgain(RLock),
     /// Gives the lock back and waits for an event.
     ReleaseAndWait(Event),
     /// Acquires a lock, unless an event is set.
@@ -134,6 +140,9 @@ impl Actor {
 
     /// What came of the order before.
     pub(crate) fn report(&mut self) -> Result<Report> {
+        let mut files = [PollFd::new(&self.reports, PollFlags::IN)];
+        let readable = poll(&mut files, Some(&REPORT_TIME_MAX));
+        assert_eq!(readable, Ok(1), "the actor does not come to an end with what it was told");
         read(&mut self.reports).expect("the actor has ended")
     }
 
@@ -260,6 +269,7 @@ impl Pile {
             Order::Keep => self.pop().keep(),
             Order::ReleaseKept(lock) => lock.release()?,
             Order::ForceRelease(lock) => lock.force_release()?,
+            Order::ForceReleaseAgain(lock) => lock.force_release()?,
             Order::ReleaseAndWait(event) => {
                 let taken = self.pop().release_and_wait(&event, None)?;
                 return Ok(if let Some(Taken::Event(_)) = taken { Report::Set } else { Report::Done });

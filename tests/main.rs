@@ -15,6 +15,7 @@ mod batch;
 mod command;
 mod condition;
 mod context;
+mod deadlock;
 mod death;
 mod encoding;
 mod event;
@@ -40,10 +41,12 @@ mod progress;
 mod puppet;
 mod python;
 mod queue;
+mod rlock;
 mod run;
 mod semaphore;
 mod sharing;
 mod socket;
+mod standstill;
 mod stop;
 mod stranger;
 mod style;
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         command::tests(),
         condition::tests(),
         context::tests(),
+        deadlock::tests(),
         death::tests(),
         encoding::tests(),
         event::tests(),
@@ -89,6 +93,7 @@ fn main() -> ExitCode {
         program::tests(),
         python::tests(),
         queue::tests(),
+        rlock::tests(),
         semaphore::tests(),
         sharing::tests(),
         imap::tests(),
@@ -96,6 +101,7 @@ fn main() -> ExitCode {
         progress::tests(),
         run::tests(),
         socket::tests(),
+        standstill::tests(),
         stop::tests(),
         stranger::tests(),
         style::tests(),
