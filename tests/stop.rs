@@ -349,6 +349,11 @@ fn reasons() {
     wait_for(&[running]);
     assert!(result.stop_because(&"x".repeat(1025), LONG).unwrap_err().is_limit());
     assert!(pool.stop_because(&"x".repeat(1025), LONG).unwrap_err().is_limit());
+    for error in
+        [result.stop_because("a\nb", LONG).unwrap_err(), pool.stop_because("\x1b[31m", LONG).unwrap_err()]
+    {
+        assert!(error.is_bad_argument() && error.to_string().contains("control characters"), "{error:?}");
+    }
     assert!(!result.ready().unwrap());
     let reason = "x".repeat(1024);
     pool.stop_because(&reason, LONG).unwrap();

@@ -143,7 +143,7 @@ impl Barrier {
 
     /// Breaks the barrier as the action of this turn has failed, unless the turn is over.
     fn abort_turn(&self, turn: u64, why: &str) -> Result<()> {
-        let request = Request::BarrierAbort { id: self.id(), turn: Some(turn), reason: shortened(why) };
+        let request = Request::BarrierAbort { id: self.id(), turn: Some(turn), reason: &shortened(why) };
         match self.reference.call_for_done(request) {
             Err(error) if error.is_not_owner() || error.is_broken() => Ok(()),
             outcome => outcome,
@@ -154,33 +154,49 @@ impl Barrier {
     /// already, the first cause stands.
     ///
     /// # Errors
-    /// [`is_limit`](Error::is_limit) if the reason is longer than 1024 bytes.
+    /// [`is_limit`](Error::is_limit) if the reason is longer than 1024 bytes;
+    /// [`is_bad_argument`](Error::is_bad_argument) if it holds control characters, such as line feeds.
     pub fn abort(&self, reason: &str) -> Result<()> {
         check_reason(reason)?;
         self.reference.call_for_done(Request::BarrierAbort { id: self.id(), turn: None, reason })
     }
 
     /// Makes the barrier like new. Whoever waits at it fails with [`is_broken`](Error::is_broken).
+    ///
+    /// # Errors
+    /// [`is_no_such_object`](Error::is_no_such_object) if the barrier was removed.
     pub fn reset(&self) -> Result<()> {
         self.reference.call_for_done(Request::BarrierReset { id: self.id() })
     }
 
     /// How many have to come.
+    ///
+    /// # Errors
+    /// As with [`reset`](Self::reset).
     pub fn parties(&self) -> Result<u32> {
         self.status().map(|status| status.parties)
     }
 
     /// How many wait at the barrier now. While an action runs, those that wait for its end are among them.
+    ///
+    /// # Errors
+    /// As with [`reset`](Self::reset).
     pub fn waiting(&self) -> Result<u32> {
         self.status().map(|status| status.waiting)
     }
 
     /// Who or what broke the barrier, for people to read; none if it is not broken.
+    ///
+    /// # Errors
+    /// As with [`reset`](Self::reset).
     pub fn broken(&self) -> Result<Option<String>> {
         self.status().map(|status| status.broken.map(|cause| cause.to_string()))
     }
 
     /// Whether the barrier is broken.
+    ///
+    /// # Errors
+    /// As with [`reset`](Self::reset).
     pub fn is_broken(&self) -> Result<bool> {
         self.status().map(|status| status.broken.is_some())
     }

@@ -57,7 +57,10 @@ impl Event {
     /// Sets the event, and says why: those who wait and ask get the reason with the [`Cause`].
     ///
     /// # Errors
-    /// [`is_limit`](crate::Error::is_limit) if the reason is longer than 1024 bytes.
+    /// [`is_limit`](crate::Error::is_limit) if the reason is longer than 1024 bytes;
+    /// [`is_bad_argument`](crate::Error::is_bad_argument) if it holds control characters, such as line feeds, which
+    /// would garble the terminals of those who read it;
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
     pub fn set_because(&self, reason: &str) -> Result<()> {
         check_reason(reason)?;
         self.set_for(Some(reason))

@@ -81,6 +81,21 @@ fn a_reason_has_a_length_and_a_name_has_rules() {
         let event = manager.anonymous_event().unwrap();
         event.set_because(&"x".repeat(1024)).unwrap();
         assert!(event.set_because(&"x".repeat(1025)).unwrap_err().is_limit());
+        event.clear().unwrap();
+        for reason in ["a\0\n\x1b[31mred", "disk full\n", "\u{9b}31m"] {
+            let error = event.set_because(reason).unwrap_err();
+            assert!(error.is_bad_argument() && error.to_string().contains("at byte"), "{error:?}");
+            let barrier = manager.anonymous_barrier(2).unwrap();
+            assert!(barrier.abort(reason).unwrap_err().is_bad_argument());
+            assert!(!barrier.is_broken().unwrap());
+        }
+        assert!(!event.is_set().unwrap());
+        // A multi-line error of an action is told all the same, in one line.
+        let barrier = manager.anonymous_barrier(1).unwrap();
+        let error = barrier.wait_with(None, || Err("no fuel:\n\x1b[31mnone\n")).unwrap_err();
+        assert!(error.is_broken(), "{error:?}");
+        let told = barrier.broken().unwrap().unwrap();
+        assert!(told.ends_with("no fuel:  [31mnone"), "{told}");
         for name in ["", "a\nb", &"x".repeat(256)] {
             let error = manager.event(name).unwrap_err();
             assert!(error.is_bad_name(), "{error:?}");

@@ -29,6 +29,7 @@ mod kind;
 pub mod limits;
 mod name;
 mod payload;
+mod reason;
 mod refusal;
 mod reply;
 mod request;
@@ -47,6 +48,7 @@ pub use kind::{Kind, LockChoice, Spec};
 pub use limits::Limits;
 pub use name::{Name, NameError};
 pub use payload::Payload;
+pub use reason::{ReasonError, check_reason};
 pub use refusal::{Code, Refusal};
 pub use reply::{
     Abandonment, Answer, BarrierStatus, Cause, Grant, GrantedTask, ItemGrant, LockGrant, Progress, Reply,

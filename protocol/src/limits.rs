@@ -17,7 +17,8 @@ pub const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
 /// The longest name of an object or a function, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 255;
 
-/// The longest reason for setting an event, terminating a pool or aborting a barrier, in bytes of UTF-8.
+/// The longest reason for setting an event, terminating a pool or aborting a barrier, in bytes of UTF-8. A reason has
+/// no control characters.
 pub const REASON_BYTES_MAX: usize = 1024;
 
 /// The longest name of a program, as a client tells it in its hello, in bytes of UTF-8.

@@ -15,6 +15,7 @@ use super::supervisor::{Hooks, Supervisor};
 use super::{Pool, Workers};
 use crate::internal::copy_of_this_program;
 use crate::link::Link;
+use crate::reason::one_line;
 use crate::reference::Reference;
 use crate::task::{Task, check_registered, is_registry_set};
 use crate::{Error, ErrorKind, Manager, Result};
@@ -266,12 +267,13 @@ fn copy_of_worker() -> Result<Command> {
     copy_of_this_program(WORKER, [log::max_level().as_str()])
 }
 
-/// A reason of a length that the manager takes, without its middle if it is longer: what happened stands at the
+/// A reason that the manager takes: one line, without its middle if it is too long, as what happened stands at the
 /// beginning, and what a program wrote last at the end.
 fn shorten(reason: &str) -> String {
     const GAP: &str = " … ";
+    let reason = one_line(reason);
     if reason.len() <= REASON_BYTES_MAX {
-        return reason.to_owned();
+        return reason;
     }
     let head = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX / 4)];
     let rest = REASON_BYTES_MAX - head.len() - GAP.len();
@@ -290,6 +292,7 @@ mod tests {
     #[test]
     fn a_long_reason_loses_its_middle() {
         assert_eq!(shorten("short"), "short");
+        assert_eq!(shorten("it wrote: line\n\x1b[31mred\n"), "it wrote: line  [31mred");
         let long = format!("begin{}end", "é".repeat(2000));
         let short = shorten(&long);
         assert!(short.len() <= REASON_BYTES_MAX && short.len() > REASON_BYTES_MAX - 4, "{}", short.len());

@@ -7,7 +7,8 @@ use protocol::{Reply, Request, StopSignal};
 
 use super::batch::Batch;
 use super::gathered::Gathered;
-use super::stop::{StopReport, check_reason, stop_batches};
+use super::stop::{StopReport, stop_batches};
+use crate::reason::check_reason;
 use crate::reference::unexpected;
 use crate::{Error, ErrorKind, Event, Result};
 
@@ -95,7 +96,8 @@ impl BatchHandle {
     ///
     /// # Errors
     ///
-    /// As with `stop`; [`Error::is_limit`] if the reason is longer than 1024 bytes.
+    /// As with `stop`; [`Error::is_limit`] if the reason is longer than 1024 bytes, and [`Error::is_bad_argument`] if
+    /// it holds control characters.
     pub fn stop_because(&self, reason: &str, grace: Duration) -> Result<StopReport> {
         check_reason(reason)?;
         stop_batches(std::slice::from_ref(&self.batch), reason, grace)

@@ -47,12 +47,13 @@ pub use iterator::ResultIterator;
 pub use result::AsyncResult;
 use roster::Roster;
 pub use serve::Service;
+use stop::stop_batches;
 pub use stop::{Ending, StopReport};
-use stop::{check_reason, stop_batches};
 pub use submit::BatchBuilder;
 pub use supervisor::Ended;
 use supervisor::Supervisor;
 
+use crate::reason::check_reason;
 use crate::reference::Reference;
 use crate::sync::lock;
 use crate::task::{Task, check_registered, name_fault};
@@ -240,6 +241,10 @@ impl Pool {
     }
 
     /// [Stops](Pool::stop) all calls that were submitted through this handle, and gives them the reason.
+    ///
+    /// # Errors
+    ///
+    /// As with [`BatchHandle::stop_because`].
     pub fn stop_because(&self, reason: &str, grace: Duration) -> Result<StopReport> {
         check_reason(reason)?;
         let batches = self.roster.batches_to_stop(self.reference.link()?, reason)?;

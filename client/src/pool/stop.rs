@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use protocol::limits::REASON_BYTES_MAX;
 use protocol::{FailureKind, ObjectId, Outcome, StopSignal};
 
 use super::batch::Batch;
@@ -103,16 +102,6 @@ impl fmt::Display for StopReport {
     }
 }
 
-/// Refuses a reason that the manager would not take.
-pub(super) fn check_reason(reason: &str) -> Result<()> {
-    let bytes = reason.len();
-    if bytes <= REASON_BYTES_MAX {
-        return Ok(());
-    }
-    let text = format!("a reason has at most {REASON_BYTES_MAX} bytes, this one has {bytes}");
-    Err(Error::new(ErrorKind::Limit, text))
-}
-
 /// Takes these batches down the ladder, all together, and tells how their calls ended.
 pub(super) fn stop_batches(batches: &[Arc<Batch>], reason: &str, grace: Duration) -> Result<StopReport> {
     for batch in batches {
@@ -205,11 +194,5 @@ mod tests {
         );
         let failed = Ending::Failed(Error::new(ErrorKind::Panicked, "no disk"));
         assert_eq!(text(&[failed.clone(), failed]), "2 calls failed");
-    }
-
-    #[test]
-    fn a_reason_is_checked_before_anything_is_done() {
-        assert!(check_reason(&"x".repeat(REASON_BYTES_MAX)).is_ok());
-        assert!(check_reason(&"x".repeat(REASON_BYTES_MAX + 1)).unwrap_err().is_limit());
     }
 }

@@ -1,15 +1,10 @@
 //! Reasons: texts of clients for other people to read.
 
-use alloc::format;
+use alloc::string::ToString;
 
-use protocol::limits::REASON_BYTES_MAX;
 use protocol::{Code, Refusal};
 
-/// Refuses a reason that is over the limit.
+/// Refuses a reason that is over the limit, or would garble the terminals of those who read it.
 pub(crate) fn check_reason(reason: &str) -> Result<(), Refusal> {
-    if reason.len() > REASON_BYTES_MAX {
-        let text = format!("a reason has at most {REASON_BYTES_MAX} bytes, this one has {}", reason.len());
-        return Err(Refusal::new(Code::BadArgument, text));
-    }
-    Ok(())
+    protocol::check_reason(reason).map_err(|error| Refusal::new(Code::BadArgument, error.to_string()))
 }

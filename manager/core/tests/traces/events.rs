@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use protocol::limits::UNCONFIRMED_MAX;
-use protocol::{Code, Grant, Reply, Request};
+use protocol::{Code, Grant, Reply, Request, Signal, ThreadId, WaitMode};
 
 use crate::words::{event, wait_for};
 use crate::world::World;
@@ -137,6 +137,28 @@ fn a_reason_over_the_limit_is_refused_and_sets_nothing() {
     assert_eq!(code, Code::BadArgument);
     assert!(text.contains("1024"), "{text}");
     assert!(!world.is_set(a, stop));
+}
+
+#[test]
+fn a_reason_that_would_garble_a_terminal_is_refused_and_sets_nothing() {
+    let mut world = World::new();
+    let a = world.session("a");
+    let stop = world.event(a, "stop");
+    for reason in ["a\0\n\x1b[31mred", "a\n", "a\u{7f}", "a\u{9b}31m"] {
+        let (code, text) = world.refused(a, Request::EventSet { id: stop, reason: Some(reason) });
+        assert_eq!(code, Code::BadArgument, "{reason:?}");
+        assert!(text.ends_with("at byte 1"), "{text}");
+        let signal = Signal::EventSet { id: stop, reason: Some(reason) };
+        let wait = Request::SignalAndWait {
+            signal,
+            mode: WaitMode::Any,
+            targets: [event(stop)].into(),
+            timeout_ns: None,
+            thread: ThreadId(1),
+        };
+        assert_eq!(world.refused(a, wait).0, Code::BadArgument, "{reason:?}");
+        assert!(!world.is_set(a, stop));
+    }
 }
 
 #[test]

@@ -280,9 +280,10 @@ fn what_would_not_fit_into_an_answer_is_refused_before_anything_is_taken() {
     let (owner, worker, pool) = pool(&mut world);
     let batch = world.batch(owner, pool);
     world.fill(owner, batch, &[b"a"]);
-    let reason = "x".repeat(1025);
-    let terminate = Request::PoolTerminate { id: pool, reason: &reason };
-    assert_eq!(world.refused(owner, terminate).0, Code::BadArgument);
+    for reason in ["x".repeat(1025), "red\x1b[31m".to_owned()] {
+        let terminate = Request::PoolTerminate { id: pool, reason: &reason };
+        assert_eq!(world.refused(owner, terminate).0, Code::BadArgument, "{reason:?}");
+    }
     let other = world.open(owner, None, Spec::Pool);
     let both = [Target::Task { pool }, Target::Task { pool: other }];
     assert_eq!(world.refused(worker, wait(WaitMode::All, &both, None)).0, Code::BadTarget);
