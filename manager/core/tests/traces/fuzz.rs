@@ -1,6 +1,7 @@
 //! Runs of many requests that a seed chooses, and what must hold after each of them and at the end.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use manager_core::{Cause, Effect, Ending, Input, Peer, Publication, State, Time};
 use protocol::{
@@ -40,18 +41,41 @@ impl Random {
 /// After each input nothing may be left undone. Every request is answered at most once. When all have left, nothing of
 /// theirs is left either. In an orderly run, the first client begins with what `setup` says, and a thread sends nothing
 /// while it waits.
+///
+/// It all happens twice, and the second manager does what the first one did, byte for byte.
 pub(crate) fn run(
     seed: u64,
     steps: u64,
     setup: Option<fn() -> Vec<Request<'static>>>,
     choose: fn(&mut Random) -> Request<'static>,
 ) {
+    let [once, twice] = [(); 2].map(|()| run_once(seed, steps, setup, choose));
+    assert_same(seed, &once, &twice);
+}
+
+/// Asserts that two runs of one seed had the same effects; tells the first that differ.
+pub(crate) fn assert_same(seed: u64, once: &str, twice: &str) {
+    let mut pairs = once.lines().zip(twice.lines());
+    if let Some((one, other)) = pairs.find(|(one, other)| one != other) {
+        panic!("the same inputs had other effects, seed {seed}:\n{one}\n{other}");
+    }
+    assert_eq!(once.len(), twice.len(), "seed {seed}");
+    assert!(!once.is_empty(), "seed {seed}");
+}
+
+/// One run, and everything that the manager did in it.
+fn run_once(
+    seed: u64,
+    steps: u64,
+    setup: Option<fn() -> Vec<Request<'static>>>,
+    choose: fn(&mut Random) -> Request<'static>,
+) -> String {
     let mut run = Run::new(seed, setup.is_some());
     run.begin(SessionId(1));
     let setup = setup.into_iter().flat_map(|setup| setup());
     setup.zip(1..).for_each(|(body, number)| run.request(number, body));
     (100..steps).for_each(|step| run.step(step, choose));
-    run.finish();
+    run.finish()
 }
 
 /// A manager and its clients, as they see it.
@@ -68,6 +92,8 @@ struct Run {
     open: BTreeMap<(SessionId, RequestId), Option<ThreadId>>,
     /// The serials in the mirror.
     published: BTreeMap<u32, u32>,
+    /// Everything that the manager did, a line for each input.
+    trace: String,
 }
 
 impl Run {
@@ -89,6 +115,7 @@ impl Run {
             sessions: Vec::new(),
             open: BTreeMap::new(),
             published: BTreeMap::new(),
+            trace: String::new(),
         }
     }
 
@@ -145,6 +172,7 @@ impl Run {
         };
         let mut effects = Vec::new();
         self.state.apply(self.now, input, &mut effects);
+        writeln!(self.trace, "{effects:?}, next at {:?}", self.state.next_deadline()).unwrap();
         self.state.assert_settled();
         if self.is_orderly {
             self.state.assert_no_deadlock();
@@ -189,8 +217,9 @@ impl Run {
         }
     }
 
-    /// Ends every session, and finds that nothing is left but named objects and what they keep.
-    fn finish(mut self) {
+    /// Ends every session, and finds that nothing is left but named objects and what they keep. Returns what the
+    /// manager did all the time.
+    fn finish(mut self) -> String {
         let seed = self.seed;
         self.now = self.now.after_ns(1_000_000_000);
         self.apply(Input::TimePassed);
@@ -209,6 +238,7 @@ impl Run {
         let nothing = Reply::Objects { objects: vec![], more: false };
         assert_eq!(self.ask(Request::ListObjects { after: None }), nothing, "seed {seed}");
         self.fill();
+        self.trace
     }
 
     /// Finds that there is room for as much as at first.

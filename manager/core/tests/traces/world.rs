@@ -1,6 +1,7 @@
 //! A state with a clock in the test's hand, and short words for what sessions do and what they are answered.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::time::Duration;
 
 use manager_core::{Cause, Effect, Ending, Holding, Input, Peer, Publication, State, Time};
@@ -37,6 +38,8 @@ pub(crate) struct World {
     pub(crate) signals: Vec<(SessionId, StopSignal)>,
     /// The stop events of batches.
     stops: BTreeMap<ObjectId, ObjectId>,
+    /// Everything that the core did, a line for each input, if the test wants it.
+    pub(crate) trace: Option<String>,
 }
 
 impl World {
@@ -59,6 +62,7 @@ impl World {
             shared: Vec::new(),
             signals: Vec::new(),
             stops: BTreeMap::new(),
+            trace: None,
         }
     }
 
@@ -171,6 +175,9 @@ impl World {
     pub(crate) fn apply(&mut self, input: Input<'_>) {
         let mut effects = Vec::new();
         self.state.apply(self.now, input, &mut effects);
+        if let Some(trace) = &mut self.trace {
+            writeln!(trace, "{effects:?}, next at {:?}", self.state.next_deadline()).unwrap();
+        }
         for effect in effects {
             match effect {
                 Effect::Reply { session, request, reply } => self.answers.push((session, request, reply)),
