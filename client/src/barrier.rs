@@ -25,12 +25,18 @@ use crate::{Error, ErrorKind, Manager, Options, Result, Taken};
 /// unless this party is the last to come, or something else in the list is ready. Once an action runs, the parties have
 /// come, and take nothing else. A barrier can not be part of a wait for all.
 ///
+/// **Fairness.** First come, first served: who has waited longest is let go with the earliest turn that has room, and
+/// nobody passes those who came before.
+///
+/// **Death.** A party that dies while it waits breaks the barrier, and the text names it. So does one that dies while
+/// its action runs. One that dies before it has come, or after it was let go, is nobody's party. When the manager dies,
+/// every call fails at once ([`is_manager_gone`](Error::is_manager_gone)).
+///
 /// # A barrier breaks
 /// when a party that waits gives up, as the others would wait for ever: by its timeout, or because its process died.
 /// Anybody can break it with [`abort`](Self::abort), and an action that fails does. All who wait fail with
 /// [`is_broken`](Error::is_broken), and so does everyone who comes, with a text that says who broke it and by
-/// what, until somebody calls [`reset`](Self::reset). When the manager dies, every call fails at once
-/// ([`is_manager_gone`](Error::is_manager_gone)).
+/// what, until somebody calls [`reset`](Self::reset).
 ///
 /// ```no_run
 /// use std::time::Duration;

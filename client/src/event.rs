@@ -20,7 +20,11 @@ use crate::{Cause, Options, Result, Taken, Waitable};
 /// A clone is the same event. A proxy serializes into where the event is, and deserializes in any process of
 /// this user on this machine into a proxy of the same event; that is how it becomes the argument of a task.
 ///
-/// When a process that waits dies, its wait vanishes; a `set` that was on its way to it goes to the next in
+/// **Fairness.** First come, first served: with auto reset each `set` lets the one through that has waited longest. A
+/// manual-reset event lets all who wait through at once, so there is no order among them; also if it is cleared right
+/// after.
+///
+/// **Death.** When a process that waits dies, its wait vanishes; a `set` that was on its way to it goes to the next in
 /// line. With auto reset the manager learns from a process's next call that a wake-up has arrived, so one that
 /// dies before that call passes it on, even if it had begun to act on it: each `set` gets through at least
 /// once. An event that a process has set stays set when that process dies. When the manager dies, every call
@@ -50,6 +54,9 @@ impl Event {
     /// already, nothing changes, also not who set it.
     ///
     /// When this returns, every later `is_set` in any process sees it.
+    ///
+    /// # Errors
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
     pub fn set(&self) -> Result<()> {
         self.set_for(None)
     }
@@ -71,11 +78,17 @@ impl Event {
     }
 
     /// Clears the event: from now on those who come wait.
+    ///
+    /// # Errors
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
     pub fn clear(&self) -> Result<()> {
         self.reference.call_for_done(Request::EventClear { id: self.id() })
     }
 
     /// Whether the event is set. Changes nothing, also with auto reset.
+    ///
+    /// # Errors
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
     pub fn is_set(&self) -> Result<bool> {
         match self.reference.call(Request::EventIsSet { id: self.id() })? {
             Reply::Flag(is_set) => Ok(is_set),
@@ -89,7 +102,8 @@ impl Event {
     /// that nobody sets. Those who wait are served in the order in which they came.
     ///
     /// # Errors
-    /// [`is_removed`](crate::Error::is_removed) if the event is removed meanwhile.
+    /// [`is_removed`](crate::Error::is_removed) if the event is removed meanwhile, and
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if it was before.
     pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<Option<Cause>> {
         let grant = self.reference.wait(sealed::Waitable::target(self), timeout.into())?;
         grant.map(|grant| self.cause_of(grant)).transpose()
@@ -103,6 +117,9 @@ impl Event {
     }
 
     /// Who set the event, when, and why; none if it is not set.
+    ///
+    /// # Errors
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
     pub fn cause(&self) -> Result<Option<Cause>> {
         match self.reference.call(Request::EventCause { id: self.id() })? {
             Reply::SetBy(cause) => Ok(cause.map(Cause::from)),
@@ -114,6 +131,11 @@ impl Event {
     /// served before the wait begins. None if the timeout ends first; the event is set all the same.
     ///
     /// Two processes that pass control back and forth pay one round trip for a turn each.
+    ///
+    /// # Errors
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if this event was removed; then it does not wait. As with
+    /// [`wait_any`](crate::wait_any) for the rest: nothing is set if the wait can not begin, as for an object of
+    /// another manager or one that was removed, and this event stays set if the wait fails later.
     pub fn set_and_wait(
         &self,
         target: &dyn Waitable,

@@ -16,9 +16,12 @@ use crate::{Manager, Options, Result, Taken};
 /// those five need not wait: a [`Barrier`](crate::Barrier) is for parties that wait for each other, again and
 /// again.
 ///
-/// When the count is zero, all who wait go on at once, so there is no order among them. Nobody owns a part of the
-/// count: when a process dies, what it has counted stays counted, and what it has not is still to be counted by
-/// somebody. When the manager dies, every call fails at once ([`is_manager_gone`](crate::Error::is_manager_gone)).
+/// **Fairness.** When the count is zero, all who wait go on at once, so there is no order among them, and nobody who
+/// comes later waits.
+///
+/// **Death.** Nobody owns a part of the count: when a process dies, what it has counted stays counted, and what it has
+/// not is still to be counted by somebody. When a process that waits dies, its wait vanishes, and nobody else notices.
+/// When the manager dies, every call fails at once ([`is_manager_gone`](crate::Error::is_manager_gone)).
 ///
 /// ```no_run
 /// # fn main() -> client::Result<()> {
@@ -37,16 +40,25 @@ pub struct Latch {
 
 impl Latch {
     /// Counts down by one, and returns what is left. At zero it stays zero.
+    ///
+    /// # Errors
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if the latch was removed.
     pub fn count_down(&self) -> Result<u64> {
         self.count_down_by(1)
     }
 
     /// Counts down by this many, to zero at the lowest, and returns what is left.
+    ///
+    /// # Errors
+    /// As with [`count_down`](Self::count_down).
     pub fn count_down_by(&self, count: u64) -> Result<u64> {
         self.ask(Request::LatchCountDown { id: self.id(), count })
     }
 
     /// What is left to count down.
+    ///
+    /// # Errors
+    /// As with [`count_down`](Self::count_down).
     pub fn count(&self) -> Result<u64> {
         self.ask(Request::LatchCount { id: self.id() })
     }

@@ -66,6 +66,9 @@ pub struct Queue<T> {
 
 impl<T> Queue<T> {
     /// How many items are in the queue. Those that were handed out are not, acknowledged or not.
+    ///
+    /// # Errors
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if the queue was removed.
     pub fn len(&self) -> Result<u64> {
         match self.reference.call(Request::QueueLength { id: self.id() })? {
             Reply::Count(length) => Ok(length),
@@ -74,6 +77,9 @@ impl<T> Queue<T> {
     }
 
     /// Whether no item is in the queue.
+    ///
+    /// # Errors
+    /// As with [`len`](Self::len).
     pub fn is_empty(&self) -> Result<bool> {
         self.len().map(|length| length == 0)
     }
@@ -109,7 +115,10 @@ impl<T> Queue<T> {
 
     /// Takes no more items into the queue, for everyone and for ever. Who puts, or waits to, fails with
     /// [`is_closed`](crate::Error::is_closed); who gets still gets what is there, and fails likewise when nothing is
-    /// left.
+    /// left. Closing it again changes nothing.
+    ///
+    /// # Errors
+    /// As with [`len`](Self::len).
     pub fn close(&self) -> Result<()> {
         self.reference.call_for_done(Request::QueueClose { id: self.id() })
     }

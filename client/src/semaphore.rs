@@ -133,7 +133,11 @@ impl Semaphore {
         self.reference.call_for_done(Request::SemaphoreRelease { id: self.id(), permits })
     }
 
-    /// How many permits can be acquired now.
+    /// How many permits there are to be acquired now, abandoned ones among them. Who asks for some may have to wait all
+    /// the same, if others wait for more.
+    ///
+    /// # Errors
+    /// [`is_no_such_object`](Error::is_no_such_object) if the semaphore was removed.
     pub fn available(&self) -> Result<u64> {
         match self.reference.call(Request::SemaphoreAvailable { id: self.id() })? {
             Reply::Count(available) => Ok(available),
@@ -209,6 +213,11 @@ impl Permit {
 
     /// Lets the permits go without giving them back. Nobody is charged with them any more, and no death makes them
     /// available; [`Semaphore::release`] can put others in their place.
+    ///
+    /// # Errors
+    /// [`is_not_owner`](Error::is_not_owner) if this process does not hold them any more, as somebody gave permits back
+    /// in this one's place, or if this is a process that was forked off;
+    /// [`is_no_such_object`](Error::is_no_such_object) if the semaphore was removed.
     pub fn forget(mut self) -> Result<()> {
         let process = std::mem::take(&mut self.process);
         check_here(process)?;

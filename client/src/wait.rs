@@ -110,7 +110,10 @@ pub fn wait_any(
 /// Waits until all of these objects are ready at one time, and takes them all in one step, in the order of the list.
 /// None is taken before, and none if the timeout ends first: then the answer is none.
 ///
-/// A wait for all that lacks one object holds up nobody who waits for another of them.
+/// A wait for all that lacks one object holds up nobody who waits for another of them. The price is that it can wait
+/// for long: where others want the objects one by one all the time, they may never be ready at one time, and no place
+/// in a line helps. It is served as soon as they are, ahead of those who came later. If that is too seldom, take the
+/// objects one after the other, everywhere in the same order, or put one lock in front of all.
 ///
 /// # Errors
 /// As with [`wait_any`]; [`is_bad_target`](Error::is_bad_target) if an object is named twice, or can not be part of
