@@ -14,7 +14,7 @@ use libtest_mimic::Trial;
 use rustix::process::Signal;
 use worker::tasks::{COMMAND, Command as Task, CommandResult};
 
-use crate::support::{ManagerProgram, Running, private_folder, test};
+use crate::support::{ManagerProgram, Running, eventually, private_folder, test};
 use crate::{helper, stop, task};
 
 /// A program that waits for the results of a pool that nobody serves.
@@ -78,6 +78,9 @@ fn manager() {
         let mut running = start(command.arg("--socket").arg(&socket), case, &log);
         assert!(running.line().contains("ready"));
         Manager::connect_to(&socket).unwrap().event("a").unwrap().set().unwrap();
+        // Told to end before it has read the goodbye, a manager would not tell of that.
+        let goodbyes = case.2.iter().filter(|text| text.contains("Goodbye"));
+        goodbyes.for_each(|text| eventually(text, || fs::read_to_string(&log).unwrap().contains(text)));
         running.signal(Signal::TERM);
         assert_eq!(running.wait(), Some(0));
         check(case, &fs::read_to_string(&log).unwrap());
