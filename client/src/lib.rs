@@ -21,6 +21,12 @@
 //! }
 //! ```
 //!
+//! # How a proxy travels
+//!
+//! Any serde format will do. A proxy that is deserialized is attached to its object, which can fail: the object is
+//! gone, or the whole manager is. [`decode`] tells why by the predicates of its [`Error`], as tasks and queues do for
+//! what they carry, and [`take_decode_error`] tells those who use another format.
+//!
 //! # How a call travels
 //!
 //! A proxy hands a request to its `Reference`, which finds the `Link` of this process to its manager. The
