@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use client::{Lock, Pool};
+use client::{Event, Lock, Pool, Taken};
 use libtest_mimic::Trial;
 use worker::Registry;
 
@@ -26,6 +26,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("ledger::a_reentrant_lock_is_given_back_as_often_as_it_was_dropped", reentrant),
         test("ledger::more_locks_than_there_are_entries_are_all_given_back", many),
         test("ledger::the_first_of_two_that_are_ready_is_taken", first_of_two),
+        test("ledger::processes_that_hammer_a_lock_all_get_on_and_find_nothing_abandoned", hammered),
         test("ledger::a_task_that_goes_on_after_it_dropped_a_lock_keeps_it_from_nobody", task_goes_on),
     ]
 }
@@ -138,7 +139,43 @@ fn first_of_two() {
 }
 
 pub(crate) fn register(registry: Registry) -> Registry {
-    registry.task(hold_and_go_on)
+    registry.task(hold_and_go_on).task(hammer)
+}
+
+/// Takes a lock and drops it again and again: by waiting for it, by only looking, or by waiting for one of two. Returns
+/// how often it had it, and how often it was told that it had been left behind.
+fn hammer(lock: Lock, never: Event, rounds: u32, how: u32) -> client::Result<(u32, u32)> {
+    let (mut had, mut abandoned) = (0, 0);
+    for _ in 0..rounds {
+        let guard = match how {
+            0 => Some(lock.acquire()?),
+            1 => lock.try_acquire()?,
+            _ => match client::wait_any(&[&never, &lock], None)? {
+                Some((1, Taken::Lock(guard))) => Some(guard),
+                other => panic!("{other:?} is not the lock"),
+            },
+        };
+        had += u32::from(guard.is_some());
+        abandoned += u32::from(guard.is_some_and(|guard| guard.abandoned().is_some()));
+    }
+    Ok((had, abandoned))
+}
+
+fn hammered() {
+    const ROUNDS: u32 = 2000;
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let pool = Pool::new(&manager, 4).unwrap();
+    let (lock, never) = (manager.anonymous_lock().unwrap(), manager.anonymous_event().unwrap());
+    let ways = [0, 0, 1, 2].map(|how| (lock.clone(), never.clone(), ROUNDS, how));
+    let result = pool.batch(hammer).starmap_async(ways).unwrap();
+    let counts: Vec<(u32, u32)> =
+        result.get(None).unwrap().into_iter().collect::<client::Result<_>>().unwrap();
+    assert!(counts.iter().all(|(_, abandoned)| *abandoned == 0), "{counts:?}");
+    for waited in [0, 1, 3] {
+        assert_eq!(counts[waited].0, ROUNDS);
+    }
+    assert!(lock.try_acquire().unwrap().is_some());
 }
 
 /// Takes a lock, drops it, and goes on for long without a word to the manager: until a file is there.
