@@ -81,7 +81,8 @@ pub(crate) struct Catalog {
     objects: Slab<Object>,
     /// How many objects were ever made.
     made: u64,
-    ids: BTreeMap<ObjectId, Key>,
+    /// By their ids as numbers, which are compared in one step, in the same order.
+    ids: BTreeMap<u128, Key>,
     names: Names,
 }
 
@@ -185,7 +186,7 @@ impl Catalog {
     }
 
     pub(crate) fn key(&self, id: ObjectId) -> Option<Key> {
-        self.ids.get(&id).copied()
+        self.ids.get(&number(id)).copied()
     }
 
     pub(crate) fn key_of_name(&self, name: &str) -> Option<Key> {
@@ -194,7 +195,7 @@ impl Catalog {
 
     /// The objects in the order of their ids, from after this one.
     pub(crate) fn after(&self, id: Option<ObjectId>) -> impl Iterator<Item = &Object> {
-        let from = id.map_or(Bound::Unbounded, Bound::Excluded);
+        let from = id.map_or(Bound::Unbounded, |id| Bound::Excluded(number(id)));
         self.ids.range((from, Bound::Unbounded)).map(|(_, &key)| self.at(key))
     }
 
@@ -222,7 +223,7 @@ impl Catalog {
             line: Line::default(),
             body,
         });
-        self.ids.insert(id, key);
+        self.ids.insert(number(id), key);
         if let Some(name) = &self.objects[key].name {
             self.names.insert(name.as_str(), key, |key| name_at(&self.objects, key));
         }
@@ -235,7 +236,7 @@ impl Catalog {
             self.names.remove(name.as_str(), |key| name_at(&self.objects, key));
         }
         let object = self.objects.remove(key);
-        self.ids.remove(&object.id);
+        self.ids.remove(&number(object.id));
         object
     }
 }
@@ -243,6 +244,10 @@ impl Catalog {
 /// The name of an object that has one.
 fn name_at(objects: &Slab<Object>, key: Key) -> &str {
     objects[key].name.as_ref().expect("the index of names holds objects with names").as_str()
+}
+
+fn number(id: ObjectId) -> u128 {
+    id.0.as_u128()
 }
 
 pub(crate) fn no_such_object(id: ObjectId) -> Refusal {
