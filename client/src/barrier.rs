@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use protocol::{BarrierStatus, Grant, Kind, Reply, Request, Spec, Target};
 
+use crate::error::unexpected;
 use crate::proxy::proxy;
 use crate::reason::{check_reason, shortened};
-use crate::reference::{Reference, unexpected};
+use crate::reference::Reference;
 use crate::wait::{sealed, wrong_grant};
 use crate::{Error, ErrorKind, Manager, Options, Result, Taken};
 

@@ -9,7 +9,8 @@ use protocol::{Kind, LockChoice, ObjectId, Reply, Request, Spec, Target, Targets
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::reference::{Proxy, Reference, unexpected};
+use crate::error::unexpected;
+use crate::reference::{Proxy, Reference};
 use crate::seat::Answered;
 use crate::thread::this_thread;
 use crate::wait::{common_link, nonsense};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use protocol::{Code, FrameError, NameError, Refusal};
+use protocol::{Code, FrameError, NameError, Refusal, Reply};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What this crate's functions return.
@@ -317,6 +317,11 @@ impl<'de> Deserialize<'de> for Error {
         let (kind, text) = <(ErrorKind, String)>::deserialize(deserializer)?;
         Ok(Error::new(kind, text))
     }
+}
+
+/// The error for an answer that does not belong to its request.
+pub fn unexpected(reply: &Reply) -> Error {
+    Error::new(ErrorKind::Other, format!("the manager gave an answer of the wrong kind: {reply:?}"))
 }
 
 impl From<Refusal> for Error {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use protocol::{Grant, Kind, Reply, Request, Signal, Spec, Target};
 
+use crate::error::unexpected;
 use crate::proxy::proxy;
 use crate::reason::check_reason;
-use crate::reference::{Reference, unexpected};
+use crate::reference::Reference;
 use crate::wait::{sealed, signal_and_wait, wrong_grant};
 use crate::{Cause, Options, Result, Taken, Waitable};
 

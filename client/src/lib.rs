@@ -114,13 +114,13 @@ pub(crate) use error::ErrorKind;
 pub mod internal {
     pub use crate::carry::collect_carried;
     pub use crate::duration::nanoseconds;
-    pub use crate::error::ErrorKind;
+    pub use crate::error::{ErrorKind, unexpected};
     pub use crate::link::{Link, Pending};
     pub use crate::parcel::Parcel;
     pub use crate::pool::{
         Assignment, Ended, Initializer, InitializerAnswer, LEAVING, READY, RETIRING, Service, WORKER,
     };
-    pub use crate::reference::{Proxy, Reference, unexpected};
+    pub use crate::reference::{Proxy, Reference};
     pub use crate::role::{copy_of_this_program, init_with, role};
     pub use crate::task::{
         ChunkError, ChunkWriter, TaskScope, enter_task, name_fault, read_chunk, set_registered,

@@ -11,9 +11,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::connect::Session;
 use crate::connection::Connection;
+use crate::error::unexpected;
 use crate::ledger::{GivenBack, Ledger};
 use crate::reader::Look;
-use crate::reference::unexpected;
 use crate::seat::{Answered, Seat};
 use crate::segment::{Access, Segment, Word};
 use crate::{Error, ErrorKind, Result, registry};

@@ -10,8 +10,8 @@ use protocol::{ObjectId, Reply, Request};
 use rustix::event::Timespec;
 use rustix::thread::futex;
 
+use crate::error::unexpected;
 use crate::link::Link;
-use crate::reference::unexpected;
 use crate::segment::Segment;
 use crate::{Error, ErrorKind, Event, Result};
 

@@ -8,9 +8,10 @@ use protocol::{Grant, Kind, Reply, Request, Spec, Target};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::error::unexpected;
 use crate::item::Encoded;
 use crate::proxy::proxy;
-use crate::reference::{Reference, unexpected};
+use crate::reference::Reference;
 use crate::thread::this_thread;
 use crate::wait::{sealed, without_timeout, wrong_grant};
 use crate::{Item, Manager, Options, Putting, Result, Taken};

@@ -13,11 +13,12 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::error::unexpected;
 use crate::ledger::GivenBack;
 use crate::link::Link;
 use crate::receipts::Receipt;
 use crate::seat::Answered;
-use crate::{Error, ErrorKind, Result, carry, duration, registry, thread};
+use crate::{Result, carry, duration, registry, thread};
 
 /// One proxy's hold on one object, which the manager counts. Dropping it gives the hold back.
 #[derive(Debug)]
@@ -252,9 +253,4 @@ impl Serialize for Reference {
         let socket = Cow::Borrowed(self.link.socket_text());
         Travel { socket, epoch: self.link.epoch(), id: self.id }.serialize(serializer)
     }
-}
-
-/// The error for an answer that does not belong to its request.
-pub fn unexpected(reply: &Reply) -> Error {
-    Error::new(ErrorKind::Other, format!("the manager gave an answer of the wrong kind: {reply:?}"))
 }

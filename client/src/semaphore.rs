@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use protocol::{Grant, Kind, Reply, Request, Signal, Spec, Target};
 
+use crate::error::unexpected;
 use crate::proxy::proxy;
-use crate::reference::{Reference, unexpected};
+use crate::reference::Reference;
 use crate::wait::{common_link, sealed, signal_and_wait, without_timeout, wrong_grant};
 use crate::{Abandonment, Error, ErrorKind, Manager, Options, Result, Taken, Waitable};
 

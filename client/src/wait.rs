@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use protocol::{Grant, Limits, Reply, Request, Signal, Target, Targets, WaitMode};
 
+use crate::error::unexpected;
 use crate::link::Link;
 use crate::receipts::Receipt;
-use crate::reference::{Reference, unexpected};
+use crate::reference::Reference;
 use crate::seat::Answered;
 use crate::{Cause, Error, ErrorKind, Item, LockGuard, Passed, Permit, Result, duration, thread};
 

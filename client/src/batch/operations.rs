@@ -7,9 +7,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Later, RequestBatch};
+use crate::error::unexpected;
 use crate::item::Encoded;
 use crate::reason::check_reason;
-use crate::reference::{Proxy, Reference, unexpected};
+use crate::reference::{Proxy, Reference};
 use crate::seat::Answered;
 use crate::thread::this_thread;
 use crate::wait::{nonsense, wrong_grant};

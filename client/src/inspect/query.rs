@@ -7,7 +7,7 @@ use protocol::{Reply, Request, Selector};
 use super::{
     HolderInfo, ObjectId, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, SessionInfo, WaiterInfo,
 };
-use crate::reference::unexpected;
+use crate::error::unexpected;
 use crate::{Manager, Result};
 
 impl Manager {

@@ -318,7 +318,7 @@ impl Batch {
                 Some(Grant::Results(results)) => Ok(Some(results)),
                 grant => Err(unexpected(&format!("a wait for results gave {grant:?}"))),
             },
-            reply => Err(crate::reference::unexpected(&reply)),
+            reply => Err(crate::error::unexpected(&reply)),
         }
     }
 

@@ -8,8 +8,8 @@ use protocol::{Reply, Request, StopSignal};
 use super::batch::Batch;
 use super::gathered::Gathered;
 use super::stop::{StopReport, stop_batches};
+use crate::error::unexpected;
 use crate::reason::check_reason;
-use crate::reference::unexpected;
 use crate::{Error, ErrorKind, Event, Result};
 
 /// How far a batch is, in calls.

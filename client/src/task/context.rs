@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use protocol::{Epoch, Kind, ObjectId, Reply, Request, Target, Targets, WaitMode};
 
+use crate::error::unexpected;
 use crate::link::Link;
 use crate::mirror::View;
-use crate::reference::{Proxy, Reference, unexpected};
+use crate::reference::{Proxy, Reference};
 use crate::sync::lock;
 use crate::{Cause, Event, Result, duration, thread};
 
