@@ -19,13 +19,37 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("ahead::what_waits_behind_a_long_task_goes_to_another_worker", long),
         test("ahead::a_small_batch_is_not_stuck_behind_short_tasks_that_turned_long", small_batch),
         test("ahead::what_was_cancelled_has_not_begun", cancelled),
+        test("ahead::of_a_stopped_batch_nothing_begins_any_more", stopped),
         test("ahead::workers_that_retire_begin_as_many_as_they_are_to", retiring),
     ]
 }
 
 /// Adds what workers have to know for these tests.
 pub(crate) fn register(registry: Registry) -> Registry {
-    registry.task(mark).task(trip).task(pass_on)
+    registry.task(mark).task(trip).task(pass_on).task(note_stop)
+}
+
+/// Leaves a mark if it is to stop when it begins.
+fn note_stop(folder: String, number: u32) {
+    if client::task::stop_requested() {
+        mark(folder, number);
+    }
+}
+
+fn stopped() {
+    const WORKERS: usize = 2;
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, WORKERS).unwrap();
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        let calls = (0..50_000).map(|number| (path.to_owned(), number));
+        let result = pool.batch(note_stop).chunk_size(1).starmap_async(calls).unwrap();
+        eventually("tasks are handed ahead", || result.progress().unwrap().done > 1000);
+        result.stop(PATIENCE).unwrap();
+        // A worker may be just between its look and the beginning of one task, and no more.
+        assert!(begun(folder.path()) <= WORKERS, "{} have begun", begun(folder.path()));
+    }
 }
 
 /// Leaves a mark that this task has begun; fails if there is one.

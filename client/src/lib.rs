@@ -123,7 +123,7 @@ pub mod internal {
     pub use crate::reference::{Proxy, Reference};
     pub use crate::role::{copy_of_this_program, init_with, role};
     pub use crate::task::{
-        ChunkError, ChunkWriter, TaskScope, enter_task, name_fault, read_chunk, set_registered,
+        ChunkError, ChunkWriter, TaskScope, enter_task, is_stopped, name_fault, read_chunk, set_registered,
     };
     pub use crate::thread::this_thread;
 }

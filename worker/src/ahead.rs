@@ -1,18 +1,21 @@
-//! Tasks that were handed to this worker ahead, and the thread that gives them back when one takes long.
+//! Tasks that were handed to this worker ahead, and what gives them back: a thread, when they have waited for some
+//! milliseconds, and the run loop, when their batch was stopped.
 //!
-//! The run loop and that thread take tasks out under one lock, so each task is either begun here or given back.
+//! Both take tasks out under one lock, so each task is either begun here or given back.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use client::internal::Link;
+use client::Result;
+use client::internal::{Link, is_stopped};
 use protocol::limits::TASKS_PER_GRANT_MAX;
 use protocol::{Request, TaskGrant, TasksGrant};
 
-/// How long a task takes at most for others to wait behind it; up to twice that before they are given back.
-const MOMENT: Duration = Duration::from_millis(1);
+/// How long tasks wait here since they were granted, however many of them are begun meanwhile; up to twice that before
+/// they are given back. They were granted because all of them together were to take half of it.
+const MOMENT: Duration = Duration::from_millis(2);
 
 /// The stack of the thread, in bytes. It sends a request, and calls nothing of the program's.
 const STACK_BYTES: usize = 128 << 10;
@@ -36,8 +39,10 @@ struct Shared {
 struct Waiting {
     /// In the order in which they are to begin.
     tasks: VecDeque<TaskGrant>,
-    /// How many tasks this worker has begun.
-    begun: u64,
+    /// How many grants there were.
+    grants: u64,
+    /// Whether one of the last grant was begun. It is started by the grant; those behind it are not, before they begin.
+    is_first_begun: bool,
     /// Whether the thread sleeps until there are tasks.
     is_asleep: bool,
 }
@@ -68,6 +73,8 @@ impl Ahead {
     pub(crate) fn fill(&self, granted: TasksGrant) {
         let TasksGrant { batch, function, stop, tasks } = granted;
         let mut waiting = self.shared.lock();
+        waiting.grants += 1;
+        waiting.is_first_begun = false;
         waiting.tasks.extend(tasks.into_iter().map(|task| TaskGrant {
             batch,
             task: task.task,
@@ -82,12 +89,17 @@ impl Ahead {
         }
     }
 
-    /// Takes the next task out, to begin it.
-    pub(crate) fn begin(&self) -> Option<TaskGrant> {
+    /// Takes the next task out, to begin it. If its batch was stopped, and it is not started yet, it goes back with all
+    /// that are behind it.
+    pub(crate) fn begin(&self, link: &Arc<Link>) -> Result<Option<TaskGrant>> {
         let mut waiting = self.shared.lock();
-        let task = waiting.tasks.pop_front()?;
-        waiting.begun += 1;
-        Some(task)
+        let Some(next) = waiting.tasks.front() else { return Ok(None) };
+        if waiting.is_first_begun && is_stopped(link, next.stop) {
+            waiting.give_back(link)?;
+            return Ok(None);
+        }
+        waiting.is_first_begun = true;
+        Ok(waiting.tasks.pop_front())
     }
 
     /// Whether there are more tasks to begin.
@@ -101,19 +113,23 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives back what waits behind a task that takes long. It looks again and again only while tasks come and go.
+    /// Gives back what has waited for a while. It looks again and again only while tasks are granted.
     fn watch(&self, link: &Weak<Link>) {
         let mut waiting = self.lock();
         loop {
-            let begun = waiting.begun;
+            let grants = waiting.grants;
             drop(waiting);
             thread::sleep(MOMENT);
             waiting = self.lock();
-            if waiting.begun != begun {
+            if waiting.grants != grants {
                 continue;
             }
-            if !waiting.tasks.is_empty() && !waiting.give_back(link) {
-                return;
+            if !waiting.tasks.is_empty() {
+                // Otherwise the manager is gone, and with it whoever waits for the tasks.
+                let Some(link) = link.upgrade() else { return };
+                if waiting.give_back(&link).is_err() {
+                    return;
+                }
             }
             waiting.is_asleep = true;
             while waiting.is_asleep {
@@ -124,11 +140,10 @@ impl Shared {
 }
 
 impl Waiting {
-    /// Gives back everything. False: the manager is gone, and with it whoever waits for the tasks.
-    fn give_back(&mut self, link: &Weak<Link>) -> bool {
-        let Some(link) = link.upgrade() else { return false };
+    /// Gives back everything, of which there is something.
+    fn give_back(&mut self, link: &Link) -> Result<()> {
         let batch = self.tasks[0].batch;
         let tasks = self.tasks.drain(..).map(|task| task.task).collect();
-        link.send(Request::TasksGiveBack { batch, tasks }).is_ok()
+        link.send(Request::TasksGiveBack { batch, tasks })
     }
 }

@@ -72,7 +72,7 @@ fn run_tasks(registry: &Registry, link: &Arc<Link>, pool: &Reference, tasks_max:
     let ahead = Ahead::new(link);
     let mut rest = tasks_max.unwrap_or(u32::MAX);
     while rest > 0 {
-        if let Some(task) = ahead.begin() {
+        if let Some(task) = ahead.begin(link)? {
             run_task(registry, link, &ahead, &task)?;
             // Without a limit it never gets there.
             rest -= u32::from(tasks_max.is_some());

@@ -64,6 +64,10 @@ impl BatchHandle {
 
     /// Drops the calls that have not started: they fail with [`Error::is_cancelled`]. Those that run go on.
     ///
+    /// Of short calls a worker may have been handed some ahead. It does not learn of this, and may begin them for some
+    /// milliseconds more; those it does not begin until then are cancelled, too. What is told to be cancelled never
+    /// began. To have nothing begin any more, [`stop`](Self::stop) the batch.
+    ///
     /// If the input is drawn lazily, no more of it is drawn.
     pub fn cancel(&self) -> Result<()> {
         self.batch.cancel()

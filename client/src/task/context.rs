@@ -26,9 +26,12 @@ static CURRENT: Mutex<Option<Current>> = Mutex::new(None);
 /// Counts the tasks that begin and end here, so that a thread notices that what it knows is of another.
 static TURN: AtomicU64 = AtomicU64::new(0);
 
+/// What no turn counts.
+const NO_TURN: u64 = u64::MAX;
+
 thread_local! {
     /// How this thread looks at the stop event of the task that runs, so that it takes no lock for it.
-    static WATCH: RefCell<Watch> = const { RefCell::new(Watch { turn: 0, stop: None, view: None }) };
+    static WATCH: RefCell<Watch> = const { RefCell::new(Watch { turn: NO_TURN, stop: None, view: None }) };
 }
 
 /// What is known of a task while it runs.
@@ -91,21 +94,32 @@ fn find_out_whether_to_stop(turn: u64) -> bool {
     let Some(Current { link, stop }) = current() else {
         return false;
     };
+    look(&link, stop, turn).unwrap_or_else(|| {
+        let answer = link.call(Request::EventIsSet { id: stop });
+        !matches!(answer, Ok(Reply::Flag(false)))
+    })
+}
+
+/// Whether a stop event is set, for who is about to begin a task. Without a round trip, but for the first time that a
+/// thread asks for this event; what can not be seen like that counts as not set.
+pub fn is_stopped(link: &Arc<Link>, stop: ObjectId) -> bool {
+    look(link, stop, NO_TURN).unwrap_or(false)
+}
+
+/// Looks at a stop event in the mirror, as it will be looked at in this turn. An event that is no more counts as set.
+/// None if there is no mirror of it.
+fn look(link: &Arc<Link>, stop: ObjectId, turn: u64) -> Option<bool> {
     let is_known = WATCH.with_borrow(|watch| watch.stop == Some(stop));
     if !is_known {
         match link.here_shared().and_then(|link| View::open(link, stop)) {
             Ok(view) => WATCH.set(Watch { turn, stop: Some(stop), view }),
-            Err(_) => return true,
+            Err(_) => return Some(true),
         }
     }
-    let looked = WATCH.with_borrow_mut(|watch| {
+    WATCH.with_borrow_mut(|watch| {
         watch.turn = turn;
-        watch.view.as_ref().map(View::is_set)
-    });
-    match looked {
-        Some(is_set) => !matches!(is_set, Ok(false)),
-        None => !matches!(link.call(Request::EventIsSet { id: stop }), Ok(Reply::Flag(false))),
-    }
+        watch.view.as_ref().map(|view| !matches!(view.is_set(), Ok(false)))
+    })
 }
 
 /// Sleeps; in a task that [is to stop](stop_requested) no longer than until then. Returns whether it slept to the end.

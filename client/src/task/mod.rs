@@ -19,7 +19,7 @@ pub(crate) use chunk::CHUNK_BYTES;
 pub use chunk::{CHUNK_ITEMS_MAX, ChunkError, ChunkWriter, read_chunk};
 pub(crate) use context::current_stop;
 #[doc(hidden)]
-pub use context::{TaskScope, enter_task};
+pub use context::{TaskScope, enter_task, is_stopped};
 pub use context::{sleep, stop_cause, stop_event, stop_requested};
 pub(crate) use registered::{check_registered, is_registry_set};
 pub use registered::{name_fault, set_registered};

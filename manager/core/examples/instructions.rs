@@ -96,6 +96,44 @@ const SCENARIOS: &[(&str, Scenario)] = &[
         world.send(0, wait(Target::Results { batch: BATCH }));
         [BATCH, STOP].into_iter().for_each(|id| world.send(0, Request::Detach { id }));
     }),
+    ("run a batch of forty in grants", |world| {
+        let options = BatchOptions { stop: STOP, parent: None, priority: 0, retries: 0, time_limit_ns: None };
+        world.send(0, Request::BatchOpen { id: BATCH, pool: POOL, function: "count", options });
+        let one = || TaskInput { arguments: &[7; 16], carries: Vec::new() };
+        // The first grants bring one task each, until it is known that they are short.
+        world.send(0, Request::BatchAdd { id: BATCH, tasks: (0..40).map(|_| one()).collect(), last: true });
+        let mut ended = 0;
+        while ended < 40 {
+            world.send(1, wait(Target::Tasks { pool: POOL, most: 4 }));
+            let granted = std::mem::take(&mut world.tasks);
+            for task in granted.iter().copied() {
+                let outcome = Outcome::Returned(&[7; 16][..]);
+                world.send(1, Request::TaskEnd { batch: BATCH, task, outcome, carries: Vec::new() });
+            }
+            ended += granted.len();
+        }
+        world.send(0, wait(Target::ManyResults { batch: BATCH, least: 40 }));
+        [BATCH, STOP].into_iter().for_each(|id| world.send(0, Request::Detach { id }));
+    }),
+    ("cancel a wait", |world| {
+        world.send(1, wait(Target::Lock { id: FREE_LOCK }));
+        let request = RequestId(world.request + 1);
+        world.send(0, wait(Target::Lock { id: FREE_LOCK }));
+        world.send_to_refuse(0, Request::Cancel { request });
+        world.send(1, Request::Release { id: FREE_LOCK, hold: None, thread: ThreadId(1) });
+    }),
+    ("set and clear a mirrored event", |world| {
+        world.send(0, Request::EventMirror { id: MIRRORED });
+        world.send(0, Request::EventSet { id: MIRRORED, reason: None });
+        world.send(0, Request::EventClear { id: MIRRORED });
+    }),
+    ("ask for a cause, a count, a length", |world| {
+        world.send(0, Request::EventCause { id: EVENT });
+        world.send(0, Request::LatchCount { id: LATCH });
+        world.send(0, Request::SemaphoreAvailable { id: SEMAPHORE });
+        world.send(0, Request::BarrierStatus { id: BARRIER });
+        world.send(0, Request::QueueLength { id: QUEUE });
+    }),
     ("inspect a lock", |world| world.send(0, Request::Inspect { object: Selector::Name("lock") })),
 ];
 
@@ -111,6 +149,8 @@ const QUEUE: ObjectId = object(9);
 const POOL: ObjectId = object(10);
 const BATCH: ObjectId = object(11);
 const STOP: ObjectId = object(12);
+const FREE_LOCK: ObjectId = object(13);
+const MIRRORED: ObjectId = object(14);
 
 /// The sessions that send requests.
 const SESSIONS: [SessionId; 2] = [SessionId(1), SessionId(2)];
@@ -146,6 +186,10 @@ struct World {
     answered: Vec<u8>,
     /// How many waits were granted.
     granted: u64,
+    /// The tasks of the last grant that brought several.
+    tasks: Vec<u32>,
+    /// Whether a refusal is what was asked for.
+    may_refuse: bool,
 }
 
 impl World {
@@ -161,6 +205,8 @@ impl World {
             sent: Vec::new(),
             answered: Vec::new(),
             granted: 0,
+            tasks: Vec::new(),
+            may_refuse: false,
         };
         for session in SESSIONS {
             let peer = Peer { process: session.0 as u32, program: "program".into() };
@@ -179,6 +225,8 @@ impl World {
             (LATCH, Spec::Latch { count: u64::MAX }),
             (QUEUE, Spec::Queue { capacity: None, is_joinable: false }),
             (POOL, Spec::Pool),
+            (FREE_LOCK, Spec::Lock),
+            (MIRRORED, Spec::Event { auto_reset: false }),
         ] {
             let name = (id == LOCK).then_some("lock");
             world.send(0, Request::Open { id, name, spec, mode: OpenMode::CreateNew });
@@ -204,9 +252,30 @@ impl World {
                 let receiver = SESSIONS.iter().position(|other| *other == session);
                 self.received[receiver.expect("answers go to those who asked")] += 1;
                 self.granted += u64::from(is_granted(&answer));
-                assert!(!matches!(answer.body, Reply::Refused(_)), "{answer:?}");
+                assert!(self.may_refuse || !matches!(answer.body, Reply::Refused(_)), "{answer:?}");
+                self.tasks.extend(tasks_of(&answer));
             }
         }
+    }
+}
+
+impl World {
+    /// A request that makes another be refused.
+    fn send_to_refuse(&mut self, sender: usize, body: Request<'_>) {
+        self.may_refuse = true;
+        self.send(sender, body);
+        self.may_refuse = false;
+    }
+}
+
+/// The tasks that an answer brings, if these are several.
+fn tasks_of(answer: &Answer) -> Vec<u32> {
+    match &answer.body {
+        Reply::Taken(taken) => match taken.grants.first() {
+            Some(Grant::Tasks(granted)) => granted.tasks.iter().map(|task| task.task).collect(),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
     }
 }
 
