@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use client::internal::Pending;
-use client::{Cause, Error, Event, Latch, Manager, Result};
+use client::{Cause, Error, Event, EventMirror, Latch, Manager, Result};
 use protocol::{Grant, Reply, Request, Target, ThreadId, WaitMode};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
@@ -43,6 +43,10 @@ pub(crate) enum Order {
     Begin,
     /// Ends the wait that was begun.
     Finish,
+    /// Asks for the event's mirror.
+    Mirror,
+    /// Waits at the mirror.
+    Watch { timeout: Duration },
     /// Waits for the event in so many threads, and tells how each of the waits ended.
     Crowd { threads: usize },
     /// Waits for one event and sets the other, so many times.
@@ -140,6 +144,11 @@ impl Puppet {
         eventually("it is stopped", || state(folder.as_ref()) == Some('T'));
     }
 
+    /// Has it go on after [`stop`](Self::stop).
+    pub(crate) fn go_on(&self) {
+        kill(self.process(), Signal::CONT);
+    }
+
     /// Kills it, and waits until it is gone.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
@@ -160,7 +169,7 @@ pub(crate) fn perform() -> Result<()> {
     let (mut orders, mut reports) = (io::stdin().lock(), io::stdout().lock());
     let connected = env::args_os().nth(2).map_or_else(Manager::connect, Manager::connect_to);
     let mut stage = match connected {
-        Ok(manager) => Stage { manager, event: None, wait: None },
+        Ok(manager) => Stage { manager, event: None, mirror: None, wait: None },
         Err(error) => {
             write(&mut reports, &Err::<Report, Error>(error));
             return Ok(());
@@ -177,6 +186,7 @@ pub(crate) fn perform() -> Result<()> {
 struct Stage {
     manager: Manager,
     event: Option<Event>,
+    mirror: Option<EventMirror>,
     wait: Option<Pending>,
 }
 
@@ -194,6 +204,11 @@ impl Stage {
             Order::Wait { timeout } => return wait(self.event(), timeout).map(Report::Waited),
             Order::Begin => self.begin()?,
             Order::Finish => return self.finish(),
+            Order::Mirror => self.mirror = Some(self.event().mirror()?),
+            Order::Watch { timeout } => {
+                let mirror = self.mirror.as_ref().expect("a mirror was asked for");
+                return mirror.wait(timeout).map(Report::Flag);
+            }
             Order::Crowd { threads } => return Ok(Report::Crowd(self.crowd(threads))),
             Order::Rally { mine, theirs, rounds } => rally(&mine, &theirs, rounds)?,
             Order::CountDown { latch } => self.count_down(&latch)?,

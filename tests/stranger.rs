@@ -204,8 +204,8 @@ fn hello(hello: &Hello) -> Vec<u8> {
 }
 
 /// The other end of a connection, down to single bytes.
-struct Peer {
-    stream: UnixStream,
+pub(crate) struct Peer {
+    pub(crate) stream: UnixStream,
     frames: FrameBuffer,
 }
 
@@ -216,7 +216,7 @@ impl Peer {
         Peer { stream, frames: FrameBuffer::new(FRAME_BYTES_MAX) }
     }
 
-    fn in_session(socket: &Path) -> Peer {
+    pub(crate) fn in_session(socket: &Path) -> Peer {
         let mut peer = Peer::connect(socket);
         peer.send(&hello(&Hello::new(1, "peer")));
         let greeting = peer.greeting();
@@ -225,7 +225,7 @@ impl Peer {
     }
 
     /// Sends bytes. The manager may have heard enough before it has taken all of them.
-    fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         if let Err(error) = self.stream.write_all(bytes) {
             assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
         }

@@ -121,7 +121,12 @@ pub(crate) fn private_folder() -> TempDir {
 
 /// Starts a manager at this socket, and returns when it is ready.
 pub(crate) fn serve(socket: &Path) -> Running {
-    let mut running = Running::start(Command::new(env!("CARGO_BIN_EXE_manager")).arg("--socket").arg(socket));
+    serve_by(&mut Command::new(env!("CARGO_BIN_EXE_manager")), socket)
+}
+
+/// Starts a manager at this socket by a command that passes its arguments on, and returns when it is ready.
+pub(crate) fn serve_by(command: &mut Command, socket: &Path) -> Running {
+    let mut running = Running::start(command.arg("--socket").arg(socket));
     assert_eq!(running.line(), format!("manager is ready at {}", socket.display()));
     running
 }

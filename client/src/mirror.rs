@@ -120,17 +120,17 @@ impl EventMirror {
 impl View {
     /// Has an event published. None if the manager can not share memory, or this system can not map it.
     pub(crate) fn open(link: &Arc<Link>, event: ObjectId) -> Result<Option<View>> {
-        let Some(words) = link.mirror()? else {
-            return Ok(None);
-        };
-        match link.call_here(Request::EventMirror { id: event }) {
-            Ok(Reply::Mirrored { number, serial }) if serial_at(number) < words.len() => {
+        let words = link.mirror()?;
+        // Also without memory: the manager says which events have no mirror, and those have none anywhere.
+        match (link.call_here(Request::EventMirror { id: event }), words) {
+            (Ok(Reply::Mirrored { .. }), None) => Ok(None),
+            (Ok(Reply::Mirrored { number, serial }), Some(words)) if serial_at(number) < words.len() => {
                 Ok(Some(View { words, number, serial }))
             }
             // There is no place left in the mirror.
-            Err(error) if error.is_limit() => Ok(None),
-            Ok(reply) => Err(unexpected(&reply)),
-            Err(error) => Err(error),
+            (Err(error), _) if error.is_limit() => Ok(None),
+            (Ok(reply), _) => Err(unexpected(&reply)),
+            (Err(error), _) => Err(error),
         }
     }
 
