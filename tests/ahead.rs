@@ -3,7 +3,10 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use client::{Event, Manager, Pool};
 use libtest_mimic::Trial;
@@ -12,10 +15,12 @@ use worker::Registry;
 
 use crate::support::{PATIENCE, eventually, test};
 use crate::task::add;
+use crate::worker_options::{kill_one, seed};
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
         test("ahead::each_death_costs_one_task_and_nothing_begins_twice", deaths),
+        test("ahead::every_task_is_accounted_for_while_workers_are_killed_at_random", killed_at_random),
         test("ahead::what_waits_behind_a_long_task_goes_to_another_worker", long),
         test("ahead::a_small_batch_is_not_stuck_behind_short_tasks_that_turned_long", small_batch),
         test("ahead::what_was_cancelled_has_not_begun", cancelled),
@@ -93,6 +98,56 @@ fn deaths() {
         }
     }
     assert_eq!((outcomes.len(), begun(folder.path())), (tasks as usize, tasks as usize));
+}
+
+fn killed_at_random() {
+    const KILLS: usize = 100;
+    let seed = seed();
+    let (folder, manager) = (tempfile::tempdir().unwrap(), Manager::start().unwrap());
+    let pool = Pool::new(&manager, 4).unwrap();
+    eventually("all are ready", || pool.process_ids().len() == 4);
+    let path = folder.path().to_str().unwrap().to_owned();
+    // There are tasks for as long as somebody is killed.
+    let all_killed = Arc::new(AtomicBool::new(false));
+    let is_over = Arc::clone(&all_killed);
+    let calls =
+        (0..).take_while(move |_| !is_over.load(Ordering::Relaxed)).map(move |number| (path.clone(), number));
+    let outcomes = pool.batch(mark).chunk_size(1).window(2000).istarmap(calls).unwrap();
+
+    let over = AtomicBool::new(false);
+    let (mut total, mut failed) = (0, 0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut random, begun) = (seed, Instant::now());
+            for _ in 0..KILLS {
+                kill_one(&pool, &mut random, &over);
+                assert!(begun.elapsed() < 3 * PATIENCE, "it takes too long, seed {seed}");
+                thread::sleep(Duration::from_micros(random % 8_000));
+            }
+            all_killed.store(true, Ordering::Relaxed);
+        });
+        for outcome in outcomes {
+            match outcome {
+                Ok(_) => assert!(folder.path().join(total.to_string()).exists(), "{total} has not begun"),
+                // One that begins twice would panic.
+                Err(error) => {
+                    assert!(error.is_worker_died() && error.to_string().contains("SIGKILL"), "{error:?}");
+                    failed += 1;
+                }
+            }
+            total += 1;
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    assert!(all_killed.load(Ordering::Relaxed), "the batch ended before the kills did");
+    assert!(failed > 0 && failed <= KILLS, "{failed} failed, seed {seed}");
+    // Who was killed may not have come to leave its mark.
+    let begun = begun(folder.path());
+    assert!(
+        begun <= total && begun >= total - failed,
+        "{begun} of {total} begun, {failed} failed, seed {seed}"
+    );
+    assert_eq!(pool.apply(add, (2, 3)).unwrap(), 5);
 }
 
 fn long() {

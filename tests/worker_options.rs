@@ -288,8 +288,7 @@ const TASKS: u32 = 2_000;
 const KILLS: usize = 200;
 
 fn killed_at_random() {
-    let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
-    println!("seed {seed}");
+    let seed = seed();
     let begun = Instant::now();
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 4).unwrap();
@@ -331,8 +330,15 @@ fn killed_at_random() {
     eventually("there are four workers again", || pool.process_ids().len() == 4);
 }
 
+/// Something else in each run, which is told.
+pub(crate) fn seed() -> u64 {
+    let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
+    println!("seed {seed}");
+    seed
+}
+
 /// Kills one of the workers, and waits until the pool knows.
-fn kill_one(pool: &Pool, random: &mut u64, over: &AtomicBool) {
+pub(crate) fn kill_one(pool: &Pool, random: &mut u64, over: &AtomicBool) {
     while !over.load(Ordering::Relaxed) {
         let processes = pool.process_ids();
         *random ^= *random << 13;
