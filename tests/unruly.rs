@@ -213,7 +213,7 @@ fn breaks_output() {
 
 fn blocks_signals() {
     // One thread that does not block them is enough, and a worker has such a thread.
-    stops("SIG", block_signals);
+    stops("SIGTERM", block_signals);
 }
 
 fn ignores_signals() {
