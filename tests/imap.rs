@@ -44,7 +44,7 @@ pub(crate) fn register(registry: Registry) -> Registry {
     registry.task(double).task(double_unless)
 }
 
-fn double(number: u64) -> u64 {
+pub(crate) fn double(number: u64) -> u64 {
     2 * number
 }
 

@@ -1,5 +1,6 @@
 //! Pools: their verbs, their results, and the ways in which they end.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use libtest_mimic::Trial;
 use rustix::process::Signal;
 
 use crate::helper;
+use crate::imap::double;
 use crate::support::{ManagerProgram, PATIENCE, Running, eventually, is_alive, state, test};
 use crate::task::{add, hold, process, set, sleep_long};
 
@@ -16,6 +18,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     vec![
         test("pool::four_tasks_stop_by_one_event_and_the_pool_goes_on", stop),
         test("pool::results_come_in_the_order_of_the_input", order),
+        test("pool::an_input_that_panics_does_so_to_the_caller_and_hurts_nobody_else", panicking_input),
         test("pool::four_long_tasks_run_side_by_side", side_by_side),
         test("pool::a_result_can_be_waited_for_in_every_way", waiting),
         test("pool::many_threads_wait_for_one_result", many_threads),
@@ -62,6 +65,39 @@ fn order() {
     assert!(pool.starmap(add, []).unwrap().is_empty());
     let numbers = (0..500).map(|number| (number, number));
     assert_eq!(pool.batch(add).chunk_size(3).starmap(numbers).unwrap(), expected[..500]);
+}
+
+fn panicking_input() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 2).unwrap();
+    let number = |number: u64, bad: u64| {
+        assert!(number != bad, "no disk in drive {number}");
+        number
+    };
+    // Before anything was drawn, and after little and much was.
+    for bad in [0, 5, 50_000] {
+        for chunk_size in [1, 4] {
+            let batch = || pool.batch(double).chunk_size(chunk_size);
+            let begun = Instant::now();
+            let panics = [
+                catch_unwind(AssertUnwindSafe(|| {
+                    drop(batch().map_async((0..100_000).map(|each| number(each, bad))));
+                })),
+                catch_unwind(AssertUnwindSafe(|| {
+                    drop(batch().starmap_async((0..100_000).map(|each| (number(each, bad),))));
+                })),
+            ];
+            for panic in panics {
+                let panic = panic.expect_err("it reaches who asked");
+                assert_eq!(*panic.downcast::<String>().unwrap(), format!("no disk in drive {bad}"));
+            }
+            assert!(begun.elapsed() < PATIENCE);
+            assert_eq!(pool.map(double, 0..3).unwrap(), [0, 2, 4]);
+        }
+    }
+    // Nothing is left that a closed pool would wait for.
+    pool.close().unwrap();
+    pool.join().unwrap();
 }
 
 fn side_by_side() {
