@@ -2,7 +2,6 @@
 
 use std::env;
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Output};
 
 use libtest_mimic::Trial;
@@ -13,6 +12,10 @@ pub(crate) fn tests() -> Vec<Trial> {
     vec![
         test("example::stop_blocked_tells_how_each_task_ended_and_goes_on", stop_blocked),
         test("example::word_count_counts_the_files_it_is_given", word_count),
+        test(
+            "example::word_count_fails_if_a_file_can_not_be_read_but_counts_the_others",
+            word_count_unreadable,
+        ),
         test("example::word_count_reads_the_sources_by_itself", word_count_of_sources),
         test("example::shared_pool_lets_the_small_batch_pass", shared_pool),
     ]
@@ -45,11 +48,28 @@ fn stop_blocked() {
             "In a sleep:   1 call returned",
             "In a read:    1 call was ended by SIGTERM",
             "In a command: 1 call returned",
-            "It slept to the end: false",
+            "The sleep ended early",
         ]
     );
-    assert!(lines[5].starts_with("It read nothing: ") && lines[5].contains("SIGTERM"), "{}", lines[5]);
-    assert_eq!(lines[6..], ["The command: Signal(15)", "The same pool can go on: true"]);
+    assert!(lines[5].starts_with("The read has failed: ") && lines[5].contains("SIGTERM"), "{}", lines[5]);
+    assert_eq!(
+        lines[6..],
+        ["The command was ended by signal 15", "The same pool goes on: it ran another command"]
+    );
+}
+
+fn word_count_unreadable() {
+    let folder = tempfile::tempdir().unwrap();
+    let readable = folder.path().join("readable");
+    fs::write(&readable, "one and one\n").unwrap();
+    let missing = folder.path().join("missing");
+    let Output { status, stdout, stderr } =
+        example("word_count").args([&missing, &readable]).output().unwrap();
+    let [stdout, stderr] = [stdout, stderr].map(|text| String::from_utf8(text).unwrap());
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(stdout, "3 words, 2 different ones\n       2 one\n       1 and\n");
+    assert!(stderr.starts_with(&format!("{}: ", missing.display())), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }
 
 fn word_count() {
@@ -58,7 +78,7 @@ fn word_count() {
     for file in &files {
         fs::write(file, "The cat, the dog; THE bird!\nA cat 1234 über-cat\n").unwrap();
     }
-    let lines = lines(example("word_count").args(&files).arg(Path::new("/no/such/file")));
+    let lines = lines(example("word_count").args(&files));
     assert_eq!(
         lines,
         [

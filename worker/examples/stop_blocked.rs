@@ -10,7 +10,7 @@ use std::time::Duration;
 use client::task;
 use client::{Manager, Pool, Result};
 use worker::Registry;
-use worker::tasks::{Command, command};
+use worker::tasks::{Command, Exit, command};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -47,11 +47,20 @@ fn main() -> Result<()> {
     println!("In a command: {}", runs.stop(grace)?);
 
     // Those that returned have results as ever; the other has an error that says what became of it.
-    println!("It slept to the end: {}", dozes.get(None)?);
-    println!("It read nothing: {}", reads.get(None).unwrap_err());
-    println!("The command: {:?}", runs.get(None)?.expect("there is a `sleep`").exit);
+    println!("The sleep ended {}", if dozes.get(None)? { "as if nobody had asked" } else { "early" });
+    match reads.get(None) {
+        Ok(bytes) => println!("The read brought {bytes} bytes"),
+        Err(error) => println!("The read has failed: {error}"),
+    }
+    match runs.get(None)?.expect("there is a `sleep`").exit {
+        Exit::Status(status) => println!("The command exited with status {status}"),
+        Exit::Signal(signal) => println!("The command was ended by signal {signal}"),
+    }
 
     // Whoever was killed was replaced.
-    println!("The same pool can go on: {}", pool.apply(command, (Command::new("true"),))?.is_ok());
+    match pool.apply(command, (Command::new("true"),))? {
+        Ok(_) => println!("The same pool goes on: it ran another command"),
+        Err(why) => println!("The same pool goes on, but could not run another command: {why}"),
+    }
     Ok(())
 }

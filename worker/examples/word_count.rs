@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::ExitCode;
 
 use client::{Manager, Pool, Result};
 use worker::Registry;
@@ -42,7 +43,7 @@ fn sources(folder: &Path) -> Vec<String> {
     files
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     worker::init(Registry::new().task(count));
 
     let mut files: Vec<String> = std::env::args().skip(1).collect();
@@ -53,10 +54,15 @@ fn main() -> Result<()> {
     let manager = Manager::start()?;
     let pool = Pool::builder(&manager).start()?;
     let mut total = Counts::new();
+    let mut outcome = ExitCode::SUCCESS;
     for counts in pool.imap_unordered(count, files)?.with_bar() {
         match counts? {
             Ok(counts) => add(&mut total, counts),
-            Err(why) => eprintln!("{why}"),
+            // The others are counted all the same.
+            Err(why) => {
+                eprintln!("{why}");
+                outcome = ExitCode::FAILURE;
+            }
         }
     }
 
@@ -66,5 +72,5 @@ fn main() -> Result<()> {
     for (word, times) in words.iter().take(10) {
         println!("{times:8} {word}");
     }
-    Ok(())
+    Ok(outcome)
 }
