@@ -21,6 +21,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use clap::Parser;
 
+use crate::families::Family;
 use crate::rivals::Missing;
 use crate::settings::Settings;
 
@@ -71,12 +72,8 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<()> {
     let settings = Settings { is_quick: arguments.quick, manager: manager(arguments.manager)? };
-    let chosen = |name: &str| {
-        arguments.only.is_empty() || arguments.only.iter().any(|filter| name.contains(filter.as_str()))
-    };
-    let families: Vec<_> = families::ALL.iter().filter(|family| chosen(family.name)).collect();
-    let names: Vec<_> = families::ALL.iter().map(|family| family.name).collect();
-    ensure!(!families.is_empty(), "no family is chosen; there are {}", names.join(", "));
+    let families = chosen(&arguments.only)?;
+    arguments.json.iter().chain(&arguments.svg).try_for_each(|path| report::check_writable(path))?;
 
     let missing = Missing::default();
     let (mut rows, mut failures) = (Vec::new(), Vec::new());
@@ -103,6 +100,22 @@ fn run(arguments: Arguments) -> Result<()> {
     eprintln!("measured in {:.0} s", began.elapsed().as_secs_f64());
     ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
+}
+
+/// The families whose names contain one of the filters, or all if there are none. Each filter is to choose something.
+fn chosen(filters: &[String]) -> Result<Vec<&'static Family>> {
+    let chooses = |filter: &String, family: &Family| family.name.contains(filter.as_str());
+    for filter in filters {
+        let names: Vec<_> = families::ALL.iter().map(|family| family.name).collect();
+        ensure!(
+            families::ALL.iter().any(|family| chooses(filter, family)),
+            "no family is called {filter:?}; there are {}",
+            names.join(", ")
+        );
+    }
+    let is_chosen =
+        |family: &&Family| filters.is_empty() || filters.iter().any(|filter| chooses(filter, family));
+    Ok(families::ALL.iter().filter(is_chosen).collect())
 }
 
 /// The program `manager`, which is built beside this one.

@@ -5,6 +5,11 @@ mod plot;
 mod row;
 mod table;
 
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
 pub(crate) use json::write_json;
 pub(crate) use plot::write_plot;
 pub(crate) use row::{Bound, Row, Unit};
@@ -18,3 +23,9 @@ pub(crate) const A_CORE_EACH: &str = "a core each";
 
 /// Wherever the kernel puts them.
 pub(crate) const ALL_CORES: &str = "all cores";
+
+/// Opens a file for writing and leaves it as it is, so that who can not write it is told before minutes of measuring.
+pub(crate) fn check_writable(path: &Path) -> Result<()> {
+    let opened = File::options().create(true).append(true).open(path);
+    opened.map(drop).with_context(|| format!("writing {}", path.display()))
+}
