@@ -12,9 +12,9 @@
 //! | rung | to the floor |
 //! | --- | --- |
 //! | the bare ping-pong: each side blocks in a read, and writes | 1.00 |
-//! | the server waits with epoll for many, as a manager must | 0.95 |
-//! | the client asks each time which process it is, as it may have been forked | 0.95 |
-//! | `is_set()`: the codec, the core, and many callers on one connection | 1.11 |
+//! | the server waits with epoll for many, as a manager must | 0.94 |
+//! | the client asks each time which process it is, as it may have been forked | 0.94 |
+//! | `is_set()`: the codec, the core, and many callers on one connection | 1.10 |
 //!
 //! For each call the manager waits once, reads once and writes once, and the client writes once and reads once; nobody
 //! looks twice, no timer is set anew while no deadline has changed, and in steady state neither side allocates.
