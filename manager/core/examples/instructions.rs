@@ -8,9 +8,9 @@ use std::hint::black_box;
 
 use manager_core::{Effect, Input, Peer, State, Time};
 use protocol::{
-    Answer, BatchOptions, Envelope, Epoch, Grant, Limits, ObjectId, OpenMode, Outcome, Reply, Request,
-    RequestId, Selector, SessionId, Signal, Spec, Target, TaskInput, ThreadId, WaitMode, append_frame,
-    decode,
+    Answer, BatchOptions, Envelope, Epoch, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request,
+    RequestId, Segment, Selector, SessionId, Signal, Spec, StopSignal, Target, TaskInput, ThreadId, WaitMode,
+    append_frame, decode,
 };
 use uuid::Uuid;
 
@@ -93,8 +93,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
         world.send(1, wait(Target::Task { pool: POOL }));
         let outcome = Outcome::Returned(&[7; 16][..]);
         world.send(1, Request::TaskEnd { batch: BATCH, task: 0, outcome, carries: Vec::new() });
-        world.send(0, wait(Target::Results { batch: BATCH }));
-        [BATCH, STOP].into_iter().for_each(|id| world.send(0, Request::Detach { id }));
+        world.close_batch();
     }),
     ("run a batch of forty in grants", |world| {
         let options = BatchOptions { stop: STOP, parent: None, priority: 0, retries: 0, time_limit_ns: None };
@@ -134,6 +133,74 @@ const SCENARIOS: &[(&str, Scenario)] = &[
         world.send(0, Request::BarrierStatus { id: BARRIER });
         world.send(0, Request::QueueLength { id: QUEUE });
     }),
+    ("attach and detach", |world| {
+        world.send(0, Request::Attach { id: EVENT, kind: Kind::Event, epoch: EPOCH });
+        world.send(0, Request::Detach { id: EVENT });
+    }),
+    ("make and remove a name", |world| {
+        let spec = Spec::Latch { count: 1 };
+        world.send(0, Request::Open { id: FRESH, name: Some("name"), spec, mode: OpenMode::CreateNew });
+        world.send(0, Request::Remove { id: FRESH });
+    }),
+    ("cancel and signal a batch", |world| {
+        world.open_batch();
+        world.send(0, Request::BatchProgress { id: BATCH });
+        world.send(0, Request::BatchCancel { id: BATCH });
+        world.send(0, Request::BatchSignal { id: BATCH, signal: StopSignal::Terminate });
+        world.close_batch();
+    }),
+    ("give a task back", |world| {
+        world.open_batch();
+        world.send(1, wait(Target::Tasks { pool: POOL, most: 1 }));
+        world.send(1, Request::TasksGiveBack { batch: BATCH, tasks: vec![0] });
+        world.send(0, Request::BatchCancel { id: BATCH });
+        world.tasks.clear();
+        world.close_batch();
+    }),
+    ("close and terminate a pool", |world| {
+        world.send(0, Request::Open { id: FRESH, name: None, spec: Spec::Pool, mode: OpenMode::CreateNew });
+        world.send(0, Request::PoolClose { id: FRESH });
+        world.send(0, Request::PoolTerminate { id: FRESH, reason: "enough" });
+        world.send(0, Request::Detach { id: FRESH });
+    }),
+    ("take a lock by force", |world| {
+        world.send(0, wait(Target::Lock { id: FREE_LOCK }));
+        world.send(1, Request::ForceRelease { id: FREE_LOCK });
+        world.send(1, Request::Release { id: FREE_LOCK, hold: None, thread: ThreadId(1) });
+        world.send(1, Request::ConditionLock { id: CONDITION });
+    }),
+    ("forget a permit", |world| {
+        let spec = Spec::Semaphore { permits: 1, is_bounded: false };
+        world.send(0, Request::Open { id: FRESH, name: None, spec, mode: OpenMode::CreateNew });
+        world.send(0, wait(Target::Semaphore { id: FRESH, permits: 1 }));
+        world.send(0, Request::SemaphoreForget { id: FRESH, permits: 1 });
+        world.send(0, Request::Detach { id: FRESH });
+    }),
+    ("run the action of a barrier", |world| {
+        for session in [0, 1] {
+            world.send(session, wait(Target::Barrier { id: BARRIER, has_action: true }));
+        }
+        world.send(1, Request::BarrierPass { id: BARRIER, turn: world.turn });
+    }),
+    ("abort and reset a barrier", |world| {
+        world.send(0, Request::BarrierAbort { id: BARRIER, turn: None, reason: "why" });
+        world.send(0, Request::BarrierReset { id: BARRIER });
+    }),
+    ("finish an item, and close", |world| {
+        let spec = Spec::Queue { capacity: None, is_joinable: true };
+        world.send(0, Request::Open { id: FRESH, name: None, spec, mode: OpenMode::CreateNew });
+        world.send(0, wait(Target::Put { queue: FRESH, item: &[7; 16], carries: Vec::new() }));
+        world.send(0, wait(Target::Get { queue: FRESH }));
+        world.send(0, Request::QueueTaskDone { id: FRESH, item: None, thread: ThreadId(1) });
+        world.send(0, wait(Target::Join { queue: FRESH }));
+        world.send(0, Request::QueueClose { id: FRESH });
+        world.send(0, Request::Detach { id: FRESH });
+    }),
+    ("list sessions and an object", |world| {
+        world.send(0, Request::ListSessions { after: None });
+        world.send(0, Request::ListObjects { after: Some(object(1998)) });
+    }),
+    ("ask for the mirror", |world| world.send(0, Request::Share { segment: Segment::Mirror })),
     ("inspect a lock", |world| world.send(0, Request::Inspect { object: Selector::Name("lock") })),
 ];
 
@@ -151,6 +218,10 @@ const BATCH: ObjectId = object(11);
 const STOP: ObjectId = object(12);
 const FREE_LOCK: ObjectId = object(13);
 const MIRRORED: ObjectId = object(14);
+const FRESH: ObjectId = object(15);
+
+/// The life of the manager.
+const EPOCH: Epoch = Epoch(Uuid::from_u128(1));
 
 /// The sessions that send requests.
 const SESSIONS: [SessionId; 2] = [SessionId(1), SessionId(2)];
@@ -188,6 +259,8 @@ struct World {
     granted: u64,
     /// The tasks of the last grant that brought several.
     tasks: Vec<u32>,
+    /// The turn of the last barrier whose parties all came.
+    turn: u64,
     /// Whether a refusal is what was asked for.
     may_refuse: bool,
 }
@@ -195,7 +268,7 @@ struct World {
 impl World {
     /// A world with one object of each kind, among a thousand others.
     fn new() -> World {
-        let state = State::new(Epoch(Uuid::from_u128(1)), Limits::default(), 1);
+        let state = State::new(EPOCH, Limits::default(), 1);
         let mut world = World {
             state,
             now: 0,
@@ -206,6 +279,7 @@ impl World {
             answered: Vec::new(),
             granted: 0,
             tasks: Vec::new(),
+            turn: 0,
             may_refuse: false,
         };
         for session in SESSIONS {
@@ -254,12 +328,31 @@ impl World {
                 self.granted += u64::from(is_granted(&answer));
                 assert!(self.may_refuse || !matches!(answer.body, Reply::Refused(_)), "{answer:?}");
                 self.tasks.extend(tasks_of(&answer));
+                if let Reply::Taken(taken) = &answer.body
+                    && let Some(Grant::Barrier { turn, .. }) = taken.grants.first()
+                {
+                    self.turn = *turn;
+                }
             }
         }
     }
 }
 
 impl World {
+    /// Makes a batch with one task.
+    fn open_batch(&mut self) {
+        let options = BatchOptions { stop: STOP, parent: None, priority: 0, retries: 0, time_limit_ns: None };
+        self.send(0, Request::BatchOpen { id: BATCH, pool: POOL, function: "count", options });
+        let tasks = vec![TaskInput { arguments: &[7; 16], carries: Vec::new() }];
+        self.send(0, Request::BatchAdd { id: BATCH, tasks, last: true });
+    }
+
+    /// Takes what came of a batch, and lets it go.
+    fn close_batch(&mut self) {
+        self.send(0, wait(Target::Results { batch: BATCH }));
+        [BATCH, STOP].into_iter().for_each(|id| self.send(0, Request::Detach { id }));
+    }
+
     /// A request that makes another be refused.
     fn send_to_refuse(&mut self, sender: usize, body: Request<'_>) {
         self.may_refuse = true;
