@@ -11,6 +11,7 @@ use rustix::net::Shutdown;
 
 use crate::output::{Output, Sent};
 use crate::process::Process;
+use crate::vigil::Habit;
 
 /// One peer.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(crate) struct Connection {
     pub(crate) awaits_flush: bool,
     /// Whether the event loop is told when the peer has made room for more output.
     pub(crate) awaits_room: bool,
+    /// Whether the peer tends to come back at once when it was answered.
+    pub(crate) habit: Habit,
 }
 
 /// How far a connection has come.
@@ -98,6 +101,7 @@ impl Connection {
             awaits_read: false,
             awaits_flush: false,
             awaits_room: false,
+            habit: Habit::unknown(),
         }
     }
 

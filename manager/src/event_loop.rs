@@ -3,11 +3,12 @@
 //! One turn is one wait, then the work for everyone who is ready. Readiness is edge-triggered: it is told once,
 //! so whoever is told reads until there is no more or puts the rest down for the next turn.
 
+use std::hint;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use interprocess::local_socket::traits::Listener;
 use manager_core::Time;
@@ -25,6 +26,7 @@ use crate::seat::Seat;
 use crate::signals::EndSignals;
 use crate::source::Source;
 use crate::switchboard::Switchboard;
+use crate::vigil::{LOOK_TIME, Sight};
 use crate::{Error, Options, leftovers};
 
 /// The tokens that do not belong to a connection; the slots of connections count from 0 and never come near.
@@ -189,7 +191,7 @@ impl Manager {
 
     /// Waits once, and works off what it brought.
     fn turn(&mut self, events: &mut Events) -> Result<(), Error> {
-        match self.poll.poll(events, self.timeout()) {
+        match self.wait(events) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(source) => return Err(Error::System { action: "wait for events", source }),
@@ -206,6 +208,41 @@ impl Manager {
             self.accepting = Accepting::Now;
         }
         Ok(())
+    }
+
+    /// Waits until somebody is ready, and looks first for who is expected at once.
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        let timeout = self.timeout();
+        if timeout != Some(Duration::ZERO)
+            && let Some(slot) = self.switchboard.expected()
+        {
+            let sight = self.look(events, Source::Socket(slot).token())?;
+            self.switchboard.note_sight(slot, sight);
+            if sight != Sight::Missed {
+                return Ok(());
+            }
+        }
+        self.poll.poll(events, timeout)
+    }
+
+    /// Looks a while for events, above all for this one.
+    fn look(&mut self, events: &mut Events, expected: Token) -> io::Result<Sight> {
+        self.poll.poll(events, Some(Duration::ZERO))?;
+        if !events.is_empty() {
+            return Ok(Sight::Interrupted);
+        }
+        let began = Instant::now();
+        while began.elapsed() < LOOK_TIME {
+            hint::spin_loop();
+            self.poll.poll(events, Some(Duration::ZERO))?;
+            if events.iter().any(|event| event.token() == expected) {
+                return Ok(Sight::Came);
+            }
+            if !events.is_empty() {
+                return Ok(Sight::Interrupted);
+            }
+        }
+        Ok(Sight::Missed)
     }
 
     /// How long to wait at most.

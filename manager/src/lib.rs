@@ -43,6 +43,7 @@ mod switchboard;
 mod table;
 #[cfg(test)]
 mod tests;
+mod vigil;
 
 pub use error::Error;
 pub use event_loop::{Manager, Stopper};

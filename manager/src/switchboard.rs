@@ -20,6 +20,7 @@ use crate::clock::{first_token, nanoseconds};
 use crate::ledger::Ledger;
 use crate::mirror::Mirror;
 use crate::table::{Slot, Table};
+use crate::vigil::{Sight, Vigil};
 
 mod arrival;
 mod ending;
@@ -91,6 +92,21 @@ pub(crate) struct Switchboard {
     to_flush: VecDeque<Slot>,
     /// Whether descriptors became free since this was last asked for.
     has_closed: bool,
+    /// Whom this turn has answered.
+    answered: Answered,
+    /// When to look for who was answered.
+    vigil: Vigil,
+}
+
+/// Whom a turn has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answered {
+    /// Nobody.
+    Nobody,
+    /// This peer alone.
+    One(Slot),
+    /// Several, who may need each other or this core to go on.
+    Several,
 }
 
 impl Switchboard {
@@ -116,6 +132,8 @@ impl Switchboard {
             to_read: VecDeque::new(),
             to_flush: VecDeque::new(),
             has_closed: false,
+            answered: Answered::Nobody,
+            vigil: Vigil::new(),
         }
     }
 
@@ -127,6 +145,7 @@ impl Switchboard {
     /// Begins a turn with what the last one left undone.
     pub(crate) fn begin_turn(&mut self, now: Time) {
         self.now = now;
+        self.answered = Answered::Nobody;
         // Counted first, since reading may put a connection back in line.
         for _ in 0..self.to_read.len() {
             let Some(slot) = self.to_read.pop_front() else { break };
@@ -147,6 +166,38 @@ impl Switchboard {
             self.settle();
             let Some(slot) = self.to_flush.pop_front() else { break };
             self.flush(slot);
+            self.answered = match self.answered {
+                Answered::Nobody => Answered::One(slot),
+                Answered::One(_) | Answered::Several => Answered::Several,
+            };
+        }
+    }
+
+    /// Whom to look for before the loop sleeps, if anybody.
+    pub(crate) fn expected(&mut self) -> Option<Slot> {
+        let expected = self.answered_alone().filter(|&slot| self.is_worth_looking_for(slot));
+        if expected.is_none() {
+            self.vigil.sleeps();
+        }
+        expected
+    }
+
+    fn answered_alone(&self) -> Option<Slot> {
+        match self.answered {
+            Answered::One(slot) => Some(slot),
+            Answered::Nobody | Answered::Several => None,
+        }
+    }
+
+    fn is_worth_looking_for(&mut self, slot: Slot) -> bool {
+        let Some(connection) = self.table.get_mut(slot) else { return false };
+        self.vigil.is_worth_it(&mut connection.habit, self.now)
+    }
+
+    /// Notes what it has brought to look for a peer.
+    pub(crate) fn note_sight(&mut self, slot: Slot, sight: Sight) {
+        if let Some(connection) = self.table.get_mut(slot) {
+            self.vigil.note(&mut connection.habit, sight);
         }
     }
 

@@ -93,3 +93,32 @@ fn all_that_a_turn_says_to_a_peer_leaves_in_one_write() {
     }
     assert_eq!(setter.answer().unwrap().body, Reply::Done);
 }
+
+#[test]
+fn who_was_answered_alone_is_expected_and_nobody_of_several() {
+    let mut desk = ByHand::new();
+    let (mut first, first_slot) = desk.session();
+    let (mut second, second_slot) = desk.session();
+    desk.call(&mut first, first_slot, open_event(1, "gate"));
+    desk.call(&mut second, second_slot, open_event(2, "gate"));
+    let ask = Request::EventIsSet { id: object(1) };
+    desk.call(&mut first, first_slot, ask.clone());
+    assert_eq!(desk.switchboard.expected(), None, "it is new");
+    for (sight, is_expected) in [(Sight::Came, true), (Sight::Missed, false)] {
+        desk.switchboard.note_sight(first_slot, sight);
+        desk.call(&mut first, first_slot, ask.clone());
+        assert_eq!(desk.switchboard.expected(), is_expected.then_some(first_slot));
+    }
+
+    desk.switchboard.note_sight(first_slot, Sight::Came);
+    for peer in [&mut first, &mut second] {
+        peer.send(ask.clone());
+    }
+    desk.turn([first_slot, second_slot]);
+    assert_eq!(desk.switchboard.expected(), None);
+
+    // Nobody is answered, as it only waits.
+    first.send(wait_for(Target::Event { id: object(1) }, None));
+    desk.turn([first_slot]);
+    assert_eq!(desk.switchboard.expected(), None);
+}
