@@ -339,6 +339,25 @@ pub enum Request<'a> {
         /// The numbers of the tasks, in the order in which they were granted.
         tasks: Vec<u32>,
     },
+    /// Makes a batch of these tasks and no others, and begins a wait for its results, in one atomic step. If it is
+    /// refused, there is no batch. Answer: that of a wait for [`Target::Results`](crate::Target::Results).
+    BatchRun {
+        /// As in [`BatchOpen`](Self::BatchOpen).
+        id: ObjectId,
+        /// As in [`BatchOpen`](Self::BatchOpen).
+        pool: ObjectId,
+        /// As in [`BatchOpen`](Self::BatchOpen).
+        function: &'a str,
+        /// As in [`BatchOpen`](Self::BatchOpen).
+        options: BatchOptions,
+        /// As in [`BatchAdd`](Self::BatchAdd).
+        #[serde(borrow)]
+        tasks: Vec<TaskInput<'a>>,
+        /// As in a wait.
+        timeout_ns: Option<u64>,
+        /// As in a wait.
+        thread: ThreadId,
+    },
 }
 
 /// What opening does with an object that is there, or is not.

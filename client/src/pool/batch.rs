@@ -1,16 +1,14 @@
-//! A batch, as its owner sees it: the calls that were submitted together, and what has come of them.
+//! A batch, as its owner sees it: the calls that were submitted together, and what has come of them. How it comes into
+//! being is in `opening`.
 //!
 //! Results are moved out of the manager as they come and kept here, still encoded, so that they can be asked for
 //! more than once. Any number of threads may wait: one of them asks the manager, for all.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use protocol::{
-    BatchOptions, Grant, Kind, ObjectId, Outcome, Reply, Request, Results, Target, Targets, WaitMode,
-};
+use protocol::{Grant, ObjectId, Outcome, Reply, Request, Results, Target, Targets, WaitMode};
 use serde::de::DeserializeOwned;
-use uuid::Uuid;
 
 use super::callback::Callbacks;
 use super::control::stopped;
@@ -19,57 +17,28 @@ use super::flow::{Flow, GATHERING_TIME_MAX};
 use super::gathered::Gathered;
 use super::glance::look_a_while;
 use super::lookout::{LOOKOUT_TIME, Lookout};
+use super::opening::Begun;
 use super::roster::{Loose, Roster};
 use super::slots::Slot;
-use super::submission::{Chunk, requests};
 use super::unexpected;
-use crate::link::{Link, Pending};
-use crate::reference::{Proxy, Reference};
+use crate::reference::Reference;
 use crate::sync::lock;
-use crate::task::{current_stop, read_chunk};
+use crate::task::read_chunk;
 use crate::thread::this_thread;
 use crate::{Error, ErrorKind, Event, Result, duration};
-
-/// How a batch runs.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct HowToRun {
-    /// Higher ones start first.
-    pub(super) priority: i32,
-    /// How often a chunk is started again whose worker died.
-    pub(super) retries: u32,
-    /// How long a chunk may run.
-    pub(super) time_limit: Option<Duration>,
-}
-
-/// What is to be known of a batch to open it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Plan<'a> {
-    /// The way to the manager.
-    pub(super) link: &'a Arc<Link>,
-    /// The pool that runs it.
-    pub(super) pool: ObjectId,
-    /// The pool's name, if other programs serve it.
-    pub(super) served_as: Option<&'a Arc<str>>,
-    /// The name of the function.
-    pub(super) function: &'a str,
-    /// How it runs.
-    pub(super) how: HowToRun,
-    /// The other batches of the pool.
-    pub(super) roster: &'a Arc<Roster>,
-}
 
 /// The calls of one submission.
 #[derive(Debug)]
 pub(crate) struct Batch {
     /// Declared before the references: what was begun is given up before the batch is.
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     /// Told whenever the state changes.
     pub(super) changed: Condvar,
     pub(super) reference: Reference,
     /// Set to stop it.
     pub(super) stop: Event,
     /// The name of the function.
-    function: String,
+    pub(super) function: String,
     /// What to call when it has ended.
     pub(super) callbacks: Callbacks,
     /// The other batches of its pool.
@@ -81,8 +50,8 @@ pub(crate) struct Batch {
 pub(super) struct State {
     /// What has come so far.
     pub(super) gathered: Gathered,
-    /// Requests that submit the batch, whose answers nobody has looked at.
-    submissions: Vec<Pending>,
+    /// Requests whose answers nobody has looked at.
+    pub(super) begun: Begun,
     /// How many results to wait for, if all are wanted.
     flow: Flow,
     /// Who is to look whether the pool is served, if nothing comes for a while.
@@ -93,104 +62,14 @@ pub(super) struct State {
     pub(super) is_asked_to_stop: bool,
 }
 
+impl State {
+    /// That of a batch of which nothing has come.
+    pub(super) fn new(gathered: Gathered, begun: Begun, lookout: Option<Lookout>) -> State {
+        State { gathered, begun, flow: Flow::new(), lookout, is_asking: false, is_asked_to_stop: false }
+    }
+}
+
 impl Batch {
-    /// Sends all of a batch to the manager; or, if it is waited for next, has it leave with the request to wait, so
-    /// that both are one write. What the manager refuses of it shows when the batch is waited for.
-    pub(super) fn submit(plan: Plan<'_>, chunks: &[Chunk], is_awaited: bool) -> Result<Arc<Batch>> {
-        let gathered = Gathered::of_whole(chunks.iter().map(|chunk| chunk.count));
-        let batch = Batch::open(plan, gathered, |request| plan.link.begin_queued(request))?;
-        let added: Result<()> = requests(batch.id(), chunks).try_for_each(|request| {
-            let pending = plan.link.begin_queued(request)?;
-            batch.lock().submissions.push(pending);
-            Ok(())
-        });
-        // The end is told by itself, and in any case: of a batch without one the pool would wait for more for ever.
-        let last = Request::BatchAdd { id: batch.id(), tasks: Vec::new(), last: true };
-        match is_awaited && added.is_ok() {
-            true => plan.link.queue(last)?,
-            false => plan.link.send(last)?,
-        }
-        added?;
-        plan.roster.add(&batch);
-        Ok(batch)
-    }
-
-    /// Opens a batch whose calls are added one by one.
-    pub(super) fn open_stream(plan: Plan<'_>, gathered: Gathered) -> Result<Arc<Batch>> {
-        let batch = Batch::open(plan, gathered, |request| plan.link.begin(request))?;
-        let submissions = std::mem::take(&mut batch.lock().submissions);
-        submissions.into_iter().try_for_each(|submission| submission.wait().map(drop))?;
-        plan.roster.add(&batch);
-        Ok(batch)
-    }
-
-    fn open(
-        plan: Plan<'_>,
-        gathered: Gathered,
-        begin: impl FnOnce(Request<'_>) -> Result<Pending>,
-    ) -> Result<Arc<Batch>> {
-        let Plan { link, pool, served_as, function, how, roster } = plan;
-        let id = ObjectId(Uuid::new_v4());
-        let options = BatchOptions {
-            stop: ObjectId(Uuid::new_v4()),
-            parent: current_stop(link.epoch()),
-            priority: how.priority,
-            retries: how.retries,
-            time_limit_ns: how.time_limit.map(duration::nanoseconds),
-        };
-        let opened = begin(Request::BatchOpen { id, pool, function, options })?;
-        let reference = Reference::adopt(Arc::clone(link), id, Kind::Batch).given_back_lazily();
-        let stop = Reference::adopt(Arc::clone(link), options.stop, Kind::Event).given_back_lazily();
-        Ok(Arc::new(Batch {
-            state: Mutex::new(State {
-                gathered,
-                submissions: vec![opened],
-                flow: Flow::new(),
-                lookout: served_as.map(|name| Lookout { pool, name: Arc::clone(name) }),
-                is_asking: false,
-                is_asked_to_stop: false,
-            }),
-            changed: Condvar::new(),
-            reference,
-            stop: Event::from_reference(stop)?,
-            function: function.to_owned(),
-            callbacks: Callbacks::default(),
-            roster: Arc::downgrade(roster),
-        }))
-    }
-
-    /// Takes hold again of a batch whose results nobody wants. None if it has ended.
-    pub(super) fn reopen(link: &Arc<Link>, loose: Loose) -> Result<Option<Arc<Batch>>> {
-        let epoch = link.epoch();
-        let mut references = Vec::new();
-        for (id, kind) in [(loose.batch, Kind::Batch), (loose.stop, Kind::Event)] {
-            match link.call(Request::Attach { id, kind, epoch }) {
-                Ok(_) => references.push(Reference::adopt(Arc::clone(link), id, kind)),
-                Err(error) if error.is_manager_gone() => return Err(error),
-                Err(_) => return Ok(None),
-            }
-        }
-        let stop = references.pop().expect("there are two");
-        let reference = references.pop().expect("there are two");
-        let gathered = Gathered::of_stranger();
-        Ok(Some(Arc::new(Batch {
-            state: Mutex::new(State {
-                gathered,
-                submissions: Vec::new(),
-                flow: Flow::new(),
-                lookout: None,
-                is_asking: false,
-                is_asked_to_stop: false,
-            }),
-            changed: Condvar::new(),
-            reference,
-            stop: Event::from_reference(stop)?,
-            function: String::new(),
-            callbacks: Callbacks::default(),
-            roster: Weak::new(),
-        })))
-    }
-
     pub(super) fn id(&self) -> ObjectId {
         self.reference.id()
     }
@@ -240,7 +119,7 @@ impl Batch {
         timeout: Option<Duration>,
     ) -> (MutexGuard<'a, State>, Result<bool>) {
         state.is_asking = true;
-        let submissions = std::mem::take(&mut state.submissions);
+        let begun = std::mem::take(&mut state.begun);
         // Of a batch that was submitted as a whole nobody wants a single result.
         let may_gather =
             state.gathered.is_whole() && timeout.is_none_or(|timeout| timeout > GATHERING_TIME_MAX);
@@ -254,7 +133,7 @@ impl Batch {
         };
         drop(state);
         let began = Instant::now();
-        let answer = self.ask(submissions, target, timeout);
+        let answer = self.ask(begun, target, timeout);
         let took = began.elapsed();
         let is_cut_short = lookout.is_some();
         if let (Some(lookout), Ok(None), Ok(link)) = (lookout, &answer, self.reference.link()) {
@@ -286,40 +165,48 @@ impl Batch {
     }
 
     /// Asks the manager for results. None: the time is over.
-    fn ask(
-        &self,
-        submissions: Vec<Pending>,
-        target: Target<'_>,
-        timeout: Option<Duration>,
-    ) -> Result<Option<Results>> {
+    fn ask(&self, begun: Begun, target: Target<'_>, timeout: Option<Duration>) -> Result<Option<Results>> {
+        let Begun { submissions, results } = begun;
+        let is_fresh = !submissions.is_empty() || results.is_some();
+        let is_run = results.is_some();
         // Begun before anything is waited for, so that a fresh submission and the wait for it cost one round trip.
-        let mut results = self.reference.link()?.begin(Request::Wait {
-            mode: WaitMode::Any,
-            targets: Targets::from_iter([target]),
-            timeout_ns: timeout.map(duration::nanoseconds),
-            thread: this_thread(),
-        })?;
-        let is_one = !submissions.is_empty() && self.lock().gathered.slots.len() == 1;
+        let mut results = match results {
+            Some(results) => results,
+            None => self.reference.link()?.begin(Request::Wait {
+                mode: WaitMode::Any,
+                targets: Targets::from_iter([target]),
+                timeout_ns: timeout.map(duration::nanoseconds),
+                thread: this_thread(),
+            })?,
+        };
+        let is_one = is_fresh && self.lock().gathered.slots.len() == 1;
         let early = if is_one { look_a_while(&mut results) } else { Ok(None) };
         // Looked at first: if the manager refused the batch, it says here why, and to the wait only that there is none.
         if let Err(error) = submissions.into_iter().try_for_each(|submission| submission.wait().map(drop)) {
-            self.lock().gathered.broken.get_or_insert_with(|| error.clone());
+            self.break_off(&error);
             // A part of it would only waste work.
             let _ = self.send(Request::BatchCancel { id: self.id() });
             return Err(error);
         }
-        let reply = match early? {
-            Some(reply) => reply,
-            None => results.wait()?,
-        };
-        match reply {
-            Reply::TimedOut { .. } => Ok(None),
-            Reply::Taken(mut taken) => match taken.grants.pop() {
+        match early.transpose().unwrap_or_else(|| results.wait()) {
+            Ok(Reply::TimedOut { .. }) => Ok(None),
+            Ok(Reply::Taken(mut taken)) => match taken.grants.pop() {
                 Some(Grant::Results(results)) => Ok(Some(results)),
                 grant => Err(unexpected(&format!("a wait for results gave {grant:?}"))),
             },
-            reply => Err(crate::error::unexpected(&reply)),
+            Ok(reply) => Err(crate::error::unexpected(&reply)),
+            Err(error) => {
+                if is_run {
+                    self.break_off(&error);
+                }
+                Err(error)
+            }
         }
+    }
+
+    /// Notes why nothing comes any more.
+    fn break_off(&self, error: &Error) {
+        self.lock().gathered.broken.get_or_insert_with(|| error.clone());
     }
 
     /// Whether it is known to have ended, or can not be asked any more.

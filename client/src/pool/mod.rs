@@ -17,6 +17,7 @@ mod interrupt;
 mod iterator;
 mod last_words;
 mod lookout;
+mod opening;
 mod result;
 mod roster;
 mod serve;

@@ -1,7 +1,7 @@
-//! How the calls of a batch are cut into chunks, and these into requests.
+//! How the calls of a batch are cut into chunks, and these shared out to requests.
 
 use protocol::limits::{PAYLOAD_BYTES_MAX, TASKS_PER_REQUEST_MAX};
-use protocol::{Epoch, ObjectId, Request, TaskInput};
+use protocol::{Epoch, ObjectId, TaskInput};
 use serde::Serialize;
 
 use crate::carry::collect_carried_of;
@@ -95,8 +95,8 @@ pub(crate) fn encode_until_fault<Arguments: Serialize>(
     (chunks, None)
 }
 
-/// The requests that add these chunks to a batch, none of them much larger than a chunk may be.
-pub(crate) fn requests(batch: ObjectId, chunks: &[Chunk]) -> impl Iterator<Item = Request<'_>> {
+/// These chunks as requests add them to a batch, none of them much larger than a chunk may be.
+pub(crate) fn inputs(chunks: &[Chunk]) -> impl Iterator<Item = Vec<TaskInput<'_>>> {
     let mut rest = chunks;
     std::iter::from_fn(move || {
         let mut bytes = rest.first()?.frame_bytes();
@@ -106,14 +106,14 @@ pub(crate) fn requests(batch: ObjectId, chunks: &[Chunk]) -> impl Iterator<Item 
         });
         let (now, later) = rest.split_at(1 + more.count());
         rest = later;
-        Some(Request::BatchAdd { id: batch, tasks: now.iter().map(Chunk::as_input).collect(), last: false })
+        Some(now.iter().map(Chunk::as_input).collect())
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use protocol::limits::FRAME_BYTES_MAX;
-    use protocol::{Envelope, RequestId, append_frame};
+    use protocol::limits::NAME_BYTES_MAX;
+    use protocol::{BatchOptions, Envelope, Request, RequestId, ThreadId, append_frame};
     use uuid::Uuid;
 
     use super::*;
@@ -124,21 +124,39 @@ mod tests {
 
     /// The sizes of the chunks of each request.
     fn cut<Arguments: Serialize>(calls: &[Arguments], chunk_size: usize) -> Vec<Vec<u32>> {
-        let batch = ObjectId(Uuid::nil());
         let chunks = encode_chunks(calls, chunk_size, HOME).unwrap();
         let mut counts = chunks.iter().map(|chunk| chunk.count);
-        requests(batch, &chunks)
-            .map(|body| {
-                let mut frame = Vec::new();
-                let tasks = match &body {
-                    Request::BatchAdd { tasks, .. } => tasks.len(),
-                    other => panic!("{other:?}"),
-                };
-                append_frame(&mut frame, &Envelope { request: RequestId(1), received: 0, body }).unwrap();
-                assert!(frame.len() <= FRAME_BYTES_MAX);
-                counts.by_ref().take(tasks).collect()
+        inputs(&chunks)
+            .map(|tasks| {
+                let counts = counts.by_ref().take(tasks.len()).collect();
+                assert_fits_with_all_else(tasks);
+                counts
             })
             .collect()
+    }
+
+    /// Asserts that these tasks travel also in the request that says most beside them.
+    fn assert_fits_with_all_else(tasks: Vec<TaskInput<'_>>) {
+        let id = ObjectId(Uuid::max());
+        let options = BatchOptions {
+            stop: id,
+            parent: Some(id),
+            priority: i32::MIN,
+            retries: u32::MAX,
+            time_limit_ns: Some(u64::MAX),
+        };
+        let function = "f".repeat(NAME_BYTES_MAX);
+        let body = Request::BatchRun {
+            id,
+            pool: id,
+            function: &function,
+            options,
+            tasks,
+            timeout_ns: Some(u64::MAX),
+            thread: ThreadId(u64::MAX),
+        };
+        let envelope = Envelope { request: RequestId(u64::MAX), received: u64::MAX, body };
+        append_frame(&mut Vec::new(), &envelope).unwrap();
     }
 
     #[test]

@@ -7,12 +7,13 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::batch::{Batch, HowToRun, Plan};
+use super::batch::Batch;
 use super::gathered::Gathered;
 use super::iterator::ResultIterator;
+use super::opening::{HowToRun, Plan};
 use super::result::AsyncResult;
 use super::stream::start_feeding;
-use super::submission::encode_chunks;
+use super::submission::{Chunk, encode_chunks};
 use super::{Pool, Workers, bad};
 use crate::Result;
 use crate::task::Task;
@@ -109,7 +110,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         F: Task<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
-        AsyncResult::of_one(self.submit(vec![arguments], true)?).get(None)
+        AsyncResult::of_one(self.submit(vec![arguments], Batch::run)?).get(None)
     }
 
     /// Submits one call with these arguments, and returns at once.
@@ -118,7 +119,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         F: Task<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
-        Ok(AsyncResult::of_one(self.submit(vec![arguments], false)?))
+        Ok(AsyncResult::of_one(self.submit(vec![arguments], Batch::submit)?))
     }
 
     /// Calls the function once with each item, and waits for the results, in the order of the items.
@@ -145,7 +146,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         F: Task<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
-        AsyncResult::of_all(self.submit(tuples.into_iter().collect(), true)?).get(None)
+        AsyncResult::of_all(self.submit(tuples.into_iter().collect(), Batch::run)?).get(None)
     }
 
     /// Submits one call with each tuple of arguments, and returns when the input was drawn.
@@ -167,7 +168,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         F: Task<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
-        Ok(AsyncResult::of_all(self.submit(tuples.into_iter().collect(), false)?))
+        Ok(AsyncResult::of_all(self.submit(tuples.into_iter().collect(), Batch::submit)?))
     }
 
     /// Calls the function once with each item; gives the results one by one, in the order of the items.
@@ -209,8 +210,12 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         self.stream(tuples.into_iter(), false)
     }
 
-    /// Submits these calls. If they are waited for next, both is one write.
-    fn submit<Arguments>(self, calls: Vec<Arguments>, is_awaited: bool) -> Result<Arc<Batch>>
+    /// Submits these calls in this way.
+    fn submit<Arguments>(
+        self,
+        calls: Vec<Arguments>,
+        submit: impl FnOnce(Plan<'_>, &[Chunk]) -> Result<Arc<Batch>>,
+    ) -> Result<Arc<Batch>>
     where
         F: Task<Arguments>,
         Arguments: Serialize,
@@ -223,7 +228,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         });
         let chunks = encode_chunks(&calls, chunk_size, self.pool.reference.epoch())?;
         // Proxies among the arguments keep their objects alive until here. Then the tasks do.
-        Batch::submit(self.plan(self.function.name())?, &chunks, is_awaited)
+        submit(self.plan(self.function.name())?, &chunks)
     }
 
     fn stream<Input>(self, input: Input, is_ordered: bool) -> Result<ResultIterator<F::Output>>

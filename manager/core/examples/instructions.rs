@@ -95,6 +95,24 @@ const SCENARIOS: &[(&str, Scenario)] = &[
         world.send(1, Request::TaskEnd { batch: BATCH, task: 0, outcome, carries: Vec::new() });
         world.close_batch();
     }),
+    ("run one task in one request", |world| {
+        let options = BatchOptions { stop: STOP, parent: None, priority: 0, retries: 0, time_limit_ns: None };
+        let run = Request::BatchRun {
+            id: BATCH,
+            pool: POOL,
+            function: "count",
+            options,
+            tasks: vec![TaskInput { arguments: &[7; 16], carries: Vec::new() }],
+            timeout_ns: None,
+            thread: ThreadId(1),
+        };
+        world.send(0, run);
+        world.send(1, wait(Target::Tasks { pool: POOL, most: 1 }));
+        let outcome = Outcome::Returned(&[7; 16][..]);
+        world.send(1, Request::TaskEnd { batch: BATCH, task: 0, outcome, carries: Vec::new() });
+        world.tasks.clear();
+        [BATCH, STOP].into_iter().for_each(|id| world.send(0, Request::Detach { id }));
+    }),
     ("run a batch of forty in grants", |world| {
         let options = BatchOptions { stop: STOP, parent: None, priority: 0, retries: 0, time_limit_ns: None };
         world.send(0, Request::BatchOpen { id: BATCH, pool: POOL, function: "count", options });

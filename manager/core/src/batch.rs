@@ -19,7 +19,7 @@ use protocol::limits::{
 };
 use protocol::{
     BatchOptions, Code, Failure, FailureKind, Grant, Kind, Name, ObjectId, Outcome, Payload, Progress,
-    Refusal, Reply, Results, SessionId, TaskInput, TaskResult,
+    Refusal, Reply, RequestId, Results, SessionId, Target, Targets, TaskInput, TaskResult, WaitMode,
 };
 
 use crate::State;
@@ -29,7 +29,7 @@ use crate::object::{Body, Pin};
 use crate::session::Leaver;
 use crate::slab::Key;
 use crate::task::{Running, Task};
-use crate::wait::Readiness;
+use crate::wait::{Caller, Readiness};
 
 /// A batch.
 #[derive(Debug)]
@@ -61,6 +61,19 @@ pub(crate) struct Batch {
     is_sealed: bool,
     /// Whether tasks that have not started never will.
     is_stopped: bool,
+}
+
+/// What a batch is opened with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opening<'a> {
+    /// Its id.
+    pub(crate) id: ObjectId,
+    /// The pool that runs it.
+    pub(crate) pool: ObjectId,
+    /// The function that its tasks call.
+    pub(crate) function: &'a str,
+    /// How it runs.
+    pub(crate) options: BatchOptions,
 }
 
 impl Batch {
@@ -95,14 +108,8 @@ impl Batch {
 }
 
 impl State {
-    pub(crate) fn batch_open(
-        &mut self,
-        session: SessionId,
-        id: ObjectId,
-        pool: ObjectId,
-        function: &str,
-        options: BatchOptions,
-    ) -> Result<Reply, Refusal> {
+    pub(crate) fn batch_open(&mut self, session: SessionId, opening: Opening<'_>) -> Result<Reply, Refusal> {
+        let Opening { id, pool, function, options } = opening;
         Name::check(function)
             .map_err(|error| Refusal::new(Code::BadName, format!("task function: {error}")))?;
         let pool = self.catalog.find(pool, Kind::Pool)?;
@@ -181,6 +188,27 @@ impl State {
         self.batch_offer(key);
         self.batch_moved_on(key);
         Ok(Reply::Done)
+    }
+
+    /// Makes a batch of all the tasks that it will ever have, and begins a wait for its results.
+    pub(crate) fn batch_run(
+        &mut self,
+        caller: Caller,
+        request: RequestId,
+        opening: Opening<'_>,
+        tasks: &[TaskInput<'_>],
+        timeout_ns: Option<u64>,
+    ) -> Result<(), Refusal> {
+        let id = opening.id;
+        let targets = Targets::from_iter([Target::Results { batch: id }]);
+        // Whatever could refuse what comes after the opening is looked at before, so that nothing has to be undone.
+        self.check_wait(caller, request, WaitMode::Any, &targets)?;
+        self.check_room_to_wait(caller.session, request)?;
+        self.check_room_to_store(tasks)?;
+        self.batch_open(caller.session, opening)?;
+        self.batch_add(caller.session, id, tasks, true)?;
+        self.settle();
+        self.wait(caller, request, WaitMode::Any, &targets, timeout_ns)
     }
 
     fn check_room_to_store(&self, tasks: &[TaskInput<'_>]) -> Result<(), Refusal> {

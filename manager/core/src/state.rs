@@ -11,6 +11,7 @@ use protocol::{
 };
 use smallvec::SmallVec;
 
+use crate::batch::Opening;
 use crate::mirror::Mirror;
 use crate::object::{Catalog, Handle};
 use crate::session::Session;
@@ -141,26 +142,29 @@ impl State {
         if let Err(refusal) = self.confirm(session, received) {
             return self.effects.push(Effect::Drop { session, refusal });
         }
-        let result = match body {
+        let begun = match body {
             Request::Wait { mode, targets, timeout_ns, thread } => {
-                let caller = Caller { session, thread };
-                match self.wait(caller, request, mode, &targets, timeout_ns) {
-                    Ok(()) => return,
-                    Err(refusal) => Err(refusal),
-                }
+                self.wait(Caller { session, thread }, request, mode, &targets, timeout_ns)
             }
             Request::SignalAndWait { signal, mode, targets, timeout_ns, thread } => {
                 let caller = Caller { session, thread };
-                match self.signal_and_wait(caller, request, &signal, mode, &targets, timeout_ns) {
-                    Ok(()) => return,
-                    Err(refusal) => Err(refusal),
-                }
+                self.signal_and_wait(caller, request, &signal, mode, &targets, timeout_ns)
+            }
+            Request::BatchRun { id, pool, function, options, tasks, timeout_ns, thread } => {
+                let opening = Opening { id, pool, function, options };
+                self.batch_run(Caller { session, thread }, request, opening, &tasks, timeout_ns)
             }
             Request::Share { segment } => return self.share(session, request, segment),
-            body => self.simple_request(session, body),
+            body => {
+                let result = self.simple_request(session, body);
+                self.settle();
+                return self.reply(session, request, result.unwrap_or_else(Reply::Refused));
+            }
         };
-        self.settle();
-        self.reply(session, request, result.unwrap_or_else(Reply::Refused));
+        if let Err(refusal) = begun {
+            self.settle();
+            self.reply(session, request, Reply::Refused(refusal));
+        }
     }
 
     /// Carries out a request that is decided at once.
@@ -170,7 +174,10 @@ impl State {
             Request::Attach { id, kind, epoch } => self.attach(session, id, kind, epoch),
             Request::Detach { id } => self.detach(session, id),
             Request::Remove { id } => self.remove(session, id),
-            Request::Wait { .. } | Request::SignalAndWait { .. } | Request::Share { .. } => {
+            Request::Wait { .. }
+            | Request::SignalAndWait { .. }
+            | Request::BatchRun { .. }
+            | Request::Share { .. } => {
                 unreachable!("what does not answer at once with a reply is no simple request")
             }
             Request::Cancel { request } => Ok(self.cancel(session, request)),
@@ -179,7 +186,7 @@ impl State {
             Request::EventIsSet { id } => self.event_is_set(id),
             Request::EventCause { id } => self.event_cause(id),
             Request::BatchOpen { id, pool, function, options } => {
-                self.batch_open(session, id, pool, function, options)
+                self.batch_open(session, Opening { id, pool, function, options })
             }
             Request::BatchCancel { id } => self.batch_cancel(id),
             Request::BatchSignal { id, signal } => self.batch_signal(id, signal),

@@ -168,7 +168,8 @@ impl State {
         Ok(())
     }
 
-    fn check_room_to_wait(&self, session: SessionId, request: RequestId) -> Result<(), Refusal> {
+    /// Refuses a request that could not be blocked.
+    pub(crate) fn check_room_to_wait(&self, session: SessionId, request: RequestId) -> Result<(), Refusal> {
         let session = &self.sessions[&session];
         if session.waits() >= self.limits.session_waits_max {
             let text = format!("a session has at most {} blocked requests", self.limits.session_waits_max);

@@ -12,6 +12,8 @@ use protocol::{
 use smallvec::smallvec;
 use uuid::Uuid;
 
+use inspections::{object_info, object_summary, session_info};
+
 /// A variant of an enum, or a struct, and an example of it.
 pub(crate) struct Sample {
     /// The name of the enum or struct.
@@ -51,6 +53,8 @@ macro_rules! structs {
     };
 }
 
+mod inspections;
+
 fn encode<T: serde::Serialize>(value: T) -> Vec<u8> {
     postcard::to_allocvec(&value).unwrap()
 }
@@ -62,7 +66,7 @@ pub(crate) fn all() -> Vec<Sample> {
     parts_of_requests(&mut samples);
     replies(&mut samples);
     parts_of_replies(&mut samples);
-    inspections(&mut samples);
+    inspections::inspections(&mut samples);
     samples
 }
 
@@ -139,6 +143,15 @@ fn requests(samples: &mut Vec<Sample>) {
         Share { segment: Segment::Ledger },
         EventMirror { id: OBJECT },
         TasksGiveBack { batch: OBJECT, tasks: vec![300, 7] },
+        BatchRun {
+            id: OBJECT,
+            pool: OBJECT,
+            function: "count",
+            options: batch_options(),
+            tasks: vec![TaskInput { arguments: &[0xff], carries: vec![OBJECT] }],
+            timeout_ns: Some(LARGE),
+            thread: ThreadId(LARGE),
+        },
     });
 }
 
@@ -313,81 +326,6 @@ fn parts_of_replies(samples: &mut Vec<Sample>) {
     );
 }
 
-fn inspections(samples: &mut Vec<Sample>) {
-    structs!(samples,
-        SessionInfo {
-            session: SessionId(LARGE),
-            process: 4711,
-            program: "program".into(),
-            age_ns: LARGE,
-            objects: 300,
-            waits: 200,
-            tasks: 100,
-        }
-        ObjectSummary { id: OBJECT, name: Some("stop".into()), kind: Kind::Queue, is_awaited: true }
-        ObjectInfo {
-            id: OBJECT,
-            name: Some("stop".into()),
-            references: 300,
-            state: ObjectState::Latch { count: LARGE },
-            waiters: vec![waiter_info(), waiter_info()],
-            waiting: 200,
-        }
-        PermitsInfo { session: session_info(), permits: LARGE, held_ns: LARGE }
-        HolderInfo {
-            process: 4711,
-            program: "program".into(),
-            thread: ThreadId(LARGE),
-            held_ns: LARGE,
-            depth: 300,
-            token: LARGE,
-        }
-        WaiterInfo {
-            process: 4711,
-            program: "program".into(),
-            thread: ThreadId(LARGE),
-            wants: Wanted::Permits { permits: LARGE },
-            waited_ns: LARGE,
-            remaining_ns: Some(LARGE),
-        }
-    );
-    variants!(samples, Wanted {
-        Event,
-        Task,
-        Results,
-        Lock,
-        Relock,
-        Notification,
-        Permits { permits: LARGE },
-        Barrier,
-        Latch,
-        Item,
-        Room,
-        Joined,
-    });
-    variants!(samples, ObjectState {
-        Event { auto_reset: true, set_by: Some(cause()) },
-        Pool { batches: 300, is_closed: true },
-        Batch { function: "count".into(), progress: progress() },
-        Lock { is_reentrant: true, holder: Some(holder_info()), abandoned: Some(abandonment()) },
-        Condition { lock: OBJECT },
-        Semaphore {
-            available: LARGE,
-            permits_max: Some(LARGE),
-            holders: vec![permits_info(), permits_info()],
-        },
-        Barrier { status: barrier_status(), acting: Some(session_info()) },
-        Latch { count: LARGE },
-        Queue {
-            length: LARGE,
-            capacity: Some(LARGE),
-            unfinished: Some(LARGE),
-            is_closed: true,
-            holders: vec![(session_info(), LARGE), (session_info(), LARGE)],
-        },
-    });
-}
-
 fn cause() -> Cause {
     Cause { process: 4711, program: "program".into(), age_ns: LARGE, reason: Some("why".into()) }
 }
@@ -450,46 +388,4 @@ fn abandonment() -> Abandonment {
 
 fn barrier_status() -> BarrierStatus {
     BarrierStatus { parties: 300, waiting: 200, broken: Some("why".into()) }
-}
-
-fn session_info() -> SessionInfo {
-    SessionInfo {
-        session: SessionId(LARGE),
-        process: 4711,
-        program: "program".into(),
-        age_ns: LARGE,
-        objects: 300,
-        waits: 200,
-        tasks: 100,
-    }
-}
-
-fn permits_info() -> PermitsInfo {
-    PermitsInfo { session: session_info(), permits: LARGE, held_ns: LARGE }
-}
-
-fn object_summary() -> ObjectSummary {
-    ObjectSummary { id: OBJECT, name: Some("stop".into()), kind: Kind::Queue, is_awaited: true }
-}
-
-fn object_info() -> ObjectInfo {
-    let state = ObjectState::Latch { count: LARGE };
-    let waiters = vec![waiter_info()];
-    ObjectInfo { id: OBJECT, name: Some("stop".into()), references: 300, state, waiters, waiting: 200 }
-}
-
-fn holder_info() -> HolderInfo {
-    let thread = ThreadId(LARGE);
-    HolderInfo { process: 4711, program: "program".into(), thread, held_ns: LARGE, depth: 300, token: LARGE }
-}
-
-fn waiter_info() -> WaiterInfo {
-    WaiterInfo {
-        process: 4711,
-        program: "program".into(),
-        thread: ThreadId(LARGE),
-        wants: Wanted::Lock,
-        waited_ns: LARGE,
-        remaining_ns: Some(LARGE),
-    }
 }

@@ -1,14 +1,20 @@
 //! A batch whose manager refuses something.
 
+use std::sync::Arc;
+
 use protocol::{Code, Payload, Refusal, Taken, TaskResult};
+use uuid::Uuid;
 
 use super::*;
 use crate::fake_manager::FakeManager;
-use crate::pool::submission::encode_chunks;
+use crate::link::Link;
+use crate::pool::opening::{HowToRun, Plan};
+use crate::pool::submission::{Chunk, encode_chunks};
 use crate::task::ChunkWriter;
 
-/// Submits a batch of one call to a manager that answers its requests that are to be answered with these, in turn.
+/// Submits a batch of one call in this way to a manager that answers what is to be answered with these, in turn.
 fn submit(
+    submit: impl FnOnce(Plan<'_>, &[Chunk]) -> Result<Arc<Batch>>,
     answers: impl Fn() -> Vec<Reply> + Send + Sync + 'static,
 ) -> (Arc<Batch>, Arc<Roster>, FakeManager) {
     let manager = FakeManager::start(move |mut peer| {
@@ -30,7 +36,7 @@ fn submit(
         roster: &roster,
     };
     let chunks = encode_chunks(&[(7_u32,)], 1, FakeManager::EPOCH).unwrap();
-    let batch = Batch::submit(plan, &chunks, false).unwrap();
+    let batch = submit(plan, &chunks).unwrap();
     (batch, roster, manager)
 }
 
@@ -53,7 +59,7 @@ fn result() -> Reply {
 #[test]
 fn a_wait_that_is_refused_for_a_limit_can_be_tried_again() {
     let (batch, _roster, _manager) =
-        submit(|| vec![Reply::Done, Reply::Done, refusal(), refusal(), result()]);
+        submit(Batch::submit, || vec![Reply::Done, Reply::Done, refusal(), refusal(), result()]);
     for _ in 0..2 {
         assert!(batch.wait(None).unwrap_err().is_limit());
         assert!(!batch.is_over());
@@ -64,9 +70,25 @@ fn a_wait_that_is_refused_for_a_limit_can_be_tried_again() {
 
 #[test]
 fn a_submission_that_is_refused_for_a_limit_is_refused_for_good() {
-    let (batch, _roster, _manager) = submit(|| vec![Reply::Done, refusal(), result()]);
+    let (batch, _roster, _manager) = submit(Batch::submit, || vec![Reply::Done, refusal(), result()]);
     for _ in 0..2 {
         assert!(batch.wait(None).unwrap_err().is_limit());
         assert!(batch.is_over());
     }
+}
+
+#[test]
+fn a_run_that_is_refused_is_refused_for_good_and_has_no_other_answer() {
+    let (batch, _roster, _manager) = submit(Batch::run, || vec![refusal()]);
+    for _ in 0..2 {
+        assert!(batch.wait(None).unwrap_err().is_limit());
+        assert!(batch.is_over());
+    }
+}
+
+#[test]
+fn a_run_has_its_result_with_one_answer() {
+    let (batch, _roster, _manager) = submit(Batch::run, || vec![result()]);
+    assert!(batch.wait(None).unwrap());
+    assert!(batch.is_successful().unwrap());
 }

@@ -278,6 +278,7 @@ fn thread_of(request: &Request<'_>) -> Option<ThreadId> {
     match request {
         Request::Wait { thread, .. }
         | Request::SignalAndWait { thread, .. }
+        | Request::BatchRun { thread, .. }
         | Request::Release { thread, .. }
         | Request::Notify { thread, .. } => Some(*thread),
         _ => None,

@@ -98,6 +98,21 @@ fn wait(random: &mut Random) -> (WaitMode, Targets<'static>, Option<u64>, Thread
     )
 }
 
+fn batch_options(random: &mut Random) -> BatchOptions {
+    BatchOptions {
+        stop: id(random),
+        parent: random.chance(3).then(|| id(random)),
+        priority: random.pick(&[-1, 0, 0, 1]),
+        retries: random.pick(&[0, 1]),
+        time_limit_ns: random.pick(&[None, Some(0), Some(700)]),
+    }
+}
+
+fn tasks(random: &mut Random, id: ObjectId) -> Vec<TaskInput<'static>> {
+    let count = random.pick(&[0, 1, 2, 11]);
+    (0..count).map(|_| TaskInput { arguments: b"abc".as_slice(), carries: carried(random, id) }).collect()
+}
+
 fn request(random: &mut Random) -> Request<'static> {
     let id = id(random);
     let thread = ThreadId(random.below(2));
@@ -136,25 +151,19 @@ fn request(random: &mut Random) -> Request<'static> {
         24 if random.chance(4) => {
             Request::BatchSignal { id, signal: random.pick(&[StopSignal::Terminate, StopSignal::Kill]) }
         }
-        24 => Request::BatchOpen {
+        24 => {
+            Request::BatchOpen { id, pool: self::id(random), function: "f", options: batch_options(random) }
+        }
+        25 if random.chance(3) => Request::BatchRun {
             id,
             pool: self::id(random),
             function: "f",
-            options: BatchOptions {
-                stop: self::id(random),
-                parent: random.chance(3).then(|| self::id(random)),
-                priority: random.pick(&[-1, 0, 0, 1]),
-                retries: random.pick(&[0, 1]),
-                time_limit_ns: random.pick(&[None, Some(0), Some(700)]),
-            },
+            options: batch_options(random),
+            tasks: tasks(random, id),
+            timeout_ns: random.pick(&[None, None, Some(0), Some(5), Some(u64::MAX)]),
+            thread,
         },
-        25 => Request::BatchAdd {
-            id,
-            tasks: (0..random.pick(&[0, 1, 2, 11]))
-                .map(|_| TaskInput { arguments: b"abc", carries: carried(random, id) })
-                .collect(),
-            last: random.chance(2),
-        },
+        25 => Request::BatchAdd { id, tasks: tasks(random, id), last: random.chance(2) },
         26 if random.chance(4) => Request::TasksGiveBack {
             batch: id,
             tasks: (0..random.below(3)).map(|_| random.below(6) as u32).collect(),

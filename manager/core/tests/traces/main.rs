@@ -18,6 +18,7 @@ mod mixed;
 mod objects;
 mod orderly;
 mod queues;
+mod runs;
 mod semaphores;
 mod stopping;
 mod tasks;

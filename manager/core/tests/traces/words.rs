@@ -42,6 +42,7 @@ pub(crate) fn on_thread(number: u64, mut request: Request<'_>) -> Request<'_> {
     match &mut request {
         Request::Wait { thread, .. }
         | Request::SignalAndWait { thread, .. }
+        | Request::BatchRun { thread, .. }
         | Request::Release { thread, .. }
         | Request::Notify { thread, .. } => *thread = ThreadId(number),
         other => panic!("no thread matters to {other:?}"),

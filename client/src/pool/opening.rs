@@ -1,0 +1,170 @@
+//! How a batch comes into being: opened and filled, or run in one request.
+
+use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::time::Duration;
+
+use protocol::{BatchOptions, Kind, ObjectId, Request};
+use uuid::Uuid;
+
+use super::batch::{Batch, State};
+use super::callback::Callbacks;
+use super::gathered::Gathered;
+use super::lookout::{LOOKOUT_TIME, Lookout};
+use super::roster::{Loose, Roster};
+use super::submission::{Chunk, inputs};
+use crate::link::{Link, Pending};
+use crate::reference::{Proxy, Reference};
+use crate::task::current_stop;
+use crate::thread::this_thread;
+use crate::{Event, Result, duration};
+
+/// How a batch runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HowToRun {
+    /// Higher ones start first.
+    pub(super) priority: i32,
+    /// How often a chunk is started again whose worker died.
+    pub(super) retries: u32,
+    /// How long a chunk may run.
+    pub(super) time_limit: Option<Duration>,
+}
+
+/// What is to be known of a batch to open it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan<'a> {
+    /// The way to the manager.
+    pub(super) link: &'a Arc<Link>,
+    /// The pool that runs it.
+    pub(super) pool: ObjectId,
+    /// The pool's name, if other programs serve it.
+    pub(super) served_as: Option<&'a Arc<str>>,
+    /// The name of the function.
+    pub(super) function: &'a str,
+    /// How it runs.
+    pub(super) how: HowToRun,
+    /// The other batches of the pool.
+    pub(super) roster: &'a Arc<Roster>,
+}
+
+/// Requests that were sent and whose answers nobody has looked at.
+#[derive(Debug, Default)]
+pub(super) struct Begun {
+    /// Those that submit the batch.
+    pub(super) submissions: Vec<Pending>,
+    /// A first wait for its results, if that was sent together with the batch.
+    pub(super) results: Option<Pending>,
+}
+
+impl Batch {
+    /// Sends all of a batch to the manager. What that refuses of it shows when the batch is waited for.
+    pub(super) fn submit(plan: Plan<'_>, chunks: &[Chunk]) -> Result<Arc<Batch>> {
+        let gathered = Gathered::of_whole(chunks.iter().map(|chunk| chunk.count));
+        let batch = Batch::open(plan, gathered, |request| plan.link.begin_queued(request))?;
+        let id = batch.id();
+        let added: Result<()> = inputs(chunks).try_for_each(|tasks| {
+            let pending = plan.link.begin_queued(Request::BatchAdd { id, tasks, last: false })?;
+            batch.lock().begun.submissions.push(pending);
+            Ok(())
+        });
+        // The end is told by itself, and in any case: of a batch without one the pool would wait for more for ever.
+        plan.link.send(Request::BatchAdd { id, tasks: Vec::new(), last: true })?;
+        added?;
+        plan.roster.add(&batch);
+        Ok(batch)
+    }
+
+    /// As [`submit`](Self::submit), for a batch that is waited for next, without a timeout: both is one request, if it
+    /// all fits into one.
+    pub(super) fn run(plan: Plan<'_>, chunks: &[Chunk]) -> Result<Arc<Batch>> {
+        let mut inputs = inputs(chunks);
+        let tasks = inputs.next().unwrap_or_default();
+        if inputs.next().is_some() {
+            return Batch::submit(plan, chunks);
+        }
+        let gathered = Gathered::of_whole(chunks.iter().map(|chunk| chunk.count));
+        let Plan { link, pool, served_as, function, .. } = plan;
+        let timeout_ns = served_as.map(|_| duration::nanoseconds(LOOKOUT_TIME));
+        let batch = Batch::begin(plan, gathered, |id, options| {
+            let thread = this_thread();
+            let run = Request::BatchRun { id, pool, function, options, tasks, timeout_ns, thread };
+            Ok(Begun { submissions: Vec::new(), results: Some(link.begin(run)?) })
+        })?;
+        plan.roster.add(&batch);
+        Ok(batch)
+    }
+
+    /// Opens a batch whose calls are added one by one.
+    pub(super) fn open_stream(plan: Plan<'_>, gathered: Gathered) -> Result<Arc<Batch>> {
+        let batch = Batch::open(plan, gathered, |request| plan.link.begin(request))?;
+        let begun = std::mem::take(&mut batch.lock().begun);
+        begun.submissions.into_iter().try_for_each(|submission| submission.wait().map(drop))?;
+        plan.roster.add(&batch);
+        Ok(batch)
+    }
+
+    fn open(
+        plan: Plan<'_>,
+        gathered: Gathered,
+        begin: impl FnOnce(Request<'_>) -> Result<Pending>,
+    ) -> Result<Arc<Batch>> {
+        let Plan { pool, function, .. } = plan;
+        Batch::begin(plan, gathered, |id, options| {
+            let opened = begin(Request::BatchOpen { id, pool, function, options })?;
+            Ok(Begun { submissions: vec![opened], results: None })
+        })
+    }
+
+    /// A batch that the manager is told of by this, with its id and options.
+    fn begin(
+        plan: Plan<'_>,
+        gathered: Gathered,
+        begin: impl FnOnce(ObjectId, BatchOptions) -> Result<Begun>,
+    ) -> Result<Arc<Batch>> {
+        let Plan { link, pool, served_as, function, how, roster } = plan;
+        let id = ObjectId(Uuid::new_v4());
+        let options = BatchOptions {
+            stop: ObjectId(Uuid::new_v4()),
+            parent: current_stop(link.epoch()),
+            priority: how.priority,
+            retries: how.retries,
+            time_limit_ns: how.time_limit.map(duration::nanoseconds),
+        };
+        let begun = begin(id, options)?;
+        let reference = Reference::adopt(Arc::clone(link), id, Kind::Batch).given_back_lazily();
+        let stop = Reference::adopt(Arc::clone(link), options.stop, Kind::Event).given_back_lazily();
+        let lookout = served_as.map(|name| Lookout { pool, name: Arc::clone(name) });
+        Ok(Arc::new(Batch {
+            state: Mutex::new(State::new(gathered, begun, lookout)),
+            changed: Condvar::new(),
+            reference,
+            stop: Event::from_reference(stop)?,
+            function: function.to_owned(),
+            callbacks: Callbacks::default(),
+            roster: Arc::downgrade(roster),
+        }))
+    }
+
+    /// Takes hold again of a batch whose results nobody wants. None if it has ended.
+    pub(super) fn reopen(link: &Arc<Link>, loose: Loose) -> Result<Option<Arc<Batch>>> {
+        let epoch = link.epoch();
+        let mut references = Vec::new();
+        for (id, kind) in [(loose.batch, Kind::Batch), (loose.stop, Kind::Event)] {
+            match link.call(Request::Attach { id, kind, epoch }) {
+                Ok(_) => references.push(Reference::adopt(Arc::clone(link), id, kind)),
+                Err(error) if error.is_manager_gone() => return Err(error),
+                Err(_) => return Ok(None),
+            }
+        }
+        let stop = references.pop().expect("there are two");
+        let reference = references.pop().expect("there are two");
+        Ok(Some(Arc::new(Batch {
+            state: Mutex::new(State::new(Gathered::of_stranger(), Begun::default(), None)),
+            changed: Condvar::new(),
+            reference,
+            stop: Event::from_reference(stop)?,
+            function: String::new(),
+            callbacks: Callbacks::default(),
+            roster: Weak::new(),
+        })))
+    }
+}

@@ -1,0 +1,169 @@
+//! Batches that are made, filled and waited for in one step.
+
+use std::time::Duration;
+
+use protocol::{
+    BatchOptions, Code, Grant, Limits, ObjectId, Outcome, Reply, Request, RequestId, Results, SessionId,
+    Spec, Target, TaskInput, TaskResult, ThreadId,
+};
+
+use crate::words::{event, wait_for};
+use crate::world::World;
+
+/// An owner with a pool, a worker, and a batch that is not there yet.
+struct Scene {
+    world: World,
+    owner: SessionId,
+    worker: SessionId,
+    pool: ObjectId,
+    batch: ObjectId,
+    options: BatchOptions,
+}
+
+impl Scene {
+    fn new(limits: Limits) -> Scene {
+        let mut world = World::with_limits(limits);
+        let (owner, worker) = (world.session("owner"), world.session("worker"));
+        let pool = world.open(owner, None, Spec::Pool);
+        let (batch, options) = (world.fresh_id(), world.batch_options());
+        Scene { world, owner, worker, pool, batch, options }
+    }
+
+    fn run<'a>(&self, tasks: &[&'a [u8]]) -> Request<'a> {
+        Request::BatchRun {
+            id: self.batch,
+            pool: self.pool,
+            function: "f",
+            options: self.options,
+            tasks: tasks.iter().map(|&arguments| TaskInput { arguments, carries: vec![] }).collect(),
+            timeout_ns: None,
+            thread: ThreadId(1),
+        }
+    }
+
+    /// What a wait of the owner for results has brought.
+    fn results(&mut self, wait: RequestId) -> Results {
+        match self.world.answer(self.owner, wait) {
+            Some(Reply::Taken(mut taken)) => match taken.grants.pop() {
+                Some(Grant::Results(results)) => results,
+                grant => panic!("no results but {grant:?}"),
+            },
+            reply => panic!("no results but {reply:?}"),
+        }
+    }
+
+    /// Nothing of the batch is there, says a session that lives.
+    fn assert_absent_for(&mut self, session: SessionId) {
+        for id in [self.batch, self.options.stop] {
+            assert_eq!(self.world.refused(session, Request::Detach { id }).0, Code::NoSuchObject);
+        }
+    }
+}
+
+fn returned(task: u32, bytes: &[u8]) -> TaskResult {
+    TaskResult { task, outcome: Outcome::Returned(bytes.into()) }
+}
+
+#[test]
+fn a_run_is_answered_with_its_results_and_has_no_more_tasks() {
+    let mut scene = Scene::new(Limits::default());
+    let waiting = scene.world.block(scene.worker, wait_for(Target::Task { pool: scene.pool }));
+    let run = scene.world.block(scene.owner, scene.run(&[b"a"]));
+    let (batch, task, arguments) = scene.world.task_of(scene.worker, waiting);
+    assert_eq!((batch, task, &arguments[..]), (scene.batch, 0, &b"a"[..]));
+    assert_eq!(scene.world.end_task(scene.worker, batch, task, b"A"), Reply::Done);
+    assert_eq!(scene.results(run), Results { results: vec![returned(0, b"A")], complete: true });
+    let more = Request::BatchAdd { id: batch, tasks: vec![], last: false };
+    assert_eq!(scene.world.refused(scene.owner, more).0, Code::Closed);
+    for id in [batch, scene.options.stop] {
+        scene.world.done(scene.owner, Request::Detach { id });
+    }
+    scene.assert_absent_for(scene.owner);
+}
+
+#[test]
+fn a_run_of_several_is_answered_with_the_first_result_and_waited_for_again() {
+    let mut scene = Scene::new(Limits::default());
+    let run = scene.world.block(scene.owner, scene.run(&[b"a", b"b"]));
+    let (batch, pool) = (scene.batch, scene.pool);
+    assert_eq!(scene.world.take_task(scene.worker, pool).1, 0);
+    assert_eq!(scene.world.end_task(scene.worker, batch, 0, b"A"), Reply::Done);
+    assert_eq!(scene.results(run), Results { results: vec![returned(0, b"A")], complete: false });
+    let rest = scene.world.block(scene.owner, wait_for(Target::Results { batch }));
+    assert_eq!(scene.world.take_task(scene.worker, pool).1, 1);
+    assert_eq!(scene.world.end_task(scene.worker, batch, 1, b"B"), Reply::Done);
+    assert_eq!(scene.results(rest), Results { results: vec![returned(1, b"B")], complete: true });
+}
+
+#[test]
+fn a_run_of_nothing_is_complete_at_once() {
+    let mut scene = Scene::new(Limits::default());
+    let run = scene.world.send(scene.owner, scene.run(&[]));
+    assert_eq!(scene.results(run), Results { results: vec![], complete: true });
+}
+
+#[test]
+fn a_run_that_is_refused_has_made_nothing() {
+    let limits = Limits { tasks_max: 2, stored_bytes_max: 10, session_waits_max: 1, ..Limits::default() };
+    let mut scene = Scene::new(limits);
+    let refused = |scene: &mut Scene, run: Request<'_>, code: Code| {
+        assert_eq!(scene.world.refused(scene.owner, run).0, code);
+        scene.assert_absent_for(scene.owner);
+    };
+    let run = scene.run(&[b"a".as_slice(); 3]);
+    refused(&mut scene, run, Code::LimitReached);
+    let run = scene.run(&[&[0; 11]]);
+    refused(&mut scene, run, Code::LimitReached);
+    let mut run = scene.run(&[b"a"]);
+    let Request::BatchRun { function, .. } = &mut run else { unreachable!("it is one") };
+    *function = "";
+    refused(&mut scene, run, Code::BadName);
+
+    let never = scene.world.event(scene.owner, "never");
+    let blocked = scene.world.block(scene.owner, wait_for(event(never)));
+    let run = scene.run(&[b"a"]);
+    refused(&mut scene, run, Code::LimitReached);
+    scene.world.done(scene.owner, Request::Cancel { request: blocked });
+
+    // One-way, so nobody would hear of the results.
+    let run = scene.run(&[b"a"]);
+    scene.world.send_as(scene.owner, RequestId::ONE_WAY, run);
+    scene.assert_absent_for(scene.owner);
+
+    scene.world.done(scene.owner, Request::PoolClose { id: scene.pool });
+    let run = scene.run(&[b"a"]);
+    refused(&mut scene, run, Code::Closed);
+}
+
+#[test]
+fn a_run_whose_time_is_over_goes_on() {
+    let mut scene = Scene::new(Limits::default());
+    let mut run = scene.run(&[b"a"]);
+    let Request::BatchRun { timeout_ns, .. } = &mut run else { unreachable!("it is one") };
+    *timeout_ns = Some(1000);
+    let run = scene.world.block(scene.owner, run);
+    scene.world.pass(Duration::from_nanos(1000));
+    assert!(matches!(scene.world.answer(scene.owner, run), Some(Reply::TimedOut { .. })));
+    let (batch, task, _) = scene.world.take_task(scene.worker, scene.pool);
+    assert_eq!(scene.world.end_task(scene.worker, batch, task, b"A"), Reply::Done);
+    let again = scene.world.send(scene.owner, wait_for(Target::Results { batch }));
+    assert_eq!(scene.results(again), Results { results: vec![returned(0, b"A")], complete: true });
+}
+
+#[test]
+fn a_run_is_stopped_by_its_event_and_by_the_death_of_its_owner() {
+    let mut scene = Scene::new(Limits::default());
+    let run = scene.world.block(scene.owner, scene.run(&[b"a"]));
+    scene.world.set(scene.worker, scene.options.stop);
+    let results = scene.results(run);
+    assert!(results.complete && matches!(results.results[0].outcome, Outcome::Failed(_)), "{results:?}");
+
+    let mut scene = Scene::new(Limits::default());
+    scene.world.attach(scene.worker, scene.pool, protocol::Kind::Pool);
+    scene.world.block(scene.owner, scene.run(&[b"a"]));
+    let (batch, task, _) = scene.world.take_task(scene.worker, scene.pool);
+    scene.world.kill(scene.owner);
+    assert!(scene.world.is_set(scene.worker, scene.options.stop), "who runs it is told");
+    assert_eq!(scene.world.end_task(scene.worker, batch, task, b"A"), Reply::Done);
+    scene.assert_absent_for(scene.worker);
+}
