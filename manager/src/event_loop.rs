@@ -222,7 +222,13 @@ impl Manager {
                 return Ok(());
             }
         }
-        self.poll.poll(events, timeout)
+        self.poll.poll(events, timeout)?;
+        if let Some(slot) = self.switchboard.answered_alone()
+            && events.iter().next().is_some_and(|event| event.token() == Source::Socket(slot).token())
+        {
+            self.switchboard.note_return(slot, self.clock.now());
+        }
+        Ok(())
     }
 
     /// Looks a while for events, above all for this one.

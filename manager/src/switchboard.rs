@@ -182,7 +182,8 @@ impl Switchboard {
         expected
     }
 
-    fn answered_alone(&self) -> Option<Slot> {
+    /// Who was answered in the last turn, if it was one peer alone.
+    pub(crate) fn answered_alone(&self) -> Option<Slot> {
         match self.answered {
             Answered::One(slot) => Some(slot),
             Answered::Nobody | Answered::Several => None,
@@ -192,6 +193,13 @@ impl Switchboard {
     fn is_worth_looking_for(&mut self, slot: Slot) -> bool {
         let Some(connection) = self.table.get_mut(slot) else { return false };
         self.vigil.is_worth_it(&mut connection.habit, self.now)
+    }
+
+    /// Notes that a peer that was answered has come back now, and that the loop has slept meanwhile.
+    pub(crate) fn note_return(&mut self, slot: Slot, now: Time) {
+        if let Some(connection) = self.table.get_mut(slot) {
+            self.vigil.note_return(&mut connection.habit, now.since(self.now));
+        }
     }
 
     /// Notes what it has brought to look for a peer.

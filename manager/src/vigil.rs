@@ -2,9 +2,14 @@
 //!
 //! A core that has gone to sleep takes tens of microseconds to wake, above all on a virtual machine: more than all else
 //! that a request costs. So the event loop looks for the next request of such a peer before it sleeps, for about as
-//! long as waking takes. Where the peer shares the loop's core that is in vain, as the peer can run only when the loop
-//! sleeps. Hence what is known of a peer decides whether it is looked for, and there is an allowance for trying.
+//! long as waking takes.
+//!
+//! Where the peer shares the loop's core that would be in vain, and worse: as long as the loop looks the peer can not
+//! run, until the scheduler moves it away. Such a peer is known by how soon it comes back after the loop has slept: too
+//! soon for a core to have been woken. It is let alone. Otherwise what is known of a peer decides whether it is looked
+//! for, and there is an allowance for trying.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use manager_core::Time;
@@ -14,6 +19,10 @@ use crate::clock::nanoseconds;
 /// How long to look: about what it takes to wake a core. So looking costs at most twice what the better of looking and
 /// sleeping does.
 pub(crate) const LOOK_TIME: Duration = Duration::from_micros(50);
+
+/// After what time, from turn to turn, a peer comes back that is worth looking for if the loop has slept meanwhile. Who
+/// is sooner needed no core to be woken. Who is later would not have come in time.
+const SLEPT_FOR: Range<Duration> = Duration::from_micros(25)..Duration::from_micros(120);
 
 /// Which part of the time may be spent with looking in vain, all peers together.
 const IN_VAIN: u64 = 200;
@@ -37,6 +46,8 @@ pub(crate) struct Habit {
     misses: u8,
     /// How many answers go by before it is looked for again.
     pause: u8,
+    /// Whether it came back, the last time, so that it was worth looking for it.
+    is_near: bool,
 }
 
 /// What looking for a peer has brought.
@@ -64,7 +75,7 @@ pub(crate) struct Vigil {
 impl Habit {
     /// What is expected of a peer of which nothing is known.
     pub(crate) fn unknown() -> Habit {
-        Habit { misses: MISSES_AT_FIRST, pause: 1 << MISSES_AT_FIRST }
+        Habit { misses: MISSES_AT_FIRST, pause: 1 << MISSES_AT_FIRST, is_near: false }
     }
 }
 
@@ -82,9 +93,15 @@ impl Vigil {
         let is_tired = self.in_a_row >= IN_A_ROW_MAX;
         habit.pause = habit.pause.saturating_sub(1);
         let may_fail = habit.misses == 0 || self.allowance_ns >= nanoseconds(LOOK_TIME);
-        let is_worth_it = !is_tired && habit.pause == 0 && may_fail;
+        let is_worth_it = !is_tired && habit.is_near && habit.pause == 0 && may_fail;
         self.in_a_row += u8::from(is_worth_it);
         is_worth_it
+    }
+
+    /// Notes that a peer has come back after this time, from the turn that answered it to the next, in which the loop
+    /// has slept.
+    pub(crate) fn note_return(&self, habit: &mut Habit, after: Duration) {
+        habit.is_near = SLEPT_FOR.contains(&after);
     }
 
     /// Notes that the loop sleeps, if nothing is there.
@@ -95,12 +112,13 @@ impl Vigil {
     /// Notes what it has brought to look for a peer.
     pub(crate) fn note(&mut self, habit: &mut Habit, sight: Sight) {
         match sight {
-            Sight::Came => *habit = Habit { misses: 0, pause: 0 },
+            Sight::Came => *habit = Habit { misses: 0, pause: 0, is_near: true },
             Sight::Missed => {
                 self.allowance_ns = self.allowance_ns.saturating_sub(nanoseconds(LOOK_TIME));
                 self.sleeps();
                 habit.misses = (habit.misses + 1).min(MISSES_MAX);
                 habit.pause = 1 << habit.misses;
+                habit.is_near = false;
             }
             Sight::Interrupted => {}
         }
@@ -110,6 +128,9 @@ impl Vigil {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A time that is worth looking for.
+    const NEAR: Duration = Duration::from_micros(60);
 
     /// A loop with its peer's habit, at a time.
     struct Scene {
@@ -125,11 +146,15 @@ mod tests {
             Scene { vigil: Vigil::new(), habit: Habit::unknown(), now }
         }
 
-        /// How many answers go by before the peer is looked for, at most a thousand, each of them this much later.
-        fn answers_before_look(&mut self, step_ns: u64) -> usize {
+        /// How many answers go by before the peer is looked for, at most a thousand, if it comes back after this time
+        /// each time that it is not.
+        fn answers_before_look(&mut self, after: Duration) -> usize {
             let is_not_due = |_: &usize| {
-                self.now = self.now.after_ns(step_ns);
-                !self.vigil.is_worth_it(&mut self.habit, self.now)
+                let is_due = self.vigil.is_worth_it(&mut self.habit, self.now);
+                if !is_due {
+                    self.vigil.note_return(&mut self.habit, after);
+                }
+                !is_due
             };
             (0..1000).take_while(is_not_due).count()
         }
@@ -142,30 +167,41 @@ mod tests {
     #[test]
     fn a_new_peer_is_looked_for_after_some_answers_and_a_prompt_one_after_each() {
         let mut scene = Scene::new();
-        assert_eq!(scene.answers_before_look(0), 15);
+        assert_eq!(scene.answers_before_look(NEAR), 15);
         scene.note(Sight::Came);
-        assert_eq!(scene.answers_before_look(0), 0);
+        assert_eq!(scene.answers_before_look(NEAR), 0);
     }
 
     #[test]
     fn who_is_missed_is_looked_for_less_and_less_and_who_comes_at_once_again() {
         let mut scene = Scene::new();
-        scene.habit = Habit { misses: 0, pause: 0 };
+        scene.habit = Habit { misses: 0, pause: 0, is_near: true };
         let mut waits = || {
-            let answers = scene.answers_before_look(0);
+            let answers = scene.answers_before_look(NEAR);
             scene.note(Sight::Missed);
             answers
         };
         assert_eq!([(); 8].map(|()| waits()), [0, 1, 3, 7, 15, 31, 31, 31]);
-        assert_eq!(scene.answers_before_look(0), 31);
+        assert_eq!(scene.answers_before_look(NEAR), 31);
         scene.note(Sight::Came);
-        assert_eq!(scene.answers_before_look(0), 0);
+        assert_eq!(scene.answers_before_look(NEAR), 0);
+    }
+
+    #[test]
+    fn who_shares_the_core_and_who_comes_late_is_let_alone() {
+        for after in [Duration::from_micros(10), Duration::from_millis(1)] {
+            let mut scene = Scene::new();
+            scene.note(Sight::Came);
+            scene.note(Sight::Missed);
+            assert_eq!(scene.answers_before_look(after), 1000, "{after:?}");
+            assert_eq!(scene.answers_before_look(NEAR), 1);
+        }
     }
 
     #[test]
     fn what_came_first_by_chance_changes_nothing() {
         let mut scene = Scene::new();
-        scene.answers_before_look(0);
+        scene.answers_before_look(NEAR);
         let before = scene.habit;
         scene.note(Sight::Interrupted);
         assert_eq!(scene.habit, before);
@@ -180,7 +216,7 @@ mod tests {
         let mut missed = 0;
         while scene.now.since(began) < Duration::from_secs(1) {
             // Many peers, none of which ever comes back at once, and each of which is due.
-            scene.habit = Habit { misses: MISSES_MAX, pause: 0 };
+            scene.habit = Habit { misses: MISSES_MAX, pause: 0, is_near: true };
             scene.now = scene.now.after_ns(10_000);
             if scene.vigil.is_worth_it(&mut scene.habit, scene.now) {
                 scene.note(Sight::Missed);
@@ -193,7 +229,7 @@ mod tests {
     #[test]
     fn the_loop_sleeps_now_and_then_even_if_every_look_pays() {
         let mut scene = Scene::new();
-        scene.habit = Habit { misses: 0, pause: 0 };
+        scene.habit = Habit { misses: 0, pause: 0, is_near: true };
         let mut looks = || {
             let is_worth_it = scene.vigil.is_worth_it(&mut scene.habit, scene.now);
             match is_worth_it {

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::floors::PingPong;
 use crate::pinning;
-use crate::report::{Bound, ONE_CORE, Row, Unit};
+use crate::report::{ALL_CORES, Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
 use crate::rivals::python::Python;
 use crate::rivals::redis::Redis;
@@ -21,6 +21,22 @@ const CALLS: usize = 500;
 const BATCH: usize = 64;
 
 pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
+    let mut rows = pinned_rows(settings, missing)?;
+    // Nobody is bound, so that each side may run on a core of its own, which may sleep between two calls.
+    let ((floor, ours, _, python, _), results) =
+        turns::afresh(settings.pick(6, 3), || take_turns(settings, missing))?;
+    let python = python.map(|python| &results[python]);
+    rows.push(
+        Row::new("is_set_all_cores", "is_set(), a round trip", Unit::Microseconds, ALL_CORES)
+            .floor(&results[floor])
+            .ours(&results[ours])
+            .rival("Python Manager", python)
+            .value_is(Bound::OursToRival),
+    );
+    Ok(rows)
+}
+
+fn pinned_rows(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
     let _pinned = pinning::to_first_core()?;
     let ((floor, ours, batches, python, redis), results) =
         turns::afresh(settings.pick(6, 3), || take_turns(settings, missing))?;
