@@ -22,8 +22,10 @@
 //! of which more than half encode and decode. They are cold, as two switches lie between any two calls, so they take
 //! about a microsecond.
 //!
-//! With two cores the same call takes longer and not less, unless both are awake: waking a core that was halted takes
-//! more than a round trip.
+//! With a core for each side the same call takes longer and not less, unless both are awake: waking a core that was
+//! halted takes more than a round trip on one core. So the manager looks a while for the next request of a client that
+//! tends to come back at once, before it sleeps, and such a call takes 0.6 of a bare ping-pong from core to core. Where
+//! both share a core, or the client does other things in between, it does not look.
 //!
 //! # Not going at all
 //!
@@ -54,5 +56,5 @@
 //!
 //! A task of no length costs its worker no round trip of its own: short tasks are handed out several at a time, while
 //! nobody else waits for one, and results come to a caller that wants all of them many at a time. A single call that is
-//! waited for ([`apply`](crate::Pool::apply)) wakes two processes twice, one after the other; on two cores that depends
-//! on which of them sleep.
+//! waited for ([`apply`](crate::Pool::apply)) is one request, and wakes its worker, the manager and its owner, one after
+//! the other. The owner looks a while for the result before it sleeps, as the manager does for its peers.

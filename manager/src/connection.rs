@@ -101,7 +101,7 @@ impl Connection {
             awaits_read: false,
             awaits_flush: false,
             awaits_room: false,
-            habit: Habit::unknown(),
+            habit: Habit::default(),
         }
     }
 

@@ -191,12 +191,15 @@ impl Manager {
 
     /// Waits once, and works off what it brought.
     fn turn(&mut self, events: &mut Events) -> Result<(), Error> {
-        match self.wait(events) {
-            Ok(()) => {}
+        let has_slept = match self.wait(events) {
+            Ok(has_slept) => has_slept,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(source) => return Err(Error::System { action: "wait for events", source }),
-        }
+        };
         let now = self.clock.now();
+        if has_slept && let Some(first) = events.iter().next() {
+            self.switchboard.note_return(Source::of(first.token()), now);
+        }
         self.switchboard.begin_turn(now);
         for event in events.iter() {
             self.dispatch(event);
@@ -210,8 +213,8 @@ impl Manager {
         Ok(())
     }
 
-    /// Waits until somebody is ready, and looks first for who is expected at once.
-    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+    /// Waits until somebody is ready, and looks first for who is expected at once. Says whether it has slept.
+    fn wait(&mut self, events: &mut Events) -> io::Result<bool> {
         let timeout = self.timeout();
         if timeout != Some(Duration::ZERO)
             && let Some(slot) = self.switchboard.expected()
@@ -219,16 +222,11 @@ impl Manager {
             let sight = self.look(events, Source::Socket(slot).token())?;
             self.switchboard.note_sight(slot, sight);
             if sight != Sight::Missed {
-                return Ok(());
+                return Ok(false);
             }
         }
         self.poll.poll(events, timeout)?;
-        if let Some(slot) = self.switchboard.answered_alone()
-            && events.iter().next().is_some_and(|event| event.token() == Source::Socket(slot).token())
-        {
-            self.switchboard.note_return(slot, self.clock.now());
-        }
-        Ok(())
+        Ok(true)
     }
 
     /// Looks a while for events, above all for this one.

@@ -19,6 +19,7 @@ use protocol::{Answer, Epoch, FrameBuffer, Limits, SessionId};
 use crate::clock::{first_token, nanoseconds};
 use crate::ledger::Ledger;
 use crate::mirror::Mirror;
+use crate::source::Source;
 use crate::table::{Slot, Table};
 use crate::vigil::{Sight, Vigil};
 
@@ -182,8 +183,7 @@ impl Switchboard {
         expected
     }
 
-    /// Who was answered in the last turn, if it was one peer alone.
-    pub(crate) fn answered_alone(&self) -> Option<Slot> {
+    fn answered_alone(&self) -> Option<Slot> {
         match self.answered {
             Answered::One(slot) => Some(slot),
             Answered::Nobody | Answered::Several => None,
@@ -192,12 +192,14 @@ impl Switchboard {
 
     fn is_worth_looking_for(&mut self, slot: Slot) -> bool {
         let Some(connection) = self.table.get_mut(slot) else { return false };
-        self.vigil.is_worth_it(&mut connection.habit, self.now)
+        self.vigil.is_worth_it(connection.habit, self.now)
     }
 
-    /// Notes that a peer that was answered has come back now, and that the loop has slept meanwhile.
-    pub(crate) fn note_return(&mut self, slot: Slot, now: Time) {
-        if let Some(connection) = self.table.get_mut(slot) {
+    /// Notes what came first since the last turn, now, after the loop has slept: perhaps the peer that was answered.
+    pub(crate) fn note_return(&mut self, first: Source, now: Time) {
+        if let Some(slot) = self.answered_alone().filter(|&slot| first == Source::Socket(slot))
+            && let Some(connection) = self.table.get_mut(slot)
+        {
             self.vigil.note_return(&mut connection.habit, now.since(self.now));
         }
     }

@@ -4,10 +4,10 @@
 //! that a request costs. So the event loop looks for the next request of such a peer before it sleeps, for about as
 //! long as waking takes.
 //!
-//! Where the peer shares the loop's core that would be in vain, and worse: as long as the loop looks the peer can not
-//! run, until the scheduler moves it away. Such a peer is known by how soon it comes back after the loop has slept: too
-//! soon for a core to have been woken. It is let alone. Otherwise what is known of a peer decides whether it is looked
-//! for, and there is an allowance for trying.
+//! Where the peer shares the loop's core that would be in vain, and worse: while the loop looks the peer can not run,
+//! until the scheduler moves it away, where its calls take longer. Such a peer is known by how soon it comes back after
+//! the loop has slept: too soon for a core to have been woken. It is let alone. And as the scheduler tends to bring
+//! together who wakes each other, a peer is looked for only when that has not happened for a while.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -33,21 +33,20 @@ const ALLOWANCE_NS_MAX: u64 = 1_000_000;
 /// After how many looks in a row the loop sleeps, if nothing is there, so that whoever waits for its core can run.
 const IN_A_ROW_MAX: u8 = 8;
 
-/// What a peer of which nothing is known counts as: who comes for a few questions is not looked for.
-const MISSES_AT_FIRST: u8 = 4;
+/// After how many returns in a row that were worth looking for a peer is looked for. Who comes for a few questions is
+/// not, and the scheduler has had its chance.
+const RETURNS: u8 = 16;
 
-/// A peer that is never there is looked for after two to the power of this answers.
-const MISSES_MAX: u8 = 5;
+/// After how many looks in vain, each of which doubles that number, it grows no further.
+const MISSES_MAX: u8 = 3;
 
 /// How a peer behaves when it was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Habit {
+    /// How often in a row it came back so that it was worth looking for it.
+    returns: u8,
     /// How often in a row it was looked for in vain.
     misses: u8,
-    /// How many answers go by before it is looked for again.
-    pause: u8,
-    /// Whether it came back, the last time, so that it was worth looking for it.
-    is_near: bool,
 }
 
 /// What looking for a peer has brought.
@@ -73,9 +72,9 @@ pub(crate) struct Vigil {
 }
 
 impl Habit {
-    /// What is expected of a peer of which nothing is known.
-    pub(crate) fn unknown() -> Habit {
-        Habit { misses: MISSES_AT_FIRST, pause: 1 << MISSES_AT_FIRST, is_near: false }
+    /// How many returns make it worth looking for it.
+    fn returns_wanted(self) -> u8 {
+        RETURNS << self.misses
     }
 }
 
@@ -86,14 +85,13 @@ impl Vigil {
     }
 
     /// Whether to look for a peer that was answered in the turn of this time.
-    pub(crate) fn is_worth_it(&mut self, habit: &mut Habit, now: Time) -> bool {
+    pub(crate) fn is_worth_it(&mut self, habit: Habit, now: Time) -> bool {
         let earned_ns = nanoseconds(now.since(self.counted_until)) / IN_VAIN;
         self.allowance_ns = self.allowance_ns.saturating_add(earned_ns).min(ALLOWANCE_NS_MAX);
         self.counted_until = now;
         let is_tired = self.in_a_row >= IN_A_ROW_MAX;
-        habit.pause = habit.pause.saturating_sub(1);
         let may_fail = habit.misses == 0 || self.allowance_ns >= nanoseconds(LOOK_TIME);
-        let is_worth_it = !is_tired && habit.is_near && habit.pause == 0 && may_fail;
+        let is_worth_it = habit.returns >= habit.returns_wanted() && may_fail && !is_tired;
         self.in_a_row += u8::from(is_worth_it);
         is_worth_it
     }
@@ -101,7 +99,10 @@ impl Vigil {
     /// Notes that a peer has come back after this time, from the turn that answered it to the next, in which the loop
     /// has slept.
     pub(crate) fn note_return(&self, habit: &mut Habit, after: Duration) {
-        habit.is_near = SLEPT_FOR.contains(&after);
+        habit.returns = match SLEPT_FOR.contains(&after) {
+            true => habit.returns.saturating_add(1).min(habit.returns_wanted()),
+            false => habit.returns.saturating_sub(1),
+        };
     }
 
     /// Notes that the loop sleeps, if nothing is there.
@@ -112,13 +113,11 @@ impl Vigil {
     /// Notes what it has brought to look for a peer.
     pub(crate) fn note(&mut self, habit: &mut Habit, sight: Sight) {
         match sight {
-            Sight::Came => *habit = Habit { misses: 0, pause: 0, is_near: true },
+            Sight::Came => habit.misses = 0,
             Sight::Missed => {
                 self.allowance_ns = self.allowance_ns.saturating_sub(nanoseconds(LOOK_TIME));
                 self.sleeps();
-                habit.misses = (habit.misses + 1).min(MISSES_MAX);
-                habit.pause = 1 << habit.misses;
-                habit.is_near = false;
+                *habit = Habit { returns: 0, misses: (habit.misses + 1).min(MISSES_MAX) };
             }
             Sight::Interrupted => {}
         }
@@ -129,10 +128,13 @@ impl Vigil {
 mod tests {
     use super::*;
 
-    /// A time that is worth looking for.
+    /// A time after which a peer is worth looking for.
     const NEAR: Duration = Duration::from_micros(60);
 
-    /// A loop with its peer's habit, at a time.
+    /// A peer that is looked for.
+    const PROMPT: Habit = Habit { returns: RETURNS, misses: 0 };
+
+    /// A loop and a peer's habit, at a time.
     struct Scene {
         vigil: Vigil,
         habit: Habit,
@@ -143,20 +145,24 @@ mod tests {
         /// After so long that trying is allowed.
         fn new() -> Scene {
             let now = Time::ZERO.after_ns(IN_VAIN * ALLOWANCE_NS_MAX);
-            Scene { vigil: Vigil::new(), habit: Habit::unknown(), now }
+            Scene { vigil: Vigil::new(), habit: Habit::default(), now }
         }
 
-        /// How many answers go by before the peer is looked for, at most a thousand, if it comes back after this time
-        /// each time that it is not.
-        fn answers_before_look(&mut self, after: Duration) -> usize {
-            let is_not_due = |_: &usize| {
-                let is_due = self.vigil.is_worth_it(&mut self.habit, self.now);
-                if !is_due {
+        /// Whether the peer is looked for now that it was answered.
+        fn is_looked_for(&mut self) -> bool {
+            self.vigil.is_worth_it(self.habit, self.now)
+        }
+
+        /// How often the peer comes back after this time until it is looked for, at most a thousand times.
+        fn returns_before_look(&mut self, after: Duration) -> usize {
+            let has_slept = |_: &usize| {
+                let has_slept = !self.is_looked_for();
+                if has_slept {
                     self.vigil.note_return(&mut self.habit, after);
                 }
-                !is_due
+                has_slept
             };
-            (0..1000).take_while(is_not_due).count()
+            (0..1000).take_while(has_slept).count()
         }
 
         fn note(&mut self, sight: Sight) {
@@ -165,60 +171,58 @@ mod tests {
     }
 
     #[test]
-    fn a_new_peer_is_looked_for_after_some_answers_and_a_prompt_one_after_each() {
+    fn a_peer_is_looked_for_when_it_was_near_for_a_while_and_then_each_time() {
         let mut scene = Scene::new();
-        assert_eq!(scene.answers_before_look(NEAR), 15);
+        assert_eq!(scene.returns_before_look(NEAR), 16);
         scene.note(Sight::Came);
-        assert_eq!(scene.answers_before_look(NEAR), 0);
+        assert_eq!(scene.returns_before_look(NEAR), 0);
     }
 
     #[test]
-    fn who_is_missed_is_looked_for_less_and_less_and_who_comes_at_once_again() {
+    fn who_is_missed_is_looked_for_less_and_less_and_who_comes_as_at_first() {
         let mut scene = Scene::new();
-        scene.habit = Habit { misses: 0, pause: 0, is_near: true };
-        let mut waits = || {
-            let answers = scene.answers_before_look(NEAR);
+        let mut returns = || {
+            let returns = scene.returns_before_look(NEAR);
             scene.note(Sight::Missed);
-            answers
+            returns
         };
-        assert_eq!([(); 8].map(|()| waits()), [0, 1, 3, 7, 15, 31, 31, 31]);
-        assert_eq!(scene.answers_before_look(NEAR), 31);
+        assert_eq!([(); 6].map(|()| returns()), [16, 32, 64, 128, 128, 128]);
+        assert_eq!(scene.returns_before_look(NEAR), 128);
         scene.note(Sight::Came);
-        assert_eq!(scene.answers_before_look(NEAR), 0);
+        scene.note(Sight::Missed);
+        assert_eq!(scene.returns_before_look(NEAR), 32);
     }
 
     #[test]
     fn who_shares_the_core_and_who_comes_late_is_let_alone() {
         for after in [Duration::from_micros(10), Duration::from_millis(1)] {
             let mut scene = Scene::new();
-            scene.note(Sight::Came);
-            scene.note(Sight::Missed);
-            assert_eq!(scene.answers_before_look(after), 1000, "{after:?}");
-            assert_eq!(scene.answers_before_look(NEAR), 1);
+            scene.habit = PROMPT;
+            scene.vigil.note_return(&mut scene.habit, after);
+            assert_eq!(scene.returns_before_look(after), 1000, "{after:?}");
+            assert_eq!(scene.returns_before_look(NEAR), 16);
         }
     }
 
     #[test]
     fn what_came_first_by_chance_changes_nothing() {
         let mut scene = Scene::new();
-        scene.answers_before_look(NEAR);
-        let before = scene.habit;
+        scene.habit = PROMPT;
         scene.note(Sight::Interrupted);
-        assert_eq!(scene.habit, before);
+        assert_eq!(scene.habit, PROMPT);
     }
 
     #[test]
     fn looking_in_vain_takes_one_part_in_two_hundred_of_the_time_at_most() {
         let mut scene = Scene::new();
-        scene.vigil.allowance_ns = 0;
-        scene.vigil.counted_until = scene.now;
         let began = scene.now;
+        scene.vigil = Vigil { allowance_ns: 0, counted_until: began, in_a_row: 0 };
         let mut missed = 0;
         while scene.now.since(began) < Duration::from_secs(1) {
-            // Many peers, none of which ever comes back at once, and each of which is due.
-            scene.habit = Habit { misses: MISSES_MAX, pause: 0, is_near: true };
+            // Many peers, each of which is due, and is never there.
+            scene.habit = Habit { returns: u8::MAX, misses: MISSES_MAX };
             scene.now = scene.now.after_ns(10_000);
-            if scene.vigil.is_worth_it(&mut scene.habit, scene.now) {
+            if scene.is_looked_for() {
                 scene.note(Sight::Missed);
                 missed += 1;
             }
@@ -229,14 +233,14 @@ mod tests {
     #[test]
     fn the_loop_sleeps_now_and_then_even_if_every_look_pays() {
         let mut scene = Scene::new();
-        scene.habit = Habit { misses: 0, pause: 0, is_near: true };
+        scene.habit = PROMPT;
         let mut looks = || {
-            let is_worth_it = scene.vigil.is_worth_it(&mut scene.habit, scene.now);
-            match is_worth_it {
+            let is_looked_for = scene.is_looked_for();
+            match is_looked_for {
                 true => scene.note(Sight::Came),
                 false => scene.vigil.sleeps(),
             }
-            is_worth_it
+            is_looked_for
         };
         let pattern: Vec<bool> = (0..18).map(|_| looks()).collect();
         let sleeps: Vec<usize> = (0..18).filter(|&turn| !pattern[turn]).collect();
