@@ -56,5 +56,5 @@
 //!
 //! A task of no length costs its worker no round trip of its own: short tasks are handed out several at a time, while
 //! nobody else waits for one, and results come to a caller that wants all of them many at a time. A single call that is
-//! waited for ([`apply`](crate::Pool::apply)) is one request, and wakes its worker, the manager and its owner, one after
-//! the other. The owner looks a while for the result before it sleeps, as the manager does for its peers.
+//! waited for ([`apply`](crate::Pool::apply)) is one request, and wakes its worker, the manager and its owner, one
+//! after the other. The owner looks a while for the result before it sleeps, as the manager does for its peers.
