@@ -270,6 +270,15 @@ fn foreign_proxy() {
     let builder = Pool::builder(&manager).processes(1).initializer(set, (foreign.clone(),));
     assert!(builder.start().unwrap_err().is_bad_target());
     assert!(!foreign.is_set().unwrap());
+
+    let before = pool.apply(process, ()).unwrap();
+    let socket = other.socket().display().to_string();
+    let error = pool.apply(make_event, (socket,)).unwrap_err();
+    assert!(
+        error.is_bad_encoding() && error.to_string().contains("its result: a proxy of another manager"),
+        "{error:?}"
+    );
+    assert_eq!(pool.apply(process, ()).unwrap(), before);
 }
 
 fn too_large() {

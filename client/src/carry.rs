@@ -18,27 +18,33 @@ thread_local! {
     static FAILURE: RefCell<Option<Error>> = const { RefCell::new(None) };
 }
 
-/// Runs this, and returns with its result the objects whose proxies it serialized on this thread, each one
-/// once.
-pub fn collect_carried<R>(serialize: impl FnOnce() -> R) -> (R, Vec<ObjectId>) {
-    let (result, carried) = collect(serialize);
-    (result, carried.into_iter().map(|(_, id)| id).collect())
+/// The objects whose proxies are in a value, each with the life of the manager that has it, and each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Carried(Vec<(Epoch, ObjectId)>);
+
+impl Carried {
+    /// The objects, which have to be of this manager: another's are not its to keep alive.
+    pub fn of(self, manager: Epoch) -> Result<Vec<ObjectId>> {
+        let check = |(home, id)| {
+            let text =
+                "a proxy of another manager, or of an earlier life of this one, can not travel through it";
+            if home == manager { Ok(id) } else { Err(Error::new(ErrorKind::BadTarget, text)) }
+        };
+        self.0.into_iter().map(check).collect()
+    }
 }
 
-/// Like [`collect_carried`], of proxies of one manager only: another's objects are not its to keep alive.
+/// Like [`collect_carried`], of proxies of one manager only.
 pub(crate) fn collect_carried_of<R>(
-    epoch: Epoch,
+    manager: Epoch,
     serialize: impl FnOnce() -> R,
 ) -> (R, Result<Vec<ObjectId>>) {
-    let (result, carried) = collect(serialize);
-    let check = |(home, id)| {
-        let text = "a proxy of another manager, or of an earlier life of this one, can not travel through it";
-        if home == epoch { Ok(id) } else { Err(Error::new(ErrorKind::BadTarget, text)) }
-    };
-    (result, carried.into_iter().map(check).collect())
+    let (result, carried) = collect_carried(serialize);
+    (result, carried.of(manager))
 }
 
-fn collect<R>(serialize: impl FnOnce() -> R) -> (R, Vec<(Epoch, ObjectId)>) {
+/// Runs this, and returns with its result the objects whose proxies it serialized on this thread.
+pub fn collect_carried<R>(serialize: impl FnOnce() -> R) -> (R, Carried) {
     /// Puts back what an outer collection has so far, also when `serialize` panics.
     struct Outer(Option<Vec<(Epoch, ObjectId)>>);
     impl Drop for Outer {
@@ -53,7 +59,7 @@ fn collect<R>(serialize: impl FnOnce() -> R) -> (R, Vec<(Epoch, ObjectId)>) {
     drop(outer);
     carried.sort_unstable();
     carried.dedup();
-    (result, carried)
+    (result, Carried(carried))
 }
 
 /// Why a proxy could not be deserialized on this thread, if that was noted since this was last called. Taking it
@@ -94,7 +100,7 @@ mod tests {
             note(HOME, second);
             inner
         });
-        assert_eq!((inner, outer), (vec![first], vec![second]));
+        assert_eq!((inner.of(HOME), outer.of(HOME)), (Ok(vec![first]), Ok(vec![second])));
     }
 
     #[test]
@@ -102,7 +108,7 @@ mod tests {
         let outcome = std::panic::catch_unwind(|| collect_carried(|| panic!("on purpose")));
         assert!(outcome.is_err());
         note(HOME, ObjectId(Uuid::nil()));
-        assert_eq!(collect_carried(|| ()).1, []);
+        assert_eq!(collect_carried(|| ()).1, Carried::default());
     }
 
     #[test]

@@ -112,7 +112,7 @@ pub(crate) use error::ErrorKind;
 /// What the rest of the product builds on. It is no part of the public interface, and may change at any time.
 #[doc(hidden)]
 pub mod internal {
-    pub use crate::carry::collect_carried;
+    pub use crate::carry::{Carried, collect_carried};
     pub use crate::duration::nanoseconds;
     pub use crate::error::{ErrorKind, unexpected};
     pub use crate::link::{Link, Pending};

@@ -217,7 +217,7 @@ fn a_proxy_travels_and_holds_its_object() {
     hosted(|manager| {
         let event = manager.anonymous_event().unwrap();
         let (bytes, carried) = collect_carried(|| postcard(&vec![event.clone(), event.clone()]));
-        assert_eq!(carried, [event.reference().id()]);
+        assert_eq!(carried.of(manager.link().epoch()).unwrap(), [event.reference().id()]);
         let received: Vec<Event> = postcard::from_bytes(&bytes).unwrap();
         event.set().unwrap();
         drop(event);

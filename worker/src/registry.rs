@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use client::internal::{ChunkError, ChunkWriter, collect_carried, name_fault, read_chunk};
+use client::internal::{Carried, ChunkError, ChunkWriter, collect_carried, name_fault, read_chunk};
 use client::task::TaskFunction;
-use protocol::ObjectId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -41,7 +40,7 @@ pub struct Registry {
 pub(crate) type Function = Box<dyn Fn(&[u8], HandOver<'_>) -> Result<(), ChunkError> + Send + Sync>;
 
 /// Takes encoded results, and the objects whose proxies are in them.
-pub(crate) type HandOver<'a> = &'a mut dyn FnMut(&[u8], Vec<ObjectId>);
+pub(crate) type HandOver<'a> = &'a mut dyn FnMut(&[u8], Carried);
 
 impl Registry {
     /// A registry without functions.
@@ -120,12 +119,12 @@ where
         result
     };
     let results: Vec<F::Output> = calls.into_iter().map(call).collect();
-    let (encoded, carries) = collect_carried(|| {
+    let (encoded, carried) = collect_carried(|| {
         let mut writer = ChunkWriter::new();
         results.iter().try_for_each(|result| writer.push(result))?;
         Ok::<_, ChunkError>(writer.finish())
     });
-    hand_over(&encoded?, carries);
+    hand_over(&encoded?, carried);
     Ok(())
 }
 
@@ -148,8 +147,8 @@ mod tests {
     ) -> Result<Vec<T>, ChunkError> {
         let mut results = None;
         let function = registry.find(name).unwrap();
-        function(arguments, &mut |bytes, carries| {
-            assert!(carries.is_empty());
+        function(arguments, &mut |bytes, carried| {
+            assert_eq!(carried, Carried::default());
             results = Some(read_chunk(bytes).unwrap());
         })?;
         Ok(results.expect("it returned without an error"))

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use client::Result;
-use client::internal::{Assignment, ChunkError, Link, Reference, enter_task};
+use client::internal::{Assignment, Carried, ChunkError, Link, Reference, enter_task};
 use protocol::limits::{FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX};
-use protocol::{Failure, FailureKind, Grant, Kind, ObjectId, Outcome, Request, Target, TaskGrant};
+use protocol::{Failure, FailureKind, Grant, Kind, Outcome, Request, Target, TaskGrant};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::stdio::dup2_stderr;
 
 use crate::ahead::Ahead;
 use crate::lifeline::{self, Lifeline};
-use crate::registry::Registry;
+use crate::registry::{HandOver, Registry};
 use crate::{failed, fork, initialize, panics, streams};
 
 /// The bytes that a frame holds for each carried proxy, at most.
@@ -96,8 +96,8 @@ fn run_task(registry: &Registry, link: &Arc<Link>, ahead: &Ahead, task: &TaskGra
     let mut told = None;
     let failure = {
         let _scope = enter_task(link, task.stop);
-        call(registry, task, &mut |results, carries| {
-            told = Some(tell_results(link, task, results, carries));
+        call(registry, task, &mut |results, carried| {
+            told = Some(tell_results(link, task, results, carried));
         })
     };
     streams::mend();
@@ -110,11 +110,7 @@ fn run_task(registry: &Registry, link: &Arc<Link>, ahead: &Ahead, task: &TaskGra
 }
 
 /// Calls the function of a task; tells how that failed, if it did.
-fn call(
-    registry: &Registry,
-    task: &TaskGrant,
-    hand_over: &mut dyn FnMut(&[u8], Vec<ObjectId>),
-) -> Option<(FailureKind, String)> {
+fn call(registry: &Registry, task: &TaskGrant, hand_over: HandOver<'_>) -> Option<(FailureKind, String)> {
     let Some(function) = registry.find(&task.function) else {
         return Some((FailureKind::UnknownFunction, unknown(&task.function, registry)));
     };
@@ -130,7 +126,13 @@ fn call(
     }
 }
 
-fn tell_results(link: &Link, task: &TaskGrant, results: &[u8], carries: Vec<ObjectId>) -> Result<()> {
+fn tell_results(link: &Link, task: &TaskGrant, results: &[u8], carried: Carried) -> Result<()> {
+    let carries = match carried.of(link.epoch()) {
+        Ok(carries) => carries,
+        Err(error) => {
+            return tell_failure(link, task, FailureKind::BadEncoding, &format!("its result: {error}"));
+        }
+    };
     let bytes = results.len() + carries.len() * CARRIED_BYTES;
     if bytes > PAYLOAD_BYTES_MAX {
         let text =
@@ -173,7 +175,7 @@ mod tests {
 
     /// The encoded results, or how the call failed.
     fn run(function: &str, arguments: &[u8]) -> std::result::Result<Vec<u8>, (FailureKind, String)> {
-        let batch = ObjectId(Uuid::nil());
+        let batch = protocol::ObjectId(Uuid::nil());
         let task = TaskGrant {
             batch,
             task: 0,
