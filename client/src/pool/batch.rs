@@ -67,6 +67,12 @@ impl State {
     pub(super) fn new(gathered: Gathered, begun: Begun, lookout: Option<Lookout>) -> State {
         State { gathered, begun, flow: Flow::new(), lookout, is_asking: false, is_asked_to_stop: false }
     }
+
+    /// Whether another thread asks the manager, or is about to: a wait that was sent with the batch keeps no deadline,
+    /// so it is not for who has one, as whoever stops all batches, but for who has submitted it and waits next.
+    fn is_left_to_another(&self, rest: Option<Duration>) -> bool {
+        self.is_asking || (rest.is_some() && self.begun.results.is_some())
+    }
 }
 
 impl Batch {
@@ -96,7 +102,7 @@ impl Batch {
                 return Err(broken.clone());
             }
             let rest = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if state.is_asking || !state.gathered.has_more_to_come() {
+            if state.is_left_to_another(rest) || !state.gathered.has_more_to_come() {
                 if rest.is_some_and(|rest| rest.is_zero()) {
                     return Ok(None);
                 }

@@ -1,6 +1,6 @@
-//! A batch whose manager refuses something.
+//! A batch, and a manager that refuses something or answers late.
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 
 use protocol::{Code, Payload, Refusal, Taken, TaskResult};
 use uuid::Uuid;
@@ -25,6 +25,14 @@ fn submit(
             }
         }
     });
+    let (batch, roster) = submit_to(&manager, submit);
+    (batch, roster, manager)
+}
+
+fn submit_to(
+    manager: &FakeManager,
+    submit: impl FnOnce(Plan<'_>, &[Chunk]) -> Result<Arc<Batch>>,
+) -> (Arc<Batch>, Arc<Roster>) {
     let link = Link::connect(manager.socket()).unwrap();
     let roster = Arc::default();
     let plan = Plan {
@@ -36,8 +44,7 @@ fn submit(
         roster: &roster,
     };
     let chunks = encode_chunks(&[(7_u32,)], 1, FakeManager::EPOCH).unwrap();
-    let batch = submit(plan, &chunks).unwrap();
-    (batch, roster, manager)
+    (submit(plan, &chunks).unwrap(), roster)
 }
 
 fn refusal() -> Reply {
@@ -89,6 +96,25 @@ fn a_run_that_is_refused_is_refused_for_good_and_has_no_other_answer() {
 #[test]
 fn a_run_has_its_result_with_one_answer() {
     let (batch, _roster, _manager) = submit(Batch::run, || vec![result()]);
+    assert!(batch.wait(None).unwrap());
+    assert!(batch.is_successful().unwrap());
+}
+
+#[test]
+fn who_has_a_deadline_keeps_it_with_a_run_whose_submitter_does_not_wait_yet() {
+    let answer = Arc::new(Barrier::new(2));
+    let may_answer = Arc::clone(&answer);
+    let manager = FakeManager::start(move |mut peer| {
+        let run = peer.next().unwrap();
+        may_answer.wait();
+        peer.answer([(run.request, result())]);
+        while peer.next().is_some() {}
+    });
+    let (batch, _roster) = submit_to(&manager, Batch::run);
+    for timeout in [Duration::ZERO, Duration::from_millis(1)] {
+        assert!(!batch.wait(Some(timeout)).unwrap());
+    }
+    answer.wait();
     assert!(batch.wait(None).unwrap());
     assert!(batch.is_successful().unwrap());
 }
