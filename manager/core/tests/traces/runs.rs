@@ -136,6 +136,78 @@ fn a_run_that_is_refused_has_made_nothing() {
 }
 
 #[test]
+fn a_run_with_ids_that_do_not_fit_has_made_nothing() {
+    let mut scene = Scene::new(Limits { objects_max: 3, ..Limits::default() });
+    let taken = scene.world.event(scene.owner, "taken");
+    let (batch, stop, missing) = (scene.batch, scene.options.stop, scene.world.fresh_id());
+    let pool = scene.pool;
+    for (batch, stop, parent, pool, code) in [
+        (batch, batch, None, pool, Code::BadArgument),
+        (batch, stop, Some(missing), pool, Code::NoSuchObject),
+        (batch, stop, Some(pool), pool, Code::WrongKind),
+        (batch, stop, None, missing, Code::NoSuchObject),
+        (batch, stop, None, taken, Code::WrongKind),
+        // There is room for one more object, and not for two.
+        (batch, stop, None, pool, Code::LimitReached),
+    ] {
+        (scene.batch, scene.options, scene.pool) =
+            (batch, BatchOptions { stop, parent, ..scene.options }, pool);
+        let run = scene.run(&[b"a"]);
+        assert_eq!(scene.world.refused(scene.owner, run).0, code);
+        scene.assert_absent_for(scene.owner);
+    }
+
+    let mut scene = Scene::new(Limits::default());
+    let taken = scene.world.open(scene.owner, None, Spec::Event { auto_reset: false });
+    let (batch, stop) = (scene.batch, scene.options.stop);
+    for (batch, stop, fresh) in [(taken, stop, stop), (batch, taken, batch)] {
+        (scene.batch, scene.options.stop) = (batch, stop);
+        let run = scene.run(&[b"a"]);
+        assert_eq!(scene.world.refused(scene.owner, run).0, Code::AlreadyExists);
+        assert_eq!(scene.world.refused(scene.owner, Request::Detach { id: fresh }).0, Code::NoSuchObject);
+    }
+    scene.world.done(scene.owner, Request::Detach { id: taken });
+    scene.assert_absent_for(scene.owner);
+
+    // What was refused is free for another try, whose request must not be one that is blocked.
+    (scene.batch, scene.options.stop) = (batch, stop);
+    let never = scene.world.event(scene.owner, "never");
+    let blocked = scene.world.block(scene.owner, wait_for(event(never)));
+    let run = scene.run(&[b"a"]);
+    scene.world.send_as(scene.owner, blocked, run);
+    assert!(matches!(scene.world.answer(scene.owner, blocked), Some(Reply::Refused(_))));
+    scene.assert_absent_for(scene.owner);
+    let run = scene.run(&[b"a"]);
+    scene.world.block(scene.owner, run);
+}
+
+#[test]
+fn a_run_under_a_parent_that_is_set_starts_nothing() {
+    let mut scene = Scene::new(Limits::default());
+    let parent = scene.world.event(scene.worker, "parent");
+    scene.world.set(scene.worker, parent);
+    scene.options.parent = Some(parent);
+    let waiting = scene.world.block(scene.worker, wait_for(Target::Task { pool: scene.pool }));
+    let run = scene.run(&[b"a"]);
+    let run = scene.world.send(scene.owner, run);
+    let results = scene.results(run);
+    assert!(results.complete && matches!(results.results[0].outcome, Outcome::Failed(_)), "{results:?}");
+    assert_eq!(scene.world.answer(scene.worker, waiting), None);
+}
+
+#[test]
+fn a_run_that_is_cancelled_goes_on() {
+    let mut scene = Scene::new(Limits::default());
+    let run = scene.world.block(scene.owner, scene.run(&[b"a"]));
+    scene.world.done(scene.owner, Request::Cancel { request: run });
+    assert!(matches!(scene.world.answer(scene.owner, run), Some(Reply::Refused(_))));
+    let (batch, task, _) = scene.world.take_task(scene.worker, scene.pool);
+    assert_eq!(scene.world.end_task(scene.worker, batch, task, b"A"), Reply::Done);
+    let again = scene.world.send(scene.owner, wait_for(Target::Results { batch }));
+    assert_eq!(scene.results(again), Results { results: vec![returned(0, b"A")], complete: true });
+}
+
+#[test]
 fn a_run_whose_time_is_over_goes_on() {
     let mut scene = Scene::new(Limits::default());
     let mut run = scene.run(&[b"a"]);
