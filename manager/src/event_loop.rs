@@ -226,7 +226,7 @@ impl Manager {
             }
         }
         self.poll.poll(events, timeout)?;
-        Ok(true)
+        Ok(timeout != Some(Duration::ZERO))
     }
 
     /// Looks a while for events, above all for this one.
