@@ -18,17 +18,18 @@ use crate::clock::nanoseconds;
 
 /// How long to look: about what it takes to wake a core. So looking costs at most twice what the better of looking and
 /// sleeping does.
-pub(crate) const LOOK_TIME: Duration = Duration::from_micros(50);
+pub(crate) const LOOK_TIME: Duration = Duration::from_nanos(LOOK_TIME_NS.cast_unsigned());
+const LOOK_TIME_NS: i64 = 50_000;
 
 /// After what time, from turn to turn, a peer comes back that is worth looking for if the loop has slept meanwhile. Who
 /// is sooner needed no core to be woken. Who is later would not have come in time.
 const SLEPT_FOR: Range<Duration> = Duration::from_micros(25)..Duration::from_micros(120);
 
-/// Which part of the time may be spent with looking in vain, all peers together.
+/// Which part of the time may be spent with looking in vain, all peers together, in the long run.
 const IN_VAIN: u64 = 200;
 
 /// How much of that can be saved up, in nanoseconds.
-const ALLOWANCE_NS_MAX: u64 = 1_000_000;
+const ALLOWANCE_NS_MAX: i64 = 1_000_000;
 
 /// After how many looks in a row the loop sleeps, if nothing is there, so that whoever waits for its core can run.
 const IN_A_ROW_MAX: u8 = 8;
@@ -47,6 +48,9 @@ pub(crate) struct Habit {
     returns: u8,
     /// How often in a row it was looked for in vain.
     misses: u8,
+    /// Whether it came when it was looked for last. Then it is looked for also if nothing is allowed: what others waste
+    /// is not its fault. If it fails, that is owed, so each can do so once.
+    is_trusted: bool,
 }
 
 /// What looking for a peer has brought.
@@ -63,8 +67,8 @@ pub(crate) enum Sight {
 /// Decides when to look.
 #[derive(Debug)]
 pub(crate) struct Vigil {
-    /// For how long it may still be looked in vain, in nanoseconds.
-    allowance_ns: u64,
+    /// For how long it may still be looked in vain, in nanoseconds; less than none if that was too long already.
+    allowance_ns: i64,
     /// Until when the allowance was counted.
     counted_until: Time,
     /// How many looks there were since the loop has slept.
@@ -86,11 +90,11 @@ impl Vigil {
 
     /// Whether to look for a peer that was answered in the turn of this time.
     pub(crate) fn is_worth_it(&mut self, habit: Habit, now: Time) -> bool {
-        let earned_ns = nanoseconds(now.since(self.counted_until)) / IN_VAIN;
+        let earned_ns = (nanoseconds(now.since(self.counted_until)) / IN_VAIN).cast_signed();
         self.allowance_ns = self.allowance_ns.saturating_add(earned_ns).min(ALLOWANCE_NS_MAX);
         self.counted_until = now;
         let is_tired = self.in_a_row >= IN_A_ROW_MAX;
-        let may_fail = habit.misses == 0 || self.allowance_ns >= nanoseconds(LOOK_TIME);
+        let may_fail = habit.is_trusted || self.allowance_ns >= LOOK_TIME_NS;
         let is_worth_it = habit.returns >= habit.returns_wanted() && may_fail && !is_tired;
         self.in_a_row += u8::from(is_worth_it);
         is_worth_it
@@ -113,11 +117,12 @@ impl Vigil {
     /// Notes what it has brought to look for a peer.
     pub(crate) fn note(&mut self, habit: &mut Habit, sight: Sight) {
         match sight {
-            Sight::Came => habit.misses = 0,
+            Sight::Came => (habit.misses, habit.is_trusted) = (0, true),
             Sight::Missed => {
-                self.allowance_ns = self.allowance_ns.saturating_sub(nanoseconds(LOOK_TIME));
+                self.allowance_ns = self.allowance_ns.saturating_sub(LOOK_TIME_NS);
                 self.sleeps();
-                *habit = Habit { returns: 0, misses: (habit.misses + 1).min(MISSES_MAX) };
+                let misses = (habit.misses + 1).min(MISSES_MAX);
+                *habit = Habit { returns: 0, misses, is_trusted: false };
             }
             Sight::Interrupted => {}
         }
@@ -132,7 +137,7 @@ mod tests {
     const NEAR: Duration = Duration::from_micros(60);
 
     /// A peer that is looked for.
-    const PROMPT: Habit = Habit { returns: RETURNS, misses: 0 };
+    const PROMPT: Habit = Habit { returns: RETURNS, misses: 0, is_trusted: true };
 
     /// A loop and a peer's habit, at a time.
     struct Scene {
@@ -144,7 +149,7 @@ mod tests {
     impl Scene {
         /// After so long that trying is allowed.
         fn new() -> Scene {
-            let now = Time::ZERO.after_ns(IN_VAIN * ALLOWANCE_NS_MAX);
+            let now = Time::ZERO.after_ns(IN_VAIN * ALLOWANCE_NS_MAX.cast_unsigned());
             Scene { vigil: Vigil::new(), habit: Habit::default(), now }
         }
 
@@ -212,22 +217,42 @@ mod tests {
         assert_eq!(scene.habit, PROMPT);
     }
 
-    #[test]
-    fn looking_in_vain_takes_one_part_in_two_hundred_of_the_time_at_most() {
+    /// How often it is looked in vain in a second for many peers with such a habit, of which one is due and none comes.
+    fn misses_in_a_second(habit: impl Fn(usize) -> Habit) -> usize {
         let mut scene = Scene::new();
         let began = scene.now;
         scene.vigil = Vigil { allowance_ns: 0, counted_until: began, in_a_row: 0 };
-        let mut missed = 0;
+        let mut misses = 0;
         while scene.now.since(began) < Duration::from_secs(1) {
-            // Many peers, each of which is due, and is never there.
-            scene.habit = Habit { returns: u8::MAX, misses: MISSES_MAX };
+            scene.habit = habit(misses);
             scene.now = scene.now.after_ns(10_000);
             if scene.is_looked_for() {
                 scene.note(Sight::Missed);
-                missed += 1;
+                misses += 1;
             }
         }
-        assert_eq!(missed, 100, "5 of 1000 milliseconds");
+        misses
+    }
+
+    #[test]
+    fn looking_in_vain_takes_one_part_in_two_hundred_of_the_time_at_most() {
+        let due = |misses| Habit { returns: u8::MAX, misses, is_trusted: false };
+        assert_eq!(misses_in_a_second(|_| due(MISSES_MAX)), 100, "5 of 1000 milliseconds");
+        assert_eq!(misses_in_a_second(|_| due(0)), 100, "and so for new ones");
+        let trusted = |already| Habit { is_trusted: already < 20, ..due(0) };
+        assert_eq!(misses_in_a_second(trusted), 100, "what those take who came before is paid back");
+    }
+
+    #[test]
+    fn who_always_comes_is_looked_for_whatever_others_waste() {
+        let mut scene = Scene::new();
+        scene.vigil = Vigil { allowance_ns: -ALLOWANCE_NS_MAX, counted_until: scene.now, in_a_row: 0 };
+        scene.habit = PROMPT;
+        assert!(scene.is_looked_for());
+        scene.note(Sight::Came);
+        assert!(scene.is_looked_for());
+        scene.note(Sight::Missed);
+        assert_eq!(scene.returns_before_look(NEAR), 1000);
     }
 
     #[test]
