@@ -340,7 +340,8 @@ pub enum Request<'a> {
         tasks: Vec<u32>,
     },
     /// Makes a batch of these tasks and no others, and begins a wait for its results, in one atomic step. If it is
-    /// refused, there is no batch. Answer: that of a wait for [`Target::Results`](crate::Target::Results).
+    /// refused, there is no batch, unless it had begun and its wait was cancelled. Answer: that of a wait for
+    /// [`Target::Results`](crate::Target::Results).
     BatchRun {
         /// As in [`BatchOpen`](Self::BatchOpen).
         id: ObjectId,

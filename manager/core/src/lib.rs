@@ -14,9 +14,9 @@
 //!
 //! # One wait
 //!
-//! Every blocking request is one [`Request::Wait`](protocol::Request::Wait) over one or more targets, decided
-//! here and nowhere else. An object kind says when it is *ready* for a waiter (a question) and what *taking* it
-//! does (a change); it knows nothing of queues, deadlines or other objects.
+//! Every blocking request is a [`Request::Wait`](protocol::Request::Wait) for one or more targets, or begins one as
+//! its last step; that is decided here and nowhere else. An object kind says when it is *ready* for a waiter (a
+//! question) and what *taking* it does (a change); it knows nothing of queues, deadlines or other objects.
 //!
 //! # No invariants broken by input
 //!
