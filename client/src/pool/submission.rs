@@ -185,6 +185,8 @@ mod tests {
         let counts: Vec<u32> = chunks.iter().map(|chunk| chunk.count).collect();
         assert_eq!(counts, [2, 1, 1]);
         assert_eq!(read_chunk::<String>(&chunks[0].arguments).unwrap(), ["a", "b"]);
+        // Alone in its request, which is as full as any.
+        assert_eq!(cut(&calls, 100), [[2], [1], [1]]);
     }
 
     #[test]
