@@ -1,13 +1,13 @@
 //! Workers that keep to the rules of tasks handed ahead, die and are cut off at any moment, with messages still on
 //! their way: no task begins twice that was not to be started again, none is lost, and what is told of each is true.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use manager_core::{Cause, Ending};
 use protocol::{
     BatchOptions, FailureKind, Grant, ObjectId, Outcome, Reply, Request, RequestId, SessionId, Spec,
-    StopSignal, Target, TaskInput,
+    StopSignal, Target, TaskInput, ThreadId,
 };
 
 use crate::fuzz::{Random, assert_same};
@@ -49,6 +49,8 @@ struct Errands {
     owner: SessionId,
     pool: ObjectId,
     batches: Vec<(ObjectId, BatchOptions, u32)>,
+    /// Those that were run at once with all of their tasks.
+    sealed: BTreeSet<ObjectId>,
     workers: Vec<Worker>,
     fates: BTreeMap<(ObjectId, u32), Fate>,
 }
@@ -59,8 +61,8 @@ impl Errands {
         world.trace = Some(String::new());
         let owner = world.session("owner");
         let pool = world.open(owner, None, Spec::Pool);
-        let (random, batches, workers) = (Random(seed), Vec::new(), Vec::new());
-        Errands { random, world, owner, pool, batches, workers, fates: BTreeMap::new() }
+        let (random, sealed, fates) = (Random(seed), BTreeSet::new(), BTreeMap::new());
+        Errands { random, world, owner, pool, batches: Vec::new(), sealed, workers: Vec::new(), fates }
     }
 
     fn step(&mut self) {
@@ -92,22 +94,36 @@ impl Errands {
             priority: self.random.pick(&[0, 0, 1]),
             ..self.world.batch_options()
         };
-        let id = self.world.fresh_id();
-        self.world.done(self.owner, Request::BatchOpen { id, pool: self.pool, function: "f", options });
+        let (id, pool, function) = (self.world.fresh_id(), self.pool, "f");
         self.batches.push((id, options, 0));
+        if self.random.chance(2) {
+            return self.world.done(self.owner, Request::BatchOpen { id, pool, function, options });
+        }
+        let tasks = self.tasks_for(self.batches.len() - 1);
+        let (timeout_ns, thread) = (Some(0), ThreadId(7));
+        let run = Request::BatchRun { id, pool, function, options, tasks, timeout_ns, thread };
+        assert!(matches!(self.world.ask(self.owner, run), Reply::TimedOut { .. }));
+        self.sealed.insert(id);
     }
 
     fn add_tasks(&mut self) {
         let chosen = self.random.below(self.batches.len() as u64) as usize;
+        let id = self.batches[chosen].0;
+        if !self.sealed.contains(&id) {
+            let tasks = self.tasks_for(chosen);
+            self.world.done(self.owner, Request::BatchAdd { id, tasks, last: false });
+        }
+    }
+
+    /// Tasks that are to be added to a batch now.
+    fn tasks_for(&mut self, chosen: usize) -> Vec<TaskInput<'static>> {
         let count = self.random.pick(&[1, 5, 40]);
         let (id, _, added) = &mut self.batches[chosen];
         for _ in 0..count {
             self.fates.insert((*id, *added), Fate::default());
             *added += 1;
         }
-        let tasks = vec![TaskInput { arguments: b"", carries: vec![] }; count];
-        let add = Request::BatchAdd { id: *id, tasks, last: false };
-        assert_eq!(self.world.ask(self.owner, add), Reply::Done);
+        vec![TaskInput { arguments: b"", carries: vec![] }; count]
     }
 
     fn disturb(&mut self) {
@@ -227,7 +243,7 @@ impl Errands {
                 mode: protocol::WaitMode::Any,
                 targets: [Target::ManyResults { batch, least: 1 }].into_iter().collect(),
                 timeout_ns: Some(0),
-                thread: protocol::ThreadId(7),
+                thread: ThreadId(7),
             };
             let Reply::Taken(mut taken) = self.world.ask(self.owner, none) else { continue };
             let Some(Grant::Results(results)) = taken.grants.pop() else { panic!("results") };
@@ -261,7 +277,7 @@ impl Errands {
         while !self.workers.is_empty() {
             self.lose();
         }
-        for (id, ..) in self.batches.clone() {
+        for (id, ..) in self.batches.clone().into_iter().filter(|(id, ..)| !self.sealed.contains(id)) {
             self.world.done(self.owner, Request::BatchAdd { id, tasks: vec![], last: true });
         }
         self.world.done(self.owner, Request::PoolClose { id: self.pool });
