@@ -329,7 +329,7 @@ impl Drop for Pending {
 /// taken for free.
 fn may_be_late(request: &Request<'_>) -> bool {
     match request {
-        Request::SignalAndWait { .. } | Request::BatchRun { .. } => true,
+        Request::SignalAndWait { .. } => true,
         Request::Wait { timeout_ns: Some(0), .. } => false,
         Request::Wait { targets, .. } => !targets.iter().all(|target| {
             matches!(

@@ -60,7 +60,8 @@ pub(crate) enum Sight {
     Came,
     /// Nobody came until the time was over.
     Missed,
-    /// Somebody else came first, or something was there to begin with.
+    /// Somebody else came first, or something was there to begin with. Being awake for that one was as good, so nothing
+    /// was in vain.
     Interrupted,
 }
 
