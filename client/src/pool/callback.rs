@@ -1,12 +1,18 @@
 //! Functions of the program that are called when a batch has ended.
+//!
+//! A thread waits for a batch and then calls. Each batch has one of its own, as long as there are not too many: a
+//! process has room for some thousands of threads, and there may be more batches. Those wait in line for a thread.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::batch::Batch;
+use super::roster::{Caller, Roster};
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Result};
 
@@ -32,23 +38,74 @@ struct State {
     has_caller: bool,
 }
 
+/// The most threads that call back for one pool.
+const THREADS_MAX: usize = 1_000;
+
+/// The batches of a pool that are to be called back and have no thread yet.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// The batches, in the order in which they came.
+    waiting: VecDeque<(Arc<Batch>, Caller)>,
+    /// How many threads there are. While anybody is in line, there is one.
+    threads: usize,
+}
+
 /// Has this called when the batch has ended, on a thread of the batch's own.
 pub(super) fn call_back(batch: &Arc<Batch>, callback: Callback) -> Result<()> {
     let mut state = lock(&batch.callbacks.state);
     if !state.has_caller {
-        let calling = Arc::clone(batch);
-        let caller = batch.roster.upgrade().map(|roster| roster.begin_call());
-        let call = move || {
-            let _caller = caller;
-            call_all(&calling);
+        let began = match batch.roster.upgrade() {
+            Some(roster) => stand_in_line(&roster, batch),
+            // The pool is gone, and the batch has ended with it.
+            None => {
+                let batch = Arc::clone(batch);
+                spawn(move || call_all(&batch))
+            }
         };
-        thread::Builder::new().name("pool callback".to_owned()).spawn(call).map_err(|error| {
+        began.map_err(|error| {
             Error::new(ErrorKind::Other, format!("a thread for a callback can not be started: {error}"))
         })?;
         state.has_caller = true;
     }
     state.waiting.push(callback);
     Ok(())
+}
+
+/// Has a thread call back for this batch: a new one, if there may be one more.
+fn stand_in_line(roster: &Arc<Roster>, batch: &Arc<Batch>) -> io::Result<()> {
+    let mut line = lock(&roster.line);
+    line.waiting.push_back((Arc::clone(batch), roster.begin_call()));
+    if line.threads == THREADS_MAX {
+        return Ok(());
+    }
+    let served = Arc::clone(roster);
+    match spawn(move || serve_line(&served)) {
+        Ok(()) => line.threads += 1,
+        // There is no room for one more, but for those that will take this over.
+        Err(_) if line.threads > 0 => {}
+        Err(error) => {
+            line.waiting.pop_back();
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Calls back for one batch after the other, until nobody is in line.
+fn serve_line(roster: &Roster) {
+    loop {
+        let mut line = lock(&roster.line);
+        let Some((batch, _caller)) = line.waiting.pop_front() else {
+            line.threads -= 1;
+            return;
+        };
+        drop(line);
+        call_all(&batch);
+    }
+}
+
+fn spawn(call: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name("pool callback".to_owned()).spawn(call).map(drop)
 }
 
 /// Whether this thread is inside of a callback, so that waiting for all callbacks would wait for itself.

@@ -176,6 +176,9 @@ impl<T: 'static> AsyncResult<T> {
     /// nobody but the callbacks of this result that were given later. It may use the pool, but not wait for its end:
     /// [`Pool::join`](crate::Pool::join) waits for all callbacks. It is called as well if this handle was dropped.
     ///
+    /// A thousand results of a pool have a thread at a time. Of any more, each gets one when an earlier one has been
+    /// called back.
+    ///
     /// ```no_run
     /// # fn add(left: u32, right: u32) -> u32 { left + right }
     /// # fn submit(pool: &client::Pool) -> client::Result<()> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use protocol::{ObjectId, Request};
 
 use super::batch::Batch;
+use super::callback::Line;
 use crate::Result;
 use crate::link::{Link, Pending};
 use crate::sync::lock;
@@ -16,9 +17,11 @@ pub(super) struct Roster {
     batches: Mutex<Vec<Weak<Batch>>>,
     /// Those that run on though nobody wants their results.
     loose: Mutex<Vec<Loose>>,
-    /// How many threads are there to call back.
+    /// Those that are to be called back and have no thread yet.
+    pub(super) line: Mutex<Line>,
+    /// How many are to be called back.
     callers: Mutex<usize>,
-    /// Told when one of these threads ends.
+    /// Told when one of these has been called back.
     caller_ended: Condvar,
 }
 
@@ -31,7 +34,7 @@ pub(super) struct Loose {
     pub(super) stop: ObjectId,
 }
 
-/// A thread that calls back, as long as this lives.
+/// A batch that is to be called back, as long as this lives.
 #[derive(Debug)]
 pub(super) struct Caller {
     roster: Arc<Roster>,
@@ -114,7 +117,7 @@ impl Roster {
             .try_for_each(|loose| link.send(Request::EventSet { id: loose.stop, reason: Some(reason) }))
     }
 
-    /// Counts a thread that calls back.
+    /// Counts a batch that is to be called back.
     pub(super) fn begin_call(self: &Arc<Self>) -> Caller {
         *lock(&self.callers) += 1;
         Caller { roster: Arc::clone(self) }
