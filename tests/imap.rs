@@ -292,6 +292,19 @@ fn stopped() {
     results.handle().stop_event().set().unwrap();
     assert!(results.by_ref().last().unwrap().unwrap_err().is_cancelled());
 
+    // Also while all that was drawn has returned, and the input has no more for now.
+    let (sender, receiver) = channel();
+    let mut results = pool.imap(double, receiver).unwrap();
+    sender.send(1).unwrap();
+    assert_eq!(results.next().unwrap().unwrap(), 2);
+    let stop = results.handle().stop_event();
+    std::thread::scope(|scope| {
+        scope.spawn(|| stop.set().unwrap());
+        assert!(results.next_timeout(PATIENCE).unwrap().unwrap_err().is_cancelled());
+    });
+    assert!(results.next().is_none());
+    drop(sender);
+
     let mut results = pool.imap(double, 0..).unwrap();
     results.handle().cancel().unwrap();
     assert!(results.by_ref().last().unwrap().unwrap_err().is_cancelled());

@@ -7,7 +7,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use protocol::{Grant, ObjectId, Outcome, Reply, Request, Results, Target, Targets, WaitMode};
+use protocol::{Grant, ObjectId, Outcome, Reply, Request, Results, Target, WaitMode};
 use serde::de::DeserializeOwned;
 
 use super::callback::Callbacks;
@@ -137,9 +137,11 @@ impl Batch {
                 (Target::Results { batch: self.id() }, lookout.as_ref().map(|_| LOOKOUT_TIME).or(timeout))
             }
         };
+        // If all that was drawn has returned, no result would tell that the batch was stopped.
+        let stop = state.gathered.is_drawing().then(|| Target::Event { id: self.stop.reference().id() });
         drop(state);
         let began = Instant::now();
-        let answer = self.ask(begun, target, timeout);
+        let answer = self.ask(begun, [target].into_iter().chain(stop), timeout);
         let took = began.elapsed();
         let is_cut_short = lookout.is_some();
         if let (Some(lookout), Ok(None), Ok(link)) = (lookout, &answer, self.reference.link()) {
@@ -171,7 +173,12 @@ impl Batch {
     }
 
     /// Asks the manager for results. None: the time is over.
-    fn ask(&self, begun: Begun, target: Target<'_>, timeout: Option<Duration>) -> Result<Option<Results>> {
+    fn ask<'a>(
+        &self,
+        begun: Begun,
+        targets: impl Iterator<Item = Target<'a>>,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Results>> {
         let Begun { submissions, results } = begun;
         let is_fresh = !submissions.is_empty() || results.is_some();
         let is_run = results.is_some();
@@ -180,7 +187,7 @@ impl Batch {
             Some(results) => results,
             None => self.reference.link()?.begin(Request::Wait {
                 mode: WaitMode::Any,
-                targets: Targets::from_iter([target]),
+                targets: targets.collect(),
                 timeout_ns: timeout.map(duration::nanoseconds),
                 thread: this_thread(),
             })?,
@@ -198,6 +205,10 @@ impl Batch {
             Ok(Reply::TimedOut { .. }) => Ok(None),
             Ok(Reply::Taken(mut taken)) => match taken.grants.pop() {
                 Some(Grant::Results(results)) => Ok(Some(results)),
+                Some(Grant::Event(_)) => {
+                    self.cut(stopped());
+                    Ok(Some(Results { results: Vec::new(), complete: false }))
+                }
                 grant => Err(unexpected(&format!("a wait for results gave {grant:?}"))),
             },
             Ok(reply) => Err(crate::error::unexpected(&reply)),

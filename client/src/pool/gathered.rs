@@ -85,6 +85,11 @@ impl Gathered {
         matches!(self.slots, Slots::Whole(_))
     }
 
+    /// Whether its input is still drawn here.
+    pub(super) fn is_drawing(&self) -> bool {
+        !self.is_sealed && !self.is_stranger
+    }
+
     /// Whether there is something to ask the manager for.
     pub(super) fn has_more_to_come(&self) -> bool {
         !self.is_told_all && self.broken.is_none()
