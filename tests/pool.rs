@@ -25,6 +25,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("pool::a_dropped_result_lets_its_tasks_run", dropped_result),
         test("pool::a_closed_pool_ends_its_tasks_and_takes_no_more", close),
         test("pool::a_terminated_pool_fails_its_tasks", terminate),
+        test("pool::who_waits_for_calls_is_told_whatever_ends_them", ended),
         test("pool::a_dropped_pool_leaves_nobody", drop_pool),
         test("pool::can_be_dropped_while_its_manager_does_not_answer", manager_stopped),
         test("pool::a_worker_that_there_is_no_room_for_comes_later", no_room),
@@ -198,6 +199,39 @@ fn terminate() {
     assert!(started.get(None).unwrap_err().is_terminated());
     assert!(waiting.get(None).unwrap_err().is_terminated());
     assert!(pool.apply(add, (2, 3)).unwrap_err().is_closed());
+}
+
+fn ended() {
+    type End = fn(&Pool, &ManagerProgram);
+    type IsExpected = fn(&client::Error) -> bool;
+    let stop: End = |pool, _| drop(pool.stop(Duration::from_millis(100)).unwrap());
+    let terminate: End = |pool, _| pool.terminate();
+    let kill: End = |_, program| program.running.signal(Signal::KILL);
+    let ends: [(End, IsExpected, IsExpected); 3] = [
+        (stop, client::Error::is_stopped, client::Error::is_cancelled),
+        (terminate, client::Error::is_terminated, |error| error.is_terminated() || error.is_closed()),
+        (kill, client::Error::is_manager_gone, client::Error::is_manager_gone),
+    ];
+    for (end, is_of_running, is_of_waiting) in ends {
+        let program = ManagerProgram::start();
+        let manager = program.connect();
+        let pool = Pool::new(&manager, 1).unwrap();
+        let (running, never) = (manager.anonymous_event().unwrap(), manager.anonymous_event().unwrap());
+        thread::scope(|scope| {
+            let applies = scope.spawn(|| pool.apply(hold, (running.clone(), never.clone())));
+            running.wait(PATIENCE).unwrap().expect("it runs");
+            let maps: Vec<_> = (0..4).map(|_| scope.spawn(|| pool.map(double, 0..10))).collect();
+            end(&pool, &program);
+            let error = applies.join().unwrap().unwrap_err();
+            assert!(is_of_running(&error), "{error:?}");
+            for mapped in maps {
+                // One that comes after a stop is not stopped.
+                if let Err(error) = mapped.join().unwrap() {
+                    assert!(is_of_waiting(&error), "{error:?}");
+                }
+            }
+        });
+    }
 }
 
 fn drop_pool() {
