@@ -11,7 +11,8 @@ use worker::Registry;
 
 use crate::support::{eventually, kill};
 use crate::{
-    actor, command, fork, hand, imap, interrupt, log, private, progress, puppet, stop, stranger, task,
+    actor, command, fork, hand, imap, interrupt, log, private, progress, puppet, sharing, stop, stranger,
+    task,
 };
 
 /// The variable that makes workers of this program end before they work.
@@ -51,6 +52,7 @@ pub(crate) fn run(name: &str) -> ExitCode {
     let outcome = match name {
         "stop" => stop(),
         "share" => stop::share(),
+        sharing::OWNER => sharing::own(),
         interrupt::LISTENS => interrupt::listen(),
         interrupt::DEAF => interrupt::be_deaf(),
         "own" => own(),

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Duration;
 
 use client::task::named;
 use client::{Event, Manager, Pool, task};
@@ -12,6 +13,7 @@ use rustix::process::Signal;
 use worker::tasks::{COMMAND, CommandResult};
 use worker::{Ended, Registry, Service};
 
+use crate::helper;
 use crate::stop::note;
 use crate::support::{
     ManagerProgram, PATIENCE, Running, descendants, eventually, is_alive, kill, test, within,
@@ -24,6 +26,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("sharing::workers_come_and_go_while_work_runs", elastic),
         test("sharing::a_server_that_can_not_start_workers_leaves_the_pool_to_others", gives_up),
         test("sharing::tasks_of_a_terminated_pool_see_that_they_are_to_stop", terminated),
+        test("sharing::a_pool_ends_with_its_owner_for_all_and_can_be_made_again", owner_killed),
         test("sharing::a_server_has_a_sensible_number_of_processes", numbers),
     ]
 }
@@ -169,6 +172,57 @@ fn terminated() {
     let reasons = fs::read_to_string(file).unwrap();
     assert!(reasons.lines().all(|reason| reason == "the pool was terminated by its owner"), "{reasons}");
     assert!((1..=2).contains(&reasons.lines().count()), "{reasons}");
+}
+
+/// The helper that owns a shared pool until it is ended.
+pub(crate) const OWNER: &str = "shared pool";
+
+/// Owns a shared pool.
+pub(crate) fn own() -> client::Result<()> {
+    let manager = Manager::connect()?;
+    let pool = Pool::builder(&manager).processes(2).name("shared").start()?;
+    println!("{}", pool.apply(add, (2, 3))?);
+    loop {
+        thread::sleep(Duration::from_secs(1000));
+    }
+}
+
+fn owner_killed() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let own = || {
+        let mut owner = Running::start(helper::command(OWNER).env("RALLYPOINT_SOCKET", &program.socket));
+        assert_eq!(owner.line(), "5");
+        owner
+    };
+    let owner = own();
+    let service = Service::start(&manager, "shared", Some(1)).unwrap();
+    assert!(service.wait_ready());
+    let pool = Pool::open(&manager, "shared").unwrap();
+    let [end, never] = [0; 2].map(|_| manager.anonymous_event().unwrap());
+    let running = [0; 3].map(|_| manager.anonymous_event().unwrap());
+    let holds = running.iter().map(|running| (running.clone(), never.clone()));
+    let held = pool.batch(hold).chunk_size(1).starmap_async(holds).unwrap();
+    for running in &running {
+        running.wait(PATIENCE).unwrap().expect("it runs");
+    }
+    let waiting = pool.apply_async(hold, (end.clone(), end.clone())).unwrap();
+    owner.signal(Signal::KILL);
+
+    let error = waiting.get(PATIENCE).unwrap_err();
+    let text = format!("process {} ", owner.process());
+    assert!(error.is_terminated() && error.to_string().contains("has ended with its owner"), "{error:?}");
+    assert!(error.to_string().contains(&text) && error.to_string().contains("SIGKILL"), "{error}");
+    assert!(held.get(PATIENCE).is_err(), "none of the calls goes on for ever");
+    // Lets the one go that another program's worker runs.
+    never.set().unwrap();
+    let (sender, receiver) = channel();
+    thread::spawn(move || sender.send(service.join()));
+    assert_eq!(receiver.recv_timeout(PATIENCE), Ok(Ended::Left));
+
+    let _again = own();
+    let pool = Pool::open(&manager, "shared").unwrap();
+    assert_eq!(pool.apply(add, (3, 4)).unwrap(), 7);
 }
 
 fn numbers() {

@@ -366,7 +366,7 @@ pub enum Request<'a> {
 pub enum OpenMode {
     /// Opens it; makes it if it is not there.
     OpenOrCreate,
-    /// Makes it; refused if it is there.
+    /// Makes it; refused if it is there. A pool that is made so ends with this session.
     CreateNew,
     /// Opens it; refused if it is not there.
     Open,

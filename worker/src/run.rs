@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use client::Result;
 use client::internal::{Assignment, Carried, ChunkError, Link, Reference, enter_task};
+use client::{Error, Result};
 use protocol::limits::{FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{Failure, FailureKind, Grant, Kind, Outcome, Request, Target, TaskGrant};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -20,7 +20,7 @@ const CARRIED_BYTES: usize = 17;
 /// How a worker's work ended, if nothing went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The pool is closed.
+    /// The pool is closed, or is not there any more.
     Left,
     /// It has run as many tasks as it was to.
     Retired,
@@ -40,7 +40,14 @@ pub(crate) fn work(registry: &Registry) -> Result<End> {
     // Tasks keep alive what their arguments carry, so holds can be told together with the next request.
     link.set_lazy_detach(true);
     let pool = Reference::adopt(link.clone(), assignment.pool, Kind::Pool);
-    pool.call_for_done(Request::Attach { id: pool.id(), kind: Kind::Pool, epoch: assignment.epoch })?;
+    match pool.call_for_done(Request::Attach { id: pool.id(), kind: Kind::Pool, epoch: assignment.epoch }) {
+        Ok(()) => {}
+        Err(error) if error.is_no_such_object() => {
+            lifeline.leave();
+            return Ok(End::Left);
+        }
+        Err(error) => return Err(error),
+    }
     let manager = link.descriptor().map_err(|error| failed(&error))?;
     lifeline.watch(assignment.parent, manager).map_err(|error| failed(&error))?;
 
@@ -81,12 +88,17 @@ fn run_tasks(registry: &Registry, link: &Arc<Link>, pool: &Reference, tasks_max:
         match pool.wait(Target::Tasks { pool: pool.id(), most: ahead.most(rest) }, None) {
             Ok(Some(Grant::Tasks(tasks))) => ahead.fill(tasks),
             Ok(other) => return Err(failed(&format!("a wait for tasks gave {other:?}"))),
-            Err(error) if error.is_closed() => return Ok(End::Left),
+            Err(error) if is_over(&error) => return Ok(End::Left),
             Err(error) if error.is_cancelled() => return Ok(End::Condemned),
             Err(error) => return Err(error),
         }
     }
     Ok(End::Retired)
+}
+
+/// Whether a pool takes and has no more tasks. Who was in a task when it was removed finds that there is none.
+fn is_over(error: &Error) -> bool {
+    error.is_closed() || error.is_removed() || error.is_no_such_object()
 }
 
 /// Runs one task. Its end is told before the next one begins that is there already; if there is none, it leaves

@@ -112,7 +112,8 @@ impl<'a> PoolBuilder<'a> {
 
     /// Gives the pool a name, so that other programs can submit to it with [`Pool::open`].
     ///
-    /// The name is free again when the pool is dropped.
+    /// The name is free again when the pool is dropped, and when this process ends, however it does. With it ends the
+    /// pool: what others have submitted to it and has not ended fails with [`Error::is_terminated`].
     pub fn name(mut self, name: impl Into<String>) -> PoolBuilder<'a> {
         self.name = Some(name.into());
         self

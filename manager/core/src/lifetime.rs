@@ -10,6 +10,7 @@ use protocol::{Code, Epoch, Kind, ObjectId, Refusal, Reply, SessionId};
 
 use crate::State;
 use crate::object::{Body, Handle, Held, Pin, no_such_object};
+use crate::pool::Ender;
 use crate::slab::Key;
 
 impl State {
@@ -118,7 +119,7 @@ impl State {
             Body::Batch(_) => {
                 return Err(Refusal::new(Code::WrongKind, "a batch is not removed, it ends with its tasks"));
             }
-            Body::Pool(_) => self.terminate(session, key, &text),
+            Body::Pool(_) => self.terminate(key, &text, &Ender::Session(session)),
             _ => {}
         }
         self.destroy(key, &Refusal::new(Code::Removed, text));
@@ -140,7 +141,8 @@ impl State {
             Body::Barrier(barrier) => self.barrier_destroyed(key, &barrier),
             Body::Queue(queue) => self.queue_destroyed(key, *queue),
             Body::Event(event) => self.event_destroyed(key, &event),
-            Body::Pool(_) | Body::Latch(_) => {}
+            Body::Pool(pool) => self.pool_destroyed(key, &pool),
+            Body::Latch(_) => {}
         }
     }
 

@@ -38,6 +38,9 @@ impl State {
             }
             _ => (self.make(id, name, spec)?, true),
         };
+        if created && spec == Spec::Pool && mode == OpenMode::CreateNew {
+            self.pool_claim(session, key);
+        }
         let id = self.catalog.at(key).id;
         self.refer(session, key)?;
         Ok(Reply::Opened { id, created })

@@ -3,8 +3,12 @@
 //! A pool knows which of its batches have tasks to start, and hands out one task of each in turn, so that a small
 //! batch is not stuck behind a huge one. Workers wait for a pool as for any object, first come, first served. A
 //! worker that waits for a closed pool in which every task has ended is refused, and leaves.
+//!
+//! Whoever makes a pool anew owns it, and it ends with its owner. One that was opened or made, whichever it took, is
+//! nobody's: those who serve it come and go.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -13,6 +17,7 @@ use protocol::{Code, Failure, FailureKind, Kind, ObjectId, Refusal, Reply, Sessi
 use crate::State;
 use crate::object::Body;
 use crate::reason::check_reason;
+use crate::session::Leaver;
 use crate::slab::Key;
 use crate::wait::Readiness;
 
@@ -27,11 +32,28 @@ pub(crate) struct Pool {
     open_batches: BTreeSet<Key>,
     /// Whether new batches are refused.
     is_closed: bool,
+    /// The session with which it ends, if it is not nobody's.
+    owner: Option<SessionId>,
+}
+
+/// Who ends a pool.
+#[derive(Debug)]
+pub(crate) enum Ender<'a> {
+    /// A session that asks for it.
+    Session(SessionId),
+    /// One that is gone.
+    Leaver(&'a Leaver),
 }
 
 impl Pool {
     pub(crate) fn new() -> Pool {
-        Pool { startable: BTreeMap::new(), turn_last: 0, open_batches: BTreeSet::new(), is_closed: false }
+        Pool {
+            startable: BTreeMap::new(),
+            turn_last: 0,
+            open_batches: BTreeSet::new(),
+            is_closed: false,
+            owner: None,
+        }
     }
 
     pub(crate) fn readiness(&self) -> Readiness {
@@ -106,12 +128,12 @@ impl State {
     ) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Pool)?;
         check_reason(reason)?;
-        self.terminate(session, key, reason);
+        self.terminate(key, reason, &Ender::Session(session));
         Ok(Reply::Done)
     }
 
     /// Closes a pool and fails every task in it that has not ended. Those that run are told to stop.
-    pub(crate) fn terminate(&mut self, session: SessionId, key: Key, reason: &str) {
+    pub(crate) fn terminate(&mut self, key: Key, reason: &str, ender: &Ender<'_>) {
         let pool = self.pool_at(key);
         pool.is_closed = true;
         pool.startable.clear();
@@ -123,9 +145,37 @@ impl State {
         }
         // After all have ended: a set event would cancel what has not, as of batches that tasks of these opened.
         for stop in stops {
-            self.event_set_with_end(session, stop, reason);
+            match *ender {
+                Ender::Session(session) => self.event_set_with_end(session, stop, reason),
+                Ender::Leaver(leaver) => self.event_set_by_leaver(stop, leaver),
+            }
         }
         self.touch(key);
+    }
+
+    /// From now on the pool ends with this session.
+    pub(crate) fn pool_claim(&mut self, session: SessionId, key: Key) {
+        self.pool_at(key).owner = Some(session);
+        self.session_at(session).held.insert(key);
+    }
+
+    /// The owner of a pool is gone, and with it the pool: its workers end, and its name is free.
+    pub(crate) fn pool_orphaned(&mut self, key: Key, leaver: &Leaver, what: &str) {
+        self.pool_at(key).owner = None;
+        let text = format!("{} has ended with its owner: {what}", self.describe(key));
+        self.terminate(key, &text, &Ender::Leaver(leaver));
+        if self.catalog.at(key).name.is_some() {
+            self.destroy(key, &Refusal::new(Code::Removed, text));
+        }
+    }
+
+    /// Forgets who owned a pool that is not there any more.
+    pub(crate) fn pool_destroyed(&mut self, key: Key, pool: &Pool) {
+        if let Some(owner) = pool.owner
+            && let Some(owner) = self.sessions.get_mut(&owner)
+        {
+            owner.held.remove(&key);
+        }
     }
 
     pub(crate) fn pool_at(&mut self, key: Key) -> &mut Pool {

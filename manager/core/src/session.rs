@@ -33,7 +33,7 @@ pub(crate) struct Session {
     pub(crate) batches: BTreeSet<ObjectId>,
     /// Whether it was told to end, and so gets no tasks.
     pub(crate) is_condemned: bool,
-    /// The objects of which it holds something that its end leaves behind.
+    /// The objects of which it holds something that its end leaves behind, and the pools that end with it.
     pub(crate) held: BTreeSet<Key>,
     /// How many of the locks that it holds are wanted by somebody.
     pub(crate) wanted: u64,
@@ -241,6 +241,7 @@ impl State {
             Body::Semaphore(_) => self.permits_abandon(key, leaver),
             Body::Barrier(_) => self.barrier_break(key, what),
             Body::Queue(_) => self.items_return(key, leaver.session),
+            Body::Pool(_) => self.pool_orphaned(key, leaver, what),
             _ => unreachable!("nothing is held of the other kinds"),
         }
     }

@@ -1,8 +1,8 @@
 //! Pools and batches: who runs what, in which order, and how every task ends exactly once.
 
 use protocol::{
-    Code, Failure, FailureKind, Grant, Limits, ObjectId, Outcome, Reply, Request, SessionId, Spec, Target,
-    TaskInput, TaskResult, WaitMode,
+    Code, Failure, FailureKind, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request, SessionId,
+    Spec, Target, TaskInput, TaskResult, WaitMode,
 };
 
 use crate::words::{wait, wait_for};
@@ -288,4 +288,64 @@ fn what_would_not_fit_into_an_answer_is_refused_before_anything_is_taken() {
     let both = [Target::Task { pool }, Target::Task { pool: other }];
     assert_eq!(world.refused(worker, wait(WaitMode::All, &both, None)).0, Code::BadTarget);
     assert_eq!(world.take_task(worker, pool).1, 0);
+}
+
+/// Makes a pool anew, which belongs to this session then.
+fn own_pool(world: &mut World, owner: SessionId, name: Option<&str>) -> ObjectId {
+    let id = world.fresh_id();
+    let made = world.ask(owner, Request::Open { id, name, spec: Spec::Pool, mode: OpenMode::CreateNew });
+    assert_eq!(made, Reply::Opened { id, created: true });
+    id
+}
+
+#[test]
+fn a_pool_that_was_made_anew_ends_with_its_owner_and_its_name_is_free() {
+    let mut world = World::new();
+    let [owner, friend, idle] = ["owner", "friend", "idle"].map(|program| world.session(program));
+    let pool = own_pool(&mut world, owner, Some("x"));
+    assert_eq!(world.open(friend, Some("x"), Spec::Pool), pool);
+    let batch = world.batch(friend, pool);
+    world.fill(friend, batch, &[b"a", b"b"]);
+    let worker = world.session("worker");
+    world.take_task(worker, pool);
+    world.take_task(worker, pool);
+    let waiting = world.block(idle, task(pool));
+    world.kill(owner);
+    let results = world.results(friend, batch);
+    assert!(results.complete && results.results.len() == 2);
+    let (kind, text) = failure(&results.results[0]);
+    assert_eq!(kind, FailureKind::Terminated);
+    let how = "process 100 (owner) was ended by signal 9 (SIGKILL)";
+    assert_eq!(text, format!("the pool \"x\" has ended with its owner: {how}"));
+    let stop = world.stop_of(batch);
+    assert!(world.is_set(friend, stop), "what runs is told");
+    let Some(Reply::Refused(refusal)) = world.answer(idle, waiting) else { panic!("it waits for nothing") };
+    assert_eq!((refusal.code, refusal.text.as_str()), (Code::Removed, text));
+    let again = world.session("owner again");
+    own_pool(&mut world, again, Some("x"));
+}
+
+#[test]
+fn a_pool_ends_with_its_owner_also_without_a_name_and_in_order_and_only_once() {
+    let mut world = World::new();
+    let (owner, friend) = (world.session("owner"), world.session("friend"));
+    let (named, anonymous) = (own_pool(&mut world, owner, Some("x")), own_pool(&mut world, owner, None));
+    world.attach(friend, anonymous, Kind::Pool);
+    world.done(friend, Request::Remove { id: named });
+    world.leave(owner);
+    let (id, options) = (world.fresh_id(), world.batch_options());
+    let open = Request::BatchOpen { id, pool: anonymous, function: "f", options };
+    assert_eq!(world.refused(friend, open).0, Code::Closed);
+    world.done(friend, Request::Detach { id: anonymous });
+    assert_eq!(world.refused(friend, Request::Detach { id: anonymous }).0, Code::NoSuchObject);
+}
+
+#[test]
+fn a_pool_that_was_opened_outlives_whoever_came_first() {
+    let mut world = World::new();
+    let (first, second) = (world.session("first"), world.session("second"));
+    let pool = world.open(first, Some("x"), Spec::Pool);
+    world.kill(first);
+    assert_eq!(world.open(second, Some("x"), Spec::Pool), pool);
+    world.batch(second, pool);
 }
