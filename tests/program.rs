@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::{process, thread};
+use std::{fs, process, thread};
 
 use client::task::named;
 use client::{Event, Pool, Result};
@@ -19,6 +19,8 @@ pub(crate) fn tests() -> Vec<Trial> {
     vec![
         test("program::worker_serves_countdown_and_command", serve),
         test("program::worker_ends_with_its_workers_at_a_signal", signals),
+        test("program::worker_that_is_asked_to_end_lets_its_calls_end", leaves),
+        test("program::worker_that_is_asked_twice_ends_at_once", ends_at_once),
         test("program::worker_that_is_killed_leaves_nobody", killed),
         test("program::worker_ends_when_its_manager_does", manager_killed),
         test("program::worker_can_come_and_go_while_tasks_wait", come_and_go),
@@ -81,6 +83,50 @@ fn signals() {
         worker.signal(signal);
         assert_eq!(worker.wait(), Some(0));
         assert!(processes.iter().all(|&process| !is_alive(process)));
+    }
+}
+
+/// A command that says that it runs by making a file, and ends when there is another.
+fn long_command(folder: &Path) -> Command {
+    let script = "touch running; while ! [ -e end ]; do sleep 0.01; done; exit 7";
+    Command::new("sh").arguments(["-c", script]).folder(folder)
+}
+
+fn leaves() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let pool = Pool::open(&manager, "demo").unwrap();
+    let command = named::<(Command,), CommandResult>(COMMAND);
+    for signal in [Signal::INT, Signal::TERM] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut worker = start(&program.socket, 2);
+        let result = pool.apply_async(command, (long_command(folder.path()),)).unwrap();
+        eventually("the command runs", || folder.path().join("running").exists());
+        worker.signal(signal);
+        assert!(worker.line().starts_with("worker takes no more calls"));
+        fs::write(folder.path().join("end"), "").unwrap();
+        assert_eq!(result.get(None).unwrap().unwrap().exit, Exit::Status(7));
+        assert_eq!(worker.wait(), Some(0));
+    }
+}
+
+fn ends_at_once() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let pool = Pool::open(&manager, "demo").unwrap();
+    let command = named::<(Command,), CommandResult>(COMMAND);
+    let folder = tempfile::tempdir().unwrap();
+    let mut worker = start(&program.socket, 1);
+    let result = pool.apply_async(command, (long_command(folder.path()),)).unwrap();
+    eventually("the command runs", || folder.path().join("running").exists());
+    let processes = descendants(worker.process());
+    worker.signal(Signal::TERM);
+    assert!(worker.line().starts_with("worker takes no more calls"));
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.wait(), Some(0));
+    assert!(result.get(None).unwrap_err().is_worker_died());
+    for process in processes {
+        eventually("its workers and their commands have ended", || !is_alive(process));
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     vec![
         test("sharing::batches_take_turns", turns),
         test("sharing::workers_come_and_go_while_work_runs", elastic),
+        test("sharing::workers_that_leave_finish_what_they_run_and_take_no_more", leaves),
         test("sharing::a_server_that_can_not_start_workers_leaves_the_pool_to_others", gives_up),
         test("sharing::tasks_of_a_terminated_pool_see_that_they_are_to_stop", terminated),
         test("sharing::a_pool_ends_with_its_owner_for_all_and_can_be_made_again", owner_killed),
@@ -119,6 +120,30 @@ fn elastic() {
     assert!(statuses.eq((0..TASKS).map(|number| worker::tasks::Exit::Status(number as i32))));
 }
 
+fn leaves() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::open(&manager, "shared").unwrap();
+    let leaving = Service::start(&manager, "shared", Some(2)).unwrap();
+    let [running, end] = [0; 2].map(|_| manager.anonymous_event().unwrap());
+    let held = pool.apply_async(hold, (running.clone(), end.clone())).unwrap();
+    running.wait(PATIENCE).unwrap().expect("it runs");
+    leaving.leave().unwrap();
+    let waiting = pool.starmap_async(add, (0..10).map(|number| (number, 1))).unwrap();
+    end.set().unwrap();
+    held.get(PATIENCE).unwrap().unwrap();
+    assert_eq!(join(leaving), Ended::Left);
+    assert_eq!(waiting.progress().unwrap().done, 0, "it has taken none of these");
+    let _others = Service::start(&manager, "shared", Some(1)).unwrap();
+    assert_eq!(waiting.get(PATIENCE).unwrap(), (1..11).collect::<Vec<u32>>());
+}
+
+/// How a service ends, which must be soon.
+fn join(service: Service) -> Ended {
+    let (sender, receiver) = channel();
+    thread::spawn(move || sender.send(service.join()));
+    receiver.recv_timeout(PATIENCE).expect("it ends")
+}
+
 fn gives_up() {
     let program = ManagerProgram::start();
     let manager = program.connect();
@@ -166,9 +191,7 @@ fn terminated() {
     assert!(result.get(PATIENCE).unwrap_err().is_terminated());
     pool.join().unwrap();
     // One worker was the owner's, and may have been quicker than its signal. The other one is left alone.
-    let (sender, receiver) = channel();
-    thread::spawn(move || sender.send(service.join()));
-    assert_eq!(receiver.recv_timeout(PATIENCE), Ok(Ended::Left));
+    assert_eq!(join(service), Ended::Left);
     let reasons = fs::read_to_string(file).unwrap();
     assert!(reasons.lines().all(|reason| reason == "the pool was terminated by its owner"), "{reasons}");
     assert!((1..=2).contains(&reasons.lines().count()), "{reasons}");
@@ -216,9 +239,7 @@ fn owner_killed() {
     assert!(held.get(PATIENCE).is_err(), "none of the calls goes on for ever");
     // Lets the one go that another program's worker runs.
     never.set().unwrap();
-    let (sender, receiver) = channel();
-    thread::spawn(move || sender.send(service.join()));
-    assert_eq!(receiver.recv_timeout(PATIENCE), Ok(Ended::Left));
+    assert_eq!(join(service), Ended::Left);
 
     let _again = own();
     let pool = Pool::open(&manager, "shared").unwrap();

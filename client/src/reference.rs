@@ -147,7 +147,12 @@ impl Reference {
 
     /// Waits for one target and takes it. None if the timeout ended first.
     pub fn wait(&self, target: Target<'_>, timeout: Option<Duration>) -> Result<Option<Grant>> {
-        Ok(self.wait_with_receipt(target, timeout)?.map(|(grant, _)| grant))
+        self.wait_any(Targets::from_iter([target]), timeout)
+    }
+
+    /// Waits for the first of some targets and takes it. None if the timeout ended first.
+    pub fn wait_any(&self, targets: Targets<'_>, timeout: Option<Duration>) -> Result<Option<Grant>> {
+        Ok(self.wait_any_with_receipt(targets, timeout)?.map(|(grant, _)| grant))
     }
 
     /// Like a wait, and what is granted is not confirmed while its receipt is kept.
@@ -156,9 +161,17 @@ impl Reference {
         target: Target<'_>,
         timeout: Option<Duration>,
     ) -> Result<Option<(Grant, Option<Receipt>)>> {
+        self.wait_any_with_receipt(Targets::from_iter([target]), timeout)
+    }
+
+    fn wait_any_with_receipt(
+        &self,
+        targets: Targets<'_>,
+        timeout: Option<Duration>,
+    ) -> Result<Option<(Grant, Option<Receipt>)>> {
         let request = Request::Wait {
             mode: WaitMode::Any,
-            targets: Targets::from_iter([target]),
+            targets,
             timeout_ns: timeout.map(duration::nanoseconds),
             thread: thread::this_thread(),
         };

@@ -15,7 +15,8 @@ use worker::tasks::{COMMAND, COUNTDOWN, command, countdown};
 /// Serves a named pool of a running manager with worker processes.
 ///
 /// The workers run the functions `countdown` and `command` for every program that submits them to the pool. They end
-/// when this program does, and when the manager does.
+/// when this program does, and when the manager does. With SIGINT or SIGTERM they take no more calls, and this program
+/// ends when those have ended that run; a second one ends them at once.
 #[derive(Debug, Parser)]
 #[command(name = "worker", version, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 struct CommandLine {

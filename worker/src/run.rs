@@ -20,7 +20,7 @@ const CARRIED_BYTES: usize = 17;
 /// How a worker's work ended, if nothing went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The pool is closed, or is not there any more.
+    /// The pool is closed, or is not there any more; or whoever started this serves it no longer.
     Left,
     /// It has run as many tasks as it was to.
     Retired,
@@ -63,7 +63,7 @@ pub(crate) fn work(registry: &Registry) -> Result<End> {
     lifeline.tell_ready().map_err(|error| failed(&error))?;
 
     log::info!("this worker is ready, for pool {}", pool.id());
-    let end = run_tasks(registry, &link, &pool, assignment.tasks_max)?;
+    let end = run_tasks(registry, &link, &pool, &assignment)?;
     log::info!("this worker ends: {end:?}");
     match end {
         End::Left => lifeline.leave(),
@@ -75,7 +75,13 @@ pub(crate) fn work(registry: &Registry) -> Result<End> {
 }
 
 /// Runs tasks until there are no more to come.
-fn run_tasks(registry: &Registry, link: &Arc<Link>, pool: &Reference, tasks_max: Option<u32>) -> Result<End> {
+fn run_tasks(
+    registry: &Registry,
+    link: &Arc<Link>,
+    pool: &Reference,
+    assignment: &Assignment,
+) -> Result<End> {
+    let Assignment { tasks_max, leave, .. } = *assignment;
     let ahead = Ahead::new(link);
     let mut rest = tasks_max.unwrap_or(u32::MAX);
     while rest > 0 {
@@ -85,8 +91,12 @@ fn run_tasks(registry: &Registry, link: &Arc<Link>, pool: &Reference, tasks_max:
             rest -= u32::from(tasks_max.is_some());
             continue;
         }
-        match pool.wait(Target::Tasks { pool: pool.id(), most: ahead.most(rest) }, None) {
+        // The first that is ready is taken, so whoever is to leave takes no more.
+        let leave = leave.map(|id| Target::Event { id });
+        let tasks = Target::Tasks { pool: pool.id(), most: ahead.most(rest) };
+        match pool.wait_any(leave.into_iter().chain([tasks]).collect(), None) {
             Ok(Some(Grant::Tasks(tasks))) => ahead.fill(tasks),
+            Ok(Some(Grant::Event(_))) => return Ok(End::Left),
             Ok(other) => return Err(failed(&format!("a wait for tasks gave {other:?}"))),
             Err(error) if is_over(&error) => return Ok(End::Left),
             Err(error) if error.is_cancelled() => return Ok(End::Condemned),

@@ -32,6 +32,8 @@ pub struct Assignment {
     pub tasks_max: Option<u32>,
     /// How many bytes of address space the worker may have.
     pub memory_bytes_max: Option<u64>,
+    /// The event that, once it is set, has the worker take no more tasks and leave.
+    pub leave: Option<ObjectId>,
 }
 
 impl Assignment {
@@ -87,6 +89,7 @@ mod tests {
             initializer: Some(initializer),
             tasks_max: Some(7),
             memory_bytes_max: None,
+            leave: Some(ObjectId(Uuid::from_u128(2))),
         }
     }
 

@@ -42,6 +42,8 @@ pub(super) struct WorkerOptions {
     tasks_max: Option<u32>,
     /// How many bytes of address space each may have.
     memory_bytes_max: Option<u64>,
+    /// The event that has the workers leave.
+    leave: Option<ObjectId>,
 }
 
 impl<'a> PoolBuilder<'a> {
@@ -145,6 +147,7 @@ impl<'a> PoolBuilder<'a> {
             initializer: self.initializer.transpose()?,
             tasks_max: self.tasks_max,
             memory_bytes_max: self.memory_bytes_max,
+            leave: None,
         };
         options.check()?;
         let link = self.manager.link();
@@ -160,6 +163,11 @@ impl<'a> PoolBuilder<'a> {
 }
 
 impl WorkerOptions {
+    /// Those of workers that leave when this event is set.
+    pub(super) fn of_server(leave: ObjectId) -> WorkerOptions {
+        WorkerOptions { leave: Some(leave), ..WorkerOptions::default() }
+    }
+
     fn check(&self) -> Result<()> {
         if self.tasks_max == Some(0) {
             return Err(bad("a worker runs at least one task"));
@@ -213,7 +221,7 @@ pub(super) fn supervise(
     options: WorkerOptions,
     concern: Concern,
 ) -> Result<Supervisor> {
-    let WorkerOptions { initializer, tasks_max, memory_bytes_max } = options;
+    let WorkerOptions { initializer, tasks_max, memory_bytes_max, leave } = options;
     let (initializer, kept) =
         initializer.map(|initializer| (initializer.initializer, initializer.kept)).unzip();
     let assignment = Assignment {
@@ -224,6 +232,7 @@ pub(super) fn supervise(
         initializer,
         tasks_max,
         memory_bytes_max,
+        leave,
     };
     // The first is made here, so that what is wrong with this program is an error of the caller.
     copy_of_worker()?;

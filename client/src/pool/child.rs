@@ -1,8 +1,8 @@
 //! One worker process, as its supervisor sees it.
 //!
 //! A worker has one end of a socket pair as its standard input. It gets its assignment there, and tells three things, a
-//! byte each: [`READY`] when it can work, [`LEAVING`] when it ends because the pool is closed, and [`RETIRING`] when it
-//! ends because it has run as many tasks as it was to.
+//! byte each: [`READY`] when it can work, [`LEAVING`] when it ends because it is to work no more, and [`RETIRING`]
+//! when it ends because it has run as many tasks as it was to.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -5,22 +5,25 @@ use protocol::{OpenMode, Spec};
 use super::supervisor::{Ended, Supervisor};
 use super::{available_cores, builder};
 use crate::reference::Reference;
-use crate::{Manager, Result};
+use crate::{Event, Manager, Result};
 
 /// Worker processes, copies of this program, that serve a pool by its name.
 ///
 /// Other programs submit to it with [`Pool::open`](crate::Pool::open), and name the functions of this program with
 /// [`named`](crate::task::named). Several programs may serve one pool, if all know the same functions.
 ///
-/// Dropping it ends these workers, and leaves the pool and its other workers alone: a task that one of these was
-/// running fails with [`Error::is_worker_died`](crate::Error::is_worker_died), and tasks that wait go on to wait. It is
-/// the same when it gives up, since workers keep dying before they are ready.
+/// Its workers [leave](Self::leave) in order when they are asked to. Dropping it ends them at once, and leaves the pool
+/// and its other workers alone: a task that one of these was running fails with
+/// [`Error::is_worker_died`](crate::Error::is_worker_died), and tasks that wait go on to wait. It is the same when it
+/// gives up, since workers keep dying before they are ready.
 #[derive(Debug)]
 pub struct Service {
     /// Declared first: the workers end before the pool is let go.
     supervisor: Supervisor,
     /// Keeps the pool in mind as long as it is served.
     _reference: Reference,
+    /// Set to have the workers leave.
+    leave: Event,
     processes: usize,
 }
 
@@ -38,10 +41,11 @@ impl Service {
         builder::check_can_start(processes)?;
         let link = manager.link();
         let reference = Reference::open(link, Some(name), Spec::Pool, OpenMode::OpenOrCreate)?;
-        let options = builder::WorkerOptions::default();
+        let leave = manager.anonymous_event()?;
+        let options = builder::WorkerOptions::of_server(leave.reference().id());
         let supervisor =
             builder::supervise(link, reference.id(), processes, options, builder::Concern::Server)?;
-        Ok(Service { supervisor, _reference: reference, processes })
+        Ok(Service { supervisor, _reference: reference, leave, processes })
     }
 
     /// How many workers there are to be.
@@ -54,13 +58,23 @@ impl Service {
         self.supervisor.wait_ready(self.processes)
     }
 
+    /// Has the workers take no more tasks, and leave when those have ended that they run; does not wait for it. Tasks
+    /// that wait are left to other workers.
+    ///
+    /// # Errors
+    ///
+    /// The manager is gone ([`is_manager_gone`](crate::Error::is_manager_gone)), and then so are the workers.
+    pub fn leave(&self) -> Result<()> {
+        self.leave.set()
+    }
+
     /// Ends the workers, whatever they do; does not wait for it.
     pub fn terminate(&self) {
         self.supervisor.terminate();
     }
 
-    /// Waits until all workers have ended: the pool was closed, they were terminated or can not be started, or the
-    /// manager is gone.
+    /// Waits until all workers have ended: they have [left](Self::leave), the pool was closed, they were terminated or
+    /// can not be started, or the manager is gone.
     pub fn join(&self) -> Ended {
         self.supervisor.join()
     }

@@ -55,7 +55,7 @@ pub(crate) struct Supervisor {
 /// How the work of a supervisor ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Every worker left because the pool is closed.
+    /// Every worker left, because the pool is closed or gone, or because it was asked to.
     Left,
     /// It was told to terminate them.
     Terminated,

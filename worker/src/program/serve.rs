@@ -64,6 +64,7 @@ impl Serve {
             Service::start(&manager, &self.pool, self.processes).map_err(|error| error.to_string())?;
         thread::scope(|scope| {
             scope.spawn(|| tell_progress(&service, &sender));
+            let mut is_leaving = false;
             for news in news {
                 match news {
                     News::Ready => say(&format!(
@@ -72,7 +73,15 @@ impl Serve {
                         self.pool,
                         manager.socket().display()
                     )),
-                    News::Signal => service.terminate(),
+                    // If the workers can not be told, they are ended.
+                    News::Signal if is_leaving || service.leave().is_err() => service.terminate(),
+                    News::Signal => {
+                        is_leaving = true;
+                        say(
+                            "worker takes no more calls, and ends with those that run; at once if asked again",
+                        );
+                    }
+                    News::Ended(Ended::Left) if is_leaving => return Ok(()),
                     News::Ended(ended) => return self.conclude(ended, manager.socket()),
                 }
             }
