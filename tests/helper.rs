@@ -71,6 +71,7 @@ pub(crate) fn run(name: &str) -> ExitCode {
         "stranger" => stranger::call(),
         log::PARTS => log::part(),
         log::WAITS_IN_VAIN => log::wait_in_vain(),
+        log::STARTS_LATE => log::start_late(),
         other => panic!("there is no helper {other}"),
     };
     match outcome {

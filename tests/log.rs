@@ -1,15 +1,15 @@
 //! What programs tell on standard error while all is well: nothing unless they are asked to, with `-v` or `RUST_LOG`,
-//! and that a pool has no workers.
+//! and that a pool has no workers, or that they do not get ready.
 
 use std::env;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use client::task::named;
-use client::{Manager, Pool, Result};
+use client::{Event, Manager, Pool, Result};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use worker::tasks::{COMMAND, Command as Task, CommandResult};
@@ -19,6 +19,9 @@ use crate::{helper, stop, task};
 
 /// A program that waits for the results of a pool that nobody serves.
 pub(crate) const WAITS_IN_VAIN: &str = "waits in vain";
+
+/// A program whose worker takes long to start.
+pub(crate) const STARTS_LATE: &str = "starts late";
 
 /// A program whose worker ends in order as it is sent a signal.
 pub(crate) const PARTS: &str = "parts";
@@ -36,6 +39,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("log::of_a_command_that_runs_under_an_event", run),
         test("log::of_an_owner_takes_no_end_in_order_for_a_death", parts),
         test("log::of_an_owner_tells_that_nobody_serves_its_pool", waits_in_vain),
+        test("log::of_an_owner_tells_that_an_initializer_does_not_end", starts_late),
     ]
 }
 
@@ -172,6 +176,38 @@ fn waits_in_vain() {
     let rest: Vec<String> = told.map(|line| line.unwrap()).collect();
     assert!(rest.is_empty(), "{rest:?}");
     assert_eq!(owner.wait().unwrap().code(), Some(0));
+}
+
+/// Ends when somebody lets it go on.
+pub(crate) fn be_late(go_on: Event) -> Result<()> {
+    go_on.wait(None).map(drop)
+}
+
+/// Has a worker whose initializer waits until the test has heard that it does.
+pub(crate) fn start_late() -> Result<()> {
+    env_logger::Builder::new().filter_level(::log::LevelFilter::Warn).init();
+    let manager = Manager::start()?;
+    let go_on = manager.anonymous_event()?;
+    let pool = Pool::builder(&manager).processes(1).initializer(be_late, (go_on.clone(),)).start()?;
+    let call = pool.apply_async(task::add, (2, 3))?;
+    io::stdin().read_line(&mut String::new()).expect("it is a pipe");
+    go_on.set()?;
+    println!("{}", call.get(None)?);
+    Ok(())
+}
+
+fn starts_late() {
+    let mut command = helper::command(STARTS_LATE);
+    command.env_remove(VARIABLE).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut owner = command.spawn().unwrap();
+    let mut told = BufReader::new(owner.stderr.take().unwrap()).lines();
+    let line = told.next().unwrap().unwrap();
+    assert!(line.contains("is not ready after 5s: its initializer"), "{line}");
+    drop(owner.stdin.take());
+    let output = owner.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"5\n"[..]));
+    let rest: Vec<String> = told.map(|line| line.unwrap()).collect();
+    assert!(rest.is_empty(), "it is told once: {rest:?}");
 }
 
 /// Stops a task that ends in order at the signal that it is sent, and so does its worker.

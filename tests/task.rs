@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use worker::Registry;
 
 use crate::support::test;
-use crate::{command, context, unruly, worker_options};
+use crate::{command, context, log, unruly, worker_options};
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
@@ -51,6 +51,7 @@ pub(crate) fn registry() -> Registry {
         .task(length)
         .task(keep_secret)
         .task(hear_secret)
+        .task(log::be_late)
         .named("add", add)
 }
 

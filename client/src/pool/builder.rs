@@ -70,7 +70,8 @@ impl<'a> PoolBuilder<'a> {
     ///
     /// The function is registered like a task, and returns nothing or a `Result<(), _>` (see [`Initialized`]). Where it
     /// panics or returns an error, the worker can not start; after a few tries that is the end of the pool, as
-    /// [`start`](PoolBuilder::start) tells.
+    /// [`start`](PoolBuilder::start) tells. If it has not returned after five seconds, a warning in the log says so,
+    /// and calls go on to wait for it.
     ///
     /// The arguments are kept as long as the pool, and with them the objects whose proxies they hold.
     ///

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
@@ -26,6 +27,9 @@ pub const LEAVING: u8 = b'C';
 /// What a worker writes when it ends so that another one takes its place.
 pub const RETIRING: u8 = b'N';
 
+/// After how long a worker that is not ready is told of. Calls wait for it, and nobody else may know why.
+const READY_TIME: Duration = Duration::from_secs(5);
+
 /// One worker process. It has to be reaped.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -37,6 +41,8 @@ pub(super) struct Worker {
     is_ready: bool,
     is_leaving: bool,
     is_retiring: bool,
+    /// When it is to be told that it is not ready yet, if that was not told.
+    is_late_at: Option<Instant>,
     /// What it said before it was ready.
     last_words: LastWords,
 }
@@ -59,6 +65,7 @@ impl Worker {
                 is_ready: false,
                 is_leaving: false,
                 is_retiring: false,
+                is_late_at: Some(Instant::now() + READY_TIME),
                 last_words,
             }),
             Err(error) => {
@@ -84,6 +91,24 @@ impl Worker {
     /// Whether it has said that it is ready.
     pub(super) fn is_ready(&self) -> bool {
         self.is_ready
+    }
+
+    /// In how long it is late if it is not ready before. None: it is ready, or is late already.
+    pub(super) fn is_late_in(&self) -> Option<Duration> {
+        let is_late_at = self.is_late_at.filter(|_| !self.is_ready)?;
+        Some(is_late_at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Tells, once, that it is late.
+    pub(super) fn tell_if_late(&mut self) {
+        if self.is_late_in().is_some_and(|rest| rest.is_zero()) {
+            self.is_late_at = None;
+            let process = self.process();
+            log::warn!(
+                "worker {process} is not ready after {READY_TIME:?}: its initializer, or what its program does before \
+                 `worker::init`, takes long or does not end"
+            );
+        }
     }
 
     /// Whether it has said that it ends because the pool is closed.

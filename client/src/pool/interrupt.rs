@@ -151,9 +151,11 @@ impl Drop for Listener {
 
 /// Whether SIGINT is neither caught nor ignored.
 fn interrupts_end_this_process() -> bool {
-    let Ok(status) = fs::read_to_string("/proc/self/status") else {
-        return false;
-    };
+    fs::read_to_string("/proc/self/status").is_ok_and(|status| interrupts_end(&status))
+}
+
+/// The same of a process whose status the kernel tells like this.
+fn interrupts_end(status: &str) -> bool {
     let is_in = |mask: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(mask))?;
         let bits = u64::from_str_radix(line.trim(), 16).ok()?;
@@ -168,7 +170,11 @@ mod tests {
 
     #[test]
     fn the_kernel_tells_what_an_interrupt_does() {
-        assert!(interrupts_end_this_process(), "nothing in these tests catches SIGINT before");
+        let status = |ignored, caught| format!("SigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}\n");
+        assert!(interrupts_end(&status(0x1000, 0x4440)));
+        assert!(!interrupts_end(&status(2, 0x4440)), "as in a background job of a shell script");
+        assert!(!interrupts_end(&status(0, 2)));
+        assert!(!interrupts_end("no status"));
         let seen = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGINT, seen).unwrap();
         assert!(!interrupts_end_this_process());

@@ -198,8 +198,10 @@ impl Watch {
             }
             let pause = (self.workers.len() < self.wanted)
                 .then(|| self.start_after.saturating_duration_since(Instant::now()));
-            self.wait(pause);
+            let late = self.workers.iter().filter_map(Worker::is_late_in);
+            self.wait(late.chain(pause).min());
             self.hear();
+            self.workers.iter_mut().for_each(Worker::tell_if_late);
             self.reap();
         }
     }
@@ -227,7 +229,7 @@ impl Watch {
         }
     }
 
-    /// Waits until a worker ends or says something, the owner wants something, or the pause is over.
+    /// Waits until a worker ends or says something, the owner wants something, or so much time has passed.
     fn wait(&self, pause: Option<Duration>) {
         let mut watched = vec![PollFd::new(&self.shared.wake, PollFlags::IN)];
         for worker in &self.workers {
