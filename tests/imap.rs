@@ -305,6 +305,22 @@ fn stopped() {
     assert!(results.next().is_none());
     drop(sender);
 
+    // Without the event nobody can stop it, and it goes on.
+    let (sender, receiver) = channel();
+    let mut results = pool.imap(double, receiver).unwrap();
+    sender.send(1).unwrap();
+    assert_eq!(results.next().unwrap().unwrap(), 2);
+    let stop = results.handle().stop_event();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            stop.remove().unwrap();
+            sender.send(2).unwrap();
+        });
+        assert_eq!(results.next_timeout(PATIENCE).unwrap().unwrap(), 4);
+    });
+    drop(sender);
+    assert!(results.next().is_none());
+
     let mut results = pool.imap(double, 0..).unwrap();
     results.handle().cancel().unwrap();
     assert!(results.by_ref().last().unwrap().unwrap_err().is_cancelled());

@@ -21,6 +21,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("program::worker_ends_with_its_workers_at_a_signal", signals),
         test("program::worker_that_is_asked_to_end_lets_its_calls_end", leaves),
         test("program::worker_that_is_asked_twice_ends_at_once", ends_at_once),
+        test("program::worker_ends_at_once_also_if_its_manager_does_not_answer", ends_without_its_manager),
         test("program::worker_that_is_killed_leaves_nobody", killed),
         test("program::worker_ends_when_its_manager_does", manager_killed),
         test("program::worker_can_come_and_go_while_tasks_wait", come_and_go),
@@ -128,6 +129,19 @@ fn ends_at_once() {
     for process in processes {
         eventually("its workers and their commands have ended", || !is_alive(process));
     }
+}
+
+fn ends_without_its_manager() {
+    let program = ManagerProgram::start();
+    let mut worker = start(&program.socket, 2);
+    let processes = descendants(worker.process());
+    program.running.signal(Signal::STOP);
+    worker.signal(Signal::TERM);
+    assert!(worker.line().starts_with("worker takes no more calls"));
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.wait(), Some(0));
+    program.running.signal(Signal::CONT);
+    assert!(processes.iter().all(|&process| !is_alive(process)));
 }
 
 fn killed() {

@@ -56,6 +56,8 @@ pub(super) struct State {
     flow: Flow,
     /// Who is to look whether the pool is served, if nothing comes for a while.
     lookout: Option<Lookout>,
+    /// Whether its stop event can be waited for: not if somebody has taken it away.
+    has_stop: bool,
     /// Whether a thread asks the manager right now.
     is_asking: bool,
     /// Whether its tasks were asked to stop.
@@ -65,7 +67,15 @@ pub(super) struct State {
 impl State {
     /// That of a batch of which nothing has come.
     pub(super) fn new(gathered: Gathered, begun: Begun, lookout: Option<Lookout>) -> State {
-        State { gathered, begun, flow: Flow::new(), lookout, is_asking: false, is_asked_to_stop: false }
+        State {
+            gathered,
+            begun,
+            flow: Flow::new(),
+            lookout,
+            has_stop: true,
+            is_asking: false,
+            is_asked_to_stop: false,
+        }
     }
 
     /// Whether another thread asks the manager, or is about to: a wait that was sent with the batch keeps no deadline,
@@ -138,7 +148,8 @@ impl Batch {
             }
         };
         // If all that was drawn has returned, no result would tell that the batch was stopped.
-        let stop = state.gathered.is_drawing().then(|| Target::Event { id: self.stop.reference().id() });
+        let waits_for_stop = state.has_stop && state.gathered.is_drawing();
+        let stop = waits_for_stop.then(|| Target::Event { id: self.stop.reference().id() });
         drop(state);
         let began = Instant::now();
         let answer = self.ask(begun, [target].into_iter().chain(stop), timeout);
@@ -159,6 +170,11 @@ impl Batch {
             Ok(Some(results)) => results,
             // As when this process has too many waits, or too much that it has not confirmed.
             Err(error) if error.is_limit() && state.gathered.broken.is_none() => return (state, Err(error)),
+            // If it is the batch that is not there, the next wait tells.
+            Err(error) if waits_for_stop && (error.is_removed() || error.is_no_such_object()) => {
+                state.has_stop = false;
+                return (state, Ok(true));
+            }
             Err(error) => {
                 state.gathered.broken.get_or_insert(error);
                 return (state, Ok(true));

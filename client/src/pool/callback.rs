@@ -50,13 +50,13 @@ pub(super) struct Line {
     threads: usize,
 }
 
-/// Has this called when the batch has ended, on a thread of the batch's own.
+/// Has this called when the batch has ended, on a thread of the batch's own if there may be one more.
 pub(super) fn call_back(batch: &Arc<Batch>, callback: Callback) -> Result<()> {
     let mut state = lock(&batch.callbacks.state);
     if !state.has_caller {
         let began = match batch.roster.upgrade() {
             Some(roster) => stand_in_line(&roster, batch),
-            // The pool is gone, and the batch has ended with it.
+            // The pool is dropped, so there is no line any more.
             None => {
                 let batch = Arc::clone(batch);
                 spawn(move || call_all(&batch))
@@ -100,7 +100,8 @@ fn serve_line(roster: &Roster) {
             return;
         };
         drop(line);
-        call_all(&batch);
+        // Should it panic, that must not cost those that are in line their thread.
+        let _ = catch_unwind(AssertUnwindSafe(|| call_all(&batch)));
     }
 }
 

@@ -21,7 +21,7 @@ use crate::parcel::Parcel;
 /// What a worker writes when it has connected to the manager and its initializer has returned.
 pub const READY: u8 = b'R';
 
-/// What a worker writes when it ends because the pool is closed.
+/// What a worker writes when it ends because it is to work no more.
 pub const LEAVING: u8 = b'C';
 
 /// What a worker writes when it ends so that another one takes its place.
@@ -111,7 +111,7 @@ impl Worker {
         }
     }
 
-    /// Whether it has said that it ends because the pool is closed.
+    /// Whether it has said that it ends because it is to work no more.
     pub(super) fn is_leaving(&self) -> bool {
         self.is_leaving
     }

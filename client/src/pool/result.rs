@@ -172,12 +172,13 @@ impl<T> AsyncResult<T> {
 impl<T: 'static> AsyncResult<T> {
     /// Has this called once with the result, when all calls have returned; never, if one of them fails.
     ///
-    /// It is called on a thread of this process that serves this result alone, so a callback that takes long delays
-    /// nobody but the callbacks of this result that were given later. It may use the pool, but not wait for its end:
-    /// [`Pool::join`](crate::Pool::join) waits for all callbacks. It is called as well if this handle was dropped.
+    /// It is called on a thread of this process. Up to a thousand results of a pool have a thread each, so a callback
+    /// that takes long delays nobody but the callbacks of this result that were given later. It may use the pool, but
+    /// not wait for its end: [`Pool::join`](crate::Pool::join) waits for all callbacks. It is called as well if this
+    /// handle was dropped.
     ///
-    /// A thousand results of a pool have a thread at a time. Of any more, each gets one when an earlier one has been
-    /// called back.
+    /// Of more than a thousand results that are waited for, each further one gets a thread when an earlier one has been
+    /// called back. So no callback is to wait for what a callback of a later result does.
     ///
     /// ```no_run
     /// # fn add(left: u32, right: u32) -> u32 { left + right }

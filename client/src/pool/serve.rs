@@ -1,6 +1,6 @@
 //! Workers for a pool that other programs submit to.
 
-use protocol::{OpenMode, Spec};
+use protocol::{OpenMode, Request, Spec};
 
 use super::supervisor::{Ended, Supervisor};
 use super::{available_cores, builder};
@@ -63,9 +63,11 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// The manager is gone ([`is_manager_gone`](crate::Error::is_manager_gone)), and then so are the workers.
+    /// The manager is gone ([`is_manager_gone`](crate::Error::is_manager_gone)), and then so are the workers. One that
+    /// does not answer is no error: the workers leave when it goes on.
     pub fn leave(&self) -> Result<()> {
-        self.leave.set()
+        let reference = self.leave.reference();
+        reference.link()?.send(Request::EventSet { id: reference.id(), reason: None })
     }
 
     /// Ends the workers, whatever they do; does not wait for it.

@@ -3,7 +3,7 @@
 //! It is a thread of its own, and lives as long as its workers, because a worker asks the kernel to end it when
 //! the *thread* that started it ends.
 //!
-//! A worker that leaves because the pool is closed is not replaced. One that retires is, and any other end is a death:
+//! A worker that leaves, as its pool is closed, is not replaced. One that retires is, and any other end is a death:
 //! the worker is replaced, too. When workers die again and again before they are ready, the program itself is at fault:
 //! the supervisor gives up, ends the others, and tells its owner why, with what the last of them wrote to its standard
 //! error. When the system has no room for another process it is not: that is tried again, for a while, or as long as

@@ -335,7 +335,7 @@ impl State {
         batch.is_sealed = true;
         let stop = batch.options.stop;
         self.batch_stop(key);
-        self.event_set_by_leaver(stop, leaver);
+        self.event_set_by_leaver(stop, leaver, &format!("its owner {}", leaver.how()));
         self.batch_moved_on(key);
     }
 

@@ -6,7 +6,6 @@
 //! set it is answered, so a set followed at once by a clear wakes them all the same.
 
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -154,10 +153,10 @@ impl State {
     }
 
     /// Sets the stop event of a batch whose owner has gone, unless it was removed.
-    pub(crate) fn event_set_by_leaver(&mut self, id: ObjectId, leaver: &Leaver) {
+    pub(crate) fn event_set_by_leaver(&mut self, id: ObjectId, leaver: &Leaver, reason: &str) {
         if let Ok(key) = self.catalog.find(id, Kind::Event) {
             let (process, program) = leaver.whose();
-            let reason = Some(format!("its owner {}", leaver.how()).into());
+            let reason = Some(reason.into());
             self.event_set_with(key, SetBy { process, program, at: self.now, reason });
         }
     }

@@ -147,7 +147,7 @@ impl State {
         for stop in stops {
             match *ender {
                 Ender::Session(session) => self.event_set_with_end(session, stop, reason),
-                Ender::Leaver(leaver) => self.event_set_by_leaver(stop, leaver),
+                Ender::Leaver(leaver) => self.event_set_by_leaver(stop, leaver, reason),
             }
         }
         self.touch(key);

@@ -93,7 +93,7 @@ impl Serve {
         match ended {
             Ended::Terminated => Ok(()),
             Ended::Left => {
-                say(&format!("pool {:?} is closed", self.pool));
+                say(&format!("pool {:?} is closed, or not there any more", self.pool));
                 Ok(())
             }
             Ended::ManagerGone => {

@@ -318,7 +318,10 @@ fn a_pool_that_was_made_anew_ends_with_its_owner_and_its_name_is_free() {
     let how = "process 100 (owner) was ended by signal 9 (SIGKILL)";
     assert_eq!(text, format!("the pool \"x\" has ended with its owner: {how}"));
     let stop = world.stop_of(batch);
-    assert!(world.is_set(friend, stop), "what runs is told");
+    let Reply::SetBy(Some(cause)) = world.ask(friend, Request::EventCause { id: stop }) else {
+        panic!("what runs is told");
+    };
+    assert_eq!((cause.process, cause.reason.as_deref()), (100, Some(text)));
     let Some(Reply::Refused(refusal)) = world.answer(idle, waiting) else { panic!("it waits for nothing") };
     assert_eq!((refusal.code, refusal.text.as_str()), (Code::Removed, text));
     let again = world.session("owner again");
