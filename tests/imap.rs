@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use client::{Event, Manager, Pool, Result};
+use client::{Event, Manager, Pool, Result, ResultIterator};
 use libtest_mimic::Trial;
 use worker::Registry;
 
@@ -277,6 +277,15 @@ fn joined() {
     assert_eq!(results.map(Result::unwrap).sum::<u64>(), 999_000);
 }
 
+/// An iterator whose input has given one number, which has returned, and gives others when they are sent.
+fn with_one_returned(pool: &Pool) -> (Sender<u64>, ResultIterator<u64>) {
+    let (sender, receiver) = channel();
+    let mut results = pool.imap(double, receiver).unwrap();
+    sender.send(1).unwrap();
+    assert_eq!(results.next().unwrap().unwrap(), 2);
+    (sender, results)
+}
+
 fn stopped() {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 2).unwrap();
@@ -293,10 +302,7 @@ fn stopped() {
     assert!(results.by_ref().last().unwrap().unwrap_err().is_cancelled());
 
     // Also while all that was drawn has returned, and the input has no more for now.
-    let (sender, receiver) = channel();
-    let mut results = pool.imap(double, receiver).unwrap();
-    sender.send(1).unwrap();
-    assert_eq!(results.next().unwrap().unwrap(), 2);
+    let (sender, mut results) = with_one_returned(&pool);
     let stop = results.handle().stop_event();
     std::thread::scope(|scope| {
         scope.spawn(|| stop.set().unwrap());
@@ -306,10 +312,7 @@ fn stopped() {
     drop(sender);
 
     // Without the event nobody can stop it, and it goes on.
-    let (sender, receiver) = channel();
-    let mut results = pool.imap(double, receiver).unwrap();
-    sender.send(1).unwrap();
-    assert_eq!(results.next().unwrap().unwrap(), 2);
+    let (sender, mut results) = with_one_returned(&pool);
     let stop = results.handle().stop_event();
     std::thread::scope(|scope| {
         scope.spawn(|| {

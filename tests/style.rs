@@ -17,11 +17,10 @@ const COLUMNS_MAX: usize = 120;
 const UNSAFE_FILES: &[&str] = &[
     "bench/src/shared.rs",
     "client/src/segment.rs",
-    "client/tests/steady.rs",
-    "manager/core/tests/steady.rs",
     "manager/src/keeper.rs",
     "manager/src/process.rs",
     "manager/src/segment.rs",
+    "tests/counting.rs",
     "tests/fork.rs",
     "tests/unruly.rs",
 ];

@@ -16,16 +16,16 @@
 //! | the client asks each time which process it is, as it may have been forked | 0.94 |
 //! | `is_set()`: the codec, the core, and many callers on one connection | 1.10 |
 //!
-//! For each call the manager waits once, reads once and writes once, and the client writes once and reads once; nobody
-//! looks twice, no timer is set anew while no deadline has changed, and in steady state neither side allocates.
-//! `scripts/count-instructions` counts what is left: some 2,000 instructions for an `is_set()` on both sides together,
-//! of which more than half encode and decode. They are cold, as two switches lie between any two calls, so they take
-//! about a microsecond.
+//! There, for each call, the manager waits once, reads once and writes once, and the client writes once and reads
+//! once; nobody looks twice, no timer is set anew while no deadline has changed, and in steady state neither side
+//! allocates. `scripts/count-instructions` counts what is left: some 2,000 instructions for an `is_set()` on both
+//! sides together, of which more than half encode and decode. They are cold, as two switches lie between any two
+//! calls, so they take about a microsecond.
 //!
 //! With a core for each side the same call takes longer and not less, unless both are awake: waking a core that was
-//! halted takes more than a round trip on one core. So the manager looks a while for the next request of a client that
-//! tends to come back at once, before it sleeps, and such a call takes 0.6 of a bare ping-pong from core to core. Where
-//! both share a core, or the client does other things in between, it does not look.
+//! halted takes more than a round trip on one core. So the manager looks a while for the next request of a client
+//! that tends to come back at once, before it sleeps, and such a call takes 0.6 to 0.7 of a bare ping-pong from core
+//! to core. Where both share a core, or the client does other things in between, it does not look.
 //!
 //! # Not going at all
 //!

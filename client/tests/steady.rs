@@ -1,54 +1,21 @@
 //! What is called again and again allocates nothing in the thread that calls: neither for a round trip nor for a look
-//! at a mirror. That is counted by an allocator of this test's own, hence the `unsafe`: there is no other way to be
-//! one.
+//! at a mirror.
 
-#![allow(unsafe_code)]
+#[path = "../../tests/counting.rs"]
+mod counting;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::thread;
 use std::time::Duration;
 
 use client::Manager;
 
-/// Counts, for each thread, how often memory was asked for.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: each call goes on to the system's allocator as it came, which keeps what this trait promises. The counter is
-// a plain value without a destructor, so counting neither allocates nor fails.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.realloc(memory, layout, bytes) }
-    }
-}
-
 /// How often memory was asked for in this thread by so many calls that come after as many others.
 fn allocations(call: impl Fn()) -> u64 {
     const CALLS: u32 = 1_000;
     (0..CALLS).for_each(|_| call());
-    let before = ALLOCATIONS.get();
+    let before = counting::allocations();
     (0..CALLS).for_each(|_| call());
-    ALLOCATIONS.get() - before
+    counting::allocations() - before
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::clock::nanoseconds;
 /// How long to look: about what it takes to wake a core. So looking costs at most twice what the better of looking and
 /// sleeping does.
 pub(crate) const LOOK_TIME: Duration = Duration::from_nanos(LOOK_TIME_NS.cast_unsigned());
+/// The same in nanoseconds, as the allowance counts them.
 const LOOK_TIME_NS: i64 = 50_000;
 
 /// After what time, from turn to turn, a peer comes back that is worth looking for if the loop has slept meanwhile. Who
@@ -34,8 +35,8 @@ const ALLOWANCE_NS_MAX: i64 = 1_000_000;
 /// After how many looks in a row the loop sleeps, if nothing is there, so that whoever waits for its core can run.
 const IN_A_ROW_MAX: u8 = 8;
 
-/// After how many returns in a row that were worth looking for a peer is looked for. Who comes for a few questions is
-/// not, and the scheduler has had its chance.
+/// How many more returns that were worth looking for it than others make that a peer is looked for. Who comes for a few
+/// questions is not, and the scheduler has had its chance.
 const RETURNS: u8 = 16;
 
 /// After how many looks in vain, each of which doubles that number, it grows no further.
@@ -44,7 +45,7 @@ const MISSES_MAX: u8 = 3;
 /// How a peer behaves when it was answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Habit {
-    /// How often in a row it came back so that it was worth looking for it.
+    /// How often it came back so that it was worth looking for it, less how often it did not; no more than is wanted.
     returns: u8,
     /// How often in a row it was looked for in vain.
     misses: u8,

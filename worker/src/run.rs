@@ -184,7 +184,7 @@ fn unknown(function: &str, registry: &Registry) -> String {
 
 #[cfg(test)]
 mod tests {
-    use protocol::Payload;
+    use protocol::{ObjectId, Payload};
     use uuid::Uuid;
 
     use super::*;
@@ -197,7 +197,7 @@ mod tests {
 
     /// The encoded results, or how the call failed.
     fn run(function: &str, arguments: &[u8]) -> std::result::Result<Vec<u8>, (FailureKind, String)> {
-        let batch = protocol::ObjectId(Uuid::nil());
+        let batch = ObjectId(Uuid::nil());
         let task = TaskGrant {
             batch,
             task: 0,

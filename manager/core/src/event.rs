@@ -152,7 +152,8 @@ impl State {
         }
     }
 
-    /// Sets the stop event of a batch whose owner has gone, unless it was removed.
+    /// Sets the stop event of a batch, unless it was removed, as a session does that has gone: the owner of the
+    /// batch, or of its pool.
     pub(crate) fn event_set_by_leaver(&mut self, id: ObjectId, leaver: &Leaver, reason: &str) {
         if let Ok(key) = self.catalog.find(id, Kind::Event) {
             let (process, program) = leaver.whose();

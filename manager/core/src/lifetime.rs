@@ -1,7 +1,8 @@
 //! Lifetimes: what keeps an object, what frees it, and its removal.
 //!
-//! A named object lives until it is removed. An anonymous one lives as long as a proxy in a live session refers to
-//! it, or something in the manager's keeping needs it: a task or an item that carries a proxy, a condition over it.
+//! A named object lives until it is removed, as a pool is when its owner ends. An anonymous one lives as long as a
+//! proxy in a live session refers to it, or something in the manager's keeping needs it: a task or an item that
+//! carries a proxy, a condition over it.
 
 use alloc::format;
 use alloc::string::String;

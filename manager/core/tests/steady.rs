@@ -1,11 +1,8 @@
 //! What is asked for again and again allocates nothing: from the bytes of a request, through the state, to the bytes
-//! of the answer. That is counted by an allocator of this test's own, hence the `unsafe`: there is no other way to be
-//! one.
+//! of the answer.
 
-#![allow(unsafe_code)]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../../../tests/counting.rs"]
+mod counting;
 
 use manager_core::{Effect, Input, Peer, State, Time};
 use protocol::{
@@ -13,37 +10,6 @@ use protocol::{
     Spec, Target, ThreadId, WaitMode, append_frame, decode,
 };
 use uuid::Uuid;
-
-/// Counts, for each thread, how often memory was asked for.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: each call goes on to the system's allocator as it came, which keeps what this trait promises. The counter is
-// a plain value without a destructor, so counting neither allocates nor fails.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.realloc(memory, layout, bytes) }
-    }
-}
 
 /// One client and its manager, without the socket between them.
 struct Line {
@@ -121,7 +87,7 @@ fn what_is_asked_for_again_and_again_allocates_nothing() {
     let [event, lock, semaphore, latch] = [1, 2, 3, 4].map(object);
     let mut allocations = 0;
     for round in 0..100 {
-        let before = ALLOCATIONS.get();
+        let before = counting::allocations();
         line.call(Request::EventIsSet { id: event }, |reply| assert_eq!(reply, Some(&Reply::Flag(false))));
         line.call(Request::EventClear { id: event }, |reply| assert_eq!(reply, Some(&Reply::Done)));
         line.call(wait(Target::Event { id: event }), |reply| {
@@ -139,7 +105,7 @@ fn what_is_asked_for_again_and_again_allocates_nothing() {
         });
         // The first rounds make the buffers and tables as large as they need to be.
         if round >= 10 {
-            allocations += ALLOCATIONS.get() - before;
+            allocations += counting::allocations() - before;
         }
     }
     assert_eq!(allocations, 0);

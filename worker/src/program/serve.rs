@@ -14,6 +14,9 @@ use worker::{Ended, Service};
 
 use super::{connect, parse_name};
 
+/// What is said when the workers are asked to leave.
+const LEAVES: &str = "worker takes no more calls, and ends with those that run; at once if asked again";
+
 /// What to serve, and where.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
@@ -73,14 +76,15 @@ impl Serve {
                         self.pool,
                         manager.socket().display()
                     )),
-                    // If the workers can not be told, they are ended.
-                    News::Signal if is_leaving || service.leave().is_err() => service.terminate(),
-                    News::Signal => {
-                        is_leaving = true;
-                        say(
-                            "worker takes no more calls, and ends with those that run; at once if asked again",
-                        );
-                    }
+                    News::Signal if is_leaving => service.terminate(),
+                    News::Signal => match service.leave() {
+                        Ok(()) => {
+                            is_leaving = true;
+                            say(LEAVES);
+                        }
+                        // Who can not be told is ended.
+                        Err(_) => service.terminate(),
+                    },
                     News::Ended(Ended::Left) if is_leaving => return Ok(()),
                     News::Ended(ended) => return self.conclude(ended, manager.socket()),
                 }

@@ -52,6 +52,14 @@ impl Scene {
         }
     }
 
+    /// The only task of the batch starts, and its result comes to who waits again.
+    fn assert_goes_on(&mut self) {
+        let (batch, task, _) = self.world.take_task(self.worker, self.pool);
+        assert_eq!(self.world.end_task(self.worker, batch, task, b"A"), Reply::Done);
+        let again = self.world.send(self.owner, wait_for(Target::Results { batch }));
+        assert_eq!(self.results(again), Results { results: vec![returned(0, b"A")], complete: true });
+    }
+
     /// Nothing of the batch is there, says a session that lives.
     fn assert_absent_for(&mut self, session: SessionId) {
         for id in [self.batch, self.options.stop] {
@@ -201,10 +209,7 @@ fn a_run_that_is_cancelled_goes_on() {
     let run = scene.world.block(scene.owner, scene.run(&[b"a"]));
     scene.world.done(scene.owner, Request::Cancel { request: run });
     assert!(matches!(scene.world.answer(scene.owner, run), Some(Reply::Refused(_))));
-    let (batch, task, _) = scene.world.take_task(scene.worker, scene.pool);
-    assert_eq!(scene.world.end_task(scene.worker, batch, task, b"A"), Reply::Done);
-    let again = scene.world.send(scene.owner, wait_for(Target::Results { batch }));
-    assert_eq!(scene.results(again), Results { results: vec![returned(0, b"A")], complete: true });
+    scene.assert_goes_on();
 }
 
 #[test]
@@ -216,10 +221,7 @@ fn a_run_whose_time_is_over_goes_on() {
     let run = scene.world.block(scene.owner, run);
     scene.world.pass(Duration::from_nanos(1000));
     assert!(matches!(scene.world.answer(scene.owner, run), Some(Reply::TimedOut { .. })));
-    let (batch, task, _) = scene.world.take_task(scene.worker, scene.pool);
-    assert_eq!(scene.world.end_task(scene.worker, batch, task, b"A"), Reply::Done);
-    let again = scene.world.send(scene.owner, wait_for(Target::Results { batch }));
-    assert_eq!(scene.results(again), Results { results: vec![returned(0, b"A")], complete: true });
+    scene.assert_goes_on();
 }
 
 #[test]
