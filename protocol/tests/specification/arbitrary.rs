@@ -1,6 +1,6 @@
 //! Bytes that nobody meant: decoding never panics, and what decodes is a message like any other.
 //!
-//! The seed is printed; `RALLYPOINT_SEED=… cargo test -p protocol` runs the same bytes again.
+//! The seed is printed; `RALLYPOINT_SEED=… cargo test -p rallypoint-protocol` runs the same bytes again.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,7 +1,7 @@
 //! Two programs share one pool, and neither is stuck behind the other: one submits 400 tasks, the other comes later
 //! with 10, and is done while most of the 400 still wait.
 //!
-//! `cargo run --release -p worker --example shared_pool`
+//! `cargo run --release --example shared_pool`
 
 use std::env;
 use std::process::Command;

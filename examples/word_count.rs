@@ -1,7 +1,7 @@
 //! Counts the words of files, each file in a task of its own, and shows the most frequent ones. Counts arrive as
 //! workers are done with them, under a progress bar if this is a terminal.
 //!
-//! `cargo run --release -p worker --example word_count [FILE …]`; without files it reads the sources of this project.
+//! `cargo run --release --example word_count [FILE …]`; without files it reads the sources of this project.
 
 use std::collections::BTreeMap;
 use std::fs;

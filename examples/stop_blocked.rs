@@ -1,7 +1,7 @@
 //! Stops tasks that are in the middle of something: a sleep, a read that does not return, and a command. Shows how each
 //! of them ended, and that the pool goes on.
 //!
-//! `cargo run --release -p worker --example stop_blocked`
+//! `cargo run --release --example stop_blocked`
 
 use std::io::{Read, pipe};
 use std::thread::sleep;

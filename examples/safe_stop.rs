@@ -1,6 +1,6 @@
 //! Stops a pool of worker processes with one shared event, and goes on using the pool.
 //!
-//! `cargo run --release -p worker --example safe_stop`
+//! `cargo run --release --example safe_stop`
 
 use std::thread::sleep;
 use std::time::Duration;

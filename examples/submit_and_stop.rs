@@ -1,7 +1,7 @@
 //! Submits tasks to a pool that other programs serve, and stops them with an event.
 //!
 //! In three terminals: `manager`, then `worker --pool demo --processes 4`, then
-//! `cargo run --release -p worker --example submit_and_stop`. The tasks' own lines appear where `worker` runs.
+//! `cargo run --release --example submit_and_stop`. The tasks' own lines appear where `worker` runs.
 
 use std::thread::sleep;
 use std::time::Duration;

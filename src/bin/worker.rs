@@ -1,16 +1,17 @@
 //! The program `worker`: serves a named pool of a running manager, or runs one command under an event and a lock.
 
-mod program;
+#[path = "../command/mod.rs"]
+mod command;
 
 use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
+use command::run::Run;
+use command::serve::Serve;
 use log::LevelFilter;
-use program::run::Run;
-use program::serve::Serve;
 use worker::Registry;
 use worker::internal::level_of_owner;
-use worker::tasks::{COMMAND, COUNTDOWN, command, countdown};
+use worker::tasks::{COMMAND, COUNTDOWN, countdown};
 
 /// Serves a named pool of a running manager with worker processes.
 ///
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         let is_set = std::env::var_os("RUST_LOG").is_some_and(|set| !set.is_empty());
         start_logging(if is_set { LevelFilter::Warn } else { level });
     }
-    worker::init(Registry::new().named(COUNTDOWN, countdown).named(COMMAND, command));
+    worker::init(Registry::new().named(COUNTDOWN, countdown).named(COMMAND, worker::tasks::command));
 
     let CommandLine { serve, action, verbose } = CommandLine::parse();
     start_logging(match verbose {
