@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use client::Event;
 use libtest_mimic::Trial;
 use memmap2::MmapOptions;
-use protocol::{Answer, Envelope, Reply, Request, RequestId, Segment, append_frame, decode};
+use protocol::{Answer, Envelope, Reply, Request, RequestId, SharedMemory, append_frame, decode};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::Signal;
@@ -259,7 +259,7 @@ fn read_only() {
 /// The mirror's memory, as a client gets it that does with it what it likes.
 fn memory_of(program: &ManagerProgram) -> (File, usize) {
     let mut peer = Peer::in_session(&program.socket);
-    let share = Request::Share { segment: Segment::Mirror };
+    let share = Request::Share { memory: SharedMemory::Mirror };
     let mut frame = Vec::new();
     append_frame(&mut frame, &Envelope { request: RequestId(1), received: 0, body: share }).unwrap();
     peer.send(&frame);

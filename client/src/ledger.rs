@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use protocol::segment::ledger::{ENTRIES, ENTRIES_MAX, USED, WANTED};
+use protocol::shared_memory::deferred_releases::{ENTRIES, ENTRIES_MAX, USED, WANTED};
 use protocol::{ObjectId, Request, ThreadId};
 
 use crate::segment::Segment;

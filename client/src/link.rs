@@ -177,7 +177,7 @@ impl Link {
             return Ok(mirror.clone());
         }
         // Two threads may both ask, and map the same memory twice for a moment.
-        let mapped = self.map(protocol::Segment::Mirror, Access::Read)?.map(Arc::new);
+        let mapped = self.map(protocol::SharedMemory::Mirror, Access::Read)?.map(Arc::new);
         Ok(self.mirror.get_or_init(|| mapped).clone())
     }
 
@@ -185,7 +185,7 @@ impl Link {
     pub(crate) fn open_ledger(&self) -> Result<()> {
         if self.ledger_asked_for.get().is_none() {
             // If two threads ask, one of them is refused, and goes without until the other has it.
-            let mapped = self.map(protocol::Segment::Ledger, Access::Write)?;
+            let mapped = self.map(protocol::SharedMemory::DeferredReleases, Access::Write)?;
             mapped.into_iter().for_each(|words| self.connection.adopt(Ledger::new(words)));
             self.ledger_asked_for.get_or_init(|| ());
         }
@@ -198,8 +198,8 @@ impl Link {
     }
 
     /// Has memory shared and maps it. None if the manager has none to share, or it can not be mapped here.
-    fn map<W: Word>(&self, segment: protocol::Segment, access: Access) -> Result<Option<Segment<W>>> {
-        let answered = self.connection.call_for_descriptor(&Seat::own(), Request::Share { segment });
+    fn map<W: Word>(&self, memory: protocol::SharedMemory, access: Access) -> Result<Option<Segment<W>>> {
+        let answered = self.connection.call_for_descriptor(&Seat::own(), Request::Share { memory });
         match answered.and_then(accept) {
             Ok(Answered { reply: Reply::Shared { bytes }, enclosed: Some(memory), .. }) => {
                 let mapped = Segment::map(memory, bytes, access);

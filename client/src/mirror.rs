@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::{Duration, Instant};
 
-use protocol::segment::mirror::{ENDED, KEEPER, State, serial_at, state_at};
+use protocol::shared_memory::mirror::{ENDED, EventState, LIVENESS, serial_at, state_at};
 use protocol::{ObjectId, Reply, Request};
 use rustix::event::Timespec;
 use rustix::thread::futex;
@@ -136,17 +136,17 @@ impl View {
 
     #[inline]
     pub(crate) fn is_set(&self) -> Result<bool> {
-        self.look().map(State::is_set)
+        self.look().map(EventState::is_set)
     }
 
     /// How the event is now.
     #[inline]
-    fn look(&self) -> Result<State> {
+    fn look(&self) -> Result<EventState> {
         // Relaxed, as nothing else is promised for memory that is not to be written.
-        let state = State(self.words[state_at(self.number)].load(Ordering::Relaxed));
+        let state = EventState(self.words[state_at(self.number)].load(Ordering::Relaxed));
         fence(Ordering::Acquire);
         let serial = self.words[serial_at(self.number)].load(Ordering::Relaxed);
-        let keeper = self.words[KEEPER].load(Ordering::Relaxed);
+        let keeper = self.words[LIVENESS].load(Ordering::Relaxed);
         if serial == self.serial && keeper & ENDED == 0 { Ok(state) } else { Err(lost(keeper)) }
     }
 

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use protocol::segment::mirror::ENDED;
+use protocol::shared_memory::mirror::ENDED;
 use rustix::thread::gettid;
 
 /// The list of the words that a thread holds, in the form that the kernel wants: here of one word.

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use protocol::segment::ledger::{ENTRIES, ENTRIES_MAX, USED, WANTED, WORDS};
+use protocol::shared_memory::deferred_releases::{ENTRIES, ENTRIES_MAX, USED, WANTED, WORDS};
 
 use crate::segment::{Segment, Writers};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use manager_core::Publication;
-use protocol::segment::mirror::{KEEPER, bytes, serial_at, state_at};
+use protocol::shared_memory::mirror::{LIVENESS, bytes, serial_at, state_at};
 use rustix::thread::futex;
 
 use crate::keeper::Keeper;
@@ -28,7 +28,7 @@ impl Mirror {
     pub(crate) fn new(events_max: usize) -> io::Result<Mirror> {
         let (words, descriptor) = Segment::new(bytes(events_max), Writers::ThisProcess)?;
         let words = &*Box::leak(Box::new(words));
-        Ok(Mirror { _keeper: Keeper::new(&words[KEEPER])?, words, descriptor: Arc::new(descriptor) })
+        Ok(Mirror { _keeper: Keeper::new(&words[LIVENESS])?, words, descriptor: Arc::new(descriptor) })
     }
 
     /// What a client needs to map it.

@@ -252,7 +252,7 @@ impl Switchboard {
                 Effect::Reply { session, request, reply } => {
                     self.reply(session, Answer { request, body: reply });
                 }
-                Effect::Share { session, request, segment } => self.share(session, request, segment),
+                Effect::Share { session, request, memory } => self.share(session, request, memory),
                 Effect::Publish(publication) => self.publish(publication),
                 Effect::Want { session, wanted, holding } => self.want(session, wanted, holding),
                 Effect::Signal { session, signal } => self.signal(session, signal),

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn leftovers_and_missing_bytes_are_malformed() {
+    fn surplus_and_missing_bytes_are_malformed() {
         assert_eq!(decode::<u8>(&[7]), Ok(7));
         assert_eq!(decode::<u8>(&[7, 8]), Err(FrameError::Malformed));
         assert_eq!(decode::<u8>(&[]), Err(FrameError::Malformed));

@@ -33,8 +33,8 @@ mod reason;
 mod refusal;
 mod reply;
 mod request;
-pub mod segment;
 mod sequence;
+pub mod shared_memory;
 mod task;
 mod wait;
 
@@ -55,6 +55,6 @@ pub use reply::{
     Results, Taken, TaskGrant, TaskResult, TasksGrant,
 };
 pub use request::{Envelope, OpenMode, Request, Selector};
-pub use segment::Segment;
+pub use shared_memory::SharedMemory;
 pub use task::{BatchOptions, Failure, FailureKind, Outcome, StopSignal, TaskInput};
 pub use wait::{Signal, Target, Targets, WaitMode};

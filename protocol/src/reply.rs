@@ -79,7 +79,7 @@ pub enum Reply {
     },
     /// An event is published in the mirror.
     Mirrored {
-        /// At which place: see [`segment::mirror`](crate::segment::mirror).
+        /// At which place: see [`shared_memory::mirror`](crate::shared_memory::mirror).
         number: u32,
         /// The serial that stands there as long as the event is there.
         serial: u32,
@@ -209,8 +209,8 @@ pub struct TaskGrant {
     pub retry: u32,
 }
 
-/// Tasks that are now this session's to run in their order, and to end with `TaskEnd` each. All but the first are
-/// handed ahead: one is begun only when the `TaskEnd` of the one before it was sent, or is given back with
+/// Tasks that are now this session's to run in order, and to end with `TaskEnd` each. All but the first are prefetched:
+/// the session begins one only once it has sent the `TaskEnd` of the one before it, or returns it with
 /// `TasksGiveBack`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TasksGrant {

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BatchOptions, Epoch, Kind, ObjectId, Outcome, RequestId, Segment, SessionId, Signal, Spec, StopSignal,
-    Targets, TaskInput, ThreadId, WaitMode,
+    BatchOptions, Epoch, Kind, ObjectId, Outcome, RequestId, SessionId, SharedMemory, Signal, Spec,
+    StopSignal, Targets, TaskInput, ThreadId, WaitMode,
 };
 
 /// A request on its way, with what the manager needs to answer it and to lose nothing.
@@ -323,7 +323,7 @@ pub enum Request<'a> {
     /// Asks for memory to be shared. Answer: [`Reply::Shared`](crate::Reply::Shared), with a descriptor of it.
     Share {
         /// Which memory.
-        segment: Segment,
+        memory: SharedMemory,
     },
     /// Has a manual-reset event published in the mirror from now on. Answer:
     /// [`Reply::Mirrored`](crate::Reply::Mirrored).

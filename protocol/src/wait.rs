@@ -102,9 +102,9 @@ pub enum Target<'a> {
         /// The joinable queue.
         queue: ObjectId,
     },
-    /// For a worker: as [`Task`](Self::Task), but further tasks of the same batch may be handed ahead with the first,
-    /// if tasks of the batch have been short and nobody else waits for one. Taking starts the first; each of the others
-    /// starts when the one before it has ended.
+    /// For a worker: like [`Task`](Self::Task), but the grant may prefetch further tasks of the same batch, if tasks of
+    /// the batch have been short and nobody else waits for one. Taking starts the first; each of the others starts when
+    /// the one before it has ended.
     Tasks {
         /// The pool.
         pool: ObjectId,

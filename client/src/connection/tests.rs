@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::thread;
 
-use protocol::segment::ledger::{ENTRIES, WANTED};
+use protocol::shared_memory::deferred_releases::{ENTRIES, WANTED};
 use protocol::{Code, ObjectId, OpenMode, Refusal, Reply, Spec, TaskInput};
 use uuid::Uuid;
 

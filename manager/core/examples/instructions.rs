@@ -9,8 +9,8 @@ use std::hint::black_box;
 use manager_core::{Effect, Input, Peer, State, Time};
 use protocol::{
     Answer, BatchOptions, Envelope, Epoch, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request,
-    RequestId, Segment, Selector, SessionId, Signal, Spec, StopSignal, Target, TaskInput, ThreadId, WaitMode,
-    append_frame, decode,
+    RequestId, Selector, SessionId, SharedMemory, Signal, Spec, StopSignal, Target, TaskInput, ThreadId,
+    WaitMode, append_frame, decode,
 };
 use uuid::Uuid;
 
@@ -218,7 +218,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
         world.send(0, Request::ListSessions { after: None });
         world.send(0, Request::ListObjects { after: Some(object(1998)) });
     }),
-    ("ask for the mirror", |world| world.send(0, Request::Share { segment: Segment::Mirror })),
+    ("ask for the mirror", |world| world.send(0, Request::Share { memory: SharedMemory::Mirror })),
     ("inspect a lock", |world| world.send(0, Request::Inspect { object: Selector::Name("lock") })),
 ];
 

@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 
-use protocol::{Envelope, Refusal, Reply, RequestId, Segment, SessionId, StopSignal};
+use protocol::{Envelope, Refusal, Reply, RequestId, SessionId, SharedMemory, StopSignal};
 
 use crate::{Holding, Publication};
 
@@ -89,7 +89,7 @@ pub enum Effect {
         /// The request that it answers; never [`RequestId::ONE_WAY`].
         request: RequestId,
         /// Which memory.
-        segment: Segment,
+        memory: SharedMemory,
     },
     /// Write this into the mirror, and wake those who sleep at its place if they may go on: if the event is set, or
     /// is no more.

@@ -7,7 +7,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use protocol::segment::mirror;
+use protocol::shared_memory::mirror;
 use protocol::{Code, Kind, ObjectId, Refusal, Reply};
 
 use crate::slab::Key;
@@ -20,7 +20,7 @@ pub(crate) struct Mirror {
     used: u32,
     /// The places that were used and are free, and what stands there: who comes next counts on from it, as somebody may
     /// still be about to sleep on what stood there before.
-    free: Vec<(u32, mirror::State)>,
+    free: Vec<(u32, mirror::EventState)>,
     /// The serial that was given last.
     serial: u32,
 }
@@ -33,7 +33,7 @@ pub struct Publication {
     /// Whose it is; 0 if it is nobody's any more.
     pub serial: u32,
     /// How the event is.
-    pub state: mirror::State,
+    pub state: mirror::EventState,
 }
 
 impl Mirror {
@@ -43,7 +43,7 @@ impl Mirror {
             Some(place) => place,
             None if (self.used as usize) < places_max => {
                 self.used += 1;
-                (self.used - 1, mirror::State::default())
+                (self.used - 1, mirror::EventState::default())
             }
             None => return None,
         };

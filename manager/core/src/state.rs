@@ -6,8 +6,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use protocol::{
-    Envelope, Epoch, Limits, Refusal, Reply, Request, RequestId, Segment, SessionId, Signal, Target, Targets,
-    WaitMode,
+    Envelope, Epoch, Limits, Refusal, Reply, Request, RequestId, SessionId, SharedMemory, Signal, Target,
+    Targets, WaitMode,
 };
 use smallvec::SmallVec;
 
@@ -154,7 +154,7 @@ impl State {
                 let opening = Opening { id, pool, function, options };
                 self.batch_run(Caller { session, thread }, request, opening, &tasks, timeout_ns)
             }
-            Request::Share { segment } => return self.share(session, request, segment),
+            Request::Share { memory } => return self.share(session, request, memory),
             body => {
                 let result = self.simple_request(session, body);
                 self.settle();
@@ -255,11 +255,11 @@ impl State {
     }
 
     /// Has memory shared with a session that wants an answer, as that brings it.
-    fn share(&mut self, session: SessionId, request: RequestId, segment: Segment) {
+    fn share(&mut self, session: SessionId, request: RequestId, memory: SharedMemory) {
         if request.wants_answer() {
             self.session_at(session).answers += 1;
-            self.effects.push(Effect::Share { session, request, segment });
-            if segment == Segment::Ledger {
+            self.effects.push(Effect::Share { session, request, memory });
+            if memory == SharedMemory::DeferredReleases {
                 self.ledger_shared(session);
             }
         }

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use manager_core::{Holding, Input, Publication};
-use protocol::{Answer, Code, Refusal, Reply, Request, RequestId, Segment, SessionId};
+use protocol::{Answer, Code, Refusal, Reply, Request, RequestId, SessionId, SharedMemory};
 
 use super::Switchboard;
 use crate::ledger::Ledger;
@@ -17,13 +17,13 @@ const UNSENT_MAX: usize = 8;
 
 impl Switchboard {
     /// Answers a session that asked for memory.
-    pub(super) fn share(&mut self, session: SessionId, request: RequestId, segment: Segment) {
+    pub(super) fn share(&mut self, session: SessionId, request: RequestId, memory: SharedMemory) {
         let unsent = self.sessions.get(&session).and_then(|&slot| self.table.get_mut(slot));
         let unsent = unsent.map_or(0, |connection| connection.output.enclosed());
-        let shared = match segment {
+        let shared = match memory {
             _ if unsent >= UNSENT_MAX => Err(refusal("so much memory was asked for that was not taken yet")),
-            Segment::Mirror => self.share_mirror(),
-            Segment::Ledger => self.share_ledger(session),
+            SharedMemory::Mirror => self.share_mirror(),
+            SharedMemory::DeferredReleases => self.share_ledger(session),
         };
         let (body, descriptor) = match shared {
             Ok((bytes, descriptor)) => (Reply::Shared { bytes: bytes as u64 }, Some(descriptor)),

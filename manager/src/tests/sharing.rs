@@ -1,13 +1,13 @@
 //! Shared memory as peers ask for it, down to those who ask for too much of it.
 
-use protocol::{Code, Reply, Request, Segment, SessionId};
+use protocol::{Code, Reply, Request, SessionId, SharedMemory};
 
 use super::peer::{Peer, object, open_event};
 use super::processes::Player;
 use super::server::{Server, private_folder};
 
-const MIRROR: Request<'_> = Request::Share { segment: Segment::Mirror };
-const LEDGER: Request<'_> = Request::Share { segment: Segment::Ledger };
+const MIRROR: Request<'_> = Request::Share { memory: SharedMemory::Mirror };
+const LEDGER: Request<'_> = Request::Share { memory: SharedMemory::DeferredReleases };
 
 fn code_of(reply: Reply) -> Code {
     match reply {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use protocol::{
     Abandonment, Answer, BatchOptions, Cause, Code, Envelope, FrameError, Grant, GrantedTask, Greeting,
     Hello, ItemGrant, LockGrant, OpenMode, Outcome, Payload, Refusal, Reply, Request, RequestId, Results,
-    Segment, SessionId, Signal, Spec, StopSignal, Taken, Target, TaskGrant, TaskInput, TaskResult,
+    SessionId, SharedMemory, Signal, Spec, StopSignal, Taken, Target, TaskGrant, TaskInput, TaskResult,
     TasksGrant, ThreadId, WaitMode, append_frame, decode,
 };
 use smallvec::smallvec;
@@ -79,7 +79,7 @@ pub(crate) fn messages() -> BTreeMap<&'static str, Message> {
     messages.extend(queues());
     messages.extend(combinations());
     messages.extend(tasks());
-    messages.extend(segments());
+    messages.extend(shared_memory());
     messages.extend(many_tasks());
     messages
 }
@@ -174,9 +174,9 @@ fn combinations() -> [(&'static str, Message); 4] {
     ]
 }
 
-fn segments() -> [(&'static str, Message); 4] {
+fn shared_memory() -> [(&'static str, Message); 4] {
     [
-        ("share the mirror", request(11, 10, Request::Share { segment: Segment::Mirror })),
+        ("share the mirror", request(11, 10, Request::Share { memory: SharedMemory::Mirror })),
         ("it is shared", answer(11, Reply::Shared { bytes: 8_388_672 })),
         ("publish the event there", request(12, 11, Request::EventMirror { id: OBJECT })),
         ("it is published", answer(12, Reply::Mirrored { number: 0, serial: 1 })),

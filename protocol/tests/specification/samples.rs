@@ -6,8 +6,9 @@ use protocol::{
     Abandonment, Answer, BarrierStatus, BatchOptions, Cause, Code, Envelope, Epoch, Failure, FailureKind,
     Grant, GrantedTask, HolderInfo, Introduction, ItemGrant, Kind, LockChoice, LockGrant, ObjectId,
     ObjectInfo, ObjectState, ObjectSummary, OpenMode, Outcome, Payload, PermitsInfo, Progress, Refusal,
-    Reply, Request, RequestId, Results, Segment, Selector, SessionId, SessionInfo, Signal, Spec, StopSignal,
-    Taken, Target, TaskGrant, TaskInput, TaskResult, TasksGrant, ThreadId, WaitMode, WaiterInfo, Wanted,
+    Reply, Request, RequestId, Results, Selector, SessionId, SessionInfo, SharedMemory, Signal, Spec,
+    StopSignal, Taken, Target, TaskGrant, TaskInput, TaskResult, TasksGrant, ThreadId, WaitMode, WaiterInfo,
+    Wanted,
 };
 use smallvec::smallvec;
 use uuid::Uuid;
@@ -140,7 +141,7 @@ fn requests(samples: &mut Vec<Sample>) {
         ListSessions { after: Some(SessionId(LARGE)) },
         ListObjects { after: Some(OBJECT) },
         Inspect { object: Selector::Name("stop") },
-        Share { segment: Segment::Ledger },
+        Share { memory: SharedMemory::DeferredReleases },
         EventMirror { id: OBJECT },
         TasksGiveBack { batch: OBJECT, tasks: vec![300, 7] },
         BatchRun {
@@ -207,7 +208,7 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
         LatchCountDown { id: OBJECT, count: LARGE },
     });
     variants!(samples, StopSignal { Terminate, Kill });
-    variants!(samples, Segment { Mirror, Ledger });
+    variants!(samples, SharedMemory { Mirror, DeferredReleases });
     variants!(samples, Selector { Id(OBJECT), Name("stop") });
     variants!(samples, Outcome {
         Returned(payload()),

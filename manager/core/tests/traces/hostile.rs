@@ -3,7 +3,8 @@
 
 use protocol::{
     BatchOptions, Epoch, Failure, FailureKind, Kind, LockChoice, ObjectId, OpenMode, Outcome, Request,
-    RequestId, Segment, Selector, Signal, Spec, StopSignal, Target, Targets, TaskInput, ThreadId, WaitMode,
+    RequestId, Selector, SharedMemory, Signal, Spec, StopSignal, Target, Targets, TaskInput, ThreadId,
+    WaitMode,
 };
 use uuid::Uuid;
 
@@ -210,7 +211,9 @@ fn request(random: &mut Random) -> Request<'static> {
             6 => Request::LatchCount { id },
             7 => Request::QueueLength { id },
             8 => Request::EventMirror { id },
-            9 => Request::Share { segment: random.pick(&[Segment::Mirror, Segment::Ledger]) },
+            9 => Request::Share {
+                memory: random.pick(&[SharedMemory::Mirror, SharedMemory::DeferredReleases]),
+            },
             _ => Request::ListSessions { after: None },
         },
         _ => match random.below(3) {

@@ -1,7 +1,7 @@
 //! Ledgers: when a holder is told that its lock is wanted, and where its release is looked for.
 
 use manager_core::Holding;
-use protocol::{LockGrant, ObjectId, Reply, Request, Segment, Selector, SessionId, Spec, ThreadId};
+use protocol::{LockGrant, ObjectId, Reply, Request, Selector, SessionId, SharedMemory, Spec, ThreadId};
 
 use crate::words::{NO_TIME, SECOND, lock, rlock, wait_at_most, wait_for};
 use crate::world::World;
@@ -9,7 +9,7 @@ use crate::world::World;
 /// A session that shares a ledger and holds a lock.
 fn holder(world: &mut World) -> (SessionId, ObjectId, Holding) {
     let session = world.session("holder");
-    world.send(session, Request::Share { segment: Segment::Ledger });
+    world.send(session, Request::Share { memory: SharedMemory::DeferredReleases });
     let id = world.open(session, Some("lock"), Spec::Lock);
     let hold = acquire(world, session, id).hold;
     (session, id, Holding { session, lock: id, hold })
@@ -52,7 +52,7 @@ fn who_gets_a_lock_for_which_others_wait_knows_it_from_the_beginning() {
     let mut world = World::new();
     let (a, id, holding) = holder(&mut world);
     let (b, c) = (world.session("b"), world.session("c"));
-    world.send(b, Request::Share { segment: Segment::Ledger });
+    world.send(b, Request::Share { memory: SharedMemory::DeferredReleases });
     world.block(b, wait_for(lock(id)));
     world.block(c, wait_for(lock(id)));
     world.wants.clear();
@@ -70,7 +70,7 @@ fn a_ledger_begins_with_what_is_wanted_already() {
     let b = world.session("b");
     world.block(b, wait_for(lock(id)));
     assert_eq!(world.wants, [], "there is no ledger to write into");
-    world.send(a, Request::Share { segment: Segment::Ledger });
+    world.send(a, Request::Share { memory: SharedMemory::DeferredReleases });
     assert_eq!(world.wants, [(a, 1, None)]);
 }
 

@@ -1,8 +1,8 @@
 //! The mirror: what is to be read in shared memory of which event, and what becomes of a place.
 
 use manager_core::Publication;
-use protocol::segment::mirror;
-use protocol::{Code, Limits, ObjectId, Reply, Request, Segment, SessionId};
+use protocol::shared_memory::mirror;
+use protocol::{Code, Limits, ObjectId, Reply, Request, SessionId, SharedMemory};
 
 use crate::world::World;
 
@@ -57,7 +57,8 @@ fn a_set_is_counted_though_a_clear_follows() {
     mirror(&mut world, a, stop);
     world.set(a, stop);
     world.clear(a, stop);
-    let states: Vec<mirror::State> = world.published.iter().map(|publication| publication.state).collect();
+    let states: Vec<mirror::EventState> =
+        world.published.iter().map(|publication| publication.state).collect();
     assert!(states[2].was_set_since(states[0]));
     assert!(!states[2].is_set());
 }
@@ -117,7 +118,7 @@ fn places_are_limited_and_only_events_without_auto_reset_have_them() {
 fn memory_is_shared_with_who_wants_an_answer() {
     let mut world = World::new();
     let a = world.session("a");
-    let request = world.send(a, Request::Share { segment: Segment::Mirror });
-    world.send_as(a, protocol::RequestId::ONE_WAY, Request::Share { segment: Segment::Mirror });
-    assert_eq!(world.shared, [(a, request, Segment::Mirror)]);
+    let request = world.send(a, Request::Share { memory: SharedMemory::Mirror });
+    world.send_as(a, protocol::RequestId::ONE_WAY, Request::Share { memory: SharedMemory::Mirror });
+    assert_eq!(world.shared, [(a, request, SharedMemory::Mirror)]);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use manager_core::{Cause, Effect, Ending, Holding, Input, Peer, Publication, State, Time};
 use protocol::{
     BatchOptions, Code, Envelope, Epoch, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request,
-    RequestId, Results, Segment, SessionId, Spec, StopSignal, Target, TaskInput,
+    RequestId, Results, SessionId, SharedMemory, Spec, StopSignal, Target, TaskInput,
 };
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ pub(crate) struct World {
     /// What the core has had written into ledgers, and looked for: how many are wanted, and which holding.
     pub(crate) wants: Vec<(SessionId, u64, Option<Holding>)>,
     /// Memory that the core has had shared.
-    pub(crate) shared: Vec<(SessionId, RequestId, Segment)>,
+    pub(crate) shared: Vec<(SessionId, RequestId, SharedMemory)>,
     /// Signals that the core has sent.
     pub(crate) signals: Vec<(SessionId, StopSignal)>,
     /// The stop events of batches.
@@ -181,7 +181,7 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Reply { session, request, reply } => self.answers.push((session, request, reply)),
-                Effect::Share { session, request, segment } => self.shared.push((session, request, segment)),
+                Effect::Share { session, request, memory } => self.shared.push((session, request, memory)),
                 Effect::Want { session, wanted, holding } => self.wants.push((session, wanted, holding)),
                 Effect::Publish(publication) => self.published.push(publication),
                 Effect::Signal { session, signal } => self.signals.push((session, signal)),
