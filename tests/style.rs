@@ -16,7 +16,7 @@ const COLUMNS_MAX: usize = 120;
 /// Where `unsafe` is allowed. Whoever adds a file here says in it why nothing else will do.
 const UNSAFE_FILES: &[&str] = &[
     "bench/src/shared.rs",
-    "client/src/segment.rs",
+    "client/src/connection/shared_memory.rs",
     "manager/src/keeper.rs",
     "manager/src/process.rs",
     "manager/src/segment.rs",
@@ -30,7 +30,7 @@ const PRINTING_FILES: &[&str] = &[
     "client/src/pool/assignment.rs",
     "client/src/pool/child.rs",
     "client/src/pool/last_words.rs",
-    "client/src/role.rs",
+    "client/src/process/role.rs",
     "manager/src/lib.rs",
     "worker/src/guard/guardian.rs",
     "worker/src/lib.rs",

@@ -33,97 +33,64 @@
 //! link's `Connection` sends it from the calling thread, which then reads the answer itself, or sleeps while
 //! another thread reads for all. There is no thread of this crate's own in that.
 
-mod abandonment;
-mod barrier;
-mod batch;
-mod callers;
-mod carry;
-mod cause;
-mod condition;
-mod connect;
 mod connection;
 mod duration;
-mod encoding;
-mod endpoint;
 mod error;
-mod event;
-#[cfg(test)]
-mod fake_manager;
-mod guard;
+mod guides;
 pub mod inspect;
-mod item;
-mod latch;
-mod launch;
-mod ledger;
-mod link;
-mod lock;
 mod manager;
-mod mirror;
-mod options;
-mod parcel;
+mod objects;
+mod pipeline;
 mod pool;
-mod proxy;
-pub mod python;
-mod queue;
-mod reader;
-mod reason;
-mod receipts;
-mod reference;
-mod registry;
-mod role;
-mod seat;
-mod segment;
-mod semaphore;
-mod sender;
-pub mod speed;
+mod process;
 mod sync;
 pub mod task;
-mod thread;
-mod wait;
+mod values;
 
-pub use abandonment::Abandonment;
-pub use barrier::{Barrier, Passed};
-pub use batch::{Later, RequestBatch};
-pub use cause::Cause;
-pub use condition::{Condition, WokenBy};
-pub use encoding::{decode, encode, take_decode_error};
 pub use error::{Error, Result};
-pub use event::Event;
-pub use guard::LockGuard;
-pub use item::{Item, Putting};
-pub use latch::Latch;
-pub use lock::{Lock, RLock};
+pub use guides::{python, speed};
 pub use manager::Manager;
-pub use mirror::EventMirror;
-pub use options::Options;
+pub use objects::abandonment::Abandonment;
+pub use objects::barrier::{Barrier, Passed};
+pub use objects::cause::Cause;
+pub use objects::condition::{Condition, WokenBy};
+pub use objects::event::Event;
+pub use objects::guard::LockGuard;
+pub use objects::item::{Item, Putting};
+pub use objects::latch::Latch;
+pub use objects::lock::{Lock, RLock};
+pub use objects::mirror::EventMirror;
+pub use objects::options::Options;
+pub use objects::queue::{Items, Joined, Queue};
+pub use objects::semaphore::{Permit, PermitRequest, Semaphore};
+pub use objects::wait::{Taken, Waitable, wait_all, wait_any};
+pub use pipeline::{Later, RequestBatch};
 #[cfg(feature = "progress")]
 pub use pool::WithBar;
 pub use pool::{
     AsyncResult, BatchBuilder, BatchHandle, Ending, Initialized, Pool, PoolBuilder, Progress, ResultIterator,
     StopReport,
 };
-pub use queue::{Items, Joined, Queue};
-pub use role::init;
-pub use semaphore::{Permit, PermitRequest, Semaphore};
-pub use wait::{Taken, Waitable, wait_all, wait_any};
+pub use process::role::init;
+pub use values::encoding::{decode, encode, take_decode_error};
 
 pub(crate) use error::ErrorKind;
 
 /// What the rest of the product builds on. It is no part of the public interface, and may change at any time.
 #[doc(hidden)]
 pub mod internal {
-    pub use crate::carry::{Carried, collect_carried};
+    pub use crate::connection::link::{Link, Pending};
     pub use crate::duration::nanoseconds;
     pub use crate::error::{ErrorKind, unexpected};
-    pub use crate::link::{Link, Pending};
-    pub use crate::parcel::Parcel;
+    pub use crate::objects::reference::{Proxy, Reference};
     pub use crate::pool::{
         Assignment, Ended, Initializer, InitializerAnswer, LEAVING, READY, RETIRING, Service, WORKER,
     };
-    pub use crate::reference::{Proxy, Reference};
-    pub use crate::role::{copy_of_this_program, init_with, role};
+    pub use crate::process::descriptor_message::Parcel;
+    pub use crate::process::role::{copy_of_this_program, init_with, role};
+    pub use crate::process::thread::this_thread;
     pub use crate::task::{
         ChunkError, ChunkWriter, TaskScope, enter_task, is_stopped, name_fault, read_chunk, set_registered,
     };
-    pub use crate::thread::this_thread;
+    pub use crate::values::carry::{Carried, collect_carried};
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use protocol::Spec;
 
-use crate::launch::PrivateManager;
-use crate::link::Link;
-use crate::{Event, Options, Result, endpoint};
+use crate::connection::endpoint;
+use crate::connection::link::Link;
+use crate::process::private_manager::PrivateManager;
+use crate::{Event, Options, Result};
 
 /// A manager, as this process sees it.
 ///

@@ -9,7 +9,7 @@ use protocol::{Epoch, ObjectId};
 use serde::{Deserialize, Serialize};
 
 use super::initializer::Initializer;
-use crate::parcel::Parcel;
+use crate::process::descriptor_message::Parcel;
 use crate::{Error, ErrorKind, Result};
 
 /// The role in which a copy of the program is a worker.

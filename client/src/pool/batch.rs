@@ -21,10 +21,10 @@ use super::opening::Begun;
 use super::roster::{Loose, Roster};
 use super::slots::Slot;
 use super::unexpected;
-use crate::reference::Reference;
+use crate::objects::reference::Reference;
+use crate::process::thread::this_thread;
 use crate::sync::lock;
 use crate::task::read_chunk;
-use crate::thread::this_thread;
 use crate::{Error, ErrorKind, Event, Result, duration};
 
 /// The calls of one submission.

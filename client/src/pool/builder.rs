@@ -13,10 +13,10 @@ use super::assignment::{Assignment, WORKER};
 use super::initializer::{Initialized, PoolInitializer};
 use super::supervisor::{Hooks, Supervisor};
 use super::{Pool, Workers};
+use crate::connection::link::Link;
 use crate::internal::copy_of_this_program;
-use crate::link::Link;
-use crate::reason::one_line;
-use crate::reference::Reference;
+use crate::objects::reason::one_line;
+use crate::objects::reference::Reference;
 use crate::task::{Task, check_registered, is_registry_set};
 use crate::{Error, ErrorKind, Manager, Result};
 

@@ -16,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use rustix::stdio::stderr;
 
 use super::last_words::LastWords;
-use crate::parcel::Parcel;
+use crate::process::descriptor_message::Parcel;
 
 /// What a worker writes when it has connected to the manager and its initializer has returned.
 pub const READY: u8 = b'R';

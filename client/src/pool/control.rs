@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::gathered::Gathered;
 use super::stop::{StopReport, stop_batches};
 use crate::error::unexpected;
-use crate::reason::check_reason;
+use crate::objects::reason::check_reason;
 use crate::{Error, ErrorKind, Event, Result};
 
 /// How far a batch is, in calls.

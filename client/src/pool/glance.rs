@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use protocol::Reply;
 
 use crate::Result;
-use crate::link::Pending;
+use crate::connection::link::Pending;
 
 /// How long the moment is: two or three times what a short call takes.
 const MOMENT: Duration = Duration::from_micros(100);

@@ -5,8 +5,8 @@ use std::any::Any;
 use protocol::Epoch;
 use serde::{Deserialize, Serialize};
 
-use crate::carry::collect_carried_of;
 use crate::task::{ChunkWriter, Task};
+use crate::values::carry::collect_carried_of;
 use crate::{Error, ErrorKind, Result};
 
 /// What an initializer may return: nothing, or an error as text or as this crate's own.

@@ -14,7 +14,7 @@ use signal_hook::iterator::{Handle, Signals};
 
 use super::roster::Roster;
 use super::stop::stop_batches;
-use crate::link::Link;
+use crate::connection::link::Link;
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Result};
 

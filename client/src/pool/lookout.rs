@@ -7,7 +7,7 @@ use std::time::Duration;
 use protocol::{ObjectId, ObjectState, Progress, Reply, Request, Selector};
 
 use crate::Result;
-use crate::link::Link;
+use crate::connection::link::Link;
 
 /// How long nothing has to come before it is looked whether anybody is there to work.
 pub(super) const LOOKOUT_TIME: Duration = Duration::from_secs(3);

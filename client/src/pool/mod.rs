@@ -54,8 +54,8 @@ pub use submit::BatchBuilder;
 pub use supervisor::Ended;
 use supervisor::Supervisor;
 
-use crate::reason::check_reason;
-use crate::reference::Reference;
+use crate::objects::reason::check_reason;
+use crate::objects::reference::Reference;
 use crate::sync::lock;
 use crate::task::{Task, check_registered, name_fault};
 use crate::{Error, ErrorKind, Manager, Result};

@@ -12,10 +12,10 @@ use super::gathered::Gathered;
 use super::lookout::{LOOKOUT_TIME, Lookout};
 use super::roster::{Loose, Roster};
 use super::submission::{Chunk, inputs};
-use crate::link::{Link, Pending};
-use crate::reference::{Proxy, Reference};
+use crate::connection::link::{Link, Pending};
+use crate::objects::reference::{Proxy, Reference};
+use crate::process::thread::this_thread;
 use crate::task::current_stop;
-use crate::thread::this_thread;
 use crate::{Event, Result, duration};
 
 /// How a batch runs.

@@ -7,7 +7,7 @@ use protocol::{ObjectId, Request};
 use super::batch::Batch;
 use super::callback::Line;
 use crate::Result;
-use crate::link::{Link, Pending};
+use crate::connection::link::{Link, Pending};
 use crate::sync::lock;
 
 /// All batches that were submitted through one pool and may not have ended.

@@ -4,7 +4,7 @@ use protocol::{OpenMode, Request, Spec};
 
 use super::supervisor::{Ended, Supervisor};
 use super::{available_cores, builder};
-use crate::reference::Reference;
+use crate::objects::reference::Reference;
 use crate::{Event, Manager, Result};
 
 /// Worker processes, copies of this program, that serve a pool by its name.

@@ -4,8 +4,8 @@ use protocol::limits::{PAYLOAD_BYTES_MAX, TASKS_PER_REQUEST_MAX};
 use protocol::{Epoch, ObjectId, TaskInput};
 use serde::Serialize;
 
-use crate::carry::collect_carried_of;
 use crate::task::{CHUNK_BYTES, CHUNK_ITEMS_MAX, ChunkError, ChunkWriter};
+use crate::values::carry::collect_carried_of;
 use crate::{Error, ErrorKind, Result};
 
 /// What the manager's frames hold for each carried proxy, and for each chunk, at most.
@@ -117,8 +117,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::carry;
     use crate::task::read_chunk;
+    use crate::values::carry;
 
     const HOME: Epoch = Epoch(Uuid::from_u128(7));
 

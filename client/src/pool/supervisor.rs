@@ -21,7 +21,7 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::child::Worker;
-use crate::parcel::Parcel;
+use crate::process::descriptor_message::Parcel;
 use crate::sync::lock;
 
 /// How many workers may die in a row before they are ready, until the pool is broken.

@@ -9,7 +9,8 @@ use protocol::FailureKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Error, ErrorKind, carry};
+use crate::values::carry;
+use crate::{Error, ErrorKind};
 
 /// The most calls in one chunk. A call's arguments can be empty, so the bytes that came do not bound the count.
 pub const CHUNK_ITEMS_MAX: u32 = 1 << 16;

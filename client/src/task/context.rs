@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use protocol::{Epoch, Kind, ObjectId, Reply, Request, Target, Targets, WaitMode};
 
+use crate::connection::link::Link;
 use crate::error::unexpected;
-use crate::link::Link;
-use crate::mirror::View;
-use crate::reference::{Proxy, Reference};
+use crate::objects::mirror::View;
+use crate::objects::reference::{Proxy, Reference};
+use crate::process::thread;
 use crate::sync::lock;
-use crate::{Cause, Event, Result, duration, thread};
+use crate::{Cause, Event, Result, duration};
 
 /// The task that runs, if one does.
 static CURRENT: Mutex<Option<Current>> = Mutex::new(None);

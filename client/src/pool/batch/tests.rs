@@ -6,8 +6,8 @@ use protocol::{Code, Payload, Refusal, Taken, TaskResult};
 use uuid::Uuid;
 
 use super::*;
-use crate::fake_manager::FakeManager;
-use crate::link::Link;
+use crate::connection::fake_manager::FakeManager;
+use crate::connection::link::Link;
 use crate::pool::opening::{HowToRun, Plan};
 use crate::pool::submission::{Chunk, encode_chunks};
 use crate::task::ChunkWriter;

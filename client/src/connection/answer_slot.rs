@@ -1,0 +1,153 @@
+//! Where one caller waits for its turn: the answer to its request, or the office of the reader.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use protocol::Reply;
+use rustix::thread::futex::{self, Flags};
+
+use crate::Result;
+use crate::connection::acks::Receipt;
+use crate::connection::reader::Reader;
+use crate::sync::lock;
+
+/// The caller has no turn, and is awake.
+const AWAKE: u32 = 0;
+
+/// The caller has no turn, and sleeps or is about to.
+const ASLEEP: u32 = 1;
+
+/// The turn was given and not taken.
+const GIVEN: u32 = 2;
+
+/// What a caller is woken for.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// Its request is answered, or never will be.
+    Answered(Result<Answered>),
+    /// It is the reader now, for everyone, until its own request is answered.
+    Read(Reader),
+}
+
+/// An answer, and what keeps it from being confirmed.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) reply: Reply,
+    /// There is one if the answer brings an item.
+    pub(crate) receipt: Option<Receipt>,
+    /// The descriptor that came with it, if it is one of shared memory.
+    pub(crate) enclosed: Option<OwnedFd>,
+}
+
+/// The place of one call, from its request to its answer.
+///
+/// Nobody takes two turns at once: only the reader answers, and the office of the reader is given to one
+/// whose request is not answered. So there is room for one.
+#[derive(Debug, Default)]
+pub(crate) struct Seat {
+    /// The turn that was given and not taken.
+    turn: Mutex<Option<Turn>>,
+    /// How it is with the caller, which sleeps on this word.
+    state: AtomicU32,
+}
+
+thread_local! {
+    /// A thread makes one blocking call at a time, so all of them use one seat and none allocates.
+    static OWN: Arc<Seat> = Arc::default();
+}
+
+impl Seat {
+    /// The seat for the blocking calls of this thread.
+    pub(crate) fn own() -> Arc<Seat> {
+        // A destructor of a thread-local value may call when this one is gone already.
+        OWN.try_with(Arc::clone).unwrap_or_default()
+    }
+
+    /// Gives the caller its turn, and wakes it if it sleeps. One that does not is spared a system call.
+    pub(crate) fn give(&self, turn: Turn) {
+        let before = lock(&self.turn).replace(turn);
+        debug_assert!(before.is_none(), "a caller was given two turns at once");
+        if self.state.swap(GIVEN, Ordering::AcqRel) == ASLEEP {
+            // It can not fail: the word is there.
+            let _ = futex::wake(&self.state, Flags::PRIVATE, 1);
+        }
+    }
+
+    /// Whether a turn was given and not taken.
+    pub(crate) fn is_given(&self) -> bool {
+        self.state.load(Ordering::Acquire) == GIVEN
+    }
+
+    /// The turn, if it was given.
+    pub(crate) fn take(&self) -> Option<Turn> {
+        // Asked first: the giver changes the state last, and must not do so for a turn that is gone.
+        if !self.is_given() {
+            return None;
+        }
+        let turn = lock(&self.turn).take();
+        self.state.store(AWAKE, Ordering::Relaxed);
+        turn
+    }
+
+    /// Sleeps until a turn is given.
+    pub(crate) fn sleep(&self) -> Turn {
+        loop {
+            if let Some(turn) = self.take() {
+                return turn;
+            }
+            let before = self.state.compare_exchange(AWAKE, ASLEEP, Ordering::Relaxed, Ordering::Relaxed);
+            if before != Err(GIVEN) {
+                // It ends when it is woken, or was given a turn before it slept, or for no reason. All of these are
+                // told apart above.
+                let _ = futex::wait(&self.state, Flags::PRIVATE, ASLEEP, None);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn answer(number: u64) -> Turn {
+        Turn::Answered(Ok(Answered { reply: Reply::Count(number), receipt: None, enclosed: None }))
+    }
+
+    fn number(turn: Turn) -> u64 {
+        match turn {
+            Turn::Answered(Ok(Answered { reply: Reply::Count(number), .. })) => number,
+            turn => panic!("{turn:?}"),
+        }
+    }
+
+    #[test]
+    fn a_turn_is_taken_once() {
+        let seat = Seat::default();
+        assert!(seat.take().is_none());
+        seat.give(answer(1));
+        assert!(seat.is_given());
+        assert_eq!(seat.take().map(number), Some(1));
+        assert!(!seat.is_given() && seat.take().is_none());
+        seat.give(answer(2));
+        assert_eq!(number(seat.sleep()), 2);
+    }
+
+    #[test]
+    fn no_turn_is_lost_however_the_caller_sleeps() {
+        const TURNS: u64 = 20_000;
+        let seat = Seat::default();
+        thread::scope(|scope| {
+            scope.spawn(|| (0..TURNS).for_each(|turn| assert_eq!(number(seat.sleep()), turn)));
+            for turn in 0..TURNS {
+                // Sometimes the caller sleeps already, and sometimes it is about to.
+                while seat.is_given() {
+                    thread::yield_now();
+                }
+                seat.give(answer(turn));
+            }
+        });
+    }
+}

@@ -1,0 +1,419 @@
+//! From the path of a socket to a connection on which a session has begun.
+
+use std::fs;
+use std::io::{self, ErrorKind as IoErrorKind, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use interprocess::ConnectWaitMode;
+use interprocess::local_socket::traits::StreamCommon;
+use interprocess::local_socket::{ConnectOptions, GenericFilePath, Stream, ToFsName};
+use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
+use protocol::limits::PROGRAM_BYTES_MAX;
+use protocol::{
+    Epoch, FrameBuffer, FrameError, Greeting, HELLO_BYTES_MAX, Hello, VERSION_NEWEST, VERSION_OLDEST,
+};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+
+use crate::{Error, ErrorKind, Result};
+
+/// How long to go on trying when nobody listens: a manager may be about to begin.
+const REFUSED_TIME_MAX: Duration = Duration::from_millis(200);
+
+/// How long to go on trying when somebody listens whose backlog is full, and then to wait for the greeting.
+const GREETING_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The pause between two tries, before it is varied.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// A session that has begun.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// The connection, which blocks.
+    pub(crate) socket: UnixStream,
+    /// The life of the manager.
+    pub(crate) epoch: Epoch,
+    /// What came behind the greeting.
+    pub(crate) frames: FrameBuffer,
+}
+
+/// Connects to the manager at this socket, and begins a session.
+pub(crate) fn connect(socket: &Path) -> Result<Session> {
+    let begun = Instant::now();
+    loop {
+        let (error, time_max) = match try_connect(socket) {
+            Ok(stream) => return greet(stream, socket, GREETING_TIME_MAX),
+            Err(Attempt::Refused(error)) => (error, REFUSED_TIME_MAX),
+            Err(Attempt::Full(error)) => (error, GREETING_TIME_MAX),
+            Err(Attempt::Failed(error)) => return Err(error),
+        };
+        if begun.elapsed() >= time_max {
+            return Err(error);
+        }
+        std::thread::sleep(vary(RETRY_PAUSE));
+    }
+}
+
+/// The absolute path of a socket, without links, so that it means the same in every process. Proxies travel
+/// in formats that know text and not paths, so it must be text.
+pub(crate) fn canonical(socket: &Path) -> Result<String> {
+    check_length(socket)?;
+    let path = fs::canonicalize(socket).map_err(|error| not_connected(socket, &error))?;
+    check_length(&path)?;
+    path.into_os_string().into_string().map_err(|path| {
+        let path = Path::new(&path).display();
+        Error::new(ErrorKind::BadName, format!("the path of a socket must be UTF-8, and {path} is not"))
+    })
+}
+
+fn check_length(socket: &Path) -> Result<()> {
+    let bytes = socket.as_os_str().len();
+    if bytes <= SOCKET_PATH_BYTES_MAX {
+        return Ok(());
+    }
+    let path = socket.display();
+    Err(Error::new(
+        ErrorKind::Limit,
+        format!(
+            "the path of a socket has at most {SOCKET_PATH_BYTES_MAX} bytes, this one has {bytes}; \
+             use a shorter one than {path}"
+        ),
+    ))
+}
+
+/// Why one try did not connect.
+enum Attempt {
+    /// Nobody listens now.
+    Refused(Error),
+    /// Somebody listens, and has no room for another connection now.
+    Full(Error),
+    /// Another try would not help.
+    Failed(Error),
+}
+
+/// Connects once, and sends the hello. Never waits: where the backlog is full, the socket has no peer yet.
+fn try_connect(socket: &Path) -> std::result::Result<UnixStream, Attempt> {
+    let stream = open(socket).map_err(|error| match error.kind() {
+        IoErrorKind::ConnectionRefused => Attempt::Refused(not_connected(socket, &error)),
+        _ => Attempt::Failed(not_connected(socket, &error)),
+    })?;
+    // There is one variant on Unix.
+    let Stream::UdSocket(ref inner) = stream;
+    if inner.inner().peer_addr().is_err() {
+        return Err(Attempt::Full(unanswered(socket, GREETING_TIME_MAX)));
+    }
+    check_peer(&stream, socket).map_err(Attempt::Failed)?;
+    let Stream::UdSocket(stream) = stream;
+    let stream = UnixStream::from(OwnedFd::from(stream));
+
+    let mut hello = Vec::new();
+    let appended = Hello::new(std::process::id(), &program_name()).append(&mut hello);
+    appended.map_err(|error| Attempt::Failed(error.into()))?;
+    // A fresh socket has room for these few bytes, so they go whole or not at all.
+    match send(&stream, &hello, SendFlags::NOSIGNAL) {
+        Ok(_) => Ok(stream),
+        Err(Errno::NOTCONN | Errno::AGAIN) => Err(Attempt::Full(unanswered(socket, GREETING_TIME_MAX))),
+        Err(Errno::PIPE | Errno::CONNRESET) => {
+            Err(Attempt::Refused(not_connected(socket, &Errno::CONNREFUSED.into())))
+        }
+        Err(errno) => Err(Attempt::Failed(not_connected(socket, &errno.into()))),
+    }
+}
+
+fn open(socket: &Path) -> io::Result<Stream> {
+    let name = socket.to_fs_name::<GenericFilePath>()?;
+    ConnectOptions::new().name(name).wait_mode(ConnectWaitMode::Deferred).connect_sync()
+}
+
+/// Nothing is told to, or believed of, a manager that another user runs.
+fn check_peer(stream: &Stream, socket: &Path) -> Result<()> {
+    let path = socket.display();
+    let own = rustix::process::geteuid().as_raw();
+    match stream.peer_creds().map(|peer| peer.euid()) {
+        Ok(Some(peer)) if peer == own => Ok(()),
+        Ok(Some(peer)) => Err(Error::new(
+            ErrorKind::Other,
+            format!(
+                "the manager at {path} is run by user {peer}, not by this one ({own}); \
+                 use a socket of your own"
+            ),
+        )),
+        Ok(None) => Err(Error::new(ErrorKind::Other, format!("the system does not tell who serves {path}"))),
+        Err(error) => Err(not_connected(socket, &error)),
+    }
+}
+
+/// Waits for the greeting, and begins the session.
+fn greet(mut stream: UnixStream, socket: &Path, time_max: Duration) -> Result<Session> {
+    let mut frames = FrameBuffer::new(HELLO_BYTES_MAX);
+    let deadline = Instant::now() + time_max;
+    let greeting = loop {
+        let body = frames.next_body().map_err(|error| foreign(socket, error))?;
+        if let Some(body) = body {
+            break Greeting::decode(body).map_err(|error| foreign(socket, error))?;
+        }
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        if timeout.is_zero() {
+            return Err(unanswered(socket, time_max));
+        }
+        stream.set_read_timeout(Some(timeout)).map_err(|error| not_connected(socket, &error))?;
+        match stream.read(frames.space()) {
+            Ok(0) => return Err(hung_up(socket)),
+            Ok(bytes) => frames.filled(bytes),
+            Err(error) => match error.kind() {
+                IoErrorKind::Interrupted | IoErrorKind::WouldBlock | IoErrorKind::TimedOut => {}
+                IoErrorKind::ConnectionReset => return Err(hung_up(socket)),
+                _ => return Err(not_connected(socket, &error)),
+            },
+        }
+    };
+    stream.set_read_timeout(None).map_err(|error| not_connected(socket, &error))?;
+    match greeting {
+        Greeting::Welcome { version, .. } if !(VERSION_OLDEST..=VERSION_NEWEST).contains(&version) => {
+            Err(unspoken(socket, version))
+        }
+        Greeting::Welcome { epoch, session, .. } => {
+            log::debug!("session {session} begins at {}", socket.display());
+            Ok(Session { socket: stream, epoch, frames })
+        }
+        Greeting::Refused(refusal) => Err(refusal.into()),
+    }
+}
+
+/// The name of this program, for those who look for a holder or a cause.
+fn program_name() -> String {
+    let program = std::env::current_exe().unwrap_or_default();
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    // The system marks the path of a program whose file was replaced since it began.
+    let name = name.strip_suffix(" (deleted)").unwrap_or(&name);
+    let mut name: String = name.chars().filter(|character| !character.is_control()).collect();
+    name.truncate(name.floor_char_boundary(PROGRAM_BYTES_MAX));
+    name
+}
+
+/// A pause between half and three halves of this one, so that many who were refused do not come back
+/// together.
+fn vary(pause: Duration) -> Duration {
+    let random = uuid::Uuid::new_v4().as_bytes()[0];
+    pause / 2 + pause * u32::from(random) / 255
+}
+
+fn not_connected(socket: &Path, error: &io::Error) -> Error {
+    let path = socket.display();
+    match error.kind() {
+        IoErrorKind::NotFound | IoErrorKind::ConnectionRefused | IoErrorKind::NotADirectory => {
+            not_running(socket)
+        }
+        IoErrorKind::PermissionDenied => Error::new(
+            ErrorKind::Other,
+            format!("this user may not connect to {path} (permission denied); use a socket of your own"),
+        ),
+        _ => Error::new(ErrorKind::Other, format!("can not connect to {path}: {error}")),
+    }
+}
+
+/// The error for a path at which nobody listens. Only where a manager would take it, one is advised.
+fn not_running(socket: &Path) -> Error {
+    let path = socket.display();
+    let folder = match socket.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if let Ok(found) = fs::metadata(socket)
+        && !found.file_type().is_socket()
+    {
+        let what = if found.is_dir() { "a folder" } else { "a file" };
+        let text = format!("{path} is {what} and is no socket; name the socket of a manager");
+        return Error::new(ErrorKind::Other, text);
+    }
+    let open = match fs::symlink_metadata(folder) {
+        Ok(found) if !found.is_dir() => "is no folder",
+        Ok(found) if found.uid() != rustix::process::geteuid().as_raw() => "belongs to another user",
+        Ok(found) if found.mode() & 0o077 != 0 => "is open to others",
+        // One that is missing is made by the manager.
+        _ => {
+            let text = format!("no manager is running at {path}; start one with `manager --socket {path}`");
+            return Error::new(ErrorKind::NotRunning, text);
+        }
+    };
+    let text = format!(
+        "no manager is running at {path}, and none would start there, as {} {open}; start one with `manager`, \
+         and name the socket that it tells",
+        folder.display()
+    );
+    Error::new(ErrorKind::NotRunning, text)
+}
+
+fn unanswered(socket: &Path, time: Duration) -> Error {
+    let path = socket.display();
+    Error::new(
+        ErrorKind::Other,
+        format!(
+            "what listens at {path} did not answer for {time:?}; it is overloaded, stopped, or no manager"
+        ),
+    )
+}
+
+fn hung_up(socket: &Path) -> Error {
+    let path = socket.display();
+    Error::new(
+        ErrorKind::ManagerGone,
+        format!("the manager at {path} closed the connection without a greeting"),
+    )
+}
+
+fn unspoken(socket: &Path, version: u16) -> Error {
+    let path = socket.display();
+    Error::new(
+        ErrorKind::VersionMismatch,
+        format!(
+            "the manager at {path} speaks version {version} of the protocol, and this program versions \
+             {VERSION_OLDEST} to {VERSION_NEWEST}; bring the older of the two up to date"
+        ),
+    )
+}
+
+fn foreign(socket: &Path, error: FrameError) -> Error {
+    Error::new(ErrorKind::Other, format!("what listens at {} is no manager: {error}", socket.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixListener;
+
+    use protocol::{Code, Refusal, SessionId};
+
+    use super::*;
+    use crate::connection::fake_manager::FakeManager;
+
+    fn in_a_folder(name: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir().unwrap();
+        let path = folder.path().join(name);
+        (folder, path)
+    }
+
+    /// The error of a handshake in which the other side says this.
+    fn error_after(said: &[u8]) -> Error {
+        let (mine, mut other) = UnixStream::pair().unwrap();
+        other.write_all(said).unwrap();
+        drop(other);
+        greet(mine, Path::new("x.sock"), GREETING_TIME_MAX).unwrap_err()
+    }
+
+    #[test]
+    fn a_session_begins() {
+        let manager = FakeManager::start(|mut peer| assert_eq!(peer.next(), None));
+        let session = connect(manager.socket()).unwrap();
+        assert_eq!(session.epoch, FakeManager::EPOCH);
+    }
+
+    #[test]
+    fn nobody_at_the_socket_is_told_soon_and_with_what_to_do() {
+        let (_folder, missing) = in_a_folder("none.sock");
+        let (_other_folder, dead) = in_a_folder("dead.sock");
+        drop(UnixListener::bind(&dead).unwrap());
+        for path in [&missing, &dead] {
+            let begun = Instant::now();
+            let error = canonical(path).and_then(|path| connect(Path::new(&path))).unwrap_err();
+            assert!(error.is_not_running(), "{error:?}");
+            assert!(
+                error.to_string().ends_with(&format!("`manager --socket {}`", path.display())),
+                "{error}"
+            );
+            assert!(begun.elapsed() < Duration::from_secs(5));
+        }
+    }
+
+    #[test]
+    fn a_manager_is_advised_only_where_it_would_start() {
+        let error_at = |path: &Path| {
+            let error = canonical(path).and_then(|path| connect(Path::new(&path))).unwrap_err();
+            assert!(!error.to_string().contains("manager --socket"), "{error}");
+            error
+        };
+        let (folder, file) = in_a_folder("file");
+        fs::write(&file, "").unwrap();
+        for (path, what) in [(file.as_path(), "a file"), (folder.path(), "a folder")] {
+            let error = error_at(path);
+            assert!(!error.is_not_running(), "{error:?}");
+            assert!(error.to_string().contains(&format!("is {what} and is no socket")), "{error}");
+        }
+        let error = error_at(&file.join("m.sock"));
+        assert!(error.is_not_running() && error.to_string().contains("is no folder"), "{error:?}");
+
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let dead = folder.path().join("dead.sock");
+        drop(UnixListener::bind(&dead).unwrap());
+        for path in [&dead, &folder.path().join("none.sock")] {
+            let error = error_at(path);
+            assert!(error.is_not_running() && error.to_string().contains("is open to others"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_version_that_was_not_offered_is_not_spoken() {
+        let mut said = Vec::new();
+        let version = VERSION_NEWEST + 1;
+        let epoch = FakeManager::EPOCH;
+        Greeting::Welcome { version, session: SessionId(1), epoch }.append(&mut said).unwrap();
+        let error = error_after(&said);
+        assert!(error.is_version_mismatch(), "{error:?}");
+        assert!(error.to_string().contains("at x.sock speaks version 2"), "{error}");
+    }
+
+    #[test]
+    fn a_path_that_fits_no_address_is_refused_before_it_is_tried() {
+        let (_folder, path) = in_a_folder(&"x".repeat(SOCKET_PATH_BYTES_MAX));
+        let error = canonical(&path).unwrap_err();
+        assert!(error.is_limit(), "{error:?}");
+        assert!(error.to_string().contains("at most 107 bytes"), "{error}");
+    }
+
+    #[test]
+    fn who_never_greets_is_given_up() {
+        let (mine, _silent) = UnixStream::pair().unwrap();
+        let error = greet(mine, Path::new("x.sock"), Duration::from_millis(50)).unwrap_err();
+        assert!(error.to_string().contains("did not answer"), "{error}");
+    }
+
+    #[test]
+    fn a_full_backlog_is_somebody() {
+        let (_folder, path) = in_a_folder("busy.sock");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let mut waiting = Vec::new();
+        let refusal = loop {
+            match try_connect(&path) {
+                Ok(stream) => waiting.push(stream),
+                Err(attempt) => break attempt,
+            }
+            assert!(waiting.len() < 10_000, "the backlog is not bounded here");
+        };
+        assert!(matches!(refusal, Attempt::Full(_)));
+    }
+
+    #[test]
+    fn what_is_no_manager_is_called_so() {
+        let error = error_after(b"\x10\0\0\0HTTP/1.1 200 OK.");
+        assert!(error.to_string().contains("is no manager"), "{error}");
+        let error = error_after(b"SSH-2.0-OpenSSH");
+        assert!(error.to_string().contains("is no manager"), "{error}");
+        assert!(error_after(b"").is_manager_gone());
+    }
+
+    #[test]
+    fn a_refused_greeting_keeps_its_reason() {
+        let mut said = Vec::new();
+        let refusal = Refusal::new(Code::VersionMismatch, "this manager speaks versions 7 to 9");
+        Greeting::Refused(refusal).append(&mut said).unwrap();
+        let error = error_after(&said);
+        assert!(error.is_version_mismatch(), "{error:?}");
+        assert_eq!(error.to_string(), "this manager speaks versions 7 to 9");
+    }
+}

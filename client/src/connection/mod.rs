@@ -1,0 +1,19 @@
+//! The way to a manager: one connection for a whole process, whatever its threads and forked children do.
+//!
+//! A [`link::Link`] is a manager as this process sees it, found in the [`registry`]. It begins a session by
+//! [`connect`], and calls over a [`shared::Connection`], on which one of the waiting callers reads for all.
+
+pub(crate) mod acks;
+pub(crate) mod answer_slot;
+mod callers;
+mod connect;
+pub(crate) mod deferred_release;
+pub(crate) mod endpoint;
+#[cfg(test)]
+pub(crate) mod fake_manager;
+pub(crate) mod link;
+mod reader;
+pub(crate) mod registry;
+mod sender;
+mod shared;
+pub(crate) mod shared_memory;

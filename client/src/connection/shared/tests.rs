@@ -1,0 +1,359 @@
+//! One connection under many threads, out-of-order answers, abandoned requests, and a manager that ends.
+
+use std::sync::mpsc;
+use std::thread;
+
+use protocol::shared_memory::deferred_releases::{ENTRIES, WANTED};
+use protocol::{Code, ObjectId, OpenMode, Refusal, Reply, Spec, TaskInput};
+use uuid::Uuid;
+
+use super::*;
+use crate::connection::deferred_release;
+use crate::connection::fake_manager::{Asked, FakeManager};
+
+impl Connection {
+    fn ask(&self, body: Request<'_>) -> Result<Reply> {
+        let seat = Seat::own();
+        let request = self.begin(&seat, body)?;
+        self.finish(request, &seat, Look::Asleep).map(|answered| answered.reply)
+    }
+}
+
+fn object(number: u128) -> ObjectId {
+    ObjectId(Uuid::from_u128(number))
+}
+
+/// A request whose answer from [`opened`] tells which one it was for.
+fn open(number: u128) -> Request<'static> {
+    Request::Open {
+        id: object(number),
+        name: None,
+        spec: Spec::Event { auto_reset: false },
+        mode: OpenMode::CreateNew,
+    }
+}
+
+fn opened(number: u128) -> Reply {
+    Reply::Opened { id: object(number), created: true }
+}
+
+/// A manager that tells everything it is asked, and answers at once.
+fn recording_manager() -> (FakeManager, mpsc::Receiver<Asked>) {
+    let (tell, told) = mpsc::channel();
+    let manager = FakeManager::start(move |mut peer| {
+        while let Some(asked) = peer.next() {
+            tell.send(asked.clone()).unwrap();
+            if asked.request.wants_answer() {
+                peer.answer([(asked.request, opened(asked.about))]);
+            }
+        }
+    });
+    (manager, told)
+}
+
+#[test]
+fn answers_out_of_order_reach_their_callers() {
+    let manager = FakeManager::start(|mut peer| {
+        let mut received_max = 0;
+        while let Some(first) = peer.next() {
+            let mut batch = vec![first];
+            while let Some(more) = peer.next_that_came() {
+                batch.push(more);
+            }
+            let answers = batch.iter().map(|asked| (asked.request, opened(asked.about)));
+            assert!(batch.iter().map(|asked| asked.received).is_sorted());
+            assert!(batch[0].received >= received_max);
+            received_max = batch[batch.len() - 1].received;
+            peer.answer(answers.rev());
+        }
+    });
+    let connection = manager.connection();
+    thread::scope(|scope| {
+        for caller in 0..32 {
+            let connection = &connection;
+            scope.spawn(move || {
+                for call in 0..200 {
+                    let number = caller * 1000 + call;
+                    assert_eq!(connection.ask(open(number)), Ok(opened(number)));
+                }
+            });
+        }
+    });
+    assert_eq!(connection.receipts.confirmed(), 32 * 200);
+    assert!(
+        lock(&connection.callers).take_office().is_some(),
+        "the office is free when all have their answers"
+    );
+}
+
+#[test]
+fn a_thousand_sleepers_wake_together() {
+    const SLEEPERS: usize = 1_000;
+    let manager = FakeManager::start(|mut peer| {
+        let waiting: Vec<Asked> = std::iter::from_fn(|| peer.next()).take(SLEEPERS).collect();
+        peer.answer(waiting.iter().map(|asked| (asked.request, opened(asked.about))));
+        assert_eq!(peer.next(), None);
+    });
+    let connection = manager.connection();
+    thread::scope(|scope| {
+        for number in 0..SLEEPERS as u128 {
+            let connection = &connection;
+            let spawned = thread::Builder::new().stack_size(64 << 10).spawn_scoped(scope, move || {
+                assert_eq!(connection.ask(open(number)), Ok(opened(number)));
+            });
+            spawned.unwrap();
+        }
+    });
+    connection.say_goodbye();
+}
+
+#[test]
+fn the_manager_learns_how_many_answers_were_read() {
+    let (manager, told) = recording_manager();
+    let connection = manager.connection();
+    for number in 0..3 {
+        connection.ask(open(number)).unwrap();
+        let asked = told.recv().unwrap();
+        assert_eq!((asked.request, asked.received), (RequestId(number as u64 + 1), number as u64));
+    }
+}
+
+#[test]
+fn a_late_answer_to_an_abandoned_request_is_nobody_s() {
+    let manager = FakeManager::start(|mut peer| {
+        let waiting = peer.next().unwrap();
+        let cancel = peer.next().unwrap();
+        assert_eq!((cancel.what.as_str(), cancel.request), ("Cancel", RequestId::ONE_WAY));
+        assert_eq!(cancel.about, waiting.request.0.into());
+        let next = peer.next().unwrap();
+        peer.answer([(waiting.request, opened(1)), (next.request, opened(2))]);
+        assert_eq!(peer.next().unwrap().received, 2);
+    });
+    let connection = manager.connection();
+    let request = connection.begin(&Arc::default(), open(1)).unwrap();
+    connection.abandon(request);
+    assert_eq!(connection.ask(open(2)), Ok(opened(2)));
+    let _ = connection.ask(open(3));
+}
+
+#[test]
+fn an_answered_request_is_not_cancelled() {
+    let (manager, told) = recording_manager();
+    let connection = manager.connection();
+    let request = connection.begin(&Arc::default(), open(1)).unwrap();
+    connection.ask(open(2)).unwrap();
+    connection.abandon(request);
+    connection.ask(open(3)).unwrap();
+    let asked: Vec<String> = told.try_iter().map(|asked| asked.what).collect();
+    assert_eq!(asked, ["Open"; 3]);
+}
+
+#[test]
+fn an_answer_can_be_taken_without_waiting() {
+    let (answer, may_answer) = mpsc::channel();
+    let may_answer = Mutex::new(may_answer);
+    let manager = FakeManager::start(move |mut peer| {
+        let asked = peer.next().unwrap();
+        lock(&may_answer).recv().unwrap();
+        peer.answer([(asked.request, opened(1))]);
+        peer.next();
+    });
+    let connection = manager.connection();
+    let seat = Arc::default();
+    connection.begin(&seat, open(1)).unwrap();
+    assert!(connection.try_finish(&seat).is_none());
+    answer.send(()).unwrap();
+    connection.wait_for(PollFlags::IN, Duration::from_secs(1));
+    let answer = std::iter::repeat_with(|| connection.try_finish(&seat)).find_map(|answer| answer);
+    assert_eq!(answer.unwrap().unwrap().reply, opened(1));
+    assert!(connection.try_finish(&seat).is_none());
+}
+
+#[test]
+fn the_end_of_the_manager_wakes_everyone_and_says_why() {
+    for farewell in [None, Some("this client does not read what it asked for")] {
+        let manager = FakeManager::start(move |mut peer| {
+            for _ in 0..50 {
+                peer.next().unwrap();
+            }
+            if let Some(text) = farewell {
+                peer.say_farewell(Refusal::new(Code::LimitReached, text));
+            }
+        });
+        let connection = manager.connection();
+        let expect_gone = |error: Error| {
+            assert!(error.is_manager_gone(), "{error:?}");
+            assert!(error.to_string().ends_with(farewell.unwrap_or("it ended, or was ended")), "{error}");
+        };
+        thread::scope(|scope| {
+            for number in 0..50 {
+                let connection = &connection;
+                scope.spawn(move || expect_gone(connection.ask(open(number)).unwrap_err()));
+            }
+        });
+        expect_gone(connection.ask(open(0)).unwrap_err());
+        expect_gone(connection.send(open(0)).unwrap_err());
+        expect_gone(connection.queue(open(0)).unwrap_err());
+        assert!(!connection.is_live());
+    }
+}
+
+#[test]
+fn a_one_way_request_to_nobody_fails_with_what_the_manager_said_last() {
+    let (gone, is_gone) = mpsc::channel();
+    let manager = FakeManager::start(move |mut peer| {
+        peer.say_farewell(Refusal::new(Code::LimitReached, "too many sessions"));
+        drop(peer);
+        gone.send(()).unwrap();
+    });
+    let connection = manager.connection();
+    is_gone.recv().unwrap();
+    let error = connection.send(open(0)).unwrap_err();
+    assert!(error.to_string().ends_with("too many sessions"), "{error}");
+    assert_eq!(connection.ask(open(0)).unwrap_err(), error);
+}
+
+#[test]
+fn what_is_no_answer_ends_the_connection() {
+    let manager = FakeManager::start(|mut peer| {
+        peer.next().unwrap();
+        peer.write(b"\x03\0\0\0abc");
+        assert_eq!(peer.next(), None);
+    });
+    let error = manager.connection().ask(open(0)).unwrap_err();
+    assert!(error.is_manager_gone(), "{error:?}");
+    assert!(error.to_string().contains("no answer"), "{error}");
+}
+
+#[test]
+fn one_way_requests_keep_their_order_and_queued_ones_wait_for_company() {
+    let (manager, told) = recording_manager();
+    let connection = manager.connection();
+    let detach = |number| Request::Detach { id: object(number) };
+    connection.queue(detach(1)).unwrap();
+    connection.queue(detach(2)).unwrap();
+    assert!(lock(&connection.sender).waiting_bytes() > 0);
+    connection.send(detach(3)).unwrap();
+    assert_eq!(lock(&connection.sender).waiting_bytes(), 0);
+    connection.queue(detach(4)).unwrap();
+    connection.ask(open(5)).unwrap();
+    connection.queue(detach(6)).unwrap();
+    connection.say_goodbye();
+    drop(connection);
+    let told: Vec<u128> = told.iter().take(6).map(|asked| asked.about).collect();
+    assert_eq!(told, [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn who_can_not_send_reads_so_that_neither_side_waits_for_the_other() {
+    let large = vec![7; 4 << 20];
+    let manager = FakeManager::start(|mut peer| {
+        let first = peer.next().unwrap();
+        // As much again in answers, of which nothing is read unless the client reads while it can not send.
+        let nobodys = Reply::Refused(Refusal::new(Code::Cancelled, "x".repeat(1 << 20)));
+        peer.answer((100..108).map(|request| (RequestId(request), nobodys.clone())));
+        while let Some(asked) = peer.next() {
+            if asked.what == "Open" {
+                peer.answer([(first.request, opened(1)), (asked.request, opened(2))]);
+            }
+        }
+    });
+    let connection = manager.connection();
+    let seat = Arc::default();
+    let first = connection.begin(&seat, open(1)).unwrap();
+    for _ in 0..4 {
+        let task = TaskInput { arguments: &large, carries: Vec::new() };
+        connection.send(Request::BatchAdd { id: object(0), tasks: vec![task], last: false }).unwrap();
+    }
+    assert_eq!(connection.ask(open(2)), Ok(opened(2)));
+    assert_eq!(connection.finish(first, &seat, Look::Awake).unwrap().reply, opened(1));
+}
+
+#[test]
+fn a_request_that_fits_into_no_frame_is_refused_and_leaves_no_trace() {
+    let (manager, _told) = recording_manager();
+    let connection = manager.connection();
+    let reason = "x".repeat(protocol::limits::FRAME_BYTES_MAX);
+    let large = || Request::PoolTerminate { id: object(0), reason: &reason };
+    assert!(connection.ask(large()).unwrap_err().is_limit());
+    assert!(connection.send(large()).unwrap_err().is_limit());
+    assert!(lock(&connection.callers).is_empty());
+    assert_eq!(connection.ask(open(1)), Ok(opened(1)));
+}
+
+#[test]
+fn what_is_given_back_in_a_ledger_is_told_with_the_next_request_and_before_it() {
+    let (manager, told) = recording_manager();
+    let connection = manager.connection();
+    let (ledger, memory) = deferred_release::tests::shared();
+    connection.adopt(ledger);
+    for hold in [1, 2] {
+        connection.give_back(deferred_release::tests::given(hold));
+    }
+    // The manager finds the first meanwhile.
+    memory[ENTRIES].store(0, Ordering::SeqCst);
+    assert_eq!(connection.ask(open(7)), Ok(opened(7)));
+    let whats: Vec<String> = told.try_iter().map(|asked| asked.what).collect();
+    assert_eq!(whats, ["Release", "Open"], "nothing was sent for them before");
+
+    memory[WANTED].store(1, Ordering::SeqCst);
+    connection.give_back(deferred_release::tests::given(3));
+    assert_eq!(told.recv().unwrap().what, "Release", "somebody wants it");
+}
+
+#[test]
+fn a_queued_request_hides_no_release() {
+    let (manager, told) = recording_manager();
+    let connection = manager.connection();
+    connection.adopt(deferred_release::tests::shared().0);
+    connection.give_back(deferred_release::tests::given(1));
+    connection.queue(Request::Detach { id: object(5) }).unwrap();
+    let whats = [(); 2].map(|()| told.recv().unwrap().what);
+    assert_eq!(whats, ["Release", "Detach"], "both were sent");
+}
+
+#[test]
+fn a_request_that_fits_into_no_frame_hides_no_release() {
+    let (manager, told) = recording_manager();
+    let connection = manager.connection();
+    connection.adopt(deferred_release::tests::shared().0);
+    let reason = "x".repeat(protocol::limits::FRAME_BYTES_MAX);
+    let too_large = || Request::PoolTerminate { id: object(0), reason: &reason };
+    connection.give_back(deferred_release::tests::given(1));
+    assert!(connection.ask(too_large()).is_err());
+    assert_eq!(told.recv().unwrap().what, "Release");
+    assert_eq!(connection.ask(open(1)), Ok(opened(1)));
+    assert_eq!(told.recv().unwrap().what, "Open");
+    connection.give_back(deferred_release::tests::given(2));
+    assert!(connection.send(too_large()).is_err());
+    assert_eq!(told.recv().unwrap().what, "Release");
+}
+
+#[test]
+fn nothing_is_entered_while_the_manager_may_not_have_read_what_was_sent_before() {
+    let (manager, told) = recording_manager();
+    let connection = manager.connection();
+    let (ledger, memory) = deferred_release::tests::shared();
+    connection.adopt(ledger);
+    connection.send(Request::SemaphoreRelease { id: object(5), permits: 1 }).unwrap();
+    connection.give_back(deferred_release::tests::given(1));
+    let whats = [(); 2].map(|()| told.recv().unwrap().what);
+    assert_eq!(whats, ["SemaphoreRelease", "Release"]);
+    assert_eq!(connection.ask(open(1)), Ok(opened(1)));
+    connection.give_back(deferred_release::tests::given(2));
+    assert_eq!(memory[ENTRIES].load(Ordering::SeqCst), 2, "by its answer all before it was carried out");
+}
+
+#[test]
+fn acquiring_and_giving_back_in_turns_sends_no_release_of_its_own() {
+    let (manager, told) = recording_manager();
+    let connection = manager.connection();
+    let (ledger, memory) = deferred_release::tests::shared();
+    connection.adopt(ledger);
+    for hold in 1..=50 {
+        assert_eq!(connection.ask(open(1)), Ok(opened(1)));
+        connection.give_back(deferred_release::tests::given(hold));
+        assert_eq!(memory[ENTRIES].load(Ordering::SeqCst), hold, "it waits for the next request");
+    }
+    assert_eq!(told.try_iter().filter(|asked| asked.what == "Release").count(), 49);
+}

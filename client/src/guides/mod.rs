@@ -1,0 +1,4 @@
+//! Pages of documentation that belong to no single item.
+
+pub mod python;
+pub mod speed;

@@ -1,0 +1,275 @@
+//! The barrier: a number of parties wait until all have come, and go on together.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{BarrierStatus, Grant, Kind, Reply, Request, Spec, Target};
+
+use crate::error::unexpected;
+use crate::objects::proxy::proxy;
+use crate::objects::reason::{check_reason, shortened};
+use crate::objects::reference::Reference;
+use crate::objects::wait::{sealed, wrong_grant};
+use crate::{Error, ErrorKind, Manager, Options, Result, Taken};
+
+/// A place where a number of parties wait until all have come, and go on together, again and again. This is a proxy.
+///
+/// It is Python's `Barrier`. A party is one wait of any thread of any process. Each gets its place among the parties,
+/// and exactly one of them [`leads`](Passed::leads). Who comes while a full number is there already is of the next
+/// turn: parties are let go in the order in which they came.
+///
+/// A party may wait for other things at the same time ([`wait_any`](crate::wait_any)): if it takes one of those, it has
+/// not come, and breaks nothing; if its timeout ends, it has given up, and a timeout of zero breaks the barrier at once
+/// unless this party is the last to come, or something else in the list is ready. Once an action runs, the parties have
+/// come, and take nothing else. A barrier can not be part of a wait for all.
+///
+/// **Fairness.** First come, first served: who has waited longest is let go with the earliest turn that has room, and
+/// nobody passes those who came before.
+///
+/// **Death.** A party that dies while it waits breaks the barrier, and the text names it. So does one that dies while
+/// its action runs. One that dies before it has come, or after it was let go, is nobody's party. When the manager dies,
+/// every call fails at once ([`is_manager_gone`](Error::is_manager_gone)).
+///
+/// # A barrier breaks
+/// when a party that waits gives up, as the others would wait for ever: by its timeout, or because its process died.
+/// Anybody can break it with [`abort`](Self::abort), and an action that fails does. All who wait fail with
+/// [`is_broken`](Error::is_broken), and so does everyone who comes, with a text that says who broke it and by
+/// what, until somebody calls [`reset`](Self::reset).
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// # fn main() -> client::Result<()> {
+/// let manager = client::Manager::start()?;
+/// let start = manager.barrier("start", 2)?;
+/// let other = start.clone();
+/// let thread = std::thread::spawn(move || other.wait(Duration::from_secs(5)));
+/// let passed = start.wait(Duration::from_secs(5))?;
+/// println!("this party is number {} of 2", passed.index);
+/// # thread.join().expect("the other party does not panic")?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Barrier {
+    reference: Arc<Reference>,
+}
+
+/// A party's place among those with which it passed a barrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Passed {
+    /// How many of them came before this one: each number below the number of parties is told once.
+    pub index: u32,
+    /// True for exactly one of them: the one that ran the action, or the last to come if none brought one.
+    pub leads: bool,
+}
+
+impl Barrier {
+    /// Waits until all parties have come. With `None` it waits for ever.
+    ///
+    /// # Errors
+    /// [`is_timeout`](Error::is_timeout) if the timeout ends first: then the barrier is broken, also by one of zero;
+    /// [`is_broken`](Error::is_broken) if it is broken already, or is meanwhile, or is reset;
+    /// [`is_removed`](Error::is_removed) if it is removed meanwhile.
+    pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<Passed> {
+        self.arrive(false, timeout.into()).map(|(passed, _)| passed)
+    }
+
+    /// Waits until all parties have come, and brings an action that one party runs before any of them goes on: the last
+    /// to come of those that brought one. So with the same action in all parties, it runs exactly once in each turn.
+    ///
+    /// While the action runs, the timeouts of the other parties run on, and one that ends breaks the barrier; so give
+    /// all of them time for the action as well. The timeout of the party that runs it is over when it begins.
+    ///
+    /// If the action returns an error or panics, or its process dies, the barrier is broken, and the text tells the
+    /// others why. Here, a panic goes on after that.
+    ///
+    /// # Errors
+    /// As with [`wait`](Self::wait); [`is_broken`](Error::is_broken) with the text of the action's error if it fails,
+    /// and if somebody breaks or resets the barrier while the action runs.
+    pub fn wait_with<E: fmt::Display>(
+        &self,
+        timeout: impl Into<Option<Duration>>,
+        action: impl FnOnce() -> std::result::Result<(), E>,
+    ) -> Result<Passed> {
+        let (passed, turn) = self.arrive(true, timeout.into())?;
+        if passed.leads {
+            self.act(turn, action)?;
+        }
+        Ok(passed)
+    }
+
+    /// Waits, and tells this party's place and the turn.
+    fn arrive(&self, has_action: bool, timeout: Option<Duration>) -> Result<(Passed, u64)> {
+        let target = Target::Barrier { id: self.id(), has_action };
+        match self.reference.wait(target, timeout)? {
+            Some(grant) => passed(&grant),
+            None => {
+                let text = "not all parties came to the barrier in time, so it is broken now";
+                Err(Error::new(ErrorKind::Timeout, text))
+            }
+        }
+    }
+
+    /// Runs the action, for everyone who waits.
+    fn act<E: fmt::Display>(
+        &self,
+        turn: u64,
+        action: impl FnOnce() -> std::result::Result<(), E>,
+    ) -> Result<()> {
+        // Whatever a panic leaves behind is the caller's, who gets the panic.
+        match catch_unwind(AssertUnwindSafe(action)) {
+            Ok(Ok(())) => self.let_pass(turn),
+            Ok(Err(error)) => {
+                let text = format!("the action of the barrier failed: {error}");
+                self.abort_turn(turn, &text)?;
+                Err(Error::new(ErrorKind::Broken, text))
+            }
+            Err(panic) => {
+                let text = format!("the action of the barrier panicked: {}", panic_text(&*panic));
+                // If the manager is gone, nobody waits.
+                let _ = self.abort_turn(turn, &text);
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    /// Lets the other parties go.
+    fn let_pass(&self, turn: u64) -> Result<()> {
+        let outcome = self.reference.call_for_done(Request::BarrierPass { id: self.id(), turn });
+        outcome.map_err(|error| match error.is_not_owner() {
+            // A barrier that is like new does not wait for this action.
+            true => Error::new(ErrorKind::Broken, "the barrier was reset while its action ran"),
+            false => error,
+        })
+    }
+
+    /// Breaks the barrier as the action of this turn has failed, unless the turn is over.
+    fn abort_turn(&self, turn: u64, why: &str) -> Result<()> {
+        let request = Request::BarrierAbort { id: self.id(), turn: Some(turn), reason: &shortened(why) };
+        match self.reference.call_for_done(request) {
+            Err(error) if error.is_not_owner() || error.is_broken() => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    /// Breaks the barrier: who waits fails with this reason, and who comes does, until it is reset. If it is broken
+    /// already, the first cause stands.
+    ///
+    /// # Errors
+    /// [`is_limit`](Error::is_limit) if the reason is longer than 1024 bytes;
+    /// [`is_bad_argument`](Error::is_bad_argument) if it holds control characters, such as line feeds.
+    pub fn abort(&self, reason: &str) -> Result<()> {
+        check_reason(reason)?;
+        self.reference.call_for_done(Request::BarrierAbort { id: self.id(), turn: None, reason })
+    }
+
+    /// Makes the barrier like new. Whoever waits at it fails with [`is_broken`](Error::is_broken).
+    ///
+    /// # Errors
+    /// [`is_no_such_object`](Error::is_no_such_object) if the barrier was removed.
+    pub fn reset(&self) -> Result<()> {
+        self.reference.call_for_done(Request::BarrierReset { id: self.id() })
+    }
+
+    /// How many have to come.
+    ///
+    /// # Errors
+    /// As with [`reset`](Self::reset).
+    pub fn parties(&self) -> Result<u32> {
+        self.status().map(|status| status.parties)
+    }
+
+    /// How many wait at the barrier now. While an action runs, those that wait for its end are among them.
+    ///
+    /// # Errors
+    /// As with [`reset`](Self::reset).
+    pub fn waiting(&self) -> Result<u32> {
+        self.status().map(|status| status.waiting)
+    }
+
+    /// Who or what broke the barrier, for people to read; none if it is not broken.
+    ///
+    /// # Errors
+    /// As with [`reset`](Self::reset).
+    pub fn broken(&self) -> Result<Option<String>> {
+        self.status().map(|status| status.broken.map(|cause| cause.to_string()))
+    }
+
+    /// Whether the barrier is broken.
+    ///
+    /// # Errors
+    /// As with [`reset`](Self::reset).
+    pub fn is_broken(&self) -> Result<bool> {
+        self.status().map(|status| status.broken.is_some())
+    }
+
+    fn status(&self) -> Result<BarrierStatus> {
+        match self.reference.call(Request::BarrierStatus { id: self.id() })? {
+            Reply::Barrier(status) => Ok(status),
+            reply => Err(unexpected(&reply)),
+        }
+    }
+
+    /// The object itself, for the rest of the product.
+    #[doc(hidden)]
+    pub fn reference(&self) -> &Reference {
+        &self.reference
+    }
+}
+
+proxy!(Barrier, Kind::Barrier);
+
+impl sealed::Waitable for Barrier {
+    fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target::Barrier { id: self.id(), has_action: false }
+    }
+
+    fn receive(&self, grant: Grant) -> Result<Taken> {
+        passed(&grant).map(|(passed, _)| Taken::Barrier(passed))
+    }
+}
+
+impl Manager {
+    /// The barrier of this name for so many parties, made now if there is none.
+    ///
+    /// # Errors
+    /// As with [`Options::open_or_create`]; [`is_bad_argument`](Error::is_bad_argument) for no parties.
+    pub fn barrier(&self, name: &str, parties: u32) -> Result<Barrier> {
+        self.barrier_options(parties).open_or_create(name)
+    }
+
+    /// A new barrier without a name, which lives as long as there are proxies of it.
+    ///
+    /// # Errors
+    /// [`is_bad_argument`](Error::is_bad_argument) for no parties.
+    pub fn anonymous_barrier(&self, parties: u32) -> Result<Barrier> {
+        self.barrier_options(parties).anonymous()
+    }
+
+    /// All other ways to open or make a barrier.
+    pub fn barrier_options(&self, parties: u32) -> Options<'_, Barrier> {
+        Options::new(self, Spec::Barrier { parties })
+    }
+}
+
+/// A party's place, and the turn.
+fn passed(grant: &Grant) -> Result<(Passed, u64)> {
+    match *grant {
+        Grant::Barrier { index, leads, turn } => Ok((Passed { index, leads }, turn)),
+        ref grant => Err(wrong_grant(grant)),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a text")
+}

@@ -1,0 +1,178 @@
+//! The event: a flag that processes set, clear and wait for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{Grant, Kind, Reply, Request, Signal, Spec, Target};
+
+use crate::error::unexpected;
+use crate::objects::proxy::proxy;
+use crate::objects::reason::check_reason;
+use crate::objects::reference::Reference;
+use crate::objects::wait::{sealed, signal_and_wait, wrong_grant};
+use crate::{Cause, Options, Result, Taken, Waitable};
+
+/// A flag that processes set, clear and wait for. This is a proxy: the flag itself is in the manager.
+///
+/// A new event is not set. Once it is, everyone who waits goes on, and so does everyone who comes, until it
+/// is cleared. An event with [`auto_reset`](Options::auto_reset) lets one through for each `set`, first come,
+/// first served, and clears itself.
+///
+/// A clone is the same event. A proxy serializes into where the event is, and deserializes in any process of
+/// this user on this machine into a proxy of the same event; that is how it becomes the argument of a task.
+///
+/// **Fairness.** First come, first served: with auto reset each `set` lets the one through that has waited longest. A
+/// manual-reset event lets all who wait through at once, so there is no order among them; also if it is cleared right
+/// after.
+///
+/// **Death.** When a process that waits dies, its wait vanishes; a `set` that was on its way to it goes to the next in
+/// line. With auto reset the manager learns from a process's next call that a wake-up has arrived, so one that
+/// dies before that call passes it on, even if it had begun to act on it: each `set` gets through at least
+/// once. An event that a process has set stays set when that process dies. When the manager dies, every call
+/// fails at once ([`is_manager_gone`](crate::Error::is_manager_gone)).
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// # fn main() -> client::Result<()> {
+/// let manager = client::Manager::start()?;
+/// let stop = manager.event("stop")?;
+/// assert!(stop.wait(Duration::from_millis(10))?.is_none());
+///
+/// stop.set_because("disk full")?;
+/// let cause = stop.wait(None)?.expect("a wait without a timeout ends with a cause");
+/// assert_eq!(cause.reason.as_deref(), Some("disk full"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Event {
+    reference: Arc<Reference>,
+}
+
+impl Event {
+    /// Sets the event. Everyone who waits goes on; with auto reset, the first in line does. If it is set
+    /// already, nothing changes, also not who set it.
+    ///
+    /// When this returns, every later `is_set` in any process sees it.
+    ///
+    /// # Errors
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
+    pub fn set(&self) -> Result<()> {
+        self.set_for(None)
+    }
+
+    /// Sets the event, and says why: those who wait and ask get the reason with the [`Cause`].
+    ///
+    /// # Errors
+    /// [`is_limit`](crate::Error::is_limit) if the reason is longer than 1024 bytes;
+    /// [`is_bad_argument`](crate::Error::is_bad_argument) if it holds control characters, such as line feeds, which
+    /// would garble the terminals of those who read it;
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
+    pub fn set_because(&self, reason: &str) -> Result<()> {
+        check_reason(reason)?;
+        self.set_for(Some(reason))
+    }
+
+    fn set_for(&self, reason: Option<&str>) -> Result<()> {
+        self.reference.call_for_done(Request::EventSet { id: self.id(), reason })
+    }
+
+    /// Clears the event: from now on those who come wait.
+    ///
+    /// # Errors
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
+    pub fn clear(&self) -> Result<()> {
+        self.reference.call_for_done(Request::EventClear { id: self.id() })
+    }
+
+    /// Whether the event is set. Changes nothing, also with auto reset.
+    ///
+    /// # Errors
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
+    pub fn is_set(&self) -> Result<bool> {
+        match self.reference.call(Request::EventIsSet { id: self.id() })? {
+            Reply::Flag(is_set) => Ok(is_set),
+            reply => Err(unexpected(&reply)),
+        }
+    }
+
+    /// Waits until the event is set, and returns who set it; none if the timeout ends first.
+    ///
+    /// With `None` it waits for ever; `Duration::ZERO` only looks. The manager keeps the time, with a clock
+    /// that nobody sets. Those who wait are served in the order in which they came.
+    ///
+    /// # Errors
+    /// [`is_removed`](crate::Error::is_removed) if the event is removed meanwhile, and
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if it was before.
+    pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<Option<Cause>> {
+        let grant = self.reference.wait(sealed::Waitable::target(self), timeout.into())?;
+        grant.map(|grant| self.cause_of(grant)).transpose()
+    }
+
+    fn cause_of(&self, grant: Grant) -> Result<Cause> {
+        match grant {
+            Grant::Event(cause) => Ok(cause.into()),
+            grant => Err(wrong_grant(&grant)),
+        }
+    }
+
+    /// Who set the event, when, and why; none if it is not set.
+    ///
+    /// # Errors
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
+    pub fn cause(&self) -> Result<Option<Cause>> {
+        match self.reference.call(Request::EventCause { id: self.id() })? {
+            Reply::SetBy(cause) => Ok(cause.map(Cause::from)),
+            reply => Err(unexpected(&reply)),
+        }
+    }
+
+    /// Sets this event and waits for something else, in one round trip and one atomic step: whom the set serves is
+    /// served before the wait begins. None if the timeout ends first; the event is set all the same.
+    ///
+    /// Two processes that pass control back and forth pay one round trip for a turn each.
+    ///
+    /// # Errors
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if this event was removed; then it does not wait. As with
+    /// [`wait_any`](crate::wait_any) for the rest: nothing is set if the wait can not begin, as for an object of
+    /// another manager or one that was removed, and this event stays set if the wait fails later.
+    pub fn set_and_wait(
+        &self,
+        target: &dyn Waitable,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Option<Taken>> {
+        let signal = Signal::EventSet { id: self.id(), reason: None };
+        signal_and_wait(&self.reference, signal, target, timeout.into())
+    }
+
+    /// The object itself, for the rest of the product.
+    #[doc(hidden)]
+    pub fn reference(&self) -> &Reference {
+        &self.reference
+    }
+}
+
+proxy!(Event, Kind::Event);
+
+impl Options<'_, Event> {
+    /// Whether a wait that succeeds clears the event, so that each `set` lets one through. Off at first.
+    pub fn auto_reset(mut self, auto_reset: bool) -> Self {
+        self.spec = Spec::Event { auto_reset };
+        self
+    }
+}
+
+impl sealed::Waitable for Event {
+    fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target::Event { id: self.id() }
+    }
+
+    fn receive(&self, grant: Grant) -> Result<Taken> {
+        self.cause_of(grant).map(Taken::Event)
+    }
+}

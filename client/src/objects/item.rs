@@ -1,0 +1,215 @@
+//! Items of queues as bytes: how values become items, and items become values again.
+
+use std::any::type_name;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use protocol::limits::PAYLOAD_BYTES_MAX;
+use protocol::{Grant, ItemGrant, ObjectId, Request, Target};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::connection::acks::Receipt;
+use crate::objects::reference::Reference;
+use crate::objects::wait::{sealed, wrong_grant};
+use crate::process::thread::this_thread;
+use crate::values::carry;
+use crate::values::encoding::{Fault, read, why_not_encoded};
+use crate::{Error, ErrorKind, Result, Taken};
+
+/// An item that a wait for several objects took from a queue. It was encoded by whoever put it.
+///
+/// It has left the queue. Decode it soon if it may carry proxies: as long as such an item is neither decoded nor
+/// dropped, nothing that this process was handed since is acknowledged, and all of it would be redelivered if the
+/// process died. After 32,768 items, notifications and the like that came since, every wait of this process fails
+/// with [`is_limit`](Error::is_limit), until the item is decoded or dropped. One without proxies can be kept for any
+/// time.
+pub struct Item {
+    grant: ItemGrant,
+    queue: Arc<Reference>,
+    /// Keeps alive the objects whose proxies are in the item. An item without any has none.
+    receipt: Option<Receipt>,
+}
+
+impl Item {
+    pub(crate) fn new(grant: ItemGrant, queue: &Arc<Reference>) -> Item {
+        Item { grant, queue: Arc::clone(queue), receipt: None }
+    }
+
+    pub(crate) fn with_receipt(self, receipt: Option<Receipt>) -> Item {
+        Item { receipt, ..self }
+    }
+
+    /// The value.
+    ///
+    /// # Errors
+    /// [`is_bad_encoding`](Error::is_bad_encoding) if the item is no `T`, or carries a proxy that can not be attached
+    /// to its object. In the latter case another predicate says why:
+    /// [`is_no_such_object`](Error::is_no_such_object), [`is_wrong_kind`](Error::is_wrong_kind) or
+    /// [`is_stale`](Error::is_stale). Such an item is finished with that, in a joinable queue as by a `task_done`, so
+    /// that none is due for it. Nobody gets it again: a consumer that dies of such an error, and is started again,
+    /// would get it for ever.
+    pub fn decode<T: DeserializeOwned>(self) -> Result<T> {
+        let decoded = decode(self.grant.payload.as_bytes());
+        if decoded.as_ref().is_err_and(Error::is_bad_encoding) {
+            self.finish();
+        }
+        decoded
+    }
+
+    /// Acknowledges the item, whatever kind of queue it is from.
+    fn finish(self) {
+        drop(self.receipt);
+        let (id, item) = (self.queue.id(), Some(self.grant.number));
+        let request = Request::QueueTaskDone { id, item, thread: this_thread() };
+        // In a joinable queue this is what it says. In a plain one it is refused, and nobody listens; like every
+        // request it has confirmed what was received.
+        if let Ok(link) = self.queue.link() {
+            // If the manager is gone, so is the item.
+            let _ = link.send(request);
+        }
+    }
+}
+
+/// Says how large it is.
+impl fmt::Debug for Item {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Item({:?})", self.grant.payload)
+    }
+}
+
+/// An item to be put into a queue, as something to wait for: made by [`Queue::putting`](crate::Queue::putting).
+///
+/// Each wait that takes it puts the item once.
+pub struct Putting<'a> {
+    item: Encoded,
+    queue: Arc<Reference>,
+    /// The value is borrowed, as it keeps the objects alive whose proxies it carries.
+    value: PhantomData<&'a ()>,
+}
+
+impl<'a> Putting<'a> {
+    pub(crate) fn new<T: Serialize>(value: &'a T, queue: &Arc<Reference>) -> Result<Putting<'a>> {
+        Ok(Putting { item: Encoded::new(value, queue)?, queue: Arc::clone(queue), value: PhantomData })
+    }
+}
+
+impl fmt::Debug for Putting<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Putting({} bytes)", self.item.bytes.len())
+    }
+}
+
+impl sealed::Waitable for Putting<'_> {
+    fn reference(&self) -> &Reference {
+        &self.queue
+    }
+
+    fn target(&self) -> Target<'_> {
+        self.item.target(self.queue.id())
+    }
+
+    fn receive(&self, grant: Grant) -> Result<Taken> {
+        match grant {
+            Grant::Put => Ok(Taken::Put),
+            grant => Err(wrong_grant(&grant)),
+        }
+    }
+}
+
+/// A value on its way into a queue.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    bytes: Vec<u8>,
+    /// The objects whose proxies are in it.
+    carries: Vec<ObjectId>,
+}
+
+impl Encoded {
+    /// Encodes a value for this queue.
+    pub(crate) fn new<T: Serialize>(value: &T, queue: &Reference) -> Result<Encoded> {
+        let (encoded, carries) = carry::collect_carried_of(queue.epoch(), || postcard::to_allocvec(value));
+        Encoded::check(type_name::<T>(), encoded, carries?)
+    }
+
+    fn check(what: &str, encoded: postcard::Result<Vec<u8>>, carries: Vec<ObjectId>) -> Result<Encoded> {
+        let bytes = encoded.map_err(|error| {
+            let text = format!("a {what} can not become an item of a queue: {}", why_not_encoded(&error));
+            Error::new(ErrorKind::BadEncoding, text)
+        })?;
+        if bytes.len() > PAYLOAD_BYTES_MAX {
+            let text = format!("an item has at most {PAYLOAD_BYTES_MAX} bytes, this one has {}", bytes.len());
+            return Err(Error::new(ErrorKind::Limit, text));
+        }
+        Ok(Encoded { bytes, carries })
+    }
+
+    pub(crate) fn target(&self, queue: ObjectId) -> Target<'_> {
+        Target::Put { queue, item: &self.bytes, carries: self.carries.clone() }
+    }
+}
+
+/// The value that an item is.
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let (kind, what) = match read(bytes) {
+        Ok(value) => return Ok(value),
+        Err(Fault::Proxy(failure)) if failure.is_manager_gone() => return Err(failure),
+        Err(Fault::Proxy(failure)) => {
+            (failure.kind().inside(), format!("a proxy in it does not arrive: {failure}"))
+        }
+        Err(Fault::Bytes(what)) => (ErrorKind::BadEncoding, what),
+    };
+    let text = format!("an item of a queue is no {}, and was dropped: {what}", type_name::<T>());
+    Err(Error::new(kind, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serializer;
+    use serde::ser::Error as _;
+
+    use super::*;
+
+    fn encoded<T: Serialize>(value: &T) -> Result<Encoded> {
+        Encoded::check(type_name::<T>(), postcard::to_allocvec(value), Vec::new())
+    }
+
+    #[test]
+    fn a_value_comes_back_and_nothing_else_does() {
+        let seven = encoded(&(7_u8, "seven".to_owned())).unwrap();
+        assert_eq!(decode::<(u8, String)>(&seven.bytes).unwrap(), (7, "seven".to_owned()));
+        for error in [
+            decode::<u8>(&seven.bytes).map(drop).unwrap_err(),
+            decode::<(u8, u8, [u8; 9])>(&seven.bytes).map(drop).unwrap_err(),
+            decode::<(u8, bool)>(&seven.bytes).map(drop).unwrap_err(),
+        ] {
+            assert!(error.is_bad_encoding(), "{error:?}");
+        }
+        let error = decode::<u8>(&seven.bytes).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "an item of a queue is no u8, and was dropped: 6 of its 7 bytes are left over"
+        );
+    }
+
+    #[test]
+    fn what_refuses_to_be_encoded_is_told() {
+        struct Shy;
+        impl Serialize for Shy {
+            fn serialize<S: Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
+                Err(S::Error::custom("no"))
+            }
+        }
+        let error = encoded(&Shy).unwrap_err();
+        assert!(error.is_bad_encoding() && error.to_string().contains("Shy"), "{error:?}");
+    }
+
+    #[test]
+    fn what_is_too_large_is_told_before_it_is_sent() {
+        let largest = vec![0_u8; PAYLOAD_BYTES_MAX - 4];
+        assert_eq!(encoded(&largest).unwrap().bytes.len(), PAYLOAD_BYTES_MAX);
+        let error = encoded(&vec![0_u8; PAYLOAD_BYTES_MAX - 3]).unwrap_err();
+        assert!(error.is_limit(), "{error:?}");
+    }
+}

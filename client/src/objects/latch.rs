@@ -1,0 +1,138 @@
+//! The latch: a count that goes down to zero once, and lets everyone through from then on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{Grant, Kind, Reply, Request, Signal, Spec, Target};
+
+use crate::error::unexpected;
+use crate::objects::proxy::proxy;
+use crate::objects::reference::Reference;
+use crate::objects::wait::{sealed, signal_and_wait, wrong_grant};
+use crate::{Manager, Options, Result, Taken};
+
+/// A count that goes down to zero once, and lets everyone through from then on. This is a proxy.
+///
+/// It is Java's `CountDownLatch`; Python has none. It is there for “go on when these five have done their part”, where
+/// those five need not wait: a [`Barrier`](crate::Barrier) is for parties that wait for each other, again and
+/// again.
+///
+/// **Fairness.** When the count is zero, all who wait go on at once, so there is no order among them, and nobody who
+/// comes later waits.
+///
+/// **Death.** Nobody owns a part of the count: when a process dies, what it has counted stays counted, and what it has
+/// not is still to be counted by somebody. When a process that waits dies, its wait vanishes, and nobody else notices.
+/// When the manager dies, every call fails at once ([`is_manager_gone`](crate::Error::is_manager_gone)).
+///
+/// ```no_run
+/// # fn main() -> client::Result<()> {
+/// let manager = client::Manager::start()?;
+/// let ready = manager.latch("services ready", 2)?;
+/// assert_eq!(ready.count_down()?, 1);
+/// assert_eq!(ready.count_down()?, 0);
+/// assert!(ready.wait(None)?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Latch {
+    reference: Arc<Reference>,
+}
+
+impl Latch {
+    /// Counts down by one, and returns what is left. At zero it stays zero.
+    ///
+    /// # Errors
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if the latch was removed.
+    pub fn count_down(&self) -> Result<u64> {
+        self.count_down_by(1)
+    }
+
+    /// Counts down by this many, to zero at the lowest, and returns what is left.
+    ///
+    /// # Errors
+    /// As with [`count_down`](Self::count_down).
+    pub fn count_down_by(&self, count: u64) -> Result<u64> {
+        self.ask(Request::LatchCountDown { id: self.id(), count })
+    }
+
+    /// What is left to count down.
+    ///
+    /// # Errors
+    /// As with [`count_down`](Self::count_down).
+    pub fn count(&self) -> Result<u64> {
+        self.ask(Request::LatchCount { id: self.id() })
+    }
+
+    /// Waits until the count is zero. False if the timeout ends first; with `None` it waits for ever.
+    ///
+    /// # Errors
+    /// [`is_removed`](crate::Error::is_removed) if the latch is removed meanwhile.
+    pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<bool> {
+        let grant = self.reference.wait(sealed::Waitable::target(self), timeout.into())?;
+        grant.map_or(Ok(false), |grant| sealed::Waitable::receive(self, grant).map(|_| true))
+    }
+
+    /// Counts down by one and waits until the count is zero, in one round trip. False if the timeout ends first; it is
+    /// counted down all the same.
+    ///
+    /// # Errors
+    /// As with [`wait`](Self::wait).
+    pub fn count_down_and_wait(&self, timeout: impl Into<Option<Duration>>) -> Result<bool> {
+        let signal = Signal::LatchCountDown { id: self.id(), count: 1 };
+        let taken = signal_and_wait(&self.reference, signal, self, timeout.into())?;
+        Ok(taken.is_some())
+    }
+
+    fn ask(&self, request: Request<'_>) -> Result<u64> {
+        match self.reference.call(request)? {
+            Reply::Count(count) => Ok(count),
+            reply => Err(unexpected(&reply)),
+        }
+    }
+
+    /// The object itself, for the rest of the product.
+    #[doc(hidden)]
+    pub fn reference(&self) -> &Reference {
+        &self.reference
+    }
+}
+
+proxy!(Latch, Kind::Latch);
+
+impl sealed::Waitable for Latch {
+    fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target::Latch { id: self.id() }
+    }
+
+    fn receive(&self, grant: Grant) -> Result<Taken> {
+        match grant {
+            Grant::Latch => Ok(Taken::Latch),
+            grant => Err(wrong_grant(&grant)),
+        }
+    }
+}
+
+impl Manager {
+    /// The latch of this name, made now if there is none, to be counted down this often. One of 0 is open at once.
+    ///
+    /// # Errors
+    /// As with [`Options::open_or_create`]; the count at first is a parameter, so all who open a latch tell the same.
+    pub fn latch(&self, name: &str, count: u64) -> Result<Latch> {
+        self.latch_options(count).open_or_create(name)
+    }
+
+    /// A new latch without a name, which lives as long as there are proxies of it.
+    pub fn anonymous_latch(&self, count: u64) -> Result<Latch> {
+        self.latch_options(count).anonymous()
+    }
+
+    /// All other ways to open or make a latch.
+    pub fn latch_options(&self, count: u64) -> Options<'_, Latch> {
+        Options::new(self, Spec::Latch { count })
+    }
+}

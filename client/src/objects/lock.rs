@@ -1,0 +1,189 @@
+//! Locks and reentrant locks: one thread of one process holds them at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{Grant, Kind, Request, Spec, Target};
+
+use crate::objects::guard;
+use crate::objects::proxy::proxy;
+use crate::objects::reference::Reference;
+use crate::objects::wait::sealed;
+use crate::process::thread::this_thread;
+use crate::{LockGuard, Manager, Options, Result, Taken};
+
+/// A lock that one thread of one process holds at a time. This is a proxy: the lock itself is in the manager.
+///
+/// **Fairness.** First come, first served: nobody overtakes those who wait.
+///
+/// **Death.** When a process ends while it holds the lock, the next taker gets it at once and is told by
+/// [`LockGuard::abandoned`], as with POSIX's robust mutexes and NT's abandoned ones. With no taker it stays marked
+/// until somebody takes or [`release`](Self::release)s it. When a process that waits dies, its wait vanishes; a grant
+/// that was on its way to it is such an abandoned lock. When the manager dies, every call fails at once
+/// ([`is_manager_gone`](crate::Error::is_manager_gone)).
+///
+/// **Deadlock.** A wait without a timeout that would never end, since the holder waits for this thread in turn, fails
+/// at once ([`is_deadlock`](crate::Error::is_deadlock)). That includes a second `acquire` by the thread that holds the
+/// lock; [`RLock`] is for that.
+///
+/// Unlike Python's `multiprocessing.Lock`, it belongs to who acquired it, and nobody else can release it by mistake.
+/// A clone is the same lock, and so is a proxy that was serialized and deserialized, in any process of this user.
+///
+/// ```no_run
+/// # fn main() -> client::Result<()> {
+/// let manager = client::Manager::connect()?;
+/// let lock = manager.lock("deploy")?;
+/// let guard = lock.acquire()?;
+/// if let Some(abandonment) = guard.abandoned() {
+///     eprintln!("the last deployment may be half done: {abandonment}");
+/// }
+/// drop(guard);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Lock {
+    reference: Arc<Reference>,
+}
+
+/// A lock that the thread that holds it may acquire again. This is a proxy: the lock itself is in the manager.
+///
+/// It is free when it was given back as often as it was acquired. All else is as with [`Lock`]: first come, first
+/// served (its holder, who does not wait, apart); a dead holder leaves it behind and the next taker is told, however
+/// often it had been acquired; a wait that would never end fails.
+///
+/// As in Python, and as with POSIX's recursive mutexes, it is the thread that counts: a thread of a process gets a
+/// reentrant lock again that it holds, another thread of that process waits.
+///
+/// ```no_run
+/// # fn main() -> client::Result<()> {
+/// let manager = client::Manager::connect()?;
+/// let lock = manager.rlock("accounts")?;
+/// let outer = lock.acquire()?;
+/// let inner = lock.acquire()?;
+/// assert_eq!((outer.depth(), inner.depth()), (1, 2));
+/// assert_eq!(outer.token(), inner.token());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RLock {
+    reference: Arc<Reference>,
+}
+
+macro_rules! lock {
+    ($lock:ident) => {
+        impl $lock {
+            /// Acquires the lock, waiting as long as it takes.
+            ///
+            /// # Errors
+            /// [`is_deadlock`](crate::Error::is_deadlock) if that would be for ever, with the whole cycle in the text;
+            /// [`is_removed`](crate::Error::is_removed) if the lock is removed meanwhile.
+            pub fn acquire(&self) -> Result<LockGuard> {
+                LockGuard::acquire(&self.reference)
+            }
+
+            /// Acquires the lock if it can be had at once. None if another holds it, or others wait for it.
+            pub fn try_acquire(&self) -> Result<Option<LockGuard>> {
+                self.acquire_timeout(Duration::ZERO)
+            }
+
+            /// Acquires the lock. None if the timeout ends first, which the manager's monotonic clock tells.
+            ///
+            /// # Errors
+            /// [`is_removed`](crate::Error::is_removed) if the lock is removed meanwhile. A deadlock is none, as the
+            /// timeout ends it.
+            pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<LockGuard>> {
+                LockGuard::acquire_within(&self.reference, Some(timeout))
+            }
+
+            /// Gives back once what the calling thread holds without a guard, after [`LockGuard::keep`]. A guard gives
+            /// back by itself, so this is not for what one holds.
+            ///
+            /// If nobody holds the lock and it was left behind, this clears that, whoever calls: the next taker is
+            /// not told any more. So a process may acquire and end, and another release for it, as in Python.
+            ///
+            /// # Errors
+            /// [`is_not_owner`](crate::Error::is_not_owner) if another thread holds the lock, or nobody does; the text
+            /// says who.
+            pub fn release(&self) -> Result<()> {
+                let (id, thread) = (self.id(), this_thread());
+                self.reference.call_for_done(Request::Release { id, hold: None, thread })
+            }
+
+            /// Takes the lock from whoever holds it, for an operator who knows that the holder is stuck. The next
+            /// taker is told, as after a death. The holder is not: what it sends to release the lock is refused, and
+            /// its token is smaller than the next one.
+            ///
+            /// # Errors
+            /// [`is_not_owner`](crate::Error::is_not_owner) if nobody holds it.
+            pub fn force_release(&self) -> Result<()> {
+                self.reference.call_for_done(Request::ForceRelease { id: self.id() })
+            }
+
+            /// The object itself, for the rest of the product.
+            #[doc(hidden)]
+            pub fn reference(&self) -> &Reference {
+                &self.reference
+            }
+        }
+
+        impl sealed::Waitable for $lock {
+            fn reference(&self) -> &Reference {
+                &self.reference
+            }
+
+            fn target(&self) -> Target<'_> {
+                guard::target(&self.reference)
+            }
+
+            fn receive(&self, grant: Grant) -> Result<Taken> {
+                LockGuard::receive(&self.reference, grant).map(Taken::Lock)
+            }
+        }
+    };
+}
+
+proxy!(Lock, Kind::Lock);
+lock!(Lock);
+proxy!(RLock, Kind::RLock);
+lock!(RLock);
+
+/// Locks.
+impl Manager {
+    /// The lock of this name, made now if there is none.
+    ///
+    /// # Errors
+    /// As with [`Options::open_or_create`].
+    pub fn lock(&self, name: &str) -> Result<Lock> {
+        self.lock_options().open_or_create(name)
+    }
+
+    /// A new lock without a name, which lives as long as there are proxies or guards of it.
+    pub fn anonymous_lock(&self) -> Result<Lock> {
+        self.lock_options().anonymous()
+    }
+
+    /// All other ways to open or make a lock.
+    pub fn lock_options(&self) -> Options<'_, Lock> {
+        Options::new(self, Spec::Lock)
+    }
+
+    /// The reentrant lock of this name, made now if there is none.
+    ///
+    /// # Errors
+    /// As with [`Options::open_or_create`].
+    pub fn rlock(&self, name: &str) -> Result<RLock> {
+        self.rlock_options().open_or_create(name)
+    }
+
+    /// A new reentrant lock without a name, which lives as long as there are proxies or guards of it.
+    pub fn anonymous_rlock(&self) -> Result<RLock> {
+        self.rlock_options().anonymous()
+    }
+
+    /// All other ways to open or make a reentrant lock.
+    pub fn rlock_options(&self) -> Options<'_, RLock> {
+        Options::new(self, Spec::RLock)
+    }
+}

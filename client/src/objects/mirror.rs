@@ -1,0 +1,194 @@
+//! The mirror of an event: its flag in memory that the manager shares, to be read without a round trip.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::time::{Duration, Instant};
+
+use protocol::shared_memory::mirror::{ENDED, EventState, LIVENESS, serial_at, state_at};
+use protocol::{ObjectId, Reply, Request};
+use rustix::event::Timespec;
+use rustix::thread::futex;
+
+use crate::connection::link::Link;
+use crate::connection::shared_memory::Segment;
+use crate::error::unexpected;
+use crate::{Error, ErrorKind, Event, Result};
+
+/// How long to sleep at most before looking whether the manager lives: one that is killed wakes nobody.
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
+
+/// An event to be looked at without a round trip: [`is_set`](Self::is_set) is a load from memory, and costs about a
+/// nanosecond, so the innermost loop of a computation can ask each time.
+///
+/// **Freshness.** Exactly that of [`Event::is_set`]: the manager writes the flag before it answers who set or cleared
+/// the event. So when `set()` has returned, every `is_set()` that begins later, in any process, says so.
+///
+/// **Death.** A mirror never tells the flag of a dead manager: from the moment in which the manager ends, however it
+/// does, `is_set` fails ([`is_manager_gone`](Error::is_manager_gone)), and so does a [`wait`](Self::wait) within a
+/// second. If the event is removed, both fail as well.
+///
+/// It only looks: to set the event, or to wait for it together with other objects, use the [`Event`], of which this
+/// holds a clone. It can be cloned and shared by threads; to send it to another process send the event, and ask there
+/// for its mirror. A process that was forked off can look as well, but its copy keeps no event alive that has no name.
+/// Who waits here is in no line: the manager does not know of it, and `inspect` does not show it. There are mirrors on
+/// Linux; elsewhere, and where the manager has no memory to share, the same calls are round trips.
+///
+/// ```no_run
+/// # fn step() -> bool { false }
+/// # fn main() -> client::Result<()> {
+/// let manager = client::Manager::connect()?;
+/// let stop = manager.event("stop")?.mirror()?;
+/// while !stop.is_set()? && step() {}
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct EventMirror {
+    /// Keeps the event alive, and stands in where there is no view.
+    event: Event,
+    /// Where the flag is; none if it is not in memory.
+    view: Option<View>,
+}
+
+/// Where the flag of one event is in the mirror.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    /// The mirror of the event's manager.
+    words: Arc<Segment<AtomicU32>>,
+    /// The event's place in it.
+    number: u32,
+    /// What stands there as long as the event does.
+    serial: u32,
+}
+
+impl Event {
+    /// This event, to be looked at without a round trip from now on. Asking for that is two round trips in a process
+    /// that does it for the first time, and then one for each event.
+    ///
+    /// # Errors
+    /// [`is_wrong_parameters`](Error::is_wrong_parameters) for an event with
+    /// [`auto_reset`](crate::Options::auto_reset): looking takes nothing, so it would let anybody through.
+    pub fn mirror(&self) -> Result<EventMirror> {
+        let reference = self.reference();
+        let view = View::open(reference.link()?, reference.id())?;
+        Ok(EventMirror { event: self.clone(), view })
+    }
+}
+
+impl EventMirror {
+    /// Whether the event is set.
+    ///
+    /// # Errors
+    /// [`is_manager_gone`](Error::is_manager_gone); [`is_no_such_object`](Error::is_no_such_object) once the event was
+    /// removed.
+    #[inline]
+    pub fn is_set(&self) -> Result<bool> {
+        match &self.view {
+            Some(view) => view.is_set(),
+            None => self.event.is_set(),
+        }
+    }
+
+    /// Waits until the event is set, and returns true; false if the timeout ends first. An event that was set and
+    /// cleared again during the wait has been set.
+    ///
+    /// With `None` it waits for ever; `Duration::ZERO` only looks. This process keeps the time, with a clock that
+    /// nobody sets. The thread sleeps on the flag itself, and the manager wakes it without a word. All who sleep go
+    /// on together, in no order.
+    ///
+    /// # Errors
+    /// As with [`is_set`](Self::is_set), and [`is_removed`](Error::is_removed) if the event is removed meanwhile.
+    pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<bool> {
+        match &self.view {
+            Some(view) => view.wait(timeout.into()),
+            None => Ok(self.event.wait(timeout)?.is_some()),
+        }
+    }
+
+    /// The event.
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// Whether the flag is in memory, or each look is a round trip.
+    pub fn is_mapped(&self) -> bool {
+        self.view.is_some()
+    }
+}
+
+impl View {
+    /// Has an event published. None if the manager can not share memory, or this system can not map it.
+    pub(crate) fn open(link: &Arc<Link>, event: ObjectId) -> Result<Option<View>> {
+        let words = link.mirror()?;
+        // Also without memory: the manager says which events have no mirror, and those have none anywhere.
+        match (link.call_here(Request::EventMirror { id: event }), words) {
+            (Ok(Reply::Mirrored { .. }), None) => Ok(None),
+            (Ok(Reply::Mirrored { number, serial }), Some(words)) if serial_at(number) < words.len() => {
+                Ok(Some(View { words, number, serial }))
+            }
+            // There is no place left in the mirror.
+            (Err(error), _) if error.is_limit() => Ok(None),
+            (Ok(reply), _) => Err(unexpected(&reply)),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_set(&self) -> Result<bool> {
+        self.look().map(EventState::is_set)
+    }
+
+    /// How the event is now.
+    #[inline]
+    fn look(&self) -> Result<EventState> {
+        // Relaxed, as nothing else is promised for memory that is not to be written.
+        let state = EventState(self.words[state_at(self.number)].load(Ordering::Relaxed));
+        fence(Ordering::Acquire);
+        let serial = self.words[serial_at(self.number)].load(Ordering::Relaxed);
+        let keeper = self.words[LIVENESS].load(Ordering::Relaxed);
+        if serial == self.serial && keeper & ENDED == 0 { Ok(state) } else { Err(lost(keeper)) }
+    }
+
+    fn wait(&self, timeout: Option<Duration>) -> Result<bool> {
+        // A moment that no clock reaches is as good as none.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let first = self.look()?;
+        let mut state = first;
+        while !state.is_set() && !state.was_set_since(first) {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(false);
+            }
+            let pause = left.map_or(LOOK_PAUSE, |left| left.min(LOOK_PAUSE));
+            let pause = Timespec::try_from(pause).expect("half a second is a time");
+            // Not private, as the manager wakes from another process. Whatever ends it, the next look tells.
+            let word = &self.words[state_at(self.number)];
+            let _ = futex::wait(word, futex::Flags::empty(), state.0, Some(&pause));
+            state = self.look().map_err(removed_meanwhile)?;
+        }
+        Ok(true)
+    }
+}
+
+/// Why there is nothing to be read.
+#[cold]
+fn lost(keeper: u32) -> Error {
+    match keeper & ENDED {
+        0 => Error::new(ErrorKind::NoSuchObject, "the event is no more: it was removed, or freed"),
+        _ => Error::new(ErrorKind::ManagerGone, "the manager is gone: it ended, or was ended"),
+    }
+}
+
+fn removed_meanwhile(error: Error) -> Error {
+    if error.is_no_such_object() {
+        return Error::new(ErrorKind::Removed, "the event was removed, or freed, during the wait");
+    }
+    error
+}
+
+impl fmt::Debug for EventMirror {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "EventMirror of {:?}", self.event)
+    }
+}

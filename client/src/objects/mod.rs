@@ -1,0 +1,22 @@
+//! The proxies of a manager's objects, one file for each kind, and what they all are made of.
+//!
+//! A proxy is a [`reference::Reference`] with the operations of its kind. What several kinds can be asked for
+//! together stands in [`wait`], and how they are opened in [`options`].
+
+pub(crate) mod abandonment;
+pub(crate) mod barrier;
+pub(crate) mod cause;
+pub(crate) mod condition;
+pub(crate) mod event;
+pub(crate) mod guard;
+pub(crate) mod item;
+pub(crate) mod latch;
+pub(crate) mod lock;
+pub(crate) mod mirror;
+pub(crate) mod options;
+mod proxy;
+pub(crate) mod queue;
+pub(crate) mod reason;
+pub(crate) mod reference;
+pub(crate) mod semaphore;
+pub(crate) mod wait;

@@ -1,0 +1,345 @@
+//! The queue: values on their way from those who put to those who get.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{Grant, Kind, Reply, Request, Spec, Target};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::unexpected;
+use crate::objects::item::Encoded;
+use crate::objects::proxy::proxy;
+use crate::objects::reference::Reference;
+use crate::objects::wait::{sealed, without_timeout, wrong_grant};
+use crate::process::thread::this_thread;
+use crate::{Item, Manager, Options, Putting, Result, Taken};
+
+/// Values on their way from processes that put to processes that get: in order, each to one. This is a proxy.
+///
+/// It is Python's `Queue`, and its `JoinableQueue` with [`joinable`](Options::joinable). The values are any serde
+/// types without borrowed parts, proxies among them: the objects of these live at least until the item is acknowledged.
+/// All who open a queue by its name mean the same `T`; what one of them puts that is no `T` to another is an error
+/// there.
+///
+/// # An item is lost only when its receiver has acknowledged it
+/// - In a plain queue, **the next request of the process that got it acknowledges it**, whatever request that is, and
+///   of whichever of its threads. A loop over `get` acknowledges each item by asking for the next. If the process dies
+///   before, the item goes back to the front. A process that leaves in order has acknowledged all it got.
+///   Leaving in order is to drop every proxy and handle of this manager, as when `main` returns and none is kept in a
+///   static or by another thread. Anything else counts as a death: a signal, `process::exit`, `abort`, and a panic that
+///   drops the last of them, so that what a consumer panics over comes back.
+/// - In a joinable queue, **[`task_done`](Self::task_done) acknowledges it**, and nothing else does. What a process got
+///   and has not finished when it ends, in whatever way, goes back to the front, in the order in which it was put;
+///   [`join`](Self::join) waits for whoever gets it next. Work that must not be lost belongs into one of these.
+///
+/// A queue without a name whose items carry proxies of that same queue, or of another that carries it, keeps itself
+/// alive until these items are got or the manager ends: nobody looks for such cycles.
+///
+/// So an item may be handed out twice, if its first receiver dies between the work and the acknowledgement. What was
+/// given back may fill a queue beyond its capacity.
+///
+/// # Fairness
+/// Those who get are served in the order in which they came, and so are those who put. When a process dies, its waits
+/// vanish: what it waited to put was never put, and the next in line gets what it waited for. When the manager
+/// dies, all items are lost and every call fails at once ([`is_manager_gone`](crate::Error::is_manager_gone)).
+///
+/// ```no_run
+/// # fn main() -> client::Result<()> {
+/// let manager = client::Manager::start()?;
+/// let words = manager.queue_options::<String>().capacity(100).joinable(true).create_new("words")?;
+/// words.put(&"hello".to_owned())?;
+/// words.close()?;
+///
+/// for word in &words {
+///     println!("{}", word?);
+///     words.task_done()?;
+/// }
+/// assert!(words.join(None)?);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Queue<T> {
+    reference: Arc<Reference>,
+    values: PhantomData<fn(T) -> T>,
+}
+
+impl<T> Queue<T> {
+    /// How many items are in the queue. Those that were handed out are not, acknowledged or not.
+    ///
+    /// # Errors
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if the queue was removed.
+    pub fn len(&self) -> Result<u64> {
+        match self.reference.call(Request::QueueLength { id: self.id() })? {
+            Reply::Count(length) => Ok(length),
+            reply => Err(unexpected(&reply)),
+        }
+    }
+
+    /// Whether no item is in the queue.
+    ///
+    /// # Errors
+    /// As with [`len`](Self::len).
+    pub fn is_empty(&self) -> Result<bool> {
+        self.len().map(|length| length == 0)
+    }
+
+    /// Says that an item of a joinable queue is finished: the oldest that the calling thread got and has not finished.
+    /// A thread that has none finishes the oldest of its process, as when one thread gets items for others.
+    ///
+    /// # Errors
+    /// [`is_not_owner`](crate::Error::is_not_owner) if this process has no unfinished item;
+    /// [`is_bad_target`](crate::Error::is_bad_target) if the queue is not joinable.
+    pub fn task_done(&self) -> Result<()> {
+        let request = Request::QueueTaskDone { id: self.id(), item: None, thread: this_thread() };
+        self.reference.call_for_done(request)
+    }
+
+    /// Waits until every item that was ever put into a joinable queue is finished. False if the timeout ends first;
+    /// with `None` it waits for ever.
+    ///
+    /// # Errors
+    /// [`is_bad_target`](crate::Error::is_bad_target) if the queue is not joinable.
+    pub fn join(&self, timeout: impl Into<Option<Duration>>) -> Result<bool> {
+        match self.reference.wait(Target::Join { queue: self.id() }, timeout.into())? {
+            None => Ok(false),
+            Some(Grant::Joined) => Ok(true),
+            Some(grant) => Err(wrong_grant(&grant)),
+        }
+    }
+
+    /// That every item is finished, as something to wait for together with other objects.
+    pub fn joined(&self) -> Joined {
+        Joined { queue: Arc::clone(&self.reference) }
+    }
+
+    /// Takes no more items into the queue, for everyone and for ever. Who puts, or waits to, fails with
+    /// [`is_closed`](crate::Error::is_closed); who gets still gets what is there, and fails likewise when nothing is
+    /// left. Closing it again changes nothing.
+    ///
+    /// # Errors
+    /// As with [`len`](Self::len).
+    pub fn close(&self) -> Result<()> {
+        self.reference.call_for_done(Request::QueueClose { id: self.id() })
+    }
+
+    /// The object itself, for the rest of the product.
+    #[doc(hidden)]
+    pub fn reference(&self) -> &Reference {
+        &self.reference
+    }
+}
+
+impl<T: Serialize> Queue<T> {
+    /// Puts an item at the end, and waits for room if the queue is full.
+    ///
+    /// # Errors
+    /// [`is_closed`](crate::Error::is_closed) if the queue is; [`is_bad_encoding`](crate::Error::is_bad_encoding) if
+    /// the value does not encode; [`is_bad_target`](crate::Error::is_bad_target) if it carries a proxy of another
+    /// manager, which this one can not keep alive; [`is_limit`](crate::Error::is_limit) if it has more than 16 MiB less
+    /// 4096 bytes, before anything is sent, or if the manager stores as much as it may. Nothing is put then.
+    pub fn put(&self, item: &T) -> Result<()> {
+        self.insert(item, None).map(drop)
+    }
+
+    /// Puts an item at the end, unless the queue is full: then the answer is false.
+    ///
+    /// # Errors
+    /// As with [`put`](Self::put).
+    pub fn try_put(&self, item: &T) -> Result<bool> {
+        self.insert(item, Some(Duration::ZERO))
+    }
+
+    /// Puts an item at the end. False if the queue is full all the time; nothing is put then.
+    ///
+    /// # Errors
+    /// As with [`put`](Self::put).
+    pub fn put_timeout(&self, item: &T, timeout: Duration) -> Result<bool> {
+        self.insert(item, Some(timeout))
+    }
+
+    /// A `put` as something to wait for together with other objects.
+    ///
+    /// # Errors
+    /// If the value can not become an item, as with [`put`](Self::put).
+    pub fn putting<'a>(&self, item: &'a T) -> Result<Putting<'a>> {
+        Putting::new(item, &self.reference)
+    }
+
+    fn insert(&self, item: &T, timeout: Option<Duration>) -> Result<bool> {
+        let item = Encoded::new(item, &self.reference)?;
+        match self.reference.wait(item.target(self.id()), timeout)? {
+            None => Ok(false),
+            Some(Grant::Put) => Ok(true),
+            Some(grant) => Err(wrong_grant(&grant)),
+        }
+    }
+}
+
+impl<T: DeserializeOwned> Queue<T> {
+    /// Takes the first item, and waits for one if the queue is empty.
+    ///
+    /// # Errors
+    /// [`is_closed`](crate::Error::is_closed) if the queue is, and empty; [`is_removed`](crate::Error::is_removed) if
+    /// it is removed meanwhile; [`is_bad_encoding`](crate::Error::is_bad_encoding) if the item is no `T`: it is lost
+    /// then, and finished in a joinable queue, without a `task_done` ([`Item::decode`] says why). If that is since a
+    /// proxy in it has no object, [`is_no_such_object`](crate::Error::is_no_such_object) holds too; without
+    /// `is_bad_encoding` it is the queue that is gone.
+    pub fn get(&self) -> Result<T> {
+        without_timeout(self.take(None)?)
+    }
+
+    /// Takes the first item; none if the queue is empty now.
+    ///
+    /// # Errors
+    /// As with [`get`](Self::get).
+    pub fn try_get(&self) -> Result<Option<T>> {
+        self.take(Some(Duration::ZERO))
+    }
+
+    /// Takes the first item; none if the queue is empty all the time.
+    ///
+    /// # Errors
+    /// As with [`get`](Self::get).
+    pub fn get_timeout(&self, timeout: Duration) -> Result<Option<T>> {
+        self.take(Some(timeout))
+    }
+
+    /// The items as they come, each taken as by [`get`](Self::get), until the queue is closed and empty.
+    ///
+    /// An item that does not decode is an error, and others follow. After any other error there is nothing more.
+    pub fn iter(&self) -> Items<'_, T> {
+        Items { queue: Some(self) }
+    }
+
+    fn take(&self, timeout: Option<Duration>) -> Result<Option<T>> {
+        let taken = self.reference.wait_with_receipt(Target::Get { queue: self.id() }, timeout)?;
+        let Some((grant, receipt)) = taken else { return Ok(None) };
+        self.item(grant)?.with_receipt(receipt).decode().map(Some)
+    }
+}
+
+impl<T> Queue<T> {
+    fn item(&self, grant: Grant) -> Result<Item> {
+        match grant {
+            Grant::Item(item) => Ok(Item::new(item, &self.reference)),
+            grant => Err(wrong_grant(&grant)),
+        }
+    }
+}
+
+/// A clone is the same queue.
+impl<T> Clone for Queue<T> {
+    fn clone(&self) -> Queue<T> {
+        Queue { reference: Arc::clone(&self.reference), values: PhantomData }
+    }
+}
+
+proxy!(Queue<T>, Kind::Queue);
+
+impl<T> sealed::Waitable for Queue<T> {
+    fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target::Get { queue: self.id() }
+    }
+
+    fn receive(&self, grant: Grant) -> Result<Taken> {
+        self.item(grant).map(Taken::Item)
+    }
+}
+
+/// That every item of a joinable queue is finished, as something to wait for: made by [`Queue::joined`].
+#[derive(Clone, Debug)]
+pub struct Joined {
+    queue: Arc<Reference>,
+}
+
+impl sealed::Waitable for Joined {
+    fn reference(&self) -> &Reference {
+        &self.queue
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target::Join { queue: self.queue.id() }
+    }
+
+    fn receive(&self, grant: Grant) -> Result<Taken> {
+        match grant {
+            Grant::Joined => Ok(Taken::Joined),
+            grant => Err(wrong_grant(&grant)),
+        }
+    }
+}
+
+/// The items of a queue as they come: made by [`Queue::iter`].
+#[derive(Debug)]
+pub struct Items<'a, T> {
+    /// None when there is nothing more to come.
+    queue: Option<&'a Queue<T>>,
+}
+
+impl<T: DeserializeOwned> Iterator for Items<'_, T> {
+    type Item = Result<T>;
+
+    fn next(&mut self) -> Option<Result<T>> {
+        let item = self.queue?.get();
+        if item.as_ref().is_err_and(|error| !error.is_bad_encoding()) {
+            self.queue = None;
+        }
+        item.map(Some).or_else(|error| if error.is_closed() { Ok(None) } else { Err(error) }).transpose()
+    }
+}
+
+impl<'a, T: DeserializeOwned> IntoIterator for &'a Queue<T> {
+    type Item = Result<T>;
+    type IntoIter = Items<'a, T>;
+
+    fn into_iter(self) -> Items<'a, T> {
+        self.iter()
+    }
+}
+
+impl Manager {
+    /// The queue of this name, made now if there is none: without a bound, and not joinable.
+    ///
+    /// # Errors
+    /// As with [`Options::open_or_create`].
+    pub fn queue<T>(&self, name: &str) -> Result<Queue<T>> {
+        self.queue_options().open_or_create(name)
+    }
+
+    /// A new queue without a name, which lives as long as there are proxies of it: without a bound, and not joinable.
+    pub fn anonymous_queue<T>(&self) -> Result<Queue<T>> {
+        self.queue_options().anonymous()
+    }
+
+    /// All other ways to open or make a queue.
+    pub fn queue_options<T>(&self) -> Options<'_, Queue<T>> {
+        Options::new(self, Spec::Queue { capacity: None, is_joinable: false })
+    }
+}
+
+impl<T> Options<'_, Queue<T>> {
+    /// How many items the queue holds at most. Who puts into a full queue waits. Without this there is no bound but the
+    /// manager's own; 0 is an error ([`is_bad_argument`](crate::Error::is_bad_argument)), since nothing could ever be
+    /// put.
+    pub fn capacity(mut self, items: u64) -> Self {
+        if let Spec::Queue { capacity, .. } = &mut self.spec {
+            *capacity = Some(items);
+        }
+        self
+    }
+
+    /// Whether an item is unfinished, and goes to somebody else if its receiver dies, until the receiver calls
+    /// [`task_done`](Queue::task_done). Off at first.
+    pub fn joinable(mut self, joinable: bool) -> Self {
+        if let Spec::Queue { is_joinable, .. } = &mut self.spec {
+            *is_joinable = joinable;
+        }
+        self
+    }
+}

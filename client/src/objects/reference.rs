@@ -1,0 +1,272 @@
+//! What all proxies have in common: a hold on one object, and the way it travels between processes.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use protocol::{
+    Epoch, Grant, Kind, Name, ObjectId, OpenMode, Reply, Request, Spec, Target, Targets, WaitMode,
+};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::connection::acks::Receipt;
+use crate::connection::answer_slot::Answered;
+use crate::connection::deferred_release::GivenBack;
+use crate::connection::link::Link;
+use crate::connection::registry;
+use crate::error::unexpected;
+use crate::process::thread;
+use crate::values::carry;
+use crate::{Result, duration};
+
+/// One proxy's hold on one object, which the manager counts. Dropping it gives the hold back.
+#[derive(Debug)]
+pub struct Reference {
+    link: Arc<Link>,
+    id: ObjectId,
+    kind: Kind,
+    /// The process in which the manager counts this. A forked child starts without a count of its own.
+    process: AtomicU32,
+    /// Whether it is given back with the next write and not at once.
+    is_lazy: bool,
+}
+
+/// What a proxy is: a [`Reference`] to an object of one kind.
+pub trait Proxy: Sized {
+    /// The kind of the object.
+    const KIND: Kind;
+
+    /// The proxy with this hold on an object of its kind. Some have to ask the manager for more.
+    fn from_reference(reference: Reference) -> Result<Self>;
+}
+
+/// A proxy on its way.
+#[derive(Serialize, Deserialize)]
+struct Travel<'a> {
+    /// The socket of the manager.
+    #[serde(borrow)]
+    socket: Cow<'a, str>,
+    /// The life of the manager.
+    epoch: Epoch,
+    /// The object.
+    id: ObjectId,
+}
+
+impl Reference {
+    /// Opens an object, or makes it. One without a name is always made.
+    pub fn open(link: &Arc<Link>, name: Option<&str>, spec: Spec, mode: OpenMode) -> Result<Reference> {
+        if let Some(name) = name {
+            Name::check(name)?;
+        }
+        let link = link.here_shared()?;
+        match link.call_here(Request::Open { id: ObjectId(Uuid::new_v4()), name, spec, mode })? {
+            Reply::Opened { id, .. } => Ok(Reference::adopt(Arc::clone(link), id, spec.kind())),
+            reply => Err(unexpected(&reply)),
+        }
+    }
+
+    /// A hold that the manager has counted for this process.
+    pub fn adopt(link: Arc<Link>, id: ObjectId, kind: Kind) -> Reference {
+        let process = AtomicU32::new(link.process());
+        Reference { link, id, kind, process, is_lazy: false }
+    }
+
+    /// The same hold, which is given back with the next write that there is anyhow, and not at once: for an object that
+    /// harms nobody if it stays a while.
+    pub(crate) fn given_back_lazily(self) -> Reference {
+        let mut lazy = self;
+        lazy.is_lazy = true;
+        lazy
+    }
+
+    /// The object.
+    pub fn id(&self) -> ObjectId {
+        self.id
+    }
+
+    /// The life of the manager that has the object.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.link.epoch()
+    }
+
+    /// The kind of the object.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The way to the object from this process. In a forked child, the hold is counted for the child first.
+    pub fn link(&self) -> Result<&Arc<Link>> {
+        let link = self.link.here_shared()?;
+        let holder = self.process.load(Ordering::Relaxed);
+        let here = link.process();
+        if holder != here && self.exchange_process(holder, here) {
+            link.send(self.attach_request(link.epoch()))?;
+        }
+        Ok(link)
+    }
+
+    /// The process in which the manager counts this: that of the last call.
+    pub(crate) fn process(&self) -> u32 {
+        self.process.load(Ordering::Relaxed)
+    }
+
+    /// Sends a request that gives back what this process was granted, and waits for no answer. Does nothing if this is
+    /// another process, as a child that was forked off since.
+    pub(crate) fn give_back(&self, process: u32, body: Request<'_>) {
+        if process == std::process::id()
+            && let Ok(link) = self.link.in_process(process)
+        {
+            // If the manager is gone, so is what would be given back.
+            let _ = link.send_here(body);
+        }
+    }
+
+    /// Gives back a lock that this process was granted, as [`give_back`](Self::give_back) does, without waking the
+    /// manager for it if nobody wants the lock.
+    pub(crate) fn give_back_lock(&self, process: u32, given: GivenBack) {
+        if process == std::process::id()
+            && let Ok(link) = self.link.in_process(process)
+        {
+            link.give_back_here(given);
+        }
+    }
+
+    /// One round trip. A refusal is an error.
+    pub fn call(&self, body: Request<'_>) -> Result<Reply> {
+        self.link()?.call_here(body)
+    }
+
+    /// One round trip for a request that is answered with “done”.
+    pub fn call_for_done(&self, body: Request<'_>) -> Result<()> {
+        match self.call(body)? {
+            Reply::Done => Ok(()),
+            reply => Err(unexpected(&reply)),
+        }
+    }
+
+    /// Waits for one target and takes it. None if the timeout ended first.
+    pub fn wait(&self, target: Target<'_>, timeout: Option<Duration>) -> Result<Option<Grant>> {
+        self.wait_any(Targets::from_iter([target]), timeout)
+    }
+
+    /// Waits for the first of some targets and takes it. None if the timeout ended first.
+    pub fn wait_any(&self, targets: Targets<'_>, timeout: Option<Duration>) -> Result<Option<Grant>> {
+        Ok(self.wait_any_with_receipt(targets, timeout)?.map(|(grant, _)| grant))
+    }
+
+    /// Like a wait, and what is granted is not confirmed while its receipt is kept.
+    pub(crate) fn wait_with_receipt(
+        &self,
+        target: Target<'_>,
+        timeout: Option<Duration>,
+    ) -> Result<Option<(Grant, Option<Receipt>)>> {
+        self.wait_any_with_receipt(Targets::from_iter([target]), timeout)
+    }
+
+    fn wait_any_with_receipt(
+        &self,
+        targets: Targets<'_>,
+        timeout: Option<Duration>,
+    ) -> Result<Option<(Grant, Option<Receipt>)>> {
+        let request = Request::Wait {
+            mode: WaitMode::Any,
+            targets,
+            timeout_ns: timeout.map(duration::nanoseconds),
+            thread: thread::this_thread(),
+        };
+        let Answered { reply, receipt, .. } = self.link()?.call_with_receipt(request)?;
+        match reply {
+            Reply::TimedOut { .. } => Ok(None),
+            Reply::Taken(mut taken) if taken.grants.len() == 1 => {
+                Ok(taken.grants.pop().map(|grant| (grant, receipt)))
+            }
+            reply => Err(unexpected(&reply)),
+        }
+    }
+
+    /// Takes the object away for everyone.
+    pub fn remove(&self) -> Result<()> {
+        self.call_for_done(Request::Remove { id: self.id })
+    }
+
+    /// The hold of a proxy that was serialized, in this or another process.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        kind: Kind,
+        deserializer: D,
+    ) -> std::result::Result<Reference, D::Error> {
+        let travel = Travel::deserialize(deserializer)?;
+        Reference::arrive(&travel, kind).map_err(|error| {
+            carry::note_failure(&error);
+            D::Error::custom(error)
+        })
+    }
+
+    fn arrive(travel: &Travel<'_>, kind: Kind) -> Result<Reference> {
+        let socket = Path::new(travel.socket.as_ref());
+        let link = registry::link_to_epoch(socket, travel.epoch)?;
+        Reference::attach(link, travel.id, kind).map_err(|error| {
+            // This process had a connection to that life of the manager, which has ended. If another manager is there
+            // by now, the proxy is told to be stale, as in processes that never met the first.
+            match error.is_manager_gone().then(|| registry::check_epoch(socket, travel.epoch)) {
+                Some(Err(stale)) if stale.is_stale() => stale,
+                _ => error,
+            }
+        })
+    }
+
+    /// A hold of this process on an object that it knows by its id.
+    pub(crate) fn attach(link: Arc<Link>, id: ObjectId, kind: Kind) -> Result<Reference> {
+        let reference = Reference::adopt(link, id, kind);
+        let request = reference.attach_request(reference.link.epoch());
+        // Whoever sent the proxy may let go of the object as soon as it learns that the proxy has arrived, so
+        // the hold must be counted before this returns, unless something else is known to keep the object
+        // alive.
+        let attached = if reference.link.is_lazy() {
+            reference.link.queue(request)
+        } else {
+            reference.call_for_done(request)
+        };
+        if attached.is_err() {
+            reference.forget();
+        }
+        attached.map(|()| reference)
+    }
+
+    fn attach_request(&self, epoch: Epoch) -> Request<'static> {
+        Request::Attach { id: self.id, kind: self.kind, epoch }
+    }
+
+    /// Makes this give back nothing when it is dropped, as nothing was counted.
+    fn forget(&self) {
+        self.process.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether this thread is the one that makes the hold count for another process.
+    fn exchange_process(&self, from: u32, to: u32) -> bool {
+        self.process.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        if *self.process.get_mut() != std::process::id() {
+            return;
+        }
+        let Ok(link) = self.link.here_shared() else { return };
+        let request = Request::Detach { id: self.id };
+        // If the manager is gone, so is the object.
+        let _ = if self.is_lazy || link.is_lazy() { link.queue(request) } else { link.send(request) };
+    }
+}
+
+impl Serialize for Reference {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        carry::note(self.link.epoch(), self.id);
+        let socket = Cow::Borrowed(self.link.socket_text());
+        Travel { socket, epoch: self.link.epoch(), id: self.id }.serialize(serializer)
+    }
+}

@@ -1,0 +1,321 @@
+//! The semaphore: a number of permits, which processes acquire and give back.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{Grant, Kind, Reply, Request, Signal, Spec, Target};
+
+use crate::error::unexpected;
+use crate::objects::proxy::proxy;
+use crate::objects::reference::Reference;
+use crate::objects::wait::{common_link, sealed, signal_and_wait, without_timeout, wrong_grant};
+use crate::{Abandonment, Error, ErrorKind, Manager, Options, Result, Taken, Waitable};
+
+/// A number of permits, which processes acquire and give back. This is a proxy: the semaphore itself is in the manager.
+///
+/// A plain semaphore counts, as Python's and POSIX's: anybody may [`release`](Self::release) permits that nobody
+/// acquired. A bounded one never has more than it was made with, and refuses them.
+///
+/// **Fairness.** First come, first served, also for large requests: who asks for one permit does not pass somebody
+/// ahead who asks for ten, so nobody starves.
+///
+/// **Death.** Permits are charged to the process that acquired them. When it ends without giving them back, the next
+/// taker gets them at once and is told by [`Permit::abandoned`]; a killed process of a Python program takes its permits
+/// with it for ever. When a process that waits dies, its wait vanishes. When the manager dies, every call fails at once
+/// ([`is_manager_gone`](Error::is_manager_gone)).
+///
+/// A clone is the same semaphore, and so is a proxy that was serialized and deserialized, in any process of this user.
+/// A wait for several objects takes one permit of a semaphore, and more by [`permits`](Self::permits).
+///
+/// ```no_run
+/// # fn main() -> client::Result<()> {
+/// let manager = client::Manager::connect()?;
+/// let downloads = manager.bounded_semaphore("downloads", 4)?;
+/// let permit = downloads.acquire(1)?;
+/// assert!(downloads.available()? <= 3);
+/// drop(permit);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Semaphore {
+    reference: Arc<Reference>,
+}
+
+proxy!(Semaphore, Kind::Semaphore);
+
+/// Permits of a [`Semaphore`] that are held. Dropping it gives them back, and does not wait for an answer.
+///
+/// Permits belong to the process, so any thread may drop them. In a process that was forked off, the parent's do
+/// nothing.
+///
+/// ```no_run
+/// # fn main() -> client::Result<()> {
+/// let manager = client::Manager::connect()?;
+/// let tickets = manager.semaphore("tickets", 100)?;
+/// let pair = tickets.acquire(2)?;
+/// // They are used up, and not given back.
+/// pair.forget()?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "permits are given back when they are dropped, so those that are not used are given back at once"]
+pub struct Permit {
+    semaphore: Arc<Reference>,
+    permits: u64,
+    abandoned: Option<Abandonment>,
+    /// The process that is to give them back; 0 as soon as there is nothing to give back.
+    process: u32,
+}
+
+/// So many permits of a semaphore, to wait for together with other objects. From [`Semaphore::permits`].
+///
+/// ```no_run
+/// # fn main() -> client::Result<()> {
+/// let manager = client::Manager::connect()?;
+/// let (stop, slots) = (manager.event("stop")?, manager.semaphore("slots", 8)?);
+/// match client::wait_any(&[&stop, &slots.permits(3)], None)? {
+///     Some((1, client::Taken::Permit(permit))) => println!("go on with {} slots", permit.permits()),
+///     _ => println!("stop"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct PermitRequest<'a> {
+    semaphore: &'a Semaphore,
+    permits: u64,
+}
+
+impl Semaphore {
+    /// Acquires this many permits, all in one step, waiting as long as it takes.
+    ///
+    /// # Errors
+    /// [`is_bad_argument`](Error::is_bad_argument) for no permits, or more than a bounded semaphore ever has;
+    /// [`is_removed`](Error::is_removed) if the semaphore is removed meanwhile.
+    pub fn acquire(&self, permits: u64) -> Result<Permit> {
+        without_timeout(self.acquire_within(permits, None)?)
+    }
+
+    /// Acquires this many permits if they can be had at once. None if not: there are not so many, or others wait.
+    ///
+    /// # Errors
+    /// As with [`acquire`](Self::acquire).
+    pub fn try_acquire(&self, permits: u64) -> Result<Option<Permit>> {
+        self.acquire_timeout(permits, Duration::ZERO)
+    }
+
+    /// Acquires this many permits. None if the timeout ends first, which the manager's monotonic clock tells.
+    ///
+    /// # Errors
+    /// As with [`acquire`](Self::acquire).
+    pub fn acquire_timeout(&self, permits: u64, timeout: Duration) -> Result<Option<Permit>> {
+        self.acquire_within(permits, Some(timeout))
+    }
+
+    fn acquire_within(&self, permits: u64, timeout: Option<Duration>) -> Result<Option<Permit>> {
+        let target = Target::Semaphore { id: self.id(), permits };
+        let grant = self.reference.wait(target, timeout)?;
+        grant.map(|grant| self.receive_permits(permits, grant)).transpose()
+    }
+
+    /// Adds this many permits, without a [`Permit`] that gives them back: as a signal, or for what was forgotten.
+    ///
+    /// The manager counts how many permits each process holds, and can not tell these from those. So as far as the
+    /// calling process holds permits, this counts as giving those back: a process that holds two, signals one by this
+    /// and dies, leaves one behind and not two, and its `Permit`s, when they are dropped, add as many as they have. A
+    /// process that holds none clears by this, first, those that others who died have left behind, and then adds.
+    ///
+    /// # Errors
+    /// [`is_over_release`](Error::is_over_release) if a bounded semaphore would have more than it was made with;
+    /// [`is_bad_argument`](Error::is_bad_argument) for no permits.
+    pub fn release(&self, permits: u64) -> Result<()> {
+        self.reference.call_for_done(Request::SemaphoreRelease { id: self.id(), permits })
+    }
+
+    /// How many permits there are to be acquired now, abandoned ones among them. Who asks for some may have to wait all
+    /// the same, if others wait for more.
+    ///
+    /// # Errors
+    /// [`is_no_such_object`](Error::is_no_such_object) if the semaphore was removed.
+    pub fn available(&self) -> Result<u64> {
+        match self.reference.call(Request::SemaphoreAvailable { id: self.id() })? {
+            Reply::Count(available) => Ok(available),
+            reply => Err(unexpected(&reply)),
+        }
+    }
+
+    /// This many permits, for [`wait_any`](crate::wait_any) and the like.
+    pub fn permits(&self, permits: u64) -> PermitRequest<'_> {
+        PermitRequest { semaphore: self, permits }
+    }
+
+    /// The object itself, for the rest of the product.
+    #[doc(hidden)]
+    pub fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
+    fn receive_permits(&self, permits: u64, grant: Grant) -> Result<Permit> {
+        match grant {
+            Grant::Permits { abandoned } => Ok(Permit {
+                semaphore: Arc::clone(&self.reference),
+                permits,
+                abandoned: abandoned.map(Abandonment::from),
+                process: self.reference.process(),
+            }),
+            grant => Err(wrong_grant(&grant)),
+        }
+    }
+}
+
+impl Permit {
+    /// How many permits these are.
+    pub fn permits(&self) -> u64 {
+        self.permits
+    }
+
+    /// Who left some of these permits behind; none if they were all given back, or never taken. If several processes
+    /// did, it is the first that ended.
+    pub fn abandoned(&self) -> Option<&Abandonment> {
+        self.abandoned.as_ref()
+    }
+
+    /// Gives the permits back, and returns when that is done. (Dropping does not wait for that.)
+    ///
+    /// # Errors
+    /// [`is_over_release`](Error::is_over_release) if somebody gave permits back in this one's place.
+    pub fn release(mut self) -> Result<()> {
+        let process = std::mem::take(&mut self.process);
+        check_here(process)?;
+        self.semaphore.call_for_done(self.release_request())
+    }
+
+    /// Gives the permits back and waits for something else, in one round trip and one atomic step: who is next in line
+    /// for them has them before the wait begins. None if the timeout ends first; the permits are given back all the
+    /// same.
+    ///
+    /// # Errors
+    /// As with [`release`](Self::release), and then it does not wait; as with [`wait_any`](crate::wait_any), and then
+    /// the permits are given back all the same.
+    pub fn release_and_wait(
+        mut self,
+        target: &dyn Waitable,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Option<Taken>> {
+        check_here(self.process)?;
+        // As long as nothing is sent, it is for the end of this to give the permits back.
+        common_link([&*self.semaphore, target.reference()].into_iter())?;
+        self.process = 0;
+        let signal = Signal::SemaphoreRelease { id: self.semaphore.id(), permits: self.permits };
+        signal_and_wait(&self.semaphore, signal, target, timeout.into())
+    }
+
+    /// Lets the permits go without giving them back. Nobody is charged with them any more, and no death makes them
+    /// available; [`Semaphore::release`] can put others in their place.
+    ///
+    /// # Errors
+    /// [`is_not_owner`](Error::is_not_owner) if this process does not hold them any more, as somebody gave permits back
+    /// in this one's place, or if this is a process that was forked off;
+    /// [`is_no_such_object`](Error::is_no_such_object) if the semaphore was removed.
+    pub fn forget(mut self) -> Result<()> {
+        let process = std::mem::take(&mut self.process);
+        check_here(process)?;
+        let request = Request::SemaphoreForget { id: self.semaphore.id(), permits: self.permits };
+        self.semaphore.call_for_done(request)
+    }
+
+    fn release_request(&self) -> Request<'static> {
+        Request::SemaphoreRelease { id: self.semaphore.id(), permits: self.permits }
+    }
+}
+
+/// Refuses what a forked child would do with the permits of its parent.
+fn check_here(process: u32) -> Result<()> {
+    if process == std::process::id() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::NotOwner, "these permits belong to the process that this one was forked from"))
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.semaphore.give_back(self.process, self.release_request());
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = formatter.debug_struct("Permit");
+        debug.field("semaphore", &self.semaphore.id().0).field("permits", &self.permits);
+        debug.field("abandoned", &self.abandoned).finish_non_exhaustive()
+    }
+}
+
+impl sealed::Waitable for PermitRequest<'_> {
+    fn reference(&self) -> &Reference {
+        &self.semaphore.reference
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target::Semaphore { id: self.semaphore.id(), permits: self.permits }
+    }
+
+    fn receive(&self, grant: Grant) -> Result<Taken> {
+        self.semaphore.receive_permits(self.permits, grant).map(Taken::Permit)
+    }
+}
+
+impl sealed::Waitable for Semaphore {
+    fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target::Semaphore { id: self.id(), permits: 1 }
+    }
+
+    fn receive(&self, grant: Grant) -> Result<Taken> {
+        self.receive_permits(1, grant).map(Taken::Permit)
+    }
+}
+
+impl Options<'_, Semaphore> {
+    /// Whether there are never to be more permits than at first. Off at first.
+    pub fn bounded(mut self, is_bounded: bool) -> Self {
+        if let Spec::Semaphore { permits, .. } = self.spec {
+            self.spec = Spec::Semaphore { permits, is_bounded };
+        }
+        self
+    }
+}
+
+/// Semaphores.
+impl Manager {
+    /// The semaphore of this name, made now if there is none: with this many permits at first, and any number later.
+    ///
+    /// # Errors
+    /// As with [`Options::open_or_create`]; one that was made with another number has other parameters.
+    pub fn semaphore(&self, name: &str, permits: u64) -> Result<Semaphore> {
+        self.semaphore_options(permits).open_or_create(name)
+    }
+
+    /// The bounded semaphore of this name, made now if there is none: with this many permits at first, and never more.
+    ///
+    /// # Errors
+    /// As with [`semaphore`](Self::semaphore); [`is_bad_argument`](crate::Error::is_bad_argument) for no permits.
+    pub fn bounded_semaphore(&self, name: &str, permits: u64) -> Result<Semaphore> {
+        self.semaphore_options(permits).bounded(true).open_or_create(name)
+    }
+
+    /// A new semaphore without a name, which lives as long as there are proxies of it, or permits.
+    pub fn anonymous_semaphore(&self, permits: u64) -> Result<Semaphore> {
+        self.semaphore_options(permits).anonymous()
+    }
+
+    /// All other ways to open or make a semaphore with this many permits at first.
+    pub fn semaphore_options(&self, permits: u64) -> Options<'_, Semaphore> {
+        Options::new(self, Spec::Semaphore { permits, is_bounded: false })
+    }
+}

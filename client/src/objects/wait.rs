@@ -1,0 +1,218 @@
+//! Waiting for several objects at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{Grant, Limits, Reply, Request, Signal, Target, Targets, WaitMode};
+
+use crate::connection::acks::Receipt;
+use crate::connection::answer_slot::Answered;
+use crate::connection::link::Link;
+use crate::error::unexpected;
+use crate::objects::reference::Reference;
+use crate::process::thread;
+use crate::{Cause, Error, ErrorKind, Item, LockGuard, Passed, Permit, Result, duration};
+
+/// Something to wait for, together with others: the proxies of objects, and what some of them offer.
+///
+/// | this | waits until | and takes |
+/// | --- | --- | --- |
+/// | [`Event`](crate::Event) | it is set | nothing, or the one wake-up of an auto-reset event |
+/// | [`Lock`](crate::Lock) | it is free or was left behind | the lock |
+/// | [`RLock`](crate::RLock) | it is free, left behind, or this thread's | the lock, once more |
+/// | [`Semaphore`](crate::Semaphore) | it has a permit | one permit |
+/// | [`semaphore.permits(n)`](crate::Semaphore::permits) | it has n permits | n permits |
+/// | [`Queue`](crate::Queue) | it has an item | the first item |
+/// | [`queue.putting(&item)`](crate::Queue::putting) | it has room | nothing: the item goes in |
+/// | [`queue.joined()`](crate::Queue::joined) | every item is finished | nothing |
+/// | [`Barrier`](crate::Barrier) | all parties have come | its place among them |
+/// | [`Latch`](crate::Latch) | its count is zero | nothing |
+///
+/// It can not be implemented outside of this crate.
+pub trait Waitable: sealed::Waitable {}
+
+impl<T: sealed::Waitable> Waitable for T {}
+
+pub(crate) mod sealed {
+    use protocol::{Grant, Target};
+
+    use super::Taken;
+    use crate::Result;
+    use crate::objects::reference::Reference;
+
+    /// What a wait has to know.
+    pub trait Waitable {
+        /// The object.
+        fn reference(&self) -> &Reference;
+        /// What is wanted of it.
+        fn target(&self) -> Target<'_>;
+        /// What the manager granted, as the caller gets it.
+        fn receive(&self, grant: Grant) -> Result<Taken>;
+    }
+}
+
+/// What a wait for several objects took of one of them.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Taken {
+    /// An event was set, by this cause.
+    Event(Cause),
+    /// The lock, or a reentrant lock once more.
+    Lock(LockGuard),
+    /// Permits of a semaphore.
+    Permit(Permit),
+    /// The first item of a queue.
+    Item(Item),
+    /// The item was put into the queue.
+    Put,
+    /// Every item of the queue is finished.
+    Joined,
+    /// All parties have come to the barrier.
+    Barrier(Passed),
+    /// The latch is at zero.
+    Latch,
+}
+
+impl Taken {
+    /// This, and the receipt of the answer that brought it, which matters for an item only.
+    pub(crate) fn with_receipt(self, receipt: Option<Receipt>) -> Taken {
+        match self {
+            Taken::Item(item) => Taken::Item(item.with_receipt(receipt)),
+            other => other,
+        }
+    }
+}
+
+/// Waits until one of these objects is ready, and takes it and no other: which, by its position, and what. If
+/// several are ready, it is the first in the order of the list. None if the timeout ends first.
+///
+/// The manager decides in one step, so nothing is taken and given back in between: “take this lock unless that event
+/// is set” is one round trip, as `wait_any(&[&stop, &lock], None)`. In the line of each object this wait stands as any
+/// other, first come, first served. All objects belong to one manager. With `None` it waits for ever;
+/// `Duration::ZERO` only looks; but a [`Barrier`](crate::Barrier) in the list that it looks at in vain is broken by
+/// it, as by any timeout.
+///
+/// # Errors
+/// [`is_removed`](Error::is_removed) if one of the objects is removed meanwhile;
+/// [`is_deadlock`](Error::is_deadlock) if nothing in the list could ever come;
+/// [`is_limit`](Error::is_limit) for more than 1024 objects; those of the objects themselves.
+pub fn wait_any(
+    targets: &[&dyn Waitable],
+    timeout: impl Into<Option<Duration>>,
+) -> Result<Option<(usize, Taken)>> {
+    let Some((taken, receipt)) = wait(None, WaitMode::Any, targets, timeout.into())? else {
+        return Ok(None);
+    };
+    let index = taken.index as usize;
+    let target = targets.get(index).ok_or_else(nonsense)?;
+    let grant = taken.grants.into_iter().next().ok_or_else(nonsense)?;
+    Ok(Some((index, target.receive(grant)?.with_receipt(receipt))))
+}
+
+/// Waits until all of these objects are ready at one time, and takes them all in one step, in the order of the list.
+/// None is taken before, and none if the timeout ends first: then the answer is none.
+///
+/// A wait for all that lacks one object holds up nobody who waits for another of them. The price is that it can wait
+/// for long: where others want the objects one by one all the time, they may never be ready at one time, and no place
+/// in a line helps. It is served as soon as they are, ahead of those who came later. If that is too seldom, take the
+/// objects one after the other, everywhere in the same order, or put one lock in front of all.
+///
+/// # Errors
+/// As with [`wait_any`]; [`is_bad_target`](Error::is_bad_target) if an object is named twice, or can not be part of
+/// such a wait: conditions and barriers, and more than one queue to get from.
+pub fn wait_all(
+    targets: &[&dyn Waitable],
+    timeout: impl Into<Option<Duration>>,
+) -> Result<Option<Vec<Taken>>> {
+    let Some((taken, mut receipt)) = wait(None, WaitMode::All, targets, timeout.into())? else {
+        return Ok(None);
+    };
+    if taken.grants.len() != targets.len() {
+        return Err(nonsense());
+    }
+    let mut received = Vec::with_capacity(targets.len());
+    for (target, grant) in targets.iter().zip(taken.grants) {
+        received.push(match target.receive(grant)? {
+            // A wait for all brings at most one item, so the receipt is for this.
+            Taken::Item(item) => Taken::Item(item.with_receipt(receipt.take())),
+            other => other,
+        });
+    }
+    Ok(Some(received))
+}
+
+/// Signals one object and waits for another, in one request and one atomic step: whom the signal serves is served
+/// before the wait begins. None if the timeout ends first; the signal was given all the same.
+pub(crate) fn signal_and_wait(
+    signalled: &Reference,
+    signal: Signal<'_>,
+    target: &dyn Waitable,
+    timeout: Option<Duration>,
+) -> Result<Option<Taken>> {
+    let Some((taken, receipt)) = wait(Some((signalled, signal)), WaitMode::Any, &[target], timeout)? else {
+        return Ok(None);
+    };
+    let grant = taken.grants.into_iter().next().ok_or_else(nonsense)?;
+    Ok(Some(target.receive(grant)?.with_receipt(receipt)))
+}
+
+/// One round trip. What was taken, and the receipt of an item among it.
+fn wait(
+    signal: Option<(&Reference, Signal<'_>)>,
+    mode: WaitMode,
+    targets: &[&dyn Waitable],
+    timeout: Option<Duration>,
+) -> Result<Option<(protocol::Taken, Option<Receipt>)>> {
+    // The manager would say the same, once it had read them all.
+    let targets_max = Limits::default().wait_targets_max;
+    if targets.len() > targets_max {
+        let text = format!("a wait has at most {targets_max} targets, this one has {}", targets.len());
+        return Err(Error::new(ErrorKind::Limit, text));
+    }
+    let signalled = signal.as_ref().map(|(reference, _)| *reference);
+    let link = common_link(signalled.into_iter().chain(targets.iter().map(|target| target.reference())))?;
+    let targets: Targets<'_> = targets.iter().map(|target| target.target()).collect();
+    if targets.iter().any(|target| matches!(target, Target::Lock { .. } | Target::RLock { .. })) {
+        link.open_ledger()?;
+    }
+    let timeout_ns = timeout.map(duration::nanoseconds);
+    let thread = thread::this_thread();
+    let request = match signal {
+        Some((_, signal)) => Request::SignalAndWait { signal, mode, targets, timeout_ns, thread },
+        None => Request::Wait { mode, targets, timeout_ns, thread },
+    };
+    let Answered { reply, receipt, .. } = link.call_with_receipt(request)?;
+    match reply {
+        Reply::TimedOut { .. } => Ok(None),
+        Reply::Taken(taken) => Ok(Some((taken, receipt))),
+        reply => Err(unexpected(&reply)),
+    }
+}
+
+/// The one link of all these objects.
+pub(crate) fn common_link<'a>(references: impl Iterator<Item = &'a Reference>) -> Result<&'a Arc<Link>> {
+    let mut common: Option<&Arc<Link>> = None;
+    for reference in references {
+        let link = reference.link()?;
+        if common.is_some_and(|common| !Arc::ptr_eq(common, link)) {
+            let text = "objects of different managers can not be waited for together";
+            return Err(Error::new(ErrorKind::BadTarget, text));
+        }
+        common = Some(link);
+    }
+    common.ok_or_else(|| Error::new(ErrorKind::BadTarget, "a wait needs at least one object"))
+}
+
+/// What a wait without a timeout took.
+pub(crate) fn without_timeout<T>(taken: Option<T>) -> Result<T> {
+    taken.ok_or_else(|| Error::new(ErrorKind::Other, "the manager gave up a wait that has no timeout"))
+}
+
+/// The error for a grant that is not of the kind that was wanted.
+pub(crate) fn wrong_grant(grant: &Grant) -> Error {
+    Error::new(ErrorKind::Other, format!("the manager gave what was not asked for: {grant:?}"))
+}
+
+pub(crate) fn nonsense() -> Error {
+    Error::new(ErrorKind::Other, "the manager took other objects than were waited for")
+}

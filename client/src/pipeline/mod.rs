@@ -1,0 +1,174 @@
+//! Many requests in one write: what a closure asks for is sent together, and answered together.
+
+mod operations;
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use protocol::Request;
+
+use crate::connection::answer_slot::Answered;
+use crate::connection::link::{Link, Pending};
+use crate::sync::lock;
+use crate::{Error, ErrorKind, Manager, Result};
+
+/// After how many requests without an answer the answers are read before more is sent. The manager cuts off who asks
+/// and does not read; so many answers are far below its limit.
+const ASKED_MAX: usize = 4096;
+
+/// Requests that leave together: made by [`Manager::batch`], and filled by its closure.
+///
+/// Each method stands for the method of that name of the object, does what that says, and fails as that does. It
+/// returns a [`Later`], whose value is there when `batch` has returned. Only what the manager answers at once can be
+/// part of this, so there is no method that waits.
+pub struct RequestBatch<'a> {
+    link: &'a Arc<Link>,
+    /// What was asked and not answered, in that order.
+    asked: Vec<Asked<'a>>,
+    /// The first error that nobody can learn from its [`Later`].
+    failure: Option<Error>,
+}
+
+/// A request on its way, or why it could not be sent.
+struct Asked<'a> {
+    pending: Result<Pending>,
+    /// Puts the answer where it is looked for. What comes back is an error that nobody looks for.
+    receive: Box<dyn FnOnce(Result<Answered>) -> Option<Error> + 'a>,
+}
+
+/// What one request of a batch will have come to: its value is there when [`Manager::batch`] has returned.
+///
+/// Whoever does not care for the value drops this, inside of the closure or later. Locks and permits that it brings are
+/// given back then, as when a guard is dropped.
+pub struct Later<T> {
+    value: Arc<Mutex<Option<Result<T>>>>,
+}
+
+impl Manager {
+    /// Sends all that the closure asks for in one write, and returns when every answer has come: one round trip,
+    /// however many requests there are. (Above 64 KiB of requests, or 4096 of them, it is one for each such part.)
+    ///
+    /// The manager carries the requests out in the order in which they were asked for. They are no transaction: those
+    /// of others may come in between, and one that is refused stops none of the others.
+    ///
+    /// If this process dies before `batch` returns, the manager carries out those that have reached it. If the closure
+    /// panics, those that it had asked for are carried out all the same.
+    ///
+    /// # Errors
+    /// What fails is told by its [`Later`]. If that was dropped, as nobody cares for its value, an error is not lost:
+    /// this returns the first such one, and then the closure's value is dropped. When the manager is gone, every
+    /// request without an answer fails with [`is_manager_gone`](Error::is_manager_gone), and may have been carried out.
+    ///
+    /// ```no_run
+    /// # fn main() -> client::Result<()> {
+    /// let manager = client::Manager::connect()?;
+    /// let (go, ready) = (manager.event("go")?, manager.latch("ready", 3)?);
+    /// let jobs = manager.queue("jobs")?;
+    /// let (left, length) = manager.batch(|batch| {
+    ///     for number in 0..1000 {
+    ///         batch.try_put(&jobs, &number);
+    ///     }
+    ///     batch.set_because(&go, "the jobs are there");
+    ///     (batch.count_down(&ready), batch.len(&jobs))
+    /// })?;
+    /// println!("{} are not ready, and {} jobs are left", left.get()?, length.get()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn batch<'a, T>(&'a self, ask: impl FnOnce(&mut RequestBatch<'a>) -> T) -> Result<T> {
+        let mut batch = RequestBatch { link: self.link().here_shared()?, asked: Vec::new(), failure: None };
+        let value = ask(&mut batch);
+        batch.collect();
+        batch.failure.take().map_or(Ok(value), Err)
+    }
+}
+
+impl<'a> RequestBatch<'a> {
+    /// Asks for something by this link, and says what becomes of the answer.
+    fn ask<T: 'a>(
+        &mut self,
+        link: Result<&Arc<Link>>,
+        request: Request<'_>,
+        receive: impl FnOnce(Answered) -> Result<T> + 'a,
+    ) -> Later<T> {
+        let later = Later { value: Arc::default() };
+        let value = Arc::clone(&later.value);
+        let pending = self.begin(link, request);
+        let receive = move |answered: Result<Answered>| fill(&value, answered.and_then(receive));
+        self.asked.push(Asked { pending, receive: Box::new(receive) });
+        if self.asked.len() >= ASKED_MAX {
+            self.collect();
+        }
+        later
+    }
+
+    fn begin(&self, link: Result<&Arc<Link>>, request: Request<'_>) -> Result<Pending> {
+        if !Arc::ptr_eq(link?, self.link) {
+            let text = "an object of another manager can not be part of this batch";
+            return Err(Error::new(ErrorKind::BadTarget, text));
+        }
+        if let Request::Wait { .. } = request {
+            self.link.check_receipts()?;
+        }
+        self.link.begin_queued(request)
+    }
+
+    /// Sends what was not sent, and takes all answers.
+    fn collect(&mut self) {
+        // A forked child has queued nothing.
+        if self.link.process() == std::process::id() {
+            // A failure is told to who waits for an answer.
+            let _ = self.link.flush();
+        }
+        for Asked { pending, receive } in self.asked.drain(..) {
+            let failure = receive(pending.and_then(Pending::wait_with_receipt));
+            self.failure = self.failure.take().or(failure);
+        }
+    }
+}
+
+/// Puts a value where it is looked for. If nobody is there any more, an error comes back.
+fn fill<T>(place: &Arc<Mutex<Option<Result<T>>>>, value: Result<T>) -> Option<Error> {
+    if Arc::strong_count(place) == 1 {
+        return value.err();
+    }
+    *lock(place) = Some(value);
+    None
+}
+
+/// When the closure has panicked: what it asked for is in the buffer that all threads send from, and what it took is to
+/// be given back.
+impl Drop for RequestBatch<'_> {
+    fn drop(&mut self) {
+        self.collect();
+    }
+}
+
+impl<T> Later<T> {
+    /// The value.
+    ///
+    /// # Errors
+    /// As with the method of the object; [`is_bad_argument`](Error::is_bad_argument) inside of the closure, when the
+    /// request is not sent.
+    pub fn get(self) -> Result<T> {
+        lock(&self.value).take().unwrap_or_else(|| {
+            let text = "the value is there when the batch has returned, and not inside of it";
+            Err(Error::new(ErrorKind::BadArgument, text))
+        })
+    }
+}
+
+impl fmt::Debug for RequestBatch<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "RequestBatch({} requests without an answer)", self.asked.len())
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Later<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Later").field(&*lock(&self.value)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

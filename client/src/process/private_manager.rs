@@ -1,0 +1,178 @@
+//! A private manager: a process of its own, which ends with its handle.
+
+use std::fs::File;
+use std::io::{ErrorKind as IoErrorKind, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use protocol::endpoint::MANAGER_VARIABLE;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+use crate::connection::endpoint;
+use crate::{Error, ErrorKind, Result};
+
+/// How long a manager may take until it is ready.
+const READY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long a manager that is asked to end may take until it is killed.
+const END_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// A manager process that this process started. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct PrivateManager {
+    socket: PathBuf,
+    /// The process that started it. A forked child has a copy of this, which ends nothing.
+    owner: u32,
+    child: Child,
+    /// Readable when the manager has ended.
+    ending: OwnedFd,
+    /// The other end of its standard output, kept so that whatever it may write does not hurt it.
+    _output: File,
+}
+
+impl PrivateManager {
+    /// Starts one, and returns when it is ready.
+    pub(crate) fn start() -> Result<PrivateManager> {
+        let socket = endpoint::private_socket();
+        let mut command = command(&socket)?;
+        // In a group of its own, so that Ctrl-C in a terminal reaches the program alone, which then ends its
+        // manager.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().map_err(|error| {
+            let program = command.get_program().display();
+            failed(format!("a private manager can not be started from {program}: {error}"))
+        })?;
+        let output = child.stdout.take().expect("it was asked for");
+        let ending = match pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
+            Ok(ending) => ending,
+            Err(errno) => {
+                // It is our child, so these two can not fail, nor hit another process.
+                let _ = child.kill().and_then(|()| child.wait());
+                return Err(failed(format!("a private manager can not be watched: {errno}")));
+            }
+        };
+        let output = File::from(OwnedFd::from(output));
+        let mut manager =
+            PrivateManager { socket, owner: std::process::id(), child, ending, _output: output };
+        manager.wait_until_ready()?;
+        Ok(manager)
+    }
+
+    /// Where it is found.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Waits for the one line that a manager writes when it is ready.
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + READY_TIME_MAX;
+        let mut bytes = [0; 512];
+        loop {
+            if !is_readable_by(&self._output, deadline) {
+                let seconds = READY_TIME_MAX.as_secs();
+                return Err(failed(format!(
+                    "a private manager was started and is not ready after {seconds} s"
+                )));
+            }
+            match self._output.read(&mut bytes) {
+                Ok(0) => return Err(self.early_end()),
+                Ok(count) if bytes[..count].contains(&b'\n') => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == IoErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(format!("a private manager can not be heard: {error}"))),
+            }
+        }
+    }
+
+    /// The error for a manager that closed its standard output without a line.
+    fn early_end(&mut self) -> Error {
+        if !is_readable_by(&self.ending, Instant::now() + END_TIME_MAX) {
+            return failed("a private manager was started and closed its standard output".to_owned());
+        }
+        match self.child.wait() {
+            Ok(status) => failed(format!(
+                "a private manager was started and ended before it was ready ({status}); \
+                 its standard error says why"
+            )),
+            Err(error) => failed(format!("a private manager was started and ended: {error}")),
+        }
+    }
+}
+
+impl Drop for PrivateManager {
+    fn drop(&mut self) {
+        if std::process::id() != self.owner {
+            return;
+        }
+        // One that has ended is not reaped yet, so its process id can not be another's.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+            if !is_readable_by(&self.ending, Instant::now() + END_TIME_MAX) {
+                let _ = self.child.kill();
+            }
+            let _ = self.child.wait();
+        }
+        // One that was killed leaves its files. The name is this manager's alone, so nobody else can be
+        // there.
+        let _ = std::fs::remove_file(&self.socket);
+        let _ = std::fs::remove_file(self.socket.with_added_extension("lock"));
+    }
+}
+
+/// The command that runs a private manager at this socket: a copy of this program, or the `manager` program.
+fn command(socket: &Path) -> Result<Command> {
+    let owner = std::process::id().to_string();
+    #[cfg(feature = "embedded")]
+    if crate::process::role::is_initialized() {
+        return crate::process::role::copy_of_this_program(
+            crate::process::role::MANAGER,
+            [socket.as_os_str(), owner.as_ref()],
+        );
+    }
+    let mut command = Command::new(manager_program()?);
+    command.arg("--socket").arg(socket).arg("--parent").arg(owner);
+    Ok(command)
+}
+
+/// The `manager` program: named by the environment, beside this program or one folder up, or on the search
+/// path.
+fn manager_program() -> Result<PathBuf> {
+    if let Some(program) = std::env::var_os(MANAGER_VARIABLE).filter(|program| !program.is_empty()) {
+        return Ok(program.into());
+    }
+    let this = std::env::current_exe().unwrap_or_default();
+    let beside = this.ancestors().skip(1).take(2).map(Path::to_owned);
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let mut candidates = beside.chain(std::env::split_paths(&search)).map(|folder| folder.join("manager"));
+    candidates.find(|program| program.is_file()).ok_or_else(|| {
+        failed(format!(
+            "there is no manager to start: call `client::init` (or `worker::init`) first thing in `main`, \
+             or put the `manager` program beside {} or on PATH, or name it in {MANAGER_VARIABLE}",
+            this.display()
+        ))
+    })
+}
+
+/// Whether this becomes readable, or closes, before the deadline.
+fn is_readable_by(file: impl AsFd, deadline: Instant) -> bool {
+    let mut files = [PollFd::new(&file, PollFlags::IN)];
+    loop {
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(rest).expect("deadlines here are seconds away");
+        match poll(&mut files, Some(&timeout)) {
+            Ok(0) => return false,
+            Ok(_) => return true,
+            Err(rustix::io::Errno::INTR) => {}
+            // Whoever asks goes on to what does not need this answer.
+            Err(_) => return false,
+        }
+    }
+}
+
+fn failed(text: String) -> Error {
+    Error::new(ErrorKind::Other, text)
+}
