@@ -10,11 +10,11 @@ use protocol::{
 };
 
 use crate::State;
-use crate::line::{self, Place};
-use crate::lock::Holder;
-use crate::object::{Body, Object, no_such_object};
-use crate::slab::Key;
-use crate::wait::Want;
+use crate::objects::lock::Holder;
+use crate::store::catalog::{Body, Object, no_such_object};
+use crate::store::slab::Key;
+use crate::waiting::wait::Want;
+use crate::waiting::wait_queue::{self, Place};
 
 /// How many sessions, objects or waiters one answer lists; with the longest names that is well inside a frame.
 const LIST_MAX: usize = 1000;
@@ -131,8 +131,9 @@ impl State {
     /// Where somebody stands in the lines of an object, in order. One wait may name the object twice, but waits once.
     fn waiters_of<'a>(&'a self, object: &'a Object) -> impl Iterator<Item = Place> + 'a {
         let firsts = object.lanes().iter().map(|&lane| object.line_in(lane).first());
-        firsts
-            .flat_map(|first| core::iter::successors(first, |&place| line::next_waiter(&self.waiters, place)))
+        firsts.flat_map(|first| {
+            core::iter::successors(first, |&place| wait_queue::next_waiter(&self.waiters, place))
+        })
     }
 
     fn waiter_info(&self, place: Place) -> WaiterInfo {
@@ -142,7 +143,7 @@ impl State {
             process: session.process,
             program: session.program.clone(),
             thread: waiter.caller.thread,
-            wants: wanted(&line::stand(&self.waiters, place).want),
+            wants: wanted(&wait_queue::stand(&self.waiters, place).want),
             waited_ns: self.now.ns_since(waiter.since),
             remaining_ns: waiter.deadline.map(|deadline| deadline.ns_since(self.now)),
         }

@@ -26,39 +26,19 @@
 
 extern crate alloc;
 
-mod ahead;
-mod barrier;
-mod batch;
-mod check;
-mod condition;
-mod deadlock;
-mod event;
 mod input;
 mod inspect;
-mod latch;
-mod ledger;
-mod lifetime;
-mod line;
-mod lock;
-mod mirror;
-mod names;
-mod object;
-mod open;
-mod pool;
-mod queue;
-mod reason;
-mod semaphore;
-mod serve;
-mod session;
-mod slab;
+mod invariants;
+mod objects;
+mod pools;
+mod sessions;
 mod state;
-mod target;
-mod task;
+mod store;
 mod time;
-mod wait;
+mod waiting;
 
 pub use input::{Cause, Effect, Ending, Input, Peer};
-pub use ledger::Holding;
-pub use mirror::Publication;
+pub use objects::mirror::Publication;
+pub use sessions::deferred_release::Holding;
 pub use state::State;
 pub use time::Time;

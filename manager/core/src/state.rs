@@ -11,12 +11,12 @@ use protocol::{
 };
 use smallvec::SmallVec;
 
-use crate::batch::Opening;
-use crate::mirror::Mirror;
-use crate::object::{Catalog, Handle};
-use crate::session::Session;
-use crate::slab::{Key, Slab};
-use crate::wait::{Caller, Waiter};
+use crate::objects::mirror::Mirror;
+use crate::pools::batch::Opening;
+use crate::sessions::session::Session;
+use crate::store::catalog::{Catalog, Handle};
+use crate::store::slab::{Key, Slab};
+use crate::waiting::wait::{Caller, Waiter};
 use crate::{Effect, Input, Time};
 
 /// Everything that a manager knows.

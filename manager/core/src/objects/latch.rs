@@ -5,8 +5,8 @@
 use protocol::{Kind, ObjectId, Refusal, Reply};
 
 use crate::State;
-use crate::object::Body;
-use crate::wait::Readiness;
+use crate::store::catalog::Body;
+use crate::waiting::wait::Readiness;
 
 /// A latch.
 #[derive(Debug)]

@@ -17,10 +17,10 @@ use alloc::vec::Vec;
 
 use protocol::{Abandonment, Code, Kind, LockGrant, ObjectId, Refusal, Reply, SessionId};
 
-use crate::object::{Body, no_such_object};
-use crate::session::Leaver;
-use crate::slab::Key;
-use crate::wait::{Caller, Lane, Readiness, Relock};
+use crate::sessions::session::Leaver;
+use crate::store::catalog::{Body, no_such_object};
+use crate::store::slab::Key;
+use crate::waiting::wait::{Caller, Lane, Readiness, Relock};
 use crate::{State, Time};
 
 /// A lock of either kind.

@@ -7,19 +7,19 @@ use core::ops::Bound;
 
 use protocol::{Code, Kind, Name, ObjectId, Refusal};
 
-use crate::barrier::Barrier;
-use crate::batch::Batch;
-use crate::condition::Condition;
-use crate::event::Event;
-use crate::latch::Latch;
-use crate::line::Line;
-use crate::lock::Lock;
-use crate::names::Names;
-use crate::pool::Pool;
-use crate::queue::Queue;
-use crate::semaphore::Semaphore;
-use crate::slab::{Key, Slab};
-use crate::wait::{Caller, Lane, Want};
+use crate::objects::barrier::Barrier;
+use crate::objects::condition::Condition;
+use crate::objects::event::Event;
+use crate::objects::latch::Latch;
+use crate::objects::lock::Lock;
+use crate::objects::queue::Queue;
+use crate::objects::semaphore::Semaphore;
+use crate::pools::batch::Batch;
+use crate::pools::pool::Pool;
+use crate::store::names::Names;
+use crate::store::slab::{Key, Slab};
+use crate::waiting::wait::{Caller, Lane, Want};
+use crate::waiting::wait_queue::Line;
 
 /// One object of any kind.
 #[derive(Debug)]
@@ -259,9 +259,9 @@ mod tests {
     use core::mem::size_of;
 
     use super::*;
-    use crate::line::Stand;
-    use crate::session::Session;
-    use crate::wait::Waiter;
+    use crate::sessions::session::Session;
+    use crate::waiting::wait::Waiter;
+    use crate::waiting::wait_queue::Stand;
 
     /// What a manager keeps a million of must not grow unnoticed.
     #[test]

@@ -15,11 +15,11 @@ use core::cmp::Reverse;
 use protocol::{Code, Failure, FailureKind, Kind, ObjectId, Refusal, Reply, SessionId};
 
 use crate::State;
-use crate::object::Body;
-use crate::reason::check_reason;
-use crate::session::Leaver;
-use crate::slab::Key;
-use crate::wait::Readiness;
+use crate::objects::reason::check_reason;
+use crate::sessions::session::Leaver;
+use crate::store::catalog::Body;
+use crate::store::slab::Key;
+use crate::waiting::wait::Readiness;
 
 /// A pool.
 #[derive(Debug)]

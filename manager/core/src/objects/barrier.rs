@@ -15,11 +15,11 @@ use protocol::{BarrierStatus, Code, Grant, Kind, ObjectId, Refusal, Reply, Sessi
 use smallvec::{SmallVec, smallvec};
 
 use crate::State;
-use crate::line::{self, Place};
-use crate::object::Body;
-use crate::reason::check_reason;
-use crate::slab::Key;
-use crate::wait::{Decision, Readiness, Want};
+use crate::objects::reason::check_reason;
+use crate::store::catalog::Body;
+use crate::store::slab::Key;
+use crate::waiting::wait::{Decision, Readiness, Want};
+use crate::waiting::wait_queue::{self, Place};
 
 /// What anyone wants of a barrier: the line does not depend on the details.
 const ANYONE: Want = Want::Barrier { has_action: false, index: None };
@@ -99,7 +99,7 @@ impl State {
         line.truncate(barrier.parties as usize);
         let mut actor = None;
         for (position, &place) in line.iter().enumerate() {
-            let stand = line::stand_mut(&mut self.waiters, place);
+            let stand = wait_queue::stand_mut(&mut self.waiters, place);
             if let Want::Barrier { has_action, index } = &mut stand.want {
                 *index = Some(position as u32);
                 actor = if *has_action { Some(place) } else { actor };
@@ -122,7 +122,7 @@ impl State {
 
     /// Ends the wait of a party that was numbered.
     fn barrier_let_go(&mut self, place: Place, leads: bool, turn: u64) {
-        let Want::Barrier { index: Some(number), .. } = line::stand(&self.waiters, place).want else {
+        let Want::Barrier { index: Some(number), .. } = wait_queue::stand(&self.waiters, place).want else {
             unreachable!("only parties that were numbered are let go");
         };
         let waiter = self.unpark(place.waiter);
@@ -136,7 +136,7 @@ impl State {
     /// One place for each waiter in the line.
     fn barrier_line(&self, key: Key) -> Vec<Place> {
         let first = self.catalog.at(key).line(&ANYONE).first();
-        core::iter::successors(first, |&place| line::next_waiter(&self.waiters, place)).collect()
+        core::iter::successors(first, |&place| wait_queue::next_waiter(&self.waiters, place)).collect()
     }
 
     pub(crate) fn barrier_pass(
@@ -149,7 +149,7 @@ impl State {
         self.check_acting(key, Acting { session, turn })?;
         self.barrier_action_ended(key);
         for place in self.barrier_line(key) {
-            if matches!(line::stand(&self.waiters, place).want, Want::Barrier { index: Some(_), .. }) {
+            if matches!(wait_queue::stand(&self.waiters, place).want, Want::Barrier { index: Some(_), .. }) {
                 self.barrier_let_go(place, false, turn);
             }
         }
@@ -205,7 +205,7 @@ impl State {
     /// Breaks the barriers in whose lines this waiter stands, as it will not wait any longer. Most stand in none, so
     /// they need no text that says why.
     pub(crate) fn break_barriers_of(&mut self, waiter: Key, why: impl FnOnce(&State) -> String) {
-        let is_barrier = |stand: &&line::Stand| matches!(stand.want, Want::Barrier { .. });
+        let is_barrier = |stand: &&wait_queue::Stand| matches!(stand.want, Want::Barrier { .. });
         let stands = self.waiters[waiter].targets.iter().filter(is_barrier);
         let barriers: SmallVec<[Key; 1]> = stands.map(|stand| stand.object).collect();
         if !barriers.is_empty() {

@@ -7,9 +7,9 @@ use protocol::{Code, Refusal, RequestId, Target, Targets, WaitMode};
 use smallvec::SmallVec;
 
 use crate::State;
-use crate::line::Stand;
-use crate::slab::Key;
-use crate::wait::{Caller, Want};
+use crate::store::slab::Key;
+use crate::waiting::wait::{Caller, Want};
+use crate::waiting::wait_queue::Stand;
 
 impl State {
     /// Refuses a wait that can not be asked for like this.

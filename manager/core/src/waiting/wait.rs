@@ -23,12 +23,12 @@ use core::mem::replace;
 use protocol::{Code, Grant, Refusal, Reply, RequestId, SessionId, Targets, ThreadId, WaitMode};
 use smallvec::SmallVec;
 
-use crate::line::{self, Place, Stand};
-use crate::queue::Item;
-use crate::serve::Verdict;
-use crate::session::Unconfirmed;
-use crate::slab::Key;
+use crate::objects::queue::Item;
+use crate::sessions::session::Unconfirmed;
 use crate::state::Due;
+use crate::store::slab::Key;
+use crate::waiting::serve::Verdict;
+use crate::waiting::wait_queue::{self, Place, Stand};
 use crate::{State, Time};
 
 /// Who asks: one thread of one client process.
@@ -191,7 +191,7 @@ impl State {
         self.blocked.entry(caller).or_default().push(key);
         for target in 0..targets {
             let place = Place::new(key, target);
-            let stand = line::stand(&self.waiters, place);
+            let stand = wait_queue::stand(&self.waiters, place);
             let object = stand.object;
             let touches = matches!(stand.want, Want::Barrier { .. });
             let is_for_lock = matches!(stand.want, Want::Lock | Want::Relock);
@@ -240,7 +240,7 @@ impl State {
 
     /// Takes one stand of a waiter out of its line, if it stands in one.
     fn leave_line(&mut self, place: Place) {
-        let Stand { object, ref want, .. } = *line::stand(&self.waiters, place);
+        let Stand { object, ref want, .. } = *wait_queue::stand(&self.waiters, place);
         if !matches!(want, Want::Settled) {
             let lane = want.lane();
             self.catalog.at_mut(object).line_mut(lane).remove(&mut self.waiters, place);
@@ -250,13 +250,15 @@ impl State {
     /// Takes a waiter out of all lines but that of this stand, so that it takes nothing else any more. What its wait
     /// told of the others is forgotten; their positions stay.
     pub(crate) fn stand_here_only(&mut self, here: Place) {
-        let object = line::stand(&self.waiters, here).object;
+        let object = wait_queue::stand(&self.waiters, here).object;
         for target in 0..self.waiters[here.waiter].targets.len() as u32 {
             let place = Place::new(here.waiter, target);
             if place != here {
                 self.leave_line(place);
-                let left =
-                    replace(line::stand_mut(&mut self.waiters, place), Stand::new(object, Want::Settled));
+                let left = replace(
+                    wait_queue::stand_mut(&mut self.waiters, place),
+                    Stand::new(object, Want::Settled),
+                );
                 // Who is behind it may be served now.
                 self.touch(left.object);
                 self.discard([left].into_iter());

@@ -10,9 +10,9 @@ use alloc::string::String;
 use protocol::{Code, Epoch, Kind, ObjectId, Refusal, Reply, SessionId};
 
 use crate::State;
-use crate::object::{Body, Handle, Held, Pin, no_such_object};
-use crate::pool::Ender;
-use crate::slab::Key;
+use crate::pools::pool::Ender;
+use crate::store::catalog::{Body, Handle, Held, Pin, no_such_object};
+use crate::store::slab::Key;
 
 impl State {
     pub(crate) fn attach(

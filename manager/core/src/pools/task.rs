@@ -16,12 +16,12 @@ use protocol::{
     StopSignal, TaskGrant,
 };
 
-use crate::ahead::Granted;
-use crate::batch::{OUTCOME_BYTES, cut, failed};
-use crate::object::Pin;
-use crate::slab::Key;
+use crate::pools::batch::{OUTCOME_BYTES, cut, failed};
+use crate::pools::prefetch::Granted;
 use crate::state::Due;
-use crate::wait::{Waiter, Want};
+use crate::store::catalog::Pin;
+use crate::store::slab::Key;
+use crate::waiting::wait::{Waiter, Want};
 use crate::{Effect, State, Time};
 
 /// A task that was not started, or is to be started again.

@@ -14,9 +14,9 @@
 use protocol::{ObjectId, Request, Selector, SessionId, Signal, Target, ThreadId};
 use smallvec::SmallVec;
 
-use crate::object::Body;
-use crate::slab::Key;
-use crate::wait::Caller;
+use crate::store::catalog::Body;
+use crate::store::slab::Key;
+use crate::waiting::wait::Caller;
 use crate::{Effect, State};
 
 /// A lock that is held, as far as the core knows.

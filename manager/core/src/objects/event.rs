@@ -13,12 +13,12 @@ use alloc::vec::Vec;
 use protocol::{Grant, Kind, ObjectId, Refusal, Reply, SessionId};
 use smallvec::SmallVec;
 
-use crate::mirror::Publication;
-use crate::object::Body;
-use crate::reason::check_reason;
-use crate::session::{Leaver, Unconfirmed};
-use crate::slab::Key;
-use crate::wait::Readiness;
+use crate::objects::mirror::Publication;
+use crate::objects::reason::check_reason;
+use crate::sessions::session::{Leaver, Unconfirmed};
+use crate::store::catalog::Body;
+use crate::store::slab::Key;
+use crate::waiting::wait::Readiness;
 use crate::{State, Time};
 
 /// An event.

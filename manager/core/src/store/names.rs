@@ -6,7 +6,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::slab::Key;
+use crate::store::slab::Key;
 
 /// The most keys in a run. Adding a name moves so many at most.
 const RUN_KEYS_MAX: usize = 256;

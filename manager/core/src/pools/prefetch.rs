@@ -14,10 +14,10 @@ use protocol::limits::{TASKS_BYTES_MAX, TASKS_PER_GRANT_MAX};
 use protocol::{Code, Grant, Kind, ObjectId, Outcome, Refusal, Reply, SessionId, TasksGrant};
 
 use crate::State;
-use crate::batch::{CANCELLED, failed};
-use crate::slab::Key;
-use crate::task::Running;
-use crate::wait::Lane;
+use crate::pools::batch::{CANCELLED, failed};
+use crate::pools::task::Running;
+use crate::store::slab::Key;
+use crate::waiting::wait::Lane;
 
 /// How long all tasks of one grant may be expected to take together, in nanoseconds.
 const GRANT_TIME_NS: u64 = 1_000_000;

@@ -6,15 +6,15 @@ use alloc::format;
 use protocol::{Code, Kind, LockChoice, Name, ObjectId, OpenMode, Refusal, Reply, SessionId, Spec};
 
 use crate::State;
-use crate::barrier::Barrier;
-use crate::event::Event;
-use crate::latch::Latch;
-use crate::lock::Lock;
-use crate::object::Body;
-use crate::pool::Pool;
-use crate::queue::Queue;
-use crate::semaphore::Semaphore;
-use crate::slab::Key;
+use crate::objects::barrier::Barrier;
+use crate::objects::event::Event;
+use crate::objects::latch::Latch;
+use crate::objects::lock::Lock;
+use crate::objects::queue::Queue;
+use crate::objects::semaphore::Semaphore;
+use crate::pools::pool::Pool;
+use crate::store::catalog::Body;
+use crate::store::slab::Key;
 
 impl State {
     pub(crate) fn open(

@@ -14,11 +14,11 @@ use protocol::{Code, Grant, ItemGrant, Kind, ObjectId, Payload, Refusal, Reply, 
 use smallvec::SmallVec;
 
 use crate::State;
-use crate::line::Line;
-use crate::object::{Body, Pin};
-use crate::session::Unconfirmed;
-use crate::slab::Key;
-use crate::wait::{Caller, Lane, Readiness};
+use crate::sessions::session::Unconfirmed;
+use crate::store::catalog::{Body, Pin};
+use crate::store::slab::Key;
+use crate::waiting::wait::{Caller, Lane, Readiness};
+use crate::waiting::wait_queue::Line;
 
 /// A queue.
 #[derive(Debug)]

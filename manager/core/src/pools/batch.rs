@@ -23,13 +23,13 @@ use protocol::{
 };
 
 use crate::State;
-use crate::ahead::Pace;
-use crate::event::Event;
-use crate::object::{Body, Pin};
-use crate::session::Leaver;
-use crate::slab::Key;
-use crate::task::{Running, Task};
-use crate::wait::{Caller, Readiness};
+use crate::objects::event::Event;
+use crate::pools::prefetch::Pace;
+use crate::pools::task::{Running, Task};
+use crate::sessions::session::Leaver;
+use crate::store::catalog::{Body, Pin};
+use crate::store::slab::Key;
+use crate::waiting::wait::{Caller, Readiness};
 
 /// A batch.
 #[derive(Debug)]

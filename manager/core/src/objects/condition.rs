@@ -12,11 +12,11 @@ use protocol::{Code, Grant, Kind, LockChoice, Name, ObjectId, Refusal, Reply};
 use smallvec::{SmallVec, smallvec};
 
 use crate::State;
-use crate::lock::Lock;
-use crate::object::{Body, Pin};
-use crate::session::Unconfirmed;
-use crate::slab::Key;
-use crate::wait::{Caller, Decision, Relock, Waiter, Want};
+use crate::objects::lock::Lock;
+use crate::sessions::session::Unconfirmed;
+use crate::store::catalog::{Body, Pin};
+use crate::store::slab::Key;
+use crate::waiting::wait::{Caller, Decision, Relock, Waiter, Want};
 
 /// A condition.
 #[derive(Debug)]

@@ -11,10 +11,10 @@ use alloc::string::String;
 
 use protocol::{Abandonment, Code, Grant, Kind, ObjectId, Refusal, Reply, SessionId, Spec};
 
-use crate::object::Body;
-use crate::session::Leaver;
-use crate::slab::Key;
-use crate::wait::Readiness;
+use crate::sessions::session::Leaver;
+use crate::store::catalog::Body;
+use crate::store::slab::Key;
+use crate::waiting::wait::Readiness;
 use crate::{State, Time};
 
 /// A semaphore.

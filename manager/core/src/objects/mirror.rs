@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use protocol::shared_memory::mirror;
 use protocol::{Code, Kind, ObjectId, Refusal, Reply};
 
-use crate::slab::Key;
+use crate::store::slab::Key;
 use crate::{Effect, State};
 
 /// The places of the mirror.

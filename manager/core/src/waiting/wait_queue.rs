@@ -5,8 +5,8 @@
 
 use core::num::NonZeroU32;
 
-use crate::slab::{Key, Slab};
-use crate::wait::{Waiter, Want};
+use crate::store::slab::{Key, Slab};
+use crate::waiting::wait::{Waiter, Want};
 
 /// A waiter's stand in the line of one of its targets.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! What holds between any two inputs, for tests to look at after each.
 
 use crate::State;
-use crate::wait::Waiter;
+use crate::waiting::wait::Waiter;
 
 impl State {
     /// Asserts that nothing was left undone: whoever could be served was.

@@ -10,11 +10,11 @@ use protocol::{Grant, LockGrant, Refusal, Reply, Taken, WaitMode};
 use smallvec::{SmallVec, smallvec};
 
 use crate::State;
-use crate::line::{self, Place, Stand};
-use crate::object::Body;
-use crate::session::Unconfirmed;
-use crate::slab::Key;
-use crate::wait::{Caller, Decision, Lane, Readiness, Relock, Waiter, Want};
+use crate::sessions::session::Unconfirmed;
+use crate::store::catalog::Body;
+use crate::store::slab::Key;
+use crate::waiting::wait::{Caller, Decision, Lane, Readiness, Relock, Waiter, Want};
+use crate::waiting::wait_queue::{self, Place, Stand};
 
 /// What is to become of a waiter.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl State {
             return true;
         }
         let mut ahead = match place {
-            Some(place) => line::ahead(&self.waiters, place),
+            Some(place) => wait_queue::ahead(&self.waiters, place),
             None => line.last(),
         };
         while let Some(at) = ahead {
@@ -90,7 +90,7 @@ impl State {
             if is_another && self.waiters[at.waiter].has_claim() {
                 return false;
             }
-            ahead = line::ahead(&self.waiters, at);
+            ahead = wait_queue::ahead(&self.waiters, at);
         }
         true
     }
@@ -221,7 +221,7 @@ impl State {
         let mut next = self.catalog.at(key).line_in(lane).first();
         while let Some(place) = next {
             let waiter = &self.waiters[place.waiter];
-            next = line::next_waiter(&self.waiters, place);
+            next = wait_queue::next_waiter(&self.waiters, place);
             match self.verdict(waiter, Some(place.waiter)) {
                 Verdict::Blocked if waiter.has_claim() => return,
                 Verdict::Blocked => {}

@@ -10,10 +10,10 @@ use core::fmt;
 use protocol::limits::UNCONFIRMED_MAX;
 use protocol::{Abandonment, Code, ObjectId, Refusal, RequestId, SessionId};
 
-use crate::ahead::Granted;
-use crate::object::{Body, Handle, Held};
-use crate::queue::Item;
-use crate::slab::Key;
+use crate::objects::queue::Item;
+use crate::pools::prefetch::Granted;
+use crate::store::catalog::{Body, Handle, Held};
+use crate::store::slab::Key;
 use crate::{Cause, Ending, Peer, State, Time};
 
 /// One client process.

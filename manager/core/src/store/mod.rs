@@ -1,0 +1,7 @@
+//! Where objects are kept: under keys, ids and names, from when they are opened to when they are freed.
+
+pub(crate) mod catalog;
+pub(crate) mod lifetime;
+pub(crate) mod names;
+pub(crate) mod open;
+pub(crate) mod slab;

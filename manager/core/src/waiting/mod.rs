@@ -1,0 +1,7 @@
+//! Waiting: wait queues, deciding who is served, deadlines, deadlocks.
+
+pub(crate) mod deadlock;
+pub(crate) mod serve;
+pub(crate) mod targets;
+pub(crate) mod wait;
+pub(crate) mod wait_queue;
