@@ -17,9 +17,9 @@ const COLUMNS_MAX: usize = 120;
 const UNSAFE_FILES: &[&str] = &[
     "bench/src/shared.rs",
     "client/src/connection/shared_memory.rs",
-    "manager/src/keeper.rs",
+    "manager/src/shared_memory/liveness.rs",
     "manager/src/process.rs",
-    "manager/src/segment.rs",
+    "manager/src/shared_memory/segment.rs",
     "tests/counting.rs",
     "tests/fork.rs",
     "tests/unruly.rs",

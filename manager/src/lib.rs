@@ -6,8 +6,8 @@
 //!
 //! # The way of a request
 //!
-//! 1. `event_loop` waits until somebody is ready, and reads the clock once.
-//! 2. `switchboard` reads from the `connection`, finds whole frames, and hands each request to the core.
+//! 1. `server::event_loop` waits until something is ready, and reads the clock once.
+//! 2. `server` reads from the `connection`, finds whole frames, and hands each request to the core.
 //! 3. The core answers with effects. Replies go to the `output` of their session.
 //! 4. At the end of the turn every output that is not empty is sent, with one write.
 //!
@@ -15,7 +15,7 @@
 //!
 //! It never waits for a peer: sockets do not block, and a peer that does not read is cut off at a limit. It never
 //! executes or interprets what arrives, beyond the messages of `protocol`. It never displaces a living manager:
-//! the lock file decides, as the file `seat` tells.
+//! the lock file decides, as `listen::locked_socket` tells.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -23,30 +23,16 @@ use std::path::{Path, PathBuf};
 use protocol::{Limits, endpoint};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-mod clock;
-mod connection;
 mod error;
-mod event_loop;
-mod folder;
-mod handshake;
-mod keeper;
-mod ledger;
-mod leftovers;
-mod mirror;
-mod output;
+mod listen;
 mod process;
-mod seat;
-mod segment;
-mod signals;
-mod source;
-mod switchboard;
-mod table;
+mod server;
+mod shared_memory;
 #[cfg(test)]
 mod tests;
-mod vigil;
 
 pub use error::Error;
-pub use event_loop::{Manager, Stopper};
+pub use server::event_loop::{Manager, Stopper};
 
 /// How to run a manager.
 #[derive(Clone, Debug)]

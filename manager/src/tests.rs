@@ -2,9 +2,9 @@
 
 mod deaths;
 mod limits;
+mod malformed_peers;
 pub(crate) mod peer;
 mod processes;
 mod requests;
-mod server;
+mod running_manager;
 mod sharing;
-mod strangers;

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::peer::{Peer, object, wait_for};
 use super::processes::Player;
-use super::server::Server;
+use super::running_manager::RunningManager;
 
 const POOL: u128 = 1;
 const BATCH: u128 = 2;
@@ -47,8 +47,8 @@ pub(super) fn play_worker(part: &str, socket: &Path) {
 
 /// Gives a task to a worker, has something happen to that, and returns what the owner of the task is told.
 fn failure(part: &str, happens: impl FnOnce(&mut Player)) -> String {
-    failure_after(|server| {
-        let mut worker = Player::start(part, server.socket());
+    failure_after(|manager| {
+        let mut worker = Player::start(part, manager.socket());
         worker.wait_for("worker: ");
         happens(&mut worker);
         worker
@@ -56,9 +56,9 @@ fn failure(part: &str, happens: impl FnOnce(&mut Player)) -> String {
 }
 
 /// Has a task lost, and returns what its owner is told. What `work` returns is kept until then.
-fn failure_after<Worker>(work: impl FnOnce(&Server) -> Worker) -> String {
-    let server = Server::start();
-    let mut owner = server.session();
+fn failure_after<Worker>(work: impl FnOnce(&RunningManager) -> Worker) -> String {
+    let manager = RunningManager::start();
+    let mut owner = manager.session();
     owner.call(open_pool());
     let (id, pool) = (object(BATCH), object(POOL));
     let options =
@@ -67,7 +67,7 @@ fn failure_after<Worker>(work: impl FnOnce(&Server) -> Worker) -> String {
     let tasks = vec![TaskInput { arguments: b"", carries: Vec::new() }];
     assert_eq!(owner.call(Request::BatchAdd { id, tasks, last: true }), Reply::Done);
 
-    let _worker = work(&server);
+    let _worker = work(&manager);
     let reply = owner.call(wait_for(Target::Results { batch: id }, None));
     let Reply::Taken(taken) = reply else { panic!("not taken: {reply:?}") };
     let Grant::Results(results) = &taken.grants[0] else { panic!("not results: {taken:?}") };
@@ -117,8 +117,8 @@ fn a_death_shows_even_if_a_child_holds_the_socket() {
 
 #[test]
 fn a_goodbye_is_heard_from_a_peer_that_is_gone_before_its_answers_are_sent() {
-    let text = failure_after(|server| {
-        let mut peer = server.session();
+    let text = failure_after(|manager| {
+        let mut peer = manager.session();
         peer.call(open_pool());
         peer.call(wait_for(Target::Task { pool: object(POOL) }, None));
         // More than the manager reads in one turn, so that it sends answers to a closed socket before it is through.

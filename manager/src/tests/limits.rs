@@ -7,23 +7,23 @@ use protocol::limits::REASON_BYTES_MAX;
 use protocol::{Code, Greeting, Hello, Limits, Reply, Request};
 
 use super::peer::{object, open_event};
-use super::server::{Server, eventually};
-use crate::switchboard::Patience;
+use super::running_manager::{RunningManager, eventually};
+use crate::server::Patience;
 
 #[test]
 fn one_session_too_many_is_refused_until_there_is_room() {
     let limits = Limits { sessions_max: 2, ..Limits::default() };
-    let server = Server::start_with(limits, Patience::default());
-    let mut first = server.session();
-    let second = server.session();
-    let mut third = server.connect();
+    let manager = RunningManager::start_with(limits, Patience::default());
+    let mut first = manager.session();
+    let second = manager.session();
+    let mut third = manager.connect();
     let refusal = third.refused_greeting();
     assert_eq!(refusal.code, Code::LimitReached);
     assert!(refusal.text.contains("2 clients"), "{refusal}");
     third.expect_end();
     drop(second);
     eventually("room", || {
-        let mut peer = server.connect();
+        let mut peer = manager.connect();
         // A refusal may come, and the connection end, before all of the hello is written.
         let mut hello = Vec::new();
         Hello::new(1, "test").append(&mut hello).unwrap();
@@ -36,18 +36,18 @@ fn one_session_too_many_is_refused_until_there_is_room() {
 #[test]
 fn connections_that_have_not_said_hello_count() {
     let limits = Limits { sessions_max: 1, ..Limits::default() };
-    let server = Server::start_with(limits, Patience::default());
-    let mut silent = server.connect();
-    assert_eq!(server.connect().refused_greeting().code, Code::LimitReached);
+    let manager = RunningManager::start_with(limits, Patience::default());
+    let mut silent = manager.connect();
+    assert_eq!(manager.connect().refused_greeting().code, Code::LimitReached);
     silent.begin_session();
 }
 
 #[test]
 fn a_peer_that_does_not_read_is_cut_off_and_told_why() {
     let limits = Limits { output_bytes_max: 64 << 10, ..Limits::default() };
-    let server = Server::start_with(limits, Patience::default());
-    let mut witness = server.session();
-    let mut deaf = server.session();
+    let manager = RunningManager::start_with(limits, Patience::default());
+    let mut witness = manager.session();
+    let mut deaf = manager.session();
     witness.call(open_event(1, "loud"));
     let reason = "x".repeat(REASON_BYTES_MAX);
     witness.call(Request::EventSet { id: object(1), reason: Some(&reason) });
@@ -73,8 +73,8 @@ fn a_peer_that_does_not_read_is_cut_off_and_told_why() {
 fn a_peer_that_never_reads_its_refusal_is_closed_all_the_same() {
     let limits = Limits { sessions_max: 1, output_bytes_max: 1 << 10, ..Limits::default() };
     let patience = Patience { farewell: Duration::from_millis(50), ..Patience::default() };
-    let server = Server::start_with(limits, patience);
-    let mut deaf = server.session();
+    let manager = RunningManager::start_with(limits, patience);
+    let mut deaf = manager.session();
     deaf.call(open_event(1, "loud"));
     deaf.stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
     loop {
@@ -84,7 +84,7 @@ fn a_peer_that_never_reads_its_refusal_is_closed_all_the_same() {
         }
     }
     eventually("room for another", || {
-        let mut peer = server.connect();
+        let mut peer = manager.connect();
         let mut hello = Vec::new();
         Hello::new(1, "test").append(&mut hello).unwrap();
         let _ = std::io::Write::write_all(&mut peer.stream, &hello);
@@ -94,8 +94,8 @@ fn a_peer_that_never_reads_its_refusal_is_closed_all_the_same() {
 
 #[test]
 fn a_peer_that_reads_slowly_within_the_limit_gets_everything() {
-    let server = Server::start();
-    let mut peer = server.session();
+    let manager = RunningManager::start();
+    let mut peer = manager.session();
     peer.call(open_event(1, "loud"));
     let reason = "x".repeat(REASON_BYTES_MAX);
     peer.call(Request::EventSet { id: object(1), reason: Some(&reason) });

@@ -12,7 +12,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use super::deaths::play_worker;
 use super::peer::{Peer, object, open_event};
-use super::server::{eventually, private_folder};
+use super::running_manager::{eventually, private_folder};
 use crate::{Error, Manager, Options};
 
 /// The variable that tells which part to play; without it there is none.

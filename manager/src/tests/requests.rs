@@ -8,23 +8,23 @@ use protocol::{
 };
 
 use super::peer::{object, open_event, wait_for};
-use super::server::Server;
+use super::running_manager::RunningManager;
 
 #[test]
 fn sessions_are_counted_from_one_and_told_the_epoch() {
-    let server = Server::start();
+    let manager = RunningManager::start();
     for number in 1..=3 {
-        let mut peer = server.connect();
+        let mut peer = manager.connect();
         peer.send_hello(&Hello::new(1, "test"));
-        let expected = Greeting::Welcome { version: 1, session: SessionId(number), epoch: server.epoch };
+        let expected = Greeting::Welcome { version: 1, session: SessionId(number), epoch: manager.epoch };
         assert_eq!(peer.greeting(), Some(expected));
     }
 }
 
 #[test]
 fn requests_are_understood_however_they_are_cut() {
-    let server = Server::start();
-    let mut peer = server.connect();
+    let manager = RunningManager::start();
+    let mut peer = manager.connect();
     let mut bytes = Vec::new();
     Hello::new(1, "test").append(&mut bytes).unwrap();
     bytes.extend(peer.frame(open_event(1, "cut")));
@@ -43,8 +43,8 @@ fn requests_are_understood_however_they_are_cut() {
 #[test]
 fn everything_that_is_pipelined_behind_a_hello_is_answered_in_order() {
     const REQUESTS: u64 = 50_000;
-    let server = Server::start();
-    let mut peer = server.connect();
+    let manager = RunningManager::start();
+    let mut peer = manager.connect();
     let mut bytes = Vec::new();
     Hello::new(1, "test").append(&mut bytes).unwrap();
     bytes.extend(peer.frame(open_event(1, "many")));
@@ -62,8 +62,8 @@ fn everything_that_is_pipelined_behind_a_hello_is_answered_in_order() {
 
 #[test]
 fn a_peer_that_asks_without_pause_does_not_starve_another() {
-    let server = Server::start();
-    let mut busy = server.session();
+    let manager = RunningManager::start();
+    let mut busy = manager.session();
     busy.call(open_event(1, "busy"));
     let mut flood = Vec::new();
     for _ in 0..10_000 {
@@ -71,7 +71,7 @@ fn a_peer_that_asks_without_pause_does_not_starve_another() {
     }
     let mut stream = busy.stream.try_clone().unwrap();
     let writer = std::thread::spawn(move || while stream.write_all(&flood).is_ok() {});
-    let mut other = server.session();
+    let mut other = manager.session();
     // A manager that read the busy one to its end would never come to these.
     for _ in 0..20 {
         assert_eq!(other.call(Request::EventIsSet { id: object(1) }), Reply::Flag(false));
@@ -88,8 +88,8 @@ fn append_one_way(output: &mut Vec<u8>) {
 
 #[test]
 fn a_large_request_arrives_and_leaves_room_for_small_ones() {
-    let server = Server::start();
-    let mut peer = server.session();
+    let manager = RunningManager::start();
+    let mut peer = manager.session();
     let large = vec![7; 10 << 20];
     for _ in 0..3 {
         let outcome = Outcome::Returned(large.as_slice());
@@ -101,9 +101,9 @@ fn a_large_request_arrives_and_leaves_room_for_small_ones() {
 
 #[test]
 fn a_set_wakes_who_waits_in_another_session() {
-    let server = Server::start();
-    let mut waiting = server.session();
-    let mut setting = server.session();
+    let manager = RunningManager::start();
+    let mut waiting = manager.session();
+    let mut setting = manager.session();
     waiting.call(open_event(1, "stop"));
     setting.call(open_event(2, "stop"));
     waiting.send(wait_for(Target::Event { id: object(1) }, None));
@@ -116,8 +116,8 @@ fn a_set_wakes_who_waits_in_another_session() {
 
 #[test]
 fn a_wait_times_out_with_nobody_else_to_wake_the_loop() {
-    let server = Server::start();
-    let mut peer = server.session();
+    let manager = RunningManager::start();
+    let mut peer = manager.session();
     peer.call(open_event(1, "never"));
     for milliseconds in [0, 1, 30] {
         let timeout = Duration::from_millis(milliseconds);

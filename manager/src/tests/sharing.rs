@@ -4,7 +4,7 @@ use protocol::{Code, Reply, Request, SessionId, SharedMemory};
 
 use super::peer::{Peer, object, open_event};
 use super::processes::Player;
-use super::server::{Server, private_folder};
+use super::running_manager::{RunningManager, private_folder};
 
 const MIRROR: Request<'_> = Request::Share { memory: SharedMemory::Mirror };
 const LEDGER: Request<'_> = Request::Share { memory: SharedMemory::DeferredReleases };
@@ -18,8 +18,8 @@ fn code_of(reply: Reply) -> Code {
 
 #[test]
 fn a_session_has_one_ledger_and_everybody_the_mirror() {
-    let server = Server::start();
-    let mut peers = [(); 2].map(|()| server.session());
+    let manager = RunningManager::start();
+    let mut peers = [(); 2].map(|()| manager.session());
     for peer in &mut peers {
         assert_eq!(peer.call(LEDGER), Reply::Shared { bytes: 4096 });
         assert_eq!(code_of(peer.call(LEDGER)), Code::LimitReached);
@@ -31,8 +31,8 @@ fn a_session_has_one_ledger_and_everybody_the_mirror() {
 #[test]
 fn who_asks_for_memory_without_end_is_refused_and_nobody_else_notices() {
     const TIMES: usize = 20_000;
-    let server = Server::start();
-    let (mut greedy, mut witness) = (server.session(), server.session());
+    let manager = RunningManager::start();
+    let (mut greedy, mut witness) = (manager.session(), manager.session());
     witness.call(open_event(1, "event"));
     let asked: Vec<u8> = (0..TIMES).flat_map(|_| greedy.frame(MIRROR)).collect();
     let mut writer = greedy.stream.try_clone().unwrap();

@@ -10,14 +10,14 @@ use mio::Interest;
 use mio::unix::SourceFd;
 use protocol::{Code, Greeting, Refusal, SessionId};
 
-use super::Switchboard;
-use crate::connection::{Connection, Phase};
-use crate::handshake::judge;
+use super::Server;
+use super::connection::{Connection, Phase};
+use super::handshake::judge;
+use super::source::Source;
+use super::table::Slot;
 use crate::process::Process;
-use crate::source::Source;
-use crate::table::Slot;
 
-impl Switchboard {
+impl Server {
     /// Takes a connection that was just accepted, or refuses it.
     pub(crate) fn admit(&mut self, stream: Stream) {
         let credentials = stream.peer_creds();

@@ -7,12 +7,12 @@ use mio::unix::SourceFd;
 use protocol::{Code, Refusal, SessionId, StopSignal};
 use rustix::process::Signal;
 
-use super::Switchboard;
-use crate::connection::Phase;
+use super::Server;
+use super::connection::Phase;
+use super::table::Slot;
 use crate::process::Process;
-use crate::table::Slot;
 
-impl Switchboard {
+impl Server {
     /// A peer's process may have ended. What it sent before is still to be read.
     pub(crate) fn process_ended(&mut self, slot: Slot) {
         let Some(connection) = self.table.get_mut(slot) else { return };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use manager_core::Time;
 
-use crate::connection::Connection;
+use super::connection::Connection;
 
 /// The place of a connection in the table. It is given to another once the connection is removed.
 pub(crate) type Slot = usize;

@@ -11,20 +11,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use protocol::shared_memory::deferred_releases::{ENTRIES, ENTRIES_MAX, USED, WANTED, WORDS};
 
-use crate::segment::{Segment, Writers};
+use super::segment::{Segment, Writers};
 
 /// The ledger of one session.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct DeferredReleases {
     /// The memory, which the client writes, too.
     words: Segment<AtomicU64>,
 }
 
-impl Ledger {
+impl DeferredReleases {
     /// Makes a ledger, and returns with it what the client needs to map it.
-    pub(crate) fn new() -> io::Result<(Ledger, Arc<OwnedFd>)> {
+    pub(crate) fn new() -> io::Result<(DeferredReleases, Arc<OwnedFd>)> {
         let (words, descriptor) = Segment::new(WORDS * size_of::<u64>(), Writers::All)?;
-        Ok((Ledger { words }, Arc::new(descriptor)))
+        Ok((DeferredReleases { words }, Arc::new(descriptor)))
     }
 
     /// How many bytes there are to be mapped.
@@ -66,23 +66,23 @@ mod tests {
 
     #[test]
     fn a_holding_is_taken_as_often_as_it_is_there() {
-        let (ledger, _) = Ledger::new().unwrap();
+        let (releases, _) = DeferredReleases::new().unwrap();
         for (entry, hold) in [(0, 7), (1, 8), (2, 7)] {
-            ledger.words[ENTRIES + entry].store(hold, Ordering::SeqCst);
+            releases.words[ENTRIES + entry].store(hold, Ordering::SeqCst);
         }
-        assert_eq!(ledger.take(7), 0, "the client has not told of any entries");
-        ledger.words[USED].store(3, Ordering::SeqCst);
-        assert_eq!(ledger.entries(), BTreeSet::from([7, 8]));
-        assert_eq!((ledger.take(7), ledger.take(7), ledger.take(8)), (2, 0, 1));
-        assert_eq!(ledger.entries(), BTreeSet::new());
+        assert_eq!(releases.take(7), 0, "the client has not told of any entries");
+        releases.words[USED].store(3, Ordering::SeqCst);
+        assert_eq!(releases.entries(), BTreeSet::from([7, 8]));
+        assert_eq!((releases.take(7), releases.take(7), releases.take(8)), (2, 0, 1));
+        assert_eq!(releases.entries(), BTreeSet::new());
     }
 
     #[test]
-    fn nonsense_in_a_ledger_does_no_harm() {
-        let (ledger, _) = Ledger::new().unwrap();
-        ledger.words.iter().for_each(|word| word.store(u64::MAX, Ordering::SeqCst));
-        assert_eq!(ledger.entries(), BTreeSet::from([u64::MAX]));
-        assert_eq!(ledger.take(1), 0);
-        assert_eq!(ledger.take(u64::MAX), ENTRIES_MAX);
+    fn nonsense_in_shared_memory_does_no_harm() {
+        let (releases, _) = DeferredReleases::new().unwrap();
+        releases.words.iter().for_each(|word| word.store(u64::MAX, Ordering::SeqCst));
+        assert_eq!(releases.entries(), BTreeSet::from([u64::MAX]));
+        assert_eq!(releases.take(1), 0);
+        assert_eq!(releases.take(u64::MAX), ENTRIES_MAX);
     }
 }

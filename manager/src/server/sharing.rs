@@ -8,14 +8,14 @@ use std::sync::Arc;
 use manager_core::{Holding, Input, Publication};
 use protocol::{Answer, Code, Refusal, Reply, Request, RequestId, SessionId, SharedMemory};
 
-use super::Switchboard;
-use crate::ledger::Ledger;
-use crate::mirror::Mirror;
+use super::Server;
+use crate::shared_memory::deferred_releases::DeferredReleases;
+use crate::shared_memory::mirror::Mirror;
 
 /// How many descriptors wait for one client at most, which needs two in its life.
 const UNSENT_MAX: usize = 8;
 
-impl Switchboard {
+impl Server {
     /// Answers a session that asked for memory.
     pub(super) fn share(&mut self, session: SessionId, request: RequestId, memory: SharedMemory) {
         let unsent = self.sessions.get(&session).and_then(|&slot| self.table.get_mut(slot));
@@ -23,7 +23,7 @@ impl Switchboard {
         let shared = match memory {
             _ if unsent >= UNSENT_MAX => Err(refusal("so much memory was asked for that was not taken yet")),
             SharedMemory::Mirror => self.share_mirror(),
-            SharedMemory::DeferredReleases => self.share_ledger(session),
+            SharedMemory::DeferredReleases => self.share_deferred_releases(session),
         };
         let (body, descriptor) = match shared {
             Ok((bytes, descriptor)) => (Reply::Shared { bytes: bytes as u64 }, Some(descriptor)),
@@ -39,12 +39,12 @@ impl Switchboard {
         }
     }
 
-    fn share_ledger(&mut self, session: SessionId) -> Result<(usize, Arc<OwnedFd>), Refusal> {
-        let Entry::Vacant(place) = self.ledgers.entry(session) else {
+    fn share_deferred_releases(&mut self, session: SessionId) -> Result<(usize, Arc<OwnedFd>), Refusal> {
+        let Entry::Vacant(place) = self.deferred.entry(session) else {
             return Err(refusal("a session has one ledger, and this one has asked for it before"));
         };
-        match Ledger::new() {
-            Ok((ledger, descriptor)) => Ok((place.insert(ledger).bytes(), descriptor)),
+        match DeferredReleases::new() {
+            Ok((releases, descriptor)) => Ok((place.insert(releases).bytes(), descriptor)),
             Err(error) => {
                 log::debug!("session {session} gets no ledger: {error}");
                 Err(refusal("the system gave this manager no memory for a ledger"))
@@ -54,15 +54,15 @@ impl Switchboard {
 
     /// Tells a session how many of its locks are wanted, and looks for one that it may have given back.
     pub(super) fn want(&mut self, session: SessionId, wanted: u64, holding: Option<Holding>) {
-        if let Some(ledger) = self.ledgers.get(&session) {
-            ledger.tell_wanted(wanted);
+        if let Some(releases) = self.deferred.get(&session) {
+            releases.tell_wanted(wanted);
         }
         holding.into_iter().for_each(|holding| self.look_up(holding));
     }
 
     /// Looks for what the answer to a request depends on, and applies it.
     pub(super) fn look_up_doubts(&mut self, request: &Request<'_>) {
-        if !self.ledgers.is_empty() {
+        if !self.deferred.is_empty() {
             for holding in self.core.doubts(request) {
                 self.look_up(holding);
             }
@@ -72,12 +72,12 @@ impl Switchboard {
 
     /// Takes a holding out of the ledger of who has it, as often as it is there.
     fn look_up(&mut self, holding: Holding) {
-        if let Some(ledger) = self.ledgers.get(&holding.session) {
-            self.found.extend(std::iter::repeat_n(holding, ledger.take(holding.hold)));
+        if let Some(releases) = self.deferred.get(&holding.session) {
+            self.found.extend(std::iter::repeat_n(holding, releases.take(holding.hold)));
         }
     }
 
-    /// Carries out what was found in ledgers, as if it had arrived.
+    /// Carries out what was found in deferred, as if it had arrived.
     pub(super) fn apply_found(&mut self) {
         while let Some(holding) = self.found.pop_front() {
             self.core.apply(self.now, Input::Found(holding), &mut self.effects);
@@ -86,16 +86,16 @@ impl Switchboard {
     }
 
     /// Carries out what a session has left in its ledger, before its end.
-    pub(super) fn close_ledger(&mut self, session: SessionId) {
-        let Some(ledger) = self.ledgers.get(&session) else { return };
-        let entries = ledger.entries();
+    pub(super) fn close_deferred_releases(&mut self, session: SessionId) {
+        let Some(releases) = self.deferred.get(&session) else { return };
+        let entries = releases.entries();
         if !entries.is_empty() {
             let is_entered = |holding: &Holding| entries.contains(&holding.hold);
             let left: Vec<Holding> = self.core.holdings(session).filter(is_entered).collect();
             left.into_iter().for_each(|holding| self.look_up(holding));
             self.apply_found();
         }
-        self.ledgers.remove(&session);
+        self.deferred.remove(&session);
     }
 
     /// Writes what is news of an event.

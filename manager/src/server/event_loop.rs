@@ -19,15 +19,16 @@ use protocol::Epoch;
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use crate::clock::{Clock, nanoseconds};
-use crate::folder::folder_of;
+use super::Server;
+use super::busy_poll::{LOOK_TIME, Outlook};
+use super::clock::{Clock, nanoseconds};
+use super::signals::EndSignals;
+use super::source::Source;
+use crate::listen::folder::folder_of;
+use crate::listen::locked_socket::LockedSocket;
+use crate::listen::stale_sockets;
 use crate::process::Process;
-use crate::seat::Seat;
-use crate::signals::EndSignals;
-use crate::source::Source;
-use crate::switchboard::Switchboard;
-use crate::vigil::{LOOK_TIME, Sight};
-use crate::{Error, Options, leftovers};
+use crate::{Error, Options};
 
 /// The tokens that do not belong to a connection; the slots of connections count from 0 and never come near.
 const LISTENER: Token = Token(usize::MAX - 1);
@@ -58,13 +59,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Manager {
     /// The socket and its lock; declared first, so that clients that lose their connection at the end find no
     /// socket to connect to again.
-    seat: Seat,
+    socket: LockedSocket,
     /// What waits.
     poll: Poll,
     /// The clock.
     clock: Clock,
     /// Everyone who is connected.
-    switchboard: Switchboard,
+    server: Server,
     /// When to accept connections.
     accepting: Accepting,
     /// Whether the last attempt to accept failed, so that each such time is logged once.
@@ -108,7 +109,7 @@ impl Stopper {
 }
 
 impl Manager {
-    /// Takes the seat at the socket: checks the folder, takes the lock, binds.
+    /// Binds the socket: checks its folder, takes its lock, and listens.
     ///
     /// From here on SIGINT and SIGTERM end the manager in order rather than the process at once.
     ///
@@ -117,11 +118,11 @@ impl Manager {
     /// If the folder is not safe, another manager serves this socket, or the system refuses what a manager needs.
     pub fn bind(options: Options) -> Result<Manager, Error> {
         let signals = EndSignals::install().map_err(Error::system("handle signals"))?;
-        let mut seat = Seat::take(&options.socket)?;
+        let mut socket = LockedSocket::bind(&options.socket)?;
         if options.parent.is_some() {
             // Only the parent knows of this socket, and there will be no other manager at it.
-            seat.leave_nothing();
-            leftovers::clear(folder_of(seat.socket()));
+            socket.leave_nothing();
+            stale_sockets::clear(folder_of(socket.path()));
         }
         let poll = Poll::new().map_err(Error::system("wait for events"))?;
         let parent = options.parent.map(watch_parent).transpose()?;
@@ -129,7 +130,7 @@ impl Manager {
         let parent = parent.flatten();
 
         watch(&poll, signals.as_fd(), SIGNALS)?;
-        watch(&poll, seat.listener().as_fd(), LISTENER)?;
+        watch(&poll, socket.listener().as_fd(), LISTENER)?;
         if let Some(parent) = &parent {
             watch(&poll, parent.as_fd(), PARENT)?;
         }
@@ -137,10 +138,10 @@ impl Manager {
         let registry = poll.registry().try_clone().map_err(Error::system("wait for events"))?;
 
         Ok(Manager {
-            seat,
+            socket,
             poll,
             clock: Clock::new(),
-            switchboard: Switchboard::new(Epoch(Uuid::new_v4()), options.limits, registry),
+            server: Server::new(Epoch(Uuid::new_v4()), options.limits, registry),
             accepting: Accepting::WhenTold,
             accept_fails: false,
             has_ended: parent_is_gone,
@@ -152,12 +153,12 @@ impl Manager {
 
     /// Where clients find this manager.
     pub fn socket(&self) -> &Path {
-        self.seat.socket()
+        self.socket.path()
     }
 
     /// Which life of a manager this is.
     pub fn epoch(&self) -> Epoch {
-        self.switchboard.epoch()
+        self.server.epoch()
     }
 
     /// What ends this manager from another thread.
@@ -167,8 +168,8 @@ impl Manager {
 
     /// How long it waits for peers, for tests that can not.
     #[cfg(test)]
-    pub(crate) fn patience(&mut self) -> &mut crate::switchboard::Patience {
-        &mut self.switchboard.patience
+    pub(crate) fn patience(&mut self) -> &mut super::Patience {
+        &mut self.server.patience
     }
 
     /// Serves clients until SIGINT or SIGTERM arrives, the parent process ends, or the [`Stopper`] is used.
@@ -198,16 +199,16 @@ impl Manager {
         };
         let now = self.clock.now();
         if has_slept && let Some(first) = events.iter().next() {
-            self.switchboard.note_return(Source::of(first.token()), now);
+            self.server.note_return(Source::of(first.token()), now);
         }
-        self.switchboard.begin_turn(now);
+        self.server.begin_turn(now);
         for event in events.iter() {
             self.dispatch(event);
         }
         // After the events, since a slot that they closed may be given away here.
         self.accept(now);
-        self.switchboard.end_turn();
-        if self.switchboard.take_closed() && matches!(self.accepting, Accepting::NotBefore(_)) {
+        self.server.end_turn();
+        if self.server.take_closed() && matches!(self.accepting, Accepting::NotBefore(_)) {
             self.accepting = Accepting::Now;
         }
         Ok(())
@@ -217,11 +218,11 @@ impl Manager {
     fn wait(&mut self, events: &mut Events) -> io::Result<bool> {
         let timeout = self.timeout();
         if timeout != Some(Duration::ZERO)
-            && let Some(slot) = self.switchboard.expected()
+            && let Some(slot) = self.server.expected()
         {
-            let sight = self.look(events, Source::Socket(slot).token())?;
-            self.switchboard.note_sight(slot, sight);
-            if sight != Sight::Missed {
+            let outlook = self.look(events, Source::Socket(slot).token())?;
+            self.server.note_outlook(slot, outlook);
+            if outlook != Outlook::Missed {
                 return Ok(false);
             }
         }
@@ -230,35 +231,35 @@ impl Manager {
     }
 
     /// Looks a while for events, above all for this one.
-    fn look(&mut self, events: &mut Events, expected: Token) -> io::Result<Sight> {
+    fn look(&mut self, events: &mut Events, expected: Token) -> io::Result<Outlook> {
         self.poll.poll(events, Some(Duration::ZERO))?;
         if !events.is_empty() {
-            return Ok(Sight::Interrupted);
+            return Ok(Outlook::Interrupted);
         }
         let began = Instant::now();
         while began.elapsed() < LOOK_TIME {
             hint::spin_loop();
             self.poll.poll(events, Some(Duration::ZERO))?;
             if events.iter().any(|event| event.token() == expected) {
-                return Ok(Sight::Came);
+                return Ok(Outlook::Came);
             }
             if !events.is_empty() {
-                return Ok(Sight::Interrupted);
+                return Ok(Outlook::Interrupted);
             }
         }
-        Ok(Sight::Missed)
+        Ok(Outlook::Missed)
     }
 
     /// How long to wait at most.
     fn timeout(&self) -> Option<Duration> {
-        if self.switchboard.has_work_left() || self.accepting == Accepting::Now {
+        if self.server.has_work_left() || self.accepting == Accepting::Now {
             return Some(Duration::ZERO);
         }
         let accept = match self.accepting {
             Accepting::NotBefore(moment) => Some(moment),
             Accepting::WhenTold | Accepting::Now => None,
         };
-        let deadline = self.switchboard.next_deadline().into_iter().chain(accept).min()?;
+        let deadline = self.server.next_deadline().into_iter().chain(accept).min()?;
         // Read anew, for the turn has taken time. The wait rounds up to milliseconds, so it does not end early.
         Some(deadline.since(self.clock.now()))
     }
@@ -273,14 +274,14 @@ impl Manager {
             SIGNALS | STOPPER => self.has_ended = true,
             PARENT => self.has_ended |= self.parent.as_ref().is_some_and(|parent| parent.ended().is_some()),
             token => match Source::of(token) {
-                Source::Process(slot) => self.switchboard.process_ended(slot),
+                Source::Process(slot) => self.server.process_ended(slot),
                 Source::Socket(slot) => {
                     if event.is_writable() {
-                        self.switchboard.writable(slot);
+                        self.server.writable(slot);
                     }
                     let closed = event.is_read_closed() || event.is_write_closed() || event.is_error();
                     if event.is_readable() || closed {
-                        self.switchboard.readable(slot, closed);
+                        self.server.readable(slot, closed);
                     }
                 }
             },
@@ -296,10 +297,10 @@ impl Manager {
         }
         self.accepting = Accepting::Now;
         for _ in 0..ACCEPTS_PER_TURN_MAX {
-            match self.seat.listener().accept() {
+            match self.socket.listener().accept() {
                 Ok(stream) => {
                     self.accept_works();
-                    self.switchboard.admit(stream);
+                    self.server.admit(stream);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.accept_works();

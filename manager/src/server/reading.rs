@@ -3,10 +3,10 @@
 use manager_core::Input;
 use protocol::{Code, Envelope, FrameBuffer, Refusal, Request, SessionId, decode};
 
-use super::Switchboard;
-use crate::connection::{Phase, Received};
-use crate::handshake::{not_a_hello, not_a_message};
-use crate::table::Slot;
+use super::Server;
+use super::connection::{Phase, Received};
+use super::handshake::{not_a_hello, not_a_message};
+use super::table::Slot;
 
 /// The most bytes that are read from one connection in one turn, so that a busy peer does not starve the others.
 const TURN_BYTES_MAX: usize = 16 << 10;
@@ -25,7 +25,7 @@ enum ReadUntil {
     End,
 }
 
-impl Switchboard {
+impl Server {
     /// Something is to be read from a peer, or it has closed.
     pub(crate) fn readable(&mut self, slot: Slot, closed: bool) {
         let Some(connection) = self.table.get_mut(slot) else { return };

@@ -6,22 +6,22 @@ use protocol::limits::FRAME_BYTES_MAX;
 use protocol::{Code, HELLO_BYTES_MAX, Hello, Reply, Request};
 
 use super::peer::{Peer, object, open_event};
-use super::server::Server;
-use crate::switchboard::Patience;
+use super::running_manager::RunningManager;
+use crate::server::Patience;
 
 /// Runs something with a manager, and has another session see that it did no harm.
-fn unnoticed(happens: impl FnOnce(&Server)) {
-    let server = Server::start();
-    let mut witness = server.session();
+fn unnoticed(happens: impl FnOnce(&RunningManager)) {
+    let manager = RunningManager::start();
+    let mut witness = manager.session();
     witness.call(open_event(1, "witnessed"));
-    happens(&server);
+    happens(&manager);
     assert_eq!(witness.call(Request::EventIsSet { id: object(1) }), Reply::Flag(false));
-    assert_eq!(server.session().call(Request::EventIsSet { id: object(1) }), Reply::Flag(false));
+    assert_eq!(manager.session().call(Request::EventIsSet { id: object(1) }), Reply::Flag(false));
 }
 
 fn refused_at_hello(bytes: &[u8]) {
-    unnoticed(|server| {
-        let mut peer = server.connect();
+    unnoticed(|manager| {
+        let mut peer = manager.connect();
         peer.send_bytes(bytes);
         let refusal = peer.refused_greeting();
         assert_eq!(refusal.code, Code::Protocol, "{refusal}");
@@ -30,8 +30,8 @@ fn refused_at_hello(bytes: &[u8]) {
 }
 
 fn refused_in_session(bytes: &[u8]) {
-    unnoticed(|server| {
-        let mut peer = server.session();
+    unnoticed(|manager| {
+        let mut peer = manager.session();
         peer.send_bytes(bytes);
         let refusal = peer.last_refusal();
         assert_eq!(refusal.code, Code::Protocol, "{refusal}");
@@ -54,8 +54,8 @@ fn a_hello_that_is_too_long_is_refused_before_it_is_read() {
 
 #[test]
 fn a_hello_of_another_version_is_refused_in_words() {
-    unnoticed(|server| {
-        let mut peer = server.connect();
+    unnoticed(|manager| {
+        let mut peer = manager.connect();
         peer.send_hello(&Hello { version_oldest: 40, version_newest: 50, ..Hello::new(1, "future") });
         let refusal = peer.refused_greeting();
         assert_eq!(refusal.code, Code::VersionMismatch);
@@ -72,7 +72,8 @@ fn garbage_in_a_session_ends_it() {
 
 #[test]
 fn bytes_after_a_request_in_its_frame_end_the_session() {
-    let mut bytes = Peer::connect(Server::start().socket()).frame(Request::EventIsSet { id: object(1) });
+    let mut bytes =
+        Peer::connect(RunningManager::start().socket()).frame(Request::EventIsSet { id: object(1) });
     bytes.push(0);
     bytes[0] += 1;
     refused_in_session(&bytes);
@@ -86,8 +87,8 @@ fn an_oversized_frame_ends_the_session_before_it_is_read() {
 
 #[test]
 fn a_request_after_the_goodbye_ends_the_session() {
-    unnoticed(|server| {
-        let mut peer = server.session();
+    unnoticed(|manager| {
+        let mut peer = manager.session();
         assert_eq!(peer.call(Request::Goodbye), Reply::Done);
         peer.send(Request::EventIsSet { id: object(1) });
         assert_eq!(peer.last_refusal().code, Code::Protocol);
@@ -97,9 +98,9 @@ fn a_request_after_the_goodbye_ends_the_session() {
 
 #[test]
 fn a_session_that_confirms_what_it_was_not_sent_is_dropped() {
-    unnoticed(|server| {
-        let mut peer = server.session();
-        let mut other = server.session();
+    unnoticed(|manager| {
+        let mut peer = manager.session();
+        let mut other = manager.session();
         for _ in 0..100 {
             other.call(Request::EventIsSet { id: object(1) });
         }
@@ -113,15 +114,15 @@ fn a_session_that_confirms_what_it_was_not_sent_is_dropped() {
 
 #[test]
 fn half_a_frame_and_a_close_are_just_an_end() {
-    unnoticed(|server| {
+    unnoticed(|manager| {
         let mut hello = Vec::new();
         Hello::new(1, "test").append(&mut hello).unwrap();
         for length in 0..hello.len() {
-            server.connect().send_bytes(&hello[..length]);
+            manager.connect().send_bytes(&hello[..length]);
         }
-        let frame = server.connect().frame(open_event(1, "witnessed"));
+        let frame = manager.connect().frame(open_event(1, "witnessed"));
         for length in 0..frame.len() {
-            server.session().send_bytes(&frame[..length]);
+            manager.session().send_bytes(&frame[..length]);
         }
     });
 }
@@ -129,10 +130,10 @@ fn half_a_frame_and_a_close_are_just_an_end() {
 #[test]
 fn a_peer_that_says_nothing_is_closed() {
     let patience = Patience { hello: Duration::from_millis(50), ..Patience::default() };
-    let server = Server::start_with(Default::default(), patience);
-    let mut witness = server.session();
-    let mut silent = server.connect();
-    let mut slow = server.connect();
+    let manager = RunningManager::start_with(Default::default(), patience);
+    let mut witness = manager.session();
+    let mut silent = manager.connect();
+    let mut slow = manager.connect();
     slow.send_bytes(&[30, 0, 0]);
     for peer in [&mut silent, &mut slow] {
         let refusal = peer.refused_greeting();

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use manager_core::Time;
 
-use crate::clock::nanoseconds;
+use super::clock::nanoseconds;
 
 /// How long to look: about what it takes to wake a core. So looking costs at most twice what the better of looking and
 /// sleeping does.
@@ -44,7 +44,7 @@ const MISSES_MAX: u8 = 3;
 
 /// How a peer behaves when it was answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Habit {
+pub(crate) struct PeerTiming {
     /// How often it came back so that it was worth looking for it, less how often it did not; no more than is wanted.
     returns: u8,
     /// How often in a row it was looked for in vain.
@@ -56,7 +56,7 @@ pub(crate) struct Habit {
 
 /// What looking for a peer has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sight {
+pub(crate) enum Outlook {
     /// The peer came back.
     Came,
     /// Nobody came until the time was over.
@@ -68,7 +68,7 @@ pub(crate) enum Sight {
 
 /// Decides when to look.
 #[derive(Debug)]
-pub(crate) struct Vigil {
+pub(crate) struct BusyPoll {
     /// For how long it may still be looked in vain, in nanoseconds; less than none if that was too long already.
     allowance_ns: i64,
     /// Until when the allowance was counted.
@@ -77,37 +77,37 @@ pub(crate) struct Vigil {
     in_a_row: u8,
 }
 
-impl Habit {
+impl PeerTiming {
     /// How many returns make it worth looking for it.
     fn returns_wanted(self) -> u8 {
         RETURNS << self.misses
     }
 }
 
-impl Vigil {
+impl BusyPoll {
     /// A loop that has not looked yet.
-    pub(crate) fn new() -> Vigil {
-        Vigil { allowance_ns: 0, counted_until: Time::ZERO, in_a_row: 0 }
+    pub(crate) fn new() -> BusyPoll {
+        BusyPoll { allowance_ns: 0, counted_until: Time::ZERO, in_a_row: 0 }
     }
 
     /// Whether to look for a peer that was answered in the turn of this time.
-    pub(crate) fn is_worth_it(&mut self, habit: Habit, now: Time) -> bool {
+    pub(crate) fn is_worth_it(&mut self, timing: PeerTiming, now: Time) -> bool {
         let earned_ns = (nanoseconds(now.since(self.counted_until)) / IN_VAIN).cast_signed();
         self.allowance_ns = self.allowance_ns.saturating_add(earned_ns).min(ALLOWANCE_NS_MAX);
         self.counted_until = now;
         let is_tired = self.in_a_row >= IN_A_ROW_MAX;
-        let may_fail = habit.is_trusted || self.allowance_ns >= LOOK_TIME_NS;
-        let is_worth_it = habit.returns >= habit.returns_wanted() && may_fail && !is_tired;
+        let may_fail = timing.is_trusted || self.allowance_ns >= LOOK_TIME_NS;
+        let is_worth_it = timing.returns >= timing.returns_wanted() && may_fail && !is_tired;
         self.in_a_row += u8::from(is_worth_it);
         is_worth_it
     }
 
     /// Notes that a peer has come back after this time, from the turn that answered it to the next, in which the loop
     /// has slept.
-    pub(crate) fn note_return(&self, habit: &mut Habit, after: Duration) {
-        habit.returns = match SLEPT_FOR.contains(&after) {
-            true => habit.returns.saturating_add(1).min(habit.returns_wanted()),
-            false => habit.returns.saturating_sub(1),
+    pub(crate) fn note_return(&self, timing: &mut PeerTiming, after: Duration) {
+        timing.returns = match SLEPT_FOR.contains(&after) {
+            true => timing.returns.saturating_add(1).min(timing.returns_wanted()),
+            false => timing.returns.saturating_sub(1),
         };
     }
 
@@ -117,16 +117,16 @@ impl Vigil {
     }
 
     /// Notes what it has brought to look for a peer.
-    pub(crate) fn note(&mut self, habit: &mut Habit, sight: Sight) {
-        match sight {
-            Sight::Came => (habit.misses, habit.is_trusted) = (0, true),
-            Sight::Missed => {
+    pub(crate) fn note(&mut self, timing: &mut PeerTiming, outlook: Outlook) {
+        match outlook {
+            Outlook::Came => (timing.misses, timing.is_trusted) = (0, true),
+            Outlook::Missed => {
                 self.allowance_ns = self.allowance_ns.saturating_sub(LOOK_TIME_NS);
                 self.sleeps();
-                let misses = (habit.misses + 1).min(MISSES_MAX);
-                *habit = Habit { returns: 0, misses, is_trusted: false };
+                let misses = (timing.misses + 1).min(MISSES_MAX);
+                *timing = PeerTiming { returns: 0, misses, is_trusted: false };
             }
-            Sight::Interrupted => {}
+            Outlook::Interrupted => {}
         }
     }
 }
@@ -139,12 +139,12 @@ mod tests {
     const NEAR: Duration = Duration::from_micros(60);
 
     /// A peer that is looked for.
-    const PROMPT: Habit = Habit { returns: RETURNS, misses: 0, is_trusted: true };
+    const PROMPT: PeerTiming = PeerTiming { returns: RETURNS, misses: 0, is_trusted: true };
 
-    /// A loop and a peer's habit, at a time.
+    /// A loop and a peer's timing, at a time.
     struct Scene {
-        vigil: Vigil,
-        habit: Habit,
+        busy_poll: BusyPoll,
+        timing: PeerTiming,
         now: Time,
     }
 
@@ -152,12 +152,12 @@ mod tests {
         /// After so long that trying is allowed.
         fn new() -> Scene {
             let now = Time::ZERO.after_ns(IN_VAIN * ALLOWANCE_NS_MAX.cast_unsigned());
-            Scene { vigil: Vigil::new(), habit: Habit::default(), now }
+            Scene { busy_poll: BusyPoll::new(), timing: PeerTiming::default(), now }
         }
 
         /// Whether the peer is looked for now that it was answered.
         fn is_looked_for(&mut self) -> bool {
-            self.vigil.is_worth_it(self.habit, self.now)
+            self.busy_poll.is_worth_it(self.timing, self.now)
         }
 
         /// How often the peer comes back after this time until it is looked for, at most a thousand times.
@@ -165,15 +165,15 @@ mod tests {
             let has_slept = |_: &usize| {
                 let has_slept = !self.is_looked_for();
                 if has_slept {
-                    self.vigil.note_return(&mut self.habit, after);
+                    self.busy_poll.note_return(&mut self.timing, after);
                 }
                 has_slept
             };
             (0..1000).take_while(has_slept).count()
         }
 
-        fn note(&mut self, sight: Sight) {
-            self.vigil.note(&mut self.habit, sight);
+        fn note(&mut self, outlook: Outlook) {
+            self.busy_poll.note(&mut self.timing, outlook);
         }
     }
 
@@ -181,7 +181,7 @@ mod tests {
     fn a_peer_is_looked_for_when_it_was_near_for_a_while_and_then_each_time() {
         let mut scene = Scene::new();
         assert_eq!(scene.returns_before_look(NEAR), 16);
-        scene.note(Sight::Came);
+        scene.note(Outlook::Came);
         assert_eq!(scene.returns_before_look(NEAR), 0);
     }
 
@@ -190,13 +190,13 @@ mod tests {
         let mut scene = Scene::new();
         let mut returns = || {
             let returns = scene.returns_before_look(NEAR);
-            scene.note(Sight::Missed);
+            scene.note(Outlook::Missed);
             returns
         };
         assert_eq!([(); 6].map(|()| returns()), [16, 32, 64, 128, 128, 128]);
         assert_eq!(scene.returns_before_look(NEAR), 128);
-        scene.note(Sight::Came);
-        scene.note(Sight::Missed);
+        scene.note(Outlook::Came);
+        scene.note(Outlook::Missed);
         assert_eq!(scene.returns_before_look(NEAR), 32);
     }
 
@@ -204,8 +204,8 @@ mod tests {
     fn who_shares_the_core_and_who_comes_late_is_let_alone() {
         for after in [Duration::from_micros(10), Duration::from_millis(1)] {
             let mut scene = Scene::new();
-            scene.habit = PROMPT;
-            scene.vigil.note_return(&mut scene.habit, after);
+            scene.timing = PROMPT;
+            scene.busy_poll.note_return(&mut scene.timing, after);
             assert_eq!(scene.returns_before_look(after), 1000, "{after:?}");
             assert_eq!(scene.returns_before_look(NEAR), 16);
         }
@@ -214,22 +214,22 @@ mod tests {
     #[test]
     fn what_came_first_by_chance_changes_nothing() {
         let mut scene = Scene::new();
-        scene.habit = PROMPT;
-        scene.note(Sight::Interrupted);
-        assert_eq!(scene.habit, PROMPT);
+        scene.timing = PROMPT;
+        scene.note(Outlook::Interrupted);
+        assert_eq!(scene.timing, PROMPT);
     }
 
-    /// How often it is looked in vain in a second for many peers with such a habit, of which one is due and none comes.
-    fn misses_in_a_second(habit: impl Fn(usize) -> Habit) -> usize {
+    /// How often it is looked in vain in a second for many peers with such a timing, of which one is due and none comes.
+    fn misses_in_a_second(timing: impl Fn(usize) -> PeerTiming) -> usize {
         let mut scene = Scene::new();
         let began = scene.now;
-        scene.vigil = Vigil { allowance_ns: 0, counted_until: began, in_a_row: 0 };
+        scene.busy_poll = BusyPoll { allowance_ns: 0, counted_until: began, in_a_row: 0 };
         let mut misses = 0;
         while scene.now.since(began) < Duration::from_secs(1) {
-            scene.habit = habit(misses);
+            scene.timing = timing(misses);
             scene.now = scene.now.after_ns(10_000);
             if scene.is_looked_for() {
-                scene.note(Sight::Missed);
+                scene.note(Outlook::Missed);
                 misses += 1;
             }
         }
@@ -238,34 +238,34 @@ mod tests {
 
     #[test]
     fn looking_in_vain_takes_one_part_in_two_hundred_of_the_time_at_most() {
-        let due = |misses| Habit { returns: u8::MAX, misses, is_trusted: false };
+        let due = |misses| PeerTiming { returns: u8::MAX, misses, is_trusted: false };
         assert_eq!(misses_in_a_second(|_| due(MISSES_MAX)), 100, "5 of 1000 milliseconds");
         assert_eq!(misses_in_a_second(|_| due(0)), 100, "and so for new ones");
-        let trusted = |already| Habit { is_trusted: already < 20, ..due(0) };
+        let trusted = |already| PeerTiming { is_trusted: already < 20, ..due(0) };
         assert_eq!(misses_in_a_second(trusted), 100, "what those take who came before is paid back");
     }
 
     #[test]
     fn who_always_comes_is_looked_for_whatever_others_waste() {
         let mut scene = Scene::new();
-        scene.vigil = Vigil { allowance_ns: -ALLOWANCE_NS_MAX, counted_until: scene.now, in_a_row: 0 };
-        scene.habit = PROMPT;
+        scene.busy_poll = BusyPoll { allowance_ns: -ALLOWANCE_NS_MAX, counted_until: scene.now, in_a_row: 0 };
+        scene.timing = PROMPT;
         assert!(scene.is_looked_for());
-        scene.note(Sight::Came);
+        scene.note(Outlook::Came);
         assert!(scene.is_looked_for());
-        scene.note(Sight::Missed);
+        scene.note(Outlook::Missed);
         assert_eq!(scene.returns_before_look(NEAR), 1000);
     }
 
     #[test]
     fn the_loop_sleeps_now_and_then_even_if_every_look_pays() {
         let mut scene = Scene::new();
-        scene.habit = PROMPT;
+        scene.timing = PROMPT;
         let mut looks = || {
             let is_looked_for = scene.is_looked_for();
             match is_looked_for {
-                true => scene.note(Sight::Came),
-                false => scene.vigil.sleeps(),
+                true => scene.note(Outlook::Came),
+                false => scene.busy_poll.sleeps(),
             }
             is_looked_for
         };

@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::*;
 use crate::tests::peer::{Peer, object, open_event, wait_for};
 
-/// A switchboard whose turns are taken by hand.
+/// A server whose turns are taken by hand.
 struct ByHand {
-    switchboard: Switchboard,
+    server: Server,
     _poll: Poll,
 }
 
@@ -24,16 +24,16 @@ impl ByHand {
     fn new() -> ByHand {
         let poll = Poll::new().unwrap();
         let registry = poll.registry().try_clone().unwrap();
-        let switchboard = Switchboard::new(Epoch(Uuid::from_u128(1)), Limits::default(), registry);
-        ByHand { switchboard, _poll: poll }
+        let server = Server::new(Epoch(Uuid::from_u128(1)), Limits::default(), registry);
+        ByHand { server, _poll: poll }
     }
 
     /// A client with a session, and its slot.
     fn session(&mut self) -> (Peer, Slot) {
         let (stream, theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
-        let slot = self.switchboard.table.len();
-        self.switchboard.admit(theirs.into());
+        let slot = self.server.table.len();
+        self.server.admit(theirs.into());
         let mut peer = Peer::over(stream);
         peer.send_hello(&Hello::new(std::process::id(), "test"));
         self.turn([slot]);
@@ -50,17 +50,17 @@ impl ByHand {
 
     fn turn(&mut self, readable: impl IntoIterator<Item = Slot>) {
         self.begin_turn(readable);
-        self.switchboard.end_turn();
+        self.server.end_turn();
     }
 
     fn begin_turn(&mut self, readable: impl IntoIterator<Item = Slot>) {
-        self.switchboard.begin_turn(now());
-        readable.into_iter().for_each(|slot| self.switchboard.readable(slot, false));
+        self.server.begin_turn(now());
+        readable.into_iter().for_each(|slot| self.server.readable(slot, false));
     }
 
     /// How many bytes wait to be sent to a client.
     fn pending(&mut self, slot: Slot) -> usize {
-        self.switchboard.table.get_mut(slot).unwrap().output.pending()
+        self.server.table.get_mut(slot).unwrap().output.pending()
     }
 }
 
@@ -82,13 +82,13 @@ fn all_that_a_turn_says_to_a_peer_leaves_in_one_write() {
     desk.begin_turn([setter_slot]);
     // All of the answers are there before the first write, and each peer is written to once.
     let slots: Vec<Slot> = crowds.iter().map(|(_, slot)| *slot).collect();
-    let to_flush = &desk.switchboard.to_flush;
+    let to_flush = &desk.server.to_flush;
     assert_eq!(*to_flush, [slots.as_slice(), &[setter_slot]].concat());
     for slot in slots {
         assert!(desk.pending(slot) > WAITS, "at least a byte for each answer");
     }
-    desk.switchboard.end_turn();
-    assert!(desk.switchboard.to_flush.is_empty());
+    desk.server.end_turn();
+    assert!(desk.server.to_flush.is_empty());
     for (peer, slot) in &mut crowds {
         assert_eq!(desk.pending(*slot), 0, "one write has taken it all");
         for _ in 0..WAITS {
@@ -108,24 +108,24 @@ fn who_was_answered_alone_is_expected_and_nobody_of_several() {
     desk.call(&mut second, second_slot, open_event(2, "gate"));
     let ask = Request::EventIsSet { id: object(1) };
     desk.call(&mut first, first_slot, ask.clone());
-    assert_eq!(desk.switchboard.expected(), None, "it is new");
+    assert_eq!(desk.server.expected(), None, "it is new");
     for _ in 0..100 {
-        desk.switchboard.note_return(Source::Socket(first_slot), now().after_ns(50_000));
+        desk.server.note_return(Source::Socket(first_slot), now().after_ns(50_000));
     }
     for _ in 0..2 {
         desk.call(&mut first, first_slot, ask.clone());
-        assert_eq!(desk.switchboard.expected(), Some(first_slot));
-        desk.switchboard.note_sight(first_slot, Sight::Came);
+        assert_eq!(desk.server.expected(), Some(first_slot));
+        desk.server.note_outlook(first_slot, Outlook::Came);
     }
 
     for peer in [&mut first, &mut second] {
         peer.send(ask.clone());
     }
     desk.turn([first_slot, second_slot]);
-    assert_eq!(desk.switchboard.expected(), None);
+    assert_eq!(desk.server.expected(), None);
 
     // Nobody is answered, as it only waits.
     first.send(wait_for(Target::Event { id: object(1) }, None));
     desk.turn([first_slot]);
-    assert_eq!(desk.switchboard.expected(), None);
+    assert_eq!(desk.server.expected(), None);
 }

@@ -8,13 +8,13 @@ use mio::Interest;
 use mio::unix::SourceFd;
 use protocol::{Answer, Code, FrameError, Greeting, Refusal, Reply, RequestId, SessionId, append_frame};
 
-use super::Switchboard;
-use crate::connection::Phase;
-use crate::output::Sent;
-use crate::source::Source;
-use crate::table::Slot;
+use super::Server;
+use super::connection::Phase;
+use super::output::Sent;
+use super::source::Source;
+use super::table::Slot;
 
-impl Switchboard {
+impl Server {
     /// A peer has made room for more output.
     pub(crate) fn writable(&mut self, slot: Slot) {
         self.ask_flush(slot);

@@ -9,14 +9,14 @@ use manager_core::Publication;
 use protocol::shared_memory::mirror::{LIVENESS, bytes, serial_at, state_at};
 use rustix::thread::futex;
 
-use crate::keeper::Keeper;
-use crate::segment::{Segment, Writers};
+use super::liveness::Liveness;
+use super::segment::{Segment, Writers};
 
 /// The mirror of this manager.
 #[derive(Debug)]
 pub(crate) struct Mirror {
     /// Tells that the manager lives.
-    _keeper: Keeper,
+    _liveness: Liveness,
     /// The memory. It is never given back, as the kernel knows of a word in it. A process is a manager once.
     words: &'static Segment<AtomicU32>,
     /// What clients need to map it.
@@ -28,7 +28,7 @@ impl Mirror {
     pub(crate) fn new(events_max: usize) -> io::Result<Mirror> {
         let (words, descriptor) = Segment::new(bytes(events_max), Writers::ThisProcess)?;
         let words = &*Box::leak(Box::new(words));
-        Ok(Mirror { _keeper: Keeper::new(&words[LIVENESS])?, words, descriptor: Arc::new(descriptor) })
+        Ok(Mirror { _liveness: Liveness::new(&words[LIVENESS])?, words, descriptor: Arc::new(descriptor) })
     }
 
     /// What a client needs to map it.

@@ -2,7 +2,7 @@
 
 use mio::Token;
 
-use crate::table::Slot;
+use super::table::Slot;
 
 /// Something of a connection that becomes ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,14 +10,14 @@ use protocol::{Epoch, Limits};
 use tempfile::TempDir;
 
 use super::peer::Peer;
-use crate::switchboard::Patience;
+use crate::server::Patience;
 use crate::{Error, Manager, Options, Stopper};
 
 /// How long a test waits for what must happen, before it says that it did not.
 pub(super) const LONG: Duration = Duration::from_secs(20);
 
 /// A running manager.
-pub(super) struct Server {
+pub(super) struct RunningManager {
     /// Which life of a manager it is.
     pub(super) epoch: Epoch,
     socket: PathBuf,
@@ -26,20 +26,20 @@ pub(super) struct Server {
     _folder: TempDir,
 }
 
-impl Server {
+impl RunningManager {
     /// A manager with the usual limits and patience.
-    pub(super) fn start() -> Server {
-        Server::start_with(Limits::default(), Patience::default())
+    pub(super) fn start() -> RunningManager {
+        RunningManager::start_with(Limits::default(), Patience::default())
     }
 
-    pub(super) fn start_with(limits: Limits, patience: Patience) -> Server {
+    pub(super) fn start_with(limits: Limits, patience: Patience) -> RunningManager {
         let folder = private_folder();
         let socket = folder.path().join("manager.sock");
         let mut manager = Manager::bind(Options { limits, ..Options::new(&socket) }).unwrap();
         *manager.patience() = patience;
         let (epoch, stopper) = (manager.epoch(), manager.stopper());
         let thread = Some(std::thread::spawn(move || manager.run()));
-        Server { epoch, socket, stopper, thread, _folder: folder }
+        RunningManager { epoch, socket, stopper, thread, _folder: folder }
     }
 
     pub(super) fn socket(&self) -> &Path {
@@ -59,7 +59,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for RunningManager {
     fn drop(&mut self) {
         self.stopper.stop();
         let ended = self.thread.take().expect("it is taken only here").join();

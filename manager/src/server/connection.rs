@@ -9,9 +9,9 @@ use protocol::{FrameBuffer, HELLO_BYTES_MAX, SessionId};
 use rustix::io::Errno;
 use rustix::net::Shutdown;
 
-use crate::output::{Output, Sent};
+use super::busy_poll::PeerTiming;
+use super::output::{Output, Sent};
 use crate::process::Process;
-use crate::vigil::Habit;
 
 /// One peer.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(crate) struct Connection {
     /// Whether the event loop is told when the peer has made room for more output.
     pub(crate) awaits_room: bool,
     /// Whether the peer tends to come back at once when it was answered.
-    pub(crate) habit: Habit,
+    pub(crate) timing: PeerTiming,
 }
 
 /// How far a connection has come.
@@ -101,7 +101,7 @@ impl Connection {
             awaits_read: false,
             awaits_flush: false,
             awaits_room: false,
-            habit: Habit::default(),
+            timing: PeerTiming::default(),
         }
     }
 

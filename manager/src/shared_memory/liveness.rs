@@ -1,4 +1,4 @@
-//! The keeper: a word in shared memory by which clients see that the manager lives, and that it has ended.
+//! The liveness: a word in shared memory by which clients see that the manager lives, and that it has ended.
 //!
 //! A manager that is killed writes nothing any more, so the kernel does. The word is a *robust futex*: each thread of
 //! Linux can name a list of words that it holds, and when it ends, however it does, the kernel marks those that have
@@ -43,7 +43,7 @@ const LIST_BYTES: usize = std::mem::offset_of!(List, node);
 /// Meanwhile it takes the place of another robust list of the thread, as the C library keeps one for mutexes that are
 /// robust. The thread of an event loop holds none of these.
 #[derive(Debug)]
-pub(crate) struct Keeper {
+pub(crate) struct Liveness {
     /// What the kernel was told of; none once it is told of another.
     list: Option<Pin<Box<List>>>,
     /// What the kernel was told of before.
@@ -54,14 +54,14 @@ pub(crate) struct Keeper {
     thread: u32,
 }
 
-// SAFETY: what the pointers of the list point at belongs to no thread. All that another thread can do with a keeper
+// SAFETY: what the pointers of the list point at belongs to no thread. All that another thread can do with a liveness
 // is to drop it, and `drop` then leaves what the kernel knows of as it is.
 #[allow(unsafe_code)]
-unsafe impl Send for Keeper {}
+unsafe impl Send for Liveness {}
 
-impl Keeper {
+impl Liveness {
     /// Puts the number of this thread into the word.
-    pub(crate) fn new(word: &'static AtomicU32) -> io::Result<Keeper> {
+    pub(crate) fn new(word: &'static AtomicU32) -> io::Result<Liveness> {
         let thread = this_thread();
         let mut list = Box::new(List {
             first: ptr::null(),
@@ -79,11 +79,11 @@ impl Keeper {
         word.store(thread, Ordering::SeqCst);
         let before = robust_list()?;
         set_robust_list(&raw const *list)?;
-        Ok(Keeper { list: Some(list), before, word, thread })
+        Ok(Liveness { list: Some(list), before, word, thread })
     }
 }
 
-impl Drop for Keeper {
+impl Drop for Liveness {
     fn drop(&mut self) {
         self.word.store(ENDED, Ordering::SeqCst);
         if this_thread() != self.thread || set_robust_list(self.before).is_err() {
@@ -113,7 +113,7 @@ fn robust_list() -> io::Result<*const List> {
 #[allow(unsafe_code)]
 fn set_robust_list(list: *const List) -> io::Result<()> {
     // SAFETY: the call stores the address and checks the length, and touches no memory. The kernel looks at the list
-    // when the thread ends, with the care that it has for addresses of user space; `Keeper` keeps the list there till
+    // when the thread ends, with the care that it has for addresses of user space; `Liveness` keeps the list there till
     // then.
     match unsafe { libc::syscall(libc::SYS_set_robust_list, list, LIST_BYTES) } {
         0 => Ok(()),
@@ -132,22 +132,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_ends_is_marked_and_so_is_a_keeper_that_is_dropped() {
+    fn a_thread_that_ends_is_marked_and_so_is_a_liveness_that_is_dropped() {
         static DROPPED: AtomicU32 = AtomicU32::new(0);
         static LEFT: AtomicU32 = AtomicU32::new(0);
         let before = robust_list().unwrap();
-        let keeper = Keeper::new(&DROPPED).unwrap();
-        assert_eq!(DROPPED.load(Ordering::SeqCst), keeper.thread);
+        let liveness = Liveness::new(&DROPPED).unwrap();
+        assert_eq!(DROPPED.load(Ordering::SeqCst), liveness.thread);
         assert_ne!(robust_list().unwrap(), before);
-        drop(keeper);
+        drop(liveness);
         assert_eq!(DROPPED.load(Ordering::SeqCst), ENDED);
         assert_eq!(robust_list().unwrap(), before, "the C library has its list again");
 
         let thread = std::thread::spawn(|| {
-            let keeper = Keeper::new(&LEFT).unwrap();
-            assert_eq!(LEFT.load(Ordering::SeqCst), keeper.thread);
+            let liveness = Liveness::new(&LEFT).unwrap();
+            assert_eq!(LEFT.load(Ordering::SeqCst), liveness.thread);
             // As if the process were killed here: nothing of ours runs any more.
-            std::mem::forget(keeper);
+            std::mem::forget(liveness);
         });
         thread.join().unwrap();
         let begun = std::time::Instant::now();

@@ -10,8 +10,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use super::locked_socket::{is_at, remove_stale};
 use crate::Error;
-use crate::seat::{is_at, remove_stale};
 
 /// What the lock files of private managers begin and end with, as `client` names their sockets.
 const LOCK_NAME: (&str, &str) = ("private-", ".sock.lock");
@@ -24,7 +24,7 @@ const FILES_MAX: usize = 1_000;
 pub(crate) fn clear(folder: &Path) {
     let files = match fs::read_dir(folder) {
         Ok(files) => files,
-        Err(error) => return log::debug!("no leftovers can be found in {}: {error}", folder.display()),
+        Err(error) => return log::debug!("no stale sockets can be found in {}: {error}", folder.display()),
     };
     for file in files.take(FILES_MAX).flatten() {
         let name = file.file_name();
@@ -86,14 +86,14 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::seat::Seat;
+    use crate::listen::locked_socket::LockedSocket;
 
     fn folder() -> TempDir {
         tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o700)).tempdir().unwrap()
     }
 
     /// The socket and the lock file of a manager of this name that was killed.
-    fn leftover(folder: &TempDir, name: &str) -> [PathBuf; 2] {
+    fn stale_socket(folder: &TempDir, name: &str) -> [PathBuf; 2] {
         let socket = folder.path().join(name);
         // A listener of the standard library leaves its file behind.
         drop(UnixListener::bind(&socket).unwrap());
@@ -105,8 +105,8 @@ mod tests {
     #[test]
     fn what_a_killed_manager_left_is_cleared_away() {
         let folder = folder();
-        leftover(&folder, "private-1-1.sock");
-        let [socket, _lock] = leftover(&folder, "private-0123456789abcdef.sock");
+        stale_socket(&folder, "private-1-1.sock");
+        let [socket, _lock] = stale_socket(&folder, "private-0123456789abcdef.sock");
         fs::remove_file(socket).unwrap();
         clear(folder.path());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -116,17 +116,19 @@ mod tests {
     fn a_living_manager_loses_nothing() {
         let folder = folder();
         let socket = folder.path().join("private-1-1.sock");
-        let seat = Seat::take(&socket).unwrap();
+        let _living = LockedSocket::bind(&socket).unwrap();
         clear(folder.path());
         UnixStream::connect(&socket).unwrap();
-        assert!(matches!(Seat::take(&socket), Err(Error::AlreadyServed { .. })), "its lock is there, too");
-        drop(seat);
+        assert!(
+            matches!(LockedSocket::bind(&socket), Err(Error::AlreadyServed { .. })),
+            "its lock is there, too"
+        );
     }
 
     #[test]
     fn a_manager_that_listens_under_another_lock_loses_nothing() {
         let folder = folder();
-        let [socket, lock] = leftover(&folder, "private-1-1.sock");
+        let [socket, lock] = stale_socket(&folder, "private-1-1.sock");
         fs::remove_file(&socket).unwrap();
         let _listener = UnixListener::bind(&socket).unwrap();
         assert!(matches!(clear_one(&lock), Err(Error::AlreadyServed { .. })));
@@ -145,7 +147,7 @@ mod tests {
     #[test]
     fn other_files_are_left_alone() {
         let folder = folder();
-        let [socket, lock] = leftover(&folder, "manager.sock");
+        let [socket, lock] = stale_socket(&folder, "manager.sock");
         fs::write(folder.path().join("private-notes"), "precious").unwrap();
         fs::create_dir(folder.path().join("private-folder.sock.lock")).unwrap();
         // A link, and a lock whose socket is none.
@@ -164,9 +166,9 @@ mod tests {
             return;
         }
         let folder = folder();
-        let [_socket, lock] = leftover(&folder, "private-1-1.sock");
+        let [_socket, lock] = stale_socket(&folder, "private-1-1.sock");
         std::os::unix::fs::chown(&lock, Some(65_534), None).unwrap();
-        let [socket, _lock] = leftover(&folder, "private-2-1.sock");
+        let [socket, _lock] = stale_socket(&folder, "private-2-1.sock");
         std::os::unix::fs::chown(&socket, Some(65_534), None).unwrap();
         clear(folder.path());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);

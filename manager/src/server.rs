@@ -1,4 +1,4 @@
-//! The switchboard: connections on one side, the core on the other.
+//! The server: connections on one side, the core on the other.
 //!
 //! Everything here happens within a *turn* of the event loop, at one moment of time, and nothing waits. What a
 //! turn's inputs cause is collected and sent at its end, so that all replies to one peer leave in one write.
@@ -16,18 +16,27 @@ use mio::Registry;
 use protocol::limits::HELLO_TIME_MAX;
 use protocol::{Answer, Epoch, FrameBuffer, Limits, SessionId};
 
-use crate::clock::{first_token, nanoseconds};
-use crate::ledger::Ledger;
-use crate::mirror::Mirror;
-use crate::source::Source;
-use crate::table::{Slot, Table};
-use crate::vigil::{Sight, Vigil};
+use self::busy_poll::{BusyPoll, Outlook};
+use self::clock::{first_token, nanoseconds};
+use self::source::Source;
+use self::table::{Slot, Table};
+use crate::shared_memory::deferred_releases::DeferredReleases;
+use crate::shared_memory::mirror::Mirror;
 
 mod arrival;
+mod busy_poll;
+mod clock;
+mod connection;
 mod ending;
+pub(crate) mod event_loop;
+mod handshake;
+mod output;
 mod reading;
 mod sending;
 mod sharing;
+mod signals;
+mod source;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -54,7 +63,7 @@ impl Default for Patience {
 
 /// Connects peers with the core.
 #[derive(Debug)]
-pub(crate) struct Switchboard {
+pub(crate) struct Server {
     /// What everything means.
     core: State,
     /// Which life of a manager this is.
@@ -78,8 +87,8 @@ pub(crate) struct Switchboard {
     /// What events are published in, once one was; none if it could not be made.
     mirror: OnceCell<Option<Mirror>>,
     /// Where sessions give locks back without a word.
-    ledgers: HashMap<SessionId, Ledger>,
-    /// What was found in ledgers, and is to be applied before anything else.
+    deferred: HashMap<SessionId, DeferredReleases>,
+    /// What was found in deferred, and is to be applied before anything else.
     found: VecDeque<Holding>,
     /// Effects that are to be performed; empty between inputs, and kept for its memory.
     effects: Vec<Effect>,
@@ -96,7 +105,7 @@ pub(crate) struct Switchboard {
     /// Whom this turn has answered.
     answered: Answered,
     /// When to look for who was answered.
-    vigil: Vigil,
+    busy_poll: BusyPoll,
 }
 
 /// Whom a turn has answered.
@@ -110,10 +119,10 @@ enum Answered {
     Several,
 }
 
-impl Switchboard {
-    /// A switchboard without connections, for one life of a manager.
-    pub(crate) fn new(epoch: Epoch, limits: Limits, registry: Registry) -> Switchboard {
-        Switchboard {
+impl Server {
+    /// A server without connections, for one life of a manager.
+    pub(crate) fn new(epoch: Epoch, limits: Limits, registry: Registry) -> Server {
+        Server {
             core: State::new(epoch, limits.clone(), first_token()),
             epoch,
             limits,
@@ -125,7 +134,7 @@ impl Switchboard {
             sessions: HashMap::new(),
             session_last: 0,
             mirror: OnceCell::new(),
-            ledgers: HashMap::new(),
+            deferred: HashMap::new(),
             found: VecDeque::new(),
             effects: Vec::new(),
             endings: VecDeque::new(),
@@ -134,7 +143,7 @@ impl Switchboard {
             to_flush: VecDeque::new(),
             has_closed: false,
             answered: Answered::Nobody,
-            vigil: Vigil::new(),
+            busy_poll: BusyPoll::new(),
         }
     }
 
@@ -178,7 +187,7 @@ impl Switchboard {
     pub(crate) fn expected(&mut self) -> Option<Slot> {
         let expected = self.answered_alone().filter(|&slot| self.is_worth_looking_for(slot));
         if expected.is_none() {
-            self.vigil.sleeps();
+            self.busy_poll.sleeps();
         }
         expected
     }
@@ -192,7 +201,7 @@ impl Switchboard {
 
     fn is_worth_looking_for(&mut self, slot: Slot) -> bool {
         let Some(connection) = self.table.get_mut(slot) else { return false };
-        self.vigil.is_worth_it(connection.habit, self.now)
+        self.busy_poll.is_worth_it(connection.timing, self.now)
     }
 
     /// Notes what came first since the last turn, now, after the loop has slept: perhaps the peer that was answered.
@@ -200,14 +209,14 @@ impl Switchboard {
         if let Some(slot) = self.answered_alone().filter(|&slot| first == Source::Socket(slot))
             && let Some(connection) = self.table.get_mut(slot)
         {
-            self.vigil.note_return(&mut connection.habit, now.since(self.now));
+            self.busy_poll.note_return(&mut connection.timing, now.since(self.now));
         }
     }
 
     /// Notes what it has brought to look for a peer.
-    pub(crate) fn note_sight(&mut self, slot: Slot, sight: Sight) {
+    pub(crate) fn note_outlook(&mut self, slot: Slot, outlook: Outlook) {
         if let Some(connection) = self.table.get_mut(slot) {
-            self.vigil.note(&mut connection.habit, sight);
+            self.busy_poll.note(&mut connection.timing, outlook);
         }
     }
 
@@ -233,12 +242,12 @@ impl Switchboard {
         self.settle();
     }
 
-    /// Tells the core what ledgers have brought, and which sessions have ended, which may end further ones.
+    /// Tells the core what deferred have brought, and which sessions have ended, which may end further ones.
     fn settle(&mut self) {
         loop {
             self.apply_found();
             let Some((session, ending)) = self.endings.pop_front() else { return };
-            self.close_ledger(session);
+            self.close_deferred_releases(session);
             self.core.apply(self.now, Input::SessionEnded { session, ending }, &mut self.effects);
             self.perform();
         }

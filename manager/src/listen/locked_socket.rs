@@ -1,4 +1,4 @@
-//! The seat of a manager: a socket in a folder of the user's own, and the lock that says who serves it.
+//! The socket of a manager, in a folder of the user's own, and the lock that says which manager serves it.
 //!
 //! The lock decides, never the socket file: whoever holds `<socket>.lock` may unlink the socket and bind it anew,
 //! so a socket that a killed manager left behind is taken over, and a living manager is never displaced. The lock
@@ -22,14 +22,15 @@ use interprocess::os::unix::local_socket::ListenerOptionsExt;
 use interprocess::os::unix::uds_local_socket::Listener;
 use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
 
-use crate::{Error, folder};
+use super::folder;
+use crate::Error;
 
 /// How long after its lock a killed manager may still seem to listen: the system closes its files one by one.
 const LAST_BREATH: Duration = Duration::from_millis(50);
 
 /// A bound socket, and the right to serve it. Gives both up when dropped.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct LockedSocket {
     /// Where clients arrive; accepts without blocking, and yields streams that do not block.
     listener: Listener,
     /// Where the socket is.
@@ -42,9 +43,9 @@ pub(crate) struct Seat {
     lock: File,
 }
 
-impl Seat {
-    /// Takes the seat at this path, if the folder is safe and the seat is free.
-    pub(crate) fn take(socket: &Path) -> Result<Seat, Error> {
+impl LockedSocket {
+    /// Binds the socket at this path, if the folder is safe and no other manager serves it.
+    pub(crate) fn bind(socket: &Path) -> Result<LockedSocket, Error> {
         check_path(socket)?;
         folder::prepare(socket, rustix::process::geteuid().as_raw())?;
         // Before a lock file is made, which would stay.
@@ -54,9 +55,9 @@ impl Seat {
             log::info!("takes over the socket that an earlier manager left at {}", socket.display());
         }
         let failed = |source| Error::Bind { socket: socket.into(), source };
-        let listener = bind(socket).map_err(failed)?;
+        let listener = listen(socket).map_err(failed)?;
         let identity = fs::symlink_metadata(socket).map(identity).map_err(failed)?;
-        Ok(Seat { listener, socket: socket.into(), identity, is_last: false, lock })
+        Ok(LockedSocket { listener, socket: socket.into(), identity, is_last: false, lock })
     }
 
     /// Leaves nothing behind at the end, for a socket that nobody will serve again.
@@ -65,7 +66,7 @@ impl Seat {
     }
 
     /// Where the socket is.
-    pub(crate) fn socket(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.socket
     }
 
@@ -75,7 +76,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for LockedSocket {
     fn drop(&mut self) {
         // Whoever replaced the file by hand gets to keep the replacement.
         let is_ours = fs::symlink_metadata(&self.socket).is_ok_and(|found| identity(found) == self.identity);
@@ -201,7 +202,7 @@ fn listener_of(stream: &Stream) -> Option<u32> {
     stream.peer_creds().ok()?.pid()?.try_into().ok()
 }
 
-fn bind(socket: &Path) -> io::Result<Listener> {
+fn listen(socket: &Path) -> io::Result<Listener> {
     ListenerOptions::new()
         .name(socket.to_fs_name::<GenericFilePath>()?)
         .mode(0o600)
@@ -225,20 +226,20 @@ mod tests {
     }
 
     #[test]
-    fn a_seat_is_bound_for_its_owner_alone_and_left() {
+    fn a_socket_is_bound_for_its_owner_alone_and_left() {
         let outer = folder();
         let socket = outer.path().join("inner/manager.sock");
-        let seat = Seat::take(&socket).unwrap();
+        let locked = LockedSocket::bind(&socket).unwrap();
         assert_eq!(fs::metadata(&socket).unwrap().mode() & 0o777, 0o600);
         UnixStream::connect(&socket).unwrap();
-        drop(seat);
+        drop(locked);
         assert!(!socket.exists());
     }
 
     #[test]
     fn a_folder_is_no_path_of_a_socket() {
         let outer = folder();
-        let refused = Seat::take(outer.path()).unwrap_err();
+        let refused = LockedSocket::bind(outer.path()).unwrap_err();
         assert!(matches!(refused, Error::PathIsFolder { .. }), "{refused}");
         assert_eq!(fs::read_dir(outer.path()).unwrap().count(), 0);
     }
@@ -246,10 +247,10 @@ mod tests {
     #[test]
     fn a_path_too_long_or_without_a_name_is_refused() {
         let long = PathBuf::from("/".repeat(40)).join("x".repeat(SOCKET_PATH_BYTES_MAX));
-        let refused = Seat::take(&long).unwrap_err();
+        let refused = LockedSocket::bind(&long).unwrap_err();
         assert!(refused.to_string().contains("at most 107"), "{refused}");
-        assert!(matches!(Seat::take(Path::new("/")), Err(Error::PathWithoutName { .. })));
-        assert!(matches!(Seat::take(Path::new("")), Err(Error::PathWithoutName { .. })));
+        assert!(matches!(LockedSocket::bind(Path::new("/")), Err(Error::PathWithoutName { .. })));
+        assert!(matches!(LockedSocket::bind(Path::new("")), Err(Error::PathWithoutName { .. })));
     }
 
     #[test]
@@ -258,7 +259,7 @@ mod tests {
         let free = SOCKET_PATH_BYTES_MAX - outer.path().as_os_str().len() - 1;
         let socket = outer.path().join("x".repeat(free));
         assert_eq!(socket.as_os_str().len(), SOCKET_PATH_BYTES_MAX);
-        let _seat = Seat::take(&socket).unwrap();
+        let _locked = LockedSocket::bind(&socket).unwrap();
         UnixStream::connect(&socket).unwrap();
     }
 
@@ -266,14 +267,14 @@ mod tests {
     fn the_second_is_told_who_the_first_is() {
         let outer = folder();
         let socket = outer.path().join("m.sock");
-        let first = Seat::take(&socket).unwrap();
-        let refused = Seat::take(&socket).unwrap_err();
+        let first = LockedSocket::bind(&socket).unwrap();
+        let refused = LockedSocket::bind(&socket).unwrap_err();
         let this = std::process::id();
         assert!(matches!(refused, Error::AlreadyServed { holder: Some(holder), .. } if holder == this));
         assert!(refused.to_string().contains(&format!("process {this}")), "{refused}");
         UnixStream::connect(&socket).expect("the first one still serves");
         drop(first);
-        Seat::take(&socket).expect("the seat is free again");
+        LockedSocket::bind(&socket).expect("the socket is free again");
     }
 
     #[test]
@@ -283,7 +284,7 @@ mod tests {
         // A listener of the standard library leaves its file behind, as a killed manager does.
         drop(UnixListener::bind(&socket).unwrap());
         fs::write(lock_of(&socket), "999999 a longer text than any process id\n").unwrap();
-        let _seat = Seat::take(&socket).unwrap();
+        let _locked = LockedSocket::bind(&socket).unwrap();
         UnixStream::connect(&socket).unwrap();
         assert_eq!(fs::read_to_string(lock_of(&socket)).unwrap(), format!("{}\n", std::process::id()));
     }
@@ -292,15 +293,15 @@ mod tests {
     fn a_living_manager_whose_lock_file_vanished_is_not_displaced() {
         let outer = folder();
         let socket = outer.path().join("m.sock");
-        let first = Seat::take(&socket).unwrap();
+        let first = LockedSocket::bind(&socket).unwrap();
         fs::remove_file(lock_of(&socket)).unwrap();
-        let refused = Seat::take(&socket).unwrap_err();
+        let refused = LockedSocket::bind(&socket).unwrap_err();
         let this = std::process::id();
         assert!(matches!(refused, Error::AlreadyServed { holder: Some(holder), .. } if holder == this));
         let found = fs::symlink_metadata(&socket).map(identity).unwrap();
         assert_eq!(found, first.identity, "the first one's socket is still there");
         drop(first);
-        Seat::take(&socket).expect("the seat is free again");
+        LockedSocket::bind(&socket).expect("the socket is free again");
     }
 
     #[test]
@@ -317,7 +318,7 @@ mod tests {
         while !crowd.last().is_some_and(is_full) {
             crowd.extend(knock(&socket).unwrap());
         }
-        assert!(matches!(Seat::take(&socket), Err(Error::AlreadyServed { .. })));
+        assert!(matches!(LockedSocket::bind(&socket), Err(Error::AlreadyServed { .. })));
     }
 
     #[test]
@@ -325,7 +326,7 @@ mod tests {
         let outer = folder();
         let socket = outer.path().join("m.sock");
         fs::write(&socket, "precious").unwrap();
-        assert!(matches!(Seat::take(&socket), Err(Error::NotASocket { .. })));
+        assert!(matches!(LockedSocket::bind(&socket), Err(Error::NotASocket { .. })));
         assert_eq!(fs::read_to_string(&socket).unwrap(), "precious");
         assert!(!lock_of(&socket).exists());
     }
@@ -337,21 +338,21 @@ mod tests {
         let precious = outer.path().join("precious");
         fs::write(&precious, "precious").unwrap();
         symlink(&precious, lock_of(&socket)).unwrap();
-        assert!(matches!(Seat::take(&socket), Err(Error::Lock { .. })));
+        assert!(matches!(LockedSocket::bind(&socket), Err(Error::Lock { .. })));
         assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
     }
 
     #[test]
-    fn the_last_seat_at_a_socket_leaves_nothing() {
+    fn the_last_locked_at_a_socket_leaves_nothing() {
         let outer = folder();
         let socket = outer.path().join("m.sock");
-        drop(Seat::take(&socket).unwrap());
+        drop(LockedSocket::bind(&socket).unwrap());
         assert!(lock_of(&socket).exists(), "the next one is expected");
 
-        let mut seat = Seat::take(&socket).unwrap();
-        seat.leave_nothing();
-        assert!(matches!(Seat::take(&socket), Err(Error::AlreadyServed { .. })));
-        drop(seat);
+        let mut locked = LockedSocket::bind(&socket).unwrap();
+        locked.leave_nothing();
+        assert!(matches!(LockedSocket::bind(&socket), Err(Error::AlreadyServed { .. })));
+        drop(locked);
         assert_eq!(fs::read_dir(outer.path()).unwrap().count(), 0);
     }
 
@@ -359,14 +360,14 @@ mod tests {
     fn a_lock_file_that_was_replaced_is_left_alone_and_its_lock_guards_nothing() {
         let outer = folder();
         let socket = outer.path().join("m.sock");
-        let mut seat = Seat::take(&socket).unwrap();
-        seat.leave_nothing();
-        assert!(is_at(&seat.lock, &lock_of(&socket)).unwrap());
+        let mut locked = LockedSocket::bind(&socket).unwrap();
+        locked.leave_nothing();
+        assert!(is_at(&locked.lock, &lock_of(&socket)).unwrap());
         fs::remove_file(lock_of(&socket)).unwrap();
-        assert!(!is_at(&seat.lock, &lock_of(&socket)).unwrap());
+        assert!(!is_at(&locked.lock, &lock_of(&socket)).unwrap());
         let lock = take_lock(&socket).unwrap();
-        assert!(!is_at(&seat.lock, &lock_of(&socket)).unwrap());
-        drop(seat);
+        assert!(!is_at(&locked.lock, &lock_of(&socket)).unwrap());
+        drop(locked);
         assert!(is_at(&lock, &lock_of(&socket)).unwrap());
     }
 
@@ -374,10 +375,10 @@ mod tests {
     fn a_replaced_socket_is_left_to_who_replaced_it() {
         let outer = folder();
         let socket = outer.path().join("m.sock");
-        let seat = Seat::take(&socket).unwrap();
+        let locked = LockedSocket::bind(&socket).unwrap();
         fs::remove_file(&socket).unwrap();
         let _other = UnixListener::bind(&socket).unwrap();
-        drop(seat);
+        drop(locked);
         assert!(socket.exists());
     }
 }
