@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use manager_core::Cause;
+use manager_core::DeathCause;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -42,8 +42,8 @@ impl Process {
 
     /// How the process ended, or none while it runs.
     ///
-    /// [`Cause::Disconnected`] says that it ended in a way that could not be learned.
-    pub(crate) fn ended(&self) -> Option<Cause> {
+    /// [`DeathCause::Disconnected`] says that it ended in a way that could not be learned.
+    pub(crate) fn ended(&self) -> Option<DeathCause> {
         let mut watched = [PollFd::new(&self.pidfd, PollFlags::IN)];
         // A poll of one descriptor without waiting fails for no reason that would mean an end.
         if !matches!(poll(&mut watched, Some(&Timespec::default())), Ok(1..)) {
@@ -55,7 +55,7 @@ impl Process {
             .status_after_reaping()
             .or_else(|| fs::read(format!("/proc/{}/stat", self.id)).ok().as_deref().and_then(zombie_status))
             .or_else(|| self.status_after_reaping());
-        Some(status.map_or(Cause::Disconnected, cause_of_status))
+        Some(status.map_or(DeathCause::Disconnected, cause_of_status))
     }
 
     /// Sends a signal, to this process and never to a later one of the same number.
@@ -120,10 +120,10 @@ fn zombie_status(stat: &[u8]) -> Option<i32> {
 }
 
 /// Splits a wait status into what it says: the low seven bits are a signal, or else the next byte is a status.
-fn cause_of_status(status: i32) -> Cause {
+fn cause_of_status(status: i32) -> DeathCause {
     match status & 0x7f {
-        0 => Cause::Exit((status >> 8) & 0xff),
-        signal => Cause::Signal(signal),
+        0 => DeathCause::Exit((status >> 8) & 0xff),
+        signal => DeathCause::Signal(signal),
     }
 }
 
@@ -150,11 +150,11 @@ mod tests {
     fn an_exit_status_is_told_before_and_after_the_parent_fetches_it() {
         let (mut child, process) = run("exit 7");
         wait_readable(&process);
-        assert_eq!(process.ended(), Some(Cause::Exit(7)));
+        assert_eq!(process.ended(), Some(DeathCause::Exit(7)));
         child.wait().unwrap();
         let after = process.ended();
         // Kernels before 6.15 forget the status with the process.
-        assert!(matches!(after, Some(Cause::Exit(7) | Cause::Disconnected)), "{after:?}");
+        assert!(matches!(after, Some(DeathCause::Exit(7) | DeathCause::Disconnected)), "{after:?}");
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(process.ended(), None);
         child.kill().unwrap();
         wait_readable(&process);
-        assert_eq!(process.ended(), Some(Cause::Signal(9)));
+        assert_eq!(process.ended(), Some(DeathCause::Signal(9)));
         assert_eq!(child.wait().unwrap().signal(), Some(9));
     }
 
@@ -199,9 +199,9 @@ mod tests {
 
     #[test]
     fn a_status_is_a_signal_or_an_exit() {
-        assert_eq!(cause_of_status(0), Cause::Exit(0));
-        assert_eq!(cause_of_status(3 << 8), Cause::Exit(3));
-        assert_eq!(cause_of_status(9), Cause::Signal(9));
-        assert_eq!(cause_of_status(11 | 0x80), Cause::Signal(11), "with a core dump");
+        assert_eq!(cause_of_status(0), DeathCause::Exit(0));
+        assert_eq!(cause_of_status(3 << 8), DeathCause::Exit(3));
+        assert_eq!(cause_of_status(9), DeathCause::Signal(9));
+        assert_eq!(cause_of_status(11 | 0x80), DeathCause::Signal(11), "with a core dump");
     }
 }

@@ -263,7 +263,7 @@ impl Server {
                 }
                 Effect::Share { session, request, memory } => self.share(session, request, memory),
                 Effect::Publish(publication) => self.publish(publication),
-                Effect::Want { session, wanted, holding } => self.want(session, wanted, holding),
+                Effect::LocksWanted { session, wanted, holding } => self.want(session, wanted, holding),
                 Effect::Signal { session, signal } => self.signal(session, signal),
                 Effect::Drop { session, refusal } => {
                     if let Some(&slot) = self.sessions.get(&session) {

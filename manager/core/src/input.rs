@@ -24,7 +24,7 @@ pub enum Input<'a> {
         envelope: Envelope<'a>,
     },
     /// A session has given a lock back in its ledger. If it does not hold it in this holding any more, nothing happens.
-    Found(Holding),
+    DeferredRelease(Holding),
     /// A session's process ended, or its connection did.
     SessionEnded {
         /// The session, which has begun and not ended.
@@ -52,12 +52,12 @@ pub enum Ending {
     /// It said goodbye: everything it was sent has been received.
     Goodbye,
     /// It ended otherwise.
-    Died(Cause),
+    Died(DeathCause),
 }
 
 /// How a process or its connection ended, as far as could be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum DeathCause {
     /// The process was ended by this signal.
     Signal(i32),
     /// The process exited with this status, without a goodbye.
@@ -95,9 +95,9 @@ pub enum Effect {
     /// is no more.
     Publish(Publication),
     /// Write into the ledger of a session how many of its locks are wanted; then look there for a holding, if one is
-    /// named. For each time that it is there, apply [`Input::Found`] next. A session that could not be given a ledger
+    /// named. For each time that it is there, apply [`Input::DeferredRelease`] next. A session that could not be given a ledger
     /// has none.
-    Want {
+    LocksWanted {
         /// Whose ledger.
         session: SessionId,
         /// How many of the locks that it holds somebody waits for.

@@ -14,7 +14,7 @@ use crate::objects::lock::Holder;
 use crate::store::catalog::{Body, Object, no_such_object};
 use crate::store::slab::Key;
 use crate::waiting::wait::Want;
-use crate::waiting::wait_queue::{self, Place};
+use crate::waiting::wait_queue::{self, Position};
 
 /// How many sessions, objects or waiters one answer lists; with the longest names that is well inside a frame.
 const LIST_MAX: usize = 1000;
@@ -45,7 +45,11 @@ impl State {
             name: name_of(object),
             references: object.references,
             state: self.object_state(key),
-            waiters: self.waiters_of(object).take(LIST_MAX).map(|place| self.waiter_info(place)).collect(),
+            waiters: self
+                .waiters_of(object)
+                .take(LIST_MAX)
+                .map(|position| self.waiter_info(position))
+                .collect(),
             waiting: self.waiters_of(object).count() as u32,
         })))
     }
@@ -129,21 +133,21 @@ impl State {
     }
 
     /// Where somebody stands in the lines of an object, in order. One wait may name the object twice, but waits once.
-    fn waiters_of<'a>(&'a self, object: &'a Object) -> impl Iterator<Item = Place> + 'a {
-        let firsts = object.lanes().iter().map(|&lane| object.line_in(lane).first());
+    fn waiters_of<'a>(&'a self, object: &'a Object) -> impl Iterator<Item = Position> + 'a {
+        let firsts = object.lanes().iter().map(|&lane| object.wait_queue_in(lane).first());
         firsts.flat_map(|first| {
-            core::iter::successors(first, |&place| wait_queue::next_waiter(&self.waiters, place))
+            core::iter::successors(first, |&position| wait_queue::next_waiter(&self.waiters, position))
         })
     }
 
-    fn waiter_info(&self, place: Place) -> WaiterInfo {
-        let waiter = &self.waiters[place.waiter];
+    fn waiter_info(&self, position: Position) -> WaiterInfo {
+        let waiter = &self.waiters[position.waiter];
         let session = &self.sessions[&waiter.caller.session];
         WaiterInfo {
             process: session.process,
             program: session.program.clone(),
             thread: waiter.caller.thread,
-            wants: wanted(&wait_queue::stand(&self.waiters, place).want),
+            wants: wanted(&wait_queue::entry(&self.waiters, position).want),
             waited_ns: self.now.ns_since(waiter.since),
             remaining_ns: waiter.deadline.map(|deadline| deadline.ns_since(self.now)),
         }
@@ -172,7 +176,7 @@ fn summary(object: &Object) -> ObjectSummary {
         id: object.id,
         name: name_of(object),
         kind: object.body.kind(),
-        is_awaited: object.lanes().iter().any(|&lane| !object.line_in(lane).is_empty()),
+        is_awaited: object.lanes().iter().any(|&lane| !object.wait_queue_in(lane).is_empty()),
     }
 }
 

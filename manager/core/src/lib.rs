@@ -37,7 +37,7 @@ mod store;
 mod time;
 mod waiting;
 
-pub use input::{Cause, Effect, Ending, Input, Peer};
+pub use input::{DeathCause, Effect, Ending, Input, Peer};
 pub use objects::mirror::Publication;
 pub use sessions::deferred_release::Holding;
 pub use state::State;

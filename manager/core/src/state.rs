@@ -12,7 +12,7 @@ use protocol::{
 use smallvec::SmallVec;
 
 use crate::objects::mirror::Mirror;
-use crate::pools::batch::Opening;
+use crate::pools::batch::BatchSpec;
 use crate::sessions::session::Session;
 use crate::store::catalog::{Catalog, Handle};
 use crate::store::slab::{Key, Slab};
@@ -122,7 +122,7 @@ impl State {
         match input {
             Input::SessionBegan { session, peer } => self.session_began(session, peer),
             Input::Request { session, envelope } => self.request(session, envelope),
-            Input::Found(holding) => self.release_found(holding),
+            Input::DeferredRelease(holding) => self.apply_deferred_release(holding),
             Input::SessionEnded { session, ending } => self.session_ended(session, &ending),
             Input::TimePassed => {}
         }
@@ -151,8 +151,8 @@ impl State {
                 self.signal_and_wait(caller, request, &signal, mode, &targets, timeout_ns)
             }
             Request::BatchRun { id, pool, function, options, tasks, timeout_ns, thread } => {
-                let opening = Opening { id, pool, function, options };
-                self.batch_run(Caller { session, thread }, request, opening, &tasks, timeout_ns)
+                let spec = BatchSpec { id, pool, function, options };
+                self.batch_run(Caller { session, thread }, request, spec, &tasks, timeout_ns)
             }
             Request::Share { memory } => return self.share(session, request, memory),
             body => {
@@ -186,7 +186,7 @@ impl State {
             Request::EventIsSet { id } => self.event_is_set(id),
             Request::EventCause { id } => self.event_cause(id),
             Request::BatchOpen { id, pool, function, options } => {
-                self.batch_open(session, Opening { id, pool, function, options })
+                self.batch_open(session, BatchSpec { id, pool, function, options })
             }
             Request::BatchCancel { id } => self.batch_cancel(id),
             Request::BatchSignal { id, signal } => self.batch_signal(id, signal),
@@ -260,7 +260,7 @@ impl State {
             self.session_at(session).answers += 1;
             self.effects.push(Effect::Share { session, request, memory });
             if memory == SharedMemory::DeferredReleases {
-                self.ledger_shared(session);
+                self.deferred_releases_shared(session);
             }
         }
     }

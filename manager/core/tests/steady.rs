@@ -12,7 +12,7 @@ use protocol::{
 use uuid::Uuid;
 
 /// One client and its manager, without the socket between them.
-struct Line {
+struct WaitQueue {
     state: State,
     effects: Vec<Effect>,
     sent: Vec<u8>,
@@ -24,9 +24,9 @@ struct Line {
 
 const SESSION: SessionId = SessionId(1);
 
-impl Line {
-    fn new() -> Line {
-        let mut line = Line {
+impl WaitQueue {
+    fn new() -> WaitQueue {
+        let mut line = WaitQueue {
             state: State::new(Epoch(Uuid::from_u128(1)), Limits::default(), 1),
             effects: Vec::new(),
             sent: Vec::new(),
@@ -73,7 +73,7 @@ fn wait(target: Target<'static>) -> Request<'static> {
 
 #[test]
 fn what_is_asked_for_again_and_again_allocates_nothing() {
-    let mut line = Line::new();
+    let mut line = WaitQueue::new();
     let specs = [
         Spec::Event { auto_reset: false },
         Spec::Lock,

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use interprocess::os::unix::uds_local_socket::Stream;
-use manager_core::{Cause, Time};
+use manager_core::{DeathCause, Time};
 use protocol::limits::FRAME_BYTES_MAX;
 use protocol::{FrameBuffer, HELLO_BYTES_MAX, SessionId};
 use rustix::io::Errno;
@@ -23,7 +23,7 @@ pub(crate) struct Connection {
     /// The process of the peer, if it can be watched.
     pub(crate) process: Option<Process>,
     /// How the process ended, once that was noticed.
-    pub(crate) died: Option<Cause>,
+    pub(crate) died: Option<DeathCause>,
     /// How far the connection has come.
     pub(crate) phase: Phase,
     /// When the phase ends by itself; changed only through the table, which keeps these in order.
@@ -139,12 +139,12 @@ impl Connection {
         self.awaits_room = false;
     }
 
-    /// How the peer's process ended: none if it runs, [`Cause::Disconnected`] if it can not be known.
-    pub(crate) fn how_it_ended(&self) -> Option<Cause> {
+    /// How the peer's process ended: none if it runs, [`DeathCause::Disconnected`] if it can not be known.
+    pub(crate) fn how_it_ended(&self) -> Option<DeathCause> {
         match (&self.died, &self.process) {
             (Some(cause), _) => Some(cause.clone()),
             (None, Some(process)) => process.ended(),
-            (None, None) => Some(Cause::Disconnected),
+            (None, None) => Some(DeathCause::Disconnected),
         }
     }
 }

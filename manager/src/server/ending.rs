@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use manager_core::{Cause, Ending};
+use manager_core::{DeathCause, Ending};
 use mio::unix::SourceFd;
 use protocol::{Code, Refusal, SessionId, StopSignal};
 use rustix::process::Signal;
@@ -78,7 +78,7 @@ impl Server {
                 self.refuse(slot, Refusal::new(Code::Protocol, text));
             }
             Phase::Ending(session) => {
-                let cause = connection.how_it_ended().unwrap_or(Cause::Disconnected);
+                let cause = connection.how_it_ended().unwrap_or(DeathCause::Disconnected);
                 self.end(slot, session, Ending::Died(cause));
             }
             Phase::Farewell => self.close(slot),

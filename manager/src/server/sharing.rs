@@ -63,7 +63,7 @@ impl Server {
     /// Looks for what the answer to a request depends on, and applies it.
     pub(super) fn look_up_doubts(&mut self, request: &Request<'_>) {
         if !self.deferred.is_empty() {
-            for holding in self.core.doubts(request) {
+            for holding in self.core.uncertain_holdings(request) {
                 self.look_up(holding);
             }
             self.apply_found();
@@ -80,7 +80,7 @@ impl Server {
     /// Carries out what was found in deferred, as if it had arrived.
     pub(super) fn apply_found(&mut self) {
         while let Some(holding) = self.found.pop_front() {
-            self.core.apply(self.now, Input::Found(holding), &mut self.effects);
+            self.core.apply(self.now, Input::DeferredRelease(holding), &mut self.effects);
             self.perform();
         }
     }

@@ -19,7 +19,7 @@ use crate::objects::reason::check_reason;
 use crate::store::catalog::Body;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Decision, Readiness, Want};
-use crate::waiting::wait_queue::{self, Place};
+use crate::waiting::wait_queue::{self, Position};
 
 /// What anyone wants of a barrier: the line does not depend on the details.
 const ANYONE: Want = Want::Barrier { has_action: false, index: None };
@@ -82,8 +82,8 @@ impl State {
         if let Readiness::Never(refusal) = barrier.readiness() {
             return self.barrier_refuse_all(key, &refusal);
         }
-        let waiting = self.catalog.at(key).line(&ANYONE).len();
-        if !is_acting && waiting >= parties && self.barrier_line(key).len() >= parties as usize {
+        let waiting = self.catalog.at(key).wait_queue(&ANYONE).len();
+        if !is_acting && waiting >= parties && self.barrier_queue(key).len() >= parties as usize {
             self.barrier_trip(key);
             // Those behind them may already be enough for the next turn.
             self.touch(key);
@@ -92,51 +92,54 @@ impl State {
 
     /// Numbers the parties, and lets them go; or, if some brought an action, the one of them that runs it.
     fn barrier_trip(&mut self, key: Key) {
-        let mut line = self.barrier_line(key);
+        let mut queue = self.barrier_queue(key);
         let barrier = self.barrier_at(key);
         barrier.turns += 1;
         let turn = barrier.turns;
-        line.truncate(barrier.parties as usize);
+        queue.truncate(barrier.parties as usize);
         let mut actor = None;
-        for (position, &place) in line.iter().enumerate() {
-            let stand = wait_queue::stand_mut(&mut self.waiters, place);
-            if let Want::Barrier { has_action, index } = &mut stand.want {
-                *index = Some(position as u32);
-                actor = if *has_action { Some(place) } else { actor };
+        for (number, &position) in queue.iter().enumerate() {
+            let entry = wait_queue::entry_mut(&mut self.waiters, position);
+            if let Want::Barrier { has_action, index } = &mut entry.want {
+                *index = Some(number as u32);
+                actor = if *has_action { Some(position) } else { actor };
             }
         }
         match actor {
-            Some(place) => {
-                let session = self.waiters[place.waiter].caller.session;
+            Some(position) => {
+                let session = self.waiters[position.waiter].caller.session;
                 self.barrier_at(key).acting = Some(Acting { session, turn });
                 self.session_at(session).held.insert(key);
-                line.iter().for_each(|&party| self.stand_here_only(party));
-                self.barrier_let_go(place, true, turn);
+                queue.iter().for_each(|&party| self.leave_other_queues(party));
+                self.barrier_let_go(position, true, turn);
             }
             None => {
-                let last = line.last().copied();
-                line.iter().for_each(|&place| self.barrier_let_go(place, Some(place) == last, turn));
+                let last = queue.last().copied();
+                queue
+                    .iter()
+                    .for_each(|&position| self.barrier_let_go(position, Some(position) == last, turn));
             }
         }
     }
 
     /// Ends the wait of a party that was numbered.
-    fn barrier_let_go(&mut self, place: Place, leads: bool, turn: u64) {
-        let Want::Barrier { index: Some(number), .. } = wait_queue::stand(&self.waiters, place).want else {
+    fn barrier_let_go(&mut self, position: Position, leads: bool, turn: u64) {
+        let Want::Barrier { index: Some(number), .. } = wait_queue::entry(&self.waiters, position).want
+        else {
             unreachable!("only parties that were numbered are let go");
         };
-        let waiter = self.unpark(place.waiter);
+        let waiter = self.unpark(position.waiter);
         let grants = smallvec![Grant::Barrier { index: number, leads, turn }];
         self.conclude(
             waiter,
-            Decision::Taken { index: place.target(), grants, unconfirmed: SmallVec::new() },
+            Decision::Taken { index: position.target(), grants, unconfirmed: SmallVec::new() },
         );
     }
 
     /// One place for each waiter in the line.
-    fn barrier_line(&self, key: Key) -> Vec<Place> {
-        let first = self.catalog.at(key).line(&ANYONE).first();
-        core::iter::successors(first, |&place| wait_queue::next_waiter(&self.waiters, place)).collect()
+    fn barrier_queue(&self, key: Key) -> Vec<Position> {
+        let first = self.catalog.at(key).wait_queue(&ANYONE).first();
+        core::iter::successors(first, |&position| wait_queue::next_waiter(&self.waiters, position)).collect()
     }
 
     pub(crate) fn barrier_pass(
@@ -148,9 +151,10 @@ impl State {
         let key = self.catalog.find(id, Kind::Barrier)?;
         self.check_acting(key, Acting { session, turn })?;
         self.barrier_action_ended(key);
-        for place in self.barrier_line(key) {
-            if matches!(wait_queue::stand(&self.waiters, place).want, Want::Barrier { index: Some(_), .. }) {
-                self.barrier_let_go(place, false, turn);
+        for position in self.barrier_queue(key) {
+            if matches!(wait_queue::entry(&self.waiters, position).want, Want::Barrier { index: Some(_), .. })
+            {
+                self.barrier_let_go(position, false, turn);
             }
         }
         self.touch(key);
@@ -198,16 +202,16 @@ impl State {
 
     pub(crate) fn barrier_status(&mut self, id: ObjectId) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Barrier)?;
-        let waiting = self.barrier_line(key).len() as u32;
+        let waiting = self.barrier_queue(key).len() as u32;
         Ok(Reply::Barrier(self.barrier_at(key).status(waiting)))
     }
 
-    /// Breaks the barriers in whose lines this waiter stands, as it will not wait any longer. Most stand in none, so
+    /// Breaks the barriers in whose wait queues this waiter is, as it will not wait any longer. Most are in none, so
     /// they need no text that says why.
     pub(crate) fn break_barriers_of(&mut self, waiter: Key, why: impl FnOnce(&State) -> String) {
-        let is_barrier = |stand: &&wait_queue::Stand| matches!(stand.want, Want::Barrier { .. });
-        let stands = self.waiters[waiter].targets.iter().filter(is_barrier);
-        let barriers: SmallVec<[Key; 1]> = stands.map(|stand| stand.object).collect();
+        let is_barrier = |entry: &&wait_queue::Entry| matches!(entry.want, Want::Barrier { .. });
+        let entries = self.waiters[waiter].targets.iter().filter(is_barrier);
+        let barriers: SmallVec<[Key; 1]> = entries.map(|entry| entry.object).collect();
         if !barriers.is_empty() {
             let why = why(self);
             barriers.into_iter().for_each(|barrier| self.barrier_break(barrier, &why));
@@ -230,8 +234,8 @@ impl State {
     }
 
     fn barrier_refuse_all(&mut self, key: Key, refusal: &Refusal) {
-        for place in self.barrier_line(key) {
-            self.refuse_waiter(place.waiter, refusal.clone());
+        for position in self.barrier_queue(key) {
+            self.refuse_waiter(position.waiter, refusal.clone());
         }
     }
 

@@ -88,8 +88,8 @@ impl State {
 
     /// Gives up the lock of the condition that a waiter is about to wait for, if it waits for one.
     pub(crate) fn give_up_lock(&mut self, waiter: &Waiter) -> Option<Relock> {
-        let stand = waiter.targets.iter().find(|stand| matches!(stand.want, Want::Notification))?;
-        let lock = self.condition_at(stand.object).lock;
+        let entry = waiter.targets.iter().find(|entry| matches!(entry.want, Want::Notification))?;
+        let lock = self.condition_at(entry.object).lock;
         Some(self.lock_give_up(lock))
     }
 
@@ -112,15 +112,15 @@ impl State {
     /// Wakes who waits first. False if nobody does. What was meant for some, and not for all, is passed on if its
     /// receiver dies.
     fn notify_first(&mut self, key: Key, passes_on: bool) -> bool {
-        let Some(place) = self.catalog.at(key).line(&Want::Notification).first() else {
+        let Some(position) = self.catalog.at(key).wait_queue(&Want::Notification).first() else {
             return false;
         };
-        let index = place.target();
+        let index = position.target();
         let unconfirmed: SmallVec<[Unconfirmed; 1]> = match passes_on {
             true => smallvec![Unconfirmed::Notification(self.catalog.handle(key))],
             false => SmallVec::new(),
         };
-        let waiter = self.unpark(place.waiter);
+        let waiter = self.unpark(position.waiter);
         let grants = smallvec![Grant::Notified];
         self.conclude(waiter, Decision::Taken { index, grants, unconfirmed });
         true

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use crate::objects::mirror::Publication;
 use crate::objects::reason::check_reason;
-use crate::sessions::session::{Leaver, Unconfirmed};
+use crate::sessions::session::{Abandoner, Unconfirmed};
 use crate::store::catalog::Body;
 use crate::store::slab::Key;
 use crate::waiting::wait::Readiness;
@@ -154,9 +154,9 @@ impl State {
 
     /// Sets the stop event of a batch, unless it was removed, as a session does that has gone: the owner of the
     /// batch, or of its pool.
-    pub(crate) fn event_set_by_leaver(&mut self, id: ObjectId, leaver: &Leaver, reason: &str) {
+    pub(crate) fn event_set_by_abandoner(&mut self, id: ObjectId, abandoner: &Abandoner, reason: &str) {
         if let Ok(key) = self.catalog.find(id, Kind::Event) {
-            let (process, program) = leaver.whose();
+            let (process, program) = abandoner.whose();
             let reason = Some(reason.into());
             self.event_set_with(key, SetBy { process, program, at: self.now, reason });
         }

@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 
 use protocol::{Abandonment, Code, Kind, LockGrant, ObjectId, Refusal, Reply, SessionId};
 
-use crate::sessions::session::Leaver;
+use crate::sessions::session::Abandoner;
 use crate::store::catalog::{Body, no_such_object};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Lane, Readiness, Relock};
@@ -118,7 +118,7 @@ impl State {
         let abandoned = lock.abandoned.take().map(|abandoned| *abandoned);
         self.token += 1;
         self.session_at(caller.session).held.insert(key);
-        if !self.catalog.at(key).line_in(Lane::Main).is_empty() {
+        if !self.catalog.at(key).wait_queue_in(Lane::Main).is_empty() {
             self.lock_wanted(key, false);
         }
         LockGrant { hold, token, depth, abandoned }
@@ -178,15 +178,15 @@ impl State {
         };
         let how = format!("was made to release it by {}", self.describe_session(session));
         let holder = holder.caller.session;
-        let leaver = Leaver::of(holder, &self.sessions[&holder], how.into());
-        self.lock_abandon(key, &leaver);
+        let abandoner = Abandoner::of(holder, &self.sessions[&holder], how.into());
+        self.lock_abandon(key, &abandoner);
         Ok(Reply::Done)
     }
 
     /// Marks a held lock as left behind by its holder.
-    pub(crate) fn lock_abandon(&mut self, key: Key, leaver: &Leaver) {
+    pub(crate) fn lock_abandon(&mut self, key: Key, abandoner: &Abandoner) {
         let holder = self.lock_at(key).holder.expect("only a held lock is abandoned");
-        let abandonment = leaver.abandonment(self.now.ns_since(holder.since));
+        let abandonment = abandoner.abandonment(self.now.ns_since(holder.since));
         self.lock_at(key).abandoned = Some(Box::new(abandonment));
         self.lock_free(key);
     }

@@ -18,7 +18,7 @@ use crate::sessions::session::Unconfirmed;
 use crate::store::catalog::{Body, Pin};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Lane, Readiness};
-use crate::waiting::wait_queue::Line;
+use crate::waiting::wait_queue::WaitQueue;
 
 /// A queue.
 #[derive(Debug)]
@@ -33,9 +33,9 @@ pub(crate) struct Queue {
     /// How many items were handed out. The count is the number of the last one.
     handed_out: u64,
     /// Who waits to put.
-    putters: Line,
+    putters: WaitQueue,
     /// Who waits for all items to be finished.
-    joiners: Line,
+    joiners: WaitQueue,
 }
 
 /// An item, in the queue or with who waits to put it or has to acknowledge it.
@@ -69,8 +69,8 @@ impl Queue {
             unfinished: is_joinable.then(BTreeMap::new),
             unfinished_count: 0,
             handed_out: 0,
-            putters: Line::default(),
-            joiners: Line::default(),
+            putters: WaitQueue::default(),
+            joiners: WaitQueue::default(),
         })
     }
 
@@ -100,11 +100,11 @@ impl Queue {
         self.capacity
     }
 
-    pub(crate) fn line_in(&self, lane: Lane) -> &Line {
+    pub(crate) fn wait_queue_in(&self, lane: Lane) -> &WaitQueue {
         if lane == Lane::Putters { &self.putters } else { &self.joiners }
     }
 
-    pub(crate) fn line_mut(&mut self, lane: Lane) -> &mut Line {
+    pub(crate) fn wait_queue_mut(&mut self, lane: Lane) -> &mut WaitQueue {
         if lane == Lane::Putters { &mut self.putters } else { &mut self.joiners }
     }
 

@@ -11,7 +11,7 @@ use alloc::string::String;
 
 use protocol::{Abandonment, Code, Grant, Kind, ObjectId, Refusal, Reply, SessionId, Spec};
 
-use crate::sessions::session::Leaver;
+use crate::sessions::session::Abandoner;
 use crate::store::catalog::Body;
 use crate::store::slab::Key;
 use crate::waiting::wait::Readiness;
@@ -223,15 +223,15 @@ impl State {
 
     /// Marks the permits of a session that is gone as left behind: at most as many as are still out, since others
     /// may have given some back on its behalf.
-    pub(crate) fn permits_abandon(&mut self, key: Key, leaver: &Leaver) {
+    pub(crate) fn permits_abandon(&mut self, key: Key, abandoner: &Abandoner) {
         let now = self.now;
         let semaphore = self.semaphore_at(key);
-        if let Some(charge) = semaphore.charges.remove(&leaver.session) {
+        if let Some(charge) = semaphore.charges.remove(&abandoner.session) {
             let permits = charge.permits.min(semaphore.out);
             semaphore.out -= permits;
             if permits > 0 {
                 let held_ns = now.ns_since(charge.since);
-                semaphore.abandoned.push_back((permits, leaver.abandonment(held_ns)));
+                semaphore.abandoned.push_back((permits, abandoner.abandonment(held_ns)));
                 semaphore.abandoned_permits += permits;
             }
         }

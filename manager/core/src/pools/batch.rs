@@ -24,9 +24,9 @@ use protocol::{
 
 use crate::State;
 use crate::objects::event::Event;
-use crate::pools::prefetch::Pace;
+use crate::pools::prefetch::TaskTime;
 use crate::pools::task::{Running, Task};
-use crate::sessions::session::Leaver;
+use crate::sessions::session::Abandoner;
 use crate::store::catalog::{Body, Pin};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Readiness};
@@ -48,7 +48,7 @@ pub(crate) struct Batch {
     /// Tasks that were started or handed ahead, by number.
     pub(crate) running: BTreeMap<u32, Running>,
     /// How long its tasks take.
-    pub(crate) pace: Pace,
+    pub(crate) task_time: TaskTime,
     /// Outcomes that the owner has not taken, in the order in which they came.
     ended: VecDeque<TaskResult>,
     /// Objects whose proxies are in results; kept until the batch is freed, as the owner may yet decode them.
@@ -65,7 +65,7 @@ pub(crate) struct Batch {
 
 /// What a batch is opened with.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Opening<'a> {
+pub(crate) struct BatchSpec<'a> {
     /// Its id.
     pub(crate) id: ObjectId,
     /// The pool that runs it.
@@ -97,7 +97,7 @@ impl Batch {
     }
 
     pub(crate) fn progress(&self) -> Progress {
-        let ahead = self.running.values().filter(|running| running.is_ahead()).count();
+        let ahead = self.running.values().filter(|running| running.is_prefetched()).count();
         Progress {
             waiting: (self.waiting.len() + ahead) as u32,
             running: (self.running.len() - ahead) as u32,
@@ -108,8 +108,8 @@ impl Batch {
 }
 
 impl State {
-    pub(crate) fn batch_open(&mut self, session: SessionId, opening: Opening<'_>) -> Result<Reply, Refusal> {
-        let Opening { id, pool, function, options } = opening;
+    pub(crate) fn batch_open(&mut self, session: SessionId, spec: BatchSpec<'_>) -> Result<Reply, Refusal> {
+        let BatchSpec { id, pool, function, options } = spec;
         Name::check(function)
             .map_err(|error| Refusal::new(Code::BadName, format!("task function: {error}")))?;
         let pool = self.catalog.find(pool, Kind::Pool)?;
@@ -127,7 +127,7 @@ impl State {
             turn: None,
             waiting: VecDeque::new(),
             running: BTreeMap::new(),
-            pace: Pace::default(),
+            task_time: TaskTime::default(),
             ended: VecDeque::new(),
             carried: Vec::new(),
             added: 0,
@@ -195,17 +195,17 @@ impl State {
         &mut self,
         caller: Caller,
         request: RequestId,
-        opening: Opening<'_>,
+        spec: BatchSpec<'_>,
         tasks: &[TaskInput<'_>],
         timeout_ns: Option<u64>,
     ) -> Result<(), Refusal> {
-        let id = opening.id;
+        let id = spec.id;
         let targets = Targets::from_iter([Target::Results { batch: id }]);
-        // Whatever could refuse what comes after the opening is looked at before, so that nothing has to be undone.
+        // Whatever could refuse what comes after the spec is looked at before, so that nothing has to be undone.
         self.check_wait(caller, request, WaitMode::Any, &targets)?;
         self.check_room_to_wait(caller.session, request)?;
         self.check_room_to_store(tasks)?;
-        self.batch_open(caller.session, opening)?;
+        self.batch_open(caller.session, spec)?;
         self.batch_add(caller.session, id, tasks, true)?;
         self.settle();
         self.wait(caller, request, WaitMode::Any, &targets, timeout_ns)
@@ -329,13 +329,13 @@ impl State {
     }
 
     /// The owner is gone: tasks that have not started never will, and those that run are told to stop.
-    pub(crate) fn batch_abandoned(&mut self, id: ObjectId, leaver: &Leaver) {
+    pub(crate) fn batch_abandoned(&mut self, id: ObjectId, abandoner: &Abandoner) {
         let key = self.catalog.key(id).expect("a batch that is not complete is pinned");
         let batch = self.batch_at(key);
         batch.is_sealed = true;
         let stop = batch.options.stop;
         self.batch_stop(key);
-        self.event_set_by_leaver(stop, leaver, &format!("its owner {}", leaver.how()));
+        self.event_set_by_abandoner(stop, abandoner, &format!("its owner {}", abandoner.how()));
         self.batch_moved_on(key);
     }
 

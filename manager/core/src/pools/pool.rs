@@ -16,7 +16,7 @@ use protocol::{Code, Failure, FailureKind, Kind, ObjectId, Refusal, Reply, Sessi
 
 use crate::State;
 use crate::objects::reason::check_reason;
-use crate::sessions::session::Leaver;
+use crate::sessions::session::Abandoner;
 use crate::store::catalog::Body;
 use crate::store::slab::Key;
 use crate::waiting::wait::Readiness;
@@ -42,7 +42,7 @@ pub(crate) enum Ender<'a> {
     /// A session that asks for it.
     Session(SessionId),
     /// One that is gone.
-    Leaver(&'a Leaver),
+    Abandoner(&'a Abandoner),
 }
 
 impl Pool {
@@ -147,7 +147,7 @@ impl State {
         for stop in stops {
             match *ender {
                 Ender::Session(session) => self.event_set_with_end(session, stop, reason),
-                Ender::Leaver(leaver) => self.event_set_by_leaver(stop, leaver, reason),
+                Ender::Abandoner(abandoner) => self.event_set_by_abandoner(stop, abandoner, reason),
             }
         }
         self.touch(key);
@@ -160,10 +160,10 @@ impl State {
     }
 
     /// The owner of a pool is gone, and with it the pool: its workers end, and its name is free.
-    pub(crate) fn pool_orphaned(&mut self, key: Key, leaver: &Leaver, what: &str) {
+    pub(crate) fn pool_orphaned(&mut self, key: Key, abandoner: &Abandoner, what: &str) {
         self.pool_at(key).owner = None;
         let text = format!("{} has ended with its owner: {what}", self.describe(key));
-        self.terminate(key, &text, &Ender::Leaver(leaver));
+        self.terminate(key, &text, &Ender::Abandoner(abandoner));
         if self.catalog.at(key).name.is_some() {
             self.destroy(key, &Refusal::new(Code::Removed, text));
         }

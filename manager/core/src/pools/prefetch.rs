@@ -27,7 +27,7 @@ const GRANTS_PER_LINE: usize = 4;
 
 /// How long tasks take, from what is seen of them here.
 #[derive(Debug, Default)]
-pub(crate) struct Pace {
+pub(crate) struct TaskTime {
     /// Nanoseconds for a task; none before the first has ended.
     task_ns: Option<u64>,
 }
@@ -42,7 +42,7 @@ pub(crate) struct Granted {
     pub(crate) after: Option<u32>,
 }
 
-impl Pace {
+impl TaskTime {
     /// Notes how long a task took. A long one counts at once and in full, short ones bit by bit.
     pub(crate) fn note(&mut self, took_ns: u64) {
         let before_ns = self.task_ns.unwrap_or(took_ns);
@@ -62,10 +62,10 @@ impl State {
     /// Starts the next task of a ready pool in this session, and hands others ahead if that harms nobody.
     pub(crate) fn tasks_take(&mut self, pool: Key, session: SessionId, most: u32) -> Grant {
         let batch = self.pool_next(pool);
-        let is_alone =
-            self.pool_at(pool).has_nothing_to_start() && self.catalog.at(pool).line_in(Lane::Main).is_empty();
+        let is_alone = self.pool_at(pool).has_nothing_to_start()
+            && self.catalog.at(pool).wait_queue_in(Lane::Main).is_empty();
         let line = self.batch_at(batch);
-        let fair = (line.waiting.len() / GRANTS_PER_LINE).min(line.pace.tasks_per_grant());
+        let fair = (line.waiting.len() / GRANTS_PER_LINE).min(line.task_time.tasks_per_grant());
         let count = if is_alone { fair.min(TASKS_PER_GRANT_MAX).min(most as usize) } else { 1 };
         let first = self.batch_start_one(batch, session, None);
         let mut bytes = first.arguments.as_bytes().len();
@@ -137,7 +137,7 @@ impl State {
     }
 
     /// Goes on with a task that was handed ahead to a session that died before it began it.
-    pub(crate) fn task_spared(&mut self, granted: Granted) {
+    pub(crate) fn task_prefetched_lost(&mut self, granted: Granted) {
         let key = self.catalog.key(granted.batch).expect("a batch with running tasks is pinned");
         self.task_not_begun(key, granted.task);
         self.batch_offer(key);

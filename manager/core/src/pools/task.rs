@@ -55,7 +55,7 @@ impl Running {
     }
 
     /// Whether it was handed ahead and has not begun.
-    pub(crate) fn is_ahead(&self) -> bool {
+    pub(crate) fn is_prefetched(&self) -> bool {
         self.since.is_none()
     }
 
@@ -65,7 +65,7 @@ impl Running {
 
     /// Notes that its batch was cancelled.
     pub(crate) fn cancel(&mut self) {
-        self.is_cancelled |= self.is_ahead();
+        self.is_cancelled |= self.is_prefetched();
     }
 }
 
@@ -135,7 +135,7 @@ impl State {
             let text = format!("task {number} of batch {id} does not run in this session");
             return Err(Refusal::new(Code::BadArgument, text));
         };
-        batch.pace.note(now.ns_since(began));
+        batch.task_time.note(now.ns_since(began));
         let outcome = self.checked(outcome, carries);
         if matches!(outcome, Outcome::Returned(_)) && self.is_referred_to(key) {
             let carried: Vec<Pin> = carries.iter().filter_map(|&id| self.pin(id)).collect();
@@ -232,23 +232,23 @@ impl State {
         sessions.sort_unstable();
         sessions.dedup();
         for session in sessions {
-            self.condemn(session, signal);
+            self.terminate_worker(session, signal);
             count += 1;
         }
         Ok(Reply::Count(count))
     }
 
     /// Has a signal sent to a worker, which gets no task any more, also not by a wait that is on.
-    fn condemn(&mut self, session: SessionId, signal: StopSignal) {
-        self.session_at(session).is_condemned = true;
+    fn terminate_worker(&mut self, session: SessionId, signal: StopSignal) {
+        self.session_at(session).is_terminating = true;
         self.effects.push(Effect::Signal { session, signal });
         let waits_for_task = |waiter: &Waiter| {
-            waiter.targets.iter().any(|stand| matches!(stand.want, Want::Task | Want::Tasks { .. }))
+            waiter.targets.iter().any(|entry| matches!(entry.want, Want::Task | Want::Tasks { .. }))
         };
         let waiters = self.sessions[&session].waiters();
         let waiters: Vec<Key> = waiters.filter(|&key| waits_for_task(&self.waiters[key])).collect();
         for key in waiters {
-            self.refuse_waiter(key, condemned());
+            self.refuse_waiter(key, terminating());
         }
     }
 
@@ -261,19 +261,19 @@ impl State {
         let text =
             format!("it ran longer than the {limit:?} that its batch allows, and its worker was killed");
         self.end(key, number, failed(FailureKind::TimeLimit, text));
-        self.condemn(session, StopSignal::Kill);
+        self.terminate_worker(session, StopSignal::Kill);
         self.batch_moved_on(key);
     }
 
     /// Refuses a process a task that was told to end.
     pub(crate) fn check_may_work(&self, session: SessionId) -> Result<(), Refusal> {
-        match self.sessions[&session].is_condemned {
-            true => Err(condemned()),
+        match self.sessions[&session].is_terminating {
+            true => Err(terminating()),
             false => Ok(()),
         }
     }
 }
 
-fn condemned() -> Refusal {
+fn terminating() -> Refusal {
     Refusal::new(Code::Cancelled, "this worker was told to end, and gets no more tasks")
 }

@@ -14,7 +14,7 @@ use crate::objects::queue::Item;
 use crate::pools::prefetch::Granted;
 use crate::store::catalog::{Body, Handle, Held};
 use crate::store::slab::Key;
-use crate::{Cause, Ending, Peer, State, Time};
+use crate::{DeathCause, Ending, Peer, State, Time};
 
 /// One client process.
 #[derive(Debug)]
@@ -32,13 +32,13 @@ pub(crate) struct Session {
     /// The batches it made that are not complete.
     pub(crate) batches: BTreeSet<ObjectId>,
     /// Whether it was told to end, and so gets no tasks.
-    pub(crate) is_condemned: bool,
+    pub(crate) is_terminating: bool,
     /// The objects of which it holds something that its end leaves behind, and the pools that end with it.
     pub(crate) held: BTreeSet<Key>,
     /// How many of the locks that it holds are wanted by somebody.
     pub(crate) wanted: u64,
     /// Whether it may give locks back in a ledger.
-    pub(crate) has_ledger: bool,
+    pub(crate) defers_releases: bool,
     /// When it began.
     pub(crate) since: Time,
     /// How many answers it was sent.
@@ -60,7 +60,7 @@ pub(crate) enum Unconfirmed {
 
 /// A session that leaves something behind, and how.
 #[derive(Debug)]
-pub(crate) struct Leaver {
+pub(crate) struct Abandoner {
     pub(crate) session: SessionId,
     process: u32,
     program: Arc<str>,
@@ -76,10 +76,10 @@ impl Session {
             waits: VecDeque::new(),
             running: Vec::new(),
             batches: BTreeSet::new(),
-            is_condemned: false,
+            is_terminating: false,
             held: BTreeSet::new(),
             wanted: 0,
-            has_ledger: false,
+            defers_releases: false,
             since,
             answers: 0,
             unconfirmed: VecDeque::new(),
@@ -135,9 +135,9 @@ impl Session {
     }
 }
 
-impl Leaver {
-    pub(crate) fn of(id: SessionId, session: &Session, how: Arc<str>) -> Leaver {
-        Leaver { session: id, process: session.process, program: session.program.clone(), how }
+impl Abandoner {
+    pub(crate) fn of(id: SessionId, session: &Session, how: Arc<str>) -> Abandoner {
+        Abandoner { session: id, process: session.process, program: session.program.clone(), how }
     }
 
     /// What the next taker is told.
@@ -207,13 +207,13 @@ impl State {
     /// Undoes what a session leaves behind. All of its waits go first, so that nothing is handed to the dead.
     pub(crate) fn session_ended(&mut self, session: SessionId, ending: &Ending) {
         let gone = self.sessions.remove(&session).expect("a session ends once");
-        let leaver = Leaver::of(session, &gone, ending.to_string().into());
-        let what = leaver.describe();
+        let abandoner = Abandoner::of(session, &gone, ending.to_string().into());
+        let what = abandoner.describe();
         let mut undelivered = Vec::new();
         gone.waits.iter().for_each(|&(_, waiter)| undelivered.extend(self.forsake(waiter, &what)));
-        gone.batches.iter().for_each(|&batch| self.batch_abandoned(batch, &leaver));
+        gone.batches.iter().for_each(|&batch| self.batch_abandoned(batch, &abandoner));
         self.tasks_left_behind(&gone.running, ending, &what);
-        gone.held.iter().for_each(|&key| self.leave_behind(key, &leaver, &what));
+        gone.held.iter().for_each(|&key| self.leave_behind(key, &abandoner, &what));
         // Backwards, as each goes to the front of its queue.
         undelivered.into_iter().rev().for_each(|grant| self.give_back(grant));
         let unconfirmed = gone.unconfirmed.into_iter().map(|(_, grant)| grant);
@@ -227,21 +227,21 @@ impl State {
     /// Goes on with the tasks that were granted to a session. If it was cut off, it may have gone on unheard, so nobody
     /// knows which of them it has begun; else whatever it sent was read.
     fn tasks_left_behind(&mut self, granted: &[Granted], ending: &Ending, what: &str) {
-        let is_known = !matches!(ending, Ending::Died(Cause::Dropped(_)));
-        let is_spared = |granted: &&Granted| is_known && granted.after.is_some();
+        let is_known = !matches!(ending, Ending::Died(DeathCause::Dropped(_)));
+        let never_began = |granted: &&Granted| is_known && granted.after.is_some();
         // Backwards, as each goes to the front of its line.
-        granted.iter().rev().filter(is_spared).for_each(|&granted| self.task_spared(granted));
-        let lost = granted.iter().filter(|granted| !is_spared(granted));
+        granted.iter().rev().filter(never_began).for_each(|&granted| self.task_prefetched_lost(granted));
+        let lost = granted.iter().filter(|granted| !never_began(granted));
         lost.for_each(|&granted| self.task_lost(granted, what));
     }
 
-    fn leave_behind(&mut self, key: Key, leaver: &Leaver, what: &str) {
+    fn leave_behind(&mut self, key: Key, abandoner: &Abandoner, what: &str) {
         match &self.catalog.at(key).body {
-            Body::Lock(_) => self.lock_abandon(key, leaver),
-            Body::Semaphore(_) => self.permits_abandon(key, leaver),
+            Body::Lock(_) => self.lock_abandon(key, abandoner),
+            Body::Semaphore(_) => self.permits_abandon(key, abandoner),
             Body::Barrier(_) => self.barrier_break(key, what),
-            Body::Queue(_) => self.items_return(key, leaver.session),
-            Body::Pool(_) => self.pool_orphaned(key, leaver, what),
+            Body::Queue(_) => self.items_return(key, abandoner.session),
+            Body::Pool(_) => self.pool_orphaned(key, abandoner, what),
             _ => unreachable!("nothing is held of the other kinds"),
         }
     }
@@ -258,16 +258,16 @@ impl fmt::Display for Ending {
 }
 
 /// Completes “process 12 (deploy) …”.
-impl fmt::Display for Cause {
+impl fmt::Display for DeathCause {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cause::Signal(signal) => match signal_name(*signal) {
+            DeathCause::Signal(signal) => match signal_name(*signal) {
                 Some(name) => write!(formatter, "was ended by signal {signal} ({name})"),
                 None => write!(formatter, "was ended by signal {signal}"),
             },
-            Cause::Exit(status) => write!(formatter, "exited with status {status}"),
-            Cause::Disconnected => formatter.write_str("closed its connection"),
-            Cause::Dropped(reason) => write!(formatter, "was disconnected: {reason}"),
+            DeathCause::Exit(status) => write!(formatter, "exited with status {status}"),
+            DeathCause::Disconnected => formatter.write_str("closed its connection"),
+            DeathCause::Dropped(reason) => write!(formatter, "was disconnected: {reason}"),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::pools::pool::Pool;
 use crate::store::names::Names;
 use crate::store::slab::{Key, Slab};
 use crate::waiting::wait::{Caller, Lane, Want};
-use crate::waiting::wait_queue::Line;
+use crate::waiting::wait_queue::WaitQueue;
 
 /// One object of any kind.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(crate) struct Object {
     /// How many tasks and the like, in the manager's keeping, carry a proxy of it or need it.
     pub(crate) pins: u64,
     /// Who waits for it, first come first; a queue has more lines than this.
-    line: Line,
+    wait_queue: WaitQueue,
     /// What it is.
     pub(crate) body: Body,
 }
@@ -119,22 +119,22 @@ impl Body {
 
 impl Object {
     /// The line in which somebody stands who wants this.
-    pub(crate) fn line(&self, want: &Want) -> &Line {
-        self.line_in(want.lane())
+    pub(crate) fn wait_queue(&self, want: &Want) -> &WaitQueue {
+        self.wait_queue_in(want.lane())
     }
 
-    pub(crate) fn line_in(&self, lane: Lane) -> &Line {
+    pub(crate) fn wait_queue_in(&self, lane: Lane) -> &WaitQueue {
         match (&self.body, lane) {
-            (_, Lane::Main) => &self.line,
-            (Body::Queue(queue), lane) => queue.line_in(lane),
+            (_, Lane::Main) => &self.wait_queue,
+            (Body::Queue(queue), lane) => queue.wait_queue_in(lane),
             _ => unreachable!("only a queue has lanes beside the main one"),
         }
     }
 
-    pub(crate) fn line_mut(&mut self, lane: Lane) -> &mut Line {
+    pub(crate) fn wait_queue_mut(&mut self, lane: Lane) -> &mut WaitQueue {
         match (&mut self.body, lane) {
-            (_, Lane::Main) => &mut self.line,
-            (Body::Queue(queue), lane) => queue.line_mut(lane),
+            (_, Lane::Main) => &mut self.wait_queue,
+            (Body::Queue(queue), lane) => queue.wait_queue_mut(lane),
             _ => unreachable!("only a queue has lanes beside the main one"),
         }
     }
@@ -220,7 +220,7 @@ impl Catalog {
             name,
             references: 0,
             pins: 0,
-            line: Line::default(),
+            wait_queue: WaitQueue::default(),
             body,
         });
         self.ids.insert(number(id), key);
@@ -261,14 +261,14 @@ mod tests {
     use super::*;
     use crate::sessions::session::Session;
     use crate::waiting::wait::Waiter;
-    use crate::waiting::wait_queue::Stand;
+    use crate::waiting::wait_queue::Entry;
 
     /// What a manager keeps a million of must not grow unnoticed.
     #[test]
     fn objects_and_waiters_stay_small() {
         assert!(size_of::<Object>() <= 112, "an object has {} bytes", size_of::<Object>());
         assert!(size_of::<Option<Object>>() == size_of::<Object>(), "a slab adds nothing to it");
-        assert!(size_of::<Stand>() <= 40, "a stand has {} bytes", size_of::<Stand>());
+        assert!(size_of::<Entry>() <= 40, "a stand has {} bytes", size_of::<Entry>());
         assert!(size_of::<Waiter>() <= 136, "a waiter has {} bytes", size_of::<Waiter>());
         assert!(size_of::<Option<Waiter>>() == size_of::<Waiter>(), "a slab adds nothing to it");
         assert!(size_of::<Session>() <= 256, "a session has {} bytes", size_of::<Session>());

@@ -130,8 +130,8 @@ impl State {
     /// Takes an object out of the world. Whoever waits for it is refused.
     pub(crate) fn destroy(&mut self, key: Key, refusal: &Refusal) {
         for &lane in self.catalog.at(key).lanes() {
-            while let Some(place) = self.catalog.at(key).line_in(lane).first() {
-                self.refuse_waiter(place.waiter, refusal.clone());
+            while let Some(position) = self.catalog.at(key).wait_queue_in(lane).first() {
+                self.refuse_waiter(position.waiter, refusal.clone());
             }
         }
         match self.catalog.remove(key).body {

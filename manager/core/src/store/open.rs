@@ -1,4 +1,4 @@
-//! Opening: by name or anonymous, made anew or found, with the kind and parameters that were asked for.
+//! BatchSpec: by name or anonymous, made anew or found, with the kind and parameters that were asked for.
 
 use alloc::boxed::Box;
 use alloc::format;

@@ -144,14 +144,14 @@ impl State {
             return None;
         }
         let mut locks = BTreeMap::new();
-        for stand in &waiter.targets {
-            let holder = match (&self.catalog.at(stand.object).body, &stand.want) {
+        for entry in &waiter.targets {
+            let holder = match (&self.catalog.at(entry.object).body, &entry.want) {
                 (Body::Lock(lock), Want::Lock | Want::Relock) => lock.holder(),
                 _ => None,
             };
             match holder {
                 Some(holder) => {
-                    locks.insert(stand.object, holder.caller);
+                    locks.insert(entry.object, holder.caller);
                 }
                 None if waiter.mode == WaitMode::Any => return None,
                 None => {}

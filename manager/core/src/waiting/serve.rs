@@ -14,7 +14,7 @@ use crate::sessions::session::Unconfirmed;
 use crate::store::catalog::Body;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Decision, Lane, Readiness, Relock, Waiter, Want};
-use crate::waiting::wait_queue::{self, Place, Stand};
+use crate::waiting::wait_queue::{self, Entry, Position};
 
 /// What is to become of a waiter.
 #[derive(Debug)]
@@ -32,20 +32,20 @@ pub(crate) enum Verdict {
 impl State {
     /// Whether and how a waiter can be served now. `parked` is its key, if it stands in lines.
     pub(crate) fn verdict(&self, waiter: &Waiter, parked: Option<Key>) -> Verdict {
-        let is_first = |position: usize| {
-            let place = parked.map(|waiter| Place::new(waiter, position as u32));
-            self.is_first_in_line(waiter.caller, &waiter.targets[position], place)
+        let is_first = |target: usize| {
+            let position = parked.map(|waiter| Position::new(waiter, target as u32));
+            self.is_first_in_queue(waiter.caller, &waiter.targets[target], position)
         };
         let mut ready = 0;
-        for (position, stand) in waiter.targets.iter().enumerate() {
-            match (self.readiness(waiter.caller, stand), waiter.mode) {
-                (Readiness::Ready, WaitMode::Any) if is_first(position) => return Verdict::TakeOne(position),
+        for (target, entry) in waiter.targets.iter().enumerate() {
+            match (self.readiness(waiter.caller, entry), waiter.mode) {
+                (Readiness::Ready, WaitMode::Any) if is_first(target) => return Verdict::TakeOne(target),
                 (Readiness::Ready, WaitMode::All) => ready += 1,
                 (Readiness::Ready, WaitMode::Any) | (Readiness::NotYet, _) => {}
                 (Readiness::Never(refusal), _) => return Verdict::Refuse(refusal),
             }
         }
-        // The lines are looked at last, as they may be long, and most waits for all lack something.
+        // The wait queues are looked at last, as they may be long, and most waits for all lack something.
         let takes_all = ready == waiter.targets.len() && (0..ready).all(is_first);
         if takes_all { Verdict::TakeAll } else { Verdict::Blocked }
     }
@@ -56,8 +56,8 @@ impl State {
     }
 
     /// Whether the object of a stand would serve it, apart from who else is in line.
-    fn readiness(&self, caller: Caller, stand: &Stand) -> Readiness {
-        match (&self.catalog.at(stand.object).body, &stand.want) {
+    fn readiness(&self, caller: Caller, entry: &Entry) -> Readiness {
+        match (&self.catalog.at(entry.object).body, &entry.want) {
             (Body::Event(event), Want::Event) => event.readiness(),
             (Body::Pool(pool), Want::Task | Want::Tasks { .. }) => pool.readiness(),
             (Body::Batch(batch), Want::Results { least }) => batch.readiness(*least),
@@ -75,22 +75,22 @@ impl State {
 
     /// Whether nobody ahead in the line of this stand has a claim on what it would take. Who does not stand in the
     /// line yet would stand at its end.
-    fn is_first_in_line(&self, caller: Caller, stand: &Stand, place: Option<Place>) -> bool {
-        let object = self.catalog.at(stand.object);
-        let line = object.line(&stand.want);
-        if line.is_empty() || !object.body.is_used_up(&stand.want) || object.body.is_held_by(caller) {
+    fn is_first_in_queue(&self, caller: Caller, entry: &Entry, position: Option<Position>) -> bool {
+        let object = self.catalog.at(entry.object);
+        let queue = object.wait_queue(&entry.want);
+        if queue.is_empty() || !object.body.is_used_up(&entry.want) || object.body.is_held_by(caller) {
             return true;
         }
-        let mut ahead = match place {
-            Some(place) => wait_queue::ahead(&self.waiters, place),
-            None => line.last(),
+        let mut before = match position {
+            Some(position) => wait_queue::previous(&self.waiters, position),
+            None => queue.last(),
         };
-        while let Some(at) = ahead {
-            let is_another = place.is_none_or(|place| place.waiter != at.waiter);
+        while let Some(at) = before {
+            let is_another = position.is_none_or(|position| position.waiter != at.waiter);
             if is_another && self.waiters[at.waiter].has_claim() {
                 return false;
             }
-            ahead = wait_queue::ahead(&self.waiters, at);
+            before = wait_queue::previous(&self.waiters, at);
         }
         true
     }
@@ -100,7 +100,7 @@ impl State {
         let (index, chosen) = match verdict {
             Verdict::Blocked => unreachable!("a blocked waiter stays where it is"),
             Verdict::Refuse(refusal) => return self.refuse(waiter, refusal),
-            Verdict::TakeOne(position) => (position, position..position + 1),
+            Verdict::TakeOne(target) => (target, target..target + 1),
             Verdict::TakeAll => (0, 0..waiter.targets.len()),
         };
         if let Some(decision) = waiter.decided.take() {
@@ -109,16 +109,16 @@ impl State {
             return self.answer(&waiter, *decision, Some(reacquired));
         }
         let mut unconfirmed = SmallVec::new();
-        let stands: SmallVec<[Stand; 1]> = waiter.targets.drain(chosen).collect();
-        let take = |stand| self.take(stand, waiter.caller, &mut unconfirmed);
-        let grants = stands.into_iter().map(take).collect();
+        let entries: SmallVec<[Entry; 1]> = waiter.targets.drain(chosen).collect();
+        let take = |entry| self.take(entry, waiter.caller, &mut unconfirmed);
+        let grants = entries.into_iter().map(take).collect();
         self.discard(waiter.targets.drain(..));
         self.conclude(waiter, Decision::Taken { index: index as u32, grants, unconfirmed });
     }
 
-    fn take(&mut self, stand: Stand, caller: Caller, unconfirmed: &mut SmallVec<[Unconfirmed; 1]>) -> Grant {
-        let key = stand.object;
-        match stand.want {
+    fn take(&mut self, entry: Entry, caller: Caller, unconfirmed: &mut SmallVec<[Unconfirmed; 1]>) -> Grant {
+        let key = entry.object;
+        match entry.want {
             Want::Event => self.event_take(key, unconfirmed),
             Want::Task => self.task_take(key, caller.session),
             Want::Tasks { most } => self.tasks_take(key, caller.session, most),
@@ -137,9 +137,9 @@ impl State {
     }
 
     /// Lets go of what stands brought along and were not served.
-    pub(crate) fn discard(&mut self, stands: impl Iterator<Item = Stand>) {
-        for stand in stands {
-            if let Want::Room(item) = stand.want {
+    pub(crate) fn discard(&mut self, entries: impl Iterator<Item = Entry>) {
+        for entry in entries {
+            if let Want::Room(item) = entry.want {
                 self.discard_item(*item);
             }
         }
@@ -153,7 +153,7 @@ impl State {
         };
         waiter.mode = WaitMode::Any;
         waiter.deadline = None;
-        waiter.targets = smallvec![Stand::new(lock, Want::Relock)];
+        waiter.targets = smallvec![Entry::new(lock, Want::Relock)];
         waiter.decided = Some(Box::new(decision));
         match self.verdict(&waiter, None) {
             Verdict::Blocked => {
@@ -209,24 +209,24 @@ impl State {
             Body::Barrier(_) => self.barrier_serve(key),
             Body::Queue(_) => {
                 for lane in [Lane::Main, Lane::Putters, Lane::Joiners] {
-                    self.serve_line(key, lane);
+                    self.serve_wait_queue(key, lane);
                 }
             }
-            _ => self.serve_line(key, Lane::Main),
+            _ => self.serve_wait_queue(key, Lane::Main),
         }
     }
 
     /// Walks a line from the front, up to who can not be served and comes before all behind.
-    fn serve_line(&mut self, key: Key, lane: Lane) {
-        let mut next = self.catalog.at(key).line_in(lane).first();
-        while let Some(place) = next {
-            let waiter = &self.waiters[place.waiter];
-            next = wait_queue::next_waiter(&self.waiters, place);
-            match self.verdict(waiter, Some(place.waiter)) {
+    fn serve_wait_queue(&mut self, key: Key, lane: Lane) {
+        let mut next = self.catalog.at(key).wait_queue_in(lane).first();
+        while let Some(position) = next {
+            let waiter = &self.waiters[position.waiter];
+            next = wait_queue::next_waiter(&self.waiters, position);
+            match self.verdict(waiter, Some(position.waiter)) {
                 Verdict::Blocked if waiter.has_claim() => return,
                 Verdict::Blocked => {}
                 verdict => {
-                    let waiter = self.unpark(place.waiter);
+                    let waiter = self.unpark(position.waiter);
                     self.carry_out(waiter, verdict);
                 }
             }

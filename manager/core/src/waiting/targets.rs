@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use crate::State;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Want};
-use crate::waiting::wait_queue::Stand;
+use crate::waiting::wait_queue::Entry;
 
 impl State {
     /// Refuses a wait that can not be asked for like this.
@@ -92,15 +92,15 @@ impl State {
         Ok(())
     }
 
-    pub(crate) fn stands(&mut self, targets: &Targets<'_>) -> Result<SmallVec<[Stand; 1]>, Refusal> {
+    pub(crate) fn entries(&mut self, targets: &Targets<'_>) -> Result<SmallVec<[Entry; 1]>, Refusal> {
         // All objects are found before any item is stored, so that a refusal stores nothing.
         let mut objects: SmallVec<[Key; 1]> = SmallVec::new();
         for target in targets {
             let (id, kind) = target.object();
             objects.push(self.catalog.find(id, kind)?);
         }
-        let stands = objects.iter().zip(targets);
-        Ok(stands.map(|(&object, target)| Stand::new(object, self.want(target))).collect())
+        let entries = objects.iter().zip(targets);
+        Ok(entries.map(|(&object, target)| Entry::new(object, self.want(target))).collect())
     }
 
     fn want(&mut self, target: &Target<'_>) -> Want {

@@ -28,7 +28,7 @@ use crate::sessions::session::Unconfirmed;
 use crate::state::Due;
 use crate::store::slab::Key;
 use crate::waiting::serve::Verdict;
-use crate::waiting::wait_queue::{self, Place, Stand};
+use crate::waiting::wait_queue::{self, Entry, Position};
 use crate::{State, Time};
 
 /// Who asks: one thread of one client process.
@@ -47,7 +47,7 @@ pub(crate) struct Waiter {
     pub(crate) since: Time,
     pub(crate) deadline: Option<Time>,
     pub(crate) mode: WaitMode,
-    pub(crate) targets: SmallVec<[Stand; 1]>,
+    pub(crate) targets: SmallVec<[Entry; 1]>,
     /// The lock that it gave up, to be held again before it is answered.
     pub(crate) relock: Option<Relock>,
     /// How it was decided, if it only waits for its lock any more.
@@ -91,7 +91,7 @@ pub(crate) enum Want {
     Room(Box<Item>),
     /// That all items of a queue are finished.
     Joined,
-    /// Nothing any more: the waiter stands in the line of this object, a barrier, with another stand, and will be told
+    /// Nothing any more: the waiter stands in the line of this object, a barrier, with another entry, and will be told
     /// of that alone.
     Settled,
 }
@@ -139,7 +139,7 @@ impl State {
             since: self.now,
             deadline: timeout_ns.map(|timeout_ns| self.now.after_ns(timeout_ns)),
             mode: if targets.len() == 1 { WaitMode::Any } else { mode },
-            targets: self.stands(targets)?,
+            targets: self.entries(targets)?,
             relock: None,
             decided: None,
         };
@@ -190,13 +190,13 @@ impl State {
         self.session_at(caller.session).add_wait(request, key);
         self.blocked.entry(caller).or_default().push(key);
         for target in 0..targets {
-            let place = Place::new(key, target);
-            let stand = wait_queue::stand(&self.waiters, place);
-            let object = stand.object;
-            let touches = matches!(stand.want, Want::Barrier { .. });
-            let is_for_lock = matches!(stand.want, Want::Lock | Want::Relock);
-            let lane = stand.want.lane();
-            self.catalog.at_mut(object).line_mut(lane).push(&mut self.waiters, place);
+            let position = Position::new(key, target);
+            let entry = wait_queue::entry(&self.waiters, position);
+            let object = entry.object;
+            let touches = matches!(entry.want, Want::Barrier { .. });
+            let is_for_lock = matches!(entry.want, Want::Lock | Want::Relock);
+            let lane = entry.want.lane();
+            self.catalog.at_mut(object).wait_queue_mut(lane).push(&mut self.waiters, position);
             if touches {
                 self.touch(object);
             }
@@ -213,7 +213,7 @@ impl State {
     /// Takes a waiter out of the lines of its targets, and out of the world.
     pub(crate) fn unpark(&mut self, key: Key) -> Waiter {
         for target in 0..self.waiters[key].targets.len() as u32 {
-            self.leave_line(Place::new(key, target));
+            self.leave_queue(Position::new(key, target));
         }
         let waiter = self.waiters.remove(key);
         if let Some(deadline) = waiter.deadline {
@@ -230,34 +230,34 @@ impl State {
             }
         }
         // Who is behind one that leaves may be served now, as behind a large request that gave up.
-        for stand in &waiter.targets {
-            if self.catalog.at(stand.object).body.is_used_up(&stand.want) {
-                self.touch(stand.object);
+        for entry in &waiter.targets {
+            if self.catalog.at(entry.object).body.is_used_up(&entry.want) {
+                self.touch(entry.object);
             }
         }
         waiter
     }
 
     /// Takes one stand of a waiter out of its line, if it stands in one.
-    fn leave_line(&mut self, place: Place) {
-        let Stand { object, ref want, .. } = *wait_queue::stand(&self.waiters, place);
+    fn leave_queue(&mut self, position: Position) {
+        let Entry { object, ref want, .. } = *wait_queue::entry(&self.waiters, position);
         if !matches!(want, Want::Settled) {
             let lane = want.lane();
-            self.catalog.at_mut(object).line_mut(lane).remove(&mut self.waiters, place);
+            self.catalog.at_mut(object).wait_queue_mut(lane).remove(&mut self.waiters, position);
         }
     }
 
-    /// Takes a waiter out of all lines but that of this stand, so that it takes nothing else any more. What its wait
+    /// Takes a waiter out of all lines but that of this entry, so that it takes nothing else any more. What its wait
     /// told of the others is forgotten; their positions stay.
-    pub(crate) fn stand_here_only(&mut self, here: Place) {
-        let object = wait_queue::stand(&self.waiters, here).object;
+    pub(crate) fn leave_other_queues(&mut self, here: Position) {
+        let object = wait_queue::entry(&self.waiters, here).object;
         for target in 0..self.waiters[here.waiter].targets.len() as u32 {
-            let place = Place::new(here.waiter, target);
-            if place != here {
-                self.leave_line(place);
+            let position = Position::new(here.waiter, target);
+            if position != here {
+                self.leave_queue(position);
                 let left = replace(
-                    wait_queue::stand_mut(&mut self.waiters, place),
-                    Stand::new(object, Want::Settled),
+                    wait_queue::entry_mut(&mut self.waiters, position),
+                    Entry::new(object, Want::Settled),
                 );
                 // Who is behind it may be served now.
                 self.touch(left.object);
@@ -349,7 +349,7 @@ impl Want {
 impl Waiter {
     /// Whether even a wait that gives up at once has an effect: it gives its lock to others, or breaks a barrier.
     fn leaves_a_mark(&self) -> bool {
-        self.targets.iter().any(|stand| matches!(stand.want, Want::Notification | Want::Barrier { .. }))
+        self.targets.iter().any(|entry| matches!(entry.want, Want::Notification | Want::Barrier { .. }))
     }
 
     /// Whether those behind it in a line are not served before it.

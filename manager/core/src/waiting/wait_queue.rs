@@ -1,64 +1,64 @@
-//! Lines: who waits for one object, first come first.
+//! Wait queues: the waiters of one object, first come, first served.
 //!
-//! A line is woven through the waiters that stand in it, each with one *stand* for each of its targets. So joining
-//! and leaving a line cost the same however many stand there, and waiting allocates nothing of its own.
+//! A wait queue is a linked list through the waiters in it: a waiter has one *entry* for each of its targets. So joining
+//! and leaving a wait queue cost the same however long it is, and waiting allocates nothing of its own.
 
 use core::num::NonZeroU32;
 
 use crate::store::slab::{Key, Slab};
 use crate::waiting::wait::{Waiter, Want};
 
-/// A waiter's stand in the line of one of its targets.
+/// A waiter's entry in the wait queue of one of its targets.
 #[derive(Debug)]
-pub(crate) struct Stand {
+pub(crate) struct Entry {
     /// The object that it waits for.
     pub(crate) object: Key,
     /// What it wants of it.
     pub(crate) want: Want,
-    ahead: Option<Place>,
-    behind: Option<Place>,
+    previous: Option<Position>,
+    next: Option<Position>,
 }
 
-/// Names a stand: which waiter, and which of its targets.
+/// Names an entry: which waiter, and which of its targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     pub(crate) waiter: Key,
-    /// The position of the target, counted from one, so that an optional place is no larger than a place.
+    /// The index of the target, counted from one, so that an optional position is no larger than a position.
     number: NonZeroU32,
 }
 
-/// Who waits for one object.
+/// The waiters of one object, or those that want one thing of it.
 #[derive(Debug, Default)]
-pub(crate) struct Line {
-    first: Option<Place>,
-    last: Option<Place>,
+pub(crate) struct WaitQueue {
+    first: Option<Position>,
+    last: Option<Position>,
     length: u32,
 }
 
-impl Stand {
-    pub(crate) fn new(object: Key, want: Want) -> Stand {
-        Stand { object, want, ahead: None, behind: None }
+impl Entry {
+    pub(crate) fn new(object: Key, want: Want) -> Entry {
+        Entry { object, want, previous: None, next: None }
     }
 }
 
-impl Place {
-    /// The stand of a waiter for the target at this position.
-    pub(crate) fn new(waiter: Key, target: u32) -> Place {
-        Place { waiter, number: NonZeroU32::MIN.saturating_add(target) }
+impl Position {
+    /// The entry of a waiter for the target at this index.
+    pub(crate) fn new(waiter: Key, target: u32) -> Position {
+        Position { waiter, number: NonZeroU32::MIN.saturating_add(target) }
     }
 
-    /// The position of the target.
+    /// The index of the target.
     pub(crate) fn target(self) -> u32 {
         self.number.get() - 1
     }
 }
 
-impl Line {
-    pub(crate) fn first(&self) -> Option<Place> {
+impl WaitQueue {
+    pub(crate) fn first(&self) -> Option<Position> {
         self.first
     }
 
-    pub(crate) fn last(&self) -> Option<Place> {
+    pub(crate) fn last(&self) -> Option<Position> {
         self.last
     }
 
@@ -70,48 +70,48 @@ impl Line {
         self.length
     }
 
-    pub(crate) fn push(&mut self, waiters: &mut Slab<Waiter>, place: Place) {
-        stand_mut(waiters, place).ahead = self.last;
+    pub(crate) fn push(&mut self, waiters: &mut Slab<Waiter>, position: Position) {
+        entry_mut(waiters, position).previous = self.last;
         match self.last {
-            Some(last) => stand_mut(waiters, last).behind = Some(place),
-            None => self.first = Some(place),
+            Some(last) => entry_mut(waiters, last).next = Some(position),
+            None => self.first = Some(position),
         }
-        self.last = Some(place);
+        self.last = Some(position);
         self.length += 1;
     }
 
-    pub(crate) fn remove(&mut self, waiters: &mut Slab<Waiter>, place: Place) {
-        let Stand { ahead, behind, .. } = *stand(waiters, place);
-        match ahead {
-            Some(ahead) => stand_mut(waiters, ahead).behind = behind,
-            None => self.first = behind,
+    pub(crate) fn remove(&mut self, waiters: &mut Slab<Waiter>, position: Position) {
+        let Entry { previous, next, .. } = *entry(waiters, position);
+        match previous {
+            Some(previous) => entry_mut(waiters, previous).next = next,
+            None => self.first = next,
         }
-        match behind {
-            Some(behind) => stand_mut(waiters, behind).ahead = ahead,
-            None => self.last = ahead,
+        match next {
+            Some(next) => entry_mut(waiters, next).previous = previous,
+            None => self.last = previous,
         }
         self.length -= 1;
     }
 }
 
-pub(crate) fn stand(waiters: &Slab<Waiter>, place: Place) -> &Stand {
-    &waiters[place.waiter].targets[place.target() as usize]
+pub(crate) fn entry(waiters: &Slab<Waiter>, position: Position) -> &Entry {
+    &waiters[position.waiter].targets[position.target() as usize]
 }
 
-pub(crate) fn stand_mut(waiters: &mut Slab<Waiter>, place: Place) -> &mut Stand {
-    &mut waiters[place.waiter].targets[place.target() as usize]
+pub(crate) fn entry_mut(waiters: &mut Slab<Waiter>, position: Position) -> &mut Entry {
+    &mut waiters[position.waiter].targets[position.target() as usize]
 }
 
-/// The stand ahead of this one, of whichever waiter.
-pub(crate) fn ahead(waiters: &Slab<Waiter>, place: Place) -> Option<Place> {
-    stand(waiters, place).ahead
+/// The entry before this one, of whichever waiter.
+pub(crate) fn previous(waiters: &Slab<Waiter>, position: Position) -> Option<Position> {
+    entry(waiters, position).previous
 }
 
-/// The next stand behind this one that is another waiter's, as a wait for any may name an object twice.
-pub(crate) fn next_waiter(waiters: &Slab<Waiter>, place: Place) -> Option<Place> {
-    let mut next = stand(waiters, place).behind;
-    while let Some(at) = next.filter(|at| at.waiter == place.waiter) {
-        next = stand(waiters, at).behind;
+/// The next entry of another waiter, as a wait for any may name an object twice.
+pub(crate) fn next_waiter(waiters: &Slab<Waiter>, position: Position) -> Option<Position> {
+    let mut next = entry(waiters, position).next;
+    while let Some(at) = next.filter(|at| at.waiter == position.waiter) {
+        next = entry(waiters, at).next;
     }
     next
 }

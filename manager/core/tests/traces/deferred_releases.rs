@@ -27,7 +27,7 @@ fn acquire(world: &mut World, session: SessionId, id: ObjectId) -> LockGrant {
 
 /// Applies the release that was found in a ledger.
 fn release(world: &mut World, holding: Holding) {
-    world.apply(manager_core::Input::Found(holding));
+    world.apply(manager_core::Input::DeferredRelease(holding));
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn who_gets_a_lock_for_which_others_wait_knows_it_from_the_beginning() {
     world.wants.clear();
     release(&mut world, holding);
     assert_eq!(world.wants, [(a, 0, None), (b, 1, None)]);
-    assert_eq!(world.doubts(&wait_for(lock(id))), [], "it sends its release");
+    assert_eq!(world.uncertain_holdings(&wait_for(lock(id))), [], "it sends its release");
 }
 
 #[test]
@@ -88,11 +88,11 @@ fn a_request_that_depends_on_a_holder_is_in_doubt() {
         Request::Release { id, hold: None, thread },
     ];
     for request in &requests {
-        assert_eq!(world.doubts(request), [holding], "{request:?}");
+        assert_eq!(world.uncertain_holdings(request), [holding], "{request:?}");
     }
     let others = [Request::Release { id, hold: Some(1), thread }, Request::Detach { id }, Request::Goodbye];
     for request in &others {
-        assert_eq!(world.doubts(request), [], "{request:?}");
+        assert_eq!(world.uncertain_holdings(request), [], "{request:?}");
     }
 }
 
@@ -101,12 +101,12 @@ fn nothing_is_in_doubt_of_who_has_no_ledger_or_of_a_lock_that_nobody_holds() {
     let mut world = World::new();
     let a = world.session("a");
     let id = world.open(a, None, Spec::Lock);
-    assert_eq!(world.doubts(&wait_for(lock(id))), []);
+    assert_eq!(world.uncertain_holdings(&wait_for(lock(id))), []);
     acquire(&mut world, a, id);
-    assert_eq!(world.doubts(&wait_for(lock(id))), []);
+    assert_eq!(world.uncertain_holdings(&wait_for(lock(id))), []);
     let (_, other, holding) = holder(&mut world);
     release(&mut world, holding);
-    assert_eq!(world.doubts(&wait_for(lock(other))), []);
+    assert_eq!(world.uncertain_holdings(&wait_for(lock(other))), []);
 }
 
 #[test]

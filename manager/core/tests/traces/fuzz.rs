@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use manager_core::{Cause, Effect, Ending, Input, Peer, Publication, State, Time};
+use manager_core::{DeathCause, Effect, Ending, Input, Peer, Publication, State, Time};
 use protocol::{
     Envelope, Limits, ObjectId, OpenMode, Reply, Request, RequestId, SessionId, Spec, Target, ThreadId,
     WaitMode,
@@ -127,7 +127,7 @@ impl Run {
             self.begin(SessionId(step + 1));
         } else if self.random.chance(40) {
             let chosen = self.random.below(self.sessions.len() as u64) as usize;
-            let ending = self.random.pick(&[Ending::Goodbye, Ending::Died(Cause::Signal(9))]);
+            let ending = self.random.pick(&[Ending::Goodbye, Ending::Died(DeathCause::Signal(9))]);
             self.end(chosen, ending);
         } else {
             let body = choose(&mut self.random);
@@ -186,7 +186,7 @@ impl Run {
                     (session, request)
                 }
                 Effect::Share { session, request, .. } => (session, request),
-                Effect::Want { session, wanted, holding } => {
+                Effect::LocksWanted { session, wanted, holding } => {
                     let lives = self.sessions.iter().any(|(live, _)| *live == session);
                     assert!(lives || ended == Some(session), "the ledger of the dead, seed {seed}");
                     assert!(

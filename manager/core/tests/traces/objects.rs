@@ -1,4 +1,4 @@
-//! Names and lifetimes: opening, mismatches, references, removal, what frees an anonymous object.
+//! Names and lifetimes: spec, mismatches, references, removal, what frees an anonymous object.
 
 use protocol::{Code, Epoch, Kind, Limits, OpenMode, Reply, Request, Spec, TaskInput};
 use uuid::Uuid;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use manager_core::{Cause, Ending};
+use manager_core::{DeathCause, Ending};
 use protocol::{
     BatchOptions, Code, FailureKind, Grant, ObjectId, ObjectState, Outcome, Progress, Reply, Request,
     SessionId, Spec, StopSignal, Target, TaskInput,
@@ -220,10 +220,10 @@ fn with_retries_the_task_that_had_begun_comes_before_those_that_had_not() {
 #[test]
 fn a_goodbye_gives_back_what_had_not_begun_but_of_one_who_was_cut_off_nothing_is_known() {
     let died = Some(FailureKind::WorkerDied);
-    let cut_off = Cause::Dropped("it never reads".to_owned());
+    let cut_off = DeathCause::Dropped("it never reads".to_owned());
     for (ending, expected) in [
         (Ending::Goodbye, vec![(0, None), (1, died)]),
-        (Ending::Died(Cause::Disconnected), vec![(0, None), (1, died)]),
+        (Ending::Died(DeathCause::Disconnected), vec![(0, None), (1, died)]),
         (Ending::Died(cut_off), vec![(0, None), (1, died), (2, died), (3, died), (4, died)]),
     ] {
         let mut scene = Scene::new(16);
@@ -377,7 +377,7 @@ fn what_is_ahead_in_a_process_that_was_signalled_starts_elsewhere() {
         thread: protocol::ThreadId(1),
     };
     assert_eq!(scene.world.refused(worker, wait).0, Code::Cancelled);
-    scene.world.end(worker, Ending::Died(Cause::Signal(15)));
+    scene.world.end(worker, Ending::Died(DeathCause::Signal(15)));
     assert_eq!(scene.endings(), [(0, None), (1, Some(FailureKind::Stopped))]);
     assert_eq!(scene.take(other, 64), [2]);
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use manager_core::{Cause, Ending};
+use manager_core::{DeathCause, Ending};
 use protocol::{
     BatchOptions, FailureKind, Grant, ObjectId, Outcome, Reply, Request, RequestId, SessionId, Spec,
     StopSignal, Target, TaskInput, ThreadId,
@@ -174,7 +174,8 @@ impl Errands {
         for task in ahead.iter().take(in_doubt) {
             self.fates.get_mut(task).unwrap().may_be_lost = true;
         }
-        let cause = if cut_off { Cause::Dropped("it was slow".to_owned()) } else { Cause::Signal(9) };
+        let cause =
+            if cut_off { DeathCause::Dropped("it was slow".to_owned()) } else { DeathCause::Signal(9) };
         self.world.end(session, Ending::Died(cause));
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use manager_core::{Cause, Effect, Ending, Holding, Input, Peer, Publication, State, Time};
+use manager_core::{DeathCause, Effect, Ending, Holding, Input, Peer, Publication, State, Time};
 use protocol::{
     BatchOptions, Code, Envelope, Epoch, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request,
     RequestId, Results, SessionId, SharedMemory, Spec, StopSignal, Target, TaskInput,
@@ -78,7 +78,7 @@ impl World {
 
     /// Ends a session as by SIGKILL.
     pub(crate) fn kill(&mut self, session: SessionId) {
-        self.end(session, Ending::Died(Cause::Signal(9)));
+        self.end(session, Ending::Died(DeathCause::Signal(9)));
     }
 
     /// Ends a session.
@@ -182,7 +182,9 @@ impl World {
             match effect {
                 Effect::Reply { session, request, reply } => self.answers.push((session, request, reply)),
                 Effect::Share { session, request, memory } => self.shared.push((session, request, memory)),
-                Effect::Want { session, wanted, holding } => self.wants.push((session, wanted, holding)),
+                Effect::LocksWanted { session, wanted, holding } => {
+                    self.wants.push((session, wanted, holding))
+                }
                 Effect::Publish(publication) => self.published.push(publication),
                 Effect::Signal { session, signal } => self.signals.push((session, signal)),
                 Effect::Drop { session, refusal } => self.dropped.push((session, refusal.code)),
@@ -191,8 +193,8 @@ impl World {
     }
 
     /// The holdings on which the answer to a request depends.
-    pub(crate) fn doubts(&self, body: &Request<'_>) -> Vec<Holding> {
-        self.state.doubts(body).into_vec()
+    pub(crate) fn uncertain_holdings(&self, body: &Request<'_>) -> Vec<Holding> {
+        self.state.uncertain_holdings(body).into_vec()
     }
 
     /// The locks that a session holds.
