@@ -17,9 +17,9 @@ const COLUMNS_MAX: usize = 120;
 const UNSAFE_FILES: &[&str] = &[
     "bench/src/shared.rs",
     "client/src/connection/shared_memory.rs",
-    "manager/src/shared_memory/liveness.rs",
-    "manager/src/process.rs",
-    "manager/src/shared_memory/segment.rs",
+    "sys/src/process.rs",
+    "sys/src/robust_list.rs",
+    "sys/src/shared_memory.rs",
     "tests/counting.rs",
     "tests/fork.rs",
     "tests/unruly.rs",

@@ -21,11 +21,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use protocol::{Limits, endpoint};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 mod error;
 mod listen;
-mod process;
 mod server;
 mod shared_memory;
 #[cfg(test)]
@@ -60,7 +58,7 @@ pub fn default_socket() -> PathBuf {
         return socket.into();
     }
     let runtime_folder = std::env::var("XDG_RUNTIME_DIR").ok();
-    let user = rustix::process::geteuid().as_raw();
+    let user = sys::process::effective_user();
     endpoint::default_socket(runtime_folder.as_deref(), user).into()
 }
 
@@ -91,8 +89,7 @@ pub fn announce(socket: &Path) {
 }
 
 fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        log::debug!("the limit of open descriptors stays at {:?}: {error}", limit.current);
+    if let Err(error) = sys::limits::raise_descriptors_max() {
+        log::debug!("the limit of open descriptors stays as it is: {error}");
     }
 }

@@ -127,7 +127,7 @@ impl Server {
             epoch,
             limits,
             patience: Patience::default(),
-            user: rustix::process::geteuid().as_raw(),
+            user: sys::process::effective_user(),
             registry,
             now: Time::ZERO,
             table: Table::default(),

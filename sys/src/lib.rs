@@ -1,2 +1,26 @@
-//! What the product asks of the operating system beyond the standard library: process descriptors, shared memory,
-//! futexes, peer credentials, process groups. A port to another system is this folder.
+//! What Rallypoint asks of the operating system beyond the standard library.
+//!
+//! All `unsafe` code of the product stands here, and all that only Linux has. A port to another system rewrites this
+//! package and no other.
+//!
+//! | module | what it wraps |
+//! | --- | --- |
+//! | [`process`] | pidfds: watching, signalling and identifying one process; the peer of a socket as one |
+//! | [`process_group`] | process groups and sessions, signalled as a whole |
+//! | [`shared_memory`] | anonymous files (memfd), sealed and mapped as arrays of atomic words |
+//! | [`futex`] | sleeping on a word until another thread or process wakes the sleeper |
+//! | [`robust_list`] | a word that the kernel marks when the thread that owns it ends |
+//! | [`descriptors`] | open descriptors that travel over a Unix socket (`SCM_RIGHTS`) |
+//! | [`limits`] | the resource limits of this process |
+//!
+//! Errors are [`std::io::Error`]s with the system's error number, unless a function says otherwise.
+
+pub mod descriptors;
+pub mod futex;
+pub mod limits;
+pub mod process;
+pub mod process_group;
+pub mod robust_list;
+pub mod shared_memory;
+
+pub use rustix::process::Signal;

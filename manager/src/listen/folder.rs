@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn user() -> u32 {
-        rustix::process::geteuid().as_raw()
+        sys::process::effective_user()
     }
 
     #[test]

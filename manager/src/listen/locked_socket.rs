@@ -47,7 +47,7 @@ impl LockedSocket {
     /// Binds the socket at this path, if the folder is safe and no other manager serves it.
     pub(crate) fn bind(socket: &Path) -> Result<LockedSocket, Error> {
         check_path(socket)?;
-        folder::prepare(socket, rustix::process::geteuid().as_raw())?;
+        folder::prepare(socket, sys::process::effective_user())?;
         // Before a lock file is made, which would stay.
         look_for_stale(socket)?;
         let lock = take_lock(socket)?;
@@ -106,7 +106,7 @@ fn check_path(socket: &Path) -> Result<(), Error> {
     }
     match fs::metadata(socket) {
         Ok(found) if found.is_dir() => {
-            let user = rustix::process::geteuid().as_raw();
+            let user = sys::process::effective_user();
             let instead = folder::instead_of(&socket.join("manager.sock"), found.mode(), user);
             Err(Error::PathIsFolder { folder: socket.into(), instead })
         }

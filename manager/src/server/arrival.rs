@@ -15,7 +15,7 @@ use super::connection::{Connection, Phase};
 use super::handshake::judge;
 use super::source::Source;
 use super::table::Slot;
-use crate::process::Process;
+use sys::process::Process;
 
 impl Server {
     /// Takes a connection that was just accepted, or refuses it.

@@ -10,8 +10,9 @@ use rustix::io::Errno;
 use rustix::net::Shutdown;
 
 use super::busy_poll::PeerTiming;
+use super::ending::cause_of;
 use super::output::{Output, Sent};
-use crate::process::Process;
+use sys::process::Process;
 
 /// One peer.
 #[derive(Debug)]
@@ -143,7 +144,7 @@ impl Connection {
     pub(crate) fn how_it_ended(&self) -> Option<DeathCause> {
         match (&self.died, &self.process) {
             (Some(cause), _) => Some(cause.clone()),
-            (None, Some(process)) => process.ended(),
+            (None, Some(process)) => process.exit().map(cause_of),
             (None, None) => Some(DeathCause::Disconnected),
         }
     }

@@ -5,18 +5,18 @@ use std::os::fd::{AsFd, AsRawFd};
 use manager_core::{DeathCause, Ending};
 use mio::unix::SourceFd;
 use protocol::{Code, Refusal, SessionId, StopSignal};
-use rustix::process::Signal;
 
 use super::Server;
 use super::connection::Phase;
 use super::table::Slot;
-use crate::process::Process;
+use sys::Signal;
+use sys::process::{Process, ProcessExit};
 
 impl Server {
     /// A peer's process may have ended. What it sent before is still to be read.
     pub(crate) fn process_ended(&mut self, slot: Slot) {
         let Some(connection) = self.table.get_mut(slot) else { return };
-        let Some(cause) = connection.process.as_ref().and_then(Process::ended) else { return };
+        let Some(cause) = connection.process.as_ref().and_then(Process::exit).map(cause_of) else { return };
         connection.read_to_end = true;
         connection.died = Some(cause.clone());
         match connection.phase {
@@ -103,5 +103,14 @@ impl Server {
         if let Some(process) = &connection.process {
             let _ = self.registry.deregister(&mut SourceFd(&process.as_fd().as_raw_fd()));
         }
+    }
+}
+
+/// What the core calls such an end of a process.
+pub(super) fn cause_of(exit: ProcessExit) -> DeathCause {
+    match exit {
+        ProcessExit::Status(status) => DeathCause::Exit(status),
+        ProcessExit::Signal(signal) => DeathCause::Signal(signal),
+        ProcessExit::Unknown => DeathCause::Disconnected,
     }
 }

@@ -27,8 +27,8 @@ use super::source::Source;
 use crate::listen::folder::folder_of;
 use crate::listen::locked_socket::LockedSocket;
 use crate::listen::stale_sockets;
-use crate::process::Process;
 use crate::{Error, Options};
+use sys::process::Process;
 
 /// The tokens that do not belong to a connection; the slots of connections count from 0 and never come near.
 const LISTENER: Token = Token(usize::MAX - 1);
@@ -272,7 +272,7 @@ impl Manager {
                 }
             }
             SIGNALS | STOPPER => self.has_ended = true,
-            PARENT => self.has_ended |= self.parent.as_ref().is_some_and(|parent| parent.ended().is_some()),
+            PARENT => self.has_ended |= self.parent.as_ref().is_some_and(Process::has_ended),
             token => match Source::of(token) {
                 Source::Process(slot) => self.server.process_ended(slot),
                 Source::Socket(slot) => {
@@ -341,8 +341,7 @@ fn watch(poll: &Poll, descriptor: BorrowedFd<'_>, token: Token) -> Result<(), Er
 
 /// What stands for the parent process, or none if that is not this process's parent any more.
 fn watch_parent(id: u32) -> Result<Option<Process>, Error> {
-    let is_parent =
-        || rustix::process::getppid().is_some_and(|parent| parent.as_raw_pid().cast_unsigned() == id);
+    let is_parent = || sys::process::parent() == Some(id);
     if !is_parent() {
         return Ok(None);
     }

@@ -11,19 +11,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use protocol::shared_memory::deferred_releases::{ENTRIES, ENTRIES_MAX, USED, WANTED, WORDS};
 
-use super::segment::{Segment, Writers};
+use sys::shared_memory::{SharedWords, Writers};
 
 /// The ledger of one session.
 #[derive(Debug)]
 pub(crate) struct DeferredReleases {
     /// The memory, which the client writes, too.
-    words: Segment<AtomicU64>,
+    words: SharedWords<AtomicU64>,
 }
 
 impl DeferredReleases {
     /// Makes a ledger, and returns with it what the client needs to map it.
     pub(crate) fn new() -> io::Result<(DeferredReleases, Arc<OwnedFd>)> {
-        let (words, descriptor) = Segment::new(WORDS * size_of::<u64>(), Writers::All)?;
+        let (words, descriptor) = SharedWords::create(WORDS * size_of::<u64>(), Writers::All)?;
         Ok((DeferredReleases { words }, Arc::new(descriptor)))
     }
 

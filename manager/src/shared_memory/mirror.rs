@@ -6,19 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use manager_core::Publication;
-use protocol::shared_memory::mirror::{LIVENESS, bytes, serial_at, state_at};
-use rustix::thread::futex;
+use protocol::shared_memory::mirror::{ENDED, LIVENESS, bytes, serial_at, state_at};
+use sys::futex::{self, Sleepers};
+use sys::robust_list::{OWNER_DIED, RobustWord};
+use sys::shared_memory::{SharedWords, Writers};
 
-use super::liveness::Liveness;
-use super::segment::{Segment, Writers};
+const _: () = assert!(ENDED == OWNER_DIED, "clients look for the bit that the kernel sets");
 
 /// The mirror of this manager.
 #[derive(Debug)]
 pub(crate) struct Mirror {
     /// Tells that the manager lives.
-    _liveness: Liveness,
+    _liveness: RobustWord,
     /// The memory. It is never given back, as the kernel knows of a word in it. A process is a manager once.
-    words: &'static Segment<AtomicU32>,
+    words: &'static SharedWords<AtomicU32>,
     /// What clients need to map it.
     descriptor: Arc<OwnedFd>,
 }
@@ -26,9 +27,9 @@ pub(crate) struct Mirror {
 impl Mirror {
     /// Makes a mirror for so many events. From now on this thread is what clients take for the manager.
     pub(crate) fn new(events_max: usize) -> io::Result<Mirror> {
-        let (words, descriptor) = Segment::new(bytes(events_max), Writers::ThisProcess)?;
+        let (words, descriptor) = SharedWords::create(bytes(events_max), Writers::ThisProcess)?;
         let words = &*Box::leak(Box::new(words));
-        Ok(Mirror { _liveness: Liveness::new(&words[LIVENESS])?, words, descriptor: Arc::new(descriptor) })
+        Ok(Mirror { _liveness: RobustWord::new(&words[LIVENESS])?, words, descriptor: Arc::new(descriptor) })
     }
 
     /// What a client needs to map it.
@@ -50,8 +51,7 @@ impl Mirror {
         let word = &self.words[state_at(number)];
         word.store(state.0, Ordering::Release);
         if state.is_set() {
-            // Not private: those who sleep are in other processes. It fails for no reason that could be helped.
-            let _ = futex::wake(word, futex::Flags::empty(), i32::MAX.cast_unsigned());
+            futex::wake_all(word, Sleepers::OfAnyProcess);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The liveness: a word in shared memory by which clients see that the manager lives, and that it has ended.
+//! A word of memory that tells that a thread lives, and that it has ended, however it did.
 //!
-//! A manager that is killed writes nothing any more, so the kernel does. The word is a *robust futex*: each thread of
-//! Linux can name a list of words that it holds, and when it ends, however it does, the kernel marks those that have
-//! its number in them as ended (see set_robust_list(2)). No client has to watch for that, or to ask anybody.
+//! A process that is killed writes nothing any more, so the kernel does. The word is a *robust futex*: each thread of
+//! Linux can name a list of words that it holds, and when the thread ends, the kernel marks those that have its number
+//! in them (see set_robust_list(2)). A process that has the word mapped needs to watch for nothing, and to ask nobody.
 
 use std::io;
 use std::marker::PhantomPinned;
@@ -10,8 +10,10 @@ use std::pin::Pin;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use protocol::shared_memory::mirror::ENDED;
 use rustix::thread::gettid;
+
+/// The bit that the kernel sets in a word whose thread has ended: `FUTEX_OWNER_DIED`.
+pub const OWNER_DIED: u32 = 0x4000_0000;
 
 /// The list of the words that a thread holds, in the form that the kernel wants: here of one word.
 #[repr(C)]
@@ -38,30 +40,34 @@ struct Node {
 /// How many bytes of a [`List`] the kernel knows of: those before the node.
 const LIST_BYTES: usize = std::mem::offset_of!(List, node);
 
-/// While it lives, and the thread that made it, the word holds the thread's number; then [`ENDED`].
+/// A word that holds the number of the thread that made this, as long as both live; then [`OWNER_DIED`].
 ///
-/// Meanwhile it takes the place of another robust list of the thread, as the C library keeps one for mutexes that are
-/// robust. The thread of an event loop holds none of these.
+/// Meanwhile it takes the place of another robust list of the thread: the C library keeps one for mutexes that are
+/// robust. So the thread must hold none of these.
 #[derive(Debug)]
-pub(crate) struct Liveness {
-    /// What the kernel was told of; none once it is told of another.
+pub struct RobustWord {
+    /// What the kernel knows; none once it knows another list.
     list: Option<Pin<Box<List>>>,
-    /// What the kernel was told of before.
+    /// What the kernel knew before.
     before: *const List,
-    /// The word. It is there for ever, as the kernel may look at it when nothing of ours does any more.
+    /// The word. It stays forever, as the kernel may look at it after all of this process's code has ended.
     word: &'static AtomicU32,
     /// The thread.
     thread: u32,
 }
 
-// SAFETY: what the pointers of the list point at belongs to no thread. All that another thread can do with a liveness
-// is to drop it, and `drop` then leaves what the kernel knows of as it is.
+// SAFETY: what the pointers of the list point at belongs to no thread. All that another thread can do with a robust
+// word is to drop it, and `drop` then leaves what the kernel knows as it is.
 #[allow(unsafe_code)]
-unsafe impl Send for Liveness {}
+unsafe impl Send for RobustWord {}
 
-impl Liveness {
-    /// Puts the number of this thread into the word.
-    pub(crate) fn new(word: &'static AtomicU32) -> io::Result<Liveness> {
+impl RobustWord {
+    /// Puts the number of this thread into the word, which this thread now holds.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no robust lists.
+    pub fn new(word: &'static AtomicU32) -> io::Result<RobustWord> {
         let thread = this_thread();
         let mut list = Box::new(List {
             first: ptr::null(),
@@ -79,13 +85,13 @@ impl Liveness {
         word.store(thread, Ordering::SeqCst);
         let before = robust_list()?;
         set_robust_list(&raw const *list)?;
-        Ok(Liveness { list: Some(list), before, word, thread })
+        Ok(RobustWord { list: Some(list), before, word, thread })
     }
 }
 
-impl Drop for Liveness {
+impl Drop for RobustWord {
     fn drop(&mut self) {
-        self.word.store(ENDED, Ordering::SeqCst);
+        self.word.store(OWNER_DIED, Ordering::SeqCst);
         if this_thread() != self.thread || set_robust_list(self.before).is_err() {
             // The kernel looks at the list when that thread ends, and then at the word, where it finds another number.
             std::mem::forget(self.list.take());
@@ -98,7 +104,7 @@ fn this_thread() -> u32 {
     gettid().as_raw_nonzero().get().cast_unsigned()
 }
 
-/// What the kernel was told of the words that this thread holds.
+/// The list of the words that this thread holds, as the kernel knows it.
 #[allow(unsafe_code)]
 fn robust_list() -> io::Result<*const List> {
     let (mut list, mut bytes) = (ptr::null::<List>(), 0_usize);
@@ -109,12 +115,12 @@ fn robust_list() -> io::Result<*const List> {
     }
 }
 
-/// Tells the kernel which words this thread holds.
+/// Tells the kernel the list of the words that this thread holds.
 #[allow(unsafe_code)]
 fn set_robust_list(list: *const List) -> io::Result<()> {
     // SAFETY: the call stores the address and checks the length, and touches no memory. The kernel looks at the list
-    // when the thread ends, with the care that it has for addresses of user space; `Liveness` keeps the list there till
-    // then.
+    // when the thread ends, with the care that it has for addresses of user space; `RobustWord` keeps the list there
+    // until then.
     match unsafe { libc::syscall(libc::SYS_set_robust_list, list, LIST_BYTES) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
@@ -132,27 +138,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_ends_is_marked_and_so_is_a_liveness_that_is_dropped() {
+    fn a_thread_that_ends_is_marked_and_so_is_a_word_that_is_dropped() {
         static DROPPED: AtomicU32 = AtomicU32::new(0);
         static LEFT: AtomicU32 = AtomicU32::new(0);
         let before = robust_list().unwrap();
-        let liveness = Liveness::new(&DROPPED).unwrap();
-        assert_eq!(DROPPED.load(Ordering::SeqCst), liveness.thread);
+        let held = RobustWord::new(&DROPPED).unwrap();
+        assert_eq!(DROPPED.load(Ordering::SeqCst), held.thread);
         assert_ne!(robust_list().unwrap(), before);
-        drop(liveness);
-        assert_eq!(DROPPED.load(Ordering::SeqCst), ENDED);
+        drop(held);
+        assert_eq!(DROPPED.load(Ordering::SeqCst), OWNER_DIED);
         assert_eq!(robust_list().unwrap(), before, "the C library has its list again");
 
         let thread = std::thread::spawn(|| {
-            let liveness = Liveness::new(&LEFT).unwrap();
-            assert_eq!(LEFT.load(Ordering::SeqCst), liveness.thread);
+            let held = RobustWord::new(&LEFT).unwrap();
+            assert_eq!(LEFT.load(Ordering::SeqCst), held.thread);
             // As if the process were killed here: nothing of ours runs any more.
-            std::mem::forget(liveness);
+            std::mem::forget(held);
         });
         thread.join().unwrap();
         let begun = std::time::Instant::now();
-        // Who joins a thread may see its end before the kernel is done with it.
-        while LEFT.load(Ordering::SeqCst) & ENDED == 0 {
+        // A thread that joins another may see its end before the kernel is done with it.
+        while LEFT.load(Ordering::SeqCst) & OWNER_DIED == 0 {
             assert!(begun.elapsed().as_secs() < 20, "the kernel marks what an ended thread held");
             std::thread::yield_now();
         }

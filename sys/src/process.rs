@@ -1,20 +1,34 @@
-//! Processes as the manager watches them: that one ended, and how.
+//! Processes: watching and signalling one, and what this one tells about itself.
 //!
 //! A pidfd stands for one process and never for a later one with the same number. It becomes readable when the
-//! process has ended, whoever still holds copies of its sockets. The `unsafe` code here is two system calls
-//! that no crate in use wraps.
+//! process has ended, whoever still holds copies of its sockets.
 
+use std::ffi::CStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::process::Child;
 
-use manager_core::DeathCause;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, geteuid, getppid, kill_process, pidfd_open, pidfd_send_signal,
+    set_parent_process_death_signal,
+};
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessExit {
+    /// By itself, with this status.
+    Status(i32),
+    /// By this signal.
+    Signal(i32),
+    /// In a way that the system does not tell any more.
+    Unknown,
+}
 
 /// A process that runs, or ran when this was made.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     /// Its number, which the system may give to another process once this one is gone.
     id: u32,
     /// What stands for it, and only for it.
@@ -24,8 +38,12 @@ pub(crate) struct Process {
 impl Process {
     /// The process at the other end of a socket, whose number the kernel gave as `id`.
     ///
-    /// Linux before 6.5 can not be asked for the peer itself; there the number has to do.
-    pub(crate) fn of_peer(socket: BorrowedFd<'_>, id: u32) -> io::Result<Process> {
+    /// Linux before 6.5 cannot tell the peer itself; there the number has to do.
+    ///
+    /// # Errors
+    ///
+    /// If the process has ended and is reaped, or no descriptor is left.
+    pub fn of_peer(socket: BorrowedFd<'_>, id: u32) -> io::Result<Process> {
         match peer_pidfd(socket) {
             Ok(pidfd) => Ok(Process { id, pidfd }),
             Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => Process::open(id),
@@ -34,19 +52,41 @@ impl Process {
     }
 
     /// The process that has this number now.
-    pub(crate) fn open(id: u32) -> io::Result<Process> {
-        let number = i32::try_from(id).ok().and_then(Pid::from_raw);
-        let number = number.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        Ok(Process { id, pidfd: pidfd_open(number, PidfdFlags::empty())? })
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or no descriptor is left.
+    pub fn open(id: u32) -> io::Result<Process> {
+        Ok(Process { id, pidfd: pidfd_open(pid(id)?, PidfdFlags::empty())? })
+    }
+
+    /// A child of this process, which must not be reaped yet.
+    ///
+    /// # Errors
+    ///
+    /// If no descriptor is left.
+    pub fn of_child(child: &Child) -> io::Result<Process> {
+        Process::open(child.id())
+    }
+
+    /// Its number. Once the process is reaped, another may have it.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Whether the process has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let mut watched = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        // A poll of one descriptor without waiting fails for no reason that would mean an end.
+        matches!(poll(&mut watched, Some(&Timespec::default())), Ok(1..))
     }
 
     /// How the process ended, or none while it runs.
-    ///
-    /// [`DeathCause::Disconnected`] says that it ended in a way that could not be learned.
-    pub(crate) fn ended(&self) -> Option<DeathCause> {
-        let mut watched = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        // A poll of one descriptor without waiting fails for no reason that would mean an end.
-        if !matches!(poll(&mut watched, Some(&Timespec::default())), Ok(1..)) {
+    #[must_use]
+    pub fn exit(&self) -> Option<ProcessExit> {
+        if !self.has_ended() {
             return None;
         }
         // The status of a process is with itself until its parent fetches it, and with the pidfd from then on.
@@ -55,11 +95,15 @@ impl Process {
             .status_after_reaping()
             .or_else(|| fs::read(format!("/proc/{}/stat", self.id)).ok().as_deref().and_then(zombie_status))
             .or_else(|| self.status_after_reaping());
-        Some(status.map_or(DeathCause::Disconnected, cause_of_status))
+        Some(status.map_or(ProcessExit::Unknown, exit_of_status))
     }
 
     /// Sends a signal, to this process and never to a later one of the same number.
-    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// If the process has ended, or belongs to another user.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
         Ok(pidfd_send_signal(&self.pidfd, signal)?)
     }
 
@@ -83,7 +127,7 @@ impl AsFd for Process {
     }
 }
 
-/// Asks the kernel for a pidfd of the process that connected a socket.
+/// Asks the kernel for a pidfd of the process that connected a socket (`SO_PEERPIDFD`).
 #[allow(unsafe_code)]
 fn peer_pidfd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut descriptor: libc::c_int = -1;
@@ -120,11 +164,56 @@ fn zombie_status(stat: &[u8]) -> Option<i32> {
 }
 
 /// Splits a wait status into what it says: the low seven bits are a signal, or else the next byte is a status.
-fn cause_of_status(status: i32) -> DeathCause {
+fn exit_of_status(status: i32) -> ProcessExit {
     match status & 0x7f {
-        0 => DeathCause::Exit((status >> 8) & 0xff),
-        signal => DeathCause::Signal(signal),
+        0 => ProcessExit::Status((status >> 8) & 0xff),
+        signal => ProcessExit::Signal(signal),
     }
+}
+
+/// The number of a process as the system calls take it.
+pub(crate) fn pid(id: u32) -> io::Result<Pid> {
+    let number = i32::try_from(id).ok().and_then(Pid::from_raw);
+    number.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+/// Sends a signal to the process that has this number now. Where the process can have been reaped meanwhile, use
+/// [`Process::signal`].
+///
+/// # Errors
+///
+/// If there is no such process, or it belongs to another user.
+pub fn signal(id: u32, signal: Signal) -> io::Result<()> {
+    Ok(kill_process(pid(id)?, signal)?)
+}
+
+/// The effective user id of this process.
+#[must_use]
+pub fn effective_user() -> u32 {
+    geteuid().as_raw()
+}
+
+/// The process id of this process's parent; none if that is outside of its namespace. Another process adopts a child
+/// whose parent has ended.
+#[must_use]
+pub fn parent() -> Option<u32> {
+    getppid().map(|parent| parent.as_raw_pid().cast_unsigned())
+}
+
+/// Has the kernel send this signal to this process when the thread that started it ends. Ask for [`parent`] after it:
+/// the parent may have ended before.
+///
+/// # Errors
+///
+/// If the system refuses.
+pub fn signal_at_death_of_parent(signal: Signal) -> io::Result<()> {
+    Ok(set_parent_process_death_signal(Some(signal))?)
+}
+
+/// Names this thread in lists of processes and threads; the main thread's name is that of the process. At most 15
+/// bytes are kept. It is only a name, so nothing fails.
+pub fn name_thread(name: &CStr) {
+    let _ = rustix::thread::set_name(name);
 }
 
 #[cfg(test)]
@@ -150,25 +239,25 @@ mod tests {
     fn an_exit_status_is_told_before_and_after_the_parent_fetches_it() {
         let (mut child, process) = run("exit 7");
         wait_readable(&process);
-        assert_eq!(process.ended(), Some(DeathCause::Exit(7)));
+        assert_eq!(process.exit(), Some(ProcessExit::Status(7)));
         child.wait().unwrap();
-        let after = process.ended();
+        let after = process.exit();
         // Kernels before 6.15 forget the status with the process.
-        assert!(matches!(after, Some(DeathCause::Exit(7) | DeathCause::Disconnected)), "{after:?}");
+        assert!(matches!(after, Some(ProcessExit::Status(7) | ProcessExit::Unknown)), "{after:?}");
     }
 
     #[test]
     fn a_signal_is_told() {
         let (mut child, process) = run("exec sleep 60");
-        assert_eq!(process.ended(), None);
+        assert_eq!(process.exit(), None);
         child.kill().unwrap();
         wait_readable(&process);
-        assert_eq!(process.ended(), Some(DeathCause::Signal(9)));
+        assert_eq!(process.exit(), Some(ProcessExit::Signal(9)));
         assert_eq!(child.wait().unwrap().signal(), Some(9));
     }
 
     #[test]
-    fn a_process_that_never_was_can_not_be_opened() {
+    fn a_process_that_never_was_cannot_be_opened() {
         assert!(Process::open(0).is_err());
         assert!(Process::open(u32::MAX).is_err());
     }
@@ -199,9 +288,9 @@ mod tests {
 
     #[test]
     fn a_status_is_a_signal_or_an_exit() {
-        assert_eq!(cause_of_status(0), DeathCause::Exit(0));
-        assert_eq!(cause_of_status(3 << 8), DeathCause::Exit(3));
-        assert_eq!(cause_of_status(9), DeathCause::Signal(9));
-        assert_eq!(cause_of_status(11 | 0x80), DeathCause::Signal(11), "with a core dump");
+        assert_eq!(exit_of_status(0), ProcessExit::Status(0));
+        assert_eq!(exit_of_status(3 << 8), ProcessExit::Status(3));
+        assert_eq!(exit_of_status(9), ProcessExit::Signal(9));
+        assert_eq!(exit_of_status(11 | 0x80), ProcessExit::Signal(11), "with a core dump");
     }
 }
