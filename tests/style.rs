@@ -27,9 +27,9 @@ const UNSAFE_FILES: &[&str] = &[
 
 /// Where a library may print: where its process ends right after and has nobody else to tell, or that is its job.
 const PRINTING_FILES: &[&str] = &[
-    "client/src/pool/assignment.rs",
-    "client/src/pool/child.rs",
-    "client/src/pool/last_words.rs",
+    "client/src/pool/workers/assignment.rs",
+    "client/src/pool/workers/worker_process.rs",
+    "client/src/pool/workers/stderr_tail.rs",
     "client/src/process/role.rs",
     "manager/src/lib.rs",
     "worker/src/guard/guardian.rs",

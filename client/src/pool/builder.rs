@@ -9,14 +9,14 @@ use protocol::limits::{PROCESSES_MAX, REASON_BYTES_MAX};
 use protocol::{ObjectId, OpenMode, Request, Spec};
 use serde::Serialize;
 
-use super::assignment::{Assignment, WORKER};
-use super::initializer::{Initialized, PoolInitializer};
-use super::supervisor::{Hooks, Supervisor};
-use super::{Pool, Workers};
 use crate::connection::link::Link;
 use crate::internal::copy_of_this_program;
 use crate::objects::reason::one_line;
 use crate::objects::reference::Reference;
+use crate::pool::workers::supervisor::{Hooks, Supervisor};
+use crate::pool::workers::{Assignment, WORKER};
+use crate::pool::workers::{Initialized, PoolInitializer};
+use crate::pool::{Pool, Workers};
 use crate::task::{Task, check_registered, is_registry_set};
 use crate::{Error, ErrorKind, Manager, Result};
 
@@ -35,7 +35,7 @@ pub struct PoolBuilder<'a> {
 
 /// How a pool's workers are to work.
 #[derive(Debug, Default)]
-pub(super) struct WorkerOptions {
+pub(crate) struct WorkerOptions {
     /// What each calls before its first task.
     initializer: Option<PoolInitializer>,
     /// After how many tasks each makes room for another one.
@@ -47,7 +47,7 @@ pub(super) struct WorkerOptions {
 }
 
 impl<'a> PoolBuilder<'a> {
-    pub(super) fn new(manager: &'a Manager) -> PoolBuilder<'a> {
+    pub(crate) fn new(manager: &'a Manager) -> PoolBuilder<'a> {
         PoolBuilder {
             manager,
             processes: None,
@@ -165,7 +165,7 @@ impl<'a> PoolBuilder<'a> {
 
 impl WorkerOptions {
     /// Those of workers that leave when this event is set.
-    pub(super) fn of_server(leave: ObjectId) -> WorkerOptions {
+    pub(crate) fn of_server(leave: ObjectId) -> WorkerOptions {
         WorkerOptions { leave: Some(leave), ..WorkerOptions::default() }
     }
 
@@ -186,7 +186,7 @@ impl WorkerOptions {
 }
 
 /// Refuses what can be known to fail before anything is started.
-pub(super) fn check_can_start(processes: usize) -> Result<()> {
+pub(crate) fn check_can_start(processes: usize) -> Result<()> {
     if processes == 0 {
         return Err(bad("a pool needs at least one process"));
     }
@@ -207,7 +207,7 @@ pub(super) fn check_can_start(processes: usize) -> Result<()> {
 
 /// Whom it concerns that no workers can be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Concern {
+pub(crate) enum Concern {
     /// The pool, which has no other workers: its tasks fail.
     Pool,
     /// Only whoever wanted to serve it: others do, or will.
@@ -215,7 +215,7 @@ pub(super) enum Concern {
 }
 
 /// Starts workers for a pool: copies of this program.
-pub(super) fn supervise(
+pub(crate) fn supervise(
     link: &Arc<Link>,
     pool: ObjectId,
     processes: usize,
@@ -263,7 +263,7 @@ pub(super) fn supervise(
 
 /// Has the manager fail all tasks of a pool, before its workers are ended: it would take their ends for deaths. One
 /// that does not answer in time is not waited for.
-pub(super) fn terminate(link: &Arc<Link>, pool: ObjectId, reason: &str) {
+pub(crate) fn terminate(link: &Arc<Link>, pool: ObjectId, reason: &str) {
     // If the manager is gone, so are the tasks, and only the workers are left to be ended.
     let asked = link.begin(Request::PoolTerminate { id: pool, reason });
     let _ = asked.and_then(|asked| asked.wait_at_most(ANSWER_TIME_MAX));

@@ -1,33 +1,11 @@
 //! Pools: worker processes that call functions for whoever submits tasks.
 
-mod assignment;
-#[cfg(feature = "progress")]
-mod bar;
-mod batch;
 mod builder;
-mod callback;
-mod child;
-mod control;
-mod failure;
-mod flow;
-mod gathered;
-mod glance;
-mod initializer;
-mod interrupt;
-mod iterator;
-mod last_words;
-mod lookout;
-mod opening;
-mod result;
-mod roster;
-mod serve;
-mod slots;
-mod stop;
-mod stream;
-mod submission;
+mod results;
+mod stopping;
 mod submit;
-mod supervisor;
-mod verbs;
+mod submitted_batches;
+mod workers;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -35,27 +13,23 @@ use std::time::Duration;
 use protocol::limits::PROCESSES_MAX;
 use protocol::{OpenMode, Request, Spec};
 
-pub use assignment::{Assignment, WORKER};
-#[cfg(feature = "progress")]
-pub use bar::WithBar;
 pub use builder::PoolBuilder;
-use callback::is_calling_back;
-pub use child::{LEAVING, READY, RETIRING};
-pub use control::{BatchHandle, Progress};
-pub use initializer::{Initialized, Initializer, InitializerAnswer};
-use interrupt::Interrupts;
-pub use iterator::ResultIterator;
-pub use result::AsyncResult;
-use roster::Roster;
-pub use serve::Service;
-use stop::stop_batches;
-pub use stop::{Ending, StopReport};
+#[cfg(feature = "progress")]
+pub use results::progress_bar::WithBar;
+pub use results::{AsyncResult, ResultIterator};
+pub use stopping::{BatchHandle, Ending, Progress, StopReport};
 pub use submit::BatchBuilder;
-pub use supervisor::Ended;
-use supervisor::Supervisor;
+pub use workers::{
+    Assignment, Ended, Initialized, Initializer, InitializerAnswer, LEAVING, READY, RETIRING, Service, WORKER,
+};
 
 use crate::objects::reason::check_reason;
 use crate::objects::reference::Reference;
+use crate::pool::results::callbacks::is_calling_back;
+use crate::pool::stopping::escalation::stop_batches;
+use crate::pool::stopping::interrupts::Interrupts;
+use crate::pool::submitted_batches::SubmittedBatches;
+use crate::pool::workers::supervisor::Supervisor;
 use crate::sync::lock;
 use crate::task::{Task, check_registered, name_fault};
 use crate::{Error, ErrorKind, Manager, Result};
@@ -115,7 +89,7 @@ pub struct Pool {
     stage: Mutex<Stage>,
     workers: Workers,
     /// What was submitted here.
-    roster: Arc<Roster>,
+    submitted_batches: Arc<SubmittedBatches>,
     /// Listens to Ctrl-C, if that was asked for.
     interrupts: Mutex<Option<Interrupts>>,
     /// The process that this handle belongs to. A child that was forked from it must not end the pool.
@@ -177,7 +151,7 @@ impl Pool {
             processes,
             stage: Mutex::new(Stage::Open),
             workers,
-            roster: Arc::default(),
+            submitted_batches: Arc::default(),
             interrupts: Mutex::default(),
             process,
         }
@@ -226,7 +200,8 @@ impl Pool {
                 supervisor.terminate();
             }
             Workers::Elsewhere { .. } => {
-                let _ = self.reference.link().and_then(|link| self.roster.ask_to_stop(link, reason));
+                let _ =
+                    self.reference.link().and_then(|link| self.submitted_batches.ask_to_stop(link, reason));
             }
         }
     }
@@ -252,7 +227,7 @@ impl Pool {
     /// As with [`BatchHandle::stop_because`].
     pub fn stop_because(&self, reason: &str, grace: Duration) -> Result<StopReport> {
         check_reason(reason)?;
-        let batches = self.roster.batches_to_stop(self.reference.link()?, reason)?;
+        let batches = self.submitted_batches.batches_to_stop(self.reference.link()?, reason)?;
         stop_batches(&batches, reason, grace)
     }
 
@@ -270,7 +245,7 @@ impl Pool {
     ///
     /// The signal can not be handled, or no thread be started.
     pub fn stop_on_interrupt(&self, grace: Duration) -> Result<()> {
-        let listening = Interrupts::listen(self.reference.link()?, &self.roster, grace);
+        let listening = Interrupts::listen(self.reference.link()?, &self.submitted_batches, grace);
         let listening = listening.map_err(|error| {
             Error::new(ErrorKind::Other, format!("interrupts can not be listened to: {error}"))
         })?;
@@ -306,7 +281,7 @@ impl Pool {
                 "a callback can not wait for all callbacks to return",
             ));
         }
-        let batches = self.roster.batches();
+        let batches = self.submitted_batches.batches();
         batches.iter().for_each(|batch| batch.lift_window());
         let joined = match &self.workers {
             Workers::Own { supervisor, .. } => match supervisor.join() {
@@ -317,7 +292,7 @@ impl Pool {
             Workers::Elsewhere { .. } => batches.iter().try_for_each(|batch| batch.wait(None).map(drop)),
         };
         drop(batches);
-        self.roster.wait_for_callers();
+        self.submitted_batches.wait_for_callers();
         joined
     }
 

@@ -1,0 +1,225 @@
+//! The handle on calls that were submitted and may not have ended.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use crate::pool::results::batch::Batch;
+use crate::pool::results::callbacks::call_back;
+use crate::pool::stopping::batch_handle::{BatchHandle, Progress};
+use crate::pool::stopping::escalation::StopReport;
+use crate::{Error, ErrorKind, Event, Result};
+
+/// The result of calls that run, or will run, in a pool's workers.
+///
+/// Any number of threads may wait for it. Dropping it lets the calls run and throws their results away.
+///
+/// If the manager ends, every method fails at once with [`Error::is_manager_gone`].
+///
+/// ```no_run
+/// # fn main() -> client::Result<()> {
+/// use std::time::Duration;
+///
+/// fn crawl(page: String) -> usize {
+///     let mut links = 0;
+///     while client::task::sleep(Duration::from_millis(100)) {
+///         links += page.len();
+///     }
+///     links
+/// }
+///
+/// # let manager = client::Manager::start()?;
+/// # let pool = client::Pool::new(&manager, 2)?;
+/// let result = pool.map_async(crawl, ["/a".to_owned(), "/b".to_owned()])?;
+/// if !result.wait(Duration::from_secs(60))? {
+///     println!("{}", result.stop(Duration::from_secs(5))?); // 2 calls returned
+/// }
+/// println!("{:?}", result.outcomes()?);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "the calls run all the same, but nobody learns whether they failed"]
+pub struct AsyncResult<T> {
+    batch: Arc<Batch>,
+    /// Makes the value out of all that has come.
+    assemble: fn(&Batch) -> Result<T>,
+}
+
+impl<T: DeserializeOwned> AsyncResult<T> {
+    /// The result of a batch with one call.
+    pub(crate) fn of_one(batch: Arc<Batch>) -> AsyncResult<T> {
+        let assemble = |batch: &Batch| {
+            let mut results = all_results(batch)?;
+            results.pop().ok_or_else(|| Error::new(ErrorKind::Other, "the batch has no call"))
+        };
+        AsyncResult { batch, assemble }
+    }
+}
+
+impl<T: DeserializeOwned> AsyncResult<Vec<T>> {
+    /// The results of all calls of a batch, in order.
+    pub(crate) fn of_all(batch: Arc<Batch>) -> AsyncResult<Vec<T>> {
+        AsyncResult { batch, assemble: all_results }
+    }
+
+    /// Waits until all calls have ended, and returns what became of each, in the order of the input: of a batch that
+    /// was stopped, the results of those that returned, beside the others' errors. Calls that travelled in one chunk
+    /// fail together, each with the same error.
+    ///
+    /// # Errors
+    ///
+    /// What makes [`get`](Self::get) fail, but for the failures of calls.
+    pub fn outcomes(&self) -> Result<Vec<Result<T>>> {
+        self.batch.wait(None)?;
+        let mut outcomes = Vec::new();
+        self.batch.each_chunk(|count, chunk| {
+            match chunk {
+                Ok(results) => outcomes.extend(results.into_iter().map(Ok)),
+                Err(error) => outcomes.extend((0..count).map(|_| Err(error.clone()))),
+            }
+            Ok(())
+        })?;
+        Ok(outcomes)
+    }
+}
+
+/// The results of all calls in order, or the first failure in that order.
+fn all_results<T: DeserializeOwned>(batch: &Batch) -> Result<Vec<T>> {
+    let mut results = Vec::new();
+    batch.each_chunk(|_, chunk| {
+        results.extend(chunk?);
+        Ok(())
+    })?;
+    Ok(results)
+}
+
+impl<T> AsyncResult<T> {
+    /// Waits until all calls have ended, and returns what they returned. Without a timeout it waits for ever.
+    ///
+    /// # Errors
+    ///
+    /// * [`Error::is_timeout`]: they have not ended in this time; ask again.
+    /// * The failure of the first call, in the order of the input, that did not return: [`Error::is_panicked`],
+    ///   [`Error::is_unknown_function`], [`Error::is_bad_encoding`], [`Error::is_worker_died`],
+    ///   [`Error::is_terminated`], [`Error::is_cancelled`], [`Error::is_stopped`], [`Error::is_time_limit`], or
+    ///   [`Error::is_limit`] if what it returned is too large to travel. Calls that travelled in one chunk fail
+    ///   together. An `Err` that a task returns is not among these: it is a value.
+    /// * What the manager refused of the submission, as [`Error::is_closed`] or [`Error::is_limit`].
+    pub fn get(&self, timeout: impl Into<Option<Duration>>) -> Result<T> {
+        let timeout = timeout.into();
+        if self.batch.wait(timeout)? {
+            return (self.assemble)(&self.batch);
+        }
+        let waited = timeout.unwrap_or_default();
+        Err(Error::new(ErrorKind::Timeout, format!("the result was not there after {waited:?}")))
+    }
+
+    /// Waits until all calls have ended, whether they returned or failed. False: they have not, in this time.
+    pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<bool> {
+        self.batch.wait(timeout.into())
+    }
+
+    /// Whether all calls have ended, whether they returned or failed.
+    pub fn ready(&self) -> Result<bool> {
+        self.batch.wait(Some(Duration::ZERO))
+    }
+
+    /// Whether all calls returned. It is an error to ask before they have ended.
+    pub fn successful(&self) -> Result<bool> {
+        self.ready()?;
+        self.batch.is_successful()
+    }
+
+    /// How far the calls are. It costs a round trip or two, and brings results here that are there already.
+    pub fn progress(&self) -> Result<Progress> {
+        self.batch.progress()
+    }
+
+    /// Drops the calls that have not started: see [`BatchHandle::cancel`].
+    pub fn cancel(&self) -> Result<()> {
+        self.handle().cancel()
+    }
+
+    /// Stops the calls, and no others, whatever they do: asks, then sends SIGTERM, then SIGKILL. See
+    /// [`BatchHandle::stop`].
+    pub fn stop(&self, grace: Duration) -> Result<StopReport> {
+        self.handle().stop(grace)
+    }
+
+    /// [Stops](Self::stop) the calls and gives them the reason.
+    pub fn stop_because(&self, reason: &str, grace: Duration) -> Result<StopReport> {
+        self.handle().stop_because(reason, grace)
+    }
+
+    /// The event that tells the calls to stop: see [`BatchHandle::stop_event`].
+    pub fn stop_event(&self) -> Event {
+        self.handle().stop_event()
+    }
+
+    /// A hold on the calls that knows nothing of their results' type.
+    pub fn handle(&self) -> BatchHandle {
+        BatchHandle::new(&self.batch)
+    }
+
+    #[cfg(feature = "progress")]
+    pub(crate) fn batch(&self) -> &Arc<Batch> {
+        &self.batch
+    }
+}
+
+impl<T: 'static> AsyncResult<T> {
+    /// Has this called once with the result, when all calls have returned; never, if one of them fails.
+    ///
+    /// It is called on a thread of this process. Up to a thousand results of a pool have a thread each, so a callback
+    /// that takes long delays nobody but the callbacks of this result that were given later. It may use the pool, but
+    /// not wait for its end: [`Pool::join`](crate::Pool::join) waits for all callbacks. It is called as well if this
+    /// handle was dropped.
+    ///
+    /// Of more than a thousand results that are waited for, each further one gets a thread when an earlier one has been
+    /// called back. So no callback is to wait for what a callback of a later result does.
+    ///
+    /// ```no_run
+    /// # fn add(left: u32, right: u32) -> u32 { left + right }
+    /// # fn submit(pool: &client::Pool) -> client::Result<()> {
+    /// let result = pool.apply_async(add, (2, 3))?;
+    /// result.on_result(|sum| println!("{sum}"))?.on_error(|error| eprintln!("{error}"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The thread can not be started.
+    pub fn on_result(&self, callback: impl FnOnce(T) + Send + 'static) -> Result<&Self> {
+        self.on_end(|outcome| {
+            if let Ok(value) = outcome {
+                callback(value);
+            }
+        })
+    }
+
+    /// Has this called once with the error that [`get`](Self::get) gives, when all calls have ended; never, if all
+    /// return. For the rest it is as with [`on_result`](Self::on_result).
+    pub fn on_error(&self, callback: impl FnOnce(Error) + Send + 'static) -> Result<&Self> {
+        self.on_end(|outcome| {
+            if let Err(error) = outcome {
+                callback(error);
+            }
+        })
+    }
+
+    fn on_end(&self, callback: impl FnOnce(Result<T>) + Send + 'static) -> Result<&Self> {
+        let assemble = self.assemble;
+        let call = move |batch: &Batch| callback(batch.wait(None).and_then(|_| assemble(batch)));
+        call_back(&self.batch, Box::new(call))?;
+        Ok(self)
+    }
+}
+
+impl<T> fmt::Debug for AsyncResult<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("AsyncResult").field("batch", &self.batch).finish_non_exhaustive()
+    }
+}

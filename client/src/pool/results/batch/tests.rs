@@ -1,0 +1,120 @@
+//! A batch, and a manager that refuses something or answers late.
+
+use std::sync::{Arc, Barrier};
+
+use protocol::{Code, Payload, Refusal, Taken, TaskResult};
+use uuid::Uuid;
+
+use super::*;
+use crate::connection::fake_manager::FakeManager;
+use crate::connection::link::Link;
+use crate::pool::submit::chunks::{Chunk, encode_chunks};
+use crate::pool::submit::submission::{RunOptions, Submission};
+use crate::task::ChunkWriter;
+
+/// Submits a batch of one call in this way to a manager that answers what is to be answered with these, in turn.
+fn submit(
+    submit: impl FnOnce(Submission<'_>, &[Chunk]) -> Result<Arc<Batch>>,
+    answers: impl Fn() -> Vec<Reply> + Send + Sync + 'static,
+) -> (Arc<Batch>, Arc<SubmittedBatches>, FakeManager) {
+    let manager = FakeManager::start(move |mut peer| {
+        let mut answers = answers().into_iter();
+        while let Some(asked) = peer.next() {
+            if asked.request.wants_answer() {
+                peer.answer([(asked.request, answers.next().expect("it is asked no more"))]);
+            }
+        }
+    });
+    let (batch, submitted_batches) = submit_to(&manager, submit);
+    (batch, submitted_batches, manager)
+}
+
+fn submit_to(
+    manager: &FakeManager,
+    submit: impl FnOnce(Submission<'_>, &[Chunk]) -> Result<Arc<Batch>>,
+) -> (Arc<Batch>, Arc<SubmittedBatches>) {
+    let link = Link::connect(manager.socket()).unwrap();
+    let submitted_batches = Arc::default();
+    let plan = Submission {
+        served_as: None,
+        link: &link,
+        pool: ObjectId(Uuid::nil()),
+        function: "f",
+        how: RunOptions::default(),
+        submitted_batches: &submitted_batches,
+    };
+    let chunks = encode_chunks(&[(7_u32,)], 1, FakeManager::EPOCH).unwrap();
+    (submit(plan, &chunks).unwrap(), submitted_batches)
+}
+
+fn refusal() -> Reply {
+    Reply::Refused(Refusal::new(Code::LimitReached, "a session has at most 0 blocked requests"))
+}
+
+fn result() -> Reply {
+    let mut writer = ChunkWriter::new();
+    writer.push(&7_u32).unwrap();
+    let outcome = Outcome::Returned(Payload::from(writer.finish().as_slice()));
+    let results = Results { results: vec![TaskResult { task: 0, outcome }], complete: true };
+    Reply::Taken(Taken {
+        index: 0,
+        grants: [Grant::Results(results)].into_iter().collect(),
+        reacquired: None,
+    })
+}
+
+#[test]
+fn a_wait_that_is_refused_for_a_limit_can_be_tried_again() {
+    let (batch, _roster, _manager) =
+        submit(Batch::submit, || vec![Reply::Done, Reply::Done, refusal(), refusal(), result()]);
+    for _ in 0..2 {
+        assert!(batch.wait(None).unwrap_err().is_limit());
+        assert!(!batch.is_over());
+    }
+    assert!(batch.wait(None).unwrap());
+    assert!(batch.is_successful().unwrap());
+}
+
+#[test]
+fn a_submission_that_is_refused_for_a_limit_is_refused_for_good() {
+    let (batch, _roster, _manager) = submit(Batch::submit, || vec![Reply::Done, refusal(), result()]);
+    for _ in 0..2 {
+        assert!(batch.wait(None).unwrap_err().is_limit());
+        assert!(batch.is_over());
+    }
+}
+
+#[test]
+fn a_run_that_is_refused_is_refused_for_good_and_has_no_other_answer() {
+    let (batch, _roster, _manager) = submit(Batch::run, || vec![refusal()]);
+    for _ in 0..2 {
+        assert!(batch.wait(None).unwrap_err().is_limit());
+        assert!(batch.is_over());
+    }
+}
+
+#[test]
+fn a_run_has_its_result_with_one_answer() {
+    let (batch, _roster, _manager) = submit(Batch::run, || vec![result()]);
+    assert!(batch.wait(None).unwrap());
+    assert!(batch.is_successful().unwrap());
+}
+
+#[test]
+fn who_has_a_deadline_keeps_it_with_a_run_whose_submitter_does_not_wait_yet() {
+    let answer = Arc::new(Barrier::new(2));
+    let may_answer = Arc::clone(&answer);
+    let manager = FakeManager::start(move |mut peer| {
+        let run = peer.next().unwrap();
+        may_answer.wait();
+        peer.answer([(run.request, result())]);
+        while peer.next().is_some() {}
+    });
+    let (batch, _roster) = submit_to(&manager, Batch::run);
+    for timeout in [Duration::ZERO, Duration::from_millis(1)] {
+        assert!(!batch.wait(Some(timeout)).unwrap());
+    }
+    answer.wait();
+    assert!(batch.wait(None).unwrap());
+    assert!(batch.is_successful().unwrap());
+}

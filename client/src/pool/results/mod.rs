@@ -1,0 +1,17 @@
+//! What comes of submitted calls: how it is fetched, kept, waited for and handed to the program.
+
+mod async_result;
+pub(crate) mod batch;
+mod busy_poll;
+pub(crate) mod callbacks;
+mod failure;
+pub(crate) mod outcomes;
+#[cfg(feature = "progress")]
+pub(crate) mod progress_bar;
+mod result_iterator;
+mod result_rate;
+pub(crate) mod slots;
+pub(crate) mod unserved_warning;
+
+pub use async_result::AsyncResult;
+pub use result_iterator::ResultIterator;

@@ -1,0 +1,124 @@
+//! Results that are taken one by one, while calls run and input is still drawn.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::iter::FusedIterator;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+
+use crate::pool::results::batch::Batch;
+use crate::pool::stopping::batch_handle::BatchHandle;
+use crate::pool::submit::input_feeder::NextChunk;
+use crate::{Error, ErrorKind, Result};
+
+/// The results of calls, as they come: what [`Pool::imap`](crate::Pool::imap) and its like return.
+///
+/// Each item is the result of one call, or why it failed; a failed call does not end the iteration. It ends when the
+/// results of the whole input were taken. If the input could not be drawn to its end, that is told by one more item, an
+/// error, after the results of what was drawn:
+///
+/// * the iterator that gives the input panicked ([`Error::is_input_panicked`]);
+/// * the arguments of a call do not encode ([`Error::is_bad_encoding`]), are too large ([`Error::is_limit`]), or hold a
+///   proxy of another manager ([`Error::is_bad_target`]);
+/// * the batch was cancelled or stopped ([`Error::is_cancelled`]), or the pool was terminated
+///   ([`Error::is_terminated`], [`Error::is_closed`]);
+/// * the manager is gone ([`Error::is_manager_gone`]).
+///
+/// Dropping it stops the drawing, and cancels calls that have not started. Those that run go on, and their results are
+/// thrown away. A `next` of the input that does not return keeps only its own thread.
+pub struct ResultIterator<T> {
+    batch: Arc<Batch>,
+    /// Results of a chunk, those of it that were not taken.
+    ready: VecDeque<Result<T>>,
+    /// How many calls there will be, if the input tells.
+    total: Option<usize>,
+    is_over: bool,
+    /// The process that this belongs to. A child that was forked from it must not end the batch.
+    process: u32,
+    result: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> ResultIterator<T> {
+    pub(crate) fn new(batch: Arc<Batch>, total: Option<usize>) -> ResultIterator<T> {
+        let process = std::process::id();
+        ResultIterator { batch, ready: VecDeque::new(), total, is_over: false, process, result: PhantomData }
+    }
+
+    /// Waits for the next result, but no longer than this: then it is an error ([`Error::is_timeout`]), and the result
+    /// can be asked for again. None at the end, as with [`next`](Iterator::next).
+    pub fn next_timeout(&mut self, timeout: Duration) -> Option<Result<T>> {
+        let timed_out =
+            || Error::new(ErrorKind::Timeout, format!("the next result was not there after {timeout:?}"));
+        match Instant::now().checked_add(timeout) {
+            Some(deadline) => self.next_until(Some(deadline), timed_out),
+            None => self.next(),
+        }
+    }
+
+    fn next_until(
+        &mut self,
+        deadline: Option<Instant>,
+        timed_out: impl FnOnce() -> Error,
+    ) -> Option<Result<T>> {
+        while self.ready.is_empty() && !self.is_over {
+            match self.batch.take_next(deadline) {
+                Ok(NextChunk::Ended(slot)) => match self.batch.decode(&slot, None) {
+                    Ok(results) => self.ready.extend(results.into_iter().map(Ok)),
+                    Err(error) => self.ready.extend((0..slot.count).map(|_| Err(error.clone()))),
+                },
+                Ok(NextChunk::TimedOut) => return Some(Err(timed_out())),
+                Ok(NextChunk::Over(cut)) => {
+                    self.is_over = true;
+                    return cut.map(Err);
+                }
+                Err(error) => {
+                    self.is_over = self.batch.broken().is_some();
+                    return Some(Err(error));
+                }
+            }
+        }
+        let result = self.ready.pop_front()?;
+        self.batch.note_taken();
+        Some(result)
+    }
+}
+
+impl<T> ResultIterator<T> {
+    /// A hold on the calls, to stop them or to look how far they are from another thread, or while results are taken.
+    pub fn handle(&self) -> BatchHandle {
+        BatchHandle::new(&self.batch)
+    }
+
+    /// How many results there will be, if the input told how long it is.
+    pub fn total(&self) -> Option<usize> {
+        self.total
+    }
+}
+
+impl<T: DeserializeOwned> Iterator for ResultIterator<T> {
+    type Item = Result<T>;
+
+    /// Waits for the next result, for ever if need be.
+    fn next(&mut self) -> Option<Result<T>> {
+        self.next_until(None, || unreachable!("a wait without a deadline does not time out"))
+    }
+}
+
+impl<T: DeserializeOwned> FusedIterator for ResultIterator<T> {}
+
+impl<T> Drop for ResultIterator<T> {
+    fn drop(&mut self) {
+        if self.process == std::process::id() && !self.is_over {
+            self.batch.abandon();
+        }
+    }
+}
+
+impl<T> fmt::Debug for ResultIterator<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ResultIterator").field("batch", &self.batch).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,161 @@
+//! The places of a batch's chunks, from their submission until somebody takes what came of them.
+
+use std::collections::BTreeMap;
+
+use protocol::Outcome;
+
+/// The place of one chunk.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// How many calls it has.
+    pub(crate) count: u32,
+    /// How it ended, once that is known.
+    pub(crate) outcome: Option<Outcome>,
+}
+
+impl Slot {
+    fn new(count: u32) -> Slot {
+        Slot { count, outcome: None }
+    }
+}
+
+/// The places of all chunks, or of those that nobody has taken.
+#[derive(Debug)]
+pub(crate) enum Slots {
+    /// Of a batch that was submitted as a whole, by position. They stay, so that results can be asked for again.
+    Whole(Vec<Slot>),
+    /// Of a batch that is submitted bit by bit, by number. They go when they are taken, so there are few at a time,
+    /// however long one of them stays among others that come and go.
+    Passing {
+        /// Those that were not taken.
+        slots: BTreeMap<u64, Slot>,
+        /// The number of the next.
+        next: u64,
+    },
+}
+
+impl Slots {
+    /// The places of a batch that is submitted as a whole, with these numbers of calls.
+    pub(crate) fn whole(counts: impl Iterator<Item = u32>) -> Slots {
+        Slots::Whole(counts.map(Slot::new).collect())
+    }
+
+    /// The places of a batch that is to come bit by bit.
+    pub(crate) fn passing() -> Slots {
+        Slots::Passing { slots: BTreeMap::new(), next: 0 }
+    }
+
+    /// Adds a place for one more chunk of a batch that is submitted bit by bit.
+    pub(crate) fn add(&mut self, count: u32) {
+        match self {
+            Slots::Whole(slots) => slots.push(Slot::new(count)),
+            Slots::Passing { slots, next } => {
+                slots.insert(*next, Slot::new(count));
+                *next += 1;
+            }
+        }
+    }
+
+    /// Takes back the place that was added last, since its chunk was refused.
+    pub(crate) fn take_back_last(&mut self) -> Option<Slot> {
+        match self {
+            Slots::Whole(slots) => slots.pop(),
+            Slots::Passing { slots, next } => {
+                *next -= 1;
+                slots.remove(next)
+            }
+        }
+    }
+
+    /// The place of the chunk that the manager calls by this number, and its number here.
+    pub(crate) fn find(&mut self, task: u32) -> Option<(u64, &mut Slot)> {
+        match self {
+            Slots::Whole(slots) => Some((task.into(), slots.get_mut(task as usize)?)),
+            Slots::Passing { slots, next } => {
+                // The manager's numbers wrap, and far fewer than all of them are in use at a time.
+                let before_next = (*next as u32).wrapping_sub(task);
+                let number = next.checked_sub(before_next.into())?;
+                Some((number, slots.get_mut(&number)?))
+            }
+        }
+    }
+
+    /// Takes the place of this number, if it is there to be taken.
+    pub(crate) fn take(&mut self, number: u64) -> Option<Slot> {
+        match self {
+            Slots::Whole(_) => None,
+            Slots::Passing { slots, .. } => slots.remove(&number),
+        }
+    }
+
+    /// Whether the first in order has ended.
+    pub(crate) fn has_first_ended(&self) -> bool {
+        self.iter().next().is_some_and(|(_, slot)| slot.outcome.is_some())
+    }
+
+    /// Takes the first place in order, if its chunk has ended.
+    pub(crate) fn take_first_ended(&mut self) -> Option<Slot> {
+        match self {
+            Slots::Whole(_) => None,
+            Slots::Passing { slots, .. } => {
+                let entry = slots.first_entry()?;
+                entry.get().outcome.is_some().then(|| entry.remove())
+            }
+        }
+    }
+
+    /// All that are there, in order, with their numbers.
+    pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = (u64, &Slot)> + '_> {
+        match self {
+            Slots::Whole(slots) => Box::new((0..).zip(slots)),
+            Slots::Passing { slots, .. } => Box::new(slots.iter().map(|(&number, slot)| (number, slot))),
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Slots::Whole(slots) => slots.len(),
+            Slots::Passing { slots, .. } => slots.len(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::Payload;
+
+    use super::*;
+
+    fn end(slots: &mut Slots, task: u32) -> Option<u64> {
+        let (number, slot) = slots.find(task)?;
+        slot.outcome = Some(Outcome::Returned(Payload::from([].as_slice())));
+        Some(number)
+    }
+
+    #[test]
+    fn places_pass_in_order_or_as_they_come() {
+        let mut slots = Slots::passing();
+        for count in 1..=4 {
+            slots.add(count);
+        }
+        assert_eq!(end(&mut slots, 2), Some(2));
+        assert!(slots.take_first_ended().is_none());
+        assert_eq!(slots.take(2).unwrap().count, 3);
+        assert_eq!(end(&mut slots, 0), Some(0));
+        assert_eq!(slots.take_first_ended().unwrap().count, 1);
+        assert_eq!(slots.take_back_last().unwrap().count, 4);
+        assert_eq!(slots.iter().map(|(number, _)| number).collect::<Vec<_>>(), [1]);
+        assert_eq!((end(&mut slots, 0), end(&mut slots, 3), end(&mut slots, u32::MAX)), (None, None, None));
+    }
+
+    #[test]
+    fn the_managers_numbers_may_wrap() {
+        let first = u64::from(u32::MAX);
+        let mut slots = Slots::Passing { slots: BTreeMap::new(), next: first };
+        slots.add(1);
+        slots.add(2);
+        assert_eq!(end(&mut slots, u32::MAX), Some(first));
+        assert_eq!(end(&mut slots, 0), Some(first + 1));
+    }
+}

@@ -1,0 +1,292 @@
+//! The verbs by which calls are submitted, with all that can be said about how they run.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Result;
+use crate::pool::results::AsyncResult;
+use crate::pool::results::ResultIterator;
+use crate::pool::results::batch::Batch;
+use crate::pool::results::outcomes::Outcomes;
+use crate::pool::submit::chunks::{Chunk, encode_chunks};
+use crate::pool::submit::input_feeder::start_feeding;
+use crate::pool::submit::submission::{RunOptions, Submission};
+use crate::pool::{Pool, Workers, bad};
+use crate::task::Task;
+
+/// How many chunks each worker gets of a `map` whose chunk size nobody chose, as in Python: enough that a worker
+/// that is done early takes over from one that is late.
+const CHUNKS_PER_PROCESS: usize = 4;
+
+/// For how many chunks a worker an iterator's window has room, if nobody chose it: enough that workers do not wait for
+/// input while a consumer is not too slow.
+const WINDOW_CHUNKS_PER_PROCESS: usize = 32;
+
+/// How calls of one function are to run, and then the verb that submits them. See [`Pool::batch`].
+///
+/// ```no_run
+/// # fn main() -> client::Result<()> {
+/// use std::time::Duration;
+///
+/// fn resize(photo: String) -> u64 {
+///     photo.len() as u64
+/// }
+///
+/// # let manager = client::Manager::start()?;
+/// # let pool = client::Pool::new(&manager, 2)?;
+/// let photos = (0..).map(|number| format!("{number}.jpg"));
+/// let sizes = pool.batch(resize).retries(2).time_limit(Duration::from_secs(30)).imap_unordered(photos.take(1000))?;
+/// for size in sizes {
+///     println!("{}", size?);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "nothing is submitted before a verb such as `map`"]
+pub struct BatchBuilder<'pool, F> {
+    pool: &'pool Pool,
+    function: F,
+    chunk_size: Option<usize>,
+    window: Option<usize>,
+    how: RunOptions,
+}
+
+impl<'pool, F> BatchBuilder<'pool, F> {
+    pub(crate) fn new(pool: &'pool Pool, function: F) -> BatchBuilder<'pool, F> {
+        BatchBuilder { pool, function, chunk_size: None, window: None, how: RunOptions::default() }
+    }
+
+    /// Hands this many calls at a time to a worker, at least one. Large chunks travel cheaper; small ones share the
+    /// work better, and a worker's death costs less: the calls of a chunk fail together.
+    ///
+    /// If it is not said, `map` and `starmap` do as in Python: each worker gets about four chunks, where an opened pool
+    /// is taken to have a worker for each core here. With [`retries`](Self::retries) or a
+    /// [`time_limit`](Self::time_limit), and always in `imap` and its like, each call travels alone. With a slow input,
+    /// a lazily drawn chunk is sent when it is full.
+    pub fn chunk_size(mut self, calls: usize) -> Self {
+        self.chunk_size = Some(calls);
+        self
+    }
+
+    /// Starts the calls before those of batches with a lower priority; zero if it is not said. Batches of one priority
+    /// take turns. Calls that run are not interrupted for others.
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.how.priority = priority;
+        self
+    }
+
+    /// Starts a call again, up to this often, whose worker died; not at all if it is not said. A chunk of several calls
+    /// starts again as a whole. A call that fails otherwise is not started again, nor is one that was stopped or ran
+    /// into its time limit.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.how.retries = retries;
+        self
+    }
+
+    /// How long a call may run. Then its worker is killed and replaced, and it fails with
+    /// [`Error::is_time_limit`](crate::Error::is_time_limit). For a chunk of several calls it is the time for all of
+    /// them. Time in line does not count.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.how.time_limit = Some(limit);
+        self
+    }
+
+    /// How many calls, at least one, `imap` and its like draw from their input before the first of their results is
+    /// taken: those in line, those that run, and results that were not taken, together. That bounds the memory.
+    ///
+    /// If it is not said, it is room for 32 chunks for each worker.
+    pub fn window(mut self, calls: usize) -> Self {
+        self.window = Some(calls);
+        self
+    }
+
+    /// Calls the function once with these arguments, and waits for what it returns.
+    pub fn apply<Arguments>(self, arguments: Arguments) -> Result<F::Output>
+    where
+        F: Task<Arguments, Output: DeserializeOwned>,
+        Arguments: Serialize,
+    {
+        AsyncResult::of_one(self.submit(vec![arguments], Batch::run)?).get(None)
+    }
+
+    /// Submits one call with these arguments, and returns at once.
+    pub fn apply_async<Arguments>(self, arguments: Arguments) -> Result<AsyncResult<F::Output>>
+    where
+        F: Task<Arguments, Output: DeserializeOwned>,
+        Arguments: Serialize,
+    {
+        Ok(AsyncResult::of_one(self.submit(vec![arguments], Batch::submit)?))
+    }
+
+    /// Calls the function once with each item, and waits for the results, in the order of the items.
+    pub fn map<Item>(self, items: impl IntoIterator<Item = Item>) -> Result<Vec<F::Output>>
+    where
+        F: Task<(Item,), Output: DeserializeOwned>,
+        Item: Serialize,
+    {
+        self.starmap(items.into_iter().map(|item| (item,)))
+    }
+
+    /// Submits one call with each item, and returns when the input was drawn.
+    pub fn map_async<Item>(self, items: impl IntoIterator<Item = Item>) -> Result<AsyncResult<Vec<F::Output>>>
+    where
+        F: Task<(Item,), Output: DeserializeOwned>,
+        Item: Serialize,
+    {
+        self.starmap_async(items.into_iter().map(|item| (item,)))
+    }
+
+    /// Calls the function once with each tuple of arguments, and waits for the results, in the order of the tuples.
+    pub fn starmap<Arguments>(self, tuples: impl IntoIterator<Item = Arguments>) -> Result<Vec<F::Output>>
+    where
+        F: Task<Arguments, Output: DeserializeOwned>,
+        Arguments: Serialize,
+    {
+        AsyncResult::of_all(self.submit(tuples.into_iter().collect(), Batch::run)?).get(None)
+    }
+
+    /// Submits one call with each tuple of arguments, and returns when the input was drawn.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is submitted if a number is zero ([`Error::is_bad_argument`](crate::Error::is_bad_argument)), the pool
+    /// is closed ([`Error::is_closed`](crate::Error::is_closed)), the function is not registered
+    /// ([`Error::is_unknown_function`](crate::Error::is_unknown_function)), or the arguments of a call do not encode
+    /// ([`Error::is_bad_encoding`](crate::Error::is_bad_encoding)), hold a proxy of another manager than the pool's
+    /// ([`Error::is_bad_target`](crate::Error::is_bad_target)), or are too large to travel
+    /// ([`Error::is_limit`](crate::Error::is_limit)). This holds for all methods that submit, but that `imap` and its
+    /// like tell of arguments when they come to them.
+    pub fn starmap_async<Arguments>(
+        self,
+        tuples: impl IntoIterator<Item = Arguments>,
+    ) -> Result<AsyncResult<Vec<F::Output>>>
+    where
+        F: Task<Arguments, Output: DeserializeOwned>,
+        Arguments: Serialize,
+    {
+        Ok(AsyncResult::of_all(self.submit(tuples.into_iter().collect(), Batch::submit)?))
+    }
+
+    /// Calls the function once with each item; gives the results one by one, in the order of the items.
+    ///
+    /// The input is drawn on a thread of its own, lazily: only as many items as the [window](Self::window) has room
+    /// for. So it may be endless, and it may be slow: results that are there do not wait for it.
+    pub fn imap<Items>(self, items: Items) -> Result<ResultIterator<F::Output>>
+    where
+        F: Task<(Items::Item,), Output: DeserializeOwned>,
+        Items: IntoIterator<Item: Serialize, IntoIter: Send + 'static>,
+    {
+        self.istarmap(items.into_iter().map(|item| (item,)))
+    }
+
+    /// As [`imap`](Self::imap), but gives the results in the order in which they come.
+    pub fn imap_unordered<Items>(self, items: Items) -> Result<ResultIterator<F::Output>>
+    where
+        F: Task<(Items::Item,), Output: DeserializeOwned>,
+        Items: IntoIterator<Item: Serialize, IntoIter: Send + 'static>,
+    {
+        self.istarmap_unordered(items.into_iter().map(|item| (item,)))
+    }
+
+    /// As [`imap`](Self::imap), but each item is a tuple of arguments.
+    pub fn istarmap<Tuples>(self, tuples: Tuples) -> Result<ResultIterator<F::Output>>
+    where
+        F: Task<Tuples::Item, Output: DeserializeOwned>,
+        Tuples: IntoIterator<Item: Serialize, IntoIter: Send + 'static>,
+    {
+        self.stream(tuples.into_iter(), true)
+    }
+
+    /// As [`imap_unordered`](Self::imap_unordered), but each item is a tuple of arguments.
+    pub fn istarmap_unordered<Tuples>(self, tuples: Tuples) -> Result<ResultIterator<F::Output>>
+    where
+        F: Task<Tuples::Item, Output: DeserializeOwned>,
+        Tuples: IntoIterator<Item: Serialize, IntoIter: Send + 'static>,
+    {
+        self.stream(tuples.into_iter(), false)
+    }
+
+    /// Submits these calls in this way.
+    fn submit<Arguments>(
+        self,
+        calls: Vec<Arguments>,
+        submit: impl FnOnce(Submission<'_>, &[Chunk]) -> Result<Arc<Batch>>,
+    ) -> Result<Arc<Batch>>
+    where
+        F: Task<Arguments>,
+        Arguments: Serialize,
+    {
+        self.check()?;
+        self.pool.check_may_submit(&self.function)?;
+        let chunk_size = self.chunk_size.unwrap_or_else(|| match self.how.is_per_call() {
+            true => 1,
+            false => calls.len().div_ceil(self.pool.processes.saturating_mul(CHUNKS_PER_PROCESS)),
+        });
+        let chunks = encode_chunks(&calls, chunk_size, self.pool.reference.epoch())?;
+        // Proxies among the arguments keep their objects alive until here. Then the tasks do.
+        submit(self.plan(self.function.name())?, &chunks)
+    }
+
+    fn stream<Input>(self, input: Input, is_ordered: bool) -> Result<ResultIterator<F::Output>>
+    where
+        F: Task<Input::Item, Output: DeserializeOwned>,
+        Input: Iterator<Item: Serialize> + Send + 'static,
+    {
+        self.check()?;
+        self.pool.check_may_submit(&self.function)?;
+        let chunk_size = self.chunk_size.unwrap_or(1);
+        let window = self.window.unwrap_or_else(|| {
+            self.pool.processes.saturating_mul(WINDOW_CHUNKS_PER_PROCESS).saturating_mul(chunk_size)
+        });
+        let total =
+            Some(input.size_hint()).filter(|(least, most)| *most == Some(*least)).map(|(least, _)| least);
+        let outcomes = Outcomes::of_stream(window as u64, is_ordered);
+        let batch = Batch::open_stream(self.plan(self.function.name())?, outcomes)?;
+        start_feeding(&batch, input, chunk_size)?;
+        Ok(ResultIterator::new(batch, total))
+    }
+
+    /// How the batch is to be opened.
+    fn plan<'a>(&'a self, function: &'a str) -> Result<Submission<'a>> {
+        let Pool { reference, submitted_batches, workers, .. } = self.pool;
+        let link = reference.link()?;
+        submitted_batches.tidy(link)?;
+        let served_as = match workers {
+            Workers::Own { .. } => None,
+            Workers::Elsewhere { name } => Some(name),
+        };
+        Ok(Submission { link, pool: reference.id(), served_as, function, how: self.how, submitted_batches })
+    }
+
+    fn check(&self) -> Result<()> {
+        let text = if self.chunk_size == Some(0) {
+            "a chunk has at least one call"
+        } else if self.window == Some(0) {
+            "a window has room for at least one call"
+        } else if self.how.time_limit == Some(Duration::ZERO) {
+            "a call that may run for no time can not run"
+        } else {
+            return Ok(());
+        };
+        Err(bad(text))
+    }
+}
+
+impl RunOptions {
+    /// Whether it speaks of what befalls one call, so that calls are better not put together.
+    fn is_per_call(&self) -> bool {
+        self.retries > 0 || self.time_limit.is_some()
+    }
+}
+
+impl<F> fmt::Debug for BatchBuilder<'_, F> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BatchBuilder { pool: _, function: _, chunk_size, window, how } = self;
+        let mut show = formatter.debug_struct("BatchBuilder");
+        show.field("chunk_size", chunk_size).field("window", window).field("how", how).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,212 @@
+//! How the calls of a batch are cut into chunks, and these shared out to requests.
+
+use protocol::limits::{PAYLOAD_BYTES_MAX, TASKS_PER_REQUEST_MAX};
+use protocol::{Epoch, ObjectId, TaskInput};
+use serde::Serialize;
+
+use crate::task::{CHUNK_BYTES, CHUNK_ITEMS_MAX, ChunkError, ChunkWriter};
+use crate::values::carry::collect_carried_of;
+use crate::{Error, ErrorKind, Result};
+
+/// What the manager's frames hold for each carried proxy, and for each chunk, at most.
+const CARRIED_BYTES: usize = 17;
+const CHUNK_OVERHEAD_BYTES: usize = 16;
+
+/// Encoded arguments of some calls that one worker runs one after the other.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    /// The encoded arguments.
+    arguments: Vec<u8>,
+    /// How many calls.
+    pub(crate) count: u32,
+    /// The objects whose proxies are in the arguments.
+    carries: Vec<ObjectId>,
+}
+
+impl Chunk {
+    /// Encodes at most that many of these calls, and fewer if they are large, for the manager of this epoch.
+    fn encode<Arguments: Serialize>(calls: &[Arguments], chunk_size: usize, manager: Epoch) -> Result<Chunk> {
+        let mut writer = ChunkWriter::new();
+        let (encoded, carries) = collect_carried_of(manager, || {
+            for call in calls.iter().take(chunk_size) {
+                if writer.bytes() >= CHUNK_BYTES {
+                    break;
+                }
+                writer.push(call)?;
+            }
+            Ok(())
+        });
+        encoded.map_err(|error: ChunkError| {
+            Error::new(ErrorKind::BadEncoding, format!("the arguments of a task do not encode: {error}"))
+        })?;
+        let chunk = Chunk { count: writer.count(), arguments: writer.finish(), carries: carries? };
+        match (chunk.frame_bytes(), chunk.count) {
+            (bytes, _) if bytes <= PAYLOAD_BYTES_MAX => Ok(chunk),
+            (bytes, 1) => Err(Error::new(
+                ErrorKind::Limit,
+                format!("the arguments of a task take {bytes} bytes; at most {PAYLOAD_BYTES_MAX} travel"),
+            )),
+            // Only the last can be that large, since what came before did not fill the chunk.
+            (_, count) => Chunk::encode(calls, count as usize - 1, manager),
+        }
+    }
+
+    /// As it is added to a batch.
+    pub(crate) fn as_input(&self) -> TaskInput<'_> {
+        TaskInput { arguments: &self.arguments, carries: self.carries.clone() }
+    }
+
+    /// How many bytes it takes in a frame, at most.
+    fn frame_bytes(&self) -> usize {
+        self.arguments.len() + self.carries.len() * CARRIED_BYTES + CHUNK_OVERHEAD_BYTES
+    }
+}
+
+/// Encodes all calls. Nothing has been sent yet when one of them turns out not to travel.
+pub(crate) fn encode_chunks<Arguments: Serialize>(
+    calls: &[Arguments],
+    chunk_size: usize,
+    manager: Epoch,
+) -> Result<Vec<Chunk>> {
+    let (chunks, fault) = encode_until_fault(calls, chunk_size, manager);
+    fault.map_or(Ok(chunks), Err)
+}
+
+/// Encodes all calls up to the first that does not travel; and why it does not, if there is one.
+pub(crate) fn encode_until_fault<Arguments: Serialize>(
+    calls: &[Arguments],
+    chunk_size: usize,
+    manager: Epoch,
+) -> (Vec<Chunk>, Option<Error>) {
+    let mut chunk_size = chunk_size.clamp(1, CHUNK_ITEMS_MAX as usize);
+    let mut chunks = Vec::with_capacity(calls.len().div_ceil(chunk_size));
+    let mut rest = calls;
+    while !rest.is_empty() {
+        match Chunk::encode(rest, chunk_size, manager) {
+            Ok(chunk) => {
+                rest = &rest[chunk.count as usize..];
+                chunks.push(chunk);
+            }
+            Err(error) if chunk_size == 1 => return (chunks, Some(error)),
+            // It is one of these, and those before it travel.
+            Err(_) => chunk_size = 1,
+        }
+    }
+    (chunks, None)
+}
+
+/// These chunks as requests add them to a batch, none of them much larger than a chunk may be.
+pub(crate) fn inputs(chunks: &[Chunk]) -> impl Iterator<Item = Vec<TaskInput<'_>>> {
+    let mut rest = chunks;
+    std::iter::from_fn(move || {
+        let mut bytes = rest.first()?.frame_bytes();
+        let more = rest[1..].iter().take(TASKS_PER_REQUEST_MAX - 1).take_while(|chunk| {
+            bytes += chunk.frame_bytes();
+            bytes <= CHUNK_BYTES
+        });
+        let (now, later) = rest.split_at(1 + more.count());
+        rest = later;
+        Some(now.iter().map(Chunk::as_input).collect())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::limits::NAME_BYTES_MAX;
+    use protocol::{BatchOptions, Envelope, Request, RequestId, ThreadId, append_frame};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::task::read_chunk;
+    use crate::values::carry;
+
+    const HOME: Epoch = Epoch(Uuid::from_u128(7));
+
+    /// The sizes of the chunks of each request.
+    fn cut<Arguments: Serialize>(calls: &[Arguments], chunk_size: usize) -> Vec<Vec<u32>> {
+        let chunks = encode_chunks(calls, chunk_size, HOME).unwrap();
+        let mut counts = chunks.iter().map(|chunk| chunk.count);
+        inputs(&chunks)
+            .map(|tasks| {
+                let counts = counts.by_ref().take(tasks.len()).collect();
+                assert_fits_with_all_else(tasks);
+                counts
+            })
+            .collect()
+    }
+
+    /// Asserts that these tasks travel also in the request that says most beside them.
+    fn assert_fits_with_all_else(tasks: Vec<TaskInput<'_>>) {
+        let id = ObjectId(Uuid::max());
+        let options = BatchOptions {
+            stop: id,
+            parent: Some(id),
+            priority: i32::MIN,
+            retries: u32::MAX,
+            time_limit_ns: Some(u64::MAX),
+        };
+        let function = "f".repeat(NAME_BYTES_MAX);
+        let body = Request::BatchRun {
+            id,
+            pool: id,
+            function: &function,
+            options,
+            tasks,
+            timeout_ns: Some(u64::MAX),
+            thread: ThreadId(u64::MAX),
+        };
+        let envelope = Envelope { request: RequestId(u64::MAX), received: u64::MAX, body };
+        append_frame(&mut Vec::new(), &envelope).unwrap();
+    }
+
+    #[test]
+    fn calls_are_cut_into_chunks_of_the_size_that_was_asked_for() {
+        assert_eq!(cut(&[1_u32, 2, 3, 4], 1), [[1, 1, 1, 1]]);
+        assert_eq!(cut(&[1_u32, 2, 3, 4, 5], 2), [[2, 2, 1]]);
+        assert_eq!(cut(&[1_u32, 2, 3], 0), [[1, 1, 1]]);
+        assert_eq!(cut(&[0_u32; 0], 7), [[0_u32; 0]; 0]);
+    }
+
+    #[test]
+    fn a_chunk_and_a_request_are_full_before_a_frame_is() {
+        let large = "x".repeat(400 << 10);
+        let calls = [large.as_str(); 7];
+        assert_eq!(cut(&calls, 100), [[3], [3], [1]]);
+        assert_eq!(cut(&calls, 1), [vec![1, 1], vec![1, 1], vec![1, 1], vec![1]]);
+        assert_eq!(cut(&[(); 40_000], 1).iter().map(Vec::len).collect::<Vec<_>>(), [16_384, 16_384, 7_232]);
+        assert_eq!(cut(&[(); 200_000], usize::MAX), [[65_536, 65_536, 65_536, 3_392]]);
+    }
+
+    #[test]
+    fn small_calls_before_one_that_just_fits_go_in_a_chunk_of_their_own() {
+        let just_fits = "x".repeat(PAYLOAD_BYTES_MAX - 22);
+        let calls = ["a", "b", just_fits.as_str(), "c"];
+        let chunks = encode_chunks(&calls, 100, HOME).unwrap();
+        let counts: Vec<u32> = chunks.iter().map(|chunk| chunk.count).collect();
+        assert_eq!(counts, [2, 1, 1]);
+        assert_eq!(read_chunk::<String>(&chunks[0].arguments).unwrap(), ["a", "b"]);
+        // Alone in its request, which is as full as any.
+        assert_eq!(cut(&calls, 100), [[2], [1], [1]]);
+    }
+
+    #[test]
+    fn a_call_that_does_not_fit_a_frame_is_refused() {
+        let error = encode_chunks(&["x".repeat(PAYLOAD_BYTES_MAX)], 1, HOME).unwrap_err();
+        assert!(error.is_limit(), "{error:?}");
+    }
+
+    #[test]
+    fn a_call_with_a_proxy_of_another_manager_is_refused() {
+        struct Foreign(u128);
+        impl Serialize for Foreign {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                carry::note(Epoch(Uuid::from_u128(self.0)), ObjectId(Uuid::nil()));
+                serializer.serialize_unit()
+            }
+        }
+        assert_eq!(encode_chunks(&[Foreign(7), Foreign(7)], 2, HOME).unwrap().len(), 1);
+        let (chunks, fault) = encode_until_fault(&[Foreign(7), Foreign(8), Foreign(7)], 3, HOME);
+        assert_eq!(chunks.len(), 1, "what came before it travels");
+        assert!(fault.unwrap().is_bad_target());
+    }
+}

@@ -1,0 +1,114 @@
+//! What a process that is started as a worker has to know, and how it gets it.
+//!
+//! Its command line only says that it is a worker, and how much its owner logs. The rest comes over its standard input,
+//! a socket: there it may be of any size, and nobody who lists processes sees it.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use protocol::{Epoch, ObjectId};
+use serde::{Deserialize, Serialize};
+
+use crate::pool::workers::initializer::Initializer;
+use crate::process::descriptor_message::Parcel;
+use crate::{Error, ErrorKind, Result};
+
+/// The role in which a copy of the program is a worker.
+pub const WORKER: &str = "worker";
+
+/// Whom a worker works for, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The manager's socket.
+    pub socket: String,
+    /// The life of the manager: a later one on the same socket does not know the pool.
+    pub epoch: Epoch,
+    /// The pool.
+    pub pool: ObjectId,
+    /// The process that started the worker, and ends it when it ends itself.
+    pub parent: u32,
+    /// What to call before the first task.
+    pub initializer: Option<Initializer>,
+    /// After how many tasks the worker makes room for another one.
+    pub tasks_max: Option<u32>,
+    /// How many bytes of address space the worker may have.
+    pub memory_bytes_max: Option<u64>,
+    /// The event that, once it is set, has the worker take no more tasks and leave.
+    pub leave: Option<ObjectId>,
+}
+
+impl Assignment {
+    /// Packs it for the workers.
+    pub(crate) fn pack(&self) -> Result<Parcel> {
+        let bytes = postcard::to_allocvec(self).map_err(|error| failed(&error))?;
+        Parcel::new(&bytes).map_err(|error| failed(&error))
+    }
+
+    /// In a worker: receives it, and the standard error that the worker is to have as soon as it is ready.
+    pub fn receive(socket: impl AsFd) -> Result<(Assignment, OwnedFd)> {
+        let (bytes, mut descriptors) = Parcel::receive(socket).map_err(|error| malformed(&error))?;
+        let (assignment, rest): (Assignment, _) =
+            postcard::take_from_bytes(&bytes).map_err(|error| malformed(&error))?;
+        match descriptors.pop() {
+            Some(stderr) if rest.is_empty() && descriptors.is_empty() => Ok((assignment, stderr)),
+            _ => Err(malformed(&"it is of another version")),
+        }
+    }
+}
+
+fn failed(what: &dyn std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Other, format!("what workers have to know can not be handed to them: {what}"))
+}
+
+fn malformed(what: &dyn std::fmt::Display) -> Error {
+    Error::new(
+        ErrorKind::Other,
+        format!("this program was started as a worker, which only a pool does; it got no task to do: {what}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::pool::InitializerAnswer;
+
+    fn assignment() -> Assignment {
+        let initializer = Initializer {
+            function: "app::load".to_owned(),
+            arguments: vec![1; 1 << 20],
+            answer: InitializerAnswer::Text,
+        };
+        Assignment {
+            socket: "/run/user/1000/a b/manager.sock".to_owned(),
+            epoch: Epoch(Uuid::from_u128(1)),
+            pool: ObjectId(Uuid::from_u128(u128::MAX)),
+            parent: 4711,
+            initializer: Some(initializer),
+            tasks_max: Some(7),
+            memory_bytes_max: None,
+            leave: Some(ObjectId(Uuid::from_u128(2))),
+        }
+    }
+
+    #[test]
+    fn an_assignment_arrives_as_it_was_sent() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        assignment().pack().unwrap().send(&ours, &[rustix::stdio::stderr()]).unwrap();
+        assert_eq!(Assignment::receive(&theirs).unwrap().0, assignment());
+    }
+
+    #[test]
+    fn what_is_no_assignment_is_refused_in_words() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        Parcel::new(b"\xff").unwrap().send(&ours, &[rustix::stdio::stderr()]).unwrap();
+        assignment().pack().unwrap().send(&ours, &[]).unwrap();
+        drop(ours);
+        for _ in 0..3 {
+            let error = Assignment::receive(&theirs).unwrap_err();
+            assert!(error.to_string().contains("only a pool does"), "{error}");
+        }
+    }
+}

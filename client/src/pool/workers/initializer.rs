@@ -1,0 +1,95 @@
+//! The function that every worker of a pool calls before its first task.
+
+use std::any::Any;
+
+use protocol::Epoch;
+use serde::{Deserialize, Serialize};
+
+use crate::task::{ChunkWriter, Task};
+use crate::values::carry::collect_carried_of;
+use crate::{Error, ErrorKind, Result};
+
+/// What an initializer may return: nothing, or an error as text or as this crate's own.
+///
+/// The worker whose initializer returns an error does not work.
+#[diagnostic::on_unimplemented(
+    message = "an initializer returns nothing, `client::Result<()>` or `Result<(), String>`, and not `{Self}`"
+)]
+pub trait Initialized {
+    /// How the worker is to read it.
+    #[doc(hidden)]
+    const ANSWER: InitializerAnswer;
+}
+
+impl Initialized for () {
+    const ANSWER: InitializerAnswer = InitializerAnswer::Nothing;
+}
+
+impl Initialized for Result<()> {
+    const ANSWER: InitializerAnswer = InitializerAnswer::Error;
+}
+
+impl Initialized for std::result::Result<(), String> {
+    const ANSWER: InitializerAnswer = InitializerAnswer::Text;
+}
+
+/// In which form an initializer tells that it failed, apart from a panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InitializerAnswer {
+    /// It does not.
+    Nothing,
+    /// With an [`Error`].
+    Error,
+    /// With a text.
+    Text,
+}
+
+/// An initializer as a worker gets it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Initializer {
+    /// The name of the function.
+    pub function: String,
+    /// Its arguments: a chunk of one call.
+    pub arguments: Vec<u8>,
+    /// How it tells that it failed.
+    pub answer: InitializerAnswer,
+}
+
+/// An initializer as a pool keeps it.
+#[derive(Debug)]
+pub(crate) struct PoolInitializer {
+    pub(crate) initializer: Initializer,
+    /// Whether the function is another program's.
+    pub(crate) is_built_apart: bool,
+    /// Proxies among the arguments keep their objects alive for workers that are yet to come.
+    pub(crate) kept: Box<dyn Any + Send>,
+}
+
+impl PoolInitializer {
+    /// Encodes a call of this function, for the manager of this epoch.
+    pub(crate) fn new<F, Arguments>(
+        function: F,
+        arguments: Arguments,
+        manager: Epoch,
+    ) -> Result<PoolInitializer>
+    where
+        F: Task<Arguments, Output: Initialized>,
+        Arguments: Serialize + Send + 'static,
+    {
+        let mut writer = ChunkWriter::new();
+        let (encoded, carries) = collect_carried_of(manager, || writer.push(&arguments));
+        encoded.map_err(|error| {
+            let text = format!("the arguments of the initializer do not encode: {error}");
+            Error::new(ErrorKind::BadEncoding, text)
+        })?;
+        // The pool keeps what they carry itself, so it only has to be this manager's.
+        carries?;
+        let initializer = Initializer {
+            function: function.name().to_owned(),
+            arguments: writer.finish(),
+            answer: F::Output::ANSWER,
+        };
+        let is_built_apart = function.is_built_apart();
+        Ok(PoolInitializer { initializer, is_built_apart, kept: Box::new(arguments) })
+    }
+}

@@ -1,0 +1,15 @@
+//! The worker processes of a pool: how they are started, watched, replaced and ended.
+
+mod assignment;
+mod initializer;
+mod service;
+mod stderr_tail;
+pub(crate) mod supervisor;
+mod worker_process;
+
+pub use assignment::{Assignment, WORKER};
+pub(crate) use initializer::PoolInitializer;
+pub use initializer::{Initialized, Initializer, InitializerAnswer};
+pub use service::Service;
+pub use supervisor::Ended;
+pub use worker_process::{LEAVING, READY, RETIRING};

@@ -1,0 +1,83 @@
+//! Workers for a pool that other programs submit to.
+
+use protocol::{OpenMode, Request, Spec};
+
+use crate::objects::reference::Reference;
+use crate::pool::workers::supervisor::{Ended, Supervisor};
+use crate::pool::{available_cores, builder};
+use crate::{Event, Manager, Result};
+
+/// Worker processes, copies of this program, that serve a pool by its name.
+///
+/// Other programs submit to it with [`Pool::open`](crate::Pool::open), and name the functions of this program with
+/// [`named`](crate::task::named). Several programs may serve one pool, if all know the same functions.
+///
+/// Its workers [leave](Self::leave) in order when they are asked to. Dropping it ends them at once, and leaves the pool
+/// and its other workers alone: a task that one of these was running fails with
+/// [`Error::is_worker_died`](crate::Error::is_worker_died), and tasks that wait go on to wait. It is the same when it
+/// gives up, since workers keep dying before they are ready.
+#[derive(Debug)]
+pub struct Service {
+    /// Declared first: the workers end before the pool is let go.
+    supervisor: Supervisor,
+    /// Keeps the pool in mind as long as it is served.
+    _reference: Reference,
+    /// Set to have the workers leave.
+    leave: Event,
+    processes: usize,
+}
+
+impl Service {
+    /// Opens the pool of this name, or makes it, and starts that many workers for it; as many as there are cores if
+    /// none is said.
+    ///
+    /// # Errors
+    ///
+    /// The name is not a name, or is one of another kind of object; the program has not called `worker::init` first
+    /// thing in `main`; the number of processes is zero, or over 1,024
+    /// ([`is_bad_argument`](crate::Error::is_bad_argument)).
+    pub fn start(manager: &Manager, name: &str, processes: Option<usize>) -> Result<Service> {
+        let processes = processes.unwrap_or_else(available_cores);
+        builder::check_can_start(processes)?;
+        let link = manager.link();
+        let reference = Reference::open(link, Some(name), Spec::Pool, OpenMode::OpenOrCreate)?;
+        let leave = manager.anonymous_event()?;
+        let options = builder::WorkerOptions::of_server(leave.reference().id());
+        let supervisor =
+            builder::supervise(link, reference.id(), processes, options, builder::Concern::Server)?;
+        Ok(Service { supervisor, _reference: reference, leave, processes })
+    }
+
+    /// How many workers there are to be.
+    pub fn processes(&self) -> usize {
+        self.processes
+    }
+
+    /// Waits until all workers are ready. False: the service has ended instead, and [`join`](Self::join) tells how.
+    pub fn wait_ready(&self) -> bool {
+        self.supervisor.wait_ready(self.processes)
+    }
+
+    /// Has the workers take no more tasks, and leave when those have ended that they run; does not wait for it. Tasks
+    /// that wait are left to other workers.
+    ///
+    /// # Errors
+    ///
+    /// The manager is gone ([`is_manager_gone`](crate::Error::is_manager_gone)), and then so are the workers. One that
+    /// does not answer is no error: the workers leave when it goes on.
+    pub fn leave(&self) -> Result<()> {
+        let reference = self.leave.reference();
+        reference.link()?.send(Request::EventSet { id: reference.id(), reason: None })
+    }
+
+    /// Ends the workers, whatever they do; does not wait for it.
+    pub fn terminate(&self) {
+        self.supervisor.terminate();
+    }
+
+    /// Waits until all workers have ended: they have [left](Self::leave), the pool was closed, they were terminated or
+    /// can not be started, or the manager is gone.
+    pub fn join(&self) -> Ended {
+        self.supervisor.join()
+    }
+}

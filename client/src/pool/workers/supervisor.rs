@@ -1,0 +1,397 @@
+//! The supervisor: one thread that starts worker processes, watches them, replaces those that die and reaps all.
+//!
+//! It is a thread of its own, and lives as long as its workers, because a worker asks the kernel to end it when
+//! the *thread* that started it ends.
+//!
+//! A worker that leaves, as its pool is closed, is not replaced. One that retires is, and any other end is a death:
+//! the worker is replaced, too. When workers die again and again before they are ready, the program itself is at fault:
+//! the supervisor gives up, ends the others, and tells its owner why, with what the last of them wrote to its standard
+//! error. When the system has no room for another process it is not: that is tried again, for a while, or as long as
+//! other workers are ready.
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+use rustix::process::Signal;
+
+use crate::pool::workers::worker_process::WorkerProcess;
+use crate::process::descriptor_message::Parcel;
+use crate::sync::lock;
+
+/// How many workers may die in a row before they are ready, until the pool is broken.
+const FAILURES_MAX: u32 = 5;
+
+/// The pause after the first worker that died before it was ready; it doubles with each that follows.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The longest pause between two tries to start a worker that the system has no room for.
+const ROOM_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// For how long it is tried, while no worker is ready.
+const ROOM_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long workers that are told to terminate have before they are killed.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How long a killed worker may take to be gone, before the supervisor gives up on it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs a number of worker processes.
+///
+/// Dropping it ends them: SIGTERM, and SIGKILL to those that are still there a second later.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    shared: Arc<Shared>,
+    /// The process that the thread is in. A child that was forked from it has a copy of this, and no such thread.
+    process: u32,
+}
+
+/// How the work of a supervisor ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every worker left, because the pool is closed or gone, or because it was asked to.
+    Left,
+    /// It was told to terminate them.
+    Terminated,
+    /// Workers died before they were ready, too often in a row, or there was no room to start any; the text tells how.
+    Broken(String),
+    /// Workers died since their manager is gone.
+    ManagerGone,
+}
+
+/// What the supervisor needs from its owner. All of it is called on the supervisor's thread.
+pub(crate) struct Hooks {
+    /// Makes the command that starts one worker.
+    pub(crate) command: Box<dyn FnMut() -> io::Result<Command> + Send>,
+    /// What each worker is told.
+    pub(crate) assignment: Parcel,
+    /// Whether the manager is gone; it is asked when a worker died, who then need not be replaced.
+    pub(crate) is_manager_gone: Box<dyn Fn() -> bool + Send>,
+    /// Called once if it gives up, with the reason, before it ends the workers that are left.
+    pub(crate) broken: Box<dyn Fn(&str) + Send>,
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Hooks")
+    }
+}
+
+/// What the thread and its owner share.
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<SupervisorState>,
+    changed: Condvar,
+    /// Readable when the owner wants something.
+    wake: OwnedFd,
+}
+
+#[derive(Debug, Default)]
+struct SupervisorState {
+    /// The process ids of the workers that are ready.
+    ready: Vec<u32>,
+    /// Whether the owner wants the workers ended.
+    terminate: bool,
+    /// How it ended, once no worker is left.
+    ended: Option<Ended>,
+}
+
+impl Supervisor {
+    /// Starts that many workers, and returns at once.
+    pub(crate) fn start(processes: usize, hooks: Hooks) -> io::Result<Supervisor> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let shared =
+            Arc::new(Shared { state: Mutex::new(SupervisorState::default()), changed: Condvar::new(), wake });
+        let watch = SupervisorThread {
+            shared: shared.clone(),
+            hooks,
+            wanted: processes,
+            workers: Vec::new(),
+            failures: 0,
+            no_room_since: None,
+            start_after: Instant::now(),
+            end: Ended::Left,
+        };
+        std::thread::Builder::new().name("pool supervisor".to_owned()).spawn(move || watch.run())?;
+        Ok(Supervisor { shared, process: std::process::id() })
+    }
+
+    /// The process ids of the workers that are ready.
+    pub(crate) fn process_ids(&self) -> Vec<u32> {
+        lock(&self.shared.state).ready.clone()
+    }
+
+    /// Waits until that many workers are ready. False: all have ended instead.
+    pub(crate) fn wait_ready(&self, processes: usize) -> bool {
+        let state = self.shared.wait_while(|state| state.ended.is_none() && state.ready.len() < processes);
+        state.ended.is_none()
+    }
+
+    /// Has all workers ended; does not wait for it.
+    pub(crate) fn terminate(&self) {
+        lock(&self.shared.state).terminate = true;
+        // It can fail only when the counter is at its end, and then the thread has been woken often enough.
+        let _ = rustix::io::write(&self.shared.wake, &1_u64.to_ne_bytes());
+    }
+
+    /// Waits until every worker has ended and is reaped.
+    pub(crate) fn join(&self) -> Ended {
+        let state = self.shared.wait_while(|state| state.ended.is_none());
+        state.ended.clone().expect("it was waited for")
+    }
+}
+
+impl Shared {
+    fn wait_while(
+        &self,
+        mut condition: impl FnMut(&SupervisorState) -> bool,
+    ) -> MutexGuard<'_, SupervisorState> {
+        let waited = self.changed.wait_while(lock(&self.state), |state| condition(state));
+        waited.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        if self.process == std::process::id() {
+            self.terminate();
+            self.join();
+        }
+    }
+}
+
+/// What the supervisor's thread works with.
+struct SupervisorThread {
+    shared: Arc<Shared>,
+    hooks: Hooks,
+    /// How many workers there should be.
+    wanted: usize,
+    /// Those there are.
+    workers: Vec<WorkerProcess>,
+    /// How many died in a row before they were ready.
+    failures: u32,
+    /// Since when the system has had no room for another worker, if that is so.
+    no_room_since: Option<Instant>,
+    /// When the next may be started.
+    start_after: Instant,
+    /// How it will have ended when no worker is left.
+    end: Ended,
+}
+
+impl SupervisorThread {
+    fn run(mut self) {
+        log::info!("starts workers: {}", self.wanted);
+        loop {
+            if lock(&self.shared.state).terminate {
+                self.terminate();
+                return self.tell_end(Ended::Terminated);
+            }
+            self.start_missing();
+            if let Ended::Broken(_) = self.end {
+                self.terminate();
+                return self.tell_end(self.end.clone());
+            }
+            if self.workers.is_empty() && self.wanted == 0 {
+                return self.tell_end(self.end.clone());
+            }
+            let pause = (self.workers.len() < self.wanted)
+                .then(|| self.start_after.saturating_duration_since(Instant::now()));
+            let late = self.workers.iter().filter_map(WorkerProcess::is_late_in);
+            self.wait(late.chain(pause).min());
+            self.hear();
+            self.workers.iter_mut().for_each(WorkerProcess::tell_if_late);
+            self.reap();
+        }
+    }
+
+    fn tell_end(&self, ended: Ended) {
+        log::info!("all workers have ended: {ended:?}");
+        let mut state = lock(&self.shared.state);
+        state.ready.clear();
+        state.ended = Some(ended);
+        self.shared.changed.notify_all();
+    }
+
+    fn start_missing(&mut self) {
+        while self.workers.len() < self.wanted && Instant::now() >= self.start_after {
+            let command = (self.hooks.command)();
+            match command.and_then(|command| WorkerProcess::start(command, &self.hooks.assignment)) {
+                Ok(worker) => {
+                    self.no_room_since = None;
+                    log::debug!("worker {} is started", worker.process());
+                    self.workers.push(worker);
+                }
+                Err(error) if is_for_want_of_room(&error) => self.wait_for_room(&error),
+                Err(error) => self.count_failure(&format!("a worker can not be started: {error}")),
+            }
+        }
+    }
+
+    /// Waits until a worker ends or says something, the owner wants something, or so much time has passed.
+    fn wait(&self, pause: Option<Duration>) {
+        let mut watched = vec![PollFd::new(&self.shared.wake, PollFlags::IN)];
+        for worker in &self.workers {
+            watched.extend(
+                worker.descriptors().map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)),
+            );
+        }
+        wait_until(&mut watched, pause);
+    }
+
+    fn hear(&mut self) {
+        for worker in &mut self.workers {
+            let was_ready = worker.is_ready();
+            worker.hear();
+            if worker.is_ready() && !was_ready {
+                self.failures = 0;
+                log::debug!("worker {} is ready", worker.process());
+                lock(&self.shared.state).ready.push(worker.process());
+                self.shared.changed.notify_all();
+            }
+        }
+    }
+
+    fn reap(&mut self) {
+        let mut index = 0;
+        while index < self.workers.len() {
+            if !self.workers[index].has_ended() {
+                index += 1;
+                continue;
+            }
+            let mut worker = self.workers.swap_remove(index);
+            worker.hear();
+            // What it started must not outlive it. Its process id can not be another's before it is reaped.
+            worker.signal(Signal::KILL);
+            let process = worker.process();
+            lock(&self.shared.state).ready.retain(|&ready| ready != process);
+            match worker.reap() {
+                Ok(how) => self.judge(&worker, &how),
+                Err(error) => self.count_failure(&format!("worker {process} can not be reaped: {error}")),
+            }
+        }
+    }
+
+    /// Decides what the end of a worker means for those that follow.
+    fn judge(&mut self, worker: &WorkerProcess, how: &str) {
+        let process = worker.process();
+        if worker.is_leaving() {
+            log::debug!("worker {process} left");
+            self.wanted = self.wanted.saturating_sub(1);
+        } else if worker.is_retiring() {
+            log::debug!("worker {process} retired; another takes its place");
+        } else if (self.hooks.is_manager_gone)() {
+            log::debug!("worker {process} {how}, as the manager is gone");
+            self.wanted = 0;
+            self.end = Ended::ManagerGone;
+        } else if worker.is_ready() {
+            log::warn!("worker {process} {how}; another takes its place");
+        } else {
+            let what = format!("worker {process} {how} before it was ready");
+            match worker.stderr_tail() {
+                words if words.is_empty() => self.count_failure(&what),
+                words => self.count_failure(&format!("{what} and wrote: {words}")),
+            }
+        }
+    }
+
+    fn count_failure(&mut self, what: &str) {
+        log::warn!("{what}");
+        if self.wanted == 0 {
+            return;
+        }
+        self.start_after = Instant::now() + PAUSE * 2_u32.pow(self.failures);
+        self.failures += 1;
+        if self.failures == FAILURES_MAX {
+            self.give_up(format!(
+                "{FAILURES_MAX} workers in a row ended before they were ready; the last: {what}"
+            ));
+        }
+    }
+
+    /// Tries again later to start a worker: what the system lacks now, others may give back.
+    fn wait_for_room(&mut self, error: &io::Error) {
+        let now = Instant::now();
+        if self.no_room_since.is_none() {
+            log::warn!("a worker can not be started now, and will be tried again: {error}");
+        }
+        let time = now - *self.no_room_since.get_or_insert(now);
+        // Each pause is as long as all before it together.
+        self.start_after = now + time.clamp(PAUSE, ROOM_PAUSE_MAX);
+        if time >= ROOM_TIME_MAX && !self.workers.iter().any(WorkerProcess::is_ready) {
+            self.give_up(format!("no worker could be started for {ROOM_TIME_MAX:?}: {error}"));
+        }
+    }
+
+    fn give_up(&mut self, reason: String) {
+        log::error!("no more workers are started: {reason}");
+        self.wanted = 0;
+        (self.hooks.broken)(&reason);
+        self.end = Ended::Broken(reason);
+    }
+
+    fn terminate(&mut self) {
+        for worker in &self.workers {
+            worker.signal(Signal::TERM);
+        }
+        self.reap_until(Instant::now() + GRACE);
+        for worker in &self.workers {
+            worker.signal(Signal::KILL);
+        }
+        self.reap_until(Instant::now() + PATIENCE);
+        for worker in &self.workers {
+            log::error!("worker {} is still there {PATIENCE:?} after SIGKILL", worker.process());
+        }
+    }
+
+    /// Reaps what ends until then, or until nothing is left.
+    fn reap_until(&mut self, deadline: Instant) {
+        loop {
+            self.workers.retain_mut(|worker| {
+                if !worker.has_ended() {
+                    return true;
+                }
+                worker.signal(Signal::KILL);
+                if let Err(error) = worker.reap() {
+                    log::warn!("worker {} can not be reaped: {error}", worker.process());
+                }
+                false
+            });
+            let rest = deadline.saturating_duration_since(Instant::now());
+            if self.workers.is_empty() || rest.is_zero() {
+                return;
+            }
+            let descriptors = self.workers.iter().map(WorkerProcess::ending);
+            let mut watched: Vec<_> =
+                descriptors.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)).collect();
+            wait_until(&mut watched, Some(rest));
+        }
+    }
+}
+
+/// Whether a process could not be started for want of processes, memory or descriptors.
+fn is_for_want_of_room(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|errno| {
+        [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::NOBUFS].contains(&errno)
+    })
+}
+
+/// Waits until one of these is ready or the time is over; an interruption only makes the caller look again.
+fn wait_until(watched: &mut [PollFd<'_>], timeout: Option<Duration>) {
+    let timeout = timeout.map(|timeout| Timespec {
+        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    });
+    if let Err(error) = poll(watched, timeout.as_ref()) {
+        log::debug!("waiting for workers was interrupted: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! One worker process, as its supervisor sees it.
+//!
+//! A worker has one end of a socket pair as its standard input. It gets its assignment there, and tells three things, a
+//! byte each: [`READY`] when it can work, [`LEAVING`] when it ends because it is to work no more, and [`RETIRING`]
+//! when it ends because it has run as many tasks as it was to.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::stdio::stderr;
+
+use crate::pool::workers::stderr_tail::StderrTail;
+use crate::process::descriptor_message::Parcel;
+
+/// What a worker writes when it has connected to the manager and its initializer has returned.
+pub const READY: u8 = b'R';
+
+/// What a worker writes when it ends because it is to work no more.
+pub const LEAVING: u8 = b'C';
+
+/// What a worker writes when it ends so that another one takes its place.
+pub const RETIRING: u8 = b'N';
+
+/// After how long a worker that is not ready is told of. Calls wait for it, and nobody else may know why.
+const READY_TIME: Duration = Duration::from_secs(5);
+
+/// One worker process. It has to be reaped.
+#[derive(Debug)]
+pub(crate) struct WorkerProcess {
+    child: Child,
+    /// Readable when the process has ended.
+    ending: OwnedFd,
+    /// The other end of the worker's standard input, until the worker closes its own.
+    control: Option<UnixStream>,
+    is_ready: bool,
+    is_leaving: bool,
+    is_retiring: bool,
+    /// When it is to be told that it is not ready yet, if that was not told.
+    is_late_at: Option<Instant>,
+    /// What it said before it was ready.
+    stderr_tail: StderrTail,
+}
+
+impl WorkerProcess {
+    /// Starts one with this command and this assignment, in a process group of its own.
+    pub(crate) fn start(mut command: Command, assignment: &Parcel) -> io::Result<WorkerProcess> {
+        let (control, theirs) = UnixStream::pair()?;
+        control.set_nonblocking(true)?;
+        // Sent ahead, so that there is nothing to wait for, whatever the program does with it.
+        assignment.send(&control, &[stderr()])?;
+        // The group keeps a terminal's Ctrl-C from the worker: only the owner decides when it ends.
+        command.stdin(Stdio::from(OwnedFd::from(theirs))).stderr(Stdio::piped()).process_group(0);
+        let mut child = command.spawn()?;
+        match WorkerProcess::watch(&mut child) {
+            Ok((ending, stderr_tail)) => Ok(WorkerProcess {
+                child,
+                ending,
+                control: Some(control),
+                is_ready: false,
+                is_leaving: false,
+                is_retiring: false,
+                is_late_at: Some(Instant::now() + READY_TIME),
+                stderr_tail,
+            }),
+            Err(error) => {
+                // Out of descriptors, most likely. Nobody would watch this worker, so it must not stay. It is our
+                // child, so these two can not fail, nor hit another process.
+                let _ = child.kill().and_then(|()| child.wait());
+                Err(error)
+            }
+        }
+    }
+
+    fn watch(child: &mut Child) -> io::Result<(OwnedFd, StderrTail)> {
+        let ending = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+        let stderr = child.stderr.take().ok_or_else(|| io::Error::other("it has no standard error"))?;
+        Ok((ending, StderrTail::of(stderr)?))
+    }
+
+    /// The process id.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has said that it is ready.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    /// In how long it is late if it is not ready before. None: it is ready, or is late already.
+    pub(crate) fn is_late_in(&self) -> Option<Duration> {
+        let is_late_at = self.is_late_at.filter(|_| !self.is_ready)?;
+        Some(is_late_at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Tells, once, that it is late.
+    pub(crate) fn tell_if_late(&mut self) {
+        if self.is_late_in().is_some_and(|rest| rest.is_zero()) {
+            self.is_late_at = None;
+            let process = self.process();
+            log::warn!(
+                "worker {process} is not ready after {READY_TIME:?}: its initializer, or what its program does before \
+                 `worker::init`, takes long or does not end"
+            );
+        }
+    }
+
+    /// Whether it has said that it ends because it is to work no more.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving
+    }
+
+    /// Whether it has said that it ends so that another one takes its place.
+    pub(crate) fn is_retiring(&self) -> bool {
+        self.is_retiring
+    }
+
+    /// The end of what it wrote to its standard error before it was ready. It has ended.
+    pub(crate) fn stderr_tail(&self) -> String {
+        self.stderr_tail.text()
+    }
+
+    /// What becomes readable when the worker ends.
+    pub(crate) fn ending(&self) -> BorrowedFd<'_> {
+        self.ending.as_fd()
+    }
+
+    /// What becomes readable when the worker ends or says something.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        [Some(self.ending()), self.control.as_ref().map(AsFd::as_fd)].into_iter().flatten()
+    }
+
+    /// Takes in what the worker says.
+    pub(crate) fn hear(&mut self) {
+        let mut bytes = [0; 16];
+        while let Some(control) = &mut self.control {
+            match control.read(&mut bytes) {
+                Ok(count @ 1..) => {
+                    self.is_ready |= bytes[..count].contains(&READY);
+                    self.is_leaving |= bytes[..count].contains(&LEAVING);
+                    self.is_retiring |= bytes[..count].contains(&RETIRING);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A closed end stays readable for ever: not to be waited for again.
+                Ok(0) | Err(_) => self.control = None,
+            }
+        }
+    }
+
+    /// Whether the process has ended and is to be reaped.
+    pub(crate) fn has_ended(&self) -> bool {
+        let mut watched = [PollFd::new(&self.ending, PollFlags::IN)];
+        matches!(poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+    }
+
+    /// Signals the whole process group: the commands that a worker runs end with it.
+    pub(crate) fn signal(&self, signal: Signal) {
+        // The one error that can come is that nobody is left in the group, which is what is wanted.
+        let _ = kill_process_group(Pid::from_child(&self.child), signal);
+    }
+
+    /// Takes the ended process from the system; says how it ended, as in “was ended by signal 9”.
+    pub(crate) fn reap(&mut self) -> io::Result<String> {
+        self.child.wait().map(describe)
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("was ended by signal {signal}"),
+        (None, Some(code)) => format!("exited with status {code}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
