@@ -1,2 +1,43 @@
-//! One session with a manager, seen from the client, without I/O: request ids, pending requests, acknowledgements,
-//! frames in and out, late answers, the end.
+//! One session with a manager, seen from the client, without input or output.
+//!
+//! What a client of Rallypoint has to know whatever its sockets and threads are like: which request an answer belongs
+//! to, which answers the manager may forget, in which order requests leave, what is left when the connection ends. A
+//! driver brings bytes and takes bytes; nothing here waits, and nothing knows an operating system.
+//!
+//! # The parts of a session
+//!
+//! * [`Outgoing`]: request ids, and requests as bytes in the order in which they leave.
+//! * [`Incoming`]: bytes as answers, and the manager's farewell.
+//! * [`Pending`]: the requests that wait for an answer, and the end of all waiting.
+//! * [`Acks`]: which answers were received, as every request tells the manager.
+//!
+//! [`Session`] puts them together for a driver in which one thread or task owns all of it. A driver that is shared by
+//! threads puts each part behind a lock of its own, as the package `client` does.
+
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod acks;
+mod deferred_release;
+mod end;
+mod incoming;
+mod operation;
+
+pub mod operations;
+mod outgoing;
+mod pending;
+mod request_map;
+mod session;
+
+pub use acks::{Acks, HeldAnswer, UnacknowledgedGrants};
+pub use deferred_release::{DeferredRelease, NoReleaseMemory, ReleaseMemory};
+pub use end::End;
+pub use incoming::Incoming;
+
+pub use outgoing::Outgoing;
+pub use pending::{Pending, Unclaimed};
+pub use request_map::RequestMap;
+pub use session::{Event, RequestError, Session};

@@ -1,0 +1,66 @@
+//! The receiving half of a session: bytes as answers, and the manager's farewell.
+
+use alloc::string::String;
+
+use protocol::{Answer, FrameBuffer, FrameError, Reply, RequestId, decode, limits};
+
+use crate::End;
+
+/// What was received and not handed on.
+///
+/// Use it in turns: [`space`](Self::space) to read into, [`handle_input`](Self::handle_input) with how much came, then
+/// [`poll_answer`](Self::poll_answer) until there is none.
+#[derive(Debug)]
+pub struct Incoming {
+    frames: FrameBuffer,
+    /// Why the manager said that it closes this connection.
+    farewell: Option<String>,
+}
+
+impl Incoming {
+    /// Goes on where the handshake ended, with what has come behind the greeting.
+    pub fn new(mut frames: FrameBuffer) -> Incoming {
+        frames.set_body_bytes_max(limits::FRAME_BYTES_MAX);
+        Incoming { frames, farewell: None }
+    }
+
+    /// Space to read into, of some kilobytes at least.
+    pub fn space(&mut self) -> &mut [u8] {
+        self.frames.space()
+    }
+
+    /// Takes this many bytes, which were read into [`space`](Self::space).
+    pub fn handle_input(&mut self, bytes: usize) {
+        self.frames.filled(bytes);
+    }
+
+    /// Gives back the memory of a rare large answer; call it between turns.
+    pub fn shrink(&mut self) {
+        self.frames.shrink();
+    }
+
+    /// The next whole answer to a request.
+    ///
+    /// # Errors
+    /// If what came is not an answer. Nothing after it can be read then.
+    pub fn poll_answer(&mut self) -> Result<Option<Answer>, FrameError> {
+        while let Some(body) = self.frames.next_body()? {
+            let answer: Answer = decode(body)?;
+            match answer {
+                Answer { request: RequestId::ONE_WAY, body: Reply::Refused(refusal) } => {
+                    self.farewell = Some(refusal.text);
+                }
+                // A later manager may tell more about a connection than this crate knows.
+                Answer { request: RequestId::ONE_WAY, .. } => {}
+                answer => return Ok(Some(answer)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Why the session is over when the connection was closed by the other side: what the manager said last, if it said
+    /// something.
+    pub fn end_of_input(&self) -> End {
+        self.farewell.clone().map_or(End::Closed, End::Farewell)
+    }
+}

@@ -1,0 +1,197 @@
+//! A whole session for a driver in which one thread or task owns all of it.
+
+use alloc::collections::VecDeque;
+use core::fmt;
+
+use protocol::{FrameBuffer, FrameError, Reply, Request, RequestId};
+
+use crate::{
+    Acks, DeferredRelease, End, HeldAnswer, Incoming, NoReleaseMemory, Outgoing, Pending, ReleaseMemory,
+    UnacknowledgedGrants, Unclaimed,
+};
+
+/// A session after its handshake.
+///
+/// Its driver asks for things ([`request`](Self::request), [`send`](Self::send), …), moves what
+/// [`poll_output`](Self::poll_output) has into the connection and what the connection brings into
+/// [`space`](Self::space), and then takes what [`poll_event`](Self::poll_event) has.
+#[derive(Debug)]
+pub struct Session<M = NoReleaseMemory> {
+    outgoing: Outgoing<M>,
+    incoming: Incoming,
+    /// Each request waits with its own id, to be named in an event.
+    pending: Pending<RequestId>,
+    acks: Acks,
+    /// Whether the other side has closed the connection.
+    is_input_over: bool,
+    /// Requests that will not be answered any more, and whose driver was not told.
+    ended: VecDeque<RequestId>,
+}
+
+/// What has happened to a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It is answered.
+    Answered {
+        /// The request.
+        request: RequestId,
+        /// The answer.
+        reply: Reply,
+        /// What to [`release`](Session::release_answer) as soon as the answer cannot be lost any more.
+        held: Option<HeldAnswer>,
+    },
+    /// The session is over, so it will not be answered; [`Session::end`] says why.
+    Ended {
+        /// The request.
+        request: RequestId,
+    },
+}
+
+/// Why a request was not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestError {
+    /// The session is over.
+    Ended(End),
+    /// It does not fit into a frame.
+    Frame(FrameError),
+    /// Too much that was granted is not acknowledged.
+    Unacknowledged(UnacknowledgedGrants),
+}
+
+impl<M: ReleaseMemory> Session<M> {
+    /// A session that goes on where the handshake ended, with what was received since.
+    pub fn new(frames: FrameBuffer) -> Session<M> {
+        Session {
+            outgoing: Outgoing::new(),
+            incoming: Incoming::new(frames),
+            pending: Pending::new(),
+            acks: Acks::new(),
+            is_input_over: false,
+            ended: VecDeque::new(),
+        }
+    }
+
+    /// Makes a request that an [`Event`] will be about.
+    ///
+    /// # Errors
+    /// If the session is over, the request is too large, or it is a wait and too much is not acknowledged. Nothing is
+    /// sent for it then.
+    pub fn request(&mut self, body: Request<'_>) -> Result<RequestId, RequestError> {
+        UnacknowledgedGrants::check(self.acks.is_full(), &body).map_err(RequestError::Unacknowledged)?;
+        let request = self.outgoing.next_request();
+        self.pending.insert(request, request).map_err(RequestError::Ended)?;
+        if let Err(error) = self.outgoing.append(request, self.acks.confirmed(), body) {
+            self.pending.abandon(request);
+            return Err(RequestError::Frame(error));
+        }
+        self.outgoing.set_unawaited(request);
+        Ok(request)
+    }
+
+    /// Makes a request that is not answered, not even when it is refused.
+    ///
+    /// # Errors
+    /// If the session is over, or the request is too large.
+    pub fn send(&mut self, body: Request<'_>) -> Result<(), RequestError> {
+        if let Some(end) = self.pending.end() {
+            return Err(RequestError::Ended(end.clone()));
+        }
+        self.outgoing.append(RequestId::ONE_WAY, self.acks.confirmed(), body).map_err(RequestError::Frame)
+    }
+
+    /// Gives a request up. If its answer has not come, the manager is told, and the answer will be dropped.
+    pub fn abandon(&mut self, request: RequestId) {
+        if self.pending.abandon(request).is_some() {
+            self.send(Request::Cancel { request }).expect("a session with a pending request is not over");
+        }
+    }
+
+    /// Gives a lock back: with the next request, or at once if somebody wants it.
+    pub fn release(&mut self, release: DeferredRelease) {
+        if self.pending.end().is_none() {
+            self.outgoing.release(release, self.acks.confirmed(), self.acks.latest());
+        }
+    }
+
+    /// From now on releases are deferred by this memory.
+    pub fn set_release_memory(&mut self, memory: M) {
+        self.outgoing.set_release_memory(memory);
+    }
+
+    /// Lets an answer that was held be acknowledged.
+    pub fn release_answer(&mut self, answer: HeldAnswer) {
+        self.acks.release(answer);
+    }
+
+    /// What is to be sent next.
+    pub fn poll_output(&self) -> &[u8] {
+        self.outgoing.poll_output()
+    }
+
+    /// Takes it that this many bytes of [`poll_output`](Self::poll_output) have left.
+    pub fn handle_written(&mut self, bytes: usize) {
+        self.outgoing.handle_written(bytes);
+    }
+
+    /// Space to read into, of some kilobytes at least.
+    pub fn space(&mut self) -> &mut [u8] {
+        self.incoming.space()
+    }
+
+    /// Takes this many bytes, which were read into [`space`](Self::space).
+    pub fn handle_input(&mut self, bytes: usize) {
+        self.incoming.handle_input(bytes);
+    }
+
+    /// Takes it that no more bytes will come.
+    pub fn handle_input_over(&mut self) {
+        self.is_input_over = true;
+    }
+
+    /// What has happened to the next request. Answers that came before the end come before it here, too.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        while self.pending.end().is_none() {
+            let end = match self.incoming.poll_answer() {
+                Ok(Some(answer)) => {
+                    let held = self.acks.handle_answer(&answer);
+                    match self.pending.handle_answer(answer.request) {
+                        Some(request) => return Some(Event::Answered { request, reply: answer.body, held }),
+                        None => held.into_iter().for_each(|held| self.acks.release(held)),
+                    }
+                    continue;
+                }
+                Ok(None) if self.is_input_over => self.incoming.end_of_input(),
+                Ok(None) => return None,
+                Err(error) => End::Malformed(error),
+            };
+            self.outgoing.discard();
+            self.ended.extend(self.pending.handle_end(end));
+        }
+        self.ended.pop_front().map(|request| Event::Ended { request })
+    }
+
+    /// Why the session is over, if it is.
+    pub fn end(&self) -> Option<&End> {
+        self.pending.end()
+    }
+
+    /// How many answers came that nobody waited for.
+    pub fn unclaimed(&self) -> Unclaimed {
+        self.pending.unclaimed()
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RequestError::Ended(end) => end.fmt(formatter),
+            RequestError::Frame(error) => error.fmt(formatter),
+            RequestError::Unacknowledged(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl core::error::Error for RequestError {}
+
+#[cfg(test)]
+mod tests;
