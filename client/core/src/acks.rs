@@ -5,8 +5,8 @@
 //! objects are kept alive by the item alone until this client has attached itself to them. So an answer that brings
 //! such an item is held: neither it nor a later one is acknowledged until the driver releases it.
 //!
-//! The manager ends the connection of a client that acknowledges nothing for too long. So before that, a client must not
-//! begin more waits, until what it holds is released.
+//! The manager ends the connection of a client that acknowledges nothing for too long. So before that, a client must
+//! not begin more waits, until what it holds is released.
 
 use alloc::collections::BTreeMap;
 use core::fmt;

@@ -13,6 +13,12 @@
 //!
 //! [`Session`] puts them together for a driver in which one thread or task owns all of it. A driver that is shared by
 //! threads puts each part behind a lock of its own, as the package `client` does.
+//!
+//! # Operations
+//!
+//! What can be done with an object is a typed value, an [`Operation`]: it makes the request, and it says what the
+//! answer means. They stand in [`operations`], one file for each kind of object. A blocking call, a pipeline and an
+//! asynchronous call differ only in how they carry the request out.
 
 #![no_std]
 
@@ -37,6 +43,7 @@ pub use deferred_release::{DeferredRelease, NoReleaseMemory, ReleaseMemory};
 pub use end::End;
 pub use incoming::Incoming;
 
+pub use operation::{Operation, Unexpected, WaitTarget};
 pub use outgoing::Outgoing;
 pub use pending::{Pending, Unclaimed};
 pub use request_map::RequestMap;

@@ -1,0 +1,148 @@
+//! What can be done with an event.
+
+use protocol::{Cause, Grant, ObjectId, Reply, Request, Target};
+
+use super::answers;
+use crate::{Operation, Unexpected, WaitTarget};
+
+/// Sets an event, which lets everyone through, or one if it clears itself.
+#[derive(Clone, Copy, Debug)]
+pub struct EventSet<'a> {
+    /// The event.
+    pub id: ObjectId,
+    /// Why, for those who look.
+    pub reason: Option<&'a str>,
+}
+
+impl<'a> Operation<'a> for EventSet<'a> {
+    type Output = ();
+
+    fn into_request(self) -> Request<'a> {
+        let EventSet { id, reason } = self;
+        Request::EventSet { id, reason }
+    }
+
+    fn output(reply: Reply) -> Result<(), Unexpected> {
+        answers::done(reply)
+    }
+}
+
+/// Clears an event.
+#[derive(Clone, Copy, Debug)]
+pub struct EventClear {
+    /// The event.
+    pub id: ObjectId,
+}
+
+impl Operation<'static> for EventClear {
+    type Output = ();
+
+    fn into_request(self) -> Request<'static> {
+        let EventClear { id } = self;
+        Request::EventClear { id }
+    }
+
+    fn output(reply: Reply) -> Result<(), Unexpected> {
+        answers::done(reply)
+    }
+}
+
+/// Whether an event is set.
+#[derive(Clone, Copy, Debug)]
+pub struct EventIsSet {
+    /// The event.
+    pub id: ObjectId,
+}
+
+impl Operation<'static> for EventIsSet {
+    type Output = bool;
+
+    fn into_request(self) -> Request<'static> {
+        let EventIsSet { id } = self;
+        Request::EventIsSet { id }
+    }
+
+    fn output(reply: Reply) -> Result<bool, Unexpected> {
+        match reply {
+            Reply::Flag(is_set) => Ok(is_set),
+            reply => Err(Unexpected::reply(reply)),
+        }
+    }
+}
+
+/// Who set an event, if it is set.
+#[derive(Clone, Copy, Debug)]
+pub struct EventCause {
+    /// The event.
+    pub id: ObjectId,
+}
+
+impl Operation<'static> for EventCause {
+    type Output = Option<Cause>;
+
+    fn into_request(self) -> Request<'static> {
+        let EventCause { id } = self;
+        Request::EventCause { id }
+    }
+
+    fn output(reply: Reply) -> Result<Option<Cause>, Unexpected> {
+        match reply {
+            Reply::SetBy(cause) => Ok(cause),
+            reply => Err(Unexpected::reply(reply)),
+        }
+    }
+}
+
+/// Has an event published in the memory that the manager shares.
+#[derive(Clone, Copy, Debug)]
+pub struct EventMirror {
+    /// The event.
+    pub id: ObjectId,
+}
+
+impl Operation<'static> for EventMirror {
+    type Output = EventPlace;
+
+    fn into_request(self) -> Request<'static> {
+        let EventMirror { id } = self;
+        Request::EventMirror { id }
+    }
+
+    fn output(reply: Reply) -> Result<EventPlace, Unexpected> {
+        match reply {
+            Reply::Mirrored { number, serial } => Ok(EventPlace { number, serial }),
+            reply => Err(Unexpected::reply(reply)),
+        }
+    }
+}
+
+/// Where an event stands in the memory that the manager shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventPlace {
+    /// Its position there.
+    pub number: u32,
+    /// The serial that stands at that position as long as the event is there.
+    pub serial: u32,
+}
+
+/// Waits until an event is set; the grant says by whom.
+#[derive(Clone, Copy, Debug)]
+pub struct EventTarget {
+    /// The event.
+    pub id: ObjectId,
+}
+
+impl WaitTarget<'static> for EventTarget {
+    type Granted = Cause;
+
+    fn into_target(self) -> Target<'static> {
+        Target::Event { id: self.id }
+    }
+
+    fn granted(grant: Grant) -> Result<Cause, Unexpected> {
+        match grant {
+            Grant::Event(cause) => Ok(cause),
+            grant => Err(Unexpected::grant(grant)),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What can be done with a latch.
+
+use protocol::{Grant, ObjectId, Reply, Request, Target};
+
+use super::answers;
+use crate::{Operation, Unexpected, WaitTarget};
+
+/// Counts a latch down, to zero at the lowest. Its output is what is left.
+#[derive(Clone, Copy, Debug)]
+pub struct LatchCountDown {
+    /// The latch.
+    pub id: ObjectId,
+    /// By how much.
+    pub count: u64,
+}
+
+impl Operation<'static> for LatchCountDown {
+    type Output = u64;
+
+    fn into_request(self) -> Request<'static> {
+        let LatchCountDown { id, count } = self;
+        Request::LatchCountDown { id, count }
+    }
+
+    fn output(reply: Reply) -> Result<u64, Unexpected> {
+        answers::count(reply)
+    }
+}
+
+/// What is left of the count of a latch.
+#[derive(Clone, Copy, Debug)]
+pub struct LatchCount {
+    /// The latch.
+    pub id: ObjectId,
+}
+
+impl Operation<'static> for LatchCount {
+    type Output = u64;
+
+    fn into_request(self) -> Request<'static> {
+        let LatchCount { id } = self;
+        Request::LatchCount { id }
+    }
+
+    fn output(reply: Reply) -> Result<u64, Unexpected> {
+        answers::count(reply)
+    }
+}
+
+/// Waits until the count of a latch is zero.
+#[derive(Clone, Copy, Debug)]
+pub struct LatchTarget {
+    /// The latch.
+    pub id: ObjectId,
+}
+
+impl WaitTarget<'static> for LatchTarget {
+    type Granted = ();
+
+    fn into_target(self) -> Target<'static> {
+        Target::Latch { id: self.id }
+    }
+
+    fn granted(grant: Grant) -> Result<(), Unexpected> {
+        match grant {
+            Grant::Latch => Ok(()),
+            grant => Err(Unexpected::grant(grant)),
+        }
+    }
+}

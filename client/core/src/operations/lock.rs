@@ -1,0 +1,76 @@
+//! What can be done with a lock of either kind.
+
+use protocol::{Grant, LockGrant, ObjectId, Reply, Request, Target, ThreadId};
+
+use super::answers;
+use crate::{Operation, Unexpected, WaitTarget};
+
+/// Gives a lock back once.
+#[derive(Clone, Copy, Debug)]
+pub struct LockRelease {
+    /// The lock.
+    pub id: ObjectId,
+    /// The holding that ends; or none for what the calling thread holds.
+    pub hold: Option<u64>,
+    /// The thread that asks.
+    pub thread: ThreadId,
+}
+
+impl Operation<'static> for LockRelease {
+    type Output = ();
+
+    fn into_request(self) -> Request<'static> {
+        let LockRelease { id, hold, thread } = self;
+        Request::Release { id, hold, thread }
+    }
+
+    fn output(reply: Reply) -> Result<(), Unexpected> {
+        answers::done(reply)
+    }
+}
+
+/// Takes a lock from its holder, whoever that is.
+#[derive(Clone, Copy, Debug)]
+pub struct LockForceRelease {
+    /// The lock.
+    pub id: ObjectId,
+}
+
+impl Operation<'static> for LockForceRelease {
+    type Output = ();
+
+    fn into_request(self) -> Request<'static> {
+        Request::ForceRelease { id: self.id }
+    }
+
+    fn output(reply: Reply) -> Result<(), Unexpected> {
+        answers::done(reply)
+    }
+}
+
+/// Waits until a lock is free, and takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct LockTarget {
+    /// The lock.
+    pub id: ObjectId,
+    /// Whether it is a reentrant lock.
+    pub is_reentrant: bool,
+}
+
+impl WaitTarget<'static> for LockTarget {
+    type Granted = LockGrant;
+
+    fn into_target(self) -> Target<'static> {
+        match self.is_reentrant {
+            true => Target::RLock { id: self.id },
+            false => Target::Lock { id: self.id },
+        }
+    }
+
+    fn granted(grant: Grant) -> Result<LockGrant, Unexpected> {
+        match grant {
+            Grant::Lock(grant) => Ok(grant),
+            grant => Err(Unexpected::grant(grant)),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What can be done with the objects of a manager, each operation as a typed value.
+//!
+//! One file for each kind of object. What can be waited for is a [`WaitTarget`], and [`WaitFor`] makes an operation of
+//! it.
+
+mod answers;
+mod barrier;
+mod condition;
+mod event;
+mod inspect;
+mod latch;
+mod lock;
+mod open;
+mod pool;
+mod queue;
+mod semaphore;
+mod session;
+mod wait;
+
+pub use barrier::{BarrierAbort, BarrierPass, BarrierReset, BarrierTarget, BarrierTurn, GetBarrierStatus};
+pub use condition::{ConditionLock, ConditionNotify, ConditionTarget, LockOfCondition};
+pub use event::{EventCause, EventClear, EventIsSet, EventMirror, EventPlace, EventSet, EventTarget};
+pub use inspect::{Inspect, ListObjects, ListSessions, Page};
+pub use latch::{LatchCount, LatchCountDown, LatchTarget};
+pub use lock::{LockForceRelease, LockRelease, LockTarget};
+pub use open::{Attach, Detach, Open, Remove};
+pub use pool::{
+    BatchAdd, BatchCancel, BatchOpen, BatchRun, BatchSignal, GetBatchProgress, ManyResultsTarget, PoolClose,
+    PoolTerminate, ResultsTarget,
+};
+pub use queue::{GetTarget, JoinTarget, PutTarget, QueueClose, QueueLength, QueueTaskDone};
+pub use semaphore::{PermitsTarget, SemaphoreAvailable, SemaphoreForget, SemaphoreRelease};
+pub use session::{Cancel, Share};
+pub use wait::{Wait, WaitEnd, WaitFor};
+
+#[cfg(test)]
+mod tests;

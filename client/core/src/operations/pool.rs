@@ -1,0 +1,244 @@
+//! What the owner of a pool, and of its batches, can do.
+
+use alloc::vec::Vec;
+
+use protocol::{
+    BatchOptions, Grant, ObjectId, Progress, Reply, Request, Results, StopSignal, Target, TaskInput, ThreadId,
+};
+
+use super::answers::{self, taken};
+use crate::{Operation, Unexpected, WaitTarget};
+
+/// Takes no more batches into a pool.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolClose {
+    /// The pool.
+    pub id: ObjectId,
+}
+
+impl Operation<'static> for PoolClose {
+    type Output = ();
+
+    fn into_request(self) -> Request<'static> {
+        let PoolClose { id } = self;
+        Request::PoolClose { id }
+    }
+
+    fn output(reply: Reply) -> Result<(), Unexpected> {
+        answers::done(reply)
+    }
+}
+
+/// Closes a pool and fails all of its tasks.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolTerminate<'a> {
+    /// The pool.
+    pub id: ObjectId,
+    /// Why, for the owners of the tasks.
+    pub reason: &'a str,
+}
+
+impl<'a> Operation<'a> for PoolTerminate<'a> {
+    type Output = ();
+
+    fn into_request(self) -> Request<'a> {
+        let PoolTerminate { id, reason } = self;
+        Request::PoolTerminate { id, reason }
+    }
+
+    fn output(reply: Reply) -> Result<(), Unexpected> {
+        answers::done(reply)
+    }
+}
+
+/// Makes a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchOpen<'a> {
+    /// The id that the batch gets.
+    pub id: ObjectId,
+    /// The pool that runs it.
+    pub pool: ObjectId,
+    /// The name of the function that every task calls.
+    pub function: &'a str,
+    /// How it runs.
+    pub options: BatchOptions,
+}
+
+impl<'a> Operation<'a> for BatchOpen<'a> {
+    type Output = ();
+
+    fn into_request(self) -> Request<'a> {
+        let BatchOpen { id, pool, function, options } = self;
+        Request::BatchOpen { id, pool, function, options }
+    }
+
+    fn output(reply: Reply) -> Result<(), Unexpected> {
+        answers::done(reply)
+    }
+}
+
+/// Adds tasks to a batch.
+#[derive(Clone, Debug)]
+pub struct BatchAdd<'a> {
+    /// The batch.
+    pub id: ObjectId,
+    /// The tasks.
+    pub tasks: Vec<TaskInput<'a>>,
+    /// Whether these are the last.
+    pub last: bool,
+}
+
+impl<'a> Operation<'a> for BatchAdd<'a> {
+    type Output = ();
+
+    fn into_request(self) -> Request<'a> {
+        let BatchAdd { id, tasks, last } = self;
+        Request::BatchAdd { id, tasks, last }
+    }
+
+    fn output(reply: Reply) -> Result<(), Unexpected> {
+        answers::done(reply)
+    }
+}
+
+/// Ends the tasks of a batch that have not started. Its output is how many.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchCancel {
+    /// The batch.
+    pub id: ObjectId,
+}
+
+impl Operation<'static> for BatchCancel {
+    type Output = u64;
+
+    fn into_request(self) -> Request<'static> {
+        let BatchCancel { id } = self;
+        Request::BatchCancel { id }
+    }
+
+    fn output(reply: Reply) -> Result<u64, Unexpected> {
+        answers::count(reply)
+    }
+}
+
+/// Has a signal sent to every process that runs a task of a batch. Its output is how many.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchSignal {
+    /// The batch.
+    pub id: ObjectId,
+    /// Which signal.
+    pub signal: StopSignal,
+}
+
+impl Operation<'static> for BatchSignal {
+    type Output = u64;
+
+    fn into_request(self) -> Request<'static> {
+        let BatchSignal { id, signal } = self;
+        Request::BatchSignal { id, signal }
+    }
+
+    fn output(reply: Reply) -> Result<u64, Unexpected> {
+        answers::count(reply)
+    }
+}
+
+/// How far a batch is.
+#[derive(Clone, Copy, Debug)]
+pub struct GetBatchProgress {
+    /// The batch.
+    pub id: ObjectId,
+}
+
+impl Operation<'static> for GetBatchProgress {
+    type Output = Progress;
+
+    fn into_request(self) -> Request<'static> {
+        Request::BatchProgress { id: self.id }
+    }
+
+    fn output(reply: Reply) -> Result<Progress, Unexpected> {
+        match reply {
+            Reply::Progress(progress) => Ok(progress),
+            reply => Err(Unexpected::reply(reply)),
+        }
+    }
+}
+
+/// Makes a batch of these tasks and no others, and waits for results. None if the timeout ended first.
+#[derive(Clone, Debug)]
+pub struct BatchRun<'a> {
+    /// The id that the batch gets.
+    pub id: ObjectId,
+    /// The pool that runs it.
+    pub pool: ObjectId,
+    /// The name of the function that every task calls.
+    pub function: &'a str,
+    /// How it runs.
+    pub options: BatchOptions,
+    /// The tasks.
+    pub tasks: Vec<TaskInput<'a>>,
+    /// Nanoseconds after which the wait gives up; none waits forever.
+    pub timeout_ns: Option<u64>,
+    /// The thread that waits.
+    pub thread: ThreadId,
+}
+
+impl<'a> Operation<'a> for BatchRun<'a> {
+    type Output = Option<Results>;
+
+    fn into_request(self) -> Request<'a> {
+        let BatchRun { id, pool, function, options, tasks, timeout_ns, thread } = self;
+        Request::BatchRun { id, pool, function, options, tasks, timeout_ns, thread }
+    }
+
+    fn output(reply: Reply) -> Result<Option<Results>, Unexpected> {
+        taken::<ResultsTarget>(reply)
+    }
+}
+
+/// Waits until a batch has results, and takes them.
+#[derive(Clone, Copy, Debug)]
+pub struct ResultsTarget {
+    /// The batch.
+    pub batch: ObjectId,
+}
+
+impl WaitTarget<'static> for ResultsTarget {
+    type Granted = Results;
+
+    fn into_target(self) -> Target<'static> {
+        Target::Results { batch: self.batch }
+    }
+
+    fn granted(grant: Grant) -> Result<Results, Unexpected> {
+        match grant {
+            Grant::Results(results) => Ok(results),
+            grant => Err(Unexpected::grant(grant)),
+        }
+    }
+}
+
+/// Waits until a batch has many results, or its last, and takes them.
+#[derive(Clone, Copy, Debug)]
+pub struct ManyResultsTarget {
+    /// The batch.
+    pub batch: ObjectId,
+    /// How many there must be, unless they are the last.
+    pub least: u32,
+}
+
+impl WaitTarget<'static> for ManyResultsTarget {
+    type Granted = Results;
+
+    fn into_target(self) -> Target<'static> {
+        Target::ManyResults { batch: self.batch, least: self.least }
+    }
+
+    fn granted(grant: Grant) -> Result<Results, Unexpected> {
+        match grant {
+            Grant::Results(results) => Ok(results),
+            grant => Err(Unexpected::grant(grant)),
+        }
+    }
+}

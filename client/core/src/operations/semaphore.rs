@@ -1,0 +1,94 @@
+//! What can be done with a semaphore.
+
+use protocol::{Abandonment, Grant, ObjectId, Reply, Request, Target};
+
+use super::answers;
+use crate::{Operation, Unexpected, WaitTarget};
+
+/// Gives permits back, or adds to those of a plain semaphore.
+#[derive(Clone, Copy, Debug)]
+pub struct SemaphoreRelease {
+    /// The semaphore.
+    pub id: ObjectId,
+    /// How many; at least one.
+    pub permits: u64,
+}
+
+impl Operation<'static> for SemaphoreRelease {
+    type Output = ();
+
+    fn into_request(self) -> Request<'static> {
+        let SemaphoreRelease { id, permits } = self;
+        Request::SemaphoreRelease { id, permits }
+    }
+
+    fn output(reply: Reply) -> Result<(), Unexpected> {
+        answers::done(reply)
+    }
+}
+
+/// Lets go of permits without giving them back.
+#[derive(Clone, Copy, Debug)]
+pub struct SemaphoreForget {
+    /// The semaphore.
+    pub id: ObjectId,
+    /// How many; at most as many as this session holds.
+    pub permits: u64,
+}
+
+impl Operation<'static> for SemaphoreForget {
+    type Output = ();
+
+    fn into_request(self) -> Request<'static> {
+        let SemaphoreForget { id, permits } = self;
+        Request::SemaphoreForget { id, permits }
+    }
+
+    fn output(reply: Reply) -> Result<(), Unexpected> {
+        answers::done(reply)
+    }
+}
+
+/// How many permits can be acquired.
+#[derive(Clone, Copy, Debug)]
+pub struct SemaphoreAvailable {
+    /// The semaphore.
+    pub id: ObjectId,
+}
+
+impl Operation<'static> for SemaphoreAvailable {
+    type Output = u64;
+
+    fn into_request(self) -> Request<'static> {
+        let SemaphoreAvailable { id } = self;
+        Request::SemaphoreAvailable { id }
+    }
+
+    fn output(reply: Reply) -> Result<u64, Unexpected> {
+        answers::count(reply)
+    }
+}
+
+/// Waits until a semaphore has permits, and takes them. The grant says by whom some were abandoned.
+#[derive(Clone, Copy, Debug)]
+pub struct PermitsTarget {
+    /// The semaphore.
+    pub id: ObjectId,
+    /// How many.
+    pub permits: u64,
+}
+
+impl WaitTarget<'static> for PermitsTarget {
+    type Granted = Option<Abandonment>;
+
+    fn into_target(self) -> Target<'static> {
+        Target::Semaphore { id: self.id, permits: self.permits }
+    }
+
+    fn granted(grant: Grant) -> Result<Option<Abandonment>, Unexpected> {
+        match grant {
+            Grant::Permits { abandoned } => Ok(abandoned),
+            grant => Err(Unexpected::grant(grant)),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What concerns the session itself.
+
+use protocol::{Reply, Request, RequestId, SharedMemory};
+
+use super::answers;
+use crate::{Operation, Unexpected};
+
+/// Ends a blocked request of this session.
+#[derive(Clone, Copy, Debug)]
+pub struct Cancel {
+    /// The blocked request.
+    pub request: RequestId,
+}
+
+impl Operation<'static> for Cancel {
+    type Output = ();
+
+    fn into_request(self) -> Request<'static> {
+        let Cancel { request } = self;
+        Request::Cancel { request }
+    }
+
+    fn output(reply: Reply) -> Result<(), Unexpected> {
+        answers::done(reply)
+    }
+}
+
+/// Asks for shared memory, whose descriptor comes with the answer. Its output is how many bytes it has.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    /// Which memory.
+    pub memory: SharedMemory,
+}
+
+impl Operation<'static> for Share {
+    type Output = u64;
+
+    fn into_request(self) -> Request<'static> {
+        let Share { memory } = self;
+        Request::Share { memory }
+    }
+
+    fn output(reply: Reply) -> Result<u64, Unexpected> {
+        match reply {
+            Reply::Shared { bytes } => Ok(bytes),
+            reply => Err(Unexpected::reply(reply)),
+        }
+    }
+}

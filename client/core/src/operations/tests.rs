@@ -1,0 +1,75 @@
+//! Each operation asks for what it says, and takes the answer that the protocol promises and no other.
+
+use alloc::string::ToString;
+use core::fmt::Debug;
+use std::format;
+
+use protocol::{Cause, Grant, Kind, ObjectId, Reply, Taken, ThreadId};
+use uuid::Uuid;
+
+use super::*;
+use crate::{Operation, Unexpected, WaitTarget};
+
+fn id() -> ObjectId {
+    ObjectId(Uuid::from_u128(7))
+}
+
+fn cause() -> Cause {
+    Cause { process: 1, program: "p".into(), age_ns: 0, reason: None }
+}
+
+fn taken_one(grant: Grant) -> Reply {
+    Reply::Taken(Taken { index: 0, grants: [grant].into_iter().collect(), reacquired: None })
+}
+
+/// The name of an operation's request, and what it makes of an answer.
+fn run<'a, O: Operation<'a>>(operation: O, reply: Reply) -> Result<O::Output, Unexpected> {
+    let request = format!("{:?}", operation.into_request());
+    assert!(request.contains("07"), "{request} is about the object");
+    O::output(reply)
+}
+
+fn expect_refused<'a, O: Operation<'a, Output: Debug>>(operation: O) {
+    let error = run(operation, Reply::Opened { id: id(), created: true }).unwrap_err();
+    assert!(error.to_string().contains("an answer of the wrong kind: Opened"), "{error}");
+}
+
+#[test]
+fn an_answer_means_what_its_operation_says() {
+    assert_eq!(run(EventSet { id: id(), reason: None }, Reply::Done), Ok(()));
+    assert_eq!(run(EventIsSet { id: id() }, Reply::Flag(true)), Ok(true));
+    assert_eq!(run(EventCause { id: id() }, Reply::SetBy(Some(cause()))), Ok(Some(cause())));
+    assert_eq!(run(LatchCountDown { id: id(), count: 1 }, Reply::Count(2)), Ok(2));
+    let notify = ConditionNotify { id: id(), count: None, thread: ThreadId(1) };
+    assert_eq!(run(notify, Reply::Count(3)), Ok(3));
+    let lock = run(ConditionLock { id: id() }, Reply::Lock { id: id(), is_reentrant: true });
+    assert_eq!(lock, Ok(LockOfCondition { id: id(), is_reentrant: true }));
+}
+
+#[test]
+fn a_wait_for_one_target_brings_what_the_target_grants() {
+    let wait = || WaitFor { target: EventTarget { id: id() }, timeout_ns: None, thread: ThreadId(1) };
+    assert_eq!(run(wait(), taken_one(Grant::Event(cause()))), Ok(Some(cause())));
+    assert_eq!(run(wait(), Reply::TimedOut { reacquired: None }), Ok(None));
+    let error = run(wait(), taken_one(Grant::Latch)).unwrap_err();
+    assert_eq!(error.to_string(), "the manager gave what was not asked for: Latch");
+    let nothing = Taken { index: 0, grants: [].into_iter().collect(), reacquired: None };
+    assert!(matches!(run(wait(), Reply::Taken(nothing)), Err(Unexpected::Reply(_))));
+}
+
+#[test]
+fn a_lock_is_waited_for_as_the_kind_that_it_is() {
+    let target = |is_reentrant| WaitTarget::into_target(LockTarget { id: id(), is_reentrant }).object();
+    assert_eq!([target(false), target(true)], [(id(), Kind::Lock), (id(), Kind::RLock)]);
+}
+
+#[test]
+fn an_answer_of_another_kind_is_refused() {
+    expect_refused(EventSet { id: id(), reason: Some("why") });
+    expect_refused(EventIsSet { id: id() });
+    expect_refused(LatchCount { id: id() });
+    expect_refused(GetBarrierStatus { id: id() });
+    expect_refused(GetBatchProgress { id: id() });
+    expect_refused(QueueClose { id: id() });
+    expect_refused(WaitFor { target: GetTarget { queue: id() }, timeout_ns: Some(0), thread: ThreadId(1) });
+}

@@ -1,0 +1,77 @@
+//! Waits: for one thing, or for some together.
+
+use protocol::{LockGrant, Reply, Request, Signal, Taken, Targets, ThreadId, WaitMode};
+
+use super::answers::taken;
+use crate::{Operation, Unexpected, WaitTarget};
+
+/// Waits for one target and takes it. None if the timeout ended first.
+#[derive(Clone, Copy, Debug)]
+pub struct WaitFor<T> {
+    /// What to wait for.
+    pub target: T,
+    /// Nanoseconds after which the wait gives up; 0 only looks; none waits forever.
+    pub timeout_ns: Option<u64>,
+    /// The thread that waits.
+    pub thread: ThreadId,
+}
+
+impl<'a, T: WaitTarget<'a>> Operation<'a> for WaitFor<T> {
+    type Output = Option<T::Granted>;
+
+    fn into_request(self) -> Request<'a> {
+        let targets = Targets::from_iter([self.target.into_target()]);
+        Request::Wait { mode: WaitMode::Any, targets, timeout_ns: self.timeout_ns, thread: self.thread }
+    }
+
+    fn output(reply: Reply) -> Result<Option<T::Granted>, Unexpected> {
+        taken::<T>(reply)
+    }
+}
+
+/// Waits for any or all of some targets, and takes them in one step.
+#[derive(Clone, Debug)]
+pub struct Wait<'a> {
+    /// What to do first, in the same step.
+    pub signal: Option<Signal<'a>>,
+    /// Whether one target is enough.
+    pub mode: WaitMode,
+    /// What to wait for.
+    pub targets: Targets<'a>,
+    /// Nanoseconds after which the wait gives up; 0 only looks; none waits forever.
+    pub timeout_ns: Option<u64>,
+    /// The thread that waits.
+    pub thread: ThreadId,
+}
+
+/// How a wait ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitEnd {
+    /// With what was taken.
+    Taken(Taken),
+    /// Without.
+    TimedOut {
+        /// The lock that the wait gave up and the waiter holds again, if it waited for a condition.
+        reacquired: Option<LockGrant>,
+    },
+}
+
+impl<'a> Operation<'a> for Wait<'a> {
+    type Output = WaitEnd;
+
+    fn into_request(self) -> Request<'a> {
+        let Wait { signal, mode, targets, timeout_ns, thread } = self;
+        match signal {
+            Some(signal) => Request::SignalAndWait { signal, mode, targets, timeout_ns, thread },
+            None => Request::Wait { mode, targets, timeout_ns, thread },
+        }
+    }
+
+    fn output(reply: Reply) -> Result<WaitEnd, Unexpected> {
+        match reply {
+            Reply::Taken(taken) => Ok(WaitEnd::Taken(taken)),
+            Reply::TimedOut { reacquired } => Ok(WaitEnd::TimedOut { reacquired }),
+            reply => Err(Unexpected::reply(reply)),
+        }
+    }
+}
