@@ -64,7 +64,7 @@ pub use objects::options::Options;
 pub use objects::queue::{Items, Joined, Queue};
 pub use objects::semaphore::{Permit, PermitRequest, Semaphore};
 pub use objects::wait::{Taken, Waitable, wait_all, wait_any};
-pub use pipeline::{Later, RequestBatch};
+pub use pipeline::{Later, Pipeline};
 #[cfg(feature = "progress")]
 pub use pool::WithBar;
 pub use pool::{
@@ -86,7 +86,7 @@ pub mod internal {
     pub use crate::pool::{
         Assignment, Ended, Initializer, InitializerAnswer, LEAVING, READY, RETIRING, Service, WORKER,
     };
-    pub use crate::process::descriptor_message::Parcel;
+    pub use crate::process::descriptor_message::DescriptorMessage;
     pub use crate::process::role::{copy_of_this_program, init_with, role};
     pub use crate::process::thread::this_thread;
     pub use crate::task::{

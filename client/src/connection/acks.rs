@@ -1,12 +1,12 @@
-//! Which answers this process has read and will not lose any more, as every request tells the manager.
+//! Acknowledgements: how many answers this process has received for good, which every request tells the manager.
 //!
-//! What the manager granted with an answer that is not confirmed goes to the next in line if this process dies.
-//! An answer that is read is as good as received, with one exception: an item of a queue may carry proxies, whose
-//! objects are kept alive by the item alone until this process has attached itself to them. So an answer that
-//! brings such an item comes with a [`Receipt`], and neither it nor a later one is confirmed while that is kept.
+//! If this process dies, what an unacknowledged answer granted goes to the next waiter. An answer that was read counts
+//! as received, with one exception: an item of a queue may carry proxies, whose objects only the item keeps alive until
+//! this process has attached itself to them. So an answer that brings such an item comes with an [`AckHold`], and while
+//! that lives, neither this answer nor a later one is acknowledged.
 //!
-//! The manager ends the connection of a process that confirms nothing for too long. So before that, this process begins
-//! no more waits, until the receipt is dropped.
+//! The manager ends the connection of a process that acknowledges nothing for too long. So before that, this process
+//! begins no more waits until the hold is dropped.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,52 +18,52 @@ use protocol::{Grant, Reply};
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Result};
 
-/// With how many grants that are not confirmed no more are asked for. As many again may come by the waits under way.
+/// With this many unacknowledged grants, this process asks for no more. Waits under way may bring as many again.
 const GRANTS_MAX: u64 = UNCONFIRMED_MAX as u64 / 2;
 
-/// What a connection has read and not lost.
+/// The acknowledgements of one connection.
 #[derive(Debug)]
-pub(crate) struct Receipts {
-    /// How many answers, from the first on, the manager may forget about. Grows only.
-    confirmed: AtomicU64,
-    /// Whether the kept receipts keep too much from being confirmed.
+pub(crate) struct Acks {
+    /// How many answers, from the first on, the manager may forget. Only grows.
+    acknowledged: AtomicU64,
+    /// Whether holds keep too many grants from being acknowledged.
     is_full: AtomicBool,
-    book: Mutex<Book>,
+    counts: Mutex<Counts>,
     /// The process that reads the answers.
     process: u32,
 }
 
 #[derive(Debug, Default)]
-struct Book {
+struct Counts {
     /// How many answers were read.
     read: u64,
     /// How many grants these brought.
     grants: u64,
-    /// The numbers of those whose receipts are kept, and how many grants came before each.
-    kept: BTreeMap<u64, u64>,
+    /// The numbers of the answers that are held back, and how many grants came before each.
+    held: BTreeMap<u64, u64>,
 }
 
-/// Keeps an answer from being confirmed, until it is dropped.
+/// Holds the acknowledgement of an answer back while it lives.
 #[derive(Debug)]
-pub(crate) struct Receipt {
-    receipts: Arc<Receipts>,
+pub(crate) struct AckHold {
+    acks: Arc<Acks>,
     number: u64,
 }
 
-impl Receipts {
-    pub(crate) fn new() -> Receipts {
-        Receipts {
-            confirmed: AtomicU64::new(0),
+impl Acks {
+    pub(crate) fn new() -> Acks {
+        Acks {
+            acknowledged: AtomicU64::new(0),
             is_full: AtomicBool::new(false),
-            book: Mutex::default(),
+            counts: Mutex::default(),
             process: std::process::id(),
         }
     }
 
-    /// How many answers the next request confirms. While its thread panics that is none: what the thread drops on its
-    /// way out must not acknowledge what it has not done. If the process goes on, a later request does.
-    pub(crate) fn confirmed(&self) -> u64 {
-        if std::thread::panicking() { 0 } else { self.confirmed.load(Ordering::Relaxed) }
+    /// How many answers the next request acknowledges. While its thread panics that is none: what the thread drops on
+    /// its way out must not acknowledge what it has not done. If the process goes on, a later request does.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        if std::thread::panicking() { 0 } else { self.acknowledged.load(Ordering::Relaxed) }
     }
 
     /// Refuses a wait whose answer could make the manager end the connection.
@@ -77,38 +77,38 @@ impl Receipts {
         Err(Error::new(ErrorKind::Limit, text))
     }
 
-    /// Counts an answer that was read. It is confirmed from now on, unless there is a receipt for it.
-    pub(crate) fn note(self: &Arc<Self>, reply: &Reply) -> Option<Receipt> {
-        let mut book = lock(&self.book);
-        book.read += 1;
-        let number = book.read;
-        let receipt = carries_proxies(reply).then(|| Receipt { receipts: Arc::clone(self), number });
-        if receipt.is_some() {
-            let grants = book.grants;
-            book.kept.insert(number, grants);
+    /// Counts an answer that was read. It is acknowledged from now on, unless this returns a hold.
+    pub(crate) fn note(self: &Arc<Self>, reply: &Reply) -> Option<AckHold> {
+        let mut counts = lock(&self.counts);
+        counts.read += 1;
+        let number = counts.read;
+        let ack_hold = carries_proxies(reply).then(|| AckHold { acks: Arc::clone(self), number });
+        if ack_hold.is_some() {
+            let grants = counts.grants;
+            counts.held.insert(number, grants);
         }
-        book.grants += grants(reply);
-        self.update(&book);
-        receipt
+        counts.grants += grants(reply);
+        self.update(&counts);
+        ack_hold
     }
 
-    fn update(&self, book: &Book) {
-        let (confirmed, grants) = match book.kept.first_key_value() {
-            Some((first, before)) => (first - 1, book.grants - before),
-            None => (book.read, 0),
+    fn update(&self, counts: &Counts) {
+        let (acknowledged, grants) = match counts.held.first_key_value() {
+            Some((first, before)) => (first - 1, counts.grants - before),
+            None => (counts.read, 0),
         };
-        self.confirmed.store(confirmed, Ordering::Relaxed);
+        self.acknowledged.store(acknowledged, Ordering::Relaxed);
         self.is_full.store(grants >= GRANTS_MAX, Ordering::Relaxed);
     }
 }
 
-impl Drop for Receipt {
+impl Drop for AckHold {
     fn drop(&mut self) {
-        // A forked child got a copy of what is its parent's to confirm, and perhaps of a lock that nobody opens.
-        if self.receipts.process == std::process::id() {
-            let mut book = lock(&self.receipts.book);
-            book.kept.remove(&self.number);
-            self.receipts.update(&book);
+        // A forked child has a copy of what its parent is to acknowledge, and perhaps of a mutex that stays locked.
+        if self.acks.process == std::process::id() {
+            let mut counts = lock(&self.acks.counts);
+            counts.held.remove(&self.number);
+            self.acks.update(&counts);
         }
     }
 }
@@ -122,7 +122,7 @@ fn carries_proxies(reply: &Reply) -> bool {
     }
 }
 
-/// How many grants an answer brings: at least as many as the manager wants to be confirmed.
+/// How many grants an answer brings: at least as many as the manager counts as unacknowledged.
 fn grants(reply: &Reply) -> u64 {
     match reply {
         Reply::Taken(taken) => taken.grants.len() as u64,
@@ -147,52 +147,52 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_confirmed_from_the_first_kept_receipt_on() {
-        let receipts = Arc::new(Receipts::new());
-        assert!(receipts.note(&Reply::Done).is_none());
-        let first = receipts.note(&item()).unwrap();
-        assert!(receipts.note(&Reply::Done).is_none());
-        let second = receipts.note(&item()).unwrap();
-        assert!(receipts.note(&Reply::Done).is_none());
-        assert_eq!(receipts.confirmed(), 1);
+    fn nothing_is_acknowledged_from_the_first_held_answer_on() {
+        let acks = Arc::new(Acks::new());
+        assert!(acks.note(&Reply::Done).is_none());
+        let first = acks.note(&item()).unwrap();
+        assert!(acks.note(&Reply::Done).is_none());
+        let second = acks.note(&item()).unwrap();
+        assert!(acks.note(&Reply::Done).is_none());
+        assert_eq!(acks.acknowledged(), 1);
         drop(first);
-        assert_eq!(receipts.confirmed(), 3);
+        assert_eq!(acks.acknowledged(), 3);
         drop(second);
-        assert_eq!(receipts.confirmed(), 5);
+        assert_eq!(acks.acknowledged(), 5);
     }
 
     #[test]
-    fn receipts_are_dropped_in_any_order() {
-        let receipts = Arc::new(Receipts::new());
-        let [first, second] = [(); 2].map(|()| receipts.note(&item()).unwrap());
+    fn holds_are_dropped_in_any_order() {
+        let acks = Arc::new(Acks::new());
+        let [first, second] = [(); 2].map(|()| acks.note(&item()).unwrap());
         drop(second);
-        assert_eq!(receipts.confirmed(), 0);
+        assert_eq!(acks.acknowledged(), 0);
         drop(first);
-        assert_eq!(receipts.confirmed(), 2);
+        assert_eq!(acks.acknowledged(), 2);
     }
 
     #[test]
-    fn an_item_that_carries_nothing_is_confirmed_at_once() {
-        let receipts = Arc::new(Receipts::new());
-        assert!(receipts.note(&item_that(false)).is_none());
-        assert_eq!(receipts.confirmed(), 1);
+    fn an_item_that_carries_nothing_is_acknowledged_at_once() {
+        let acks = Arc::new(Acks::new());
+        assert!(acks.note(&item_that(false)).is_none());
+        assert_eq!(acks.acknowledged(), 1);
     }
 
     #[test]
-    fn a_receipt_that_is_kept_for_too_long_ends_the_waits_and_not_the_connection() {
-        let receipts = Arc::new(Receipts::new());
-        let first = receipts.note(&item()).unwrap();
-        let second = receipts.note(&item()).unwrap();
+    fn a_hold_that_lives_too_long_refuses_waits_and_keeps_the_connection() {
+        let acks = Arc::new(Acks::new());
+        let first = acks.note(&item()).unwrap();
+        let second = acks.note(&item()).unwrap();
         for _ in 2..GRANTS_MAX {
-            assert_eq!(receipts.check(), Ok(()));
-            receipts.note(&item_that(false));
+            assert_eq!(acks.check(), Ok(()));
+            acks.note(&item_that(false));
         }
-        assert!(receipts.check().unwrap_err().is_limit());
+        assert!(acks.check().unwrap_err().is_limit());
         drop(first);
-        assert_eq!(receipts.check(), Ok(()), "the second has kept one less");
-        receipts.note(&item_that(false));
-        assert!(receipts.check().unwrap_err().is_limit());
+        assert_eq!(acks.check(), Ok(()), "the second holds one less");
+        acks.note(&item_that(false));
+        assert!(acks.check().unwrap_err().is_limit());
         drop(second);
-        assert_eq!(receipts.check(), Ok(()));
+        assert_eq!(acks.check(), Ok(()));
     }
 }

@@ -1,4 +1,4 @@
-//! Where one caller waits for its turn: the answer to its request, or the office of the reader.
+//! Where one caller waits for its turn: the answer to its request, or the reader's role.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,7 +8,7 @@ use protocol::Reply;
 use rustix::thread::futex::{self, Flags};
 
 use crate::Result;
-use crate::connection::acks::Receipt;
+use crate::connection::acks::AckHold;
 use crate::connection::reader::Reader;
 use crate::sync::lock;
 
@@ -30,46 +30,46 @@ pub(crate) enum Turn {
     Read(Reader),
 }
 
-/// An answer, and what keeps it from being confirmed.
+/// An answer, and what holds its acknowledgement back.
 #[derive(Debug)]
 pub(crate) struct Answered {
     pub(crate) reply: Reply,
-    /// There is one if the answer brings an item.
-    pub(crate) receipt: Option<Receipt>,
-    /// The descriptor that came with it, if it is one of shared memory.
+    /// Some if the answer brings an item that carries proxies.
+    pub(crate) ack_hold: Option<AckHold>,
+    /// The descriptor that came with it, if the answer shares memory.
     pub(crate) enclosed: Option<OwnedFd>,
 }
 
 /// The place of one call, from its request to its answer.
 ///
-/// Nobody takes two turns at once: only the reader answers, and the office of the reader is given to one
-/// whose request is not answered. So there is room for one.
+/// It has room for one turn, as no caller gets two at once: only the reader hands out answers, and the reader's role
+/// goes to a caller whose request is not answered.
 #[derive(Debug, Default)]
-pub(crate) struct Seat {
+pub(crate) struct AnswerSlot {
     /// The turn that was given and not taken.
     turn: Mutex<Option<Turn>>,
-    /// How it is with the caller, which sleeps on this word.
+    /// Whether the caller has its turn, is awake, or sleeps; it sleeps on this word.
     state: AtomicU32,
 }
 
 thread_local! {
-    /// A thread makes one blocking call at a time, so all of them use one seat and none allocates.
-    static OWN: Arc<Seat> = Arc::default();
+    /// A thread makes one blocking call at a time, so all of them use one slot and none allocates.
+    static OWN: Arc<AnswerSlot> = Arc::default();
 }
 
-impl Seat {
-    /// The seat for the blocking calls of this thread.
-    pub(crate) fn own() -> Arc<Seat> {
-        // A destructor of a thread-local value may call when this one is gone already.
+impl AnswerSlot {
+    /// The slot for the blocking calls of this thread.
+    pub(crate) fn own() -> Arc<AnswerSlot> {
+        // The destructor of another thread-local value may call after this one was destroyed.
         OWN.try_with(Arc::clone).unwrap_or_default()
     }
 
-    /// Gives the caller its turn, and wakes it if it sleeps. One that does not is spared a system call.
+    /// Gives the caller its turn, and wakes it if it sleeps. Without a sleeper this makes no system call.
     pub(crate) fn give(&self, turn: Turn) {
         let before = lock(&self.turn).replace(turn);
         debug_assert!(before.is_none(), "a caller was given two turns at once");
         if self.state.swap(GIVEN, Ordering::AcqRel) == ASLEEP {
-            // It can not fail: the word is there.
+            // It cannot fail: the word is there.
             let _ = futex::wake(&self.state, Flags::PRIVATE, 1);
         }
     }
@@ -98,8 +98,8 @@ impl Seat {
             }
             let before = self.state.compare_exchange(AWAKE, ASLEEP, Ordering::Relaxed, Ordering::Relaxed);
             if before != Err(GIVEN) {
-                // It ends when it is woken, or was given a turn before it slept, or for no reason. All of these are
-                // told apart above.
+                // It returns when the caller is woken, when its turn came before it slept, or for no reason. The loop
+                // tells these apart.
                 let _ = futex::wait(&self.state, Flags::PRIVATE, ASLEEP, None);
             }
         }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn answer(number: u64) -> Turn {
-        Turn::Answered(Ok(Answered { reply: Reply::Count(number), receipt: None, enclosed: None }))
+        Turn::Answered(Ok(Answered { reply: Reply::Count(number), ack_hold: None, enclosed: None }))
     }
 
     fn number(turn: Turn) -> u64 {
@@ -125,28 +125,28 @@ mod tests {
 
     #[test]
     fn a_turn_is_taken_once() {
-        let seat = Seat::default();
-        assert!(seat.take().is_none());
-        seat.give(answer(1));
-        assert!(seat.is_given());
-        assert_eq!(seat.take().map(number), Some(1));
-        assert!(!seat.is_given() && seat.take().is_none());
-        seat.give(answer(2));
-        assert_eq!(number(seat.sleep()), 2);
+        let slot = AnswerSlot::default();
+        assert!(slot.take().is_none());
+        slot.give(answer(1));
+        assert!(slot.is_given());
+        assert_eq!(slot.take().map(number), Some(1));
+        assert!(!slot.is_given() && slot.take().is_none());
+        slot.give(answer(2));
+        assert_eq!(number(slot.sleep()), 2);
     }
 
     #[test]
     fn no_turn_is_lost_however_the_caller_sleeps() {
         const TURNS: u64 = 20_000;
-        let seat = Seat::default();
+        let slot = AnswerSlot::default();
         thread::scope(|scope| {
-            scope.spawn(|| (0..TURNS).for_each(|turn| assert_eq!(number(seat.sleep()), turn)));
+            scope.spawn(|| (0..TURNS).for_each(|turn| assert_eq!(number(slot.sleep()), turn)));
             for turn in 0..TURNS {
                 // Sometimes the caller sleeps already, and sometimes it is about to.
-                while seat.is_given() {
+                while slot.is_given() {
                     thread::yield_now();
                 }
-                seat.give(answer(turn));
+                slot.give(answer(turn));
             }
         });
     }

@@ -1,22 +1,22 @@
-//! Everyone who waits for something of one connection, and the reader's office while nobody has it.
+//! The callers that wait for answers on one connection, and the reader while none of them has it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use protocol::RequestId;
 
-use crate::connection::answer_slot::Seat;
+use crate::connection::answer_slot::AnswerSlot;
 use crate::connection::reader::Reader;
 use crate::{Error, Result};
 
-/// Everyone who waits for something, and the reader's office while nobody has it.
+/// The callers that wait for answers, and the reader while none of them has it.
 #[derive(Debug)]
 pub(crate) struct Callers {
-    /// The seats of all requests that are to be answered.
-    seats: ById<Arc<Seat>>,
-    /// Those whose callers sleep, any of whom can become the reader.
+    /// The slots of all requests that are to be answered.
+    slots: ById<Arc<AnswerSlot>>,
+    /// The requests whose callers sleep. Any of these can become the reader.
     asleep: ById<()>,
-    /// The office, when nobody has it. It ends with the connection.
+    /// The reader, while no caller has it. It ends with the connection.
     reader: Option<Reader>,
     /// Why the connection is over.
     end: Option<Error>,
@@ -24,44 +24,44 @@ pub(crate) struct Callers {
 
 impl Callers {
     pub(crate) fn new(reader: Reader) -> Callers {
-        Callers { seats: ById::new(), asleep: ById::new(), reader: Some(reader), end: None }
+        Callers { slots: ById::new(), asleep: ById::new(), reader: Some(reader), end: None }
     }
 
-    /// Takes a seat for a request.
-    pub(crate) fn enter(&mut self, request: RequestId, seat: &Arc<Seat>) -> Result<()> {
+    /// Enters the slot of a request.
+    pub(crate) fn enter(&mut self, request: RequestId, slot: &Arc<AnswerSlot>) -> Result<()> {
         if let Some(end) = &self.end {
             return Err(end.clone());
         }
-        self.seats.insert(request, Arc::clone(seat));
+        self.slots.insert(request, Arc::clone(slot));
         Ok(())
     }
 
-    /// Gives up the seat of a request.
-    pub(crate) fn leave(&mut self, request: RequestId) -> Option<Arc<Seat>> {
+    /// Takes out the slot of a request.
+    pub(crate) fn leave(&mut self, request: RequestId) -> Option<Arc<AnswerSlot>> {
         self.asleep.remove(request);
-        self.seats.remove(request)
+        self.slots.remove(request)
     }
 
     /// Decides how this caller waits: as the reader, or asleep if there is one.
     pub(crate) fn wait_or_read(&mut self, request: RequestId) -> Option<Reader> {
-        // If its answer has come, it is not to become the reader.
-        if !self.seats.contains(request) {
+        // A caller whose answer has come must not become the reader.
+        if !self.slots.contains(request) {
             return None;
         }
-        let office = self.reader.take();
-        if office.is_none() {
+        let reader = self.reader.take();
+        if reader.is_none() {
             self.asleep.insert(request, ());
         }
-        office
+        reader
     }
 
-    /// The office, if nobody has it.
-    pub(crate) fn take_office(&mut self) -> Option<Reader> {
+    /// The reader, if no caller has it.
+    pub(crate) fn take_reader(&mut self) -> Option<Reader> {
         self.reader.take()
     }
 
-    /// Takes back the office. If somebody sleeps it is returned, with the seat of the one who is to have it.
-    pub(crate) fn pass_on(&mut self, reader: Reader) -> Option<(Arc<Seat>, Reader)> {
+    /// Takes the reader back. If a caller sleeps, returns the reader with the slot of the caller that is to have it.
+    pub(crate) fn pass_on(&mut self, reader: Reader) -> Option<(Arc<AnswerSlot>, Reader)> {
         if self.end.is_some() {
             return None;
         }
@@ -69,15 +69,15 @@ impl Callers {
             self.reader = Some(reader);
             return None;
         };
-        let seat = self.seats.get(request).expect("who sleeps has a seat");
-        Some((Arc::clone(seat), reader))
+        let slot = self.slots.get(request).expect("a caller that sleeps has a slot");
+        Some((Arc::clone(slot), reader))
     }
 
-    /// Notes why the connection is over, and returns the seats of all who must be told.
-    pub(crate) fn end_with(&mut self, error: &Error) -> Vec<Arc<Seat>> {
+    /// Notes why the connection is over, and returns the slots of all callers that must learn of it.
+    pub(crate) fn end_with(&mut self, error: &Error) -> Vec<Arc<AnswerSlot>> {
         self.end.get_or_insert_with(|| error.clone());
         self.asleep = ById::new();
-        std::mem::replace(&mut self.seats, ById::new()).into_values().collect()
+        std::mem::replace(&mut self.slots, ById::new()).into_values().collect()
     }
 
     /// Why the connection is over, if it is.
@@ -87,14 +87,15 @@ impl Callers {
 
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.seats.0.is_empty()
+        self.slots.0.is_empty()
     }
 }
 
 /// Values by the ids of their requests, in the order of these.
 ///
-/// Ids grow, so nearly all come to the end, and most that are answered are the first or the last: those who have just
-/// asked, or a crowd that was asked for in that order. Both are found at once, and others are found by halving.
+/// Ids grow, so nearly all are appended, and most that are answered are the first or the last: that of the caller that
+/// has just asked, or those of a crowd that is answered in the order in which it asked. Both are found at once, and
+/// others by halving.
 #[derive(Debug)]
 struct ById<T>(VecDeque<(RequestId, T)>);
 

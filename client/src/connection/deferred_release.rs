@@ -1,9 +1,8 @@
-//! The ledger of this process: the locks that it gave back without telling the manager, which looks there when somebody
-//! wants one.
+//! Deferred releases: locks that this process gave back in memory that it shares with the manager, without a message.
 //!
-//! To give a lock back is a write into memory, and its request waits for the next one of this process, whatever that
-//! is. So nobody is woken for a lock that nobody wants. If somebody does want one, the manager has said so in the
-//! ledger, and the request is sent at once. The page of the protocol tells why one of the two always sees the other.
+//! A release is a write into that memory, and its request leaves with the next request of this process, whatever that
+//! is. So no process is woken for a lock that nobody wants. Once somebody wants one, the manager says so in the same
+//! memory, and this process sends its releases at once. PROTOCOL.md explains why one of the two always sees the other.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,70 +11,70 @@ use protocol::{ObjectId, Request, ThreadId};
 
 use crate::connection::shared_memory::Segment;
 
-/// A lock that is given back.
+/// The release of a lock.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct GivenBack {
+pub(crate) struct DeferredRelease {
     /// The lock.
     pub(crate) lock: ObjectId,
-    /// The holding that ends.
+    /// The number of the hold that ends.
     pub(crate) hold: u64,
     /// The thread that acquired it.
     pub(crate) thread: ThreadId,
 }
 
-/// The ledger of a connection.
+/// The deferred releases of one connection.
 #[derive(Debug)]
-pub(crate) struct Ledger {
-    /// The memory, which the manager writes, too.
+pub(crate) struct DeferredReleases {
+    /// The memory, which the manager writes as well.
     words: Segment<AtomicU64>,
-    /// What stands in the entries, in the order in which it was given back.
-    entered: Vec<(usize, GivenBack)>,
+    /// What the entries hold, in the order in which it was released.
+    entered: Vec<(usize, DeferredRelease)>,
     /// Entries that were used and are free.
     free: Vec<usize>,
     /// How many entries were ever used.
     used: usize,
 }
 
-impl GivenBack {
-    /// What tells the manager.
+impl DeferredRelease {
+    /// The request that tells the manager.
     pub(crate) fn request(&self) -> Request<'static> {
         Request::Release { id: self.lock, hold: Some(self.hold), thread: self.thread }
     }
 }
 
-impl Ledger {
-    /// A ledger in memory that nobody else of this process uses.
-    pub(crate) fn new(words: Segment<AtomicU64>) -> Ledger {
-        Ledger { words, entered: Vec::new(), free: Vec::new(), used: 0 }
+impl DeferredReleases {
+    /// In memory that nothing else in this process uses.
+    pub(crate) fn new(words: Segment<AtomicU64>) -> DeferredReleases {
+        DeferredReleases { words, entered: Vec::new(), free: Vec::new(), used: 0 }
     }
 
-    /// Enters a lock that is given back. False if it is to be told at once, as somebody wants a lock of this process or
-    /// the ledger is full, and nothing was entered.
-    pub(crate) fn enter(&mut self, given: GivenBack) -> bool {
+    /// Enters a release. False if nothing was entered and the request must leave at once, as somebody wants a lock of
+    /// this process or all entries are in use.
+    pub(crate) fn enter(&mut self, release: DeferredRelease) -> bool {
         let Some(entry) = self.free_entry() else { return false };
-        self.words[entry].store(given.hold, Ordering::SeqCst);
-        // In this order: the manager says first that a lock is wanted, and looks into the entries then.
+        self.words[entry].store(release.hold, Ordering::SeqCst);
+        // The order matters: the manager first says that a lock is wanted, and then looks into the entries.
         if self.words[WANTED].load(Ordering::SeqCst) == 0 {
-            self.entered.push((entry, given));
+            self.entered.push((entry, release));
             return true;
         }
-        // If the manager has found it already, it has done what was to be told.
-        !self.take_out(entry, given.hold)
+        // If the manager has found the entry already, it has released the lock.
+        !self.take_out(entry, release.hold)
     }
 
-    /// Takes out the entries that the manager has not found, to be told: the oldest first.
-    pub(crate) fn drain(&mut self, mut tell: impl FnMut(GivenBack)) {
+    /// Takes out the entries that the manager has not found, the oldest first, for their requests to be sent.
+    pub(crate) fn drain(&mut self, mut send: impl FnMut(DeferredRelease)) {
         let mut entered = std::mem::take(&mut self.entered);
-        for (entry, given) in entered.drain(..) {
-            if self.take_out(entry, given.hold) {
-                tell(given);
+        for (entry, release) in entered.drain(..) {
+            if self.take_out(entry, release.hold) {
+                send(release);
             }
         }
-        // For its memory.
+        // Keeps its memory.
         self.entered = entered;
     }
 
-    /// Whether nothing waits to be told.
+    /// Whether no release waits for its request.
     pub(crate) fn is_empty(&self) -> bool {
         self.entered.is_empty()
     }
@@ -107,61 +106,61 @@ pub(crate) mod tests {
     use super::*;
     use crate::connection::shared_memory::Access;
 
-    /// A ledger, and the memory as the manager sees it.
-    pub(crate) fn shared() -> (Ledger, Segment<AtomicU64>) {
+    /// Deferred releases, and their memory as the manager sees it.
+    pub(crate) fn shared() -> (DeferredReleases, Segment<AtomicU64>) {
         let memory = memfd_create("test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
         ftruncate(&memory, 4096).unwrap();
         fcntl_add_seals(&memory, SealFlags::SHRINK).unwrap();
         let map = || Segment::map(memory.try_clone().unwrap(), 4096, Access::Write).unwrap();
-        (Ledger::new(map()), map())
+        (DeferredReleases::new(map()), map())
     }
 
-    pub(crate) fn given(hold: u64) -> GivenBack {
-        GivenBack { lock: ObjectId(Uuid::nil()), hold, thread: ThreadId(1) }
+    pub(crate) fn release(hold: u64) -> DeferredRelease {
+        DeferredRelease { lock: ObjectId(Uuid::nil()), hold, thread: ThreadId(1) }
     }
 
-    fn told(ledger: &mut Ledger) -> Vec<u64> {
-        let mut told = Vec::new();
-        ledger.drain(|given| told.push(given.hold));
-        told
+    fn sent(releases: &mut DeferredReleases) -> Vec<u64> {
+        let mut sent = Vec::new();
+        releases.drain(|release| sent.push(release.hold));
+        sent
     }
 
     #[test]
-    fn what_is_entered_is_told_later_in_order_and_once() {
-        let (mut ledger, manager) = shared();
-        assert!((1..=3).all(|hold| ledger.enter(given(hold))));
+    fn entries_are_sent_later_in_order_and_once() {
+        let (mut releases, manager) = shared();
+        assert!((1..=3).all(|hold| releases.enter(release(hold))));
         assert_eq!(manager[USED].load(Ordering::SeqCst), 3);
-        assert!(!ledger.is_empty());
-        assert_eq!(told(&mut ledger), [1, 2, 3]);
-        assert_eq!(told(&mut ledger), []);
+        assert!(!releases.is_empty());
+        assert_eq!(sent(&mut releases), [1, 2, 3]);
+        assert_eq!(sent(&mut releases), []);
         assert!(manager[ENTRIES..].iter().all(|entry| entry.load(Ordering::SeqCst) == 0));
-        assert!(ledger.enter(given(4)));
+        assert!(releases.enter(release(4)));
         assert_eq!(manager[USED].load(Ordering::SeqCst), 3, "entries are used again");
     }
 
     #[test]
-    fn what_the_manager_has_found_is_not_told() {
-        let (mut ledger, manager) = shared();
-        assert!(ledger.enter(given(1)) && ledger.enter(given(2)));
+    fn an_entry_that_the_manager_has_found_is_not_sent() {
+        let (mut releases, manager) = shared();
+        assert!(releases.enter(release(1)) && releases.enter(release(2)));
         manager[ENTRIES].store(0, Ordering::SeqCst);
-        assert_eq!(told(&mut ledger), [2]);
+        assert_eq!(sent(&mut releases), [2]);
     }
 
     #[test]
-    fn while_something_is_wanted_everything_is_told_at_once() {
-        let (mut ledger, manager) = shared();
+    fn while_a_lock_is_wanted_nothing_is_entered() {
+        let (mut releases, manager) = shared();
         manager[WANTED].store(1, Ordering::SeqCst);
-        assert!(!ledger.enter(given(1)));
-        assert!(ledger.is_empty());
+        assert!(!releases.enter(release(1)));
+        assert!(releases.is_empty());
         assert!(manager[ENTRIES..].iter().all(|entry| entry.load(Ordering::SeqCst) == 0));
     }
 
     #[test]
-    fn a_full_ledger_takes_no_more() {
-        let (mut ledger, _) = shared();
-        let entered = (1..=u64::MAX).take_while(|&hold| ledger.enter(given(hold))).count();
+    fn once_all_entries_are_in_use_nothing_is_entered() {
+        let (mut releases, _) = shared();
+        let entered = (1..=u64::MAX).take_while(|&hold| releases.enter(release(hold))).count();
         assert_eq!(entered, ENTRIES_MAX);
-        assert_eq!(told(&mut ledger).len(), ENTRIES_MAX);
-        assert!(ledger.enter(given(1)));
+        assert_eq!(sent(&mut releases).len(), ENTRIES_MAX);
+        assert!(releases.enter(release(1)));
     }
 }

@@ -1,4 +1,4 @@
-//! For tests: something that shakes hands as a manager does, and then does what the test says.
+//! For tests: a peer that shakes hands as a manager does, and then does what the test says.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -27,14 +27,14 @@ pub(crate) struct Peer {
     frames: FrameBuffer,
 }
 
-/// A request, as far as tests look at it.
+/// A request, as far as tests examine it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Asked {
     pub(crate) request: RequestId,
     pub(crate) received: u64,
     /// The name of the request's variant.
     pub(crate) what: String,
-    /// The object that it is about, or the request that it cancels.
+    /// The object that it concerns, or the request that it cancels.
     pub(crate) about: u128,
 }
 
@@ -71,7 +71,7 @@ impl FakeManager {
 impl Peer {
     fn greet(stream: UnixStream) -> Peer {
         let mut peer = Peer { stream, frames: FrameBuffer::new(limits::FRAME_BYTES_MAX) };
-        assert!(peer.read(), "a client goes before its hello");
+        assert!(peer.read(), "a client left before its hello");
         Hello::decode(peer.frames.next_body().unwrap().expect("a hello comes whole")).unwrap();
         let greeting = Greeting::Welcome { version: 1, session: SessionId(1), epoch: FakeManager::EPOCH };
         let mut bytes = Vec::new();
@@ -128,7 +128,7 @@ impl Peer {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// Tells the client why it is dropped.
+    /// Tells the client why its connection ends.
     pub(crate) fn say_farewell(&mut self, refusal: Refusal) {
         self.answer([(RequestId::ONE_WAY, Reply::Refused(refusal))]);
     }

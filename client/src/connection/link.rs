@@ -9,42 +9,41 @@ use std::time::{Duration, Instant};
 use protocol::{Epoch, Reply, Request, RequestId, Target};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::connection::answer_slot::{Answered, Seat};
+use crate::connection::answer_slot::{AnswerSlot, Answered};
 use crate::connection::connect::Session;
-use crate::connection::deferred_release::{GivenBack, Ledger};
-use crate::connection::reader::Look;
+use crate::connection::deferred_release::{DeferredRelease, DeferredReleases};
+use crate::connection::reader::ReadMode;
 use crate::connection::registry;
 use crate::connection::shared::Connection;
 use crate::connection::shared_memory::{Access, Segment, Word};
 use crate::error::unexpected;
 use crate::{Error, ErrorKind, Result};
 
-/// How long to wait for a sign that an answer has come, before looking without.
-const LOOK_TIME: Duration = Duration::from_millis(5);
+/// How long to wait for the socket to become readable before checking again for the answer.
+const CHECK_TIME: Duration = Duration::from_millis(5);
 
-/// One manager as this process sees it. Everything that has to do with the same manager shares one.
+/// One manager as this process sees it. All handles and proxies of the same manager share one.
 ///
-/// When its last user goes, the manager is told goodbye and the connection closes. If it goes by a panic, there is no
-/// goodbye, and the manager takes it for a death.
+/// When its last user drops it, it says goodbye to the manager and closes the connection. If a panic drops it, there is
+/// no goodbye, and to the manager that is a death.
 ///
-/// A process that was forked off shares the memory of a link, and must not touch its socket: the bytes of two
-/// processes would mix. So each call compares process ids, and in the child it goes to a link of the child's
-/// own.
+/// A forked child shares the memory of a link, and must not touch its socket: the bytes of two processes would mix. So
+/// each call compares process ids, and in a child it goes to a link of the child's own.
 #[derive(Debug)]
 pub struct Link {
     /// The path of the socket, absolute and without links.
     socket: String,
-    /// The life of the manager.
+    /// The epoch of the manager, which tells one run of it from another.
     epoch: Epoch,
     /// The process that made the connection.
     process: u32,
     connection: Connection,
-    /// Whether references are counted with the next write and not at once.
+    /// Whether references are counted with the next write, and not at once.
     lazy: AtomicBool,
-    /// What the manager publishes of events, once this was asked for; none if it can not be had.
+    /// The flags of events that the manager publishes, once they were asked for; none if they cannot be had.
     mirror: OnceLock<Option<Arc<Segment<AtomicU32>>>>,
-    /// There once a ledger was asked for.
-    ledger_asked_for: OnceLock<()>,
+    /// Set once memory for deferred releases was asked for.
+    deferred_releases_asked_for: OnceLock<()>,
     /// The same manager as a child process sees it.
     after_fork: OnceLock<Arc<Link>>,
 }
@@ -63,7 +62,7 @@ impl Link {
             connection: Connection::new(session.socket, session.frames),
             lazy: AtomicBool::new(false),
             mirror: OnceLock::new(),
-            ledger_asked_for: OnceLock::new(),
+            deferred_releases_asked_for: OnceLock::new(),
             after_fork: OnceLock::new(),
         }
     }
@@ -78,17 +77,17 @@ impl Link {
         &self.socket
     }
 
-    /// The life of the manager.
+    /// The epoch of the manager, which tells one run of it from another.
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// Whether the connection lives, as far as can be told without waiting.
+    /// Whether the connection lives, as far as the socket shows without waiting.
     pub fn is_live(&self) -> bool {
         self.connection.is_live()
     }
 
-    /// A descriptor of the connection, to be watched for its end, and never to be read.
+    /// A descriptor of the connection, to watch for its end. It must never be read.
     pub fn descriptor(&self) -> std::io::Result<OwnedFd> {
         self.connection.descriptor()
     }
@@ -101,26 +100,26 @@ impl Link {
     /// Sends a request whose answer is taken later.
     pub fn begin(self: &Arc<Self>, body: Request<'_>) -> Result<Pending> {
         let link = self.here_shared()?;
-        let seat = Arc::new(Seat::default());
-        let request = link.connection.begin_apart(&seat, body)?;
-        Ok(Pending { link: Arc::clone(link), request, seat })
+        let slot = Arc::new(AnswerSlot::default());
+        let request = link.connection.begin_apart(&slot, body)?;
+        Ok(Pending { link: Arc::clone(link), request, slot })
     }
 
-    /// Like [`begin`](Self::begin), but it leaves with the next write on this connection. Whoever uses it
-    /// sees to it that such a write comes before the answer is waited for.
+    /// Like [`begin`](Self::begin), but the request leaves with the next write on this connection. The caller must
+    /// cause such a write before it waits for the answer.
     pub fn begin_queued(self: &Arc<Self>, body: Request<'_>) -> Result<Pending> {
         let link = self.here_shared()?;
-        let seat = Arc::new(Seat::default());
-        let request = link.connection.begin_queued(&seat, body)?;
-        Ok(Pending { link: Arc::clone(link), request, seat })
+        let slot = Arc::new(AnswerSlot::default());
+        let request = link.connection.begin_queued(&slot, body)?;
+        Ok(Pending { link: Arc::clone(link), request, slot })
     }
 
-    /// Refuses a wait while too much is not confirmed that this process was granted.
-    pub(crate) fn check_receipts(&self) -> Result<()> {
-        self.connection.check_receipts()
+    /// Refuses a wait while too many grants to this process are unacknowledged.
+    pub(crate) fn check_acks(&self) -> Result<()> {
+        self.connection.check_acks()
     }
 
-    /// Sends a request that is not answered, not even when it is refused.
+    /// Sends a request that gets no answer, not even when it is refused.
     pub fn send(&self, body: Request<'_>) -> Result<()> {
         self.here()?.connection.send(body)
     }
@@ -140,9 +139,9 @@ impl Link {
         self.here()?.connection.flush_queued()
     }
 
-    /// While on, references that proxies take and give back by deserializing and dropping are told with the
-    /// next write, and not at once: for a worker, whose tasks keep the objects alive until it tells their
-    /// end.
+    /// While on, the references that proxies take when they are deserialized, and give back when they are dropped, are
+    /// counted with the next write and not at once: for a worker, whose tasks keep the objects alive until it reports
+    /// their end.
     pub fn set_lazy_detach(&self, on: bool) {
         self.lazy.store(on, Ordering::Relaxed);
     }
@@ -158,21 +157,21 @@ impl Link {
     }
 
     pub(crate) fn call_here(&self, body: Request<'_>) -> Result<Reply> {
-        self.call_with_receipt(body).map(|answered| answered.reply)
+        self.call_with_ack_hold(body).map(|answered| answered.reply)
     }
 
-    /// Like [`call_here`](Self::call_here), and the answer is not confirmed while its receipt is kept.
-    pub(crate) fn call_with_receipt(&self, body: Request<'_>) -> Result<Answered> {
-        let seat = Seat::own();
+    /// Like [`call_here`](Self::call_here), and the answer stays unacknowledged while its hold lives.
+    pub(crate) fn call_with_ack_hold(&self, body: Request<'_>) -> Result<Answered> {
+        let slot = AnswerSlot::own();
         if matches!(body, Request::Wait { .. } | Request::SignalAndWait { .. }) {
-            self.check_receipts()?;
+            self.check_acks()?;
         }
-        let look = if may_be_late(&body) { Look::Asleep } else { Look::Awake };
-        let request = self.connection.begin(&seat, body)?;
-        accept(self.connection.finish(request, &seat, look)?)
+        let mode = if may_be_late(&body) { ReadMode::PollFirst } else { ReadMode::Blocking };
+        let request = self.connection.begin(&slot, body)?;
+        accept(self.connection.finish(request, &slot, mode)?)
     }
 
-    /// What the manager publishes of events; none if it can not be had. Asked for once.
+    /// The flags of events that the manager publishes; none if they cannot be had. Asks once.
     pub(crate) fn mirror(&self) -> Result<Option<Arc<Segment<AtomicU32>>>> {
         if let Some(mirror) = self.mirror.get() {
             return Ok(mirror.clone());
@@ -182,31 +181,31 @@ impl Link {
         Ok(self.mirror.get_or_init(|| mapped).clone())
     }
 
-    /// Asks for a ledger if that was not done before, so that locks can be given back without a word.
-    pub(crate) fn open_ledger(&self) -> Result<()> {
-        if self.ledger_asked_for.get().is_none() {
-            // If two threads ask, one of them is refused, and goes without until the other has it.
+    /// Asks for memory for deferred releases, unless that was done before.
+    pub(crate) fn open_deferred_releases(&self) -> Result<()> {
+        if self.deferred_releases_asked_for.get().is_none() {
+            // If two threads ask, one of them is refused, and sends its releases until the other has the memory.
             let mapped = self.map(protocol::SharedMemory::DeferredReleases, Access::Write)?;
-            mapped.into_iter().for_each(|words| self.connection.adopt(Ledger::new(words)));
-            self.ledger_asked_for.get_or_init(|| ());
+            mapped.into_iter().for_each(|words| self.connection.adopt(DeferredReleases::new(words)));
+            self.deferred_releases_asked_for.get_or_init(|| ());
         }
         Ok(())
     }
 
-    /// Gives a lock back, on the link of this process.
-    pub(crate) fn give_back_here(&self, given: GivenBack) {
-        self.connection.give_back(given);
+    /// Releases a lock, on the link of this process.
+    pub(crate) fn release_here(&self, release: DeferredRelease) {
+        self.connection.release(release);
     }
 
-    /// Has memory shared and maps it. None if the manager has none to share, or it can not be mapped here.
+    /// Asks for shared memory and maps it. None if the manager has none to share, or this process cannot map it.
     fn map<W: Word>(&self, memory: protocol::SharedMemory, access: Access) -> Result<Option<Segment<W>>> {
-        let answered = self.connection.call_for_descriptor(&Seat::own(), Request::Share { memory });
+        let answered = self.connection.call_for_descriptor(&AnswerSlot::own(), Request::Share { memory });
         match answered.and_then(accept) {
             Ok(Answered { reply: Reply::Shared { bytes }, enclosed: Some(memory), .. }) => {
                 let mapped = Segment::map(memory, bytes, access);
                 Ok(mapped.inspect_err(|error| log::debug!("shared memory is not used: {error}")).ok())
             }
-            // The process has no descriptor left, so it goes without.
+            // This process has no descriptor left, so it does without.
             Ok(Answered { reply: Reply::Shared { .. }, enclosed: None, .. }) => Ok(None),
             Err(error) if error.is_limit() => Ok(None),
             Ok(answered) => Err(unexpected(&answered.reply)),
@@ -226,7 +225,7 @@ impl Link {
         self.in_process(std::process::id())
     }
 
-    /// The link of this process, for a caller that has just asked for its id: that is a system call.
+    /// The link of this process, for a caller that knows its process id: to ask for it is a system call.
     pub(crate) fn in_process(self: &Arc<Self>, process: u32) -> Result<&Arc<Link>> {
         if process == self.process { Ok(self) } else { self.in_child(process) }
     }
@@ -246,7 +245,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // A goodbye would acknowledge what a panic has kept this process from doing.
+        // A goodbye would acknowledge what the panic has kept this process from doing.
         if std::process::id() == self.process && !std::thread::panicking() {
             self.connection.say_goodbye();
         }
@@ -255,13 +254,13 @@ impl Drop for Link {
 
 /// A request whose answer is taken later.
 ///
-/// Dropped without it, the request is cancelled. What the manager may have granted meanwhile is then lost, so
-/// this is for requests whose answers can be: results that nobody wants any more, not a lock.
+/// If this is dropped first, the request is cancelled, and what the manager granted meanwhile is lost. So this is for
+/// requests whose answers may be lost, such as results that nobody wants any more, and not for locks.
 #[derive(Debug)]
 pub struct Pending {
     link: Arc<Link>,
     request: RequestId,
-    seat: Arc<Seat>,
+    slot: Arc<AnswerSlot>,
 }
 
 impl Pending {
@@ -272,17 +271,17 @@ impl Pending {
 
     /// Waits for the answer. A refusal is an error.
     pub fn wait(self) -> Result<Reply> {
-        self.wait_with_receipt().map(|answered| answered.reply)
+        self.wait_with_ack_hold().map(|answered| answered.reply)
     }
 
-    /// Like [`wait`](Self::wait), and the answer is not confirmed while its receipt is kept.
-    pub(crate) fn wait_with_receipt(self) -> Result<Answered> {
+    /// Like [`wait`](Self::wait), and the answer stays unacknowledged while its hold lives.
+    pub(crate) fn wait_with_ack_hold(self) -> Result<Answered> {
         self.check_process()?;
-        accept(self.link.connection.finish(self.request, &self.seat, Look::Awake)?)
+        accept(self.link.connection.finish(self.request, &self.slot, ReadMode::Blocking)?)
     }
 
-    /// Waits for the answer, but no longer than this: then the request is cancelled, and there is none. For what has to
-    /// go on also without the manager.
+    /// Waits for the answer, but no longer than `timeout`; then the request is cancelled, and there is none. For callers
+    /// that must go on without the manager as well.
     pub(crate) fn wait_at_most(mut self, timeout: Duration) -> Result<Option<Reply>> {
         let socket =
             self.link.descriptor().map_err(|error| Error::new(ErrorKind::Other, error.to_string()))?;
@@ -293,17 +292,17 @@ impl Pending {
             if answer.is_some() || rest.is_zero() {
                 return Ok(answer);
             }
-            // Another thread may be the one that reads, so the answer can come without a sign here.
-            let look_again = Timespec::try_from(rest.min(LOOK_TIME)).expect("it is milliseconds");
+            // If another thread reads, the answer can come without the socket being readable here.
+            let check_again = Timespec::try_from(rest.min(CHECK_TIME)).expect("it is milliseconds");
             // An interruption is as good as a timeout.
-            let _ = poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&look_again));
+            let _ = poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&check_again));
         }
     }
 
     /// The answer, if it has come. After it was taken once, there is none.
     pub fn try_take(&mut self) -> Result<Option<Reply>> {
         self.check_process()?;
-        let answered = self.link.connection.try_finish(&self.seat);
+        let answered = self.link.connection.try_finish(&self.slot);
         answered.map(|answered| accept(answered?).map(|answered| answered.reply)).transpose()
     }
 
@@ -313,7 +312,7 @@ impl Pending {
         }
         Err(Error::new(
             ErrorKind::Other,
-            "what was asked before a fork is answered in the parent process only",
+            "a request from before a fork is answered in the parent process only",
         ))
     }
 }
@@ -326,8 +325,8 @@ impl Drop for Pending {
     }
 }
 
-/// Whether a request is answered when somebody else does something, and not at once. What is held for short times is
-/// taken for free.
+/// Whether the answer may have to wait for another process. Objects that are usually held for short times are taken to be
+/// free.
 fn may_be_late(request: &Request<'_>) -> bool {
     match request {
         Request::SignalAndWait { .. } => true,

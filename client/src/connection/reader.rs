@@ -1,4 +1,4 @@
-//! What the reader of a connection reads with. Whoever holds it is the reader.
+//! The receiving half of a connection. The caller that has it is the reader.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
@@ -10,11 +10,11 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recv, recvmsg};
 
-/// How many descriptors are kept at most. A client asks for few, and a manager sends none that it was not asked for.
+/// The most descriptors that are kept. A client asks for few, and a manager sends none that no client asked for.
 const ENCLOSED_MAX: usize = 8;
 
-/// The receiving half of a connection. There is one, it is handed from caller to caller, and having it is the
-/// office of the reader: to read the socket and give everyone their answers.
+/// The receiving half of a connection. There is one, which callers hand to each other. The caller that has it is the
+/// reader: it reads the socket and hands out all answers.
 #[derive(Debug)]
 pub(crate) struct Reader {
     frames: FrameBuffer,
@@ -24,32 +24,32 @@ pub(crate) struct Reader {
     farewell: Option<String>,
 }
 
-/// How the reader looks at the socket.
+/// How the reader reads the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
-    /// Only at what has come already.
-    Glance,
-    /// Until something comes, which will be soon. Who waits in a receive is woken as well when the manager reads,
-    /// since a socket wakes both sides of what is read; that costs nothing where the answer follows at once.
-    Awake,
-    /// Until something comes, which may be late. To ask first whether there is something costs a system call, and is
-    /// not woken for nothing.
-    Asleep,
+pub(crate) enum ReadMode {
+    /// Takes what has come already, and does not wait.
+    NonBlocking,
+    /// Waits in a receive, for an answer that comes soon. A thread in a receive is also woken when the manager reads,
+    /// since a socket wakes both sides; that costs nothing where the answer follows at once.
+    Blocking,
+    /// Waits in a poll, for an answer that may come late. The poll is one more system call, and is not woken when the
+    /// manager reads.
+    PollFirst,
 }
 
-/// What one look at the socket brought.
+/// What one receive brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
-    /// Some bytes; see whether there are whole answers in them.
+    /// Some bytes, which may complete answers.
     Bytes,
-    /// None have come, and the look was not to wait.
+    /// Nothing has come, and the mode was not to wait.
     Nothing,
-    /// There will be no more.
+    /// Nothing will come any more.
     End,
 }
 
 impl Reader {
-    /// A reader that goes on where the handshake ended.
+    /// A reader that continues after the handshake.
     pub(crate) fn new(mut frames: FrameBuffer) -> Reader {
         frames.set_body_bytes_max(protocol::limits::FRAME_BYTES_MAX);
         Reader { frames, enclosed: VecDeque::new(), farewell: None }
@@ -59,15 +59,15 @@ impl Reader {
     pub(crate) fn receive(
         &mut self,
         socket: impl AsFd,
-        look: Look,
+        mode: ReadMode,
         takes_descriptors: bool,
     ) -> io::Result<Received> {
         self.frames.shrink();
-        if look == Look::Asleep {
-            // Its outcome does not matter: to receive tells.
+        if mode == ReadMode::PollFirst {
+            // Its outcome does not matter, as the receive tells.
             let _ = poll(&mut [PollFd::new(&socket, PollFlags::IN)], None);
         }
-        let flags = if look == Look::Glance { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
+        let flags = if mode == ReadMode::NonBlocking { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
         loop {
             let received = match takes_descriptors {
                 true => self.receive_with_descriptors(&socket, flags),
@@ -86,7 +86,7 @@ impl Reader {
         }
     }
 
-    /// Receives once, and keeps a descriptor until the answer is whole that it came with.
+    /// Receives once, and keeps a descriptor until the answer with which it came is whole.
     #[cold]
     fn receive_with_descriptors(&mut self, socket: impl AsFd, flags: RecvFlags) -> rustix::io::Result<usize> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -102,7 +102,7 @@ impl Reader {
         Ok(received.bytes)
     }
 
-    /// The descriptor that came with an answer, if that is one to bring one.
+    /// The descriptor that came with an answer, if this kind of answer brings one.
     pub(crate) fn enclosed_with(&mut self, answer: &Answer) -> Option<OwnedFd> {
         match answer.body {
             Reply::Shared { .. } => self.enclosed.pop_front(),

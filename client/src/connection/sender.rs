@@ -1,4 +1,4 @@
-//! The sending half of a connection: requests in order, from one buffer that is used again and again.
+//! The sending half of a connection: requests in order, from one buffer that is reused.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -7,9 +7,9 @@ use protocol::{Envelope, FrameError, Request, RequestId, append_frame};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
-use crate::connection::deferred_release::{GivenBack, Ledger};
+use crate::connection::deferred_release::{DeferredRelease, DeferredReleases};
 
-/// The capacity that an empty buffer keeps, in bytes; a rare large request does not hold its memory for ever.
+/// The capacity that an empty buffer keeps, in bytes, so that a rare large request does not hold its memory forever.
 const IDLE_BYTES_MAX: usize = 256 << 10;
 
 /// Requests on their way into the socket.
@@ -17,15 +17,15 @@ const IDLE_BYTES_MAX: usize = 256 << 10;
 pub(crate) struct Sender {
     /// Encoded requests; those before `sent` are in the socket.
     bytes: Vec<u8>,
-    /// Where the first byte that is not in the socket stands.
+    /// The position of the first byte that is not in the socket.
     sent: usize,
     /// The id that was given out last.
     last_request: u64,
-    /// What was given back and waits for the next request; none if the manager keeps no ledger for this process.
-    ledger: Option<Ledger>,
-    /// Whether a release is encoded, which nobody finds until it is sent.
+    /// What was released and waits for the next request; none if the manager shares no memory for it.
+    deferred_releases: Option<DeferredReleases>,
+    /// Whether the buffer holds a release, which the manager cannot find until it is sent.
     holds_release: bool,
-    /// The manager has carried out everything that nobody waits for once it has answered a later request than this.
+    /// Once the manager has answered a later request than this, it has carried out everything that is not waited for.
     unawaited: Option<RequestId>,
 }
 
@@ -45,7 +45,7 @@ impl Sender {
             bytes: Vec::new(),
             sent: 0,
             last_request: RequestId::ONE_WAY.0,
-            ledger: None,
+            deferred_releases: None,
             holds_release: false,
             unawaited: None,
         }
@@ -57,58 +57,60 @@ impl Sender {
         RequestId(self.last_request)
     }
 
-    /// Encodes a request behind those that are there, and behind the locks that were given back. On an error these are
-    /// encoded all the same, and nothing else is changed.
+    /// Encodes a request behind those that are there, and behind the deferred releases. On an error the releases are
+    /// encoded all the same, and nothing else changes.
     pub(crate) fn append(
         &mut self,
         request: RequestId,
         received: u64,
         body: Request<'_>,
     ) -> Result<(), FrameError> {
-        // An answered request has its number already, and tells by its answer that what goes before it is carried out.
+        // A request with an answer has its number already, and its answer proves that all before it is carried out.
         let before = if request.wants_answer() { request.0 - 1 } else { self.last_request };
-        self.tell_given_back(received, RequestId(before));
+        self.append_deferred(received, RequestId(before));
         append_frame(&mut self.bytes, &Envelope { request, received, body })?;
         if !request.wants_answer() {
-            self.nobody_waits();
+            self.note_unawaited();
         }
         Ok(())
     }
 
-    /// Notes that nobody waits for the answer to what was appended last, so that it is not known when it is carried
-    /// out.
-    pub(crate) fn nobody_waits(&mut self) {
+    /// Notes that no caller waits for the answer to what was appended last, so that this process does not learn when it
+    /// is carried out.
+    pub(crate) fn note_unawaited(&mut self) {
         self.unawaited = Some(RequestId(self.last_request));
     }
 
-    /// Whether something is encoded that must not wait for the next request: a release, which would be in nobody's
-    /// sight.
+    /// Whether the buffer holds something that must not wait for the next request: a release, which the manager cannot
+    /// find here.
     pub(crate) fn is_urgent(&self) -> bool {
         self.holds_release
     }
 
-    /// From now on locks are given back through this ledger.
-    pub(crate) fn adopt(&mut self, ledger: Ledger) {
-        self.ledger = Some(ledger);
+    /// Defers releases from now on.
+    pub(crate) fn adopt(&mut self, deferred_releases: DeferredReleases) {
+        self.deferred_releases = Some(deferred_releases);
     }
 
-    /// Gives a lock back. True if that is to be sent at once, and not with the next request. `answered` is the latest
+    /// Releases a lock. True if the request is to be sent at once, and not with the next one. `answered` is the latest
     /// request that the manager has answered.
-    pub(crate) fn give_back(&mut self, given: GivenBack, received: u64, answered: RequestId) -> bool {
-        // The manager may find an entry before it reads what was sent earlier, so there must be nothing of that.
+    pub(crate) fn release(&mut self, release: DeferredRelease, received: u64, answered: RequestId) -> bool {
+        // The manager may find an entry before it reads what was sent earlier, so nothing of that may be open.
         let is_first = self.unawaited.is_none_or(|unawaited| answered > unawaited);
-        if is_first && self.ledger.as_mut().is_some_and(|ledger| ledger.enter(given)) {
+        if is_first && self.deferred_releases.as_mut().is_some_and(|deferred| deferred.enter(release)) {
             return false;
         }
-        self.append(RequestId::ONE_WAY, received, given.request()).expect("a release fits into a frame");
+        self.append(RequestId::ONE_WAY, received, release.request()).expect("a release fits into a frame");
         true
     }
 
-    /// Encodes the releases that wait, behind this request.
-    fn tell_given_back(&mut self, received: u64, before: RequestId) {
-        let Some(ledger) = self.ledger.as_mut().filter(|ledger| !ledger.is_empty()) else { return };
-        ledger.drain(|given| {
-            let envelope = Envelope { request: RequestId::ONE_WAY, received, body: given.request() };
+    /// Encodes the deferred releases, behind this request.
+    fn append_deferred(&mut self, received: u64, before: RequestId) {
+        let Some(deferred) = self.deferred_releases.as_mut().filter(|deferred| !deferred.is_empty()) else {
+            return;
+        };
+        deferred.drain(|release| {
+            let envelope = Envelope { request: RequestId::ONE_WAY, received, body: release.request() };
             append_frame(&mut self.bytes, &envelope).expect("a release fits into a frame");
             self.holds_release = true;
             self.unawaited = Some(before);
@@ -120,7 +122,7 @@ impl Sender {
         self.bytes.len() - self.sent
     }
 
-    /// Moves into the socket what it takes without waiting.
+    /// Moves into the socket as much as it takes without waiting.
     pub(crate) fn write(&mut self, socket: impl AsFd) -> io::Result<Sent> {
         while self.waiting_bytes() > 0 {
             match send(&socket, &self.bytes[self.sent..], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
@@ -137,7 +139,7 @@ impl Sender {
         Ok(Sent::All)
     }
 
-    /// Forgets what was to be sent, since nobody is there to take it.
+    /// Forgets what was to be sent, since the other side is gone.
     pub(crate) fn discard(&mut self) {
         self.bytes = Vec::new();
         self.sent = 0;

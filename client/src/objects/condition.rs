@@ -195,7 +195,7 @@ impl Condition {
             once(notification).chain(others.iter().map(|other| other.target())).collect();
         let timeout_ns = timeout.map(duration::nanoseconds);
         let request = Request::Wait { mode: WaitMode::Any, targets, timeout_ns, thread: this_thread() };
-        let Answered { reply, receipt, .. } = link.call_with_receipt(request)?;
+        let Answered { reply, ack_hold, .. } = link.call_with_ack_hold(request)?;
         let (taken, reacquired) = match reply {
             Reply::TimedOut { reacquired } => (None, reacquired),
             Reply::Taken(mut taken) => {
@@ -212,7 +212,7 @@ impl Condition {
             Some((index, grant)) => {
                 let position = index as usize - 1;
                 let other = others.get(position).ok_or_else(nonsense)?;
-                Ok(WokenBy::Other(position, other.receive(grant)?.with_receipt(receipt)))
+                Ok(WokenBy::Other(position, other.receive(grant)?.with_ack_hold(ack_hold)))
             }
         }
     }

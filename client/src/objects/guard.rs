@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use protocol::{Grant, Kind, LockGrant, Request, Signal, Target, ThreadId};
 
-use crate::connection::deferred_release::GivenBack;
+use crate::connection::deferred_release::DeferredRelease;
 use crate::objects::reference::Reference;
 use crate::objects::wait::{common_link, signal_and_wait, without_timeout, wrong_grant};
 use crate::process::thread::this_thread;
@@ -67,7 +67,7 @@ impl LockGuard {
         lock: &Arc<Reference>,
         timeout: Option<Duration>,
     ) -> Result<Option<LockGuard>> {
-        lock.link()?.open_ledger()?;
+        lock.link()?.open_deferred_releases()?;
         let grant = lock.wait(target(lock), timeout)?;
         grant.map(|grant| LockGuard::receive(lock, grant)).transpose()
     }
@@ -183,8 +183,8 @@ impl LockGuard {
         // To find deadlocks the manager takes it that a thread that waits has told what it gave back. So it has, as
         // that goes before its next request; but what another thread gives back for it is to be told at once.
         if self.thread == this_thread() {
-            let given = GivenBack { lock: self.lock.id(), hold: self.hold, thread: self.thread };
-            self.lock.give_back_lock(process, given);
+            let release = DeferredRelease { lock: self.lock.id(), hold: self.hold, thread: self.thread };
+            self.lock.give_back_lock(process, release);
         } else {
             self.lock.give_back(process, self.release_request());
         }

@@ -10,7 +10,7 @@ use protocol::{Grant, ItemGrant, ObjectId, Request, Target};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::connection::acks::Receipt;
+use crate::connection::acks::AckHold;
 use crate::objects::reference::Reference;
 use crate::objects::wait::{sealed, wrong_grant};
 use crate::process::thread::this_thread;
@@ -29,16 +29,16 @@ pub struct Item {
     grant: ItemGrant,
     queue: Arc<Reference>,
     /// Keeps alive the objects whose proxies are in the item. An item without any has none.
-    receipt: Option<Receipt>,
+    ack_hold: Option<AckHold>,
 }
 
 impl Item {
     pub(crate) fn new(grant: ItemGrant, queue: &Arc<Reference>) -> Item {
-        Item { grant, queue: Arc::clone(queue), receipt: None }
+        Item { grant, queue: Arc::clone(queue), ack_hold: None }
     }
 
-    pub(crate) fn with_receipt(self, receipt: Option<Receipt>) -> Item {
-        Item { receipt, ..self }
+    pub(crate) fn with_ack_hold(self, ack_hold: Option<AckHold>) -> Item {
+        Item { ack_hold, ..self }
     }
 
     /// The value.
@@ -60,7 +60,7 @@ impl Item {
 
     /// Acknowledges the item, whatever kind of queue it is from.
     fn finish(self) {
-        drop(self.receipt);
+        drop(self.ack_hold);
         let (id, item) = (self.queue.id(), Some(self.grant.number));
         let request = Request::QueueTaskDone { id, item, thread: this_thread() };
         // In a joinable queue this is what it says. In a plain one it is refused, and nobody listens; like every

@@ -214,9 +214,9 @@ impl<T: DeserializeOwned> Queue<T> {
     }
 
     fn take(&self, timeout: Option<Duration>) -> Result<Option<T>> {
-        let taken = self.reference.wait_with_receipt(Target::Get { queue: self.id() }, timeout)?;
-        let Some((grant, receipt)) = taken else { return Ok(None) };
-        self.item(grant)?.with_receipt(receipt).decode().map(Some)
+        let taken = self.reference.wait_with_ack_hold(Target::Get { queue: self.id() }, timeout)?;
+        let Some((grant, ack_hold)) = taken else { return Ok(None) };
+        self.item(grant)?.with_ack_hold(ack_hold).decode().map(Some)
     }
 }
 

@@ -13,9 +13,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::connection::acks::Receipt;
+use crate::connection::acks::AckHold;
 use crate::connection::answer_slot::Answered;
-use crate::connection::deferred_release::GivenBack;
+use crate::connection::deferred_release::DeferredRelease;
 use crate::connection::link::Link;
 use crate::connection::registry;
 use crate::error::unexpected;
@@ -127,11 +127,11 @@ impl Reference {
 
     /// Gives back a lock that this process was granted, as [`give_back`](Self::give_back) does, without waking the
     /// manager for it if nobody wants the lock.
-    pub(crate) fn give_back_lock(&self, process: u32, given: GivenBack) {
+    pub(crate) fn give_back_lock(&self, process: u32, release: DeferredRelease) {
         if process == std::process::id()
             && let Ok(link) = self.link.in_process(process)
         {
-            link.give_back_here(given);
+            link.release_here(release);
         }
     }
 
@@ -155,34 +155,34 @@ impl Reference {
 
     /// Waits for the first of some targets and takes it. None if the timeout ended first.
     pub fn wait_any(&self, targets: Targets<'_>, timeout: Option<Duration>) -> Result<Option<Grant>> {
-        Ok(self.wait_any_with_receipt(targets, timeout)?.map(|(grant, _)| grant))
+        Ok(self.wait_any_with_ack_hold(targets, timeout)?.map(|(grant, _)| grant))
     }
 
-    /// Like a wait, and what is granted is not confirmed while its receipt is kept.
-    pub(crate) fn wait_with_receipt(
+    /// Like [`wait`](Self::wait), and the grant stays unacknowledged while its hold lives.
+    pub(crate) fn wait_with_ack_hold(
         &self,
         target: Target<'_>,
         timeout: Option<Duration>,
-    ) -> Result<Option<(Grant, Option<Receipt>)>> {
-        self.wait_any_with_receipt(Targets::from_iter([target]), timeout)
+    ) -> Result<Option<(Grant, Option<AckHold>)>> {
+        self.wait_any_with_ack_hold(Targets::from_iter([target]), timeout)
     }
 
-    fn wait_any_with_receipt(
+    fn wait_any_with_ack_hold(
         &self,
         targets: Targets<'_>,
         timeout: Option<Duration>,
-    ) -> Result<Option<(Grant, Option<Receipt>)>> {
+    ) -> Result<Option<(Grant, Option<AckHold>)>> {
         let request = Request::Wait {
             mode: WaitMode::Any,
             targets,
             timeout_ns: timeout.map(duration::nanoseconds),
             thread: thread::this_thread(),
         };
-        let Answered { reply, receipt, .. } = self.link()?.call_with_receipt(request)?;
+        let Answered { reply, ack_hold, .. } = self.link()?.call_with_ack_hold(request)?;
         match reply {
             Reply::TimedOut { .. } => Ok(None),
             Reply::Taken(mut taken) if taken.grants.len() == 1 => {
-                Ok(taken.grants.pop().map(|grant| (grant, receipt)))
+                Ok(taken.grants.pop().map(|grant| (grant, ack_hold)))
             }
             reply => Err(unexpected(&reply)),
         }

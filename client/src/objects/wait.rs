@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use protocol::{Grant, Limits, Reply, Request, Signal, Target, Targets, WaitMode};
 
-use crate::connection::acks::Receipt;
+use crate::connection::acks::AckHold;
 use crate::connection::answer_slot::Answered;
 use crate::connection::link::Link;
 use crate::error::unexpected;
@@ -74,10 +74,10 @@ pub enum Taken {
 }
 
 impl Taken {
-    /// This, and the receipt of the answer that brought it, which matters for an item only.
-    pub(crate) fn with_receipt(self, receipt: Option<Receipt>) -> Taken {
+    /// Adds the hold on the answer that brought this, which matters for an item only.
+    pub(crate) fn with_ack_hold(self, ack_hold: Option<AckHold>) -> Taken {
         match self {
-            Taken::Item(item) => Taken::Item(item.with_receipt(receipt)),
+            Taken::Item(item) => Taken::Item(item.with_ack_hold(ack_hold)),
             other => other,
         }
     }
@@ -100,13 +100,13 @@ pub fn wait_any(
     targets: &[&dyn Waitable],
     timeout: impl Into<Option<Duration>>,
 ) -> Result<Option<(usize, Taken)>> {
-    let Some((taken, receipt)) = wait(None, WaitMode::Any, targets, timeout.into())? else {
+    let Some((taken, ack_hold)) = wait(None, WaitMode::Any, targets, timeout.into())? else {
         return Ok(None);
     };
     let index = taken.index as usize;
     let target = targets.get(index).ok_or_else(nonsense)?;
     let grant = taken.grants.into_iter().next().ok_or_else(nonsense)?;
-    Ok(Some((index, target.receive(grant)?.with_receipt(receipt))))
+    Ok(Some((index, target.receive(grant)?.with_ack_hold(ack_hold))))
 }
 
 /// Waits until all of these objects are ready at one time, and takes them all in one step, in the order of the list.
@@ -124,7 +124,7 @@ pub fn wait_all(
     targets: &[&dyn Waitable],
     timeout: impl Into<Option<Duration>>,
 ) -> Result<Option<Vec<Taken>>> {
-    let Some((taken, mut receipt)) = wait(None, WaitMode::All, targets, timeout.into())? else {
+    let Some((taken, mut ack_hold)) = wait(None, WaitMode::All, targets, timeout.into())? else {
         return Ok(None);
     };
     if taken.grants.len() != targets.len() {
@@ -133,8 +133,8 @@ pub fn wait_all(
     let mut received = Vec::with_capacity(targets.len());
     for (target, grant) in targets.iter().zip(taken.grants) {
         received.push(match target.receive(grant)? {
-            // A wait for all brings at most one item, so the receipt is for this.
-            Taken::Item(item) => Taken::Item(item.with_receipt(receipt.take())),
+            // A wait for all brings at most one item, so the hold is for that.
+            Taken::Item(item) => Taken::Item(item.with_ack_hold(ack_hold.take())),
             other => other,
         });
     }
@@ -149,20 +149,20 @@ pub(crate) fn signal_and_wait(
     target: &dyn Waitable,
     timeout: Option<Duration>,
 ) -> Result<Option<Taken>> {
-    let Some((taken, receipt)) = wait(Some((signalled, signal)), WaitMode::Any, &[target], timeout)? else {
+    let Some((taken, ack_hold)) = wait(Some((signalled, signal)), WaitMode::Any, &[target], timeout)? else {
         return Ok(None);
     };
     let grant = taken.grants.into_iter().next().ok_or_else(nonsense)?;
-    Ok(Some(target.receive(grant)?.with_receipt(receipt)))
+    Ok(Some(target.receive(grant)?.with_ack_hold(ack_hold)))
 }
 
-/// One round trip. What was taken, and the receipt of an item among it.
+/// One round trip. Returns what was taken, and the hold on the answer if an item is among it.
 fn wait(
     signal: Option<(&Reference, Signal<'_>)>,
     mode: WaitMode,
     targets: &[&dyn Waitable],
     timeout: Option<Duration>,
-) -> Result<Option<(protocol::Taken, Option<Receipt>)>> {
+) -> Result<Option<(protocol::Taken, Option<AckHold>)>> {
     // The manager would say the same, once it had read them all.
     let targets_max = Limits::default().wait_targets_max;
     if targets.len() > targets_max {
@@ -173,7 +173,7 @@ fn wait(
     let link = common_link(signalled.into_iter().chain(targets.iter().map(|target| target.reference())))?;
     let targets: Targets<'_> = targets.iter().map(|target| target.target()).collect();
     if targets.iter().any(|target| matches!(target, Target::Lock { .. } | Target::RLock { .. })) {
-        link.open_ledger()?;
+        link.open_deferred_releases()?;
     }
     let timeout_ns = timeout.map(duration::nanoseconds);
     let thread = thread::this_thread();
@@ -181,10 +181,10 @@ fn wait(
         Some((_, signal)) => Request::SignalAndWait { signal, mode, targets, timeout_ns, thread },
         None => Request::Wait { mode, targets, timeout_ns, thread },
     };
-    let Answered { reply, receipt, .. } = link.call_with_receipt(request)?;
+    let Answered { reply, ack_hold, .. } = link.call_with_ack_hold(request)?;
     match reply {
         Reply::TimedOut { .. } => Ok(None),
-        Reply::Taken(taken) => Ok(Some((taken, receipt))),
+        Reply::Taken(taken) => Ok(Some((taken, ack_hold))),
         reply => Err(unexpected(&reply)),
     }
 }

@@ -21,7 +21,7 @@ const ASKED_MAX: usize = 4096;
 /// Each method stands for the method of that name of the object, does what that says, and fails as that does. It
 /// returns a [`Later`], whose value is there when `batch` has returned. Only what the manager answers at once can be
 /// part of this, so there is no method that waits.
-pub struct RequestBatch<'a> {
+pub struct Pipeline<'a> {
     link: &'a Arc<Link>,
     /// What was asked and not answered, in that order.
     asked: Vec<Asked<'a>>,
@@ -75,15 +75,15 @@ impl Manager {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn batch<'a, T>(&'a self, ask: impl FnOnce(&mut RequestBatch<'a>) -> T) -> Result<T> {
-        let mut batch = RequestBatch { link: self.link().here_shared()?, asked: Vec::new(), failure: None };
+    pub fn batch<'a, T>(&'a self, ask: impl FnOnce(&mut Pipeline<'a>) -> T) -> Result<T> {
+        let mut batch = Pipeline { link: self.link().here_shared()?, asked: Vec::new(), failure: None };
         let value = ask(&mut batch);
         batch.collect();
         batch.failure.take().map_or(Ok(value), Err)
     }
 }
 
-impl<'a> RequestBatch<'a> {
+impl<'a> Pipeline<'a> {
     /// Asks for something by this link, and says what becomes of the answer.
     fn ask<T: 'a>(
         &mut self,
@@ -108,7 +108,7 @@ impl<'a> RequestBatch<'a> {
             return Err(Error::new(ErrorKind::BadTarget, text));
         }
         if let Request::Wait { .. } = request {
-            self.link.check_receipts()?;
+            self.link.check_acks()?;
         }
         self.link.begin_queued(request)
     }
@@ -121,7 +121,7 @@ impl<'a> RequestBatch<'a> {
             let _ = self.link.flush();
         }
         for Asked { pending, receive } in self.asked.drain(..) {
-            let failure = receive(pending.and_then(Pending::wait_with_receipt));
+            let failure = receive(pending.and_then(Pending::wait_with_ack_hold));
             self.failure = self.failure.take().or(failure);
         }
     }
@@ -138,7 +138,7 @@ fn fill<T>(place: &Arc<Mutex<Option<Result<T>>>>, value: Result<T>) -> Option<Er
 
 /// When the closure has panicked: what it asked for is in the buffer that all threads send from, and what it took is to
 /// be given back.
-impl Drop for RequestBatch<'_> {
+impl Drop for Pipeline<'_> {
     fn drop(&mut self) {
         self.collect();
     }
@@ -158,9 +158,9 @@ impl<T> Later<T> {
     }
 }
 
-impl fmt::Debug for RequestBatch<'_> {
+impl fmt::Debug for Pipeline<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "RequestBatch({} requests without an answer)", self.asked.len())
+        write!(formatter, "Pipeline({} requests without an answer)", self.asked.len())
     }
 }
 

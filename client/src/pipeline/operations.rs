@@ -6,7 +6,7 @@ use protocol::{ObjectId, OpenMode, Reply, Request, Target, Targets, WaitMode};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Later, RequestBatch};
+use super::{Later, Pipeline};
 use crate::connection::answer_slot::Answered;
 use crate::error::unexpected;
 use crate::objects::item::Encoded;
@@ -17,7 +17,7 @@ use crate::process::thread::this_thread;
 use crate::{Cause, Condition, Event, Latch, Options, Queue, Result, Semaphore, Taken, Waitable};
 
 /// Opening objects.
-impl<'a> RequestBatch<'a> {
+impl<'a> Pipeline<'a> {
     /// Opens the object of this name, or makes it, as [`Options::open_or_create`] does: many names in one round trip.
     ///
     /// ```no_run
@@ -44,7 +44,7 @@ impl<'a> RequestBatch<'a> {
 }
 
 /// Events.
-impl RequestBatch<'_> {
+impl Pipeline<'_> {
     /// Sets an event: [`Event::set`].
     pub fn set(&mut self, event: &Event) -> Later<()> {
         self.set_for(event, None)
@@ -92,7 +92,7 @@ impl RequestBatch<'_> {
 }
 
 /// Latches, semaphores and conditions.
-impl RequestBatch<'_> {
+impl Pipeline<'_> {
     /// Counts a latch down by one: [`Latch::count_down`].
     pub fn count_down(&mut self, latch: &Latch) -> Later<u64> {
         self.count_down_by(latch, 1)
@@ -129,7 +129,7 @@ impl RequestBatch<'_> {
 }
 
 /// Queues.
-impl<'a> RequestBatch<'a> {
+impl<'a> Pipeline<'a> {
     /// Puts an item at the end of a queue, unless that is full: [`Queue::try_put`].
     pub fn try_put<T: Serialize>(&mut self, queue: &Queue<T>, item: &T) -> Later<bool> {
         let reference = queue.reference();
@@ -173,7 +173,7 @@ impl<'a> RequestBatch<'a> {
         let is_item = matches!(wanted, Target::Get { .. });
         let later = self.ask(target.reference().link(), look(wanted), move |answered| {
             let taken = taken(answered)?;
-            taken.map(|(grant, receipt)| Ok(target.receive(grant)?.with_receipt(receipt))).transpose()
+            taken.map(|(grant, ack_hold)| Ok(target.receive(grant)?.with_ack_hold(ack_hold))).transpose()
         });
         if is_item {
             self.collect();
@@ -182,7 +182,7 @@ impl<'a> RequestBatch<'a> {
     }
 }
 
-impl<'a> RequestBatch<'a> {
+impl<'a> Pipeline<'a> {
     /// Asks for something of one object.
     fn ask_of<T: 'a>(
         &mut self,
@@ -201,12 +201,12 @@ fn look(target: Target<'_>) -> Request<'_> {
 }
 
 /// What such a wait took.
-fn taken(answered: Answered) -> Result<Option<(protocol::Grant, Option<crate::connection::acks::Receipt>)>> {
+fn taken(answered: Answered) -> Result<Option<(protocol::Grant, Option<crate::connection::acks::AckHold>)>> {
     match answered.reply {
         Reply::TimedOut { .. } => Ok(None),
         Reply::Taken(taken) => {
             let grant = taken.grants.into_iter().next().ok_or_else(nonsense)?;
-            Ok(Some((grant, answered.receipt)))
+            Ok(Some((grant, answered.ack_hold)))
         }
         reply => Err(unexpected(&reply)),
     }

@@ -1,7 +1,7 @@
-//! Parcels: bytes and open descriptors that one process hands to another over a socket between the two.
+//! Messages of bytes and open descriptors, from one process to another over a socket between the two.
 //!
-//! The bytes are in a file without a name, in memory, whose descriptor goes first. So a parcel of any size is sent in
-//! one step that never waits, also before there is anybody to receive it, and one parcel can be sent to many.
+//! The bytes are in a file without a name, in memory, whose descriptor goes first. So a message of any size is sent in
+//! one step that never waits, even before anybody receives it, and one message can be sent to many processes.
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Write};
@@ -15,34 +15,34 @@ use rustix::net::{
     SendFlags, recvmsg, sendmsg,
 };
 
-/// The most descriptors in a parcel, that of the bytes among them.
+/// The most descriptors in a message, that of the bytes among them.
 const DESCRIPTORS_MAX: usize = 4;
 
-/// What travels beside the descriptors, which must be something.
+/// The byte that travels beside the descriptors, as a message needs at least one.
 const MARK: &[u8] = b"P";
 
 /// Bytes, ready to be sent.
 #[derive(Debug)]
-pub struct Parcel {
+pub struct DescriptorMessage {
     file: File,
 }
 
-impl Parcel {
-    /// Packs these bytes.
-    pub fn new(bytes: &[u8]) -> io::Result<Parcel> {
-        let mut file = File::from(memfd_create("parcel", MemfdFlags::CLOEXEC)?);
+impl DescriptorMessage {
+    /// Puts these bytes into memory.
+    pub fn new(bytes: &[u8]) -> io::Result<DescriptorMessage> {
+        let mut file = File::from(memfd_create("message", MemfdFlags::CLOEXEC)?);
         file.write_all(bytes)?;
-        Ok(Parcel { file })
+        Ok(DescriptorMessage { file })
     }
 
-    /// Sends the parcel, and these descriptors with it.
+    /// Sends the message, and these descriptors with it.
     pub fn send(&self, socket: impl AsFd, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let mut all = vec![self.file.as_fd()];
         all.extend(descriptors);
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         if !ancillary.push(SendAncillaryMessage::ScmRights(&all)) {
-            return Err(io::Error::other("a parcel has too many descriptors"));
+            return Err(io::Error::other("a message has too many descriptors"));
         }
         sendmsg(socket, &[IoSlice::new(MARK)], &mut ancillary, SendFlags::NOSIGNAL)?;
         Ok(())
@@ -89,18 +89,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parcel_arrives_whole_as_often_as_it_is_sent() {
+    fn a_message_arrives_whole_as_often_as_it_is_sent() {
         let bytes = vec![7; 3 << 20];
-        let parcel = Parcel::new(&bytes).unwrap();
+        let message = DescriptorMessage::new(&bytes).unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (mut reader, writer) = std::io::pipe().unwrap();
-        parcel.send(&ours, &[]).unwrap();
-        parcel.send(&ours, &[writer.as_fd()]).unwrap();
-        drop((parcel, writer));
+        message.send(&ours, &[]).unwrap();
+        message.send(&ours, &[writer.as_fd()]).unwrap();
+        drop((message, writer));
 
-        let (first, none) = Parcel::receive(&theirs).unwrap();
+        let (first, none) = DescriptorMessage::receive(&theirs).unwrap();
         assert!(first == bytes && none.is_empty());
-        let (second, mut one) = Parcel::receive(&theirs).unwrap();
+        let (second, mut one) = DescriptorMessage::receive(&theirs).unwrap();
         assert!(second == bytes && one.len() == 1);
         File::from(one.remove(0)).write_all(b"hello").unwrap();
         let mut text = String::new();
@@ -109,12 +109,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_parcel_is_told() {
+    fn other_bytes_and_the_end_are_refused() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         (&ours).write_all(b"x").unwrap();
         drop(ours);
-        assert!(Parcel::receive(&theirs).unwrap_err().to_string().contains("nothing was handed over"));
-        assert!(Parcel::receive(&theirs).unwrap_err().to_string().contains("nothing was handed over"));
-        assert!(Parcel::receive(File::open("/dev/null").unwrap()).is_err());
+        assert!(
+            DescriptorMessage::receive(&theirs).unwrap_err().to_string().contains("nothing was handed over")
+        );
+        assert!(
+            DescriptorMessage::receive(&theirs).unwrap_err().to_string().contains("nothing was handed over")
+        );
+        assert!(DescriptorMessage::receive(File::open("/dev/null").unwrap()).is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio, exit};
 
-use client::internal::Parcel;
+use client::internal::DescriptorMessage;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -35,7 +35,7 @@ fn try_guard() -> io::Result<()> {
     // terminal either, so what the command does with one can not suspend it.
     setsid()?;
     let line = take_stdin()?;
-    let (order, mut descriptors) = Parcel::receive(&line)?;
+    let (order, mut descriptors) = DescriptorMessage::receive(&line)?;
     let Order { parent, program } = postcard::from_bytes(&order).map_err(io::Error::other)?;
     let stdin = descriptors.pop().ok_or_else(|| io::Error::other("there is no standard input for it"))?;
     let worker = watch_parent(parent)?;

@@ -18,7 +18,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, ChildStderr, ChildStdout, Stdio};
 
-use client::internal::{Parcel, copy_of_this_program};
+use client::internal::{DescriptorMessage, copy_of_this_program};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 use rustix::process::Signal;
@@ -114,7 +114,7 @@ fn start_guardian(
     let (line, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     let order = Order { parent: std::process::id(), program: program.clone() };
     let order = postcard::to_allocvec(&order).map_err(io::Error::other)?;
-    Parcel::new(&order)?.send(&line, &[stdin])?;
+    DescriptorMessage::new(&order)?.send(&line, &[stdin])?;
     let nothing: [&str; 0] = [];
     let mut copy = copy_of_this_program(GUARDIAN, nothing).map_err(io::Error::other)?;
     copy.stdin(Stdio::from(theirs)).stdout(stdout).stderr(stderr);

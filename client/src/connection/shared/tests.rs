@@ -13,9 +13,9 @@ use crate::connection::fake_manager::{Asked, FakeManager};
 
 impl Connection {
     fn ask(&self, body: Request<'_>) -> Result<Reply> {
-        let seat = Seat::own();
-        let request = self.begin(&seat, body)?;
-        self.finish(request, &seat, Look::Asleep).map(|answered| answered.reply)
+        let slot = AnswerSlot::own();
+        let request = self.begin(&slot, body)?;
+        self.finish(request, &slot, ReadMode::PollFirst).map(|answered| answered.reply)
     }
 }
 
@@ -37,7 +37,7 @@ fn opened(number: u128) -> Reply {
     Reply::Opened { id: object(number), created: true }
 }
 
-/// A manager that tells everything it is asked, and answers at once.
+/// A manager that reports every request that it gets, and answers at once.
 fn recording_manager() -> (FakeManager, mpsc::Receiver<Asked>) {
     let (tell, told) = mpsc::channel();
     let manager = FakeManager::start(move |mut peer| {
@@ -79,10 +79,10 @@ fn answers_out_of_order_reach_their_callers() {
             });
         }
     });
-    assert_eq!(connection.receipts.confirmed(), 32 * 200);
+    assert_eq!(connection.acks.acknowledged(), 32 * 200);
     assert!(
-        lock(&connection.callers).take_office().is_some(),
-        "the office is free when all have their answers"
+        lock(&connection.callers).take_reader().is_some(),
+        "no caller is the reader when all have their answers"
     );
 }
 
@@ -119,7 +119,7 @@ fn the_manager_learns_how_many_answers_were_read() {
 }
 
 #[test]
-fn a_late_answer_to_an_abandoned_request_is_nobody_s() {
+fn a_late_answer_to_an_abandoned_request_is_dropped() {
     let manager = FakeManager::start(|mut peer| {
         let waiting = peer.next().unwrap();
         let cancel = peer.next().unwrap();
@@ -159,14 +159,14 @@ fn an_answer_can_be_taken_without_waiting() {
         peer.next();
     });
     let connection = manager.connection();
-    let seat = Arc::default();
-    connection.begin(&seat, open(1)).unwrap();
-    assert!(connection.try_finish(&seat).is_none());
+    let slot = Arc::default();
+    connection.begin(&slot, open(1)).unwrap();
+    assert!(connection.try_finish(&slot).is_none());
     answer.send(()).unwrap();
     connection.wait_for(PollFlags::IN, Duration::from_secs(1));
-    let answer = std::iter::repeat_with(|| connection.try_finish(&seat)).find_map(|answer| answer);
+    let answer = std::iter::repeat_with(|| connection.try_finish(&slot)).find_map(|answer| answer);
     assert_eq!(answer.unwrap().unwrap().reply, opened(1));
-    assert!(connection.try_finish(&seat).is_none());
+    assert!(connection.try_finish(&slot).is_none());
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn the_end_of_the_manager_wakes_everyone_and_says_why() {
 }
 
 #[test]
-fn a_one_way_request_to_nobody_fails_with_what_the_manager_said_last() {
+fn a_one_way_request_to_a_manager_that_is_gone_fails_with_its_last_words() {
     let (gone, is_gone) = mpsc::channel();
     let manager = FakeManager::start(move |mut peer| {
         peer.say_farewell(Refusal::new(Code::LimitReached, "too many sessions"));
@@ -214,7 +214,7 @@ fn a_one_way_request_to_nobody_fails_with_what_the_manager_said_last() {
 }
 
 #[test]
-fn what_is_no_answer_ends_the_connection() {
+fn a_malformed_answer_ends_the_connection() {
     let manager = FakeManager::start(|mut peer| {
         peer.next().unwrap();
         peer.write(b"\x03\0\0\0abc");
@@ -226,7 +226,7 @@ fn what_is_no_answer_ends_the_connection() {
 }
 
 #[test]
-fn one_way_requests_keep_their_order_and_queued_ones_wait_for_company() {
+fn one_way_requests_keep_their_order_and_queued_ones_wait_for_the_next_write() {
     let (manager, told) = recording_manager();
     let connection = manager.connection();
     let detach = |number| Request::Detach { id: object(number) };
@@ -245,11 +245,11 @@ fn one_way_requests_keep_their_order_and_queued_ones_wait_for_company() {
 }
 
 #[test]
-fn who_can_not_send_reads_so_that_neither_side_waits_for_the_other() {
+fn a_sender_without_room_reads_so_that_neither_side_waits_for_the_other() {
     let large = vec![7; 4 << 20];
     let manager = FakeManager::start(|mut peer| {
         let first = peer.next().unwrap();
-        // As much again in answers, of which nothing is read unless the client reads while it can not send.
+        // As much again in answers, of which nothing is read unless the client reads while it cannot send.
         let nobodys = Reply::Refused(Refusal::new(Code::Cancelled, "x".repeat(1 << 20)));
         peer.answer((100..108).map(|request| (RequestId(request), nobodys.clone())));
         while let Some(asked) = peer.next() {
@@ -259,14 +259,14 @@ fn who_can_not_send_reads_so_that_neither_side_waits_for_the_other() {
         }
     });
     let connection = manager.connection();
-    let seat = Arc::default();
-    let first = connection.begin(&seat, open(1)).unwrap();
+    let slot = Arc::default();
+    let first = connection.begin(&slot, open(1)).unwrap();
     for _ in 0..4 {
         let task = TaskInput { arguments: &large, carries: Vec::new() };
         connection.send(Request::BatchAdd { id: object(0), tasks: vec![task], last: false }).unwrap();
     }
     assert_eq!(connection.ask(open(2)), Ok(opened(2)));
-    assert_eq!(connection.finish(first, &seat, Look::Awake).unwrap().reply, opened(1));
+    assert_eq!(connection.finish(first, &slot, ReadMode::Blocking).unwrap().reply, opened(1));
 }
 
 #[test]
@@ -282,13 +282,13 @@ fn a_request_that_fits_into_no_frame_is_refused_and_leaves_no_trace() {
 }
 
 #[test]
-fn what_is_given_back_in_a_ledger_is_told_with_the_next_request_and_before_it() {
+fn deferred_releases_leave_with_the_next_request_and_before_it() {
     let (manager, told) = recording_manager();
     let connection = manager.connection();
-    let (ledger, memory) = deferred_release::tests::shared();
-    connection.adopt(ledger);
+    let (deferred_releases, memory) = deferred_release::tests::shared();
+    connection.adopt(deferred_releases);
     for hold in [1, 2] {
-        connection.give_back(deferred_release::tests::given(hold));
+        connection.release(deferred_release::tests::release(hold));
     }
     // The manager finds the first meanwhile.
     memory[ENTRIES].store(0, Ordering::SeqCst);
@@ -297,7 +297,7 @@ fn what_is_given_back_in_a_ledger_is_told_with_the_next_request_and_before_it() 
     assert_eq!(whats, ["Release", "Open"], "nothing was sent for them before");
 
     memory[WANTED].store(1, Ordering::SeqCst);
-    connection.give_back(deferred_release::tests::given(3));
+    connection.release(deferred_release::tests::release(3));
     assert_eq!(told.recv().unwrap().what, "Release", "somebody wants it");
 }
 
@@ -306,7 +306,7 @@ fn a_queued_request_hides_no_release() {
     let (manager, told) = recording_manager();
     let connection = manager.connection();
     connection.adopt(deferred_release::tests::shared().0);
-    connection.give_back(deferred_release::tests::given(1));
+    connection.release(deferred_release::tests::release(1));
     connection.queue(Request::Detach { id: object(5) }).unwrap();
     let whats = [(); 2].map(|()| told.recv().unwrap().what);
     assert_eq!(whats, ["Release", "Detach"], "both were sent");
@@ -319,12 +319,12 @@ fn a_request_that_fits_into_no_frame_hides_no_release() {
     connection.adopt(deferred_release::tests::shared().0);
     let reason = "x".repeat(protocol::limits::FRAME_BYTES_MAX);
     let too_large = || Request::PoolTerminate { id: object(0), reason: &reason };
-    connection.give_back(deferred_release::tests::given(1));
+    connection.release(deferred_release::tests::release(1));
     assert!(connection.ask(too_large()).is_err());
     assert_eq!(told.recv().unwrap().what, "Release");
     assert_eq!(connection.ask(open(1)), Ok(opened(1)));
     assert_eq!(told.recv().unwrap().what, "Open");
-    connection.give_back(deferred_release::tests::given(2));
+    connection.release(deferred_release::tests::release(2));
     assert!(connection.send(too_large()).is_err());
     assert_eq!(told.recv().unwrap().what, "Release");
 }
@@ -333,26 +333,30 @@ fn a_request_that_fits_into_no_frame_hides_no_release() {
 fn nothing_is_entered_while_the_manager_may_not_have_read_what_was_sent_before() {
     let (manager, told) = recording_manager();
     let connection = manager.connection();
-    let (ledger, memory) = deferred_release::tests::shared();
-    connection.adopt(ledger);
+    let (deferred_releases, memory) = deferred_release::tests::shared();
+    connection.adopt(deferred_releases);
     connection.send(Request::SemaphoreRelease { id: object(5), permits: 1 }).unwrap();
-    connection.give_back(deferred_release::tests::given(1));
+    connection.release(deferred_release::tests::release(1));
     let whats = [(); 2].map(|()| told.recv().unwrap().what);
     assert_eq!(whats, ["SemaphoreRelease", "Release"]);
     assert_eq!(connection.ask(open(1)), Ok(opened(1)));
-    connection.give_back(deferred_release::tests::given(2));
-    assert_eq!(memory[ENTRIES].load(Ordering::SeqCst), 2, "by its answer all before it was carried out");
+    connection.release(deferred_release::tests::release(2));
+    assert_eq!(
+        memory[ENTRIES].load(Ordering::SeqCst),
+        2,
+        "its answer proves that all before it was carried out"
+    );
 }
 
 #[test]
-fn acquiring_and_giving_back_in_turns_sends_no_release_of_its_own() {
+fn acquiring_and_releasing_in_turns_sends_no_release_of_its_own() {
     let (manager, told) = recording_manager();
     let connection = manager.connection();
-    let (ledger, memory) = deferred_release::tests::shared();
-    connection.adopt(ledger);
+    let (deferred_releases, memory) = deferred_release::tests::shared();
+    connection.adopt(deferred_releases);
     for hold in 1..=50 {
         assert_eq!(connection.ask(open(1)), Ok(opened(1)));
-        connection.give_back(deferred_release::tests::given(hold));
+        connection.release(deferred_release::tests::release(hold));
         assert_eq!(memory[ENTRIES].load(Ordering::SeqCst), hold, "it waits for the next request");
     }
     assert_eq!(told.try_iter().filter(|asked| asked.what == "Release").count(), 49);

@@ -9,7 +9,7 @@ use protocol::{Epoch, ObjectId};
 use serde::{Deserialize, Serialize};
 
 use crate::pool::workers::initializer::Initializer;
-use crate::process::descriptor_message::Parcel;
+use crate::process::descriptor_message::DescriptorMessage;
 use crate::{Error, ErrorKind, Result};
 
 /// The role in which a copy of the program is a worker.
@@ -38,14 +38,15 @@ pub struct Assignment {
 
 impl Assignment {
     /// Packs it for the workers.
-    pub(crate) fn pack(&self) -> Result<Parcel> {
+    pub(crate) fn pack(&self) -> Result<DescriptorMessage> {
         let bytes = postcard::to_allocvec(self).map_err(|error| failed(&error))?;
-        Parcel::new(&bytes).map_err(|error| failed(&error))
+        DescriptorMessage::new(&bytes).map_err(|error| failed(&error))
     }
 
     /// In a worker: receives it, and the standard error that the worker is to have as soon as it is ready.
     pub fn receive(socket: impl AsFd) -> Result<(Assignment, OwnedFd)> {
-        let (bytes, mut descriptors) = Parcel::receive(socket).map_err(|error| malformed(&error))?;
+        let (bytes, mut descriptors) =
+            DescriptorMessage::receive(socket).map_err(|error| malformed(&error))?;
         let (assignment, rest): (Assignment, _) =
             postcard::take_from_bytes(&bytes).map_err(|error| malformed(&error))?;
         match descriptors.pop() {
@@ -103,7 +104,7 @@ mod tests {
     #[test]
     fn what_is_no_assignment_is_refused_in_words() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        Parcel::new(b"\xff").unwrap().send(&ours, &[rustix::stdio::stderr()]).unwrap();
+        DescriptorMessage::new(b"\xff").unwrap().send(&ours, &[rustix::stdio::stderr()]).unwrap();
         assignment().pack().unwrap().send(&ours, &[]).unwrap();
         drop(ours);
         for _ in 0..3 {

@@ -21,7 +21,7 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 
 use crate::pool::workers::worker_process::WorkerProcess;
-use crate::process::descriptor_message::Parcel;
+use crate::process::descriptor_message::DescriptorMessage;
 use crate::sync::lock;
 
 /// How many workers may die in a row before they are ready, until the pool is broken.
@@ -70,7 +70,7 @@ pub(crate) struct Hooks {
     /// Makes the command that starts one worker.
     pub(crate) command: Box<dyn FnMut() -> io::Result<Command> + Send>,
     /// What each worker is told.
-    pub(crate) assignment: Parcel,
+    pub(crate) assignment: DescriptorMessage,
     /// Whether the manager is gone; it is asked when a worker died, who then need not be replaced.
     pub(crate) is_manager_gone: Box<dyn Fn() -> bool + Send>,
     /// Called once if it gives up, with the reason, before it ends the workers that are left.

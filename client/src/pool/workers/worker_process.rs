@@ -16,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use rustix::stdio::stderr;
 
 use crate::pool::workers::stderr_tail::StderrTail;
-use crate::process::descriptor_message::Parcel;
+use crate::process::descriptor_message::DescriptorMessage;
 
 /// What a worker writes when it has connected to the manager and its initializer has returned.
 pub const READY: u8 = b'R';
@@ -49,7 +49,7 @@ pub(crate) struct WorkerProcess {
 
 impl WorkerProcess {
     /// Starts one with this command and this assignment, in a process group of its own.
-    pub(crate) fn start(mut command: Command, assignment: &Parcel) -> io::Result<WorkerProcess> {
+    pub(crate) fn start(mut command: Command, assignment: &DescriptorMessage) -> io::Result<WorkerProcess> {
         let (control, theirs) = UnixStream::pair()?;
         control.set_nonblocking(true)?;
         // Sent ahead, so that there is nothing to wait for, whatever the program does with it.

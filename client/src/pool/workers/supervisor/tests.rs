@@ -19,7 +19,7 @@ fn supervise(processes: usize, script: &'static str) -> (Supervisor, mpsc::Recei
     let broken = move |reason: &str| sender.send(reason.to_owned()).unwrap();
     let hooks = Hooks {
         command: Box::new(command),
-        assignment: Parcel::new(b"").unwrap(),
+        assignment: DescriptorMessage::new(b"").unwrap(),
         is_manager_gone: Box::new(|| false),
         broken: Box::new(broken),
     };
@@ -106,7 +106,7 @@ fn a_program_that_can_not_be_started_breaks_the_pool() {
     let (sender, receiver) = mpsc::channel();
     let hooks = Hooks {
         command: Box::new(|| Ok(Command::new("/nonexistent/program"))),
-        assignment: Parcel::new(b"").unwrap(),
+        assignment: DescriptorMessage::new(b"").unwrap(),
         is_manager_gone: Box::new(|| false),
         broken: Box::new(move |reason| sender.send(reason.to_owned()).unwrap()),
     };
@@ -119,7 +119,7 @@ fn a_program_that_can_not_be_started_breaks_the_pool() {
 fn workers_are_not_replaced_when_the_manager_is_gone() {
     let hooks = Hooks {
         command: Box::new(|| Ok(Command::new("/bin/false"))),
-        assignment: Parcel::new(b"").unwrap(),
+        assignment: DescriptorMessage::new(b"").unwrap(),
         is_manager_gone: Box::new(|| true),
         broken: Box::new(|reason| panic!("{reason}")),
     };
@@ -151,7 +151,7 @@ fn supervise_without_room(
     };
     let hooks = Hooks {
         command: Box::new(command),
-        assignment: Parcel::new(b"").unwrap(),
+        assignment: DescriptorMessage::new(b"").unwrap(),
         is_manager_gone: Box::new(|| false),
         broken: Box::new(move |reason| sender.send(reason.to_owned()).unwrap()),
     };
