@@ -33,7 +33,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("command::ends_with_its_worker_that_is_killed", worker_killed),
         test("command::ends_with_the_owner_that_is_killed", owner_killed),
         test("command::ends_with_the_owner_that_is_killed_also_if_all_is_suspended", owner_killed_suspended),
-        test("command::ends_when_its_guardian_is_killed", guardian_killed),
+        test("command::ends_when_its_supervisor_is_killed", supervisor_killed),
         test("command::is_stopped_with_its_batch", stopped),
         test("command::that_ignores_signals_is_killed_after_its_grace", unwilling),
         test("command::that_was_suspended_is_stopped", suspended),
@@ -69,9 +69,9 @@ fn run(command: Command) -> CommandResult {
 /// A command that runs in a worker, all whose processes are there.
 struct Runs {
     result: AsyncResult<CommandResult>,
-    /// The command's own, and not its guardian's.
+    /// The command's own, and not its supervisor's.
     processes: Vec<u32>,
-    guardian: u32,
+    supervisor: u32,
     pool: Pool,
     _manager: Manager,
 }
@@ -86,8 +86,8 @@ impl Runs {
         let worker = pool.process_ids()[0];
         eventually("the command and what it starts run", || descendants(worker).len() == processes + 1);
         let all = descendants(worker);
-        let (guardian, processes) = (all[0], all[1..].to_vec());
-        Runs { result, processes, guardian, pool, _manager: manager }
+        let (supervisor, processes) = (all[0], all[1..].to_vec());
+        Runs { result, processes, supervisor, pool, _manager: manager }
     }
 
     /// Stops the batch by its event, and returns the result and how long it took.
@@ -98,7 +98,7 @@ impl Runs {
     }
 
     fn expect_nobody(&self) {
-        for &process in self.processes.iter().chain([&self.guardian]) {
+        for &process in self.processes.iter().chain([&self.supervisor]) {
             within(SOON, "nobody is left", || !is_alive(process));
         }
     }
@@ -213,7 +213,7 @@ fn owner_killed_suspended() {
 fn kill_owner(prepare: fn(&[u32])) {
     let mut owner = Running::start(&mut helper::command("own commands"));
     assert_eq!(owner.line(), "started");
-    // The manager, three workers, two guardians, and three times a shell with what it starts.
+    // The manager, three workers, two supervisors, and three times a shell with what it starts.
     eventually("all of them run", || descendants(owner.process()).len() == 1 + 3 + 2 + 3 * 5);
     let processes = descendants(owner.process());
     let (manager, others): (Vec<u32>, Vec<u32>) =
@@ -226,11 +226,11 @@ fn kill_owner(prepare: fn(&[u32])) {
     }
 }
 
-fn guardian_killed() {
+fn supervisor_killed() {
     let runs = Runs::start(shell(FAMILY), 5);
-    kill(runs.guardian, Signal::KILL);
+    kill(runs.supervisor, Signal::KILL);
     let text = runs.result.get(PATIENCE).unwrap().unwrap_err();
-    assert!(text.contains("guardian"), "{text}");
+    assert!(text.contains("supervisor"), "{text}");
     runs.expect_nobody();
     assert!(runs.pool.apply(worker::tasks::command, (Command::new("true"),)).unwrap().is_ok());
 }

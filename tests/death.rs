@@ -60,7 +60,7 @@ fn idle_worker() {
 fn owner() {
     let mut owner = Running::start(&mut helper::command("own"));
     assert_eq!(owner.line(), "started");
-    // The manager, three workers, and the command that one of them runs, with its guardian.
+    // The manager, three workers, and the command that one of them runs, with its supervisor.
     eventually("all of them run", || descendants(owner.process()).len() == 6);
     let processes = descendants(owner.process());
     owner.signal(Signal::KILL);

@@ -134,7 +134,7 @@ impl Started {
 
     /// All processes that it and its command started, when all of [`FAMILY`] are there.
     fn family(&self) -> Vec<u32> {
-        // The guardian, a shell, its two children, and two grandchildren less one that a shell may become.
+        // The supervisor, a shell, its two children, and two grandchildren less one that a shell may become.
         eventually("all of them run", || descendants(self.process()).len() >= 5);
         descendants(self.process())
     }

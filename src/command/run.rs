@@ -16,7 +16,7 @@ use client::Result;
 use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use worker::internal::{Errand, Guarded, Ladder, Leave, Program, Trouble};
+use worker::internal::{Escalation, Permission, Preconditions, Program, StopReason, SupervisedCommand};
 use worker::tasks::Exit;
 
 use super::{connect, parse_name};
@@ -93,9 +93,9 @@ Exit status:
 /// What happens.
 enum News {
     /// The wait to start has ended.
-    Leave(Result<Leave>),
+    Permission(Result<Permission>),
     /// The command is to end.
-    Trouble(Trouble),
+    StopReason(StopReason),
     /// The command has ended.
     Ended(std::io::Result<Exit>),
     /// This program got a signal.
@@ -110,46 +110,55 @@ impl Run {
         if let Err(error) = tell_signals(sender.clone()) {
             return give_up(NOT_STARTED, &format!("signals can not be handled: {error}"));
         }
-        let errand = connect(self.socket.as_deref())
-            .and_then(|manager| Errand::open(&manager, self.stop.as_deref(), self.lock.as_deref()));
-        match errand {
-            Ok(errand) => self.run_under(&Arc::new(errand), &sender, &news),
+        let preconditions = connect(self.socket.as_deref())
+            .and_then(|manager| Preconditions::open(&manager, self.stop.as_deref(), self.lock.as_deref()));
+        match preconditions {
+            Ok(preconditions) => self.run_under(&Arc::new(preconditions), &sender, &news),
             Err(error) => give_up(NO_MANAGER, &error.to_string()),
         }
     }
 
-    fn run_under(&self, errand: &Arc<Errand>, sender: &Sender<News>, news: &Receiver<News>) -> u8 {
-        tell(sender, errand, |errand| News::Leave(errand.begin()));
-        if let Err(status) = self.wait_to_start(errand, news) {
+    fn run_under(
+        &self,
+        preconditions: &Arc<Preconditions>,
+        sender: &Sender<News>,
+        news: &Receiver<News>,
+    ) -> u8 {
+        tell(sender, preconditions, |preconditions| News::Permission(preconditions.wait()));
+        if let Err(status) = self.wait_to_start(preconditions, news) {
             return status;
         }
         let command = match self.start() {
             Ok(command) => Arc::new(command),
             Err(status) => {
                 // The command's failure is what counts, whatever becomes of the lock.
-                let _ = errand.release();
+                let _ = preconditions.release();
                 return status;
             }
         };
         log::info!("the command runs: {}", self.command[0].display());
-        tell(sender, errand, |errand| News::Trouble(errand.watch()));
+        tell(sender, preconditions, |preconditions| News::StopReason(preconditions.watch()));
         tell(sender, &command, |command| News::Ended(command.wait()));
         let (exit, trouble) = self.attend(&command, news);
         log::info!("the command has ended: {exit:?}");
-        let released = errand.release();
+        let released = preconditions.release();
         match (trouble, exit) {
             (Some(trouble), _) => give_up(status_of(&trouble), &trouble.to_string()),
             (None, Err(error)) => give_up(SIGNALLED + 9, &error.to_string()),
             (None, Ok(exit)) => match released {
                 Ok(()) => exit_status(exit),
                 // It had ended when the lock was looked for, but the lock was lost before that.
-                Err(error) => give_up(LOCK_LOST, &Trouble::LockLost(error.to_string()).to_string()),
+                Err(error) => give_up(LOCK_LOST, &StopReason::LockLost(error.to_string()).to_string()),
             },
         }
     }
 
     /// Waits until the command may start. An error is the status to exit with.
-    fn wait_to_start(&self, errand: &Errand, news: &Receiver<News>) -> std::result::Result<(), u8> {
+    fn wait_to_start(
+        &self,
+        preconditions: &Preconditions,
+        news: &Receiver<News>,
+    ) -> std::result::Result<(), u8> {
         let mut signal = None;
         let leave = loop {
             // After a signal it only has to be seen whether the lock has come all the same.
@@ -158,34 +167,34 @@ impl Run {
                 Some(_) => news.recv_timeout(PATIENCE),
             };
             match next {
-                Ok(News::Leave(leave)) => break leave,
+                Ok(News::Permission(leave)) => break leave,
                 Ok(News::Signal(number)) => {
                     signal = Some(number);
-                    errand.give_up();
+                    preconditions.cancel();
                 }
-                Ok(News::Trouble(_) | News::Ended(_)) => unreachable!("there is no command yet"),
-                Err(_) => break Ok(Leave::GivenUp),
+                Ok(News::StopReason(_) | News::Ended(_)) => unreachable!("there is no command yet"),
+                Err(_) => break Ok(Permission::Cancelled),
             }
         };
         if let Some(number) = signal {
-            let _ = errand.release();
+            let _ = preconditions.release();
             return Err(exit_status(Exit::Signal(number)));
         }
         match leave {
-            Ok(Leave::Granted(None)) => Ok(()),
-            Ok(Leave::Granted(Some(abandonment))) => {
+            Ok(Permission::Granted(None)) => Ok(()),
+            Ok(Permission::Granted(Some(abandonment))) => {
                 let protocol::Abandonment { process, program, how, .. } = abandonment;
                 eprintln!("worker run: the lock was left behind by pid {process} ({program}), which {how}");
                 Ok(())
             }
-            Ok(Leave::Stopped(cause)) => Err(give_up(STOPPED, &Trouble::Stopped(cause).to_string())),
-            Ok(Leave::GivenUp) => Err(give_up(NO_MANAGER, "the manager does not answer")),
+            Ok(Permission::Stopped(cause)) => Err(give_up(STOPPED, &StopReason::Stopped(cause).to_string())),
+            Ok(Permission::Cancelled) => Err(give_up(NO_MANAGER, "the manager does not answer")),
             Err(error) => Err(give_up(NO_MANAGER, &error.to_string())),
         }
     }
 
     /// Starts the command. An error is the status to exit with.
-    fn start(&self) -> std::result::Result<Guarded, u8> {
+    fn start(&self) -> std::result::Result<SupervisedCommand, u8> {
         let (name, arguments) = self.command.split_first().expect("the command line has a command");
         let mut program = Program::new(name);
         program.arguments = arguments.iter().map(|argument| argument.as_encoded_bytes().to_vec()).collect();
@@ -193,33 +202,37 @@ impl Run {
         let nothing = File::open("/dev/null").map_err(|error| give_up(NOT_STARTED, &error.to_string()))?;
         let input = stdin();
         let input = if input.is_terminal() { nothing.as_fd() } else { input.as_fd() };
-        Guarded::start(&program, input, Stdio::inherit(), Stdio::inherit()).map_err(|fault| {
+        SupervisedCommand::start(&program, input, Stdio::inherit(), Stdio::inherit()).map_err(|fault| {
             let status = if fault.is_not_found() { NOT_FOUND } else { NOT_STARTED };
             give_up(status, &format!("{}: {fault}", name.display()))
         })
     }
 
     /// Stops the command if it is to be stopped, until it has ended. Returns how it did, and why it was to.
-    fn attend(&self, command: &Guarded, news: &Receiver<News>) -> (std::io::Result<Exit>, Option<Trouble>) {
-        let mut ladder = Ladder::new(self.grace);
+    fn attend(
+        &self,
+        command: &SupervisedCommand,
+        news: &Receiver<News>,
+    ) -> (std::io::Result<Exit>, Option<StopReason>) {
+        let mut escalation = Escalation::new(self.grace);
         let mut trouble = None;
         loop {
-            ladder.climb(command);
-            let next = match ladder.rest() {
+            escalation.advance(command);
+            let next = match escalation.time_left() {
                 None => news.recv().map_err(RecvTimeoutError::from),
                 Some(rest) => news.recv_timeout(rest),
             };
             match next {
                 Ok(News::Ended(exit)) => return (exit, trouble),
-                Ok(News::Trouble(first)) => {
-                    ladder.begin(command, Signal::TERM);
+                Ok(News::StopReason(first)) => {
+                    escalation.start(command, Signal::TERM);
                     trouble = Some(first);
                 }
                 Ok(News::Signal(number)) => {
                     let signal = Signal::from_named_raw(number).unwrap_or(Signal::TERM);
-                    ladder.ask(command, signal);
+                    escalation.start_or_kill(command, signal);
                 }
-                Ok(News::Leave(_)) => unreachable!("it has been granted"),
+                Ok(News::Permission(_)) => unreachable!("it has been granted"),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the sender is kept"),
             }
@@ -264,11 +277,11 @@ fn give_up(status: u8, text: &str) -> u8 {
     status
 }
 
-fn status_of(trouble: &Trouble) -> u8 {
+fn status_of(trouble: &StopReason) -> u8 {
     match trouble {
-        Trouble::Stopped(_) => STOPPED,
-        Trouble::LockLost(_) => LOCK_LOST,
-        Trouble::EventLost(_) => NO_MANAGER,
+        StopReason::Stopped(_) => STOPPED,
+        StopReason::LockLost(_) => LOCK_LOST,
+        StopReason::EventLost(_) => NO_MANAGER,
     }
 }
 

@@ -8,7 +8,7 @@ use client::task::TaskFunction;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::fork;
+use crate::isolation::fork;
 
 /// The functions that a program's workers can run, each under the name that tasks call it by.
 ///
@@ -29,17 +29,17 @@ use crate::fork;
 #[derive(Default)]
 pub struct Registry {
     functions: BTreeMap<String, Function>,
-    /// What is wrong with it, first mistake first. `init` tells, since only there is somebody to tell.
+    /// The first mistake that was made. `init` reports it, since these methods return no error.
     fault: Option<String>,
 }
 
-/// A function without its types: it takes encoded arguments of one or more calls, and hands over encoded results.
+/// A function without its types: it takes the encoded arguments of one or more calls, and hands over encoded results.
 ///
-/// Results are handed over while the values still exist, as objects whose proxies they hold must live until
-/// somebody else keeps them.
+/// It hands them over while the values still exist: if they hold proxies, the objects have to live until the manager
+/// keeps them for the results.
 pub(crate) type Function = Box<dyn Fn(&[u8], HandOver<'_>) -> Result<(), ChunkError> + Send + Sync>;
 
-/// Takes encoded results, and the objects whose proxies are in them.
+/// Receives encoded results, and the objects whose proxies are in them.
 pub(crate) type HandOver<'a> = &'a mut dyn FnMut(&[u8], Carried);
 
 impl Registry {
@@ -84,7 +84,7 @@ impl Registry {
         self
     }
 
-    /// What is wrong with the registry, if something is.
+    /// The first mistake, if there is one.
     pub(crate) fn fault(&self) -> Option<&str> {
         self.fault.as_deref()
     }
@@ -106,7 +106,7 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// Makes all calls of a chunk. None is made unless the arguments of all have arrived.
+/// Makes all calls of a chunk, or none if the arguments of one cannot be decoded.
 fn run<F, Arguments>(function: &F, arguments: &[u8], hand_over: HandOver<'_>) -> Result<(), ChunkError>
 where
     F: TaskFunction<Arguments, Output: Serialize>,
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_kept_for_init_to_tell() {
+    fn mistakes_are_kept_for_init_to_report() {
         let twice = Registry::new().task(double).named("x", divide).named("x", double);
         assert_eq!(twice.fault(), Some("`x` is registered twice"));
         let closure = Registry::new().task(|number: u32| number);

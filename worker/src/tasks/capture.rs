@@ -1,22 +1,22 @@
-//! The beginning of what a program writes.
+//! Captures the beginning of a program's output.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::{Errno, ioctl_fionbio, read};
 
-/// How many bytes of each output stream are kept. What a program writes beyond is read and thrown away.
+/// How many bytes of each output stream are kept. What a program writes beyond that is read and discarded.
 pub const OUTPUT_BYTES_MAX: usize = 1 << 20;
 
-/// The most that a pipe holds, in bytes, unless somebody with privileges made it larger.
+/// The most that a pipe holds, in bytes, unless a privileged process made it larger.
 const PIPE_BYTES_MAX: usize = 1 << 20;
 
 /// How many bytes are read at a time.
 const READ_BYTES: usize = 64 << 10;
 
-/// Reads a pipe, and keeps the beginning.
+/// Reads a pipe, and keeps the beginning of what comes.
 #[derive(Debug)]
 pub(super) struct Capture {
-    /// None as soon as there is nothing more to come.
+    /// None once the pipe has ended.
     pipe: Option<OwnedFd>,
     kept: Vec<u8>,
 }
@@ -24,17 +24,17 @@ pub(super) struct Capture {
 impl Capture {
     /// Captures what comes out of this pipe, or nothing without one.
     pub(super) fn new(pipe: Option<OwnedFd>) -> Capture {
-        // On a pipe it does not fail; if it did, nothing could be read without the risk to wait for ever.
+        // This does not fail on a pipe; if it did, every read could block forever.
         let pipe = pipe.filter(|pipe| ioctl_fionbio(pipe, true).is_ok());
         Capture { pipe, kept: Vec::new() }
     }
 
-    /// What becomes readable when there is something to read.
+    /// The pipe, to poll.
     pub(super) fn stream(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(AsFd::as_fd)
     }
 
-    /// Reads some of what is there, and returns how much. It does not wait.
+    /// Reads some of what is there, and returns how many bytes. Does not block.
     pub(super) fn read(&mut self) -> usize {
         let Some(pipe) = &self.pipe else {
             return 0;
@@ -54,8 +54,8 @@ impl Capture {
         }
     }
 
-    /// What was captured. The program has ended, and so has its group: what is left in the pipe is all that it wrote.
-    /// A process that has left the group may still hold the pipe and write, which is not waited for.
+    /// Reads what is left in the pipe, and returns what was captured. The program and its group must have ended. A
+    /// process that has left the group may still hold the pipe and write; that is not waited for.
     pub(super) fn finish(mut self) -> Vec<u8> {
         let mut rest = PIPE_BYTES_MAX;
         while let count @ 1.. = self.read()
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_beginning_is_kept_and_an_open_end_not_waited_for() {
+    fn the_beginning_is_kept_and_an_open_pipe_is_not_waited_for() {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let mut capture = Capture::new(Some(reader.into()));
         assert_eq!(capture.read(), 0);

@@ -1,4 +1,4 @@
-//! A task that runs a program, in a process that ends with the worker, and that stops with its batch.
+//! A task that runs a program. The program ends with the worker, and stops with its batch.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -16,18 +16,18 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::capture::Capture;
-use crate::guard::{Exit, Guarded, Ladder, Program, StopWatch};
+use crate::command::{Escalation, Exit, FailedPart, Program, StopWatch, SupervisedCommand};
 
-/// How long a command that is asked to end has until it is killed, if nothing else is said.
+/// The default grace: how long a command has to end when it is asked to, until it is killed.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// What [`command`] returns: how the program ended, or in words why it could not be started.
+/// What [`command`] returns: how the program ended, or an error message if it could not be started.
 pub type CommandResult = Result<Captured, String>;
 
-/// A program to run, with all that belongs to it: what the task [`command`] is called with.
+/// A program to run, with its arguments, input and environment: the argument of the task [`command`].
 ///
-/// The program is looked for on the `PATH` unless its name has a slash. No shell is in between. What is not said is as
-/// in the worker: the folder and the environment.
+/// The program is searched on the `PATH` unless its name has a slash. No shell is involved. Unless set, the folder and
+/// the environment are those of the worker.
 ///
 /// ```
 /// use std::time::Duration;
@@ -97,49 +97,49 @@ impl Command {
         self
     }
 
-    /// The folder it runs in, from which a relative path of the program counts.
+    /// Sets the folder it runs in. A relative path of the program starts there.
     pub fn folder(mut self, folder: impl AsRef<Path>) -> Command {
         self.program.folder = Some(bytes(folder.as_ref()));
         self
     }
 
-    /// What it reads on its standard input.
+    /// Sets what it reads from its standard input.
     pub fn input(mut self, input: impl Into<Vec<u8>>) -> Command {
         self.input = input.into();
         self
     }
 
-    /// Its output is not captured, but goes where the worker's own output goes.
+    /// Does not capture its output: it goes where the worker's own output goes.
     pub fn streamed(mut self) -> Command {
         self.is_streamed = true;
         self
     }
 
-    /// How long it has to end by itself after SIGTERM, when its batch is stopped, until it is killed; 5 seconds if it
-    /// is not said.
+    /// Sets how long it has to end by itself after SIGTERM, when its batch is stopped, until it is killed; 5 seconds by
+    /// default.
     pub fn grace(mut self, grace: Duration) -> Command {
         self.grace = grace;
         self
     }
 
-    /// Runs it, here and now, until it has ended.
+    /// Runs it in this thread, until it has ended.
     fn run(&self) -> CommandResult {
         let stdin = self.stdin().map_err(|error| self.fault(&error))?;
         let output = || if self.is_streamed { Stdio::inherit() } else { Stdio::piped() };
-        let mut guarded = Guarded::start(&self.program, stdin.as_fd(), output(), output())
-            .map_err(|fault| format!("{}: {fault}", self.program.place(fault.place)))?;
+        let mut running = SupervisedCommand::start(&self.program, stdin.as_fd(), output(), output())
+            .map_err(|fault| format!("{}: {fault}", self.program.name_of(fault.part)))?;
         drop(stdin);
-        let (stdout, stderr) = guarded.take_output();
+        let (stdout, stderr) = running.take_output();
         let streams = [stdout.map(OwnedFd::from), stderr.map(OwnedFd::from)];
         let mut captures = streams.map(Capture::new);
         let watch = stop_event().map(|stop| StopWatch::start(&stop)).transpose();
         let watch = watch.map_err(|error| self.fault(&error))?;
-        let exit = self.attend(&guarded, &mut captures, watch).map_err(|error| self.fault(&error))?;
+        let exit = self.attend(&running, &mut captures, watch).map_err(|error| self.fault(&error))?;
         let [stdout, stderr] = captures.map(Capture::finish);
         Ok(Captured { exit, stdout, stderr })
     }
 
-    /// The standard input: a file without a name, so that nobody has to feed it.
+    /// The standard input: a file without a name, so that no thread has to write to a pipe.
     fn stdin(&self) -> std::io::Result<File> {
         if self.input.is_empty() {
             return File::open("/dev/null");
@@ -150,28 +150,28 @@ impl Command {
         Ok(file)
     }
 
-    /// Captures its output and stops it if it is to stop, until it has ended.
+    /// Captures its output, and stops it with its batch, until it has ended.
     fn attend(
         &self,
-        guarded: &Guarded,
+        running: &SupervisedCommand,
         captures: &mut [Capture; 2],
         mut watch: Option<StopWatch>,
     ) -> std::io::Result<Exit> {
-        let mut ladder = Ladder::new(self.grace);
+        let mut escalation = Escalation::new(self.grace);
         loop {
-            ladder.climb(guarded);
+            escalation.advance(running);
             let [ended, stopped, stdout, stderr] = wait_for_any(
                 [
-                    Some(guarded.ending()),
+                    Some(running.ending()),
                     watch.as_ref().map(AsFd::as_fd),
                     captures[0].stream(),
                     captures[1].stream(),
                 ],
-                ladder.rest(),
+                escalation.time_left(),
             )?;
-            // Looked at first: the ladder has to work also while output comes without end.
+            // First, so that the escalation goes on even while output comes without end.
             if stopped {
-                ladder.begin(guarded, Signal::TERM);
+                escalation.start(running, Signal::TERM);
                 watch = None;
             }
             for (capture, is_ready) in captures.iter_mut().zip([stdout, stderr]) {
@@ -180,13 +180,13 @@ impl Command {
                 }
             }
             if ended {
-                return guarded.wait();
+                return running.wait();
             }
         }
     }
 
     fn fault(&self, error: &dyn std::fmt::Display) -> String {
-        format!("{}: {error}", self.program.place(crate::guard::Place::Program))
+        format!("{}: {error}", self.program.name_of(FailedPart::Program))
     }
 }
 
@@ -196,16 +196,17 @@ impl Command {
 /// program has not ended after its [grace](Command::grace); the task then returns, with the signal. When the program
 /// has ended, what it left behind in its group is killed. When the worker ends, however it ends, the group is killed.
 ///
-/// Who serves this function lets everyone run programs who can submit to the pool: all processes of the same user.
+/// A worker that serves this function lets everyone who can submit to its pool run programs: all processes of the same
+/// user.
 pub fn command(command: Command) -> CommandResult {
     command.run()
 }
 
 fn bytes(text: impl AsRef<OsStr>) -> Vec<u8> {
-    crate::guard::bytes(text)
+    crate::command::bytes(text)
 }
 
-/// Waits until one of these is readable or closed, or the time is over. Tells which.
+/// Waits until one of these is readable or closed, or the time is over, and returns which are.
 fn wait_for_any<const N: usize>(
     descriptors: [Option<std::os::fd::BorrowedFd<'_>>; N],
     timeout: Option<Duration>,

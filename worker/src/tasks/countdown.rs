@@ -1,4 +1,4 @@
-//! A task that takes ten seconds, unless it is told to stop.
+//! A task that takes ten seconds, unless it is stopped.
 
 use std::io::{Write, stdout};
 use std::thread::sleep;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use client::{Event, Result};
 
-/// Sleeps a second, up to ten times, and asks after each whether the event is set; if it is, stops early. Tells on
-/// standard output how it is doing.
+/// Sleeps a second, up to ten times, and stops early if the event is set after one of them. Prints its progress to
+/// standard output.
 pub fn countdown(identifier: u32, stop: Event) -> Result<()> {
-    // Nobody may read it, which is no reason to fail.
+    // Standard output may be closed, which is no reason to fail.
     let say = |what: &str| drop(writeln!(stdout(), "Task {identifier} {what}"));
     say("running");
     for _ in 0..10 {

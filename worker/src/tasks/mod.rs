@@ -1,4 +1,4 @@
-//! The functions that the program `worker` serves, typed for those who submit them by name.
+//! The functions that the program `worker` serves, with the types for submitting them by name.
 //!
 //! ```no_run
 //! use client::task::named;
@@ -19,7 +19,7 @@ mod capture;
 mod command;
 mod countdown;
 
-pub use crate::guard::Exit;
+pub use crate::command::Exit;
 pub use capture::OUTPUT_BYTES_MAX;
 pub use command::{Captured, Command, CommandResult, GRACE, command};
 pub use countdown::countdown;

@@ -1,7 +1,8 @@
-//! One command under a named event, a named lock, or both: what `worker run` waits for before, and watches meanwhile.
+//! The conditions under which `worker run` runs a command: an event is not set, a lock is held, or both. It waits for
+//! them before the command starts, and watches them while the command runs.
 //!
-//! It asks the manager with the protocol's own requests. A command that has to wait for its lock waits for the event as
-//! well, in one request, so there is no moment in which it could start although it was stopped.
+//! The lock and the event are waited for in one request, so there is no moment in which the command could start
+//! although it was stopped.
 
 use std::fmt;
 use std::os::fd::AsFd;
@@ -18,90 +19,90 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::failed;
 
-/// How often to look whether the lock is still held. Nobody tells a holder from whom it was taken.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often to check that the lock is still held. The manager does not notify a holder whose lock is taken away.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a command runs under.
+/// The event that must not be set, and the lock that must be held, while a command runs.
 #[derive(Debug)]
-pub struct Errand {
+pub struct Preconditions {
     link: Arc<Link>,
     stop: Option<Reference>,
     lock: Option<Reference>,
-    state: Mutex<State>,
+    progress: Mutex<Progress>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    /// The request that waits for leave to start.
+struct Progress {
+    /// The request that waits for permission to start.
     waiting: Option<RequestId>,
-    /// Whether nobody wants to start any more.
-    is_given_up: bool,
-    /// The token and the holding of the lock, while it is held.
+    /// Whether the wait was cancelled.
+    is_cancelled: bool,
+    /// The token and the hold of the lock, while it is held.
     held: Option<(u64, u64)>,
 }
 
 /// Whether the command may start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Leave {
-    /// It may. If it has the lock, this is who left it behind.
+pub enum Permission {
+    /// It may. If the lock was abandoned before, this says by which process.
     Granted(Option<Abandonment>),
     /// The event is set.
     Stopped(Cause),
-    /// The wait was given up.
-    GivenUp,
+    /// The wait was cancelled.
+    Cancelled,
 }
 
-/// Why a command that runs is to end.
+/// Why a command that runs has to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum StopReason {
     /// The event was set.
     Stopped(Cause),
-    /// The lock is not this command's any more, or nobody can tell.
+    /// The lock is not held any more, or that cannot be found out.
     LockLost(String),
-    /// The event can not be watched any more.
+    /// The event cannot be watched any more.
     EventLost(String),
 }
 
-impl Errand {
-    /// Opens the objects of these names, or makes them.
-    pub fn open(manager: &Manager, stop: Option<&str>, lock: Option<&str>) -> Result<Errand> {
+impl Preconditions {
+    /// Opens the objects with these names, or creates them.
+    pub fn open(manager: &Manager, stop: Option<&str>, lock: Option<&str>) -> Result<Preconditions> {
         let open = |name, spec| Reference::open(manager.link(), Some(name), spec, OpenMode::OpenOrCreate);
-        Ok(Errand {
+        Ok(Preconditions {
             link: Arc::clone(manager.link()),
             stop: stop.map(|name| open(name, Spec::Event { auto_reset: false })).transpose()?,
             lock: lock.map(|name| open(name, Spec::Lock)).transpose()?,
-            state: Mutex::default(),
+            progress: Mutex::default(),
         })
     }
 
-    /// Waits until the command may start: as long as it takes to have the lock, if there is one.
-    pub fn begin(&self) -> Result<Leave> {
+    /// Waits until the command may start: until it has the lock, if there is one.
+    pub fn wait(&self) -> Result<Permission> {
         let stop = self.stop.as_ref().map(|stop| Target::Event { id: stop.id() });
         let lock = self.lock.as_ref().map(|lock| Target::Lock { id: lock.id() });
         let timeout_ns = if lock.is_some() { None } else { Some(0) };
         let targets: Targets<'_> = stop.into_iter().chain(lock).collect();
         let wait = Request::Wait { mode: WaitMode::Any, targets, timeout_ns, thread: this_thread() };
         let pending = {
-            let mut state = self.state();
-            if state.is_given_up {
-                return Ok(Leave::GivenUp);
+            let mut progress = self.progress();
+            if progress.is_cancelled {
+                return Ok(Permission::Cancelled);
             }
             let pending = self.link.begin(wait)?;
-            state.waiting = Some(pending.request());
+            progress.waiting = Some(pending.request());
             pending
         };
         let answer = pending.wait();
-        let mut state = self.state();
-        state.waiting = None;
+        let mut progress = self.progress();
+        progress.waiting = None;
         match answer {
-            Err(error) if error.is_cancelled() && state.is_given_up => Ok(Leave::GivenUp),
+            Err(error) if error.is_cancelled() && progress.is_cancelled => Ok(Permission::Cancelled),
             Err(error) => Err(error),
-            Ok(Reply::TimedOut { .. }) => Ok(Leave::Granted(None)),
+            Ok(Reply::TimedOut { .. }) => Ok(Permission::Granted(None)),
             Ok(Reply::Taken(taken)) => match taken.grants.into_iter().next() {
-                Some(Grant::Event(cause)) => Ok(Leave::Stopped(cause.into())),
+                Some(Grant::Event(cause)) => Ok(Permission::Stopped(cause.into())),
                 Some(Grant::Lock(grant)) => {
-                    state.held = Some((grant.token, grant.hold));
-                    Ok(Leave::Granted(grant.abandoned))
+                    progress.held = Some((grant.token, grant.hold));
+                    Ok(Permission::Granted(grant.abandoned))
                 }
                 other => Err(failed(&format!("a wait for a lock gave {other:?}"))),
             },
@@ -109,39 +110,39 @@ impl Errand {
         }
     }
 
-    /// Has another thread's [`begin`](Self::begin) end, now or whenever it comes. It may be granted all the same.
-    pub fn give_up(&self) {
-        let mut state = self.state();
-        state.is_given_up = true;
-        if let Some(request) = state.waiting {
-            // If the manager is gone, so is the wait.
+    /// Ends another thread's [`wait`](Self::wait), now or when it starts. It may succeed all the same.
+    pub fn cancel(&self) {
+        let mut progress = self.progress();
+        progress.is_cancelled = true;
+        if let Some(request) = progress.waiting {
+            // If the manager is gone, the wait has ended.
             let _ = self.link.send(Request::Cancel { request });
         }
     }
 
-    /// Watches while the command runs, until there is a reason to end it.
-    pub fn watch(&self) -> Trouble {
+    /// Watches the event and the lock, until there is a reason to end the command.
+    pub fn watch(&self) -> StopReason {
         loop {
             match self.watch_event() {
-                Ok(Some(cause)) => return Trouble::Stopped(cause),
+                Ok(Some(cause)) => return StopReason::Stopped(cause),
                 Ok(None) => {}
                 Err(error) if self.lock.is_some() && error.is_manager_gone() => {
-                    return Trouble::LockLost(error.to_string());
+                    return StopReason::LockLost(error.to_string());
                 }
-                Err(error) => return Trouble::EventLost(error.to_string()),
+                Err(error) => return StopReason::EventLost(error.to_string()),
             }
             if let Err(error) = self.check_held() {
-                return Trouble::LockLost(error.to_string());
+                return StopReason::LockLost(error.to_string());
             }
         }
     }
 
-    /// Waits for the event, or until it is time to look at the lock.
+    /// Waits for the event, or until it is time to check the lock.
     fn watch_event(&self) -> Result<Option<Cause>> {
         let Some(stop) = &self.stop else {
             return self.watch_manager().map(|()| None);
         };
-        let timeout = self.lock.is_some().then_some(LOOK_EVERY);
+        let timeout = self.lock.is_some().then_some(CHECK_INTERVAL);
         let wait = Request::Wait {
             mode: WaitMode::Any,
             targets: Targets::from_iter([Target::Event { id: stop.id() }]),
@@ -158,18 +159,18 @@ impl Errand {
         }
     }
 
-    /// Waits for the end of the manager, or until it is time to look at the lock.
+    /// Waits for the end of the manager, or until it is time to check the lock.
     fn watch_manager(&self) -> Result<()> {
         let connection = self.link.descriptor().map_err(|error| failed(&error))?;
-        let timeout = Timespec::try_from(LOOK_EVERY).map_err(|error| failed(&error))?;
+        let timeout = Timespec::try_from(CHECK_INTERVAL).map_err(|error| failed(&error))?;
         let mut watched = [PollFd::from_borrowed_fd(connection.as_fd(), PollFlags::RDHUP)];
-        // Whatever comes of it, the next request finds out.
+        // The next request finds out what happened.
         let _ = poll(&mut watched, Some(&timeout));
         Ok(())
     }
 
     fn check_held(&self) -> Result<()> {
-        let (Some(lock), Some((token, _))) = (&self.lock, self.state().held) else {
+        let (Some(lock), Some((token, _))) = (&self.lock, self.progress().held) else {
             return Ok(());
         };
         let object = match self.link.call(Request::Inspect { object: Selector::Id(lock.id()) })? {
@@ -186,19 +187,19 @@ impl Errand {
         }
     }
 
-    /// Gives the lock back, if it is held. An error says that it was lost before.
+    /// Releases the lock, if it is held. An error means that it was lost before.
     pub fn release(&self) -> Result<()> {
-        // A lock that was taken away stays marked for the next who takes it; to release it would clear the mark.
+        // A lock that was taken away stays marked for its next holder, and a release would clear the mark.
         self.check_held()?;
-        let (Some(lock), Some((_, hold))) = (&self.lock, self.state().held.take()) else {
+        let (Some(lock), Some((_, hold))) = (&self.lock, self.progress().held.take()) else {
             return Ok(());
         };
         lock.call_for_done(Request::Release { id: lock.id(), hold: Some(hold), thread: this_thread() })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
         // No code of this module leaves it half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -206,12 +207,12 @@ fn lost(text: &str) -> Error {
     Error::new(client::internal::ErrorKind::NotOwner, text)
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for StopReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Stopped(cause) => write!(formatter, "stopped: {cause}"),
-            Trouble::LockLost(text) => write!(formatter, "the lock is lost: {text}"),
-            Trouble::EventLost(text) => write!(formatter, "the event is lost: {text}"),
+            StopReason::Stopped(cause) => write!(formatter, "stopped: {cause}"),
+            StopReason::LockLost(text) => write!(formatter, "the lock is lost: {text}"),
+            StopReason::EventLost(text) => write!(formatter, "the event is lost: {text}"),
         }
     }
 }

@@ -1,4 +1,8 @@
-//! The run loop: takes a task, runs it, tells how it ended, and takes the next.
+//! The run loop: takes a task, runs it, reports how it ended, and takes the next.
+
+mod initialize;
+mod parent_watch;
+mod prefetch;
 
 use std::sync::Arc;
 
@@ -9,47 +13,48 @@ use protocol::{Failure, FailureKind, Grant, Kind, Outcome, Request, Target, Task
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::stdio::dup2_stderr;
 
-use crate::ahead::Ahead;
-use crate::lifeline::{self, Lifeline};
+use crate::failed;
+use crate::isolation::{fork, panics, streams};
 use crate::registry::{HandOver, Registry};
-use crate::{failed, fork, initialize, panics, streams};
+use parent_watch::ParentWatch;
+use prefetch::PrefetchedTasks;
 
-/// The bytes that a frame holds for each carried proxy, at most.
+/// The most bytes that a frame has for each carried proxy.
 const CARRIED_BYTES: usize = 17;
 
-/// How a worker's work ended, if nothing went wrong.
+/// Why a worker ended in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The pool is closed, or is not there any more; or whoever started this serves it no longer.
+    /// The pool is closed or removed, or the program that started this worker stops serving it.
     Left,
-    /// It has run as many tasks as it was to.
+    /// It has run as many tasks as it may.
     Retired,
-    /// It was sent a signal to stop a task, and the manager gives it no other.
-    Condemned,
+    /// It was sent a signal to stop a task, so the manager grants it no more.
+    Terminated,
 }
 
-/// Works for the pool that it is assigned to, until there is no more to do.
+/// Works for the pool that this worker is assigned to, until there is nothing more to do.
 pub(crate) fn work(registry: &Registry) -> Result<End> {
-    let lifeline = Lifeline::take().map_err(|error| failed(&error))?;
-    let (assignment, stderr) = Assignment::receive(lifeline.supervisor())?;
-    lifeline::end_with_parent(assignment.parent).map_err(|error| failed(&error))?;
+    let parent_watch = ParentWatch::take().map_err(|error| failed(&error))?;
+    let (assignment, stderr) = Assignment::receive(parent_watch.supervisor())?;
+    parent_watch::end_with_parent(assignment.parent).map_err(|error| failed(&error))?;
     panics::note_all();
     fork::note_own_process();
 
     let link = Link::connect(assignment.socket.as_ref())?;
-    // Tasks keep alive what their arguments carry, so holds can be told together with the next request.
+    // Tasks keep alive the objects that their arguments carry, so a detachment can wait for the next request.
     link.set_lazy_detach(true);
     let pool = Reference::adopt(link.clone(), assignment.pool, Kind::Pool);
     match pool.call_for_done(Request::Attach { id: pool.id(), kind: Kind::Pool, epoch: assignment.epoch }) {
         Ok(()) => {}
         Err(error) if error.is_no_such_object() => {
-            lifeline.leave();
+            parent_watch.report_leaving();
             return Ok(End::Left);
         }
         Err(error) => return Err(error),
     }
     let manager = link.descriptor().map_err(|error| failed(&error))?;
-    lifeline.watch(assignment.parent, manager).map_err(|error| failed(&error))?;
+    parent_watch.start(assignment.parent, manager).map_err(|error| failed(&error))?;
 
     if let Some(bytes) = assignment.memory_bytes_max {
         let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
@@ -58,23 +63,23 @@ pub(crate) fn work(registry: &Registry) -> Result<End> {
     if let Some(initializer) = &assignment.initializer {
         initialize::initialize(registry, initializer)?;
     }
-    // What was said before was heard by the supervisor, which could have told why this worker does not start.
+    // Until here standard error went to the supervisor, which reports why a worker does not start.
     dup2_stderr(stderr).map_err(|error| failed(&error))?;
-    lifeline.tell_ready().map_err(|error| failed(&error))?;
+    parent_watch.report_ready().map_err(|error| failed(&error))?;
 
     log::info!("this worker is ready, for pool {}", pool.id());
     let end = run_tasks(registry, &link, &pool, &assignment)?;
     log::info!("this worker ends: {end:?}");
     match end {
-        End::Left => lifeline.leave(),
-        // In order as well, if its task ended before the signal came: another takes its place.
-        End::Retired | End::Condemned => lifeline.retire(),
+        End::Left => parent_watch.report_leaving(),
+        // If its task ended before the signal came, this is an end in order as well: another takes its place.
+        End::Retired | End::Terminated => parent_watch.report_retiring(),
     }
-    // The link says goodbye when it is dropped, as the last thing that is sent.
+    // When the link is dropped, it sends its goodbye, which is the last message.
     Ok(end)
 }
 
-/// Runs tasks until there are no more to come.
+/// Runs tasks until no more will come.
 fn run_tasks(
     registry: &Registry,
     link: &Arc<Link>,
@@ -82,56 +87,61 @@ fn run_tasks(
     assignment: &Assignment,
 ) -> Result<End> {
     let Assignment { tasks_max, leave, .. } = *assignment;
-    let ahead = Ahead::new(link);
+    let prefetched = PrefetchedTasks::new(link);
     let mut rest = tasks_max.unwrap_or(u32::MAX);
     while rest > 0 {
-        if let Some(task) = ahead.begin(link)? {
-            run_task(registry, link, &ahead, &task)?;
-            // Without a limit it never gets there.
+        if let Some(task) = prefetched.next(link)? {
+            run_task(registry, link, &prefetched, &task)?;
+            // Without a limit, it never counts down.
             rest -= u32::from(tasks_max.is_some());
             continue;
         }
-        // The first that is ready is taken, so whoever is to leave takes no more.
+        // The first target that is ready is taken, so a worker that is to leave takes no more tasks.
         let leave = leave.map(|id| Target::Event { id });
-        let tasks = Target::Tasks { pool: pool.id(), most: ahead.most(rest) };
+        let tasks = Target::Tasks { pool: pool.id(), most: prefetched.request_count(rest) };
         match pool.wait_any(leave.into_iter().chain([tasks]).collect(), None) {
-            Ok(Some(Grant::Tasks(tasks))) => ahead.fill(tasks),
+            Ok(Some(Grant::Tasks(tasks))) => prefetched.add(tasks),
             Ok(Some(Grant::Event(_))) => return Ok(End::Left),
             Ok(other) => return Err(failed(&format!("a wait for tasks gave {other:?}"))),
             Err(error) if is_over(&error) => return Ok(End::Left),
-            Err(error) if error.is_cancelled() => return Ok(End::Condemned),
+            Err(error) if error.is_cancelled() => return Ok(End::Terminated),
             Err(error) => return Err(error),
         }
     }
     Ok(End::Retired)
 }
 
-/// Whether a pool takes and has no more tasks. Who was in a task when it was removed finds that there is none.
+/// Whether a pool has no more tasks and accepts none. If it was removed during a task, it does not exist any more.
 fn is_over(error: &Error) -> bool {
     error.is_closed() || error.is_removed() || error.is_no_such_object()
 }
 
-/// Runs one task. Its end is told before the next one begins that is there already; if there is none, it leaves
-/// together with the request for more.
-fn run_task(registry: &Registry, link: &Arc<Link>, ahead: &Ahead, task: &TaskGrant) -> Result<()> {
+/// Runs one task. If another one is prefetched, its end is reported before that starts; otherwise together with the
+/// request for more.
+fn run_task(
+    registry: &Registry,
+    link: &Arc<Link>,
+    prefetched: &PrefetchedTasks,
+    task: &TaskGrant,
+) -> Result<()> {
     log::debug!("task {} of batch {} calls `{}`", task.task, task.batch, task.function);
-    let mut told = None;
+    let mut reported = None;
     let failure = {
         let _scope = enter_task(link, task.stop);
         call(registry, task, &mut |results, carried| {
-            told = Some(tell_results(link, task, results, carried));
+            reported = Some(report_results(link, task, results, carried));
         })
     };
-    streams::mend();
-    match (told, failure) {
-        (Some(told), _) => told?,
-        (None, Some((kind, text))) => tell_failure(link, task, kind, &text)?,
+    streams::reopen_closed();
+    match (reported, failure) {
+        (Some(reported), _) => reported?,
+        (None, Some((kind, text))) => report_failure(link, task, kind, &text)?,
         (None, None) => unreachable!("a function that does not fail hands its results over"),
     }
-    if ahead.has_more() { link.flush() } else { Ok(()) }
+    if prefetched.has_more() { link.flush() } else { Ok(()) }
 }
 
-/// Calls the function of a task; tells how that failed, if it did.
+/// Calls the function of a task, and returns how that failed, if it did.
 fn call(registry: &Registry, task: &TaskGrant, hand_over: HandOver<'_>) -> Option<(FailureKind, String)> {
     let Some(function) = registry.find(&task.function) else {
         return Some((FailureKind::UnknownFunction, unknown(&task.function, registry)));
@@ -148,24 +158,24 @@ fn call(registry: &Registry, task: &TaskGrant, hand_over: HandOver<'_>) -> Optio
     }
 }
 
-fn tell_results(link: &Link, task: &TaskGrant, results: &[u8], carried: Carried) -> Result<()> {
+fn report_results(link: &Link, task: &TaskGrant, results: &[u8], carried: Carried) -> Result<()> {
     let carries = match carried.of(link.epoch()) {
         Ok(carries) => carries,
         Err(error) => {
-            return tell_failure(link, task, FailureKind::BadEncoding, &format!("its result: {error}"));
+            return report_failure(link, task, FailureKind::BadEncoding, &format!("its result: {error}"));
         }
     };
     let bytes = results.len() + carries.len() * CARRIED_BYTES;
     if bytes > PAYLOAD_BYTES_MAX {
         let text =
             format!("it takes {bytes} bytes; at most {PAYLOAD_BYTES_MAX} travel, for all calls of a chunk");
-        return tell_failure(link, task, FailureKind::TooLarge, &text);
+        return report_failure(link, task, FailureKind::TooLarge, &text);
     }
     let (batch, task) = (task.batch, task.task);
     link.queue(Request::TaskEnd { batch, task, outcome: Outcome::Returned(results), carries })
 }
 
-fn tell_failure(link: &Link, task: &TaskGrant, kind: FailureKind, text: &str) -> Result<()> {
+fn report_failure(link: &Link, task: &TaskGrant, kind: FailureKind, text: &str) -> Result<()> {
     let text = &text[..text.floor_char_boundary(FAILURE_BYTES_MAX)];
     let (batch, task) = (task.batch, task.task);
     link.queue(Request::TaskEnd {
@@ -214,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_returns_or_says_what_is_wrong() {
+    fn a_task_returns_or_fails_with_a_reason() {
         assert_eq!(run("double", &[2, 3, 4]), Ok(vec![2, 6, 8]));
 
         let (kind, text) = run("halve", &[1, 3]).unwrap_err();

@@ -4,10 +4,11 @@ use client::Result;
 use client::internal::{ChunkError, Initializer, InitializerAnswer, read_chunk};
 use serde::de::DeserializeOwned;
 
+use crate::failed;
+use crate::isolation::{fork, panics};
 use crate::registry::Registry;
-use crate::{failed, fork, panics};
 
-/// Calls the initializer. Whatever it has to complain of is an error.
+/// Calls the initializer. It is an error if that panics, or returns an error.
 pub(crate) fn initialize(registry: &Registry, initializer: &Initializer) -> Result<()> {
     call(registry, initializer)
         .map_err(|text| failed(&format!("its initializer `{}` {text}", initializer.function)))
@@ -19,7 +20,7 @@ fn call(registry: &Registry, initializer: &Initializer) -> std::result::Result<(
     let mut keep = |bytes: &[u8], _| results = bytes.to_vec();
     let outcome = panics::catch(|| function(&initializer.arguments, &mut keep));
     fork::end_if_forked();
-    outcome.map_err(|panic| format!("panicked: {panic}"))?.map_err(|error| not_understood(&error))?;
+    outcome.map_err(|panic| format!("panicked: {panic}"))?.map_err(|error| wrong_types(&error))?;
     match initializer.answer {
         InitializerAnswer::Nothing => Ok(()),
         InitializerAnswer::Error => check::<client::Error>(&results),
@@ -27,15 +28,15 @@ fn call(registry: &Registry, initializer: &Initializer) -> std::result::Result<(
     }
 }
 
-/// Looks at what it returned.
+/// Decodes what it returned, and passes an error on.
 fn check<E: DeserializeOwned + std::fmt::Display>(results: &[u8]) -> std::result::Result<(), String> {
     let results: Vec<std::result::Result<(), E>> =
-        read_chunk(results).map_err(|error| not_understood(&error))?;
+        read_chunk(results).map_err(|error| wrong_types(&error))?;
     results.into_iter().collect::<std::result::Result<(), E>>().map_err(|error| format!("failed: {error}"))
 }
 
-fn not_understood(error: &ChunkError) -> String {
-    format!("is called with, or returns, other types than were said: {error}")
+fn wrong_types(error: &ChunkError) -> String {
+    format!("is called with, or returns, other types than the pool was given: {error}")
 }
 
 #[cfg(test)]
@@ -51,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_fail_is_told() {
+    fn every_failure_is_reported() {
         assert_eq!(run("nothing", InitializerAnswer::Nothing), Ok(()));
         assert_eq!(run("text", InitializerAnswer::Text), Err("failed: 9".to_owned()));
         assert!(run("panic", InitializerAnswer::Nothing).unwrap_err().starts_with("panicked: "));

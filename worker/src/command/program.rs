@@ -1,4 +1,4 @@
-//! What a guardian is told, and what it tells.
+//! The messages between a worker and a command supervisor: the program to start, and the reports on it.
 
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// The longest report, in bytes.
 pub(super) const REPORT_BYTES_MAX: usize = 32;
 
-/// A program to run, and with what. All of it is bytes, as Unix has it, so that nothing is lost on the way.
+/// A program to run, with its arguments and environment. All of it is bytes, as on Unix, so that nothing is lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
     /// Its name or path.
@@ -22,9 +22,9 @@ pub struct Program {
     pub arguments: Vec<Vec<u8>>,
     /// Whether it starts with an empty environment.
     pub is_environment_cleared: bool,
-    /// Variables with their values, and without one those to be removed, in order.
+    /// Variables in order: to set to a value, or, without one, to remove.
     pub environment: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// The folder it runs in, if not that of who runs it.
+    /// The folder it runs in; if none, that of the worker.
     pub folder: Option<Vec<u8>>,
 }
 
@@ -34,7 +34,7 @@ impl Program {
         Program { program: bytes(program), ..Program::default() }
     }
 
-    /// The command that starts it, in the folder of who calls this.
+    /// The command that starts it, in the caller's folder.
     pub(super) fn to_command(&self) -> Command {
         let mut command = Command::new(OsStr::from_bytes(&self.program));
         command.args(self.arguments.iter().map(|argument| OsStr::from_bytes(argument)));
@@ -51,43 +51,43 @@ impl Program {
         command
     }
 
-    /// The folder to start it in, if one was said.
+    /// The folder to start it in, if one was given.
     pub(super) fn folder(&self) -> Option<OsString> {
         self.folder.clone().map(OsString::from_vec)
     }
 
-    /// The folder or the program, for people who look for what is wrong with it.
-    pub(crate) fn place(&self, place: Place) -> String {
-        let bytes = match place {
-            Place::Folder => self.folder.as_deref().unwrap_or_default(),
-            Place::Program => &self.program,
+    /// The name of the folder or the program, for an error message.
+    pub(crate) fn name_of(&self, part: FailedPart) -> String {
+        let bytes = match part {
+            FailedPart::Folder => self.folder.as_deref().unwrap_or_default(),
+            FailedPart::Program => &self.program,
         };
         String::from_utf8_lossy(bytes).into_owned()
     }
 }
 
-/// Text of the system as bytes.
+/// The bytes of a text of the operating system.
 pub(crate) fn bytes(text: impl AsRef<OsStr>) -> Vec<u8> {
     text.as_ref().as_bytes().to_vec()
 }
 
-/// What a guardian is told first.
+/// The first message to a supervisor.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Order {
-    /// The process with which the command ends.
+    /// The process that the command must not outlive.
     pub(crate) parent: u32,
     /// What to run.
     pub(crate) program: Program,
 }
 
-/// What a guardian tells, one packet each.
+/// A message from a supervisor, one packet each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Report {
     /// The command runs.
     Started,
-    /// There is no command, and the guardian ends.
-    NotStarted { place: Place, errno: i32 },
-    /// The command has ended, and its group with it. The guardian ends.
+    /// There is no command, and the supervisor ends.
+    NotStarted { part: FailedPart, errno: i32 },
+    /// The command has ended, and its group with it. The supervisor ends.
     Ended(Exit),
 }
 
@@ -109,9 +109,9 @@ impl From<ExitStatus> for Exit {
     }
 }
 
-/// What a command could not be started for.
+/// The part of a command that kept it from starting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Place {
+pub(crate) enum FailedPart {
     /// The folder it was to run in.
     Folder,
     /// The program itself, or the system.
@@ -121,15 +121,14 @@ pub(crate) enum Place {
 /// Why a command was not started.
 #[derive(Debug)]
 pub struct NotStarted {
-    /// What is wrong.
-    pub(crate) place: Place,
-    /// What the system says of it.
+    pub(crate) part: FailedPart,
+    /// The operating system's error.
     error: io::Error,
 }
 
 impl NotStarted {
-    pub(super) fn new(place: Place, error: io::Error) -> NotStarted {
-        NotStarted { place, error }
+    pub(super) fn new(part: FailedPart, error: io::Error) -> NotStarted {
+        NotStarted { part, error }
     }
 
     /// Whether there is no such program, or folder.
@@ -140,7 +139,7 @@ impl NotStarted {
 
 impl From<io::Error> for NotStarted {
     fn from(error: io::Error) -> NotStarted {
-        NotStarted { place: Place::Program, error }
+        NotStarted { part: FailedPart::Program, error }
     }
 }
 
@@ -160,7 +159,7 @@ mod tests {
     fn reports_fit_a_packet() {
         for report in [
             Report::Started,
-            Report::NotStarted { place: Place::Program, errno: i32::MIN },
+            Report::NotStarted { part: FailedPart::Program, errno: i32::MIN },
             Report::Ended(Exit::Status(i32::MIN)),
         ] {
             let bytes = postcard::to_allocvec(&report).unwrap();

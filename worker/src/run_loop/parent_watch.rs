@@ -1,11 +1,10 @@
-//! What ties a worker to the process that started it: it ends when that ends, however that ends, and so does what its
-//! tasks have started.
+//! Ties a worker to the process that started it: when that process ends, however it ends, the worker ends, and so does
+//! everything that its tasks have started.
 //!
 //! A thread watches the parent and the manager, and kills the worker's process group when one of them has ended. Until
-//! it does, the kernel is asked to kill the worker with its parent. From then on the kernel is asked for less: to wake
-//! the worker up in case it was stopped, since whoever is killed can not kill others.
+//! the thread runs, the kernel kills the worker together with its parent. From then on the kernel only continues the
+//! worker if it was stopped, since a process that the kernel kills cannot kill others.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -14,77 +13,68 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use client::internal::{LEAVING, READY, RETIRING};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Signal, getpgrp, getpid, getppid, kill_current_process_group, kill_process, pidfd_open,
     set_parent_process_death_signal,
 };
-use rustix::stdio::{dup2_stdin, stdin};
 
-/// The lowest descriptor that is not one of the standard streams.
-const FIRST_FREE: i32 = 3;
+use crate::isolation::streams::take_stdin;
 
-/// Asks the kernel to kill this process when the thread that started it ends.
+/// Has the kernel kill this process when the thread that started it ends.
 pub(crate) fn end_with_parent(parent: u32) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    // It may have ended before it was asked, and then this process has another parent.
+    // If the parent ended before that call, this process has another parent by now.
     match getppid() {
         Some(now) if now.as_raw_nonzero().get().cast_unsigned() == parent => Ok(()),
         _ => Err(io::Error::other(format!("process {parent}, which started this one, has ended"))),
     }
 }
 
-/// Takes what this process was given as its standard input, and leaves an empty one to the program.
-pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
-    let given = fcntl_dupfd_cloexec(stdin(), FIRST_FREE)?;
-    dup2_stdin(File::open("/dev/null")?)?;
-    Ok(given)
-}
-
-/// A worker's line to the supervisor that started it.
+/// A worker's connection to the supervisor that started it, and the watch over that process.
 #[derive(Debug)]
-pub(crate) struct Lifeline {
+pub(crate) struct ParentWatch {
     supervisor: UnixStream,
-    /// Whether this process ends in order, so that the end of its connection says nothing.
+    /// Whether this process ends in order, so that the end of its connection to the manager is expected.
     is_leaving: Arc<AtomicBool>,
 }
 
-impl Lifeline {
-    /// Takes hold of the line, which is the standard input.
-    pub(crate) fn take() -> io::Result<Lifeline> {
-        Ok(Lifeline { supervisor: UnixStream::from(take_stdin()?), is_leaving: Arc::default() })
+impl ParentWatch {
+    /// Takes the connection, which is this process's standard input.
+    pub(crate) fn take() -> io::Result<ParentWatch> {
+        Ok(ParentWatch { supervisor: UnixStream::from(take_stdin()?), is_leaving: Arc::default() })
     }
 
-    /// The line itself, to receive on.
+    /// The connection to the supervisor, to receive from.
     pub(crate) fn supervisor(&self) -> &UnixStream {
         &self.supervisor
     }
 
-    /// Tells the supervisor that this worker can work.
-    pub(crate) fn tell_ready(&self) -> io::Result<()> {
+    /// Reports to the supervisor that this worker is ready for tasks.
+    pub(crate) fn report_ready(&self) -> io::Result<()> {
         (&self.supervisor).write_all(&[READY])
     }
 
-    /// Tells the supervisor that this worker ends because the pool is closed.
-    pub(crate) fn leave(&self) {
-        self.part(LEAVING);
+    /// Reports to the supervisor that this worker ends because the pool is closed.
+    pub(crate) fn report_leaving(&self) {
+        self.report_end(LEAVING);
     }
 
-    /// Tells the supervisor that this worker ends so that another one takes its place.
-    pub(crate) fn retire(&self) {
-        self.part(RETIRING);
+    /// Reports to the supervisor that this worker ends and another one is to take its place.
+    pub(crate) fn report_retiring(&self) {
+        self.report_end(RETIRING);
     }
 
-    fn part(&self, farewell: u8) {
+    fn report_end(&self, farewell: u8) {
         self.is_leaving.store(true, Ordering::SeqCst);
-        // If nobody hears this, nobody waits for it either.
+        // A supervisor that cannot be reached does not wait for this worker either.
         let _ = (&self.supervisor).write_all(&[farewell]);
     }
 
     /// From now on, ends this process, and what it has started, when its parent or its manager has ended.
     ///
-    /// Each is watched by a descriptor of its own, since the process may be in the middle of a task.
-    pub(crate) fn watch(&self, parent: u32, manager: OwnedFd) -> io::Result<()> {
+    /// A thread watches a descriptor of each, since the process may be in the middle of a task.
+    pub(crate) fn start(&self, parent: u32, manager: OwnedFd) -> io::Result<()> {
         let parent = Pid::from_raw(parent.cast_signed()).ok_or(Errno::INVAL)?;
         let parent = pidfd_open(parent, PidfdFlags::empty())?;
         let supervisor = OwnedFd::from(self.supervisor.try_clone()?);
@@ -100,8 +90,8 @@ impl Lifeline {
                 end();
             }
         };
-        std::thread::Builder::new().name("lifeline".to_owned()).spawn(watch)?;
-        // The parent runs: if it had ended, the kernel would have killed this process. If it ends now, it is seen.
+        std::thread::Builder::new().name("parent watch".to_owned()).spawn(watch)?;
+        // The parent still runs, or the kernel would have killed this process. If it ends now, the thread sees it.
         set_parent_process_death_signal(Some(Signal::CONT))?;
         Ok(())
     }
@@ -111,7 +101,7 @@ fn wait_for_any(watched: &mut [PollFd<'_>]) {
     loop {
         match poll(watched, None) {
             Ok(0) | Err(Errno::INTR) => {}
-            // If the end can not be seen coming, it has to be taken to be here.
+            // If the end cannot be watched for, it has to be assumed.
             Ok(_) | Err(_) => return,
         }
     }
@@ -119,7 +109,7 @@ fn wait_for_any(watched: &mut [PollFd<'_>]) {
 
 /// Ends this process at once, and what it started, in the middle of whatever it does.
 fn end() -> ! {
-    // A worker leads its own group, in which there is nobody else but what its tasks have started.
+    // A worker leads its own group, and the other processes in it are those that its tasks have started.
     if getpgrp() == getpid() {
         let _ = kill_current_process_group(Signal::KILL);
     }

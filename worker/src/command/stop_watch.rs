@@ -1,4 +1,4 @@
-//! A wait for an event that can be part of a poll.
+//! A wait for an event, as a descriptor that can be polled.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,8 +11,8 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::failed;
 
-/// Waits for an event on a thread of its own, and makes a descriptor readable when the wait has ended: the event is
-/// set, or can not be waited for any more, as when the manager is gone.
+/// Waits for an event on a thread of its own, and makes a descriptor readable when the wait has ended: because the
+/// event is set, or because it cannot be waited for any more, as when the manager is gone.
 ///
 /// Dropping it ends the wait.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct StopWatch {
 }
 
 impl StopWatch {
-    /// Begins to wait.
+    /// Starts to wait.
     pub(crate) fn start(event: &Event) -> Result<StopWatch> {
         let (link, id) = (event.reference().link()?, event.reference().id());
         let ended = eventfd(0, EventfdFlags::CLOEXEC).map_err(|error| failed(&error))?;
@@ -39,7 +39,7 @@ impl StopWatch {
         let ended = Arc::clone(&watch.ended);
         let thread = std::thread::Builder::new().name("stop watch".to_owned());
         let spawned = thread.spawn(move || {
-            // However it ends, whoever polls has to look.
+            // However it ends, the poller has to look.
             let _ = pending.wait();
             let _ = rustix::io::write(&ended, &1_u64.to_ne_bytes());
         });

@@ -1,17 +1,17 @@
-//! Killing what a guardian left behind that was itself killed.
+//! Kills the processes that a command supervisor leaves behind if it is killed itself.
 //!
-//! A guardian leads a session of its own, and all that its command starts is in there, unless it leaves on purpose. The
-//! session has the guardian's number, so who started the guardian can find them, whether or not it was told of a
-//! command yet.
+//! A supervisor leads a session of its own. Everything that its command starts is in that session, unless it leaves
+//! on purpose. The session has the supervisor's process id as its number, so the worker finds these processes, whether
+//! or not the supervisor has reported a command.
 
 use std::fs;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How often to look again for processes that were started meanwhile.
+/// How many times to look for processes that were started meanwhile.
 const ROUNDS_MAX: usize = 100;
 
-/// Kills every process of this session. Its leader has ended and is not reaped, so the number is nobody else's.
+/// Kills every process of this session. Its leader has ended and is not reaped, so the number is not reused.
 pub(super) fn kill_session(leader: u32) {
     for _ in 0..ROUNDS_MAX {
         let members = members(leader);
@@ -19,7 +19,7 @@ pub(super) fn kill_session(leader: u32) {
             return;
         }
         for member in members {
-            // The one error that can come is that it has ended.
+            // The only possible error is that it has ended.
             let _ = kill_process(member, Signal::KILL);
         }
     }
@@ -39,7 +39,8 @@ fn members(session: u32) -> Vec<Pid> {
 
 /// The session in the text of a `/proc/<pid>/stat`; none if the process has ended.
 fn session_of(stat: &str) -> Option<u32> {
-    // The program's name is in parentheses, and may hold some. Then come the state, the parent, the group, the session.
+    // The program's name is in parentheses, and may contain some. Then come the state, the parent, the group and the
+    // session.
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     let state = fields.next()?;
     let session = fields.nth(2)?.parse().ok()?;

@@ -1,15 +1,15 @@
-//! Panics of tasks: caught, and told to the caller with their message and place.
+//! Panics of tasks: caught, and reported to the caller with their message and location.
 
 use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
 
 thread_local! {
-    /// What the last panic of this thread said, and where it was.
+    /// The message of this thread's last panic, and where it happened.
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Has every panic noted, beside what is done with it already: as a rule it is written to standard error.
+/// Notes every panic, and then does what was done with it before: as a rule, it is written to standard error.
 pub(crate) fn note_all() {
     let before = take_hook();
     set_hook(Box::new(move |panic| {
@@ -18,10 +18,10 @@ pub(crate) fn note_all() {
     }));
 }
 
-/// Runs this; if it panics, returns what the panic said.
+/// Runs a function, and returns what it returned, or the message of its panic.
 pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    // What is unwound through belongs to one task and is dropped with it, so nobody sees it half changed. The task's
-    // own statics are the task's affair, as with any panic that is caught.
+    // The values that a panic unwinds through belong to one task and are dropped with it, so nobody sees them half
+    // changed. The task's own statics are the task's affair, as with any panic that is caught.
     catch_unwind(AssertUnwindSafe(run)).map_err(|payload| LAST.take().unwrap_or_else(|| message(&*payload)))
 }
 
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_told_with_its_message_and_place() {
+    fn a_panic_is_reported_with_its_message_and_location() {
         note_all();
         assert_eq!(catch(|| 7), Ok(7));
         let text = catch(|| panic!("number {}", 5)).unwrap_err();

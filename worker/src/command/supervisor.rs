@@ -1,0 +1,148 @@
+//! The command supervisor: a process between a worker and its command. The parent module says why.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Stdio, exit};
+
+use client::internal::DescriptorMessage;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getppid, kill_process_group, pidfd_open, set_parent_process_death_signal, setsid,
+};
+
+use super::program::{Exit, FailedPart, Order, Report};
+use crate::isolation::streams::take_stdin;
+
+/// The exit status of a supervisor that failed.
+const FAILED: i32 = 125;
+
+/// In a copy of the program: starts the command that arrives on the standard input, supervises it, and never returns.
+pub(crate) fn supervise() -> ! {
+    // Copies are started by a path that would show all of them as `exe` in lists of processes. A failure is harmless.
+    let _ = rustix::thread::set_name(c"supervisor");
+    if let Err(error) = try_supervise() {
+        eprintln!("this command cannot be supervised: {error}");
+        exit(FAILED);
+    }
+    exit(0);
+}
+
+fn try_supervise() -> io::Result<()> {
+    // A signal to the worker's process group does not reach the supervisor, which has work to do then. It has no
+    // terminal either, so that the command's use of a terminal cannot suspend it.
+    setsid()?;
+    let channel = take_stdin()?;
+    let (order, mut descriptors) = DescriptorMessage::receive(&channel)?;
+    let Order { parent, program } = postcard::from_bytes(&order).map_err(io::Error::other)?;
+    let stdin =
+        descriptors.pop().ok_or_else(|| io::Error::other("the command's standard input is missing"))?;
+    let worker = watch_parent(parent)?;
+
+    // First, so that a relative path of the program starts there.
+    if let Some(folder) = program.folder()
+        && let Err(error) = std::env::set_current_dir(folder)
+    {
+        return not_started(&channel, FailedPart::Folder, &error);
+    }
+    let mut command = program.to_command();
+    // A signal to the command's own group reaches everything that the command starts, and not the supervisor.
+    match command.stdin(Stdio::from(stdin)).process_group(0).spawn() {
+        Ok(child) => {
+            drop(command);
+            CommandSupervisor { channel, worker, child }.supervise()
+        }
+        Err(error) => not_started(&channel, FailedPart::Program, &error),
+    }
+}
+
+/// A descriptor that becomes readable when the process that started this one ends.
+fn watch_parent(parent: u32) -> io::Result<OwnedFd> {
+    let process = Pid::from_raw(parent.cast_signed()).ok_or(Errno::INVAL)?;
+    let watched = pidfd_open(process, PidfdFlags::empty())?;
+    // A supervisor that was stopped continues then, and does its work.
+    set_parent_process_death_signal(Some(Signal::CONT))?;
+    // If it ended before that call, its number may be another process's by now.
+    match getppid() {
+        Some(now) if now == process => Ok(watched),
+        _ => Err(io::Error::other(format!("process {parent}, which started it, has ended"))),
+    }
+}
+
+fn not_started(channel: &OwnedFd, part: FailedPart, error: &io::Error) -> io::Result<()> {
+    report(channel, Report::NotStarted { part, errno: error.raw_os_error().unwrap_or_default() })
+}
+
+fn report(channel: &OwnedFd, report: Report) -> io::Result<()> {
+    let bytes = postcard::to_allocvec(&report).map_err(io::Error::other)?;
+    send(channel, &bytes, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Supervises a command that runs.
+struct CommandSupervisor {
+    /// Brings signals from the worker, and takes reports to it.
+    channel: OwnedFd,
+    /// Readable when the worker has ended.
+    worker: OwnedFd,
+    /// Reaped only after its group is dead, so that the group's number cannot be reused before.
+    child: Child,
+}
+
+impl CommandSupervisor {
+    fn supervise(mut self) -> io::Result<()> {
+        let watched = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty());
+        // A command that cannot be watched, or that nobody waits for, is killed.
+        if let (Ok(command), Ok(())) = (&watched, report(&self.channel, Report::Started)) {
+            self.pass_on_signals(command);
+        }
+        // Also after a regular end: processes that the command leaves behind in its group end with it.
+        self.signal(Signal::KILL);
+        let exit = Exit::from(self.child.wait()?);
+        // It fails if the worker has ended, and then nobody needs the report.
+        let _ = report(&self.channel, Report::Ended(exit));
+        Ok(())
+    }
+
+    /// Passes on the worker's signals, until the worker or the command has ended.
+    fn pass_on_signals(&self, command: &OwnedFd) {
+        loop {
+            let mut watched = [command.as_fd(), self.worker.as_fd(), self.channel.as_fd()]
+                .map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
+            match poll(&mut watched, None) {
+                Err(Errno::INTR) => continue,
+                // If the end cannot be watched for, it has to be assumed.
+                Err(_) => return,
+                Ok(_) => {}
+            }
+            let [command, worker, channel] = watched.map(|watched| !watched.revents().is_empty());
+            if command || worker || (channel && !self.pass_on_signal()) {
+                return;
+            }
+        }
+    }
+
+    /// Passes on the next signal; false if the worker has ended.
+    fn pass_on_signal(&self) -> bool {
+        let mut number = [0];
+        match recv(&self.channel, &mut number, RecvFlags::DONTWAIT) {
+            Ok((_, 1..)) => {
+                if let Some(signal) = Signal::from_named_raw(number[0].into()) {
+                    self.signal(signal);
+                    // A stopped process handles a signal only when it continues.
+                    self.signal(Signal::CONT);
+                }
+                true
+            }
+            Ok(_) => false,
+            Err(error) => matches!(error, Errno::INTR | Errno::AGAIN),
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        // The only possible error is that no process is left in the group.
+        let _ = kill_process_group(Pid::from_child(&self.child), signal);
+    }
+}

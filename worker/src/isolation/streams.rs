@@ -1,0 +1,46 @@
+//! The standard streams of a worker: its input is taken for messages, and those that a task closes are opened again.
+//!
+//! A file that is opened after a standard stream was closed would take its number, and everything printed would go
+//! there.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+
+use rustix::io::{Errno, fcntl_dupfd_cloexec, fcntl_getfd};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
+
+/// The lowest descriptor that is not one of the standard streams.
+const FIRST_FREE: i32 = 3;
+
+/// Takes what this process was given as its standard input, and leaves an empty one to the program.
+pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
+    let given = fcntl_dupfd_cloexec(stdin(), FIRST_FREE)?;
+    dup2_stdin(File::open("/dev/null")?)?;
+    Ok(given)
+}
+
+/// Opens the standard streams that are closed: their input is empty, and their output is discarded.
+pub(crate) fn reopen_closed() {
+    reopen_if_closed(stdin(), |file| dup2_stdin(file));
+    reopen_if_closed(stdout(), |file| dup2_stdout(file));
+    reopen_if_closed(stderr(), |file| dup2_stderr(file));
+}
+
+fn reopen_if_closed(stream: BorrowedFd<'_>, replace: impl FnOnce(&File) -> rustix::io::Result<()>) {
+    if fcntl_getfd(stream) != Err(Errno::BADF) {
+        return;
+    }
+    let opened = File::options().read(true).write(true).open("/dev/null");
+    let outcome = opened.and_then(|file| {
+        if file.as_raw_fd() == stream.as_raw_fd() {
+            // It has taken the number that was free, and keeps it.
+            let _ = file.into_raw_fd();
+            return Ok(());
+        }
+        replace(&file).map_err(Into::into)
+    });
+    if let Err(error) = outcome {
+        log::warn!("a task closed a standard stream, which cannot be opened again: {error}");
+    }
+}
