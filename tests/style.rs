@@ -61,6 +61,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("client", &["client-core", "manager", "protocol", "sys", "transport"]),
     ("worker", &["client", "protocol", "sys"]),
     ("bench", &["client", "protocol", "worker"]),
+    ("tests/fuzz", &["manager-core", "protocol"]),
     ("", &["client", "manager", "protocol", "sys", "worker"]),
 ];
 
