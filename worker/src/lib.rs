@@ -41,11 +41,6 @@
 //! - It closes standard streams: they are open again for the next task, and lead to `/dev/null`.
 //! - It blocks or ignores signals: SIGKILL ends it, which cannot be blocked.
 
-/// The program on the front page compiles.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct FrontPage;
-
 use std::path::Path;
 use std::process::exit;
 
