@@ -18,9 +18,9 @@
 //! the lock file decides, as `listen::locked_socket` tells.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use protocol::{Limits, endpoint};
+use protocol::Limits;
 
 mod error;
 mod listen;
@@ -30,14 +30,16 @@ mod shared_memory;
 mod tests;
 
 pub use error::Error;
+pub use transport::{Address, AddressError};
+
 pub use server::event_loop::{Manager, Stopper};
 
 /// How to run a manager.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where clients find it: a path of at most 107 bytes, in a folder that only this user can enter. The folder
-    /// is made if only that is missing.
-    pub socket: PathBuf,
+    /// Where clients find it: a Unix socket with a path of at most 107 bytes, in a folder that only this user can
+    /// enter. The folder is made if only that is missing.
+    pub address: Address,
     /// What it holds at most.
     pub limits: Limits,
     /// The process id of the parent, if the manager is to end when that ends, and then to leave no files.
@@ -46,20 +48,9 @@ pub struct Options {
 
 impl Options {
     /// The usual limits, and an own life.
-    pub fn new(socket: impl Into<PathBuf>) -> Options {
-        Options { socket: socket.into(), limits: Limits::default(), parent: None }
+    pub fn new(address: impl Into<Address>) -> Options {
+        Options { address: address.into(), limits: Limits::default(), parent: None }
     }
-}
-
-/// The socket at which this user's manager is looked for if nothing else is said: the one that `RALLYPOINT_SOCKET`
-/// names, as for clients, or else this user's own.
-pub fn default_socket() -> PathBuf {
-    if let Some(socket) = std::env::var_os(endpoint::SOCKET_VARIABLE).filter(|socket| !socket.is_empty()) {
-        return socket.into();
-    }
-    let runtime_folder = std::env::var("XDG_RUNTIME_DIR").ok();
-    let user = sys::process::effective_user();
-    endpoint::default_socket(runtime_folder.as_deref(), user).into()
 }
 
 /// Binds, calls `ready` with the socket's path, and serves until the end.

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::io::{Write, stderr};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Parser};
 use log::LevelFilter;
-use manager::Options;
+use manager::{Address, Options};
 
 /// Hosts synchronization objects and task pools for the processes of one user.
 ///
@@ -19,8 +19,8 @@ struct Arguments {
     ///
     /// Without either it is /tmp/rallypoint-UID/manager.sock. The folder must belong to the user who
     /// runs this, and to nobody else, and be reached without links; it is made if it is missing.
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
+    #[arg(long, value_name = "PATH", value_parser = OsStringValueParser::new().try_map(Address::parse))]
+    socket: Option<Address>,
 
     /// Logs more: once for what matters, twice for sessions, three times for every message.
     ///
@@ -36,20 +36,21 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start_logging(arguments.verbose);
-    let socket = arguments.socket.unwrap_or_else(manager::default_socket);
-    let options = Options { parent: arguments.parent, ..Options::new(socket) };
+    let address = match arguments.socket.map_or_else(Address::of_this_user, Ok) {
+        Ok(address) => address,
+        Err(error) => return complain(&error),
+    };
+    let options = Options { parent: arguments.parent, ..Options::new(address) };
     match manager::serve(options, manager::announce) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
+        Err(error) => complain(&error),
     }
 }
 
 /// Says on standard error why this program ends. Nobody may be able to hear it, which changes nothing.
-fn complain(error: &dyn fmt::Display) {
+fn complain(error: &dyn fmt::Display) -> ExitCode {
     let _ = writeln!(stderr(), "manager: {error}");
+    ExitCode::FAILURE
 }
 
 fn start_logging(verbose: u8) {

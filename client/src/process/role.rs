@@ -117,6 +117,7 @@ fn serve(socket: &OsStr, parent: &OsStr) -> ! {
         complain(format_args!("manager: {parent:?} is no process id"));
         std::process::exit(2);
     };
+    let socket = std::path::Path::new(socket);
     let options = manager::Options { parent: Some(parent), ..manager::Options::new(socket) };
     match manager::serve(options, manager::announce) {
         Ok(()) => std::process::exit(0),

@@ -13,14 +13,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use interprocess::ConnectWaitMode;
-use interprocess::local_socket::traits::StreamCommon;
-use interprocess::local_socket::{
-    ConnectOptions, GenericFilePath, ListenerNonblockingMode, ListenerOptions, Stream, ToFsName,
-};
-use interprocess::os::unix::local_socket::ListenerOptionsExt;
-use interprocess::os::unix::uds_local_socket::Listener;
 use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
+use transport::{Address, Listener, Stream};
 
 use super::folder;
 use crate::Error;
@@ -55,7 +49,7 @@ impl LockedSocket {
             log::info!("takes over the socket that an earlier manager left at {}", socket.display());
         }
         let failed = |source| Error::Bind { socket: socket.into(), source };
-        let listener = listen(socket).map_err(failed)?;
+        let listener = Listener::bind_unix(socket).map_err(failed)?;
         let identity = fs::symlink_metadata(socket).map(identity).map_err(failed)?;
         Ok(LockedSocket { listener, socket: socket.into(), identity, is_last: false, lock })
     }
@@ -189,8 +183,7 @@ fn look_for_stale(socket: &Path) -> Result<bool, Error> {
 
 /// A connection to whoever listens at this socket; none if nobody does. Never waits: a full backlog is somebody's.
 fn knock(socket: &Path) -> io::Result<Option<Stream>> {
-    let name = socket.to_fs_name::<GenericFilePath>()?;
-    match ConnectOptions::new().name(name).wait_mode(ConnectWaitMode::Deferred).connect_sync() {
+    match Stream::connect(&Address::from(socket)) {
         Ok(stream) => Ok(Some(stream)),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(None),
         Err(error) => Err(error),
@@ -199,16 +192,7 @@ fn knock(socket: &Path) -> io::Result<Option<Stream>> {
 
 /// The process that listens at the other end of a connection, if the system tells.
 fn listener_of(stream: &Stream) -> Option<u32> {
-    stream.peer_creds().ok()?.pid()?.try_into().ok()
-}
-
-fn listen(socket: &Path) -> io::Result<Listener> {
-    ListenerOptions::new()
-        .name(socket.to_fs_name::<GenericFilePath>()?)
-        .mode(0o600)
-        .nonblocking(ListenerNonblockingMode::Both)
-        .reclaim_name(false)
-        .create_sync_as::<Listener>()
+    stream.peer().ok()?.process
 }
 
 #[cfg(test)]
@@ -313,9 +297,7 @@ mod tests {
         rustix::net::listen(&listener, 1).unwrap();
         // None of these is accepted, and soon the system queues no more.
         let mut crowd = Vec::new();
-        let is_full =
-            |stream: &Stream| matches!(stream, Stream::UdSocket(s) if s.inner().peer_addr().is_err());
-        while !crowd.last().is_some_and(is_full) {
+        while crowd.last().is_none_or(Stream::is_connected) {
             crowd.extend(knock(&socket).unwrap());
         }
         assert!(matches!(LockedSocket::bind(&socket), Err(Error::AlreadyServed { .. })));

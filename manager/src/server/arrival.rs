@@ -3,12 +3,11 @@
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd};
 
-use interprocess::local_socket::traits::StreamCommon;
-use interprocess::os::unix::uds_local_socket::Stream;
 use manager_core::{Input, Peer};
 use mio::Interest;
 use mio::unix::SourceFd;
 use protocol::{Code, Greeting, Refusal, SessionId};
+use transport::Stream;
 
 use super::Server;
 use super::connection::{Connection, Phase};
@@ -20,9 +19,9 @@ use sys::process::Process;
 impl Server {
     /// Takes a connection that was just accepted, or refuses it.
     pub(crate) fn admit(&mut self, stream: Stream) {
-        let credentials = stream.peer_creds();
-        let process_id = credentials.as_ref().ok().and_then(|credentials| credentials.pid()?.try_into().ok());
-        let refusal = match credentials.map(|credentials| credentials.euid()) {
+        let identity = stream.peer();
+        let process_id = identity.as_ref().ok().and_then(|identity| identity.process);
+        let refusal = match identity.map(|identity| identity.user) {
             Ok(Some(user)) if user == self.user => self.refusal_of_one_too_many(),
             Ok(Some(user)) => Some(self.refusal_of_stranger(&format_args!("this client's user is {user}"))),
             Ok(None) => Some(self.refusal_of_stranger(&"the system does not tell this client's user")),
@@ -98,7 +97,7 @@ impl Server {
 
 /// What watches a peer's process, or none where that can not be had.
 fn watch(stream: &Stream, id: u32) -> Option<Process> {
-    match Process::of_peer(stream.as_fd(), id) {
+    match stream.peer_process(id) {
         Ok(process) => Some(process),
         Err(error) => {
             log::debug!("process {id} is only seen to end by its connection: {error}");

@@ -1,13 +1,12 @@
 //! One peer: its socket, its process, and how far its connection has come.
 
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use interprocess::os::unix::uds_local_socket::Stream;
 use manager_core::{DeathCause, Time};
 use protocol::limits::FRAME_BYTES_MAX;
 use protocol::{FrameBuffer, HELLO_BYTES_MAX, SessionId};
-use rustix::io::Errno;
-use rustix::net::Shutdown;
+use transport::{ReadMode, Stream};
 
 use super::busy_poll::PeerTiming;
 use super::ending::cause_of;
@@ -17,7 +16,7 @@ use sys::process::Process;
 /// One peer.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// The socket.
+    /// What connects it.
     stream: Stream,
     /// The process id of the peer, if the kernel tells.
     pub(crate) process_id: Option<u32>,
@@ -111,30 +110,26 @@ impl Connection {
     pub(crate) fn receive(&self, buffer: &mut FrameBuffer, bytes_max: usize) -> (Received, bool) {
         let space = buffer.space();
         let wanted = space.len().min(bytes_max);
-        loop {
-            match rustix::io::read(&self.stream, &mut space[..wanted]) {
-                Ok(0) => return (Received::End, false),
-                Ok(bytes) => {
-                    buffer.filled(bytes);
-                    return (Received::Bytes(bytes), bytes == wanted);
-                }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return (Received::Nothing, false),
-                // A reset is how the kernel says that the peer closed without having read all it was sent.
-                Err(_) => return (Received::End, false),
+        match self.stream.read(&mut space[..wanted], ReadMode::NonBlocking) {
+            Ok(0) => (Received::End, false),
+            Ok(bytes) => {
+                buffer.filled(bytes);
+                (Received::Bytes(bytes), bytes == wanted)
             }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => (Received::Nothing, false),
+            // A reset is how the kernel says that the peer closed without having read all it was sent.
+            Err(_) => (Received::End, false),
         }
     }
 
     /// Sends what the kernel takes at once.
     pub(crate) fn send(&mut self) -> Sent {
-        self.output.send(self.stream.as_fd())
+        self.output.send(&self.stream)
     }
 
     /// Ends the connection for both sides while its process is still looked at.
     pub(crate) fn hang_up(&mut self) {
-        // A failure says that the peer was faster.
-        let _ = rustix::net::shutdown(&self.stream, Shutdown::Both);
+        self.stream.hang_up();
         self.input = None;
         self.output = Output::default();
         self.awaits_room = false;

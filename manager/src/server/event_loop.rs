@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use interprocess::local_socket::traits::Listener;
 use manager_core::Time;
 use mio::event::Event;
 use mio::unix::SourceFd;
@@ -29,6 +28,7 @@ use crate::listen::locked_socket::LockedSocket;
 use crate::listen::stale_sockets;
 use crate::{Error, Options};
 use sys::process::Process;
+use transport::Address;
 
 /// The tokens that do not belong to a connection; the slots of connections count from 0 and never come near.
 const LISTENER: Token = Token(usize::MAX - 1);
@@ -48,12 +48,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A manager that is bound to its socket and not running yet: clients can connect, and wait until it runs.
 ///
 /// ```no_run
-/// use manager::{Manager, Options};
+/// use manager::{Address, Manager, Options};
 ///
-/// let manager = Manager::bind(Options::new("/run/user/1000/rallypoint/manager.sock"))?;
+/// let address: Address = "unix:/run/user/1000/rallypoint/manager.sock".parse()?;
+/// let manager = Manager::bind(Options::new(address))?;
 /// println!("serving {}", manager.socket().display());
 /// manager.run()?;
-/// # Ok::<(), manager::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Manager {
@@ -118,7 +119,8 @@ impl Manager {
     /// If the folder is not safe, another manager serves this socket, or the system refuses what a manager needs.
     pub fn bind(options: Options) -> Result<Manager, Error> {
         let signals = EndSignals::install().map_err(Error::system("handle signals"))?;
-        let mut socket = LockedSocket::bind(&options.socket)?;
+        let Address::Unix(path) = &options.address;
+        let mut socket = LockedSocket::bind(path)?;
         if options.parent.is_some() {
             // Only the parent knows of this socket, and there will be no other manager at it.
             socket.leave_nothing();

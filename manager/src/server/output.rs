@@ -1,14 +1,13 @@
 //! What waits to be sent to one peer.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use protocol::FrameError;
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, send, sendmsg};
+use transport::Stream;
 
 /// The capacity that an empty output keeps, so that idle connections cost little and busy ones do not allocate.
 const KEPT_BYTES_MAX: usize = 2048;
@@ -73,17 +72,16 @@ impl Output {
     }
 
     /// Sends what the kernel takes at once: in one call, and in one more for each descriptor that is enclosed.
-    pub(crate) fn send(&mut self, socket: BorrowedFd<'_>) -> Sent {
+    pub(crate) fn send(&mut self, stream: &Stream) -> Sent {
         while self.pending() > 0 {
-            match self.send_once(socket) {
+            match self.send_once(stream) {
                 Ok(bytes) => {
                     self.sent += bytes;
                     if self.enclosed.is_empty() {
                         break;
                     }
                 }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => break,
+                Err(error) if is_for_now(&error) => break,
                 Err(_) => {
                     *self = Output::default();
                     return Sent::Broken;
@@ -103,19 +101,19 @@ impl Output {
     }
 
     /// Sends once: up to the next descriptor, or from it on.
-    fn send_once(&mut self, socket: BorrowedFd<'_>) -> rustix::io::Result<usize> {
-        // The flag, since the program around an embedded manager may have made SIGPIPE deadly.
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    fn send_once(&mut self, stream: &Stream) -> io::Result<usize> {
         match self.enclosed.front() {
-            None => send(socket, &self.bytes[self.sent..], flags),
-            Some((place, _)) if *place > self.sent => send(socket, &self.bytes[self.sent..*place], flags),
+            None => stream.write(&self.bytes[self.sent..]),
+            Some((place, _)) if *place > self.sent => stream.write(&self.bytes[self.sent..*place]),
             Some((_, descriptor)) => {
                 let end = self.enclosed.get(1).map_or(self.bytes.len(), |(place, _)| *place);
                 let bytes = &self.bytes[self.sent..end];
-                // Peers that do not read may use up what descriptors a user can have on the way. Who is not to blame
-                // gets its answer without one.
-                let sent = match send_with(socket, bytes, descriptor.as_fd(), flags) {
-                    Err(Errno::TOOMANYREFS) => send(socket, bytes, flags),
+                let sent = match stream.write_with_descriptor(bytes, descriptor.as_fd()) {
+                    // Peers that do not read may use up what descriptors a user can have on the way. A peer that is
+                    // not to blame gets its answer without one.
+                    Err(error) if Errno::from_io_error(&error) == Some(Errno::TOOMANYREFS) => {
+                        stream.write(bytes)
+                    }
                     sent => sent,
                 };
                 sent.inspect(|_| drop(self.enclosed.pop_front()))
@@ -163,28 +161,20 @@ impl Output {
     }
 }
 
-/// Sends bytes, and a descriptor with the first of them.
-fn send_with(
-    socket: BorrowedFd<'_>,
-    bytes: &[u8],
-    descriptor: BorrowedFd<'_>,
-    flags: SendFlags,
-) -> rustix::io::Result<usize> {
-    let descriptors = [descriptor];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut enclosed = SendAncillaryBuffer::new(&mut space);
-    let fits = enclosed.push(SendAncillaryMessage::ScmRights(&descriptors));
-    debug_assert!(fits, "there is space for one descriptor");
-    sendmsg(socket, &[IoSlice::new(bytes)], &mut enclosed, flags)
+/// Whether an error says only that the system takes nothing for now.
+fn is_for_now(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{ErrorKind, IoSliceMut, Read};
+    use std::io::{ErrorKind, Read};
     use std::os::unix::net::UnixStream;
 
     use protocol::{FrameBuffer, append_frame, decode};
-    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+    use transport::ReadMode;
 
     use super::*;
 
@@ -233,13 +223,14 @@ mod tests {
     fn everything_arrives_however_slowly_it_is_read() {
         let (sender, mut receiver) = UnixStream::pair().unwrap();
         receiver.set_nonblocking(true).unwrap();
+        let sender = Stream::from(sender);
         let text = "x".repeat(100_000);
         let count = 40;
         let mut output = output(&vec![text.as_str(); count]);
         let mut received = Vec::new();
         let mut piece = [0; 65_536];
         loop {
-            let sent = output.send(sender.as_fd());
+            let sent = output.send(&sender);
             match receiver.read(&mut piece) {
                 Ok(bytes) => received.extend_from_slice(&piece[..bytes]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock && sent == Sent::All => break,
@@ -252,29 +243,25 @@ mod tests {
     }
 
     /// Receives once: the bytes, and how many descriptors came with them.
-    fn receive(receiver: &UnixStream) -> (Vec<u8>, usize) {
-        let (mut bytes, mut space) = ([0; 100], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))]);
-        let mut enclosed = RecvAncillaryBuffer::new(&mut space);
-        let mut slices = [IoSliceMut::new(&mut bytes)];
-        let received = recvmsg(receiver, &mut slices, &mut enclosed, RecvFlags::empty()).unwrap();
-        let count = enclosed.drain().map(|message| match message {
-            RecvAncillaryMessage::ScmRights(descriptors) => descriptors.count(),
-            _ => 0,
-        });
-        (bytes[..received.bytes].to_vec(), count.sum())
+    fn receive(receiver: &Stream) -> (Vec<u8>, usize) {
+        let (mut bytes, mut descriptors) = ([0; 100], Vec::new());
+        let received =
+            receiver.read_with_descriptors(&mut bytes, &mut descriptors, ReadMode::Blocking).unwrap();
+        (bytes[..received].to_vec(), descriptors.len())
     }
 
     #[test]
     fn a_descriptor_comes_with_the_first_byte_of_its_frame() {
         let (sender, receiver) = UnixStream::pair().unwrap();
         let descriptor: Arc<OwnedFd> = Arc::new(sender.try_clone().unwrap().into());
+        let (sender, receiver) = (Stream::from(sender), Stream::from(receiver));
         let mut output = output(&["one"]);
         for text in ["two", "three"] {
             let appended = output.append_with(Arc::clone(&descriptor), |bytes| append_frame(bytes, text));
             appended.unwrap();
         }
         output.append(|bytes| append_frame(bytes, "four")).unwrap();
-        assert_eq!(output.send(sender.as_fd()), Sent::All);
+        assert_eq!(output.send(&sender), Sent::All);
         drop((output, descriptor));
         let (bytes, count) = receive(&receiver);
         assert_eq!((texts(&bytes), count), (vec!["one".into(), "two".into()], 1));
@@ -287,7 +274,7 @@ mod tests {
         let (sender, receiver) = UnixStream::pair().unwrap();
         drop(receiver);
         let mut output = output(&["text"]);
-        assert_eq!(output.send(sender.as_fd()), Sent::Broken);
+        assert_eq!(output.send(&sender.into()), Sent::Broken);
         assert_eq!(output.pending(), 0);
     }
 }
