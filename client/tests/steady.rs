@@ -1,8 +1,8 @@
 //! What is called again and again allocates nothing in the thread that calls: neither for a round trip nor for a look
 //! at a mirror.
 
-#[path = "../../tests/counting.rs"]
-mod counting;
+#[path = "../../tests/support/counting_allocator.rs"]
+mod counting_allocator;
 
 use std::thread;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use client::Manager;
 fn allocations(call: impl Fn()) -> u64 {
     const CALLS: u32 = 1_000;
     (0..CALLS).for_each(|_| call());
-    let before = counting::allocations();
+    let before = counting_allocator::allocations();
     (0..CALLS).for_each(|_| call());
-    counting::allocations() - before
+    counting_allocator::allocations() - before
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What is asked for again and again allocates nothing: from the bytes of a request, through the state, to the bytes
 //! of the answer.
 
-#[path = "../../../tests/counting.rs"]
-mod counting;
+#[path = "../../../tests/support/counting_allocator.rs"]
+mod counting_allocator;
 
 use manager_core::{Effect, Input, Peer, State, Time};
 use protocol::{
@@ -87,7 +87,7 @@ fn what_is_asked_for_again_and_again_allocates_nothing() {
     let [event, lock, semaphore, latch] = [1, 2, 3, 4].map(object);
     let mut allocations = 0;
     for round in 0..100 {
-        let before = counting::allocations();
+        let before = counting_allocator::allocations();
         line.call(Request::EventIsSet { id: event }, |reply| assert_eq!(reply, Some(&Reply::Flag(false))));
         line.call(Request::EventClear { id: event }, |reply| assert_eq!(reply, Some(&Reply::Done)));
         line.call(wait(Target::Event { id: event }), |reply| {
@@ -105,7 +105,7 @@ fn what_is_asked_for_again_and_again_allocates_nothing() {
         });
         // The first rounds make the buffers and tables as large as they need to be.
         if round >= 10 {
-            allocations += counting::allocations() - before;
+            allocations += counting_allocator::allocations() - before;
         }
     }
     assert_eq!(allocations, 0);

@@ -1,0 +1,229 @@
+//! What programs tell on standard error while all is well: nothing unless they are asked to, with `-v` or `RUST_LOG`,
+//! and that a pool has no workers, or that they do not get ready.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use client::task::named;
+use client::{Event, Manager, Pool, Result};
+use rustix::process::Signal;
+use worker::tasks::{COMMAND, Command as Task, CommandResult};
+
+use crate::pool::{stop, task};
+use crate::support::helper;
+use crate::support::{ManagerProgram, Running, apply, eventually, private_folder, test};
+
+/// A program that waits for the results of a pool that nobody serves.
+pub(crate) const WAITS_IN_VAIN: &str = "waits in vain";
+
+/// A program whose worker takes long to start.
+pub(crate) const STARTS_LATE: &str = "starts late";
+
+/// A program whose worker ends in order as it is sent a signal.
+pub(crate) const PARTS: &str = "parts";
+
+/// How long a task is asked first, and then has after the signal.
+const SIGNAL_TIME: Duration = Duration::from_millis(500);
+
+/// The variable that says what is logged.
+const VARIABLE: &str = "RUST_LOG";
+
+/// Options, what the variable says, what is told, and what is not.
+type Case = (&'static [&'static str], &'static str, &'static [&'static str], &'static [&'static str]);
+
+/// Whether a log is what it is to be.
+fn check(case: Case, log: &str) {
+    let (options, set, told, untold) = case;
+    for line in told {
+        assert!(log.contains(line), "{options:?} {set:?} does not tell {line:?}:\n{log}");
+    }
+    for line in untold {
+        assert!(!log.contains(line), "{options:?} {set:?} tells {line:?}:\n{log}");
+    }
+    assert_eq!(log.is_empty(), told.is_empty(), "{options:?} {set:?}:\n{log}");
+}
+
+/// Starts a program with its log in a file.
+fn start(command: &mut Command, case: Case, log: &Path) -> Running {
+    command.args(case.0).env(VARIABLE, case.1).stderr(File::create(log).unwrap());
+    Running::start(command)
+}
+
+#[apply(test)]
+fn of_a_manager_is_as_long_as_was_asked_for() {
+    let folder = private_folder();
+    let (socket, log) = (folder.path().join("own/manager.sock"), folder.path().join("log"));
+    let info = &["INFO  manager::", "serves, in epoch", " ends"];
+    let cases: [Case; 7] = [
+        (&[], "", &[], &[]),
+        (&["-v"], "", info, &["DEBUG", "TRACE"]),
+        (&["-v", "-v"], "", &["INFO", "session 1 begins: process", "session 1 ends: Goodbye"], &["TRACE"]),
+        (&["-vvv"], "", &["session 1 asks", "session 1 is told"], &["mio::"]),
+        (&[], "debug", &["serves, in epoch", "session 1 begins"], &["TRACE"]),
+        (&[], "manager=info", info, &["DEBUG"]),
+        (&["-vvv"], "error", &[], &[]),
+    ];
+    for case in cases {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_manager"));
+        let mut running = start(command.arg("--socket").arg(&socket), case, &log);
+        assert!(running.line().contains("ready"));
+        Manager::connect_to(&socket).unwrap().event("a").unwrap().set().unwrap();
+        // Told to end before it has read the goodbye, a manager would not tell of that.
+        let goodbyes = case.2.iter().filter(|text| text.contains("Goodbye"));
+        goodbyes.for_each(|text| eventually(text, || fs::read_to_string(&log).unwrap().contains(text)));
+        running.signal(Signal::TERM);
+        assert_eq!(running.wait(), Some(0));
+        check(case, &fs::read_to_string(&log).unwrap());
+    }
+}
+
+#[apply(test)]
+fn of_a_worker_and_its_processes_is_as_long_as_was_asked_for() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let pool = Pool::open(&manager, "demo").unwrap();
+    let log = program.socket.with_extension("log");
+    let info: &[&str] =
+        &["connected to the manager at ", "starts workers: 1", "this worker is ready", "workers have ended"];
+    let debug: &[&str] = &["is started", "worker::run_loop] task 0 of batch", "calls `command`"];
+    let cases: [Case; 7] = [
+        (&[], "", &[], &[]),
+        (&["-v"], "", info, &["DEBUG"]),
+        (&["-vv"], "", info, &["TRACE"]),
+        (&["-vv"], "", debug, &["TRACE"]),
+        (&[], "debug", debug, &["TRACE"]),
+        (&[], "worker::run_loop=debug", &["task 0 of batch"], &["is started", "connected"]),
+        (&["-vv"], "error", &[], &[]),
+    ];
+    for case in cases {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+        command.args(["--pool", "demo", "--processes", "1", "--socket"]).arg(&program.socket);
+        let mut running = start(&mut command, case, &log);
+        assert!(running.line().contains("ready"));
+        pool.apply(named::<(Task,), CommandResult>(COMMAND), (Task::new("true"),)).unwrap().unwrap();
+        running.signal(Signal::TERM);
+        assert_eq!(running.wait(), Some(0));
+        check(case, &fs::read_to_string(&log).unwrap());
+    }
+}
+
+#[apply(test)]
+fn of_a_command_that_runs_under_an_event() {
+    let program = ManagerProgram::start();
+    let log = program.socket.with_extension("log");
+    let told = &["connected to the manager at ", "the command runs: true", "the command has ended"];
+    for case in [(&[][..], "", &[][..], &[][..]), (&["-v"][..], "", &told[..], &[][..])] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+        command.arg("run").args(case.0).args(["--stop", "stop", "--socket"]).arg(&program.socket);
+        command.args(["--", "true"]).env(VARIABLE, case.1).stderr(File::create(&log).unwrap());
+        assert_eq!(command.status().unwrap().code(), Some(0));
+        check(case, &fs::read_to_string(&log).unwrap());
+    }
+}
+
+/// Waits for a first call, and then for one that stands behind others of another program.
+pub(crate) fn wait_in_vain() -> Result<()> {
+    env_logger::Builder::new().filter_level(::log::LevelFilter::Warn).init();
+    let socket = env::args_os().nth(2).expect("its argument is a socket");
+    let manager = Manager::connect_to(Path::new(&socket))?;
+    let pool = Pool::open(&manager, "lonely")?;
+    for _ in 0..2 {
+        let call = pool.apply_async(named::<(Task,), CommandResult>(COMMAND), (Task::new("true"),))?;
+        call.get(None)?.expect("there is such a program");
+        println!("done");
+        manager.event("go on")?.wait(None)?;
+    }
+    Ok(())
+}
+
+#[apply(test)]
+fn of_an_owner_tells_that_nobody_serves_its_pool() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let mut command = helper::command(WAITS_IN_VAIN);
+    command.arg(&program.socket).env_remove(VARIABLE).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut owner = command.spawn().unwrap();
+    let mut told = BufReader::new(owner.stderr.take().unwrap()).lines();
+    let line = told.next().unwrap().unwrap();
+    assert!(line.contains("nobody serves pool \"lonely\" yet"), "{line}");
+    assert!(line.ends_with("start `worker --pool lonely`"), "{line}");
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+    command.args(["--pool", "lonely", "--processes", "1", "--socket"]).arg(&program.socket);
+    let mut worker = Running::start(&mut command);
+    assert!(worker.line().contains("ready"));
+    let mut done = BufReader::new(owner.stdout.take().unwrap()).lines();
+    assert_eq!(done.next().unwrap().unwrap(), "done");
+
+    // The only worker is busy for longer than it takes to be told, and that is no reason to be.
+    let pool = Pool::open(&manager, "lonely").unwrap();
+    let sleep = Task::new("sleep").argument("5");
+    let busy = pool.apply_async(named::<(Task,), CommandResult>(COMMAND), (sleep,)).unwrap();
+    manager.event("go on").unwrap().set().unwrap();
+    assert_eq!(done.next().unwrap().unwrap(), "done");
+    assert!(busy.get(None).unwrap().is_ok());
+    let rest: Vec<String> = told.map(|line| line.unwrap()).collect();
+    assert!(rest.is_empty(), "{rest:?}");
+    assert_eq!(owner.wait().unwrap().code(), Some(0));
+}
+
+/// Ends when somebody lets it go on.
+pub(crate) fn be_late(go_on: Event) -> Result<()> {
+    go_on.wait(None).map(drop)
+}
+
+/// Has a worker whose initializer waits until the test has heard that it does.
+pub(crate) fn start_late() -> Result<()> {
+    env_logger::Builder::new().filter_level(::log::LevelFilter::Warn).init();
+    let manager = Manager::start()?;
+    let go_on = manager.anonymous_event()?;
+    let pool = Pool::builder(&manager).processes(1).initializer(be_late, (go_on.clone(),)).start()?;
+    let call = pool.apply_async(task::add, (2, 3))?;
+    io::stdin().read_line(&mut String::new()).expect("it is a pipe");
+    go_on.set()?;
+    println!("{}", call.get(None)?);
+    Ok(())
+}
+
+#[apply(test)]
+fn of_an_owner_tells_that_an_initializer_does_not_end() {
+    let mut command = helper::command(STARTS_LATE);
+    command.env_remove(VARIABLE).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut owner = command.spawn().unwrap();
+    let mut told = BufReader::new(owner.stderr.take().unwrap()).lines();
+    let line = told.next().unwrap().unwrap();
+    assert!(line.contains("is not ready after 5s: its initializer"), "{line}");
+    drop(owner.stdin.take());
+    let output = owner.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"5\n"[..]));
+    let rest: Vec<String> = told.map(|line| line.unwrap()).collect();
+    assert!(rest.is_empty(), "it is told once: {rest:?}");
+}
+
+/// Stops a task that ends in order at the signal that it is sent, and so does its worker.
+pub(crate) fn part() -> Result<()> {
+    env_logger::Builder::new().filter_level(::log::LevelFilter::Debug).init();
+    let manager = Manager::start()?;
+    let pool = Pool::new(&manager, 1)?;
+    let running = manager.anonymous_event()?;
+    let result = pool.apply_async(stop::end_at_signal, (running.clone(),))?;
+    running.wait(None)?;
+    let first = pool.process_ids();
+    result.stop(SIGNAL_TIME)?;
+    pool.apply(task::process, ())?;
+    assert_ne!(pool.process_ids(), first);
+    Ok(())
+}
+
+#[apply(test)]
+fn of_an_owner_takes_no_end_in_order_for_a_death() {
+    let output = helper::command(PARTS).env_remove(VARIABLE).output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    assert!(log.contains("retired; another takes its place"), "{log}");
+    assert!(!log.contains("WARN"), "{log}");
+}

@@ -1,0 +1,6 @@
+//! The programs at a command line: what they run, print and exit with.
+
+pub(crate) mod command_task;
+pub(crate) mod log;
+pub(crate) mod worker_program;
+pub(crate) mod worker_run;

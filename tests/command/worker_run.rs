@@ -1,0 +1,431 @@
+//! `worker run`: one command under an event, a lock, or both, as a shell uses it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use client::Manager;
+use client::internal::Reference;
+use protocol::{ObjectState, OpenMode, Reply, Request, Selector, Spec};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::support::{
+    ManagerProgram, PATIENCE, Running, apply, descendants, eventually, is_alive, kill, test, within,
+};
+
+/// In what time nobody is left.
+const SOON: Duration = Duration::from_secs(2);
+
+const STOPPED: Option<i32> = Some(75);
+const LOCK_LOST: Option<i32> = Some(76);
+const NO_MANAGER: Option<i32> = Some(69);
+
+/// A manager, and a folder for the command to work in.
+struct Stage {
+    program: ManagerProgram,
+    manager: Manager,
+    folder: TempDir,
+}
+
+impl Stage {
+    fn new() -> Stage {
+        let program = ManagerProgram::start();
+        let manager = program.connect();
+        Stage { program, manager, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A `worker run` with these options, and a shell that runs this script.
+    fn command(&self, options: &[&str], script: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+        command.arg("run").args(options).arg("--socket").arg(&self.program.socket);
+        command.args(["--", "sh", "-c", script]).current_dir(self.folder.path());
+        command
+    }
+
+    fn output(&self, options: &[&str], script: &str) -> Output {
+        self.command(options, script).output().unwrap()
+    }
+
+    /// Starts it with its standard error captured, and returns when the script has made the file `ready`.
+    fn start(&self, options: &[&str], script: &str) -> Started {
+        let started = Started::from(&mut self.command(options, script));
+        eventually("the command runs", || self.path("ready").exists());
+        fs::remove_file(self.path("ready")).unwrap();
+        started
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn lock(&self) -> Reference {
+        let link = self.manager.link();
+        Reference::open(link, Some("lock"), Spec::Lock, OpenMode::OpenOrCreate).unwrap()
+    }
+
+    /// The process that holds the lock, and whether somebody left it behind.
+    fn holder(&self) -> (Option<u32>, bool) {
+        let id = self.lock().id();
+        let Reply::Object(object) =
+            self.manager.link().call(Request::Inspect { object: Selector::Id(id) }).unwrap()
+        else {
+            panic!("no object");
+        };
+        let ObjectState::Lock { holder, abandoned, .. } = object.state else { panic!("no lock") };
+        (holder.map(|holder| holder.process), abandoned.is_some())
+    }
+
+    /// How many wait for the lock.
+    fn waiting(&self) -> u32 {
+        let id = self.lock().id();
+        match self.manager.link().call(Request::Inspect { object: Selector::Id(id) }).unwrap() {
+            Reply::Object(object) => object.waiting,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A `worker run` whose standard error is captured, and that ends with its test.
+struct Started {
+    child: Child,
+}
+
+impl Started {
+    fn from(command: &mut Command) -> Started {
+        Started { child: command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap() }
+    }
+
+    fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has ended. Its exit status, and what it said.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut text = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        (self.child.wait().unwrap().code(), text)
+    }
+
+    /// All processes that it and its command started, when all of [`FAMILY`] are there.
+    fn family(&self) -> Vec<u32> {
+        // The supervisor, a shell, its two children, and two grandchildren less one that a shell may become.
+        eventually("all of them run", || descendants(self.process()).len() >= 5);
+        descendants(self.process())
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A script with children and grandchildren that is ready and stays.
+const FAMILY: &str = "sh -c 'sleep 1021 & sleep 1022' & sleep 1023 & touch ready; wait";
+
+fn expect_nobody(processes: &[u32]) {
+    for &process in processes {
+        within(SOON, "nobody is left", || !is_alive(process));
+    }
+}
+
+#[apply(test)]
+fn ends_as_its_command_does() {
+    let stage = Stage::new();
+    for (options, script, status) in [
+        (&["--stop", "stop"][..], "exit 0", 0),
+        (&["--lock", "lock"][..], "exit 7", 7),
+        (&["--lock", "lock", "--stop", "stop"][..], "exit 255", 255),
+        (&["--stop", "stop"][..], "kill -TERM $$", 143),
+        (&["--lock", "lock"][..], "kill -KILL $$", 137),
+    ] {
+        let output = stage.output(options, script);
+        assert_eq!(output.status.code(), Some(status), "{options:?} {script}: {output:?}");
+        assert!(output.stderr.is_empty(), "{output:?}");
+    }
+}
+
+#[apply(test)]
+fn says_what_is_wrong() {
+    let stage = Stage::new();
+    let socket = stage.program.socket.to_str().unwrap();
+    fs::write(stage.path("no program"), "").unwrap();
+    stage.manager.event("an event").unwrap();
+    let not_executable = stage.path("no program");
+    let here = ["--socket", socket];
+    for (arguments, status, expected) in [
+        (
+            vec!["--stop", "a", here[0], here[1], "--", "no-such-program"],
+            127,
+            "no-such-program: No such file",
+        ),
+        (
+            vec!["--lock", "l", here[0], here[1], "--", not_executable.to_str().unwrap()],
+            126,
+            "Permission denied",
+        ),
+        (vec!["--stop", "a", "--socket", "/no/such/socket", "--", "true"], 69, "no manager is running at"),
+        (vec!["--stop", "", here[0], here[1], "--", "true"], 2, "must not be empty"),
+        (vec!["--lock", "a\tb", here[0], here[1], "--", "true"], 2, "control characters"),
+        (vec!["--stop", "a", "--grace", "-1s", here[0], here[1], "--", "true"], 2, "a time is not negative"),
+        (vec!["--lock", "an event", here[0], here[1], "--", "true"], 69, "event"),
+        (vec![here[0], here[1], "--", "true"], 2, "<--stop <EVENT>|--lock <NAME>>"),
+        (vec!["--stop", "a", here[0], here[1]], 2, "COMMAND"),
+        (vec!["--stop", "a", "--grace", "soon", here[0], here[1], "--", "true"], 2, "soon"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_worker")).arg("run").args(&arguments).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {text}");
+        assert!(text.contains(expected), "{arguments:?}: {text}");
+    }
+    assert_eq!(stage.output(&["--lock", "l"], "exit 0").status.code(), Some(0), "none of them kept the lock");
+
+    let help = Command::new(env!("CARGO_BIN_EXE_worker")).args(["run", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for status in [75, 76, 69, 126, 127] {
+        assert!(help.contains(&format!("  {status} ")), "{help}");
+    }
+    assert!(help.contains("ms, s, min or h") && help.contains("seconds if there is no unit"), "{help}");
+}
+
+#[apply(test)]
+fn passes_input_and_output() {
+    let stage = Stage::new();
+    let mut command = stage.command(&["--lock", "lock"], "read line; echo got $line; echo oops >&2; exit 3");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"hello\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"got hello\n"[..], &b"oops\n"[..]));
+    assert_eq!(output.status.code(), Some(3));
+}
+
+#[apply(test)]
+fn does_not_start_when_the_event_is_set() {
+    let stage = Stage::new();
+    stage.manager.event("stop").unwrap().set_because("not today").unwrap();
+    for options in [&["--stop", "stop"][..], &["--stop", "stop", "--lock", "lock"][..]] {
+        let output = stage.output(options, "touch started");
+        assert_eq!(output.status.code(), STOPPED);
+        assert!(String::from_utf8(output.stderr).unwrap().contains("not today"));
+        assert!(!stage.path("started").exists());
+    }
+    assert_eq!(stage.holder(), (None, false));
+}
+
+#[apply(test)]
+fn stops_the_whole_group_when_the_event_is_set() {
+    let stage = Stage::new();
+    let child = stage.start(&["--stop", "stop", "--lock", "lock"], FAMILY);
+    let processes = child.family();
+    assert_eq!(stage.holder().0, Some(child.process()));
+    let before = Instant::now();
+    stage.manager.event("stop").unwrap().set_because("enough").unwrap();
+    let (status, text) = child.end();
+    assert!(before.elapsed() < SOON, "it took {:?}", before.elapsed());
+    assert_eq!(status, STOPPED, "{text}");
+    assert!(text.starts_with("worker run: stopped: set by pid ") && text.contains("enough"), "{text}");
+    expect_nobody(&processes);
+    assert_eq!(stage.holder(), (None, false));
+}
+
+#[apply(test)]
+fn kills_who_does_not_stop_after_the_grace() {
+    let stage = Stage::new();
+    let script = "trap '' TERM; touch ready; sleep 1024; sleep 1025";
+    let child = stage.start(&["--stop", "stop", "--grace", "400ms"], script);
+    let processes = descendants(child.process());
+    let before = Instant::now();
+    stage.manager.event("stop").unwrap().set().unwrap();
+    assert_eq!(child.end().0, STOPPED);
+    let time = before.elapsed();
+    assert!(time >= Duration::from_millis(400) && time < SOON, "it took {time:?}");
+    expect_nobody(&processes);
+}
+
+#[apply(test)]
+fn one_command_at_a_time_has_the_lock() {
+    let stage = Stage::new();
+    let script = "echo in >> log; sleep 0.02; echo out >> log";
+    let children: Vec<Child> =
+        (0..8).map(|_| stage.command(&["--lock", "lock"], script).spawn().unwrap()).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(fs::read_to_string(stage.path("log")).unwrap(), "in\nout\n".repeat(8));
+}
+
+#[apply(test)]
+fn waiting_for_the_lock_can_be_stopped() {
+    let stage = Stage::new();
+    let holder = stage.start(&["--lock", "lock", "--stop", "other"], FAMILY);
+    let waiting = Started::from(&mut stage.command(&["--lock", "lock", "--stop", "stop"], "touch started"));
+    eventually("it waits", || stage.waiting() == 1);
+    stage.manager.event("stop").unwrap().set().unwrap();
+    assert_eq!(waiting.end().0, STOPPED);
+    assert!(!stage.path("started").exists());
+    assert_eq!(stage.holder().0, Some(holder.process()), "who holds the lock has nothing to do with it");
+    kill(holder.process(), Signal::TERM);
+    assert_eq!(holder.end().0, Some(143));
+}
+
+#[apply(test)]
+fn waiting_for_the_lock_ends_at_a_signal() {
+    let stage = Stage::new();
+    let holder = stage.start(&["--lock", "lock"], FAMILY);
+    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let waiting = Started::from(&mut stage.command(&["--lock", "lock"], "touch started"));
+        eventually("it waits", || stage.waiting() == 1);
+        kill(waiting.process(), signal);
+        assert_eq!(waiting.end().0, Some(status));
+        assert_eq!(stage.waiting(), 0);
+    }
+    kill(holder.process(), Signal::TERM);
+    assert_eq!(holder.end().0, Some(143));
+    assert_eq!(stage.holder(), (None, false));
+    assert!(!stage.path("started").exists());
+}
+
+#[apply(test)]
+fn gives_the_lock_back_whatever_becomes_of_the_command() {
+    let stage = Stage::new();
+    for (program, status) in [("true", 0), ("false", 1), ("no-such-program", 127)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+        command.args(["run", "--lock", "lock", "--socket"]).arg(&stage.program.socket).args(["--", program]);
+        assert_eq!(command.output().unwrap().status.code(), Some(status));
+        assert_eq!(stage.holder(), (None, false));
+    }
+    // A second one gets it as soon as the first has ended, with all that it has started.
+    let child = stage.start(&["--lock", "lock"], "touch ready; sleep 1026 & echo $! > process");
+    assert_eq!(child.end().0, Some(0));
+    let process = fs::read_to_string(stage.path("process")).unwrap().trim().parse().unwrap();
+    within(SOON, "what it left behind has ended", || !is_alive(process));
+}
+
+#[apply(test)]
+fn ends_the_command_when_the_lock_is_taken_away() {
+    let stage = Stage::new();
+    for options in [&["--lock", "lock"][..], &["--lock", "lock", "--stop", "stop"][..]] {
+        let child = stage.start(options, FAMILY);
+        let processes = child.family();
+        let lock = stage.lock();
+        lock.call_for_done(Request::ForceRelease { id: lock.id() }).unwrap();
+        let before = Instant::now();
+        let (status, text) = child.end();
+        assert_eq!(status, LOCK_LOST, "{text}");
+        assert!(text.contains("the lock is lost") && before.elapsed() < PATIENCE, "{text}");
+        expect_nobody(&processes);
+        // The next is told, and clears the mark.
+        let output = stage.output(&["--lock", "lock"], "exit 0");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && text.contains("was left behind by pid"), "{text}");
+    }
+    // Noticed even if the command has ended before anybody looked.
+    let child = stage.start(&["--lock", "lock"], "touch ready; while ! test -e end; do sleep 0.01; done");
+    let lock = stage.lock();
+    lock.call_for_done(Request::ForceRelease { id: lock.id() }).unwrap();
+    fs::write(stage.path("end"), "").unwrap();
+    assert_eq!(child.end().0, LOCK_LOST);
+}
+
+#[apply(test)]
+fn ends_the_command_when_the_lock_is_removed() {
+    let stage = Stage::new();
+    let child = stage.start(&["--lock", "lock"], FAMILY);
+    let processes = child.family();
+    stage.lock().remove().unwrap();
+    assert_eq!(child.end().0, LOCK_LOST);
+    expect_nobody(&processes);
+}
+
+#[apply(test)]
+fn ends_the_command_when_the_manager_is_gone() {
+    for (options, expected) in [
+        (&["--lock", "lock"][..], LOCK_LOST),
+        (&["--lock", "lock", "--stop", "stop"][..], LOCK_LOST),
+        (&["--stop", "stop"][..], NO_MANAGER),
+    ] {
+        let stage = Stage::new();
+        let child = stage.start(options, FAMILY);
+        let processes = child.family();
+        let before = Instant::now();
+        stage.program.running.signal(Signal::KILL);
+        let (status, text) = child.end();
+        assert_eq!(status, expected, "{options:?}: {text}");
+        assert!(text.contains("the manager is gone") && before.elapsed() < SOON, "{text}");
+        expect_nobody(&processes);
+    }
+}
+
+#[apply(test)]
+fn that_is_killed_leaves_no_command_and_an_abandoned_lock() {
+    let stage = Stage::new();
+    let child = stage.start(&["--lock", "lock", "--stop", "stop"], FAMILY);
+    let (process, processes) = (child.process(), child.family());
+    kill(process, Signal::KILL);
+    assert_eq!(child.end().0, None);
+    expect_nobody(&processes);
+    eventually("the lock is marked", || stage.holder() == (None, true));
+    let output = stage.output(&["--lock", "lock"], "exit 5");
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(5));
+    let expected = format!("the lock was left behind by pid {process} (worker), which was ended by signal 9");
+    assert!(text.contains(&expected), "{text}");
+    assert_eq!(stage.holder(), (None, false));
+}
+
+#[apply(test)]
+fn passes_signals_on() {
+    let stage = Stage::new();
+    for (signal, name, number) in
+        [(Signal::INT, "INT", 2), (Signal::TERM, "TERM", 15), (Signal::HUP, "HUP", 1)]
+    {
+        let script = format!("trap 'echo {name}; exit 9' {name}; touch ready; sleep 1027 & wait");
+        let mut command = stage.command(&["--stop", "stop"], &script);
+        let mut running = Running::start(&mut command);
+        eventually("the command runs", || stage.path("ready").exists());
+        fs::remove_file(stage.path("ready")).unwrap();
+        let processes = descendants(running.process());
+        running.signal(signal);
+        assert_eq!(running.line(), name);
+        assert_eq!(running.wait(), Some(9));
+        expect_nobody(&processes);
+
+        // A shell lets its children ignore an interrupt in the background, and a program does not.
+        let child = stage.start(&["--lock", "lock"], "touch ready; exec sleep 1028");
+        kill(child.process(), signal);
+        assert_eq!(child.end().0, Some(128 + number));
+        assert_eq!(stage.holder(), (None, false));
+    }
+}
+
+#[apply(test)]
+fn a_second_signal_kills() {
+    let stage = Stage::new();
+    let script = "trap 'touch asked' TERM; touch ready; while :; do sleep 1029 & wait; done";
+    let child = stage.start(&["--stop", "stop", "--grace", "1h"], script);
+    let processes = descendants(child.process());
+    kill(child.process(), Signal::TERM);
+    eventually("it was asked", || Path::exists(&stage.path("asked")));
+    kill(child.process(), Signal::TERM);
+    assert_eq!(child.end().0, Some(137));
+    expect_nobody(&processes);
+}
+
+#[apply(test)]
+fn leaves_signals_ignored_that_are() {
+    let stage = Stage::new();
+    let inner =
+        stage.command(&["--stop", "stop"], "touch ready; while ! test -e end; do sleep 0.01; done; exit 6");
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(inner.get_program()).args(inner.get_args());
+    let child = Started::from(command.current_dir(stage.folder.path()));
+    eventually("the command runs", || stage.path("ready").exists());
+    kill(child.process(), Signal::HUP);
+    fs::write(stage.path("end"), "").unwrap();
+    assert_eq!(child.end().0, Some(6));
+}

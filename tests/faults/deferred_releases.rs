@@ -1,0 +1,198 @@
+//! Locks that were given back without a word: whoever wants one has it at once, and nobody is told of an abandonment.
+//!
+//! An actor that has done what it was told to sends nothing more, so what it drops last is in its ledger alone.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use client::{Event, Lock, Pool, Taken};
+use worker::Registry;
+
+use crate::support::actor::{Actor, Order, Report, holder};
+use crate::support::{ManagerProgram, PATIENCE, apply, eventually, test};
+
+/// The timeout of who only looks.
+const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
+
+/// Has an actor take a lock and drop it, as the last thing that it does.
+fn dropped(actor: &mut Actor, lock: &Lock) {
+    actor.takes(Order::Acquire(lock.clone(), None));
+    actor.does(Order::Drop);
+}
+
+#[apply(test)]
+fn a_dropped_lock_is_had_at_once_by_who_only_looks() {
+    let program = ManagerProgram::start();
+    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let lock = manager.lock("lock").unwrap();
+    for round in 0..200 {
+        dropped(&mut actor, &lock);
+        let guard = lock.try_acquire().unwrap();
+        assert!(guard.is_some_and(|guard| guard.abandoned().is_none()), "round {round}");
+    }
+}
+
+#[apply(test)]
+fn a_dropped_lock_is_had_at_once_by_who_waits() {
+    let program = ManagerProgram::start();
+    let mut actors = [(); 2].map(|()| Actor::start(&program));
+    let lock = program.connect().lock("lock").unwrap();
+    let mut token = 0;
+    for round in 0..200 {
+        let actor = &mut actors[round % 2];
+        let held = actor.takes(Order::Acquire(lock.clone(), None));
+        assert!(held.token > token && held.abandoned.is_none());
+        token = held.token;
+        actor.does(Order::Drop);
+    }
+}
+
+#[apply(test)]
+fn a_dropped_lock_is_shown_free() {
+    let program = ManagerProgram::start();
+    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let lock = manager.lock("lock").unwrap();
+    actor.takes(Order::Acquire(lock.clone(), None));
+    assert_eq!(holder(&manager, "lock").unwrap().process, actor.process());
+    actor.does(Order::Drop);
+    assert_eq!(holder(&manager, "lock"), None);
+}
+
+#[apply(test)]
+fn a_dropped_lock_is_no_abandoned_one_when_its_process_is_killed() {
+    let program = ManagerProgram::start();
+    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let [given_back, held] = ["given back", "held"].map(|name| manager.lock(name).unwrap());
+    actor.takes(Order::Acquire(held.clone(), None));
+    dropped(&mut actor, &given_back);
+    let process = actor.kill();
+    assert_eq!(given_back.acquire().unwrap().abandoned(), None);
+    let guard = held.acquire().unwrap();
+    assert_eq!(guard.abandoned().map(|left| left.process), Some(process));
+}
+
+#[apply(test)]
+fn a_dropped_lock_cannot_be_taken_by_force() {
+    let program = ManagerProgram::start();
+    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let lock = manager.lock("lock").unwrap();
+    dropped(&mut actor, &lock);
+    assert!(lock.force_release().unwrap_err().is_not_owner());
+    dropped(&mut actor, &lock);
+    assert!(lock.release().unwrap_err().is_not_owner());
+    assert_eq!(lock.acquire().unwrap().abandoned(), None);
+}
+
+#[apply(test)]
+fn a_reentrant_lock_is_given_back_as_often_as_it_was_dropped() {
+    let program = ManagerProgram::start();
+    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let lock = manager.rlock("lock").unwrap();
+    for _ in 0..50 {
+        for depth in 1..=3 {
+            assert_eq!(actor.takes(Order::AcquireAgain(lock.clone(), None)).depth, depth);
+        }
+        actor.does(Order::Drop);
+        actor.does(Order::Drop);
+        assert_eq!(holder(&manager, "lock").unwrap().depth, 1);
+        assert!(lock.try_acquire().unwrap().is_none());
+        actor.does(Order::Drop);
+        assert!(lock.try_acquire().unwrap().is_some());
+    }
+}
+
+#[apply(test)]
+fn more_locks_than_there_are_entries_are_all_given_back() {
+    const LOCKS: usize = 600;
+    let program = ManagerProgram::start();
+    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let locks: Vec<Lock> = (0..LOCKS).map(|_| manager.anonymous_lock().unwrap()).collect();
+    for _ in 0..3 {
+        let guards: Vec<_> = locks.iter().map(|lock| lock.acquire().unwrap()).collect();
+        drop(guards);
+        for lock in &locks {
+            actor.takes(Order::Acquire(lock.clone(), AT_ONCE));
+        }
+        assert_eq!(actor.ask(Order::Acquire(locks[0].clone(), AT_ONCE)), Ok(Report::Held(None)));
+        (0..LOCKS).for_each(|_| actor.does(Order::Drop));
+    }
+}
+
+#[apply(test)]
+fn the_first_of_two_that_are_ready_is_taken() {
+    let program = ManagerProgram::start();
+    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let (lock, stop) = (manager.lock("lock").unwrap(), manager.event("stop").unwrap());
+    stop.set().unwrap();
+    dropped(&mut actor, &lock);
+    let taken = client::wait_any(&[&lock, &stop], None).unwrap().unwrap();
+    assert_eq!(taken.0, 0, "{taken:?}");
+}
+
+pub(crate) fn register(registry: Registry) -> Registry {
+    registry.task(hold_and_go_on).task(hammer)
+}
+
+/// Takes a lock and drops it again and again: by waiting for it, by only looking, or by waiting for one of two. Returns
+/// how often it had it, and how often it was told that it had been left behind.
+fn hammer(lock: Lock, never: Event, rounds: u32, how: u32) -> client::Result<(u32, u32)> {
+    let (mut had, mut abandoned) = (0, 0);
+    for _ in 0..rounds {
+        let guard = match how {
+            0 => Some(lock.acquire()?),
+            1 => lock.try_acquire()?,
+            _ => match client::wait_any(&[&never, &lock], None)? {
+                Some((1, Taken::Lock(guard))) => Some(guard),
+                other => panic!("{other:?} is not the lock"),
+            },
+        };
+        had += u32::from(guard.is_some());
+        abandoned += u32::from(guard.is_some_and(|guard| guard.abandoned().is_some()));
+    }
+    Ok((had, abandoned))
+}
+
+#[apply(test)]
+fn processes_that_hammer_a_lock_all_get_on_and_find_nothing_abandoned() {
+    const ROUNDS: u32 = 2000;
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let pool = Pool::new(&manager, 4).unwrap();
+    let (lock, never) = (manager.anonymous_lock().unwrap(), manager.anonymous_event().unwrap());
+    let ways = [0, 0, 1, 2].map(|how| (lock.clone(), never.clone(), ROUNDS, how));
+    let result = pool.batch(hammer).starmap_async(ways).unwrap();
+    let counts: Vec<(u32, u32)> =
+        result.get(None).unwrap().into_iter().collect::<client::Result<_>>().unwrap();
+    assert!(counts.iter().all(|(_, abandoned)| *abandoned == 0), "{counts:?}");
+    for waited in [0, 1, 3] {
+        assert_eq!(counts[waited].0, ROUNDS);
+    }
+    assert!(lock.try_acquire().unwrap().is_some());
+}
+
+/// Takes a lock, drops it, and goes on for long without a word to the manager: until a file is there.
+fn hold_and_go_on(lock: Lock, dropped: String, ends: String) -> client::Result<()> {
+    drop(lock.acquire()?);
+    drop(lock);
+    File::create(dropped).unwrap();
+    eventually("it may end", || Path::new(&ends).exists());
+    Ok(())
+}
+
+#[apply(test)]
+fn a_task_that_goes_on_after_it_dropped_a_lock_keeps_it_from_nobody() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let lock = manager.lock("lock").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (dropped, ends) = (path("dropped"), path("ends"));
+    let result = pool.apply_async(hold_and_go_on, (lock.clone(), dropped.clone(), ends.clone())).unwrap();
+    eventually("the task has dropped the lock", || Path::new(&dropped).exists());
+    let guard = lock.acquire_timeout(PATIENCE / 2).unwrap().expect("nobody holds it");
+    assert_eq!(guard.abandoned(), None);
+    File::create(ends).unwrap();
+    result.get(None).unwrap().unwrap();
+}

@@ -1,0 +1,91 @@
+//! A manager that goes, and processes that stand still: everybody else learns it, or does not notice.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::puppet::{Order, Puppet, Report};
+use crate::support::{ManagerProgram, apply, eventually, kill, state, test};
+
+/// How many threads of a process wait at the same time.
+const THREADS: usize = 20;
+
+/// In what time everybody knows that the manager is gone.
+const SOON: Duration = Duration::from_secs(1);
+
+#[apply(test)]
+fn a_killed_manager_is_told_to_all_who_wait() {
+    told_to_all(Signal::KILL);
+}
+
+#[apply(test)]
+fn a_manager_that_ends_in_order_is_told_to_all_who_wait() {
+    told_to_all(Signal::TERM);
+}
+
+/// Has three processes wait, each in many threads, and a fourth one that is stopped, until the manager goes.
+fn told_to_all(signal: Signal) {
+    let mut program = ManagerProgram::start();
+    let mut crowds = [(); 3].map(|()| Puppet::with_event(&program, "never", false));
+    for crowd in &mut crowds {
+        crowd.tell(&Order::Crowd { threads: THREADS });
+    }
+    for crowd in &crowds {
+        eventually("all of its threads wait", || sleepers(crowd.process()) == THREADS + 1);
+    }
+    let mut sleeper = Puppet::with_event(&program, "never", false);
+    sleeper.begin_wait();
+    sleeper.stop();
+
+    let begun = Instant::now();
+    program.running.signal(signal);
+    for crowd in &mut crowds {
+        let Ok(Report::Crowd(outcomes)) = crowd.report() else { panic!("no outcomes") };
+        assert!(begun.elapsed() < SOON, "it took {:?}", begun.elapsed());
+        assert_eq!(outcomes.len(), THREADS);
+        assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(client::Error::is_manager_gone)));
+    }
+    program.running.wait();
+
+    kill(sleeper.process(), Signal::CONT);
+    assert!(sleeper.report().unwrap_err().is_manager_gone());
+    // Later calls know it too, also when another manager is there by then.
+    program.restart();
+    for puppet in crowds.iter_mut().chain([&mut sleeper]) {
+        assert!(puppet.ask(&Order::IsSet).unwrap_err().is_manager_gone());
+        assert!(puppet.ask(&Order::Set { reason: None }).unwrap_err().is_manager_gone());
+    }
+}
+
+/// How many threads of a process sleep.
+fn sleepers(process: u32) -> usize {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    threads.filter(|thread| state(&thread.as_ref().unwrap().path()) == Some('S')).count()
+}
+
+#[apply(test)]
+fn a_stopped_client_delays_nobody() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let (first, second) = (manager.event("first").unwrap(), manager.event("second").unwrap());
+    let mut sleeper = Puppet::with_event(&program, "first", false);
+    let mut awake = Puppet::with_event(&program, "first", false);
+    sleeper.begin_wait();
+    awake.begin_wait();
+    sleeper.stop();
+
+    let begun = Instant::now();
+    first.set().unwrap();
+    assert!(matches!(awake.report(), Ok(Report::Waited(Some(_)))));
+    for _ in 0..1_000 {
+        second.set().unwrap();
+        second.clear().unwrap();
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
+
+    // It missed nothing, either.
+    first.clear().unwrap();
+    kill(sleeper.process(), Signal::CONT);
+    assert!(matches!(sleeper.report(), Ok(Report::Waited(Some(_)))));
+}

@@ -1,0 +1,4 @@
+//! The manager as a program: its socket, its owner, and what it leaves behind.
+
+pub(crate) mod private;
+pub(crate) mod socket;

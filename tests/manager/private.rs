@@ -1,0 +1,149 @@
+//! Private managers, seen from outside: who they are, how they are found, and what they leave behind.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use client::{Manager, Result};
+use protocol::endpoint::MANAGER_VARIABLE;
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::support::helper;
+use crate::support::{Running, apply, descendants, eventually, is_alive, kill, test, within};
+
+/// The helper that owns a private manager, which is a copy of it.
+pub(crate) const OWNER: &str = "owner";
+
+/// The same, but it can not start copies of itself. Its manager is the program `manager`.
+pub(crate) const OWNER_WITHOUT_INIT: &str = "owner-without-init";
+
+/// In what time nobody and nothing is left.
+const SOON: Duration = Duration::from_secs(1);
+
+/// What an owner does: starts a manager, uses it, says where it is, and stays until it is killed.
+pub(crate) fn own() -> Result<()> {
+    let manager = Manager::start()?;
+    manager.event("mine")?.set()?;
+    println!("{}", manager.socket().display());
+    loop {
+        sleep(Duration::from_secs(1000));
+    }
+}
+
+/// A command for a helper, with a folder for its sockets that no other program uses.
+fn owner(name: &str, folder: &TempDir) -> Command {
+    let mut command = helper::command(name);
+    command.env("XDG_RUNTIME_DIR", folder.path()).env_remove(MANAGER_VARIABLE);
+    command
+}
+
+#[apply(test)]
+fn a_copy_of_its_owner_ends_with_it_and_leaves_no_files() {
+    let folder = tempfile::tempdir().unwrap();
+    ends_with_owner(&mut owner(OWNER, &folder), &env::current_exe().unwrap());
+}
+
+#[apply(test)]
+fn what_was_left_by_one_that_was_killed_is_cleared_away_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || {
+        let mut owner = Running::start(&mut self::owner(OWNER, &folder));
+        let socket = PathBuf::from(owner.line());
+        (owner, socket)
+    };
+    let (_living, living) = start();
+    let (mut killed, left) = start();
+    let [manager] = descendants(killed.process())[..] else { panic!("it has one child") };
+    // The manager first: it has nobody to clean up after it, then, nor anything to clean up for.
+    kill(manager, Signal::KILL);
+    killed.signal(Signal::KILL);
+    killed.wait();
+    eventually("the manager is gone", || !is_alive(manager));
+    assert!(left.exists() && left.with_added_extension("lock").exists());
+
+    let (_next, next) = start();
+    assert!(!left.exists() && !left.with_added_extension("lock").exists());
+    for socket in [living, next] {
+        assert!(Manager::connect_to(&socket).unwrap().event("mine").unwrap().is_set().unwrap());
+        assert!(socket.with_added_extension("lock").exists());
+    }
+}
+
+#[apply(test)]
+fn the_program_manager_ends_with_its_owner_and_leaves_no_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_manager"));
+    ends_with_owner(owner(OWNER_WITHOUT_INIT, &folder).env(MANAGER_VARIABLE, program), program);
+}
+
+#[apply(test)]
+fn the_program_manager_is_found_beside_the_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    // The program of this test is one folder below.
+    ends_with_owner(&mut owner(OWNER_WITHOUT_INIT, &folder), Path::new(env!("CARGO_BIN_EXE_manager")));
+}
+
+#[apply(test)]
+fn the_program_manager_is_found_on_the_search_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_manager"));
+    let (_elsewhere, mut command) = owner_elsewhere(&folder);
+    ends_with_owner(command.env("PATH", program.parent().unwrap()), program);
+}
+
+/// Starts the owner, kills it, and sees that neither its manager nor files of it are left.
+fn ends_with_owner(command: &mut Command, program: &Path) {
+    let mut owner = Running::start(command);
+    let socket = PathBuf::from(owner.line());
+    let [manager] = descendants(owner.process())[..] else { panic!("it has one child") };
+    assert_eq!(fs::read_link(format!("/proc/{manager}/exe")).unwrap(), program.canonicalize().unwrap());
+    assert!(Manager::connect_to(&socket).unwrap().event("mine").unwrap().is_set().unwrap());
+
+    owner.signal(Signal::KILL);
+    owner.wait();
+    within(SOON, "the manager is gone", || !is_alive(manager));
+    let left: Vec<_> = fs::read_dir(socket.parent().unwrap()).unwrap().flatten().collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(Manager::connect_to(&socket).unwrap_err().is_not_running());
+}
+
+#[apply(test)]
+fn a_program_that_is_none_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = told(owner(OWNER_WITHOUT_INIT, &folder).env(MANAGER_VARIABLE, "/nonexistent/manager"));
+    assert!(text.contains("can not be started from /nonexistent/manager: No such file"), "{text}");
+    let text = told(owner(OWNER_WITHOUT_INIT, &folder).env(MANAGER_VARIABLE, "/bin/true"));
+    assert!(text.contains("ended before it was ready (exit status: 0)"), "{text}");
+}
+
+#[apply(test)]
+fn an_owner_that_finds_no_manager_is_told_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_elsewhere, mut command) = owner_elsewhere(&folder);
+    let text = told(command.env("PATH", folder.path()));
+    assert!(text.contains("client::init") && text.contains("RALLYPOINT_MANAGER"), "{text}");
+}
+
+/// A copy of this program that has no manager beside it, and the folder that it is in.
+fn owner_elsewhere(folder: &TempDir) -> (TempDir, Command) {
+    // It is linked, as a file that was just written may still be open for that in a fork of another test's thread.
+    let elsewhere = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let program = elsewhere.path().join("elsewhere");
+    fs::hard_link(env::current_exe().unwrap(), &program).unwrap();
+    let mut command = Command::new(program);
+    command.arg(format!("helper:{OWNER_WITHOUT_INIT}"));
+    command.env("XDG_RUNTIME_DIR", folder.path()).env_remove(MANAGER_VARIABLE);
+    (elsewhere, command)
+}
+
+/// What an owner says that can not have a manager.
+fn told(command: &mut Command) -> String {
+    let mut owner = Running::start(command);
+    let line = owner.line();
+    assert_eq!(owner.wait(), Some(1), "{line}");
+    line
+}

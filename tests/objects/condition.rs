@@ -1,0 +1,473 @@
+//! Conditions across processes: who waits is notified once, in order, and holds the lock when it goes on.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use client::{Condition, Manager, WokenBy};
+use rustix::process::Signal;
+
+use crate::support::actor::{Actor, Held, Order, Report, inspect, until_waiting};
+use crate::support::{ManagerProgram, PATIENCE, apply, eventually, test};
+
+/// How often two processes take turns.
+const ROUNDS: u32 = 1_000;
+
+/// The timeout of who only looks.
+const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
+
+fn start<const N: usize>(program: &ManagerProgram) -> (Manager, [Actor; N]) {
+    (program.connect(), [(); N].map(|()| Actor::start(program)))
+}
+
+/// Has an actor wait; when this returns, it is the last of so many in the line.
+fn begin_wait(manager: &Manager, actor: &mut Actor, condition: &Condition, name: &str, count: u32) -> Held {
+    let held = actor.takes(Order::Enter(condition.clone()));
+    actor.tell(Order::Wait(condition.clone(), None));
+    until_waiting(manager, name, count);
+    held
+}
+
+fn notified(actor: &mut Actor) -> Held {
+    match actor.report() {
+        Ok(Report::Notified(held)) => held,
+        report => panic!("it was to be notified: {report:?}"),
+    }
+}
+
+#[apply(test)]
+fn notifications_go_to_who_waits_longest() {
+    let program = ManagerProgram::start();
+    let (manager, mut actors) = start::<5>(&program);
+    let condition = manager.condition("news").unwrap();
+    let mut tokens = Vec::new();
+    for (actor, count) in actors.iter_mut().zip(1..) {
+        tokens.push(begin_wait(&manager, actor, &condition, "news", count).token);
+    }
+    let guard = condition.acquire().unwrap();
+    assert_eq!(condition.notify_one().unwrap(), 1);
+    assert_eq!(condition.notify(2).unwrap(), 2);
+    assert_eq!(inspect(&manager, "news").waiting, 2);
+    // They go on one after the other, each when the one before has given the lock back.
+    drop(guard);
+    for (actor, token) in actors.iter_mut().zip(tokens).take(3) {
+        let held = notified(actor);
+        assert!(held.token > token && held.depth == 1 && held.abandoned.is_none());
+        assert!(condition.try_acquire().unwrap().is_none());
+        actor.does(Order::Drop);
+    }
+    assert_eq!(inspect(&manager, "news").waiting, 2, "nobody was woken without need");
+
+    let guard = condition.acquire().unwrap();
+    assert_eq!(condition.notify(usize::MAX).unwrap(), 2);
+    assert_eq!(condition.notify_all().unwrap(), 0, "they were notified already");
+    guard.release().unwrap();
+    for actor in &mut actors[3..] {
+        notified(actor);
+        actor.does(Order::Release);
+    }
+}
+
+#[apply(test)]
+fn needs_its_lock_to_notify_and_to_wait() {
+    let program = ManagerProgram::start();
+    let (manager, [mut holder]) = start(&program);
+    let condition = manager.condition("theirs").unwrap();
+    for notify in [Condition::notify_one, Condition::notify_all] {
+        let error = notify(&condition).unwrap_err();
+        assert!(error.is_not_owner() && error.to_string().contains("theirs"), "{error:?}");
+    }
+    holder.takes(Order::Enter(condition.clone()));
+    let error = condition.notify_one().unwrap_err();
+    assert!(error.is_not_owner() && error.to_string().contains(&holder.process().to_string()), "{error:?}");
+
+    // A guard of another lock is refused before anything is sent, and stays as it is.
+    let lock = manager.lock("another").unwrap();
+    let mut guard = lock.acquire().unwrap();
+    let error = condition.wait(&mut guard, None).unwrap_err();
+    assert!(error.is_not_owner() && error.to_string().contains("this guard holds"), "{error:?}");
+    assert!(guard.is_held() && lock.try_acquire().unwrap().is_none());
+    assert!(condition.wait_for(&mut guard, None, || panic!("it is not asked")).unwrap_err().is_not_owner());
+
+    // So is one of another thread.
+    holder.does(Order::Drop);
+    let mut guard = condition.acquire().unwrap();
+    let other = condition.clone();
+    let error = thread::spawn(move || other.wait(&mut guard, None)).join().unwrap().unwrap_err();
+    assert!(error.is_not_owner() && error.to_string().contains("thread"), "{error:?}");
+    assert!(condition.try_acquire().unwrap().is_some(), "the thread has dropped the guard");
+}
+
+#[apply(test)]
+fn a_wait_that_times_out_holds_the_lock_again() {
+    let program = ManagerProgram::start();
+    let (manager, [mut waiter, mut other]) = start(&program);
+    let lock = manager.rlock("base").unwrap();
+    let condition = manager.condition_options().over_rlock(&lock).create_new("never").unwrap();
+    let timeout = Duration::from_millis(60);
+    let before = waiter.takes(Order::Enter(condition.clone()));
+    let begun = Instant::now();
+    let report = waiter.ask(Order::Wait(condition.clone(), Some(timeout)));
+    let Ok(Report::TimedOut(held)) = report else { panic!("{report:?}") };
+    assert!(begun.elapsed() >= timeout && held.token > before.token);
+
+    // The lock is not had before its holder gives it back, however long the timeout is over.
+    waiter.tell(Order::Wait(condition.clone(), Some(timeout)));
+    other.takes(Order::Enter(condition.clone()));
+    eventually("the timeout is over", || inspect(&manager, "never").waiting == 0);
+    other.does(Order::Drop);
+    assert!(matches!(waiter.report(), Ok(Report::TimedOut(_))));
+    // A timeout of zero lets who is in line have the lock in between.
+    other.tell(Order::Enter(condition.clone()));
+    until_waiting(&manager, "base", 1);
+    waiter.tell(Order::Wait(condition, AT_ONCE));
+    other.has_taken();
+    other.does(Order::Drop);
+    assert!(matches!(waiter.report(), Ok(Report::TimedOut(_))));
+}
+
+#[apply(test)]
+fn a_wait_gives_up_a_reentrant_lock_whole() {
+    let program = ManagerProgram::start();
+    let (manager, [mut waiter]) = start(&program);
+    let lock = manager.rlock("deep").unwrap();
+    let condition = manager.condition_options().over_rlock(&lock).create_new("whole").unwrap();
+    waiter.takes(Order::AcquireAgain(lock.clone(), None));
+    waiter.takes(Order::AcquireAgain(lock.clone(), None));
+    waiter.tell(Order::Wait(condition.clone(), None));
+    until_waiting(&manager, "whole", 1);
+    let guard = lock.acquire().unwrap();
+    assert_eq!((guard.depth(), condition.notify_one().unwrap()), (1, 1));
+    drop(guard);
+    assert_eq!(notified(&mut waiter).depth, 2);
+    // Both guards give back, also the outer one, which does not know the new token.
+    waiter.does(Order::Drop);
+    assert!(lock.try_acquire().unwrap().is_none());
+    waiter.does(Order::Drop);
+    eventually("it is free", || lock.try_acquire().unwrap().is_some());
+}
+
+#[apply(test)]
+fn wait_for_looks_at_first_and_at_last() {
+    let program = ManagerProgram::start();
+    let (manager, [mut waiter]) = start(&program);
+    let (condition, ready) = (manager.condition("goods").unwrap(), manager.event("ready").unwrap());
+    let order = |timeout| Order::WaitFor(condition.clone(), ready.clone(), timeout);
+    // It is true: nothing is waited for, and the lock is not given up.
+    ready.set().unwrap();
+    let token = waiter.takes(Order::Enter(condition.clone())).token;
+    assert_eq!(waiter.ask(order(None)), Ok(Report::Flag(true)));
+    assert!(condition.try_acquire().unwrap().is_none());
+
+    // It becomes true without a notification: the last look finds it, after a wait, also one of zero.
+    let mut guard = {
+        waiter.does(Order::Drop);
+        condition.acquire().unwrap()
+    };
+    assert!(guard.token() > token);
+    let mut looks = 0;
+    let mut at_second = || {
+        looks += 1;
+        Ok(looks == 2)
+    };
+    assert!(condition.wait_for(&mut guard, Duration::ZERO, &mut at_second).unwrap());
+    assert!(!condition.wait_for(&mut guard, Duration::ZERO, || Ok(false)).unwrap());
+    assert!(guard.is_held());
+    drop(guard);
+
+    // A notification before it is true does not end it.
+    ready.clear().unwrap();
+    waiter.takes(Order::Enter(condition.clone()));
+    waiter.tell(order(None));
+    for is_set in [false, true] {
+        until_waiting(&manager, "goods", 1);
+        let guard = condition.acquire().unwrap();
+        if is_set {
+            ready.set().unwrap();
+        }
+        assert_eq!(condition.notify_one().unwrap(), 1);
+        drop(guard);
+    }
+    assert_eq!(waiter.report(), Ok(Report::Flag(true)));
+}
+
+#[apply(test)]
+fn wait_for_counts_all_its_waits_together() {
+    let program = ManagerProgram::start();
+    let (manager, [mut waiter]) = start(&program);
+    let (condition, never) = (manager.condition("goods").unwrap(), manager.anonymous_event().unwrap());
+    let timeout = Duration::from_millis(100);
+    waiter.takes(Order::Enter(condition.clone()));
+    waiter.tell(Order::WaitFor(condition.clone(), never.clone(), Some(timeout)));
+    let begun = Instant::now();
+    // It ends when the waiter has the lock for good. If each notification began the timeout anew, it would not.
+    while let Some(guard) = condition.acquire_timeout(Duration::from_secs(1)).unwrap() {
+        assert!(begun.elapsed() < PATIENCE);
+        condition.notify_all().unwrap();
+        drop(guard);
+    }
+    assert_eq!(waiter.report(), Ok(Report::Flag(false)));
+    assert!(condition.try_acquire().unwrap().is_none(), "it holds the lock");
+}
+
+#[apply(test)]
+fn wait_for_passes_on_the_error_of_its_predicate() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let condition = manager.anonymous_condition().unwrap();
+    let state = manager.event("state").unwrap();
+    state.remove().unwrap();
+    let mut guard = condition.acquire().unwrap();
+    let error = condition.wait_for(&mut guard, None, || state.is_set()).unwrap_err();
+    assert!(error.is_no_such_object() && guard.is_held());
+    assert_eq!(condition.notify_one().unwrap(), 0, "the lock is held");
+}
+
+#[apply(test)]
+fn no_notification_is_lost_in_thousands_of_turns() {
+    let program = ManagerProgram::start();
+    let (manager, [mut one, mut other]) = start(&program);
+    let condition = manager.anonymous_condition().unwrap();
+    let [ping, pong] = [(); 2].map(|()| manager.anonymous_event().unwrap());
+    ping.set().unwrap();
+    for (actor, mine, theirs) in [(&mut one, &ping, &pong), (&mut other, &pong, &ping)] {
+        let (condition, mine, theirs) = (condition.clone(), mine.clone(), theirs.clone());
+        actor.tell(Order::Rally { condition, mine, theirs, rounds: ROUNDS });
+    }
+    assert_eq!(one.report(), Ok(Report::Done));
+    assert_eq!(other.report(), Ok(Report::Done));
+    assert!(ping.is_set().unwrap() && !pong.is_set().unwrap());
+}
+
+#[apply(test)]
+fn can_be_waited_for_together_with_others() {
+    let program = ManagerProgram::start();
+    let (manager, [mut waiter]) = start(&program);
+    let (condition, stop) = (manager.condition("work").unwrap(), manager.event("stop").unwrap());
+    let order = |timeout| Order::WaitOr(condition.clone(), stop.clone(), timeout);
+    waiter.takes(Order::Enter(condition.clone()));
+    assert!(matches!(waiter.ask(order(Some(Duration::from_millis(20)))), Ok(Report::TimedOut(_))));
+    waiter.tell(order(None));
+    until_waiting(&manager, "work", 1);
+    let guard = condition.acquire().unwrap();
+    assert_eq!(condition.notify_one().unwrap(), 1);
+    drop(guard);
+    notified(&mut waiter);
+    waiter.tell(order(None));
+    until_waiting(&manager, "work", 1);
+    stop.set().unwrap();
+    assert_eq!(waiter.report(), Ok(Report::Set));
+    assert_eq!(inspect(&manager, "work").waiting, 0);
+    assert!(condition.try_acquire().unwrap().is_none(), "it holds the lock again");
+    waiter.does(Order::Release);
+}
+
+#[apply(test)]
+fn others_that_are_ready_are_taken_without_giving_up_the_lock() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let condition = manager.anonymous_condition().unwrap();
+    let (never, stop) = (manager.anonymous_event().unwrap(), manager.anonymous_event().unwrap());
+    let permits = manager.anonymous_semaphore(2).unwrap();
+    let mut guard = condition.acquire().unwrap();
+    let token = guard.token();
+    let woken = condition.wait_or(&mut guard, &[&never, &permits.permits(2), &stop], None).unwrap();
+    let WokenBy::Other(1, client::Taken::Permit(permit)) = woken else { panic!("{woken:?}") };
+    assert_eq!((permit.permits(), guard.token()), (2, token));
+    assert!(matches!(condition.wait_or(&mut guard, &[&never], Duration::ZERO).unwrap(), WokenBy::TimedOut));
+    assert!(guard.token() > token);
+
+    // A lock beside the condition can not be, and leaves the guard with nothing.
+    let lock = manager.anonymous_lock().unwrap();
+    assert!(condition.wait_or(&mut guard, &[&lock], None).unwrap_err().is_bad_target());
+    assert!(!guard.is_held());
+    assert!(condition.wait(&mut guard, None).unwrap_err().is_not_owner());
+    let theirs = condition.clone();
+    assert!(
+        thread::spawn(move || theirs.try_acquire().map(|guard| guard.is_some())).join().unwrap().unwrap()
+    );
+}
+
+#[apply(test)]
+fn a_notification_on_its_way_to_who_is_killed_goes_to_the_next() {
+    let program = ManagerProgram::start();
+    let (manager, [mut first, mut second]) = start(&program);
+    let condition = manager.condition("way").unwrap();
+    begin_wait(&manager, &mut first, &condition, "way", 1);
+    begin_wait(&manager, &mut second, &condition, "way", 2);
+    first.stop();
+    let guard = condition.acquire().unwrap();
+    assert_eq!(condition.notify_one().unwrap(), 1);
+    guard.release().unwrap();
+    // It holds the lock, and does not know it.
+    assert!(condition.try_acquire().unwrap().is_none());
+    let victim = first.kill();
+    let held = notified(&mut second);
+    assert_eq!(held.abandoned.unwrap().0, victim);
+    second.does(Order::Drop);
+
+    // A notification for all is nobody else's.
+    let mut third = Actor::start(&program);
+    let mut fourth = Actor::start(&program);
+    begin_wait(&manager, &mut third, &condition, "way", 1);
+    third.stop();
+    let guard = condition.acquire().unwrap();
+    assert_eq!(condition.notify_all().unwrap(), 1);
+    drop(guard);
+    fourth.tell(Order::Enter(condition.clone()));
+    third.kill();
+    assert!(fourth.has_taken().abandoned.is_some());
+    fourth.tell(Order::Wait(condition.clone(), Some(Duration::from_millis(50))));
+    assert!(matches!(fourth.report(), Ok(Report::TimedOut(_))));
+}
+
+#[apply(test)]
+fn a_killed_waiter_leaves_the_line() {
+    let program = ManagerProgram::start();
+    let (manager, [mut first, mut second]) = start(&program);
+    let condition = manager.condition("line").unwrap();
+    begin_wait(&manager, &mut first, &condition, "line", 1);
+    begin_wait(&manager, &mut second, &condition, "line", 2);
+    first.kill();
+    until_waiting(&manager, "line", 1);
+    let guard = condition.acquire().unwrap();
+    assert_eq!(guard.abandoned(), None, "who waits holds nothing");
+    assert_eq!(condition.notify(2).unwrap(), 1);
+    drop(guard);
+    notified(&mut second);
+}
+
+#[apply(test)]
+fn of_a_killed_holder_tells_who_is_woken() {
+    let program = ManagerProgram::start();
+    let (manager, [mut holder, mut waiter]) = start(&program);
+    let condition = manager.condition("held").unwrap();
+    begin_wait(&manager, &mut waiter, &condition, "held", 1);
+    holder.takes(Order::Enter(condition.clone()));
+    assert_eq!(holder.ask(Order::Notify(condition.clone(), Some(1))), Ok(Report::Count(1)));
+    let victim = holder.kill();
+    let (process, text) = notified(&mut waiter).abandoned.unwrap();
+    assert!(process == victim && text.contains("signal 9 (SIGKILL)"), "{text}");
+}
+
+#[apply(test)]
+fn a_killed_manager_is_told_to_who_waits() {
+    let program = ManagerProgram::start();
+    let (manager, [mut waiter]) = start(&program);
+    let condition = manager.condition("gone").unwrap();
+    begin_wait(&manager, &mut waiter, &condition, "gone", 1);
+    program.running.signal(Signal::KILL);
+    assert!(waiter.report().unwrap_err().is_manager_gone());
+    assert_eq!(waiter.ask(Order::IsHeld), Ok(Report::Flag(false)));
+    assert!(condition.notify_one().unwrap_err().is_manager_gone());
+    waiter.does(Order::Drop);
+    waiter.end();
+}
+
+#[apply(test)]
+fn a_removed_one_is_told_to_who_waits_without_the_lock() {
+    let program = ManagerProgram::start();
+    let (manager, [mut waiter, mut other]) = start(&program);
+    let lock = manager.lock("base").unwrap();
+    let over = || manager.condition_options().over_lock(&lock).create_new("short").unwrap();
+    let condition = over();
+    begin_wait(&manager, &mut waiter, &condition, "short", 1);
+    condition.remove().unwrap();
+    assert!(waiter.report().unwrap_err().is_removed());
+    assert_eq!(waiter.ask(Order::IsHeld), Ok(Report::Flag(false)));
+    let guard = lock.try_acquire().unwrap().expect("nobody holds it");
+    waiter.does(Order::Drop);
+    assert_eq!(other.ask(Order::Acquire(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
+    drop(guard);
+
+    // One that is gone before the wait is refused, and the lock is given back all the same.
+    let condition = over();
+    other.takes(Order::Enter(condition.clone()));
+    other.tell(Order::Wait(condition.clone(), Some(Duration::ZERO)));
+    assert!(matches!(other.report(), Ok(Report::TimedOut(_))));
+    let mut guard = {
+        other.does(Order::Release);
+        condition.acquire().unwrap()
+    };
+    condition.remove().unwrap();
+    assert!(condition.wait(&mut guard, None).unwrap_err().is_no_such_object());
+    assert!(!guard.is_held() && lock.try_acquire().unwrap().is_some());
+
+    // A lock takes its conditions with it.
+    let condition = over();
+    begin_wait(&manager, &mut waiter, &condition, "short", 1);
+    lock.remove().unwrap();
+    assert!(waiter.report().unwrap_err().is_removed());
+    assert!(condition.acquire().unwrap_err().is_no_such_object());
+}
+
+#[apply(test)]
+fn over_a_given_lock_shares_it() {
+    let program = ManagerProgram::start();
+    let (manager, [mut producer, mut consumer]) = start(&program);
+    let lock = manager.lock("shelf").unwrap();
+    let [full, empty] =
+        ["full", "empty"].map(|name| manager.condition_options().over_lock(&lock).create_new(name).unwrap());
+    begin_wait(&manager, &mut consumer, &full, "full", 1);
+    begin_wait(&manager, &mut producer, &empty, "empty", 1);
+    let guard = lock.acquire().unwrap();
+    assert!(empty.try_acquire().unwrap().is_none());
+    assert_eq!((full.notify_one().unwrap(), full.notify_one().unwrap()), (1, 0));
+    drop(guard);
+    notified(&mut consumer);
+    assert_eq!(consumer.ask(Order::Notify(empty, None)), Ok(Report::Count(1)));
+    consumer.does(Order::Drop);
+    notified(&mut producer);
+}
+
+#[apply(test)]
+fn is_opened_with_the_lock_that_it_has() {
+    let program = ManagerProgram::start();
+    let (manager, [mut other]) = start(&program);
+    let plain = manager.condition_options().with_plain_lock().create_new("plain").unwrap();
+    let error = manager.condition("plain").unwrap_err();
+    assert!(error.is_wrong_parameters() && error.to_string().contains("plain"), "{error:?}");
+    // Opened twice by name, it is one condition over one lock.
+    let same = manager.condition_options().with_plain_lock().open("plain").unwrap();
+    let guard = same.acquire().unwrap();
+    assert!(plain.acquire().unwrap_err().is_deadlock(), "its lock is not reentrant");
+    other.tell(Order::Enter(plain.clone()));
+    drop(guard);
+    other.has_taken();
+    assert!(same.try_acquire().unwrap().is_none());
+
+    let reentrant = manager.condition("python").unwrap();
+    let outer = reentrant.acquire().unwrap();
+    assert_eq!((outer.depth(), reentrant.acquire().unwrap().depth()), (1, 2));
+    let lock = manager.lock("given").unwrap();
+    let over = manager.condition_options().over_lock(&lock).open_or_create("over").unwrap();
+    let error =
+        manager.condition_options().over_lock(&manager.anonymous_lock().unwrap()).open("over").unwrap_err();
+    assert!(error.is_wrong_parameters(), "{error:?}");
+    let guard = over.acquire().unwrap();
+    assert!(lock.try_acquire().unwrap().is_none());
+    drop(guard);
+    let removed = manager.lock("removed").unwrap();
+    removed.remove().unwrap();
+    let error = manager.condition_options().over_lock(&removed).anonymous().unwrap_err();
+    assert!(error.is_no_such_object(), "{error:?}");
+}
+
+#[apply(test)]
+fn a_proxy_carries_its_lock() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    for condition in [
+        manager.anonymous_condition().unwrap(),
+        manager.condition_options().with_plain_lock().anonymous().unwrap(),
+        manager.condition_options().over_lock(&manager.anonymous_lock().unwrap()).anonymous().unwrap(),
+    ] {
+        let bytes = postcard::to_allocvec(&condition).unwrap();
+        let arrived: Condition = postcard::from_bytes(&bytes).unwrap();
+        drop(condition);
+        let mut guard = arrived.acquire().unwrap();
+        assert!(!arrived.wait(&mut guard, Duration::ZERO).unwrap());
+        assert_eq!(arrived.notify_all().unwrap(), 0);
+        drop((arrived, guard));
+        assert!(postcard::from_bytes::<Condition>(&bytes).is_err(), "nobody is left");
+    }
+}

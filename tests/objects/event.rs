@@ -1,0 +1,327 @@
+//! Events across processes: what one does, the others see, wait for, and get, each exactly once.
+
+use std::time::{Duration, Instant};
+
+use client::{Event, Manager, Pool, Taken, Waitable, wait_all, wait_any};
+use rustix::process::Signal;
+
+use crate::pool::task::set;
+use crate::support::puppet::{Order, Puppet, Report, Setter};
+use crate::support::{ManagerProgram, apply, eventually, test};
+
+/// How often two processes take turns.
+const ROUNDS: u32 = 5_000;
+
+/// How many threads of each process wait in a crowd.
+const CROWD: usize = 500;
+
+fn set_because(reason: &str) -> Order {
+    Order::Set { reason: Some(reason.to_owned()) }
+}
+
+fn proxy_of(event: &Event) -> Order {
+    Order::Take(postcard::to_allocvec(event).unwrap())
+}
+
+#[apply(test)]
+fn set_in_one_process_is_seen_in_another() {
+    let program = ManagerProgram::start();
+    let [mut one, mut other] = [(); 2].map(|()| Puppet::with_event(&program, "flag", false));
+    for _ in 0..20 {
+        assert_eq!(other.ask(&Order::IsSet), Ok(Report::Flag(false)));
+        assert_eq!(one.ask(&Order::Set { reason: None }), Ok(Report::Done));
+        assert_eq!(other.ask(&Order::IsSet), Ok(Report::Flag(true)));
+        assert_eq!(other.ask(&Order::Clear), Ok(Report::Done));
+        assert_eq!(one.ask(&Order::IsSet), Ok(Report::Flag(false)));
+    }
+}
+
+#[apply(test)]
+fn set_in_one_process_wakes_all_who_wait_and_tells_the_cause() {
+    let program = ManagerProgram::start();
+    let mut puppets = [(); 4].map(|()| Puppet::with_event(&program, "flag", false));
+    let (setter, waiters) = puppets.split_last_mut().unwrap();
+    for waiter in &mut *waiters {
+        waiter.begin_wait();
+    }
+    assert_eq!(setter.ask(&set_because("disk full")), Ok(Report::Done));
+    let cause = Setter {
+        process: setter.process(),
+        program: std::env::current_exe().unwrap().file_name().unwrap().to_str().unwrap().to_owned(),
+        reason: Some("disk full".to_owned()),
+    };
+    for waiter in waiters {
+        assert_eq!(waiter.report(), Ok(Report::Waited(Some(cause.clone()))));
+    }
+    // The first who sets it is the cause, and who comes later learns it too.
+    let manager = program.connect();
+    let event = manager.event("flag").unwrap();
+    event.set_because("I was late").unwrap();
+    let told = event.cause().unwrap().unwrap();
+    assert_eq!((told.process, &*told.program), (cause.process, cause.program.as_str()));
+    assert_eq!(told.reason.as_deref(), Some("disk full"));
+}
+
+#[apply(test)]
+fn a_wait_ends_at_its_timeout() {
+    let program = ManagerProgram::start();
+    let mut puppet = Puppet::with_event(&program, "never", false);
+    let timeout = Duration::from_millis(60);
+    let begun = Instant::now();
+    assert_eq!(puppet.ask(&Order::Wait { timeout: Some(timeout) }), Ok(Report::Waited(None)));
+    assert!(begun.elapsed() >= timeout);
+    assert_eq!(puppet.ask(&Order::Wait { timeout: Some(Duration::ZERO) }), Ok(Report::Waited(None)));
+}
+
+#[apply(test)]
+fn with_auto_reset_lets_one_of_four_processes_through_for_each_set() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let turn = manager.event_options().auto_reset(true).create_new("turn").unwrap();
+    let mut puppets = [(); 4].map(|()| Puppet::with_event(&program, "turn", true));
+    for round in 0..5 {
+        for puppet in &mut puppets {
+            puppet.begin_wait();
+        }
+        for (number, puppet) in puppets.iter_mut().enumerate() {
+            let reason = format!("round {round}, number {number}");
+            turn.set_because(&reason).unwrap();
+            // The cause says which of the sets it was: each has its own, in the order in which they came.
+            let Ok(Report::Waited(Some(setter))) = puppet.report() else { panic!("{reason}") };
+            assert_eq!(setter.reason, Some(reason));
+            assert!(!turn.is_set().unwrap());
+        }
+    }
+    turn.set().unwrap();
+    assert!(turn.is_set().unwrap(), "nobody waits any more");
+}
+
+#[apply(test)]
+fn a_set_on_its_way_to_who_is_killed_goes_to_the_next() {
+    let program = ManagerProgram::start();
+    let turn = program.connect().event_options().auto_reset(true).create_new("turn").unwrap();
+    let [mut first, mut second] = [(); 2].map(|()| Puppet::with_event(&program, "turn", true));
+    first.begin_wait();
+    second.begin_wait();
+    first.stop();
+    turn.set_because("for the living").unwrap();
+    assert!(!turn.is_set().unwrap(), "it was granted to the first in line");
+    first.kill();
+    let Ok(Report::Waited(Some(setter))) = second.report() else { panic!("the second was not woken") };
+    assert_eq!(setter.reason.as_deref(), Some("for the living"));
+    assert!(!turn.is_set().unwrap());
+
+    // With nobody in line, it stays for who comes.
+    let mut last = Puppet::with_event(&program, "turn", true);
+    last.begin_wait();
+    last.stop();
+    turn.set().unwrap();
+    last.kill();
+    eventually("it is set again", || turn.is_set().unwrap());
+}
+
+#[apply(test)]
+fn a_set_that_the_killed_did_not_confirm_goes_to_the_next() {
+    let program = ManagerProgram::start();
+    let turn = program.connect().event_options().auto_reset(true).create_new("turn").unwrap();
+    let [mut first, mut second] = [(); 2].map(|()| Puppet::with_event(&program, "turn", true));
+    first.begin_wait();
+    second.begin_wait();
+    turn.set().unwrap();
+    // It has read that it goes on, and no later message of it has said so.
+    assert!(matches!(first.report(), Ok(Report::Waited(Some(_)))));
+    first.kill();
+    assert!(matches!(second.report(), Ok(Report::Waited(Some(_)))));
+}
+
+#[apply(test)]
+fn of_a_killed_setter_stays_set() {
+    let program = ManagerProgram::start();
+    let mut setter = Puppet::with_event(&program, "flag", false);
+    assert_eq!(setter.ask(&set_because("last words")), Ok(Report::Done));
+    let process = setter.process();
+    setter.kill();
+    let cause = program.connect().event("flag").unwrap().wait(None).unwrap().unwrap();
+    assert_eq!((cause.process, cause.reason.as_deref()), (process, Some("last words")));
+}
+
+#[apply(test)]
+fn a_proxy_works_in_the_process_that_receives_it() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let event = manager.anonymous_event().unwrap();
+    let mut puppet = Puppet::start(&program);
+    assert_eq!(puppet.ask(&proxy_of(&event)), Ok(Report::Done));
+    assert_eq!(puppet.ask(&Order::IsSet), Ok(Report::Flag(false)));
+    event.set_because("from its maker").unwrap();
+    let Ok(Report::Waited(Some(setter))) = puppet.ask(&Order::Wait { timeout: None }) else { panic!() };
+    assert_eq!((setter.process, setter.reason.as_deref()), (std::process::id(), Some("from its maker")));
+
+    // The one who received it keeps it, when its maker has let it go.
+    let order = proxy_of(&event);
+    drop(event);
+    assert_eq!(puppet.ask(&Order::IsSet), Ok(Report::Flag(true)));
+    let mut other = Puppet::start(&program);
+    assert_eq!(other.ask(&order), Ok(Report::Done));
+    drop((puppet, other));
+    eventually("the event is freed with its last process", || {
+        Puppet::start(&program).ask(&order).is_err_and(|error| error.is_no_such_object())
+    });
+}
+
+#[apply(test)]
+fn a_proxy_from_an_earlier_life_of_the_manager_is_refused() {
+    let mut program = ManagerProgram::start();
+    let old = program.connect();
+    let event = old.event("same name").unwrap();
+    let order = proxy_of(&event);
+    program.restart();
+
+    let mut puppet = Puppet::with_event(&program, "same name", false);
+    assert!(puppet.ask(&order).unwrap_err().is_stale());
+    assert!(event.set().unwrap_err().is_manager_gone());
+    assert_eq!(puppet.ask(&Order::IsSet), Ok(Report::Flag(false)));
+
+    // A task with it is refused before it is sent.
+    let pool = Pool::new(&Manager::connect_to(&program.socket).unwrap(), 1).unwrap();
+    let error = pool.apply(set, (event,)).unwrap_err();
+    assert!(error.is_bad_target(), "{error:?}");
+    assert!(error.to_string().contains("of an earlier life of this one"), "{error}");
+}
+
+#[apply(test)]
+fn names_that_are_none_are_told() {
+    let program = ManagerProgram::start();
+    let mut puppet = Puppet::start(&program);
+    let long = "x".repeat(256);
+    for (name, expected) in [("", "must not be empty"), ("a\nb", "at byte 1"), (&long, "has 256")] {
+        let error = puppet.ask(&Order::Open { name: name.to_owned(), auto_reset: false }).unwrap_err();
+        assert!(error.is_bad_name() && error.to_string().contains(expected), "{name:?}: {error:?}");
+    }
+    let longest = Order::Open { name: "x".repeat(255), auto_reset: false };
+    assert_eq!(puppet.ask(&longest), Ok(Report::Done));
+}
+
+#[apply(test)]
+fn of_a_name_has_one_kind_and_one_set_of_parameters() {
+    let program = ManagerProgram::start();
+    let mut puppet = Puppet::with_event(&program, "mine", true);
+    let error = puppet.ask(&Order::Open { name: "mine".to_owned(), auto_reset: false }).unwrap_err();
+    assert!(error.is_wrong_parameters(), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("mine") && text.contains("auto") && text.contains("manual"), "{text}");
+
+    let manager = program.connect();
+    let _pool = Pool::builder(&manager).processes(1).name("workers").start().unwrap();
+    let error = puppet.ask(&Order::Open { name: "workers".to_owned(), auto_reset: false }).unwrap_err();
+    assert!(error.is_wrong_kind(), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("workers") && text.contains("pool") && text.contains("event"), "{text}");
+}
+
+#[apply(test)]
+fn a_wait_for_too_many_is_refused_before_it_travels() {
+    let program = ManagerProgram::start();
+    let event = program.connect().event("a").unwrap();
+    // It could answer nothing now.
+    program.running.signal(Signal::STOP);
+    let targets: Vec<&dyn Waitable> = vec![&event; 2_000_000];
+    for error in [wait_any(&targets, None).unwrap_err(), wait_all(&targets, None).unwrap_err()] {
+        assert!(error.is_limit(), "{error:?}");
+        assert_eq!(error.to_string(), "a wait has at most 1024 targets, this one has 2000000");
+    }
+    program.running.signal(Signal::CONT);
+    event.set().unwrap();
+    assert!(wait_any(&targets[..1024], None).unwrap().is_some());
+}
+
+#[apply(test)]
+fn no_wake_up_is_lost_in_thousands_of_turns() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let [ping, pong] = [(); 2].map(|()| manager.event_options().auto_reset(true).anonymous().unwrap());
+    let [mut one, mut other] = [(); 2].map(|()| Puppet::start(&program));
+    one.tell(&Order::Rally { mine: ping.clone(), theirs: pong.clone(), rounds: ROUNDS });
+    other.tell(&Order::Rally { mine: pong.clone(), theirs: ping.clone(), rounds: ROUNDS });
+    ping.set().unwrap();
+    assert_eq!(one.report(), Ok(Report::Done));
+    assert_eq!(other.report(), Ok(Report::Done));
+    // One wake-up went to and fro all the time, and there is still one.
+    assert!(ping.is_set().unwrap() && !pong.is_set().unwrap());
+}
+
+#[apply(test)]
+fn one_set_wakes_a_crowd_of_threads_in_four_processes() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let gate = manager.event("gate").unwrap();
+    let mut crowds = [(); 4].map(|()| Puppet::with_event(&program, "gate", false));
+    for crowd in &mut crowds {
+        crowd.tell(&Order::Crowd { threads: CROWD });
+    }
+    eventually("all of their threads wait", || {
+        let waits = manager.sessions().unwrap().iter().map(|session| session.waits as usize).sum::<usize>();
+        waits == crowds.len() * CROWD
+    });
+    gate.set_because("it is open").unwrap();
+    // None of them misses it, though it is shut again at once.
+    gate.clear().unwrap();
+    for crowd in &mut crowds {
+        let Ok(Report::Crowd(outcomes)) = crowd.report() else { panic!("no outcomes") };
+        assert_eq!(outcomes.len(), CROWD);
+        for outcome in outcomes {
+            assert_eq!(outcome.unwrap().unwrap().reason.as_deref(), Some("it is open"));
+        }
+    }
+}
+
+#[apply(test)]
+fn a_set_and_a_wait_in_one_step_lose_no_wake_up_in_thousands_of_turns() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let [ping, pong] = [(); 2].map(|()| manager.event_options().auto_reset(true).anonymous().unwrap());
+    let [mut one, mut other] = [(); 2].map(|()| Puppet::start(&program));
+    one.tell(&Order::Serve { mine: ping.clone(), theirs: pong.clone(), rounds: ROUNDS });
+    other.tell(&Order::Serve { mine: pong.clone(), theirs: ping.clone(), rounds: ROUNDS });
+    assert_eq!(one.report(), Ok(Report::Done));
+    assert_eq!(other.report(), Ok(Report::Done));
+    // Each has set as often as the other has waited. If two sets had become one, somebody would have waited in vain.
+    assert!(!ping.is_set().unwrap() && !pong.is_set().unwrap());
+    // A set stands if its wait ends in vain.
+    assert!(ping.set_and_wait(&pong, Duration::ZERO).unwrap().is_none());
+    assert!(matches!(ping.set_and_wait(&ping, Duration::ZERO), Ok(Some(Taken::Event(_)))));
+}
+
+#[apply(test)]
+fn a_removed_one_is_told_to_who_waits() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let mut waiter = Puppet::with_event(&program, "short", false);
+    waiter.begin_wait();
+    assert_eq!(manager.inspect("short").unwrap().waiting, 1);
+    manager.event("short").unwrap().remove().unwrap();
+    let error = waiter.report().unwrap_err();
+    assert!(error.is_removed() && error.to_string().contains("short"), "{error:?}");
+    assert!(waiter.ask(&Order::IsSet).unwrap_err().is_no_such_object());
+    assert!(!manager.event_options().create_new("short").unwrap().is_set().unwrap(), "its name is free");
+}
+
+#[apply(test)]
+fn ten_thousand_are_too_many_to_wait_for_at_once() {
+    let program = ManagerProgram::start();
+    let events: Vec<Event> = {
+        let manager = program.connect();
+        (0..10_000).map(|_| manager.anonymous_event().unwrap()).collect()
+    };
+    let targets: Vec<&dyn Waitable> = events.iter().map(|event| event as _).collect();
+    events[0].set().unwrap();
+    for error in [
+        wait_any(&targets, None).map(drop).unwrap_err(),
+        wait_all(&targets, Duration::ZERO).map(drop).unwrap_err(),
+    ] {
+        assert!(error.is_limit() && error.to_string().contains("10000"), "{error:?}");
+    }
+    // As many as may be are fine, and the first that is ready is taken.
+    assert!(matches!(wait_any(&targets[..1024], None), Ok(Some((0, Taken::Event(_))))));
+    assert!(wait_any(&targets[..1025], None).unwrap_err().is_limit());
+}

@@ -1,0 +1,17 @@
+//! The objects across processes: what one does, the others see, and what a death leaves.
+
+pub(crate) mod barrier;
+pub(crate) mod condition;
+pub(crate) mod deadlock;
+pub(crate) mod event;
+pub(crate) mod inspect;
+pub(crate) mod latch;
+pub(crate) mod lock;
+pub(crate) mod mirror;
+pub(crate) mod pipeline;
+pub(crate) mod python_parity;
+pub(crate) mod queue;
+pub(crate) mod queue_items;
+pub(crate) mod rlock;
+pub(crate) mod semaphore;
+pub(crate) mod unattachable_proxies;

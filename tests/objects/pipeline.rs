@@ -1,0 +1,183 @@
+//! Batches of requests through real managers: what they do, seen from other processes, and what a death leaves.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+use client::{Later, Manager, Result, Taken};
+use rustix::process::Signal;
+
+use crate::support::puppet::{Order, Puppet, Report};
+use crate::support::{ManagerProgram, apply, eventually, kill, state, test};
+
+/// More than is asked for without an answer, and more than one write takes.
+const MANY: usize = 20_000;
+
+#[apply(test)]
+fn all_kinds_of_requests_are_carried_out_in_order() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let event = manager.event("event").unwrap();
+    let latch = manager.latch("latch", 5).unwrap();
+    let semaphore = manager.semaphore("semaphore", 1).unwrap();
+    let queue = manager.queue_options().capacity(2).joinable(true).open_or_create("queue").unwrap();
+    let condition = manager.condition("condition").unwrap();
+    let guard = condition.acquire().unwrap();
+    let answers = manager
+        .batch(|batch| {
+            let before = batch.is_set(&event);
+            batch.set_because(&event, "all is there");
+            let flags = [before, batch.is_set(&event)];
+            let cause = batch.cause(&event);
+            batch.clear(&event);
+            let counts = [
+                batch.count_down(&latch),
+                batch.count_down_by(&latch, 3),
+                batch.count(&latch),
+                batch.available(&semaphore),
+            ];
+            batch.release(&semaphore, 6);
+            let available = batch.available(&semaphore);
+            let puts = [(); 3].map(|()| batch.try_put(&queue, &7_u32));
+            let item = batch.try_take(&queue);
+            batch.task_done(&queue);
+            let length = batch.len(&queue);
+            batch.close(&queue);
+            (flags, cause, counts, available, puts, item, length, batch.notify_all(&condition))
+        })
+        .unwrap();
+    let (flags, cause, counts, available, puts, item, length, woken) = answers;
+    assert_eq!(flags.map(Later::get), [Ok(false), Ok(true)]);
+    assert_eq!(cause.get().unwrap().unwrap().reason.as_deref(), Some("all is there"));
+    assert_eq!(counts.map(Later::get), [Ok(4), Ok(1), Ok(1), Ok(1)]);
+    assert_eq!(available.get(), Ok(7));
+    assert_eq!(puts.map(Later::get), [Ok(true), Ok(true), Ok(false)]);
+    let Ok(Some(Taken::Item(item))) = item.get() else { panic!("no item") };
+    assert_eq!(item.decode(), Ok(7_u32));
+    assert_eq!((length.get(), woken.get()), (Ok(1), Ok(0)));
+    drop(guard);
+    assert!(!event.is_set().unwrap());
+    assert!(queue.put(&8).unwrap_err().is_closed());
+}
+
+#[apply(test)]
+fn what_is_set_in_one_is_seen_in_other_processes() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let names = ["one", "two", "three"];
+    let mut puppets = names.map(|name| Puppet::with_event(&program, name, false));
+    for puppet in &mut puppets {
+        puppet.begin_wait();
+    }
+    let opened = manager.batch(|batch| names.map(|name| batch.open_or_create(manager.event_options(), name)));
+    let events = opened.unwrap().map(|event| event.get().unwrap());
+    manager
+        .batch(|batch| {
+            for event in &events {
+                batch.set_because(event, "together");
+            }
+        })
+        .unwrap();
+    for mut puppet in puppets {
+        let Ok(Report::Waited(Some(setter))) = puppet.report() else { panic!("it was not woken") };
+        assert_eq!((setter.process, setter.reason.as_deref()), (std::process::id(), Some("together")));
+        assert_eq!(puppet.ask(&Order::IsSet), Ok(Report::Flag(true)));
+    }
+}
+
+#[apply(test)]
+fn of_any_length_comes_to_its_end() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let queue = manager.queue("queue").unwrap();
+    let latch = manager.latch("latch", MANY as u64).unwrap();
+    let item = "x".repeat(100);
+    let counts = manager
+        .batch(|batch| {
+            let one = |_| {
+                batch.try_put(&queue, &item);
+                batch.count_down(&latch)
+            };
+            (0..MANY).map(one).collect::<Vec<_>>()
+        })
+        .unwrap();
+    for (count, left) in counts.into_iter().zip((0..MANY as u64).rev()) {
+        assert_eq!(count.get(), Ok(left));
+    }
+    assert_eq!(queue.len(), Ok(MANY as u64));
+}
+
+#[apply(test)]
+fn what_was_taken_and_is_not_wanted_is_given_back() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let (lock, semaphore) = (manager.lock("lock").unwrap(), manager.semaphore("semaphore", 3).unwrap());
+    let two = semaphore.permits(2);
+    let (kept, too_many) = manager
+        .batch(|batch| {
+            batch.try_take(&lock);
+            let kept = batch.try_take(&two);
+            (kept, batch.try_take(&two))
+        })
+        .unwrap();
+    assert!(lock.try_acquire().unwrap().is_some(), "nobody wanted it");
+    let Ok(Some(Taken::Permit(permit))) = kept.get() else { panic!("no permits") };
+    assert!(too_many.get().unwrap().is_none());
+    assert_eq!((permit.permits(), semaphore.available()), (2, Ok(1)));
+    drop(permit);
+    assert_eq!(semaphore.available(), Ok(3));
+}
+
+#[apply(test)]
+fn a_panic_in_the_closure_loses_nothing() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let (event, lock) = (manager.event("event").unwrap(), manager.lock("lock").unwrap());
+    let outcome: thread::Result<Result<()>> = catch_unwind(AssertUnwindSafe(|| {
+        manager.batch(|batch| {
+            batch.set(&event);
+            batch.try_take(&lock);
+            panic!("the closure is wrong");
+        })
+    }));
+    assert!(outcome.is_err());
+    assert!(event.is_set().unwrap());
+    assert!(lock.try_acquire().unwrap().is_some(), "it was given back");
+}
+
+#[apply(test)]
+fn a_manager_that_dies_meanwhile_is_told_by_every_request() {
+    let mut program = ManagerProgram::start();
+    let manager = program.connect();
+    let event = manager.event("event").unwrap();
+    program.running.signal(Signal::STOP);
+    let folder = format!("/proc/{}", program.running.process());
+    eventually("the manager is stopped", || state(folder.as_ref()) == Some('T'));
+    let asking = thread::spawn(move || {
+        let laters = manager.batch(|batch| [(); 100].map(|()| batch.set(&event)));
+        let outcomes = laters.unwrap().map(Later::get);
+        let dropped = manager.batch(|batch| drop(batch.set(&event)));
+        (outcomes, dropped)
+    });
+    kill(program.running.process(), Signal::KILL);
+    program.running.wait();
+    let (outcomes, dropped) = asking.join().unwrap();
+    assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(client::Error::is_manager_gone)));
+    assert!(dropped.unwrap_err().is_manager_gone());
+}
+
+#[apply(test)]
+fn a_client_that_dies_has_done_what_reached_the_manager() {
+    let program = ManagerProgram::start();
+    let manager: Manager = program.connect();
+    let latch = manager.latch("latch", 1_000_000).unwrap();
+    let mut puppet = Puppet::with_event(&program, "event", false);
+    puppet.tell(&Order::CountDown { latch: latch.clone() });
+    eventually("it counts", || latch.count().unwrap() < 900_000);
+    puppet.kill();
+    // What had reached the manager was carried out, and nothing comes after: the session is gone.
+    eventually("its session has ended", || manager.sessions().unwrap().len() == 1);
+    let left = latch.count().unwrap();
+    assert!(left < 900_000);
+    let counts = manager.batch(|batch| [batch.count_down(&latch), batch.count(&latch)]).unwrap();
+    assert_eq!(counts.map(Later::get), [Ok(left - 1), Ok(left - 1)]);
+}

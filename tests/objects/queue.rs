@@ -1,0 +1,412 @@
+//! Queues across processes: items arrive in order, each at one, and none is lost with who did not acknowledge it.
+
+use std::time::{Duration, Instant};
+
+use client::{Manager, Queue, Taken, wait_all, wait_any};
+use rustix::process::Signal;
+
+use crate::support::hand::{Hand, Order, Report, until_waiting};
+use crate::support::{ManagerProgram, apply, eventually, kill, test};
+
+/// A time that is sure to be over before a test is.
+const SHORT: Duration = Duration::from_millis(50);
+
+/// In what time everybody knows that the manager is gone.
+const SOON: Duration = Duration::from_secs(1);
+
+fn item(item: u64) -> client::Result<Report> {
+    Ok(Report::Item(Some(item)))
+}
+
+fn put_all(queue: &Queue<u64>, items: impl IntoIterator<Item = u64>) {
+    items.into_iter().for_each(|item| queue.put(&item).unwrap());
+}
+
+fn waiting(manager: &Manager, queue: &Queue<u64>, count: u32) {
+    until_waiting(manager, queue.reference().id(), count);
+}
+
+#[apply(test)]
+fn items_arrive_in_order_and_each_at_one() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let queue = manager.anonymous_queue::<u64>().unwrap();
+    let [mut producer, mut first, mut second] = [(); 3].map(|()| Hand::with(&Order::Queue(queue.clone())));
+    for number in 1..=4 {
+        assert_eq!(producer.ask(&Order::Put(number)), Ok(Report::Done));
+    }
+    assert_eq!((queue.len().unwrap(), queue.is_empty().unwrap()), (4, false));
+    for (consumer, number) in [(&mut first, 1), (&mut second, 2)] {
+        assert_eq!(consumer.ask(&Order::Get), item(number));
+    }
+    assert_eq!((queue.try_get().unwrap(), queue.get().unwrap()), (Some(3), 4));
+    assert_eq!((queue.try_get().unwrap(), queue.is_empty().unwrap()), (None, true));
+
+    // Those who wait are served in the order in which they came.
+    for (consumer, count) in [(&mut second, 1), (&mut first, 2)] {
+        consumer.tell(&Order::Get);
+        waiting(&manager, &queue, count);
+    }
+    put_all(&queue, [5, 6]);
+    assert_eq!((second.report(), first.report()), (item(5), item(6)));
+
+    let begun = Instant::now();
+    assert_eq!(queue.get_timeout(SHORT), Ok(None));
+    assert!(begun.elapsed() >= SHORT);
+}
+
+#[apply(test)]
+fn a_full_queue_makes_those_who_put_wait_in_line() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let queue = manager.queue_options::<u64>().capacity(2).create_new("bounded").unwrap();
+    let [mut first, mut second] = [(); 2].map(|()| Hand::with(&Order::Queue(queue.clone())));
+    assert!(queue.try_put(&1).unwrap() && queue.put_timeout(&2, SHORT).unwrap());
+    assert!(!queue.try_put(&3).unwrap());
+    let begun = Instant::now();
+    assert!(!queue.put_timeout(&3, SHORT).unwrap());
+    assert!(begun.elapsed() >= SHORT);
+    assert_eq!(queue.len(), Ok(2));
+
+    for (producer, number) in [(&mut first, 3), (&mut second, 4)] {
+        producer.tell(&Order::Put(number));
+        waiting(&manager, &queue, number as u32 - 2);
+    }
+    assert_eq!(queue.get(), Ok(1));
+    assert_eq!(first.report(), Ok(Report::Done));
+    assert_eq!(queue.len(), Ok(2));
+    assert_eq!(queue.get(), Ok(2));
+    assert_eq!(second.report(), Ok(Report::Done));
+    assert_eq!((queue.get(), queue.get()), (Ok(3), Ok(4)));
+}
+
+#[apply(test)]
+fn a_closed_queue_gives_what_is_left_and_then_says_so() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let queue = manager.queue_options::<u64>().capacity(3).anonymous().unwrap();
+    let [mut putter, mut drainer] = [(); 2].map(|()| Hand::with(&Order::Queue(queue.clone())));
+    put_all(&queue, [1, 2, 3]);
+    putter.tell(&Order::Put(4));
+    waiting(&manager, &queue, 1);
+    queue.close().unwrap();
+    assert!(putter.report().unwrap_err().is_closed());
+    assert!(queue.put(&5).unwrap_err().is_closed() && queue.try_put(&5).unwrap_err().is_closed());
+    assert_eq!(drainer.ask(&Order::Drain), Ok(Report::Items(vec![1, 2, 3])));
+    assert!(queue.get().unwrap_err().is_closed() && queue.try_get().unwrap_err().is_closed());
+    assert!(queue.iter().next().is_none());
+
+    // Who waits for an item learns that there will be none.
+    let queue = manager.anonymous_queue::<u64>().unwrap();
+    assert_eq!(drainer.ask(&Order::Queue(queue.clone())), Ok(Report::Done));
+    drainer.tell(&Order::Drain);
+    waiting(&manager, &queue, 1);
+    queue.close().unwrap();
+    assert_eq!(drainer.report(), Ok(Report::Items(vec![])));
+}
+
+#[apply(test)]
+fn those_who_join_go_on_when_all_is_finished() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let queue = manager.queue_options::<u64>().joinable(true).anonymous().unwrap();
+    assert_eq!(queue.join(None), Ok(true), "nothing was put");
+    put_all(&queue, [1, 2]);
+    assert_eq!(queue.join(SHORT), Ok(false));
+    let [mut worker, mut joiner] = [(); 2].map(|()| Hand::with(&Order::Queue(queue.clone())));
+    joiner.tell(&Order::Join);
+    waiting(&manager, &queue, 1);
+    for number in [1, 2] {
+        assert_eq!(worker.ask(&Order::Get), item(number));
+        assert_eq!(queue.join(Duration::ZERO), Ok(false), "it was handed out, and is not finished");
+        assert!(queue.task_done().unwrap_err().is_not_owner());
+        assert_eq!(worker.ask(&Order::TaskDone), Ok(Report::Done));
+    }
+    assert_eq!(joiner.report(), Ok(Report::Flag(true)));
+    assert!(worker.ask(&Order::TaskDone).unwrap_err().is_not_owner());
+
+    let plain = manager.anonymous_queue::<u64>().unwrap();
+    assert!(plain.join(SHORT).unwrap_err().is_bad_target());
+    assert!(plain.task_done().unwrap_err().is_bad_target());
+}
+
+#[apply(test)]
+fn what_a_killed_process_did_not_acknowledge_comes_back_first() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let queue = manager.anonymous_queue::<u64>().unwrap();
+    let mut consumer = Hand::with(&Order::Queue(queue.clone()));
+    put_all(&queue, [1, 2, 3]);
+    assert_eq!((consumer.ask(&Order::Get), consumer.ask(&Order::Get)), (item(1), item(2)));
+    assert_eq!(queue.len(), Ok(1));
+    consumer.kill();
+    // By asking for the second it has acknowledged the first.
+    eventually("the second is back", || queue.len() == Ok(2));
+    assert_eq!((queue.get(), queue.get()), (Ok(2), Ok(3)));
+}
+
+#[apply(test)]
+fn what_a_killed_process_did_not_finish_comes_back_in_order() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let queue = manager.queue_options::<u64>().capacity(5).joinable(true).anonymous().unwrap();
+    let mut consumer = Hand::with(&Order::Queue(queue.clone()));
+    put_all(&queue, 1..=5);
+    for number in 1..=4 {
+        assert_eq!(consumer.ask(&Order::Get), item(number));
+    }
+    assert_eq!(consumer.ask(&Order::TaskDone), Ok(Report::Done));
+    put_all(&queue, 6..=9);
+    consumer.kill();
+    // It holds more than its capacity now, and takes nothing until it does not.
+    eventually("three are back", || queue.len() == Ok(8));
+    assert_eq!(queue.try_put(&10), Ok(false));
+    for number in 2..=9 {
+        assert_eq!(queue.get(), Ok(number));
+        assert_eq!(queue.join(Duration::ZERO), Ok(false));
+        queue.task_done().unwrap();
+    }
+    assert_eq!(queue.join(None), Ok(true));
+}
+
+#[apply(test)]
+fn an_item_on_its_way_to_who_is_killed_goes_to_the_next() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    for joinable in [false, true] {
+        let queue = manager.queue_options::<u64>().joinable(joinable).anonymous().unwrap();
+        let [mut first, mut second] = [(); 2].map(|()| Hand::with(&Order::Queue(queue.clone())));
+        for (consumer, count) in [(&mut first, 1), (&mut second, 2)] {
+            consumer.tell(&Order::Get);
+            waiting(&manager, &queue, count);
+        }
+        first.stop();
+        queue.put(&1).unwrap();
+        waiting(&manager, &queue, 1);
+        assert_eq!(queue.len(), Ok(0), "it was granted to the first in line");
+        first.kill();
+        assert_eq!(second.report(), item(1));
+    }
+}
+
+#[apply(test)]
+fn a_stopped_consumer_delays_nobody() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let queue = manager.anonymous_queue::<u64>().unwrap();
+    let mut sleeper = Hand::with(&Order::Queue(queue.clone()));
+    sleeper.tell(&Order::Get);
+    waiting(&manager, &queue, 1);
+    sleeper.stop();
+    put_all(&queue, 0..1000);
+    for number in 1..1000 {
+        assert_eq!(queue.try_get(), Ok(Some(number)));
+    }
+    kill(sleeper.process(), Signal::CONT);
+    assert_eq!(sleeper.report(), item(0), "it missed nothing, either");
+}
+
+#[apply(test)]
+fn who_leaves_in_order_has_acknowledged_what_it_got() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let plain = manager.anonymous_queue::<u64>().unwrap();
+    let joinable = manager.queue_options::<u64>().joinable(true).anonymous().unwrap();
+    for (queue, left) in [(plain, vec![2]), (joinable, vec![1, 2])] {
+        put_all(&queue, [1, 2]);
+        let mut consumer = Hand::with(&Order::Queue(queue.clone()));
+        assert_eq!(consumer.ask(&Order::Get), item(1));
+        consumer.leave();
+        eventually("its session has ended", || manager.sessions().unwrap().len() == 1);
+        queue.close().unwrap();
+        assert_eq!(queue.iter().collect::<client::Result<Vec<u64>>>(), Ok(left));
+    }
+}
+
+#[apply(test)]
+fn what_a_killed_process_waited_to_put_is_never_put() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let queue = manager.queue_options::<u64>().capacity(1).anonymous().unwrap();
+    let [mut first, mut second] = [(); 2].map(|()| Hand::with(&Order::Queue(queue.clone())));
+    queue.put(&0).unwrap();
+    for (producer, number) in [(&mut first, 1), (&mut second, 2)] {
+        producer.tell(&Order::Put(number));
+        waiting(&manager, &queue, number as u32);
+    }
+    first.kill();
+    waiting(&manager, &queue, 1);
+    assert_eq!(queue.get(), Ok(0));
+    assert_eq!(second.report(), Ok(Report::Done));
+    assert_eq!((queue.get(), queue.try_get()), (Ok(2), Ok(None)));
+}
+
+#[apply(test)]
+fn a_killed_manager_is_told_to_all_who_wait() {
+    let mut program = ManagerProgram::start();
+    let manager = program.connect();
+    let empty = manager.anonymous_queue::<u64>().unwrap();
+    let full = manager.queue_options::<u64>().capacity(1).joinable(true).anonymous().unwrap();
+    full.put(&0).unwrap();
+    let waits = [(&empty, Order::Get, 1), (&full, Order::Put(1), 1), (&full, Order::Join, 2)];
+    let mut hands = waits.map(|(queue, order, count)| {
+        let mut hand = Hand::with(&Order::Queue(queue.clone()));
+        hand.tell(&order);
+        waiting(&manager, queue, count);
+        hand
+    });
+    program.running.signal(Signal::KILL);
+    let killed = Instant::now();
+    for hand in &mut hands {
+        assert!(hand.report().unwrap_err().is_manager_gone());
+        assert!(killed.elapsed() < SOON, "it took {:?}", killed.elapsed());
+    }
+    program.running.wait();
+    assert!(empty.try_get().unwrap_err().is_manager_gone());
+    let mut items = empty.iter();
+    assert!(items.next().unwrap().unwrap_err().is_manager_gone());
+    assert!(items.next().is_none(), "an end that is told for ever would never be one");
+}
+
+#[apply(test)]
+fn a_removed_queue_is_told_to_all_who_wait() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let queue = manager.queue_options::<u64>().capacity(1).joinable(true).create_new("short").unwrap();
+    queue.put(&0).unwrap();
+    let [mut putter, mut joiner] = [(); 2].map(|()| Hand::with(&Order::Queue(queue.clone())));
+    putter.tell(&Order::Put(1));
+    joiner.tell(&Order::Join);
+    waiting(&manager, &queue, 2);
+    queue.remove().unwrap();
+    for hand in [&mut putter, &mut joiner] {
+        assert!(hand.report().unwrap_err().is_removed());
+    }
+    assert!(queue.len().unwrap_err().is_no_such_object());
+}
+
+#[apply(test)]
+fn a_thread_finishes_what_it_got_itself() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let queue = manager.queue_options::<u64>().joinable(true).anonymous().unwrap();
+    put_all(&queue, [1, 2]);
+    // The slow one is with this thread of the process that ends, the quick one with another.
+    let mut consumer = Hand::with(&Order::Queue(queue.clone()));
+    assert_eq!(consumer.ask(&Order::Get), item(1));
+    assert_eq!(consumer.ask(&Order::GetAndFinishInThread), item(2));
+    consumer.kill();
+    eventually("the slow one is back", || queue.len() == Ok(1));
+    assert_eq!(queue.get(), Ok(1));
+}
+
+#[apply(test)]
+fn what_a_consumer_panics_over_comes_back() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let queue = manager.anonymous_queue::<u64>().unwrap();
+    queue.put(&1).unwrap();
+    let mut consumer = Hand::with(&Order::Queue(queue.clone()));
+    assert_eq!(consumer.ask(&Order::Get), item(1));
+    consumer.panic();
+    eventually("it is back", || queue.len() == Ok(1));
+    assert_eq!(queue.get(), Ok(1));
+}
+
+#[apply(test)]
+fn parameters_that_cannot_be_are_told() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let error = manager.queue_options::<u64>().capacity(0).anonymous().unwrap_err();
+    assert!(error.is_bad_argument(), "{error:?}");
+    manager.queue_options::<u64>().capacity(5).create_new("five").unwrap();
+    let error = manager.queue::<u64>("five").unwrap_err();
+    assert!(error.is_wrong_parameters() && error.to_string().contains("at most 5 items"), "{error:?}");
+    assert!(manager.event("five").unwrap_err().is_wrong_kind());
+}
+
+#[apply(test)]
+fn a_wait_for_any_takes_one_and_leaves_the_others() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let stop = manager.anonymous_event().unwrap();
+    let queue = manager.anonymous_queue::<u64>().unwrap();
+    let full = manager.queue_options::<u64>().capacity(1).joinable(true).anonymous().unwrap();
+    full.put(&0).unwrap();
+    let (putting, joined) = (full.putting(&1).unwrap(), full.joined());
+    assert!(wait_any(&[&stop, &queue, &putting, &joined], SHORT).unwrap().is_none());
+    // One that was left in time has left nothing in the lines.
+    waiting(&manager, &queue, 0);
+    waiting(&manager, &full, 0);
+
+    put_all(&queue, [7]);
+    let Ok(Some((1, Taken::Item(item)))) = wait_any(&[&stop, &queue, &putting], None) else { panic!() };
+    assert_eq!(item.decode::<u64>(), Ok(7));
+    assert_eq!(full.get(), Ok(0));
+    let taken = wait_any(&[&stop, &queue, &putting, &joined], None).unwrap();
+    assert!(matches!(taken, Some((2, Taken::Put))), "{taken:?}");
+    full.task_done().unwrap();
+    assert_eq!(full.get(), Ok(1));
+    full.task_done().unwrap();
+    let taken = wait_any(&[&stop, &queue, &joined], None).unwrap();
+    assert!(matches!(taken, Some((2, Taken::Joined))), "{taken:?}");
+    // The first in the list wins.
+    stop.set().unwrap();
+    put_all(&queue, [8]);
+    let taken = wait_any(&[&stop, &queue], None).unwrap();
+    assert!(matches!(taken, Some((0, Taken::Event(_)))), "{taken:?}");
+    assert_eq!(queue.len(), Ok(1));
+}
+
+#[apply(test)]
+fn a_wait_for_all_takes_all_or_nothing() {
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let [from, to] = [(); 2].map(|()| manager.queue_options::<u64>().capacity(1).anonymous().unwrap());
+    let turn = manager.event_options().auto_reset(true).anonymous().unwrap();
+    let permits = manager.anonymous_semaphore(1).unwrap();
+    let putting = to.putting(&9).unwrap();
+    put_all(&from, [1]);
+    assert!(wait_all(&[&from, &turn, &putting, &permits], SHORT).unwrap().is_none());
+    assert_eq!((from.len(), to.len(), permits.available()), (Ok(1), Ok(0), Ok(1)), "nothing was taken");
+
+    turn.set().unwrap();
+    let taken = wait_all(&[&from, &turn, &putting, &permits], None).unwrap().unwrap();
+    let [Taken::Item(item), Taken::Event(_), Taken::Put, Taken::Permit(permit)] =
+        <[Taken; 4]>::try_from(taken).unwrap()
+    else {
+        panic!("each gives its own")
+    };
+    assert_eq!((permits.available(), from.len(), to.len()), (Ok(0), Ok(0), Ok(1)));
+    assert_eq!((item.decode::<u64>(), to.get()), (Ok(1), Ok(9)));
+    drop(permit);
+    assert!(wait_all(&[&from, &to], None).unwrap_err().is_bad_target());
+}
+
+#[apply(test)]
+fn nothing_is_lost_or_doubled_among_many() {
+    const ITEMS: u64 = 500;
+    let program = ManagerProgram::start();
+    let manager = program.connect();
+    let queue = manager.queue_options::<u64>().capacity(3).anonymous().unwrap();
+    let mut consumers = [(); 3].map(|()| Hand::with(&Order::Queue(queue.clone())));
+    consumers.iter_mut().for_each(|consumer| consumer.tell(&Order::Drain));
+    std::thread::scope(|scope| {
+        for producer in 0..4 {
+            let queue = &queue;
+            scope.spawn(move || put_all(queue, (0..ITEMS).map(|number| producer * ITEMS + number)));
+        }
+    });
+    queue.close().unwrap();
+    let mut got = Vec::new();
+    for consumer in &mut consumers {
+        let Ok(Report::Items(items)) = consumer.report() else { panic!("a consumer failed") };
+        for producer in 0..4 {
+            let of_one = items.iter().filter(|&item| item / ITEMS == producer);
+            assert!(of_one.is_sorted(), "what one has put comes in its order");
+        }
+        got.extend(items);
+    }
+    got.sort_unstable();
+    assert!(got.into_iter().eq(0..4 * ITEMS));
+}

@@ -1,0 +1,110 @@
+//! The examples that need no terminal: each is run as a program, and what it says is checked.
+
+use std::env;
+use std::fs;
+use std::process::{Command, Output};
+
+use crate::support::{apply, test};
+
+/// The command that runs an example. They are built with the tests, into the folder beside this program's.
+fn example(name: &str) -> Command {
+    let this = env::current_exe().unwrap();
+    let folder = this.ancestors().nth(2).unwrap().join("examples");
+    let path = folder.join(name);
+    assert!(path.exists(), "{} is not there: `cargo test --workspace` builds it", path.display());
+    Command::new(path)
+}
+
+/// What a program says that ends well, line by line.
+fn lines(command: &mut Command) -> Vec<String> {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = String::from_utf8(stdout).unwrap();
+    assert!(status.success(), "{status}: {text}{}", String::from_utf8_lossy(&stderr));
+    text.lines().map(str::to_owned).collect()
+}
+
+#[apply(test)]
+fn stop_blocked_tells_how_each_task_ended_and_goes_on() {
+    let lines = lines(&mut example("stop_blocked"));
+    assert_eq!(lines.len(), 8, "{lines:#?}");
+    assert_eq!(
+        lines[..5],
+        [
+            "All are busy for a minute",
+            "In a sleep:   1 call returned",
+            "In a read:    1 call was ended by SIGTERM",
+            "In a command: 1 call returned",
+            "The sleep ended early",
+        ]
+    );
+    assert!(lines[5].starts_with("The read has failed: ") && lines[5].contains("SIGTERM"), "{}", lines[5]);
+    assert_eq!(
+        lines[6..],
+        ["The command was ended by signal 15", "The same pool goes on: it ran another command"]
+    );
+}
+
+#[apply(test)]
+fn word_count_fails_if_a_file_cannot_be_read_but_counts_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let readable = folder.path().join("readable");
+    fs::write(&readable, "one and one\n").unwrap();
+    let missing = folder.path().join("missing");
+    let Output { status, stdout, stderr } =
+        example("word_count").args([&missing, &readable]).output().unwrap();
+    let [stdout, stderr] = [stdout, stderr].map(|text| String::from_utf8(text).unwrap());
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(stdout, "3 words, 2 different ones\n       2 one\n       1 and\n");
+    assert!(stderr.starts_with(&format!("{}: ", missing.display())), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+}
+
+#[apply(test)]
+fn word_count_counts_the_files_it_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let files: Vec<_> = (0..50).map(|number| folder.path().join(format!("{number}.txt"))).collect();
+    for file in &files {
+        fs::write(file, "The cat, the dog; THE bird!\nA cat 1234 über-cat\n").unwrap();
+    }
+    let lines = lines(example("word_count").args(&files));
+    assert_eq!(
+        lines,
+        [
+            "500 words, 6 different ones",
+            "     150 cat",
+            "     150 the",
+            "      50 a",
+            "      50 bird",
+            "      50 dog",
+            "      50 über",
+        ]
+    );
+}
+
+#[apply(test)]
+fn word_count_reads_the_sources_by_itself() {
+    let lines = lines(&mut example("word_count"));
+    let (words, different) = lines[0].split_once(" words, ").unwrap();
+    let different = different.strip_suffix(" different ones").unwrap();
+    let [words, different]: [u64; 2] = [words, different].map(|number| number.parse().unwrap());
+    assert!(words > 50_000 && different > 1_000, "{}", lines[0]);
+    assert_eq!(lines.len(), 11);
+    assert!(lines[1..].iter().any(|line| line.trim_start().split_once(' ').unwrap().1 == "the"), "{lines:?}");
+}
+
+#[apply(test)]
+fn shared_pool_lets_the_small_batch_pass() {
+    let lines = lines(&mut example("shared_pool"));
+    let waiting = lines[3].strip_prefix("huge:  ").unwrap().split(' ').next().unwrap();
+    assert!(waiting.parse::<u32>().unwrap() > 200, "{lines:#?}");
+    assert_eq!(
+        lines,
+        [
+            "huge:  400 tasks are in line",
+            "small: 10 tasks are in line, too",
+            "small: all 10 are done",
+            &format!("huge:  {waiting} of 400 have not even started"),
+            "huge:  all 400 are done",
+        ]
+    );
+}

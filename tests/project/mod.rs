@@ -1,0 +1,4 @@
+//! The project itself: its style and its examples.
+
+pub(crate) mod examples;
+pub(crate) mod style;

@@ -1,0 +1,295 @@
+//! The style of the project, as far as a program can tell. Each test names every place that offends it.
+//!
+//! Files are found by walking the folders, so that this works in a tarball as well as in a repository.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::{apply, test};
+
+/// The most lines of a source file: one subject, read from the top.
+const LINES_MAX: usize = 500;
+
+/// The most columns of a line. Code is held to fewer by rustfmt, which leaves comments alone.
+const COLUMNS_MAX: usize = 120;
+
+/// Where `unsafe` is allowed. Whoever adds a file here says in it why nothing else will do.
+const UNSAFE_FILES: &[&str] = &[
+    "bench/src/shared.rs",
+    "client/src/connection/shared_memory.rs",
+    "sys/src/process.rs",
+    "sys/src/robust_list.rs",
+    "sys/src/shared_memory.rs",
+    "tests/faults/fork.rs",
+    "tests/faults/misbehaving_tasks.rs",
+    "tests/support/counting_allocator.rs",
+];
+
+/// Where a library may print: where its process ends right after and has nobody else to tell, or that is its job.
+const PRINTING_FILES: &[&str] = &[
+    "client/src/pool/workers/assignment.rs",
+    "client/src/pool/workers/worker_process.rs",
+    "client/src/pool/workers/stderr_tail.rs",
+    "client/src/process/role.rs",
+    "manager/src/lib.rs",
+    "worker/src/command/supervisor.rs",
+    "worker/src/lib.rs",
+    "worker/src/isolation/streams.rs",
+    "worker/src/tasks/countdown.rs",
+];
+
+/// Marks of unfinished work. They are in two parts here, so that this file does not offend itself.
+const UNFINISHED: &[&str] = &[
+    concat!("to", "do!"),
+    concat!("unimple", "mented!"),
+    concat!("FIX", "ME"),
+    concat!("TO", "DO"),
+    concat!("#[ig", "nore"),
+];
+
+/// Parts of names that are to be spelled out.
+const ABBREVIATIONS: &[&str] = &["cnt", "conn", "ctx", "evt", "idx", "mgr", "msg", "mtx", "req", "resp"];
+
+/// Which package may import which other package of this workspace.
+const IMPORTS: &[(&str, &[&str])] = &[
+    ("protocol", &[]),
+    ("sys", &[]),
+    ("protocol/transport", &["protocol", "sys"]),
+    ("manager/core", &["protocol"]),
+    ("manager", &["manager-core", "protocol", "sys", "transport"]),
+    ("client/core", &["protocol"]),
+    ("client", &["client-core", "manager", "protocol", "sys", "transport"]),
+    ("worker", &["client", "protocol", "sys"]),
+    ("bench", &["client", "protocol", "worker"]),
+    ("tests/fuzz", &["manager-core", "protocol"]),
+    ("", &["client", "manager", "protocol", "sys", "worker"]),
+];
+
+/// A file that people write.
+struct Source {
+    /// Its path from the root of the workspace.
+    path: String,
+    /// What is in it.
+    text: String,
+}
+
+/// Makes a test of a function that finds offences in the sources, and names each: it fails if there are any.
+macro_rules! rule {
+    ($(#[$attribute:meta])* fn $name:ident($sources:ident: &[Source]) -> Vec<String> $body:block) => {
+        #[apply(test)]
+        $(#[$attribute])*
+        fn $name() {
+            let $sources = &sources()[..];
+            let offences: Vec<String> = $body;
+            assert!(offences.is_empty(), "{}", offences.join("\n"));
+        }
+    };
+}
+
+#[apply(rule)]
+fn every_source_file_begins_by_saying_what_it_is(sources: &[Source]) -> Vec<String> {
+    let rust = sources.iter().filter(|source| source.is_rust());
+    let undescribed = rust.filter(|source| !source.text.starts_with("//! "));
+    undescribed.map(|source| format!("{} must begin with `//!` and what it is", source.path)).collect()
+}
+
+#[apply(rule)]
+fn no_source_file_is_longer_than_a_subject(sources: &[Source]) -> Vec<String> {
+    let rust = sources.iter().filter(|source| source.is_rust());
+    let lengths = rust.map(|source| (&source.path, source.text.lines().count()));
+    let long = lengths.filter(|(_, lines)| *lines > LINES_MAX);
+    long.map(|(path, lines)| format!("{path} has {lines} lines, over {LINES_MAX}")).collect()
+}
+
+#[apply(rule)]
+fn no_line_is_too_long_to_read(sources: &[Source]) -> Vec<String> {
+    offending_lines(sources, |source, line| {
+        let columns = line.chars().count();
+        // Tables and addresses can not be broken.
+        let is_whole = line.contains("://") || (!source.is_rust() && line.starts_with('|'));
+        (columns > COLUMNS_MAX && !is_whole).then(|| format!("has {columns} columns, over {COLUMNS_MAX}"))
+    })
+}
+
+#[apply(rule)]
+fn no_line_ends_in_white_space(sources: &[Source]) -> Vec<String> {
+    offending_lines(sources, |_, line| (line.trim_end() != line).then(|| "ends in white space".to_string()))
+}
+
+#[apply(rule)]
+fn nothing_is_left_unfinished_or_ignored(sources: &[Source]) -> Vec<String> {
+    offending_lines(sources, |_, line| {
+        let mark = UNFINISHED.iter().find(|mark| line.contains(**mark))?;
+        Some(format!("says {mark}"))
+    })
+}
+
+#[apply(rule)]
+fn names_are_spelled_out(sources: &[Source]) -> Vec<String> {
+    offending_lines(sources, |source, line| {
+        let is_in_list = line.starts_with("const ABBREVIATIONS");
+        let mut parts = code(line).split(|character: char| !character.is_ascii_alphanumeric());
+        let part = parts.find(|part| ABBREVIATIONS.contains(part))?;
+        (source.is_rust() && !is_in_list).then(|| format!("abbreviates `{part}`"))
+    })
+}
+
+#[apply(rule)]
+fn unsafe_stands_only_where_it_is_listed(sources: &[Source]) -> Vec<String> {
+    let does = |line: &str| {
+        let begins =
+            |rest: &str| ["{", "fn", "impl", "extern", "trait"].iter().any(|what| rest.starts_with(what));
+        line.split("unsafe ").skip(1).any(begins)
+    };
+    outside_of_list(UNSAFE_FILES, "is unsafe", sources.iter().filter(|source| source.is_rust()), does)
+}
+
+#[apply(rule)]
+fn libraries_print_only_where_it_is_listed(sources: &[Source]) -> Vec<String> {
+    let does = |line: &str| {
+        let calls = ["print!(", "println!(", "dbg!(", "stdout()", "stderr()"];
+        calls.iter().any(|call| line.contains(call))
+    };
+    outside_of_list(PRINTING_FILES, "prints", sources.iter().filter(|source| source.is_library()), does)
+}
+
+#[apply(rule)]
+fn packages_import_only_whom_they_may(sources: &[Source]) -> Vec<String> {
+    let manifests =
+        sources.iter().filter_map(|source| Some((source.path.strip_suffix("Cargo.toml")?, source)));
+    let mut offences = Vec::new();
+    for (folder, manifest) in manifests {
+        let folder = folder.trim_end_matches('/');
+        let Some((_, allowed)) = IMPORTS.iter().find(|(importer, _)| *importer == folder) else {
+            offences.push(format!("{} is not in the list of who may import whom", manifest.path));
+            continue;
+        };
+        for (table, line) in dependencies(&manifest.text) {
+            let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            let is_member = !name.is_empty() && IMPORTS.iter().any(|(member, _)| import_name(member) == name);
+            if is_member && !allowed.contains(&name) {
+                offences.push(format!("{} must not import {name}", manifest.path));
+            }
+            let is_always_there = table == "[dependencies]" && !line.contains("optional = true");
+            if (folder, name) == ("client", "manager") && is_always_there {
+                offences.push(format!("{} may import {name} only behind a feature", manifest.path));
+            }
+        }
+    }
+    offences
+}
+
+/// The name under which a package of this folder is imported.
+fn import_name(folder: &str) -> String {
+    match folder {
+        "protocol/transport" => "transport".to_owned(),
+        folder => folder.replace('/', "-"),
+    }
+}
+
+/// The lines by which a manifest imports packages, each with the header of its table.
+fn dependencies(manifest: &str) -> Vec<(&str, &str)> {
+    let mut table = "";
+    let mut found = Vec::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            table = line;
+        } else if table.ends_with("dependencies]") && table != "[workspace.dependencies]" {
+            found.push((table, line));
+        }
+    }
+    found
+}
+
+/// Complains of code that does something outside the listed files, and of listed files that do not do it.
+fn outside_of_list<'a>(
+    listed: &[&str],
+    what: &str,
+    sources: impl Iterator<Item = &'a Source>,
+    does: fn(&str) -> bool,
+) -> Vec<String> {
+    let mut needless = listed.to_vec();
+    let mut offences = Vec::new();
+    for source in sources {
+        let mut lines = source.text.lines().map(code).zip(1..);
+        let Some((_, number)) = lines.find(|(line, _)| does(line)) else {
+            continue;
+        };
+        if listed.contains(&source.path.as_str()) {
+            needless.retain(|path| *path != source.path);
+        } else {
+            offences
+                .push(format!("{}:{number} {what}, and is not in the list of files that may", source.path));
+        }
+    }
+    offences.extend(needless.iter().map(|path| format!("{path} is listed needlessly: nothing in it {what}")));
+    offences
+}
+
+fn offending_lines(sources: &[Source], offence: impl Fn(&Source, &str) -> Option<String>) -> Vec<String> {
+    let mut offences = Vec::new();
+    for source in sources {
+        for (number, line) in source.text.lines().enumerate() {
+            offences
+                .extend(offence(source, line).map(|what| format!("{}:{} {what}", source.path, number + 1)));
+        }
+    }
+    offences
+}
+
+/// A line of Rust without its comment. A `//` inside a text cuts too much, which only makes the tests milder.
+fn code(line: &str) -> &str {
+    line.split("//").next().unwrap_or_default()
+}
+
+impl Source {
+    fn is_rust(&self) -> bool {
+        self.path.ends_with(".rs")
+    }
+
+    /// Whether it is a part of a library, and so of whatever program uses it.
+    fn is_library(&self) -> bool {
+        self.is_rust()
+            && self.path.contains("src/")
+            && !self.path.contains("/tests")
+            && !self.path.starts_with("src/command/")
+            && !self.path.starts_with("src/bin/")
+            && !self.path.ends_with("main.rs")
+            && !self.path.starts_with("bench/")
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    walk(root, &mut paths);
+    paths.sort();
+    assert!(
+        paths.iter().any(|path| path.ends_with("protocol/src/lib.rs")),
+        "the walk has missed the sources"
+    );
+    let sources = paths.into_iter().map(|path| Source {
+        path: path.strip_prefix(root).expect("found below the root").display().to_string(),
+        text: fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+    });
+    sources.collect()
+}
+
+/// Finds what people write. Hidden folders belong to tools, but for the checks in `.ci`.
+fn walk(folder: &Path, paths: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.expect("a folder can be read to its end").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_symlink() || name == "target" || (name.starts_with('.') && name != ".ci") {
+            continue;
+        }
+        if path.is_dir() {
+            walk(&path, paths);
+            continue;
+        }
+        let is_script = [".ci", "scripts"].iter().any(|name| folder.file_name() == Some(name.as_ref()));
+        if is_script || [".rs", ".md", ".toml"].iter().any(|ending| name.ends_with(ending)) {
+            paths.push(path);
+        }
+    }
+}
