@@ -9,10 +9,10 @@ pub const SOCKET_VARIABLE: &str = "RALLYPOINT_SOCKET";
 /// The environment variable that names the `manager` program to start.
 pub const MANAGER_VARIABLE: &str = "RALLYPOINT_MANAGER";
 
-/// The longest path of a socket, in bytes: what a Unix socket address holds, less the final zero.
+/// The longest path of a socket, in bytes: the room in a Unix socket address, less the final zero.
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
-/// The folder for the sockets of one user, given what `XDG_RUNTIME_DIR` says and the effective user id.
+/// Returns the folder for the sockets of one user, from the value of `XDG_RUNTIME_DIR` and the effective user id.
 ///
 /// ```
 /// use protocol::endpoint::default_folder;
@@ -27,7 +27,7 @@ pub fn default_folder(runtime_folder: Option<&str>, user: u32) -> String {
     }
 }
 
-/// The path of a user's one default socket.
+/// Returns the path of a user's default socket.
 pub fn default_socket(runtime_folder: Option<&str>, user: u32) -> String {
     format!("{}/manager.sock", default_folder(runtime_folder, user))
 }

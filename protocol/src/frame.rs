@@ -15,22 +15,22 @@ use crate::limits::FRAME_BYTES_MAX;
 /// The bytes before the body of a frame.
 const LENGTH_BYTES: usize = 4;
 
-/// A capacity that is kept when a buffer runs empty; a larger one, left by a rare large frame, is given back.
+/// The capacity that an empty buffer may keep. A larger one, left by a rare large frame, is freed.
 const IDLE_BYTES_MAX: usize = 256 << 10;
 
-/// Why bytes are not a message.
+/// The reason why bytes are not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
-    /// The length is larger than is allowed here.
+    /// The length is over the limit that applies here.
     TooLong {
-        /// The length that was announced, or that a message to be sent would have.
+        /// The length that the peer announced, or that a message to be sent would have.
         bytes: usize,
-        /// What is allowed here.
+        /// The limit.
         bytes_max: usize,
     },
     /// The body does not decode as the message that belongs here, or bytes are left after it.
     Malformed,
-    /// The first frame does not begin as Rallypoint's do: the peer speaks something else.
+    /// The first frame does not begin with Rallypoint's magic: the peer speaks something else.
     Foreign,
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn append_frame_with<T: Serialize + ?Sized>(
     output.extend_from_slice(&[0; LENGTH_BYTES]);
     output.extend_from_slice(prefix);
     if let Some(message) = message {
-        // Writing to a growing vector can not fail, and no message here refuses to be serialized.
+        // Writing to a growing vector cannot fail, and no message here refuses to be serialized.
         *output = postcard::to_extend(message, core::mem::take(output)).map_err(|_| FrameError::Malformed)?;
     }
     let bytes = output.len() - start - LENGTH_BYTES;
@@ -106,9 +106,9 @@ pub fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, FrameError> {
 pub struct FrameBuffer {
     /// Bytes; those before `start` are consumed, those from `end` on are free space.
     bytes: Vec<u8>,
-    /// Where the first byte that is not consumed stands.
+    /// The index of the first byte that is not consumed.
     start: usize,
-    /// Where free space begins.
+    /// The index at which free space begins.
     end: usize,
     /// The largest body that is taken.
     body_bytes_max: usize,
@@ -123,12 +123,12 @@ impl FrameBuffer {
         FrameBuffer { bytes: Vec::new(), start: 0, end: 0, body_bytes_max }
     }
 
-    /// From now on takes bodies up to this size, as after a handshake.
+    /// Takes bodies up to this size from now on, as after a handshake.
     pub fn set_body_bytes_max(&mut self, body_bytes_max: usize) {
         self.body_bytes_max = body_bytes_max;
     }
 
-    /// Free space to read into. It grows with what has come, never with what is announced.
+    /// Returns free space to read into. It grows with what has come, never with what is announced.
     pub fn space(&mut self) -> &mut [u8] {
         if self.start == self.end {
             self.start = 0;
@@ -146,13 +146,16 @@ impl FrameBuffer {
         &mut self.bytes[self.end..]
     }
 
-    /// Tells how many bytes were read into [`space`](Self::space).
+    /// Takes the first `bytes` bytes of [`space`](Self::space) as read.
+    ///
+    /// # Panics
+    /// If there was less space.
     pub fn filled(&mut self, bytes: usize) {
         assert!(bytes <= self.bytes.len() - self.end, "more was filled than there was space");
         self.end += bytes;
     }
 
-    /// The body of the next whole frame, or none as long as it has not come whole.
+    /// Returns the body of the next frame, or none while it is not whole.
     pub fn next_body(&mut self) -> Result<Option<&[u8]>, FrameError> {
         Ok(self.next_range()?.map(|range| &self.bytes[range]))
     }
@@ -178,7 +181,7 @@ impl FrameBuffer {
         self.start < self.end
     }
 
-    /// Gives back what a rare large frame made this reserve; call it between turns.
+    /// Frees the memory that a rare large frame needed. Call it between turns.
     pub fn shrink(&mut self) {
         if self.start == self.end && self.bytes.len() > IDLE_BYTES_MAX {
             *self = FrameBuffer::new(self.body_bytes_max);

@@ -1,7 +1,7 @@
 //! The first frame each way: which version is spoken, and which session and epoch this is.
 //!
 //! Both frames begin with bytes that no later version may move: [`MAGIC`], then version numbers as little-endian
-//! `u16`. So a client of any age can be told in words why it is refused.
+//! `u16`. So a client of any version can read why it is refused.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,27 +23,27 @@ pub const VERSION_NEWEST: u16 = 1;
 /// The largest body of a [`Hello`] or [`Greeting`] frame, in bytes.
 pub const HELLO_BYTES_MAX: usize = 4096;
 
-/// What a client says first.
+/// The first message of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// The oldest version that the client can speak.
     pub version_oldest: u16,
     /// The newest version that the client can speak.
     pub version_newest: u16,
-    /// What the client says of itself, read only where a version is in common.
+    /// The client's description of itself, read only if a version is in common.
     pub introduction: Introduction,
 }
 
-/// What a client says of itself.
+/// A client's description of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Introduction {
-    /// The client's process id as it sees it; used only where the kernel does not tell the manager.
+    /// The client's process id as the client sees it. The manager uses it only where the kernel names no peer.
     pub process: u32,
-    /// The name of the client's program, for people who look for a holder or a cause.
+    /// The name of the client's program, for people in search of a holder or a cause.
     pub program: String,
 }
 
-/// What the manager answers to a [`Hello`].
+/// The manager's answer to a [`Hello`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Greeting {
     /// The session has begun.
@@ -60,7 +60,7 @@ pub enum Greeting {
 }
 
 impl Hello {
-    /// A hello of a client that speaks what this crate speaks.
+    /// Makes the hello of a client that speaks the versions of this crate.
     pub fn new(process: u32, program: &str) -> Hello {
         Hello {
             version_oldest: VERSION_OLDEST,
@@ -91,7 +91,7 @@ impl Hello {
         Ok(hello)
     }
 
-    /// The newest version that both sides speak.
+    /// Returns the newest version that both sides speak, if there is one.
     pub fn version_in_common(&self) -> Option<u16> {
         let newest = self.version_newest.min(VERSION_NEWEST);
         (newest >= self.version_oldest.max(VERSION_OLDEST)).then_some(newest)
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_called_foreign() {
+    fn what_does_not_begin_with_the_magic_is_foreign() {
         assert_eq!(Hello::decode(b"GET / HTTP/1.1"), Err(FrameError::Foreign));
         assert_eq!(Hello::decode(b"RLYP\x01"), Err(FrameError::Malformed));
     }

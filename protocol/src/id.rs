@@ -5,9 +5,9 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The identity of one object, unique for ever.
+/// The identity of one object, unique forever.
 ///
-/// The client that creates an object makes its id, so that the manager needs no randomness.
+/// The client that creates an object also makes its id, so the manager needs no randomness.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ObjectId(#[serde(with = "uuid::serde::compact")] pub Uuid);
@@ -17,18 +17,19 @@ pub struct ObjectId(#[serde(with = "uuid::serde::compact")] pub Uuid);
 #[serde(transparent)]
 pub struct Epoch(#[serde(with = "uuid::serde::compact")] pub Uuid);
 
-/// One client process, as the manager numbers it: from 1, never used again within an epoch.
+/// One client process, as the manager numbers it: from 1 up, and no number twice within an epoch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SessionId(pub u64);
 
-/// One request of one session, as its client numbers it: from 1, always growing.
+/// One request of one session, as its client numbers it: from 1 up, always growing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RequestId(pub u64);
 
 impl RequestId {
-    /// A request that wants no answer, not even when it is refused. In an answer: it concerns the whole connection.
+    /// The id of a request that wants no answer, not even when it is refused. In an answer it means that the answer
+    /// concerns the whole connection.
     pub const ONE_WAY: RequestId = RequestId(0);
 
     /// Whether the sender waits for an answer.
@@ -37,7 +38,8 @@ impl RequestId {
     }
 }
 
-/// One thread of a client process, as its client numbers it. Ownership and deadlocks are told per thread.
+/// One thread of a client process, as its client numbers it. A thread, not a process, holds a lock
+/// and is in a deadlock.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ThreadId(pub u64);

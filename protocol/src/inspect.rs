@@ -1,4 +1,4 @@
-//! What somebody sees who looks into a manager: sessions, objects, holders, waiters.
+//! What an inspection of a manager shows: its sessions, objects, holders and waiters.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -28,7 +28,7 @@ pub struct SessionInfo {
     pub tasks: u32,
 }
 
-/// One object, in a line.
+/// One object in brief, as in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectSummary {
     /// Its id.
@@ -50,23 +50,23 @@ pub struct ObjectInfo {
     pub name: Option<String>,
     /// How many references sessions hold to it.
     pub references: u32,
-    /// How it is.
+    /// Its state.
     pub state: ObjectState,
-    /// Who waits for it, the first in line first, a thousand at most. For a queue: who gets, then who puts, then who
-    /// joins.
+    /// The waiters in the order of the wait queue, a thousand at most. For a queue: those that get, then those that
+    /// put, then those that join.
     pub waiters: Vec<WaiterInfo>,
-    /// How many wait for it, listed or not.
+    /// The number of waiters, listed or not.
     pub waiting: u32,
 }
 
-/// How an object is, by kind. Variants are only ever added, at the end.
+/// The state of an object, by kind. Variants are only ever added, at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ObjectState {
     /// An event.
     Event {
         /// Whether a wait clears it.
         auto_reset: bool,
-        /// Who set it, if it is set.
+        /// Who set it and why, if it is set.
         set_by: Option<Cause>,
     },
     /// A pool.
@@ -87,9 +87,9 @@ pub enum ObjectState {
     Lock {
         /// Whether its holder may acquire it again.
         is_reentrant: bool,
-        /// Who holds it.
+        /// The thread that holds it, if any.
         holder: Option<HolderInfo>,
-        /// Who left it behind, if nobody holds it since.
+        /// The holder that left it behind, if nobody has held it since.
         abandoned: Option<Abandonment>,
     },
     /// A condition.
@@ -103,49 +103,49 @@ pub enum ObjectState {
         available: u64,
         /// How many there are at most, if it is bounded.
         permits_max: Option<u64>,
-        /// Who holds permits, in the order of the sessions' numbers, a thousand at most.
+        /// The sessions that hold permits, in the order of their numbers, a thousand at most.
         holders: Vec<PermitsInfo>,
     },
     /// A barrier.
     Barrier {
-        /// How many have to come, how many wait, and whether it is broken.
+        /// The number of parties, how many of them wait, and whether the barrier is broken.
         status: BarrierStatus,
-        /// Who runs the action now that the parties wait for, if there is one.
+        /// The session that runs the action for which the parties wait, if there is one.
         acting: Option<SessionInfo>,
     },
     /// A latch.
     Latch {
-        /// What is left to count down.
+        /// The count that is left.
         count: u64,
     },
     /// A queue.
     Queue {
-        /// How many items are in it.
+        /// The number of items in it.
         length: u64,
-        /// How many may be, if it is bounded.
+        /// The most items it may hold, if it is bounded.
         capacity: Option<u64>,
-        /// How many items were put and are not finished, if it is joinable.
+        /// The number of items that were put and are not finished, if it is joinable.
         unfinished: Option<u64>,
         /// Whether it takes no more.
         is_closed: bool,
-        /// If it is joinable: which sessions got how many items that they have not finished, in the order of the
-        /// sessions' numbers, a thousand at most.
+        /// If it is joinable: the sessions that have unfinished items, and how many, in the order of the sessions'
+        /// numbers, a thousand at most.
         holders: Vec<(SessionInfo, u64)>,
     },
 }
 
-/// Who holds permits of a semaphore.
+/// A session that holds permits of a semaphore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PermitsInfo {
     /// The client process.
     pub session: SessionInfo,
     /// How many it holds.
     pub permits: u64,
-    /// For how many nanoseconds it has held some without a break.
+    /// For how many nanoseconds it has held at least one permit without a break.
     pub held_ns: u64,
 }
 
-/// Who holds a lock.
+/// A thread that holds a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HolderInfo {
     /// The process id.
@@ -162,7 +162,7 @@ pub struct HolderInfo {
     pub token: u64,
 }
 
-/// Who waits.
+/// A thread that waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaiterInfo {
     /// The process id.
@@ -171,11 +171,11 @@ pub struct WaiterInfo {
     pub program: Arc<str>,
     /// The thread, as its client numbers it.
     pub thread: ThreadId,
-    /// What it waits for here. It may wait for other objects in the same step.
+    /// What it waits for here. The same wait may be for other objects, too.
     pub wants: Wanted,
     /// For how many nanoseconds it has waited.
     pub waited_ns: u64,
-    /// In how many nanoseconds it gives up, if it does.
+    /// The nanoseconds until it times out, if it has a timeout.
     pub remaining_ns: Option<u64>,
 }
 
@@ -190,7 +190,7 @@ pub enum Wanted {
     Results,
     /// To hold the lock.
     Lock,
-    /// To hold the lock again that it gave up for a condition, which was notified, or whose wait ended otherwise.
+    /// To hold again the lock that it gave up for a condition, after a notification or another end of that wait.
     Relock,
     /// A notification of the condition.
     Notification,
@@ -211,7 +211,7 @@ pub enum Wanted {
     Joined,
 }
 
-/// To go after “has waited 2 s for”: as in “3 permits”.
+/// Writes what follows “has waited 2 s for”, such as “3 permits”.
 impl fmt::Display for Wanted {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {

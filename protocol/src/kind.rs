@@ -19,7 +19,7 @@ pub enum Kind {
     Lock,
     /// A lock that its holder may acquire again.
     RLock,
-    /// A place to wait, under a lock, for a notification.
+    /// A place to wait for a notification, under a lock.
     Condition,
     /// A number of permits.
     Semaphore,
@@ -27,7 +27,7 @@ pub enum Kind {
     Barrier,
     /// A count that goes down to zero once.
     Latch,
-    /// Items on their way from those who put to those who get.
+    /// Items on their way from producers to consumers.
     Queue,
 }
 
@@ -70,26 +70,26 @@ pub enum Spec {
     },
     /// A semaphore.
     Semaphore {
-        /// How many permits there are at first.
+        /// The number of permits at first.
         permits: u64,
-        /// Whether there are never to be more than at first; there is at least one then.
+        /// Whether there are never more permits than at first. A bounded semaphore has at least one.
         is_bounded: bool,
     },
-    /// A barrier, with nobody waiting at first.
+    /// A barrier, at which nobody waits at first.
     Barrier {
-        /// How many have to come; at least one.
+        /// The number of parties that have to come; at least one.
         parties: u32,
     },
     /// A latch.
     Latch {
-        /// How often it is to be counted down; with 0 it is open at once.
+        /// The count at first; with 0 the latch is open at once.
         count: u64,
     },
     /// A queue, empty at first.
     Queue {
-        /// How many items it holds at most, at least one; none for as many as the manager takes.
+        /// The most items that it holds, at least one; none bounds it only by the manager's limits.
         capacity: Option<u64>,
-        /// Whether an item is unfinished until its receiver says otherwise with `QueueTaskDone`.
+        /// Whether an item is unfinished until its receiver sends `QueueTaskDone`.
         is_joinable: bool,
     },
 }
@@ -99,13 +99,13 @@ pub enum Spec {
 pub enum LockChoice {
     /// One that is made with the condition, and for it alone.
     Own {
-        /// The id that it gets if this makes it; another than the condition's. It does not count when the parameters
-        /// of a condition that is there are compared.
+        /// The id that the lock gets if this makes it; not the condition's. It is ignored when the parameters of an
+        /// existing condition are compared.
         id: ObjectId,
         /// Whether it is reentrant, as Python's is by default.
         is_reentrant: bool,
     },
-    /// A lock or reentrant lock that is there.
+    /// A lock or reentrant lock that exists already.
     Given {
         /// The lock.
         id: ObjectId,
@@ -113,7 +113,7 @@ pub enum LockChoice {
 }
 
 impl Spec {
-    /// The kind of the object that this makes.
+    /// Returns the kind of the object that this makes.
     pub fn kind(&self) -> Kind {
         match self {
             Spec::Event { .. } => Kind::Event,
@@ -129,7 +129,7 @@ impl Spec {
     }
 }
 
-/// Says kind and parameters, as in “an event (manual reset)”.
+/// Writes kind and parameters, as in “an event (manual reset)”.
 impl fmt::Display for Spec {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,7 +1,7 @@
 //! What travels between a Rallypoint manager and its clients: ids, names, requests, replies, limits, framing.
 //!
-//! This crate does no input or output and knows no operating system. It defines the messages and their bytes,
-//! and nothing about what they do; that is `manager-core`. `PROTOCOL.md` beside this crate specifies every byte.
+//! This crate does no input or output and knows no operating system. It defines the messages and their bytes; what they
+//! do is in `manager-core`. `PROTOCOL.md` beside this crate specifies every byte.
 //!
 //! # The life of a connection
 //!
@@ -11,10 +11,10 @@
 //!    which they are decided, which need not be the order of the requests.
 //! 3. The client sends [`Request::Goodbye`] and closes. A connection that closes without it is a death.
 //!
-//! # Which way to read
+//! # Borrowed requests, owned replies
 //!
-//! Requests borrow from the frame they arrived in, so the manager decodes them without copying. Replies own what
-//! they carry, since a client hands them from the thread that reads to the thread that asked.
+//! Requests borrow from the frame in which they arrived, so the manager decodes them without copying. Replies own what
+//! they carry, since a client passes them from the thread that reads to the thread that asked.
 
 #![no_std]
 

@@ -1,9 +1,9 @@
 //! Every limit of the product, in one place.
 //!
-//! What is bounded by the format of a frame is a constant; what a manager may be run with differently is a field
-//! of [`Limits`]. Reaching one of these is never silent: the request is refused with
-//! [`Code::LimitReached`](crate::Code::LimitReached) and a text that names the limit, or the connection is closed
-//! with such a text.
+//! A limit that both sides must agree on is a constant; one that each manager may set for itself is a field of
+//! [`Limits`]. Reaching a limit is never silent: the manager refuses the request with
+//! [`Code::LimitReached`](crate::Code::LimitReached) and a text that names the limit, or closes the connection with
+//! such a text.
 
 use core::time::Duration;
 
@@ -21,7 +21,7 @@ pub const NAME_BYTES_MAX: usize = 255;
 /// no control characters.
 pub const REASON_BYTES_MAX: usize = 1024;
 
-/// The longest name of a program, as a client tells it in its hello, in bytes of UTF-8.
+/// The longest name of a program in a hello, in bytes of UTF-8. The manager cuts a longer one at a character.
 pub const PROGRAM_BYTES_MAX: usize = 255;
 
 /// The longest text of a failed task that is kept, in bytes of UTF-8. Longer ones are cut at a character.
@@ -36,23 +36,24 @@ pub const TASKS_PER_REQUEST_MAX: usize = 16_384;
 /// The most tasks that one grant brings.
 pub const TASKS_PER_GRANT_MAX: usize = 64;
 
-/// The most bytes of arguments that one grant of several tasks brings, so that none is kept from others by its size.
+/// The most bytes of arguments that one grant of several tasks brings, so that no large task
+/// is kept from another worker.
 pub const TASKS_BYTES_MAX: usize = 64 << 10;
 
 /// The most objects whose proxies one task, result or item carries.
 pub const CARRIES_MAX: usize = 1_024;
 
-/// The most grants that a session may have been sent without confirming by its count of answers that it has them.
+/// The most grants that a session may be sent before it confirms them by its count of answers.
 pub const UNCONFIRMED_MAX: usize = 65_536;
 
-/// The most worker processes that one owner or server of a pool starts. It is far above what has a use, and keeps a
-/// slip of the keyboard from filling the machine.
+/// The most worker processes that one owner or server of a pool starts. It is far more than is useful, and keeps a
+/// typing mistake from filling the machine.
 pub const PROCESSES_MAX: usize = 1_024;
 
 /// How long a fresh connection may take to send its hello.
 pub const HELLO_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// What one manager will hold at most.
+/// The most that one manager holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Sessions at one time.
@@ -65,7 +66,7 @@ pub struct Limits {
     pub wait_targets_max: usize,
     /// Requests of one session that are blocked at one time.
     pub session_waits_max: usize,
-    /// Tasks that were not fetched back by their owners, and items that were not acknowledged, taken together.
+    /// Tasks whose results were not fetched, and items that were not acknowledged, taken together.
     pub tasks_max: usize,
     /// Bytes of the arguments, results and items that are stored.
     pub stored_bytes_max: usize,

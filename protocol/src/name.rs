@@ -20,13 +20,13 @@ use crate::limits::NAME_BYTES_MAX;
 pub struct Name(Box<str>);
 
 impl Name {
-    /// Checks and keeps a name.
+    /// Checks a text and makes a name of it.
     pub fn parse(text: &str) -> Result<Name, NameError> {
         Self::check(text)?;
         Ok(Name(text.into()))
     }
 
-    /// Checks a name without keeping it.
+    /// Checks whether a text is a name.
     pub fn check(text: &str) -> Result<(), NameError> {
         if text.is_empty() {
             return Err(NameError::Empty);
@@ -64,14 +64,14 @@ impl fmt::Debug for Name {
     }
 }
 
-/// Why a text is not a name.
+/// The reason why a text is not a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameError {
-    /// It has no characters.
+    /// It is empty.
     Empty,
     /// It is longer than [`NAME_BYTES_MAX`].
     TooLong {
-        /// How long it is.
+        /// Its length.
         bytes: usize,
     },
     /// It holds a control character, which would garble terminals and logs.

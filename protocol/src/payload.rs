@@ -1,4 +1,4 @@
-//! Bytes that the manager stores and hands on, and never looks into.
+//! Bytes that the manager stores and passes on without looking into them.
 
 use alloc::sync::Arc;
 use core::fmt;

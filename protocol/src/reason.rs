@@ -1,11 +1,11 @@
-//! Reasons: texts of one process for the people behind others.
+//! Reasons: texts by which one process explains itself to the people behind others.
 
 use core::fmt;
 
 use crate::limits::REASON_BYTES_MAX;
 
-/// Refuses what is no reason for setting an event, aborting a barrier or terminating a pool: at most 1024 bytes of
-/// UTF-8 without control characters.
+/// Checks a reason for setting an event, aborting a barrier or terminating a pool: it has at most 1024 bytes of UTF-8
+/// and no control characters.
 ///
 /// ```
 /// use protocol::{ReasonError, check_reason};
@@ -23,12 +23,12 @@ pub fn check_reason(text: &str) -> Result<(), ReasonError> {
     }
 }
 
-/// Why a text is not a reason.
+/// The reason why a text is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReasonError {
     /// It is longer than [`REASON_BYTES_MAX`].
     TooLong {
-        /// How long it is.
+        /// Its length.
         bytes: usize,
     },
     /// It holds a control character, which would garble the terminals and logs of others.

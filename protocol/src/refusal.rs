@@ -5,8 +5,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A request that was not carried out, and why. Nothing has changed where one of these is the answer, but for two
-/// cases: a wait that had blocked may have given up a lock or broken a barrier, and a signal before a wait stands.
+/// A request that was not carried out, and why. A refused request has changed nothing, with two exceptions: a wait that
+/// had blocked may have given up a lock or broken a barrier, and a signal before a wait stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// What programs decide by.
@@ -30,10 +30,10 @@ impl fmt::Display for Refusal {
 
 impl core::error::Error for Refusal {}
 
-/// What kind of refusal it is. Codes are only ever added, at the end.
+/// The kind of a refusal. Codes are only ever added, at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Code {
-    /// The bytes are not this protocol's, or a message came where it must not; the connection ends.
+    /// The bytes are no message of this protocol, or a message that is not allowed there; the connection ends.
     Protocol,
     /// The two sides have no protocol version in common; the connection ends.
     VersionMismatch,
@@ -41,7 +41,7 @@ pub enum Code {
     BadName,
     /// No object has this name or id.
     NoSuchObject,
-    /// An object was to be created anew, and one with this name or id is there.
+    /// An object with this name or id exists, and the request was to create it.
     AlreadyExists,
     /// The object is of another kind than the request needs.
     WrongKind,
@@ -49,26 +49,26 @@ pub enum Code {
     WrongParameters,
     /// The handle comes from an earlier life of the manager.
     StaleEpoch,
-    /// The object was removed, or freed since no proxy referred to it, while the request waited for it.
+    /// The object was removed while the request waited for it, or was freed because no proxy referred to it.
     Removed,
     /// A limit is reached; the text names it.
     LimitReached,
-    /// A wait names no target, or a target that can not be part of such a wait; or a queue is not joinable.
+    /// A wait names no target, or a target that cannot be part of such a wait; or a queue is not joinable.
     BadTarget,
     /// An argument of the request is out of its range; the text names it.
     BadArgument,
-    /// The pool, batch or queue is closed to what was asked.
+    /// The pool, batch or queue is closed and does not take this request.
     Closed,
-    /// The wait was cancelled by its own session; or it is for a task, and its process was told to end.
+    /// The session cancelled its own wait; or the wait is for a task, and its process is marked for termination.
     Cancelled,
     /// The caller does not hold what it gives back or needs to hold.
     NotOwner,
     /// There would be more permits than a bounded semaphore has, or than any semaphore can count.
     OverRelease,
-    /// The wait would never end: whoever holds the lock waits for the asker in turn; the text tells the cycle.
+    /// The wait would never end: the holder of the lock waits for the caller in turn; the text names the cycle.
     Deadlock,
-    /// The barrier is broken, or was reset while the request waited at it; the text tells by what.
+    /// The barrier is broken, or was reset while the request waited at it; the text says by what.
     Broken,
-    /// The peer is not allowed here: it is another user's process. The connection ends.
+    /// The peer is a process of another user, which this manager does not serve. The connection ends.
     Forbidden,
 }

@@ -1,4 +1,4 @@
-//! What the manager answers.
+//! The manager's replies.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::{ObjectId, ObjectInfo, ObjectSummary, Outcome, Payload, Refusal, RequestId, SessionInfo};
 
-/// A reply on its way.
+/// A reply and the request that it answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// The request that this answers, or [`RequestId::ONE_WAY`] for a refusal of the connection as a whole.
@@ -18,32 +18,32 @@ pub struct Answer {
     pub body: Reply,
 }
 
-/// What the manager can answer. Variants are only ever added, at the end.
+/// A reply of the manager. Variants are only ever added, at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// It is done, and there is nothing more to say.
+    /// The request was carried out, and there is nothing more to say.
     Done,
-    /// It was not done.
+    /// The request was not carried out.
     Refused(Refusal),
     /// Yes or no.
     Flag(bool),
     /// An object was opened.
     Opened {
-        /// Its id: the one in the request only if it was made just now.
+        /// Its id: the one in the request only if this request made it.
         id: ObjectId,
-        /// Whether it was made just now.
+        /// Whether this request made it.
         created: bool,
     },
     /// A wait has ended with what it waited for.
     Taken(Taken),
-    /// A wait has ended without.
+    /// A wait has timed out.
     TimedOut {
         /// The lock that the wait gave up and the waiter holds again, if it waited for a condition.
         reacquired: Option<LockGrant>,
     },
-    /// Who set the event, if it is set.
+    /// Who set the event and why, if it is set.
     SetBy(Option<Cause>),
-    /// How far a batch is.
+    /// The progress of a batch.
     Progress(Progress),
     /// A number.
     Count(u64),
@@ -54,7 +54,7 @@ pub enum Reply {
         /// Whether it is reentrant.
         is_reentrant: bool,
     },
-    /// How a barrier is.
+    /// The state of a barrier.
     Barrier(BarrierStatus),
     /// Sessions, a thousand at most.
     Sessions {
@@ -74,14 +74,14 @@ pub enum Reply {
     Object(Box<ObjectInfo>),
     /// Memory is shared. A descriptor of it comes with the first byte of this answer's frame.
     Shared {
-        /// How many bytes there are to be mapped.
+        /// The number of bytes to map.
         bytes: u64,
     },
     /// An event is published in the mirror.
     Mirrored {
-        /// At which place: see [`shared_memory::mirror`](crate::shared_memory::mirror).
+        /// Its number there: see [`shared_memory::mirror`](crate::shared_memory::mirror).
         number: u32,
-        /// The serial that stands there as long as the event is there.
+        /// The serial that stands there for as long as the event exists.
         serial: u32,
     },
 }
@@ -114,17 +114,17 @@ pub enum Grant {
     Notified,
     /// As many permits as were asked for.
     Permits {
-        /// Whose some of them were, if they were abandoned; the first who died, if there are several.
+        /// The former holder of some of them, if they were abandoned; the first that died, if there are several.
         abandoned: Option<Abandonment>,
     },
     /// All parties have come to the barrier.
     Barrier {
-        /// How many came before this party: each number below the number of parties is given once.
+        /// How many parties came before this one. Each number below the number of parties is given once.
         index: u32,
-        /// True for exactly one party of all: the last to come of those that brought an action, which now runs it and
-        /// then lets the others go; or the last to come, with nothing to do, if nobody brought one.
+        /// True for exactly one party. If any brought an action, it is the last to come of those: it runs its action
+        /// now, and then lets the others go. If none did, it is the last to come, and has nothing to do.
         leads: bool,
-        /// Which turn of the barrier this is: counted from 1, and never again.
+        /// The turn of the barrier, counted from 1. No turn has the number of another.
         turn: u64,
     },
     /// The latch is at zero.
@@ -139,10 +139,10 @@ pub enum Grant {
     Tasks(TasksGrant),
 }
 
-/// An item that was handed to this session, until it is acknowledged.
+/// An item that was delivered to this session and that it is to acknowledge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemGrant {
-    /// Its number among all that the queue has handed out. An item that is handed out again gets another.
+    /// Its number among all deliveries of the queue. An item that is delivered again gets another.
     pub number: u64,
     /// Whether it carries proxies, which it keeps alive until it is acknowledged.
     pub carries: bool,
@@ -153,33 +153,33 @@ pub struct ItemGrant {
 /// A lock that is held now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockGrant {
-    /// The number of this holding, to give it back by: never used again in the life of the manager. Acquiring a
-    /// reentrant lock once more keeps it, and so does a wait for a condition that gives the lock up and has it again.
+    /// The number of this holding, by which to release it. It is never used again in the life of the manager. Acquiring
+    /// a reentrant lock once more keeps it, and so does a wait for a condition that gives the lock up and has it again.
     pub hold: u64,
-    /// The fencing token. Grows with every taking of any lock of the manager, also at the end of a wait for a
-    /// condition, so that an outside resource can refuse who held a lock before. Acquiring a reentrant lock once more
-    /// keeps it.
+    /// The fencing token. It grows each time that any lock of the manager is taken, also at the end of a wait for a
+    /// condition, so that an outside resource can refuse a former holder. Acquiring a reentrant lock once more keeps
+    /// it.
     pub token: u64,
     /// How often the holder has acquired it and not given it back.
     pub depth: u32,
-    /// Who left it behind, if the last holder did not give it back.
+    /// The last holder, if it did not release the lock.
     pub abandoned: Option<Abandonment>,
 }
 
-/// Who held something and did not give it back: a process that ended, or that a lock was taken from by force.
+/// A former holder that did not give back what it held: its process ended, or its lock was taken by force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Abandonment {
     /// The process id.
     pub process: u32,
     /// The name of its program.
     pub program: Arc<str>,
-    /// What happened, to go after “process 12 (deploy)”: as in “was ended by signal 9 (SIGKILL)”.
+    /// What happened, as a text to follow “process 12 (deploy)”, such as “was ended by signal 9 (SIGKILL)”.
     pub how: Arc<str>,
     /// For how many nanoseconds it had held it.
     pub held_ns: u64,
 }
 
-/// Who set an event, when, and why.
+/// The process that set an event, when, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
     /// The process id of the client that set it.
@@ -192,7 +192,7 @@ pub struct Cause {
     pub reason: Option<Arc<str>>,
 }
 
-/// A task that is now this session's to run, and to end with `TaskEnd`.
+/// A task that this session is to run now, and to end with `TaskEnd`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskGrant {
     /// The batch it belongs to.
@@ -203,13 +203,13 @@ pub struct TaskGrant {
     pub function: Arc<str>,
     /// The encoded arguments.
     pub arguments: Payload,
-    /// The batch's stop event, which tells the task to end.
+    /// The batch's stop event, which asks the task to end.
     pub stop: ObjectId,
     /// How often it was started before, in workers that died.
     pub retry: u32,
 }
 
-/// Tasks that are now this session's to run in order, and to end with `TaskEnd` each. All but the first are prefetched:
+/// Tasks that this session is to run in order, and to end with `TaskEnd` each. All but the first are prefetched:
 /// the session begins one only once it has sent the `TaskEnd` of the one before it, or returns it with
 /// `TasksGiveBack`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -218,7 +218,7 @@ pub struct TasksGrant {
     pub batch: ObjectId,
     /// The function to call.
     pub function: Arc<str>,
-    /// The batch's stop event, which tells the tasks to end.
+    /// The batch's stop event, which asks the tasks to end.
     pub stop: ObjectId,
     /// The tasks, in order; at least one.
     pub tasks: Vec<GrantedTask>,
@@ -238,7 +238,7 @@ pub struct GrantedTask {
 /// Results of a batch, in the order in which they came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Results {
-    /// Those that had not been taken before, as many as fit into a reply.
+    /// Those that were not taken before, as many as fit into a reply.
     pub results: Vec<TaskResult>,
     /// Whether these were the last: every task has ended, and no more will be added.
     pub complete: bool,
@@ -253,7 +253,7 @@ pub struct TaskResult {
     pub outcome: Outcome,
 }
 
-/// How far a batch is, in tasks.
+/// The progress of a batch, in tasks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// Those that wait for a worker.
@@ -266,13 +266,13 @@ pub struct Progress {
     pub failed: u32,
 }
 
-/// How a barrier is.
+/// The state of a barrier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BarrierStatus {
-    /// How many have to come.
+    /// The number of parties that have to come.
     pub parties: u32,
-    /// How many wait there now; while an action runs, the parties that wait for its end are among them.
+    /// The number of parties that wait there now, including those that wait for the end of an action.
     pub waiting: u32,
-    /// By what it is broken, if it is.
+    /// What broke it, if it is broken.
     pub broken: Option<Arc<str>>,
 }

@@ -1,4 +1,4 @@
-//! What a client asks for.
+//! A client's requests.
 
 use alloc::vec::Vec;
 
@@ -9,36 +9,36 @@ use crate::{
     StopSignal, Targets, TaskInput, ThreadId, WaitMode,
 };
 
-/// A request on its way, with what the manager needs to answer it and to lose nothing.
+/// A request, with what the manager needs to answer it and to lose nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope<'a> {
     /// The id that the answer will carry, or [`RequestId::ONE_WAY`].
     pub request: RequestId,
-    /// How many answers, from the first on, this client has read and will not lose any more. An item, a
-    /// notification or an auto-reset event whose answer is not covered by this count goes to the next in line if
-    /// the client dies. The count may lag: a client attaches the proxies in an item before it counts its answer.
+    /// How many answers, from the first on, this client has read and can no longer lose. If the client dies, an item, a
+    /// notification or an auto-reset event whose answer is not covered by this count goes to the next waiter. The
+    /// count may lag: a client attaches the proxies in an item before it counts its answer.
     pub received: u64,
     /// The request.
     #[serde(borrow)]
     pub body: Request<'a>,
 }
 
-/// What a client can ask. Variants are only ever added, at the end.
+/// A request of a client. Variants are only ever added, at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request<'a> {
     /// Opens an object, or makes one. The session then holds one reference to it.
     /// Answer: [`Reply::Opened`](crate::Reply::Opened).
     Open {
-        /// The id that the object gets if this makes it.
+        /// The id that the object gets if this request makes it.
         id: ObjectId,
         /// The name, or none for an anonymous object.
         name: Option<&'a str>,
-        /// Kind and parameters, which an existing object must have too.
+        /// Kind and parameters. An existing object must have the same.
         spec: Spec,
-        /// What to do with an object that is there, or is not.
+        /// What to do if the object exists, and if it does not.
         mode: OpenMode,
     },
-    /// Adds one reference of this session to an object that it knows by id, as from a received proxy.
+    /// Adds one reference of this session to an object whose id it knows, as from a received proxy.
     /// Answer: [`Reply::Done`](crate::Reply::Done).
     Attach {
         /// The object.
@@ -53,8 +53,8 @@ pub enum Request<'a> {
         /// The object.
         id: ObjectId,
     },
-    /// Takes an object away for everyone, with the conditions over it if it is a lock. Who waits for it is refused
-    /// with [`Code::Removed`](crate::Code::Removed). Answer: Done.
+    /// Removes an object for everyone, with the conditions over it if it is a lock. Waits for it are refused with
+    /// [`Code::Removed`](crate::Code::Removed). Answer: Done.
     Remove {
         /// The object.
         id: ObjectId,
@@ -67,24 +67,24 @@ pub enum Request<'a> {
         /// What to wait for. In a wait for any, the first in this order that is ready is taken.
         #[serde(borrow, deserialize_with = "crate::sequence::deserialize")]
         targets: Targets<'a>,
-        /// Nanoseconds after its arrival at which the wait gives up; 0 only asks; none waits for ever.
+        /// Nanoseconds from its arrival until the wait times out; 0 only asks; none waits forever.
         timeout_ns: Option<u64>,
-        /// Who in the client process waits.
+        /// The thread of the client process that waits.
         thread: ThreadId,
     },
     /// Ends a blocked request of this session, which is refused with
-    /// [`Code::Cancelled`](crate::Code::Cancelled). One whose answer is on its way stays as it is. A wait that was
-    /// notified and only waits for its lock is still blocked: its notification is passed on. But one that took what
-    /// can not be passed on, such as permits, is answered when it has its lock. Answer: Done.
+    /// [`Code::Cancelled`](crate::Code::Cancelled). A request whose answer is on its way stays as it is. A wait that
+    /// was notified and now waits only for its lock is still blocked: its notification is passed on. But a wait that
+    /// took what cannot be passed on, such as permits, is answered once it has its lock. Answer: Done.
     Cancel {
         /// The blocked request.
         request: RequestId,
     },
-    /// Sets an event. Answer: Done, after everyone whom this wakes has their answer queued.
+    /// Sets an event. Answer: Done, queued after the answers of all waits that this ends.
     EventSet {
         /// The event.
         id: ObjectId,
-        /// Why, for those who look.
+        /// The reason, for people and for the waiters that this wakes.
         reason: Option<&'a str>,
     },
     /// Clears an event. Answer: Done.
@@ -97,7 +97,7 @@ pub enum Request<'a> {
         /// The event.
         id: ObjectId,
     },
-    /// Asks who set an event, and why. Answer: [`Reply::SetBy`](crate::Reply::SetBy).
+    /// Asks which process set an event, and why. Answer: [`Reply::SetBy`](crate::Reply::SetBy).
     EventCause {
         /// The event.
         id: ObjectId,
@@ -114,37 +114,37 @@ pub enum Request<'a> {
         /// How it runs.
         options: BatchOptions,
     },
-    /// Adds tasks to a batch, which are numbered on from those before. Answer: Done.
+    /// Adds tasks to a batch. Their numbers follow those of the tasks before. Answer: Done.
     BatchAdd {
         /// The batch.
         id: ObjectId,
         /// The tasks.
         #[serde(borrow)]
         tasks: Vec<TaskInput<'a>>,
-        /// Whether these were the last. The batch is complete when all of them have ended.
+        /// Whether these are the last. The batch is complete once all of its tasks have ended.
         last: bool,
     },
     /// Ends the tasks of a batch that have not started, as
-    /// [`FailureKind::Cancelled`](crate::FailureKind::Cancelled). Those that run go on. Answer: Count, how many there
-    /// were.
+    /// [`FailureKind::Cancelled`](crate::FailureKind::Cancelled). Those that run go on. Answer: Count, how many tasks
+    /// this ended.
     BatchCancel {
         /// The batch.
         id: ObjectId,
     },
-    /// Has a signal sent to every process that runs a task of this batch. Such a process gets no other task any more.
-    /// Answer: Count, how many there were.
+    /// Has a signal sent to every process that runs a task of this batch. Such a process gets no further task.
+    /// Answer: Count, how many processes.
     BatchSignal {
         /// The batch.
         id: ObjectId,
-        /// Which signal.
+        /// The signal.
         signal: StopSignal,
     },
-    /// Asks how far a batch is. Answer: [`Reply::Progress`](crate::Reply::Progress).
+    /// Asks for the progress of a batch. Answer: [`Reply::Progress`](crate::Reply::Progress).
     BatchProgress {
         /// The batch.
         id: ObjectId,
     },
-    /// Tells how a task ended that was granted to this session. Answer: Done.
+    /// Reports how a task that was granted to this session ended. Answer: Done.
     TaskEnd {
         /// The batch.
         batch: ObjectId,
@@ -156,7 +156,7 @@ pub enum Request<'a> {
         /// The objects whose proxies the result carries.
         carries: Vec<ObjectId>,
     },
-    /// Takes no more batches into a pool. Workers end when what is in it has ended. Answer: Done.
+    /// Closes a pool: it takes no more batches, and workers end once its batches are complete. Answer: Done.
     PoolClose {
         /// The pool.
         id: ObjectId,
@@ -166,14 +166,14 @@ pub enum Request<'a> {
     PoolTerminate {
         /// The pool.
         id: ObjectId,
-        /// Why, for the owners of the tasks.
+        /// The reason, for the owners of the tasks.
         reason: &'a str,
     },
-    /// Says that the session ends in order, everything it was sent has been read, and the connection closes next.
+    /// Ends the session in order: the client has read everything it was sent, and closes the connection next.
     Goodbye,
-    /// Signals one object and begins a wait, in one atomic step; whom the signal serves is served before the wait
-    /// begins. If the signal is refused, so is the request, and nothing has changed; if the wait is refused, the
-    /// signal stands. Answer: that of the wait.
+    /// Signals one object and begins a wait, in one atomic step. Waiters that the signal serves are served before the
+    /// wait begins. If the signal is refused, so is the request, and nothing has changed; if the wait is refused after
+    /// it could begin, the signal stands. Answer: that of the wait.
     SignalAndWait {
         /// What to do first, as the thread that waits.
         #[serde(borrow)]
@@ -188,18 +188,18 @@ pub enum Request<'a> {
         /// As in a wait.
         thread: ThreadId,
     },
-    /// Gives back a lock once; a reentrant lock is free when it was given back as often as it was acquired. Without
-    /// a holding this also clears the mark of an abandoned lock that nobody holds, whoever asks. Answer: Done.
+    /// Releases a lock once; a reentrant lock is free once it was released as often as it was acquired. Without a
+    /// holding, a request of any session also clears the mark of an abandoned lock that nobody holds. Answer: Done.
     Release {
         /// The lock or reentrant lock.
         id: ObjectId,
         /// The holding that is given back, which any thread of the session that has it may do; or none for what the
         /// calling thread holds.
         hold: Option<u64>,
-        /// Who in the client process asks.
+        /// The thread of the client process that asks.
         thread: ThreadId,
     },
-    /// Takes a lock from its holder, whoever that is and however often it was acquired. The lock is abandoned then,
+    /// Takes a lock from any holder, however often it was acquired. The lock is abandoned then,
     /// and what its holder sends to release it is refused. Answer: Done.
     ForceRelease {
         /// The lock or reentrant lock.
@@ -210,28 +210,28 @@ pub enum Request<'a> {
         /// The condition.
         id: ObjectId,
     },
-    /// Wakes those who have waited longest for a condition. The calling thread holds its lock, and those who are
-    /// woken go on when they have it. Answer: [`Reply::Count`](crate::Reply::Count), how many were woken.
+    /// Wakes those waiters of a condition that have waited longest. The calling thread holds its lock; a waiter that is
+    /// woken goes on once it holds the lock again. Answer: [`Reply::Count`](crate::Reply::Count), how many were woken.
     Notify {
         /// The condition.
         id: ObjectId,
         /// How many to wake at most; none for all.
         count: Option<u32>,
-        /// The holding of the lock; or none for whichever the calling thread has.
+        /// The holding of the lock; none for the one that the calling thread has.
         hold: Option<u64>,
-        /// Who in the client process asks.
+        /// The thread of the client process that asks.
         thread: ThreadId,
     },
-    /// Gives back permits, or adds to those of a plain semaphore. Clears the marks of abandoned ones, as far as more
-    /// come than this session holds. Answer: Done.
+    /// Releases permits, or adds some to an unbounded semaphore. Permits beyond those that this session holds first
+    /// clear the marks of abandoned ones. Answer: Done.
     SemaphoreRelease {
         /// The semaphore.
         id: ObjectId,
         /// How many; at least one.
         permits: u64,
     },
-    /// Lets go of permits that this session holds, without giving them back: nobody is charged with them any more,
-    /// and no death makes them available. Answer: Done.
+    /// Forgets permits that this session holds, without releasing them: nobody is charged with them any more, and no
+    /// death makes them available. Answer: Done.
     SemaphoreForget {
         /// The semaphore.
         id: ObjectId,
@@ -243,30 +243,31 @@ pub enum Request<'a> {
         /// The semaphore.
         id: ObjectId,
     },
-    /// Says that the action of a barrier has ended well, and lets the other parties go. Sent by the session whose
-    /// party brought an action and was chosen to lead. Answer: Done.
+    /// Reports that the action of a barrier has succeeded, and lets the other parties go. The session whose party leads
+    /// with an action sends it. Answer: Done.
     BarrierPass {
         /// The barrier.
         id: ObjectId,
-        /// The turn that the party leads, as its grant told.
+        /// The turn that the party leads, as its grant says.
         turn: u64,
     },
-    /// Breaks a barrier: who waits is refused, and who comes, until it is reset. So says a party that leads that
-    /// its action failed. Answer: Done.
+    /// Breaks a barrier: waits at it are refused until it is reset. A party that leads sends it if its action failed.
+    /// Answer: Done.
     BarrierAbort {
         /// The barrier.
         id: ObjectId,
-        /// The turn whose action failed; refused if this session does not run it any more. None breaks any turn.
+        /// The turn whose action failed; refused if this session no longer runs that action. None breaks any turn.
         turn: Option<u64>,
-        /// Why, for those who are refused.
+        /// The reason, for the parties that are refused.
         reason: &'a str,
     },
-    /// Makes a barrier like new. Who waits is refused with [`Code::Broken`](crate::Code::Broken). Answer: Done.
+    /// Makes a barrier like new. Waits at it are refused with [`Code::Broken`](crate::Code::Broken). Answer: Done.
     BarrierReset {
         /// The barrier.
         id: ObjectId,
     },
-    /// Asks how many wait at a barrier, and whether it is broken. Answer: [`Reply::Barrier`](crate::Reply::Barrier).
+    /// Asks how many parties wait at a barrier, and whether it is broken.
+    /// Answer: [`Reply::Barrier`](crate::Reply::Barrier).
     BarrierStatus {
         /// The barrier.
         id: ObjectId,
@@ -283,22 +284,22 @@ pub enum Request<'a> {
         /// The latch.
         id: ObjectId,
     },
-    /// Asks how many items are in a queue; those that were handed out are not. Answer: Count.
+    /// Asks how many items are in a queue, without those that were delivered. Answer: Count.
     QueueLength {
         /// The queue.
         id: ObjectId,
     },
-    /// Says that an unfinished item that this session got from a joinable queue is finished, which acknowledges it.
+    /// Finishes, and thereby acknowledges, an item that this session got from a joinable queue.
     /// Answer: Done.
     QueueTaskDone {
         /// The queue.
         id: ObjectId,
-        /// The number of the item; or none for the oldest that this thread got, or else the session.
+        /// The number of the item; none for the oldest that this thread got, or else the oldest of the session.
         item: Option<u64>,
-        /// Who in the client process asks.
+        /// The thread of the client process that asks.
         thread: ThreadId,
     },
-    /// Takes no more items into a queue. Who puts is refused at once, and who gets when it is empty. Answer: Done.
+    /// Closes a queue. A put is refused at once, and a get once the queue is empty. Answer: Done.
     QueueClose {
         /// The queue.
         id: ObjectId,
@@ -317,21 +318,21 @@ pub enum Request<'a> {
     },
     /// Asks for everything about one object. Answer: [`Reply::Object`](crate::Reply::Object).
     Inspect {
-        /// Which.
+        /// The object.
         object: Selector<'a>,
     },
-    /// Asks for memory to be shared. Answer: [`Reply::Shared`](crate::Reply::Shared), with a descriptor of it.
+    /// Asks the manager to share memory. Answer: [`Reply::Shared`](crate::Reply::Shared), with a descriptor of it.
     Share {
-        /// Which memory.
+        /// The memory.
         memory: SharedMemory,
     },
-    /// Has a manual-reset event published in the mirror from now on. Answer:
-    /// [`Reply::Mirrored`](crate::Reply::Mirrored).
+    /// Has a manual-reset event published in the mirror from now on.
+    /// Answer: [`Reply::Mirrored`](crate::Reply::Mirrored).
     EventMirror {
         /// The event.
         id: ObjectId,
     },
-    /// Gives back tasks that were granted to this session and that it has not begun, so that others may run them.
+    /// Returns tasks that were granted to this session and that it has not begun, so that others may run them.
     /// Answer: Done.
     TasksGiveBack {
         /// The batch.
@@ -339,8 +340,8 @@ pub enum Request<'a> {
         /// The numbers of the tasks, in the order in which they were granted.
         tasks: Vec<u32>,
     },
-    /// Makes a batch of these tasks and no others, and begins a wait for its results, in one atomic step. If it is
-    /// refused, there is no batch, unless it had begun and its wait was cancelled. Answer: that of a wait for
+    /// Makes a batch of these tasks and no others, and begins a wait for its results, in one atomic step. If this is
+    /// refused, there is no batch, unless its wait was cancelled after it had begun. Answer: that of a wait for
     /// [`Target::Results`](crate::Target::Results).
     BatchRun {
         /// As in [`BatchOpen`](Self::BatchOpen).
@@ -361,18 +362,18 @@ pub enum Request<'a> {
     },
 }
 
-/// What opening does with an object that is there, or is not.
+/// What opening does if the object exists, and if it does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OpenMode {
-    /// Opens it; makes it if it is not there.
+    /// Opens it; makes it if it does not exist.
     OpenOrCreate,
-    /// Makes it; refused if it is there. A pool that is made so ends with this session.
+    /// Makes it; refused if it exists. A pool that is made so ends with this session.
     CreateNew,
-    /// Opens it; refused if it is not there.
+    /// Opens it; refused if it does not exist.
     Open,
 }
 
-/// How an object is named by who looks at it.
+/// How an inspection names an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Selector<'a> {
     /// By its id.

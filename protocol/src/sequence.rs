@@ -1,9 +1,9 @@
 //! Reading the lists that travel inline: targets and grants.
 //!
-//! A list is announced by its length, and whoever announces it may lie. A byte of a frame can announce an element
-//! that takes a hundred bytes of memory, and `SmallVec` would reserve all of it before it has seen one of them. Here
-//! no more than [`RESERVED_MAX`] are believed in advance, and the rest of the room grows with what has really come.
-//! (`Vec` needs no such help: serde bounds what it reserves.) Elements that borrow from the frame go on borrowing.
+//! A list begins with its length, and a peer may lie about it. Each byte of a frame can announce an element that takes
+//! a hundred bytes of memory, and `SmallVec` would reserve all of it before it has seen one element. Here room is made
+//! in advance for [`RESERVED_MAX`] elements at most, and grows with those that have really come. (`Vec` needs no such
+//! help: serde bounds what it reserves.) Elements that borrow from the frame go on borrowing.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -11,7 +11,7 @@ use core::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use smallvec::SmallVec;
 
-/// The most elements for which room is made before they have come.
+/// The most elements for which room is made in advance.
 const RESERVED_MAX: usize = 64;
 
 /// Reads a list; for a field with `#[serde(deserialize_with = "crate::sequence::deserialize")]`.

@@ -10,25 +10,25 @@ use crate::{ObjectId, Payload};
 /// How a batch runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchOptions {
-    /// The id for the batch's stop event, which is made with it, with one reference of the session. Once it was set,
-    /// tasks that have not started never will, and end as [`FailureKind::Cancelled`].
+    /// The id of the batch's stop event, which is made with the batch, with one reference of the session. Once it was
+    /// set, tasks that have not started never start, and end as [`FailureKind::Cancelled`].
     pub stop: ObjectId,
-    /// An event that sets the stop event too when it is set, as the stop event of the task that opens this batch.
+    /// An event that also sets the stop event when it is set, such as the stop event of the task that opens this batch.
     pub parent: Option<ObjectId>,
     /// Tasks of higher priority start first; those of one priority take turns, batch by batch.
     pub priority: i32,
-    /// How often a task is started again whose worker died.
+    /// How often a task is started again if its worker dies.
     pub retries: u32,
-    /// Nanoseconds that a task may run. Then its worker is killed, and it fails as [`FailureKind::TimeLimit`].
+    /// Nanoseconds that a task may run. After that its worker is killed, and it fails as [`FailureKind::TimeLimit`].
     pub time_limit_ns: Option<u64>,
 }
 
-/// What is sent to processes that do not stop by themselves.
+/// The signal for processes that do not stop by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopSignal {
     /// SIGTERM, which asks.
     Terminate,
-    /// SIGKILL, which does not.
+    /// SIGKILL, which ends the process.
     Kill,
 }
 
@@ -37,7 +37,7 @@ pub enum StopSignal {
 pub struct TaskInput<'a> {
     /// The encoded arguments.
     pub arguments: &'a [u8],
-    /// The objects whose proxies the arguments carry. They stay alive until the task has ended.
+    /// The objects whose proxies the arguments carry. They exist at least until the task has ended.
     pub carries: Vec<ObjectId>,
 }
 
@@ -59,7 +59,7 @@ pub struct Failure<Text = Arc<str>> {
     pub text: Text,
 }
 
-/// In which way a task failed. Variants are only ever added, at the end.
+/// The way in which a task failed. Variants are only ever added, at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
     /// The function panicked; the text is the panic's.
@@ -82,7 +82,7 @@ pub enum FailureKind {
     TimeLimit,
     /// The arguments did not decode: a proxy among them comes from an earlier life of the manager.
     StaleEpoch,
-    /// The arguments did not decode: the object of a proxy among them is not there.
+    /// The arguments did not decode: the object of a proxy among them does not exist.
     NoSuchObject,
     /// The arguments did not decode: the object of a proxy among them is of another kind.
     WrongKind,

@@ -1,4 +1,4 @@
-//! What can be waited for, and what can be signalled in the same step.
+//! The targets of waits, and the signals that can be given in the same step.
 
 use alloc::vec::Vec;
 
@@ -48,14 +48,15 @@ pub enum Target<'a> {
         /// The reentrant lock.
         id: ObjectId,
     },
-    /// Ready when the waiter was notified. The waiting thread holds the condition's lock, which is given up whole when
-    /// the wait blocks, and held again, as often as before, when the wait is answered with what it took or timed
-    /// out. A wait that is refused after it has blocked, as by [`Cancel`](crate::Request::Cancel), leaves the lock
-    /// given up. One of these in a wait at most, with no lock beside it; in a wait for all, with nothing beside it.
+    /// Ready once the waiter was notified. The waiting thread holds the condition's lock. When the wait blocks, it
+    /// gives the lock up, whatever the depth. When the wait is answered with what it took, or times out, the thread holds the
+    /// lock again at that depth. A wait that is refused after it has blocked, as by
+    /// [`Cancel`](crate::Request::Cancel), leaves the lock given up. A wait has one of these at most, with no lock
+    /// beside it; a wait for all has nothing beside it.
     Condition {
         /// The condition.
         id: ObjectId,
-        /// The holding of the lock that is given up; or none for whichever the waiting thread has.
+        /// The holding of the lock that is given up; none for the one that the waiting thread has.
         hold: Option<u64>,
     },
     /// Ready when there are enough permits, abandoned ones among them. Taking charges them to the session.
@@ -65,14 +66,14 @@ pub enum Target<'a> {
         /// How many permits; at least one.
         permits: u64,
     },
-    /// Ready when as many wait as the barrier has parties. A wait that times out, is cancelled, or ends with its
-    /// session breaks the barrier; one that ends with another of its targets has not come. In a wait for all, with
+    /// Ready when as many parties wait as the barrier has. A wait that times out, is cancelled, or ends with its
+    /// session breaks the barrier; a wait that ends with another of its targets has not come. A wait for all has
     /// nothing beside it.
     Barrier {
         /// The barrier.
         id: ObjectId,
-        /// Whether this party brings an action. The last to come of those that do leads: it goes first and alone, runs
-        /// its action, and sends [`BarrierPass`](crate::Request::BarrierPass) or
+        /// Whether this party brings an action. The last to come of those that do leads: it alone goes first, runs its
+        /// action, and sends [`BarrierPass`](crate::Request::BarrierPass) or
         /// [`BarrierAbort`](crate::Request::BarrierAbort).
         has_action: bool,
     },
@@ -94,7 +95,7 @@ pub enum Target<'a> {
         queue: ObjectId,
         /// The encoded item.
         item: &'a [u8],
-        /// The objects whose proxies the item carries. They stay alive until the item is acknowledged.
+        /// The objects whose proxies the item carries. They exist at least until the item is acknowledged.
         carries: Vec<ObjectId>,
     },
     /// Ready when every item that was ever put is finished.
@@ -108,20 +109,20 @@ pub enum Target<'a> {
     Tasks {
         /// The pool.
         pool: ObjectId,
-        /// How many tasks to grant at most; at least one.
+        /// The most tasks to grant; at least one.
         most: u32,
     },
-    /// For a batch's owner: as [`Results`](Self::Results), but not before there are that many.
+    /// For a batch's owner: like [`Results`](Self::Results), but not before there are `least` results.
     ManyResults {
         /// The batch.
         batch: ObjectId,
-        /// How many results make it ready; when the batch is complete, any number does.
+        /// The number of results that make it ready. When the batch is complete, any number does.
         least: u32,
     },
 }
 
 impl Target<'_> {
-    /// The object to wait for, and the kind that it must have.
+    /// Returns the object to wait for, and the kind that it must have.
     pub fn object(&self) -> (ObjectId, Kind) {
         match *self {
             Target::Event { id } => (id, Kind::Event),
@@ -140,7 +141,7 @@ impl Target<'_> {
     }
 }
 
-/// What can be signalled in one step with the beginning of a wait. Each does what the request of its name does.
+/// A signal that is given in one step with the beginning of a wait. Each does what the request of its name does.
 /// Variants are only ever added, at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Signal<'a> {
@@ -148,17 +149,17 @@ pub enum Signal<'a> {
     EventSet {
         /// The event.
         id: ObjectId,
-        /// Why, for those who look.
+        /// The reason, for people and for the waiters that this wakes.
         reason: Option<&'a str>,
     },
-    /// Gives back a lock.
+    /// Releases a lock.
     Release {
         /// The lock or reentrant lock.
         id: ObjectId,
-        /// The holding that is given back; or none for what the waiting thread holds.
+        /// The holding to release; none for the one that the waiting thread has.
         hold: Option<u64>,
     },
-    /// Gives back permits.
+    /// Releases permits.
     SemaphoreRelease {
         /// The semaphore.
         id: ObjectId,

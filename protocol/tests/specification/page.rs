@@ -182,7 +182,7 @@ fn skip_simple(kind: &str, bytes: &mut &[u8]) -> Result<(), String> {
         }
         _ => return Err(format!("the page does not say what a `{kind}` is")),
     };
-    if fits { Ok(()) } else { Err(format!("this can not be told to be a {kind}")) }
+    if fits { Ok(()) } else { Err(format!("this cannot be told to be a {kind}")) }
 }
 
 fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], String> {

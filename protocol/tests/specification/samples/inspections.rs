@@ -1,4 +1,4 @@
-//! What is told to whoever looks: samples of it.
+//! Samples of what an inspection shows.
 
 use super::*;
 
