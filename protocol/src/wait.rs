@@ -49,8 +49,8 @@ pub enum Target<'a> {
         id: ObjectId,
     },
     /// Ready once the waiter was notified. The waiting thread holds the condition's lock. When the wait blocks, it
-    /// gives the lock up, whatever the depth. When the wait is answered with what it took, or times out, the thread holds the
-    /// lock again at that depth. A wait that is refused after it has blocked, as by
+    /// gives the lock up, whatever the depth. When the wait is answered with what it took, or times out, the thread
+    /// holds the lock again at that depth. A wait that is refused after it has blocked, as by
     /// [`Cancel`](crate::Request::Cancel), leaves the lock given up. A wait has one of these at most, with no lock
     /// beside it; a wait for all has nothing beside it.
     Condition {
