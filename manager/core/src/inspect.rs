@@ -5,19 +5,19 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use protocol::{
-    Code, HolderInfo, Name, ObjectId, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, Refusal, Reply,
-    Selector, SessionId, SessionInfo, WaiterInfo, Wanted,
+    Code, HolderInfo, Name, ObjectId, ObjectInfo, ObjectSummary, Refusal, Reply, Selector, SessionId,
+    SessionInfo, WaiterInfo,
 };
 
 use crate::State;
 use crate::objects::lock::Holder;
-use crate::store::catalog::{Body, Object, no_such_object};
+use crate::objects::object_body::ObjectBody;
+use crate::store::catalog::{Object, no_such_object};
 use crate::store::slab::Key;
-use crate::waiting::wait::Want;
 use crate::waiting::wait_queue::{self, Position};
 
 /// How many sessions, objects or waiters one answer lists; with the longest names that is well inside a frame.
-const LIST_MAX: usize = 1000;
+pub(crate) const LIST_MAX: usize = 1000;
 
 impl State {
     pub(crate) fn list_sessions(&self, after: Option<SessionId>) -> Reply {
@@ -44,7 +44,7 @@ impl State {
             id: object.id,
             name: name_of(object),
             references: object.references,
-            state: self.object_state(key),
+            state: object.body.inspect(self, object),
             waiters: self
                 .waiters_of(object)
                 .take(LIST_MAX)
@@ -61,53 +61,7 @@ impl State {
         self.catalog.key_of_name(name).ok_or_else(none)
     }
 
-    fn object_state(&self, key: Key) -> ObjectState {
-        let object = self.catalog.at(key);
-        match &object.body {
-            Body::Event(event) => {
-                ObjectState::Event { auto_reset: event.auto_reset(), set_by: self.event_set_by(event) }
-            }
-            Body::Pool(pool) => {
-                ObjectState::Pool { batches: pool.open_batches(), is_closed: pool.is_closed() }
-            }
-            Body::Batch(batch) => {
-                ObjectState::Batch { function: batch.function(), progress: batch.progress() }
-            }
-            Body::Lock(lock) => ObjectState::Lock {
-                is_reentrant: lock.kind() == protocol::Kind::RLock,
-                holder: lock.holder().map(|holder| self.holder_info(holder)),
-                abandoned: lock.abandoned().cloned(),
-            },
-            Body::Condition(condition) => ObjectState::Condition { lock: self.lock_of(condition) },
-            Body::Semaphore(semaphore) => ObjectState::Semaphore {
-                available: semaphore.available(),
-                permits_max: semaphore.permits_max(),
-                holders: (semaphore.holders().take(LIST_MAX))
-                    .map(|(id, permits, since)| PermitsInfo {
-                        session: self.session_info(id),
-                        permits,
-                        held_ns: self.now.ns_since(since),
-                    })
-                    .collect(),
-            },
-            Body::Barrier(barrier) => ObjectState::Barrier {
-                status: barrier.status(self.waiters_of(object).count() as u32),
-                acting: barrier.acting().map(|id| self.session_info(id)),
-            },
-            Body::Latch(latch) => ObjectState::Latch { count: latch.count() },
-            Body::Queue(queue) => ObjectState::Queue {
-                length: queue.length(),
-                capacity: queue.capacity(),
-                unfinished: queue.unfinished(),
-                is_closed: queue.is_closed(),
-                holders: (queue.unfinished_by().take(LIST_MAX))
-                    .map(|(id, items)| (self.session_info(id), items))
-                    .collect(),
-            },
-        }
-    }
-
-    fn session_info(&self, id: SessionId) -> SessionInfo {
+    pub(crate) fn session_info(&self, id: SessionId) -> SessionInfo {
         let session = &self.sessions[&id];
         SessionInfo {
             session: id,
@@ -120,7 +74,7 @@ impl State {
         }
     }
 
-    fn holder_info(&self, holder: Holder) -> HolderInfo {
+    pub(crate) fn holder_info(&self, holder: Holder) -> HolderInfo {
         let session = &self.sessions[&holder.caller.session];
         HolderInfo {
             process: session.process,
@@ -133,7 +87,7 @@ impl State {
     }
 
     /// Where somebody stands in the lines of an object, in order. One wait may name the object twice, but waits once.
-    fn waiters_of<'a>(&'a self, object: &'a Object) -> impl Iterator<Item = Position> + 'a {
+    pub(crate) fn waiters_of<'a>(&'a self, object: &'a Object) -> impl Iterator<Item = Position> + 'a {
         let firsts = object.lanes().iter().map(|&lane| object.wait_queue_in(lane).first());
         firsts.flat_map(|first| {
             core::iter::successors(first, |&position| wait_queue::next_waiter(&self.waiters, position))
@@ -147,27 +101,10 @@ impl State {
             process: session.process,
             program: session.program.clone(),
             thread: waiter.caller.thread,
-            wants: wanted(&wait_queue::entry(&self.waiters, position).want),
+            wants: wait_queue::entry(&self.waiters, position).want.inspect(),
             waited_ns: self.now.ns_since(waiter.since),
             remaining_ns: waiter.deadline.map(|deadline| deadline.ns_since(self.now)),
         }
-    }
-}
-
-fn wanted(want: &Want) -> Wanted {
-    match *want {
-        Want::Event => Wanted::Event,
-        Want::Task | Want::Tasks { .. } => Wanted::Task,
-        Want::Results { .. } => Wanted::Results,
-        Want::Lock => Wanted::Lock,
-        Want::Relock => Wanted::Relock,
-        Want::Notification => Wanted::Notification,
-        Want::Permits(permits) => Wanted::Permits { permits },
-        Want::Barrier { .. } | Want::Settled => Wanted::Barrier,
-        Want::Latch => Wanted::Latch,
-        Want::Item => Wanted::Item,
-        Want::Room(_) => Wanted::Room,
-        Want::Joined => Wanted::Joined,
     }
 }
 

@@ -167,66 +167,6 @@ impl State {
         }
     }
 
-    /// Carries out a request that is decided at once.
-    fn simple_request(&mut self, session: SessionId, body: Request<'_>) -> Result<Reply, Refusal> {
-        match body {
-            Request::Open { id, name, spec, mode } => self.open(session, id, name, spec, mode),
-            Request::Attach { id, kind, epoch } => self.attach(session, id, kind, epoch),
-            Request::Detach { id } => self.detach(session, id),
-            Request::Remove { id } => self.remove(session, id),
-            Request::Wait { .. }
-            | Request::SignalAndWait { .. }
-            | Request::BatchRun { .. }
-            | Request::Share { .. } => {
-                unreachable!("what does not answer at once with a reply is no simple request")
-            }
-            Request::Cancel { request } => Ok(self.cancel(session, request)),
-            Request::EventSet { id, reason } => self.event_set(session, id, reason),
-            Request::EventClear { id } => self.event_clear(id),
-            Request::EventIsSet { id } => self.event_is_set(id),
-            Request::EventCause { id } => self.event_cause(id),
-            Request::BatchOpen { id, pool, function, options } => {
-                self.batch_open(session, BatchSpec { id, pool, function, options })
-            }
-            Request::BatchCancel { id } => self.batch_cancel(id),
-            Request::BatchSignal { id, signal } => self.batch_signal(id, signal),
-            Request::BatchAdd { id, tasks, last } => self.batch_add(session, id, &tasks, last),
-            Request::BatchProgress { id } => self.batch_progress(id),
-            Request::TaskEnd { batch, task, outcome, carries } => {
-                self.task_end(session, batch, task, &outcome, &carries)
-            }
-            Request::TasksGiveBack { batch, tasks } => self.tasks_give_back(session, batch, &tasks),
-            Request::PoolClose { id } => self.pool_close(id),
-            Request::PoolTerminate { id, reason } => self.pool_terminate(session, id, reason),
-            Request::Release { id, hold, thread } => self.release_lock(Caller { session, thread }, id, hold),
-            Request::ForceRelease { id } => self.force_release(session, id),
-            Request::ConditionLock { id } => self.condition_lock(id),
-            Request::Notify { id, count, hold, thread } => {
-                self.notify(Caller { session, thread }, id, count, hold)
-            }
-            Request::SemaphoreRelease { id, permits } => self.semaphore_release(session, id, permits),
-            Request::SemaphoreForget { id, permits } => self.semaphore_forget(session, id, permits),
-            Request::SemaphoreAvailable { id } => self.semaphore_available(id),
-            Request::BarrierPass { id, turn } => self.barrier_pass(session, id, turn),
-            Request::BarrierAbort { id, turn, reason } => self.barrier_abort(session, id, turn, reason),
-            Request::BarrierReset { id } => self.barrier_reset(session, id),
-            Request::BarrierStatus { id } => self.barrier_status(id),
-            Request::LatchCountDown { id, count } => self.latch_count_down(id, count),
-            Request::LatchCount { id } => self.latch_count(id),
-            Request::QueueLength { id } => self.queue_length(id),
-            Request::QueueTaskDone { id, item, thread } => {
-                self.queue_task_done(Caller { session, thread }, id, item)
-            }
-            Request::QueueClose { id } => self.queue_close(id),
-            Request::ListSessions { after } => Ok(self.list_sessions(after)),
-            Request::ListObjects { after } => Ok(self.list_objects(after)),
-            Request::Inspect { object } => self.inspect(object),
-            Request::EventMirror { id } => self.event_mirror(id),
-            // Its meaning is in what follows: the driver tells of the session's end.
-            Request::Goodbye => Ok(Reply::Done),
-        }
-    }
-
     /// Signals, and begins a wait that could begin before.
     fn signal_and_wait(
         &mut self,
@@ -243,15 +183,6 @@ impl State {
         self.signal(caller, signal)?;
         self.settle();
         self.wait(caller, request, mode, targets, timeout_ns)
-    }
-
-    fn signal(&mut self, caller: Caller, signal: &Signal<'_>) -> Result<Reply, Refusal> {
-        match *signal {
-            Signal::EventSet { id, reason } => self.event_set(caller.session, id, reason),
-            Signal::Release { id, hold } => self.release_lock(caller, id, hold),
-            Signal::SemaphoreRelease { id, permits } => self.semaphore_release(caller.session, id, permits),
-            Signal::LatchCountDown { id, count } => self.latch_count_down(id, count),
-        }
     }
 
     /// Has memory shared with a session that wants an answer, as that brings it.

@@ -11,14 +11,17 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use protocol::{BarrierStatus, Code, Grant, Kind, ObjectId, Refusal, Reply, SessionId};
+use protocol::{BarrierStatus, Code, Grant, Kind, ObjectId, ObjectState, Refusal, Reply, SessionId, Spec};
 use smallvec::{SmallVec, smallvec};
 
 use crate::State;
+use crate::objects::object_body::ObjectBody;
 use crate::objects::reason::check_reason;
-use crate::store::catalog::Body;
+use crate::objects::{Body, Want};
+use crate::sessions::session::Abandoner;
+use crate::store::catalog::Object;
 use crate::store::slab::Key;
-use crate::waiting::wait::{Decision, Readiness, Want};
+use crate::waiting::wait::{Caller, Decision, Readiness};
 use crate::waiting::wait_queue::{self, Position};
 
 /// What anyone wants of a barrier: the line does not depend on the details.
@@ -50,36 +53,70 @@ impl Barrier {
         Ok(Barrier { parties, turns: 0, acting: None, broken: None })
     }
 
-    pub(crate) fn parties(&self) -> u32 {
-        self.parties
-    }
-
-    /// The session that runs the action now.
-    pub(crate) fn acting(&self) -> Option<SessionId> {
-        self.acting.map(|acting| acting.session)
-    }
-
-    /// A barrier never serves one waiter alone; it only refuses.
-    pub(crate) fn readiness(&self) -> Readiness {
+    /// Refuses if it is broken.
+    #[inline]
+    fn check_whole(&self) -> Result<(), Refusal> {
         match &self.broken {
-            Some(why) => {
-                Readiness::Never(Refusal::new(Code::Broken, format!("the barrier is broken: {why}")))
-            }
-            None => Readiness::NotYet,
+            Some(why) => Err(Refusal::new(Code::Broken, format!("the barrier is broken: {why}"))),
+            None => Ok(()),
         }
     }
 
-    pub(crate) fn status(&self, waiting: u32) -> BarrierStatus {
+    fn status(&self, waiting: u32) -> BarrierStatus {
         BarrierStatus { parties: self.parties, waiting, broken: self.broken.clone() }
+    }
+}
+
+impl ObjectBody for Barrier {
+    fn kind(&self) -> Kind {
+        Kind::Barrier
+    }
+
+    fn spec(&self, _: &State) -> Option<Spec> {
+        Some(Spec::Barrier { parties: self.parties })
+    }
+
+    fn inspect(&self, state: &State, object: &Object) -> ObjectState {
+        ObjectState::Barrier {
+            status: self.status(state.waiters_of(object).count() as u32),
+            acting: self.acting.map(|acting| state.session_info(acting.session)),
+        }
+    }
+
+    /// A barrier never serves one waiter alone; it only refuses.
+    fn readiness(&self, want: &Want, _: Caller) -> Readiness {
+        match want {
+            Want::Settled => Readiness::NotYet,
+            _ => match self.check_whole() {
+                Ok(()) => Readiness::NotYet,
+                Err(refusal) => Readiness::Never(refusal),
+            },
+        }
+    }
+
+    fn serve(state: &mut State, key: Key) {
+        state.barrier_serve(key);
+    }
+
+    fn abandoned(state: &mut State, key: Key, _: &Abandoner, what: &str) {
+        state.barrier_break(key, what);
+    }
+
+    fn destroyed(&mut self, state: &mut State, key: Key, _: &Refusal) {
+        if let Some(Acting { session, .. }) = self.acting
+            && let Some(session) = state.sessions.get_mut(&session)
+        {
+            session.held.remove(&key);
+        }
     }
 }
 
 impl State {
     /// Refuses everyone if the barrier is broken; lets the parties go if all have come.
-    pub(crate) fn barrier_serve(&mut self, key: Key) {
+    fn barrier_serve(&mut self, key: Key) {
         let barrier = self.barrier_at(key);
         let (parties, is_acting) = (barrier.parties, barrier.acting.is_some());
-        if let Readiness::Never(refusal) = barrier.readiness() {
+        if let Err(refusal) = barrier.check_whole() {
             return self.barrier_refuse_all(key, &refusal);
         }
         let waiting = self.catalog.at(key).wait_queue(&ANYONE).len();
@@ -181,9 +218,7 @@ impl State {
     /// Refuses who does not run the action of this turn, as one that was in vain.
     fn check_acting(&mut self, key: Key, who: Acting) -> Result<(), Refusal> {
         let barrier = self.barrier_at(key);
-        if let Readiness::Never(refusal) = barrier.readiness() {
-            return Err(refusal);
-        }
+        barrier.check_whole()?;
         if barrier.acting != Some(who) {
             let text = format!("this process does not run the action of {}", self.describe(key));
             return Err(Refusal::new(Code::NotOwner, text));
@@ -219,7 +254,7 @@ impl State {
     }
 
     /// Breaks a barrier, unless it is broken: the first cause counts.
-    pub(crate) fn barrier_break(&mut self, key: Key, why: &str) {
+    fn barrier_break(&mut self, key: Key, why: &str) {
         self.barrier_action_ended(key);
         self.barrier_at(key).broken.get_or_insert_with(|| why.into());
         self.touch(key);
@@ -236,14 +271,6 @@ impl State {
     fn barrier_refuse_all(&mut self, key: Key, refusal: &Refusal) {
         for position in self.barrier_queue(key) {
             self.refuse_waiter(position.waiter, refusal.clone());
-        }
-    }
-
-    pub(crate) fn barrier_destroyed(&mut self, key: Key, barrier: &Barrier) {
-        if let Some(Acting { session, .. }) = barrier.acting
-            && let Some(session) = self.sessions.get_mut(&session)
-        {
-            session.held.remove(&key);
         }
     }
 

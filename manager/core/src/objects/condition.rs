@@ -8,15 +8,16 @@
 use alloc::boxed::Box;
 use alloc::format;
 
-use protocol::{Code, Grant, Kind, LockChoice, Name, ObjectId, Refusal, Reply};
+use protocol::{Code, Grant, Kind, LockChoice, Name, ObjectId, ObjectState, Refusal, Reply, Spec};
 use smallvec::{SmallVec, smallvec};
 
 use crate::State;
 use crate::objects::lock::Lock;
-use crate::sessions::session::Unconfirmed;
-use crate::store::catalog::{Body, Pin};
+use crate::objects::object_body::ObjectBody;
+use crate::objects::{Body, Unconfirmed, Want};
+use crate::store::catalog::{Object, Pin};
 use crate::store::slab::Key;
-use crate::waiting::wait::{Caller, Decision, Relock, Waiter, Want};
+use crate::waiting::wait::{Caller, Decision, Readiness, Relock, Waiter};
 
 /// A condition.
 #[derive(Debug)]
@@ -27,6 +28,34 @@ pub(crate) struct Condition {
     pin: Pin,
     /// Whether the lock was made with this.
     is_own: bool,
+}
+
+impl ObjectBody for Condition {
+    fn kind(&self) -> Kind {
+        Kind::Condition
+    }
+
+    fn spec(&self, state: &State) -> Option<Spec> {
+        Some(Spec::Condition { over: state.lock_choice(self) })
+    }
+
+    fn inspect(&self, state: &State, _: &Object) -> ObjectState {
+        ObjectState::Condition { lock: state.catalog.at(self.lock).id }
+    }
+
+    /// A condition serves its waiters by a notification alone.
+    fn readiness(&self, _: &Want, _: Caller) -> Readiness {
+        Readiness::NotYet
+    }
+
+    /// Passes on a notification whose receiver died.
+    fn given_back(state: &mut State, key: Key, _: Unconfirmed) {
+        state.notify_first(key, true);
+    }
+
+    fn destroyed(&mut self, state: &mut State, key: Key, _: &Refusal) {
+        state.condition_destroyed(key, self);
+    }
 }
 
 impl State {
@@ -43,7 +72,7 @@ impl State {
                 return Err(Refusal::new(Code::BadArgument, "a condition and its lock have different ids"));
             }
             LockChoice::Own { id, is_reentrant } => {
-                (self.create(id, None, Body::Lock(alloc::boxed::Box::new(Lock::new(is_reentrant))))?, true)
+                (self.create(id, None, Body::Lock(Box::new(Lock::new(is_reentrant))))?, true)
             }
         };
         let pin = self.pin_at(lock);
@@ -59,7 +88,7 @@ impl State {
         }
     }
 
-    pub(crate) fn lock_choice(&self, condition: &Condition) -> LockChoice {
+    fn lock_choice(&self, condition: &Condition) -> LockChoice {
         let lock = self.catalog.at(condition.lock);
         match condition.is_own {
             true => LockChoice::Own { id: lock.id, is_reentrant: lock.body.kind() == Kind::RLock },
@@ -126,23 +155,13 @@ impl State {
         true
     }
 
-    /// Passes on a notification whose receiver died.
-    pub(crate) fn notification_given_back(&mut self, key: Key) {
-        self.notify_first(key, true);
-    }
-
     pub(crate) fn condition_lock(&self, id: ObjectId) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Condition)?;
         let lock = self.catalog.at(self.condition_at(key).lock);
         Ok(Reply::Lock { id: lock.id, is_reentrant: lock.body.kind() == Kind::RLock })
     }
 
-    /// The id of the lock that a condition is over.
-    pub(crate) fn lock_of(&self, condition: &Condition) -> ObjectId {
-        self.catalog.at(condition.lock).id
-    }
-
-    pub(crate) fn condition_destroyed(&mut self, key: Key, condition: &Condition) {
+    fn condition_destroyed(&mut self, key: Key, condition: &Condition) {
         // The lock may be what ended first, and this with it.
         if let Some(object) = self.catalog.get(condition.lock)
             && matches!(object.body, Body::Lock(_))

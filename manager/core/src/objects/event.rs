@@ -10,15 +10,17 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use protocol::{Grant, Kind, ObjectId, Refusal, Reply, SessionId};
+use protocol::{Grant, Kind, ObjectId, ObjectState, Refusal, Reply, SessionId, Spec};
 use smallvec::SmallVec;
 
 use crate::objects::mirror::Publication;
+use crate::objects::object_body::ObjectBody;
 use crate::objects::reason::check_reason;
-use crate::sessions::session::{Abandoner, Unconfirmed};
-use crate::store::catalog::Body;
+use crate::objects::{Body, Unconfirmed, Want};
+use crate::sessions::session::Abandoner;
+use crate::store::catalog::Object;
 use crate::store::slab::Key;
-use crate::waiting::wait::Readiness;
+use crate::waiting::wait::{Caller, Readiness};
 use crate::{State, Time};
 
 /// An event.
@@ -61,14 +63,6 @@ impl Event {
         Event { auto_reset, is_set: false, clears: 0, tied: None, set_by: None }
     }
 
-    pub(crate) fn auto_reset(&self) -> bool {
-        self.auto_reset
-    }
-
-    pub(crate) fn readiness(&self) -> Readiness {
-        Readiness::when(self.is_set)
-    }
-
     /// Sets it. The first cause counts: setting a set event changes nothing. Returns what is to be published.
     fn set(&mut self, cause: SetBy) -> Option<Publication> {
         if self.is_set {
@@ -100,6 +94,38 @@ impl Event {
             age_ns: now.ns_since(set_by.at),
             reason: set_by.reason.clone(),
         }
+    }
+}
+
+impl ObjectBody for Event {
+    fn kind(&self) -> Kind {
+        Kind::Event
+    }
+
+    fn spec(&self, _: &State) -> Option<Spec> {
+        Some(Spec::Event { auto_reset: self.auto_reset })
+    }
+
+    fn inspect(&self, state: &State, _: &Object) -> ObjectState {
+        ObjectState::Event { auto_reset: self.auto_reset, set_by: state.event_set_by(self) }
+    }
+
+    fn readiness(&self, _: &Want, _: Caller) -> Readiness {
+        Readiness::when(self.is_set)
+    }
+
+    fn is_used_up(&self, _: &Want) -> bool {
+        self.auto_reset
+    }
+
+    fn given_back(state: &mut State, key: Key, grant: Unconfirmed) {
+        if let Unconfirmed::Event { clears, .. } = grant {
+            state.event_given_back(key, clears);
+        }
+    }
+
+    fn destroyed(&mut self, state: &mut State, key: Key, _: &Refusal) {
+        state.event_destroyed(key, self);
     }
 }
 
@@ -180,7 +206,7 @@ impl State {
     }
 
     /// Undoes the ties of an event that is no more.
-    pub(crate) fn event_destroyed(&mut self, key: Key, event: &Event) {
+    fn event_destroyed(&mut self, key: Key, event: &Event) {
         let Some(tied) = &event.tied else {
             return;
         };
@@ -245,12 +271,12 @@ impl State {
     }
 
     /// Who set an event, if it is set.
-    pub(crate) fn event_set_by(&self, event: &Event) -> Option<protocol::Cause> {
+    fn event_set_by(&self, event: &Event) -> Option<protocol::Cause> {
         event.is_set.then(|| event.cause(self.now))
     }
 
     /// Sets an auto-reset event again whose grant was on its way to a process that died, unless it was cleared since.
-    pub(crate) fn event_given_back(&mut self, key: Key, clears: u32) {
+    fn event_given_back(&mut self, key: Key, clears: u32) {
         let event = self.event_at(key);
         if event.clears == clears {
             event.is_set = true;

@@ -2,11 +2,13 @@
 //!
 //! As in Java's `CountDownLatch`, counting below zero stays at zero. A latch is not owned: a death changes nothing.
 
-use protocol::{Kind, ObjectId, Refusal, Reply};
+use protocol::{Kind, ObjectId, ObjectState, Refusal, Reply, Spec};
 
 use crate::State;
-use crate::store::catalog::Body;
-use crate::waiting::wait::Readiness;
+use crate::objects::object_body::ObjectBody;
+use crate::objects::{Body, Want};
+use crate::store::catalog::Object;
+use crate::waiting::wait::{Caller, Readiness};
 
 /// A latch.
 #[derive(Debug)]
@@ -19,16 +21,22 @@ impl Latch {
     pub(crate) fn new(count: u64) -> Latch {
         Latch { count_at_first: count, count }
     }
+}
 
-    pub(crate) fn count_at_first(&self) -> u64 {
-        self.count_at_first
+impl ObjectBody for Latch {
+    fn kind(&self) -> Kind {
+        Kind::Latch
     }
 
-    pub(crate) fn count(&self) -> u64 {
-        self.count
+    fn spec(&self, _: &State) -> Option<Spec> {
+        Some(Spec::Latch { count: self.count_at_first })
     }
 
-    pub(crate) fn readiness(&self) -> Readiness {
+    fn inspect(&self, _: &State, _: &Object) -> ObjectState {
+        ObjectState::Latch { count: self.count }
+    }
+
+    fn readiness(&self, _: &Want, _: Caller) -> Readiness {
         Readiness::when(self.count == 0)
     }
 }

@@ -15,10 +15,12 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
-use protocol::{Abandonment, Code, Kind, LockGrant, ObjectId, Refusal, Reply, SessionId};
+use protocol::{Abandonment, Code, Kind, LockGrant, ObjectId, ObjectState, Refusal, Reply, SessionId, Spec};
 
+use crate::objects::object_body::ObjectBody;
+use crate::objects::{Body, Want};
 use crate::sessions::session::Abandoner;
-use crate::store::catalog::{Body, no_such_object};
+use crate::store::catalog::{Object, no_such_object};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Lane, Readiness, Relock};
 use crate::{State, Time};
@@ -52,10 +54,6 @@ impl Lock {
         Lock { is_reentrant, holder: None, abandoned: None, conditions: Vec::new() }
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        if self.is_reentrant { Kind::RLock } else { Kind::Lock }
-    }
-
     pub(crate) fn holder(&self) -> Option<Holder> {
         self.holder
     }
@@ -64,21 +62,31 @@ impl Lock {
         self.holder.as_mut()
     }
 
-    pub(crate) fn abandoned(&self) -> Option<&Abandonment> {
-        self.abandoned.as_deref()
-    }
-
-    pub(crate) fn is_held_by(&self, caller: Caller) -> bool {
-        self.holder.is_some_and(|holder| holder.caller == caller)
-    }
-
     /// Whether a thread holds it; if a holding is named, in that one.
     pub(crate) fn is_held_in(&self, caller: Caller, hold: Option<u64>) -> bool {
         self.is_held_by(caller)
             && self.holder.is_some_and(|holder| hold.is_none_or(|hold| holder.hold == hold))
     }
+}
 
-    pub(crate) fn readiness(&self, caller: Caller) -> Readiness {
+impl ObjectBody for Lock {
+    fn kind(&self) -> Kind {
+        if self.is_reentrant { Kind::RLock } else { Kind::Lock }
+    }
+
+    fn spec(&self, _: &State) -> Option<Spec> {
+        Some(if self.is_reentrant { Spec::RLock } else { Spec::Lock })
+    }
+
+    fn inspect(&self, state: &State, _: &Object) -> ObjectState {
+        ObjectState::Lock {
+            is_reentrant: self.is_reentrant,
+            holder: self.holder.map(|holder| state.holder_info(holder)),
+            abandoned: self.abandoned.as_deref().cloned(),
+        }
+    }
+
+    fn readiness(&self, _: &Want, caller: Caller) -> Readiness {
         match self.holder {
             None => Readiness::Ready,
             Some(holder) if self.is_reentrant && holder.caller == caller => {
@@ -90,6 +98,22 @@ impl Lock {
             }
             Some(_) => Readiness::NotYet,
         }
+    }
+
+    fn is_used_up(&self, _: &Want) -> bool {
+        true
+    }
+
+    fn is_held_by(&self, caller: Caller) -> bool {
+        self.holder.is_some_and(|holder| holder.caller == caller)
+    }
+
+    fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, _: &str) {
+        state.lock_abandon(key, abandoner);
+    }
+
+    fn destroyed(&mut self, state: &mut State, key: Key, refusal: &Refusal) {
+        state.lock_destroyed(key, self, refusal);
     }
 }
 
@@ -184,7 +208,7 @@ impl State {
     }
 
     /// Marks a held lock as left behind by its holder.
-    pub(crate) fn lock_abandon(&mut self, key: Key, abandoner: &Abandoner) {
+    fn lock_abandon(&mut self, key: Key, abandoner: &Abandoner) {
         let holder = self.lock_at(key).holder.expect("only a held lock is abandoned");
         let abandonment = abandoner.abandonment(self.now.ns_since(holder.since));
         self.lock_at(key).abandoned = Some(Box::new(abandonment));
@@ -218,7 +242,7 @@ impl State {
     }
 
     /// Follows up on a lock's end: its conditions end with it.
-    pub(crate) fn lock_destroyed(&mut self, key: Key, lock: &Lock, refusal: &Refusal) {
+    fn lock_destroyed(&mut self, key: Key, lock: &Lock, refusal: &Refusal) {
         if let Some(holder) = lock.holder {
             self.lock_not_held(key, holder);
         }

@@ -1,4 +1,27 @@
-//! The kinds of objects, one file each.
+//! The kinds of objects: a file for each, and here the table of them.
+//!
+//! Whatever is chosen by the kind of an object is chosen here: its body, what can be wanted of it, what makes it, and
+//! its requests. What an object then does stands in the file of its kind, as an [`ObjectBody`].
+
+use alloc::boxed::Box;
+
+use protocol::{Grant, Name, ObjectId, Refusal, Reply, Request, SessionId, Signal, Spec, Target, Wanted};
+use smallvec::SmallVec;
+
+use self::barrier::Barrier;
+use self::condition::Condition;
+use self::event::Event;
+use self::latch::Latch;
+use self::lock::Lock;
+use self::queue::{Item, Queue};
+use self::semaphore::Semaphore;
+use crate::State;
+use crate::pools::batch::{Batch, BatchSpec};
+use crate::pools::pool::Pool;
+use crate::store::catalog::Handle;
+use crate::store::slab::Key;
+use crate::waiting::wait::{Caller, Lane};
+use crate::waiting::wait_queue::Entry;
 
 pub(crate) mod barrier;
 pub(crate) mod condition;
@@ -9,3 +32,295 @@ pub(crate) mod mirror;
 pub(crate) mod queue;
 pub(crate) mod reason;
 pub(crate) mod semaphore;
+
+/// What distinguishes the kinds.
+#[derive(Debug)]
+pub(crate) enum Body {
+    Event(Event),
+    Pool(Box<Pool>),
+    Batch(Box<Batch>),
+    /// Of kind lock or reentrant lock.
+    Lock(Box<Lock>),
+    Condition(Box<Condition>),
+    Semaphore(Box<Semaphore>),
+    Barrier(Box<Barrier>),
+    Latch(Latch),
+    Queue(Box<Queue>),
+}
+
+/// Does something with a body, of whichever kind: `with_body!(body, it => it.kind())`.
+macro_rules! with_body {
+    ($body:expr, $it:ident => $result:expr) => {
+        match $body {
+            Body::Event($it) => $result,
+            Body::Pool($it) => $result,
+            Body::Batch($it) => $result,
+            Body::Lock($it) => $result,
+            Body::Condition($it) => $result,
+            Body::Semaphore($it) => $result,
+            Body::Barrier($it) => $result,
+            Body::Latch($it) => $result,
+            Body::Queue($it) => $result,
+        }
+    };
+}
+
+/// Calls a function of [`ObjectBody`] that takes the whole state, for the kind of a body: `for_kind!(body, serve(…))`.
+macro_rules! for_kind {
+    ($body:expr, $function:ident($($argument:expr),*)) => {
+        match $body {
+            Body::Event(_) => crate::objects::Event::$function($($argument),*),
+            Body::Pool(_) => crate::objects::Pool::$function($($argument),*),
+            Body::Batch(_) => crate::objects::Batch::$function($($argument),*),
+            Body::Lock(_) => crate::objects::Lock::$function($($argument),*),
+            Body::Condition(_) => crate::objects::Condition::$function($($argument),*),
+            Body::Semaphore(_) => crate::objects::Semaphore::$function($($argument),*),
+            Body::Barrier(_) => crate::objects::Barrier::$function($($argument),*),
+            Body::Latch(_) => crate::objects::Latch::$function($($argument),*),
+            Body::Queue(_) => crate::objects::Queue::$function($($argument),*),
+        }
+    };
+}
+
+pub(crate) mod object_body;
+
+/// What a waiter wants of a target's object.
+#[derive(Debug)]
+pub(crate) enum Want {
+    /// That an event is set.
+    Event,
+    /// A task of a pool.
+    Task,
+    /// Tasks of a pool: one to start, and others prefetched, this many in all.
+    Tasks { most: u32 },
+    /// Results of a batch, at least this many.
+    Results { least: u32 },
+    /// To hold a lock, or a reentrant one once more.
+    Lock,
+    /// To hold the lock again that its wait gave up.
+    Relock,
+    /// A notification.
+    Notification,
+    /// This many permits.
+    Permits(u64),
+    /// That all parties have come; once they have, this one's index.
+    Barrier { has_action: bool, index: Option<u32> },
+    /// That a latch is at zero.
+    Latch,
+    /// An item of a queue.
+    Item,
+    /// Room in a queue for this item.
+    Room(Box<Item>),
+    /// That all items of a queue are finished.
+    Joined,
+    /// Nothing any more: the waiter has another entry in the wait queue of this object, a barrier, and is served or
+    /// refused by that one alone.
+    Settled,
+}
+
+impl Want {
+    /// The wait queue in which a waiter waits that wants this.
+    pub(crate) fn lane(&self) -> Lane {
+        match self {
+            Want::Room(_) => Lane::Putters,
+            Want::Joined => Lane::Joiners,
+            _ => Lane::Main,
+        }
+    }
+
+    /// Whether the object has to be looked at as soon as somebody waits for this.
+    pub(crate) fn is_served_together(&self) -> bool {
+        matches!(self, Want::Barrier { .. })
+    }
+
+    /// Whether it is a lock that is waited for.
+    pub(crate) fn is_lock(&self) -> bool {
+        matches!(self, Want::Lock | Want::Relock)
+    }
+
+    /// Whether even a wait that gives up at once has an effect: it gives its lock to others, or breaks a barrier.
+    pub(crate) fn leaves_a_mark(&self) -> bool {
+        matches!(self, Want::Notification | Want::Barrier { .. })
+    }
+
+    /// What is wanted, as others see it.
+    pub(crate) fn inspect(&self) -> Wanted {
+        match *self {
+            Want::Event => Wanted::Event,
+            Want::Task | Want::Tasks { .. } => Wanted::Task,
+            Want::Results { .. } => Wanted::Results,
+            Want::Lock => Wanted::Lock,
+            Want::Relock => Wanted::Relock,
+            Want::Notification => Wanted::Notification,
+            Want::Permits(permits) => Wanted::Permits { permits },
+            Want::Barrier { .. } | Want::Settled => Wanted::Barrier,
+            Want::Latch => Wanted::Latch,
+            Want::Item => Wanted::Item,
+            Want::Room(_) => Wanted::Room,
+            Want::Joined => Wanted::Joined,
+        }
+    }
+}
+
+/// A grant that is used up by being granted, and would be lost with the process that it is on its way to.
+#[derive(Debug)]
+pub(crate) enum Unconfirmed {
+    /// An auto-reset event was cleared by it, which had been cleared this often by request.
+    Event { handle: Handle, clears: u32 },
+    /// A condition was notified, not for all.
+    Notification(Handle),
+    /// An item left a queue.
+    Item(Handle, Item),
+}
+
+impl Unconfirmed {
+    /// The object that it was granted by.
+    pub(crate) fn handle(&self) -> Handle {
+        let (Unconfirmed::Event { handle, .. }
+        | Unconfirmed::Notification(handle)
+        | Unconfirmed::Item(handle, _)) = *self;
+        handle
+    }
+}
+
+/// Whether a grant moves nothing, so that nothing is lost if its receiver is not told of it.
+pub(crate) fn moves_nothing(grant: &Grant) -> bool {
+    matches!(grant, Grant::Notified | Grant::Event(_) | Grant::Latch | Grant::Joined)
+}
+
+impl State {
+    /// Makes the object of a spec, or refuses parameters that it cannot have.
+    pub(crate) fn make(&mut self, id: ObjectId, name: Option<Name>, spec: Spec) -> Result<Key, Refusal> {
+        let body = match spec {
+            Spec::Event { auto_reset } => Body::Event(Event::new(auto_reset)),
+            Spec::Pool => Body::Pool(Box::new(Pool::new())),
+            Spec::Lock => Body::Lock(Box::new(Lock::new(false))),
+            Spec::RLock => Body::Lock(Box::new(Lock::new(true))),
+            Spec::Condition { over } => return self.condition_make(id, name, over),
+            Spec::Semaphore { permits, is_bounded } => {
+                Body::Semaphore(Box::new(Semaphore::new(permits, is_bounded)?))
+            }
+            Spec::Barrier { parties } => Body::Barrier(Box::new(Barrier::new(parties)?)),
+            Spec::Latch { count } => Body::Latch(Latch::new(count)),
+            Spec::Queue { capacity, is_joinable } => {
+                Body::Queue(Box::new(Queue::new(capacity, is_joinable)?))
+            }
+        };
+        self.create(id, name, body)
+    }
+
+    /// What a target wants, with the item that it brings stored.
+    pub(crate) fn want(&mut self, target: &Target<'_>) -> Want {
+        match target {
+            Target::Event { .. } => Want::Event,
+            Target::Task { .. } => Want::Task,
+            Target::Tasks { most, .. } => Want::Tasks { most: *most },
+            Target::Results { .. } => Want::Results { least: 1 },
+            Target::ManyResults { least, .. } => Want::Results { least: *least },
+            Target::Lock { .. } | Target::RLock { .. } => Want::Lock,
+            Target::Condition { .. } => Want::Notification,
+            Target::Semaphore { permits, .. } => Want::Permits(*permits),
+            Target::Barrier { has_action, .. } => Want::Barrier { has_action: *has_action, index: None },
+            Target::Latch { .. } => Want::Latch,
+            Target::Get { .. } => Want::Item,
+            Target::Put { item, carries, .. } => Want::Room(Box::new(self.store_item(item, carries))),
+            Target::Join { .. } => Want::Joined,
+        }
+    }
+
+    /// Takes what a waiter wants, which its object has for it.
+    pub(crate) fn take(
+        &mut self,
+        entry: Entry,
+        caller: Caller,
+        unconfirmed: &mut SmallVec<[Unconfirmed; 1]>,
+    ) -> Grant {
+        let key = entry.object;
+        match entry.want {
+            Want::Event => self.event_take(key, unconfirmed),
+            Want::Task => self.task_take(key, caller.session),
+            Want::Tasks { most } => self.tasks_take(key, caller.session, most),
+            Want::Results { .. } => self.results_take(key),
+            Want::Lock => Grant::Lock(self.lock_take(key, caller)),
+            Want::Relock => unreachable!("a waiter for its own lock was decided before"),
+            Want::Notification | Want::Barrier { .. } | Want::Settled => {
+                unreachable!("conditions and barriers serve their waiters themselves")
+            }
+            Want::Permits(permits) => self.permits_take(key, caller.session, permits),
+            Want::Latch => Grant::Latch,
+            Want::Item => self.item_take(key, caller, unconfirmed),
+            Want::Room(item) => self.item_put(key, *item),
+            Want::Joined => Grant::Joined,
+        }
+    }
+
+    /// Carries out a request that is decided at once.
+    pub(crate) fn simple_request(&mut self, session: SessionId, body: Request<'_>) -> Result<Reply, Refusal> {
+        match body {
+            Request::Open { id, name, spec, mode } => self.open(session, id, name, spec, mode),
+            Request::Attach { id, kind, epoch } => self.attach(session, id, kind, epoch),
+            Request::Detach { id } => self.detach(session, id),
+            Request::Remove { id } => self.remove(session, id),
+            Request::Wait { .. }
+            | Request::SignalAndWait { .. }
+            | Request::BatchRun { .. }
+            | Request::Share { .. } => {
+                unreachable!("what does not answer at once with a reply is no simple request")
+            }
+            Request::Cancel { request } => Ok(self.cancel(session, request)),
+            Request::EventSet { id, reason } => self.event_set(session, id, reason),
+            Request::EventClear { id } => self.event_clear(id),
+            Request::EventIsSet { id } => self.event_is_set(id),
+            Request::EventCause { id } => self.event_cause(id),
+            Request::BatchOpen { id, pool, function, options } => {
+                self.batch_open(session, BatchSpec { id, pool, function, options })
+            }
+            Request::BatchCancel { id } => self.batch_cancel(id),
+            Request::BatchSignal { id, signal } => self.batch_signal(id, signal),
+            Request::BatchAdd { id, tasks, last } => self.batch_add(session, id, &tasks, last),
+            Request::BatchProgress { id } => self.batch_progress(id),
+            Request::TaskEnd { batch, task, outcome, carries } => {
+                self.task_end(session, batch, task, &outcome, &carries)
+            }
+            Request::TasksGiveBack { batch, tasks } => self.tasks_give_back(session, batch, &tasks),
+            Request::PoolClose { id } => self.pool_close(id),
+            Request::PoolTerminate { id, reason } => self.pool_terminate(session, id, reason),
+            Request::Release { id, hold, thread } => self.release_lock(Caller { session, thread }, id, hold),
+            Request::ForceRelease { id } => self.force_release(session, id),
+            Request::ConditionLock { id } => self.condition_lock(id),
+            Request::Notify { id, count, hold, thread } => {
+                self.notify(Caller { session, thread }, id, count, hold)
+            }
+            Request::SemaphoreRelease { id, permits } => self.semaphore_release(session, id, permits),
+            Request::SemaphoreForget { id, permits } => self.semaphore_forget(session, id, permits),
+            Request::SemaphoreAvailable { id } => self.semaphore_available(id),
+            Request::BarrierPass { id, turn } => self.barrier_pass(session, id, turn),
+            Request::BarrierAbort { id, turn, reason } => self.barrier_abort(session, id, turn, reason),
+            Request::BarrierReset { id } => self.barrier_reset(session, id),
+            Request::BarrierStatus { id } => self.barrier_status(id),
+            Request::LatchCountDown { id, count } => self.latch_count_down(id, count),
+            Request::LatchCount { id } => self.latch_count(id),
+            Request::QueueLength { id } => self.queue_length(id),
+            Request::QueueTaskDone { id, item, thread } => {
+                self.queue_task_done(Caller { session, thread }, id, item)
+            }
+            Request::QueueClose { id } => self.queue_close(id),
+            Request::ListSessions { after } => Ok(self.list_sessions(after)),
+            Request::ListObjects { after } => Ok(self.list_objects(after)),
+            Request::Inspect { object } => self.inspect(object),
+            Request::EventMirror { id } => self.event_mirror(id),
+            // It means something to the driver alone, which then applies the end of the session.
+            Request::Goodbye => Ok(Reply::Done),
+        }
+    }
+
+    /// Carries out the first half of a signal and wait.
+    pub(crate) fn signal(&mut self, caller: Caller, signal: &Signal<'_>) -> Result<Reply, Refusal> {
+        match *signal {
+            Signal::EventSet { id, reason } => self.event_set(caller.session, id, reason),
+            Signal::Release { id, hold } => self.release_lock(caller, id, hold),
+            Signal::SemaphoreRelease { id, permits } => self.semaphore_release(caller.session, id, permits),
+            Signal::LatchCountDown { id, count } => self.latch_count_down(id, count),
+        }
+    }
+}

@@ -8,17 +8,26 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::vec::Vec;
+use core::mem;
 
 use protocol::limits::{CARRIES_MAX, PAYLOAD_BYTES_MAX};
-use protocol::{Code, Grant, ItemGrant, Kind, ObjectId, Payload, Refusal, Reply, SessionId, Spec, ThreadId};
+use protocol::{
+    Code, Grant, ItemGrant, Kind, ObjectId, ObjectState, Payload, Refusal, Reply, SessionId, Spec, ThreadId,
+};
 use smallvec::SmallVec;
 
 use crate::State;
-use crate::sessions::session::Unconfirmed;
-use crate::store::catalog::{Body, Pin};
+use crate::inspect::LIST_MAX;
+use crate::objects::object_body::ObjectBody;
+use crate::objects::{Body, Unconfirmed, Want};
+use crate::sessions::session::Abandoner;
+use crate::store::catalog::{Object, Pin};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Lane, Readiness};
 use crate::waiting::wait_queue::WaitQueue;
+
+/// The wait queues of a queue, in the order in which they are served.
+const LANES: &[Lane] = &[Lane::Main, Lane::Putters, Lane::Joiners];
 
 /// A queue.
 #[derive(Debug)]
@@ -74,48 +83,18 @@ impl Queue {
         })
     }
 
-    pub(crate) fn spec(&self) -> Spec {
-        Spec::Queue { capacity: self.capacity, is_joinable: self.unfinished.is_some() }
-    }
-
-    pub(crate) fn length(&self) -> u64 {
+    fn length(&self) -> u64 {
         self.items.len() as u64
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.is_closed
-    }
-
-    /// How many items are not finished, if it is joinable.
-    pub(crate) fn unfinished(&self) -> Option<u64> {
-        self.unfinished.is_some().then_some(self.unfinished_count)
-    }
-
-    /// Which sessions have how many items that are not finished.
-    pub(crate) fn unfinished_by(&self) -> impl Iterator<Item = (SessionId, u64)> {
-        self.unfinished.iter().flatten().map(|(&session, items)| (session, items.len() as u64))
-    }
-
-    pub(crate) fn capacity(&self) -> Option<u64> {
-        self.capacity
-    }
-
-    pub(crate) fn wait_queue_in(&self, lane: Lane) -> &WaitQueue {
-        if lane == Lane::Putters { &self.putters } else { &self.joiners }
-    }
-
-    pub(crate) fn wait_queue_mut(&mut self, lane: Lane) -> &mut WaitQueue {
-        if lane == Lane::Putters { &mut self.putters } else { &mut self.joiners }
-    }
-
-    pub(crate) fn readiness_to_get(&self) -> Readiness {
+    fn readiness_to_get(&self) -> Readiness {
         if self.is_closed && self.items.is_empty() {
             return Readiness::Never(Refusal::new(Code::Closed, "the queue is closed and empty"));
         }
         Readiness::when(!self.items.is_empty())
     }
 
-    pub(crate) fn readiness_to_put(&self) -> Readiness {
+    fn readiness_to_put(&self) -> Readiness {
         if self.is_closed {
             return Readiness::Never(Refusal::new(Code::Closed, "the queue is closed"));
         }
@@ -141,9 +120,79 @@ impl Queue {
     fn has_unfinished(&self, session: SessionId) -> bool {
         self.unfinished.as_ref().is_some_and(|unfinished| unfinished.contains_key(&session))
     }
+}
 
-    pub(crate) fn readiness_to_join(&self) -> Readiness {
-        Readiness::when(self.unfinished_count == 0)
+impl ObjectBody for Queue {
+    fn kind(&self) -> Kind {
+        Kind::Queue
+    }
+
+    fn spec(&self, _: &State) -> Option<Spec> {
+        Some(Spec::Queue { capacity: self.capacity, is_joinable: self.unfinished.is_some() })
+    }
+
+    fn inspect(&self, state: &State, _: &Object) -> ObjectState {
+        let unfinished = self.unfinished.iter().flatten().take(LIST_MAX);
+        ObjectState::Queue {
+            length: self.length(),
+            capacity: self.capacity,
+            unfinished: self.unfinished.is_some().then_some(self.unfinished_count),
+            is_closed: self.is_closed,
+            holders: unfinished
+                .map(|(&session, items)| (state.session_info(session), items.len() as u64))
+                .collect(),
+        }
+    }
+
+    fn readiness(&self, want: &Want, _: Caller) -> Readiness {
+        match want {
+            Want::Item => self.readiness_to_get(),
+            Want::Room(_) => self.readiness_to_put(),
+            Want::Joined => Readiness::when(self.unfinished_count == 0),
+            _ => unreachable!("the kind was checked when the wait began"),
+        }
+    }
+
+    fn is_used_up(&self, want: &Want) -> bool {
+        !matches!(want, Want::Joined)
+    }
+
+    fn lanes(&self) -> &'static [Lane] {
+        LANES
+    }
+
+    fn wait_queue_in(&self, lane: Lane) -> &WaitQueue {
+        if lane == Lane::Putters { &self.putters } else { &self.joiners }
+    }
+
+    fn wait_queue_mut(&mut self, lane: Lane) -> &mut WaitQueue {
+        if lane == Lane::Putters { &mut self.putters } else { &mut self.joiners }
+    }
+
+    fn serve(state: &mut State, key: Key) {
+        for &lane in LANES {
+            state.serve_wait_queue(key, lane);
+        }
+    }
+
+    fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, _: &str) {
+        state.items_return(key, abandoner.session);
+    }
+
+    fn given_back(state: &mut State, key: Key, grant: Unconfirmed) {
+        if let Unconfirmed::Item(_, item) = grant {
+            state.item_given_back(key, item);
+        }
+    }
+
+    fn destroyed(&mut self, state: &mut State, key: Key, _: &Refusal) {
+        for (session, items) in self.unfinished.take().into_iter().flatten() {
+            if let Some(session) = state.sessions.get_mut(&session) {
+                session.held.remove(&key);
+            }
+            items.into_iter().for_each(|handed_out| state.discard_item(handed_out.item));
+        }
+        mem::take(&mut self.items).into_iter().for_each(|item| state.discard_item(item));
     }
 }
 
@@ -225,13 +274,13 @@ impl State {
     }
 
     /// Puts an item back to the front that a dead process had not acknowledged.
-    pub(crate) fn item_given_back(&mut self, key: Key, item: Item) {
+    fn item_given_back(&mut self, key: Key, item: Item) {
         self.queue_at(key).items.push_front(item);
         self.touch(key);
     }
 
     /// Puts everything back to the front that a session got from a joinable queue and has not finished.
-    pub(crate) fn items_return(&mut self, key: Key, session: SessionId) {
+    fn items_return(&mut self, key: Key, session: SessionId) {
         let queue = self.queue_at(key);
         let items = queue.unfinished.as_mut().and_then(|unfinished| unfinished.remove(&session));
         for handed_out in items.into_iter().flatten().rev() {
@@ -272,16 +321,6 @@ impl State {
         self.queue_at(key).is_closed = true;
         self.touch(key);
         Ok(Reply::Done)
-    }
-
-    pub(crate) fn queue_destroyed(&mut self, key: Key, queue: Queue) {
-        for (session, items) in queue.unfinished.into_iter().flatten() {
-            if let Some(session) = self.sessions.get_mut(&session) {
-                session.held.remove(&key);
-            }
-            items.into_iter().for_each(|handed_out| self.discard_item(handed_out.item));
-        }
-        queue.items.into_iter().for_each(|item| self.discard_item(item));
     }
 
     fn queue_at(&mut self, key: Key) -> &mut Queue {

@@ -9,12 +9,17 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
 
-use protocol::{Abandonment, Code, Grant, Kind, ObjectId, Refusal, Reply, SessionId, Spec};
+use protocol::{
+    Abandonment, Code, Grant, Kind, ObjectId, ObjectState, PermitsInfo, Refusal, Reply, SessionId, Spec,
+};
 
+use crate::inspect::LIST_MAX;
+use crate::objects::object_body::ObjectBody;
+use crate::objects::{Body, Want};
 use crate::sessions::session::Abandoner;
-use crate::store::catalog::Body;
+use crate::store::catalog::Object;
 use crate::store::slab::Key;
-use crate::waiting::wait::Readiness;
+use crate::waiting::wait::{Caller, Readiness};
 use crate::{State, Time};
 
 /// A semaphore.
@@ -59,25 +64,12 @@ impl Semaphore {
         })
     }
 
-    pub(crate) fn spec(&self) -> Spec {
-        Spec::Semaphore { permits: self.permits_at_first, is_bounded: self.is_bounded }
-    }
-
-    pub(crate) fn permits_max(&self) -> Option<u64> {
+    fn permits_max(&self) -> Option<u64> {
         self.is_bounded.then_some(self.permits_at_first)
     }
 
-    pub(crate) fn available(&self) -> u64 {
+    fn available(&self) -> u64 {
         self.free + self.abandoned_permits
-    }
-
-    pub(crate) fn readiness(&self, permits: u64) -> Readiness {
-        Readiness::when(self.available() >= permits)
-    }
-
-    /// Which sessions hold how many permits, and since when.
-    pub(crate) fn holders(&self) -> impl Iterator<Item = (SessionId, u64, Time)> {
-        self.charges.iter().map(|(&session, charge)| (session, charge.permits, charge.since))
     }
 
     /// Takes permits for a session: first those of the dead, so that somebody soon learns of the death.
@@ -135,6 +127,52 @@ impl Semaphore {
         self.free += permits;
         self.out = self.out.saturating_sub(added);
         Ok(())
+    }
+}
+
+impl ObjectBody for Semaphore {
+    fn kind(&self) -> Kind {
+        Kind::Semaphore
+    }
+
+    fn spec(&self, _: &State) -> Option<Spec> {
+        Some(Spec::Semaphore { permits: self.permits_at_first, is_bounded: self.is_bounded })
+    }
+
+    fn inspect(&self, state: &State, _: &Object) -> ObjectState {
+        let permits_of = |(&session, charge): (&SessionId, &Charge)| PermitsInfo {
+            session: state.session_info(session),
+            permits: charge.permits,
+            held_ns: state.now.ns_since(charge.since),
+        };
+        ObjectState::Semaphore {
+            available: self.available(),
+            permits_max: self.permits_max(),
+            holders: self.charges.iter().take(LIST_MAX).map(permits_of).collect(),
+        }
+    }
+
+    fn readiness(&self, want: &Want, _: Caller) -> Readiness {
+        match want {
+            Want::Permits(permits) => Readiness::when(self.available() >= *permits),
+            _ => unreachable!("the kind was checked when the wait began"),
+        }
+    }
+
+    fn is_used_up(&self, _: &Want) -> bool {
+        true
+    }
+
+    fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, _: &str) {
+        state.permits_abandon(key, abandoner);
+    }
+
+    fn destroyed(&mut self, state: &mut State, key: Key, _: &Refusal) {
+        for session in self.charges.keys() {
+            if let Some(session) = state.sessions.get_mut(session) {
+                session.held.remove(&key);
+            }
+        }
     }
 }
 
@@ -223,7 +261,7 @@ impl State {
 
     /// Marks the permits of a session that is gone as left behind: at most as many as are still out, since others
     /// may have given some back on its behalf.
-    pub(crate) fn permits_abandon(&mut self, key: Key, abandoner: &Abandoner) {
+    fn permits_abandon(&mut self, key: Key, abandoner: &Abandoner) {
         let now = self.now;
         let semaphore = self.semaphore_at(key);
         if let Some(charge) = semaphore.charges.remove(&abandoner.session) {
@@ -236,14 +274,6 @@ impl State {
             }
         }
         self.touch(key);
-    }
-
-    pub(crate) fn semaphore_destroyed(&mut self, key: Key, semaphore: &Semaphore) {
-        for session in semaphore.charges.keys() {
-            if let Some(session) = self.sessions.get_mut(session) {
-                session.held.remove(&key);
-            }
-        }
     }
 
     fn semaphore_at(&mut self, key: Key) -> &mut Semaphore {

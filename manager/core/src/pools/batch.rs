@@ -18,16 +18,19 @@ use protocol::limits::{
     CARRIES_MAX, FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX, RESULTS_BYTES_MAX, TASKS_PER_REQUEST_MAX,
 };
 use protocol::{
-    BatchOptions, Code, Failure, FailureKind, Grant, Kind, Name, ObjectId, Outcome, Payload, Progress,
-    Refusal, Reply, RequestId, Results, SessionId, Target, Targets, TaskInput, TaskResult, WaitMode,
+    BatchOptions, Code, Failure, FailureKind, Grant, Kind, Name, ObjectId, ObjectState, Outcome, Payload,
+    Progress, Refusal, Reply, RequestId, Results, SessionId, Spec, Target, Targets, TaskInput, TaskResult,
+    WaitMode,
 };
 
 use crate::State;
 use crate::objects::event::Event;
+use crate::objects::object_body::ObjectBody;
+use crate::objects::{Body, Want};
 use crate::pools::prefetch::TaskTime;
 use crate::pools::task::{Running, Task};
 use crate::sessions::session::Abandoner;
-use crate::store::catalog::{Body, Pin};
+use crate::store::catalog::{Object, Pin};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Readiness};
 
@@ -77,11 +80,6 @@ pub(crate) struct BatchSpec<'a> {
 }
 
 impl Batch {
-    /// Whether there are so many results, at least one, or no more to come.
-    pub(crate) fn readiness(&self, least: u32) -> Readiness {
-        Readiness::when(self.ended.len() >= least.max(1) as usize || self.is_complete())
-    }
-
     fn is_complete(&self) -> bool {
         self.is_sealed && self.waiting.is_empty() && self.running.is_empty()
     }
@@ -96,7 +94,7 @@ impl Batch {
         self.function.clone()
     }
 
-    pub(crate) fn progress(&self) -> Progress {
+    fn progress(&self) -> Progress {
         let ahead = self.running.values().filter(|running| running.is_prefetched()).count();
         Progress {
             waiting: (self.waiting.len() + ahead) as u32,
@@ -104,6 +102,41 @@ impl Batch {
             returned: self.returned,
             failed: self.failed,
         }
+    }
+}
+
+impl ObjectBody for Batch {
+    fn kind(&self) -> Kind {
+        Kind::Batch
+    }
+
+    /// A batch is opened by a request of its own.
+    fn spec(&self, _: &State) -> Option<Spec> {
+        None
+    }
+
+    fn inspect(&self, _: &State, _: &Object) -> ObjectState {
+        ObjectState::Batch { function: self.function(), progress: self.progress() }
+    }
+
+    fn readiness(&self, want: &Want, _: Caller) -> Readiness {
+        match want {
+            Want::Results { least } => {
+                Readiness::when(self.ended.len() >= *least.max(&1) as usize || self.is_complete())
+            }
+            _ => unreachable!("the kind was checked when the wait began"),
+        }
+    }
+
+    fn check_removal(_: &mut State, _: Key, _: SessionId, _: &str) -> Result<(), Refusal> {
+        Err(Refusal::new(Code::WrongKind, "a batch is not removed, it ends with its tasks"))
+    }
+
+    /// Gives back what it kept. It is complete.
+    fn destroyed(&mut self, state: &mut State, _: Key, _: &Refusal) {
+        state.stored_tasks -= self.ended.len();
+        state.stored_bytes -= self.ended.iter().map(|result| stored_bytes(&result.outcome)).sum::<usize>();
+        state.unpin_all(&self.carried);
     }
 }
 
@@ -382,13 +415,6 @@ impl State {
         self.stored_tasks -= results.len();
         self.stored_bytes -= bytes;
         Grant::Results(Results { results, complete })
-    }
-
-    /// Gives back what a batch kept that is freed now. It is complete.
-    pub(crate) fn batch_freed(&mut self, batch: Batch) {
-        self.stored_tasks -= batch.ended.len();
-        self.stored_bytes -= batch.ended.iter().map(|result| stored_bytes(&result.outcome)).sum::<usize>();
-        self.unpin_all(&batch.carried);
     }
 
     pub(crate) fn batch_progress(&mut self, id: ObjectId) -> Result<Reply, Refusal> {

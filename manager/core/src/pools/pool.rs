@@ -12,14 +12,16 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use protocol::{Code, Failure, FailureKind, Kind, ObjectId, Refusal, Reply, SessionId};
+use protocol::{Code, Failure, FailureKind, Kind, ObjectId, ObjectState, Refusal, Reply, SessionId, Spec};
 
 use crate::State;
+use crate::objects::object_body::ObjectBody;
 use crate::objects::reason::check_reason;
+use crate::objects::{Body, Want};
 use crate::sessions::session::Abandoner;
-use crate::store::catalog::Body;
+use crate::store::catalog::Object;
 use crate::store::slab::Key;
-use crate::waiting::wait::Readiness;
+use crate::waiting::wait::{Caller, Readiness};
 
 /// A pool.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ pub(crate) struct Pool {
 
 /// Who ends a pool.
 #[derive(Debug)]
-pub(crate) enum Ender<'a> {
+enum Ender<'a> {
     /// A session that asks for it.
     Session(SessionId),
     /// One that is gone.
@@ -54,22 +56,6 @@ impl Pool {
             is_closed: false,
             owner: None,
         }
-    }
-
-    pub(crate) fn readiness(&self) -> Readiness {
-        if self.is_closed && self.open_batches.is_empty() {
-            return Readiness::Never(closed());
-        }
-        Readiness::when(!self.startable.is_empty())
-    }
-
-    /// How many batches are not complete.
-    pub(crate) fn open_batches(&self) -> u32 {
-        self.open_batches.len() as u32
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.is_closed
     }
 
     /// Refuses if no new batch may come.
@@ -105,6 +91,55 @@ impl Pool {
     }
 }
 
+impl ObjectBody for Pool {
+    fn kind(&self) -> Kind {
+        Kind::Pool
+    }
+
+    fn spec(&self, _: &State) -> Option<Spec> {
+        Some(Spec::Pool)
+    }
+
+    fn inspect(&self, _: &State, _: &Object) -> ObjectState {
+        ObjectState::Pool { batches: self.open_batches.len() as u32, is_closed: self.is_closed }
+    }
+
+    fn readiness(&self, _: &Want, _: Caller) -> Readiness {
+        if self.is_closed && self.open_batches.is_empty() {
+            return Readiness::Never(closed());
+        }
+        Readiness::when(!self.startable.is_empty())
+    }
+
+    fn is_used_up(&self, _: &Want) -> bool {
+        true
+    }
+
+    /// From now on the pool ends with the session that made it.
+    fn created_new(state: &mut State, key: Key, session: SessionId) {
+        state.pool_at(key).owner = Some(session);
+        state.session_at(session).held.insert(key);
+    }
+
+    fn check_removal(state: &mut State, key: Key, session: SessionId, text: &str) -> Result<(), Refusal> {
+        state.terminate(key, text, &Ender::Session(session));
+        Ok(())
+    }
+
+    fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, what: &str) {
+        state.pool_orphaned(key, abandoner, what);
+    }
+
+    /// Forgets who owned it.
+    fn destroyed(&mut self, state: &mut State, key: Key, _: &Refusal) {
+        if let Some(owner) = self.owner
+            && let Some(owner) = state.sessions.get_mut(&owner)
+        {
+            owner.held.remove(&key);
+        }
+    }
+}
+
 impl State {
     /// Takes the batch out of the line whose turn it is. The pool is ready.
     pub(crate) fn pool_next(&mut self, key: Key) -> Key {
@@ -133,7 +168,7 @@ impl State {
     }
 
     /// Closes a pool and fails every task in it that has not ended. Those that run are told to stop.
-    pub(crate) fn terminate(&mut self, key: Key, reason: &str, ender: &Ender<'_>) {
+    fn terminate(&mut self, key: Key, reason: &str, ender: &Ender<'_>) {
         let pool = self.pool_at(key);
         pool.is_closed = true;
         pool.startable.clear();
@@ -153,28 +188,13 @@ impl State {
         self.touch(key);
     }
 
-    /// From now on the pool ends with this session.
-    pub(crate) fn pool_claim(&mut self, session: SessionId, key: Key) {
-        self.pool_at(key).owner = Some(session);
-        self.session_at(session).held.insert(key);
-    }
-
     /// The owner of a pool is gone, and with it the pool: its workers end, and its name is free.
-    pub(crate) fn pool_orphaned(&mut self, key: Key, abandoner: &Abandoner, what: &str) {
+    fn pool_orphaned(&mut self, key: Key, abandoner: &Abandoner, what: &str) {
         self.pool_at(key).owner = None;
         let text = format!("{} has ended with its owner: {what}", self.describe(key));
         self.terminate(key, &text, &Ender::Abandoner(abandoner));
         if self.catalog.at(key).name.is_some() {
             self.destroy(key, &Refusal::new(Code::Removed, text));
-        }
-    }
-
-    /// Forgets who owned a pool that is not there any more.
-    pub(crate) fn pool_destroyed(&mut self, key: Key, pool: &Pool) {
-        if let Some(owner) = pool.owner
-            && let Some(owner) = self.sessions.get_mut(&owner)
-        {
-            owner.held.remove(&key);
         }
     }
 

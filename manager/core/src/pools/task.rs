@@ -16,12 +16,13 @@ use protocol::{
     StopSignal, TaskGrant,
 };
 
+use crate::objects::Want;
 use crate::pools::batch::{OUTCOME_BYTES, cut, failed};
 use crate::pools::prefetch::Granted;
 use crate::state::Due;
 use crate::store::catalog::Pin;
 use crate::store::slab::Key;
-use crate::waiting::wait::{Waiter, Want};
+use crate::waiting::wait::Waiter;
 use crate::{Effect, State, Time};
 
 /// A task that was not started, or is to be started again.

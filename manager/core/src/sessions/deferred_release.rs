@@ -14,7 +14,7 @@
 use protocol::{ObjectId, Request, Selector, SessionId, Signal, Target, ThreadId};
 use smallvec::SmallVec;
 
-use crate::store::catalog::Body;
+use crate::objects::Body;
 use crate::store::slab::Key;
 use crate::waiting::wait::Caller;
 use crate::{Effect, State};

@@ -10,9 +10,10 @@ use core::fmt;
 use protocol::limits::UNCONFIRMED_MAX;
 use protocol::{Abandonment, Code, ObjectId, Refusal, RequestId, SessionId};
 
-use crate::objects::queue::Item;
+use crate::objects::object_body::ObjectBody;
+use crate::objects::{Body, Unconfirmed};
 use crate::pools::prefetch::Granted;
-use crate::store::catalog::{Body, Handle, Held};
+use crate::store::catalog::Held;
 use crate::store::slab::Key;
 use crate::{DeathCause, Ending, Peer, State, Time};
 
@@ -45,17 +46,6 @@ pub(crate) struct Session {
     pub(crate) answers: u64,
     /// What it was granted and may not have received, in the order of the answers that brought it.
     unconfirmed: VecDeque<(u64, Unconfirmed)>,
-}
-
-/// A grant that is used up by being granted, and would be lost with the process that it is on its way to.
-#[derive(Debug)]
-pub(crate) enum Unconfirmed {
-    /// An auto-reset event was cleared by it, which had been cleared so often by request.
-    Event { handle: Handle, clears: u32 },
-    /// A condition was notified, not for all.
-    Notification(Handle),
-    /// An item left a queue.
-    Item(Handle, Item),
 }
 
 /// A session that leaves something behind, and how.
@@ -191,16 +181,9 @@ impl State {
 
     /// Gives a grant to the next in line whose receiver never got it. If its object is gone, so is the grant.
     pub(crate) fn give_back(&mut self, grant: Unconfirmed) {
-        let (Unconfirmed::Event { handle, .. }
-        | Unconfirmed::Notification(handle)
-        | Unconfirmed::Item(handle, _)) = grant;
-        let Some(key) = self.catalog.resolve(handle) else {
-            return self.let_go(grant);
-        };
-        match grant {
-            Unconfirmed::Event { clears, .. } => self.event_given_back(key, clears),
-            Unconfirmed::Notification(_) => self.notification_given_back(key),
-            Unconfirmed::Item(_, item) => self.item_given_back(key, item),
+        match self.catalog.resolve(grant.handle()) {
+            Some(key) => Body::given_back(self, key, grant),
+            None => self.let_go(grant),
         }
     }
 
@@ -213,7 +196,9 @@ impl State {
         gone.waits.iter().for_each(|&(_, waiter)| undelivered.extend(self.forsake(waiter, &what)));
         gone.batches.iter().for_each(|&batch| self.batch_abandoned(batch, &abandoner));
         self.tasks_left_behind(&gone.running, ending, &what);
-        gone.held.iter().for_each(|&key| self.leave_behind(key, &abandoner, &what));
+        for &key in &gone.held {
+            Body::abandoned(self, key, &abandoner, &what);
+        }
         // Backwards, as each goes to the front of its queue.
         undelivered.into_iter().rev().for_each(|grant| self.give_back(grant));
         let unconfirmed = gone.unconfirmed.into_iter().map(|(_, grant)| grant);
@@ -233,17 +218,6 @@ impl State {
         granted.iter().rev().filter(never_began).for_each(|&granted| self.task_prefetched_lost(granted));
         let lost = granted.iter().filter(|granted| !never_began(granted));
         lost.for_each(|&granted| self.task_lost(granted, what));
-    }
-
-    fn leave_behind(&mut self, key: Key, abandoner: &Abandoner, what: &str) {
-        match &self.catalog.at(key).body {
-            Body::Lock(_) => self.lock_abandon(key, abandoner),
-            Body::Semaphore(_) => self.permits_abandon(key, abandoner),
-            Body::Barrier(_) => self.barrier_break(key, what),
-            Body::Queue(_) => self.items_return(key, abandoner.session),
-            Body::Pool(_) => self.pool_orphaned(key, abandoner, what),
-            _ => unreachable!("nothing is held of the other kinds"),
-        }
     }
 }
 

@@ -1,24 +1,16 @@
 //! Objects of all kinds, and how one is found.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use core::ops::Bound;
 
 use protocol::{Code, Kind, Name, ObjectId, Refusal};
 
-use crate::objects::barrier::Barrier;
-use crate::objects::condition::Condition;
-use crate::objects::event::Event;
-use crate::objects::latch::Latch;
-use crate::objects::lock::Lock;
-use crate::objects::queue::Queue;
-use crate::objects::semaphore::Semaphore;
-use crate::pools::batch::Batch;
-use crate::pools::pool::Pool;
+use crate::objects::object_body::ObjectBody;
+use crate::objects::{Body, Want};
 use crate::store::names::Names;
 use crate::store::slab::{Key, Slab};
-use crate::waiting::wait::{Caller, Lane, Want};
+use crate::waiting::wait::Lane;
 use crate::waiting::wait_queue::WaitQueue;
 
 /// One object of any kind.
@@ -40,21 +32,6 @@ pub(crate) struct Object {
     wait_queue: WaitQueue,
     /// What it is.
     pub(crate) body: Body,
-}
-
-/// What distinguishes the kinds. One file each.
-#[derive(Debug)]
-pub(crate) enum Body {
-    Event(Event),
-    Pool(Box<Pool>),
-    Batch(Box<Batch>),
-    /// Of kind lock or reentrant lock.
-    Lock(Box<Lock>),
-    Condition(Box<Condition>),
-    Semaphore(Box<Semaphore>),
-    Barrier(Box<Barrier>),
-    Latch(Latch),
-    Queue(Box<Queue>),
 }
 
 /// Names one object for good. It keeps nothing alive: the object may be gone, and another under its key or id.
@@ -86,37 +63,6 @@ pub(crate) struct Catalog {
     names: Names,
 }
 
-impl Body {
-    pub(crate) fn kind(&self) -> Kind {
-        match self {
-            Body::Event(_) => Kind::Event,
-            Body::Pool(_) => Kind::Pool,
-            Body::Batch(_) => Kind::Batch,
-            Body::Lock(lock) => lock.kind(),
-            Body::Condition(_) => Kind::Condition,
-            Body::Semaphore(_) => Kind::Semaphore,
-            Body::Barrier(_) => Kind::Barrier,
-            Body::Latch(_) => Kind::Latch,
-            Body::Queue(_) => Kind::Queue,
-        }
-    }
-
-    /// Whether what this wants is less for others when one has taken it, so that their order matters.
-    pub(crate) fn is_used_up(&self, want: &Want) -> bool {
-        match (self, want) {
-            (Body::Event(event), _) => event.auto_reset(),
-            (Body::Pool(_) | Body::Lock(_) | Body::Semaphore(_), _) => true,
-            (Body::Queue(_), want) => !matches!(want, Want::Joined),
-            (Body::Batch(_) | Body::Condition(_) | Body::Barrier(_) | Body::Latch(_), _) => false,
-        }
-    }
-
-    /// Whether it is a lock that this caller holds, so that no line concerns it.
-    pub(crate) fn is_held_by(&self, caller: Caller) -> bool {
-        matches!(self, Body::Lock(lock) if lock.is_held_by(caller))
-    }
-}
-
 impl Object {
     /// The line in which somebody stands who wants this.
     pub(crate) fn wait_queue(&self, want: &Want) -> &WaitQueue {
@@ -124,27 +70,22 @@ impl Object {
     }
 
     pub(crate) fn wait_queue_in(&self, lane: Lane) -> &WaitQueue {
-        match (&self.body, lane) {
-            (_, Lane::Main) => &self.wait_queue,
-            (Body::Queue(queue), lane) => queue.wait_queue_in(lane),
-            _ => unreachable!("only a queue has lanes beside the main one"),
+        match lane {
+            Lane::Main => &self.wait_queue,
+            lane => self.body.wait_queue_in(lane),
         }
     }
 
     pub(crate) fn wait_queue_mut(&mut self, lane: Lane) -> &mut WaitQueue {
-        match (&mut self.body, lane) {
-            (_, Lane::Main) => &mut self.wait_queue,
-            (Body::Queue(queue), lane) => queue.wait_queue_mut(lane),
-            _ => unreachable!("only a queue has lanes beside the main one"),
+        match lane {
+            Lane::Main => &mut self.wait_queue,
+            lane => self.body.wait_queue_mut(lane),
         }
     }
 
-    /// The lines that this object has.
+    /// The wait queues that this object has.
     pub(crate) fn lanes(&self) -> &'static [Lane] {
-        match self.body {
-            Body::Queue(_) => &[Lane::Main, Lane::Putters, Lane::Joiners],
-            _ => &[Lane::Main],
-        }
+        self.body.lanes()
     }
 
     /// Whether nothing keeps it alive: no name, no proxy, nothing in the manager's keeping.

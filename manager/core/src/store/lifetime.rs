@@ -10,8 +10,9 @@ use alloc::string::String;
 use protocol::{Code, Epoch, Kind, ObjectId, Refusal, Reply, SessionId};
 
 use crate::State;
-use crate::pools::pool::Ender;
-use crate::store::catalog::{Body, Handle, Held, Pin, no_such_object};
+use crate::objects::Body;
+use crate::objects::object_body::ObjectBody;
+use crate::store::catalog::{Handle, Held, Pin, no_such_object};
 use crate::store::slab::Key;
 
 impl State {
@@ -116,13 +117,7 @@ impl State {
     pub(crate) fn remove(&mut self, session: SessionId, id: ObjectId) -> Result<Reply, Refusal> {
         let key = self.catalog.key(id).ok_or_else(|| no_such_object(id))?;
         let text = format!("{} was removed by {}", self.describe(key), self.describe_session(session));
-        match &self.catalog.at(key).body {
-            Body::Batch(_) => {
-                return Err(Refusal::new(Code::WrongKind, "a batch is not removed, it ends with its tasks"));
-            }
-            Body::Pool(_) => self.terminate(key, &text, &Ender::Session(session)),
-            _ => {}
-        }
+        Body::check_removal(self, key, session, &text)?;
         self.destroy(key, &Refusal::new(Code::Removed, text));
         Ok(Reply::Done)
     }
@@ -134,17 +129,8 @@ impl State {
                 self.refuse_waiter(position.waiter, refusal.clone());
             }
         }
-        match self.catalog.remove(key).body {
-            Body::Batch(batch) => self.batch_freed(*batch),
-            Body::Lock(lock) => self.lock_destroyed(key, &lock, refusal),
-            Body::Condition(condition) => self.condition_destroyed(key, &condition),
-            Body::Semaphore(semaphore) => self.semaphore_destroyed(key, &semaphore),
-            Body::Barrier(barrier) => self.barrier_destroyed(key, &barrier),
-            Body::Queue(queue) => self.queue_destroyed(key, *queue),
-            Body::Event(event) => self.event_destroyed(key, &event),
-            Body::Pool(pool) => self.pool_destroyed(key, &pool),
-            Body::Latch(_) => {}
-        }
+        let mut object = self.catalog.remove(key);
+        object.body.destroyed(self, key, refusal);
     }
 
     /// An object, for people: its kind, and its name or id.

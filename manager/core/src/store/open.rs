@@ -1,19 +1,12 @@
 //! BatchSpec: by name or anonymous, made anew or found, with the kind and parameters that were asked for.
 
-use alloc::boxed::Box;
 use alloc::format;
 
-use protocol::{Code, Kind, LockChoice, Name, ObjectId, OpenMode, Refusal, Reply, SessionId, Spec};
+use protocol::{Code, LockChoice, Name, ObjectId, OpenMode, Refusal, Reply, SessionId, Spec};
 
 use crate::State;
-use crate::objects::barrier::Barrier;
-use crate::objects::event::Event;
-use crate::objects::latch::Latch;
-use crate::objects::lock::Lock;
-use crate::objects::queue::Queue;
-use crate::objects::semaphore::Semaphore;
-use crate::pools::pool::Pool;
-use crate::store::catalog::Body;
+use crate::objects::Body;
+use crate::objects::object_body::ObjectBody;
 use crate::store::slab::Key;
 
 impl State {
@@ -38,8 +31,8 @@ impl State {
             }
             _ => (self.make(id, name, spec)?, true),
         };
-        if created && spec == Spec::Pool && mode == OpenMode::CreateNew {
-            self.pool_claim(session, key);
+        if created && mode == OpenMode::CreateNew {
+            Body::created_new(self, key, session);
         }
         let id = self.catalog.at(key).id;
         self.refer(session, key)?;
@@ -52,7 +45,7 @@ impl State {
             let text = format!("an object named {name:?} exists already, of kind {kind}");
             return Err(Refusal::new(Code::AlreadyExists, text));
         }
-        match self.spec_of(key) {
+        match self.catalog.at(key).body.spec(self) {
             Some(found) if is_same(found, spec) => Ok(key),
             Some(found) if found.kind() == spec.kind() => {
                 Err(Refusal::new(Code::WrongParameters, format!("{name:?} is {found}, not {spec}")))
@@ -62,42 +55,6 @@ impl State {
                 Err(Refusal::new(Code::WrongKind, text))
             }
         }
-    }
-
-    /// With what an object was made; none for what `Open` can not make.
-    fn spec_of(&self, key: Key) -> Option<Spec> {
-        Some(match &self.catalog.at(key).body {
-            Body::Event(event) => Spec::Event { auto_reset: event.auto_reset() },
-            Body::Pool(_) => Spec::Pool,
-            Body::Batch(_) => return None,
-            Body::Lock(lock) if lock.kind() == Kind::RLock => Spec::RLock,
-            Body::Lock(_) => Spec::Lock,
-            Body::Condition(condition) => Spec::Condition { over: self.lock_choice(condition) },
-            Body::Semaphore(semaphore) => semaphore.spec(),
-            Body::Barrier(barrier) => Spec::Barrier { parties: barrier.parties() },
-            Body::Latch(latch) => Spec::Latch { count: latch.count_at_first() },
-            Body::Queue(queue) => queue.spec(),
-        })
-    }
-
-    /// Makes the object of a spec, after a look at its parameters.
-    fn make(&mut self, id: ObjectId, name: Option<Name>, spec: Spec) -> Result<Key, Refusal> {
-        let body = match spec {
-            Spec::Event { auto_reset } => Body::Event(Event::new(auto_reset)),
-            Spec::Pool => Body::Pool(Box::new(Pool::new())),
-            Spec::Lock => Body::Lock(Box::new(Lock::new(false))),
-            Spec::RLock => Body::Lock(Box::new(Lock::new(true))),
-            Spec::Condition { over } => return self.condition_make(id, name, over),
-            Spec::Semaphore { permits, is_bounded } => {
-                Body::Semaphore(Box::new(Semaphore::new(permits, is_bounded)?))
-            }
-            Spec::Barrier { parties } => Body::Barrier(Box::new(Barrier::new(parties)?)),
-            Spec::Latch { count } => Body::Latch(Latch::new(count)),
-            Spec::Queue { capacity, is_joinable } => {
-                Body::Queue(Box::new(Queue::new(capacity, is_joinable)?))
-            }
-        };
-        self.create(id, name, body)
     }
 
     /// Makes an object that nobody refers to yet.

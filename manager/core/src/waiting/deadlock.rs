@@ -14,9 +14,9 @@ use alloc::string::String;
 use protocol::{Code, Refusal, WaitMode};
 
 use crate::State;
-use crate::store::catalog::Body;
+use crate::objects::{Body, Want};
 use crate::store::slab::Key;
-use crate::waiting::wait::{Caller, Waiter, Want};
+use crate::waiting::wait::{Caller, Waiter};
 
 /// How many threads are looked at to find a deadlock. Longer chains of locks are not searched to their end.
 const THREADS_MAX: usize = 4096;

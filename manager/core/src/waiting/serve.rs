@@ -6,14 +6,14 @@
 
 use alloc::boxed::Box;
 
-use protocol::{Grant, LockGrant, Refusal, Reply, Taken, WaitMode};
+use protocol::{LockGrant, Refusal, Reply, Taken, WaitMode};
 use smallvec::{SmallVec, smallvec};
 
 use crate::State;
-use crate::sessions::session::Unconfirmed;
-use crate::store::catalog::Body;
+use crate::objects::object_body::ObjectBody;
+use crate::objects::{Body, Want};
 use crate::store::slab::Key;
-use crate::waiting::wait::{Caller, Decision, Lane, Readiness, Relock, Waiter, Want};
+use crate::waiting::wait::{Caller, Decision, Lane, Readiness, Relock, Waiter};
 use crate::waiting::wait_queue::{self, Entry, Position};
 
 /// What is to become of a waiter.
@@ -55,22 +55,9 @@ impl State {
         matches!(self.verdict(&self.waiters[key], Some(key)), Verdict::Blocked)
     }
 
-    /// Whether the object of a stand would serve it, apart from who else is in line.
+    /// Whether the object of an entry would serve it, apart from who else waits.
     fn readiness(&self, caller: Caller, entry: &Entry) -> Readiness {
-        match (&self.catalog.at(entry.object).body, &entry.want) {
-            (Body::Event(event), Want::Event) => event.readiness(),
-            (Body::Pool(pool), Want::Task | Want::Tasks { .. }) => pool.readiness(),
-            (Body::Batch(batch), Want::Results { least }) => batch.readiness(*least),
-            (Body::Lock(lock), Want::Lock | Want::Relock) => lock.readiness(caller),
-            (Body::Condition(_), Want::Notification) | (Body::Barrier(_), Want::Settled) => Readiness::NotYet,
-            (Body::Semaphore(semaphore), Want::Permits(permits)) => semaphore.readiness(*permits),
-            (Body::Barrier(barrier), Want::Barrier { .. }) => barrier.readiness(),
-            (Body::Latch(latch), Want::Latch) => latch.readiness(),
-            (Body::Queue(queue), Want::Item) => queue.readiness_to_get(),
-            (Body::Queue(queue), Want::Room(_)) => queue.readiness_to_put(),
-            (Body::Queue(queue), Want::Joined) => queue.readiness_to_join(),
-            _ => unreachable!("the kind was checked when the wait began"),
-        }
+        self.catalog.at(entry.object).body.readiness(&entry.want, caller)
     }
 
     /// Whether nobody ahead in the line of this stand has a claim on what it would take. Who does not stand in the
@@ -114,26 +101,6 @@ impl State {
         let grants = entries.into_iter().map(take).collect();
         self.discard(waiter.targets.drain(..));
         self.conclude(waiter, Decision::Taken { index: index as u32, grants, unconfirmed });
-    }
-
-    fn take(&mut self, entry: Entry, caller: Caller, unconfirmed: &mut SmallVec<[Unconfirmed; 1]>) -> Grant {
-        let key = entry.object;
-        match entry.want {
-            Want::Event => self.event_take(key, unconfirmed),
-            Want::Task => self.task_take(key, caller.session),
-            Want::Tasks { most } => self.tasks_take(key, caller.session, most),
-            Want::Results { .. } => self.results_take(key),
-            Want::Lock => Grant::Lock(self.lock_take(key, caller)),
-            Want::Relock => unreachable!("who waits for its lock again was decided before"),
-            Want::Notification | Want::Barrier { .. } | Want::Settled => {
-                unreachable!("conditions and barriers serve their lines")
-            }
-            Want::Permits(permits) => self.permits_take(key, caller.session, permits),
-            Want::Latch => Grant::Latch,
-            Want::Item => self.item_take(key, caller, unconfirmed),
-            Want::Room(item) => self.item_put(key, *item),
-            Want::Joined => Grant::Joined,
-        }
     }
 
     /// Lets go of what stands brought along and were not served.
@@ -205,19 +172,11 @@ impl State {
     }
 
     fn serve(&mut self, key: Key) {
-        match &self.catalog.at(key).body {
-            Body::Barrier(_) => self.barrier_serve(key),
-            Body::Queue(_) => {
-                for lane in [Lane::Main, Lane::Putters, Lane::Joiners] {
-                    self.serve_wait_queue(key, lane);
-                }
-            }
-            _ => self.serve_wait_queue(key, Lane::Main),
-        }
+        Body::serve(self, key);
     }
 
     /// Walks a line from the front, up to who can not be served and comes before all behind.
-    fn serve_wait_queue(&mut self, key: Key, lane: Lane) {
+    pub(crate) fn serve_wait_queue(&mut self, key: Key, lane: Lane) {
         let mut next = self.catalog.at(key).wait_queue_in(lane).first();
         while let Some(position) = next {
             let waiter = &self.waiters[position.waiter];

@@ -1,6 +1,5 @@
 //! The targets of a wait: which can be waited for together, and what each wants of its object.
 
-use alloc::boxed::Box;
 use alloc::format;
 
 use protocol::{Code, Refusal, RequestId, Target, Targets, WaitMode};
@@ -8,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::State;
 use crate::store::slab::Key;
-use crate::waiting::wait::{Caller, Want};
+use crate::waiting::wait::Caller;
 use crate::waiting::wait_queue::Entry;
 
 impl State {
@@ -101,23 +100,5 @@ impl State {
         }
         let entries = objects.iter().zip(targets);
         Ok(entries.map(|(&object, target)| Entry::new(object, self.want(target))).collect())
-    }
-
-    fn want(&mut self, target: &Target<'_>) -> Want {
-        match target {
-            Target::Event { .. } => Want::Event,
-            Target::Task { .. } => Want::Task,
-            Target::Tasks { most, .. } => Want::Tasks { most: *most },
-            Target::Results { .. } => Want::Results { least: 1 },
-            Target::ManyResults { least, .. } => Want::Results { least: *least },
-            Target::Lock { .. } | Target::RLock { .. } => Want::Lock,
-            Target::Condition { .. } => Want::Notification,
-            Target::Semaphore { permits, .. } => Want::Permits(*permits),
-            Target::Barrier { has_action, .. } => Want::Barrier { has_action: *has_action, index: None },
-            Target::Latch { .. } => Want::Latch,
-            Target::Get { .. } => Want::Item,
-            Target::Put { item, carries, .. } => Want::Room(Box::new(self.store_item(item, carries))),
-            Target::Join { .. } => Want::Joined,
-        }
     }
 }

@@ -23,8 +23,8 @@ use core::mem::replace;
 use protocol::{Code, Grant, Refusal, Reply, RequestId, SessionId, Targets, ThreadId, WaitMode};
 use smallvec::SmallVec;
 
-use crate::objects::queue::Item;
-use crate::sessions::session::Unconfirmed;
+use crate::objects::object_body::ObjectBody;
+use crate::objects::{Unconfirmed, Want, moves_nothing};
 use crate::state::Due;
 use crate::store::slab::Key;
 use crate::waiting::serve::Verdict;
@@ -60,40 +60,6 @@ pub(crate) struct Relock {
     pub(crate) lock: Key,
     pub(crate) hold: u64,
     pub(crate) depth: u32,
-}
-
-/// What a waiter wants of a target's object.
-#[derive(Debug)]
-pub(crate) enum Want {
-    /// That an event is set.
-    Event,
-    /// A task of a pool.
-    Task,
-    /// A task of a pool, and others ahead, so many in all.
-    Tasks { most: u32 },
-    /// Results of a batch, so many at least.
-    Results { least: u32 },
-    /// To hold a lock, or a reentrant one once more.
-    Lock,
-    /// To hold the lock again that its wait gave up.
-    Relock,
-    /// A notification.
-    Notification,
-    /// So many permits.
-    Permits(u64),
-    /// That all parties have come; once they have, this one's index.
-    Barrier { has_action: bool, index: Option<u32> },
-    /// That a latch is at zero.
-    Latch,
-    /// An item of a queue.
-    Item,
-    /// Room in a queue for this item.
-    Room(Box<Item>),
-    /// That all items of a queue are finished.
-    Joined,
-    /// Nothing any more: the waiter stands in the line of this object, a barrier, with another entry, and will be told
-    /// of that alone.
-    Settled,
 }
 
 /// Whether an object would serve a waiter now.
@@ -193,11 +159,11 @@ impl State {
             let position = Position::new(key, target);
             let entry = wait_queue::entry(&self.waiters, position);
             let object = entry.object;
-            let touches = matches!(entry.want, Want::Barrier { .. });
-            let is_for_lock = matches!(entry.want, Want::Lock | Want::Relock);
+            let is_served_together = entry.want.is_served_together();
+            let is_for_lock = entry.want.is_lock();
             let lane = entry.want.lane();
             self.catalog.at_mut(object).wait_queue_mut(lane).push(&mut self.waiters, position);
-            if touches {
+            if is_served_together {
                 self.touch(object);
             }
             if is_for_lock {
@@ -336,20 +302,10 @@ pub(crate) enum Lane {
     Joiners,
 }
 
-impl Want {
-    pub(crate) fn lane(&self) -> Lane {
-        match self {
-            Want::Room(_) => Lane::Putters,
-            Want::Joined => Lane::Joiners,
-            _ => Lane::Main,
-        }
-    }
-}
-
 impl Waiter {
-    /// Whether even a wait that gives up at once has an effect: it gives its lock to others, or breaks a barrier.
+    /// Whether even a wait that gives up at once has an effect.
     fn leaves_a_mark(&self) -> bool {
-        self.targets.iter().any(|entry| matches!(entry.want, Want::Notification | Want::Barrier { .. }))
+        self.targets.iter().any(|entry| entry.want.leaves_a_mark())
     }
 
     /// Whether those behind it in a line are not served before it.
@@ -366,11 +322,9 @@ impl Waiter {
 impl Decision {
     /// Whether it moved something that would be lost if it were not told of: permits, tasks, results and the like.
     fn is_final(&self) -> bool {
-        let is_passing =
-            |grant: &Grant| matches!(grant, Grant::Notified | Grant::Event(_) | Grant::Latch | Grant::Joined);
         match self {
             Decision::Taken { grants, unconfirmed, .. } => {
-                unconfirmed.is_empty() && !grants.iter().all(is_passing)
+                unconfirmed.is_empty() && !grants.iter().all(moves_nothing)
             }
             Decision::TimedOut => false,
         }

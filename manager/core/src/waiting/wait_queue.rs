@@ -5,8 +5,9 @@
 
 use core::num::NonZeroU32;
 
+use crate::objects::Want;
 use crate::store::slab::{Key, Slab};
-use crate::waiting::wait::{Waiter, Want};
+use crate::waiting::wait::Waiter;
 
 /// A waiter's entry in the wait queue of one of its targets.
 #[derive(Debug)]

@@ -1,0 +1,178 @@
+//! What the core asks of an object, whatever its kind.
+
+use core::fmt::Debug;
+
+use protocol::{Kind, ObjectState, Refusal, SessionId, Spec};
+
+use crate::State;
+use crate::objects::{Body, Unconfirmed, Want};
+use crate::sessions::session::Abandoner;
+use crate::store::catalog::Object;
+use crate::store::slab::Key;
+use crate::waiting::wait::{Caller, Lane, Readiness};
+use crate::waiting::wait_queue::WaitQueue;
+
+/// What distinguishes an object from those of other kinds.
+///
+/// The questions take the body alone. What changes more than the body takes the whole state and the key under which
+/// the object is found. An object knows nothing of deadlines, of other targets of a wait, or of who waits before whom.
+pub(crate) trait ObjectBody: Debug {
+    /// Its kind.
+    fn kind(&self) -> Kind;
+
+    /// What it was made with; none for what `Open` cannot make.
+    fn spec(&self, state: &State) -> Option<Spec>;
+
+    /// How it is, for people to look at.
+    fn inspect(&self, state: &State, object: &Object) -> ObjectState;
+
+    /// Whether it would serve a waiter now, apart from who else waits.
+    fn readiness(&self, want: &Want, caller: Caller) -> Readiness;
+
+    /// Whether what this wants is less for others when one has taken it, so that their order matters.
+    #[inline]
+    fn is_used_up(&self, want: &Want) -> bool {
+        let _ = want;
+        false
+    }
+
+    /// Whether it is a lock that this caller holds, so that the caller need not queue for it.
+    #[inline]
+    fn is_held_by(&self, caller: Caller) -> bool {
+        let _ = caller;
+        false
+    }
+
+    /// Which wait queues it has.
+    #[inline]
+    fn lanes(&self) -> &'static [Lane] {
+        &[Lane::Main]
+    }
+
+    /// A wait queue that it keeps itself, beside the main one.
+    #[inline]
+    fn wait_queue_in(&self, lane: Lane) -> &WaitQueue {
+        let _ = lane;
+        unreachable!("only a queue has lanes beside the main one")
+    }
+
+    /// The same, to be changed.
+    #[inline]
+    fn wait_queue_mut(&mut self, lane: Lane) -> &mut WaitQueue {
+        let _ = lane;
+        unreachable!("only a queue has lanes beside the main one")
+    }
+
+    /// Serves those of its waiters that can be served now.
+    #[inline]
+    fn serve(state: &mut State, key: Key) {
+        state.serve_wait_queue(key, Lane::Main);
+    }
+
+    /// Takes note that a session has made it, and would not have taken one that was there.
+    fn created_new(state: &mut State, key: Key, session: SessionId) {
+        let _ = (state, key, session);
+    }
+
+    /// Prepares for its removal by a session, or refuses that. The text says what was removed, and by whom.
+    fn check_removal(state: &mut State, key: Key, session: SessionId, text: &str) -> Result<(), Refusal> {
+        let _ = (state, key, session, text);
+        Ok(())
+    }
+
+    /// Follows up on the end of a session that holds something of it.
+    fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, what: &str) {
+        let _ = (state, key, abandoner, what);
+        unreachable!("nothing is held of this kind");
+    }
+
+    /// Takes a grant back whose receiver never got it.
+    fn given_back(state: &mut State, key: Key, grant: Unconfirmed) {
+        let _ = (state, key);
+        unreachable!("nothing of this kind is unconfirmed: {grant:?}");
+    }
+
+    /// Lets go of whatever it kept. Its key leads to nothing any more, and nobody waits for it.
+    #[inline]
+    fn destroyed(&mut self, state: &mut State, key: Key, refusal: &Refusal) {
+        let _ = (state, key, refusal);
+    }
+}
+
+/// The body of any kind: each does what its own kind says.
+impl ObjectBody for Body {
+    #[inline]
+    fn kind(&self) -> Kind {
+        with_body!(self, it => it.kind())
+    }
+
+    #[inline]
+    fn spec(&self, state: &State) -> Option<Spec> {
+        with_body!(self, it => it.spec(state))
+    }
+
+    #[inline]
+    fn inspect(&self, state: &State, object: &Object) -> ObjectState {
+        with_body!(self, it => it.inspect(state, object))
+    }
+
+    #[inline]
+    fn readiness(&self, want: &Want, caller: Caller) -> Readiness {
+        with_body!(self, it => it.readiness(want, caller))
+    }
+
+    #[inline]
+    fn is_used_up(&self, want: &Want) -> bool {
+        with_body!(self, it => it.is_used_up(want))
+    }
+
+    #[inline]
+    fn is_held_by(&self, caller: Caller) -> bool {
+        with_body!(self, it => it.is_held_by(caller))
+    }
+
+    #[inline]
+    fn lanes(&self) -> &'static [Lane] {
+        with_body!(self, it => it.lanes())
+    }
+
+    #[inline]
+    fn wait_queue_in(&self, lane: Lane) -> &WaitQueue {
+        with_body!(self, it => it.wait_queue_in(lane))
+    }
+
+    #[inline]
+    fn wait_queue_mut(&mut self, lane: Lane) -> &mut WaitQueue {
+        with_body!(self, it => it.wait_queue_mut(lane))
+    }
+
+    #[inline]
+    fn serve(state: &mut State, key: Key) {
+        for_kind!(state.catalog.at(key).body, serve(state, key));
+    }
+
+    #[inline]
+    fn created_new(state: &mut State, key: Key, session: SessionId) {
+        for_kind!(state.catalog.at(key).body, created_new(state, key, session));
+    }
+
+    #[inline]
+    fn check_removal(state: &mut State, key: Key, session: SessionId, text: &str) -> Result<(), Refusal> {
+        for_kind!(state.catalog.at(key).body, check_removal(state, key, session, text))
+    }
+
+    #[inline]
+    fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, what: &str) {
+        for_kind!(state.catalog.at(key).body, abandoned(state, key, abandoner, what));
+    }
+
+    #[inline]
+    fn given_back(state: &mut State, key: Key, grant: Unconfirmed) {
+        for_kind!(state.catalog.at(key).body, given_back(state, key, grant));
+    }
+
+    #[inline]
+    fn destroyed(&mut self, state: &mut State, key: Key, refusal: &Refusal) {
+        with_body!(self, it => it.destroyed(state, key, refusal));
+    }
+}
