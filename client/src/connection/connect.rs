@@ -1,23 +1,18 @@
 //! From the path of a socket to a connection on which a session has begun.
 
 use std::fs;
-use std::io::{self, ErrorKind as IoErrorKind, Read};
-use std::os::fd::OwnedFd;
+use std::io::{self, ErrorKind as IoErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use interprocess::ConnectWaitMode;
-use interprocess::local_socket::traits::StreamCommon;
-use interprocess::local_socket::{ConnectOptions, GenericFilePath, Stream, ToFsName};
 use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
 use protocol::limits::PROGRAM_BYTES_MAX;
 use protocol::{
     Epoch, FrameBuffer, FrameError, Greeting, HELLO_BYTES_MAX, Hello, VERSION_NEWEST, VERSION_OLDEST,
 };
-use rustix::io::Errno;
-use rustix::net::{SendFlags, send};
+use sys::process::effective_user;
+use transport::{Address, ReadMode, Readiness, Stream};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -33,8 +28,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// A session that has begun.
 #[derive(Debug)]
 pub(crate) struct Session {
-    /// The connection, which blocks.
-    pub(crate) socket: UnixStream,
+    /// The connection.
+    pub(crate) stream: Stream,
     /// The life of the manager.
     pub(crate) epoch: Epoch,
     /// What came behind the greeting.
@@ -96,44 +91,39 @@ enum Attempt {
 }
 
 /// Connects once, and sends the hello. Never waits: where the backlog is full, the socket has no peer yet.
-fn try_connect(socket: &Path) -> std::result::Result<UnixStream, Attempt> {
-    let stream = open(socket).map_err(|error| match error.kind() {
+fn try_connect(socket: &Path) -> std::result::Result<Stream, Attempt> {
+    let stream = Stream::connect(&Address::from(socket)).map_err(|error| match error.kind() {
         IoErrorKind::ConnectionRefused => Attempt::Refused(not_connected(socket, &error)),
         _ => Attempt::Failed(not_connected(socket, &error)),
     })?;
-    // There is one variant on Unix.
-    let Stream::UdSocket(ref inner) = stream;
-    if inner.inner().peer_addr().is_err() {
+    if !stream.is_connected() {
         return Err(Attempt::Full(unanswered(socket, GREETING_TIME_MAX)));
     }
     check_peer(&stream, socket).map_err(Attempt::Failed)?;
-    let Stream::UdSocket(stream) = stream;
-    let stream = UnixStream::from(OwnedFd::from(stream));
 
     let mut hello = Vec::new();
     let appended = Hello::new(std::process::id(), &program_name()).append(&mut hello);
     appended.map_err(|error| Attempt::Failed(error.into()))?;
-    // A fresh socket has room for these few bytes, so they go whole or not at all.
-    match send(&stream, &hello, SendFlags::NOSIGNAL) {
+    // A fresh stream has room for these few bytes, so they go whole or not at all.
+    match stream.write(&hello) {
         Ok(_) => Ok(stream),
-        Err(Errno::NOTCONN | Errno::AGAIN) => Err(Attempt::Full(unanswered(socket, GREETING_TIME_MAX))),
-        Err(Errno::PIPE | Errno::CONNRESET) => {
-            Err(Attempt::Refused(not_connected(socket, &Errno::CONNREFUSED.into())))
-        }
-        Err(errno) => Err(Attempt::Failed(not_connected(socket, &errno.into()))),
+        Err(error) => Err(match error.kind() {
+            IoErrorKind::NotConnected | IoErrorKind::WouldBlock => {
+                Attempt::Full(unanswered(socket, GREETING_TIME_MAX))
+            }
+            IoErrorKind::BrokenPipe | IoErrorKind::ConnectionReset => {
+                Attempt::Refused(not_connected(socket, &IoErrorKind::ConnectionRefused.into()))
+            }
+            _ => Attempt::Failed(not_connected(socket, &error)),
+        }),
     }
-}
-
-fn open(socket: &Path) -> io::Result<Stream> {
-    let name = socket.to_fs_name::<GenericFilePath>()?;
-    ConnectOptions::new().name(name).wait_mode(ConnectWaitMode::Deferred).connect_sync()
 }
 
 /// Nothing is told to, or believed of, a manager that another user runs.
 fn check_peer(stream: &Stream, socket: &Path) -> Result<()> {
     let path = socket.display();
-    let own = rustix::process::geteuid().as_raw();
-    match stream.peer_creds().map(|peer| peer.euid()) {
+    let own = effective_user();
+    match stream.peer().map(|peer| peer.user) {
         Ok(Some(peer)) if peer == own => Ok(()),
         Ok(Some(peer)) => Err(Error::new(
             ErrorKind::Other,
@@ -148,7 +138,7 @@ fn check_peer(stream: &Stream, socket: &Path) -> Result<()> {
 }
 
 /// Waits for the greeting, and begins the session.
-fn greet(mut stream: UnixStream, socket: &Path, time_max: Duration) -> Result<Session> {
+fn greet(stream: Stream, socket: &Path, time_max: Duration) -> Result<Session> {
     let mut frames = FrameBuffer::new(HELLO_BYTES_MAX);
     let deadline = Instant::now() + time_max;
     let greeting = loop {
@@ -160,25 +150,24 @@ fn greet(mut stream: UnixStream, socket: &Path, time_max: Duration) -> Result<Se
         if timeout.is_zero() {
             return Err(unanswered(socket, time_max));
         }
-        stream.set_read_timeout(Some(timeout)).map_err(|error| not_connected(socket, &error))?;
-        match stream.read(frames.space()) {
+        stream.wait(Readiness::READABLE, Some(timeout));
+        match stream.read(frames.space(), ReadMode::NonBlocking) {
             Ok(0) => return Err(hung_up(socket)),
             Ok(bytes) => frames.filled(bytes),
             Err(error) => match error.kind() {
-                IoErrorKind::Interrupted | IoErrorKind::WouldBlock | IoErrorKind::TimedOut => {}
+                IoErrorKind::WouldBlock => {}
                 IoErrorKind::ConnectionReset => return Err(hung_up(socket)),
                 _ => return Err(not_connected(socket, &error)),
             },
         }
     };
-    stream.set_read_timeout(None).map_err(|error| not_connected(socket, &error))?;
     match greeting {
         Greeting::Welcome { version, .. } if !(VERSION_OLDEST..=VERSION_NEWEST).contains(&version) => {
             Err(unspoken(socket, version))
         }
         Greeting::Welcome { epoch, session, .. } => {
             log::debug!("session {session} begins at {}", socket.display());
-            Ok(Session { socket: stream, epoch, frames })
+            Ok(Session { stream, epoch, frames })
         }
         Greeting::Refused(refusal) => Err(refusal.into()),
     }
@@ -212,7 +201,7 @@ fn not_connected(socket: &Path, error: &io::Error) -> Error {
             ErrorKind::Other,
             format!("this user may not connect to {path} (permission denied); use a socket of your own"),
         ),
-        _ => Error::new(ErrorKind::Other, format!("can not connect to {path}: {error}")),
+        _ => Error::new(ErrorKind::Other, format!("cannot connect to {path}: {error}")),
     }
 }
 
@@ -232,7 +221,7 @@ fn not_running(socket: &Path) -> Error {
     }
     let open = match fs::symlink_metadata(folder) {
         Ok(found) if !found.is_dir() => "is no folder",
-        Ok(found) if found.uid() != rustix::process::geteuid().as_raw() => "belongs to another user",
+        Ok(found) if found.uid() != effective_user() => "belongs to another user",
         Ok(found) if found.mode() & 0o077 != 0 => "is open to others",
         // One that is missing is made by the manager.
         _ => {
@@ -286,7 +275,7 @@ mod tests {
     use std::fs::Permissions;
     use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
-    use std::os::unix::net::UnixListener;
+    use std::os::unix::net::{UnixListener, UnixStream};
 
     use protocol::{Code, Refusal, SessionId};
 
@@ -304,7 +293,7 @@ mod tests {
         let (mine, mut other) = UnixStream::pair().unwrap();
         other.write_all(said).unwrap();
         drop(other);
-        greet(mine, Path::new("x.sock"), GREETING_TIME_MAX).unwrap_err()
+        greet(mine.into(), Path::new("x.sock"), GREETING_TIME_MAX).unwrap_err()
     }
 
     #[test]
@@ -379,7 +368,7 @@ mod tests {
     #[test]
     fn who_never_greets_is_given_up() {
         let (mine, _silent) = UnixStream::pair().unwrap();
-        let error = greet(mine, Path::new("x.sock"), Duration::from_millis(50)).unwrap_err();
+        let error = greet(mine.into(), Path::new("x.sock"), Duration::from_millis(50)).unwrap_err();
         assert!(error.to_string().contains("did not answer"), "{error}");
     }
 

@@ -28,7 +28,7 @@ fn runtime_folder() -> Option<String> {
 }
 
 fn user() -> u32 {
-    rustix::process::geteuid().as_raw()
+    sys::process::effective_user()
 }
 
 #[cfg(test)]

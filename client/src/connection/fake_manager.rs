@@ -64,7 +64,7 @@ impl FakeManager {
     /// A connection that nobody else uses.
     pub(crate) fn connection(&self) -> Connection {
         let session = connect(&self.socket).unwrap();
-        Connection::new(session.socket, session.frames)
+        Connection::new(session.stream, session.frames)
     }
 }
 

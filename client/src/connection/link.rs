@@ -7,12 +7,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use protocol::{Epoch, Reply, Request, RequestId, Target};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use transport::{ReadMode, Readiness};
 
 use crate::connection::answer_slot::{AnswerSlot, Answered};
 use crate::connection::connect::Session;
 use crate::connection::deferred_release::{DeferredRelease, DeferredReleases};
-use crate::connection::reader::ReadMode;
 use crate::connection::registry;
 use crate::connection::shared::Connection;
 use crate::connection::shared_memory::{Access, Segment, Word};
@@ -59,7 +58,7 @@ impl Link {
             socket: socket.to_owned(),
             epoch: session.epoch,
             process: std::process::id(),
-            connection: Connection::new(session.socket, session.frames),
+            connection: Connection::new(session.stream, session.frames),
             lazy: AtomicBool::new(false),
             mirror: OnceLock::new(),
             deferred_releases_asked_for: OnceLock::new(),
@@ -283,8 +282,6 @@ impl Pending {
     /// Waits for the answer, but no longer than `timeout`; then the request is cancelled, and there is none. For callers
     /// that must go on without the manager as well.
     pub(crate) fn wait_at_most(mut self, timeout: Duration) -> Result<Option<Reply>> {
-        let socket =
-            self.link.descriptor().map_err(|error| Error::new(ErrorKind::Other, error.to_string()))?;
         let deadline = Instant::now() + timeout;
         loop {
             let answer = self.try_take()?;
@@ -293,9 +290,7 @@ impl Pending {
                 return Ok(answer);
             }
             // If another thread reads, the answer can come without the socket being readable here.
-            let check_again = Timespec::try_from(rest.min(CHECK_TIME)).expect("it is milliseconds");
-            // An interruption is as good as a timeout.
-            let _ = poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&check_again));
+            self.link.connection.wait_for(Readiness::READABLE, rest.min(CHECK_TIME));
         }
     }
 

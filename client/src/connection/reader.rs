@@ -1,14 +1,11 @@
 //! The receiving half of a connection. The caller that has it is the reader.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
 
 use protocol::{Answer, FrameBuffer, FrameError, Reply, RequestId, decode};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recv, recvmsg};
+use transport::{ReadMode, Stream};
 
 /// The most descriptors that are kept. A client asks for few, and a manager sends none that no client asked for.
 const ENCLOSED_MAX: usize = 8;
@@ -22,19 +19,6 @@ pub(crate) struct Reader {
     enclosed: VecDeque<OwnedFd>,
     /// Why the manager said that it closes this connection.
     farewell: Option<String>,
-}
-
-/// How the reader reads the socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ReadMode {
-    /// Takes what has come already, and does not wait.
-    NonBlocking,
-    /// Waits in a receive, for an answer that comes soon. A thread in a receive is also woken when the manager reads,
-    /// since a socket wakes both sides; that costs nothing where the answer follows at once.
-    Blocking,
-    /// Waits in a poll, for an answer that may come late. The poll is one more system call, and is not woken when the
-    /// manager reads.
-    PollFirst,
 }
 
 /// What one receive brought.
@@ -58,48 +42,35 @@ impl Reader {
     /// Receives once: what has come already, or what comes first.
     pub(crate) fn receive(
         &mut self,
-        socket: impl AsFd,
+        stream: &Stream,
         mode: ReadMode,
         takes_descriptors: bool,
     ) -> io::Result<Received> {
         self.frames.shrink();
-        if mode == ReadMode::PollFirst {
-            // Its outcome does not matter, as the receive tells.
-            let _ = poll(&mut [PollFd::new(&socket, PollFlags::IN)], None);
-        }
-        let flags = if mode == ReadMode::NonBlocking { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
-        loop {
-            let received = match takes_descriptors {
-                true => self.receive_with_descriptors(&socket, flags),
-                false => recv(&socket, self.frames.space(), flags).map(|(_, bytes)| bytes),
-            };
-            return match received {
-                Ok(0) | Err(Errno::CONNRESET | Errno::PIPE) => Ok(Received::End),
-                Ok(bytes) => {
-                    self.frames.filled(bytes);
-                    Ok(Received::Bytes)
-                }
-                Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) => Ok(Received::Nothing),
-                Err(errno) => Err(errno.into()),
-            };
+        let received = match takes_descriptors {
+            true => self.receive_with_descriptors(stream, mode),
+            false => stream.read(self.frames.space(), mode),
+        };
+        match received {
+            Ok(0) => Ok(Received::End),
+            Ok(bytes) => {
+                self.frames.filled(bytes);
+                Ok(Received::Bytes)
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => Ok(Received::Nothing),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Ok(Received::End),
+                _ => Err(error),
+            },
         }
     }
 
     /// Receives once, and keeps a descriptor until the answer with which it came is whole.
     #[cold]
-    fn receive_with_descriptors(&mut self, socket: impl AsFd, flags: RecvFlags) -> rustix::io::Result<usize> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut enclosed = RecvAncillaryBuffer::new(&mut space);
-        let slices = &mut [IoSliceMut::new(self.frames.space())];
-        let received = recvmsg(&socket, slices, &mut enclosed, flags | RecvFlags::CMSG_CLOEXEC)?;
-        for message in enclosed.drain() {
-            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                self.enclosed.extend(descriptors);
-                self.enclosed.truncate(ENCLOSED_MAX);
-            }
-        }
-        Ok(received.bytes)
+    fn receive_with_descriptors(&mut self, stream: &Stream, mode: ReadMode) -> io::Result<usize> {
+        let received = stream.read_with_descriptors(self.frames.space(), &mut self.enclosed, mode);
+        self.enclosed.truncate(ENCLOSED_MAX);
+        received
     }
 
     /// The descriptor that came with an answer, if this kind of answer brings one.

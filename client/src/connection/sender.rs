@@ -1,11 +1,9 @@
 //! The sending half of a connection: requests in order, from one buffer that is reused.
 
 use std::io;
-use std::os::fd::AsFd;
 
 use protocol::{Envelope, FrameError, Request, RequestId, append_frame};
-use rustix::io::Errno;
-use rustix::net::{SendFlags, send};
+use transport::Stream;
 
 use crate::connection::deferred_release::{DeferredRelease, DeferredReleases};
 
@@ -123,13 +121,12 @@ impl Sender {
     }
 
     /// Moves into the socket as much as it takes without waiting.
-    pub(crate) fn write(&mut self, socket: impl AsFd) -> io::Result<Sent> {
+    pub(crate) fn write(&mut self, stream: &Stream) -> io::Result<Sent> {
         while self.waiting_bytes() > 0 {
-            match send(&socket, &self.bytes[self.sent..], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            match stream.write(&self.bytes[self.sent..]) {
                 Ok(bytes) => self.sent += bytes,
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(Sent::Part),
-                Err(errno) => return Err(errno.into()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::Part),
+                Err(error) => return Err(error),
             }
         }
         self.bytes.clear();

@@ -9,21 +9,19 @@
 //! reads on while others send or wait to send.
 
 use std::io;
-use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use protocol::{Answer, FrameBuffer, Request, RequestId};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use transport::{ReadMode, Readiness, Stream};
 
 use crate::connection::acks::Acks;
 use crate::connection::answer_slot::{AnswerSlot, Answered, Turn};
 use crate::connection::callers::Callers;
 use crate::connection::deferred_release::{DeferredRelease, DeferredReleases};
-use crate::connection::reader::{ReadMode, Reader, Received};
+use crate::connection::reader::{Reader, Received};
 use crate::connection::sender::{Sender, Sent};
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Result};
@@ -40,8 +38,7 @@ const GOODBYE_TIME_MAX: Duration = Duration::from_secs(1);
 /// A connection after its handshake.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// A blocking socket; an operation that must not wait says so itself.
-    socket: UnixStream,
+    stream: Stream,
     sender: Mutex<Sender>,
     callers: Mutex<Callers>,
     /// The answers that were received for good. If this process dies, the manager takes back what later ones granted.
@@ -53,10 +50,10 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A connection over a socket that has been through the handshake, with what was received since.
-    pub(crate) fn new(socket: UnixStream, frames: FrameBuffer) -> Connection {
+    /// A connection over a stream that has been through the handshake, with what was received since.
+    pub(crate) fn new(stream: Stream, frames: FrameBuffer) -> Connection {
         Connection {
-            socket,
+            stream,
             sender: Mutex::new(Sender::new()),
             callers: Mutex::new(Callers::new(Reader::new(frames))),
             acks: Arc::new(Acks::new()),
@@ -224,14 +221,14 @@ impl Connection {
 
     /// A descriptor of the socket, to be watched for the end of the connection.
     pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
-        self.socket.as_fd().try_clone_to_owned()
+        self.stream.as_fd().try_clone_to_owned()
     }
 
     /// Sends what is queued and a goodbye, as the last thing that is done with this connection.
     pub(crate) fn say_goodbye(&self) {
         let Ok(mut sender) = self.append_one_way(Request::Goodbye) else { return };
-        while let Ok(Sent::Part) = sender.write(&self.socket) {
-            if !self.wait_for(PollFlags::OUT, GOODBYE_TIME_MAX).contains(PollFlags::OUT) {
+        while let Ok(Sent::Part) = sender.write(&self.stream) {
+            if !self.wait_for(Readiness::WRITABLE, GOODBYE_TIME_MAX).writable {
                 return;
             }
         }
@@ -258,7 +255,7 @@ impl Connection {
 
     /// Moves all that is to be sent into the socket. Other senders wait meanwhile, which keeps the order.
     fn flush(&self, sender: &mut Sender) -> io::Result<()> {
-        let outcome = match sender.write(&self.socket) {
+        let outcome = match sender.write(&self.stream) {
             Ok(Sent::All) => return Ok(()),
             Ok(Sent::Part) => self.flush_full_socket(sender),
             Err(error) => Err(error),
@@ -266,7 +263,7 @@ impl Connection {
         if outcome.is_err() {
             // What was sent may end amid a request, so nothing can follow. The reader wakes up and finds the end.
             sender.discard();
-            let _ = self.socket.shutdown(Shutdown::Both);
+            self.stream.hang_up();
         }
         outcome
     }
@@ -278,15 +275,15 @@ impl Connection {
         let mut role: Option<Reader> = None;
         let outcome = loop {
             role = role.or_else(|| lock(&self.callers).take_reader());
-            let events = if role.is_some() { PollFlags::IN | PollFlags::OUT } else { PollFlags::OUT };
-            let ready = self.wait_for(events, ROOM_CHECK_TIME);
+            let wanted = if role.is_some() { Readiness::EITHER } else { Readiness::WRITABLE };
+            let ready = self.wait_for(wanted, ROOM_CHECK_TIME);
             if let Some(reader) = &mut role
-                && ready.contains(PollFlags::IN)
+                && ready.readable
                 && self.read(reader, ReadMode::NonBlocking) == Received::End
             {
                 break Err(io::ErrorKind::BrokenPipe.into());
             }
-            match sender.write(&self.socket) {
+            match sender.write(&self.stream) {
                 Ok(Sent::All) => break Ok(()),
                 Ok(Sent::Part) => {}
                 Err(error) => break Err(error),
@@ -298,19 +295,15 @@ impl Connection {
         outcome
     }
 
-    /// Waits until the socket is ready for one of these, at most this long. Returns what it is ready for.
-    fn wait_for(&self, events: PollFlags, timeout: Duration) -> PollFlags {
-        let timeout = Timespec::try_from(timeout).expect("timeouts here are a second or less");
-        let mut sockets = [PollFd::new(&self.socket, events)];
-        // An interruption is as good as a timeout, as all callers of this check again.
-        let _ = poll(&mut sockets, Some(&timeout));
-        sockets[0].revents()
+    /// Waits until the stream is ready for something that is wanted, at most this long. Returns what it is ready for.
+    pub(crate) fn wait_for(&self, wanted: Readiness, timeout: Duration) -> Readiness {
+        self.stream.wait(wanted, Some(timeout))
     }
 
     /// Receives once, and gives every whole answer to its caller. At the end of the connection all callers learn of it.
     fn read(&self, reader: &mut Reader, mode: ReadMode) -> Received {
         let takes_descriptors = self.takes_descriptors.load(Ordering::Acquire) > 0;
-        let received = reader.receive(&self.socket, mode, takes_descriptors);
+        let received = reader.receive(&self.stream, mode, takes_descriptors);
         // At the end too: something may have come together with the greeting.
         let given = self.give_answers(reader);
         let failure = match (received, given) {
@@ -344,7 +337,7 @@ impl Connection {
     /// Ends the connection for all callers, those that wait and those that come later.
     fn end(&self, error: &Error) {
         // Also where only this side cannot go on.
-        let _ = self.socket.shutdown(Shutdown::Both);
+        self.stream.hang_up();
         // Outside of the lock, as callers that wake may want it.
         let slots = lock(&self.callers).end_with(error);
         for slot in slots {
