@@ -16,7 +16,6 @@ const COLUMNS_MAX: usize = 120;
 /// Where `unsafe` is allowed. Whoever adds a file here says in it why nothing else will do.
 const UNSAFE_FILES: &[&str] = &[
     "bench/src/shared.rs",
-    "client/src/connection/shared_memory.rs",
     "sys/src/process.rs",
     "sys/src/robust_list.rs",
     "sys/src/shared_memory.rs",

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use protocol::Reply;
-use rustix::thread::futex::{self, Flags};
+use sys::futex::{self, Sleepers};
 
 use crate::Result;
 use crate::connection::acks::AckHold;
@@ -69,8 +69,7 @@ impl AnswerSlot {
         let before = lock(&self.turn).replace(turn);
         debug_assert!(before.is_none(), "a caller was given two turns at once");
         if self.state.swap(GIVEN, Ordering::AcqRel) == ASLEEP {
-            // It cannot fail: the word is there.
-            let _ = futex::wake(&self.state, Flags::PRIVATE, 1);
+            futex::wake_one(&self.state, Sleepers::OfThisProcess);
         }
     }
 
@@ -100,7 +99,7 @@ impl AnswerSlot {
             if before != Err(GIVEN) {
                 // It returns when the caller is woken, when its turn came before it slept, or for no reason. The loop
                 // tells these apart.
-                let _ = futex::wait(&self.state, Flags::PRIVATE, ASLEEP, None);
+                futex::wait(&self.state, ASLEEP, Sleepers::OfThisProcess, None);
             }
         }
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use protocol::shared_memory::deferred_releases::{ENTRIES, ENTRIES_MAX, USED, WANTED};
 use protocol::{ObjectId, Request, ThreadId};
 
-use crate::connection::shared_memory::Segment;
+use sys::shared_memory::SharedWords;
 
 /// The release of a lock.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct DeferredRelease {
 #[derive(Debug)]
 pub(crate) struct DeferredReleases {
     /// The memory, which the manager writes as well.
-    words: Segment<AtomicU64>,
+    words: SharedWords<AtomicU64>,
     /// What the entries hold, in the order in which it was released.
     entered: Vec<(usize, DeferredRelease)>,
     /// Entries that were used and are free.
@@ -44,7 +44,7 @@ impl DeferredRelease {
 
 impl DeferredReleases {
     /// In memory that nothing else in this process uses.
-    pub(crate) fn new(words: Segment<AtomicU64>) -> DeferredReleases {
+    pub(crate) fn new(words: SharedWords<AtomicU64>) -> DeferredReleases {
         DeferredReleases { words, entered: Vec::new(), free: Vec::new(), used: 0 }
     }
 
@@ -100,19 +100,16 @@ impl DeferredReleases {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+    use sys::shared_memory::{Access, Writers};
     use uuid::Uuid;
 
     use super::*;
-    use crate::connection::shared_memory::Access;
 
     /// Deferred releases, and their memory as the manager sees it.
-    pub(crate) fn shared() -> (DeferredReleases, Segment<AtomicU64>) {
-        let memory = memfd_create("test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
-        ftruncate(&memory, 4096).unwrap();
-        fcntl_add_seals(&memory, SealFlags::SHRINK).unwrap();
-        let map = || Segment::map(memory.try_clone().unwrap(), 4096, Access::Write).unwrap();
-        (DeferredReleases::new(map()), map())
+    pub(crate) fn shared() -> (DeferredReleases, SharedWords<AtomicU64>) {
+        let (manager, descriptor) = SharedWords::create(4096, Writers::All).unwrap();
+        let ours = SharedWords::map(descriptor, 4096, Access::Write).unwrap();
+        (DeferredReleases::new(ours), manager)
     }
 
     pub(crate) fn release(hold: u64) -> DeferredRelease {

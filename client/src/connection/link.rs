@@ -14,9 +14,9 @@ use crate::connection::connect::Session;
 use crate::connection::deferred_release::{DeferredRelease, DeferredReleases};
 use crate::connection::registry;
 use crate::connection::shared::Connection;
-use crate::connection::shared_memory::{Access, Segment, Word};
 use crate::error::unexpected;
 use crate::{Error, ErrorKind, Result};
+use sys::shared_memory::{Access, SharedWords, Word};
 
 /// How long to wait for the socket to become readable before checking again for the answer.
 const CHECK_TIME: Duration = Duration::from_millis(5);
@@ -40,7 +40,7 @@ pub struct Link {
     /// Whether references are counted with the next write, and not at once.
     lazy: AtomicBool,
     /// The flags of events that the manager publishes, once they were asked for; none if they cannot be had.
-    mirror: OnceLock<Option<Arc<Segment<AtomicU32>>>>,
+    mirror: OnceLock<Option<Arc<SharedWords<AtomicU32>>>>,
     /// Set once memory for deferred releases was asked for.
     deferred_releases_asked_for: OnceLock<()>,
     /// The same manager as a child process sees it.
@@ -171,7 +171,7 @@ impl Link {
     }
 
     /// The flags of events that the manager publishes; none if they cannot be had. Asks once.
-    pub(crate) fn mirror(&self) -> Result<Option<Arc<Segment<AtomicU32>>>> {
+    pub(crate) fn mirror(&self) -> Result<Option<Arc<SharedWords<AtomicU32>>>> {
         if let Some(mirror) = self.mirror.get() {
             return Ok(mirror.clone());
         }
@@ -197,11 +197,11 @@ impl Link {
     }
 
     /// Asks for shared memory and maps it. None if the manager has none to share, or this process cannot map it.
-    fn map<W: Word>(&self, memory: protocol::SharedMemory, access: Access) -> Result<Option<Segment<W>>> {
+    fn map<W: Word>(&self, memory: protocol::SharedMemory, access: Access) -> Result<Option<SharedWords<W>>> {
         let answered = self.connection.call_for_descriptor(&AnswerSlot::own(), Request::Share { memory });
         match answered.and_then(accept) {
             Ok(Answered { reply: Reply::Shared { bytes }, enclosed: Some(memory), .. }) => {
-                let mapped = Segment::map(memory, bytes, access);
+                let mapped = SharedWords::map(memory, bytes, access);
                 Ok(mapped.inspect_err(|error| log::debug!("shared memory is not used: {error}")).ok())
             }
             // This process has no descriptor left, so it does without.

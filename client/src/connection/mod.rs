@@ -16,4 +16,3 @@ mod reader;
 pub(crate) mod registry;
 mod sender;
 mod shared;
-pub(crate) mod shared_memory;

@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 
 use protocol::shared_memory::mirror::{ENDED, EventState, LIVENESS, serial_at, state_at};
 use protocol::{ObjectId, Reply, Request};
-use rustix::event::Timespec;
-use rustix::thread::futex;
+use sys::futex::{self, Sleepers};
 
 use crate::connection::link::Link;
-use crate::connection::shared_memory::Segment;
 use crate::error::unexpected;
 use crate::{Error, ErrorKind, Event, Result};
+use sys::shared_memory::SharedWords;
 
 /// How long to sleep at most before looking whether the manager lives: one that is killed wakes nobody.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
@@ -55,7 +54,7 @@ pub struct EventMirror {
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     /// The mirror of the event's manager.
-    words: Arc<Segment<AtomicU32>>,
+    words: Arc<SharedWords<AtomicU32>>,
     /// The event's place in it.
     number: u32,
     /// What stands there as long as the event does.
@@ -161,10 +160,10 @@ impl View {
                 return Ok(false);
             }
             let pause = left.map_or(LOOK_PAUSE, |left| left.min(LOOK_PAUSE));
-            let pause = Timespec::try_from(pause).expect("half a second is a time");
+
             // Not private, as the manager wakes from another process. Whatever ends it, the next look tells.
             let word = &self.words[state_at(self.number)];
-            let _ = futex::wait(word, futex::Flags::empty(), state.0, Some(&pause));
+            futex::wait(word, state.0, Sleepers::OfAnyProcess, Some(pause));
             state = self.look().map_err(removed_meanwhile)?;
         }
         Ok(true)

@@ -4,19 +4,12 @@
 //! one step that never waits, even before anybody receives it, and one message can be sent to many processes.
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Write};
-use std::mem::MaybeUninit;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
-};
-
-/// The most descriptors in a message, that of the bytes among them.
-const DESCRIPTORS_MAX: usize = 4;
+use sys::descriptors::{self, Waiting};
+use sys::shared_memory::anonymous_file;
 
 /// The byte that travels beside the descriptors, as a message needs at least one.
 const MARK: &[u8] = b"P";
@@ -30,7 +23,7 @@ pub struct DescriptorMessage {
 impl DescriptorMessage {
     /// Puts these bytes into memory.
     pub fn new(bytes: &[u8]) -> io::Result<DescriptorMessage> {
-        let mut file = File::from(memfd_create("message", MemfdFlags::CLOEXEC)?);
+        let mut file = anonymous_file("message")?;
         file.write_all(bytes)?;
         Ok(DescriptorMessage { file })
     }
@@ -39,37 +32,25 @@ impl DescriptorMessage {
     pub fn send(&self, socket: impl AsFd, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let mut all = vec![self.file.as_fd()];
         all.extend(descriptors);
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !ancillary.push(SendAncillaryMessage::ScmRights(&all)) {
-            return Err(io::Error::other("a message has too many descriptors"));
-        }
-        sendmsg(socket, &[IoSlice::new(MARK)], &mut ancillary, SendFlags::NOSIGNAL)?;
+        descriptors::send(socket, MARK, &all, Waiting::AsSocket)?;
         Ok(())
     }
 
     /// Receives one: its bytes, and the descriptors that were sent with it. Waits until it comes.
     pub fn receive(socket: impl AsFd) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
         let mut mark = [0; MARK.len()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let mut data = [IoSliceMut::new(&mut mark)];
-        let received = loop {
-            match recvmsg(&socket, &mut data, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
-                Err(rustix::io::Errno::INTR) => {}
-                received => break received?,
+        let mut received = Vec::new();
+        let bytes = loop {
+            match descriptors::receive(&socket, &mut mark, &mut received, Waiting::AsSocket) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                bytes => break bytes?,
             }
         };
-        let rights = ancillary.drain().filter_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
-            _ => None,
-        });
-        let mut descriptors = rights.flatten();
-        let (true, Some(file)) = (received.bytes > 0, descriptors.next()) else {
+        if bytes == 0 || received.is_empty() {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "nothing was handed over"));
-        };
-        let rest = descriptors.collect();
-        Ok((read_whole(&File::from(file))?, rest))
+        }
+        let file = File::from(received.remove(0));
+        Ok((read_whole(&file)?, received))
     }
 }
 
