@@ -1,15 +1,16 @@
 //! The handle on calls that were submitted and may not have ended.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
 use crate::pool::results::batch::Batch;
-use crate::pool::results::callbacks::call_back;
-use crate::pool::stopping::batch_handle::{BatchHandle, Progress};
-use crate::pool::stopping::escalation::StopReport;
+use crate::pool::results::callbacks::{CallbackThreads, Callbacks};
+use crate::pool::results::progress::Progress;
+use crate::pool::stopping::batch_handle::BatchHandle;
+use crate::pool::stopping::stop_report::StopReport;
 use crate::{Error, ErrorKind, Event, Result};
 
 /// The result of calls that run, or will run, in a pool's workers.
@@ -43,25 +44,25 @@ use crate::{Error, ErrorKind, Event, Result};
 #[must_use = "the calls run all the same, but nobody learns whether they failed"]
 pub struct AsyncResult<T> {
     batch: Arc<Batch>,
-    /// Makes the value out of all that has come.
+    /// Makes the value out of all outcomes.
     assemble: fn(&Batch) -> Result<T>,
+    /// What to call when the batch has ended, if anything.
+    callbacks: OnceLock<Arc<Callbacks>>,
+    /// The threads of the pool that call it.
+    callback_threads: Weak<CallbackThreads>,
 }
 
 impl<T: DeserializeOwned> AsyncResult<T> {
     /// The result of a batch with one call.
-    pub(crate) fn of_one(batch: Arc<Batch>) -> AsyncResult<T> {
-        let assemble = |batch: &Batch| {
-            let mut results = all_results(batch)?;
-            results.pop().ok_or_else(|| Error::new(ErrorKind::Other, "the batch has no call"))
-        };
-        AsyncResult { batch, assemble }
+    pub(crate) fn of_one(batch: Arc<Batch>, callback_threads: Weak<CallbackThreads>) -> AsyncResult<T> {
+        AsyncResult { batch, assemble: one_result, callbacks: OnceLock::new(), callback_threads }
     }
 }
 
 impl<T: DeserializeOwned> AsyncResult<Vec<T>> {
     /// The results of all calls of a batch, in order.
-    pub(crate) fn of_all(batch: Arc<Batch>) -> AsyncResult<Vec<T>> {
-        AsyncResult { batch, assemble: all_results }
+    pub(crate) fn of_all(batch: Arc<Batch>, callback_threads: Weak<CallbackThreads>) -> AsyncResult<Vec<T>> {
+        AsyncResult { batch, assemble: all_results, callbacks: OnceLock::new(), callback_threads }
     }
 
     /// Waits until all calls have ended, and returns what became of each, in the order of the input: of a batch that
@@ -83,6 +84,23 @@ impl<T: DeserializeOwned> AsyncResult<Vec<T>> {
         })?;
         Ok(outcomes)
     }
+}
+
+/// Waits for the result of a batch with one call.
+pub(crate) fn wait_for_one<T: DeserializeOwned>(batch: &Batch) -> Result<T> {
+    batch.wait(None)?;
+    one_result(batch)
+}
+
+/// Waits for the results of all calls of a batch, in order.
+pub(crate) fn wait_for_all<T: DeserializeOwned>(batch: &Batch) -> Result<Vec<T>> {
+    batch.wait(None)?;
+    all_results(batch)
+}
+
+fn one_result<T: DeserializeOwned>(batch: &Batch) -> Result<T> {
+    let mut results = all_results(batch)?;
+    results.pop().ok_or_else(|| Error::new(ErrorKind::Other, "the batch has no call"))
 }
 
 /// The results of all calls in order, or the first failure in that order.
@@ -213,7 +231,8 @@ impl<T: 'static> AsyncResult<T> {
     fn on_end(&self, callback: impl FnOnce(Result<T>) + Send + 'static) -> Result<&Self> {
         let assemble = self.assemble;
         let call = move |batch: &Batch| callback(batch.wait(None).and_then(|_| assemble(batch)));
-        call_back(&self.batch, Box::new(call))?;
+        let callbacks = self.callbacks.get_or_init(|| Callbacks::new(&self.batch));
+        callbacks.add(self.callback_threads.upgrade(), Box::new(call))?;
         Ok(self)
     }
 }

@@ -1,32 +1,34 @@
 //! Functions of the program that are called when a batch has ended.
 //!
-//! A thread waits for a batch and then calls. Each batch has one of its own, as long as there are not too many: a
-//! process has room for some thousands of threads, and there may be more batches. Those wait in line for a thread.
+//! A thread waits for a batch and then calls. Each batch has a thread of its own, as long as there are not too many: a
+//! process has room for some thousands of threads, and there may be more batches. The others queue for a thread.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use crate::pool::results::batch::Batch;
-use crate::pool::submitted_batches::{PendingCallback, SubmittedBatches};
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Result};
+
+/// The most threads that run callbacks of one pool.
+const THREADS_MAX: usize = 1_000;
 
 /// A function that is called with a batch that has ended.
 pub(crate) type Callback = Box<dyn FnOnce(&Batch) + Send>;
 
 thread_local! {
-    /// Whether this thread calls back.
-    static IS_CALLER: Cell<bool> = const { Cell::new(false) };
+    /// Whether this thread runs callbacks.
+    static RUNS_CALLBACKS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What is to be called when a batch has ended.
-#[derive(Default)]
+/// The callbacks of one batch.
 pub(crate) struct Callbacks {
+    batch: Arc<Batch>,
     state: Mutex<CallbackState>,
 }
 
@@ -34,100 +36,139 @@ pub(crate) struct Callbacks {
 struct CallbackState {
     /// Those that were not called yet.
     waiting: Vec<Callback>,
-    /// Whether there is a thread that calls them.
-    has_caller: bool,
+    /// Whether a thread will call them.
+    has_thread: bool,
 }
 
-/// The most threads that call back for one pool.
-const THREADS_MAX: usize = 1_000;
-
-/// The batches of a pool that are to be called back and have no thread yet.
+/// The threads that run the callbacks of one pool.
 #[derive(Debug, Default)]
-pub(crate) struct CallbackQueue {
-    /// The batches, in the order in which they came.
-    waiting: VecDeque<(Arc<Batch>, PendingCallback)>,
-    /// How many threads there are. While anybody is in line, there is one.
+pub(crate) struct CallbackThreads {
+    queue: Mutex<ThreadQueue>,
+    /// How many batches have callbacks that were not all called.
+    unfinished: Mutex<usize>,
+    /// Notified when one of these has finished.
+    finished: Condvar,
+}
+
+/// The batches that have callbacks and no thread for them yet.
+#[derive(Debug, Default)]
+struct ThreadQueue {
+    /// Their callbacks, in the order in which they came.
+    waiting: VecDeque<(Arc<Callbacks>, Unfinished)>,
+    /// How many threads there are. While the queue is not empty, there is at least one.
     threads: usize,
 }
 
-/// Has this called when the batch has ended, on a thread of the batch's own if there may be one more.
-pub(crate) fn call_back(batch: &Arc<Batch>, callback: Callback) -> Result<()> {
-    let mut state = lock(&batch.callbacks.state);
-    if !state.has_caller {
-        let began = match batch.submitted_batches.upgrade() {
-            Some(submitted_batches) => stand_in_line(&submitted_batches, batch),
-            // The pool is dropped, so there is no line any more.
-            None => {
-                let batch = Arc::clone(batch);
-                spawn(move || call_all(&batch))
+/// Counts one batch as unfinished while it lives.
+#[derive(Debug)]
+struct Unfinished {
+    threads: Arc<CallbackThreads>,
+}
+
+impl Callbacks {
+    /// No callbacks yet, of this batch.
+    pub(crate) fn new(batch: &Arc<Batch>) -> Arc<Callbacks> {
+        Arc::new(Callbacks { batch: Arc::clone(batch), state: Mutex::default() })
+    }
+
+    /// Has this called when the batch has ended: on one of these threads, or, once the pool is dropped and they with
+    /// it, on a thread of its own.
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        threads: Option<Arc<CallbackThreads>>,
+        callback: Callback,
+    ) -> Result<()> {
+        let mut state = lock(&self.state);
+        if !state.has_thread {
+            let started = match threads {
+                Some(threads) => threads.enqueue(self),
+                None => {
+                    let callbacks = Arc::clone(self);
+                    spawn(move || callbacks.run())
+                }
+            };
+            started.map_err(|error| {
+                Error::new(ErrorKind::Other, format!("a thread for a callback cannot be started: {error}"))
+            })?;
+            state.has_thread = true;
+        }
+        state.waiting.push(callback);
+        Ok(())
+    }
+
+    /// Waits for the batch, then calls one function after the other until none is left.
+    fn run(&self) {
+        RUNS_CALLBACKS.set(true);
+        // If the batch cannot be waited for, each callback learns why from it.
+        let _ = self.batch.wait(None);
+        loop {
+            let mut state = lock(&self.state);
+            if state.waiting.is_empty() {
+                state.has_thread = false;
+                return;
             }
-        };
-        began.map_err(|error| {
-            Error::new(ErrorKind::Other, format!("a thread for a callback can not be started: {error}"))
-        })?;
-        state.has_caller = true;
-    }
-    state.waiting.push(callback);
-    Ok(())
-}
-
-/// Has a thread call back for this batch: a new one, if there may be one more.
-fn stand_in_line(submitted_batches: &Arc<SubmittedBatches>, batch: &Arc<Batch>) -> io::Result<()> {
-    let mut line = lock(&submitted_batches.line);
-    line.waiting.push_back((Arc::clone(batch), submitted_batches.begin_call()));
-    if line.threads == THREADS_MAX {
-        return Ok(());
-    }
-    let served = Arc::clone(submitted_batches);
-    match spawn(move || serve_line(&served)) {
-        Ok(()) => line.threads += 1,
-        // There is no room for one more, but for those that will take this over.
-        Err(_) if line.threads > 0 => {}
-        Err(error) => {
-            line.waiting.pop_back();
-            return Err(error);
+            let callback = state.waiting.remove(0);
+            drop(state);
+            // The program's panic hook has reported the panic, and it must not cost the callbacks that follow.
+            let _ = catch_unwind(AssertUnwindSafe(|| callback(&self.batch)));
         }
     }
-    Ok(())
 }
 
-/// Calls back for one batch after the other, until nobody is in line.
-fn serve_line(submitted_batches: &SubmittedBatches) {
-    loop {
-        let mut line = lock(&submitted_batches.line);
-        let Some((batch, _caller)) = line.waiting.pop_front() else {
-            line.threads -= 1;
-            return;
-        };
-        drop(line);
-        // Should it panic, that must not cost those that are in line their thread.
-        let _ = catch_unwind(AssertUnwindSafe(|| call_all(&batch)));
+impl CallbackThreads {
+    /// Has a thread run these callbacks: a new one, if there may be one more.
+    fn enqueue(self: &Arc<Self>, callbacks: &Arc<Callbacks>) -> io::Result<()> {
+        let mut queue = lock(&self.queue);
+        queue.waiting.push_back((Arc::clone(callbacks), Unfinished::new(self)));
+        if queue.threads == THREADS_MAX {
+            return Ok(());
+        }
+        let threads = Arc::clone(self);
+        match spawn(move || threads.work()) {
+            Ok(()) => queue.threads += 1,
+            // There is no room for one more, but the threads that exist will take this over.
+            Err(_) if queue.threads > 0 => {}
+            Err(error) => {
+                queue.waiting.pop_back();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the callbacks of one batch after the other, until the queue is empty.
+    fn work(&self) {
+        loop {
+            let mut queue = lock(&self.queue);
+            let Some((callbacks, _unfinished)) = queue.waiting.pop_front() else {
+                queue.threads -= 1;
+                return;
+            };
+            drop(queue);
+            // Should it panic, that must not cost the rest of the queue its thread.
+            let _ = catch_unwind(AssertUnwindSafe(|| callbacks.run()));
+        }
+    }
+
+    /// Waits until all callbacks have returned.
+    pub(crate) fn join(&self) {
+        let unfinished = lock(&self.unfinished);
+        let waited = self.finished.wait_while(unfinished, |unfinished| *unfinished > 0);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-fn spawn(call: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    thread::Builder::new().name("pool callback".to_owned()).spawn(call).map(drop)
+impl Unfinished {
+    fn new(threads: &Arc<CallbackThreads>) -> Unfinished {
+        *lock(&threads.unfinished) += 1;
+        Unfinished { threads: Arc::clone(threads) }
+    }
 }
 
-/// Whether this thread is inside of a callback, so that waiting for all callbacks would wait for itself.
-pub(crate) fn is_calling_back() -> bool {
-    IS_CALLER.get()
-}
-
-fn call_all(batch: &Batch) {
-    IS_CALLER.set(true);
-    // If it can not be waited for, the callbacks are told why.
-    let _ = batch.wait(None);
-    loop {
-        let mut state = lock(&batch.callbacks.state);
-        if state.waiting.is_empty() {
-            state.has_caller = false;
-            return;
-        }
-        let callback = state.waiting.remove(0);
-        drop(state);
-        // The panic has been told by the program's panic hook, and the callbacks that follow are others' affair.
-        let _ = catch_unwind(AssertUnwindSafe(|| callback(batch)));
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        *lock(&self.threads.unfinished) -= 1;
+        self.threads.finished.notify_all();
     }
 }
 
@@ -135,4 +176,13 @@ impl fmt::Debug for Callbacks {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Callbacks")
     }
+}
+
+/// Whether this thread is inside of a callback, so that waiting for all callbacks would wait for itself.
+pub(crate) fn is_calling_back() -> bool {
+    RUNS_CALLBACKS.get()
+}
+
+fn spawn(run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name("pool callback".to_owned()).spawn(run).map(drop)
 }

@@ -1,10 +1,10 @@
-//! What the caller is told of calls that have no result.
+//! The errors of calls that have no result.
 
 use protocol::{Failure, FailureKind};
 
 use crate::{Error, ErrorKind};
 
-/// Where in a batch the calls of a chunk stand.
+/// Which calls of a batch a chunk holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CallRange {
     /// The position of the first, from zero.
@@ -16,7 +16,7 @@ pub(crate) struct CallRange {
 }
 
 impl CallRange {
-    /// As it follows a verb; nothing if it says nothing.
+    /// The text that follows a verb; empty for the only call of a batch.
     fn describe(self) -> String {
         let CallRange { first, count, total } = self;
         match count {
@@ -28,7 +28,7 @@ impl CallRange {
 }
 
 /// The error for calls of this function that failed together.
-pub(crate) fn task_failed(function: &str, failure: &Failure, place: Option<CallRange>) -> Error {
+pub(crate) fn task_failed(function: &str, failure: &Failure, range: Option<CallRange>) -> Error {
     let (kind, what) = match failure.kind {
         FailureKind::Panicked => (ErrorKind::Panicked, "panicked"),
         FailureKind::UnknownFunction => (ErrorKind::UnknownFunction, "is not known to the worker"),
@@ -43,7 +43,7 @@ pub(crate) fn task_failed(function: &str, failure: &Failure, place: Option<CallR
         FailureKind::NoSuchObject => (ErrorKind::NoSuchObjectInside, "was not understood"),
         FailureKind::WrongKind => (ErrorKind::WrongKindInside, "was not understood"),
     };
-    let place = place.map_or_else(String::new, CallRange::describe);
+    let place = range.map_or_else(String::new, CallRange::describe);
     Error::new(kind, format!("task `{function}` {what}{place}: {}", failure.text))
 }
 

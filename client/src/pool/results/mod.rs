@@ -1,17 +1,21 @@
 //! What comes of submitted calls: how it is fetched, kept, waited for and handed to the program.
 
-mod async_result;
+pub(crate) mod async_result;
 pub(crate) mod batch;
 mod busy_poll;
 pub(crate) mod callbacks;
+mod decoding;
+pub(crate) mod detached_batches;
 mod failure;
 pub(crate) mod outcomes;
+pub(crate) mod progress;
 #[cfg(feature = "progress")]
 pub(crate) mod progress_bar;
 mod result_iterator;
 mod result_rate;
 pub(crate) mod slots;
 pub(crate) mod unserved_warning;
+mod waiting;
 
 pub use async_result::AsyncResult;
 pub use result_iterator::ResultIterator;

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use protocol::{FailureKind, Outcome, Results};
 
+use crate::pool::errors::protocol_fault;
 use crate::pool::results::slots::{Slot, Slots};
-use crate::pool::unexpected;
 use crate::{Error, ErrorKind};
 
 /// What has come of a batch so far.
@@ -118,7 +118,7 @@ impl Outcomes {
             .slots
             .find(task)
             .filter(|(_, slot)| slot.outcome.is_none())
-            .ok_or_else(|| unexpected("a result came for a task that was not submitted"))?;
+            .ok_or_else(|| protocol_fault("a result came for a task that was not submitted"))?;
         match outcome {
             Outcome::Returned(_) => self.returned += u64::from(slot.count),
             Outcome::Failed(_) => self.failed += u64::from(slot.count),
@@ -138,7 +138,7 @@ impl Outcomes {
                 self.cut = Some(Error::new(ErrorKind::Terminated, text));
             }
         } else if self.is_whole() && !self.is_complete() {
-            self.broken.get_or_insert(unexpected("a batch is complete, and a result is missing"));
+            self.broken.get_or_insert(protocol_fault("a batch is complete, and a result is missing"));
         }
     }
 

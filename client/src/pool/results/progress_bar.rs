@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::Result;
 use crate::pool::results::AsyncResult;
 use crate::pool::results::ResultIterator;
-use crate::pool::stopping::batch_handle::Progress;
+use crate::pool::results::progress::Progress;
 
 /// How often a bar is drawn anew while nothing else happens.
 const TICK: Duration = Duration::from_millis(100);

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 
 use crate::pool::results::batch::Batch;
+use crate::pool::results::outcomes::Outcomes;
+use crate::pool::results::slots::Slot;
 use crate::pool::stopping::batch_handle::BatchHandle;
-use crate::pool::submit::input_feeder::NextChunk;
 use crate::{Error, ErrorKind, Result};
 
 /// The results of calls, as they come: what [`Pool::imap`](crate::Pool::imap) and its like return.
@@ -64,7 +65,7 @@ impl<T: DeserializeOwned> ResultIterator<T> {
         timed_out: impl FnOnce() -> Error,
     ) -> Option<Result<T>> {
         while self.ready.is_empty() && !self.is_over {
-            match self.batch.take_next(deadline) {
+            match take_next(&self.batch, deadline) {
                 Ok(NextChunk::Ended(slot)) => match self.batch.decode(&slot, None) {
                     Ok(results) => self.ready.extend(results.into_iter().map(Ok)),
                     Err(error) => self.ready.extend((0..slot.count).map(|_| Err(error.clone()))),
@@ -81,7 +82,7 @@ impl<T: DeserializeOwned> ResultIterator<T> {
             }
         }
         let result = self.ready.pop_front()?;
-        self.batch.note_taken();
+        note_taken(&self.batch);
         Some(result)
     }
 }
@@ -121,4 +122,37 @@ impl<T> fmt::Debug for ResultIterator<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("ResultIterator").field("batch", &self.batch).finish_non_exhaustive()
     }
+}
+
+/// What a wait for the next chunk gives.
+#[derive(Debug)]
+enum NextChunk {
+    /// One that has ended.
+    Ended(Slot),
+    /// There are no more; and why, if the input was not drawn to its end.
+    Over(Option<Error>),
+    /// None has ended in time.
+    TimedOut,
+}
+
+/// Waits for the next chunk that has ended, and takes it.
+fn take_next(batch: &Batch, deadline: Option<Instant>) -> Result<NextChunk> {
+    loop {
+        let has_next = |outcomes: &Outcomes| outcomes.has_next() || outcomes.is_complete();
+        let Some(mut state) = batch.wait_until(deadline, has_next)? else {
+            return Ok(NextChunk::TimedOut);
+        };
+        match state.outcomes.take_next() {
+            Some(slot) => return Ok(NextChunk::Ended(slot)),
+            None if state.outcomes.is_complete() => return Ok(NextChunk::Over(state.outcomes.cut.take())),
+            // Another thread was quicker.
+            None => {}
+        }
+    }
+}
+
+/// Notes that the program has taken a result, which makes room in the window.
+fn note_taken(batch: &Batch) {
+    batch.lock().outcomes.taken += 1;
+    batch.changed.notify_all();
 }

@@ -1,5 +1,5 @@
-//! Telling an owner who waits in vain that nobody serves its pool: of a pool that is opened by its name, the workers
-//! are other programs' to start, and somebody may have forgotten to.
+//! A warning for a program that waits in vain, since nobody serves its pool: other programs start the workers of a pool
+//! that is opened by its name, and their user may have forgotten to.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use protocol::{ObjectId, ObjectState, Progress, Reply, Request, Selector};
 use crate::Result;
 use crate::connection::link::Link;
 
-/// How long nothing has to come before it is looked whether anybody is there to work.
-pub(crate) const WARNING_TIME: Duration = Duration::from_secs(3);
+/// After how long without a result the manager is asked whether the pool has workers.
+pub(crate) const WARNING_DELAY: Duration = Duration::from_secs(3);
 
-/// A pool that other programs serve, and whose owner has not been told yet if none does.
+/// A pool that other programs serve, and a warning, not given yet, that none does.
 #[derive(Clone, Debug)]
 pub(crate) struct UnservedWarning {
     /// The pool.
@@ -22,17 +22,17 @@ pub(crate) struct UnservedWarning {
 }
 
 impl UnservedWarning {
-    /// Looks once, and warns if nobody serves the pool of this batch.
-    pub(crate) fn look(&self, link: &Link, batch: ObjectId) {
-        // It is advice, so an error is for whoever asks next.
+    /// Asks the manager once, and warns if nobody serves the pool of this batch.
+    pub(crate) fn warn_if_unserved(&self, link: &Link, batch: ObjectId) {
+        // The warning is advice, so an error is left to the next request to report.
         if self.is_unserved(link, batch).unwrap_or(false) {
             let name = &self.name;
             log::warn!("nobody serves pool {name:?} yet, so its calls wait; start `worker --pool {name}`");
         }
     }
 
-    /// Whether calls of the batch wait, and nobody is there who could take them: no worker waits for calls, and no
-    /// process of the manager runs any, who might take these next.
+    /// Whether calls of the batch wait, and no process could take them: no worker waits for calls, and no process of the
+    /// manager runs any that it might follow with these.
     fn is_unserved(&self, link: &Link, batch: ObjectId) -> Result<bool> {
         let inspect = |id| link.call(Request::Inspect { object: Selector::Id(id) });
         let Reply::Object(info) = inspect(batch)? else { return Ok(false) };

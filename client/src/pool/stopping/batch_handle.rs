@@ -1,39 +1,14 @@
-//! What can be done with a batch while it runs: look how far it is, cancel it, stop it.
+//! A handle to a batch while it runs: to look how far it is, to cancel it, to stop it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use protocol::{Reply, Request, StopSignal};
-
-use crate::error::unexpected;
 use crate::objects::reason::check_reason;
 use crate::pool::results::batch::Batch;
-use crate::pool::results::outcomes::Outcomes;
-use crate::pool::stopping::escalation::{StopReport, stop_batches};
-use crate::{Error, ErrorKind, Event, Result};
-
-/// How far a batch is, in calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Progress {
-    /// Calls that returned. Those that travel in one chunk count when all of them have.
-    pub done: u64,
-    /// Calls that failed, were cancelled, or were stopped by a signal.
-    pub failed: u64,
-    /// Calls that workers are in the middle of.
-    pub running: u64,
-    /// Calls that wait for a worker, or for their turn in a chunk.
-    pub waiting: u64,
-    /// All of these together: the calls of the batch; of one whose input is drawn lazily, those that were drawn so far.
-    pub total: u64,
-}
-
-impl Progress {
-    /// Calls that have ended, one way or the other.
-    pub fn ended(&self) -> u64 {
-        self.done + self.failed
-    }
-}
+use crate::pool::results::progress::Progress;
+use crate::pool::stopping::escalation::stop_batches;
+use crate::pool::stopping::stop_report::StopReport;
+use crate::{Event, Result};
 
 /// A hold on a batch to look at it, cancel it and stop it, from any thread, while others wait for its results.
 ///
@@ -106,66 +81,4 @@ impl BatchHandle {
         check_reason(reason)?;
         stop_batches(std::slice::from_ref(&self.batch), reason, grace)
     }
-}
-
-impl Batch {
-    /// How far it is.
-    pub(crate) fn progress(&self) -> Result<Progress> {
-        // What has come is counted before the manager is asked what runs, so that no call is counted twice.
-        drop(self.wait_until(Some(Instant::now()), Outcomes::is_complete)?);
-        let state = self.lock();
-        let (returned, failed, total) =
-            (state.outcomes.returned, state.outcomes.failed, state.outcomes.calls);
-        let is_complete = state.outcomes.is_complete();
-        drop(state);
-        let open = total - returned - failed;
-        let running = if is_complete { 0 } else { u64::from(self.running()?).min(open) };
-        Ok(Progress { done: returned, failed, running, waiting: open - running, total })
-    }
-
-    /// How many workers run a chunk of it.
-    fn running(&self) -> Result<u32> {
-        match self.reference.call(Request::BatchProgress { id: self.id() })? {
-            Reply::Progress(progress) => Ok(progress.running),
-            reply => Err(unexpected(&reply)),
-        }
-    }
-
-    /// Drops what has not started.
-    pub(crate) fn cancel(&self) -> Result<()> {
-        self.cut(Error::new(
-            ErrorKind::Cancelled,
-            "the batch was cancelled before all of its input was drawn",
-        ));
-        match self.reference.call(Request::BatchCancel { id: self.id() })? {
-            Reply::Count(_) => Ok(()),
-            reply => Err(unexpected(&reply)),
-        }
-    }
-
-    /// Asks what runs to stop, and drops what does not; waits for nothing.
-    pub(crate) fn ask_to_stop(&self, reason: &str) -> Result<()> {
-        if self.is_over() {
-            // Who looks at its event later is not to believe that it was stopped.
-            return Ok(());
-        }
-        self.lock().is_asked_to_stop = true;
-        self.cut(stopped());
-        self.send(Request::EventSet { id: self.stop.reference().id(), reason: Some(reason) })
-    }
-
-    /// Whether its tasks were asked to stop.
-    pub(crate) fn is_asked_to_stop(&self) -> bool {
-        self.lock().is_asked_to_stop
-    }
-
-    /// Has a signal sent to all workers that run a part of it.
-    pub(crate) fn signal(&self, signal: StopSignal) -> Result<()> {
-        self.send(Request::BatchSignal { id: self.id(), signal })
-    }
-}
-
-/// Why no more input is drawn for a batch that was stopped.
-pub(crate) fn stopped() -> Error {
-    Error::new(ErrorKind::Cancelled, "the batch was stopped before all of its input was drawn")
 }

@@ -3,6 +3,9 @@
 pub(crate) mod batch_handle;
 pub(crate) mod escalation;
 pub(crate) mod interrupts;
+mod pool_stop;
+pub(crate) mod stop_report;
+mod stop_requests;
 
-pub use batch_handle::{BatchHandle, Progress};
-pub use escalation::{Ending, StopReport};
+pub use batch_handle::BatchHandle;
+pub use stop_report::{Ending, StopReport};

@@ -8,14 +8,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Result;
-use crate::pool::results::AsyncResult;
+use crate::pool::errors::bad_argument;
 use crate::pool::results::ResultIterator;
+use crate::pool::results::async_result::{AsyncResult, wait_for_all, wait_for_one};
 use crate::pool::results::batch::Batch;
 use crate::pool::results::outcomes::Outcomes;
 use crate::pool::submit::chunks::{Chunk, encode_chunks};
 use crate::pool::submit::input_feeder::start_feeding;
-use crate::pool::submit::submission::{RunOptions, Submission};
-use crate::pool::{Pool, Workers, bad};
+use crate::pool::submit::submission::{self, RunOptions, Submission};
+use crate::pool::{Pool, Workers};
 use crate::task::Task;
 
 /// How many chunks each worker gets of a `map` whose chunk size nobody chose, as in Python: enough that a worker
@@ -52,12 +53,12 @@ pub struct BatchBuilder<'pool, F> {
     function: F,
     chunk_size: Option<usize>,
     window: Option<usize>,
-    how: RunOptions,
+    options: RunOptions,
 }
 
 impl<'pool, F> BatchBuilder<'pool, F> {
     pub(crate) fn new(pool: &'pool Pool, function: F) -> BatchBuilder<'pool, F> {
-        BatchBuilder { pool, function, chunk_size: None, window: None, how: RunOptions::default() }
+        BatchBuilder { pool, function, chunk_size: None, window: None, options: RunOptions::default() }
     }
 
     /// Hands this many calls at a time to a worker, at least one. Large chunks travel cheaper; small ones share the
@@ -75,7 +76,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     /// Starts the calls before those of batches with a lower priority; zero if it is not said. Batches of one priority
     /// take turns. Calls that run are not interrupted for others.
     pub fn priority(mut self, priority: i32) -> Self {
-        self.how.priority = priority;
+        self.options.priority = priority;
         self
     }
 
@@ -83,7 +84,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     /// starts again as a whole. A call that fails otherwise is not started again, nor is one that was stopped or ran
     /// into its time limit.
     pub fn retries(mut self, retries: u32) -> Self {
-        self.how.retries = retries;
+        self.options.retries = retries;
         self
     }
 
@@ -91,7 +92,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     /// [`Error::is_time_limit`](crate::Error::is_time_limit). For a chunk of several calls it is the time for all of
     /// them. Time in line does not count.
     pub fn time_limit(mut self, limit: Duration) -> Self {
-        self.how.time_limit = Some(limit);
+        self.options.time_limit = Some(limit);
         self
     }
 
@@ -110,7 +111,8 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         F: Task<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
-        AsyncResult::of_one(self.submit(vec![arguments], Batch::run)?).get(None)
+        let batch = self.submit(vec![arguments], submission::run)?;
+        wait_for_one(&batch)
     }
 
     /// Submits one call with these arguments, and returns at once.
@@ -119,7 +121,9 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         F: Task<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
-        Ok(AsyncResult::of_one(self.submit(vec![arguments], Batch::submit)?))
+        let threads = Arc::downgrade(&self.pool.callback_threads);
+        let batch = self.submit(vec![arguments], submission::submit)?;
+        Ok(AsyncResult::of_one(batch, threads))
     }
 
     /// Calls the function once with each item, and waits for the results, in the order of the items.
@@ -146,7 +150,9 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         F: Task<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
-        AsyncResult::of_all(self.submit(tuples.into_iter().collect(), Batch::run)?).get(None)
+        let calls = tuples.into_iter().collect();
+        let batch = self.submit(calls, submission::run)?;
+        wait_for_all(&batch)
     }
 
     /// Submits one call with each tuple of arguments, and returns when the input was drawn.
@@ -168,7 +174,10 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         F: Task<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
-        Ok(AsyncResult::of_all(self.submit(tuples.into_iter().collect(), Batch::submit)?))
+        let threads = Arc::downgrade(&self.pool.callback_threads);
+        let calls = tuples.into_iter().collect();
+        let batch = self.submit(calls, submission::submit)?;
+        Ok(AsyncResult::of_all(batch, threads))
     }
 
     /// Calls the function once with each item; gives the results one by one, in the order of the items.
@@ -222,13 +231,13 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     {
         self.check()?;
         self.pool.check_may_submit(&self.function)?;
-        let chunk_size = self.chunk_size.unwrap_or_else(|| match self.how.is_per_call() {
+        let chunk_size = self.chunk_size.unwrap_or_else(|| match self.options.is_per_call() {
             true => 1,
             false => calls.len().div_ceil(self.pool.processes.saturating_mul(CHUNKS_PER_PROCESS)),
         });
         let chunks = encode_chunks(&calls, chunk_size, self.pool.reference.epoch())?;
         // Proxies among the arguments keep their objects alive until here. Then the tasks do.
-        submit(self.plan(self.function.name())?, &chunks)
+        submit(self.submission(self.function.name())?, &chunks)
     }
 
     fn stream<Input>(self, input: Input, is_ordered: bool) -> Result<ResultIterator<F::Output>>
@@ -245,21 +254,28 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         let total =
             Some(input.size_hint()).filter(|(least, most)| *most == Some(*least)).map(|(least, _)| least);
         let outcomes = Outcomes::of_stream(window as u64, is_ordered);
-        let batch = Batch::open_stream(self.plan(self.function.name())?, outcomes)?;
+        let batch = submission::open_stream(self.submission(self.function.name())?, outcomes)?;
         start_feeding(&batch, input, chunk_size)?;
         Ok(ResultIterator::new(batch, total))
     }
 
-    /// How the batch is to be opened.
-    fn plan<'a>(&'a self, function: &'a str) -> Result<Submission<'a>> {
+    /// The batch, as it is about to be submitted.
+    fn submission<'a>(&'a self, function: &'a str) -> Result<Submission<'a>> {
         let Pool { reference, submitted_batches, workers, .. } = self.pool;
         let link = reference.link()?;
-        submitted_batches.tidy(link)?;
+        submitted_batches.detached().forget_ended(link)?;
         let served_as = match workers {
             Workers::Own { .. } => None,
             Workers::Elsewhere { name } => Some(name),
         };
-        Ok(Submission { link, pool: reference.id(), served_as, function, how: self.how, submitted_batches })
+        Ok(Submission {
+            link,
+            pool: reference.id(),
+            served_as,
+            function,
+            options: self.options,
+            submitted_batches,
+        })
     }
 
     fn check(&self) -> Result<()> {
@@ -267,12 +283,12 @@ impl<'pool, F> BatchBuilder<'pool, F> {
             "a chunk has at least one call"
         } else if self.window == Some(0) {
             "a window has room for at least one call"
-        } else if self.how.time_limit == Some(Duration::ZERO) {
+        } else if self.options.time_limit == Some(Duration::ZERO) {
             "a call that may run for no time can not run"
         } else {
             return Ok(());
         };
-        Err(bad(text))
+        Err(bad_argument(text))
     }
 }
 
@@ -285,8 +301,11 @@ impl RunOptions {
 
 impl<F> fmt::Debug for BatchBuilder<'_, F> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BatchBuilder { pool: _, function: _, chunk_size, window, how } = self;
+        let BatchBuilder { pool: _, function: _, chunk_size, window, options } = self;
         let mut show = formatter.debug_struct("BatchBuilder");
-        show.field("chunk_size", chunk_size).field("window", window).field("how", how).finish_non_exhaustive()
+        show.field("chunk_size", chunk_size)
+            .field("window", window)
+            .field("options", options)
+            .finish_non_exhaustive()
     }
 }

@@ -8,26 +8,13 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
 
 use protocol::Request;
 use serde::Serialize;
 
 use crate::pool::results::batch::Batch;
-use crate::pool::results::slots::Slot;
 use crate::pool::submit::chunks::{Chunk, encode_until_fault};
 use crate::{Error, ErrorKind, Result};
-
-/// What a consumer that waits for the next chunk gets.
-#[derive(Debug)]
-pub(crate) enum NextChunk {
-    /// One that has ended.
-    Ended(Slot),
-    /// There are no more; and why, if the input was not drawn to its end.
-    Over(Option<Error>),
-    /// None has ended in time.
-    TimedOut,
-}
 
 /// Feeds a batch from this input, on a thread of its own.
 pub(crate) fn start_feeding<Input>(batch: &Arc<Batch>, input: Input, chunk_size: usize) -> Result<()>
@@ -47,7 +34,7 @@ where
     let started = thread::Builder::new().name("pool input".to_owned()).spawn(feed);
     started.map(drop).map_err(|error| {
         batch.abandon();
-        Error::new(ErrorKind::Other, format!("a thread that draws the input can not be started: {error}"))
+        Error::new(ErrorKind::Other, format!("a thread that draws the input cannot be started: {error}"))
     })
 }
 
@@ -59,14 +46,14 @@ fn feed<Arguments: Serialize>(
 ) -> Option<Error> {
     let mut drawn = 0;
     loop {
-        let wanted = batch.wait_for_room(drawn, chunk_size)?;
+        let wanted = wait_for_room(batch, drawn, chunk_size)?;
         let mut calls = Vec::new();
         // Items before one that fails still go their way.
         let fault = catch_unwind(AssertUnwindSafe(|| calls.extend(input.by_ref().take(wanted))));
         drawn += calls.len() as u64;
         let (chunks, not_encoded) = encode_until_fault(&calls, chunk_size, batch.reference.epoch());
         for chunk in &chunks {
-            match batch.add(chunk) {
+            match add(batch, chunk) {
                 Ok(true) => {}
                 Ok(false) => return None,
                 Err(error) => return Some(error),
@@ -87,103 +74,39 @@ fn input_panicked(panic: &(dyn Any + Send)) -> Error {
     Error::new(ErrorKind::InputPanicked, format!("the input iterator panicked: {text}"))
 }
 
-impl Batch {
-    /// Adds a chunk. False: nobody wants more.
-    fn add(&self, chunk: &Chunk) -> Result<bool> {
-        let mut state = self.lock();
-        if state.outcomes.is_sealed {
-            return Ok(false);
+/// Adds a chunk. False: nobody wants more.
+fn add(batch: &Batch, chunk: &Chunk) -> Result<bool> {
+    let mut state = batch.lock();
+    if state.outcomes.is_sealed {
+        return Ok(false);
+    }
+    // Before it is sent, since its result may come at once.
+    state.outcomes.add(chunk.count);
+    drop(state);
+    let tasks = vec![chunk.as_input()];
+    let added = batch.reference.call_for_done(Request::BatchAdd { id: batch.id(), tasks, last: false });
+    let Err(error) = added else {
+        return Ok(true);
+    };
+    let mut state = batch.lock();
+    state.outcomes.take_back_last();
+    batch.changed.notify_all();
+    if state.outcomes.is_sealed { Ok(false) } else { Err(error) }
+}
+
+/// Waits until the window has room for a chunk, after this many calls were drawn. Returns for how many calls there is
+/// room, a chunk at most; none if nobody wants more.
+fn wait_for_room(batch: &Batch, drawn: u64, chunk_size: usize) -> Option<usize> {
+    let mut state = batch.lock();
+    loop {
+        let outcomes = &state.outcomes;
+        if outcomes.is_sealed || outcomes.broken.is_some() {
+            return None;
         }
-        // Before it is sent, since its result may come at once.
-        state.outcomes.add(chunk.count);
-        drop(state);
-        let tasks = vec![chunk.as_input()];
-        let added = self.reference.call_for_done(Request::BatchAdd { id: self.id(), tasks, last: false });
-        let Err(error) = added else {
-            return Ok(true);
-        };
-        let mut state = self.lock();
-        state.outcomes.take_back_last();
-        self.changed.notify_all();
-        if state.outcomes.is_sealed { Ok(false) } else { Err(error) }
-    }
-
-    /// Ends a batch whose input was drawn to its end.
-    fn finish(&self) {
-        self.seal(None);
-    }
-
-    /// Ends a batch whose input is not drawn any further, for a reason that the consumer is told at the end. Does
-    /// nothing to one that has its input.
-    pub(crate) fn cut(&self, reason: Error) {
-        self.seal(Some(reason));
-    }
-
-    /// Gives up a batch that nobody takes from any more.
-    pub(crate) fn abandon(&self) {
-        self.seal(None);
-        // If the manager is gone, so are the tasks.
-        let _ = self.send(Request::BatchCancel { id: self.id() });
-    }
-
-    fn seal(&self, cut: Option<Error>) {
-        let mut state = self.lock();
-        if state.outcomes.is_sealed {
-            return;
+        let wanted = outcomes.window.min(chunk_size as u64);
+        if outcomes.taken.saturating_add(outcomes.window) - drawn >= wanted {
+            return Some(wanted as usize);
         }
-        state.outcomes.is_sealed = true;
-        state.outcomes.cut = cut;
-        self.changed.notify_all();
-        drop(state);
-        // If the manager is gone, whoever asks it is told.
-        let _ = self.tell_last();
-    }
-
-    /// Waits until the window has room for a chunk, after so many calls were drawn. How many calls there is room for, a
-    /// chunk at most; none if nobody wants more.
-    fn wait_for_room(&self, drawn: u64, chunk_size: usize) -> Option<usize> {
-        let mut state = self.lock();
-        loop {
-            let outcomes = &state.outcomes;
-            if outcomes.is_sealed || outcomes.broken.is_some() {
-                return None;
-            }
-            let wanted = outcomes.window.min(chunk_size as u64);
-            if outcomes.taken.saturating_add(outcomes.window) - drawn >= wanted {
-                return Some(wanted as usize);
-            }
-            state = self.sleep(state, None);
-        }
-    }
-
-    /// Lets the input be drawn to its end, whether results are taken or not.
-    pub(crate) fn lift_window(&self) {
-        self.lock().outcomes.window = u64::MAX;
-        self.changed.notify_all();
-    }
-
-    /// Notes that the program has taken a result.
-    pub(crate) fn note_taken(&self) {
-        self.lock().outcomes.taken += 1;
-        self.changed.notify_all();
-    }
-
-    /// Waits for the next chunk that has ended.
-    pub(crate) fn take_next(&self, deadline: Option<Instant>) -> Result<NextChunk> {
-        loop {
-            let Some(mut state) =
-                self.wait_until(deadline, |outcomes| outcomes.has_next() || outcomes.is_complete())?
-            else {
-                return Ok(NextChunk::TimedOut);
-            };
-            match state.outcomes.take_next() {
-                Some(slot) => return Ok(NextChunk::Ended(slot)),
-                None if state.outcomes.is_complete() => {
-                    return Ok(NextChunk::Over(state.outcomes.cut.take()));
-                }
-                // Another thread was quicker.
-                None => {}
-            }
-        }
+        state = batch.sleep(state, None);
     }
 }

@@ -1,14 +1,14 @@
 //! The worker processes of a pool: how they are started, watched, replaced and ended.
 
 mod assignment;
-mod initializer;
+pub(crate) mod initializer;
 mod service;
+pub(crate) mod start;
 mod stderr_tail;
 pub(crate) mod supervisor;
 mod worker_process;
 
 pub use assignment::{Assignment, WORKER};
-pub(crate) use initializer::PoolInitializer;
 pub use initializer::{Initialized, Initializer, InitializerAnswer};
 pub use service::Service;
 pub use supervisor::Ended;

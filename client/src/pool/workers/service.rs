@@ -3,8 +3,8 @@
 use protocol::{OpenMode, Request, Spec};
 
 use crate::objects::reference::Reference;
+use crate::pool::workers::start::{self, available_cores};
 use crate::pool::workers::supervisor::{Ended, Supervisor};
-use crate::pool::{available_cores, builder};
 use crate::{Event, Manager, Result};
 
 /// Worker processes, copies of this program, that serve a pool by its name.
@@ -38,13 +38,12 @@ impl Service {
     /// ([`is_bad_argument`](crate::Error::is_bad_argument)).
     pub fn start(manager: &Manager, name: &str, processes: Option<usize>) -> Result<Service> {
         let processes = processes.unwrap_or_else(available_cores);
-        builder::check_can_start(processes)?;
+        start::check_can_start(processes)?;
         let link = manager.link();
         let reference = Reference::open(link, Some(name), Spec::Pool, OpenMode::OpenOrCreate)?;
         let leave = manager.anonymous_event()?;
-        let options = builder::WorkerOptions::of_server(leave.reference().id());
-        let supervisor =
-            builder::supervise(link, reference.id(), processes, options, builder::Concern::Server)?;
+        let options = start::WorkerOptions::of_server(leave.reference().id());
+        let supervisor = start::supervise(link, reference.id(), processes, options, start::Concern::Server)?;
         Ok(Service { supervisor, _reference: reference, leave, processes })
     }
 

@@ -1,18 +1,19 @@
-//! A batch, and a manager that refuses something or answers late.
+//! Waits for a batch of a manager that refuses something or answers late.
 
 use std::sync::{Arc, Barrier};
 
-use protocol::{Code, Payload, Refusal, Taken, TaskResult};
+use protocol::{Code, ObjectId, Outcome, Payload, Refusal, Taken, TaskResult};
 use uuid::Uuid;
 
 use super::*;
 use crate::connection::fake_manager::FakeManager;
 use crate::connection::link::Link;
 use crate::pool::submit::chunks::{Chunk, encode_chunks};
-use crate::pool::submit::submission::{RunOptions, Submission};
+use crate::pool::submit::submission::{self, RunOptions, Submission};
+use crate::pool::submitted_batches::SubmittedBatches;
 use crate::task::ChunkWriter;
 
-/// Submits a batch of one call in this way to a manager that answers what is to be answered with these, in turn.
+/// Submits a batch of one call in this way, to a manager that gives these answers in turn.
 fn submit(
     submit: impl FnOnce(Submission<'_>, &[Chunk]) -> Result<Arc<Batch>>,
     answers: impl Fn() -> Vec<Reply> + Send + Sync + 'static,
@@ -21,12 +22,12 @@ fn submit(
         let mut answers = answers().into_iter();
         while let Some(asked) = peer.next() {
             if asked.request.wants_answer() {
-                peer.answer([(asked.request, answers.next().expect("it is asked no more"))]);
+                peer.answer([(asked.request, answers.next().expect("there are more requests than answers"))]);
             }
         }
     });
-    let (batch, submitted_batches) = submit_to(&manager, submit);
-    (batch, submitted_batches, manager)
+    let (batch, submitted) = submit_to(&manager, submit);
+    (batch, submitted, manager)
 }
 
 fn submit_to(
@@ -34,17 +35,17 @@ fn submit_to(
     submit: impl FnOnce(Submission<'_>, &[Chunk]) -> Result<Arc<Batch>>,
 ) -> (Arc<Batch>, Arc<SubmittedBatches>) {
     let link = Link::connect(manager.socket()).unwrap();
-    let submitted_batches = Arc::default();
-    let plan = Submission {
+    let submitted = Arc::<SubmittedBatches>::default();
+    let submission = Submission {
         served_as: None,
         link: &link,
         pool: ObjectId(Uuid::nil()),
         function: "f",
-        how: RunOptions::default(),
-        submitted_batches: &submitted_batches,
+        options: RunOptions::default(),
+        submitted_batches: &submitted,
     };
     let chunks = encode_chunks(&[(7_u32,)], 1, FakeManager::EPOCH).unwrap();
-    (submit(plan, &chunks).unwrap(), submitted_batches)
+    (submit(submission, &chunks).unwrap(), submitted)
 }
 
 fn refusal() -> Reply {
@@ -65,8 +66,8 @@ fn result() -> Reply {
 
 #[test]
 fn a_wait_that_is_refused_for_a_limit_can_be_tried_again() {
-    let (batch, _roster, _manager) =
-        submit(Batch::submit, || vec![Reply::Done, Reply::Done, refusal(), refusal(), result()]);
+    let (batch, _submitted, _manager) =
+        submit(submission::submit, || vec![Reply::Done, Reply::Done, refusal(), refusal(), result()]);
     for _ in 0..2 {
         assert!(batch.wait(None).unwrap_err().is_limit());
         assert!(!batch.is_over());
@@ -77,7 +78,7 @@ fn a_wait_that_is_refused_for_a_limit_can_be_tried_again() {
 
 #[test]
 fn a_submission_that_is_refused_for_a_limit_is_refused_for_good() {
-    let (batch, _roster, _manager) = submit(Batch::submit, || vec![Reply::Done, refusal(), result()]);
+    let (batch, _submitted, _manager) = submit(submission::submit, || vec![Reply::Done, refusal(), result()]);
     for _ in 0..2 {
         assert!(batch.wait(None).unwrap_err().is_limit());
         assert!(batch.is_over());
@@ -86,7 +87,7 @@ fn a_submission_that_is_refused_for_a_limit_is_refused_for_good() {
 
 #[test]
 fn a_run_that_is_refused_is_refused_for_good_and_has_no_other_answer() {
-    let (batch, _roster, _manager) = submit(Batch::run, || vec![refusal()]);
+    let (batch, _submitted, _manager) = submit(submission::run, || vec![refusal()]);
     for _ in 0..2 {
         assert!(batch.wait(None).unwrap_err().is_limit());
         assert!(batch.is_over());
@@ -95,13 +96,13 @@ fn a_run_that_is_refused_is_refused_for_good_and_has_no_other_answer() {
 
 #[test]
 fn a_run_has_its_result_with_one_answer() {
-    let (batch, _roster, _manager) = submit(Batch::run, || vec![result()]);
+    let (batch, _submitted, _manager) = submit(submission::run, || vec![result()]);
     assert!(batch.wait(None).unwrap());
     assert!(batch.is_successful().unwrap());
 }
 
 #[test]
-fn who_has_a_deadline_keeps_it_with_a_run_whose_submitter_does_not_wait_yet() {
+fn a_waiter_keeps_its_deadline_with_a_run_whose_submitter_does_not_wait_yet() {
     let answer = Arc::new(Barrier::new(2));
     let may_answer = Arc::clone(&answer);
     let manager = FakeManager::start(move |mut peer| {
@@ -110,7 +111,7 @@ fn who_has_a_deadline_keeps_it_with_a_run_whose_submitter_does_not_wait_yet() {
         peer.answer([(run.request, result())]);
         while peer.next().is_some() {}
     });
-    let (batch, _roster) = submit_to(&manager, Batch::run);
+    let (batch, _submitted) = submit_to(&manager, submission::run);
     for timeout in [Duration::ZERO, Duration::from_millis(1)] {
         assert!(!batch.wait(Some(timeout)).unwrap());
     }

@@ -1,0 +1,68 @@
+//! Batches that run on though the program has dropped their results. They are still known, so that a pool can stop them.
+
+use std::sync::{Arc, Mutex};
+
+use protocol::{ObjectId, Request};
+
+use crate::Result;
+use crate::connection::link::{Link, Pending};
+use crate::sync::lock;
+
+/// How many detached batches are remembered before the manager is asked which of them have ended.
+const DETACHED_MIN: usize = 64;
+
+/// A batch that runs on though the program has dropped its results.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DetachedBatch {
+    /// The batch.
+    pub(crate) batch: ObjectId,
+    /// Its stop event.
+    pub(crate) stop: ObjectId,
+}
+
+/// The detached batches of one pool. Some may have ended.
+#[derive(Debug, Default)]
+pub(crate) struct DetachedBatches {
+    batches: Mutex<Vec<DetachedBatch>>,
+}
+
+impl DetachedBatches {
+    /// Adds one that may not have ended.
+    pub(crate) fn add(&self, detached: DetachedBatch) {
+        lock(&self.batches).push(detached);
+    }
+
+    /// Takes all of them out.
+    pub(crate) fn take_all(&self) -> Vec<DetachedBatch> {
+        std::mem::take(&mut *lock(&self.batches))
+    }
+
+    /// Forgets those that have ended, now and then: whenever the list would grow otherwise.
+    pub(crate) fn forget_ended(&self, link: &Arc<Link>) -> Result<()> {
+        let candidates = {
+            let mut batches = lock(&self.batches);
+            if batches.len() < DETACHED_MIN || batches.len() < batches.capacity() {
+                return Ok(());
+            }
+            std::mem::take(&mut *batches)
+        };
+        let ask =
+            |candidate: &DetachedBatch| link.begin_queued(Request::BatchProgress { id: candidate.batch });
+        let asked = candidates.iter().map(ask).collect::<Result<Vec<Pending>>>()?;
+        // The manager answers in order, so the answer to this one comes after all others have left it.
+        link.send(Request::BatchProgress { id: ObjectId(uuid::Uuid::nil()) })?;
+        let mut rest: Vec<DetachedBatch> = Vec::new();
+        for (candidate, pending) in candidates.into_iter().zip(asked) {
+            match pending.wait() {
+                Ok(_) => rest.push(candidate),
+                Err(error) if error.is_manager_gone() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        let mut batches = lock(&self.batches);
+        rest.append(&mut batches);
+        rest.reserve(rest.len());
+        *batches = rest;
+        Ok(())
+    }
+}

@@ -1,0 +1,177 @@
+//! Waiting for a batch. Any number of threads may wait: one of them asks the manager, on behalf of all.
+
+use std::sync::MutexGuard;
+use std::time::{Duration, Instant};
+
+use protocol::{Grant, Reply, Request, Results, Target, WaitMode};
+
+use crate::pool::errors::protocol_fault;
+use crate::pool::results::batch::{Batch, BatchState, Submitted, stopped};
+use crate::pool::results::busy_poll::poll_briefly;
+use crate::pool::results::outcomes::Outcomes;
+use crate::pool::results::result_rate::GATHERING_TIME_MAX;
+use crate::pool::results::unserved_warning::WARNING_DELAY;
+use crate::process::thread::this_thread;
+use crate::{Result, duration};
+
+impl BatchState {
+    /// Whether another thread asks the manager, or is about to. A wait that was sent with the batch has no deadline, so
+    /// it is not for a thread that has one, as when all batches are stopped, but for the thread that submitted the
+    /// batch and waits next.
+    fn is_left_to_another(&self, rest: Option<Duration>) -> bool {
+        self.is_asking || (rest.is_some() && self.submitted.results.is_some())
+    }
+}
+
+impl Batch {
+    /// Waits until every call has ended. Returns whether that is so; without a timeout it is.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> Result<bool> {
+        // A deadline beyond the range of the clock is as good as none.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        Ok(self.wait_until(deadline, Outcomes::is_complete)?.is_some())
+    }
+
+    /// Waits until the outcomes meet a condition. None: they did not until the deadline.
+    pub(crate) fn wait_until(
+        &self,
+        deadline: Option<Instant>,
+        is_met: impl Fn(&Outcomes) -> bool,
+    ) -> Result<Option<MutexGuard<'_, BatchState>>> {
+        let mut state = self.lock();
+        loop {
+            if is_met(&state.outcomes) {
+                return Ok(Some(state));
+            }
+            if let Some(broken) = &state.outcomes.broken {
+                return Err(broken.clone());
+            }
+            let rest = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if state.is_left_to_another(rest) || !state.outcomes.has_more_to_come() {
+                if rest.is_some_and(|rest| rest.is_zero()) {
+                    return Ok(None);
+                }
+                state = self.sleep(state, rest);
+                continue;
+            }
+            let has_come;
+            (state, has_come) = self.fetch(state, rest);
+            if !has_come? {
+                return Ok(is_met(&state.outcomes).then_some(state));
+            }
+        }
+    }
+
+    /// Asks the manager for what has come, on behalf of all waiters, and waits for something if nothing has. False:
+    /// nothing came in this time. An error concerns this wait only; another one may go well.
+    fn fetch<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, BatchState>,
+        timeout: Option<Duration>,
+    ) -> (MutexGuard<'a, BatchState>, Result<bool>) {
+        state.is_asking = true;
+        let submitted = std::mem::take(&mut state.submitted);
+        // Of a batch that was submitted as a whole nobody wants a single result.
+        let may_gather =
+            state.outcomes.is_whole() && timeout.is_none_or(|timeout| timeout > GATHERING_TIME_MAX);
+        let gathers = may_gather && state.rate.is_fast();
+        let warning =
+            state.unserved_warning.take_if(|_| timeout.is_none_or(|timeout| timeout > WARNING_DELAY));
+        let (target, timeout) = match gathers {
+            true => (state.rate.target(self.id()), Some(GATHERING_TIME_MAX)),
+            false => {
+                (Target::Results { batch: self.id() }, warning.as_ref().map(|_| WARNING_DELAY).or(timeout))
+            }
+        };
+        // If all that was drawn has returned, no result would show that the batch was stopped.
+        let waits_for_stop = state.has_stop && state.outcomes.is_drawing();
+        let stop = waits_for_stop.then(|| Target::Event { id: self.stop.reference().id() });
+        drop(state);
+        let began = Instant::now();
+        let answer = self.ask(submitted, [target].into_iter().chain(stop), timeout);
+        let took = began.elapsed();
+        let is_cut_short = warning.is_some();
+        if let (Some(warning), Ok(None), Ok(link)) = (warning, &answer, self.reference.link()) {
+            warning.warn_if_unserved(link, self.id());
+        }
+        let mut state = self.lock();
+        state.is_asking = false;
+        self.changed.notify_all();
+        let came = answer.as_ref().map_or(0, |answer| answer.as_ref().map_or(0, |came| came.results.len()));
+        state.rate.note(came, took);
+        let results = match answer {
+            // Fewer have come, which the next request fetches.
+            Ok(None) if gathers || is_cut_short => return (state, Ok(true)),
+            Ok(None) => return (state, Ok(false)),
+            Ok(Some(results)) => results,
+            // As when this process has too many waits, or too much that it has not confirmed.
+            Err(error) if error.is_limit() && state.outcomes.broken.is_none() => return (state, Err(error)),
+            // If it is the batch that is gone, the next wait reports it.
+            Err(error) if waits_for_stop && (error.is_removed() || error.is_no_such_object()) => {
+                state.has_stop = false;
+                return (state, Ok(true));
+            }
+            Err(error) => {
+                state.outcomes.broken.get_or_insert(error);
+                return (state, Ok(true));
+            }
+        };
+        if state.outcomes.take_in(results) {
+            drop(state);
+            self.cut(stopped());
+            state = self.lock();
+        }
+        (state, Ok(true))
+    }
+
+    /// Asks the manager for results. None: the time is over.
+    fn ask<'a>(
+        &self,
+        submitted: Submitted,
+        targets: impl Iterator<Item = Target<'a>>,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Results>> {
+        let Submitted { submissions, results } = submitted;
+        let is_fresh = !submissions.is_empty() || results.is_some();
+        let is_run = results.is_some();
+        // Sent before anything is waited for, so that a fresh submission and the wait for it cost one round trip.
+        let mut results = match results {
+            Some(results) => results,
+            None => self.reference.link()?.begin(Request::Wait {
+                mode: WaitMode::Any,
+                targets: targets.collect(),
+                timeout_ns: timeout.map(duration::nanoseconds),
+                thread: this_thread(),
+            })?,
+        };
+        let is_one = is_fresh && self.lock().outcomes.slots.len() == 1;
+        let early = if is_one { poll_briefly(&mut results) } else { Ok(None) };
+        // Read first: if the manager refused the batch, this answer says why, and the wait's only that there is none.
+        if let Err(error) = submissions.into_iter().try_for_each(|submission| submission.wait().map(drop)) {
+            self.break_off(&error);
+            // A part of it would only waste work.
+            let _ = self.send(Request::BatchCancel { id: self.id() });
+            return Err(error);
+        }
+        match early.transpose().unwrap_or_else(|| results.wait()) {
+            Ok(Reply::TimedOut { .. }) => Ok(None),
+            Ok(Reply::Taken(mut taken)) => match taken.grants.pop() {
+                Some(Grant::Results(results)) => Ok(Some(results)),
+                Some(Grant::Event(_)) => {
+                    self.cut(stopped());
+                    Ok(Some(Results { results: Vec::new(), complete: false }))
+                }
+                grant => Err(protocol_fault(&format!("a wait for results gave {grant:?}"))),
+            },
+            Ok(reply) => Err(crate::error::unexpected(&reply)),
+            Err(error) => {
+                if is_run {
+                    self.break_off(&error);
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

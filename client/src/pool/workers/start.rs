@@ -1,0 +1,181 @@
+//! How worker processes are started for a pool, under a supervisor, and how a pool's tasks are failed when they end.
+
+use std::io;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::limits::{PROCESSES_MAX, REASON_BYTES_MAX};
+use protocol::{ObjectId, Request};
+
+use crate::connection::link::Link;
+use crate::internal::copy_of_this_program;
+use crate::objects::reason::one_line;
+use crate::pool::errors::bad_argument;
+use crate::pool::workers::assignment::{Assignment, WORKER};
+use crate::pool::workers::initializer::PoolInitializer;
+use crate::pool::workers::supervisor::{Hooks, Supervisor};
+use crate::task::{check_registered, is_registry_set};
+use crate::{Error, ErrorKind, Result};
+
+/// How a pool's workers are to work.
+#[derive(Debug, Default)]
+pub(crate) struct WorkerOptions {
+    /// What each calls before its first task.
+    pub(crate) initializer: Option<PoolInitializer>,
+    /// After how many tasks each makes room for another one.
+    pub(crate) tasks_max: Option<u32>,
+    /// How many bytes of address space each may have.
+    pub(crate) memory_bytes_max: Option<u64>,
+    /// The event that has the workers leave.
+    pub(crate) leave: Option<ObjectId>,
+}
+
+impl WorkerOptions {
+    /// Those of workers that leave when this event is set.
+    pub(crate) fn of_server(leave: ObjectId) -> WorkerOptions {
+        WorkerOptions { leave: Some(leave), ..WorkerOptions::default() }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.tasks_max == Some(0) {
+            return Err(bad_argument("a worker runs at least one task"));
+        }
+        if self.memory_bytes_max == Some(0) {
+            return Err(bad_argument("a worker needs some memory"));
+        }
+        match &self.initializer {
+            Some(initializer) if !initializer.is_built_apart => {
+                check_registered(&initializer.initializer.function)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Refuses what can be known to fail before anything is started.
+pub(crate) fn check_can_start(processes: usize) -> Result<()> {
+    if processes == 0 {
+        return Err(bad_argument("a pool needs at least one process"));
+    }
+    if processes > PROCESSES_MAX {
+        return Err(bad_argument(&format!(
+            "a pool is served by at most {PROCESSES_MAX} processes, not by {processes}"
+        )));
+    }
+    if !is_registry_set() {
+        return Err(Error::new(
+            ErrorKind::Other,
+            "a pool's workers are copies of this program, which must call `worker::init(registry)` \
+             first thing in `main`",
+        ));
+    }
+    Ok(())
+}
+
+/// How many processes can work at one time, as far as the system tells.
+pub(crate) fn available_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, Into::into).min(PROCESSES_MAX)
+}
+
+/// Whom it concerns that no workers can be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Concern {
+    /// The pool, which has no other workers: its tasks fail.
+    Pool,
+    /// Only whoever wanted to serve it: others do, or will.
+    Server,
+}
+
+/// Starts workers for a pool: copies of this program.
+pub(crate) fn supervise(
+    link: &Arc<Link>,
+    pool: ObjectId,
+    processes: usize,
+    options: WorkerOptions,
+    concern: Concern,
+) -> Result<Supervisor> {
+    let WorkerOptions { initializer, tasks_max, memory_bytes_max, leave } = options;
+    let (initializer, kept) =
+        initializer.map(|initializer| (initializer.initializer, initializer.kept)).unzip();
+    let assignment = Assignment {
+        socket: link.socket_text().to_owned(),
+        epoch: link.epoch(),
+        pool,
+        parent: std::process::id(),
+        initializer,
+        tasks_max,
+        memory_bytes_max,
+        leave,
+    };
+    // The first is made here, so that what is wrong with this program is an error of the caller.
+    copy_of_worker()?;
+    let command = move || {
+        // What the initializer's arguments stand for lives as long as workers may start.
+        let _ = &kept;
+        copy_of_worker().map_err(io::Error::other)
+    };
+    let asked = Arc::clone(link);
+    let is_manager_gone = move || !asked.is_live();
+    let link = Arc::clone(link);
+    let broken = move |reason: &str| {
+        if concern == Concern::Pool {
+            terminate(&link, pool, &shorten(reason));
+        }
+    };
+    let hooks = Hooks {
+        command: Box::new(command),
+        assignment: assignment.pack()?,
+        is_manager_gone: Box::new(is_manager_gone),
+        broken: Box::new(broken),
+    };
+    Supervisor::start(processes, hooks).map_err(|error| {
+        Error::new(ErrorKind::Other, format!("a pool's supervisor can not be started: {error}"))
+    })
+}
+
+/// Has the manager fail all tasks of a pool, before its workers are ended: it would take their ends for deaths. One
+/// that does not answer in time is not waited for.
+pub(crate) fn terminate(link: &Arc<Link>, pool: ObjectId, reason: &str) {
+    // If the manager is gone, so are the tasks, and only the workers are left to be ended.
+    let asked = link.begin(Request::PoolTerminate { id: pool, reason });
+    let _ = asked.and_then(|asked| asked.wait_at_most(ANSWER_TIME_MAX));
+}
+
+/// How long a manager may take that is told of the end of a pool.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// A worker's command line says nothing but that it is one, and how much this program logs, since a log is set up
+/// before anything else.
+fn copy_of_worker() -> Result<Command> {
+    copy_of_this_program(WORKER, [log::max_level().as_str()])
+}
+
+/// A reason that the manager takes: one line, without its middle if it is too long, as what happened stands at the
+/// beginning, and what a program wrote last at the end.
+fn shorten(reason: &str) -> String {
+    const GAP: &str = " … ";
+    let reason = one_line(reason);
+    if reason.len() <= REASON_BYTES_MAX {
+        return reason;
+    }
+    let head = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX / 4)];
+    let rest = REASON_BYTES_MAX - head.len() - GAP.len();
+    let tail = &reason[reason.ceil_char_boundary(reason.len() - rest)..];
+    format!("{head}{GAP}{tail}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reason_loses_its_middle() {
+        assert_eq!(shorten("short"), "short");
+        assert_eq!(shorten("it wrote: line\n\x1b[31mred\n"), "it wrote: line  [31mred");
+        let long = format!("begin{}end", "é".repeat(2000));
+        let short = shorten(&long);
+        assert!(short.len() <= REASON_BYTES_MAX && short.len() > REASON_BYTES_MAX - 4, "{}", short.len());
+        assert!(short.starts_with("beginé") && short.ends_with("éend") && short.contains("é … é"));
+    }
+}
