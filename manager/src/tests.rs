@@ -5,6 +5,7 @@ mod limits;
 mod malformed_peers;
 pub(crate) mod peer;
 mod processes;
+mod refusals;
 mod requests;
 mod running_manager;
 mod sharing;

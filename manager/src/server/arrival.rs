@@ -1,13 +1,13 @@
 //! How a connection begins: accepted or refused, greeted, and given a session.
 
-use std::fmt;
 use std::os::fd::{AsFd, AsRawFd};
+use std::{fmt, io};
 
 use manager_core::{Input, Peer};
 use mio::Interest;
 use mio::unix::SourceFd;
 use protocol::{Code, Greeting, Refusal, SessionId};
-use transport::Stream;
+use transport::{PeerIdentity, Stream};
 
 use super::Server;
 use super::connection::{Connection, Phase};
@@ -20,12 +20,17 @@ impl Server {
     /// Takes a connection that was just accepted, or refuses it.
     pub(crate) fn admit(&mut self, stream: Stream) {
         let identity = stream.peer();
+        self.admit_as(stream, identity);
+    }
+
+    /// Takes a connection of this peer, or refuses it.
+    pub(super) fn admit_as(&mut self, stream: Stream, identity: io::Result<PeerIdentity>) {
         let process_id = identity.as_ref().ok().and_then(|identity| identity.process);
         let refusal = match identity.map(|identity| identity.user) {
             Ok(Some(user)) if user == self.user => self.refusal_of_one_too_many(),
-            Ok(Some(user)) => Some(self.refusal_of_stranger(&format_args!("this client's user is {user}"))),
-            Ok(None) => Some(self.refusal_of_stranger(&"the system does not tell this client's user")),
-            Err(error) => Some(self.refusal_of_stranger(&error)),
+            Ok(Some(user)) => Some(self.forbidden(&format_args!("this client's user is {user}"))),
+            Ok(None) => Some(self.forbidden(&"the system does not tell this client's user")),
+            Err(error) => Some(self.forbidden(&error)),
         };
         let process = match process_id {
             Some(id) if refusal.is_none() => watch(&stream, id),
@@ -48,10 +53,11 @@ impl Server {
         })
     }
 
-    fn refusal_of_stranger(&self, found: &dyn fmt::Display) -> Refusal {
+    /// The refusal of a peer that is not a process of this user, or is not known to be one.
+    fn forbidden(&self, found: &dyn fmt::Display) -> Refusal {
         let text = format!("this manager serves the processes of user {} alone: {found}", self.user);
-        log::warn!("a stranger is turned away: {text}");
-        Refusal::new(Code::Protocol, text)
+        log::warn!("a connection is refused: {text}");
+        Refusal::new(Code::Forbidden, text)
     }
 
     /// Asks to be told when there is something to read, and when the process ends.

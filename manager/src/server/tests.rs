@@ -1,9 +1,11 @@
 //! One turn at a time, without the loop around it: what is collected, and when it is sent.
 
+use std::io;
 use std::os::unix::net::UnixStream;
 
 use mio::Poll;
-use protocol::{Grant, Greeting, Hello, Reply, Request, Target};
+use protocol::{Code, Grant, Greeting, Hello, Reply, Request, Target};
+use transport::PeerIdentity;
 use uuid::Uuid;
 
 use super::*;
@@ -128,4 +130,26 @@ fn who_was_answered_alone_is_expected_and_nobody_of_several() {
     first.send(wait_for(Target::Event { id: object(1) }, None));
     desk.turn([first_slot]);
     assert_eq!(desk.server.expected(), None);
+}
+
+#[test]
+fn a_peer_that_is_not_known_to_be_this_user_is_forbidden() {
+    let user = sys::process::effective_user();
+    let process = Some(std::process::id());
+    let identities: [(io::Result<PeerIdentity>, String); 3] = [
+        (Ok(PeerIdentity { process, user: Some(user + 1) }), format!("this client's user is {}", user + 1)),
+        (Ok(PeerIdentity { process, user: None }), "does not tell this client's user".to_owned()),
+        (Err(io::Error::other("no such thing")), "no such thing".to_owned()),
+    ];
+    for (identity, expected) in identities {
+        let mut desk = ByHand::new();
+        let (stream, theirs) = UnixStream::pair().unwrap();
+        desk.server.admit_as(theirs.into(), identity);
+        desk.turn([]);
+        let mut peer = Peer::over(stream);
+        let refusal = peer.refused_greeting();
+        assert_eq!(refusal.code, Code::Forbidden, "{refusal}");
+        assert!(refusal.text.contains(&expected), "{refusal}");
+        peer.expect_end();
+    }
 }

@@ -70,6 +70,11 @@ impl Peer {
         self.send_bytes(&bytes);
     }
 
+    /// The id of the request that was sent last.
+    pub(crate) fn last_request(&self) -> RequestId {
+        RequestId(self.requests)
+    }
+
     /// Sends a request and waits for the answer to it.
     pub(crate) fn call(&mut self, body: Request<'_>) -> Reply {
         self.send(body);
@@ -140,6 +145,6 @@ pub(crate) fn open_event(number: u128, name: &str) -> Request<'_> {
 }
 
 /// A request that waits for one thing.
-pub(crate) fn wait_for(target: Target<'static>, timeout_ns: Option<u64>) -> Request<'static> {
+pub(crate) fn wait_for(target: Target<'_>, timeout_ns: Option<u64>) -> Request<'_> {
     Request::Wait { mode: WaitMode::Any, targets: [target].into(), timeout_ns, thread: ThreadId(1) }
 }
