@@ -1,24 +1,26 @@
 //! Every limit of the product, in one place.
 //!
 //! A limit that both sides must agree on is a constant; one that each manager may set for itself is a field of
-//! [`Limits`]. Reaching a limit is never silent: the manager refuses the request with
+//! [`Limits`]. Going beyond a limit is never silent: the manager refuses the request with
 //! [`Code::LimitReached`](crate::Code::LimitReached) and a text that names the limit, or closes the connection with
-//! such a text.
+//! such a refusal. Where something else happens, it stands with the limit.
 
 use core::time::Duration;
 
-/// The largest body of a frame, in bytes. Larger ones are not read: the connection is closed.
+/// The largest body of a frame, in bytes. Larger ones are not read: the connection is closed, with
+/// [`Code::Protocol`](crate::Code::Protocol). An answer that would be larger is one of `LimitReached`.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 
 /// The largest arguments or results of one task, or item of a queue, encoded, in bytes: a frame, less ample room for
-/// what surrounds them.
+/// what surrounds them. A task with larger results fails as [`TooLarge`](crate::FailureKind::TooLarge).
 pub const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
 
-/// The longest name of an object or a function, in bytes of UTF-8.
+/// The longest name of an object or a function, in bytes of UTF-8. A longer one is a
+/// [`Code::BadName`](crate::Code::BadName).
 pub const NAME_BYTES_MAX: usize = 255;
 
 /// The longest reason for setting an event, terminating a pool or aborting a barrier, in bytes of UTF-8. A reason has
-/// no control characters.
+/// no control characters. Another one is a [`Code::BadArgument`](crate::Code::BadArgument).
 pub const REASON_BYTES_MAX: usize = 1024;
 
 /// The longest name of a program in a hello, in bytes of UTF-8. The manager cuts a longer one at a character.
@@ -33,14 +35,16 @@ pub const RESULTS_BYTES_MAX: usize = 1 << 20;
 /// The most tasks that one request adds to a batch, so that no request keeps the manager from others for long.
 pub const TASKS_PER_REQUEST_MAX: usize = 16_384;
 
-/// The most tasks that one grant brings.
+/// The most tasks that one grant brings. To give back more at once is a
+/// [`Code::BadArgument`](crate::Code::BadArgument).
 pub const TASKS_PER_GRANT_MAX: usize = 64;
 
 /// The most bytes of arguments that one grant of several tasks brings, so that no large task
 /// is kept from another worker.
 pub const TASKS_BYTES_MAX: usize = 64 << 10;
 
-/// The most objects whose proxies one task, result or item carries.
+/// The most objects whose proxies one task, result or item carries. A task whose result carries more fails as
+/// [`TooLarge`](crate::FailureKind::TooLarge).
 pub const CARRIES_MAX: usize = 1_024;
 
 /// The most grants that a session may be sent before it confirms them by its count of answers.
@@ -50,7 +54,8 @@ pub const UNCONFIRMED_MAX: usize = 65_536;
 /// typing mistake from filling the machine.
 pub const PROCESSES_MAX: usize = 1_024;
 
-/// How long a fresh connection may take to send its hello.
+/// How long a fresh connection may take to send its hello. A slower one is closed, with
+/// [`Code::Protocol`](crate::Code::Protocol).
 pub const HELLO_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The most that one manager holds.
