@@ -7,6 +7,8 @@
 
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// The largest body of a frame, in bytes. Larger ones are not read: the connection is closed, with
 /// [`Code::Protocol`](crate::Code::Protocol). An answer that would be larger is one of `LimitReached`.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
@@ -59,7 +61,7 @@ pub const PROCESSES_MAX: usize = 1_024;
 pub const HELLO_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The most that one manager holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Sessions at one time.
     pub sessions_max: usize,

@@ -3,6 +3,9 @@
 use alloc::boxed::Box;
 use core::fmt;
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::limits::NAME_BYTES_MAX;
 
 /// The name of an object or of a task function: 1 to 255 bytes of UTF-8 without control characters.
@@ -61,6 +64,20 @@ impl fmt::Display for Name {
 impl fmt::Debug for Name {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
+    }
+}
+
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Name, D::Error> {
+        let text = Box::<str>::deserialize(deserializer)?;
+        Name::check(&text).map_err(D::Error::custom)?;
+        Ok(Name(text))
     }
 }
 

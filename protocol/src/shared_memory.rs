@@ -23,6 +23,8 @@ pub enum SharedMemory {
 /// the serial. If the serial differs from the one in the reply, the event no longer exists, and the state belongs to
 /// another.
 pub mod mirror {
+    use serde::{Deserialize, Serialize};
+
     /// The index of the word that tells whether the manager lives: it holds the number of the manager's thread until
     /// that thread ends.
     pub const LIVENESS: usize = 0;
@@ -51,7 +53,7 @@ pub mod mirror {
     }
 
     /// The state of an event: the lowest bit is the flag, the others count how often it was set.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
     pub struct EventState(pub u32);
 
     impl EventState {

@@ -1,13 +1,16 @@
-//! What goes into the core and what comes out: inputs and effects, both plain data.
+//! What goes into the core and what comes out: inputs and effects, both plain data that can be serialized.
+//!
+//! Whoever keeps the inputs of a state, each with its time, can repeat whatever it did.
 
 use alloc::string::String;
 
 use protocol::{Envelope, Refusal, Reply, RequestId, SessionId, SharedMemory, StopSignal};
+use serde::{Deserialize, Serialize};
 
 use crate::{Holding, Publication};
 
 /// One thing that happened.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Input<'a> {
     /// A client process connected, and its hello was accepted.
     SessionBegan {
@@ -21,6 +24,7 @@ pub enum Input<'a> {
         /// The session, which has begun and not ended.
         session: SessionId,
         /// The request.
+        #[serde(borrow)]
         envelope: Envelope<'a>,
     },
     /// A session has given a lock back in its ledger. If it does not hold it in this holding any more, nothing happens.
@@ -37,7 +41,7 @@ pub enum Input<'a> {
 }
 
 /// Who is at the other end of a session, as the kernel and the client tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     /// The process id.
     pub process: u32,
@@ -47,7 +51,7 @@ pub struct Peer {
 }
 
 /// How a session ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
     /// It said goodbye: everything it was sent has been received.
     Goodbye,
@@ -56,7 +60,7 @@ pub enum Ending {
 }
 
 /// How a process or its connection ended, as far as could be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeathCause {
     /// The process was ended by this signal.
     Signal(i32),
@@ -69,7 +73,7 @@ pub enum DeathCause {
 }
 
 /// One thing to do, for whoever drives the core. Effects are to be done in order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Effect {
     /// Send this answer. The session has begun; if the input that this follows from is its end, nobody is there to
     /// read it, and it may be skipped.

@@ -18,6 +18,11 @@
 //! its last step; that is decided here and nowhere else. An object kind says when it is *ready* for a waiter (a
 //! question) and what *taking* it does (a change); it knows nothing of queues, deadlines or other objects.
 //!
+//! # One way in
+//!
+//! Nothing but [`State::apply`] changes a state, and all of it is plain data. So a state can be serialized between two
+//! inputs and go on elsewhere, and inputs can be kept and applied again.
+//!
 //! # No invariants broken by input
 //!
 //! A mistake by a client is a refusal. A broken invariant is an assertion. No input reaches an assertion.

@@ -9,6 +9,7 @@ use protocol::{
     Envelope, Epoch, Limits, Refusal, Reply, Request, RequestId, SessionId, SharedMemory, Signal, Target,
     Targets, WaitMode,
 };
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::objects::mirror::Mirror;
@@ -20,7 +21,11 @@ use crate::waiting::wait::{Caller, Waiter};
 use crate::{Effect, Input, Time};
 
 /// Everything that a manager knows.
-#[derive(Debug)]
+///
+/// It changes by [`apply`](State::apply) alone. Between two inputs it can be serialized: what is restored from such a
+/// snapshot goes on with the same effects as the state that it was taken of. A snapshot is trusted: a state restored
+/// from anything else may panic.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct State {
     /// The life of the manager that this is the state of.
     pub(crate) epoch: Epoch,
@@ -50,12 +55,13 @@ pub struct State {
     pub(crate) stored_tasks: usize,
     /// Bytes of arguments and outcomes that are stored.
     pub(crate) stored_bytes: usize,
-    /// The effects of the input that is being applied.
+    /// The effects of the input that is being applied; none between inputs.
+    #[serde(skip)]
     pub(crate) effects: Vec<Effect>,
 }
 
 /// What is due at some time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Due {
     /// A waiter gives up.
     Waiter(Key),

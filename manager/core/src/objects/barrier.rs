@@ -12,6 +12,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use protocol::{BarrierStatus, Code, Grant, Kind, ObjectId, ObjectState, Refusal, Reply, SessionId, Spec};
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 use crate::State;
@@ -28,7 +29,7 @@ use crate::waiting::wait_queue::{self, Position};
 const ANYONE: Want = Want::Barrier { has_action: false, index: None };
 
 /// A barrier.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Barrier {
     parties: u32,
     /// How often all parties have come.
@@ -39,7 +40,7 @@ pub(crate) struct Barrier {
 }
 
 /// Who runs an action, for which turn: a session that ran another one before may tell of its end late.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Acting {
     session: SessionId,
     turn: u64,

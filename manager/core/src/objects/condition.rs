@@ -9,6 +9,7 @@ use alloc::boxed::Box;
 use alloc::format;
 
 use protocol::{Code, Grant, Kind, LockChoice, Name, ObjectId, ObjectState, Refusal, Reply, Spec};
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 use crate::State;
@@ -20,7 +21,7 @@ use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Decision, Readiness, Relock, Waiter};
 
 /// A condition.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Condition {
     /// The lock, of either kind.
     lock: Key,

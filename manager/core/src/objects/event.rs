@@ -11,6 +11,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use protocol::{Grant, Kind, ObjectId, ObjectState, Refusal, Reply, SessionId, Spec};
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::objects::mirror::Publication;
@@ -24,7 +25,7 @@ use crate::waiting::wait::{Caller, Readiness};
 use crate::{State, Time};
 
 /// An event.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Event {
     auto_reset: bool,
     is_set: bool,
@@ -37,7 +38,7 @@ pub(crate) struct Event {
 }
 
 /// What is set, stopped or published together with an event.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Tied {
     /// The batch whose stop event this is.
     batch: Option<Key>,
@@ -50,7 +51,7 @@ struct Tied {
 }
 
 /// Who set an event, when, and why.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct SetBy {
     process: u32,
     program: Arc<str>,

@@ -3,6 +3,7 @@
 //! As in Java's `CountDownLatch`, counting below zero stays at zero. A latch is not owned: a death changes nothing.
 
 use protocol::{Kind, ObjectId, ObjectState, Refusal, Reply, Spec};
+use serde::{Deserialize, Serialize};
 
 use crate::State;
 use crate::objects::object_body::ObjectBody;
@@ -11,7 +12,7 @@ use crate::store::catalog::Object;
 use crate::waiting::wait::{Caller, Readiness};
 
 /// A latch.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Latch {
     count_at_first: u64,
     count: u64,

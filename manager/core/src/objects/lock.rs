@@ -16,6 +16,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use protocol::{Abandonment, Code, Kind, LockGrant, ObjectId, ObjectState, Refusal, Reply, SessionId, Spec};
+use serde::{Deserialize, Serialize};
 
 use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Want};
@@ -26,7 +27,7 @@ use crate::waiting::wait::{Caller, Lane, Readiness, Relock};
 use crate::{State, Time};
 
 /// A lock of either kind.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Lock {
     is_reentrant: bool,
     holder: Option<Holder>,
@@ -37,7 +38,7 @@ pub(crate) struct Lock {
 }
 
 /// Who holds a lock.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Holder {
     pub(crate) caller: Caller,
     pub(crate) since: Time,

@@ -9,12 +9,13 @@ use alloc::vec::Vec;
 
 use protocol::shared_memory::mirror;
 use protocol::{Code, Kind, ObjectId, Refusal, Reply};
+use serde::{Deserialize, Serialize};
 
 use crate::store::slab::Key;
 use crate::{Effect, State};
 
 /// The places of the mirror.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Mirror {
     /// How many places were ever used: those from here on never were.
     used: u32,
@@ -26,7 +27,7 @@ pub(crate) struct Mirror {
 }
 
 /// The place of one event, and what is to be read there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publication {
     /// Which place.
     pub number: u32,

@@ -6,6 +6,7 @@
 use alloc::boxed::Box;
 
 use protocol::{Grant, Name, ObjectId, Refusal, Reply, Request, SessionId, Signal, Spec, Target, Wanted};
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use self::barrier::Barrier;
@@ -34,7 +35,7 @@ pub(crate) mod reason;
 pub(crate) mod semaphore;
 
 /// What distinguishes the kinds.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Body {
     Event(Event),
     Pool(Box<Pool>),
@@ -85,7 +86,7 @@ macro_rules! for_kind {
 pub(crate) mod object_body;
 
 /// What a waiter wants of a target's object.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Want {
     /// That an event is set.
     Event,
@@ -163,7 +164,7 @@ impl Want {
 }
 
 /// A grant that is used up by being granted, and would be lost with the process that it is on its way to.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Unconfirmed {
     /// An auto-reset event was cleared by it, which had been cleared this often by request.
     Event { handle: Handle, clears: u32 },

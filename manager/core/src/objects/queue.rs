@@ -14,6 +14,7 @@ use protocol::limits::{CARRIES_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{
     Code, Grant, ItemGrant, Kind, ObjectId, ObjectState, Payload, Refusal, Reply, SessionId, Spec, ThreadId,
 };
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::State;
@@ -30,7 +31,7 @@ use crate::waiting::wait_queue::WaitQueue;
 const LANES: &[Lane] = &[Lane::Main, Lane::Putters, Lane::Joiners];
 
 /// A queue.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Queue {
     capacity: Option<u64>,
     items: VecDeque<Item>,
@@ -48,7 +49,7 @@ pub(crate) struct Queue {
 }
 
 /// An item, in the queue or with who waits to put it or has to acknowledge it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Item {
     payload: Payload,
     /// Keeps the objects alive whose proxies are in it.
@@ -56,7 +57,7 @@ pub(crate) struct Item {
 }
 
 /// An item that is not finished, and who got it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct HandedOut {
     number: u64,
     thread: ThreadId,

@@ -12,6 +12,7 @@ use alloc::string::String;
 use protocol::{
     Abandonment, Code, Grant, Kind, ObjectId, ObjectState, PermitsInfo, Refusal, Reply, SessionId, Spec,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::inspect::LIST_MAX;
 use crate::objects::object_body::ObjectBody;
@@ -23,7 +24,7 @@ use crate::waiting::wait::{Caller, Readiness};
 use crate::{State, Time};
 
 /// A semaphore.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Semaphore {
     permits_at_first: u64,
     is_bounded: bool,
@@ -41,7 +42,7 @@ pub(crate) struct Semaphore {
 }
 
 /// What one session holds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Charge {
     permits: u64,
     since: Time,

@@ -22,6 +22,7 @@ use protocol::{
     Progress, Refusal, Reply, RequestId, Results, SessionId, Spec, Target, Targets, TaskInput, TaskResult,
     WaitMode,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::State;
 use crate::objects::event::Event;
@@ -35,7 +36,7 @@ use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Readiness};
 
 /// A batch.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Batch {
     pub(crate) pool: Key,
     /// It holds its pool and its stop event, and is held itself, until it is complete.

@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use protocol::{Code, Failure, FailureKind, Kind, ObjectId, ObjectState, Refusal, Reply, SessionId, Spec};
+use serde::{Deserialize, Serialize};
 
 use crate::State;
 use crate::objects::object_body::ObjectBody;
@@ -24,7 +25,7 @@ use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Readiness};
 
 /// A pool.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Pool {
     /// The batches with tasks to start, by priority and turn; the first is next, and gets a new turn.
     startable: BTreeMap<(Reverse<i32>, u64), Key>,

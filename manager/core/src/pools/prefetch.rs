@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use protocol::limits::{TASKS_BYTES_MAX, TASKS_PER_GRANT_MAX};
 use protocol::{Code, Grant, Kind, ObjectId, Outcome, Refusal, Reply, SessionId, TasksGrant};
+use serde::{Deserialize, Serialize};
 
 use crate::State;
 use crate::pools::batch::{CANCELLED, failed};
@@ -26,14 +27,14 @@ const GRANT_TIME_NS: u64 = 1_000_000;
 const GRANTS_PER_LINE: usize = 4;
 
 /// How long tasks take, from what is seen of them here.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct TaskTime {
     /// Nanoseconds for a task; none before the first has ended.
     task_ns: Option<u64>,
 }
 
 /// A task that was granted to a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Granted {
     pub(crate) batch: ObjectId,
     /// Its number in the batch.

@@ -15,6 +15,7 @@ use protocol::{
     Code, FailureKind, Grant, GrantedTask, Kind, ObjectId, Outcome, Payload, Refusal, Reply, SessionId,
     StopSignal, TaskGrant,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::objects::Want;
 use crate::pools::batch::{OUTCOME_BYTES, cut, failed};
@@ -26,7 +27,7 @@ use crate::waiting::wait::Waiter;
 use crate::{Effect, State, Time};
 
 /// A task that was not started, or is to be started again.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Task {
     pub(crate) number: u32,
     /// How often it was started before.
@@ -37,7 +38,7 @@ pub(crate) struct Task {
 }
 
 /// A task that was granted to a session: it was started there, or is to be when the one before it has ended.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Running {
     session: SessionId,
     task: Task,

@@ -12,6 +12,7 @@
 //!   applied.
 
 use protocol::{ObjectId, Request, Selector, SessionId, Signal, Target, ThreadId};
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::objects::Body;
@@ -20,7 +21,7 @@ use crate::waiting::wait::Caller;
 use crate::{Effect, State};
 
 /// A lock that is held, as far as the core knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Holding {
     /// Who holds it.
     pub session: SessionId,

@@ -9,6 +9,7 @@ use core::fmt;
 
 use protocol::limits::UNCONFIRMED_MAX;
 use protocol::{Abandonment, Code, ObjectId, Refusal, RequestId, SessionId};
+use serde::{Deserialize, Serialize};
 
 use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Unconfirmed};
@@ -18,7 +19,7 @@ use crate::store::slab::Key;
 use crate::{DeathCause, Ending, Peer, State, Time};
 
 /// One client process.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Session {
     /// Its process id.
     pub(crate) process: u32,

@@ -5,6 +5,7 @@ use alloc::format;
 use core::ops::Bound;
 
 use protocol::{Code, Kind, Name, ObjectId, Refusal};
+use serde::{Deserialize, Serialize};
 
 use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Want};
@@ -14,7 +15,7 @@ use crate::waiting::wait::Lane;
 use crate::waiting::wait_queue::WaitQueue;
 
 /// One object of any kind.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Object {
     /// Its identity, as clients name it.
     pub(crate) id: ObjectId,
@@ -35,25 +36,25 @@ pub(crate) struct Object {
 }
 
 /// Names one object for good. It keeps nothing alive: the object may be gone, and another under its key or id.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Handle {
     pub(crate) key: Key,
     serial: u64,
 }
 
 /// Something in the manager's keeping that keeps an object alive: made by `pin`, given back by `unpin`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Pin(pub(crate) Handle);
 
 /// How many proxies of an object one session holds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Held {
     pub(crate) serial: u64,
     pub(crate) count: u32,
 }
 
 /// All objects, and the two ways to find one.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Catalog {
     objects: Slab<Object>,
     /// How many objects were ever made.

@@ -6,13 +6,15 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::store::slab::Key;
 
 /// The most keys in a run. Adding a name moves so many at most.
 const RUN_KEYS_MAX: usize = 256;
 
 /// The keys of all objects that have a name.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Names {
     /// All keys, in the order of the names, in runs that are not empty.
     runs: Vec<Vec<Key>>,

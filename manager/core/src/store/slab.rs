@@ -1,13 +1,17 @@
 //! A vector with holes: values keep their key for life, and freed keys are used again, the last freed first.
+//!
+//! Keys decide the order in which some things happen, so a snapshot keeps them, and the order of the holes.
 
 use alloc::vec::Vec;
 use core::ops::{Index, IndexMut};
+
+use serde::{Deserialize, Serialize};
 
 /// A key of a [`Slab`].
 pub(crate) type Key = u32;
 
 /// Values under small keys, without an allocation for each.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Slab<T> {
     /// The values; holes are none.
     entries: Vec<Option<T>>,

@@ -21,6 +21,7 @@ use alloc::format;
 use core::mem::replace;
 
 use protocol::{Code, Grant, Refusal, Reply, RequestId, SessionId, Targets, ThreadId, WaitMode};
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::objects::object_body::ObjectBody;
@@ -32,14 +33,14 @@ use crate::waiting::wait_queue::{self, Entry, Position};
 use crate::{State, Time};
 
 /// Who asks: one thread of one client process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Caller {
     pub(crate) session: SessionId,
     pub(crate) thread: ThreadId,
 }
 
 /// A blocked request.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Waiter {
     pub(crate) caller: Caller,
     pub(crate) request: RequestId,
@@ -55,7 +56,7 @@ pub(crate) struct Waiter {
 }
 
 /// A lock to be held again: in the same holding, and as often as its holder had acquired it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Relock {
     pub(crate) lock: Key,
     pub(crate) hold: u64,
@@ -80,7 +81,7 @@ impl Readiness {
 }
 
 /// How a wait was decided.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Decision {
     /// With these grants, and what of them must not be lost with their receiver.
     Taken { index: u32, grants: SmallVec<[Grant; 1]>, unconfirmed: SmallVec<[Unconfirmed; 1]> },
@@ -295,7 +296,7 @@ impl State {
 }
 
 /// Which of an object's lines: only a queue has more than one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Lane {
     Main,
     Putters,

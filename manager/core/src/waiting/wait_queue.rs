@@ -5,12 +5,14 @@
 
 use core::num::NonZeroU32;
 
+use serde::{Deserialize, Serialize};
+
 use crate::objects::Want;
 use crate::store::slab::{Key, Slab};
 use crate::waiting::wait::Waiter;
 
 /// A waiter's entry in the wait queue of one of its targets.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Entry {
     /// The object that it waits for.
     pub(crate) object: Key,
@@ -21,7 +23,7 @@ pub(crate) struct Entry {
 }
 
 /// Names an entry: which waiter, and which of its targets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Position {
     pub(crate) waiter: Key,
     /// The index of the target, counted from one, so that an optional position is no larger than a position.
@@ -29,7 +31,7 @@ pub(crate) struct Position {
 }
 
 /// The waiters of one object, or those that want one thing of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct WaitQueue {
     first: Option<Position>,
     last: Option<Position>,

@@ -10,6 +10,7 @@ use protocol::{
 };
 use uuid::Uuid;
 
+use crate::snapshots::Snapshots;
 use crate::world::EPOCH;
 
 /// A small generator of numbers that look random (splitmix64); the same seed gives the same run.
@@ -49,8 +50,22 @@ pub(crate) fn run(
     setup: Option<fn() -> Vec<Request<'static>>>,
     choose: fn(&mut Random) -> Request<'static>,
 ) {
-    let [once, twice] = [(); 2].map(|()| run_once(seed, steps, setup, choose));
+    let [once, twice] = [(); 2].map(|()| run_once(Run::new(seed, setup.is_some()), steps, setup, choose));
     assert_same(seed, &once, &twice);
+}
+
+/// The same with a manager whose state is written down and read again every now and then. It does what one does
+/// that keeps its state, and so does the state that was written down.
+pub(crate) fn run_with_snapshots(
+    seed: u64,
+    steps: u64,
+    setup: Option<fn() -> Vec<Request<'static>>>,
+    choose: fn(&mut Random) -> Request<'static>,
+) {
+    let run = || Run::new(seed, setup.is_some());
+    let kept = run_once(run(), steps, setup, choose);
+    let restored = Run { snapshots: Some(Snapshots::new(seed)), ..run() };
+    assert_same(seed, &kept, &run_once(restored, steps, setup, choose));
 }
 
 /// Asserts that two runs of one seed had the same effects; tells the first that differ.
@@ -65,12 +80,11 @@ pub(crate) fn assert_same(seed: u64, once: &str, twice: &str) {
 
 /// One run, and everything that the manager did in it.
 fn run_once(
-    seed: u64,
+    mut run: Run,
     steps: u64,
     setup: Option<fn() -> Vec<Request<'static>>>,
     choose: fn(&mut Random) -> Request<'static>,
 ) -> String {
-    let mut run = Run::new(seed, setup.is_some());
     run.begin(SessionId(1));
     let setup = setup.into_iter().flat_map(|setup| setup());
     setup.zip(1..).for_each(|(body, number)| run.request(number, body));
@@ -85,6 +99,8 @@ struct Run {
     /// Whether a thread sends nothing while it waits, as real ones do.
     is_orderly: bool,
     state: State,
+    /// If the state is restored from snapshots.
+    snapshots: Option<Snapshots>,
     now: Time,
     /// Who is there, and how many answers each was sent.
     sessions: Vec<(SessionId, u64)>,
@@ -111,6 +127,7 @@ impl Run {
             random: Random(seed),
             is_orderly,
             state: State::new(EPOCH, limits, 1),
+            snapshots: None,
             now: Time::ZERO,
             sessions: Vec::new(),
             open: BTreeMap::new(),
@@ -171,7 +188,14 @@ impl Run {
             _ => None,
         };
         let mut effects = Vec::new();
+        let same = self.snapshots.as_mut().and_then(|snapshots| snapshots.follow(self.now, &input));
         self.state.apply(self.now, input, &mut effects);
+        if let Some(same) = same {
+            assert_eq!(same, effects, "a restored state goes on differently, seed {seed}");
+        }
+        if let Some(snapshots) = &mut self.snapshots {
+            snapshots.restore(&mut self.state, seed);
+        }
         writeln!(self.trace, "{effects:?}, next at {:?}", self.state.next_deadline()).unwrap();
         self.state.assert_settled();
         if self.is_orderly {

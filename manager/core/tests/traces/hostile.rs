@@ -114,7 +114,7 @@ fn tasks(random: &mut Random, id: ObjectId) -> Vec<TaskInput<'static>> {
     (0..count).map(|_| TaskInput { arguments: b"abc".as_slice(), carries: carried(random, id) }).collect()
 }
 
-fn request(random: &mut Random) -> Request<'static> {
+pub(crate) fn request(random: &mut Random) -> Request<'static> {
     let id = id(random);
     let thread = ThreadId(random.below(2));
     match random.below(44) {

@@ -19,6 +19,7 @@ mod prefetch_faults;
 mod queues;
 mod runs;
 mod semaphores;
+mod snapshots;
 mod stale_holds;
 mod stopping;
 mod tasks;

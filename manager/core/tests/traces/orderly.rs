@@ -24,7 +24,7 @@ fn id(number: u128) -> ObjectId {
 }
 
 /// Makes every object; most have names, so that they outlive their makers.
-fn setup() -> Vec<Request<'static>> {
+pub(crate) fn setup() -> Vec<Request<'static>> {
     let given = |number| Spec::Condition { over: LockChoice::Given { id: id(number) } };
     let specs = [
         (10, Some("lock 0"), Spec::Lock),
@@ -75,7 +75,7 @@ fn wait(random: &mut Random) -> (WaitMode, Targets<'static>) {
     }
 }
 
-fn request(random: &mut Random) -> Request<'static> {
+pub(crate) fn request(random: &mut Random) -> Request<'static> {
     let thread = ThreadId(random.below(2));
     let lock = id(random.pick(&[LOCKS[0], LOCKS[1], LOCKS[2], REENTRANT]));
     match random.below(32) {
