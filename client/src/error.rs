@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use client_core::{End, UnacknowledgedGrants, Unexpected};
 use protocol::{Code, FrameError, NameError, Refusal, Reply};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -327,6 +328,24 @@ pub fn unexpected(reply: &Reply) -> Error {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
         Error::new(refusal.code.into(), refusal.text)
+    }
+}
+
+impl From<End> for Error {
+    fn from(end: End) -> Error {
+        Error::new(ErrorKind::ManagerGone, end.to_string())
+    }
+}
+
+impl From<UnacknowledgedGrants> for Error {
+    fn from(error: UnacknowledgedGrants) -> Error {
+        Error::new(ErrorKind::Limit, error.to_string())
+    }
+}
+
+impl From<Unexpected> for Error {
+    fn from(unexpected: Unexpected) -> Error {
+        Error::new(ErrorKind::Other, unexpected.to_string())
     }
 }
 

@@ -62,7 +62,7 @@ impl Acks {
     }
 
     /// How many answers, from the first on, the next request acknowledges. Never shrinks.
-    pub fn confirmed(&self) -> u64 {
+    pub fn acknowledged(&self) -> u64 {
         self.held.first_key_value().map_or(self.read, |(first, _)| first.0 - 1)
     }
 
@@ -143,11 +143,11 @@ mod tests {
         assert_eq!(acks.handle_answer(&answer(Reply::Done)), None);
         let second = acks.handle_answer(&item(true)).unwrap();
         assert_eq!(acks.handle_answer(&answer(Reply::Done)), None);
-        assert_eq!(acks.confirmed(), 1);
+        assert_eq!(acks.acknowledged(), 1);
         acks.release(first);
-        assert_eq!(acks.confirmed(), 3);
+        assert_eq!(acks.acknowledged(), 3);
         acks.release(second);
-        assert_eq!(acks.confirmed(), 5);
+        assert_eq!(acks.acknowledged(), 5);
     }
 
     #[test]
@@ -155,16 +155,16 @@ mod tests {
         let mut acks = Acks::new();
         let [first, second] = [(); 2].map(|()| acks.handle_answer(&item(true)).unwrap());
         acks.release(second);
-        assert_eq!(acks.confirmed(), 0);
+        assert_eq!(acks.acknowledged(), 0);
         acks.release(first);
-        assert_eq!(acks.confirmed(), 2);
+        assert_eq!(acks.acknowledged(), 2);
     }
 
     #[test]
     fn an_item_that_carries_nothing_is_acknowledged_at_once() {
         let mut acks = Acks::new();
         assert_eq!(acks.handle_answer(&item(false)), None);
-        assert_eq!(acks.confirmed(), 1);
+        assert_eq!(acks.acknowledged(), 1);
     }
 
     #[test]

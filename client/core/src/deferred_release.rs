@@ -24,14 +24,14 @@ impl DeferredRelease {
 ///
 /// A session without such memory sends each release at once, and means the same.
 pub trait ReleaseMemory {
-    /// Enters a lock that is given back. False if it is to be sent at once, as somebody wants a lock of this client or
-    /// the memory is full; then nothing was entered.
+    /// Enters a release. False if nothing was entered and the request must leave at once, as somebody wants a lock of
+    /// this client or the memory is full.
     fn enter(&mut self, release: DeferredRelease) -> bool;
 
-    /// Whether nothing is entered.
+    /// Whether no release waits for its request.
     fn is_empty(&self) -> bool;
 
-    /// Takes out what the manager has not found, the oldest first.
+    /// Takes out the releases that the manager has not found, the oldest first, for their requests to be sent.
     fn drain(&mut self, take: impl FnMut(DeferredRelease));
 }
 

@@ -45,7 +45,7 @@ impl<M: ReleaseMemory> Outgoing<M> {
         RequestId(self.last_request)
     }
 
-    /// Encodes a request behind those that are there, and behind the locks that were given back. `confirmed` is how
+    /// Encodes a request behind those that are there, and behind the locks that were given back. `acknowledged` is how
     /// many answers it acknowledges.
     ///
     /// # Errors
@@ -54,13 +54,13 @@ impl<M: ReleaseMemory> Outgoing<M> {
     pub fn append(
         &mut self,
         request: RequestId,
-        confirmed: u64,
+        acknowledged: u64,
         body: Request<'_>,
     ) -> Result<(), FrameError> {
         // An answered request has its number already, and tells by its answer that what goes before it is carried out.
         let before = if request.wants_answer() { request.0 - 1 } else { self.last_request };
-        self.append_deferred(confirmed, RequestId(before));
-        append_frame(&mut self.bytes, &Envelope { request, received: confirmed, body })?;
+        self.append_deferred(acknowledged, RequestId(before));
+        append_frame(&mut self.bytes, &Envelope { request, received: acknowledged, body })?;
         if !request.wants_answer() {
             self.unawaited = Some(RequestId(self.last_request));
         }
@@ -84,22 +84,23 @@ impl<M: ReleaseMemory> Outgoing<M> {
 
     /// Gives a lock back. True if that is encoded, and to be sent at once; false if it waits for the next request.
     /// `answered` is the latest request that the manager has answered.
-    pub fn release(&mut self, release: DeferredRelease, confirmed: u64, answered: RequestId) -> bool {
+    pub fn release(&mut self, release: DeferredRelease, acknowledged: u64, answered: RequestId) -> bool {
         // The manager may find an entry before it reads what was sent earlier, so there must be nothing of that.
         let is_first = self.unawaited.is_none_or(|unawaited| answered > unawaited);
         if is_first && self.deferred.as_mut().is_some_and(|memory| memory.enter(release)) {
             return false;
         }
-        self.append(RequestId::ONE_WAY, confirmed, release.request()).expect("a release fits into a frame");
+        self.append(RequestId::ONE_WAY, acknowledged, release.request())
+            .expect("a release fits into a frame");
         true
     }
 
     /// Encodes the releases that wait, behind this request.
-    fn append_deferred(&mut self, confirmed: u64, before: RequestId) {
+    fn append_deferred(&mut self, acknowledged: u64, before: RequestId) {
         let Some(memory) = self.deferred.as_mut().filter(|memory| !memory.is_empty()) else { return };
         memory.drain(|release| {
             let body = release.request();
-            let envelope = Envelope { request: RequestId::ONE_WAY, received: confirmed, body };
+            let envelope = Envelope { request: RequestId::ONE_WAY, received: acknowledged, body };
             append_frame(&mut self.bytes, &envelope).expect("a release fits into a frame");
             self.holds_release = true;
             self.unawaited = Some(before);

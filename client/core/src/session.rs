@@ -80,7 +80,7 @@ impl<M: ReleaseMemory> Session<M> {
         UnacknowledgedGrants::check(self.acks.is_full(), &body).map_err(RequestError::Unacknowledged)?;
         let request = self.outgoing.next_request();
         self.pending.insert(request, request).map_err(RequestError::Ended)?;
-        if let Err(error) = self.outgoing.append(request, self.acks.confirmed(), body) {
+        if let Err(error) = self.outgoing.append(request, self.acks.acknowledged(), body) {
             self.pending.abandon(request);
             return Err(RequestError::Frame(error));
         }
@@ -96,7 +96,7 @@ impl<M: ReleaseMemory> Session<M> {
         if let Some(end) = self.pending.end() {
             return Err(RequestError::Ended(end.clone()));
         }
-        self.outgoing.append(RequestId::ONE_WAY, self.acks.confirmed(), body).map_err(RequestError::Frame)
+        self.outgoing.append(RequestId::ONE_WAY, self.acks.acknowledged(), body).map_err(RequestError::Frame)
     }
 
     /// Gives a request up. If its answer has not come, the manager is told, and the answer will be dropped.
@@ -109,7 +109,7 @@ impl<M: ReleaseMemory> Session<M> {
     /// Gives a lock back: with the next request, or at once if somebody wants it.
     pub fn release(&mut self, release: DeferredRelease) {
         if self.pending.end().is_none() {
-            self.outgoing.release(release, self.acks.confirmed(), self.acks.latest());
+            self.outgoing.release(release, self.acks.acknowledged(), self.acks.latest());
         }
     }
 

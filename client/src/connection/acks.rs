@@ -1,61 +1,45 @@
-//! Acknowledgements: how many answers this process has received for good, which every request tells the manager.
+//! Which answers this process has read and will not lose any more, as every request tells the manager.
 //!
-//! If this process dies, what an unacknowledged answer granted goes to the next waiter. An answer that was read counts
-//! as received, with one exception: an item of a queue may carry proxies, whose objects only the item keeps alive until
-//! this process has attached itself to them. So an answer that brings such an item comes with an [`AckHold`], and while
-//! that lives, neither this answer nor a later one is acknowledged.
-//!
-//! The manager ends the connection of a process that acknowledges nothing for too long. So before that, this process
-//! begins no more waits until the hold is dropped.
+//! The rules stand in [`client_core::Acks`]. Here they are shared by the threads of a process: the reader counts answers,
+//! every sender asks how many, and an [`AckHold`] holds the acknowledgement of an answer back until it is dropped.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use protocol::limits::UNCONFIRMED_MAX;
-use protocol::{Grant, Reply};
+use client_core::{Acks, HeldAnswer, UnacknowledgedGrants};
+use protocol::{Answer, Request, RequestId};
 
+use crate::Result;
 use crate::sync::lock;
-use crate::{Error, ErrorKind, Result};
-
-/// With this many unacknowledged grants, this process asks for no more. Waits under way may bring as many again.
-const GRANTS_MAX: u64 = UNCONFIRMED_MAX as u64 / 2;
 
 /// The acknowledgements of one connection.
 #[derive(Debug)]
-pub(crate) struct Acks {
-    /// How many answers, from the first on, the manager may forget. Only grows.
+pub(crate) struct SharedAcks {
+    acks: Mutex<Acks>,
+    /// What [`Acks::acknowledged`] says, for those that send.
     acknowledged: AtomicU64,
-    /// Whether holds keep too many grants from being acknowledged.
+    /// What [`Acks::latest`] says, for those that send.
+    latest: AtomicU64,
+    /// What [`Acks::is_full`] says, for those that begin a wait.
     is_full: AtomicBool,
-    counts: Mutex<Counts>,
     /// The process that reads the answers.
     process: u32,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    /// How many answers were read.
-    read: u64,
-    /// How many grants these brought.
-    grants: u64,
-    /// The numbers of the answers that are held back, and how many grants came before each.
-    held: BTreeMap<u64, u64>,
 }
 
 /// Holds the acknowledgement of an answer back while it lives.
 #[derive(Debug)]
 pub(crate) struct AckHold {
-    acks: Arc<Acks>,
-    number: u64,
+    acks: Arc<SharedAcks>,
+    answer: HeldAnswer,
 }
 
-impl Acks {
-    pub(crate) fn new() -> Acks {
-        Acks {
+impl SharedAcks {
+    pub(crate) fn new() -> SharedAcks {
+        SharedAcks {
+            acks: Mutex::new(Acks::new()),
             acknowledged: AtomicU64::new(0),
+            latest: AtomicU64::new(RequestId::ONE_WAY.0),
             is_full: AtomicBool::new(false),
-            counts: Mutex::default(),
             process: std::process::id(),
         }
     }
@@ -66,39 +50,28 @@ impl Acks {
         if std::thread::panicking() { 0 } else { self.acknowledged.load(Ordering::Relaxed) }
     }
 
+    /// The latest request that was answered.
+    pub(crate) fn latest(&self) -> RequestId {
+        RequestId(self.latest.load(Ordering::Acquire))
+    }
+
     /// Refuses a wait whose answer could make the manager end the connection.
-    pub(crate) fn check(&self) -> Result<()> {
-        if !self.is_full.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let text = format!(
-            "an item with proxies was got and neither decoded nor dropped, and {GRANTS_MAX} grants came since"
-        );
-        Err(Error::new(ErrorKind::Limit, text))
+    pub(crate) fn check(&self, request: &Request<'_>) -> Result<()> {
+        Ok(UnacknowledgedGrants::check(self.is_full.load(Ordering::Relaxed), request)?)
     }
 
     /// Counts an answer that was read. It is acknowledged from now on, unless this returns a hold.
-    pub(crate) fn note(self: &Arc<Self>, reply: &Reply) -> Option<AckHold> {
-        let mut counts = lock(&self.counts);
-        counts.read += 1;
-        let number = counts.read;
-        let ack_hold = carries_proxies(reply).then(|| AckHold { acks: Arc::clone(self), number });
-        if ack_hold.is_some() {
-            let grants = counts.grants;
-            counts.held.insert(number, grants);
-        }
-        counts.grants += grants(reply);
-        self.update(&counts);
-        ack_hold
+    pub(crate) fn handle_answer(self: &Arc<Self>, answer: &Answer) -> Option<AckHold> {
+        let mut acks = lock(&self.acks);
+        let held = acks.handle_answer(answer);
+        self.publish(&acks);
+        held.map(|answer| AckHold { acks: Arc::clone(self), answer })
     }
 
-    fn update(&self, counts: &Counts) {
-        let (acknowledged, grants) = match counts.held.first_key_value() {
-            Some((first, before)) => (first - 1, counts.grants - before),
-            None => (counts.read, 0),
-        };
-        self.acknowledged.store(acknowledged, Ordering::Relaxed);
-        self.is_full.store(grants >= GRANTS_MAX, Ordering::Relaxed);
+    fn publish(&self, acks: &Acks) {
+        self.acknowledged.store(acks.acknowledged(), Ordering::Relaxed);
+        self.latest.store(acks.latest().0, Ordering::Release);
+        self.is_full.store(acks.is_full(), Ordering::Relaxed);
     }
 }
 
@@ -106,93 +79,33 @@ impl Drop for AckHold {
     fn drop(&mut self) {
         // A forked child has a copy of what its parent is to acknowledge, and perhaps of a mutex that stays locked.
         if self.acks.process == std::process::id() {
-            let mut counts = lock(&self.acks.counts);
-            counts.held.remove(&self.number);
-            self.acks.update(&counts);
+            let mut acks = lock(&self.acks.acks);
+            acks.release(self.answer);
+            self.acks.publish(&acks);
         }
-    }
-}
-
-fn carries_proxies(reply: &Reply) -> bool {
-    match reply {
-        Reply::Taken(taken) => {
-            taken.grants.iter().any(|grant| matches!(grant, Grant::Item(item) if item.carries))
-        }
-        _ => false,
-    }
-}
-
-/// How many grants an answer brings: at least as many as the manager counts as unacknowledged.
-fn grants(reply: &Reply) -> u64 {
-    match reply {
-        Reply::Taken(taken) => taken.grants.len() as u64,
-        _ => 0,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use protocol::{ItemGrant, Payload, Taken};
+    use protocol::{Grant, ItemGrant, Payload, Reply, Taken};
 
     use super::*;
 
-    fn item() -> Reply {
-        item_that(true)
-    }
-
-    fn item_that(carries: bool) -> Reply {
-        let item = ItemGrant { number: 1, carries, payload: Payload::from([].as_slice()) };
+    #[test]
+    fn an_answer_is_acknowledged_when_its_hold_is_dropped() {
+        let acks = Arc::new(SharedAcks::new());
+        let item = ItemGrant { number: 1, carries: true, payload: Payload::from([].as_slice()) };
         let grants = [Grant::Item(item)].into_iter().collect();
-        Reply::Taken(Taken { index: 0, grants, reacquired: None })
-    }
-
-    #[test]
-    fn nothing_is_acknowledged_from_the_first_held_answer_on() {
-        let acks = Arc::new(Acks::new());
-        assert!(acks.note(&Reply::Done).is_none());
-        let first = acks.note(&item()).unwrap();
-        assert!(acks.note(&Reply::Done).is_none());
-        let second = acks.note(&item()).unwrap();
-        assert!(acks.note(&Reply::Done).is_none());
-        assert_eq!(acks.acknowledged(), 1);
-        drop(first);
+        let item = Reply::Taken(Taken { index: 0, grants, reacquired: None });
+        let answers = [Reply::Done, item, Reply::Done].into_iter().zip(1..);
+        let mut holds =
+            answers.map(|(body, request)| acks.handle_answer(&Answer { request: RequestId(request), body }));
+        let [None, Some(hold), None] = [(); 3].map(|()| holds.next().unwrap()) else {
+            panic!("only the item is held");
+        };
+        assert_eq!((acks.acknowledged(), acks.latest()), (1, RequestId(3)));
+        drop(hold);
         assert_eq!(acks.acknowledged(), 3);
-        drop(second);
-        assert_eq!(acks.acknowledged(), 5);
-    }
-
-    #[test]
-    fn holds_are_dropped_in_any_order() {
-        let acks = Arc::new(Acks::new());
-        let [first, second] = [(); 2].map(|()| acks.note(&item()).unwrap());
-        drop(second);
-        assert_eq!(acks.acknowledged(), 0);
-        drop(first);
-        assert_eq!(acks.acknowledged(), 2);
-    }
-
-    #[test]
-    fn an_item_that_carries_nothing_is_acknowledged_at_once() {
-        let acks = Arc::new(Acks::new());
-        assert!(acks.note(&item_that(false)).is_none());
-        assert_eq!(acks.acknowledged(), 1);
-    }
-
-    #[test]
-    fn a_hold_that_lives_too_long_refuses_waits_and_keeps_the_connection() {
-        let acks = Arc::new(Acks::new());
-        let first = acks.note(&item()).unwrap();
-        let second = acks.note(&item()).unwrap();
-        for _ in 2..GRANTS_MAX {
-            assert_eq!(acks.check(), Ok(()));
-            acks.note(&item_that(false));
-        }
-        assert!(acks.check().unwrap_err().is_limit());
-        drop(first);
-        assert_eq!(acks.check(), Ok(()), "the second holds one less");
-        acks.note(&item_that(false));
-        assert!(acks.check().unwrap_err().is_limit());
-        drop(second);
-        assert_eq!(acks.check(), Ok(()));
     }
 }

@@ -1,68 +1,138 @@
-//! The callers that wait for answers on one connection, and the reader while none of them has it.
+//! The callers that wait for answers on one connection, and the reader's role, which they hand to each other.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
+use client_core::{End, Pending, RequestMap};
 use protocol::RequestId;
 
-use crate::connection::answer_slot::AnswerSlot;
-use crate::connection::reader::Reader;
-use crate::{Error, Result};
+use crate::connection::answer_slot::{AnswerSlot, Turn};
+use crate::sync::{Mutex, lock};
 
 /// The callers that wait for answers, and the reader while none of them has it.
+///
+/// `R` is what the reader reads with: there is one, and the caller that has it is the reader. `A` is what a caller is
+/// answered.
+///
+/// The role is never lost: whoever takes the reader passes it on, to a caller that sleeps or to the next that comes. Or
+/// the connection ends, which wakes all callers and lets none sleep any more.
 #[derive(Debug)]
-pub(crate) struct Callers {
-    /// The slots of all requests that are to be answered.
-    slots: ById<Arc<AnswerSlot>>,
-    /// The requests whose callers sleep. Any of these can become the reader.
-    asleep: ById<()>,
-    /// The reader, while no caller has it. It ends with the connection.
-    reader: Option<Reader>,
-    /// Why the connection is over.
-    end: Option<Error>,
+pub(crate) struct Callers<A, R> {
+    state: Mutex<State<A, R>>,
 }
 
-impl Callers {
-    pub(crate) fn new(reader: Reader) -> Callers {
-        Callers { slots: ById::new(), asleep: ById::new(), reader: Some(reader), end: None }
+#[derive(Debug)]
+struct State<A, R> {
+    /// The slots of all requests that are to be answered, and why the connection is over.
+    slots: Pending<Arc<AnswerSlot<A, R>>>,
+    /// The requests whose callers sleep. Any of these can become the reader.
+    asleep: RequestMap<()>,
+    /// The reader, while no caller has it. It ends with the connection.
+    reader: Option<R>,
+}
+
+impl<A, R> Callers<A, R> {
+    /// No caller waits yet, and the first that does becomes the reader.
+    pub(crate) fn new(reader: R) -> Callers<A, R> {
+        let (slots, asleep) = (Pending::new(), RequestMap::new());
+        Callers { state: Mutex::new(State { slots, asleep, reader: Some(reader) }) }
     }
 
-    /// Enters the slot of a request.
-    pub(crate) fn enter(&mut self, request: RequestId, slot: &Arc<AnswerSlot>) -> Result<()> {
-        if let Some(end) = &self.end {
-            return Err(end.clone());
+    /// Enters the slot of a request, before that is sent: or the reader might find no place for the answer.
+    pub(crate) fn enter(&self, request: RequestId, slot: &Arc<AnswerSlot<A, R>>) -> Result<(), End> {
+        lock(&self.state).slots.insert(request, Arc::clone(slot))
+    }
+
+    /// Takes out the slot of a request that is given up. False if it was answered before.
+    pub(crate) fn abandon(&self, request: RequestId) -> bool {
+        let mut state = lock(&self.state);
+        state.asleep.remove(request);
+        state.slots.abandon(request).is_some()
+    }
+
+    /// Waits for the answer to a request that was entered with this slot. If no other caller has the reader, this one
+    /// takes it and calls `read` until `read` has brought the answer.
+    pub(crate) fn wait(
+        &self,
+        request: RequestId,
+        slot: &AnswerSlot<A, R>,
+        mut read: impl FnMut(&mut R),
+    ) -> A {
+        let mut role = self.read_or_sleep(request);
+        loop {
+            if let Some(mut reader) = role.take() {
+                while !slot.is_given() {
+                    read(&mut reader);
+                }
+                self.pass_on(reader);
+            }
+            match slot.sleep() {
+                Turn::Answered(answer) => return answer,
+                Turn::Read(reader) => role = Some(reader),
+            }
         }
-        self.slots.insert(request, Arc::clone(slot));
-        Ok(())
-    }
-
-    /// Takes out the slot of a request.
-    pub(crate) fn leave(&mut self, request: RequestId) -> Option<Arc<AnswerSlot>> {
-        self.asleep.remove(request);
-        self.slots.remove(request)
     }
 
     /// Decides how this caller waits: as the reader, or asleep if there is one.
-    pub(crate) fn wait_or_read(&mut self, request: RequestId) -> Option<Reader> {
+    fn read_or_sleep(&self, request: RequestId) -> Option<R> {
+        let mut state = lock(&self.state);
         // A caller whose answer has come must not become the reader.
-        if !self.slots.contains(request) {
+        if !state.slots.contains(request) {
             return None;
         }
-        let reader = self.reader.take();
+        let reader = state.reader.take();
         if reader.is_none() {
-            self.asleep.insert(request, ());
+            state.asleep.insert(request, ());
         }
         reader
     }
 
-    /// The reader, if no caller has it.
-    pub(crate) fn take_reader(&mut self) -> Option<Reader> {
-        self.reader.take()
+    /// The reader, if no caller has it. Whoever takes it reads without waiting, and passes it on.
+    pub(crate) fn take_reader(&self) -> Option<R> {
+        lock(&self.state).reader.take()
     }
 
+    /// Passes the reader's role to a caller that sleeps, or leaves it for the next that comes.
+    pub(crate) fn pass_on(&self, reader: R) {
+        let next = lock(&self.state).pass_on(reader);
+        // Outside of the lock, as a caller that wakes may want it.
+        if let Some((slot, reader)) = next {
+            slot.give(Turn::Read(reader));
+        }
+    }
+
+    /// Hands an answer out: only the reader does. An answer without a slot is the late one to a request that was given
+    /// up, and is dropped.
+    pub(crate) fn give(&self, request: RequestId, answer: A) {
+        let slot = lock(&self.state).take_answered(request);
+        if let Some(slot) = slot {
+            slot.give(Turn::Answered(answer));
+        }
+    }
+
+    /// Ends the connection for all callers, those that wait and those that come later.
+    pub(crate) fn end(&self, end: End, mut answer: impl FnMut() -> A) {
+        let slots = lock(&self.state).handle_end(end);
+        for slot in slots {
+            slot.give(Turn::Answered(answer()));
+        }
+    }
+
+    /// Why the connection is over, if it is.
+    pub(crate) fn ended(&self) -> Option<End> {
+        lock(&self.state).slots.end().cloned()
+    }
+
+    /// Whether no request waits for its answer.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.state).slots.is_empty()
+    }
+}
+
+impl<A, R> State<A, R> {
     /// Takes the reader back. If a caller sleeps, returns the reader with the slot of the caller that is to have it.
-    pub(crate) fn pass_on(&mut self, reader: Reader) -> Option<(Arc<AnswerSlot>, Reader)> {
-        if self.end.is_some() {
+    fn pass_on(&mut self, reader: R) -> Option<(Arc<AnswerSlot<A, R>>, R)> {
+        if self.slots.end().is_some() {
             return None;
         }
         let Some((request, ())) = self.asleep.pop_first() else {
@@ -73,84 +143,13 @@ impl Callers {
         Some((Arc::clone(slot), reader))
     }
 
-    /// Notes why the connection is over, and returns the slots of all callers that must learn of it.
-    pub(crate) fn end_with(&mut self, error: &Error) -> Vec<Arc<AnswerSlot>> {
-        self.end.get_or_insert_with(|| error.clone());
-        self.asleep = ById::new();
-        std::mem::replace(&mut self.slots, ById::new()).into_values().collect()
+    fn take_answered(&mut self, request: RequestId) -> Option<Arc<AnswerSlot<A, R>>> {
+        self.asleep.remove(request);
+        self.slots.handle_answer(request)
     }
 
-    /// Why the connection is over, if it is.
-    pub(crate) fn end(&self) -> Option<&Error> {
-        self.end.as_ref()
-    }
-
-    #[cfg(test)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.slots.0.is_empty()
-    }
-}
-
-/// Values by the ids of their requests, in the order of these.
-///
-/// Ids grow, so nearly all are appended, and most that are answered are the first or the last: that of the caller that
-/// has just asked, or those of a crowd that is answered in the order in which it asked. Both are found at once, and
-/// others by halving.
-#[derive(Debug)]
-struct ById<T>(VecDeque<(RequestId, T)>);
-
-impl<T> ById<T> {
-    fn new() -> ById<T> {
-        ById(VecDeque::new())
-    }
-
-    fn position(&self, request: RequestId) -> std::result::Result<usize, usize> {
-        self.0.binary_search_by_key(&request, |(other, _)| *other)
-    }
-
-    fn insert(&mut self, request: RequestId, value: T) {
-        let is_last = self.0.back().is_none_or(|(last, _)| *last < request);
-        let position = if is_last { self.0.len() } else { self.position(request).unwrap_or_else(|at| at) };
-        self.0.insert(position, (request, value));
-    }
-
-    fn contains(&self, request: RequestId) -> bool {
-        self.position(request).is_ok()
-    }
-
-    fn get(&self, request: RequestId) -> Option<&T> {
-        self.position(request).ok().map(|position| &self.0[position].1)
-    }
-
-    fn remove(&mut self, request: RequestId) -> Option<T> {
-        let position = self.position(request).ok()?;
-        self.0.remove(position).map(|(_, value)| value)
-    }
-
-    fn pop_first(&mut self) -> Option<(RequestId, T)> {
-        self.0.pop_front()
-    }
-
-    fn into_values(self) -> impl Iterator<Item = T> {
-        self.0.into_iter().map(|(_, value)| value)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_found_by_their_ids_in_whichever_order_they_come_and_go() {
-        let mut values = ById::new();
-        for id in [5, 1, 9, 3, 7] {
-            values.insert(RequestId(id), id * 10);
-        }
-        assert!(values.contains(RequestId(3)) && !values.contains(RequestId(4)));
-        assert_eq!(values.get(RequestId(9)), Some(&90));
-        assert_eq!(values.remove(RequestId(5)), Some(50));
-        assert_eq!(values.remove(RequestId(5)), None);
-        assert_eq!(values.pop_first(), Some((RequestId(1), 10)));
-        assert_eq!(values.into_values().collect::<Vec<_>>(), [30, 70, 90]);
+    fn handle_end(&mut self, end: End) -> impl Iterator<Item = Arc<AnswerSlot<A, R>>> + use<A, R> {
+        self.asleep = RequestMap::new();
+        self.slots.handle_end(end)
     }
 }

@@ -6,21 +6,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use client_core::{DeferredRelease, ReleaseMemory};
 use protocol::shared_memory::deferred_releases::{ENTRIES, ENTRIES_MAX, USED, WANTED};
-use protocol::{ObjectId, Request, ThreadId};
-
 use sys::shared_memory::SharedWords;
-
-/// The release of a lock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct DeferredRelease {
-    /// The lock.
-    pub(crate) lock: ObjectId,
-    /// The number of the hold that ends.
-    pub(crate) hold: u64,
-    /// The thread that acquired it.
-    pub(crate) thread: ThreadId,
-}
 
 /// The deferred releases of one connection.
 #[derive(Debug)]
@@ -35,48 +23,10 @@ pub(crate) struct DeferredReleases {
     used: usize,
 }
 
-impl DeferredRelease {
-    /// The request that tells the manager.
-    pub(crate) fn request(&self) -> Request<'static> {
-        Request::Release { id: self.lock, hold: Some(self.hold), thread: self.thread }
-    }
-}
-
 impl DeferredReleases {
     /// In memory that nothing else in this process uses.
     pub(crate) fn new(words: SharedWords<AtomicU64>) -> DeferredReleases {
         DeferredReleases { words, entered: Vec::new(), free: Vec::new(), used: 0 }
-    }
-
-    /// Enters a release. False if nothing was entered and the request must leave at once, as somebody wants a lock of
-    /// this process or all entries are in use.
-    pub(crate) fn enter(&mut self, release: DeferredRelease) -> bool {
-        let Some(entry) = self.free_entry() else { return false };
-        self.words[entry].store(release.hold, Ordering::SeqCst);
-        // The order matters: the manager first says that a lock is wanted, and then looks into the entries.
-        if self.words[WANTED].load(Ordering::SeqCst) == 0 {
-            self.entered.push((entry, release));
-            return true;
-        }
-        // If the manager has found the entry already, it has released the lock.
-        !self.take_out(entry, release.hold)
-    }
-
-    /// Takes out the entries that the manager has not found, the oldest first, for their requests to be sent.
-    pub(crate) fn drain(&mut self, mut send: impl FnMut(DeferredRelease)) {
-        let mut entered = std::mem::take(&mut self.entered);
-        for (entry, release) in entered.drain(..) {
-            if self.take_out(entry, release.hold) {
-                send(release);
-            }
-        }
-        // Keeps its memory.
-        self.entered = entered;
-    }
-
-    /// Whether no release waits for its request.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entered.is_empty()
     }
 
     /// Frees an entry. False if the manager was faster.
@@ -98,8 +48,38 @@ impl DeferredReleases {
     }
 }
 
+impl ReleaseMemory for DeferredReleases {
+    fn enter(&mut self, release: DeferredRelease) -> bool {
+        let Some(entry) = self.free_entry() else { return false };
+        self.words[entry].store(release.hold, Ordering::SeqCst);
+        // The order matters: the manager first says that a lock is wanted, and then looks into the entries.
+        if self.words[WANTED].load(Ordering::SeqCst) == 0 {
+            self.entered.push((entry, release));
+            return true;
+        }
+        // If the manager has found the entry already, it has released the lock.
+        !self.take_out(entry, release.hold)
+    }
+
+    fn drain(&mut self, mut take: impl FnMut(DeferredRelease)) {
+        let mut entered = std::mem::take(&mut self.entered);
+        for (entry, release) in entered.drain(..) {
+            if self.take_out(entry, release.hold) {
+                take(release);
+            }
+        }
+        // Keeps its memory.
+        self.entered = entered;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.entered.is_empty()
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
+    use protocol::{ObjectId, ThreadId};
     use sys::shared_memory::{Access, Writers};
     use uuid::Uuid;
 

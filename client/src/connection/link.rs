@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use client_core::DeferredRelease;
 use protocol::{Epoch, Reply, Request, RequestId, Target};
+use sys::shared_memory::{Access, SharedWords, Word};
 use transport::{ReadMode, Readiness};
 
-use crate::connection::answer_slot::{AnswerSlot, Answered};
 use crate::connection::connect::Session;
-use crate::connection::deferred_release::{DeferredRelease, DeferredReleases};
+use crate::connection::deferred_release::DeferredReleases;
 use crate::connection::registry;
-use crate::connection::shared::Connection;
+use crate::connection::shared::{AnswerSlot, Answered, Connection, own_slot};
 use crate::error::unexpected;
 use crate::{Error, ErrorKind, Result};
-use sys::shared_memory::{Access, SharedWords, Word};
 
 /// How long to wait for the socket to become readable before checking again for the answer.
 const CHECK_TIME: Duration = Duration::from_millis(5);
@@ -114,8 +114,8 @@ impl Link {
     }
 
     /// Refuses a wait while too many grants to this process are unacknowledged.
-    pub(crate) fn check_acks(&self) -> Result<()> {
-        self.connection.check_acks()
+    pub(crate) fn check_acks(&self, body: &Request<'_>) -> Result<()> {
+        self.connection.check_acks(body)
     }
 
     /// Sends a request that gets no answer, not even when it is refused.
@@ -161,10 +161,8 @@ impl Link {
 
     /// Like [`call_here`](Self::call_here), and the answer stays unacknowledged while its hold lives.
     pub(crate) fn call_with_ack_hold(&self, body: Request<'_>) -> Result<Answered> {
-        let slot = AnswerSlot::own();
-        if matches!(body, Request::Wait { .. } | Request::SignalAndWait { .. }) {
-            self.check_acks()?;
-        }
+        let slot = own_slot();
+        self.check_acks(&body)?;
         let mode = if may_be_late(&body) { ReadMode::PollFirst } else { ReadMode::Blocking };
         let request = self.connection.begin(&slot, body)?;
         accept(self.connection.finish(request, &slot, mode)?)
@@ -198,7 +196,7 @@ impl Link {
 
     /// Asks for shared memory and maps it. None if the manager has none to share, or this process cannot map it.
     fn map<W: Word>(&self, memory: protocol::SharedMemory, access: Access) -> Result<Option<SharedWords<W>>> {
-        let answered = self.connection.call_for_descriptor(&AnswerSlot::own(), Request::Share { memory });
+        let answered = self.connection.call_for_descriptor(&own_slot(), Request::Share { memory });
         match answered.and_then(accept) {
             Ok(Answered { reply: Reply::Shared { bytes }, enclosed: Some(memory), .. }) => {
                 let mapped = SharedWords::map(memory, bytes, access);

@@ -4,7 +4,9 @@
 //! [`connect`], and calls over a [`shared::Connection`], on which one of the waiting callers reads for all.
 
 pub(crate) mod acks;
-pub(crate) mod answer_slot;
+mod answer_slot;
+#[cfg(test)]
+mod answer_slot_tests;
 mod callers;
 mod connect;
 pub(crate) mod deferred_release;
@@ -15,4 +17,4 @@ pub(crate) mod link;
 mod reader;
 pub(crate) mod registry;
 mod sender;
-mod shared;
+pub(crate) mod shared;

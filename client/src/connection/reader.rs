@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use protocol::{Answer, FrameBuffer, FrameError, Reply, RequestId, decode};
+use client_core::{End, Incoming};
+use protocol::{Answer, FrameBuffer, FrameError, Reply};
 use transport::{ReadMode, Stream};
 
 /// The most descriptors that are kept. A client asks for few, and a manager sends none that no client asked for.
@@ -14,11 +15,9 @@ const ENCLOSED_MAX: usize = 8;
 /// reader: it reads the socket and hands out all answers.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    frames: FrameBuffer,
+    incoming: Incoming,
     /// Descriptors that came with answers that are not whole yet.
     enclosed: VecDeque<OwnedFd>,
-    /// Why the manager said that it closes this connection.
-    farewell: Option<String>,
 }
 
 /// What one receive brought.
@@ -34,9 +33,8 @@ pub(crate) enum Received {
 
 impl Reader {
     /// A reader that continues after the handshake.
-    pub(crate) fn new(mut frames: FrameBuffer) -> Reader {
-        frames.set_body_bytes_max(protocol::limits::FRAME_BYTES_MAX);
-        Reader { frames, enclosed: VecDeque::new(), farewell: None }
+    pub(crate) fn new(frames: FrameBuffer) -> Reader {
+        Reader { incoming: Incoming::new(frames), enclosed: VecDeque::new() }
     }
 
     /// Receives once: what has come already, or what comes first.
@@ -46,15 +44,15 @@ impl Reader {
         mode: ReadMode,
         takes_descriptors: bool,
     ) -> io::Result<Received> {
-        self.frames.shrink();
+        self.incoming.shrink();
         let received = match takes_descriptors {
             true => self.receive_with_descriptors(stream, mode),
-            false => stream.read(self.frames.space(), mode),
+            false => stream.read(self.incoming.space(), mode),
         };
         match received {
             Ok(0) => Ok(Received::End),
             Ok(bytes) => {
-                self.frames.filled(bytes);
+                self.incoming.handle_input(bytes);
                 Ok(Received::Bytes)
             }
             Err(error) => match error.kind() {
@@ -68,7 +66,7 @@ impl Reader {
     /// Receives once, and keeps a descriptor until the answer with which it came is whole.
     #[cold]
     fn receive_with_descriptors(&mut self, stream: &Stream, mode: ReadMode) -> io::Result<usize> {
-        let received = stream.read_with_descriptors(self.frames.space(), &mut self.enclosed, mode);
+        let received = stream.read_with_descriptors(self.incoming.space(), &mut self.enclosed, mode);
         self.enclosed.truncate(ENCLOSED_MAX);
         received
     }
@@ -83,22 +81,11 @@ impl Reader {
 
     /// The next whole answer to a request among what was received.
     pub(crate) fn next_answer(&mut self) -> Result<Option<Answer>, FrameError> {
-        while let Some(body) = self.frames.next_body()? {
-            let answer: Answer = decode(body)?;
-            match answer {
-                Answer { request: RequestId::ONE_WAY, body: Reply::Refused(refusal) } => {
-                    self.farewell = Some(refusal.text);
-                }
-                // A later manager may tell more about a connection than this crate knows.
-                Answer { request: RequestId::ONE_WAY, .. } => {}
-                answer => return Ok(Some(answer)),
-            }
-        }
-        Ok(None)
+        self.incoming.poll_answer()
     }
 
-    /// Why the manager said that it closes this connection, if it did.
-    pub(crate) fn farewell(&self) -> Option<&str> {
-        self.farewell.as_deref()
+    /// Why the connection is over when nothing comes any more.
+    pub(crate) fn end_of_input(&self) -> End {
+        self.incoming.end_of_input()
     }
 }

@@ -10,21 +10,22 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use protocol::{Answer, FrameBuffer, Request, RequestId};
+use client_core::{DeferredRelease, End};
+use protocol::{Answer, FrameBuffer, FrameError, Reply, Request, RequestId};
 use transport::{ReadMode, Readiness, Stream};
 
-use crate::connection::acks::Acks;
-use crate::connection::answer_slot::{AnswerSlot, Answered, Turn};
+use crate::connection::acks::{AckHold, SharedAcks};
+use crate::connection::answer_slot::{self, Turn};
 use crate::connection::callers::Callers;
-use crate::connection::deferred_release::{DeferredRelease, DeferredReleases};
+use crate::connection::deferred_release::DeferredReleases;
 use crate::connection::reader::{Reader, Received};
-use crate::connection::sender::{Sender, Sent};
+use crate::connection::sender::{self, Sender, Sent};
 use crate::sync::lock;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 
 /// How many bytes may be queued for the next write before they are written without one.
 const QUEUED_BYTES_MAX: usize = 64 << 10;
@@ -35,16 +36,38 @@ const ROOM_CHECK_TIME: Duration = Duration::from_millis(20);
 /// How long the last goodbye may take when the manager does not read.
 const GOODBYE_TIME_MAX: Duration = Duration::from_secs(1);
 
+/// The slot of a call on a connection.
+pub(crate) type AnswerSlot = answer_slot::AnswerSlot<Result<Answered>, Reader>;
+
+/// An answer, and what holds its acknowledgement back.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) reply: Reply,
+    /// Some if the answer brings an item that carries proxies.
+    pub(crate) ack_hold: Option<AckHold>,
+    /// The descriptor that came with it, if the answer shares memory.
+    pub(crate) enclosed: Option<OwnedFd>,
+}
+
+thread_local! {
+    /// A thread makes one blocking call at a time, so all of them use one slot and none allocates.
+    static OWN_SLOT: Arc<AnswerSlot> = Arc::default();
+}
+
+/// The slot for the blocking calls of this thread.
+pub(crate) fn own_slot() -> Arc<AnswerSlot> {
+    // The destructor of another thread-local value may call after this one was destroyed.
+    OWN_SLOT.try_with(Arc::clone).unwrap_or_default()
+}
+
 /// A connection after its handshake.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: Stream,
     sender: Mutex<Sender>,
-    callers: Mutex<Callers>,
+    callers: Callers<Result<Answered>, Reader>,
     /// The answers that were received for good. If this process dies, the manager takes back what later ones granted.
-    acks: Arc<Acks>,
-    /// The latest request that was answered.
-    answered: AtomicU64,
+    acks: Arc<SharedAcks>,
     /// How many callers ask for a descriptor now. A plain receive loses descriptors, and one that takes them is slower.
     takes_descriptors: AtomicU32,
 }
@@ -55,9 +78,8 @@ impl Connection {
         Connection {
             stream,
             sender: Mutex::new(Sender::new()),
-            callers: Mutex::new(Callers::new(Reader::new(frames))),
-            acks: Arc::new(Acks::new()),
-            answered: AtomicU64::new(RequestId::ONE_WAY.0),
+            callers: Callers::new(Reader::new(frames)),
+            acks: Arc::new(SharedAcks::new()),
             takes_descriptors: AtomicU32::new(0),
         }
     }
@@ -70,16 +92,16 @@ impl Connection {
         Ok(request)
     }
 
-    /// Refuses to be granted more while too many grants are unacknowledged.
-    pub(crate) fn check_acks(&self) -> Result<()> {
-        self.acks.check()
+    /// Refuses a wait while too many grants are unacknowledged.
+    pub(crate) fn check_acks(&self, body: &Request<'_>) -> Result<()> {
+        self.acks.check(body)
     }
 
     /// Like [`begin`](Self::begin), but it is sent with the next write, which must come before its answer is
     /// waited for.
     pub(crate) fn begin_queued(&self, slot: &Arc<AnswerSlot>, body: Request<'_>) -> Result<RequestId> {
         let (request, mut sender) = self.append_answered(slot, body)?;
-        sender.note_unawaited();
+        sender.set_unawaited(request);
         self.flush_if_due(&mut sender);
         Ok(request)
     }
@@ -87,7 +109,7 @@ impl Connection {
     /// Like [`begin`](Self::begin), for an answer that may be taken much later.
     pub(crate) fn begin_apart(&self, slot: &Arc<AnswerSlot>, body: Request<'_>) -> Result<RequestId> {
         let (request, mut sender) = self.append_answered(slot, body)?;
-        sender.note_unawaited();
+        sender.set_unawaited(request);
         let _ = self.flush(&mut sender);
         Ok(request)
     }
@@ -99,10 +121,9 @@ impl Connection {
     ) -> Result<(RequestId, MutexGuard<'_, Sender>)> {
         let mut sender = lock(&self.sender);
         let request = sender.next_request();
-        // The slot must be there before the request is sent, or the reader might find no place for the answer.
-        lock(&self.callers).enter(request, slot)?;
+        self.callers.enter(request, slot)?;
         if let Err(error) = sender.append(request, self.acks.acknowledged(), body) {
-            lock(&self.callers).leave(request);
+            self.callers.abandon(request);
             self.flush_if_due(&mut sender);
             return Err(error.into());
         }
@@ -111,19 +132,9 @@ impl Connection {
 
     /// Waits for the answer to a request that was begun with this slot, and reads for all callers if no other does.
     pub(crate) fn finish(&self, request: RequestId, slot: &AnswerSlot, mode: ReadMode) -> Result<Answered> {
-        let mut role = lock(&self.callers).wait_or_read(request);
-        loop {
-            if let Some(mut reader) = role.take() {
-                while !slot.is_given() {
-                    self.read(&mut reader, mode);
-                }
-                self.pass_on(reader);
-            }
-            match slot.sleep() {
-                Turn::Answered(answered) => return answered,
-                Turn::Read(reader) => role = Some(reader),
-            }
-        }
+        self.callers.wait(request, slot, |reader| {
+            self.read(reader, mode);
+        })
     }
 
     /// One round trip whose answer may bring a descriptor.
@@ -145,11 +156,7 @@ impl Connection {
 
     /// The answer to a request that was begun with this slot, if it has come.
     pub(crate) fn try_finish(&self, slot: &AnswerSlot) -> Option<Result<Answered>> {
-        let reader = lock(&self.callers).take_reader();
-        if let Some(mut reader) = reader {
-            while self.read(&mut reader, ReadMode::NonBlocking) == Received::Bytes {}
-            self.pass_on(reader);
-        }
+        self.read_what_has_come();
         match slot.take() {
             Some(Turn::Answered(answered)) => Some(answered),
             Some(Turn::Read(_)) => unreachable!("only a caller that sleeps becomes the reader"),
@@ -159,8 +166,7 @@ impl Connection {
 
     /// Gives up a request. If its answer has not come, this cancels the request, and a late answer will find no slot.
     pub(crate) fn abandon(&self, request: RequestId) {
-        let was_open = lock(&self.callers).leave(request).is_some();
-        if was_open {
+        if self.callers.abandon(request) {
             // If the connection is over, so is the request.
             let _ = self.send(Request::Cancel { request });
         }
@@ -179,9 +185,8 @@ impl Connection {
     /// Releases a lock: with the next request of this process, or at once if somebody wants it.
     pub(crate) fn release(&self, release: DeferredRelease) {
         let mut sender = lock(&self.sender);
-        let (received, answered) =
-            (self.acks.acknowledged(), RequestId(self.answered.load(Ordering::Acquire)));
-        if lock(&self.callers).end().is_none() && sender.release(release, received, answered) {
+        let (acknowledged, latest) = (self.acks.acknowledged(), self.acks.latest());
+        if self.callers.ended().is_none() && sender.release(release, acknowledged, latest) {
             // If the manager is gone, so is the lock.
             let _ = self.flush(&mut sender);
         }
@@ -189,7 +194,7 @@ impl Connection {
 
     /// Defers releases from now on.
     pub(crate) fn adopt(&self, deferred_releases: DeferredReleases) {
-        lock(&self.sender).adopt(deferred_releases);
+        lock(&self.sender).set_release_memory(deferred_releases);
     }
 
     /// Sends a request that is not answered, with the next write.
@@ -211,12 +216,8 @@ impl Connection {
 
     /// Whether the connection is not over, as far as the socket tells without waiting.
     pub(crate) fn is_live(&self) -> bool {
-        let reader = lock(&self.callers).take_reader();
-        if let Some(mut reader) = reader {
-            while self.read(&mut reader, ReadMode::NonBlocking) == Received::Bytes {}
-            self.pass_on(reader);
-        }
-        lock(&self.callers).end().is_none()
+        self.read_what_has_come();
+        self.callers.ended().is_none()
     }
 
     /// A descriptor of the socket, to be watched for the end of the connection.
@@ -227,7 +228,7 @@ impl Connection {
     /// Sends what is queued and a goodbye, as the last thing that is done with this connection.
     pub(crate) fn say_goodbye(&self) {
         let Ok(mut sender) = self.append_one_way(Request::Goodbye) else { return };
-        while let Ok(Sent::Part) = sender.write(&self.stream) {
+        while let Ok(Sent::Part) = sender::write(&mut sender, &self.stream) {
             if !self.wait_for(Readiness::WRITABLE, GOODBYE_TIME_MAX).writable {
                 return;
             }
@@ -236,8 +237,8 @@ impl Connection {
 
     fn append_one_way(&self, body: Request<'_>) -> Result<MutexGuard<'_, Sender>> {
         let mut sender = lock(&self.sender);
-        if let Some(end) = lock(&self.callers).end() {
-            return Err(end.clone());
+        if let Some(end) = self.callers.ended() {
+            return Err(end.into());
         }
         if let Err(error) = sender.append(RequestId::ONE_WAY, self.acks.acknowledged(), body) {
             self.flush_if_due(&mut sender);
@@ -247,7 +248,7 @@ impl Connection {
     }
 
     fn flush_if_due(&self, sender: &mut Sender) {
-        if sender.is_urgent() || sender.waiting_bytes() > QUEUED_BYTES_MAX {
+        if sender.is_urgent() || sender.poll_output().len() > QUEUED_BYTES_MAX {
             // As in `begin`: the next caller that waits for an answer learns what is wrong.
             let _ = self.flush(sender);
         }
@@ -255,7 +256,7 @@ impl Connection {
 
     /// Moves all that is to be sent into the socket. Other senders wait meanwhile, which keeps the order.
     fn flush(&self, sender: &mut Sender) -> io::Result<()> {
-        let outcome = match sender.write(&self.stream) {
+        let outcome = match sender::write(sender, &self.stream) {
             Ok(Sent::All) => return Ok(()),
             Ok(Sent::Part) => self.flush_full_socket(sender),
             Err(error) => Err(error),
@@ -274,7 +275,7 @@ impl Connection {
     fn flush_full_socket(&self, sender: &mut Sender) -> io::Result<()> {
         let mut role: Option<Reader> = None;
         let outcome = loop {
-            role = role.or_else(|| lock(&self.callers).take_reader());
+            role = role.or_else(|| self.callers.take_reader());
             let wanted = if role.is_some() { Readiness::EITHER } else { Readiness::WRITABLE };
             let ready = self.wait_for(wanted, ROOM_CHECK_TIME);
             if let Some(reader) = &mut role
@@ -283,14 +284,14 @@ impl Connection {
             {
                 break Err(io::ErrorKind::BrokenPipe.into());
             }
-            match sender.write(&self.stream) {
+            match sender::write(sender, &self.stream) {
                 Ok(Sent::All) => break Ok(()),
                 Ok(Sent::Part) => {}
                 Err(error) => break Err(error),
             }
         };
         if let Some(reader) = role {
-            self.pass_on(reader);
+            self.callers.pass_on(reader);
         }
         outcome
     }
@@ -306,63 +307,50 @@ impl Connection {
         let received = reader.receive(&self.stream, mode, takes_descriptors);
         // At the end too: something may have come together with the greeting.
         let given = self.give_answers(reader);
-        let failure = match (received, given) {
+        let end = match (received, given) {
             (Ok(Received::Nothing), Ok(())) => return Received::Nothing,
             (Ok(Received::Bytes), Ok(())) => return Received::Bytes,
-            (Ok(Received::End), Ok(())) => reader.farewell().unwrap_or("it ended, or was ended").to_owned(),
-            (Ok(_), Err(error)) => format!("it sent what is no answer: {error}"),
-            (Err(error), _) => format!("its socket cannot be read: {error}"),
+            (Ok(Received::End), Ok(())) => reader.end_of_input(),
+            (Ok(_), Err(error)) => End::Malformed(error),
+            (Err(error), _) => End::Unreadable(error.to_string()),
         };
-        let error = Error::new(ErrorKind::ManagerGone, format!("the manager is gone: {failure}"));
-        self.end(&error);
+        self.end(end);
         Received::End
     }
 
-    fn give_answers(&self, reader: &mut Reader) -> Result<()> {
+    fn give_answers(&self, reader: &mut Reader) -> std::result::Result<(), FrameError> {
         while let Some(answer) = reader.next_answer()? {
             let enclosed = reader.enclosed_with(&answer);
-            let Answer { request, body } = answer;
             // Counted before it is handed out: a caller that has an answer must not send a count without it.
-            let ack_hold = self.acks.note(&body);
-            self.answered.fetch_max(request.0, Ordering::Release);
-            let slot = lock(&self.callers).leave(request);
-            // An answer without a slot is the late one to a request that was given up.
-            if let Some(slot) = slot {
-                slot.give(Turn::Answered(Ok(Answered { reply: body, ack_hold, enclosed })));
-            }
+            let ack_hold = self.acks.handle_answer(&answer);
+            let Answer { request, body } = answer;
+            self.callers.give(request, Ok(Answered { reply: body, ack_hold, enclosed }));
         }
         Ok(())
     }
 
-    /// Ends the connection for all callers, those that wait and those that come later.
-    fn end(&self, error: &Error) {
-        // Also where only this side cannot go on.
-        self.stream.hang_up();
-        // Outside of the lock, as callers that wake may want it.
-        let slots = lock(&self.callers).end_with(error);
-        for slot in slots {
-            slot.give(Turn::Answered(Err(error.clone())));
+    /// Takes what has come, if no other caller reads.
+    fn read_what_has_come(&self) {
+        if let Some(mut reader) = self.callers.take_reader() {
+            while self.read(&mut reader, ReadMode::NonBlocking) == Received::Bytes {}
+            self.callers.pass_on(reader);
         }
     }
 
-    /// Passes the reader's role to a caller that sleeps, or leaves it for the next that comes.
-    fn pass_on(&self, reader: Reader) {
-        let next = lock(&self.callers).pass_on(reader);
-        if let Some((slot, reader)) = next {
-            slot.give(Turn::Read(reader));
-        }
+    /// Ends the connection for all callers, those that wait and those that come later.
+    fn end(&self, end: End) {
+        // Also where only this side cannot go on.
+        self.stream.hang_up();
+        let error = Error::from(end.clone());
+        self.callers.end(end, || Err(error.clone()));
     }
 
     /// Why nothing can be sent any more: reads what the manager said last, unless another caller reads already.
     fn find_out_the_end(&self) -> Error {
-        let reader = lock(&self.callers).take_reader();
-        if let Some(mut reader) = reader {
+        if let Some(mut reader) = self.callers.take_reader() {
             while self.read(&mut reader, ReadMode::Blocking) != Received::End {}
         }
-        let end = lock(&self.callers).end().cloned();
-        end.unwrap_or_else(|| {
-            Error::new(ErrorKind::ManagerGone, "the manager is gone: it ended, or was ended")
-        })
+        self.callers.ended().unwrap_or(End::Closed).into()
     }
 }
 

@@ -9,7 +9,7 @@ use protocol::{Kind, LockChoice, ObjectId, Reply, Request, Spec, Target, Targets
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::connection::answer_slot::Answered;
+use crate::connection::shared::Answered;
 use crate::error::unexpected;
 use crate::objects::reference::{Proxy, Reference};
 use crate::objects::wait::{common_link, nonsense};

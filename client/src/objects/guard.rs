@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use client_core::DeferredRelease;
 use protocol::{Grant, Kind, LockGrant, Request, Signal, Target, ThreadId};
 
-use crate::connection::deferred_release::DeferredRelease;
 use crate::objects::reference::Reference;
 use crate::objects::wait::{common_link, signal_and_wait, without_timeout, wrong_grant};
 use crate::process::thread::this_thread;

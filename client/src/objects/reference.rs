@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use client_core::DeferredRelease;
 use protocol::{
     Epoch, Grant, Kind, Name, ObjectId, OpenMode, Reply, Request, Spec, Target, Targets, WaitMode,
 };
@@ -14,10 +15,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::connection::acks::AckHold;
-use crate::connection::answer_slot::Answered;
-use crate::connection::deferred_release::DeferredRelease;
 use crate::connection::link::Link;
 use crate::connection::registry;
+use crate::connection::shared::Answered;
 use crate::error::unexpected;
 use crate::process::thread;
 use crate::values::carry;

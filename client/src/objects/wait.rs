@@ -6,8 +6,8 @@ use std::time::Duration;
 use protocol::{Grant, Limits, Reply, Request, Signal, Target, Targets, WaitMode};
 
 use crate::connection::acks::AckHold;
-use crate::connection::answer_slot::Answered;
 use crate::connection::link::Link;
+use crate::connection::shared::Answered;
 use crate::error::unexpected;
 use crate::objects::reference::Reference;
 use crate::process::thread;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use protocol::Request;
 
-use crate::connection::answer_slot::Answered;
 use crate::connection::link::{Link, Pending};
+use crate::connection::shared::Answered;
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Manager, Result};
 
@@ -107,9 +107,7 @@ impl<'a> Pipeline<'a> {
             let text = "an object of another manager can not be part of this batch";
             return Err(Error::new(ErrorKind::BadTarget, text));
         }
-        if let Request::Wait { .. } = request {
-            self.link.check_acks()?;
-        }
+        self.link.check_acks(&request)?;
         self.link.begin_queued(request)
     }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Later, Pipeline};
-use crate::connection::answer_slot::Answered;
+use crate::connection::shared::Answered;
 use crate::error::unexpected;
 use crate::objects::item::Encoded;
 use crate::objects::reason::check_reason;

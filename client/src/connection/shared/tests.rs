@@ -13,7 +13,7 @@ use crate::connection::fake_manager::{Asked, FakeManager};
 
 impl Connection {
     fn ask(&self, body: Request<'_>) -> Result<Reply> {
-        let slot = AnswerSlot::own();
+        let slot = own_slot();
         let request = self.begin(&slot, body)?;
         self.finish(request, &slot, ReadMode::PollFirst).map(|answered| answered.reply)
     }
@@ -81,7 +81,7 @@ fn answers_out_of_order_reach_their_callers() {
     });
     assert_eq!(connection.acks.acknowledged(), 32 * 200);
     assert!(
-        lock(&connection.callers).take_reader().is_some(),
+        connection.callers.take_reader().is_some(),
         "no caller is the reader when all have their answers"
     );
 }
@@ -232,9 +232,9 @@ fn one_way_requests_keep_their_order_and_queued_ones_wait_for_the_next_write() {
     let detach = |number| Request::Detach { id: object(number) };
     connection.queue(detach(1)).unwrap();
     connection.queue(detach(2)).unwrap();
-    assert!(lock(&connection.sender).waiting_bytes() > 0);
+    assert!(!lock(&connection.sender).poll_output().is_empty());
     connection.send(detach(3)).unwrap();
-    assert_eq!(lock(&connection.sender).waiting_bytes(), 0);
+    assert!(lock(&connection.sender).poll_output().is_empty());
     connection.queue(detach(4)).unwrap();
     connection.ask(open(5)).unwrap();
     connection.queue(detach(6)).unwrap();
@@ -277,7 +277,7 @@ fn a_request_that_fits_into_no_frame_is_refused_and_leaves_no_trace() {
     let large = || Request::PoolTerminate { id: object(0), reason: &reason };
     assert!(connection.ask(large()).unwrap_err().is_limit());
     assert!(connection.send(large()).unwrap_err().is_limit());
-    assert!(lock(&connection.callers).is_empty());
+    assert!(connection.callers.is_empty());
     assert_eq!(connection.ask(open(1)), Ok(opened(1)));
 }
 
