@@ -1,15 +1,22 @@
-//! Ledgers: what a session gives back without sending it, and when to look for that.
+//! Deferred releases: what a session gives back without sending it, and when to look for that.
 //!
-//! A session with a ledger may have given a lock back that the core takes for held: the release waits in memory until
-//! somebody wants the lock. Nothing of that is a state of the core. A release that is found in a ledger does what a
-//! [`Request::Release`] does, as an input of its own: [`Input::DeferredRelease`](crate::Input::DeferredRelease). The core says when to
-//! look:
+//! A session that shares [this memory](protocol::SharedMemory::DeferredReleases) may have released a lock that the core
+//! takes for held: the release waits in memory until another thread wants the lock. Nothing of that is a state of the
+//! core. A release that is found does what a [`Request::Release`] does, as an input of its own:
+//! [`Input::DeferredRelease`](crate::Input::DeferredRelease). The core says when to look:
 //!
-//! - A lock for which somebody waits is *wanted*. When it becomes that, [`Effect::Want`] has the ledger looked into and
-//!   tells the holder to send its release from now on.
-//! - A request whose answer depends on who holds a lock [is in doubt](State::uncertain_holdings), before it is applied.
-//! - What a session has left in its ledger is looked for [among its holdings](State::holdings), before its end is
-//!   applied.
+//! - A lock for which a thread waits is *wanted*. When it becomes that, [`Effect::LocksWanted`] has the driver look
+//!   for its release, and tells the holder to send it from now on.
+//! - A request whose answer depends on who holds a lock makes some [holdings uncertain](State::uncertain_holdings),
+//!   before it is applied.
+//! - What a session has left is looked for [among its holdings](State::holdings), before its end is applied.
+//!
+//! # An extension
+//!
+//! Locks know nothing of this and work without it. The rest of the core calls it at four points: [`State::apply`] when
+//! a release was found, `share` when a session shares its memory, [`lock_wanted`](State::lock_wanted) and
+//! [`lock_unwanted`](State::lock_unwanted) when a thread waits for a held lock, and when a lock is free that was waited
+//! for. A session that shares no memory gets the same answers, and no [`Effect::LocksWanted`].
 
 use protocol::{ObjectId, Request, Selector, SessionId, Signal, Target, ThreadId};
 use serde::{Deserialize, Serialize};
@@ -19,6 +26,15 @@ use crate::objects::Body;
 use crate::store::slab::Key;
 use crate::waiting::wait::Caller;
 use crate::{Effect, State};
+
+/// What deferred releases need to know of a session.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Deferral {
+    /// How many of the locks that it holds are wanted by others.
+    wanted: u64,
+    /// Whether it shares the memory in which it may defer releases.
+    is_shared: bool,
+}
 
 /// A lock that is held, as far as the core knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -32,7 +48,7 @@ pub struct Holding {
 }
 
 impl State {
-    /// The locks whose holders may have given them back in their ledgers, and on which the answer to a request depends.
+    /// The locks that their holders may have released without sending it, and on which the answer to a request depends.
     pub fn uncertain_holdings(&self, request: &Request<'_>) -> SmallVec<[Holding; 1]> {
         let mut uncertain = self.uncertain_in_order(request);
         if uncertain.len() > 1 {
@@ -87,9 +103,9 @@ impl State {
 
     fn uncertain_at(&self, key: Key) -> Option<Holding> {
         match &self.catalog.at(key).body {
-            // Who holds a lock that is wanted sends its release.
+            // The holder of a lock that is wanted sends its release.
             Body::Lock(lock) if lock.holder().is_some_and(|holder| !holder.is_wanted) => {
-                self.holding_at(key).filter(|holding| self.sessions[&holding.session].defers_releases)
+                self.holding_at(key).filter(|holding| self.sessions[&holding.session].deferral.is_shared)
             }
             _ => None,
         }
@@ -106,47 +122,48 @@ impl State {
         }
     }
 
-    /// Gives back what was found in a ledger.
+    /// Carries out a deferred release that was found.
     pub(crate) fn apply_deferred_release(&mut self, Holding { session, lock, hold }: Holding) {
         let caller = Caller { session, thread: ThreadId::default() };
-        // A refusal says that the session does not hold it any more, and nobody is there to be told.
+        // A refusal says that the session does not hold it any more, and nobody waits for that answer.
         let _ = self.release_lock(caller, lock, Some(hold));
     }
 
-    /// Notes that a session shares a ledger with whoever drives this.
+    /// Notes that a session shares memory for deferred releases with the driver.
     pub(crate) fn deferred_releases_shared(&mut self, session: SessionId) {
-        let sharer = self.session_at(session);
-        sharer.defers_releases = true;
-        if sharer.wanted > 0 {
+        let deferral = &mut self.session_at(session).deferral;
+        deferral.is_shared = true;
+        if deferral.wanted > 0 {
             self.report_wanted(session, None);
         }
     }
 
-    /// Notes that somebody waits for a lock that is held. `is_news` says whether its holder may have given it back
-    /// meanwhile, as it did not know that.
+    /// Notes that a thread waits for a lock, if it is held. `is_news` says whether the holder may have released it
+    /// meanwhile, as it could not know that.
     pub(crate) fn lock_wanted(&mut self, key: Key, is_news: bool) {
         let Some(holder) = self.lock_at(key).holder_mut().filter(|holder| !holder.is_wanted) else {
             return;
         };
         holder.is_wanted = true;
         let session = holder.caller.session;
-        self.session_at(session).wanted += 1;
+        self.session_at(session).deferral.wanted += 1;
         let holding = if is_news { self.holding_at(key) } else { None };
         self.report_wanted(session, holding);
     }
 
-    /// Notes that a lock is not held any more that was wanted.
+    /// Notes that a lock that was wanted is not held any more.
     pub(crate) fn lock_unwanted(&mut self, session: SessionId) {
         if let Some(holder) = self.sessions.get_mut(&session) {
-            holder.wanted -= 1;
+            holder.deferral.wanted -= 1;
             self.report_wanted(session, None);
         }
     }
 
     fn report_wanted(&mut self, session: SessionId, holding: Option<Holding>) {
         let Some(holder) = self.sessions.get(&session) else { return };
-        if holder.defers_releases {
-            self.effects.push(Effect::LocksWanted { session, wanted: holder.wanted, holding });
+        let Deferral { wanted, is_shared } = holder.deferral;
+        if is_shared {
+            self.effects.push(Effect::LocksWanted { session, wanted, holding });
         }
     }
 }

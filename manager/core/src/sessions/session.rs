@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Unconfirmed};
 use crate::pools::prefetch::Granted;
+use crate::sessions::deferred_release::Deferral;
 use crate::store::catalog::Held;
 use crate::store::slab::Key;
 use crate::{DeathCause, Ending, Peer, State, Time};
@@ -37,10 +38,8 @@ pub(crate) struct Session {
     pub(crate) is_terminating: bool,
     /// The objects of which it holds something that its end leaves behind, and the pools that end with it.
     pub(crate) held: BTreeSet<Key>,
-    /// How many of the locks that it holds are wanted by somebody.
-    pub(crate) wanted: u64,
-    /// Whether it may give locks back in a ledger.
-    pub(crate) defers_releases: bool,
+    /// What deferred releases need to know of it.
+    pub(crate) deferral: Deferral,
     /// When it began.
     pub(crate) since: Time,
     /// How many answers it was sent.
@@ -69,8 +68,7 @@ impl Session {
             batches: BTreeSet::new(),
             is_terminating: false,
             held: BTreeSet::new(),
-            wanted: 0,
-            defers_releases: false,
+            deferral: Deferral::default(),
             since,
             answers: 0,
             unconfirmed: VecDeque::new(),

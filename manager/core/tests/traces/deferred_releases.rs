@@ -3,6 +3,8 @@
 use manager_core::Holding;
 use protocol::{LockGrant, ObjectId, Reply, Request, Selector, SessionId, SharedMemory, Spec, ThreadId};
 
+use crate::fuzz::run_with_deferred_releases;
+use crate::orderly;
 use crate::words::{NO_TIME, SECOND, lock, rlock, wait_at_most, wait_for};
 use crate::world::World;
 
@@ -134,4 +136,11 @@ fn what_is_wanted_is_counted_over_all_locks_whatever_ends_it() {
     world.ask(b, Request::Remove { id: second });
     release(&mut world, holding);
     assert_eq!(counts(&world), [1, 2, 1, 0]);
+}
+
+#[test]
+fn whoever_may_defer_releases_and_does_not_gets_the_same_answers() {
+    for seed in 0..100 {
+        run_with_deferred_releases(seed, 500, Some(orderly::setup), orderly::request);
+    }
 }

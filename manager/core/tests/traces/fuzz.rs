@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use manager_core::{DeathCause, Effect, Ending, Input, Peer, Publication, State, Time};
 use protocol::{
-    Envelope, Limits, ObjectId, OpenMode, Reply, Request, RequestId, SessionId, Spec, Target, ThreadId,
-    WaitMode,
+    Envelope, Limits, ObjectId, OpenMode, Reply, Request, RequestId, SessionId, SharedMemory, Spec, Target,
+    ThreadId, WaitMode,
 };
 use uuid::Uuid;
 
@@ -68,6 +68,19 @@ pub(crate) fn run_with_snapshots(
     assert_same(seed, &kept, &run_once(restored, steps, setup, choose));
 }
 
+/// The same with clients that may defer releases, and never do. They get the same answers.
+pub(crate) fn run_with_deferred_releases(
+    seed: u64,
+    steps: u64,
+    setup: Option<fn() -> Vec<Request<'static>>>,
+    choose: fn(&mut Random) -> Request<'static>,
+) {
+    let run = || Run::new(seed, setup.is_some());
+    let sent = run_once(run(), steps, setup, choose);
+    let deferring = Run { defers_releases: true, ..run() };
+    assert_same(seed, &sent, &run_once(deferring, steps, setup, choose));
+}
+
 /// Asserts that two runs of one seed had the same effects; tells the first that differ.
 pub(crate) fn assert_same(seed: u64, once: &str, twice: &str) {
     let mut pairs = once.lines().zip(twice.lines());
@@ -101,6 +114,8 @@ struct Run {
     state: State,
     /// If the state is restored from snapshots.
     snapshots: Option<Snapshots>,
+    /// Whether each client begins by sharing memory for deferred releases, which the trace does not show.
+    defers_releases: bool,
     now: Time,
     /// Who is there, and how many answers each was sent.
     sessions: Vec<(SessionId, u64)>,
@@ -128,6 +143,7 @@ impl Run {
             is_orderly,
             state: State::new(EPOCH, limits, 1),
             snapshots: None,
+            defers_releases: false,
             now: Time::ZERO,
             sessions: Vec::new(),
             open: BTreeMap::new(),
@@ -156,6 +172,11 @@ impl Run {
         self.sessions.push((session, 0));
         let peer = Peer { process: session.0 as u32, program: "p".into() };
         self.apply(Input::SessionBegan { session, peer });
+        if self.defers_releases {
+            let body = Request::Share { memory: SharedMemory::DeferredReleases };
+            let envelope = Envelope { request: RequestId(u64::MAX), received: 0, body };
+            self.state.apply(self.now, Input::Request { session, envelope }, &mut Vec::new());
+        }
     }
 
     fn end(&mut self, chosen: usize, ending: Ending) {
@@ -177,7 +198,7 @@ impl Run {
         if request.wants_answer() {
             self.open.insert((session, request), thread);
         }
-        let received = self.random.below(answers + 1);
+        let received = self.random.below(answers + 1) + u64::from(self.defers_releases);
         self.apply(Input::Request { session, envelope: Envelope { request, received, body } });
     }
 
@@ -195,6 +216,9 @@ impl Run {
         }
         if let Some(snapshots) = &mut self.snapshots {
             snapshots.restore(&mut self.state, seed);
+        }
+        if self.defers_releases {
+            effects.retain(|effect| !matches!(effect, Effect::LocksWanted { .. }));
         }
         writeln!(self.trace, "{effects:?}, next at {:?}", self.state.next_deadline()).unwrap();
         self.state.assert_settled();
