@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 use client::Result;
-use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use sys::Signal;
 use worker::internal::{Escalation, Permission, Preconditions, Program, StopReason, SupervisedCommand};
 use worker::tasks::Exit;
 

@@ -128,9 +128,9 @@ impl<W: Word> Deref for SharedWords<W> {
     #[allow(unsafe_code)]
     fn deref(&self) -> &[W] {
         // SAFETY: the map begins at a page, so it is aligned for any integer; it is as long as `map` says, and stays
-        // where it is for as long as `self`. Its file is at least as long and cannot shrink: `create` has set its length
-        // and sealed it, and `map` has checked both. So all of it is there. `W` is an atomic integer, for which all
-        // bytes are a value, and other processes may write at any time, as other threads may. Where the map is for
+        // where it is for as long as `self`. Its file is at least as long and cannot shrink: `create` has set its
+        // length and sealed it, and `map` has checked both. So all of it is there. `W` is an atomic integer, for which
+        // all bytes are a value, and other processes may write at any time, as other threads may. Where the map is for
         // reading alone, `Access::Read` says what is allowed; a store would end the process, and corrupts nothing.
         unsafe { std::slice::from_raw_parts(self.map.as_ptr().cast::<W>(), self.map.len() / size_of::<W>()) }
     }

@@ -103,7 +103,7 @@ pub fn is_worker() -> bool {
 
 fn work(registry: &Registry) -> ! {
     // Copies are started by a path that would show all of them as `exe` in lists of processes. A failure is harmless.
-    let _ = rustix::thread::set_name(c"worker");
+    sys::process::name_thread(c"worker");
     match run_loop::work(registry) {
         Ok(End::Left | End::Retired | End::Terminated) => exit(0),
         // The pool's owner gets the same error, so that a dozen workers need not repeat it.

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use protocol::endpoint::MANAGER_VARIABLE;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use sys::Signal;
+use sys::process::Process;
 
 use crate::connection::endpoint;
 use crate::{Error, ErrorKind, Result};
@@ -29,7 +30,7 @@ pub(crate) struct PrivateManager {
     owner: u32,
     child: Child,
     /// Readable when the manager has ended.
-    ending: OwnedFd,
+    ending: Process,
     /// The other end of its standard output, kept so that whatever it may write does not hurt it.
     _output: File,
 }
@@ -47,7 +48,7 @@ impl PrivateManager {
             failed(format!("a private manager can not be started from {program}: {error}"))
         })?;
         let output = child.stdout.take().expect("it was asked for");
-        let ending = match pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
+        let ending = match Process::of_child(&child) {
             Ok(ending) => ending,
             Err(errno) => {
                 // It is our child, so these two can not fail, nor hit another process.
@@ -108,9 +109,8 @@ impl Drop for PrivateManager {
         if std::process::id() != self.owner {
             return;
         }
-        // One that has ended is not reaped yet, so its process id can not be another's.
         if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+            let _ = self.ending.signal(Signal::TERM);
             if !is_readable_by(&self.ending, Instant::now() + END_TIME_MAX) {
                 let _ = self.child.kill();
             }

@@ -112,7 +112,7 @@ fn complain(text: fmt::Arguments<'_>) {
 fn serve(socket: &OsStr, parent: &OsStr) -> ! {
     // Copies are started by a path that would make all of them `exe` in lists of processes. It is only a
     // name.
-    let _ = rustix::thread::set_name(c"manager");
+    sys::process::name_thread(c"manager");
     let Some(parent) = parent.to_str().and_then(|text| text.parse().ok()) else {
         complain(format_args!("manager: {parent:?} is no process id"));
         std::process::exit(2);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use sys::Signal;
 
 use super::SupervisedCommand;
 

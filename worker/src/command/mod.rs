@@ -23,7 +23,7 @@ use std::process::{Child, ChildStderr, ChildStdout, Stdio};
 use client::internal::{DescriptorMessage, copy_of_this_program};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
-use rustix::process::Signal;
+use sys::Signal;
 
 pub use escalation::Escalation;
 pub use preconditions::{Permission, Preconditions, StopReason};

@@ -6,7 +6,8 @@
 
 use std::fs;
 
-use rustix::process::{Pid, Signal, kill_process};
+use sys::Signal;
+use sys::process::signal;
 
 /// How many times to look for processes that were started meanwhile.
 const ROUNDS_MAX: usize = 100;
@@ -20,21 +21,21 @@ pub(super) fn kill_session(leader: u32) {
         }
         for member in members {
             // The only possible error is that it has ended.
-            let _ = kill_process(member, Signal::KILL);
+            let _ = signal(member, Signal::KILL);
         }
     }
     log::warn!("processes of session {leader} are still there after SIGKILL");
 }
 
 /// The processes of a session that have not ended.
-fn members(session: u32) -> Vec<Pid> {
+fn members(session: u32) -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let is_member = |number: &i32| {
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let is_member = |number: &u32| {
         let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok();
         stat.and_then(|stat| session_of(&stat)) == Some(session)
     };
-    numbers.filter(is_member).filter_map(Pid::from_raw).collect()
+    numbers.filter(is_member).collect()
 }
 
 /// The session in the text of a `/proc/<pid>/stat`; none if the process has ended.
@@ -57,6 +58,6 @@ mod tests {
         assert_eq!(session_of("17 (sh) Z 1 2 30 4 5"), None);
         assert_eq!(session_of("17 (sh"), None);
         let own = session_of(&fs::read_to_string("/proc/self/stat").unwrap()).unwrap();
-        assert!(members(own).iter().any(|&process| process == rustix::process::getpid()));
+        assert!(members(own).iter().any(|&process| process == std::process::id()));
     }
 }

@@ -9,9 +9,8 @@ use client::internal::DescriptorMessage;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, getppid, kill_process_group, pidfd_open, set_parent_process_death_signal, setsid,
-};
+use sys::process::{self, Process};
+use sys::{Signal, process_group};
 
 use super::program::{Exit, FailedPart, Order, Report};
 use crate::isolation::streams::take_stdin;
@@ -22,7 +21,7 @@ const FAILED: i32 = 125;
 /// In a copy of the program: starts the command that arrives on the standard input, supervises it, and never returns.
 pub(crate) fn supervise() -> ! {
     // Copies are started by a path that would show all of them as `exe` in lists of processes. A failure is harmless.
-    let _ = rustix::thread::set_name(c"supervisor");
+    process::name_thread(c"supervisor");
     if let Err(error) = try_supervise() {
         eprintln!("this command cannot be supervised: {error}");
         exit(FAILED);
@@ -33,7 +32,7 @@ pub(crate) fn supervise() -> ! {
 fn try_supervise() -> io::Result<()> {
     // A signal to the worker's process group does not reach the supervisor, which has work to do then. It has no
     // terminal either, so that the command's use of a terminal cannot suspend it.
-    setsid()?;
+    process_group::begin_session()?;
     let channel = take_stdin()?;
     let (order, mut descriptors) = DescriptorMessage::receive(&channel)?;
     let Order { parent, program } = postcard::from_bytes(&order).map_err(io::Error::other)?;
@@ -59,14 +58,13 @@ fn try_supervise() -> io::Result<()> {
 }
 
 /// A descriptor that becomes readable when the process that started this one ends.
-fn watch_parent(parent: u32) -> io::Result<OwnedFd> {
-    let process = Pid::from_raw(parent.cast_signed()).ok_or(Errno::INVAL)?;
-    let watched = pidfd_open(process, PidfdFlags::empty())?;
+fn watch_parent(parent: u32) -> io::Result<Process> {
+    let watched = Process::open(parent)?;
     // A supervisor that was stopped continues then, and does its work.
-    set_parent_process_death_signal(Some(Signal::CONT))?;
+    process::signal_at_death_of_parent(Signal::CONT)?;
     // If it ended before that call, its number may be another process's by now.
-    match getppid() {
-        Some(now) if now == process => Ok(watched),
+    match process::parent() {
+        Some(now) if now == parent => Ok(watched),
         _ => Err(io::Error::other(format!("process {parent}, which started it, has ended"))),
     }
 }
@@ -86,14 +84,14 @@ struct CommandSupervisor {
     /// Brings signals from the worker, and takes reports to it.
     channel: OwnedFd,
     /// Readable when the worker has ended.
-    worker: OwnedFd,
+    worker: Process,
     /// Reaped only after its group is dead, so that the group's number cannot be reused before.
     child: Child,
 }
 
 impl CommandSupervisor {
     fn supervise(mut self) -> io::Result<()> {
-        let watched = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty());
+        let watched = Process::of_child(&self.child);
         // A command that cannot be watched, or that nobody waits for, is killed.
         if let (Ok(command), Ok(())) = (&watched, report(&self.channel, Report::Started)) {
             self.pass_on_signals(command);
@@ -107,7 +105,7 @@ impl CommandSupervisor {
     }
 
     /// Passes on the worker's signals, until the worker or the command has ended.
-    fn pass_on_signals(&self, command: &OwnedFd) {
+    fn pass_on_signals(&self, command: &Process) {
         loop {
             let mut watched = [command.as_fd(), self.worker.as_fd(), self.channel.as_fd()]
                 .map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
@@ -143,6 +141,6 @@ impl CommandSupervisor {
 
     fn signal(&self, signal: Signal) {
         // The only possible error is that no process is left in the group.
-        let _ = kill_process_group(Pid::from_child(&self.child), signal);
+        let _ = process_group::signal(self.child.id(), signal);
     }
 }

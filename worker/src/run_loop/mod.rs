@@ -10,7 +10,6 @@ use client::internal::{Assignment, Carried, ChunkError, Link, Reference, enter_t
 use client::{Error, Result};
 use protocol::limits::{FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{Failure, FailureKind, Grant, Kind, Outcome, Request, Target, TaskGrant};
-use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::stdio::dup2_stderr;
 
 use crate::failed;
@@ -57,8 +56,7 @@ pub(crate) fn work(registry: &Registry) -> Result<End> {
     parent_watch.start(assignment.parent, manager).map_err(|error| failed(&error))?;
 
     if let Some(bytes) = assignment.memory_bytes_max {
-        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
-        setrlimit(Resource::As, limit).map_err(|error| failed(&error))?;
+        sys::limits::set_memory_bytes_max(bytes).map_err(|error| failed(&error))?;
     }
     if let Some(initializer) = &assignment.initializer {
         initialize::initialize(registry, initializer)?;

@@ -14,19 +14,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use client::internal::{LEAVING, READY, RETIRING};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, PidfdFlags, Signal, getpgrp, getpid, getppid, kill_current_process_group, kill_process, pidfd_open,
-    set_parent_process_death_signal,
-};
+use sys::process::{self, Process};
+use sys::{Signal, process_group};
 
 use crate::isolation::streams::take_stdin;
 
 /// Has the kernel kill this process when the thread that started it ends.
 pub(crate) fn end_with_parent(parent: u32) -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+    process::signal_at_death_of_parent(Signal::KILL)?;
     // If the parent ended before that call, this process has another parent by now.
-    match getppid() {
-        Some(now) if now.as_raw_nonzero().get().cast_unsigned() == parent => Ok(()),
+    match process::parent() {
+        Some(now) if now == parent => Ok(()),
         _ => Err(io::Error::other(format!("process {parent}, which started this one, has ended"))),
     }
 }
@@ -75,8 +73,7 @@ impl ParentWatch {
     ///
     /// A thread watches a descriptor of each, since the process may be in the middle of a task.
     pub(crate) fn start(&self, parent: u32, manager: OwnedFd) -> io::Result<()> {
-        let parent = Pid::from_raw(parent.cast_signed()).ok_or(Errno::INVAL)?;
-        let parent = pidfd_open(parent, PidfdFlags::empty())?;
+        let parent = Process::open(parent)?;
         let supervisor = OwnedFd::from(self.supervisor.try_clone()?);
         let is_leaving = Arc::clone(&self.is_leaving);
         let watch = move || {
@@ -92,7 +89,7 @@ impl ParentWatch {
         };
         std::thread::Builder::new().name("parent watch".to_owned()).spawn(watch)?;
         // The parent still runs, or the kernel would have killed this process. If it ends now, the thread sees it.
-        set_parent_process_death_signal(Some(Signal::CONT))?;
+        process::signal_at_death_of_parent(Signal::CONT)?;
         Ok(())
     }
 }
@@ -110,9 +107,9 @@ fn wait_for_any(watched: &mut [PollFd<'_>]) {
 /// Ends this process at once, and what it started, in the middle of whatever it does.
 fn end() -> ! {
     // A worker leads its own group, and the other processes in it are those that its tasks have started.
-    if getpgrp() == getpid() {
-        let _ = kill_current_process_group(Signal::KILL);
+    if process_group::is_led_by_this_process() {
+        let _ = process_group::signal_own(Signal::KILL);
     }
-    let _ = kill_process(getpid(), Signal::KILL);
+    let _ = process::signal(std::process::id(), Signal::KILL);
     std::process::abort();
 }

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use client::task::stop_event;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
-use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
+use sys::Signal;
+use sys::shared_memory::anonymous_file;
 
 use super::capture::Capture;
 use crate::command::{Escalation, Exit, FailedPart, Program, StopWatch, SupervisedCommand};
@@ -144,7 +144,7 @@ impl Command {
         if self.input.is_empty() {
             return File::open("/dev/null");
         }
-        let mut file = File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
+        let mut file = anonymous_file("input")?;
         file.write_all(&self.input)?;
         file.rewind()?;
         Ok(file)

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
-use rustix::process::Signal;
+use sys::Signal;
 
 use crate::pool::workers::worker_process::WorkerProcess;
 use crate::process::descriptor_message::DescriptorMessage;

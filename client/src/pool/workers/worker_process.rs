@@ -11,9 +11,9 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use rustix::stdio::stderr;
+use sys::process::Process;
+use sys::{Signal, process_group};
 
 use crate::pool::workers::stderr_tail::StderrTail;
 use crate::process::descriptor_message::DescriptorMessage;
@@ -35,7 +35,7 @@ const READY_TIME: Duration = Duration::from_secs(5);
 pub(crate) struct WorkerProcess {
     child: Child,
     /// Readable when the process has ended.
-    ending: OwnedFd,
+    ending: Process,
     /// The other end of the worker's standard input, until the worker closes its own.
     control: Option<UnixStream>,
     is_ready: bool,
@@ -77,8 +77,8 @@ impl WorkerProcess {
         }
     }
 
-    fn watch(child: &mut Child) -> io::Result<(OwnedFd, StderrTail)> {
-        let ending = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    fn watch(child: &mut Child) -> io::Result<(Process, StderrTail)> {
+        let ending = Process::of_child(child)?;
         let stderr = child.stderr.take().ok_or_else(|| io::Error::other("it has no standard error"))?;
         Ok((ending, StderrTail::of(stderr)?))
     }
@@ -156,14 +156,13 @@ impl WorkerProcess {
 
     /// Whether the process has ended and is to be reaped.
     pub(crate) fn has_ended(&self) -> bool {
-        let mut watched = [PollFd::new(&self.ending, PollFlags::IN)];
-        matches!(poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+        self.ending.has_ended()
     }
 
     /// Signals the whole process group: the commands that a worker runs end with it.
     pub(crate) fn signal(&self, signal: Signal) {
         // The one error that can come is that nobody is left in the group, which is what is wanted.
-        let _ = kill_process_group(Pid::from_child(&self.child), signal);
+        let _ = process_group::signal(self.child.id(), signal);
     }
 
     /// Takes the ended process from the system; says how it ended, as in “was ended by signal 9”.

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use rustix::process::{Pid, kill_process_group};
+use sys::process_group;
 
 use super::*;
 
@@ -61,8 +61,7 @@ fn a_killed_worker_is_replaced() {
     let (supervisor, _) = supervise(2, "printf R >&0; exec sleep 60");
     assert!(supervisor.wait_ready(2));
     let before = supervisor.process_ids();
-    let victim = Pid::from_raw(before[0].cast_signed()).unwrap();
-    kill_process_group(victim, Signal::KILL).unwrap();
+    process_group::signal(before[0], Signal::KILL).unwrap();
     wait_for("a new worker", || {
         let now = supervisor.process_ids();
         now.len() == 2 && !now.contains(&before[0])
@@ -78,8 +77,7 @@ fn terminated_workers_are_gone_with_all_they_started() {
     assert_eq!(supervisor.join(), Ended::Terminated);
     for process in processes {
         assert!(!is_alive(process));
-        let group = Pid::from_raw(process.cast_signed()).unwrap();
-        wait_for("the group is gone", || rustix::process::test_kill_process_group(group).is_err());
+        wait_for("the group is gone", || !process_group::has_members(process));
     }
 }
 
