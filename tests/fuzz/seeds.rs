@@ -22,11 +22,14 @@ const LENGTH_BYTES: usize = 4;
 /// A step of the core's target that begins a session.
 const BEGIN: u8 = 0;
 
+/// A step that restores a state from a snapshot.
+const RESTORE: u8 = 4;
+
 /// A step that lets the first session end without a goodbye.
 const DIE: u8 = 2;
 
 /// A step that sends a request from the first session, 1 ms after the step before; and from the second one, at once.
-const REQUESTS: [u8; 2] = [0xc4, 0x14];
+const REQUESTS: [u8; 2] = [0xc5, 0x15];
 
 /// The frames of the worked examples.
 fn frames() -> Vec<Vec<u8>> {
@@ -95,7 +98,7 @@ fn main() -> io::Result<()> {
     let scripts = specs().map(|spec| {
         let opens = [OBJECT, OTHER].map(|id| open(id, spec)).map(|body| step(0, &body)).concat();
         let turns = requests.iter().flat_map(|body| [step(0, body), step(1, body)].concat()).collect();
-        [vec![BEGIN, BEGIN], opens, turns, vec![DIE]].concat()
+        [vec![BEGIN, BEGIN], opens, vec![RESTORE], turns, vec![DIE]].concat()
     });
     write(folder, "core", scripts)
 }

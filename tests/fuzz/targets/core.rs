@@ -1,5 +1,5 @@
 //! The core: no sequence of requests reaches one of its assertions or leaves something undone, no request is answered
-//! twice, and the same inputs have the same effects.
+//! twice, and the same inputs have the same effects, also in a state that was restored from a snapshot.
 //!
 //! The input is a list of steps. A step is one byte that says what happens, to which session, and how much time passes
 //! before; for a request, its envelope follows as it would stand in a frame. This target plays the driver: it numbers
@@ -64,6 +64,7 @@ impl World {
             1 if chosen < self.clients.len() => self.end(chosen, Ending::Goodbye),
             2 if chosen < self.clients.len() => self.end(chosen, Ending::Died(DeathCause::Signal(9))),
             3 => self.apply(Input::TimePassed, None),
+            4 => self.restore(),
             _ if chosen < self.clients.len() => {
                 let (envelope, rest) = postcard::take_from_bytes(rest).ok()?;
                 self.request(chosen, envelope);
@@ -72,6 +73,12 @@ impl World {
             _ => return None,
         }
         Some(rest)
+    }
+
+    /// Goes on with the second manager as a snapshot of the first.
+    fn restore(&mut self) {
+        let snapshot = postcard::to_allocvec(&self.states[0]).expect("a state can be written");
+        self.states[1] = postcard::from_bytes(&snapshot).expect("what was written can be read");
     }
 
     fn begin(&mut self) {
