@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::objects::reference::Reference;
 use crate::pool::workers::initializer::{Initialized, PoolInitializer};
-use crate::pool::workers::start::{Concern, WorkerOptions, available_cores, check_can_start, supervise};
+use crate::pool::workers::start::{FailureScope, WorkerOptions, available_cores, check_can_start, supervise};
 use crate::pool::{Pool, Workers};
 use crate::task::Task;
 use crate::{Manager, Result};
@@ -50,7 +50,7 @@ impl<'a> PoolBuilder<'a> {
         }
     }
 
-    /// How many worker processes, at most 1,024; as many as this process may use cores if it is not said.
+    /// How many worker processes, at most 1,024. By default, one for each core that this process may use.
     pub fn processes(mut self, processes: usize) -> PoolBuilder<'a> {
         self.processes = Some(processes);
         self
@@ -60,8 +60,8 @@ impl<'a> PoolBuilder<'a> {
     /// A worker that takes the place of another one calls it, too.
     ///
     /// The function is registered like a task, and returns nothing or a `Result<(), _>` (see [`Initialized`]). Where it
-    /// panics or returns an error, the worker can not start; after a few tries that is the end of the pool, as
-    /// [`start`](PoolBuilder::start) tells. If it has not returned after five seconds, a warning in the log says so,
+    /// panics or returns an error, the worker cannot start; after a few tries the pool ends, as
+    /// [`start`](PoolBuilder::start) says. If it has not returned after five seconds, a warning in the log says so,
     /// and calls go on to wait for it.
     ///
     /// The arguments are kept as long as the pool, and with them the objects whose proxies they hold.
@@ -97,8 +97,9 @@ impl<'a> PoolBuilder<'a> {
     /// what it has in memory (`RLIMIT_AS`; processes that a task starts have the same limit, each for itself).
     ///
     /// A worker that asks for more is refused it. In Rust that is the end of the process (`SIGABRT`): the task fails
-    /// with [`Error::is_worker_died`] and a text that names the signal, and another worker takes the place. With less
-    /// than the program itself needs no worker can start, which [`start`](PoolBuilder::start) tells.
+    /// with [`Error::is_worker_died`](crate::Error::is_worker_died) and a text that names the signal, and another
+    /// worker takes the place. With less than the program itself needs no worker can start, which
+    /// [`start`](PoolBuilder::start) describes.
     pub fn memory_limit(mut self, bytes: u64) -> PoolBuilder<'a> {
         self.memory_bytes_max = Some(bytes);
         self
@@ -107,7 +108,8 @@ impl<'a> PoolBuilder<'a> {
     /// Gives the pool a name, so that other programs can submit to it with [`Pool::open`].
     ///
     /// The name is free again when the pool is dropped, and when this process ends, however it does. With it ends the
-    /// pool: what others have submitted to it and has not ended fails with [`Error::is_terminated`].
+    /// pool: what others have submitted to it and has not ended fails with
+    /// [`Error::is_terminated`](crate::Error::is_terminated).
     pub fn name(mut self, name: impl Into<String>) -> PoolBuilder<'a> {
         self.name = Some(name.into());
         self
@@ -122,16 +124,19 @@ impl<'a> PoolBuilder<'a> {
     /// Starts the workers, and returns at once: tasks can be submitted before the first worker is ready.
     ///
     /// Workers are copies of this program. Those that die are replaced; if workers keep dying before they are ready,
-    /// all tasks fail with [`Error::is_terminated`], and so does [`Pool::join`], with a text that says how, and what
-    /// the last of them wrote to its standard error. For want of processes, memory or descriptors that is so when not
-    /// one worker could be started for 5 seconds; as long as there is one, others are tried again.
+    /// all tasks fail with [`Error::is_terminated`](crate::Error::is_terminated), and so does [`Pool::join`], with a
+    /// text that says how, and what the last of them wrote to its standard error. For want of processes, memory or
+    /// descriptors that is so when not one worker could be started for 5 seconds; as long as there is one, others are
+    /// tried again.
     ///
     /// # Errors
     ///
-    /// A number is zero, or the processes are too many ([`Error::is_bad_argument`]); the program has not called
-    /// `worker::init` first thing in `main`; an object with this name exists ([`Error::is_already_exists`]); the
-    /// initializer is not registered ([`Error::is_unknown_function`]), or its arguments do not encode
-    /// ([`Error::is_bad_encoding`]) or hold a proxy of another manager ([`Error::is_bad_target`]).
+    /// A number is zero, or the processes are too many ([`Error::is_bad_argument`](crate::Error::is_bad_argument)); the
+    /// program has not called `worker::init` first thing in `main`; an object with this name exists
+    /// ([`Error::is_already_exists`](crate::Error::is_already_exists)); the initializer is not registered
+    /// ([`Error::is_unknown_function`](crate::Error::is_unknown_function)), or its arguments do not encode
+    /// ([`Error::is_bad_encoding`](crate::Error::is_bad_encoding)) or hold a proxy of another manager
+    /// ([`Error::is_bad_target`](crate::Error::is_bad_target)).
     pub fn start(self) -> Result<Pool> {
         let processes = self.processes.unwrap_or_else(available_cores);
         check_can_start(processes)?;
@@ -144,7 +149,7 @@ impl<'a> PoolBuilder<'a> {
         options.check()?;
         let link = self.manager.link();
         let reference = Reference::open(link, self.name.as_deref(), Spec::Pool, OpenMode::CreateNew)?;
-        let supervisor = supervise(link, reference.id(), processes, options, Concern::Pool)?;
+        let supervisor = supervise(link, reference.id(), processes, options, FailureScope::Pool)?;
         let is_named = self.name.is_some();
         let pool = Pool::new_with(reference, processes, Workers::Own { supervisor, is_named });
         if let Some(grace) = self.interrupt_grace {

@@ -16,8 +16,8 @@ use crate::{Error, ErrorKind, Manager, Result};
 impl Pool {
     /// Opens a pool by its name, whose workers belong to other programs, as to `worker --pool NAME`.
     ///
-    /// It need not be served yet: tasks wait until workers come, and whoever waits for results while nobody is there to
-    /// work is told so after some seconds, by a warning in the log. [`close`](Pool::close),
+    /// It need not be served yet: tasks wait until workers come. If there are none for some seconds while the program
+    /// waits for results, a warning in the log says so. [`close`](Pool::close),
     /// [`terminate`](Pool::terminate) and the drop concern this handle and what was submitted through it, never the
     /// workers nor the tasks of others.
     ///
@@ -56,10 +56,10 @@ impl Pool {
         }
     }
 
-    /// Takes no more tasks. The workers end when those that are there have ended, also those that other programs
-    /// submitted by the pool's name.
+    /// Takes no more tasks. The workers end once all tasks have ended, including those that other programs submitted by
+    /// the pool's name.
     ///
-    /// Of an opened pool this closes the handle only.
+    /// For an opened pool this only closes the handle.
     pub fn close(&self) -> Result<()> {
         let mut stage = lock(&self.stage);
         if *stage == Stage::Open {
@@ -71,15 +71,15 @@ impl Pool {
         Ok(())
     }
 
-    /// Ends the workers, whatever they do, and fails all tasks that have not ended with [`Error::is_terminated`].
+    /// Ends the workers, whatever they are doing, and fails all tasks that have not ended with
+    /// [`Error::is_terminated`].
     ///
     /// Workers get SIGTERM, and SIGKILL if they are still there a second later. A command that one runs is killed with
     /// it, and so is all of its process group.
-    /// It does not wait for that: [`join`](Pool::join) does.
+    /// This does not wait for their end: [`join`](Pool::join) does.
     ///
-    /// Workers of an opened pool belong to others, and go on. There it is only what was submitted through this handle
-    /// that ends: calls that have not started are cancelled ([`Error::is_cancelled`]), and those that run are asked to
-    /// stop.
+    /// Workers of an opened pool belong to others, and go on. There, only what was submitted through this handle ends:
+    /// calls that have not started are cancelled ([`Error::is_cancelled`]), and those that run are asked to stop.
     pub fn terminate(&self) {
         *lock(&self.stage) = Stage::Terminated;
         let reason = "the pool was terminated by its owner";
@@ -100,16 +100,16 @@ impl Pool {
     /// Waits until all workers have ended, after [`close`](Pool::close) or [`terminate`](Pool::terminate), and all
     /// callbacks have returned.
     ///
-    /// Of an opened pool it waits until the calls have ended that were submitted here and whose results somebody still
-    /// has a handle of.
+    /// For an opened pool it waits until all calls have ended that were submitted through this handle and whose results
+    /// were not dropped.
     ///
-    /// As nobody may take results meanwhile, the input of [`imap`](Pool::imap) and its like is now drawn to its end,
-    /// whether they are taken or not, as in Python. So take the results of long inputs first.
+    /// From now on, the input of [`imap`](Pool::imap) and its like is drawn to its end, whether results are taken or
+    /// not, as in Python. So take the results of long inputs first.
     ///
     /// # Errors
     ///
-    /// The pool is neither closed nor terminated, and so would not end; or its workers could not be started; or this is
-    /// called by a callback, which would wait for itself.
+    /// The pool is neither closed nor terminated, and so would not end; its workers could not be started; or a callback
+    /// calls this, and would wait for itself.
     pub fn join(&self) -> Result<()> {
         if *lock(&self.stage) == Stage::Open {
             return Err(Error::new(ErrorKind::Other, "a pool is joined after it was closed or terminated"));
@@ -117,7 +117,7 @@ impl Pool {
         if is_calling_back() {
             return Err(Error::new(
                 ErrorKind::Deadlock,
-                "a callback can not wait for all callbacks to return",
+                "a callback cannot wait for all callbacks to return",
             ));
         }
         let batches = self.submitted_batches.batches();
@@ -135,7 +135,7 @@ impl Pool {
         joined
     }
 
-    /// Refuses what can be known to fail before anything is sent.
+    /// Refuses a submission that is known to fail, before anything is sent.
     pub(crate) fn check_may_submit<Arguments>(&self, function: &impl Task<Arguments>) -> Result<()> {
         self.check_open()?;
         self.check_function(function.name(), function.is_built_apart())
@@ -175,7 +175,7 @@ impl Drop for Pool {
         if let Workers::Own { supervisor, is_named } = &self.workers {
             supervisor.join();
             if *is_named {
-                // The name is free again, unless the manager is gone, and then it is so too.
+                // This frees the name. If the manager is gone, the name is gone with it.
                 let _ = self.send(Request::Remove { id: self.reference.id() });
             }
         }

@@ -46,7 +46,7 @@ use crate::pool::workers::supervisor::Supervisor;
 
 /// Worker processes, and the tasks that they run.
 ///
-/// The verbs mean what they mean in Python's `multiprocessing.Pool`. A task is a plain function that this program
+/// The verbs mean the same as in Python's `multiprocessing.Pool`. A task is a plain function that this program
 /// registered with `worker::init`; its arguments and results are serde types. Tasks start in the order of their
 /// batches' arrival; batches that are there at the same time take turns.
 ///
@@ -58,13 +58,13 @@ use crate::pool::workers::supervisor::Supervisor;
 /// | [`imap`](Pool::imap) | one with each item, drawn lazily | an iterator, in order |
 /// | [`imap_unordered`](Pool::imap_unordered) | one with each item, drawn lazily | an iterator, as results come |
 ///
-/// Verbs that end in `async` return an [`AsyncResult`] at once. [`batch`](Pool::batch) is for those who have more to
-/// say: chunk sizes, priorities, retries, time limits.
+/// Verbs that end in `async` return an [`AsyncResult`] at once. [`batch`](Pool::batch) adds options: chunk
+/// sizes, priorities, retries, time limits.
 ///
 /// # Stopping
 ///
-/// [`stop`](Pool::stop) stops what runs, [`AsyncResult::stop`] one batch of it, and the pool takes new tasks at once.
-/// Tasks are asked first, and look whether they are with [`task::stop_requested`](crate::task::stop_requested) and
+/// [`stop`](Pool::stop) stops all tasks, [`AsyncResult::stop`] those of one batch; the pool takes new tasks at once.
+/// Tasks are asked first, which they see with [`task::stop_requested`](crate::task::stop_requested) and
 /// [`task::sleep`](crate::task::sleep); those that do not listen get SIGTERM, and then SIGKILL.
 ///
 /// # Processes that die
@@ -75,9 +75,8 @@ use crate::pool::workers::supervisor::Supervisor;
 ///
 /// # Dropping
 ///
-/// A pool that is dropped is [terminated](Pool::terminate), as at the end of a `with` block in Python: get your
-/// results first. The drop returns when the workers are gone, after at most some seconds, also if the manager does not
-/// answer.
+/// Dropping a pool [terminates](Pool::terminate) it, as the end of a `with` block does in Python: get your results
+/// first. The drop returns once the workers are gone, after some seconds at most, even if the manager does not answer.
 ///
 /// ```no_run
 /// # fn main() -> client::Result<()> {
@@ -94,7 +93,7 @@ use crate::pool::workers::supervisor::Supervisor;
 #[derive(Debug)]
 pub struct Pool {
     reference: Reference,
-    /// How many workers there are; for an opened pool, a guess.
+    /// How many workers there are; a guess for an opened pool.
     processes: usize,
     stage: Mutex<Stage>,
     workers: Workers,
@@ -102,22 +101,22 @@ pub struct Pool {
     submitted_batches: Arc<SubmittedBatches>,
     /// The threads that call functions of the program once a batch has ended.
     callback_threads: Arc<CallbackThreads>,
-    /// Listens to Ctrl-C, if that was asked for.
+    /// Listens for Ctrl-C, if that was asked for.
     interrupts: Mutex<Option<Interrupts>>,
     /// The process that this handle belongs to. A child that was forked from it must not end the pool.
     process: u32,
 }
 
-/// Whose the workers are.
+/// To whom the workers belong.
 #[derive(Debug)]
 pub(crate) enum Workers {
-    /// This pool's own.
+    /// To this pool.
     Own { supervisor: Supervisor, is_named: bool },
-    /// Those of other programs, which know the pool by this name.
+    /// To other programs, which know the pool by this name.
     Elsewhere { name: Arc<str> },
 }
 
-/// How far the life of a pool is.
+/// The stage of a pool's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     Open,

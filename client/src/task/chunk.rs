@@ -21,7 +21,7 @@ pub(crate) const CHUNK_BYTES: usize = 1 << 20;
 /// The longest count, in bytes.
 const COUNT_BYTES_MAX: usize = 5;
 
-/// Builds a chunk, one item after the other.
+/// Builds a chunk, item by item.
 #[derive(Debug)]
 pub struct ChunkWriter {
     /// Space for the count, then the items.
@@ -36,7 +36,7 @@ impl ChunkWriter {
         ChunkWriter { bytes: vec![0; COUNT_BYTES_MAX], count: 0 }
     }
 
-    /// Appends an item. On an error the chunk is spoiled, and to be thrown away.
+    /// Appends an item. After an error the chunk is spoiled, and must be dropped.
     pub fn push<T: Serialize>(&mut self, item: &T) -> Result<(), ChunkError> {
         let bytes = std::mem::take(&mut self.bytes);
         self.bytes = postcard::to_extend(item, bytes).map_err(ChunkError::Encode)?;
@@ -96,7 +96,7 @@ pub fn read_chunk<T: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<T>, ChunkErro
 /// Why values are not a chunk, or bytes are not one.
 #[derive(Clone, Debug)]
 pub enum ChunkError {
-    /// A value can not be encoded.
+    /// A value cannot be encoded.
     Encode(postcard::Error),
     /// The bytes do not decode as values of the type that belongs here.
     Decode(postcard::Error),
@@ -115,7 +115,7 @@ pub enum ChunkError {
 }
 
 impl ChunkError {
-    /// What the caller of a task is told whose arguments are not what they should be.
+    /// The failure of a task whose arguments are not what they should be.
     pub fn failure_kind(&self) -> FailureKind {
         match self.error_kind() {
             ErrorKind::StaleInside => FailureKind::StaleEpoch,
@@ -143,7 +143,7 @@ impl fmt::Display for ChunkError {
             ChunkError::Decode(postcard::Error::SerdeDeCustom) => {
                 write!(formatter, "a decoded value is refused by its type")
             }
-            ChunkError::Encode(error) => write!(formatter, "a value can not be encoded: {error}"),
+            ChunkError::Encode(error) => write!(formatter, "a value cannot be encoded: {error}"),
             ChunkError::Decode(error) => write!(formatter, "the bytes do not decode: {error}"),
             ChunkError::Proxy(error) => write!(formatter, "a proxy does not arrive: {error}"),
             ChunkError::TooMany { count } => {
@@ -191,7 +191,7 @@ mod tests {
             bytes.clear();
             bytes = postcard::to_extend(&count, bytes).unwrap();
             let error = read_chunk::<()>(&bytes).unwrap_err();
-            assert!(matches!(error, ChunkError::TooMany { count: told } if told == count));
+            assert!(matches!(error, ChunkError::TooMany { count: announced } if announced == count));
         }
     }
 

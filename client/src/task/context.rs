@@ -1,10 +1,11 @@
-//! The task that this process runs now: whether it is to stop, and how it waits for that.
+//! The task that this process runs now: whether it must stop, and how it waits for that.
 //!
-//! Every batch has a stop event. A worker's run loop notes here, before it calls a function, which one is the task's,
+//! Every batch has a stop event. A worker's run loop notes here, before it calls a function, which event is the task's,
 //! so that a task needs no argument to be stopped. A worker runs one task at a time, so there is one note for the whole
 //! process, and threads that a task starts see it too.
 //!
-//! Whether it is to stop is read in the mirror of that event, where there is one: a hot loop can ask on every turn.
+//! Whether the task must stop is read in the mirror of that event, where there is one: a hot loop can ask on every
+//! turn.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,41 +25,41 @@ use crate::{Cause, Event, Result, duration};
 /// The task that runs, if one does.
 static CURRENT: Mutex<Option<Current>> = Mutex::new(None);
 
-/// Counts the tasks that begin and end here, so that a thread notices that what it knows is of another.
+/// Counts the tasks that begin and end here, so that a thread notices when what it knows concerns another task.
 static TURN: AtomicU64 = AtomicU64::new(0);
 
 /// What no turn counts.
 const NO_TURN: u64 = u64::MAX;
 
 thread_local! {
-    /// How this thread looks at the stop event of the task that runs, so that it takes no lock for it.
-    static WATCH: RefCell<Watch> = const { RefCell::new(Watch { turn: NO_TURN, stop: None, view: None }) };
+    /// How this thread reads the stop event of the current task, so that it takes no lock for it.
+    static STOP_VIEW: RefCell<StopView> = const { RefCell::new(StopView { turn: NO_TURN, stop: None, view: None }) };
 }
 
-/// What is known of a task while it runs.
+/// The task that runs.
 #[derive(Clone, Debug)]
 struct Current {
-    /// The way to the manager that handed the task out.
+    /// The way to the manager that assigned the task.
     link: Arc<Link>,
     /// The stop event of its batch, which the batch keeps alive.
     stop: ObjectId,
 }
 
-/// How a stop event is looked at.
+/// How a thread reads a stop event.
 #[derive(Debug)]
-struct Watch {
-    /// When this was found out.
+struct StopView {
+    /// The turn in which this was found out.
     turn: u64,
-    /// The stop event of the task that ran then. What was found out of it holds for the next task of the same batch.
+    /// The stop event of the task that ran then. The view of it stays good for the next task of the same batch.
     stop: Option<ObjectId>,
-    /// Where its flag is; none if each look is a round trip.
+    /// Where its flag is; none if each read is a round trip.
     view: Option<View>,
 }
 
-/// Whether the task that this process runs is to stop: its batch was stopped, or the batch that started this one, or
+/// Whether the task that this process runs must stop: its batch was stopped, or the batch that started this one, or
 /// its owner has died.
 ///
-/// It is true as well when nobody waits for the task any more, because its batch was ended otherwise or the manager is
+/// It is also true when nobody waits for the task any more, because its batch ended in another way or the manager is
 /// gone. Outside of a task it is false. It holds for all threads of a worker process.
 ///
 /// It costs some nanoseconds: the flag is in memory that the manager shares. Only the first question of a thread
@@ -79,8 +80,8 @@ struct Watch {
 /// ```
 pub fn stop_requested() -> bool {
     let turn = TURN.load(Ordering::Acquire);
-    let looked = WATCH.with_borrow(|watch| match &watch.view {
-        Some(view) if watch.turn == turn => Some(view.is_set()),
+    let looked = STOP_VIEW.with_borrow(|known| match &known.view {
+        Some(view) if known.turn == turn => Some(view.is_set()),
         _ => None,
     });
     match looked {
@@ -89,7 +90,7 @@ pub fn stop_requested() -> bool {
     }
 }
 
-/// Whether the task is to stop, asked for the first time or by a round trip.
+/// Whether the task must stop, for the first question of a thread, or by a round trip.
 #[cold]
 fn find_out_whether_to_stop(turn: u64) -> bool {
     let Some(Current { link, stop }) = current() else {
@@ -101,31 +102,31 @@ fn find_out_whether_to_stop(turn: u64) -> bool {
     })
 }
 
-/// Whether a stop event is set, for who is about to begin a task. Without a round trip, but for the first time that a
-/// thread asks for this event; what can not be seen like that counts as not set.
+/// Whether a stop event is set, for a worker that is about to begin a task. It takes no round trip, except for the
+/// first question of a thread about this event. An event without a mirror counts as not set.
 pub fn is_stopped(link: &Arc<Link>, stop: ObjectId) -> bool {
     look(link, stop, NO_TURN).unwrap_or(false)
 }
 
-/// Looks at a stop event in the mirror, as it will be looked at in this turn. An event that is no more counts as set.
+/// Reads a stop event in the mirror, and remembers the view for this turn. An event that was removed counts as set.
 /// None if there is no mirror of it.
 fn look(link: &Arc<Link>, stop: ObjectId, turn: u64) -> Option<bool> {
-    let is_known = WATCH.with_borrow(|watch| watch.stop == Some(stop));
+    let is_known = STOP_VIEW.with_borrow(|known| known.stop == Some(stop));
     if !is_known {
         match link.here_shared().and_then(|link| View::open(link, stop)) {
-            Ok(view) => WATCH.set(Watch { turn, stop: Some(stop), view }),
+            Ok(view) => STOP_VIEW.set(StopView { turn, stop: Some(stop), view }),
             Err(_) => return Some(true),
         }
     }
-    WATCH.with_borrow_mut(|watch| {
-        watch.turn = turn;
-        watch.view.as_ref().map(|view| !matches!(view.is_set(), Ok(false)))
+    STOP_VIEW.with_borrow_mut(|known| {
+        known.turn = turn;
+        known.view.as_ref().map(|view| !matches!(view.is_set(), Ok(false)))
     })
 }
 
-/// Sleeps; in a task that [is to stop](stop_requested) no longer than until then. Returns whether it slept to the end.
+/// Sleeps; in a task, only until it [must stop](stop_requested). Returns whether it slept to the end.
 ///
-/// Nothing is asked again and again: the thread waits for the stop event, and the manager keeps the time. Outside of a
+/// It does not poll: the thread waits for the stop event, and the manager keeps the time. Outside of a
 /// task this is [`std::thread::sleep`], and returns true.
 ///
 /// ```no_run
@@ -174,11 +175,11 @@ pub fn stop_event() -> Option<Event> {
     Event::from_reference(Reference::adopt(link, stop, Kind::Event)).ok()
 }
 
-/// Who stopped the task that this process runs, when, and why; none while nobody has, and outside of a task.
+/// Who stopped the task that this process runs, when, and why; none while nothing has, and outside of a task.
 ///
 /// # Errors
 /// [`is_manager_gone`](crate::Error::is_manager_gone); [`is_no_such_object`](crate::Error::is_no_such_object) if the
-/// batch was ended otherwise.
+/// batch ended in another way.
 pub fn stop_cause() -> Result<Option<Cause>> {
     let Some(Current { link, stop }) = current() else {
         return Ok(None);
@@ -195,13 +196,13 @@ pub(crate) fn current_stop(epoch: Epoch) -> Option<ObjectId> {
     current().filter(|current| current.link.epoch() == epoch).map(|current| current.stop)
 }
 
-/// Notes that this process runs a task with this stop event, until what is returned is dropped.
+/// Notes that this process runs a task with this stop event, while the returned scope lives.
 pub fn enter_task(link: &Arc<Link>, stop: ObjectId) -> TaskScope {
     set_current(Some(Current { link: Arc::clone(link), stop }));
     TaskScope { _private: () }
 }
 
-/// While it lives, this process runs a task.
+/// While this lives, the process runs a task.
 #[derive(Debug)]
 #[must_use = "the task has ended when this is dropped"]
 pub struct TaskScope {
@@ -217,7 +218,7 @@ impl Drop for TaskScope {
 fn set_current(task: Option<Current>) {
     let mut current = lock(&CURRENT);
     *current = task;
-    // Under the lock, so that whoever sees this turn finds its task.
+    // Under the lock, so that a thread that sees this turn finds its task.
     TURN.fetch_add(1, Ordering::Release);
 }
 

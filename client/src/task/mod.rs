@@ -5,7 +5,7 @@
 //! names the function and its types are checked. A function of a program that was built apart has the name under
 //! which that program registered it, and [`named`] gives it its types.
 //!
-//! While it runs, a task learns here whether it is to stop: [`stop_requested`] asks, [`sleep`] ends early, and
+//! While it runs, a task learns here whether it must stop: [`stop_requested`] asks, [`sleep`] ends early, and
 //! [`stop_event`] can be waited for together with other objects.
 
 mod chunk;

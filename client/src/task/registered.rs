@@ -1,4 +1,4 @@
-//! Which functions this program registered, so that a call site that names another one is told at once.
+//! The functions that this program registered, so that submitting another one is an error at once.
 
 use std::sync::OnceLock;
 
@@ -9,18 +9,18 @@ use crate::{Error, ErrorKind};
 /// The names that `worker::init` found in the registry, sorted; unset in a program that did not call it.
 static REGISTERED: OnceLock<Vec<String>> = OnceLock::new();
 
-/// Tells the names of this program's registry. Only the first call counts.
+/// Publishes the names of this program's registry. Only the first call counts.
 pub fn set_registered(mut names: Vec<String>) {
     names.sort();
     let _ = REGISTERED.set(names);
 }
 
-/// Whether the program told its registry, as `worker::init` does.
+/// Whether the program published its registry, as `worker::init` does.
 pub(crate) fn is_registry_set() -> bool {
     REGISTERED.get().is_some()
 }
 
-/// Refuses a function that this program's workers will not know.
+/// Refuses a function that this program's workers do not know.
 pub(crate) fn check_registered(name: &str) -> Result<(), Error> {
     check_against(name, REGISTERED.get().map_or(&[], Vec::as_slice))
 }
@@ -39,7 +39,7 @@ fn check_against(name: &str, registered: &[String]) -> Result<(), Error> {
     Err(Error::new(ErrorKind::UnknownFunction, text))
 }
 
-/// What is wrong with a name, if a function can not be known by it.
+/// What is wrong with a name, if it cannot name a function.
 pub fn name_fault(name: &str) -> Option<String> {
     if name.ends_with("{{closure}}") {
         Some(format!(

@@ -15,7 +15,7 @@ use crate::{Error, ErrorKind, Event, Result};
 
 /// The result of calls that run, or will run, in a pool's workers.
 ///
-/// Any number of threads may wait for it. Dropping it lets the calls run and throws their results away.
+/// Any number of threads may wait for it. Dropping it lets the calls run and drops their results.
 ///
 /// If the manager ends, every method fails at once with [`Error::is_manager_gone`].
 ///
@@ -41,7 +41,7 @@ use crate::{Error, ErrorKind, Event, Result};
 /// # Ok(())
 /// # }
 /// ```
-#[must_use = "the calls run all the same, but nobody learns whether they failed"]
+#[must_use = "the calls run all the same, but it stays unknown whether they failed"]
 pub struct AsyncResult<T> {
     batch: Arc<Batch>,
     /// Makes the value out of all outcomes.
@@ -65,13 +65,13 @@ impl<T: DeserializeOwned> AsyncResult<Vec<T>> {
         AsyncResult { batch, assemble: all_results, callbacks: OnceLock::new(), callback_threads }
     }
 
-    /// Waits until all calls have ended, and returns what became of each, in the order of the input: of a batch that
-    /// was stopped, the results of those that returned, beside the others' errors. Calls that travelled in one chunk
+    /// Waits until all calls have ended, and returns the outcome of each, in the order of the input: of a batch that
+    /// was stopped, the results of those that returned, and the errors of the others. Calls that travelled in one chunk
     /// fail together, each with the same error.
     ///
     /// # Errors
     ///
-    /// What makes [`get`](Self::get) fail, but for the failures of calls.
+    /// Those of [`get`](Self::get), except for the failures of calls.
     pub fn outcomes(&self) -> Result<Vec<Result<T>>> {
         self.batch.wait(None)?;
         let mut outcomes = Vec::new();
@@ -114,7 +114,7 @@ fn all_results<T: DeserializeOwned>(batch: &Batch) -> Result<Vec<T>> {
 }
 
 impl<T> AsyncResult<T> {
-    /// Waits until all calls have ended, and returns what they returned. Without a timeout it waits for ever.
+    /// Waits until all calls have ended, and returns what they returned. Without a timeout it waits forever.
     ///
     /// # Errors
     ///
@@ -150,7 +150,7 @@ impl<T> AsyncResult<T> {
         self.batch.is_successful()
     }
 
-    /// How far the calls are. It costs a round trip or two, and brings results here that are there already.
+    /// How far the calls are. It costs a round trip or two, and fetches the results that have come.
     pub fn progress(&self) -> Result<Progress> {
         self.batch.progress()
     }
@@ -176,7 +176,7 @@ impl<T> AsyncResult<T> {
         self.handle().stop_event()
     }
 
-    /// A hold on the calls that knows nothing of their results' type.
+    /// A handle to the calls that does not depend on the type of their results.
     pub fn handle(&self) -> BatchHandle {
         BatchHandle::new(&self.batch)
     }
@@ -190,13 +190,13 @@ impl<T> AsyncResult<T> {
 impl<T: 'static> AsyncResult<T> {
     /// Has this called once with the result, when all calls have returned; never, if one of them fails.
     ///
-    /// It is called on a thread of this process. Up to a thousand results of a pool have a thread each, so a callback
-    /// that takes long delays nobody but the callbacks of this result that were given later. It may use the pool, but
-    /// not wait for its end: [`Pool::join`](crate::Pool::join) waits for all callbacks. It is called as well if this
+    /// A thread of this process calls it. Up to a thousand results of a pool have a thread each, so a callback that
+    /// takes long delays only the callbacks of this result that were added later. It may use the pool, but not wait for
+    /// its end: [`Pool::join`](crate::Pool::join) waits for all callbacks. It is called even if this
     /// handle was dropped.
     ///
-    /// Of more than a thousand results that are waited for, each further one gets a thread when an earlier one has been
-    /// called back. So no callback is to wait for what a callback of a later result does.
+    /// Beyond a thousand results with callbacks, each further one gets a thread once an earlier one has finished its
+    /// callbacks. So a callback must not wait for what a callback of a later result does.
     ///
     /// ```no_run
     /// # fn add(left: u32, right: u32) -> u32 { left + right }
@@ -209,7 +209,7 @@ impl<T: 'static> AsyncResult<T> {
     ///
     /// # Errors
     ///
-    /// The thread can not be started.
+    /// The thread cannot be started.
     pub fn on_result(&self, callback: impl FnOnce(T) + Send + 'static) -> Result<&Self> {
         self.on_end(|outcome| {
             if let Ok(value) = outcome {
@@ -219,7 +219,7 @@ impl<T: 'static> AsyncResult<T> {
     }
 
     /// Has this called once with the error that [`get`](Self::get) gives, when all calls have ended; never, if all
-    /// return. For the rest it is as with [`on_result`](Self::on_result).
+    /// return. Otherwise it is as with [`on_result`](Self::on_result).
     pub fn on_error(&self, callback: impl FnOnce(Error) + Send + 'static) -> Result<&Self> {
         self.on_end(|outcome| {
             if let Err(error) = outcome {

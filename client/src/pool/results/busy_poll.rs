@@ -1,7 +1,7 @@
-//! Looking for an answer for a moment before sleeping until it comes.
+//! Polling for an answer for a moment before sleeping until it comes.
 //!
 //! Most calls that travel alone are short, and to wake a thread on a core that has gone idle takes longer than they do.
-//! So whoever waits for one keeps its core awake for a moment, and gives it to anybody who has something to do on it.
+//! So the waiter keeps its core awake for a moment, and yields it to every other thread that can run there.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::yield_now;
@@ -12,27 +12,27 @@ use protocol::Reply;
 use crate::Result;
 use crate::connection::link::Pending;
 
-/// How long the moment is: two or three times what a short call takes.
-const MOMENT: Duration = Duration::from_micros(100);
+/// How long to poll: two or three times what a short call takes.
+const POLL_TIME: Duration = Duration::from_micros(100);
 
-/// Whether a thread of this process is looking. Many at a time would only keep each other from it.
-static IS_LOOKING: AtomicBool = AtomicBool::new(false);
+/// Whether a thread of this process polls. Several at a time would only keep each other from running.
+static IS_POLLING: AtomicBool = AtomicBool::new(false);
 
-/// The answer to a request, if it comes in a moment. None: sleep until it comes.
+/// The answer to a request, if it comes in a moment. None: the caller should sleep until it comes.
 pub(crate) fn poll_briefly(pending: &mut Pending) -> Result<Option<Reply>> {
-    if IS_LOOKING.swap(true, Ordering::Relaxed) {
+    if IS_POLLING.swap(true, Ordering::Relaxed) {
         return Ok(None);
     }
-    let reply = look(pending);
-    IS_LOOKING.store(false, Ordering::Relaxed);
+    let reply = poll(pending);
+    IS_POLLING.store(false, Ordering::Relaxed);
     reply
 }
 
-fn look(pending: &mut Pending) -> Result<Option<Reply>> {
+fn poll(pending: &mut Pending) -> Result<Option<Reply>> {
     let began = Instant::now();
     loop {
         let reply = pending.try_take()?;
-        if reply.is_some() || began.elapsed() > MOMENT {
+        if reply.is_some() || began.elapsed() > POLL_TIME {
             return Ok(reply);
         }
         yield_now();

@@ -1,4 +1,4 @@
-//! Batches that run on though the program has dropped their results. They are still known, so that a pool can stop them.
+//! Batches that run on though the program has dropped their results. A pool can still stop them.
 
 use std::sync::{Arc, Mutex};
 

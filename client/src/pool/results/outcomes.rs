@@ -1,4 +1,4 @@
-//! What has come of a batch so far. It knows nothing of how it comes.
+//! The outcomes of a batch, as far as they have come. Nothing here knows how they come.
 
 use std::collections::VecDeque;
 
@@ -8,14 +8,14 @@ use crate::pool::errors::protocol_fault;
 use crate::pool::results::slots::{Slot, Slots};
 use crate::{Error, ErrorKind};
 
-/// What has come of a batch so far.
+/// The outcomes of a batch, as far as they have come.
 #[derive(Debug)]
 pub(crate) struct Outcomes {
-    /// The places of its chunks.
+    /// The slots of its chunks.
     pub(crate) slots: Slots,
-    /// How many of these places have an outcome.
+    /// How many of these slots have an outcome.
     ended: usize,
-    /// Numbers of places in the order in which their outcomes came, if somebody takes them in that order.
+    /// Numbers of slots in the order in which their outcomes came, if the program takes them in that order.
     arrivals: Option<VecDeque<u64>>,
     /// How many calls were submitted.
     pub(crate) calls: u64,
@@ -29,13 +29,13 @@ pub(crate) struct Outcomes {
     pub(crate) window: u64,
     /// Whether no more chunks are added.
     pub(crate) is_sealed: bool,
-    /// Why the input was not drawn to its end, until the program was told.
+    /// Why the input was not drawn to its end, until the program has this error.
     pub(crate) cut: Option<Error>,
-    /// Whether the manager has said that there is no more to come.
-    is_told_all: bool,
-    /// Why the batch can not be asked for any more.
+    /// Whether the manager has said that no more come.
+    has_all_come: bool,
+    /// Why the manager cannot be asked for more.
     pub(crate) broken: Option<Error>,
-    /// Whether nobody wants the results, and only the end is waited for.
+    /// Whether only the end is waited for, since the program has dropped the results.
     is_detached: bool,
 }
 
@@ -52,25 +52,25 @@ impl Outcomes {
             window: u64::MAX,
             is_sealed: false,
             cut: None,
-            is_told_all: false,
+            has_all_come: false,
             broken: None,
             is_detached: false,
         }
     }
 
-    /// Nothing, of a batch that was submitted as a whole, in chunks with these numbers of calls.
+    /// No outcomes yet, of a batch that was submitted as a whole, in chunks with these numbers of calls.
     pub(crate) fn of_whole(counts: impl Iterator<Item = u32> + Clone) -> Outcomes {
         let calls = counts.clone().map(u64::from).sum();
         Outcomes { calls, is_sealed: true, ..Outcomes::new(Slots::whole(counts)) }
     }
 
-    /// Nothing, of a batch whose input is drawn lazily.
+    /// No outcomes yet, of a batch whose input is drawn lazily.
     pub(crate) fn of_stream(window: u64, is_ordered: bool) -> Outcomes {
         let arrivals = (!is_ordered).then(VecDeque::new);
         Outcomes { window, arrivals, ..Outcomes::new(Slots::passing()) }
     }
 
-    /// Nothing, of a batch whose results nobody wants any more.
+    /// No outcomes, of a batch whose results the program has dropped.
     pub(crate) fn of_detached() -> Outcomes {
         Outcomes { is_detached: true, ..Outcomes::new(Slots::passing()) }
     }
@@ -90,12 +90,12 @@ impl Outcomes {
         !self.is_sealed && !self.is_detached
     }
 
-    /// Whether there is something to ask the manager for.
+    /// Whether there is something left to ask the manager for.
     pub(crate) fn has_more_to_come(&self) -> bool {
-        !self.is_told_all && self.broken.is_none()
+        !self.has_all_come && self.broken.is_none()
     }
 
-    /// Takes results in. True: they show that the batch was stopped, so that it is in vain to draw more input.
+    /// Takes results in. True: they show that the batch was stopped, so that more input would be drawn in vain.
     pub(crate) fn take_in(&mut self, results: Results) -> bool {
         let mut is_stopped = false;
         for result in results.results {
@@ -108,7 +108,7 @@ impl Outcomes {
             }
         }
         if results.complete {
-            self.told_all();
+            self.note_all_come();
         }
         is_stopped && !self.is_sealed
     }
@@ -129,8 +129,8 @@ impl Outcomes {
         Ok(())
     }
 
-    fn told_all(&mut self) {
-        self.is_told_all = true;
+    fn note_all_come(&mut self) {
+        self.has_all_come = true;
         if !self.is_sealed {
             self.is_sealed = true;
             if !self.is_detached {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn results_that_can_not_be_are_a_fault_of_the_manager() {
+    fn impossible_results_are_a_fault_of_the_manager() {
         for fault in
             [results(&[returned(1)], false), results(&[returned(0), returned(0)], false), results(&[], true)]
         {

@@ -18,8 +18,8 @@ use crate::{Error, ErrorKind, Result};
 /// The results of calls, as they come: what [`Pool::imap`](crate::Pool::imap) and its like return.
 ///
 /// Each item is the result of one call, or why it failed; a failed call does not end the iteration. It ends when the
-/// results of the whole input were taken. If the input could not be drawn to its end, that is told by one more item, an
-/// error, after the results of what was drawn:
+/// results of the whole input were taken. If the input could not be drawn to its end, one more item
+/// says so, an error after the results of what was drawn:
 ///
 /// * the iterator that gives the input panicked ([`Error::is_input_panicked`]);
 /// * the arguments of a call do not encode ([`Error::is_bad_encoding`]), are too large ([`Error::is_limit`]), or hold a
@@ -28,13 +28,13 @@ use crate::{Error, ErrorKind, Result};
 ///   ([`Error::is_terminated`], [`Error::is_closed`]);
 /// * the manager is gone ([`Error::is_manager_gone`]).
 ///
-/// Dropping it stops the drawing, and cancels calls that have not started. Those that run go on, and their results are
-/// thrown away. A `next` of the input that does not return keeps only its own thread.
+/// Dropping it draws no more input, and cancels calls that have not started. Those that run go on, and their results
+/// are dropped. A `next` of the input that does not return blocks only its own thread.
 pub struct ResultIterator<T> {
     batch: Arc<Batch>,
-    /// Results of a chunk, those of it that were not taken.
+    /// Results of the current chunk that were not taken.
     ready: VecDeque<Result<T>>,
-    /// How many calls there will be, if the input tells.
+    /// How many calls there will be, if the input says so.
     total: Option<usize>,
     is_over: bool,
     /// The process that this belongs to. A child that was forked from it must not end the batch.
@@ -88,12 +88,12 @@ impl<T: DeserializeOwned> ResultIterator<T> {
 }
 
 impl<T> ResultIterator<T> {
-    /// A hold on the calls, to stop them or to look how far they are from another thread, or while results are taken.
+    /// A handle to the calls, to stop them or to see how far they are, from another thread or while results are taken.
     pub fn handle(&self) -> BatchHandle {
         BatchHandle::new(&self.batch)
     }
 
-    /// How many results there will be, if the input told how long it is.
+    /// How many results there will be, if the input said how long it is.
     pub fn total(&self) -> Option<usize> {
         self.total
     }
@@ -102,7 +102,7 @@ impl<T> ResultIterator<T> {
 impl<T: DeserializeOwned> Iterator for ResultIterator<T> {
     type Item = Result<T>;
 
-    /// Waits for the next result, for ever if need be.
+    /// Waits for the next result, forever if need be.
     fn next(&mut self) -> Option<Result<T>> {
         self.next_until(None, || unreachable!("a wait without a deadline does not time out"))
     }

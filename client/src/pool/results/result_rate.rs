@@ -1,36 +1,36 @@
-//! How many results to wait for at a time when all of a batch are wanted: as many as come in a moment, so that whoever
-//! waits is not woken for each.
+//! The rate at which the results of a batch come, and so how many of them to wait for at a time: as many as come in a
+//! moment, so that the waiter does not wake up for each.
 
 use std::time::Duration;
 
 use protocol::{ObjectId, Target};
 
-/// For how long results may gather in the manager before they are asked for whatever there is. The progress of a batch
-/// is out of date by no more than that.
+/// How long results may gather in the manager before a waiter fetches those that have come. The progress of a batch is
+/// out of date by no more than that.
 pub(crate) const GATHERING_TIME_MAX: Duration = Duration::from_millis(20);
 
-/// How long it is to take until as many have come as are waited for.
+/// In how long the results should come that a waiter waits for.
 const GATHERING_TIME: Duration = Duration::from_millis(5);
 
-/// Results that come slower than this are taken one by one.
+/// Results that come more slowly than one in this time are taken one by one.
 const SLOW: Duration = Duration::from_micros(500);
 
 /// The most results to wait for.
 const RESULTS_MAX: u128 = 4096;
 
-/// How many results to wait for.
+/// How fast results come.
 #[derive(Debug)]
 pub(crate) struct ResultRate {
     least: u32,
 }
 
 impl ResultRate {
-    /// The flow of a batch of which nothing has come.
+    /// The rate of a batch of which nothing has come.
     pub(crate) fn new() -> ResultRate {
         ResultRate { least: 1 }
     }
 
-    /// Whether results come so fast that several are waited for.
+    /// Whether results come fast enough to wait for several.
     pub(crate) fn is_fast(&self) -> bool {
         self.least > 1
     }
@@ -43,7 +43,7 @@ impl ResultRate {
         }
     }
 
-    /// Notes that so many have come in this time. None: they do not come as fast as they did.
+    /// Notes that this many results have come in this time. Zero: they do not come as fast as they did.
     pub(crate) fn note(&mut self, results: usize, time: Duration) {
         let each = time.as_nanos() / (results.max(1) as u128);
         self.least = match results {
@@ -60,17 +60,17 @@ mod tests {
 
     #[test]
     fn fast_results_are_waited_for_together_and_slow_ones_one_by_one() {
-        let mut flow = ResultRate::new();
-        assert!(!flow.is_fast());
-        flow.note(1, Duration::from_micros(50));
-        assert_eq!(flow.least, 100);
-        flow.note(1_000_000, Duration::from_millis(1));
-        assert_eq!(flow.least, 4096);
+        let mut rate = ResultRate::new();
+        assert!(!rate.is_fast());
+        rate.note(1, Duration::from_micros(50));
+        assert_eq!(rate.least, 100);
+        rate.note(1_000_000, Duration::from_millis(1));
+        assert_eq!(rate.least, 4096);
         for (results, time) in [(0, 20), (10, 50), (1, 1000)] {
-            flow.note(1, Duration::ZERO);
-            assert!(flow.is_fast());
-            flow.note(results, Duration::from_millis(time));
-            assert!(!flow.is_fast(), "{results} in {time} ms");
+            rate.note(1, Duration::ZERO);
+            assert!(rate.is_fast());
+            rate.note(results, Duration::from_millis(time));
+            assert!(!rate.is_fast(), "{results} in {time} ms");
         }
     }
 }

@@ -1,10 +1,10 @@
-//! The places of a batch's chunks, from their submission until somebody takes what came of them.
+//! The slots of a batch's chunks: one for each chunk, from its submission until the program takes its outcome.
 
 use std::collections::BTreeMap;
 
 use protocol::Outcome;
 
-/// The place of one chunk.
+/// One chunk.
 #[derive(Debug)]
 pub(crate) struct Slot {
     /// How many calls it has.
@@ -19,33 +19,33 @@ impl Slot {
     }
 }
 
-/// The places of all chunks, or of those that nobody has taken.
+/// The slots of all chunks, or of those that were not taken.
 #[derive(Debug)]
 pub(crate) enum Slots {
     /// Of a batch that was submitted as a whole, by position. They stay, so that results can be asked for again.
     Whole(Vec<Slot>),
-    /// Of a batch that is submitted bit by bit, by number. They go when they are taken, so there are few at a time,
-    /// however long one of them stays among others that come and go.
+    /// Of a batch that is submitted bit by bit, by number. A slot goes when it is taken, so there are few at a time,
+    /// however long one of them stays while others come and go.
     Passing {
         /// Those that were not taken.
         slots: BTreeMap<u64, Slot>,
-        /// The number of the next.
+        /// The number of the next slot.
         next: u64,
     },
 }
 
 impl Slots {
-    /// The places of a batch that is submitted as a whole, with these numbers of calls.
+    /// The slots of a batch that is submitted as a whole, in chunks with these numbers of calls.
     pub(crate) fn whole(counts: impl Iterator<Item = u32>) -> Slots {
         Slots::Whole(counts.map(Slot::new).collect())
     }
 
-    /// The places of a batch that is to come bit by bit.
+    /// The slots of a batch that is submitted bit by bit.
     pub(crate) fn passing() -> Slots {
         Slots::Passing { slots: BTreeMap::new(), next: 0 }
     }
 
-    /// Adds a place for one more chunk of a batch that is submitted bit by bit.
+    /// Adds a slot for one more chunk of a batch that is submitted bit by bit.
     pub(crate) fn add(&mut self, count: u32) {
         match self {
             Slots::Whole(slots) => slots.push(Slot::new(count)),
@@ -56,7 +56,7 @@ impl Slots {
         }
     }
 
-    /// Takes back the place that was added last, since its chunk was refused.
+    /// Takes back the slot that was added last, since its chunk was refused.
     pub(crate) fn take_back_last(&mut self) -> Option<Slot> {
         match self {
             Slots::Whole(slots) => slots.pop(),
@@ -67,7 +67,7 @@ impl Slots {
         }
     }
 
-    /// The place of the chunk that the manager calls by this number, and its number here.
+    /// The slot of the chunk that has this number in the manager, and its number here.
     pub(crate) fn find(&mut self, task: u32) -> Option<(u64, &mut Slot)> {
         match self {
             Slots::Whole(slots) => Some((task.into(), slots.get_mut(task as usize)?)),
@@ -80,7 +80,7 @@ impl Slots {
         }
     }
 
-    /// Takes the place of this number, if it is there to be taken.
+    /// Takes the slot of this number, if there is one to be taken.
     pub(crate) fn take(&mut self, number: u64) -> Option<Slot> {
         match self {
             Slots::Whole(_) => None,
@@ -93,7 +93,7 @@ impl Slots {
         self.iter().next().is_some_and(|(_, slot)| slot.outcome.is_some())
     }
 
-    /// Takes the first place in order, if its chunk has ended.
+    /// Takes the first slot in order, if its chunk has ended.
     pub(crate) fn take_first_ended(&mut self) -> Option<Slot> {
         match self {
             Slots::Whole(_) => None,
@@ -104,7 +104,7 @@ impl Slots {
         }
     }
 
-    /// All that are there, in order, with their numbers.
+    /// All slots, in order, with their numbers.
     pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = (u64, &Slot)> + '_> {
         match self {
             Slots::Whole(slots) => Box::new((0..).zip(slots)),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn places_pass_in_order_or_as_they_come() {
+    fn slots_pass_in_order_or_as_they_come() {
         let mut slots = Slots::passing();
         for count in 1..=4 {
             slots.add(count);

@@ -31,8 +31,8 @@ impl UnservedWarning {
         }
     }
 
-    /// Whether calls of the batch wait, and no process could take them: no worker waits for calls, and no process of the
-    /// manager runs any that it might follow with these.
+    /// Whether calls of the batch wait, and no process could take them: no worker waits for calls, and no process of
+    /// the manager runs any that it might follow with these.
     fn is_unserved(&self, link: &Link, batch: ObjectId) -> Result<bool> {
         let inspect = |id| link.call(Request::Inspect { object: Selector::Id(id) });
         let Reply::Object(info) = inspect(batch)? else { return Ok(false) };

@@ -18,16 +18,16 @@ use crate::pool::submitted_batches::SubmittedBatches;
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Result};
 
-/// The reason that tasks are given.
+/// The reason that tasks see.
 const REASON: &str = "interrupted (SIGINT)";
 
-/// Listens to interrupts for one pool, as long as it lives.
+/// Listens for interrupts on behalf of one pool, while this lives.
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     signals: Handle,
-    /// Hears the signals.
+    /// Waits for the signals.
     thread: Option<JoinHandle<()>>,
-    heard: Arc<AtomicBool>,
+    was_interrupted: Arc<AtomicBool>,
     /// The process that this belongs to. In a child that was forked from it there is no such thread.
     process: u32,
     _listener: Listener,
@@ -38,11 +38,11 @@ struct Listening {
     link: Arc<Link>,
     submitted_batches: Arc<SubmittedBatches>,
     grace: Duration,
-    heard: Arc<AtomicBool>,
+    was_interrupted: Arc<AtomicBool>,
 }
 
 impl Interrupts {
-    /// Begins to listen.
+    /// Starts to listen.
     pub(crate) fn listen(
         link: &Arc<Link>,
         submitted_batches: &Arc<SubmittedBatches>,
@@ -51,34 +51,40 @@ impl Interrupts {
         let listener = Listener::begin()?;
         let mut signals = Signals::new([SIGINT])?;
         let handle = signals.handle();
-        let heard = Arc::new(AtomicBool::new(false));
+        let was_interrupted = Arc::new(AtomicBool::new(false));
         let listening = Listening {
             link: Arc::clone(link),
             submitted_batches: Arc::clone(submitted_batches),
             grace,
-            heard: Arc::clone(&heard),
+            was_interrupted: Arc::clone(&was_interrupted),
         };
         let listen = move || signals.forever().for_each(|_| listening.interrupted());
         let thread = thread::Builder::new().name("pool interrupts".to_owned()).spawn(listen)?;
         let process = std::process::id();
-        Ok(Interrupts { signals: handle, thread: Some(thread), heard, process, _listener: listener })
+        Ok(Interrupts {
+            signals: handle,
+            thread: Some(thread),
+            was_interrupted,
+            process,
+            _listener: listener,
+        })
     }
 
     /// Whether there was one.
-    pub(crate) fn heard(&self) -> bool {
-        self.heard.load(Ordering::SeqCst)
+    pub(crate) fn was_interrupted(&self) -> bool {
+        self.was_interrupted.load(Ordering::SeqCst)
     }
 }
 
 impl Listening {
     fn interrupted(&self) {
-        self.heard.store(true, Ordering::SeqCst);
+        self.was_interrupted.store(true, Ordering::SeqCst);
         if let Err(error) = self.stop() {
             log::warn!("tasks could not be stopped after an interrupt: {error}");
         }
     }
 
-    /// Kills what was asked to stop before, and asks the rest; waits for nothing.
+    /// Kills the tasks that were asked to stop before, and asks the others; waits for nothing.
     fn stop(&self) -> Result<()> {
         let batches = self.submitted_batches.batches_to_stop(&self.link, REASON)?;
         let (asked, others): (Vec<_>, Vec<_>) =
@@ -89,13 +95,13 @@ impl Listening {
             return Ok(());
         }
         let grace = self.grace;
-        let go_on = move || {
+        let escalate = move || {
             if let Err(error) = stop_batches(&others, REASON, grace) {
                 log::warn!("tasks could not be stopped after an interrupt: {error}");
             }
         };
-        // Not waited for, so that the next interrupt is heard meanwhile.
-        let started = thread::Builder::new().name("pool stop".to_owned()).spawn(go_on);
+        // On a thread of its own, so that this one is there for the next interrupt.
+        let started = thread::Builder::new().name("pool stop".to_owned()).spawn(escalate);
         started.map(drop).map_err(|error| Error::new(ErrorKind::Other, format!("no thread for it: {error}")))
     }
 }
@@ -106,41 +112,41 @@ impl Drop for Interrupts {
             return;
         }
         self.signals.close();
-        // It never waits for anything but signals, so it ends at once. Tasks may still be on their way to be stopped.
+        // It never waits for anything but signals, so it ends at once. Another thread may still be stopping tasks.
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
-            log::error!("the thread that hears interrupts has panicked");
+            log::error!("the thread that waits for interrupts has panicked");
         }
     }
 }
 
-/// One of those who listen. While there is none, SIGINT does what it did before there was one.
+/// Counts one listener while it lives. While there is none, SIGINT does what it did before the first one.
 #[derive(Debug)]
 struct Listener;
 
-/// How many listen, and whether nobody does as the signal handler sees it.
+/// How many listeners there are, and whether there are none, as the signal handler sees it.
 static LISTENERS: Mutex<usize> = Mutex::new(0);
-static NOBODY_LISTENS: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+static HAS_NO_LISTENER: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 impl Listener {
     fn begin() -> io::Result<Listener> {
         let mut listeners = lock(&LISTENERS);
-        if NOBODY_LISTENS.get().is_none() {
-            let nobody_listens = Arc::new(AtomicBool::new(false));
-            // A handler that was installed once stays, and with it the signal's own action is gone. So the handler
-            // has to do that, too, where it was in force.
+        if HAS_NO_LISTENER.get().is_none() {
+            let has_no_listener = Arc::new(AtomicBool::new(false));
+            // A handler stays installed, and replaces the signal's default action. So the handler has to do that, too,
+            // where it was in force.
             if interrupts_end_this_process() {
-                register_conditional_default(SIGINT, Arc::clone(&nobody_listens))?;
+                register_conditional_default(SIGINT, Arc::clone(&has_no_listener))?;
             }
-            NOBODY_LISTENS.get_or_init(|| nobody_listens);
+            HAS_NO_LISTENER.get_or_init(|| has_no_listener);
         }
         *listeners += 1;
-        Listener::tell(*listeners);
+        Listener::publish(*listeners);
         Ok(Listener)
     }
 
-    fn tell(listeners: usize) {
-        if let Some(nobody_listens) = NOBODY_LISTENS.get() {
-            nobody_listens.store(listeners == 0, Ordering::SeqCst);
+    fn publish(listeners: usize) {
+        if let Some(has_no_listener) = HAS_NO_LISTENER.get() {
+            has_no_listener.store(listeners == 0, Ordering::SeqCst);
         }
     }
 }
@@ -149,7 +155,7 @@ impl Drop for Listener {
     fn drop(&mut self) {
         let mut listeners = lock(&LISTENERS);
         *listeners -= 1;
-        Listener::tell(*listeners);
+        Listener::publish(*listeners);
     }
 }
 
@@ -158,7 +164,7 @@ fn interrupts_end_this_process() -> bool {
     fs::read_to_string("/proc/self/status").is_ok_and(|status| interrupts_end(&status))
 }
 
-/// The same of a process whose status the kernel tells like this.
+/// The same of a process with this text in `/proc/PID/status`.
 fn interrupts_end(status: &str) -> bool {
     let is_in = |mask: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(mask))?;
@@ -173,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_tells_what_an_interrupt_does() {
+    fn the_status_of_a_process_says_what_an_interrupt_does() {
         let status = |ignored, caught| format!("SigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}\n");
         assert!(interrupts_end(&status(0x1000, 0x4440)));
         assert!(!interrupts_end(&status(2, 0x4440)), "as in a background job of a shell script");

@@ -11,25 +11,25 @@ use crate::sync::lock;
 use crate::{Error, ErrorKind, Result};
 
 impl Pool {
-    /// Stops all calls that were submitted through this handle, and tells how they ended. The pool goes on, and takes
+    /// Stops all calls that were submitted through this handle, and reports how they ended. The pool goes on, and takes
     /// new tasks at once.
     ///
-    /// It is the ladder of [`BatchHandle::stop`], for all batches together: they are asked; after `grace` they get
-    /// SIGTERM, and soon SIGKILL. Not in the report are batches that are known to have ended before, as their results
-    /// were there; and those whose results nobody wants, which are stopped as well.
+    /// It takes the steps of [`BatchHandle::stop`](crate::BatchHandle::stop) for all batches together: the tasks are
+    /// asked to stop; after `grace` their workers get SIGTERM, and soon SIGKILL. The report does not cover batches
+    /// whose results had all come before, nor those whose results the program has dropped, which are stopped as well.
     ///
     /// # Errors
     ///
-    /// As with `BatchHandle::stop`.
+    /// Those of `BatchHandle::stop`.
     pub fn stop(&self, grace: Duration) -> Result<StopReport> {
         self.stop_because("the pool's tasks were stopped by its owner", grace)
     }
 
-    /// [Stops](Pool::stop) all calls that were submitted through this handle, and gives them the reason.
+    /// [Stops](Pool::stop) all calls that were submitted through this handle, for this reason.
     ///
     /// # Errors
     ///
-    /// As with [`BatchHandle::stop_because`].
+    /// Those of [`BatchHandle::stop_because`](crate::BatchHandle::stop_because).
     pub fn stop_because(&self, reason: &str, grace: Duration) -> Result<StopReport> {
         check_reason(reason)?;
         let batches = self.submitted_batches.batches_to_stop(self.reference.link()?, reason)?;
@@ -48,11 +48,11 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// The signal can not be handled, or no thread be started.
+    /// The signal cannot be handled, or no thread can be started.
     pub fn stop_on_interrupt(&self, grace: Duration) -> Result<()> {
         let listening = Interrupts::listen(self.reference.link()?, &self.submitted_batches, grace);
         let listening = listening.map_err(|error| {
-            Error::new(ErrorKind::Other, format!("interrupts can not be listened to: {error}"))
+            Error::new(ErrorKind::Other, format!("the signal SIGINT cannot be handled: {error}"))
         })?;
         *lock(&self.interrupts) = Some(listening);
         Ok(())
@@ -60,6 +60,6 @@ impl Pool {
 
     /// Whether there was a Ctrl-C since [`stop_on_interrupt`](Pool::stop_on_interrupt).
     pub fn was_interrupted(&self) -> bool {
-        lock(&self.interrupts).as_ref().is_some_and(Interrupts::heard)
+        lock(&self.interrupts).as_ref().is_some_and(Interrupts::was_interrupted)
     }
 }

@@ -1,4 +1,4 @@
-//! What stopping calls has come to: how each of them ended.
+//! The report of a stop: how each call ended.
 
 use std::fmt;
 
@@ -16,13 +16,13 @@ pub enum Ending {
     Terminated,
     /// Its worker ended after SIGKILL.
     Killed,
-    /// It failed otherwise, as by a panic.
+    /// It failed in another way, such as a panic.
     Failed(Error),
 }
 
 /// How each call of a batch, or of several, ended: what stopping them returns.
 ///
-/// It shows itself as in `3 calls returned, 9990 were cancelled, 1 was ended by SIGTERM`.
+/// It displays as in `3 calls returned, 9990 were cancelled, 1 was ended by SIGTERM`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StopReport {
     endings: Vec<Ending>,
@@ -50,17 +50,17 @@ impl StopReport {
         self.count(|ending| matches!(ending, Ending::Cancelled))
     }
 
-    /// How many calls it took SIGTERM to end.
+    /// How many calls ended after SIGTERM.
     pub fn terminated(&self) -> usize {
         self.count(|ending| matches!(ending, Ending::Terminated))
     }
 
-    /// How many calls it took SIGKILL to end.
+    /// How many calls ended after SIGKILL.
     pub fn killed(&self) -> usize {
         self.count(|ending| matches!(ending, Ending::Killed))
     }
 
-    /// How many calls failed otherwise.
+    /// How many calls failed in another way.
     pub fn failed(&self) -> usize {
         self.count(|ending| matches!(ending, Ending::Failed(_)))
     }

@@ -7,7 +7,7 @@ use crate::pool::results::batch::{Batch, stopped};
 use crate::{Error, ErrorKind, Result};
 
 impl Batch {
-    /// Drops what has not started.
+    /// Cancels the calls that have not started.
     pub(crate) fn cancel(&self) -> Result<()> {
         self.cut(Error::new(
             ErrorKind::Cancelled,
@@ -19,10 +19,10 @@ impl Batch {
         }
     }
 
-    /// Asks what runs to stop, and drops what does not; waits for nothing.
+    /// Asks the calls that run to stop, and cancels those that have not started.
     pub(crate) fn ask_to_stop(&self, reason: &str) -> Result<()> {
         if self.is_over() {
-            // Who looks at its event later is not to believe that it was stopped.
+            // Its event must not say later that it was stopped.
             return Ok(());
         }
         self.lock().is_asked_to_stop = true;
@@ -35,7 +35,7 @@ impl Batch {
         self.lock().is_asked_to_stop
     }
 
-    /// Has a signal sent to all workers that run a part of it.
+    /// Has the manager signal all workers that run a part of it.
     pub(crate) fn signal(&self, signal: StopSignal) -> Result<()> {
         self.send(Request::BatchSignal { id: self.id(), signal })
     }

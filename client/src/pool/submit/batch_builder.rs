@@ -19,15 +19,15 @@ use crate::pool::submit::submission::{self, RunOptions, Submission};
 use crate::pool::{Pool, Workers};
 use crate::task::Task;
 
-/// How many chunks each worker gets of a `map` whose chunk size nobody chose, as in Python: enough that a worker
-/// that is done early takes over from one that is late.
+/// How many chunks of a `map` each worker gets by default, as in Python: enough that a worker that is done early takes
+/// over from one that is late.
 const CHUNKS_PER_PROCESS: usize = 4;
 
-/// For how many chunks a worker an iterator's window has room, if nobody chose it: enough that workers do not wait for
-/// input while a consumer is not too slow.
+/// For how many chunks per worker an iterator's window has room by default: enough that workers do not wait for input
+/// while a consumer is not too slow.
 const WINDOW_CHUNKS_PER_PROCESS: usize = 32;
 
-/// How calls of one function are to run, and then the verb that submits them. See [`Pool::batch`].
+/// Calls of one function: how they will run, and then the verb that submits them. See [`Pool::batch`].
 ///
 /// ```no_run
 /// # fn main() -> client::Result<()> {
@@ -61,10 +61,10 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         BatchBuilder { pool, function, chunk_size: None, window: None, options: RunOptions::default() }
     }
 
-    /// Hands this many calls at a time to a worker, at least one. Large chunks travel cheaper; small ones share the
-    /// work better, and a worker's death costs less: the calls of a chunk fail together.
+    /// Sends this many calls at a time to a worker, at least one. Large chunks cost less to send; small ones balance
+    /// the work better, and a worker's death costs less: the calls of a chunk fail together.
     ///
-    /// If it is not said, `map` and `starmap` do as in Python: each worker gets about four chunks, where an opened pool
+    /// By default, `map` and `starmap` do as in Python: each worker gets about four chunks, where an opened pool
     /// is taken to have a worker for each core here. With [`retries`](Self::retries) or a
     /// [`time_limit`](Self::time_limit), and always in `imap` and its like, each call travels alone. With a slow input,
     /// a lazily drawn chunk is sent when it is full.
@@ -73,14 +73,14 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         self
     }
 
-    /// Starts the calls before those of batches with a lower priority; zero if it is not said. Batches of one priority
+    /// Starts the calls before those of batches with a lower priority; zero by default. Batches of one priority
     /// take turns. Calls that run are not interrupted for others.
     pub fn priority(mut self, priority: i32) -> Self {
         self.options.priority = priority;
         self
     }
 
-    /// Starts a call again, up to this often, whose worker died; not at all if it is not said. A chunk of several calls
+    /// Starts a call again whose worker died, up to this often; not at all by default. A chunk of several calls
     /// starts again as a whole. A call that fails otherwise is not started again, nor is one that was stopped or ran
     /// into its time limit.
     pub fn retries(mut self, retries: u32) -> Self {
@@ -90,16 +90,16 @@ impl<'pool, F> BatchBuilder<'pool, F> {
 
     /// How long a call may run. Then its worker is killed and replaced, and it fails with
     /// [`Error::is_time_limit`](crate::Error::is_time_limit). For a chunk of several calls it is the time for all of
-    /// them. Time in line does not count.
+    /// them. Time in the queue does not count.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.options.time_limit = Some(limit);
         self
     }
 
     /// How many calls, at least one, `imap` and its like draw from their input before the first of their results is
-    /// taken: those in line, those that run, and results that were not taken, together. That bounds the memory.
+    /// taken: those in the queue, those that run, and results that were not taken, together. That bounds the memory.
     ///
-    /// If it is not said, it is room for 32 chunks for each worker.
+    /// By default it has room for 32 chunks for each worker.
     pub fn window(mut self, calls: usize) -> Self {
         self.window = Some(calls);
         self
@@ -164,8 +164,8 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     /// ([`Error::is_unknown_function`](crate::Error::is_unknown_function)), or the arguments of a call do not encode
     /// ([`Error::is_bad_encoding`](crate::Error::is_bad_encoding)), hold a proxy of another manager than the pool's
     /// ([`Error::is_bad_target`](crate::Error::is_bad_target)), or are too large to travel
-    /// ([`Error::is_limit`](crate::Error::is_limit)). This holds for all methods that submit, but that `imap` and its
-    /// like tell of arguments when they come to them.
+    /// ([`Error::is_limit`](crate::Error::is_limit)). This holds for all methods that submit, except that `imap`
+    /// and its like report arguments when they reach them.
     pub fn starmap_async<Arguments>(
         self,
         tuples: impl IntoIterator<Item = Arguments>,
@@ -183,7 +183,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     /// Calls the function once with each item; gives the results one by one, in the order of the items.
     ///
     /// The input is drawn on a thread of its own, lazily: only as many items as the [window](Self::window) has room
-    /// for. So it may be endless, and it may be slow: results that are there do not wait for it.
+    /// for. So it may be endless, and it may be slow: results that have come do not wait for it.
     pub fn imap<Items>(self, items: Items) -> Result<ResultIterator<F::Output>>
     where
         F: Task<(Items::Item,), Output: DeserializeOwned>,
@@ -219,7 +219,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         self.stream(tuples.into_iter(), false)
     }
 
-    /// Submits these calls in this way.
+    /// Encodes these calls, and submits them as `submit` does.
     fn submit<Arguments>(
         self,
         calls: Vec<Arguments>,
@@ -284,7 +284,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         } else if self.window == Some(0) {
             "a window has room for at least one call"
         } else if self.options.time_limit == Some(Duration::ZERO) {
-            "a call that may run for no time can not run"
+            "a call that may run for no time cannot run"
         } else {
             return Ok(());
         };
@@ -293,7 +293,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
 }
 
 impl RunOptions {
-    /// Whether it speaks of what befalls one call, so that calls are better not put together.
+    /// Whether an option applies to each call, so that each should travel alone.
     fn is_per_call(&self) -> bool {
         self.retries > 0 || self.time_limit.is_some()
     }

@@ -1,4 +1,4 @@
-//! How the calls of a batch are cut into chunks, and these shared out to requests.
+//! How the calls of a batch are cut into chunks, and the chunks distributed to requests.
 
 use protocol::limits::{PAYLOAD_BYTES_MAX, TASKS_PER_REQUEST_MAX};
 use protocol::{Epoch, ObjectId, TaskInput};
@@ -24,7 +24,7 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// Encodes at most that many of these calls, and fewer if they are large, for the manager of this epoch.
+    /// Encodes at most `chunk_size` of these calls, and fewer if they are large, for the manager of this epoch.
     fn encode<Arguments: Serialize>(calls: &[Arguments], chunk_size: usize, manager: Epoch) -> Result<Chunk> {
         let mut writer = ChunkWriter::new();
         let (encoded, carries) = collect_carried_of(manager, || {
@@ -62,7 +62,7 @@ impl Chunk {
     }
 }
 
-/// Encodes all calls. Nothing has been sent yet when one of them turns out not to travel.
+/// Encodes all calls. An error if one of them cannot travel, before anything is sent.
 pub(crate) fn encode_chunks<Arguments: Serialize>(
     calls: &[Arguments],
     chunk_size: usize,
@@ -72,7 +72,7 @@ pub(crate) fn encode_chunks<Arguments: Serialize>(
     fault.map_or(Ok(chunks), Err)
 }
 
-/// Encodes all calls up to the first that does not travel; and why it does not, if there is one.
+/// Encodes all calls up to the first that cannot travel, and returns why it cannot, if there is one.
 pub(crate) fn encode_until_fault<Arguments: Serialize>(
     calls: &[Arguments],
     chunk_size: usize,
@@ -95,7 +95,7 @@ pub(crate) fn encode_until_fault<Arguments: Serialize>(
     (chunks, None)
 }
 
-/// These chunks as requests add them to a batch, none of them much larger than a chunk may be.
+/// These chunks, grouped as requests add them to a batch. No request is much larger than a chunk may be.
 pub(crate) fn inputs(chunks: &[Chunk]) -> impl Iterator<Item = Vec<TaskInput<'_>>> {
     let mut rest = chunks;
     std::iter::from_fn(move || {
@@ -135,7 +135,7 @@ mod tests {
             .collect()
     }
 
-    /// Asserts that these tasks travel also in the request that says most beside them.
+    /// Asserts that these tasks fit even into the request with the longest other fields.
     fn assert_fits_with_all_else(tasks: Vec<TaskInput<'_>>) {
         let id = ObjectId(Uuid::max());
         let options = BatchOptions {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_cut_into_chunks_of_the_size_that_was_asked_for() {
+    fn calls_are_cut_into_chunks_of_the_requested_size() {
         assert_eq!(cut(&[1_u32, 2, 3, 4], 1), [[1, 1, 1, 1]]);
         assert_eq!(cut(&[1_u32, 2, 3, 4, 5], 2), [[2, 2, 1]]);
         assert_eq!(cut(&[1_u32, 2, 3], 0), [[1, 1, 1]]);

@@ -1,8 +1,8 @@
-//! Input that is drawn lazily: a thread that feeds a batch from an iterator, with a window of calls that nobody has
-//! taken yet.
+//! Input that is drawn lazily: a thread that feeds a batch from an iterator, with a window of calls whose results were
+//! not taken yet.
 //!
 //! The thread draws an item only when there is room in the window, and sends it to the manager; the consumer makes room
-//! by taking results. Neither waits for the other otherwise, so a slow input delays no result that is there.
+//! by taking results. Neither waits for the other otherwise, so a slow input delays no result that has come.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,7 +38,8 @@ where
     })
 }
 
-/// Feeds a batch until the input has ended or nobody wants more. An error: why the input could not be drawn to its end.
+/// Feeds a batch until the input has ended or the batch is sealed. Returns why the input could not be drawn to its end,
+/// if it could not.
 fn feed<Arguments: Serialize>(
     batch: &Batch,
     mut input: impl Iterator<Item = Arguments>,
@@ -48,7 +49,7 @@ fn feed<Arguments: Serialize>(
     loop {
         let wanted = wait_for_room(batch, drawn, chunk_size)?;
         let mut calls = Vec::new();
-        // Items before one that fails still go their way.
+        // Items before one that fails are still submitted.
         let fault = catch_unwind(AssertUnwindSafe(|| calls.extend(input.by_ref().take(wanted))));
         drawn += calls.len() as u64;
         let (chunks, not_encoded) = encode_until_fault(&calls, chunk_size, batch.reference.epoch());
@@ -74,7 +75,7 @@ fn input_panicked(panic: &(dyn Any + Send)) -> Error {
     Error::new(ErrorKind::InputPanicked, format!("the input iterator panicked: {text}"))
 }
 
-/// Adds a chunk. False: nobody wants more.
+/// Adds a chunk. False: the batch is sealed.
 fn add(batch: &Batch, chunk: &Chunk) -> Result<bool> {
     let mut state = batch.lock();
     if state.outcomes.is_sealed {
@@ -95,7 +96,7 @@ fn add(batch: &Batch, chunk: &Chunk) -> Result<bool> {
 }
 
 /// Waits until the window has room for a chunk, after this many calls were drawn. Returns for how many calls there is
-/// room, a chunk at most; none if nobody wants more.
+/// room, a chunk at most; none if the batch takes no more.
 fn wait_for_room(batch: &Batch, drawn: u64, chunk_size: usize) -> Option<usize> {
     let mut state = batch.lock();
     loop {

@@ -1,4 +1,4 @@
-//! The verbs of a pool, in their plain form.
+//! The verbs of a pool, with default options.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,8 +11,8 @@ use crate::pool::submit::batch_builder::BatchBuilder;
 use crate::task::Task;
 
 impl Pool {
-    /// Begins to submit calls of this function in another than the plain way: with a chunk size, a priority, retries or
-    /// a time limit. The other verbs are short for `pool.batch(function)` followed by the verb.
+    /// Begins to submit calls of this function with other than the default options: a chunk size, a priority, retries
+    /// or a time limit. The other verbs are short for `pool.batch(function)` followed by the verb.
     pub fn batch<F>(&self, function: F) -> BatchBuilder<'_, F> {
         BatchBuilder::new(self, function)
     }

@@ -1,7 +1,7 @@
-//! What a process that is started as a worker has to know, and how it gets it.
+//! The assignment of a worker: what a process that is started as one must know, and how it gets it.
 //!
 //! Its command line only says that it is a worker, and how much its owner logs. The rest comes over its standard input,
-//! a socket: there it may be of any size, and nobody who lists processes sees it.
+//! a socket: there it may be of any size, and does not show in a list of processes.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -15,20 +15,20 @@ use crate::{Error, ErrorKind, Result};
 /// The role in which a copy of the program is a worker.
 pub const WORKER: &str = "worker";
 
-/// Whom a worker works for, and how.
+/// For whom a worker works, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     /// The manager's socket.
     pub socket: String,
-    /// The life of the manager: a later one on the same socket does not know the pool.
+    /// The epoch of the manager: a later manager at the same socket does not know the pool.
     pub epoch: Epoch,
     /// The pool.
     pub pool: ObjectId,
-    /// The process that started the worker, and ends it when it ends itself.
+    /// The process that started the worker. When it ends, the worker ends.
     pub parent: u32,
     /// What to call before the first task.
     pub initializer: Option<Initializer>,
-    /// After how many tasks the worker makes room for another one.
+    /// After how many tasks the worker ends and another one takes its place.
     pub tasks_max: Option<u32>,
     /// How many bytes of address space the worker may have.
     pub memory_bytes_max: Option<u64>,
@@ -37,13 +37,13 @@ pub struct Assignment {
 }
 
 impl Assignment {
-    /// Packs it for the workers.
+    /// Encodes it for the workers.
     pub(crate) fn pack(&self) -> Result<DescriptorMessage> {
         let bytes = postcard::to_allocvec(self).map_err(|error| failed(&error))?;
         DescriptorMessage::new(&bytes).map_err(|error| failed(&error))
     }
 
-    /// In a worker: receives it, and the standard error that the worker is to have as soon as it is ready.
+    /// In a worker: receives it, and the standard error that the worker uses once it is ready.
     pub fn receive(socket: impl AsFd) -> Result<(Assignment, OwnedFd)> {
         let (bytes, mut descriptors) =
             DescriptorMessage::receive(socket).map_err(|error| malformed(&error))?;
@@ -57,7 +57,7 @@ impl Assignment {
 }
 
 fn failed(what: &dyn std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Other, format!("what workers have to know can not be handed to them: {what}"))
+    Error::new(ErrorKind::Other, format!("the assignment of the workers cannot be sent: {what}"))
 }
 
 fn malformed(what: &dyn std::fmt::Display) -> Error {
@@ -69,6 +69,7 @@ fn malformed(what: &dyn std::fmt::Display) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::os::unix::net::UnixStream;
 
     use uuid::Uuid;
@@ -97,14 +98,14 @@ mod tests {
     #[test]
     fn an_assignment_arrives_as_it_was_sent() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        assignment().pack().unwrap().send(&ours, &[rustix::stdio::stderr()]).unwrap();
+        assignment().pack().unwrap().send(&ours, &[io::stderr().as_fd()]).unwrap();
         assert_eq!(Assignment::receive(&theirs).unwrap().0, assignment());
     }
 
     #[test]
     fn what_is_no_assignment_is_refused_in_words() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        DescriptorMessage::new(b"\xff").unwrap().send(&ours, &[rustix::stdio::stderr()]).unwrap();
+        DescriptorMessage::new(b"\xff").unwrap().send(&ours, &[io::stderr().as_fd()]).unwrap();
         assignment().pack().unwrap().send(&ours, &[]).unwrap();
         drop(ours);
         for _ in 0..3 {

@@ -16,7 +16,7 @@ use crate::{Error, ErrorKind, Result};
     message = "an initializer returns nothing, `client::Result<()>` or `Result<(), String>`, and not `{Self}`"
 )]
 pub trait Initialized {
-    /// How the worker is to read it.
+    /// How the worker reads it.
     #[doc(hidden)]
     const ANSWER: InitializerAnswer;
 }
@@ -33,10 +33,10 @@ impl Initialized for std::result::Result<(), String> {
     const ANSWER: InitializerAnswer = InitializerAnswer::Text;
 }
 
-/// In which form an initializer tells that it failed, apart from a panic.
+/// The form in which an initializer reports that it failed, apart from a panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InitializerAnswer {
-    /// It does not.
+    /// It returns nothing.
     Nothing,
     /// With an [`Error`].
     Error,
@@ -51,7 +51,7 @@ pub struct Initializer {
     pub function: String,
     /// Its arguments: a chunk of one call.
     pub arguments: Vec<u8>,
-    /// How it tells that it failed.
+    /// How it reports that it failed.
     pub answer: InitializerAnswer,
 }
 
@@ -59,9 +59,9 @@ pub struct Initializer {
 #[derive(Debug)]
 pub(crate) struct PoolInitializer {
     pub(crate) initializer: Initializer,
-    /// Whether the function is another program's.
+    /// Whether the function belongs to another program.
     pub(crate) is_built_apart: bool,
-    /// Proxies among the arguments keep their objects alive for workers that are yet to come.
+    /// Proxies among the arguments keep their objects alive for workers that start later.
     pub(crate) kept: Box<dyn Any + Send>,
 }
 
@@ -82,7 +82,7 @@ impl PoolInitializer {
             let text = format!("the arguments of the initializer do not encode: {error}");
             Error::new(ErrorKind::BadEncoding, text)
         })?;
-        // The pool keeps what they carry itself, so it only has to be this manager's.
+        // The pool itself keeps the objects that they carry alive, so those only have to be of this manager.
         carries?;
         let initializer = Initializer {
             function: function.name().to_owned(),

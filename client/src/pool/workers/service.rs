@@ -12,24 +12,23 @@ use crate::{Event, Manager, Result};
 /// Other programs submit to it with [`Pool::open`](crate::Pool::open), and name the functions of this program with
 /// [`named`](crate::task::named). Several programs may serve one pool, if all know the same functions.
 ///
-/// Its workers [leave](Self::leave) in order when they are asked to. Dropping it ends them at once, and leaves the pool
-/// and its other workers alone: a task that one of these was running fails with
-/// [`Error::is_worker_died`](crate::Error::is_worker_died), and tasks that wait go on to wait. It is the same when it
-/// gives up, since workers keep dying before they are ready.
+/// Its workers [leave](Self::leave) in order on request. Dropping it ends them at once, and leaves the pool and its
+/// other workers alone: a task that one of these was running fails with
+/// [`Error::is_worker_died`](crate::Error::is_worker_died), and tasks that wait go on waiting. The same happens when
+/// the service gives up because workers keep dying before they are ready.
 #[derive(Debug)]
 pub struct Service {
-    /// Declared first: the workers end before the pool is let go.
+    /// Declared first, so that the workers end before the reference to the pool is dropped.
     supervisor: Supervisor,
-    /// Keeps the pool in mind as long as it is served.
+    /// Keeps the pool alive as long as it is served.
     _reference: Reference,
-    /// Set to have the workers leave.
+    /// Setting it makes the workers leave.
     leave: Event,
     processes: usize,
 }
 
 impl Service {
-    /// Opens the pool of this name, or makes it, and starts that many workers for it; as many as there are cores if
-    /// none is said.
+    /// Opens or makes the pool of this name, and starts this many workers for it; by default, one for each core.
     ///
     /// # Errors
     ///
@@ -42,23 +41,24 @@ impl Service {
         let link = manager.link();
         let reference = Reference::open(link, Some(name), Spec::Pool, OpenMode::OpenOrCreate)?;
         let leave = manager.anonymous_event()?;
-        let options = start::WorkerOptions::of_server(leave.reference().id());
-        let supervisor = start::supervise(link, reference.id(), processes, options, start::Concern::Server)?;
+        let options = start::WorkerOptions::of_service(leave.reference().id());
+        let supervisor =
+            start::supervise(link, reference.id(), processes, options, start::FailureScope::Service)?;
         Ok(Service { supervisor, _reference: reference, leave, processes })
     }
 
-    /// How many workers there are to be.
+    /// How many workers should run.
     pub fn processes(&self) -> usize {
         self.processes
     }
 
-    /// Waits until all workers are ready. False: the service has ended instead, and [`join`](Self::join) tells how.
+    /// Waits until all workers are ready. False: the service has ended instead, and [`join`](Self::join) says how.
     pub fn wait_ready(&self) -> bool {
         self.supervisor.wait_ready(self.processes)
     }
 
-    /// Has the workers take no more tasks, and leave when those have ended that they run; does not wait for it. Tasks
-    /// that wait are left to other workers.
+    /// Makes the workers take no more tasks, and leave once the tasks that they run have ended; does not wait for it.
+    /// Tasks that wait are left to other workers.
     ///
     /// # Errors
     ///
@@ -69,13 +69,13 @@ impl Service {
         reference.link()?.send(Request::EventSet { id: reference.id(), reason: None })
     }
 
-    /// Ends the workers, whatever they do; does not wait for it.
+    /// Ends the workers, whatever they are doing; does not wait for it.
     pub fn terminate(&self) {
         self.supervisor.terminate();
     }
 
     /// Waits until all workers have ended: they have [left](Self::leave), the pool was closed, they were terminated or
-    /// can not be started, or the manager is gone.
+    /// cannot be started, or the manager is gone.
     pub fn join(&self) -> Ended {
         self.supervisor.join()
     }

@@ -18,22 +18,22 @@ use crate::pool::workers::supervisor::{Hooks, Supervisor};
 use crate::task::{check_registered, is_registry_set};
 use crate::{Error, ErrorKind, Result};
 
-/// How a pool's workers are to work.
+/// How a pool's workers run.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerOptions {
-    /// What each calls before its first task.
+    /// The function that each calls before its first task.
     pub(crate) initializer: Option<PoolInitializer>,
-    /// After how many tasks each makes room for another one.
+    /// After how many tasks each ends and another one takes its place.
     pub(crate) tasks_max: Option<u32>,
     /// How many bytes of address space each may have.
     pub(crate) memory_bytes_max: Option<u64>,
-    /// The event that has the workers leave.
+    /// Setting this event makes the workers leave.
     pub(crate) leave: Option<ObjectId>,
 }
 
 impl WorkerOptions {
-    /// Those of workers that leave when this event is set.
-    pub(crate) fn of_server(leave: ObjectId) -> WorkerOptions {
+    /// The options of workers that leave when this event is set.
+    pub(crate) fn of_service(leave: ObjectId) -> WorkerOptions {
         WorkerOptions { leave: Some(leave), ..WorkerOptions::default() }
     }
 
@@ -78,13 +78,13 @@ pub(crate) fn available_cores() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into).min(PROCESSES_MAX)
 }
 
-/// Whom it concerns that no workers can be started.
+/// What fails if no workers can be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Concern {
+pub(crate) enum FailureScope {
     /// The pool, which has no other workers: its tasks fail.
     Pool,
-    /// Only whoever wanted to serve it: others do, or will.
-    Server,
+    /// Only the service: other programs serve the pool, or will.
+    Service,
 }
 
 /// Starts workers for a pool: copies of this program.
@@ -93,7 +93,7 @@ pub(crate) fn supervise(
     pool: ObjectId,
     processes: usize,
     options: WorkerOptions,
-    concern: Concern,
+    scope: FailureScope,
 ) -> Result<Supervisor> {
     let WorkerOptions { initializer, tasks_max, memory_bytes_max, leave } = options;
     let (initializer, kept) =
@@ -108,10 +108,10 @@ pub(crate) fn supervise(
         memory_bytes_max,
         leave,
     };
-    // The first is made here, so that what is wrong with this program is an error of the caller.
+    // The first is made here, so that the caller gets the error if this program cannot be copied.
     copy_of_worker()?;
     let command = move || {
-        // What the initializer's arguments stand for lives as long as workers may start.
+        // The objects among the initializer's arguments live as long as workers may start.
         let _ = &kept;
         copy_of_worker().map_err(io::Error::other)
     };
@@ -119,7 +119,7 @@ pub(crate) fn supervise(
     let is_manager_gone = move || !asked.is_live();
     let link = Arc::clone(link);
     let broken = move |reason: &str| {
-        if concern == Concern::Pool {
+        if scope == FailureScope::Pool {
             terminate(&link, pool, &shorten(reason));
         }
     };
@@ -130,29 +130,29 @@ pub(crate) fn supervise(
         broken: Box::new(broken),
     };
     Supervisor::start(processes, hooks).map_err(|error| {
-        Error::new(ErrorKind::Other, format!("a pool's supervisor can not be started: {error}"))
+        Error::new(ErrorKind::Other, format!("a pool's supervisor cannot be started: {error}"))
     })
 }
 
-/// Has the manager fail all tasks of a pool, before its workers are ended: it would take their ends for deaths. One
-/// that does not answer in time is not waited for.
+/// Has the manager fail all tasks of a pool, before the workers are ended: it would take their ends for deaths. Waits
+/// for its answer, but not long.
 pub(crate) fn terminate(link: &Arc<Link>, pool: ObjectId, reason: &str) {
-    // If the manager is gone, so are the tasks, and only the workers are left to be ended.
+    // If the manager is gone, so are the tasks, and only the workers remain to be ended.
     let asked = link.begin(Request::PoolTerminate { id: pool, reason });
     let _ = asked.and_then(|asked| asked.wait_at_most(ANSWER_TIME_MAX));
 }
 
-/// How long a manager may take that is told of the end of a pool.
+/// How long the manager may take to answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// A worker's command line says nothing but that it is one, and how much this program logs, since a log is set up
-/// before anything else.
+/// The command of a worker. It only says that the process is a worker, and how much this program logs, since a process
+/// sets its log up before anything else.
 fn copy_of_worker() -> Result<Command> {
     copy_of_this_program(WORKER, [log::max_level().as_str()])
 }
 
-/// A reason that the manager takes: one line, without its middle if it is too long, as what happened stands at the
-/// beginning, and what a program wrote last at the end.
+/// A reason within the limits of the manager: one line, without its middle if it is too long, since the beginning says
+/// what happened, and the end what a program wrote last.
 fn shorten(reason: &str) -> String {
     const GAP: &str = " … ";
     let reason = one_line(reason);

@@ -1,8 +1,8 @@
-//! What a worker writes to its standard error while it starts: passed on, and the end of it kept.
+//! The tail of what a worker writes to its standard error while it starts. All of it is passed on, and the end is kept.
 //!
-//! A worker that can not start says why there, if anywhere: as the words of the dynamic linker, of an initializer that
-//! panicked, or of a program that never meant to be a worker. A worker that has started gets the pool's own standard
-//! error, and nothing stands in between any more.
+//! A worker that cannot start says why there, if anywhere: the dynamic linker does, or an initializer that panicked, or
+//! a program that never meant to be a worker. A worker that has started writes to the pool's own standard error, with
+//! nothing in between.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -14,10 +14,10 @@ use crate::sync::lock;
 /// How many bytes are kept.
 const BYTES_MAX: usize = 4 << 10;
 
-/// How long to wait for the last of them when the worker has ended. What it started may still hold the stream.
+/// How long to wait for the last bytes once the worker has ended. Processes that it started may still hold the stream.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Listens to a worker's standard error until nobody can write to it any more.
+/// Reads a worker's standard error until no process can write to it any more.
 #[derive(Debug)]
 pub(crate) struct StderrTail {
     shared: Arc<Shared>,
@@ -25,12 +25,12 @@ pub(crate) struct StderrTail {
 
 #[derive(Debug, Default)]
 struct Shared {
-    heard: Mutex<Heard>,
+    tail: Mutex<Tail>,
     ended: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Heard {
+struct Tail {
     bytes: VecDeque<u8>,
     /// Whether there were more.
     is_cut: bool,
@@ -39,35 +39,35 @@ struct Heard {
 }
 
 impl StderrTail {
-    /// Begins to listen. It is a thread of its own that passes on what it hears: whoever reads this program's standard
-    /// error slowly holds up the worker that writes, and not its supervisor.
+    /// Starts to read, on a thread of its own: if the reader of this program's standard error is slow, it delays the
+    /// worker that writes, and not its supervisor.
     pub(crate) fn of(stream: impl Read + Send + 'static) -> io::Result<StderrTail> {
         let shared = Arc::new(Shared::default());
-        let heard = Arc::clone(&shared);
+        let writer = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("worker's stderr".to_owned()).stack_size(64 << 10);
         thread.spawn(move || {
-            heard.listen(stream);
-            lock(&heard.heard).is_over = true;
-            heard.ended.notify_all();
+            writer.copy(stream);
+            lock(&writer.tail).is_over = true;
+            writer.ended.notify_all();
         })?;
         Ok(StderrTail { shared })
     }
 
     /// The end of what was written, as text. The worker has ended.
     pub(crate) fn text(&self) -> String {
-        let heard =
-            self.shared.ended.wait_timeout_while(lock(&self.shared.heard), PATIENCE, |heard| !heard.is_over);
-        let (mut heard, _) = heard.unwrap_or_else(PoisonError::into_inner);
-        let is_cut = heard.is_cut;
-        let text = String::from_utf8_lossy(heard.bytes.make_contiguous());
-        // What is left of a line tells less than it confuses.
+        let tail =
+            self.shared.ended.wait_timeout_while(lock(&self.shared.tail), PATIENCE, |tail| !tail.is_over);
+        let (mut tail, _) = tail.unwrap_or_else(PoisonError::into_inner);
+        let is_cut = tail.is_cut;
+        let text = String::from_utf8_lossy(tail.bytes.make_contiguous());
+        // The rest of a line confuses more than it says.
         let whole = if is_cut { text.split_once('\n').map(|(_, rest)| rest) } else { None };
         whole.unwrap_or(&text).trim().to_owned()
     }
 }
 
 impl Shared {
-    fn listen(&self, mut stream: impl Read) {
+    fn copy(&self, mut stream: impl Read) {
         let mut bytes = [0; BYTES_MAX];
         loop {
             let count = match stream.read(&mut bytes) {
@@ -77,17 +77,17 @@ impl Shared {
                 Err(_) => return,
             };
             self.keep(&bytes[..count]);
-            // Nobody may listen to this program either.
+            // The standard error of this program may be closed.
             let _ = io::stderr().write_all(&bytes[..count]);
         }
     }
 
     fn keep(&self, bytes: &[u8]) {
-        let mut heard = lock(&self.heard);
-        heard.bytes.extend(bytes);
-        let excess = heard.bytes.len().saturating_sub(BYTES_MAX);
-        heard.bytes.drain(..excess);
-        heard.is_cut |= excess > 0;
+        let mut tail = lock(&self.tail);
+        tail.bytes.extend(bytes);
+        let excess = tail.bytes.len().saturating_sub(BYTES_MAX);
+        tail.bytes.drain(..excess);
+        tail.is_cut |= excess > 0;
     }
 }
 

@@ -24,7 +24,7 @@ use crate::pool::workers::worker_process::WorkerProcess;
 use crate::process::descriptor_message::DescriptorMessage;
 use crate::sync::lock;
 
-/// How many workers may die in a row before they are ready, until the pool is broken.
+/// How many workers in a row may die before they are ready. Then the pool is broken.
 const FAILURES_MAX: u32 = 5;
 
 /// The pause after the first worker that died before it was ready; it doubles with each that follows.
@@ -33,10 +33,10 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause between two tries to start a worker that the system has no room for.
 const ROOM_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// For how long it is tried, while no worker is ready.
+/// For how long the supervisor tries again while no worker is ready.
 const ROOM_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// How long workers that are told to terminate have before they are killed.
+/// How long workers have between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// How long a killed worker may take to be gone, before the supervisor gives up on it.
@@ -52,28 +52,28 @@ pub(crate) struct Supervisor {
     process: u32,
 }
 
-/// How the work of a supervisor ended.
+/// How a supervisor ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// Every worker left, because the pool is closed or gone, or because it was asked to.
     Left,
-    /// It was told to terminate them.
+    /// The owner terminated them.
     Terminated,
-    /// Workers died before they were ready, too often in a row, or there was no room to start any; the text tells how.
+    /// Too many workers in a row died before they were ready, or there was no room to start any; the text says how.
     Broken(String),
-    /// Workers died since their manager is gone.
+    /// Workers died because their manager is gone.
     ManagerGone,
 }
 
-/// What the supervisor needs from its owner. All of it is called on the supervisor's thread.
+/// What the supervisor needs from its owner. The supervisor's thread calls all of it.
 pub(crate) struct Hooks {
     /// Makes the command that starts one worker.
     pub(crate) command: Box<dyn FnMut() -> io::Result<Command> + Send>,
-    /// What each worker is told.
+    /// The assignment that each worker gets.
     pub(crate) assignment: DescriptorMessage,
-    /// Whether the manager is gone; it is asked when a worker died, who then need not be replaced.
+    /// Whether the manager is gone. Called when a worker died, which then need not be replaced.
     pub(crate) is_manager_gone: Box<dyn Fn() -> bool + Send>,
-    /// Called once if it gives up, with the reason, before it ends the workers that are left.
+    /// Called once if the supervisor gives up, with the reason, before it ends the remaining workers.
     pub(crate) broken: Box<dyn Fn(&str) + Send>,
 }
 
@@ -88,7 +88,7 @@ impl fmt::Debug for Hooks {
 struct Shared {
     state: Mutex<SupervisorState>,
     changed: Condvar,
-    /// Readable when the owner wants something.
+    /// Readable when the owner has a request.
     wake: OwnedFd,
 }
 
@@ -133,17 +133,17 @@ impl Supervisor {
         state.ended.is_none()
     }
 
-    /// Has all workers ended; does not wait for it.
+    /// Has the thread end all workers; does not wait for it.
     pub(crate) fn terminate(&self) {
         lock(&self.shared.state).terminate = true;
-        // It can fail only when the counter is at its end, and then the thread has been woken often enough.
+        // It fails only if the counter overflows, and then the thread has been woken often enough.
         let _ = rustix::io::write(&self.shared.wake, &1_u64.to_ne_bytes());
     }
 
     /// Waits until every worker has ended and is reaped.
     pub(crate) fn join(&self) -> Ended {
         let state = self.shared.wait_while(|state| state.ended.is_none());
-        state.ended.clone().expect("it was waited for")
+        state.ended.clone().expect("the wait returns when it has ended")
     }
 }
 
@@ -166,21 +166,21 @@ impl Drop for Supervisor {
     }
 }
 
-/// What the supervisor's thread works with.
+/// The supervisor's thread.
 struct SupervisorThread {
     shared: Arc<Shared>,
     hooks: Hooks,
     /// How many workers there should be.
     wanted: usize,
-    /// Those there are.
+    /// The workers that exist.
     workers: Vec<WorkerProcess>,
-    /// How many died in a row before they were ready.
+    /// How many workers in a row died before they were ready.
     failures: u32,
-    /// Since when the system has had no room for another worker, if that is so.
+    /// Since when the system has had no room for another worker, if it has none.
     no_room_since: Option<Instant>,
-    /// When the next may be started.
+    /// When the next worker may be started.
     start_after: Instant,
-    /// How it will have ended when no worker is left.
+    /// How the supervisor will have ended when no worker is left.
     end: Ended,
 }
 
@@ -190,27 +190,27 @@ impl SupervisorThread {
         loop {
             if lock(&self.shared.state).terminate {
                 self.terminate();
-                return self.tell_end(Ended::Terminated);
+                return self.publish_end(Ended::Terminated);
             }
             self.start_missing();
             if let Ended::Broken(_) = self.end {
                 self.terminate();
-                return self.tell_end(self.end.clone());
+                return self.publish_end(self.end.clone());
             }
             if self.workers.is_empty() && self.wanted == 0 {
-                return self.tell_end(self.end.clone());
+                return self.publish_end(self.end.clone());
             }
             let pause = (self.workers.len() < self.wanted)
                 .then(|| self.start_after.saturating_duration_since(Instant::now()));
             let late = self.workers.iter().filter_map(WorkerProcess::is_late_in);
             self.wait(late.chain(pause).min());
-            self.hear();
-            self.workers.iter_mut().for_each(WorkerProcess::tell_if_late);
+            self.read_reports();
+            self.workers.iter_mut().for_each(WorkerProcess::report_if_late);
             self.reap();
         }
     }
 
-    fn tell_end(&self, ended: Ended) {
+    fn publish_end(&self, ended: Ended) {
         log::info!("all workers have ended: {ended:?}");
         let mut state = lock(&self.shared.state);
         state.ready.clear();
@@ -224,16 +224,16 @@ impl SupervisorThread {
             match command.and_then(|command| WorkerProcess::start(command, &self.hooks.assignment)) {
                 Ok(worker) => {
                     self.no_room_since = None;
-                    log::debug!("worker {} is started", worker.process());
+                    log::debug!("worker {} is started", worker.id());
                     self.workers.push(worker);
                 }
                 Err(error) if is_for_want_of_room(&error) => self.wait_for_room(&error),
-                Err(error) => self.count_failure(&format!("a worker can not be started: {error}")),
+                Err(error) => self.count_failure(&format!("a worker cannot be started: {error}")),
             }
         }
     }
 
-    /// Waits until a worker ends or says something, the owner wants something, or so much time has passed.
+    /// Waits until a worker ends or reports something, the owner has a request, or the pause is over.
     fn wait(&self, pause: Option<Duration>) {
         let mut watched = vec![PollFd::new(&self.shared.wake, PollFlags::IN)];
         for worker in &self.workers {
@@ -244,14 +244,14 @@ impl SupervisorThread {
         wait_until(&mut watched, pause);
     }
 
-    fn hear(&mut self) {
+    fn read_reports(&mut self) {
         for worker in &mut self.workers {
             let was_ready = worker.is_ready();
-            worker.hear();
+            worker.read_reports();
             if worker.is_ready() && !was_ready {
                 self.failures = 0;
-                log::debug!("worker {} is ready", worker.process());
-                lock(&self.shared.state).ready.push(worker.process());
+                log::debug!("worker {} is ready", worker.id());
+                lock(&self.shared.state).ready.push(worker.id());
                 self.shared.changed.notify_all();
             }
         }
@@ -265,21 +265,22 @@ impl SupervisorThread {
                 continue;
             }
             let mut worker = self.workers.swap_remove(index);
-            worker.hear();
-            // What it started must not outlive it. Its process id can not be another's before it is reaped.
+            worker.read_reports();
+            // Processes that it started must not outlive it. Its id cannot belong to another process before it is
+            // reaped.
             worker.signal(Signal::KILL);
-            let process = worker.process();
+            let process = worker.id();
             lock(&self.shared.state).ready.retain(|&ready| ready != process);
             match worker.reap() {
                 Ok(how) => self.judge(&worker, &how),
-                Err(error) => self.count_failure(&format!("worker {process} can not be reaped: {error}")),
+                Err(error) => self.count_failure(&format!("worker {process} cannot be reaped: {error}")),
             }
         }
     }
 
     /// Decides what the end of a worker means for those that follow.
     fn judge(&mut self, worker: &WorkerProcess, how: &str) {
-        let process = worker.process();
+        let process = worker.id();
         if worker.is_leaving() {
             log::debug!("worker {process} left");
             self.wanted = self.wanted.saturating_sub(1);
@@ -314,11 +315,11 @@ impl SupervisorThread {
         }
     }
 
-    /// Tries again later to start a worker: what the system lacks now, others may give back.
+    /// Tries again later to start a worker: other processes may release what the system lacks now.
     fn wait_for_room(&mut self, error: &io::Error) {
         let now = Instant::now();
         if self.no_room_since.is_none() {
-            log::warn!("a worker can not be started now, and will be tried again: {error}");
+            log::warn!("a worker cannot be started now, and will be tried again: {error}");
         }
         let time = now - *self.no_room_since.get_or_insert(now);
         // Each pause is as long as all before it together.
@@ -345,11 +346,11 @@ impl SupervisorThread {
         }
         self.reap_until(Instant::now() + PATIENCE);
         for worker in &self.workers {
-            log::error!("worker {} is still there {PATIENCE:?} after SIGKILL", worker.process());
+            log::error!("worker {} is still there {PATIENCE:?} after SIGKILL", worker.id());
         }
     }
 
-    /// Reaps what ends until then, or until nothing is left.
+    /// Reaps workers that end before the deadline, or until none is left.
     fn reap_until(&mut self, deadline: Instant) {
         loop {
             self.workers.retain_mut(|worker| {
@@ -358,7 +359,7 @@ impl SupervisorThread {
                 }
                 worker.signal(Signal::KILL);
                 if let Err(error) = worker.reap() {
-                    log::warn!("worker {} can not be reaped: {error}", worker.process());
+                    log::warn!("worker {} cannot be reaped: {error}", worker.id());
                 }
                 false
             });
@@ -366,7 +367,7 @@ impl SupervisorThread {
             if self.workers.is_empty() || rest.is_zero() {
                 return;
             }
-            let descriptors = self.workers.iter().map(WorkerProcess::ending);
+            let descriptors = self.workers.iter().map(WorkerProcess::end);
             let mut watched: Vec<_> =
                 descriptors.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)).collect();
             wait_until(&mut watched, Some(rest));
@@ -382,7 +383,7 @@ fn is_for_want_of_room(error: &io::Error) -> bool {
     })
 }
 
-/// Waits until one of these is ready or the time is over; an interruption only makes the caller look again.
+/// Waits until one of these is ready or the time is over. A signal may end the wait early; the caller checks again.
 fn wait_until(watched: &mut [PollFd<'_>], timeout: Option<Duration>) {
     let timeout = timeout.map(|timeout| Timespec {
         tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),

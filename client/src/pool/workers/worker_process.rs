@@ -1,8 +1,8 @@
 //! One worker process, as its supervisor sees it.
 //!
-//! A worker has one end of a socket pair as its standard input. It gets its assignment there, and tells three things, a
-//! byte each: [`READY`] when it can work, [`LEAVING`] when it ends because it is to work no more, and [`RETIRING`]
-//! when it ends because it has run as many tasks as it was to.
+//! A worker has one end of a socket pair as its standard input. It gets its assignment there, and reports three things,
+//! a byte each: [`READY`] when it can work, [`LEAVING`] when it ends because it must take no more tasks, and
+//! [`RETIRING`] when it ends because it has run its number of tasks.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,7 +11,6 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::stdio::stderr;
 use sys::process::Process;
 use sys::{Signal, process_group};
 
@@ -21,29 +20,28 @@ use crate::process::descriptor_message::DescriptorMessage;
 /// What a worker writes when it has connected to the manager and its initializer has returned.
 pub const READY: u8 = b'R';
 
-/// What a worker writes when it ends because it is to work no more.
+/// What a worker writes when it ends because it must take no more tasks.
 pub const LEAVING: u8 = b'C';
 
 /// What a worker writes when it ends so that another one takes its place.
 pub const RETIRING: u8 = b'N';
 
-/// After how long a worker that is not ready is told of. Calls wait for it, and nobody else may know why.
+/// After how long a worker that is not ready is reported in the log, as calls wait for it and nothing else says why.
 const READY_TIME: Duration = Duration::from_secs(5);
 
-/// One worker process. It has to be reaped.
+/// One worker process. Its owner must reap it.
 #[derive(Debug)]
 pub(crate) struct WorkerProcess {
     child: Child,
-    /// Readable when the process has ended.
-    ending: Process,
+    process: Process,
     /// The other end of the worker's standard input, until the worker closes its own.
     control: Option<UnixStream>,
     is_ready: bool,
     is_leaving: bool,
     is_retiring: bool,
-    /// When it is to be told that it is not ready yet, if that was not told.
+    /// When the log reports that it is not ready, if that was not reported.
     is_late_at: Option<Instant>,
-    /// What it said before it was ready.
+    /// What it wrote before it was ready.
     stderr_tail: StderrTail,
 }
 
@@ -52,15 +50,15 @@ impl WorkerProcess {
     pub(crate) fn start(mut command: Command, assignment: &DescriptorMessage) -> io::Result<WorkerProcess> {
         let (control, theirs) = UnixStream::pair()?;
         control.set_nonblocking(true)?;
-        // Sent ahead, so that there is nothing to wait for, whatever the program does with it.
-        assignment.send(&control, &[stderr()])?;
-        // The group keeps a terminal's Ctrl-C from the worker: only the owner decides when it ends.
+        // Sent before the start, so that there is nothing to wait for, whatever the program does with it.
+        assignment.send(&control, &[io::stderr().as_fd()])?;
+        // In a group of its own, the worker does not get a terminal's Ctrl-C: only the owner decides when it ends.
         command.stdin(Stdio::from(OwnedFd::from(theirs))).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn()?;
         match WorkerProcess::watch(&mut child) {
-            Ok((ending, stderr_tail)) => Ok(WorkerProcess {
+            Ok((process, stderr_tail)) => Ok(WorkerProcess {
                 child,
-                ending,
+                process,
                 control: Some(control),
                 is_ready: false,
                 is_leaving: false,
@@ -69,8 +67,8 @@ impl WorkerProcess {
                 stderr_tail,
             }),
             Err(error) => {
-                // Out of descriptors, most likely. Nobody would watch this worker, so it must not stay. It is our
-                // child, so these two can not fail, nor hit another process.
+                // Out of descriptors, most likely. Nothing would watch this worker, so it must not stay. It is a child
+                // of this process, so these two cannot fail, nor hit another process.
                 let _ = child.kill().and_then(|()| child.wait());
                 Err(error)
             }
@@ -78,45 +76,45 @@ impl WorkerProcess {
     }
 
     fn watch(child: &mut Child) -> io::Result<(Process, StderrTail)> {
-        let ending = Process::of_child(child)?;
+        let process = Process::of_child(child)?;
         let stderr = child.stderr.take().ok_or_else(|| io::Error::other("it has no standard error"))?;
-        Ok((ending, StderrTail::of(stderr)?))
+        Ok((process, StderrTail::of(stderr)?))
     }
 
     /// The process id.
-    pub(crate) fn process(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether it has said that it is ready.
+    /// Whether it has reported that it is ready.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_ready
     }
 
-    /// In how long it is late if it is not ready before. None: it is ready, or is late already.
+    /// In how long it is late if it is not ready before. None: it is ready, or its lateness was reported.
     pub(crate) fn is_late_in(&self) -> Option<Duration> {
         let is_late_at = self.is_late_at.filter(|_| !self.is_ready)?;
         Some(is_late_at.saturating_duration_since(Instant::now()))
     }
 
-    /// Tells, once, that it is late.
-    pub(crate) fn tell_if_late(&mut self) {
+    /// Reports in the log, once, that it is late.
+    pub(crate) fn report_if_late(&mut self) {
         if self.is_late_in().is_some_and(|rest| rest.is_zero()) {
             self.is_late_at = None;
-            let process = self.process();
+            let id = self.id();
             log::warn!(
-                "worker {process} is not ready after {READY_TIME:?}: its initializer, or what its program does before \
+                "worker {id} is not ready after {READY_TIME:?}: its initializer, or what its program does before \
                  `worker::init`, takes long or does not end"
             );
         }
     }
 
-    /// Whether it has said that it ends because it is to work no more.
+    /// Whether it has reported that it ends because it must take no more tasks.
     pub(crate) fn is_leaving(&self) -> bool {
         self.is_leaving
     }
 
-    /// Whether it has said that it ends so that another one takes its place.
+    /// Whether it has reported that it ends so that another one takes its place.
     pub(crate) fn is_retiring(&self) -> bool {
         self.is_retiring
     }
@@ -126,18 +124,18 @@ impl WorkerProcess {
         self.stderr_tail.text()
     }
 
-    /// What becomes readable when the worker ends.
-    pub(crate) fn ending(&self) -> BorrowedFd<'_> {
-        self.ending.as_fd()
+    /// A descriptor that becomes readable when the worker ends.
+    pub(crate) fn end(&self) -> BorrowedFd<'_> {
+        self.process.as_fd()
     }
 
-    /// What becomes readable when the worker ends or says something.
+    /// Descriptors that become readable when the worker ends or reports something.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        [Some(self.ending()), self.control.as_ref().map(AsFd::as_fd)].into_iter().flatten()
+        [Some(self.end()), self.control.as_ref().map(AsFd::as_fd)].into_iter().flatten()
     }
 
-    /// Takes in what the worker says.
-    pub(crate) fn hear(&mut self) {
+    /// Reads what the worker reports.
+    pub(crate) fn read_reports(&mut self) {
         let mut bytes = [0; 16];
         while let Some(control) = &mut self.control {
             match control.read(&mut bytes) {
@@ -148,24 +146,24 @@ impl WorkerProcess {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A closed end stays readable for ever: not to be waited for again.
+                // A closed end stays readable forever, so it must not be waited for again.
                 Ok(0) | Err(_) => self.control = None,
             }
         }
     }
 
-    /// Whether the process has ended and is to be reaped.
+    /// Whether the process has ended and must be reaped.
     pub(crate) fn has_ended(&self) -> bool {
-        self.ending.has_ended()
+        self.process.has_ended()
     }
 
     /// Signals the whole process group: the commands that a worker runs end with it.
     pub(crate) fn signal(&self, signal: Signal) {
-        // The one error that can come is that nobody is left in the group, which is what is wanted.
-        let _ = process_group::signal(self.child.id(), signal);
+        // The only possible error is that the group is empty, which is what the caller wants.
+        let _ = process_group::signal(self.id(), signal);
     }
 
-    /// Takes the ended process from the system; says how it ended, as in “was ended by signal 9”.
+    /// Reaps the ended process, and returns how it ended, as in “was ended by signal 9”.
     pub(crate) fn reap(&mut self) -> io::Result<String> {
         self.child.wait().map(describe)
     }

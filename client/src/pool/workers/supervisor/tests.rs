@@ -46,7 +46,7 @@ fn workers_that_leave_are_not_replaced() {
 }
 
 #[test]
-fn workers_that_retire_are_replaced_for_ever() {
+fn workers_that_retire_are_replaced_forever() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("starts");
     let script =
@@ -100,7 +100,7 @@ fn workers_that_never_get_ready_break_the_pool_with_a_reason() {
 }
 
 #[test]
-fn a_program_that_can_not_be_started_breaks_the_pool() {
+fn a_program_that_cannot_be_started_breaks_the_pool() {
     let (sender, receiver) = mpsc::channel();
     let hooks = Hooks {
         command: Box::new(|| Ok(Command::new("/nonexistent/program"))),
@@ -110,7 +110,7 @@ fn a_program_that_can_not_be_started_breaks_the_pool() {
     };
     let supervisor = Supervisor::start(1, hooks).unwrap();
     assert!(matches!(supervisor.join(), Ended::Broken(_)));
-    assert!(receiver.recv_timeout(SOON).unwrap().contains("can not be started"));
+    assert!(receiver.recv_timeout(SOON).unwrap().contains("cannot be started"));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_worker_that_closes_its_input_is_still_watched() {
     drop(supervisor);
 }
 
-/// Supervises shells, of which the starts that `is_refused` says, counted from one, fail for want of processes.
+/// Supervises shells. Those starts that `is_refused` selects, counted from one, fail for want of processes.
 fn supervise_without_room(
     processes: usize,
     is_refused: impl Fn(u32) -> bool + Send + 'static,
@@ -157,7 +157,7 @@ fn supervise_without_room(
 }
 
 #[test]
-fn a_worker_that_there_is_no_room_for_is_started_when_there_is() {
+fn a_worker_starts_as_soon_as_there_is_room_for_it() {
     let (supervisor, reasons) = supervise_without_room(2, |tries| (2..=2 + FAILURES_MAX).contains(&tries));
     assert!(supervisor.wait_ready(2));
     drop(supervisor);
@@ -165,17 +165,17 @@ fn a_worker_that_there_is_no_room_for_is_started_when_there_is() {
 }
 
 #[test]
-fn it_is_told_when_there_is_no_room_for_any_worker() {
-    let begun = Instant::now();
+fn a_pool_without_room_for_any_worker_is_broken() {
+    let began = Instant::now();
     let (supervisor, reasons) = supervise_without_room(2, |_| true);
     let Ended::Broken(reason) = supervisor.join() else { panic!("it has not given up") };
-    assert!(begun.elapsed() >= ROOM_TIME_MAX, "it was tried for {:?}", begun.elapsed());
+    assert!(began.elapsed() >= ROOM_TIME_MAX, "it was tried for {:?}", began.elapsed());
     assert!(reason.starts_with("no worker could be started for 5s: "), "{reason}");
     assert_eq!(reasons.recv_timeout(SOON), Ok(reason));
 }
 
 #[test]
-fn the_workers_that_are_left_end_when_no_more_can_be_started() {
+fn the_remaining_workers_end_when_no_more_can_be_started() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("first");
     let script = format!("mkdir {} 2>&1 || exit 4; printf R >&0; exec sleep 64", path.display());
