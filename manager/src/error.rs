@@ -1,11 +1,11 @@
-//! Why a manager can not begin, or can not go on.
+//! Why a manager cannot start, or cannot go on.
 
 use std::path::PathBuf;
 use std::{fmt, io};
 
 use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
 
-/// Why a manager can not begin, or can not go on. The text says what to do about it where something can be done.
+/// Why a manager cannot start, or cannot go on. The text says what to do about it, where something can be done.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -26,14 +26,14 @@ pub enum Error {
         /// A path that would do.
         instead: PathBuf,
     },
-    /// The socket's folder is not there, and can not be made or looked at.
+    /// The socket's folder is not there, and cannot be made or looked at.
     Folder {
         /// The folder.
         folder: PathBuf,
         /// What the system says.
         source: io::Error,
     },
-    /// The socket's folder, or one on the way to it, is a link, and who may change a link may send clients elsewhere.
+    /// The socket's folder, or one on the way to it, is a link; whoever may change a link may send clients elsewhere.
     FolderIsLink {
         /// The link.
         folder: PathBuf,
@@ -70,7 +70,7 @@ pub enum Error {
         /// Its permission bits.
         mode: u32,
     },
-    /// The lock file beside the socket can not be opened, locked or written.
+    /// The lock file beside the socket cannot be opened, locked or written.
     Lock {
         /// The lock file.
         lock: PathBuf,
@@ -89,7 +89,7 @@ pub enum Error {
         /// The path.
         socket: PathBuf,
     },
-    /// The socket can not be bound.
+    /// The socket cannot be bound.
     Bind {
         /// The socket.
         socket: PathBuf,
@@ -127,7 +127,7 @@ impl fmt::Display for Error {
             }
             Error::Folder { folder, source } => write!(
                 formatter,
-                "the socket's folder {} can not be used: {source}; only the last folder of the path is made if \
+                "the socket's folder {} cannot be used: {source}; only the last folder of the path is made if \
                  it is missing",
                 folder.display()
             ),
@@ -174,7 +174,7 @@ impl fmt::Display for Error {
                 folder.display()
             ),
             Error::Lock { lock, source } => {
-                write!(formatter, "the lock file {} can not be taken: {source}", lock.display())
+                write!(formatter, "the lock file {} cannot be taken: {source}", lock.display())
             }
             Error::AlreadyServed { socket, holder } => {
                 write!(formatter, "another manager ")?;
@@ -187,9 +187,9 @@ impl fmt::Display for Error {
                 write!(formatter, "{} is there and is not a socket; choose another path", socket.display())
             }
             Error::Bind { socket, source } => {
-                write!(formatter, "the socket {} can not be bound: {source}", socket.display())
+                write!(formatter, "the socket {} cannot be bound: {source}", socket.display())
             }
-            Error::System { action, source } => write!(formatter, "can not {action}: {source}"),
+            Error::System { action, source } => write!(formatter, "cannot {action}: {source}"),
         }
     }
 }

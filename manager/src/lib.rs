@@ -1,6 +1,6 @@
 //! The manager: the event loop around the state machine in `manager-core`.
 //!
-//! [`Manager::bind`] takes a socket, [`Manager::run`] serves it until the manager is told to end. The program
+//! [`Manager::bind`] takes a socket, [`Manager::run`] serves it until the manager is to end. The program
 //! `manager` is this and a command line; a program that links `client` can turn a copy of itself into a manager
 //! with [`serve`].
 //!
@@ -75,7 +75,7 @@ pub fn announce(socket: &Path) {
     let mut output = io::stdout().lock();
     let written = writeln!(output, "manager is ready at {}", socket.display()).and_then(|()| output.flush());
     if let Err(error) = written {
-        log::debug!("nobody reads that the manager is ready: {error}");
+        log::debug!("the line that says that the manager is ready was not written: {error}");
     }
 }
 

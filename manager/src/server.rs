@@ -78,7 +78,7 @@ pub(crate) struct Server {
     registry: Registry,
     /// The moment of this turn.
     now: Time,
-    /// Everyone who is connected.
+    /// All connections.
     table: Table,
     /// Where to send what a session is sent. Sessions that are being ended are not here any more.
     sessions: HashMap<SessionId, Slot>,
@@ -86,36 +86,36 @@ pub(crate) struct Server {
     session_last: u64,
     /// What events are published in, once one was; none if it could not be made.
     mirror: OnceCell<Option<Mirror>>,
-    /// Where sessions give locks back without a word.
+    /// Where sessions enter the locks that they release without a request.
     deferred: HashMap<SessionId, DeferredReleases>,
     /// What was found in deferred, and is to be applied before anything else.
     found: VecDeque<Holding>,
     /// Effects that are to be performed; empty between inputs, and kept for its memory.
     effects: Vec<Effect>,
-    /// Ends of sessions that the core is to be told of.
+    /// Ends of sessions that the core does not know yet.
     endings: VecDeque<(SessionId, Ending)>,
-    /// Buffers that nobody uses now.
+    /// Buffers that no connection uses now.
     spares: Vec<FrameBuffer>,
     /// Connections of which more is to be read in the next turn.
     to_read: VecDeque<Slot>,
     /// Connections to which something is to be sent at the end of this turn.
     to_flush: VecDeque<Slot>,
-    /// Whether descriptors became free since this was last asked for.
+    /// Whether descriptors became free since the last call of `take_closed`.
     has_closed: bool,
-    /// Whom this turn has answered.
+    /// Which peers this turn has answered.
     answered: Answered,
-    /// When to look for who was answered.
+    /// When to poll for the peer that was answered.
     busy_poll: BusyPoll,
 }
 
-/// Whom a turn has answered.
+/// Which peers a turn has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answered {
-    /// Nobody.
-    Nobody,
+    /// No peer.
+    None,
     /// This peer alone.
     One(Slot),
-    /// Several, who may need each other or this core to go on.
+    /// Several, which may need each other or this core to go on.
     Several,
 }
 
@@ -142,7 +142,7 @@ impl Server {
             to_read: VecDeque::new(),
             to_flush: VecDeque::new(),
             has_closed: false,
-            answered: Answered::Nobody,
+            answered: Answered::None,
             busy_poll: BusyPoll::new(),
         }
     }
@@ -155,7 +155,7 @@ impl Server {
     /// Begins a turn with what the last one left undone.
     pub(crate) fn begin_turn(&mut self, now: Time) {
         self.now = now;
-        self.answered = Answered::Nobody;
+        self.answered = Answered::None;
         // Counted first, since reading may put a connection back in line.
         for _ in 0..self.to_read.len() {
             let Some(slot) = self.to_read.pop_front() else { break };
@@ -177,15 +177,15 @@ impl Server {
             let Some(slot) = self.to_flush.pop_front() else { break };
             self.flush(slot);
             self.answered = match self.answered {
-                Answered::Nobody => Answered::One(slot),
+                Answered::None => Answered::One(slot),
                 Answered::One(_) | Answered::Several => Answered::Several,
             };
         }
     }
 
-    /// Whom to look for before the loop sleeps, if anybody.
+    /// The peer to poll for before the loop sleeps, if there is one.
     pub(crate) fn expected(&mut self) -> Option<Slot> {
-        let expected = self.answered_alone().filter(|&slot| self.is_worth_looking_for(slot));
+        let expected = self.answered_alone().filter(|&slot| self.is_worth_polling_for(slot));
         if expected.is_none() {
             self.busy_poll.sleeps();
         }
@@ -195,11 +195,11 @@ impl Server {
     fn answered_alone(&self) -> Option<Slot> {
         match self.answered {
             Answered::One(slot) => Some(slot),
-            Answered::Nobody | Answered::Several => None,
+            Answered::None | Answered::Several => None,
         }
     }
 
-    fn is_worth_looking_for(&mut self, slot: Slot) -> bool {
+    fn is_worth_polling_for(&mut self, slot: Slot) -> bool {
         let Some(connection) = self.table.get_mut(slot) else { return false };
         self.busy_poll.is_worth_it(connection.timing, self.now)
     }
@@ -213,7 +213,7 @@ impl Server {
         }
     }
 
-    /// Notes what it has brought to look for a peer.
+    /// Notes what a poll for a peer has brought.
     pub(crate) fn note_outlook(&mut self, slot: Slot, outlook: Outlook) {
         if let Some(connection) = self.table.get_mut(slot) {
             self.busy_poll.note(&mut connection.timing, outlook);

@@ -108,7 +108,7 @@ fn in_a_folder_that_is_a_link_or_open_or_none_is_refused() {
         (&open, &open, &*chmod),
         (&file, &file, "is not a folder"),
         (&file.join("own"), &file, "is not a folder"),
-        (&folder.path().join("not/there"), &folder.path().join("not/there"), "can not be used: No such file"),
+        (&folder.path().join("not/there"), &folder.path().join("not/there"), "cannot be used: No such file"),
     ];
     for (folder, fault, expected) in cases {
         let text = complaint(&mut manager(&folder.join("manager.sock")));

@@ -1,7 +1,6 @@
-//! The folder of a socket: one that nobody but its user can enter, at the end of a path that nobody else can lead
-//! elsewhere.
+//! The folder of a socket: only its user can enter it, and nobody else can lead the path to it elsewhere.
 //!
-//! Every folder on the way is looked at, before any link is followed: whoever may change a link, or put another folder
+//! Every folder on the way is checked before any link is followed: whoever may change a link, or put another folder
 //! in the place of one, decides where clients end up. The links of a system, as `/var/run` is on many, are the
 //! exception: only root could have made them, and so they are root's to answer for.
 

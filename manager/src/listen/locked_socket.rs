@@ -31,7 +31,7 @@ pub(crate) struct LockedSocket {
     socket: PathBuf,
     /// Which file the socket is, by device and inode.
     identity: (u64, u64),
-    /// Whether nobody will serve this socket again, so that the lock file goes too.
+    /// Whether no manager will serve this socket again, so that the lock file goes too.
     is_last: bool,
     /// The lock file, locked for as long as it is open; declared last, so that it is closed last.
     lock: File,
@@ -54,7 +54,7 @@ impl LockedSocket {
         Ok(LockedSocket { listener, socket: socket.into(), identity, is_last: false, lock })
     }
 
-    /// Leaves nothing behind at the end, for a socket that nobody will serve again.
+    /// Leaves nothing behind at the end, for a socket that no manager will serve again.
     pub(crate) fn leave_nothing(&mut self) {
         self.is_last = true;
     }
@@ -75,14 +75,14 @@ impl Drop for LockedSocket {
         // Whoever replaced the file by hand gets to keep the replacement.
         let is_ours = fs::symlink_metadata(&self.socket).is_ok_and(|found| identity(found) == self.identity);
         if is_ours && let Err(error) = fs::remove_file(&self.socket) {
-            log::warn!("the socket {} can not be removed: {error}", self.socket.display());
+            log::warn!("the socket {} cannot be removed: {error}", self.socket.display());
         }
         let lock = lock_of(&self.socket);
         if self.is_last
             && is_at(&self.lock, &lock).unwrap_or(false)
             && let Err(error) = fs::remove_file(&lock)
         {
-            log::warn!("the lock file {} can not be removed: {error}", lock.display());
+            log::warn!("the lock file {} cannot be removed: {error}", lock.display());
         }
     }
 }
@@ -115,7 +115,7 @@ fn lock_of(socket: &Path) -> PathBuf {
     lock.into()
 }
 
-/// Takes the lock and writes into it who holds it.
+/// Takes the lock, and writes the process id of this manager into its file.
 fn take_lock(socket: &Path) -> Result<File, Error> {
     let lock = lock_of(socket);
     let failed = |source| Error::Lock { lock: lock.clone(), source };
@@ -147,15 +147,15 @@ pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     Ok(identity(found) == identity(file.metadata()?))
 }
 
-/// Who holds a lock, unless its holder has not come to write that down yet.
+/// The process id of the manager that holds a lock, unless it has not written it down yet.
 fn read_holder(lock: &mut File) -> Option<u32> {
     let mut text = String::new();
     lock.take(16).read_to_string(&mut text).ok()?;
     text.trim_end().parse().ok()
 }
 
-/// Unlinks a socket that nobody serves any more. Its lock is ours, which is the rule, and nobody listens, which is
-/// the proof. Whether there was one.
+/// Unlinks a socket that no manager serves any more: this process has its lock, which is the rule, and nobody listens,
+/// which is the proof. Returns whether there was one.
 pub(crate) fn remove_stale(socket: &Path) -> Result<bool, Error> {
     let failed = |source| Error::Bind { socket: socket.into(), source };
     if !look_for_stale(socket)? {
@@ -181,7 +181,8 @@ fn look_for_stale(socket: &Path) -> Result<bool, Error> {
     }
 }
 
-/// A connection to whoever listens at this socket; none if nobody does. Never waits: a full backlog is somebody's.
+/// A connection to the process that listens at this socket; none if nobody listens. Never waits, and counts a full
+/// queue of connections as a process that listens.
 fn knock(socket: &Path) -> io::Result<Option<Stream>> {
     match Stream::connect(&Address::from(socket)) {
         Ok(stream) => Ok(Some(stream)),

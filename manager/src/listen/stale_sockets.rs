@@ -1,5 +1,5 @@
-//! What private managers left behind that were killed together with their owners. Nobody else would clear it away,
-//! as no later manager has their names.
+//! Removes what private managers left behind that were killed together with their owners. No later manager has their
+//! names, so nothing else would remove it.
 //!
 //! The lock decides here, too: files go only while their lock is held, and only if their manager had come to write
 //! into it. So neither a manager that lives nor one that just begins can lose anything, whoever else clears at the
@@ -20,7 +20,7 @@ const LOCK_NAME: (&str, &str) = ("private-", ".sock.lock");
 /// left is for the next.
 const FILES_MAX: usize = 1_000;
 
-/// Clears away what dead private managers left in this folder. What can not be cleared stays.
+/// Removes what dead private managers left in this folder. What cannot be removed stays.
 pub(crate) fn clear(folder: &Path) {
     let files = match fs::read_dir(folder) {
         Ok(files) => files,
@@ -57,7 +57,7 @@ fn clear_one(lock: &Path) -> Result<bool, Error> {
         return Ok(false);
     }
     match file.try_lock() {
-        // Somebody else may have cleared it away since it was opened.
+        // Another manager may have removed it since it was opened.
         Ok(()) if is_at(&file, lock).map_err(failed)? => {}
         Ok(()) | Err(TryLockError::WouldBlock) => return Ok(false),
         Err(TryLockError::Error(source)) => return Err(failed(source)),

@@ -7,6 +7,7 @@ use manager_core::{Input, Peer};
 use mio::Interest;
 use mio::unix::SourceFd;
 use protocol::{Code, Greeting, Refusal, SessionId};
+use sys::process::Process;
 use transport::{PeerIdentity, Stream};
 
 use super::Server;
@@ -14,7 +15,6 @@ use super::connection::{Connection, Phase};
 use super::handshake::judge;
 use super::source::Source;
 use super::table::Slot;
-use sys::process::Process;
 
 impl Server {
     /// Takes a connection that was just accepted, or refuses it.
@@ -74,7 +74,7 @@ impl Server {
         let descriptor = connection.as_fd().as_raw_fd();
         let token = Source::Socket(slot).token();
         if let Err(error) = self.registry.register(&mut SourceFd(&descriptor), token, Interest::READABLE) {
-            log::warn!("a connection is closed, since it can not be watched: {error}");
+            log::warn!("a connection is closed, since it cannot be watched: {error}");
             self.close(slot);
         }
     }
@@ -101,7 +101,7 @@ impl Server {
     }
 }
 
-/// What watches a peer's process, or none where that can not be had.
+/// What watches a peer's process, or none where the system cannot.
 fn watch(stream: &Stream, id: u32) -> Option<Process> {
     match stream.peer_process(id) {
         Ok(process) => Some(process),

@@ -6,12 +6,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use manager_core::{DeathCause, Time};
 use protocol::limits::FRAME_BYTES_MAX;
 use protocol::{FrameBuffer, HELLO_BYTES_MAX, SessionId};
+use sys::process::Process;
 use transport::{ReadMode, Stream};
 
 use super::busy_poll::PeerTiming;
 use super::ending::cause_of;
 use super::output::{Output, Sent};
-use sys::process::Process;
 
 /// One peer.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(crate) struct Connection {
     pub(crate) awaits_read: bool,
     /// Whether this stands in the list of those to be sent to.
     pub(crate) awaits_flush: bool,
-    /// Whether the event loop is told when the peer has made room for more output.
+    /// Whether the event loop waits for the peer to make room for more output.
     pub(crate) awaits_room: bool,
     /// Whether the peer tends to come back at once when it was answered.
     pub(crate) timing: PeerTiming,
@@ -80,7 +80,7 @@ pub(crate) enum Received {
     Bytes(usize),
     /// Nothing for now.
     Nothing,
-    /// Nothing, for ever.
+    /// Nothing, forever.
     End,
 }
 
@@ -135,7 +135,7 @@ impl Connection {
         self.awaits_room = false;
     }
 
-    /// How the peer's process ended: none if it runs, [`DeathCause::Disconnected`] if it can not be known.
+    /// How the peer's process ended: none if it runs, [`DeathCause::Disconnected`] if the system does not tell.
     pub(crate) fn how_it_ended(&self) -> Option<DeathCause> {
         match (&self.died, &self.process) {
             (Some(cause), _) => Some(cause.clone()),

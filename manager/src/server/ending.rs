@@ -1,16 +1,16 @@
-//! How a connection ends: by a goodbye, by the death of its process, or because nobody was patient any longer.
+//! How a connection ends: by a goodbye, by the death of its process, or because its time was over.
 
 use std::os::fd::{AsFd, AsRawFd};
 
 use manager_core::{DeathCause, Ending};
 use mio::unix::SourceFd;
 use protocol::{Code, Refusal, SessionId, StopSignal};
+use sys::Signal;
+use sys::process::{Process, ProcessExit};
 
 use super::Server;
 use super::connection::Phase;
 use super::table::Slot;
-use sys::Signal;
-use sys::process::{Process, ProcessExit};
 
 impl Server {
     /// A peer's process may have ended. What it sent before is still to be read.

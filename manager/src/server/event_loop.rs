@@ -1,7 +1,7 @@
-//! The event loop: one thread that waits for whatever comes first, and never for anyone in particular.
+//! The event loop: one thread that waits for whatever comes first, and never for one peer.
 //!
-//! One turn is one wait, then the work for everyone who is ready. Readiness is edge-triggered: it is told once,
-//! so whoever is told reads until there is no more or puts the rest down for the next turn.
+//! One turn is one wait, then the work for everything that is ready. Readiness is edge-triggered: the system reports it
+//! once, so a connection is read until there is no more, or the rest is put down for the next turn.
 
 use std::hint;
 use std::io;
@@ -16,10 +16,12 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use protocol::Epoch;
 use rustix::io::Errno;
+use sys::process::Process;
+use transport::Address;
 use uuid::Uuid;
 
 use super::Server;
-use super::busy_poll::{LOOK_TIME, Outlook};
+use super::busy_poll::{Outlook, POLL_TIME};
 use super::clock::{Clock, nanoseconds};
 use super::signals::EndSignals;
 use super::source::Source;
@@ -27,8 +29,6 @@ use crate::listen::folder::folder_of;
 use crate::listen::locked_socket::LockedSocket;
 use crate::listen::stale_sockets;
 use crate::{Error, Options};
-use sys::process::Process;
-use transport::Address;
 
 /// The tokens that do not belong to a connection; the slots of connections count from 0 and never come near.
 const LISTENER: Token = Token(usize::MAX - 1);
@@ -65,13 +65,13 @@ pub struct Manager {
     poll: Poll,
     /// The clock.
     clock: Clock,
-    /// Everyone who is connected.
+    /// All connections, and the core behind them.
     server: Server,
     /// When to accept connections.
     accepting: Accepting,
     /// Whether the last attempt to accept failed, so that each such time is logged once.
     accept_fails: bool,
-    /// Whether somebody asked for the end.
+    /// Whether the manager is to end.
     has_ended: bool,
     /// The process whose end is this manager's end.
     parent: Option<Process>,
@@ -85,7 +85,7 @@ pub struct Manager {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Accepting {
     /// When one is reported.
-    WhenTold,
+    WhenReported,
     /// In this turn.
     Now,
     /// Not before this moment, or before another connection was closed.
@@ -104,7 +104,7 @@ impl Stopper {
     /// the manager runs or after it ended.
     pub fn stop(&self) {
         if let Err(error) = self.waker.wake() {
-            log::error!("can not wake the event loop: {error}");
+            log::error!("cannot wake the event loop: {error}");
         }
     }
 }
@@ -144,7 +144,7 @@ impl Manager {
             poll,
             clock: Clock::new(),
             server: Server::new(Epoch(Uuid::new_v4()), options.limits, registry),
-            accepting: Accepting::WhenTold,
+            accepting: Accepting::WhenReported,
             accept_fails: false,
             has_ended: parent_is_gone,
             parent,
@@ -168,7 +168,7 @@ impl Manager {
         self.stopper.clone()
     }
 
-    /// How long it waits for peers, for tests that can not.
+    /// How long it waits for peers, for tests that cannot wait as long.
     #[cfg(test)]
     pub(crate) fn patience(&mut self) -> &mut super::Patience {
         &mut self.server.patience
@@ -181,7 +181,7 @@ impl Manager {
     ///
     /// # Errors
     ///
-    /// If the system can not wait for events.
+    /// If the system cannot wait for events.
     pub fn run(mut self) -> Result<(), Error> {
         log::info!("the manager at {} serves, in epoch {}", self.socket().display(), self.epoch().0);
         let mut events = Events::with_capacity(EVENTS_MAX);
@@ -216,13 +216,13 @@ impl Manager {
         Ok(())
     }
 
-    /// Waits until somebody is ready, and looks first for who is expected at once. Says whether it has slept.
+    /// Waits until something is ready, and polls first for a peer that is expected at once. Says whether it has slept.
     fn wait(&mut self, events: &mut Events) -> io::Result<bool> {
         let timeout = self.timeout();
         if timeout != Some(Duration::ZERO)
             && let Some(slot) = self.server.expected()
         {
-            let outlook = self.look(events, Source::Socket(slot).token())?;
+            let outlook = self.poll_for(events, Source::Socket(slot).token())?;
             self.server.note_outlook(slot, outlook);
             if outlook != Outlook::Missed {
                 return Ok(false);
@@ -232,14 +232,14 @@ impl Manager {
         Ok(timeout != Some(Duration::ZERO))
     }
 
-    /// Looks a while for events, above all for this one.
-    fn look(&mut self, events: &mut Events, expected: Token) -> io::Result<Outlook> {
+    /// Polls a while for events, above all for this one.
+    fn poll_for(&mut self, events: &mut Events, expected: Token) -> io::Result<Outlook> {
         self.poll.poll(events, Some(Duration::ZERO))?;
         if !events.is_empty() {
             return Ok(Outlook::Interrupted);
         }
         let began = Instant::now();
-        while began.elapsed() < LOOK_TIME {
+        while began.elapsed() < POLL_TIME {
             hint::spin_loop();
             self.poll.poll(events, Some(Duration::ZERO))?;
             if events.iter().any(|event| event.token() == expected) {
@@ -259,7 +259,7 @@ impl Manager {
         }
         let accept = match self.accepting {
             Accepting::NotBefore(moment) => Some(moment),
-            Accepting::WhenTold | Accepting::Now => None,
+            Accepting::WhenReported | Accepting::Now => None,
         };
         let deadline = self.server.next_deadline().into_iter().chain(accept).min()?;
         // Read anew, for the turn has taken time. The wait rounds up to milliseconds, so it does not end early.
@@ -269,7 +269,7 @@ impl Manager {
     fn dispatch(&mut self, event: &Event) {
         match event.token() {
             LISTENER => {
-                if self.accepting == Accepting::WhenTold {
+                if self.accepting == Accepting::WhenReported {
                     self.accepting = Accepting::Now;
                 }
             }
@@ -293,7 +293,7 @@ impl Manager {
     /// Accepts connections, if it is time to.
     fn accept(&mut self, now: Time) {
         match self.accepting {
-            Accepting::WhenTold => return,
+            Accepting::WhenReported => return,
             Accepting::NotBefore(moment) if moment > now => return,
             Accepting::NotBefore(_) | Accepting::Now => {}
         }
@@ -306,7 +306,7 @@ impl Manager {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.accept_works();
-                    self.accepting = Accepting::WhenTold;
+                    self.accepting = Accepting::WhenReported;
                     return;
                 }
                 Err(error) if Errno::from_io_error(&error) == Some(Errno::CONNABORTED) => {}

@@ -17,7 +17,7 @@ const SPARE_BUFFERS_MAX: usize = 4;
 /// Why the reading of a connection stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReadUntil {
-    /// There is no more, or nobody listens any more.
+    /// There is no more, or the connection takes no more.
     Drained,
     /// There may be more, and the others come first.
     ShareUsed,
@@ -68,7 +68,8 @@ impl Server {
             let (received, filled) = connection.receive(buffer, share);
             match received {
                 Received::End => return ReadUntil::End,
-                // The dead send no more, whoever else holds the socket; and who reads no more is listened to no longer.
+                // A dead process sends no more, whoever else holds the socket; and a peer that takes no answers has no
+                // more requests read.
                 Received::Nothing if is_over => return ReadUntil::End,
                 Received::Nothing => return ReadUntil::Drained,
                 Received::Bytes(bytes) => share -= bytes,

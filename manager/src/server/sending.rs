@@ -68,7 +68,7 @@ impl Server {
             Phase::Ending(_) | Phase::Farewell => return,
         };
         if let Err(error) = appended {
-            log::debug!("a refusal can not be sent: {error}");
+            log::debug!("a refusal cannot be sent: {error}");
         }
         // Not at a level that is written by default: a peer that errs in a loop must not make the log the brake.
         log::info!("a connection of process {} is closed: {text}", connection.process_id.unwrap_or(0));
@@ -112,7 +112,7 @@ impl Server {
         let descriptor = connection.as_fd().as_raw_fd();
         let token = Source::Socket(slot).token();
         if let Err(error) = self.registry.reregister(&mut SourceFd(&descriptor), token, interest) {
-            log::warn!("a connection is closed, since it can not be watched: {error}");
+            log::warn!("a connection is closed, since it cannot be watched: {error}");
             self.input_ended(slot);
         }
     }
@@ -120,6 +120,6 @@ impl Server {
 
 /// What is answered in place of an answer that does not fit into a frame.
 fn too_large(answer: Answer, error: FrameError) -> Answer {
-    let text = format!("the answer can not be sent: {error}");
+    let text = format!("the answer cannot be sent: {error}");
     Answer { request: answer.request, body: Reply::Refused(Refusal::new(Code::LimitReached, text)) }
 }

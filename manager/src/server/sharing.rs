@@ -41,13 +41,15 @@ impl Server {
 
     fn share_deferred_releases(&mut self, session: SessionId) -> Result<(usize, Arc<OwnedFd>), Refusal> {
         let Entry::Vacant(place) = self.deferred.entry(session) else {
-            return Err(refusal("a session has one ledger, and this one has asked for it before"));
+            return Err(refusal(
+                "a session has one array of deferred releases, and this one has asked for it before",
+            ));
         };
         match DeferredReleases::new() {
             Ok((releases, descriptor)) => Ok((place.insert(releases).bytes(), descriptor)),
             Err(error) => {
-                log::debug!("session {session} gets no ledger: {error}");
-                Err(refusal("the system gave this manager no memory for a ledger"))
+                log::debug!("session {session} gets no memory for deferred releases: {error}");
+                Err(refusal("the system gave this manager no memory for deferred releases"))
             }
         }
     }
@@ -70,7 +72,7 @@ impl Server {
         }
     }
 
-    /// Takes a holding out of the ledger of who has it, as often as it is there.
+    /// Takes a holding out of the deferred releases of its session, as often as it is there.
     fn look_up(&mut self, holding: Holding) {
         if let Some(releases) = self.deferred.get(&holding.session) {
             self.found.extend(std::iter::repeat_n(holding, releases.take(holding.hold)));
@@ -85,7 +87,7 @@ impl Server {
         }
     }
 
-    /// Carries out what a session has left in its ledger, before its end.
+    /// Carries out the releases that a session has deferred, before its end.
     pub(super) fn close_deferred_releases(&mut self, session: SessionId) {
         let Some(releases) = self.deferred.get(&session) else { return };
         let entries = releases.entries();
@@ -110,7 +112,7 @@ impl Server {
     fn mirror(&self) -> Option<&Mirror> {
         let made = self.mirror.get_or_init(|| {
             let made = Mirror::new(self.limits.mirrored_events_max);
-            made.inspect_err(|error: &io::Error| log::warn!("events can not be mirrored: {error}")).ok()
+            made.inspect_err(|error: &io::Error| log::warn!("events cannot be mirrored: {error}")).ok()
         });
         made.as_ref()
     }

@@ -102,7 +102,7 @@ fn all_that_a_turn_says_to_a_peer_leaves_in_one_write() {
 }
 
 #[test]
-fn who_was_answered_alone_is_expected_and_nobody_of_several() {
+fn a_peer_that_was_answered_alone_is_expected_and_none_of_several() {
     let mut desk = ByHand::new();
     let (mut first, first_slot) = desk.session();
     let (mut second, second_slot) = desk.session();
@@ -126,7 +126,7 @@ fn who_was_answered_alone_is_expected_and_nobody_of_several() {
     desk.turn([first_slot, second_slot]);
     assert_eq!(desk.server.expected(), None);
 
-    // Nobody is answered, as it only waits.
+    // No peer is answered, as this one only waits.
     first.send(wait_for(Target::Event { id: object(1) }, None));
     desk.turn([first_slot]);
     assert_eq!(desk.server.expected(), None);

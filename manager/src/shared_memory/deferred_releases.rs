@@ -1,4 +1,4 @@
-//! The ledger of a session as the manager sees it: what the client has given back there.
+//! The deferred releases of a session, as the manager sees them: locks that the client has released without a request.
 //!
 //! The client writes whatever it likes. It can only take from itself: its entries are looked for among its own
 //! holdings, and nothing else is read.
@@ -10,10 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use protocol::shared_memory::deferred_releases::{ENTRIES, ENTRIES_MAX, USED, WANTED, WORDS};
-
 use sys::shared_memory::{SharedWords, Writers};
 
-/// The ledger of one session.
+/// The deferred releases of one session.
 #[derive(Debug)]
 pub(crate) struct DeferredReleases {
     /// The memory, which the client writes, too.
@@ -21,7 +20,7 @@ pub(crate) struct DeferredReleases {
 }
 
 impl DeferredReleases {
-    /// Makes a ledger, and returns with it what the client needs to map it.
+    /// Makes room for them, and returns with it what the client needs to map it.
     pub(crate) fn new() -> io::Result<(DeferredReleases, Arc<OwnedFd>)> {
         let (words, descriptor) = SharedWords::create(WORDS * size_of::<u64>(), Writers::All)?;
         Ok((DeferredReleases { words }, Arc::new(descriptor)))
@@ -32,8 +31,8 @@ impl DeferredReleases {
         self.words.bytes()
     }
 
-    /// Tells the client how many of its locks are wanted. What it gives back from now on it sends, so what it had given
-    /// back before is seen by who looks after this.
+    /// Tells the client how many of its locks are wanted. From now on it sends what it releases; what it released
+    /// before is seen by a look that follows this call.
     pub(crate) fn tell_wanted(&self, wanted: u64) {
         self.words[WANTED].store(wanted, Ordering::SeqCst);
     }

@@ -25,7 +25,7 @@ pub(crate) struct Mirror {
 }
 
 impl Mirror {
-    /// Makes a mirror for so many events. From now on this thread is what clients take for the manager.
+    /// Makes a mirror for this many events. From now on clients take this thread for the manager.
     pub(crate) fn new(events_max: usize) -> io::Result<Mirror> {
         let (words, descriptor) = SharedWords::create(bytes(events_max), Writers::ThisProcess)?;
         let words = &*Box::leak(Box::new(words));
@@ -42,10 +42,10 @@ impl Mirror {
         self.words.bytes()
     }
 
-    /// Writes what is to be read of one event, and wakes who sleeps there if there is something to wake for.
+    /// Writes the state of one event, and wakes its sleepers if it is set.
     pub(crate) fn write(&self, publication: Publication) {
         let Publication { number, serial, state } = publication;
-        // Readers load the other way round, so who sees this state sees this serial.
+        // Readers load in the opposite order, so a reader that sees this state sees this serial.
         self.words[serial_at(number)].store(serial, Ordering::Relaxed);
         fence(Ordering::Release);
         let word = &self.words[state_at(number)];

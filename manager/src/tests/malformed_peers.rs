@@ -1,4 +1,4 @@
-//! Peers that do not speak as they should. Each is told why, and nobody else notices.
+//! Peers that break the protocol. Each is refused with a reason, and no other peer notices.
 
 use std::time::Duration;
 

@@ -155,12 +155,12 @@ fn a_manager_ends_with_its_parent() {
 }
 
 #[test]
-fn a_manager_of_a_stranger_ends_at_once() {
+fn a_manager_of_a_process_that_is_not_its_parent_ends_at_once() {
     let folder = private_folder();
     let socket = folder.path().join("manager.sock");
-    // Nobody is his own parent.
-    let stranger = std::process::id();
-    Manager::bind(Options { parent: Some(stranger), ..Options::new(&socket) }).unwrap().run().unwrap();
+    // No process is its own parent.
+    let other = std::process::id();
+    Manager::bind(Options { parent: Some(other), ..Options::new(&socket) }).unwrap().run().unwrap();
     assert!(!socket.exists());
 }
 
@@ -177,7 +177,7 @@ fn without_descriptors_those_who_are_there_are_served_and_the_others_wait() {
     let mut served = Peer::connect(&socket);
     served.begin_session();
     served.call(open_event(1, "still here"));
-    // These can not all get in, and the system queues those who can not.
+    // Not all of these can get in, and the system queues the others.
     let mut crowd: Vec<Peer> = (0..DESCRIPTORS * 2).map(|_| Peer::connect(&socket)).collect();
     let mut last = crowd.pop().unwrap();
     let before = processor_ticks(&manager);

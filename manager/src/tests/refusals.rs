@@ -22,7 +22,7 @@ use super::processes::Player;
 use super::running_manager::{RunningManager, private_folder};
 use crate::server::Patience;
 
-/// A user who is not the one of these tests.
+/// Another user than the one that runs these tests.
 const OTHER_USER: u32 = 65_534;
 
 /// A manager in a process of its own.

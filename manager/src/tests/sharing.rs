@@ -1,4 +1,4 @@
-//! Shared memory as peers ask for it, down to those who ask for too much of it.
+//! Shared memory, and peers that ask for too much of it.
 
 use protocol::{Code, Reply, Request, SessionId, SharedMemory};
 
@@ -7,7 +7,7 @@ use super::processes::Player;
 use super::running_manager::{RunningManager, private_folder};
 
 const MIRROR: Request<'_> = Request::Share { memory: SharedMemory::Mirror };
-const LEDGER: Request<'_> = Request::Share { memory: SharedMemory::DeferredReleases };
+const DEFERRED: Request<'_> = Request::Share { memory: SharedMemory::DeferredReleases };
 
 fn code_of(reply: Reply) -> Code {
     match reply {
@@ -17,19 +17,19 @@ fn code_of(reply: Reply) -> Code {
 }
 
 #[test]
-fn a_session_has_one_ledger_and_everybody_the_mirror() {
+fn a_session_has_deferred_releases_once_and_the_mirror_as_often_as_it_asks() {
     let manager = RunningManager::start();
     let mut peers = [(); 2].map(|()| manager.session());
     for peer in &mut peers {
-        assert_eq!(peer.call(LEDGER), Reply::Shared { bytes: 4096 });
-        assert_eq!(code_of(peer.call(LEDGER)), Code::LimitReached);
+        assert_eq!(peer.call(DEFERRED), Reply::Shared { bytes: 4096 });
+        assert_eq!(code_of(peer.call(DEFERRED)), Code::LimitReached);
         assert!(matches!(peer.call(MIRROR), Reply::Shared { bytes } if bytes > 8 << 20));
         assert!(matches!(peer.call(MIRROR), Reply::Shared { .. }));
     }
 }
 
 #[test]
-fn who_asks_for_memory_without_end_is_refused_and_nobody_else_notices() {
+fn a_peer_that_asks_for_memory_without_end_is_refused_and_no_other_notices() {
     const TIMES: usize = 20_000;
     let manager = RunningManager::start();
     let (mut greedy, mut witness) = (manager.session(), manager.session());
@@ -64,8 +64,8 @@ fn a_manager_that_may_make_no_large_files_goes_without() {
     assert_eq!(peer.begin_session(), SessionId(1));
     peer.call(open_event(1, "event"));
     assert_eq!(code_of(peer.call(MIRROR)), Code::LimitReached);
-    assert_eq!(code_of(peer.call(LEDGER)), Code::LimitReached);
-    // Published it is all the same, as nobody can look.
+    assert_eq!(code_of(peer.call(DEFERRED)), Code::LimitReached);
+    // It is published all the same, though no client can look.
     assert!(matches!(peer.call(Request::EventMirror { id: object(1) }), Reply::Mirrored { .. }));
     assert_eq!(peer.call(Request::EventSet { id: object(1), reason: None }), Reply::Done);
     assert_eq!(peer.call(Request::EventIsSet { id: object(1) }), Reply::Flag(true));
@@ -88,6 +88,6 @@ fn a_client_whose_descriptors_find_no_room_gets_its_answers() {
     let mut victim = Peer::connect(&socket);
     victim.begin_session();
     victim.call(open_event(1, "event"));
-    assert!(matches!(victim.call(LEDGER), Reply::Shared { .. } | Reply::Refused(_)));
+    assert!(matches!(victim.call(DEFERRED), Reply::Shared { .. } | Reply::Refused(_)));
     assert_eq!(victim.call(Request::EventIsSet { id: object(1) }), Reply::Flag(false));
 }
