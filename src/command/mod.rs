@@ -1,24 +1,20 @@
-//! What the program `worker` can do, one file each.
+//! The programs of this package: a file for each thing that they do, and files for what they share.
+//!
+//! `manager` hosts objects and pools ([`manager`]). `worker` ([`worker`]) serves a pool, or runs one command.
 
-pub(crate) mod run;
-pub(crate) mod serve;
+pub mod manager;
+pub mod worker;
 
-use std::path::Path;
+mod logging;
+mod output;
+mod run;
+mod serve;
+mod signals;
+mod socket;
 
-use client::{Manager, Result};
 use protocol::Name;
 
-/// Connects to the manager at this socket, or at the one that is usual.
-fn connect(socket: Option<&Path>) -> Result<Manager> {
-    let manager = match socket {
-        Some(socket) => Manager::connect_to(socket),
-        None => Manager::connect(),
-    }?;
-    log::info!("connected to the manager at {}", manager.socket().display());
-    Ok(manager)
-}
-
-/// Reads the name of an object from the command line.
-fn parse_name(text: &str) -> std::result::Result<String, String> {
+/// Parses the name of an object on the command line.
+fn parse_name(text: &str) -> Result<String, String> {
     Name::check(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }

@@ -14,32 +14,35 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 use client::Result;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use sys::Signal;
 use worker::internal::{Escalation, Permission, Preconditions, Program, StopReason, SupervisedCommand};
 use worker::tasks::Exit;
 
-use super::{connect, parse_name};
+use super::output::complain;
+use super::{parse_name, signals, socket};
 
-/// The command was stopped by the event, or never started since the event was set.
+/// The name under which errors are printed.
+const PROGRAM: &str = "worker run";
+
+/// The event stopped the command, or kept it from starting.
 const STOPPED: u8 = 75;
 
-/// The lock was taken away while the command ran, or the manager ended that kept it.
+/// The lock was taken away while the command ran, or the manager ended.
 const LOCK_LOST: u8 = 76;
 
-/// The manager can not be reached, refuses, or ended.
+/// The manager cannot be reached, refuses, or ended.
 const NO_MANAGER: u8 = 69;
 
 /// There is no such program.
 const NOT_FOUND: u8 = 127;
 
-/// There is a program that can not be started.
+/// The program cannot be started.
 const NOT_STARTED: u8 = 126;
 
-/// What is added to the number of a signal that ended the command, as shells do.
+/// Added to the number of a signal that ended the command, as shells do.
 const SIGNALLED: u8 = 128;
 
-/// How long a wait that is given up may take to end.
+/// How long a cancelled wait may take to end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs one command under a named event, a named lock, or both.
@@ -57,11 +60,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[command(after_help = EXIT_STATUS)]
 #[command(group = ArgGroup::new("under").required(true).multiple(true).args(["stop", "lock"]))]
 pub(crate) struct Run {
-    /// The event that stops the command; it is made if it is not there
+    /// The event that stops the command; it is created if it does not exist
     #[arg(long, value_name = "EVENT", value_parser = parse_name)]
     stop: Option<String>,
 
-    /// The lock that is held while the command runs; it is made if it is not there
+    /// The lock that is held while the command runs; it is created if it does not exist
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     lock: Option<String>,
 
@@ -71,8 +74,7 @@ pub(crate) struct Run {
     #[arg(allow_hyphen_values = true)]
     grace: Duration,
 
-    /// The manager's socket [default: the one that RALLYPOINT_SOCKET names, or this user's own]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help = socket::HELP)]
     socket: Option<PathBuf>,
 
     /// The command and its arguments
@@ -85,13 +87,13 @@ Exit status:
   that of the command, or 128 and the number of the signal that ended it; but
   75   the event stopped the command, or kept it from starting
   76   the lock was lost while the command ran
-  69   the manager can not be reached, refuses, or ended
-  126  the command can not be started
+  69   the manager cannot be reached, refuses, or ended
+  126  the command cannot be started
   127  there is no such command
   2    these arguments are wrong";
 
-/// What happens.
-enum News {
+/// What happens while a command is run.
+enum RunInput {
     /// The wait to start has ended.
     Permission(Result<Permission>),
     /// The command is to end.
@@ -105,15 +107,16 @@ enum News {
 impl Run {
     /// Runs the command, and returns the exit status.
     pub(crate) fn run(&self) -> u8 {
-        let (sender, news) = channel();
-        // Before there is anything to end, so that no signal comes too early to end it.
-        if let Err(error) = tell_signals(sender.clone()) {
-            return give_up(NOT_STARTED, &format!("signals can not be handled: {error}"));
+        let (sender, inputs) = channel();
+        // Before the command starts, so that no signal comes too early to end it.
+        let wanted = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|&signal| !signals::is_ignored(signal));
+        if let Err(error) = signals::forward(wanted, sender.clone(), RunInput::Signal) {
+            return give_up(NOT_STARTED, &format!("signals cannot be handled: {error}"));
         }
-        let preconditions = connect(self.socket.as_deref())
+        let preconditions = socket::connect(self.socket.as_deref())
             .and_then(|manager| Preconditions::open(&manager, self.stop.as_deref(), self.lock.as_deref()));
         match preconditions {
-            Ok(preconditions) => self.run_under(&Arc::new(preconditions), &sender, &news),
+            Ok(preconditions) => self.run_under(&Arc::new(preconditions), &sender, &inputs),
             Err(error) => give_up(NO_MANAGER, &error.to_string()),
         }
     }
@@ -121,58 +124,58 @@ impl Run {
     fn run_under(
         &self,
         preconditions: &Arc<Preconditions>,
-        sender: &Sender<News>,
-        news: &Receiver<News>,
+        sender: &Sender<RunInput>,
+        inputs: &Receiver<RunInput>,
     ) -> u8 {
-        tell(sender, preconditions, |preconditions| News::Permission(preconditions.wait()));
-        if let Err(status) = self.wait_to_start(preconditions, news) {
+        spawn_wait(sender, preconditions, |preconditions| RunInput::Permission(preconditions.wait()));
+        if let Err(status) = self.wait_to_start(preconditions, inputs) {
             return status;
         }
         let command = match self.start() {
             Ok(command) => Arc::new(command),
             Err(status) => {
-                // The command's failure is what counts, whatever becomes of the lock.
+                // The command's failure counts, whatever becomes of the lock.
                 let _ = preconditions.release();
                 return status;
             }
         };
         log::info!("the command runs: {}", self.command[0].display());
-        tell(sender, preconditions, |preconditions| News::StopReason(preconditions.watch()));
-        tell(sender, &command, |command| News::Ended(command.wait()));
-        let (exit, trouble) = self.attend(&command, news);
+        spawn_wait(sender, preconditions, |preconditions| RunInput::StopReason(preconditions.watch()));
+        spawn_wait(sender, &command, |command| RunInput::Ended(command.wait()));
+        let (exit, reason) = self.attend(&command, inputs);
         log::info!("the command has ended: {exit:?}");
         let released = preconditions.release();
-        match (trouble, exit) {
-            (Some(trouble), _) => give_up(status_of(&trouble), &trouble.to_string()),
+        match (reason, exit) {
+            (Some(reason), _) => give_up(status_of(&reason), &reason.to_string()),
             (None, Err(error)) => give_up(SIGNALLED + 9, &error.to_string()),
             (None, Ok(exit)) => match released {
                 Ok(()) => exit_status(exit),
-                // It had ended when the lock was looked for, but the lock was lost before that.
+                // The command ended before the lock was checked, but the lock was lost before that.
                 Err(error) => give_up(LOCK_LOST, &StopReason::LockLost(error.to_string()).to_string()),
             },
         }
     }
 
-    /// Waits until the command may start. An error is the status to exit with.
+    /// Waits until the command may start. The error is the exit status.
     fn wait_to_start(
         &self,
         preconditions: &Preconditions,
-        news: &Receiver<News>,
+        inputs: &Receiver<RunInput>,
     ) -> std::result::Result<(), u8> {
         let mut signal = None;
-        let leave = loop {
-            // After a signal it only has to be seen whether the lock has come all the same.
+        let permission = loop {
+            // After a signal, the wait may have been granted all the same, so that the lock has to be released.
             let next = match signal {
-                None => news.recv().map_err(RecvTimeoutError::from),
-                Some(_) => news.recv_timeout(PATIENCE),
+                None => inputs.recv().map_err(RecvTimeoutError::from),
+                Some(_) => inputs.recv_timeout(PATIENCE),
             };
             match next {
-                Ok(News::Permission(leave)) => break leave,
-                Ok(News::Signal(number)) => {
+                Ok(RunInput::Permission(permission)) => break permission,
+                Ok(RunInput::Signal(number)) => {
                     signal = Some(number);
                     preconditions.cancel();
                 }
-                Ok(News::StopReason(_) | News::Ended(_)) => unreachable!("there is no command yet"),
+                Ok(RunInput::StopReason(_) | RunInput::Ended(_)) => unreachable!("there is no command yet"),
                 Err(_) => break Ok(Permission::Cancelled),
             }
         };
@@ -180,11 +183,12 @@ impl Run {
             let _ = preconditions.release();
             return Err(exit_status(Exit::Signal(number)));
         }
-        match leave {
+        match permission {
             Ok(Permission::Granted(None)) => Ok(()),
             Ok(Permission::Granted(Some(abandonment))) => {
                 let protocol::Abandonment { process, program, how, .. } = abandonment;
-                eprintln!("worker run: the lock was left behind by pid {process} ({program}), which {how}");
+                let text = format!("the lock was left behind by pid {process} ({program}), which {how}");
+                complain(PROGRAM, &text);
                 Ok(())
             }
             Ok(Permission::Stopped(cause)) => Err(give_up(STOPPED, &StopReason::Stopped(cause).to_string())),
@@ -193,12 +197,13 @@ impl Run {
         }
     }
 
-    /// Starts the command. An error is the status to exit with.
+    /// Starts the command. The error is the exit status.
     fn start(&self) -> std::result::Result<SupervisedCommand, u8> {
         let (name, arguments) = self.command.split_first().expect("the command line has a command");
         let mut program = Program::new(name);
         program.arguments = arguments.iter().map(|argument| argument.as_encoded_bytes().to_vec()).collect();
-        // It would take away what is typed for others, as for the shell if this program runs in the background.
+        // A command that reads the terminal would take what is typed for others, such as the shell's next line if this
+        // program runs in the background.
         let nothing = File::open("/dev/null").map_err(|error| give_up(NOT_STARTED, &error.to_string()))?;
         let input = stdin();
         let input = if input.is_terminal() { nothing.as_fd() } else { input.as_fd() };
@@ -208,31 +213,31 @@ impl Run {
         })
     }
 
-    /// Stops the command if it is to be stopped, until it has ended. Returns how it did, and why it was to.
+    /// Waits until the command has ended, and stops it if there is a reason. Returns how it ended, and the reason.
     fn attend(
         &self,
         command: &SupervisedCommand,
-        news: &Receiver<News>,
+        inputs: &Receiver<RunInput>,
     ) -> (std::io::Result<Exit>, Option<StopReason>) {
         let mut escalation = Escalation::new(self.grace);
-        let mut trouble = None;
+        let mut reason = None;
         loop {
             escalation.advance(command);
             let next = match escalation.time_left() {
-                None => news.recv().map_err(RecvTimeoutError::from),
-                Some(rest) => news.recv_timeout(rest),
+                None => inputs.recv().map_err(RecvTimeoutError::from),
+                Some(rest) => inputs.recv_timeout(rest),
             };
             match next {
-                Ok(News::Ended(exit)) => return (exit, trouble),
-                Ok(News::StopReason(first)) => {
+                Ok(RunInput::Ended(exit)) => return (exit, reason),
+                Ok(RunInput::StopReason(first)) => {
                     escalation.start(command, Signal::TERM);
-                    trouble = Some(first);
+                    reason = Some(first);
                 }
-                Ok(News::Signal(number)) => {
+                Ok(RunInput::Signal(number)) => {
                     let signal = Signal::from_named_raw(number).unwrap_or(Signal::TERM);
                     escalation.start_or_kill(command, signal);
                 }
-                Ok(News::Permission(_)) => unreachable!("it has been granted"),
+                Ok(RunInput::Permission(_)) => unreachable!("it has been granted"),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the sender is kept"),
             }
@@ -240,45 +245,27 @@ impl Run {
     }
 }
 
-/// Does this on a thread of its own, and tells what comes of it.
-fn tell<T: Send + Sync + 'static>(
-    sender: &Sender<News>,
+/// Waits on a thread of its own, and sends what that returns.
+fn spawn_wait<T: Send + Sync + 'static>(
+    sender: &Sender<RunInput>,
     what: &Arc<T>,
-    wait: impl FnOnce(&T) -> News + Send + 'static,
+    wait: impl FnOnce(&T) -> RunInput + Send + 'static,
 ) {
     let (sender, what) = (sender.clone(), Arc::clone(what));
     thread::spawn(move || {
-        // Nobody listens any more when the program is about to end anyway.
+        // The receiver is gone only if the program is about to end anyway.
         let _ = sender.send(wait(&what));
     });
 }
 
-/// Tells every request from outside to end, but for those that whoever started this wants ignored, as `nohup` does.
-fn tell_signals(sender: Sender<News>) -> std::io::Result<()> {
-    let ignored = ignored_signals();
-    let wanted = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|number| ignored & (1 << (number - 1)) == 0);
-    let mut signals = Signals::new(wanted)?;
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        signals.forever().try_for_each(|number| sender.send(News::Signal(number))).unwrap_or_default();
-    })?;
-    Ok(())
-}
-
-/// The signals that this process ignores, a bit each, as far as the system tells.
-fn ignored_signals() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
-}
-
-/// Says why the command did not run to its end, and returns the status that says so, too.
+/// Prints why the command did not run to its end, and returns the exit status for that.
 fn give_up(status: u8, text: &str) -> u8 {
-    eprintln!("worker run: {text}");
+    complain(PROGRAM, &text);
     status
 }
 
-fn status_of(trouble: &StopReason) -> u8 {
-    match trouble {
+fn status_of(reason: &StopReason) -> u8 {
+    match reason {
         StopReason::Stopped(_) => STOPPED,
         StopReason::LockLost(_) => LOCK_LOST,
         StopReason::EventLost(_) => NO_MANAGER,
@@ -287,13 +274,13 @@ fn status_of(trouble: &StopReason) -> u8 {
 
 fn exit_status(exit: Exit) -> u8 {
     match exit {
-        // It is a byte, as the system has it.
+        // The operating system keeps one byte of it.
         Exit::Status(status) => u8::try_from(status).unwrap_or(u8::MAX),
         Exit::Signal(signal) => SIGNALLED.saturating_add(u8::try_from(signal).unwrap_or_default()),
     }
 }
 
-/// Reads a number and its unit; seconds without one.
+/// Parses a number and its unit; seconds without one.
 fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
     if text.starts_with('-') {
         return Err("a time is not negative; 0s leaves none".to_owned());

@@ -1,0 +1,18 @@
+//! What the programs print. The reader of a stream may be gone, which is no reason to end.
+
+use std::fmt;
+use std::io::{Write, stderr, stdout};
+
+/// Prints a line to standard output, at once.
+pub(super) fn say(line: &str) {
+    let mut output = stdout().lock();
+    if let Err(error) = writeln!(output, "{line}").and_then(|()| output.flush()) {
+        log::debug!("nobody reads {line:?}: {error}");
+    }
+}
+
+/// Prints an error of a program to standard error, in one write, as other processes may write there as well.
+pub(super) fn complain(program: &str, error: &dyn fmt::Display) {
+    let line = format!("{program}: {error}\n");
+    let _ = stderr().write_all(line.as_bytes());
+}

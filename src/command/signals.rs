@@ -1,0 +1,29 @@
+//! The signals that ask a program to end.
+
+use std::io;
+use std::sync::mpsc::Sender;
+use std::thread;
+
+use signal_hook::iterator::Signals;
+
+/// Sends something for each of these signals that arrives, from a thread of its own.
+pub(super) fn forward<T: Send + 'static>(
+    signals: impl IntoIterator<Item = i32>,
+    sender: Sender<T>,
+    describe: fn(i32) -> T,
+) -> io::Result<()> {
+    let mut signals = Signals::new(signals)?;
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        // The receiver is gone only if the program is about to end anyway.
+        signals.forever().try_for_each(|number| sender.send(describe(number))).unwrap_or_default();
+    })?;
+    Ok(())
+}
+
+/// Whether this process was started with this signal ignored, as `nohup` does; false if the system does not say.
+pub(super) fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask & (1 << (signal - 1)) != 0
+}

@@ -1,0 +1,55 @@
+//! The program `worker`: serves a named pool of a running manager, or runs one command under an event and a lock.
+
+use std::process::ExitCode;
+
+use clap::{ArgAction, Parser, Subcommand};
+use log::LevelFilter;
+use worker::Registry;
+use worker::internal::level_of_owner;
+use worker::tasks::{COMMAND, COUNTDOWN, command, countdown};
+
+use super::logging;
+use super::run::Run;
+use super::serve::Serve;
+
+/// Serves a named pool of a running manager with worker processes.
+///
+/// The workers run the functions `countdown` and `command` for every program that submits them to the pool. They end
+/// when this program does, and when the manager does. With SIGINT or SIGTERM they take no more calls, and this program
+/// ends when those have ended that run; a second one ends them at once.
+#[derive(Debug, Parser)]
+#[command(name = "worker", version, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
+struct CommandLine {
+    #[command(flatten)]
+    serve: Option<Serve>,
+
+    #[command(subcommand)]
+    action: Option<Action>,
+
+    /// Say more on standard error, and have the workers do so; twice for still more. RUST_LOG has the last word
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Run(Run),
+}
+
+/// Becomes a worker if a pool started this process as one; otherwise parses the command line, and does as it says.
+pub fn main() -> ExitCode {
+    if let Some(level) = level_of_owner() {
+        // With `RUST_LOG`, this process chooses in detail as its owner does, whose level is that of its noisiest part.
+        let is_set = std::env::var_os("RUST_LOG").is_some_and(|set| !set.is_empty());
+        logging::start(if is_set { LevelFilter::Warn } else { level });
+    }
+    worker::init(Registry::new().named(COUNTDOWN, countdown).named(COMMAND, command));
+
+    let CommandLine { serve, action, verbose } = CommandLine::parse();
+    logging::start(logging::level(verbose));
+    match (action, serve) {
+        (Some(Action::Run(run)), _) => ExitCode::from(run.run()),
+        (None, Some(serve)) => serve.run(),
+        (None, None) => unreachable!("without a command, a pool is required"),
+    }
+}
