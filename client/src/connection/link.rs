@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use client_core::DeferredRelease;
+use client_core::operations::Share;
+use client_core::{DeferredRelease, Operation};
 use protocol::{Epoch, Reply, Request, RequestId, Target};
 use sys::shared_memory::{Access, SharedWords, Word};
 use transport::{ReadMode, Readiness};
 
+use crate::connection::acks::AckHold;
 use crate::connection::connect::Session;
 use crate::connection::deferred_release::DeferredReleases;
 use crate::connection::registry;
 use crate::connection::shared::{AnswerSlot, Answered, Connection, own_slot};
-use crate::error::unexpected;
 use crate::{Error, ErrorKind, Result};
 
 /// How long to wait for the socket to become readable before checking again for the answer.
@@ -96,6 +97,11 @@ impl Link {
         self.here()?.call_here(body)
     }
 
+    /// One round trip that carries an operation out.
+    pub fn run<'a, O: Operation<'a>>(&self, operation: O) -> Result<O::Output> {
+        self.here()?.run_here(operation)
+    }
+
     /// Sends a request whose answer is taken later.
     pub fn begin(self: &Arc<Self>, body: Request<'_>) -> Result<Pending> {
         let link = self.here_shared()?;
@@ -155,12 +161,26 @@ impl Link {
         self.process
     }
 
+    /// Like [`run`](Self::run), on the link of this process.
+    pub(crate) fn run_here<'a, O: Operation<'a>>(&self, operation: O) -> Result<O::Output> {
+        Ok(O::output(self.call_here(operation.into_request())?)?)
+    }
+
+    /// Like [`run_here`](Self::run_here), and the answer stays unacknowledged while its hold lives.
+    pub(crate) fn run_with_ack_hold<'a, O: Operation<'a>>(
+        &self,
+        operation: O,
+    ) -> Result<(O::Output, Option<AckHold>)> {
+        let Answered { reply, ack_hold, .. } = self.call_with_ack_hold(operation.into_request())?;
+        Ok((O::output(reply)?, ack_hold))
+    }
+
     pub(crate) fn call_here(&self, body: Request<'_>) -> Result<Reply> {
         self.call_with_ack_hold(body).map(|answered| answered.reply)
     }
 
     /// Like [`call_here`](Self::call_here), and the answer stays unacknowledged while its hold lives.
-    pub(crate) fn call_with_ack_hold(&self, body: Request<'_>) -> Result<Answered> {
+    fn call_with_ack_hold(&self, body: Request<'_>) -> Result<Answered> {
         let slot = own_slot();
         self.check_acks(&body)?;
         let mode = if may_be_late(&body) { ReadMode::PollFirst } else { ReadMode::Blocking };
@@ -196,18 +216,17 @@ impl Link {
 
     /// Asks for shared memory and maps it. None if the manager has none to share, or this process cannot map it.
     fn map<W: Word>(&self, memory: protocol::SharedMemory, access: Access) -> Result<Option<SharedWords<W>>> {
-        let answered = self.connection.call_for_descriptor(&own_slot(), Request::Share { memory });
-        match answered.and_then(accept) {
-            Ok(Answered { reply: Reply::Shared { bytes }, enclosed: Some(memory), .. }) => {
-                let mapped = SharedWords::map(memory, bytes, access);
-                Ok(mapped.inspect_err(|error| log::debug!("shared memory is not used: {error}")).ok())
-            }
-            // This process has no descriptor left, so it does without.
-            Ok(Answered { reply: Reply::Shared { .. }, enclosed: None, .. }) => Ok(None),
-            Err(error) if error.is_limit() => Ok(None),
-            Ok(answered) => Err(unexpected(&answered.reply)),
-            Err(error) => Err(error),
-        }
+        let answered = self.connection.call_for_descriptor(&own_slot(), Share { memory }.into_request());
+        let Answered { reply, enclosed, .. } = match answered.and_then(accept) {
+            Err(error) if error.is_limit() => return Ok(None),
+            answered => answered?,
+        };
+        let bytes = Share::output(reply)?;
+        // Without a descriptor, this process has none left, so it does without.
+        let mapped = enclosed.map(|memory| SharedWords::map(memory, bytes, access));
+        let mapped =
+            mapped.transpose().inspect_err(|error| log::debug!("shared memory is not used: {error}"));
+        Ok(mapped.ok().flatten())
     }
 
     fn here(&self) -> Result<&Link> {

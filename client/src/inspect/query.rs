@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use protocol::{Reply, Request, Selector};
+use client_core::operations::{Inspect, ListObjects, ListSessions, Page};
+use protocol::Selector;
 
 use super::{
     HolderInfo, ObjectId, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, SessionInfo, WaiterInfo,
 };
-use crate::error::unexpected;
 use crate::{Manager, Result};
 
 impl Manager {
@@ -17,15 +17,11 @@ impl Manager {
         let mut all: Vec<SessionInfo> = Vec::new();
         loop {
             let after = all.last().map(|session| session.session);
-            match self.link().call(Request::ListSessions { after })? {
-                Reply::Sessions { sessions, more } => {
-                    let is_last = !more || sessions.is_empty();
-                    all.extend(sessions.into_iter().map(SessionInfo::from));
-                    if is_last {
-                        return Ok(all);
-                    }
-                }
-                reply => return Err(unexpected(&reply)),
+            let Page { items, more } = self.link().run(ListSessions { after })?;
+            let is_last = !more || items.is_empty();
+            all.extend(items.into_iter().map(SessionInfo::from));
+            if is_last {
+                return Ok(all);
             }
         }
     }
@@ -36,15 +32,11 @@ impl Manager {
         let mut all: Vec<ObjectSummary> = Vec::new();
         loop {
             let after = all.last().map(|object| object.id);
-            match self.link().call(Request::ListObjects { after })? {
-                Reply::Objects { objects, more } => {
-                    let is_last = !more || objects.is_empty();
-                    all.extend(objects.into_iter().map(ObjectSummary::from));
-                    if is_last {
-                        return Ok(all);
-                    }
-                }
-                reply => return Err(unexpected(&reply)),
+            let Page { items, more } = self.link().run(ListObjects { after })?;
+            let is_last = !more || items.is_empty();
+            all.extend(items.into_iter().map(ObjectSummary::from));
+            if is_last {
+                return Ok(all);
             }
         }
     }
@@ -66,10 +58,7 @@ impl Manager {
     }
 
     fn inspect_selected(&self, object: Selector<'_>) -> Result<ObjectInfo> {
-        match self.link().call(Request::Inspect { object })? {
-            Reply::Object(info) => Ok((*info).into()),
-            reply => Err(unexpected(&reply)),
-        }
+        self.link().run(Inspect { object }).map(|info| (*info).into())
     }
 }
 

@@ -6,13 +6,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{BarrierStatus, Grant, Kind, Reply, Request, Spec, Target};
+use client_core::WaitTarget;
+use client_core::operations::{
+    BarrierAbort, BarrierPass, BarrierReset, BarrierTarget, BarrierTurn, GetBarrierStatus,
+};
+use protocol::{BarrierStatus, Grant, Kind, Spec, Target};
 
-use crate::error::unexpected;
 use crate::objects::proxy::proxy;
 use crate::objects::reason::{check_reason, shortened};
 use crate::objects::reference::Reference;
-use crate::objects::wait::{sealed, wrong_grant};
+use crate::objects::wait::sealed;
 use crate::{Error, ErrorKind, Manager, Options, Result, Taken};
 
 /// A place where a number of parties wait until all have come, and go on together, again and again. This is a proxy.
@@ -68,6 +71,12 @@ pub struct Passed {
     pub leads: bool,
 }
 
+impl From<BarrierTurn> for Passed {
+    fn from(turn: BarrierTurn) -> Passed {
+        Passed { index: turn.index, leads: turn.leads }
+    }
+}
+
 impl Barrier {
     /// Waits until all parties have come. With `None` it waits for ever.
     ///
@@ -76,7 +85,7 @@ impl Barrier {
     /// [`is_broken`](Error::is_broken) if it is broken already, or is meanwhile, or is reset;
     /// [`is_removed`](Error::is_removed) if it is removed meanwhile.
     pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<Passed> {
-        self.arrive(false, timeout.into()).map(|(passed, _)| passed)
+        self.arrive(false, timeout.into()).map(Passed::from)
     }
 
     /// Waits until all parties have come, and brings an action that one party runs before any of them goes on: the last
@@ -96,18 +105,17 @@ impl Barrier {
         timeout: impl Into<Option<Duration>>,
         action: impl FnOnce() -> std::result::Result<(), E>,
     ) -> Result<Passed> {
-        let (passed, turn) = self.arrive(true, timeout.into())?;
-        if passed.leads {
-            self.act(turn, action)?;
+        let turn = self.arrive(true, timeout.into())?;
+        if turn.leads {
+            self.act(turn.turn, action)?;
         }
-        Ok(passed)
+        Ok(turn.into())
     }
 
     /// Waits, and tells this party's place and the turn.
-    fn arrive(&self, has_action: bool, timeout: Option<Duration>) -> Result<(Passed, u64)> {
-        let target = Target::Barrier { id: self.id(), has_action };
-        match self.reference.wait(target, timeout)? {
-            Some(grant) => passed(&grant),
+    fn arrive(&self, has_action: bool, timeout: Option<Duration>) -> Result<BarrierTurn> {
+        match self.reference.wait(BarrierTarget { id: self.id(), has_action }, timeout)? {
+            Some(turn) => Ok(turn),
             None => {
                 let text = "not all parties came to the barrier in time, so it is broken now";
                 Err(Error::new(ErrorKind::Timeout, text))
@@ -140,7 +148,7 @@ impl Barrier {
 
     /// Lets the other parties go.
     fn let_pass(&self, turn: u64) -> Result<()> {
-        let outcome = self.reference.call_for_done(Request::BarrierPass { id: self.id(), turn });
+        let outcome = self.reference.run(BarrierPass { id: self.id(), turn });
         outcome.map_err(|error| match error.is_not_owner() {
             // A barrier that is like new does not wait for this action.
             true => Error::new(ErrorKind::Broken, "the barrier was reset while its action ran"),
@@ -150,8 +158,8 @@ impl Barrier {
 
     /// Breaks the barrier as the action of this turn has failed, unless the turn is over.
     fn abort_turn(&self, turn: u64, why: &str) -> Result<()> {
-        let request = Request::BarrierAbort { id: self.id(), turn: Some(turn), reason: &shortened(why) };
-        match self.reference.call_for_done(request) {
+        let abort = BarrierAbort { id: self.id(), turn: Some(turn), reason: &shortened(why) };
+        match self.reference.run(abort) {
             Err(error) if error.is_not_owner() || error.is_broken() => Ok(()),
             outcome => outcome,
         }
@@ -165,7 +173,7 @@ impl Barrier {
     /// [`is_bad_argument`](Error::is_bad_argument) if it holds control characters, such as line feeds.
     pub fn abort(&self, reason: &str) -> Result<()> {
         check_reason(reason)?;
-        self.reference.call_for_done(Request::BarrierAbort { id: self.id(), turn: None, reason })
+        self.reference.run(BarrierAbort { id: self.id(), turn: None, reason })
     }
 
     /// Makes the barrier like new. Whoever waits at it fails with [`is_broken`](Error::is_broken).
@@ -173,7 +181,7 @@ impl Barrier {
     /// # Errors
     /// [`is_no_such_object`](Error::is_no_such_object) if the barrier was removed.
     pub fn reset(&self) -> Result<()> {
-        self.reference.call_for_done(Request::BarrierReset { id: self.id() })
+        self.reference.run(BarrierReset { id: self.id() })
     }
 
     /// How many have to come.
@@ -209,10 +217,7 @@ impl Barrier {
     }
 
     fn status(&self) -> Result<BarrierStatus> {
-        match self.reference.call(Request::BarrierStatus { id: self.id() })? {
-            Reply::Barrier(status) => Ok(status),
-            reply => Err(unexpected(&reply)),
-        }
+        self.reference.run(GetBarrierStatus { id: self.id() })
     }
 
     /// The object itself, for the rest of the product.
@@ -230,11 +235,11 @@ impl sealed::Waitable for Barrier {
     }
 
     fn target(&self) -> Target<'_> {
-        Target::Barrier { id: self.id(), has_action: false }
+        BarrierTarget { id: self.id(), has_action: false }.into_target()
     }
 
     fn receive(&self, grant: Grant) -> Result<Taken> {
-        passed(&grant).map(|(passed, _)| Taken::Barrier(passed))
+        Ok(Taken::Barrier(BarrierTarget::granted(grant)?.into()))
     }
 }
 
@@ -258,14 +263,6 @@ impl Manager {
     /// All other ways to open or make a barrier.
     pub fn barrier_options(&self, parties: u32) -> Options<'_, Barrier> {
         Options::new(self, Spec::Barrier { parties })
-    }
-}
-
-/// A party's place, and the turn.
-fn passed(grant: &Grant) -> Result<(Passed, u64)> {
-    match *grant {
-        Grant::Barrier { index, leads, turn } => Ok((Passed { index, leads }, turn)),
-        ref grant => Err(wrong_grant(grant)),
     }
 }
 

@@ -5,14 +5,16 @@ use std::iter::once;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use protocol::{Kind, LockChoice, ObjectId, Reply, Request, Spec, Target, Targets, WaitMode};
+use client_core::operations::{
+    ConditionLock, ConditionNotify, ConditionTarget, LockOfCondition, Wait, WaitEnd,
+};
+use client_core::{Unexpected, WaitTarget};
+use protocol::{Kind, LockChoice, ObjectId, Spec, Targets, WaitMode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::connection::shared::Answered;
-use crate::error::unexpected;
 use crate::objects::reference::{Proxy, Reference};
-use crate::objects::wait::{common_link, nonsense};
+use crate::objects::wait::common_link;
 use crate::process::thread::this_thread;
 use crate::{Error, ErrorKind, Lock, LockGuard, Manager, Options, RLock, Result, Taken, Waitable, duration};
 
@@ -121,7 +123,7 @@ impl Condition {
         match self.wait_or(guard, &[], timeout)? {
             WokenBy::Notified => Ok(true),
             WokenBy::TimedOut => Ok(false),
-            WokenBy::Other(..) => Err(nonsense()),
+            WokenBy::Other(..) => Err(Unexpected::Objects.into()),
         }
     }
 
@@ -190,18 +192,18 @@ impl Condition {
     ) -> Result<WokenBy> {
         let references = others.iter().map(|other| other.reference());
         let link = common_link(once(&*self.reference).chain(references))?;
-        let notification = Target::Condition { id: self.reference.id(), hold: Some(guard.hold()) };
+        let notification = ConditionTarget { id: self.reference.id(), hold: Some(guard.hold()) };
         let targets: Targets<'_> =
-            once(notification).chain(others.iter().map(|other| other.target())).collect();
+            once(notification.into_target()).chain(others.iter().map(|other| other.target())).collect();
         let timeout_ns = timeout.map(duration::nanoseconds);
-        let request = Request::Wait { mode: WaitMode::Any, targets, timeout_ns, thread: this_thread() };
-        let Answered { reply, ack_hold, .. } = link.call_with_ack_hold(request)?;
-        let (taken, reacquired) = match reply {
-            Reply::TimedOut { reacquired } => (None, reacquired),
-            Reply::Taken(mut taken) => {
+        let (mode, thread) = (WaitMode::Any, this_thread());
+        let wait = Wait { signal: None, mode, targets, timeout_ns, thread };
+        let (end, ack_hold) = link.run_with_ack_hold(wait)?;
+        let (taken, reacquired) = match end {
+            WaitEnd::TimedOut { reacquired } => (None, reacquired),
+            WaitEnd::Taken(mut taken) => {
                 (taken.grants.pop().map(|grant| (taken.index, grant)), taken.reacquired)
             }
-            reply => return Err(unexpected(&reply)),
         };
         if let Some(grant) = reacquired {
             guard.renew(grant);
@@ -211,7 +213,7 @@ impl Condition {
             Some((0, _)) => Ok(WokenBy::Notified),
             Some((index, grant)) => {
                 let position = index as usize - 1;
-                let other = others.get(position).ok_or_else(nonsense)?;
+                let other = others.get(position).ok_or(Unexpected::Objects)?;
                 Ok(WokenBy::Other(position, other.receive(grant)?.with_ack_hold(ack_hold)))
             }
         }
@@ -244,11 +246,7 @@ impl Condition {
     }
 
     fn notify_some(&self, count: Option<u32>) -> Result<usize> {
-        let request = Request::Notify { id: self.reference.id(), count, hold: None, thread: this_thread() };
-        match self.reference.call(request)? {
-            Reply::Count(woken) => Ok(usize::try_from(woken).unwrap_or(usize::MAX)),
-            reply => Err(unexpected(&reply)),
-        }
+        self.reference.run(ConditionNotify { id: self.reference.id(), count, thread: this_thread() })
     }
 
     /// Takes the condition away for everyone; a lock of its own is freed with the last guard. Who waits fails with
@@ -293,13 +291,9 @@ impl Proxy for Condition {
     const KIND: Kind = Kind::Condition;
 
     fn from_reference(reference: Reference) -> Result<Condition> {
-        let lock = match reference.call(Request::ConditionLock { id: reference.id() })? {
-            Reply::Lock { id, is_reentrant } => {
-                let kind = if is_reentrant { Kind::RLock } else { Kind::Lock };
-                Reference::attach(Arc::clone(reference.link()?), id, kind)?
-            }
-            reply => return Err(unexpected(&reply)),
-        };
+        let LockOfCondition { id, is_reentrant } = reference.run(ConditionLock { id: reference.id() })?;
+        let kind = if is_reentrant { Kind::RLock } else { Kind::Lock };
+        let lock = Reference::attach(Arc::clone(reference.link()?), id, kind)?;
         let lock = match lock.kind() {
             Kind::RLock => Base::RLock(RLock::from_reference(lock)?),
             _ => Base::Lock(Lock::from_reference(lock)?),

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{Grant, Kind, Reply, Request, Signal, Spec, Target};
+use client_core::WaitTarget;
+use client_core::operations::{EventCause, EventClear, EventIsSet, EventSet, EventTarget};
+use protocol::{Grant, Kind, Signal, Spec, Target};
 
-use crate::error::unexpected;
 use crate::objects::proxy::proxy;
 use crate::objects::reason::check_reason;
 use crate::objects::reference::Reference;
-use crate::objects::wait::{sealed, signal_and_wait, wrong_grant};
+use crate::objects::wait::{sealed, signal_and_wait};
 use crate::{Cause, Options, Result, Taken, Waitable};
 
 /// A flag that processes set, clear and wait for. This is a proxy: the flag itself is in the manager.
@@ -75,7 +76,7 @@ impl Event {
     }
 
     fn set_for(&self, reason: Option<&str>) -> Result<()> {
-        self.reference.call_for_done(Request::EventSet { id: self.id(), reason })
+        self.reference.run(EventSet { id: self.id(), reason })
     }
 
     /// Clears the event: from now on those who come wait.
@@ -83,7 +84,7 @@ impl Event {
     /// # Errors
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
     pub fn clear(&self) -> Result<()> {
-        self.reference.call_for_done(Request::EventClear { id: self.id() })
+        self.reference.run(EventClear { id: self.id() })
     }
 
     /// Whether the event is set. Changes nothing, also with auto reset.
@@ -91,10 +92,7 @@ impl Event {
     /// # Errors
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
     pub fn is_set(&self) -> Result<bool> {
-        match self.reference.call(Request::EventIsSet { id: self.id() })? {
-            Reply::Flag(is_set) => Ok(is_set),
-            reply => Err(unexpected(&reply)),
-        }
+        self.reference.run(EventIsSet { id: self.id() })
     }
 
     /// Waits until the event is set, and returns who set it; none if the timeout ends first.
@@ -106,15 +104,8 @@ impl Event {
     /// [`is_removed`](crate::Error::is_removed) if the event is removed meanwhile, and
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if it was before.
     pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<Option<Cause>> {
-        let grant = self.reference.wait(sealed::Waitable::target(self), timeout.into())?;
-        grant.map(|grant| self.cause_of(grant)).transpose()
-    }
-
-    fn cause_of(&self, grant: Grant) -> Result<Cause> {
-        match grant {
-            Grant::Event(cause) => Ok(cause.into()),
-            grant => Err(wrong_grant(&grant)),
-        }
+        let cause = self.reference.wait(EventTarget { id: self.id() }, timeout.into())?;
+        Ok(cause.map(Cause::from))
     }
 
     /// Who set the event, when, and why; none if it is not set.
@@ -122,10 +113,7 @@ impl Event {
     /// # Errors
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
     pub fn cause(&self) -> Result<Option<Cause>> {
-        match self.reference.call(Request::EventCause { id: self.id() })? {
-            Reply::SetBy(cause) => Ok(cause.map(Cause::from)),
-            reply => Err(unexpected(&reply)),
-        }
+        self.reference.run(EventCause { id: self.id() }).map(|cause| cause.map(Cause::from))
     }
 
     /// Sets this event and waits for something else, in one round trip and one atomic step: whom the set serves is
@@ -169,10 +157,10 @@ impl sealed::Waitable for Event {
     }
 
     fn target(&self) -> Target<'_> {
-        Target::Event { id: self.id() }
+        EventTarget { id: self.id() }.into_target()
     }
 
     fn receive(&self, grant: Grant) -> Result<Taken> {
-        self.cause_of(grant).map(Taken::Event)
+        Ok(Taken::Event(EventTarget::granted(grant)?.into()))
     }
 }

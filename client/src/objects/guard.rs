@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client_core::DeferredRelease;
-use protocol::{Grant, Kind, LockGrant, Request, Signal, Target, ThreadId};
+use client_core::operations::{LockRelease, LockTarget};
+use client_core::{DeferredRelease, Operation};
+use protocol::{Kind, LockGrant, Signal, ThreadId};
 
 use crate::objects::reference::Reference;
-use crate::objects::wait::{common_link, signal_and_wait, without_timeout, wrong_grant};
+use crate::objects::wait::{common_link, signal_and_wait, without_timeout};
 use crate::process::thread::this_thread;
 use crate::{Abandonment, Error, ErrorKind, Result, Taken, Waitable};
 
@@ -69,16 +70,13 @@ impl LockGuard {
     ) -> Result<Option<LockGuard>> {
         lock.link()?.open_deferred_releases()?;
         let grant = lock.wait(target(lock), timeout)?;
-        grant.map(|grant| LockGuard::receive(lock, grant)).transpose()
+        Ok(grant.map(|grant| LockGuard::new(lock, grant)))
     }
 
     /// The guard for what the manager granted to this thread.
-    pub(crate) fn receive(lock: &Arc<Reference>, grant: Grant) -> Result<LockGuard> {
-        let LockGrant { hold, token, depth, abandoned } = match grant {
-            Grant::Lock(grant) => grant,
-            grant => return Err(wrong_grant(&grant)),
-        };
-        Ok(LockGuard {
+    pub(crate) fn new(lock: &Arc<Reference>, grant: LockGrant) -> LockGuard {
+        let LockGrant { hold, token, depth, abandoned } = grant;
+        LockGuard {
             lock: Arc::clone(lock),
             hold,
             token,
@@ -86,7 +84,7 @@ impl LockGuard {
             abandoned: abandoned.map(Abandonment::from),
             thread: this_thread(),
             process: lock.process(),
-        })
+        }
     }
 
     /// The fencing token: a number that grows with every taking of any lock of this manager.
@@ -124,7 +122,7 @@ impl LockGuard {
     pub fn release(mut self) -> Result<()> {
         self.check_held()?;
         self.process = 0;
-        self.lock.call_for_done(self.release_request())
+        self.lock.run(self.release_operation())
     }
 
     /// Gives the lock back and waits for something else, in one round trip and one atomic step: who is next in line
@@ -186,7 +184,7 @@ impl LockGuard {
             let release = DeferredRelease { lock: self.lock.id(), hold: self.hold, thread: self.thread };
             self.lock.give_back_lock(process, release);
         } else {
-            self.lock.give_back(process, self.release_request());
+            self.lock.give_back(process, self.release_operation().into_request());
         }
     }
 
@@ -200,8 +198,8 @@ impl LockGuard {
         ))
     }
 
-    fn release_request(&self) -> Request<'static> {
-        Request::Release { id: self.lock.id(), hold: Some(self.hold), thread: self.thread }
+    fn release_operation(&self) -> LockRelease {
+        LockRelease { id: self.lock.id(), hold: Some(self.hold), thread: self.thread }
     }
 
     fn release_signal(&self) -> Signal<'static> {
@@ -210,11 +208,8 @@ impl LockGuard {
 }
 
 /// What is wanted of a lock of either kind.
-pub(crate) fn target(lock: &Reference) -> Target<'static> {
-    match lock.kind() {
-        Kind::RLock => Target::RLock { id: lock.id() },
-        _ => Target::Lock { id: lock.id() },
-    }
+pub(crate) fn target(lock: &Reference) -> LockTarget {
+    LockTarget { id: lock.id(), is_reentrant: lock.kind() == Kind::RLock }
 }
 
 impl Drop for LockGuard {

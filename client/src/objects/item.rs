@@ -5,14 +5,16 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use client_core::operations::{PutTarget, QueueTaskDone};
+use client_core::{Operation, WaitTarget};
 use protocol::limits::PAYLOAD_BYTES_MAX;
-use protocol::{Grant, ItemGrant, ObjectId, Request, Target};
+use protocol::{Grant, ItemGrant, ObjectId, Target};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::connection::acks::AckHold;
 use crate::objects::reference::Reference;
-use crate::objects::wait::{sealed, wrong_grant};
+use crate::objects::wait::sealed;
 use crate::process::thread::this_thread;
 use crate::values::carry;
 use crate::values::encoding::{Fault, read, why_not_encoded};
@@ -62,12 +64,12 @@ impl Item {
     fn finish(self) {
         drop(self.ack_hold);
         let (id, item) = (self.queue.id(), Some(self.grant.number));
-        let request = Request::QueueTaskDone { id, item, thread: this_thread() };
+        let done = QueueTaskDone { id, item, thread: this_thread() };
         // In a joinable queue this is what it says. In a plain one it is refused, and nobody listens; like every
         // request it has confirmed what was received.
         if let Ok(link) = self.queue.link() {
             // If the manager is gone, so is the item.
-            let _ = link.send(request);
+            let _ = link.send(done.into_request());
         }
     }
 }
@@ -107,14 +109,12 @@ impl sealed::Waitable for Putting<'_> {
     }
 
     fn target(&self) -> Target<'_> {
-        self.item.target(self.queue.id())
+        self.item.target(self.queue.id()).into_target()
     }
 
     fn receive(&self, grant: Grant) -> Result<Taken> {
-        match grant {
-            Grant::Put => Ok(Taken::Put),
-            grant => Err(wrong_grant(&grant)),
-        }
+        PutTarget::granted(grant)?;
+        Ok(Taken::Put)
     }
 }
 
@@ -145,8 +145,8 @@ impl Encoded {
         Ok(Encoded { bytes, carries })
     }
 
-    pub(crate) fn target(&self, queue: ObjectId) -> Target<'_> {
-        Target::Put { queue, item: &self.bytes, carries: self.carries.clone() }
+    pub(crate) fn target(&self, queue: ObjectId) -> PutTarget<'_> {
+        PutTarget { queue, item: &self.bytes, carries: self.carries.clone() }
     }
 }
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{Grant, Kind, Reply, Request, Signal, Spec, Target};
+use client_core::WaitTarget;
+use client_core::operations::{LatchCount, LatchCountDown, LatchTarget};
+use protocol::{Grant, Kind, Signal, Spec, Target};
 
-use crate::error::unexpected;
 use crate::objects::proxy::proxy;
 use crate::objects::reference::Reference;
-use crate::objects::wait::{sealed, signal_and_wait, wrong_grant};
+use crate::objects::wait::{sealed, signal_and_wait};
 use crate::{Manager, Options, Result, Taken};
 
 /// A count that goes down to zero once, and lets everyone through from then on. This is a proxy.
@@ -53,7 +54,7 @@ impl Latch {
     /// # Errors
     /// As with [`count_down`](Self::count_down).
     pub fn count_down_by(&self, count: u64) -> Result<u64> {
-        self.ask(Request::LatchCountDown { id: self.id(), count })
+        self.reference.run(LatchCountDown { id: self.id(), count })
     }
 
     /// What is left to count down.
@@ -61,7 +62,7 @@ impl Latch {
     /// # Errors
     /// As with [`count_down`](Self::count_down).
     pub fn count(&self) -> Result<u64> {
-        self.ask(Request::LatchCount { id: self.id() })
+        self.reference.run(LatchCount { id: self.id() })
     }
 
     /// Waits until the count is zero. False if the timeout ends first; with `None` it waits for ever.
@@ -69,8 +70,8 @@ impl Latch {
     /// # Errors
     /// [`is_removed`](crate::Error::is_removed) if the latch is removed meanwhile.
     pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<bool> {
-        let grant = self.reference.wait(sealed::Waitable::target(self), timeout.into())?;
-        grant.map_or(Ok(false), |grant| sealed::Waitable::receive(self, grant).map(|_| true))
+        let taken = self.reference.wait(LatchTarget { id: self.id() }, timeout.into())?;
+        Ok(taken.is_some())
     }
 
     /// Counts down by one and waits until the count is zero, in one round trip. False if the timeout ends first; it is
@@ -82,13 +83,6 @@ impl Latch {
         let signal = Signal::LatchCountDown { id: self.id(), count: 1 };
         let taken = signal_and_wait(&self.reference, signal, self, timeout.into())?;
         Ok(taken.is_some())
-    }
-
-    fn ask(&self, request: Request<'_>) -> Result<u64> {
-        match self.reference.call(request)? {
-            Reply::Count(count) => Ok(count),
-            reply => Err(unexpected(&reply)),
-        }
     }
 
     /// The object itself, for the rest of the product.
@@ -106,14 +100,12 @@ impl sealed::Waitable for Latch {
     }
 
     fn target(&self) -> Target<'_> {
-        Target::Latch { id: self.id() }
+        LatchTarget { id: self.id() }.into_target()
     }
 
     fn receive(&self, grant: Grant) -> Result<Taken> {
-        match grant {
-            Grant::Latch => Ok(Taken::Latch),
-            grant => Err(wrong_grant(&grant)),
-        }
+        LatchTarget::granted(grant)?;
+        Ok(Taken::Latch)
     }
 }
 

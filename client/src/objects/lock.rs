@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{Grant, Kind, Request, Spec, Target};
+use client_core::WaitTarget;
+use client_core::operations::{LockForceRelease, LockRelease, LockTarget};
+use protocol::{Grant, Kind, Spec, Target};
 
 use crate::objects::guard;
 use crate::objects::proxy::proxy;
@@ -108,7 +110,7 @@ macro_rules! lock {
             /// says who.
             pub fn release(&self) -> Result<()> {
                 let (id, thread) = (self.id(), this_thread());
-                self.reference.call_for_done(Request::Release { id, hold: None, thread })
+                self.reference.run(LockRelease { id, hold: None, thread })
             }
 
             /// Takes the lock from whoever holds it, for an operator who knows that the holder is stuck. The next
@@ -118,7 +120,7 @@ macro_rules! lock {
             /// # Errors
             /// [`is_not_owner`](crate::Error::is_not_owner) if nobody holds it.
             pub fn force_release(&self) -> Result<()> {
-                self.reference.call_for_done(Request::ForceRelease { id: self.id() })
+                self.reference.run(LockForceRelease { id: self.id() })
             }
 
             /// The object itself, for the rest of the product.
@@ -134,11 +136,12 @@ macro_rules! lock {
             }
 
             fn target(&self) -> Target<'_> {
-                guard::target(&self.reference)
+                guard::target(&self.reference).into_target()
             }
 
             fn receive(&self, grant: Grant) -> Result<Taken> {
-                LockGuard::receive(&self.reference, grant).map(Taken::Lock)
+                let grant = LockTarget::granted(grant)?;
+                Ok(Taken::Lock(LockGuard::new(&self.reference, grant)))
             }
         }
     };

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::{Duration, Instant};
 
+use client_core::Unexpected;
+use client_core::operations::{EventPlace, PublishEvent};
 use protocol::shared_memory::mirror::{ENDED, EventState, LIVENESS, serial_at, state_at};
-use protocol::{ObjectId, Reply, Request};
+use protocol::{ObjectId, Reply};
 use sys::futex::{self, Sleepers};
 
 use crate::connection::link::Link;
-use crate::error::unexpected;
 use crate::{Error, ErrorKind, Event, Result};
 use sys::shared_memory::SharedWords;
 
@@ -121,15 +122,15 @@ impl View {
     pub(crate) fn open(link: &Arc<Link>, event: ObjectId) -> Result<Option<View>> {
         let words = link.mirror()?;
         // Also without memory: the manager says which events have no mirror, and those have none anywhere.
-        match (link.call_here(Request::EventMirror { id: event }), words) {
-            (Ok(Reply::Mirrored { .. }), None) => Ok(None),
-            (Ok(Reply::Mirrored { number, serial }), Some(words)) if serial_at(number) < words.len() => {
-                Ok(Some(View { words, number, serial }))
-            }
+        let EventPlace { number, serial } = match link.run_here(PublishEvent { id: event }) {
             // There is no place left in the mirror.
-            (Err(error), _) if error.is_limit() => Ok(None),
-            (Ok(reply), _) => Err(unexpected(&reply)),
-            (Err(error), _) => Err(error),
+            Err(error) if error.is_limit() => return Ok(None),
+            place => place?,
+        };
+        match words {
+            Some(words) if serial_at(number) < words.len() => Ok(Some(View { words, number, serial })),
+            Some(_) => Err(Unexpected::reply(Reply::Mirrored { number, serial }).into()),
+            None => Ok(None),
         }
     }
 

@@ -4,15 +4,16 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{Grant, Kind, Reply, Request, Spec, Target};
+use client_core::WaitTarget;
+use client_core::operations::{GetTarget, JoinTarget, QueueClose, QueueLength, QueueTaskDone};
+use protocol::{Grant, Kind, Spec, Target};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::unexpected;
 use crate::objects::item::Encoded;
 use crate::objects::proxy::proxy;
 use crate::objects::reference::Reference;
-use crate::objects::wait::{sealed, without_timeout, wrong_grant};
+use crate::objects::wait::{sealed, without_timeout};
 use crate::process::thread::this_thread;
 use crate::{Item, Manager, Options, Putting, Result, Taken};
 
@@ -71,10 +72,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if the queue was removed.
     pub fn len(&self) -> Result<u64> {
-        match self.reference.call(Request::QueueLength { id: self.id() })? {
-            Reply::Count(length) => Ok(length),
-            reply => Err(unexpected(&reply)),
-        }
+        self.reference.run(QueueLength { id: self.id() })
     }
 
     /// Whether no item is in the queue.
@@ -92,8 +90,7 @@ impl<T> Queue<T> {
     /// [`is_not_owner`](crate::Error::is_not_owner) if this process has no unfinished item;
     /// [`is_bad_target`](crate::Error::is_bad_target) if the queue is not joinable.
     pub fn task_done(&self) -> Result<()> {
-        let request = Request::QueueTaskDone { id: self.id(), item: None, thread: this_thread() };
-        self.reference.call_for_done(request)
+        self.reference.run(QueueTaskDone { id: self.id(), item: None, thread: this_thread() })
     }
 
     /// Waits until every item that was ever put into a joinable queue is finished. False if the timeout ends first;
@@ -102,11 +99,8 @@ impl<T> Queue<T> {
     /// # Errors
     /// [`is_bad_target`](crate::Error::is_bad_target) if the queue is not joinable.
     pub fn join(&self, timeout: impl Into<Option<Duration>>) -> Result<bool> {
-        match self.reference.wait(Target::Join { queue: self.id() }, timeout.into())? {
-            None => Ok(false),
-            Some(Grant::Joined) => Ok(true),
-            Some(grant) => Err(wrong_grant(&grant)),
-        }
+        let joined = self.reference.wait(JoinTarget { queue: self.id() }, timeout.into())?;
+        Ok(joined.is_some())
     }
 
     /// That every item is finished, as something to wait for together with other objects.
@@ -121,7 +115,7 @@ impl<T> Queue<T> {
     /// # Errors
     /// As with [`len`](Self::len).
     pub fn close(&self) -> Result<()> {
-        self.reference.call_for_done(Request::QueueClose { id: self.id() })
+        self.reference.run(QueueClose { id: self.id() })
     }
 
     /// The object itself, for the rest of the product.
@@ -169,11 +163,8 @@ impl<T: Serialize> Queue<T> {
 
     fn insert(&self, item: &T, timeout: Option<Duration>) -> Result<bool> {
         let item = Encoded::new(item, &self.reference)?;
-        match self.reference.wait(item.target(self.id()), timeout)? {
-            None => Ok(false),
-            Some(Grant::Put) => Ok(true),
-            Some(grant) => Err(wrong_grant(&grant)),
-        }
+        let put = self.reference.wait(item.target(self.id()), timeout)?;
+        Ok(put.is_some())
     }
 }
 
@@ -214,18 +205,9 @@ impl<T: DeserializeOwned> Queue<T> {
     }
 
     fn take(&self, timeout: Option<Duration>) -> Result<Option<T>> {
-        let taken = self.reference.wait_with_ack_hold(Target::Get { queue: self.id() }, timeout)?;
-        let Some((grant, ack_hold)) = taken else { return Ok(None) };
-        self.item(grant)?.with_ack_hold(ack_hold).decode().map(Some)
-    }
-}
-
-impl<T> Queue<T> {
-    fn item(&self, grant: Grant) -> Result<Item> {
-        match grant {
-            Grant::Item(item) => Ok(Item::new(item, &self.reference)),
-            grant => Err(wrong_grant(&grant)),
-        }
+        let taken = self.reference.wait_with_ack_hold(GetTarget { queue: self.id() }, timeout)?;
+        let Some((item, ack_hold)) = taken else { return Ok(None) };
+        Item::new(item, &self.reference).with_ack_hold(ack_hold).decode().map(Some)
     }
 }
 
@@ -244,11 +226,11 @@ impl<T> sealed::Waitable for Queue<T> {
     }
 
     fn target(&self) -> Target<'_> {
-        Target::Get { queue: self.id() }
+        GetTarget { queue: self.id() }.into_target()
     }
 
     fn receive(&self, grant: Grant) -> Result<Taken> {
-        self.item(grant).map(Taken::Item)
+        Ok(Taken::Item(Item::new(GetTarget::granted(grant)?, &self.reference)))
     }
 }
 
@@ -264,14 +246,12 @@ impl sealed::Waitable for Joined {
     }
 
     fn target(&self) -> Target<'_> {
-        Target::Join { queue: self.queue.id() }
+        JoinTarget { queue: self.queue.id() }.into_target()
     }
 
     fn receive(&self, grant: Grant) -> Result<Taken> {
-        match grant {
-            Grant::Joined => Ok(Taken::Joined),
-            grant => Err(wrong_grant(&grant)),
-        }
+        JoinTarget::granted(grant)?;
+        Ok(Taken::Joined)
     }
 }
 

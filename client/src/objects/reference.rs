@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use client_core::DeferredRelease;
-use protocol::{
-    Epoch, Grant, Kind, Name, ObjectId, OpenMode, Reply, Request, Spec, Target, Targets, WaitMode,
-};
+use client_core::operations::{Attach, Detach, Open, Remove, Wait, WaitEnd, WaitFor};
+use client_core::{DeferredRelease, Operation, Unexpected, WaitTarget};
+use protocol::{Epoch, Grant, Kind, Name, ObjectId, OpenMode, Reply, Request, Spec, Targets, WaitMode};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
@@ -17,8 +16,6 @@ use uuid::Uuid;
 use crate::connection::acks::AckHold;
 use crate::connection::link::Link;
 use crate::connection::registry;
-use crate::connection::shared::Answered;
-use crate::error::unexpected;
 use crate::process::thread;
 use crate::values::carry;
 use crate::{Result, duration};
@@ -63,10 +60,8 @@ impl Reference {
             Name::check(name)?;
         }
         let link = link.here_shared()?;
-        match link.call_here(Request::Open { id: ObjectId(Uuid::new_v4()), name, spec, mode })? {
-            Reply::Opened { id, .. } => Ok(Reference::adopt(Arc::clone(link), id, spec.kind())),
-            reply => Err(unexpected(&reply)),
-        }
+        let id = link.run_here(Open { id: ObjectId(Uuid::new_v4()), name, spec, mode })?;
+        Ok(Reference::adopt(Arc::clone(link), id, spec.kind()))
     }
 
     /// A hold that the manager has counted for this process.
@@ -104,7 +99,7 @@ impl Reference {
         let holder = self.process.load(Ordering::Relaxed);
         let here = link.process();
         if holder != here && self.exchange_process(holder, here) {
-            link.send(self.attach_request(link.epoch()))?;
+            link.send(self.attachment(link.epoch()).into_request())?;
         }
         Ok(link)
     }
@@ -144,53 +139,47 @@ impl Reference {
     pub fn call_for_done(&self, body: Request<'_>) -> Result<()> {
         match self.call(body)? {
             Reply::Done => Ok(()),
-            reply => Err(unexpected(&reply)),
+            reply => Err(Unexpected::reply(reply).into()),
         }
     }
 
+    /// One round trip that carries an operation out.
+    pub fn run<'a, O: Operation<'a>>(&self, operation: O) -> Result<O::Output> {
+        self.link()?.run_here(operation)
+    }
+
     /// Waits for one target and takes it. None if the timeout ended first.
-    pub fn wait(&self, target: Target<'_>, timeout: Option<Duration>) -> Result<Option<Grant>> {
-        self.wait_any(Targets::from_iter([target]), timeout)
+    pub fn wait<'a, T: WaitTarget<'a>>(
+        &self,
+        target: T,
+        timeout: Option<Duration>,
+    ) -> Result<Option<T::Granted>> {
+        self.run(wait_for(target, timeout))
+    }
+
+    /// Like [`wait`](Self::wait), and the grant stays unacknowledged while its hold lives.
+    pub(crate) fn wait_with_ack_hold<'a, T: WaitTarget<'a>>(
+        &self,
+        target: T,
+        timeout: Option<Duration>,
+    ) -> Result<Option<(T::Granted, Option<AckHold>)>> {
+        let (granted, ack_hold) = self.link()?.run_with_ack_hold(wait_for(target, timeout))?;
+        Ok(granted.map(|granted| (granted, ack_hold)))
     }
 
     /// Waits for the first of some targets and takes it. None if the timeout ended first.
     pub fn wait_any(&self, targets: Targets<'_>, timeout: Option<Duration>) -> Result<Option<Grant>> {
-        Ok(self.wait_any_with_ack_hold(targets, timeout)?.map(|(grant, _)| grant))
-    }
-
-    /// Like [`wait`](Self::wait), and the grant stays unacknowledged while its hold lives.
-    pub(crate) fn wait_with_ack_hold(
-        &self,
-        target: Target<'_>,
-        timeout: Option<Duration>,
-    ) -> Result<Option<(Grant, Option<AckHold>)>> {
-        self.wait_any_with_ack_hold(Targets::from_iter([target]), timeout)
-    }
-
-    fn wait_any_with_ack_hold(
-        &self,
-        targets: Targets<'_>,
-        timeout: Option<Duration>,
-    ) -> Result<Option<(Grant, Option<AckHold>)>> {
-        let request = Request::Wait {
-            mode: WaitMode::Any,
-            targets,
-            timeout_ns: timeout.map(duration::nanoseconds),
-            thread: thread::this_thread(),
-        };
-        let Answered { reply, ack_hold, .. } = self.link()?.call_with_ack_hold(request)?;
-        match reply {
-            Reply::TimedOut { .. } => Ok(None),
-            Reply::Taken(mut taken) if taken.grants.len() == 1 => {
-                Ok(taken.grants.pop().map(|grant| (grant, ack_hold)))
-            }
-            reply => Err(unexpected(&reply)),
+        let timeout_ns = timeout.map(duration::nanoseconds);
+        let thread = thread::this_thread();
+        match self.run(Wait { signal: None, mode: WaitMode::Any, targets, timeout_ns, thread })? {
+            WaitEnd::Taken(taken) => Ok(Some(taken.grants.into_iter().next().ok_or(Unexpected::Objects)?)),
+            WaitEnd::TimedOut { .. } => Ok(None),
         }
     }
 
     /// Takes the object away for everyone.
     pub fn remove(&self) -> Result<()> {
-        self.call_for_done(Request::Remove { id: self.id })
+        self.run(Remove { id: self.id })
     }
 
     /// The hold of a proxy that was serialized, in this or another process.
@@ -221,14 +210,14 @@ impl Reference {
     /// A hold of this process on an object that it knows by its id.
     pub(crate) fn attach(link: Arc<Link>, id: ObjectId, kind: Kind) -> Result<Reference> {
         let reference = Reference::adopt(link, id, kind);
-        let request = reference.attach_request(reference.link.epoch());
+        let attach = reference.attachment(reference.link.epoch());
         // Whoever sent the proxy may let go of the object as soon as it learns that the proxy has arrived, so
         // the hold must be counted before this returns, unless something else is known to keep the object
         // alive.
         let attached = if reference.link.is_lazy() {
-            reference.link.queue(request)
+            reference.link.queue(attach.into_request())
         } else {
-            reference.call_for_done(request)
+            reference.run(attach)
         };
         if attached.is_err() {
             reference.forget();
@@ -236,8 +225,9 @@ impl Reference {
         attached.map(|()| reference)
     }
 
-    fn attach_request(&self, epoch: Epoch) -> Request<'static> {
-        Request::Attach { id: self.id, kind: self.kind, epoch }
+    /// What makes the hold count in this process.
+    fn attachment(&self, epoch: Epoch) -> Attach {
+        Attach { id: self.id, kind: self.kind, epoch }
     }
 
     /// Makes this give back nothing when it is dropped, as nothing was counted.
@@ -251,13 +241,19 @@ impl Reference {
     }
 }
 
+/// A wait of this thread for one target.
+pub(crate) fn wait_for<T>(target: T, timeout: Option<Duration>) -> WaitFor<T> {
+    let timeout_ns = timeout.map(duration::nanoseconds);
+    WaitFor { target, timeout_ns, thread: thread::this_thread() }
+}
+
 impl Drop for Reference {
     fn drop(&mut self) {
         if *self.process.get_mut() != std::process::id() {
             return;
         }
         let Ok(link) = self.link.here_shared() else { return };
-        let request = Request::Detach { id: self.id };
+        let request = Detach { id: self.id }.into_request();
         // If the manager is gone, so is the object.
         let _ = if self.is_lazy || link.is_lazy() { link.queue(request) } else { link.send(request) };
     }

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{Grant, Kind, Reply, Request, Signal, Spec, Target};
+use client_core::operations::{PermitsTarget, SemaphoreAvailable, SemaphoreForget, SemaphoreRelease};
+use client_core::{Operation, WaitTarget};
+use protocol::{Grant, Kind, Signal, Spec, Target};
 
-use crate::error::unexpected;
 use crate::objects::proxy::proxy;
 use crate::objects::reference::Reference;
-use crate::objects::wait::{common_link, sealed, signal_and_wait, without_timeout, wrong_grant};
+use crate::objects::wait::{common_link, sealed, signal_and_wait, without_timeout};
 use crate::{Abandonment, Error, ErrorKind, Manager, Options, Result, Taken, Waitable};
 
 /// A number of permits, which processes acquire and give back. This is a proxy: the semaphore itself is in the manager.
@@ -115,9 +116,8 @@ impl Semaphore {
     }
 
     fn acquire_within(&self, permits: u64, timeout: Option<Duration>) -> Result<Option<Permit>> {
-        let target = Target::Semaphore { id: self.id(), permits };
-        let grant = self.reference.wait(target, timeout)?;
-        grant.map(|grant| self.receive_permits(permits, grant)).transpose()
+        let granted = self.reference.wait(PermitsTarget { id: self.id(), permits }, timeout)?;
+        Ok(granted.map(|abandoned| self.permit(permits, abandoned)))
     }
 
     /// Adds this many permits, without a [`Permit`] that gives them back: as a signal, or for what was forgotten.
@@ -131,7 +131,7 @@ impl Semaphore {
     /// [`is_over_release`](Error::is_over_release) if a bounded semaphore would have more than it was made with;
     /// [`is_bad_argument`](Error::is_bad_argument) for no permits.
     pub fn release(&self, permits: u64) -> Result<()> {
-        self.reference.call_for_done(Request::SemaphoreRelease { id: self.id(), permits })
+        self.reference.run(SemaphoreRelease { id: self.id(), permits })
     }
 
     /// How many permits there are to be acquired now, abandoned ones among them. Who asks for some may have to wait all
@@ -140,10 +140,7 @@ impl Semaphore {
     /// # Errors
     /// [`is_no_such_object`](Error::is_no_such_object) if the semaphore was removed.
     pub fn available(&self) -> Result<u64> {
-        match self.reference.call(Request::SemaphoreAvailable { id: self.id() })? {
-            Reply::Count(available) => Ok(available),
-            reply => Err(unexpected(&reply)),
-        }
+        self.reference.run(SemaphoreAvailable { id: self.id() })
     }
 
     /// This many permits, for [`wait_any`](crate::wait_any) and the like.
@@ -157,15 +154,13 @@ impl Semaphore {
         &self.reference
     }
 
-    fn receive_permits(&self, permits: u64, grant: Grant) -> Result<Permit> {
-        match grant {
-            Grant::Permits { abandoned } => Ok(Permit {
-                semaphore: Arc::clone(&self.reference),
-                permits,
-                abandoned: abandoned.map(Abandonment::from),
-                process: self.reference.process(),
-            }),
-            grant => Err(wrong_grant(&grant)),
+    /// The permits that the manager granted, with who left some of them behind.
+    fn permit(&self, permits: u64, abandoned: Option<protocol::Abandonment>) -> Permit {
+        Permit {
+            semaphore: Arc::clone(&self.reference),
+            permits,
+            abandoned: abandoned.map(Abandonment::from),
+            process: self.reference.process(),
         }
     }
 }
@@ -189,7 +184,7 @@ impl Permit {
     pub fn release(mut self) -> Result<()> {
         let process = std::mem::take(&mut self.process);
         check_here(process)?;
-        self.semaphore.call_for_done(self.release_request())
+        self.semaphore.run(self.release_operation())
     }
 
     /// Gives the permits back and waits for something else, in one round trip and one atomic step: who is next in line
@@ -222,12 +217,11 @@ impl Permit {
     pub fn forget(mut self) -> Result<()> {
         let process = std::mem::take(&mut self.process);
         check_here(process)?;
-        let request = Request::SemaphoreForget { id: self.semaphore.id(), permits: self.permits };
-        self.semaphore.call_for_done(request)
+        self.semaphore.run(SemaphoreForget { id: self.semaphore.id(), permits: self.permits })
     }
 
-    fn release_request(&self) -> Request<'static> {
-        Request::SemaphoreRelease { id: self.semaphore.id(), permits: self.permits }
+    fn release_operation(&self) -> SemaphoreRelease {
+        SemaphoreRelease { id: self.semaphore.id(), permits: self.permits }
     }
 }
 
@@ -241,7 +235,7 @@ fn check_here(process: u32) -> Result<()> {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.semaphore.give_back(self.process, self.release_request());
+        self.semaphore.give_back(self.process, self.release_operation().into_request());
     }
 }
 
@@ -259,11 +253,11 @@ impl sealed::Waitable for PermitRequest<'_> {
     }
 
     fn target(&self) -> Target<'_> {
-        Target::Semaphore { id: self.semaphore.id(), permits: self.permits }
+        PermitsTarget { id: self.semaphore.id(), permits: self.permits }.into_target()
     }
 
     fn receive(&self, grant: Grant) -> Result<Taken> {
-        self.semaphore.receive_permits(self.permits, grant).map(Taken::Permit)
+        Ok(Taken::Permit(self.semaphore.permit(self.permits, PermitsTarget::granted(grant)?)))
     }
 }
 
@@ -273,11 +267,11 @@ impl sealed::Waitable for Semaphore {
     }
 
     fn target(&self) -> Target<'_> {
-        Target::Semaphore { id: self.id(), permits: 1 }
+        PermitsTarget { id: self.id(), permits: 1 }.into_target()
     }
 
     fn receive(&self, grant: Grant) -> Result<Taken> {
-        self.receive_permits(1, grant).map(Taken::Permit)
+        Ok(Taken::Permit(self.permit(1, PermitsTarget::granted(grant)?)))
     }
 }
 

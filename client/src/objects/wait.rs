@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{Grant, Limits, Reply, Request, Signal, Target, Targets, WaitMode};
+use client_core::Unexpected;
+use client_core::operations::{Wait, WaitEnd};
+use protocol::{Limits, Signal, Target, Targets, WaitMode};
 
 use crate::connection::acks::AckHold;
 use crate::connection::link::Link;
-use crate::connection::shared::Answered;
-use crate::error::unexpected;
 use crate::objects::reference::Reference;
 use crate::process::thread;
 use crate::{Cause, Error, ErrorKind, Item, LockGuard, Passed, Permit, Result, duration};
@@ -104,8 +104,8 @@ pub fn wait_any(
         return Ok(None);
     };
     let index = taken.index as usize;
-    let target = targets.get(index).ok_or_else(nonsense)?;
-    let grant = taken.grants.into_iter().next().ok_or_else(nonsense)?;
+    let target = targets.get(index).ok_or(Unexpected::Objects)?;
+    let grant = taken.grants.into_iter().next().ok_or(Unexpected::Objects)?;
     Ok(Some((index, target.receive(grant)?.with_ack_hold(ack_hold))))
 }
 
@@ -128,7 +128,7 @@ pub fn wait_all(
         return Ok(None);
     };
     if taken.grants.len() != targets.len() {
-        return Err(nonsense());
+        return Err(Unexpected::Objects.into());
     }
     let mut received = Vec::with_capacity(targets.len());
     for (target, grant) in targets.iter().zip(taken.grants) {
@@ -152,7 +152,7 @@ pub(crate) fn signal_and_wait(
     let Some((taken, ack_hold)) = wait(Some((signalled, signal)), WaitMode::Any, &[target], timeout)? else {
         return Ok(None);
     };
-    let grant = taken.grants.into_iter().next().ok_or_else(nonsense)?;
+    let grant = taken.grants.into_iter().next().ok_or(Unexpected::Objects)?;
     Ok(Some(target.receive(grant)?.with_ack_hold(ack_hold)))
 }
 
@@ -177,15 +177,10 @@ fn wait(
     }
     let timeout_ns = timeout.map(duration::nanoseconds);
     let thread = thread::this_thread();
-    let request = match signal {
-        Some((_, signal)) => Request::SignalAndWait { signal, mode, targets, timeout_ns, thread },
-        None => Request::Wait { mode, targets, timeout_ns, thread },
-    };
-    let Answered { reply, ack_hold, .. } = link.call_with_ack_hold(request)?;
-    match reply {
-        Reply::TimedOut { .. } => Ok(None),
-        Reply::Taken(taken) => Ok(Some((taken, ack_hold))),
-        reply => Err(unexpected(&reply)),
+    let signal = signal.map(|(_, signal)| signal);
+    match link.run_with_ack_hold(Wait { signal, mode, targets, timeout_ns, thread })? {
+        (WaitEnd::Taken(taken), ack_hold) => Ok(Some((taken, ack_hold))),
+        (WaitEnd::TimedOut { .. }, _) => Ok(None),
     }
 }
 
@@ -206,13 +201,4 @@ pub(crate) fn common_link<'a>(references: impl Iterator<Item = &'a Reference>) -
 /// What a wait without a timeout took.
 pub(crate) fn without_timeout<T>(taken: Option<T>) -> Result<T> {
     taken.ok_or_else(|| Error::new(ErrorKind::Other, "the manager gave up a wait that has no timeout"))
-}
-
-/// The error for a grant that is not of the kind that was wanted.
-pub(crate) fn wrong_grant(grant: &Grant) -> Error {
-    Error::new(ErrorKind::Other, format!("the manager gave what was not asked for: {grant:?}"))
-}
-
-pub(crate) fn nonsense() -> Error {
-    Error::new(ErrorKind::Other, "the manager took other objects than were waited for")
 }

@@ -5,8 +5,10 @@ mod operations;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use client_core::Operation;
 use protocol::Request;
 
+use crate::connection::acks::AckHold;
 use crate::connection::link::{Link, Pending};
 use crate::connection::shared::Answered;
 use crate::sync::lock;
@@ -84,16 +86,31 @@ impl Manager {
 }
 
 impl<'a> Pipeline<'a> {
-    /// Asks for something by this link, and says what becomes of the answer.
-    fn ask<T: 'a>(
+    /// Asks for an operation by this link, and says what becomes of its output.
+    fn ask<'r, O: Operation<'r>, T: 'a>(
         &mut self,
         link: Result<&Arc<Link>>,
-        request: Request<'_>,
+        operation: O,
+        receive: impl FnOnce(O::Output, Option<AckHold>) -> Result<T> + 'a,
+    ) -> Later<T> {
+        let pending = self.begin(link, operation.into_request());
+        self.await_answer(pending, move |Answered { reply, ack_hold, .. }| {
+            receive(O::output(reply)?, ack_hold)
+        })
+    }
+
+    /// What failed before it could be asked for.
+    fn fail<T: 'a>(&mut self, error: Error) -> Later<T> {
+        self.await_answer(Err(error), |_| unreachable!("what was not asked for is not answered"))
+    }
+
+    fn await_answer<T: 'a>(
+        &mut self,
+        pending: Result<Pending>,
         receive: impl FnOnce(Answered) -> Result<T> + 'a,
     ) -> Later<T> {
         let later = Later { value: Arc::default() };
         let value = Arc::clone(&later.value);
-        let pending = self.begin(link, request);
         let receive = move |answered: Result<Answered>| fill(&value, answered.and_then(receive));
         self.asked.push(Asked { pending, receive: Box::new(receive) });
         if self.asked.len() >= ASKED_MAX {

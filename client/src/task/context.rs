@@ -12,15 +12,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use protocol::{Epoch, Kind, ObjectId, Reply, Request, Target, Targets, WaitMode};
+use client_core::Operation;
+use client_core::operations::{Attach, EventCause, EventIsSet, EventTarget};
+use protocol::{Epoch, Kind, ObjectId};
 
 use crate::connection::link::Link;
-use crate::error::unexpected;
 use crate::objects::mirror::View;
-use crate::objects::reference::{Proxy, Reference};
-use crate::process::thread;
+use crate::objects::reference::{Proxy, Reference, wait_for};
 use crate::sync::lock;
-use crate::{Cause, Event, Result, duration};
+use crate::{Cause, Event, Result};
 
 /// The task that runs, if one does.
 static CURRENT: Mutex<Option<Current>> = Mutex::new(None);
@@ -96,10 +96,7 @@ fn find_out_whether_to_stop(turn: u64) -> bool {
     let Some(Current { link, stop }) = current() else {
         return false;
     };
-    look(&link, stop, turn).unwrap_or_else(|| {
-        let answer = link.call(Request::EventIsSet { id: stop });
-        !matches!(answer, Ok(Reply::Flag(false)))
-    })
+    look(&link, stop, turn).unwrap_or_else(|| !matches!(link.run(EventIsSet { id: stop }), Ok(false)))
 }
 
 /// Whether a stop event is set, for a worker that is about to begin a task. It takes no round trip, except for the
@@ -143,13 +140,7 @@ pub fn sleep(duration: Duration) -> bool {
         std::thread::sleep(duration);
         return true;
     };
-    let wait = Request::Wait {
-        mode: WaitMode::Any,
-        targets: Targets::from_iter([Target::Event { id: stop }]),
-        timeout_ns: Some(duration::nanoseconds(duration)),
-        thread: thread::this_thread(),
-    };
-    matches!(link.call(wait), Ok(Reply::TimedOut { .. }))
+    matches!(link.run(wait_for(EventTarget { id: stop }, Some(duration))), Ok(None))
 }
 
 /// The stop event of the task that this process runs, to be waited for together with other objects; none outside of a
@@ -168,9 +159,9 @@ pub fn sleep(duration: Duration) -> bool {
 /// It is an event like any other. A task that sets it stops its own batch.
 pub fn stop_event() -> Option<Event> {
     let Current { link, stop } = current()?;
-    let attach = Request::Attach { id: stop, kind: Kind::Event, epoch: link.epoch() };
+    let attach = Attach { id: stop, kind: Kind::Event, epoch: link.epoch() };
     // Not waited for where the task's batch keeps the event until the count has arrived.
-    let _ = if link.is_lazy() { link.queue(attach) } else { link.call(attach).map(drop) };
+    let _ = if link.is_lazy() { link.queue(attach.into_request()) } else { link.run(attach) };
     let link = Arc::clone(link.here_shared().ok()?);
     Event::from_reference(Reference::adopt(link, stop, Kind::Event)).ok()
 }
@@ -184,10 +175,7 @@ pub fn stop_cause() -> Result<Option<Cause>> {
     let Some(Current { link, stop }) = current() else {
         return Ok(None);
     };
-    match link.call(Request::EventCause { id: stop })? {
-        Reply::SetBy(cause) => Ok(cause.map(Cause::from)),
-        reply => Err(unexpected(&reply)),
-    }
+    link.run(EventCause { id: stop }).map(|cause| cause.map(Cause::from))
 }
 
 /// The stop event of the task that this process runs, as the parent of what the task starts. None outside of a task,

@@ -95,16 +95,16 @@ impl Operation<'static> for EventCause {
 
 /// Has an event published in the memory that the manager shares.
 #[derive(Clone, Copy, Debug)]
-pub struct EventMirror {
+pub struct PublishEvent {
     /// The event.
     pub id: ObjectId,
 }
 
-impl Operation<'static> for EventMirror {
+impl Operation<'static> for PublishEvent {
     type Output = EventPlace;
 
     fn into_request(self) -> Request<'static> {
-        let EventMirror { id } = self;
+        let PublishEvent { id } = self;
         Request::EventMirror { id }
     }
 
