@@ -1,6 +1,6 @@
 //! Locks that were given back without a word: whoever wants one has it at once, and nobody is told of an abandonment.
 //!
-//! An actor that has done what it was told to sends nothing more, so what it drops last is in its ledger alone.
+//! An client that has done what it was told to sends nothing more, so what it drops last is in its ledger alone.
 
 use std::fs::File;
 use std::path::Path;
@@ -9,25 +9,26 @@ use std::time::Duration;
 use client::{Event, Lock, Pool, Taken};
 use worker::Registry;
 
-use crate::support::actor::{Actor, Order, Report, holder};
+use crate::support::observation::holder;
+use crate::support::remote_client::{LockOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, PATIENCE, apply, eventually, test};
 
 /// The timeout of who only looks.
 const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 
-/// Has an actor take a lock and drop it, as the last thing that it does.
-fn dropped(actor: &mut Actor, lock: &Lock) {
-    actor.takes(Order::Acquire(lock.clone(), None));
-    actor.does(Order::Drop);
+/// Has an client take a lock and drop it, as the last thing that it does.
+fn dropped(client: &mut RemoteClient, lock: &Lock) {
+    client.takes(LockOrder::Acquire(lock.clone(), None));
+    client.does(LockOrder::Drop);
 }
 
 #[apply(test)]
 fn a_dropped_lock_is_had_at_once_by_who_only_looks() {
     let program = ManagerProgram::start();
-    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let (manager, mut client) = (program.connect(), RemoteClient::start(&program));
     let lock = manager.lock("lock").unwrap();
     for round in 0..200 {
-        dropped(&mut actor, &lock);
+        dropped(&mut client, &lock);
         let guard = lock.try_acquire().unwrap();
         assert!(guard.is_some_and(|guard| guard.abandoned().is_none()), "round {round}");
     }
@@ -36,37 +37,37 @@ fn a_dropped_lock_is_had_at_once_by_who_only_looks() {
 #[apply(test)]
 fn a_dropped_lock_is_had_at_once_by_who_waits() {
     let program = ManagerProgram::start();
-    let mut actors = [(); 2].map(|()| Actor::start(&program));
+    let mut clients = [(); 2].map(|()| RemoteClient::start(&program));
     let lock = program.connect().lock("lock").unwrap();
     let mut token = 0;
     for round in 0..200 {
-        let actor = &mut actors[round % 2];
-        let held = actor.takes(Order::Acquire(lock.clone(), None));
+        let client = &mut clients[round % 2];
+        let held = client.takes(LockOrder::Acquire(lock.clone(), None));
         assert!(held.token > token && held.abandoned.is_none());
         token = held.token;
-        actor.does(Order::Drop);
+        client.does(LockOrder::Drop);
     }
 }
 
 #[apply(test)]
 fn a_dropped_lock_is_shown_free() {
     let program = ManagerProgram::start();
-    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let (manager, mut client) = (program.connect(), RemoteClient::start(&program));
     let lock = manager.lock("lock").unwrap();
-    actor.takes(Order::Acquire(lock.clone(), None));
-    assert_eq!(holder(&manager, "lock").unwrap().process, actor.process());
-    actor.does(Order::Drop);
+    client.takes(LockOrder::Acquire(lock.clone(), None));
+    assert_eq!(holder(&manager, "lock").unwrap().process, client.process());
+    client.does(LockOrder::Drop);
     assert_eq!(holder(&manager, "lock"), None);
 }
 
 #[apply(test)]
 fn a_dropped_lock_is_no_abandoned_one_when_its_process_is_killed() {
     let program = ManagerProgram::start();
-    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let (manager, mut client) = (program.connect(), RemoteClient::start(&program));
     let [given_back, held] = ["given back", "held"].map(|name| manager.lock(name).unwrap());
-    actor.takes(Order::Acquire(held.clone(), None));
-    dropped(&mut actor, &given_back);
-    let process = actor.kill();
+    client.takes(LockOrder::Acquire(held.clone(), None));
+    dropped(&mut client, &given_back);
+    let process = client.kill();
     assert_eq!(given_back.acquire().unwrap().abandoned(), None);
     let guard = held.acquire().unwrap();
     assert_eq!(guard.abandoned().map(|left| left.process), Some(process));
@@ -75,11 +76,11 @@ fn a_dropped_lock_is_no_abandoned_one_when_its_process_is_killed() {
 #[apply(test)]
 fn a_dropped_lock_cannot_be_taken_by_force() {
     let program = ManagerProgram::start();
-    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let (manager, mut client) = (program.connect(), RemoteClient::start(&program));
     let lock = manager.lock("lock").unwrap();
-    dropped(&mut actor, &lock);
+    dropped(&mut client, &lock);
     assert!(lock.force_release().unwrap_err().is_not_owner());
-    dropped(&mut actor, &lock);
+    dropped(&mut client, &lock);
     assert!(lock.release().unwrap_err().is_not_owner());
     assert_eq!(lock.acquire().unwrap().abandoned(), None);
 }
@@ -87,17 +88,17 @@ fn a_dropped_lock_cannot_be_taken_by_force() {
 #[apply(test)]
 fn a_reentrant_lock_is_given_back_as_often_as_it_was_dropped() {
     let program = ManagerProgram::start();
-    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let (manager, mut client) = (program.connect(), RemoteClient::start(&program));
     let lock = manager.rlock("lock").unwrap();
     for _ in 0..50 {
         for depth in 1..=3 {
-            assert_eq!(actor.takes(Order::AcquireAgain(lock.clone(), None)).depth, depth);
+            assert_eq!(client.takes(LockOrder::AcquireAgain(lock.clone(), None)).depth, depth);
         }
-        actor.does(Order::Drop);
-        actor.does(Order::Drop);
+        client.does(LockOrder::Drop);
+        client.does(LockOrder::Drop);
         assert_eq!(holder(&manager, "lock").unwrap().depth, 1);
         assert!(lock.try_acquire().unwrap().is_none());
-        actor.does(Order::Drop);
+        client.does(LockOrder::Drop);
         assert!(lock.try_acquire().unwrap().is_some());
     }
 }
@@ -106,26 +107,26 @@ fn a_reentrant_lock_is_given_back_as_often_as_it_was_dropped() {
 fn more_locks_than_there_are_entries_are_all_given_back() {
     const LOCKS: usize = 600;
     let program = ManagerProgram::start();
-    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let (manager, mut client) = (program.connect(), RemoteClient::start(&program));
     let locks: Vec<Lock> = (0..LOCKS).map(|_| manager.anonymous_lock().unwrap()).collect();
     for _ in 0..3 {
         let guards: Vec<_> = locks.iter().map(|lock| lock.acquire().unwrap()).collect();
         drop(guards);
         for lock in &locks {
-            actor.takes(Order::Acquire(lock.clone(), AT_ONCE));
+            client.takes(LockOrder::Acquire(lock.clone(), AT_ONCE));
         }
-        assert_eq!(actor.ask(Order::Acquire(locks[0].clone(), AT_ONCE)), Ok(Report::Held(None)));
-        (0..LOCKS).for_each(|_| actor.does(Order::Drop));
+        assert_eq!(client.ask(LockOrder::Acquire(locks[0].clone(), AT_ONCE)), Ok(Report::Held(None)));
+        (0..LOCKS).for_each(|_| client.does(LockOrder::Drop));
     }
 }
 
 #[apply(test)]
 fn the_first_of_two_that_are_ready_is_taken() {
     let program = ManagerProgram::start();
-    let (manager, mut actor) = (program.connect(), Actor::start(&program));
+    let (manager, mut client) = (program.connect(), RemoteClient::start(&program));
     let (lock, stop) = (manager.lock("lock").unwrap(), manager.event("stop").unwrap());
     stop.set().unwrap();
-    dropped(&mut actor, &lock);
+    dropped(&mut client, &lock);
     let taken = client::wait_any(&[&lock, &stop], None).unwrap().unwrap();
     assert_eq!(taken.0, 0, "{taken:?}");
 }

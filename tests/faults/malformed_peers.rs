@@ -15,7 +15,7 @@ use protocol::{
     RequestId, append_frame, decode,
 };
 
-use crate::support::puppet::{Puppet, Report};
+use crate::support::remote_client::{RemoteClient, Report};
 use crate::support::trials::has_python;
 use crate::support::{ManagerProgram, PATIENCE, apply, test};
 
@@ -36,7 +36,7 @@ pub(crate) fn call() -> client::Result<()> {
 fn unnoticed(happens: fn(&ManagerProgram)) {
     let program = ManagerProgram::start();
     let event = program.connect().event("witnessed").unwrap();
-    let mut waiter = Puppet::with_event(&program, "waited for", false);
+    let mut waiter = RemoteClient::with_event(&program, "waited for", false);
     waiter.begin_wait();
     thread::scope(|scope| {
         let happening = scope.spawn(|| happens(&program));
@@ -48,7 +48,7 @@ fn unnoticed(happens: fn(&ManagerProgram)) {
             assert!(begun.elapsed() < CALL_TIME_MAX, "it took {:?}", begun.elapsed());
         }
     });
-    Puppet::start(&program);
+    RemoteClient::start(&program);
     program.connect().event("waited for").unwrap().set().unwrap();
     assert!(matches!(waiter.report(), Ok(Report::Waited(Some(_)))));
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::puppet::{Order, Puppet, Report};
+use crate::support::remote_client::{EventOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, eventually, kill, state, test};
 
 /// How many threads of a process wait at the same time.
@@ -27,14 +27,14 @@ fn a_manager_that_ends_in_order_is_told_to_all_who_wait() {
 /// Has three processes wait, each in many threads, and a fourth one that is stopped, until the manager goes.
 fn told_to_all(signal: Signal) {
     let mut program = ManagerProgram::start();
-    let mut crowds = [(); 3].map(|()| Puppet::with_event(&program, "never", false));
+    let mut crowds = [(); 3].map(|()| RemoteClient::with_event(&program, "never", false));
     for crowd in &mut crowds {
-        crowd.tell(&Order::Crowd { threads: THREADS });
+        crowd.tell(EventOrder::Crowd { threads: THREADS });
     }
     for crowd in &crowds {
         eventually("all of its threads wait", || sleepers(crowd.process()) == THREADS + 1);
     }
-    let mut sleeper = Puppet::with_event(&program, "never", false);
+    let mut sleeper = RemoteClient::with_event(&program, "never", false);
     sleeper.begin_wait();
     sleeper.stop();
 
@@ -52,9 +52,9 @@ fn told_to_all(signal: Signal) {
     assert!(sleeper.report().unwrap_err().is_manager_gone());
     // Later calls know it too, also when another manager is there by then.
     program.restart();
-    for puppet in crowds.iter_mut().chain([&mut sleeper]) {
-        assert!(puppet.ask(&Order::IsSet).unwrap_err().is_manager_gone());
-        assert!(puppet.ask(&Order::Set { reason: None }).unwrap_err().is_manager_gone());
+    for client in crowds.iter_mut().chain([&mut sleeper]) {
+        assert!(client.ask(EventOrder::IsSet).unwrap_err().is_manager_gone());
+        assert!(client.ask(EventOrder::Set { reason: None }).unwrap_err().is_manager_gone());
     }
 }
 
@@ -69,8 +69,8 @@ fn a_stopped_client_delays_nobody() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let (first, second) = (manager.event("first").unwrap(), manager.event("second").unwrap());
-    let mut sleeper = Puppet::with_event(&program, "first", false);
-    let mut awake = Puppet::with_event(&program, "first", false);
+    let mut sleeper = RemoteClient::with_event(&program, "first", false);
+    let mut awake = RemoteClient::with_event(&program, "first", false);
     sleeper.begin_wait();
     awake.begin_wait();
     sleeper.stop();

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use client::Manager;
 use rustix::process::Signal;
 
-use crate::support::actor::{Actor, Order, holder, until_waiting};
+use crate::support::observation::{holder, until_waiting};
+use crate::support::remote_client::{LockOrder, Order, RemoteClient, SemaphoreOrder};
 use crate::support::{ManagerProgram, PATIENCE, apply, eventually, state, test};
 
 /// The timeout of who only looks.
@@ -18,19 +19,23 @@ fn stop(program: &ManagerProgram) {
     eventually("it is stopped", || state(folder.as_ref()) == Some('T'));
 }
 
-/// Asserts that an actor does all of this while the manager stands still, and lets the manager go on.
-fn does_meanwhile(program: &ManagerProgram, actor: &mut Actor, orders: impl IntoIterator<Item = Order>) {
+/// Asserts that an client does all of this while the manager stands still, and lets the manager go on.
+fn does_meanwhile(
+    program: &ManagerProgram,
+    client: &mut RemoteClient,
+    orders: impl IntoIterator<Item = impl Into<Order>>,
+) {
     stop(program);
     let begun = Instant::now();
-    orders.into_iter().for_each(|order| actor.does(order));
+    orders.into_iter().for_each(|order| client.does(order));
     assert!(begun.elapsed() < PATIENCE, "it took {:?}", begun.elapsed());
     let folder = format!("/proc/{}", program.running.process());
     assert_eq!(state(folder.as_ref()), Some('T'), "the manager has not gone on by itself");
     program.running.signal(Signal::CONT);
 }
 
-fn start(program: &ManagerProgram) -> (Manager, Actor, Actor) {
-    (program.connect(), Actor::start(program), Actor::start(program))
+fn start(program: &ManagerProgram) -> (Manager, RemoteClient, RemoteClient) {
+    (program.connect(), RemoteClient::start(program), RemoteClient::start(program))
 }
 
 #[apply(test)]
@@ -39,15 +44,15 @@ fn a_dropped_guard_of_a_lock_does_not_wait() {
     let (manager, mut holder, mut next) = start(&program);
     let lock = manager.lock("mine").unwrap();
     // Nobody wants it,
-    holder.takes(Order::Acquire(lock.clone(), None));
-    does_meanwhile(&program, &mut holder, [Order::Drop]);
-    next.takes(Order::Acquire(lock.clone(), AT_ONCE));
-    next.does(Order::Release);
+    holder.takes(LockOrder::Acquire(lock.clone(), None));
+    does_meanwhile(&program, &mut holder, [LockOrder::Drop]);
+    next.takes(LockOrder::Acquire(lock.clone(), AT_ONCE));
+    next.does(LockOrder::Release);
     // or somebody waits for it.
-    holder.takes(Order::Acquire(lock.clone(), None));
-    next.tell(Order::Acquire(lock.clone(), None));
+    holder.takes(LockOrder::Acquire(lock.clone(), None));
+    next.tell(LockOrder::Acquire(lock.clone(), None));
     until_waiting(&manager, "mine", 1);
-    does_meanwhile(&program, &mut holder, [Order::Drop]);
+    does_meanwhile(&program, &mut holder, [LockOrder::Drop]);
     assert_eq!(next.has_taken().abandoned, None);
     assert_eq!(self::holder(&manager, "mine").unwrap().process, next.process());
 }
@@ -58,13 +63,13 @@ fn a_dropped_guard_of_a_reentrant_lock_does_not_wait() {
     let (manager, mut holder, mut next) = start(&program);
     let lock = manager.rlock("mine").unwrap();
     for _ in 0..3 {
-        holder.takes(Order::AcquireAgain(lock.clone(), None));
+        holder.takes(LockOrder::AcquireAgain(lock.clone(), None));
     }
-    next.tell(Order::AcquireAgain(lock.clone(), None));
+    next.tell(LockOrder::AcquireAgain(lock.clone(), None));
     until_waiting(&manager, "mine", 1);
-    does_meanwhile(&program, &mut holder, [Order::Drop, Order::Drop]);
+    does_meanwhile(&program, &mut holder, [LockOrder::Drop, LockOrder::Drop]);
     assert_eq!(self::holder(&manager, "mine").unwrap().process, holder.process(), "once is left");
-    does_meanwhile(&program, &mut holder, [Order::Drop]);
+    does_meanwhile(&program, &mut holder, [LockOrder::Drop]);
     let held = next.has_taken();
     assert_eq!((held.depth, held.abandoned), (1, None));
 }
@@ -74,13 +79,13 @@ fn dropped_permits_do_not_wait() {
     let program = ManagerProgram::start();
     let (manager, mut holder, mut next) = start(&program);
     let slots = manager.bounded_semaphore("slots", 3).unwrap();
-    holder.takes(Order::Take(slots.clone(), 1, None));
-    holder.takes(Order::Take(slots.clone(), 2, None));
-    next.tell(Order::Take(slots.clone(), 3, None));
+    holder.takes(SemaphoreOrder::Take(slots.clone(), 1, None));
+    holder.takes(SemaphoreOrder::Take(slots.clone(), 2, None));
+    next.tell(SemaphoreOrder::Take(slots.clone(), 3, None));
     until_waiting(&manager, "slots", 1);
-    does_meanwhile(&program, &mut holder, [Order::DropPermits, Order::DropPermits]);
+    does_meanwhile(&program, &mut holder, [SemaphoreOrder::Drop, SemaphoreOrder::Drop]);
     let held = next.has_taken();
     assert_eq!((held.depth, held.abandoned), (3, None));
-    next.does(Order::ReleasePermits);
+    next.does(SemaphoreOrder::Release);
     assert_eq!(slots.available(), Ok(3));
 }

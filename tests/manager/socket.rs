@@ -16,7 +16,7 @@ use protocol::endpoint::SOCKET_VARIABLE;
 use rustix::process::{Signal, geteuid};
 
 use crate::support::helper;
-use crate::support::puppet::{Order, Puppet, Report};
+use crate::support::remote_client::{EventOrder, REMOTE_CLIENT, RemoteClient, Report};
 use crate::support::{
     ManagerProgram, PATIENCE, Running, apply, eventually, kill, private_folder, serve, test,
 };
@@ -198,8 +198,8 @@ fn that_is_served_is_refused_with_the_process_that_serves() {
     let text = complaint(&mut manager(&program.socket));
     let expected = format!("another manager (process {}) serves", program.running.process());
     assert!(text.contains(&expected), "{text}");
-    let mut puppet = Puppet::with_event(&program, "kept", false);
-    assert_eq!(puppet.ask(&Order::IsSet), Ok(Report::Flag(true)));
+    let mut client = RemoteClient::with_event(&program, "kept", false);
+    assert_eq!(client.ask(EventOrder::IsSet), Ok(Report::Flag(true)));
 }
 
 #[apply(test)]
@@ -287,15 +287,15 @@ fn by_default_is_in_the_runtime_folder() {
     assert_eq!(fs::metadata(&own).unwrap().mode() & 0o777, 0o700);
     assert_eq!(fs::metadata(&socket).unwrap().mode() & 0o777, 0o600);
 
-    let mut command = helper::command("puppet");
+    let mut command = helper::command(REMOTE_CLIENT);
     command.env("XDG_RUNTIME_DIR", folder.path()).env_remove(SOCKET_VARIABLE);
-    let mut puppet = Puppet::start_with(&mut command).unwrap();
-    let order = Order::Open { name: "a".to_owned(), auto_reset: false };
-    assert_eq!(puppet.ask(&order), Ok(Report::Done));
+    let mut client = RemoteClient::start_with(&mut command).unwrap();
+    let order = EventOrder::Open { name: "a".to_owned(), auto_reset: false };
+    assert_eq!(client.ask(order), Ok(Report::Done));
 
     // The variable has precedence.
     let other = folder.path().join("other.sock");
-    let error = Puppet::start_with(command.env(SOCKET_VARIABLE, &other)).err().unwrap();
+    let error = RemoteClient::start_with(command.env(SOCKET_VARIABLE, &other)).err().unwrap();
     assert!(error.is_not_running() && error.to_string().contains(other.to_str().unwrap()), "{error:?}");
     let mut served = Command::new(env!("CARGO_BIN_EXE_manager"));
     let mut second =
@@ -376,7 +376,7 @@ fn is_closed_to_other_users() {
         command.arg(format!("helper:{helper}")).arg(&program.socket).uid(NOBODY).gid(NOBODY).current_dir("/");
         command
     };
-    let error = Puppet::start_with(&mut as_nobody("puppet")).err().unwrap();
+    let error = RemoteClient::start_with(&mut as_nobody(REMOTE_CLIENT)).err().unwrap();
     assert!(error.to_string().contains("permission denied"), "the folder keeps it out: {error:?}");
 
     // Somebody opens the folder and the socket while the manager runs: both sides still look whom they talk to.
@@ -384,7 +384,7 @@ fn is_closed_to_other_users() {
         fs::set_permissions(folder, Permissions::from_mode(0o711)).unwrap();
     }
     fs::set_permissions(&program.socket, Permissions::from_mode(0o666)).unwrap();
-    let error = Puppet::start_with(&mut as_nobody("puppet")).err().unwrap();
+    let error = RemoteClient::start_with(&mut as_nobody(REMOTE_CLIENT)).err().unwrap();
     assert!(error.to_string().contains("is run by user 0, not by this one (65534)"), "{error:?}");
 
     let mut stranger = as_nobody("stranger").stdout(Stdio::piped()).spawn().unwrap();
@@ -393,5 +393,5 @@ fn is_closed_to_other_users() {
     assert_eq!(stranger.wait().unwrap().code(), Some(0));
     assert!(text.contains("serves the processes of user 0 alone: this client's user is 65534"), "{text}");
 
-    Puppet::with_event(&program, "a", false);
+    RemoteClient::with_event(&program, "a", false);
 }

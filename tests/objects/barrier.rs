@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use client::{Barrier, Event, Manager, Taken, wait_all, wait_any};
 use rustix::process::Signal;
 
-use crate::support::hand::{Action, Hand, Order, Report, until_waiting};
+use crate::support::observation::until_waiting_by_id;
+use crate::support::remote_client::{BarrierAction, BarrierOrder, LatchOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, test};
 
 /// A time that is sure to be over before a test is.
@@ -17,12 +18,12 @@ const SOON: Duration = Duration::from_secs(1);
 /// What an action of this type can not do is fail.
 type Never = std::convert::Infallible;
 
-fn parties<const COUNT: usize>(barrier: &Barrier) -> [Hand; COUNT] {
-    [(); COUNT].map(|()| Hand::with(&Order::Barrier(barrier.clone())))
+fn parties<const COUNT: usize>(barrier: &Barrier) -> [RemoteClient; COUNT] {
+    [(); COUNT].map(|()| RemoteClient::with(BarrierOrder::Use(barrier.clone())))
 }
 
 fn waiting(manager: &Manager, barrier: &Barrier, count: u32) {
-    until_waiting(manager, barrier.reference().id(), count);
+    until_waiting_by_id(manager, barrier.reference().id(), count);
 }
 
 #[apply(test)]
@@ -30,17 +31,17 @@ fn parties_go_on_together_in_each_turn_and_one_leads() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let barrier = manager.anonymous_barrier(3).unwrap();
-    let mut hands = parties::<2>(&barrier);
+    let mut clients = parties::<2>(&barrier);
     for _ in 0..20 {
-        for (hand, count) in hands.iter_mut().zip(1..) {
-            hand.tell(&Order::Pass(None));
+        for (client, count) in clients.iter_mut().zip(1..) {
+            client.tell(BarrierOrder::Pass(None));
             waiting(&manager, &barrier, count);
         }
         assert_eq!((barrier.parties(), barrier.waiting(), barrier.is_broken()), (Ok(3), Ok(2), Ok(false)));
         let passed = barrier.wait(None).unwrap();
         assert_eq!((passed.index, passed.leads), (2, true));
-        for (hand, index) in hands.iter_mut().zip(0..) {
-            assert_eq!(hand.report(), Ok(Report::Passed { index, leads: false }));
+        for (client, index) in clients.iter_mut().zip(0..) {
+            assert_eq!(client.report(), Ok(Report::Passed { index, leads: false }));
         }
     }
     assert_eq!(barrier.waiting(), Ok(0));
@@ -52,10 +53,10 @@ fn a_timeout_breaks_it_for_everyone_until_a_reset() {
     let manager = program.connect();
     let barrier = manager.anonymous_barrier(3).unwrap();
     let [mut patient, mut hasty] = parties(&barrier);
-    patient.tell(&Order::Pass(None));
+    patient.tell(BarrierOrder::Pass(None));
     waiting(&manager, &barrier, 1);
     let begun = Instant::now();
-    assert!(hasty.ask(&Order::Pass(Some(SHORT))).unwrap_err().is_timeout());
+    assert!(hasty.ask(BarrierOrder::Pass(Some(SHORT))).unwrap_err().is_timeout());
     assert!(begun.elapsed() >= SHORT);
     let error = patient.report().unwrap_err();
     let who = hasty.process().to_string();
@@ -65,8 +66,8 @@ fn a_timeout_breaks_it_for_everyone_until_a_reset() {
 
     barrier.reset().unwrap();
     assert_eq!(barrier.broken(), Ok(None));
-    patient.tell(&Order::Pass(None));
-    hasty.tell(&Order::Pass(None));
+    patient.tell(BarrierOrder::Pass(None));
+    hasty.tell(BarrierOrder::Pass(None));
     barrier.wait(None).unwrap();
     assert!(patient.report().is_ok() && hasty.report().is_ok());
 
@@ -81,9 +82,9 @@ fn an_abort_tells_everyone_its_reason() {
     let manager = program.connect();
     let barrier = manager.anonymous_barrier(3).unwrap();
     let [mut one, mut other] = parties(&barrier);
-    one.tell(&Order::Pass(None));
+    one.tell(BarrierOrder::Pass(None));
     waiting(&manager, &barrier, 1);
-    assert_eq!(other.ask(&Order::Abort("disk full".to_owned())), Ok(Report::Done));
+    assert_eq!(other.ask(BarrierOrder::Abort("disk full".to_owned())), Ok(Report::Done));
     let error = one.report().unwrap_err();
     assert!(error.is_broken(), "{error:?}");
     let text = error.to_string();
@@ -100,17 +101,17 @@ fn an_action_runs_once_before_anyone_goes_on() {
     let manager = program.connect();
     let barrier = manager.anonymous_barrier(3).unwrap();
     let turns = manager.anonymous_latch(5).unwrap();
-    let mut hands = parties::<2>(&barrier);
-    for hand in &mut hands {
-        assert_eq!(hand.ask(&Order::Latch(turns.clone())), Ok(Report::Done));
+    let mut clients = parties::<2>(&barrier);
+    for client in &mut clients {
+        assert_eq!(client.ask(LatchOrder::Use(turns.clone())), Ok(Report::Done));
     }
     for left in (0..5).rev() {
-        hands.iter_mut().for_each(|hand| hand.tell(&Order::PassWith(Action::CountDown)));
+        clients.iter_mut().for_each(|client| client.tell(BarrierOrder::PassWith(BarrierAction::CountDown)));
         waiting(&manager, &barrier, 2);
         // This one is the last, and brings none. So another acts, while this one waits as well.
         assert!(!barrier.wait(None).unwrap().leads);
         assert_eq!(turns.count(), Ok(left), "it has run, and once");
-        let led = hands.each_mut().map(|hand| match hand.report() {
+        let led = clients.each_mut().map(|client| match client.report() {
             Ok(Report::Passed { leads, .. }) => leads,
             report => panic!("{report:?}"),
         });
@@ -131,17 +132,17 @@ fn a_failed_action_breaks_it_with_its_error() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let barrier = manager.anonymous_barrier(2).unwrap();
-    let [mut plain, mut actor] = parties(&barrier);
-    plain.tell(&Order::Pass(None));
+    let [mut plain, mut client] = parties(&barrier);
+    plain.tell(BarrierOrder::Pass(None));
     waiting(&manager, &barrier, 1);
-    let error = actor.ask(&Order::PassWith(Action::Fail("disk full".to_owned()))).unwrap_err();
+    let error = client.ask(BarrierOrder::PassWith(BarrierAction::Fail("disk full".to_owned()))).unwrap_err();
     assert!(error.is_broken() && error.to_string().contains("disk full"), "{error:?}");
     let error = plain.report().unwrap_err();
     assert!(error.is_broken() && error.to_string().contains("failed: disk full"), "{error:?}");
 
     // An error that is longer than a reason may be is told as far as it goes.
     barrier.reset().unwrap();
-    plain.tell(&Order::Pass(None));
+    plain.tell(BarrierOrder::Pass(None));
     waiting(&manager, &barrier, 1);
     assert!(barrier.wait_with(None, || Err("x".repeat(2000))).unwrap_err().to_string().len() > 2000);
     assert!(plain.report().unwrap_err().to_string().contains(&"x".repeat(900)));
@@ -152,11 +153,11 @@ fn a_panic_in_an_action_breaks_it_and_goes_on() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let barrier = manager.anonymous_barrier(2).unwrap();
-    let [mut plain, mut actor] = parties(&barrier);
-    plain.tell(&Order::Pass(None));
+    let [mut plain, mut client] = parties(&barrier);
+    plain.tell(BarrierOrder::Pass(None));
     waiting(&manager, &barrier, 1);
-    let order = Order::PassWith(Action::Panic("on purpose".to_owned()));
-    assert_eq!(actor.ask(&order), Ok(Report::Panicked("on purpose".to_owned())));
+    let order = BarrierOrder::PassWith(BarrierAction::Panic("on purpose".to_owned()));
+    assert_eq!(client.ask(order), Ok(Report::Panicked("on purpose".to_owned())));
     let error = plain.report().unwrap_err();
     assert!(error.is_broken() && error.to_string().contains("panicked: on purpose"), "{error:?}");
 }
@@ -167,8 +168,8 @@ fn a_killed_party_breaks_it_by_name() {
     let manager = program.connect();
     let barrier = manager.anonymous_barrier(3).unwrap();
     let [mut one, mut other] = parties(&barrier);
-    for (hand, count) in [(&mut one, 1), (&mut other, 2)] {
-        hand.tell(&Order::Pass(None));
+    for (client, count) in [(&mut one, 1), (&mut other, 2)] {
+        client.tell(BarrierOrder::Pass(None));
         waiting(&manager, &barrier, count);
     }
     let who = one.process().to_string();
@@ -180,7 +181,7 @@ fn a_killed_party_breaks_it_by_name() {
 
     // The dead are not counted among those who come later.
     barrier.reset().unwrap();
-    other.tell(&Order::Pass(None));
+    other.tell(BarrierOrder::Pass(None));
     waiting(&manager, &barrier, 1);
     assert_eq!(barrier.waiting(), Ok(1));
 }
@@ -191,14 +192,14 @@ fn a_killed_acting_party_breaks_it_by_name() {
     let manager = program.connect();
     let barrier = manager.anonymous_barrier(2).unwrap();
     let [runs, never] = [(); 2].map(|()| manager.anonymous_event().unwrap());
-    let [mut plain, mut actor] = parties(&barrier);
-    plain.tell(&Order::Pass(None));
+    let [mut plain, mut client] = parties(&barrier);
+    plain.tell(BarrierOrder::Pass(None));
     waiting(&manager, &barrier, 1);
-    actor.tell(&Order::PassWith(Action::Hold(runs.clone(), never.clone())));
+    client.tell(BarrierOrder::PassWith(BarrierAction::Hold(runs.clone(), never.clone())));
     runs.wait(None).unwrap();
     assert_eq!((barrier.waiting(), barrier.is_broken()), (Ok(1), Ok(false)), "the other waits on");
-    let who = actor.process().to_string();
-    actor.kill();
+    let who = client.process().to_string();
+    client.kill();
     let error = plain.report().unwrap_err();
     let text = error.to_string();
     assert!(error.is_broken() && text.contains(&who) && text.contains("SIGKILL"), "{error:?}");
@@ -210,16 +211,16 @@ fn a_reset_ends_every_wait_and_an_action_in_vain() {
     let manager = program.connect();
     let barrier = manager.anonymous_barrier(2).unwrap();
     let [runs, end] = [(); 2].map(|()| manager.anonymous_event().unwrap());
-    let [mut plain, mut actor] = parties(&barrier);
-    plain.tell(&Order::Pass(None));
+    let [mut plain, mut client] = parties(&barrier);
+    plain.tell(BarrierOrder::Pass(None));
     waiting(&manager, &barrier, 1);
-    actor.tell(&Order::PassWith(Action::Hold(runs.clone(), end.clone())));
+    client.tell(BarrierOrder::PassWith(BarrierAction::Hold(runs.clone(), end.clone())));
     runs.wait(None).unwrap();
     barrier.reset().unwrap();
     let error = plain.report().unwrap_err();
     assert!(error.is_broken() && error.to_string().contains("reset"), "{error:?}");
     end.set().unwrap();
-    assert!(actor.report().unwrap_err().is_broken());
+    assert!(client.report().unwrap_err().is_broken());
     assert_eq!((barrier.waiting(), barrier.is_broken()), (Ok(0), Ok(false)));
 }
 
@@ -284,14 +285,14 @@ fn a_killed_manager_is_told_to_all_who_wait() {
     let mut program = ManagerProgram::start();
     let manager = program.connect();
     let barrier = manager.anonymous_barrier(3).unwrap();
-    let mut hands = parties::<2>(&barrier);
-    hands[0].tell(&Order::Pass(None));
-    hands[1].tell(&Order::PassWith(Action::CountDown));
+    let mut clients = parties::<2>(&barrier);
+    clients[0].tell(BarrierOrder::Pass(None));
+    clients[1].tell(BarrierOrder::PassWith(BarrierAction::CountDown));
     waiting(&manager, &barrier, 2);
     program.running.signal(Signal::KILL);
     let killed = Instant::now();
-    for hand in &mut hands {
-        assert!(hand.report().unwrap_err().is_manager_gone());
+    for client in &mut clients {
+        assert!(client.report().unwrap_err().is_manager_gone());
         assert!(killed.elapsed() < SOON, "it took {:?}", killed.elapsed());
     }
     program.running.wait();
@@ -303,11 +304,11 @@ fn a_removed_barrier_is_told_to_all_who_wait() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let barrier = manager.barrier("short", 2).unwrap();
-    let [mut hand] = parties(&barrier);
-    hand.tell(&Order::Pass(None));
+    let [mut client] = parties(&barrier);
+    client.tell(BarrierOrder::Pass(None));
     waiting(&manager, &barrier, 1);
     barrier.remove().unwrap();
-    assert!(hand.report().unwrap_err().is_removed());
+    assert!(client.report().unwrap_err().is_removed());
     assert!(barrier.parties().unwrap_err().is_no_such_object());
 }
 
@@ -336,13 +337,13 @@ fn who_takes_something_else_has_not_come() {
     });
     assert_eq!((barrier.waiting(), barrier.is_broken()), (Ok(0), Ok(false)));
 
-    let [mut hand] = parties(&barrier);
-    hand.tell(&Order::Pass(None));
+    let [mut client] = parties(&barrier);
+    client.tell(BarrierOrder::Pass(None));
     waiting(&manager, &barrier, 1);
     let taken = wait_any(&[&queue, &barrier], None).unwrap();
     let Some((1, Taken::Barrier(passed))) = taken else { panic!("{taken:?}") };
     assert_eq!((passed.index, passed.leads), (1, true));
-    assert_eq!(hand.report(), Ok(Report::Passed { index: 0, leads: false }));
+    assert_eq!(client.report(), Ok(Report::Passed { index: 0, leads: false }));
 
     assert!(wait_all(&[&barrier, &queue], SHORT).unwrap_err().is_bad_target());
     assert!(wait_any(&[&barrier, &queue], SHORT).unwrap().is_none());

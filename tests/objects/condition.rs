@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use client::{Condition, Manager, WokenBy};
 use rustix::process::Signal;
 
-use crate::support::actor::{Actor, Held, Order, Report, inspect, until_waiting};
+use crate::support::observation::{inspect, until_waiting};
+use crate::support::remote_client::{ConditionOrder, Held, LockOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, PATIENCE, apply, eventually, test};
 
 /// How often two processes take turns.
@@ -15,20 +16,26 @@ const ROUNDS: u32 = 1_000;
 /// The timeout of who only looks.
 const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 
-fn start<const N: usize>(program: &ManagerProgram) -> (Manager, [Actor; N]) {
-    (program.connect(), [(); N].map(|()| Actor::start(program)))
+fn start<const N: usize>(program: &ManagerProgram) -> (Manager, [RemoteClient; N]) {
+    (program.connect(), [(); N].map(|()| RemoteClient::start(program)))
 }
 
-/// Has an actor wait; when this returns, it is the last of so many in the line.
-fn begin_wait(manager: &Manager, actor: &mut Actor, condition: &Condition, name: &str, count: u32) -> Held {
-    let held = actor.takes(Order::Enter(condition.clone()));
-    actor.tell(Order::Wait(condition.clone(), None));
+/// Has an client wait; when this returns, it is the last of so many in the line.
+fn begin_wait(
+    manager: &Manager,
+    client: &mut RemoteClient,
+    condition: &Condition,
+    name: &str,
+    count: u32,
+) -> Held {
+    let held = client.takes(ConditionOrder::Enter(condition.clone()));
+    client.tell(ConditionOrder::Wait(condition.clone(), None));
     until_waiting(manager, name, count);
     held
 }
 
-fn notified(actor: &mut Actor) -> Held {
-    match actor.report() {
+fn notified(client: &mut RemoteClient) -> Held {
+    match client.report() {
         Ok(Report::Notified(held)) => held,
         report => panic!("it was to be notified: {report:?}"),
     }
@@ -37,11 +44,11 @@ fn notified(actor: &mut Actor) -> Held {
 #[apply(test)]
 fn notifications_go_to_who_waits_longest() {
     let program = ManagerProgram::start();
-    let (manager, mut actors) = start::<5>(&program);
+    let (manager, mut clients) = start::<5>(&program);
     let condition = manager.condition("news").unwrap();
     let mut tokens = Vec::new();
-    for (actor, count) in actors.iter_mut().zip(1..) {
-        tokens.push(begin_wait(&manager, actor, &condition, "news", count).token);
+    for (client, count) in clients.iter_mut().zip(1..) {
+        tokens.push(begin_wait(&manager, client, &condition, "news", count).token);
     }
     let guard = condition.acquire().unwrap();
     assert_eq!(condition.notify_one().unwrap(), 1);
@@ -49,11 +56,11 @@ fn notifications_go_to_who_waits_longest() {
     assert_eq!(inspect(&manager, "news").waiting, 2);
     // They go on one after the other, each when the one before has given the lock back.
     drop(guard);
-    for (actor, token) in actors.iter_mut().zip(tokens).take(3) {
-        let held = notified(actor);
+    for (client, token) in clients.iter_mut().zip(tokens).take(3) {
+        let held = notified(client);
         assert!(held.token > token && held.depth == 1 && held.abandoned.is_none());
         assert!(condition.try_acquire().unwrap().is_none());
-        actor.does(Order::Drop);
+        client.does(LockOrder::Drop);
     }
     assert_eq!(inspect(&manager, "news").waiting, 2, "nobody was woken without need");
 
@@ -61,9 +68,9 @@ fn notifications_go_to_who_waits_longest() {
     assert_eq!(condition.notify(usize::MAX).unwrap(), 2);
     assert_eq!(condition.notify_all().unwrap(), 0, "they were notified already");
     guard.release().unwrap();
-    for actor in &mut actors[3..] {
-        notified(actor);
-        actor.does(Order::Release);
+    for client in &mut clients[3..] {
+        notified(client);
+        client.does(LockOrder::Release);
     }
 }
 
@@ -76,7 +83,7 @@ fn needs_its_lock_to_notify_and_to_wait() {
         let error = notify(&condition).unwrap_err();
         assert!(error.is_not_owner() && error.to_string().contains("theirs"), "{error:?}");
     }
-    holder.takes(Order::Enter(condition.clone()));
+    holder.takes(ConditionOrder::Enter(condition.clone()));
     let error = condition.notify_one().unwrap_err();
     assert!(error.is_not_owner() && error.to_string().contains(&holder.process().to_string()), "{error:?}");
 
@@ -89,7 +96,7 @@ fn needs_its_lock_to_notify_and_to_wait() {
     assert!(condition.wait_for(&mut guard, None, || panic!("it is not asked")).unwrap_err().is_not_owner());
 
     // So is one of another thread.
-    holder.does(Order::Drop);
+    holder.does(LockOrder::Drop);
     let mut guard = condition.acquire().unwrap();
     let other = condition.clone();
     let error = thread::spawn(move || other.wait(&mut guard, None)).join().unwrap().unwrap_err();
@@ -104,24 +111,24 @@ fn a_wait_that_times_out_holds_the_lock_again() {
     let lock = manager.rlock("base").unwrap();
     let condition = manager.condition_options().over_rlock(&lock).create_new("never").unwrap();
     let timeout = Duration::from_millis(60);
-    let before = waiter.takes(Order::Enter(condition.clone()));
+    let before = waiter.takes(ConditionOrder::Enter(condition.clone()));
     let begun = Instant::now();
-    let report = waiter.ask(Order::Wait(condition.clone(), Some(timeout)));
+    let report = waiter.ask(ConditionOrder::Wait(condition.clone(), Some(timeout)));
     let Ok(Report::TimedOut(held)) = report else { panic!("{report:?}") };
     assert!(begun.elapsed() >= timeout && held.token > before.token);
 
     // The lock is not had before its holder gives it back, however long the timeout is over.
-    waiter.tell(Order::Wait(condition.clone(), Some(timeout)));
-    other.takes(Order::Enter(condition.clone()));
+    waiter.tell(ConditionOrder::Wait(condition.clone(), Some(timeout)));
+    other.takes(ConditionOrder::Enter(condition.clone()));
     eventually("the timeout is over", || inspect(&manager, "never").waiting == 0);
-    other.does(Order::Drop);
+    other.does(LockOrder::Drop);
     assert!(matches!(waiter.report(), Ok(Report::TimedOut(_))));
     // A timeout of zero lets who is in line have the lock in between.
-    other.tell(Order::Enter(condition.clone()));
+    other.tell(ConditionOrder::Enter(condition.clone()));
     until_waiting(&manager, "base", 1);
-    waiter.tell(Order::Wait(condition, AT_ONCE));
+    waiter.tell(ConditionOrder::Wait(condition, AT_ONCE));
     other.has_taken();
-    other.does(Order::Drop);
+    other.does(LockOrder::Drop);
     assert!(matches!(waiter.report(), Ok(Report::TimedOut(_))));
 }
 
@@ -131,18 +138,18 @@ fn a_wait_gives_up_a_reentrant_lock_whole() {
     let (manager, [mut waiter]) = start(&program);
     let lock = manager.rlock("deep").unwrap();
     let condition = manager.condition_options().over_rlock(&lock).create_new("whole").unwrap();
-    waiter.takes(Order::AcquireAgain(lock.clone(), None));
-    waiter.takes(Order::AcquireAgain(lock.clone(), None));
-    waiter.tell(Order::Wait(condition.clone(), None));
+    waiter.takes(LockOrder::AcquireAgain(lock.clone(), None));
+    waiter.takes(LockOrder::AcquireAgain(lock.clone(), None));
+    waiter.tell(ConditionOrder::Wait(condition.clone(), None));
     until_waiting(&manager, "whole", 1);
     let guard = lock.acquire().unwrap();
     assert_eq!((guard.depth(), condition.notify_one().unwrap()), (1, 1));
     drop(guard);
     assert_eq!(notified(&mut waiter).depth, 2);
     // Both guards give back, also the outer one, which does not know the new token.
-    waiter.does(Order::Drop);
+    waiter.does(LockOrder::Drop);
     assert!(lock.try_acquire().unwrap().is_none());
-    waiter.does(Order::Drop);
+    waiter.does(LockOrder::Drop);
     eventually("it is free", || lock.try_acquire().unwrap().is_some());
 }
 
@@ -151,16 +158,16 @@ fn wait_for_looks_at_first_and_at_last() {
     let program = ManagerProgram::start();
     let (manager, [mut waiter]) = start(&program);
     let (condition, ready) = (manager.condition("goods").unwrap(), manager.event("ready").unwrap());
-    let order = |timeout| Order::WaitFor(condition.clone(), ready.clone(), timeout);
+    let order = |timeout| ConditionOrder::WaitFor(condition.clone(), ready.clone(), timeout);
     // It is true: nothing is waited for, and the lock is not given up.
     ready.set().unwrap();
-    let token = waiter.takes(Order::Enter(condition.clone())).token;
+    let token = waiter.takes(ConditionOrder::Enter(condition.clone())).token;
     assert_eq!(waiter.ask(order(None)), Ok(Report::Flag(true)));
     assert!(condition.try_acquire().unwrap().is_none());
 
     // It becomes true without a notification: the last look finds it, after a wait, also one of zero.
     let mut guard = {
-        waiter.does(Order::Drop);
+        waiter.does(LockOrder::Drop);
         condition.acquire().unwrap()
     };
     assert!(guard.token() > token);
@@ -176,7 +183,7 @@ fn wait_for_looks_at_first_and_at_last() {
 
     // A notification before it is true does not end it.
     ready.clear().unwrap();
-    waiter.takes(Order::Enter(condition.clone()));
+    waiter.takes(ConditionOrder::Enter(condition.clone()));
     waiter.tell(order(None));
     for is_set in [false, true] {
         until_waiting(&manager, "goods", 1);
@@ -196,8 +203,8 @@ fn wait_for_counts_all_its_waits_together() {
     let (manager, [mut waiter]) = start(&program);
     let (condition, never) = (manager.condition("goods").unwrap(), manager.anonymous_event().unwrap());
     let timeout = Duration::from_millis(100);
-    waiter.takes(Order::Enter(condition.clone()));
-    waiter.tell(Order::WaitFor(condition.clone(), never.clone(), Some(timeout)));
+    waiter.takes(ConditionOrder::Enter(condition.clone()));
+    waiter.tell(ConditionOrder::WaitFor(condition.clone(), never.clone(), Some(timeout)));
     let begun = Instant::now();
     // It ends when the waiter has the lock for good. If each notification began the timeout anew, it would not.
     while let Some(guard) = condition.acquire_timeout(Duration::from_secs(1)).unwrap() {
@@ -229,9 +236,9 @@ fn no_notification_is_lost_in_thousands_of_turns() {
     let condition = manager.anonymous_condition().unwrap();
     let [ping, pong] = [(); 2].map(|()| manager.anonymous_event().unwrap());
     ping.set().unwrap();
-    for (actor, mine, theirs) in [(&mut one, &ping, &pong), (&mut other, &pong, &ping)] {
+    for (client, mine, theirs) in [(&mut one, &ping, &pong), (&mut other, &pong, &ping)] {
         let (condition, mine, theirs) = (condition.clone(), mine.clone(), theirs.clone());
-        actor.tell(Order::Rally { condition, mine, theirs, rounds: ROUNDS });
+        client.tell(ConditionOrder::Rally { condition, mine, theirs, rounds: ROUNDS });
     }
     assert_eq!(one.report(), Ok(Report::Done));
     assert_eq!(other.report(), Ok(Report::Done));
@@ -243,8 +250,8 @@ fn can_be_waited_for_together_with_others() {
     let program = ManagerProgram::start();
     let (manager, [mut waiter]) = start(&program);
     let (condition, stop) = (manager.condition("work").unwrap(), manager.event("stop").unwrap());
-    let order = |timeout| Order::WaitOr(condition.clone(), stop.clone(), timeout);
-    waiter.takes(Order::Enter(condition.clone()));
+    let order = |timeout| ConditionOrder::WaitOr(condition.clone(), stop.clone(), timeout);
+    waiter.takes(ConditionOrder::Enter(condition.clone()));
     assert!(matches!(waiter.ask(order(Some(Duration::from_millis(20)))), Ok(Report::TimedOut(_))));
     waiter.tell(order(None));
     until_waiting(&manager, "work", 1);
@@ -258,7 +265,7 @@ fn can_be_waited_for_together_with_others() {
     assert_eq!(waiter.report(), Ok(Report::Set));
     assert_eq!(inspect(&manager, "work").waiting, 0);
     assert!(condition.try_acquire().unwrap().is_none(), "it holds the lock again");
-    waiter.does(Order::Release);
+    waiter.does(LockOrder::Release);
 }
 
 #[apply(test)]
@@ -303,20 +310,20 @@ fn a_notification_on_its_way_to_who_is_killed_goes_to_the_next() {
     let victim = first.kill();
     let held = notified(&mut second);
     assert_eq!(held.abandoned.unwrap().0, victim);
-    second.does(Order::Drop);
+    second.does(LockOrder::Drop);
 
     // A notification for all is nobody else's.
-    let mut third = Actor::start(&program);
-    let mut fourth = Actor::start(&program);
+    let mut third = RemoteClient::start(&program);
+    let mut fourth = RemoteClient::start(&program);
     begin_wait(&manager, &mut third, &condition, "way", 1);
     third.stop();
     let guard = condition.acquire().unwrap();
     assert_eq!(condition.notify_all().unwrap(), 1);
     drop(guard);
-    fourth.tell(Order::Enter(condition.clone()));
+    fourth.tell(ConditionOrder::Enter(condition.clone()));
     third.kill();
     assert!(fourth.has_taken().abandoned.is_some());
-    fourth.tell(Order::Wait(condition.clone(), Some(Duration::from_millis(50))));
+    fourth.tell(ConditionOrder::Wait(condition.clone(), Some(Duration::from_millis(50))));
     assert!(matches!(fourth.report(), Ok(Report::TimedOut(_))));
 }
 
@@ -342,8 +349,8 @@ fn of_a_killed_holder_tells_who_is_woken() {
     let (manager, [mut holder, mut waiter]) = start(&program);
     let condition = manager.condition("held").unwrap();
     begin_wait(&manager, &mut waiter, &condition, "held", 1);
-    holder.takes(Order::Enter(condition.clone()));
-    assert_eq!(holder.ask(Order::Notify(condition.clone(), Some(1))), Ok(Report::Count(1)));
+    holder.takes(ConditionOrder::Enter(condition.clone()));
+    assert_eq!(holder.ask(ConditionOrder::Notify(condition.clone(), Some(1))), Ok(Report::Count(1)));
     let victim = holder.kill();
     let (process, text) = notified(&mut waiter).abandoned.unwrap();
     assert!(process == victim && text.contains("signal 9 (SIGKILL)"), "{text}");
@@ -357,9 +364,9 @@ fn a_killed_manager_is_told_to_who_waits() {
     begin_wait(&manager, &mut waiter, &condition, "gone", 1);
     program.running.signal(Signal::KILL);
     assert!(waiter.report().unwrap_err().is_manager_gone());
-    assert_eq!(waiter.ask(Order::IsHeld), Ok(Report::Flag(false)));
+    assert_eq!(waiter.ask(LockOrder::IsHeld), Ok(Report::Flag(false)));
     assert!(condition.notify_one().unwrap_err().is_manager_gone());
-    waiter.does(Order::Drop);
+    waiter.does(LockOrder::Drop);
     waiter.end();
 }
 
@@ -373,19 +380,19 @@ fn a_removed_one_is_told_to_who_waits_without_the_lock() {
     begin_wait(&manager, &mut waiter, &condition, "short", 1);
     condition.remove().unwrap();
     assert!(waiter.report().unwrap_err().is_removed());
-    assert_eq!(waiter.ask(Order::IsHeld), Ok(Report::Flag(false)));
+    assert_eq!(waiter.ask(LockOrder::IsHeld), Ok(Report::Flag(false)));
     let guard = lock.try_acquire().unwrap().expect("nobody holds it");
-    waiter.does(Order::Drop);
-    assert_eq!(other.ask(Order::Acquire(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
+    waiter.does(LockOrder::Drop);
+    assert_eq!(other.ask(LockOrder::Acquire(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
     drop(guard);
 
     // One that is gone before the wait is refused, and the lock is given back all the same.
     let condition = over();
-    other.takes(Order::Enter(condition.clone()));
-    other.tell(Order::Wait(condition.clone(), Some(Duration::ZERO)));
+    other.takes(ConditionOrder::Enter(condition.clone()));
+    other.tell(ConditionOrder::Wait(condition.clone(), Some(Duration::ZERO)));
     assert!(matches!(other.report(), Ok(Report::TimedOut(_))));
     let mut guard = {
-        other.does(Order::Release);
+        other.does(LockOrder::Release);
         condition.acquire().unwrap()
     };
     condition.remove().unwrap();
@@ -414,8 +421,8 @@ fn over_a_given_lock_shares_it() {
     assert_eq!((full.notify_one().unwrap(), full.notify_one().unwrap()), (1, 0));
     drop(guard);
     notified(&mut consumer);
-    assert_eq!(consumer.ask(Order::Notify(empty, None)), Ok(Report::Count(1)));
-    consumer.does(Order::Drop);
+    assert_eq!(consumer.ask(ConditionOrder::Notify(empty, None)), Ok(Report::Count(1)));
+    consumer.does(LockOrder::Drop);
     notified(&mut producer);
 }
 
@@ -430,7 +437,7 @@ fn is_opened_with_the_lock_that_it_has() {
     let same = manager.condition_options().with_plain_lock().open("plain").unwrap();
     let guard = same.acquire().unwrap();
     assert!(plain.acquire().unwrap_err().is_deadlock(), "its lock is not reentrant");
-    other.tell(Order::Enter(plain.clone()));
+    other.tell(ConditionOrder::Enter(plain.clone()));
     drop(guard);
     other.has_taken();
     assert!(same.try_acquire().unwrap().is_none());

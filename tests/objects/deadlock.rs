@@ -2,7 +2,8 @@
 
 use client::Error;
 
-use crate::support::actor::{Actor, Order, Report, until_waiting};
+use crate::support::observation::until_waiting;
+use crate::support::remote_client::{ConditionOrder, LockOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, test};
 
 /// Asserts that a deadlock is told with these parts in this order.
@@ -16,34 +17,34 @@ fn assert_cycle(error: &Error, parts: &[&str]) {
     }
 }
 
-/// How a text calls the process of an actor.
-fn name(actor: &Actor) -> String {
-    format!("process {} ", actor.process())
+/// How a text calls the process of an client.
+fn name(client: &RemoteClient) -> String {
+    format!("process {} ", client.process())
 }
 
 #[apply(test)]
 fn through_a_reentrant_lock_is_told_with_its_cycle() {
     let program = ManagerProgram::start();
     let manager = program.connect();
-    let [mut one, mut other] = [(); 2].map(|()| Actor::start(&program));
+    let [mut one, mut other] = [(); 2].map(|()| RemoteClient::start(&program));
     let (deep, flat) = (manager.rlock("deep").unwrap(), manager.lock("flat").unwrap());
     for _ in 0..2 {
-        one.takes(Order::AcquireAgain(deep.clone(), None));
+        one.takes(LockOrder::AcquireAgain(deep.clone(), None));
     }
-    other.takes(Order::Acquire(flat.clone(), None));
-    one.tell(Order::Acquire(flat, None));
+    other.takes(LockOrder::Acquire(flat.clone(), None));
+    one.tell(LockOrder::Acquire(flat, None));
     until_waiting(&manager, "flat", 1);
-    let error = other.ask(Order::AcquireAgain(deep.clone(), None)).unwrap_err();
+    let error = other.ask(LockOrder::AcquireAgain(deep.clone(), None)).unwrap_err();
     let (one_name, other_name) = (name(&one), name(&other));
     let cycle = ["never end", &other_name, "\"deep\", held by", &one_name, "\"flat\", held by", &other_name];
     assert_cycle(&error, &cycle);
     // When it gives way, everything goes on.
-    other.does(Order::Drop);
+    other.does(LockOrder::Drop);
     one.has_taken();
-    other.tell(Order::AcquireAgain(deep, None));
+    other.tell(LockOrder::AcquireAgain(deep, None));
     until_waiting(&manager, "deep", 1);
     for _ in 0..3 {
-        one.does(Order::Drop);
+        one.does(LockOrder::Drop);
     }
     other.has_taken();
 }
@@ -52,20 +53,20 @@ fn through_a_reentrant_lock_is_told_with_its_cycle() {
 fn through_the_lock_that_a_notified_one_waits_for_is_told() {
     let program = ManagerProgram::start();
     let manager = program.connect();
-    let [mut waiter, mut notifier] = [(); 2].map(|()| Actor::start(&program));
+    let [mut waiter, mut notifier] = [(); 2].map(|()| RemoteClient::start(&program));
     let (base, outer) = (manager.lock("base").unwrap(), manager.lock("outer").unwrap());
     let news = manager.condition_options().over_lock(&base).create_new("news").unwrap();
-    waiter.takes(Order::Acquire(outer.clone(), None));
-    waiter.takes(Order::Enter(news.clone()));
-    waiter.tell(Order::Wait(news.clone(), None));
+    waiter.takes(LockOrder::Acquire(outer.clone(), None));
+    waiter.takes(ConditionOrder::Enter(news.clone()));
+    waiter.tell(ConditionOrder::Wait(news.clone(), None));
     until_waiting(&manager, "news", 1);
     // Who waits for a notification is no reason to give up: somebody else may bring it.
-    notifier.takes(Order::Enter(news.clone()));
-    notifier.tell(Order::Acquire(outer.clone(), Some(std::time::Duration::ZERO)));
+    notifier.takes(ConditionOrder::Enter(news.clone()));
+    notifier.tell(LockOrder::Acquire(outer.clone(), Some(std::time::Duration::ZERO)));
     assert_eq!(notifier.report(), Ok(Report::Held(None)));
     // Notified, it waits for the lock that its notifier holds, and keeps the one that its notifier wants.
-    assert_eq!(notifier.ask(Order::Notify(news, None)), Ok(Report::Count(1)));
-    let error = notifier.ask(Order::Acquire(outer.clone(), None)).unwrap_err();
+    assert_eq!(notifier.ask(ConditionOrder::Notify(news, None)), Ok(Report::Count(1)));
+    let error = notifier.ask(LockOrder::Acquire(outer.clone(), None)).unwrap_err();
     let (waiter_name, notifier_name) = (name(&waiter), name(&notifier));
     let cycle = [
         "never end",
@@ -76,9 +77,9 @@ fn through_the_lock_that_a_notified_one_waits_for_is_told() {
         &notifier_name,
     ];
     assert_cycle(&error, &cycle);
-    notifier.does(Order::Drop);
+    notifier.does(LockOrder::Drop);
     assert!(matches!(waiter.report(), Ok(Report::Notified(_))));
-    waiter.does(Order::Drop);
-    waiter.does(Order::Drop);
-    notifier.takes(Order::Acquire(outer, None));
+    waiter.does(LockOrder::Drop);
+    waiter.does(LockOrder::Drop);
+    notifier.takes(LockOrder::Acquire(outer, None));
 }

@@ -6,7 +6,7 @@ use client::{Event, Manager, Pool, Taken, Waitable, wait_all, wait_any};
 use rustix::process::Signal;
 
 use crate::pool::task::set;
-use crate::support::puppet::{Order, Puppet, Report, Setter};
+use crate::support::remote_client::{EventOrder, RemoteClient, Report, Setter};
 use crate::support::{ManagerProgram, apply, eventually, test};
 
 /// How often two processes take turns.
@@ -15,36 +15,36 @@ const ROUNDS: u32 = 5_000;
 /// How many threads of each process wait in a crowd.
 const CROWD: usize = 500;
 
-fn set_because(reason: &str) -> Order {
-    Order::Set { reason: Some(reason.to_owned()) }
+fn set_because(reason: &str) -> EventOrder {
+    EventOrder::Set { reason: Some(reason.to_owned()) }
 }
 
-fn proxy_of(event: &Event) -> Order {
-    Order::Take(postcard::to_allocvec(event).unwrap())
+fn proxy_of(event: &Event) -> EventOrder {
+    EventOrder::Take(postcard::to_allocvec(event).unwrap())
 }
 
 #[apply(test)]
 fn set_in_one_process_is_seen_in_another() {
     let program = ManagerProgram::start();
-    let [mut one, mut other] = [(); 2].map(|()| Puppet::with_event(&program, "flag", false));
+    let [mut one, mut other] = [(); 2].map(|()| RemoteClient::with_event(&program, "flag", false));
     for _ in 0..20 {
-        assert_eq!(other.ask(&Order::IsSet), Ok(Report::Flag(false)));
-        assert_eq!(one.ask(&Order::Set { reason: None }), Ok(Report::Done));
-        assert_eq!(other.ask(&Order::IsSet), Ok(Report::Flag(true)));
-        assert_eq!(other.ask(&Order::Clear), Ok(Report::Done));
-        assert_eq!(one.ask(&Order::IsSet), Ok(Report::Flag(false)));
+        assert_eq!(other.ask(EventOrder::IsSet), Ok(Report::Flag(false)));
+        assert_eq!(one.ask(EventOrder::Set { reason: None }), Ok(Report::Done));
+        assert_eq!(other.ask(EventOrder::IsSet), Ok(Report::Flag(true)));
+        assert_eq!(other.ask(EventOrder::Clear), Ok(Report::Done));
+        assert_eq!(one.ask(EventOrder::IsSet), Ok(Report::Flag(false)));
     }
 }
 
 #[apply(test)]
 fn set_in_one_process_wakes_all_who_wait_and_tells_the_cause() {
     let program = ManagerProgram::start();
-    let mut puppets = [(); 4].map(|()| Puppet::with_event(&program, "flag", false));
-    let (setter, waiters) = puppets.split_last_mut().unwrap();
+    let mut clients = [(); 4].map(|()| RemoteClient::with_event(&program, "flag", false));
+    let (setter, waiters) = clients.split_last_mut().unwrap();
     for waiter in &mut *waiters {
         waiter.begin_wait();
     }
-    assert_eq!(setter.ask(&set_because("disk full")), Ok(Report::Done));
+    assert_eq!(setter.ask(set_because("disk full")), Ok(Report::Done));
     let cause = Setter {
         process: setter.process(),
         program: std::env::current_exe().unwrap().file_name().unwrap().to_str().unwrap().to_owned(),
@@ -65,12 +65,12 @@ fn set_in_one_process_wakes_all_who_wait_and_tells_the_cause() {
 #[apply(test)]
 fn a_wait_ends_at_its_timeout() {
     let program = ManagerProgram::start();
-    let mut puppet = Puppet::with_event(&program, "never", false);
+    let mut client = RemoteClient::with_event(&program, "never", false);
     let timeout = Duration::from_millis(60);
     let begun = Instant::now();
-    assert_eq!(puppet.ask(&Order::Wait { timeout: Some(timeout) }), Ok(Report::Waited(None)));
+    assert_eq!(client.ask(EventOrder::Wait { timeout: Some(timeout) }), Ok(Report::Waited(None)));
     assert!(begun.elapsed() >= timeout);
-    assert_eq!(puppet.ask(&Order::Wait { timeout: Some(Duration::ZERO) }), Ok(Report::Waited(None)));
+    assert_eq!(client.ask(EventOrder::Wait { timeout: Some(Duration::ZERO) }), Ok(Report::Waited(None)));
 }
 
 #[apply(test)]
@@ -78,16 +78,16 @@ fn with_auto_reset_lets_one_of_four_processes_through_for_each_set() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let turn = manager.event_options().auto_reset(true).create_new("turn").unwrap();
-    let mut puppets = [(); 4].map(|()| Puppet::with_event(&program, "turn", true));
+    let mut clients = [(); 4].map(|()| RemoteClient::with_event(&program, "turn", true));
     for round in 0..5 {
-        for puppet in &mut puppets {
-            puppet.begin_wait();
+        for client in &mut clients {
+            client.begin_wait();
         }
-        for (number, puppet) in puppets.iter_mut().enumerate() {
+        for (number, client) in clients.iter_mut().enumerate() {
             let reason = format!("round {round}, number {number}");
             turn.set_because(&reason).unwrap();
             // The cause says which of the sets it was: each has its own, in the order in which they came.
-            let Ok(Report::Waited(Some(setter))) = puppet.report() else { panic!("{reason}") };
+            let Ok(Report::Waited(Some(setter))) = client.report() else { panic!("{reason}") };
             assert_eq!(setter.reason, Some(reason));
             assert!(!turn.is_set().unwrap());
         }
@@ -100,7 +100,7 @@ fn with_auto_reset_lets_one_of_four_processes_through_for_each_set() {
 fn a_set_on_its_way_to_who_is_killed_goes_to_the_next() {
     let program = ManagerProgram::start();
     let turn = program.connect().event_options().auto_reset(true).create_new("turn").unwrap();
-    let [mut first, mut second] = [(); 2].map(|()| Puppet::with_event(&program, "turn", true));
+    let [mut first, mut second] = [(); 2].map(|()| RemoteClient::with_event(&program, "turn", true));
     first.begin_wait();
     second.begin_wait();
     first.stop();
@@ -112,7 +112,7 @@ fn a_set_on_its_way_to_who_is_killed_goes_to_the_next() {
     assert!(!turn.is_set().unwrap());
 
     // With nobody in line, it stays for who comes.
-    let mut last = Puppet::with_event(&program, "turn", true);
+    let mut last = RemoteClient::with_event(&program, "turn", true);
     last.begin_wait();
     last.stop();
     turn.set().unwrap();
@@ -124,7 +124,7 @@ fn a_set_on_its_way_to_who_is_killed_goes_to_the_next() {
 fn a_set_that_the_killed_did_not_confirm_goes_to_the_next() {
     let program = ManagerProgram::start();
     let turn = program.connect().event_options().auto_reset(true).create_new("turn").unwrap();
-    let [mut first, mut second] = [(); 2].map(|()| Puppet::with_event(&program, "turn", true));
+    let [mut first, mut second] = [(); 2].map(|()| RemoteClient::with_event(&program, "turn", true));
     first.begin_wait();
     second.begin_wait();
     turn.set().unwrap();
@@ -137,8 +137,8 @@ fn a_set_that_the_killed_did_not_confirm_goes_to_the_next() {
 #[apply(test)]
 fn of_a_killed_setter_stays_set() {
     let program = ManagerProgram::start();
-    let mut setter = Puppet::with_event(&program, "flag", false);
-    assert_eq!(setter.ask(&set_because("last words")), Ok(Report::Done));
+    let mut setter = RemoteClient::with_event(&program, "flag", false);
+    assert_eq!(setter.ask(set_because("last words")), Ok(Report::Done));
     let process = setter.process();
     setter.kill();
     let cause = program.connect().event("flag").unwrap().wait(None).unwrap().unwrap();
@@ -150,22 +150,22 @@ fn a_proxy_works_in_the_process_that_receives_it() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let event = manager.anonymous_event().unwrap();
-    let mut puppet = Puppet::start(&program);
-    assert_eq!(puppet.ask(&proxy_of(&event)), Ok(Report::Done));
-    assert_eq!(puppet.ask(&Order::IsSet), Ok(Report::Flag(false)));
+    let mut client = RemoteClient::start(&program);
+    assert_eq!(client.ask(proxy_of(&event)), Ok(Report::Done));
+    assert_eq!(client.ask(EventOrder::IsSet), Ok(Report::Flag(false)));
     event.set_because("from its maker").unwrap();
-    let Ok(Report::Waited(Some(setter))) = puppet.ask(&Order::Wait { timeout: None }) else { panic!() };
+    let Ok(Report::Waited(Some(setter))) = client.ask(EventOrder::Wait { timeout: None }) else { panic!() };
     assert_eq!((setter.process, setter.reason.as_deref()), (std::process::id(), Some("from its maker")));
 
     // The one who received it keeps it, when its maker has let it go.
     let order = proxy_of(&event);
     drop(event);
-    assert_eq!(puppet.ask(&Order::IsSet), Ok(Report::Flag(true)));
-    let mut other = Puppet::start(&program);
-    assert_eq!(other.ask(&order), Ok(Report::Done));
-    drop((puppet, other));
+    assert_eq!(client.ask(EventOrder::IsSet), Ok(Report::Flag(true)));
+    let mut other = RemoteClient::start(&program);
+    assert_eq!(other.ask(order.clone()), Ok(Report::Done));
+    drop((client, other));
     eventually("the event is freed with its last process", || {
-        Puppet::start(&program).ask(&order).is_err_and(|error| error.is_no_such_object())
+        RemoteClient::start(&program).ask(order.clone()).is_err_and(|error| error.is_no_such_object())
     });
 }
 
@@ -177,10 +177,10 @@ fn a_proxy_from_an_earlier_life_of_the_manager_is_refused() {
     let order = proxy_of(&event);
     program.restart();
 
-    let mut puppet = Puppet::with_event(&program, "same name", false);
-    assert!(puppet.ask(&order).unwrap_err().is_stale());
+    let mut client = RemoteClient::with_event(&program, "same name", false);
+    assert!(client.ask(order).unwrap_err().is_stale());
     assert!(event.set().unwrap_err().is_manager_gone());
-    assert_eq!(puppet.ask(&Order::IsSet), Ok(Report::Flag(false)));
+    assert_eq!(client.ask(EventOrder::IsSet), Ok(Report::Flag(false)));
 
     // A task with it is refused before it is sent.
     let pool = Pool::new(&Manager::connect_to(&program.socket).unwrap(), 1).unwrap();
@@ -192,28 +192,28 @@ fn a_proxy_from_an_earlier_life_of_the_manager_is_refused() {
 #[apply(test)]
 fn names_that_are_none_are_told() {
     let program = ManagerProgram::start();
-    let mut puppet = Puppet::start(&program);
+    let mut client = RemoteClient::start(&program);
     let long = "x".repeat(256);
     for (name, expected) in [("", "must not be empty"), ("a\nb", "at byte 1"), (&long, "has 256")] {
-        let error = puppet.ask(&Order::Open { name: name.to_owned(), auto_reset: false }).unwrap_err();
+        let error = client.ask(EventOrder::Open { name: name.to_owned(), auto_reset: false }).unwrap_err();
         assert!(error.is_bad_name() && error.to_string().contains(expected), "{name:?}: {error:?}");
     }
-    let longest = Order::Open { name: "x".repeat(255), auto_reset: false };
-    assert_eq!(puppet.ask(&longest), Ok(Report::Done));
+    let longest = EventOrder::Open { name: "x".repeat(255), auto_reset: false };
+    assert_eq!(client.ask(longest), Ok(Report::Done));
 }
 
 #[apply(test)]
 fn of_a_name_has_one_kind_and_one_set_of_parameters() {
     let program = ManagerProgram::start();
-    let mut puppet = Puppet::with_event(&program, "mine", true);
-    let error = puppet.ask(&Order::Open { name: "mine".to_owned(), auto_reset: false }).unwrap_err();
+    let mut client = RemoteClient::with_event(&program, "mine", true);
+    let error = client.ask(EventOrder::Open { name: "mine".to_owned(), auto_reset: false }).unwrap_err();
     assert!(error.is_wrong_parameters(), "{error:?}");
     let text = error.to_string();
     assert!(text.contains("mine") && text.contains("auto") && text.contains("manual"), "{text}");
 
     let manager = program.connect();
     let _pool = Pool::builder(&manager).processes(1).name("workers").start().unwrap();
-    let error = puppet.ask(&Order::Open { name: "workers".to_owned(), auto_reset: false }).unwrap_err();
+    let error = client.ask(EventOrder::Open { name: "workers".to_owned(), auto_reset: false }).unwrap_err();
     assert!(error.is_wrong_kind(), "{error:?}");
     let text = error.to_string();
     assert!(text.contains("workers") && text.contains("pool") && text.contains("event"), "{text}");
@@ -240,9 +240,9 @@ fn no_wake_up_is_lost_in_thousands_of_turns() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let [ping, pong] = [(); 2].map(|()| manager.event_options().auto_reset(true).anonymous().unwrap());
-    let [mut one, mut other] = [(); 2].map(|()| Puppet::start(&program));
-    one.tell(&Order::Rally { mine: ping.clone(), theirs: pong.clone(), rounds: ROUNDS });
-    other.tell(&Order::Rally { mine: pong.clone(), theirs: ping.clone(), rounds: ROUNDS });
+    let [mut one, mut other] = [(); 2].map(|()| RemoteClient::start(&program));
+    one.tell(EventOrder::Rally { mine: ping.clone(), theirs: pong.clone(), rounds: ROUNDS });
+    other.tell(EventOrder::Rally { mine: pong.clone(), theirs: ping.clone(), rounds: ROUNDS });
     ping.set().unwrap();
     assert_eq!(one.report(), Ok(Report::Done));
     assert_eq!(other.report(), Ok(Report::Done));
@@ -255,9 +255,9 @@ fn one_set_wakes_a_crowd_of_threads_in_four_processes() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let gate = manager.event("gate").unwrap();
-    let mut crowds = [(); 4].map(|()| Puppet::with_event(&program, "gate", false));
+    let mut crowds = [(); 4].map(|()| RemoteClient::with_event(&program, "gate", false));
     for crowd in &mut crowds {
-        crowd.tell(&Order::Crowd { threads: CROWD });
+        crowd.tell(EventOrder::Crowd { threads: CROWD });
     }
     eventually("all of their threads wait", || {
         let waits = manager.sessions().unwrap().iter().map(|session| session.waits as usize).sum::<usize>();
@@ -280,9 +280,9 @@ fn a_set_and_a_wait_in_one_step_lose_no_wake_up_in_thousands_of_turns() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let [ping, pong] = [(); 2].map(|()| manager.event_options().auto_reset(true).anonymous().unwrap());
-    let [mut one, mut other] = [(); 2].map(|()| Puppet::start(&program));
-    one.tell(&Order::Serve { mine: ping.clone(), theirs: pong.clone(), rounds: ROUNDS });
-    other.tell(&Order::Serve { mine: pong.clone(), theirs: ping.clone(), rounds: ROUNDS });
+    let [mut one, mut other] = [(); 2].map(|()| RemoteClient::start(&program));
+    one.tell(EventOrder::Serve { mine: ping.clone(), theirs: pong.clone(), rounds: ROUNDS });
+    other.tell(EventOrder::Serve { mine: pong.clone(), theirs: ping.clone(), rounds: ROUNDS });
     assert_eq!(one.report(), Ok(Report::Done));
     assert_eq!(other.report(), Ok(Report::Done));
     // Each has set as often as the other has waited. If two sets had become one, somebody would have waited in vain.
@@ -296,13 +296,13 @@ fn a_set_and_a_wait_in_one_step_lose_no_wake_up_in_thousands_of_turns() {
 fn a_removed_one_is_told_to_who_waits() {
     let program = ManagerProgram::start();
     let manager = program.connect();
-    let mut waiter = Puppet::with_event(&program, "short", false);
+    let mut waiter = RemoteClient::with_event(&program, "short", false);
     waiter.begin_wait();
     assert_eq!(manager.inspect("short").unwrap().waiting, 1);
     manager.event("short").unwrap().remove().unwrap();
     let error = waiter.report().unwrap_err();
     assert!(error.is_removed() && error.to_string().contains("short"), "{error:?}");
-    assert!(waiter.ask(&Order::IsSet).unwrap_err().is_no_such_object());
+    assert!(waiter.ask(EventOrder::IsSet).unwrap_err().is_no_such_object());
     assert!(!manager.event_options().create_new("short").unwrap().is_set().unwrap(), "its name is free");
 }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use client::inspect::{Kind, ObjectState};
-use client::{Manager, Result};
+use client::{Lock, Manager, Result};
 
-use crate::support::hand::{Hand, Order, Report, until_waiting};
+use crate::support::observation::until_waiting_by_id;
+use crate::support::remote_client::{LatchOrder, LockOrder, QueueOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, eventually, test};
 
 /// Longer than any test, and not for ever.
@@ -17,20 +18,20 @@ fn sessions_are_listed_while_they_live() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let queue = manager.anonymous_queue::<u64>().unwrap();
-    let mut hand = Hand::with(&Order::Queue(queue.clone()));
-    hand.tell(&Order::Get);
-    until_waiting(&manager, queue.reference().id(), 1);
+    let mut client = RemoteClient::with(QueueOrder::Use(queue.clone()));
+    client.tell(QueueOrder::Get);
+    until_waiting_by_id(&manager, queue.reference().id(), 1);
 
     let sessions = manager.sessions().unwrap();
     let [own, other] = &sessions[..] else { panic!("{sessions:?}") };
     assert_eq!((own.process, own.objects, own.waits), (std::process::id(), 1, 0));
-    assert_eq!((other.process, other.objects, other.waits, other.tasks), (hand.process(), 1, 1, 0));
+    assert_eq!((other.process, other.objects, other.waits, other.tasks), (client.process(), 1, 1, 0));
     let name = std::env::current_exe().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
     let text = other.to_string();
-    assert!(text.starts_with(&format!("pid {} ({name}), connected ", hand.process())), "{text}");
+    assert!(text.starts_with(&format!("pid {} ({name}), connected ", client.process())), "{text}");
     assert!(text.ends_with(" ago, 1 object, 1 wait, 0 tasks"), "{text}");
 
-    hand.kill();
+    client.kill();
     eventually("the dead are not listed", || manager.sessions().unwrap().len() == 1);
 }
 
@@ -40,9 +41,9 @@ fn objects_are_listed_however_many() {
     let manager = program.connect();
     let events = (0..2100).map(|_| manager.anonymous_event()).collect::<Result<Vec<_>>>().unwrap();
     let named = manager.latch("named", 1).unwrap();
-    let mut hand = Hand::with(&Order::Latch(named.clone()));
-    hand.tell(&Order::Open(None));
-    until_waiting(&manager, named.reference().id(), 1);
+    let mut client = RemoteClient::with(LatchOrder::Use(named.clone()));
+    client.tell(LatchOrder::Open(None));
+    until_waiting_by_id(&manager, named.reference().id(), 1);
 
     let objects = manager.objects().unwrap();
     assert!(objects.is_sorted_by_key(|object| object.id));
@@ -57,12 +58,19 @@ fn objects_are_listed_however_many() {
     eventually("they are freed", || manager.objects().unwrap().len() == 1);
 }
 
+/// A client that holds a lock.
+fn holding(program: &ManagerProgram, lock: Lock) -> RemoteClient {
+    let mut client = RemoteClient::start(program);
+    client.takes(LockOrder::Acquire(lock, None));
+    client
+}
+
 #[apply(test)]
 fn a_lock_tells_who_holds_it_and_who_waits_in_order() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let lock = manager.lock("deploy").unwrap();
-    let holder = Hand::with(&Order::Lock(lock.clone()));
+    let holder = holding(&program, lock.clone());
     let waits = |count| eventually("they wait", || manager.inspect("deploy").unwrap().waiting == count);
     std::thread::scope(|scope| {
         let first = scope.spawn(|| lock.acquire().unwrap().release());
@@ -91,7 +99,7 @@ fn a_lock_tells_who_holds_it_and_who_waits_in_order() {
         second.join().unwrap().unwrap();
     });
     assert_eq!(manager.inspect("deploy").unwrap().to_string(), "lock \"deploy\": free");
-    Hand::with(&Order::Lock(lock)).kill();
+    holding(&program, lock).kill();
     let told = || manager.inspect("deploy").unwrap().to_string();
     eventually("it is told who left it behind", || told().contains("free, left behind by pid"));
     assert!(told().contains("SIGKILL"), "{}", told());
@@ -115,17 +123,17 @@ fn every_kind_tells_how_it_is() {
 
     let barrier = manager.barrier("barrier", 3).unwrap();
     assert_eq!(text(&manager, "barrier"), "0 of 3 parties wait");
-    barrier.abort("by hand").unwrap();
+    barrier.abort("by client").unwrap();
     assert!(text(&manager, "barrier").starts_with("broken: "));
 
     manager.latch("latch", 2).unwrap().count_down().unwrap();
     assert_eq!(text(&manager, "latch"), "1 left to count down");
 
     let queue = manager.queue_options::<u64>().capacity(2).joinable(true).create_new("queue").unwrap();
-    let mut hand = Hand::with(&Order::Queue(queue.clone()));
+    let mut client = RemoteClient::with(QueueOrder::Use(queue.clone()));
     queue.put(&1).unwrap();
     queue.put(&2).unwrap();
-    assert_eq!(hand.ask(&Order::Get), Ok(Report::Item(Some(1))));
+    assert_eq!(client.ask(QueueOrder::Get), Ok(Report::Item(Some(1))));
     queue.close().unwrap();
     let told = text(&manager, "queue");
     assert!(told.starts_with("1 item of at most 2, 2 unfinished, closed, 1 with pid "), "{told}");

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use client::{Latch, Manager, Taken, wait_all, wait_any};
 use rustix::process::Signal;
 
-use crate::support::hand::{Hand, Order, Report, until_waiting};
+use crate::support::observation::until_waiting_by_id;
+use crate::support::remote_client::{LatchOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, eventually, test};
 
 /// A time that is sure to be over before a test is.
@@ -14,12 +15,12 @@ const SHORT: Duration = Duration::from_millis(50);
 /// In what time everybody knows that the manager is gone.
 const SOON: Duration = Duration::from_secs(1);
 
-fn hands<const COUNT: usize>(latch: &Latch) -> [Hand; COUNT] {
-    [(); COUNT].map(|()| Hand::with(&Order::Latch(latch.clone())))
+fn clients<const COUNT: usize>(latch: &Latch) -> [RemoteClient; COUNT] {
+    [(); COUNT].map(|()| RemoteClient::with(LatchOrder::Use(latch.clone())))
 }
 
 fn waiting(manager: &Manager, latch: &Latch, count: u32) {
-    until_waiting(manager, latch.reference().id(), count);
+    until_waiting_by_id(manager, latch.reference().id(), count);
 }
 
 #[apply(test)]
@@ -27,14 +28,14 @@ fn the_last_who_counts_lets_everyone_through() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let latch = manager.latch("ready", 5).unwrap();
-    let [mut counter, mut first, mut second] = hands(&latch);
-    first.tell(&Order::Open(None));
-    second.tell(&Order::Open(None));
+    let [mut counter, mut first, mut second] = clients(&latch);
+    first.tell(LatchOrder::Open(None));
+    second.tell(LatchOrder::Open(None));
     waiting(&manager, &latch, 2);
-    assert_eq!(counter.ask(&Order::CountDown(2)), Ok(Report::Left(3)));
+    assert_eq!(counter.ask(LatchOrder::CountDown(2)), Ok(Report::Left(3)));
     assert_eq!((latch.count_down(), latch.count()), (Ok(2), Ok(2)));
     assert_eq!(latch.count_down_by(0), Ok(2));
-    assert_eq!(counter.ask(&Order::CountDown(100)), Ok(Report::Left(0)), "below zero there is nothing");
+    assert_eq!(counter.ask(LatchOrder::CountDown(100)), Ok(Report::Left(0)), "below zero there is nothing");
     assert_eq!((first.report(), second.report()), (Ok(Report::Flag(true)), Ok(Report::Flag(true))));
     assert_eq!((latch.count_down(), latch.wait(Duration::ZERO)), (Ok(0), Ok(true)), "it stays open");
     assert_eq!(manager.anonymous_latch(0).unwrap().wait(None), Ok(true));
@@ -45,15 +46,15 @@ fn who_counts_and_waits_goes_on_with_all_others() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let latch = manager.anonymous_latch(4).unwrap();
-    let mut all = hands::<3>(&latch);
-    for (hand, left) in all.iter_mut().zip([3, 2, 1]) {
-        hand.tell(&Order::CountDownAndOpen);
+    let mut all = clients::<3>(&latch);
+    for (client, left) in all.iter_mut().zip([3, 2, 1]) {
+        client.tell(LatchOrder::CountDownAndOpen);
         eventually("it is counted", || latch.count() == Ok(left));
     }
     waiting(&manager, &latch, 3);
     assert_eq!(latch.count_down_and_wait(None), Ok(true));
-    for hand in &mut all {
-        assert_eq!(hand.report(), Ok(Report::Flag(true)));
+    for client in &mut all {
+        assert_eq!(client.report(), Ok(Report::Flag(true)));
     }
     let other = manager.anonymous_latch(2).unwrap();
     assert_eq!((other.count_down_and_wait(SHORT), other.count()), (Ok(false), Ok(1)));
@@ -63,9 +64,9 @@ fn who_counts_and_waits_goes_on_with_all_others() {
 fn a_wait_ends_at_its_timeout() {
     let program = ManagerProgram::start();
     let latch = program.connect().anonymous_latch(1).unwrap();
-    let [mut hand] = hands(&latch);
+    let [mut client] = clients(&latch);
     let begun = Instant::now();
-    assert_eq!(hand.ask(&Order::Open(Some(SHORT))), Ok(Report::Flag(false)));
+    assert_eq!(client.ask(LatchOrder::Open(Some(SHORT))), Ok(Report::Flag(false)));
     assert!(begun.elapsed() >= SHORT);
     assert_eq!(latch.wait(Duration::ZERO), Ok(false));
 }
@@ -75,10 +76,10 @@ fn what_the_dead_have_counted_stays_counted() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let latch = manager.anonymous_latch(3).unwrap();
-    let [mut one, mut other] = hands(&latch);
-    assert_eq!(one.ask(&Order::CountDown(1)), Ok(Report::Left(2)));
-    one.tell(&Order::CountDownAndOpen);
-    other.tell(&Order::Open(None));
+    let [mut one, mut other] = clients(&latch);
+    assert_eq!(one.ask(LatchOrder::CountDown(1)), Ok(Report::Left(2)));
+    one.tell(LatchOrder::CountDownAndOpen);
+    other.tell(LatchOrder::Open(None));
     waiting(&manager, &latch, 2);
     one.kill();
     waiting(&manager, &latch, 1);
@@ -92,14 +93,14 @@ fn a_killed_manager_is_told_to_all_who_wait() {
     let mut program = ManagerProgram::start();
     let manager = program.connect();
     let latch = manager.anonymous_latch(3).unwrap();
-    let mut hands = hands::<2>(&latch);
-    hands[0].tell(&Order::Open(None));
-    hands[1].tell(&Order::CountDownAndOpen);
+    let mut clients = clients::<2>(&latch);
+    clients[0].tell(LatchOrder::Open(None));
+    clients[1].tell(LatchOrder::CountDownAndOpen);
     waiting(&manager, &latch, 2);
     program.running.signal(Signal::KILL);
     let killed = Instant::now();
-    for hand in &mut hands {
-        assert!(hand.report().unwrap_err().is_manager_gone());
+    for client in &mut clients {
+        assert!(client.report().unwrap_err().is_manager_gone());
         assert!(killed.elapsed() < SOON, "it took {:?}", killed.elapsed());
     }
     program.running.wait();
@@ -111,11 +112,11 @@ fn a_removed_latch_is_told_to_all_who_wait() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let latch = manager.latch("short", 1).unwrap();
-    let [mut hand] = hands(&latch);
-    hand.tell(&Order::Open(None));
+    let [mut client] = clients(&latch);
+    client.tell(LatchOrder::Open(None));
     waiting(&manager, &latch, 1);
     latch.remove().unwrap();
-    assert!(hand.report().unwrap_err().is_removed());
+    assert!(client.report().unwrap_err().is_removed());
     assert!(latch.count().unwrap_err().is_no_such_object());
 }
 
@@ -142,11 +143,11 @@ fn one_is_waited_for_with_other_objects() {
     queue.put(&1).unwrap();
     assert!(wait_all(&[&latch, &queue], SHORT).unwrap().is_none());
     assert_eq!(queue.len(), Ok(1));
-    let [mut hand] = hands(&latch);
+    let [mut client] = clients(&latch);
     std::thread::scope(|scope| {
         let both = scope.spawn(|| wait_all(&[&queue, &latch], None));
         waiting(&manager, &latch, 1);
-        assert_eq!(hand.ask(&Order::CountDown(1)), Ok(Report::Left(0)));
+        assert_eq!(client.ask(LatchOrder::CountDown(1)), Ok(Report::Left(0)));
         let taken = both.join().unwrap().unwrap().unwrap();
         assert!(matches!(*taken, [Taken::Item(_), Taken::Latch]), "{taken:?}");
     });

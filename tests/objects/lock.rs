@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use client::Manager;
 use rustix::process::Signal;
 
-use crate::support::actor::{Actor, Held, Order, Report, holder, inspect, until_waiting};
+use crate::support::observation::{holder, inspect, until_waiting};
+use crate::support::remote_client::{Held, LockOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, eventually, kill, test};
 
 /// The timeout of who only looks.
@@ -15,8 +16,8 @@ pub(crate) const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 /// In what time everybody knows that the manager is gone.
 const SOON: Duration = Duration::from_secs(1);
 
-pub(crate) fn start<const N: usize>(program: &ManagerProgram) -> (Manager, [Actor; N]) {
-    (program.connect(), [(); N].map(|()| Actor::start(program)))
+pub(crate) fn start<const N: usize>(program: &ManagerProgram) -> (Manager, [RemoteClient; N]) {
+    (program.connect(), [(); N].map(|()| RemoteClient::start(program)))
 }
 
 #[apply(test)]
@@ -24,20 +25,20 @@ fn is_held_by_one_process_and_given_to_the_others_in_order() {
     let program = ManagerProgram::start();
     let (manager, [mut first, mut second, mut third]) = start(&program);
     let lock = manager.lock("turn").unwrap();
-    first.takes(Order::Acquire(lock.clone(), None));
-    second.tell(Order::Acquire(lock.clone(), None));
+    first.takes(LockOrder::Acquire(lock.clone(), None));
+    second.tell(LockOrder::Acquire(lock.clone(), None));
     until_waiting(&manager, "turn", 1);
-    third.tell(Order::Acquire(lock.clone(), None));
+    third.tell(LockOrder::Acquire(lock.clone(), None));
     until_waiting(&manager, "turn", 2);
     assert_eq!(holder(&manager, "turn").unwrap().process, first.process());
 
-    first.does(Order::Drop);
+    first.does(LockOrder::Drop);
     assert_eq!(second.has_taken().abandoned, None);
     assert_eq!(holder(&manager, "turn").unwrap().process, second.process());
     assert_eq!(inspect(&manager, "turn").waiting, 1);
-    second.does(Order::Release);
+    second.does(LockOrder::Release);
     third.has_taken();
-    third.does(Order::Drop);
+    third.does(LockOrder::Drop);
     assert!(lock.acquire().is_ok());
 }
 
@@ -45,16 +46,16 @@ fn is_held_by_one_process_and_given_to_the_others_in_order() {
 fn guards_what_many_processes_change() {
     const ROUNDS: u32 = 500;
     let program = ManagerProgram::start();
-    let (manager, mut actors) = start::<4>(&program);
+    let (manager, mut clients) = start::<4>(&program);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("number").to_str().unwrap().to_owned();
     std::fs::write(&file, "0").unwrap();
     let lock = manager.anonymous_lock().unwrap();
-    for actor in &mut actors {
-        actor.tell(Order::Count { lock: lock.clone(), file: file.clone(), rounds: ROUNDS });
+    for client in &mut clients {
+        client.tell(LockOrder::Count { lock: lock.clone(), file: file.clone(), rounds: ROUNDS });
     }
-    for actor in &mut actors {
-        assert_eq!(actor.report(), Ok(Report::Done));
+    for client in &mut clients {
+        assert_eq!(client.report(), Ok(Report::Done));
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), (4 * ROUNDS).to_string());
 }
@@ -64,17 +65,17 @@ fn is_not_had_before_a_timeout() {
     let program = ManagerProgram::start();
     let (manager, [mut holder, mut other]) = start(&program);
     let lock = manager.lock("held").unwrap();
-    holder.takes(Order::Acquire(lock.clone(), AT_ONCE));
-    assert_eq!(other.ask(Order::Acquire(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
+    holder.takes(LockOrder::Acquire(lock.clone(), AT_ONCE));
+    assert_eq!(other.ask(LockOrder::Acquire(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
     // Its holder does not get it again either, and a timeout makes that no deadlock.
     let timeout = Duration::from_millis(50);
-    for actor in [&mut holder, &mut other] {
+    for client in [&mut holder, &mut other] {
         let begun = Instant::now();
-        assert_eq!(actor.ask(Order::Acquire(lock.clone(), Some(timeout))), Ok(Report::Held(None)));
+        assert_eq!(client.ask(LockOrder::Acquire(lock.clone(), Some(timeout))), Ok(Report::Held(None)));
         assert!(begun.elapsed() >= timeout);
     }
     assert!(lock.try_acquire().unwrap().is_none());
-    holder.does(Order::Drop);
+    holder.does(LockOrder::Drop);
     assert!(lock.acquire_timeout(Duration::MAX).unwrap().is_some(), "centuries are fine");
 }
 
@@ -89,8 +90,8 @@ fn a_dropped_guard_gives_back_before_what_comes_next() {
     }
     let guard = lock.acquire().unwrap();
     guard.release().unwrap();
-    other.takes(Order::Acquire(lock.clone(), AT_ONCE));
-    other.does(Order::Release);
+    other.takes(LockOrder::Acquire(lock.clone(), AT_ONCE));
+    other.does(LockOrder::Release);
     assert!(lock.try_acquire().unwrap().is_some());
 }
 
@@ -100,11 +101,11 @@ fn a_guard_can_be_dropped_by_another_thread() {
     let (manager, [mut other]) = start(&program);
     let lock = manager.lock("mine").unwrap();
     let guard = lock.acquire().unwrap();
-    other.tell(Order::Acquire(lock.clone(), None));
+    other.tell(LockOrder::Acquire(lock.clone(), None));
     until_waiting(&manager, "mine", 1);
     thread::spawn(move || drop(guard)).join().unwrap();
     other.has_taken();
-    other.does(Order::Drop);
+    other.does(LockOrder::Drop);
     let guard = lock.acquire().unwrap();
     thread::spawn(move || guard.release()).join().unwrap().unwrap();
 }
@@ -118,7 +119,7 @@ fn a_guard_keeps_an_anonymous_lock() {
     let guard = lock.acquire().unwrap();
     drop(lock);
     let lock = postcard::from_bytes::<client::Lock>(&proxy).unwrap();
-    assert_eq!(other.ask(Order::Acquire(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
+    assert_eq!(other.ask(LockOrder::Acquire(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
     drop((lock, guard));
     assert!(postcard::from_bytes::<client::Lock>(&proxy).is_err(), "nobody is left");
 }
@@ -130,7 +131,7 @@ fn is_given_back_by_its_holder_only() {
     let lock = manager.lock("theirs").unwrap();
     let error = lock.release().unwrap_err();
     assert!(error.is_not_owner() && error.to_string().contains("not held"), "{error}");
-    holder.takes(Order::Acquire(lock.clone(), None));
+    holder.takes(LockOrder::Acquire(lock.clone(), None));
     let error = lock.release().unwrap_err();
     assert!(error.is_not_owner(), "{error:?}");
     let text = error.to_string();
@@ -155,14 +156,14 @@ fn of_a_killed_holder_goes_to_the_next_who_is_told() {
     let program = ManagerProgram::start();
     let (manager, [mut first, mut second, mut third]) = start(&program);
     let lock = manager.lock("held").unwrap();
-    first.takes(Order::Acquire(lock.clone(), None));
-    second.tell(Order::Acquire(lock.clone(), None));
+    first.takes(LockOrder::Acquire(lock.clone(), None));
+    second.tell(LockOrder::Acquire(lock.clone(), None));
     until_waiting(&manager, "held", 1);
-    third.tell(Order::Acquire(lock.clone(), None));
+    third.tell(LockOrder::Acquire(lock.clone(), None));
     until_waiting(&manager, "held", 2);
     let victim = first.kill();
     assert_told(&second.has_taken(), victim);
-    second.does(Order::Drop);
+    second.does(LockOrder::Drop);
     assert_eq!(third.has_taken().abandoned, None, "it is told once");
 }
 
@@ -171,17 +172,17 @@ fn of_a_killed_holder_stays_marked_until_taken_or_released() {
     let program = ManagerProgram::start();
     let (manager, [mut first, mut second, mut third]) = start(&program);
     let lock = manager.lock("held").unwrap();
-    first.takes(Order::Acquire(lock.clone(), None));
+    first.takes(LockOrder::Acquire(lock.clone(), None));
     let victim = first.kill();
-    assert_told(&third.takes(Order::Acquire(lock.clone(), None)), victim);
-    third.does(Order::Drop);
+    assert_told(&third.takes(LockOrder::Acquire(lock.clone(), None)), victim);
+    third.does(LockOrder::Drop);
 
-    second.takes(Order::Acquire(lock.clone(), None));
+    second.takes(LockOrder::Acquire(lock.clone(), None));
     second.kill();
     // Anybody clears it, once.
     eventually("its death is known", || lock.release().is_ok());
     assert!(lock.release().unwrap_err().is_not_owner());
-    assert_eq!(third.takes(Order::Acquire(lock.clone(), None)).abandoned, None);
+    assert_eq!(third.takes(LockOrder::Acquire(lock.clone(), None)).abandoned, None);
 }
 
 #[apply(test)]
@@ -190,17 +191,17 @@ fn that_a_process_keeps_and_leaves_can_be_released_by_another() {
     let (manager, [mut first, mut second]) = start(&program);
     let lock = manager.lock("kept").unwrap();
     // By its own thread as well,
-    first.takes(Order::Acquire(lock.clone(), None));
-    first.does(Order::Keep);
-    assert!(second.ask(Order::ReleaseKept(lock.clone())).unwrap_err().is_not_owner());
-    first.does(Order::ReleaseKept(lock.clone()));
+    first.takes(LockOrder::Acquire(lock.clone(), None));
+    first.does(LockOrder::Keep);
+    assert!(second.ask(LockOrder::ReleaseKept(lock.clone())).unwrap_err().is_not_owner());
+    first.does(LockOrder::ReleaseKept(lock.clone()));
     // and by another process when its own has ended, in order.
-    first.takes(Order::Acquire(lock.clone(), None));
-    first.does(Order::Keep);
+    first.takes(LockOrder::Acquire(lock.clone(), None));
+    first.does(LockOrder::Keep);
     first.end();
     eventually("its end is known", || holder(&manager, "kept").is_none());
-    second.does(Order::ReleaseKept(lock.clone()));
-    assert_eq!(second.takes(Order::Acquire(lock, None)).abandoned, None);
+    second.does(LockOrder::ReleaseKept(lock.clone()));
+    assert_eq!(second.takes(LockOrder::Acquire(lock, None)).abandoned, None);
 }
 
 #[apply(test)]
@@ -208,13 +209,13 @@ fn a_grant_on_its_way_to_who_is_killed_goes_to_the_next() {
     let program = ManagerProgram::start();
     let (manager, [mut first, mut second, mut third]) = start(&program);
     let lock = manager.lock("way").unwrap();
-    first.takes(Order::Acquire(lock.clone(), None));
-    second.tell(Order::Acquire(lock.clone(), None));
+    first.takes(LockOrder::Acquire(lock.clone(), None));
+    second.tell(LockOrder::Acquire(lock.clone(), None));
     until_waiting(&manager, "way", 1);
-    third.tell(Order::Acquire(lock.clone(), None));
+    third.tell(LockOrder::Acquire(lock.clone(), None));
     until_waiting(&manager, "way", 2);
     second.stop();
-    first.does(Order::Release);
+    first.does(LockOrder::Release);
     assert_eq!(holder(&manager, "way").unwrap().process, second.process());
     let victim = second.kill();
     assert_told(&third.has_taken(), victim);
@@ -225,14 +226,14 @@ fn a_killed_waiter_leaves_the_line() {
     let program = ManagerProgram::start();
     let (manager, [mut first, mut second, mut third]) = start(&program);
     let lock = manager.lock("line").unwrap();
-    first.takes(Order::Acquire(lock.clone(), None));
-    second.tell(Order::Acquire(lock.clone(), None));
+    first.takes(LockOrder::Acquire(lock.clone(), None));
+    second.tell(LockOrder::Acquire(lock.clone(), None));
     until_waiting(&manager, "line", 1);
-    third.tell(Order::Acquire(lock.clone(), None));
+    third.tell(LockOrder::Acquire(lock.clone(), None));
     until_waiting(&manager, "line", 2);
     second.kill();
     until_waiting(&manager, "line", 1);
-    first.does(Order::Drop);
+    first.does(LockOrder::Drop);
     assert_eq!(third.has_taken().abandoned, None);
 }
 
@@ -241,9 +242,9 @@ fn a_killed_manager_is_told_to_all() {
     let program = ManagerProgram::start();
     let (manager, [mut holder, mut waiter, mut sleeper]) = start(&program);
     let lock = manager.lock("gone").unwrap();
-    holder.takes(Order::Acquire(lock.clone(), None));
-    for (actor, count) in [(&mut waiter, 1), (&mut sleeper, 2)] {
-        actor.tell(Order::Acquire(lock.clone(), None));
+    holder.takes(LockOrder::Acquire(lock.clone(), None));
+    for (client, count) in [(&mut waiter, 1), (&mut sleeper, 2)] {
+        client.tell(LockOrder::Acquire(lock.clone(), None));
         until_waiting(&manager, "gone", count);
     }
     sleeper.stop();
@@ -252,7 +253,7 @@ fn a_killed_manager_is_told_to_all() {
     assert!(waiter.report().unwrap_err().is_manager_gone());
     assert!(begun.elapsed() < SOON, "it took {:?}", begun.elapsed());
     // There is nothing to give back, and nothing hangs or panics.
-    holder.does(Order::Drop);
+    holder.does(LockOrder::Drop);
     holder.end();
     kill(sleeper.process(), Signal::CONT);
     assert!(sleeper.report().unwrap_err().is_manager_gone());
@@ -266,14 +267,14 @@ fn a_deadlock_of_two_processes_is_told_with_its_cycle() {
     let program = ManagerProgram::start();
     let (manager, [mut one, mut other]) = start(&program);
     let [left, right] = ["left", "right"].map(|name| manager.lock(name).unwrap());
-    one.takes(Order::Acquire(left.clone(), None));
-    other.takes(Order::Acquire(right.clone(), None));
-    one.tell(Order::Acquire(right.clone(), None));
+    one.takes(LockOrder::Acquire(left.clone(), None));
+    other.takes(LockOrder::Acquire(right.clone(), None));
+    one.tell(LockOrder::Acquire(right.clone(), None));
     until_waiting(&manager, "right", 1);
-    let error = other.ask(Order::Acquire(left.clone(), None)).unwrap_err();
+    let error = other.ask(LockOrder::Acquire(left.clone(), None)).unwrap_err();
     assert!(error.is_deadlock(), "{error:?}");
     let text = error.to_string();
-    let [one_id, other_id] = [&one, &other].map(|actor| format!("process {} ", actor.process()));
+    let [one_id, other_id] = [&one, &other].map(|client| format!("process {} ", client.process()));
     let cycle = ["never end", &other_id, "\"left\", held by", &one_id, "\"right\", held by", &other_id];
     let mut rest = text.as_str();
     for part in cycle {
@@ -281,8 +282,8 @@ fn a_deadlock_of_two_processes_is_told_with_its_cycle() {
         rest = after;
     }
     // With a timeout it may try, and when it gives way, the other goes on.
-    assert_eq!(other.ask(Order::Acquire(left, AT_ONCE)), Ok(Report::Held(None)));
-    other.does(Order::Drop);
+    assert_eq!(other.ask(LockOrder::Acquire(left, AT_ONCE)), Ok(Report::Held(None)));
+    other.does(LockOrder::Drop);
     one.has_taken();
 }
 
@@ -307,22 +308,22 @@ fn can_be_acquired_unless_an_event_is_set() {
     let program = ManagerProgram::start();
     let (manager, [mut holder, mut waiter]) = start(&program);
     let (lock, stop) = (manager.lock("work").unwrap(), manager.event("stop").unwrap());
-    holder.takes(Order::Acquire(lock.clone(), None));
-    waiter.tell(Order::AcquireUnless(lock.clone(), stop.clone()));
+    holder.takes(LockOrder::Acquire(lock.clone(), None));
+    waiter.tell(LockOrder::AcquireUnless(lock.clone(), stop.clone()));
     until_waiting(&manager, "work", 1);
     stop.set().unwrap();
     assert_eq!(waiter.report(), Ok(Report::Set));
     assert_eq!(inspect(&manager, "work").waiting, 0);
 
     stop.clear().unwrap();
-    waiter.tell(Order::AcquireUnless(lock.clone(), stop.clone()));
+    waiter.tell(LockOrder::AcquireUnless(lock.clone(), stop.clone()));
     until_waiting(&manager, "work", 1);
-    holder.does(Order::Drop);
+    holder.does(LockOrder::Drop);
     waiter.has_taken();
-    waiter.does(Order::Drop);
+    waiter.does(LockOrder::Drop);
     // Both are ready: the first in the list is taken.
     stop.set().unwrap();
-    assert_eq!(waiter.ask(Order::AcquireUnless(lock.clone(), stop)), Ok(Report::Set));
+    assert_eq!(waiter.ask(LockOrder::AcquireUnless(lock.clone(), stop)), Ok(Report::Set));
     assert!(lock.try_acquire().unwrap().is_some());
 }
 
@@ -331,9 +332,9 @@ fn two_are_acquired_in_one_step() {
     let program = ManagerProgram::start();
     let (manager, [mut one, mut other, mut both]) = start(&program);
     let [left, right] = ["left", "right"].map(|name| manager.lock(name).unwrap());
-    one.takes(Order::Acquire(left.clone(), None));
-    other.takes(Order::Acquire(right.clone(), None));
-    both.tell(Order::AcquireAll(vec![left.clone(), right.clone()]));
+    one.takes(LockOrder::Acquire(left.clone(), None));
+    other.takes(LockOrder::Acquire(right.clone(), None));
+    both.tell(LockOrder::AcquireAll(vec![left.clone(), right.clone()]));
     until_waiting(&manager, "left", 1);
     let victim = one.kill();
     // One of the two is not taken yet, and holds up nobody.
@@ -341,7 +342,7 @@ fn two_are_acquired_in_one_step() {
     let guard = left.acquire().unwrap();
     assert_eq!(guard.abandoned().unwrap().process, victim);
     drop(guard);
-    other.does(Order::Drop);
+    other.does(LockOrder::Drop);
     let Ok(Report::All(held)) = both.report() else { panic!("it was to get both") };
     assert!(held.len() == 2 && held[0].token < held[1].token);
     assert!(left.try_acquire().unwrap().is_none() && right.try_acquire().unwrap().is_none());
@@ -354,10 +355,10 @@ fn can_be_released_in_one_step_with_a_wait() {
     let program = ManagerProgram::start();
     let (manager, [mut first, mut second]) = start(&program);
     let (lock, done) = (manager.lock("step").unwrap(), manager.event("done").unwrap());
-    first.takes(Order::Acquire(lock.clone(), None));
-    second.tell(Order::Acquire(lock.clone(), None));
+    first.takes(LockOrder::Acquire(lock.clone(), None));
+    second.tell(LockOrder::Acquire(lock.clone(), None));
     until_waiting(&manager, "step", 1);
-    first.tell(Order::ReleaseAndWait(done.clone()));
+    first.tell(LockOrder::ReleaseAndWait(done.clone()));
     second.has_taken();
     until_waiting(&manager, "done", 1);
     done.set().unwrap();
@@ -365,7 +366,7 @@ fn can_be_released_in_one_step_with_a_wait() {
 
     // What is not the guard's any more is not waited for either.
     lock.force_release().unwrap();
-    let error = second.ask(Order::ReleaseAndWait(done)).unwrap_err();
+    let error = second.ask(LockOrder::ReleaseAndWait(done)).unwrap_err();
     assert!(error.is_not_owner(), "{error:?}");
     // An object of another manager is told before anything is sent, and the guard gives back at its end.
     let stranger = ManagerProgram::start();
@@ -380,14 +381,14 @@ fn tokens_grow_from_holder_to_holder_and_life_to_life() {
     let mut program = ManagerProgram::start();
     let mut last = 0;
     for _ in 0..3 {
-        let (manager, mut actors) = start::<2>(&program);
+        let (manager, mut clients) = start::<2>(&program);
         for name in ["one", "other"] {
             let lock = manager.lock(name).unwrap();
-            for actor in &mut actors {
-                let token = actor.takes(Order::Acquire(lock.clone(), None)).token;
+            for client in &mut clients {
+                let token = client.takes(LockOrder::Acquire(lock.clone(), None)).token;
                 assert!(token > last, "{token} after {last}");
                 last = token;
-                actor.does(Order::Drop);
+                client.does(LockOrder::Drop);
             }
         }
         program.restart();
@@ -400,21 +401,21 @@ fn can_be_taken_from_its_holder_by_force() {
     let (manager, [mut stuck, mut next]) = start(&program);
     let lock = manager.lock("stuck").unwrap();
     assert!(lock.force_release().unwrap_err().is_not_owner());
-    let token = stuck.takes(Order::Acquire(lock.clone(), None)).token;
-    next.tell(Order::Acquire(lock.clone(), None));
+    let token = stuck.takes(LockOrder::Acquire(lock.clone(), None)).token;
+    next.tell(LockOrder::Acquire(lock.clone(), None));
     until_waiting(&manager, "stuck", 1);
     lock.force_release().unwrap();
     let held = next.has_taken();
     assert!(held.token > token);
     let (process, text) = held.abandoned.unwrap();
     assert!(process == stuck.process() && text.contains("was made to release it"), "{text}");
-    let error = stuck.ask(Order::Release).unwrap_err();
+    let error = stuck.ask(LockOrder::Release).unwrap_err();
     assert!(error.is_not_owner() && error.to_string().contains(&next.process().to_string()), "{error:?}");
 
     // A guard without its lock gives nothing back, and clears no mark.
-    next.tell(Order::ForceRelease(lock.clone()));
+    next.tell(LockOrder::ForceRelease(lock.clone()));
     assert_eq!(next.report(), Ok(Report::Done));
-    next.does(Order::Drop);
+    next.does(LockOrder::Drop);
     assert_eq!(lock.acquire().unwrap().abandoned().unwrap().process, next.process());
 }
 
@@ -423,12 +424,12 @@ fn a_removed_one_is_told_to_who_waits() {
     let program = ManagerProgram::start();
     let (manager, [mut holder, mut waiter]) = start(&program);
     let lock = manager.lock("short").unwrap();
-    holder.takes(Order::Acquire(lock.clone(), None));
-    waiter.tell(Order::Acquire(lock.clone(), None));
+    holder.takes(LockOrder::Acquire(lock.clone(), None));
+    waiter.tell(LockOrder::Acquire(lock.clone(), None));
     until_waiting(&manager, "short", 1);
     lock.remove().unwrap();
     assert!(waiter.report().unwrap_err().is_removed());
-    assert!(holder.ask(Order::Release).unwrap_err().is_no_such_object());
+    assert!(holder.ask(LockOrder::Release).unwrap_err().is_no_such_object());
     assert!(lock.acquire().unwrap_err().is_no_such_object());
     assert!(manager.rlock("short").is_ok(), "its name is free");
     let error = manager.lock("short").unwrap_err();

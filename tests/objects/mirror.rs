@@ -16,7 +16,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use rustix::process::Signal;
 
 use crate::faults::malformed_peers::Peer;
-use crate::support::puppet::{Order, Puppet, Report};
+use crate::support::remote_client::{EventOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, PATIENCE, apply, eventually, private_folder, serve_by, state, test};
 
 /// In what time everybody knows that the manager is gone.
@@ -25,15 +25,15 @@ const SOON: Duration = Duration::from_secs(1);
 #[apply(test)]
 fn shows_what_another_process_has_set_as_soon_as_that_returns() {
     let program = ManagerProgram::start();
-    let mut puppet = Puppet::with_event(&program, "flag", false);
+    let mut client = RemoteClient::with_event(&program, "flag", false);
     let mirror = program.connect().event("flag").unwrap().mirror().unwrap();
     assert!(mirror.is_mapped());
     for _ in 0..500 {
         assert_eq!(mirror.is_set(), Ok(false));
-        assert_eq!(puppet.ask(&Order::Set { reason: None }), Ok(Report::Done));
+        assert_eq!(client.ask(EventOrder::Set { reason: None }), Ok(Report::Done));
         assert_eq!(mirror.is_set(), Ok(true));
         assert_eq!(mirror.wait(None), Ok(true));
-        assert_eq!(puppet.ask(&Order::Clear), Ok(Report::Done));
+        assert_eq!(client.ask(EventOrder::Clear), Ok(Report::Done));
     }
 }
 
@@ -41,7 +41,7 @@ fn shows_what_another_process_has_set_as_soon_as_that_returns() {
 fn wakes_who_waits_also_if_a_clear_follows_at_once() {
     const WAITERS: usize = 8;
     let program = ManagerProgram::start();
-    let mut puppet = Puppet::with_event(&program, "flag", false);
+    let mut client = RemoteClient::with_event(&program, "flag", false);
     let mirror = program.connect().event("flag").unwrap().mirror().unwrap();
     let (tell, told) = mpsc::channel();
     for _ in 0..WAITERS {
@@ -53,8 +53,8 @@ fn wakes_who_waits_also_if_a_clear_follows_at_once() {
     // A thread that has not begun to wait misses a set that is cleared, so there are more of them.
     while woken < WAITERS {
         assert!(begun.elapsed() < PATIENCE, "{woken} of {WAITERS} were woken");
-        assert_eq!(puppet.ask(&Order::Set { reason: None }), Ok(Report::Done));
-        assert_eq!(puppet.ask(&Order::Clear), Ok(Report::Done));
+        assert_eq!(client.ask(EventOrder::Set { reason: None }), Ok(Report::Done));
+        assert_eq!(client.ask(EventOrder::Clear), Ok(Report::Done));
         while let Ok(outcome) = told.try_recv() {
             assert_eq!(outcome, Ok(true));
             woken += 1;
@@ -67,10 +67,10 @@ fn wakes_who_waits_also_if_a_clear_follows_at_once() {
 fn tells_a_sleeper_of_a_set_that_was_cleared_before_it_woke() {
     let program = ManagerProgram::start();
     let event = program.connect().event("flag").unwrap();
-    let mut sleeper = Puppet::with_event(&program, "flag", false);
-    assert_eq!(sleeper.ask(&Order::Mirror), Ok(Report::Done));
+    let mut sleeper = RemoteClient::with_event(&program, "flag", false);
+    assert_eq!(sleeper.ask(EventOrder::Mirror), Ok(Report::Done));
     for round in 0..5 {
-        sleeper.tell(&Order::Watch { timeout: PATIENCE });
+        sleeper.tell(EventOrder::Watch { timeout: PATIENCE });
         eventually("it sleeps on the flag", || sleeps_on_a_futex(sleeper.process()));
         // So it has looked, and will look again only when both have happened.
         sleeper.stop();
@@ -81,7 +81,7 @@ fn tells_a_sleeper_of_a_set_that_was_cleared_before_it_woke() {
         assert_eq!(event.is_set(), Ok(false));
     }
     // What happened before a wait is not taken for what it waits for.
-    assert_eq!(sleeper.ask(&Order::Watch { timeout: Duration::ZERO }), Ok(Report::Flag(false)));
+    assert_eq!(sleeper.ask(EventOrder::Watch { timeout: Duration::ZERO }), Ok(Report::Flag(false)));
 }
 
 /// Whether the main thread of a process is in the system call that waits for a word of memory to change.

@@ -6,7 +6,7 @@ use std::thread;
 use client::{Later, Manager, Result, Taken};
 use rustix::process::Signal;
 
-use crate::support::puppet::{Order, Puppet, Report};
+use crate::support::remote_client::{EventOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, eventually, kill, state, test};
 
 /// More than is asked for without an answer, and more than one write takes.
@@ -64,9 +64,9 @@ fn what_is_set_in_one_is_seen_in_other_processes() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let names = ["one", "two", "three"];
-    let mut puppets = names.map(|name| Puppet::with_event(&program, name, false));
-    for puppet in &mut puppets {
-        puppet.begin_wait();
+    let mut clients = names.map(|name| RemoteClient::with_event(&program, name, false));
+    for client in &mut clients {
+        client.begin_wait();
     }
     let opened = manager.batch(|batch| names.map(|name| batch.open_or_create(manager.event_options(), name)));
     let events = opened.unwrap().map(|event| event.get().unwrap());
@@ -77,10 +77,10 @@ fn what_is_set_in_one_is_seen_in_other_processes() {
             }
         })
         .unwrap();
-    for mut puppet in puppets {
-        let Ok(Report::Waited(Some(setter))) = puppet.report() else { panic!("it was not woken") };
+    for mut client in clients {
+        let Ok(Report::Waited(Some(setter))) = client.report() else { panic!("it was not woken") };
         assert_eq!((setter.process, setter.reason.as_deref()), (std::process::id(), Some("together")));
-        assert_eq!(puppet.ask(&Order::IsSet), Ok(Report::Flag(true)));
+        assert_eq!(client.ask(EventOrder::IsSet), Ok(Report::Flag(true)));
     }
 }
 
@@ -170,10 +170,10 @@ fn a_client_that_dies_has_done_what_reached_the_manager() {
     let program = ManagerProgram::start();
     let manager: Manager = program.connect();
     let latch = manager.latch("latch", 1_000_000).unwrap();
-    let mut puppet = Puppet::with_event(&program, "event", false);
-    puppet.tell(&Order::CountDown { latch: latch.clone() });
+    let mut client = RemoteClient::with_event(&program, "event", false);
+    client.tell(EventOrder::CountDown { latch: latch.clone() });
     eventually("it counts", || latch.count().unwrap() < 900_000);
-    puppet.kill();
+    client.kill();
     // What had reached the manager was carried out, and nothing comes after: the session is gone.
     eventually("its session has ended", || manager.sessions().unwrap().len() == 1);
     let left = latch.count().unwrap();

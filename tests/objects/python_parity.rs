@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use client::{Event, wait_all, wait_any};
 
-use crate::support::hand::{Hand, Order, Report, until_waiting};
-use crate::support::puppet::{Order as EventOrder, Puppet, Report as EventReport};
+use crate::support::observation::until_waiting_by_id;
+use crate::support::remote_client::{EventOrder, LatchOrder, QueueOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, test};
 
 #[apply(test)]
 fn a_set_that_is_cleared_at_once_wakes_all_who_waited() {
     let program = ManagerProgram::start();
     let event = program.connect().event("flag").unwrap();
-    let mut waiters = [(); 4].map(|()| Puppet::with_event(&program, "flag", false));
+    let mut waiters = [(); 4].map(|()| RemoteClient::with_event(&program, "flag", false));
     for _ in 0..50 {
-        waiters.iter_mut().for_each(Puppet::begin_wait);
+        waiters.iter_mut().for_each(RemoteClient::begin_wait);
         event.set().unwrap();
         event.clear().unwrap();
         for waiter in &mut waiters {
-            assert!(matches!(waiter.report(), Ok(EventReport::Waited(Some(_)))));
-            assert_eq!(waiter.ask(&EventOrder::IsSet), Ok(EventReport::Flag(false)));
+            assert!(matches!(waiter.report(), Ok(Report::Waited(Some(_)))));
+            assert_eq!(waiter.ask(EventOrder::IsSet), Ok(Report::Flag(false)));
         }
     }
 }
@@ -29,17 +29,17 @@ fn a_timeout_can_be_of_centuries() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let queue = manager.anonymous_queue::<u64>().unwrap();
-    let mut getter = Hand::with(&Order::Queue(queue.clone()));
+    let mut getter = RemoteClient::with(QueueOrder::Use(queue.clone()));
     for time in [Duration::from_secs(300 * 365 * 86_400), Duration::MAX] {
-        getter.tell(&Order::GetTimeout(time));
-        until_waiting(&manager, queue.reference().id(), 1);
+        getter.tell(QueueOrder::GetTimeout(time));
+        until_waiting_by_id(&manager, queue.reference().id(), 1);
         queue.put(&1).unwrap();
         assert_eq!(getter.report(), Ok(Report::Item(Some(1))));
     }
     let latch = manager.anonymous_latch(1).unwrap();
-    let mut waiter = Hand::with(&Order::Latch(latch.clone()));
-    waiter.tell(&Order::Open(Some(Duration::MAX)));
-    until_waiting(&manager, latch.reference().id(), 1);
+    let mut waiter = RemoteClient::with(LatchOrder::Use(latch.clone()));
+    waiter.tell(LatchOrder::Open(Some(Duration::MAX)));
+    until_waiting_by_id(&manager, latch.reference().id(), 1);
     latch.count_down().unwrap();
     assert_eq!(waiter.report(), Ok(Report::Flag(true)));
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use client::{Manager, Queue, Taken, wait_all, wait_any};
 use rustix::process::Signal;
 
-use crate::support::hand::{Hand, Order, Report, until_waiting};
+use crate::support::observation::until_waiting_by_id;
+use crate::support::remote_client::{QueueOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, eventually, kill, test};
 
 /// A time that is sure to be over before a test is.
@@ -23,7 +24,7 @@ fn put_all(queue: &Queue<u64>, items: impl IntoIterator<Item = u64>) {
 }
 
 fn waiting(manager: &Manager, queue: &Queue<u64>, count: u32) {
-    until_waiting(manager, queue.reference().id(), count);
+    until_waiting_by_id(manager, queue.reference().id(), count);
 }
 
 #[apply(test)]
@@ -31,20 +32,21 @@ fn items_arrive_in_order_and_each_at_one() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let queue = manager.anonymous_queue::<u64>().unwrap();
-    let [mut producer, mut first, mut second] = [(); 3].map(|()| Hand::with(&Order::Queue(queue.clone())));
+    let [mut producer, mut first, mut second] =
+        [(); 3].map(|()| RemoteClient::with(QueueOrder::Use(queue.clone())));
     for number in 1..=4 {
-        assert_eq!(producer.ask(&Order::Put(number)), Ok(Report::Done));
+        assert_eq!(producer.ask(QueueOrder::Put(number)), Ok(Report::Done));
     }
     assert_eq!((queue.len().unwrap(), queue.is_empty().unwrap()), (4, false));
     for (consumer, number) in [(&mut first, 1), (&mut second, 2)] {
-        assert_eq!(consumer.ask(&Order::Get), item(number));
+        assert_eq!(consumer.ask(QueueOrder::Get), item(number));
     }
     assert_eq!((queue.try_get().unwrap(), queue.get().unwrap()), (Some(3), 4));
     assert_eq!((queue.try_get().unwrap(), queue.is_empty().unwrap()), (None, true));
 
     // Those who wait are served in the order in which they came.
     for (consumer, count) in [(&mut second, 1), (&mut first, 2)] {
-        consumer.tell(&Order::Get);
+        consumer.tell(QueueOrder::Get);
         waiting(&manager, &queue, count);
     }
     put_all(&queue, [5, 6]);
@@ -60,7 +62,7 @@ fn a_full_queue_makes_those_who_put_wait_in_line() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let queue = manager.queue_options::<u64>().capacity(2).create_new("bounded").unwrap();
-    let [mut first, mut second] = [(); 2].map(|()| Hand::with(&Order::Queue(queue.clone())));
+    let [mut first, mut second] = [(); 2].map(|()| RemoteClient::with(QueueOrder::Use(queue.clone())));
     assert!(queue.try_put(&1).unwrap() && queue.put_timeout(&2, SHORT).unwrap());
     assert!(!queue.try_put(&3).unwrap());
     let begun = Instant::now();
@@ -69,7 +71,7 @@ fn a_full_queue_makes_those_who_put_wait_in_line() {
     assert_eq!(queue.len(), Ok(2));
 
     for (producer, number) in [(&mut first, 3), (&mut second, 4)] {
-        producer.tell(&Order::Put(number));
+        producer.tell(QueueOrder::Put(number));
         waiting(&manager, &queue, number as u32 - 2);
     }
     assert_eq!(queue.get(), Ok(1));
@@ -85,21 +87,21 @@ fn a_closed_queue_gives_what_is_left_and_then_says_so() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let queue = manager.queue_options::<u64>().capacity(3).anonymous().unwrap();
-    let [mut putter, mut drainer] = [(); 2].map(|()| Hand::with(&Order::Queue(queue.clone())));
+    let [mut putter, mut drainer] = [(); 2].map(|()| RemoteClient::with(QueueOrder::Use(queue.clone())));
     put_all(&queue, [1, 2, 3]);
-    putter.tell(&Order::Put(4));
+    putter.tell(QueueOrder::Put(4));
     waiting(&manager, &queue, 1);
     queue.close().unwrap();
     assert!(putter.report().unwrap_err().is_closed());
     assert!(queue.put(&5).unwrap_err().is_closed() && queue.try_put(&5).unwrap_err().is_closed());
-    assert_eq!(drainer.ask(&Order::Drain), Ok(Report::Items(vec![1, 2, 3])));
+    assert_eq!(drainer.ask(QueueOrder::Drain), Ok(Report::Items(vec![1, 2, 3])));
     assert!(queue.get().unwrap_err().is_closed() && queue.try_get().unwrap_err().is_closed());
     assert!(queue.iter().next().is_none());
 
     // Who waits for an item learns that there will be none.
     let queue = manager.anonymous_queue::<u64>().unwrap();
-    assert_eq!(drainer.ask(&Order::Queue(queue.clone())), Ok(Report::Done));
-    drainer.tell(&Order::Drain);
+    assert_eq!(drainer.ask(QueueOrder::Use(queue.clone())), Ok(Report::Done));
+    drainer.tell(QueueOrder::Drain);
     waiting(&manager, &queue, 1);
     queue.close().unwrap();
     assert_eq!(drainer.report(), Ok(Report::Items(vec![])));
@@ -113,17 +115,17 @@ fn those_who_join_go_on_when_all_is_finished() {
     assert_eq!(queue.join(None), Ok(true), "nothing was put");
     put_all(&queue, [1, 2]);
     assert_eq!(queue.join(SHORT), Ok(false));
-    let [mut worker, mut joiner] = [(); 2].map(|()| Hand::with(&Order::Queue(queue.clone())));
-    joiner.tell(&Order::Join);
+    let [mut worker, mut joiner] = [(); 2].map(|()| RemoteClient::with(QueueOrder::Use(queue.clone())));
+    joiner.tell(QueueOrder::Join);
     waiting(&manager, &queue, 1);
     for number in [1, 2] {
-        assert_eq!(worker.ask(&Order::Get), item(number));
+        assert_eq!(worker.ask(QueueOrder::Get), item(number));
         assert_eq!(queue.join(Duration::ZERO), Ok(false), "it was handed out, and is not finished");
         assert!(queue.task_done().unwrap_err().is_not_owner());
-        assert_eq!(worker.ask(&Order::TaskDone), Ok(Report::Done));
+        assert_eq!(worker.ask(QueueOrder::TaskDone), Ok(Report::Done));
     }
     assert_eq!(joiner.report(), Ok(Report::Flag(true)));
-    assert!(worker.ask(&Order::TaskDone).unwrap_err().is_not_owner());
+    assert!(worker.ask(QueueOrder::TaskDone).unwrap_err().is_not_owner());
 
     let plain = manager.anonymous_queue::<u64>().unwrap();
     assert!(plain.join(SHORT).unwrap_err().is_bad_target());
@@ -135,9 +137,9 @@ fn what_a_killed_process_did_not_acknowledge_comes_back_first() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let queue = manager.anonymous_queue::<u64>().unwrap();
-    let mut consumer = Hand::with(&Order::Queue(queue.clone()));
+    let mut consumer = RemoteClient::with(QueueOrder::Use(queue.clone()));
     put_all(&queue, [1, 2, 3]);
-    assert_eq!((consumer.ask(&Order::Get), consumer.ask(&Order::Get)), (item(1), item(2)));
+    assert_eq!((consumer.ask(QueueOrder::Get), consumer.ask(QueueOrder::Get)), (item(1), item(2)));
     assert_eq!(queue.len(), Ok(1));
     consumer.kill();
     // By asking for the second it has acknowledged the first.
@@ -150,12 +152,12 @@ fn what_a_killed_process_did_not_finish_comes_back_in_order() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let queue = manager.queue_options::<u64>().capacity(5).joinable(true).anonymous().unwrap();
-    let mut consumer = Hand::with(&Order::Queue(queue.clone()));
+    let mut consumer = RemoteClient::with(QueueOrder::Use(queue.clone()));
     put_all(&queue, 1..=5);
     for number in 1..=4 {
-        assert_eq!(consumer.ask(&Order::Get), item(number));
+        assert_eq!(consumer.ask(QueueOrder::Get), item(number));
     }
-    assert_eq!(consumer.ask(&Order::TaskDone), Ok(Report::Done));
+    assert_eq!(consumer.ask(QueueOrder::TaskDone), Ok(Report::Done));
     put_all(&queue, 6..=9);
     consumer.kill();
     // It holds more than its capacity now, and takes nothing until it does not.
@@ -175,9 +177,9 @@ fn an_item_on_its_way_to_who_is_killed_goes_to_the_next() {
     let manager = program.connect();
     for joinable in [false, true] {
         let queue = manager.queue_options::<u64>().joinable(joinable).anonymous().unwrap();
-        let [mut first, mut second] = [(); 2].map(|()| Hand::with(&Order::Queue(queue.clone())));
+        let [mut first, mut second] = [(); 2].map(|()| RemoteClient::with(QueueOrder::Use(queue.clone())));
         for (consumer, count) in [(&mut first, 1), (&mut second, 2)] {
-            consumer.tell(&Order::Get);
+            consumer.tell(QueueOrder::Get);
             waiting(&manager, &queue, count);
         }
         first.stop();
@@ -194,8 +196,8 @@ fn a_stopped_consumer_delays_nobody() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let queue = manager.anonymous_queue::<u64>().unwrap();
-    let mut sleeper = Hand::with(&Order::Queue(queue.clone()));
-    sleeper.tell(&Order::Get);
+    let mut sleeper = RemoteClient::with(QueueOrder::Use(queue.clone()));
+    sleeper.tell(QueueOrder::Get);
     waiting(&manager, &queue, 1);
     sleeper.stop();
     put_all(&queue, 0..1000);
@@ -214,9 +216,9 @@ fn who_leaves_in_order_has_acknowledged_what_it_got() {
     let joinable = manager.queue_options::<u64>().joinable(true).anonymous().unwrap();
     for (queue, left) in [(plain, vec![2]), (joinable, vec![1, 2])] {
         put_all(&queue, [1, 2]);
-        let mut consumer = Hand::with(&Order::Queue(queue.clone()));
-        assert_eq!(consumer.ask(&Order::Get), item(1));
-        consumer.leave();
+        let mut consumer = RemoteClient::with(QueueOrder::Use(queue.clone()));
+        assert_eq!(consumer.ask(QueueOrder::Get), item(1));
+        consumer.end();
         eventually("its session has ended", || manager.sessions().unwrap().len() == 1);
         queue.close().unwrap();
         assert_eq!(queue.iter().collect::<client::Result<Vec<u64>>>(), Ok(left));
@@ -228,10 +230,10 @@ fn what_a_killed_process_waited_to_put_is_never_put() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let queue = manager.queue_options::<u64>().capacity(1).anonymous().unwrap();
-    let [mut first, mut second] = [(); 2].map(|()| Hand::with(&Order::Queue(queue.clone())));
+    let [mut first, mut second] = [(); 2].map(|()| RemoteClient::with(QueueOrder::Use(queue.clone())));
     queue.put(&0).unwrap();
     for (producer, number) in [(&mut first, 1), (&mut second, 2)] {
-        producer.tell(&Order::Put(number));
+        producer.tell(QueueOrder::Put(number));
         waiting(&manager, &queue, number as u32);
     }
     first.kill();
@@ -248,17 +250,17 @@ fn a_killed_manager_is_told_to_all_who_wait() {
     let empty = manager.anonymous_queue::<u64>().unwrap();
     let full = manager.queue_options::<u64>().capacity(1).joinable(true).anonymous().unwrap();
     full.put(&0).unwrap();
-    let waits = [(&empty, Order::Get, 1), (&full, Order::Put(1), 1), (&full, Order::Join, 2)];
-    let mut hands = waits.map(|(queue, order, count)| {
-        let mut hand = Hand::with(&Order::Queue(queue.clone()));
-        hand.tell(&order);
+    let waits = [(&empty, QueueOrder::Get, 1), (&full, QueueOrder::Put(1), 1), (&full, QueueOrder::Join, 2)];
+    let mut clients = waits.map(|(queue, order, count)| {
+        let mut client = RemoteClient::with(QueueOrder::Use(queue.clone()));
+        client.tell(order);
         waiting(&manager, queue, count);
-        hand
+        client
     });
     program.running.signal(Signal::KILL);
     let killed = Instant::now();
-    for hand in &mut hands {
-        assert!(hand.report().unwrap_err().is_manager_gone());
+    for client in &mut clients {
+        assert!(client.report().unwrap_err().is_manager_gone());
         assert!(killed.elapsed() < SOON, "it took {:?}", killed.elapsed());
     }
     program.running.wait();
@@ -274,13 +276,13 @@ fn a_removed_queue_is_told_to_all_who_wait() {
     let manager = program.connect();
     let queue = manager.queue_options::<u64>().capacity(1).joinable(true).create_new("short").unwrap();
     queue.put(&0).unwrap();
-    let [mut putter, mut joiner] = [(); 2].map(|()| Hand::with(&Order::Queue(queue.clone())));
-    putter.tell(&Order::Put(1));
-    joiner.tell(&Order::Join);
+    let [mut putter, mut joiner] = [(); 2].map(|()| RemoteClient::with(QueueOrder::Use(queue.clone())));
+    putter.tell(QueueOrder::Put(1));
+    joiner.tell(QueueOrder::Join);
     waiting(&manager, &queue, 2);
     queue.remove().unwrap();
-    for hand in [&mut putter, &mut joiner] {
-        assert!(hand.report().unwrap_err().is_removed());
+    for client in [&mut putter, &mut joiner] {
+        assert!(client.report().unwrap_err().is_removed());
     }
     assert!(queue.len().unwrap_err().is_no_such_object());
 }
@@ -292,9 +294,9 @@ fn a_thread_finishes_what_it_got_itself() {
     let queue = manager.queue_options::<u64>().joinable(true).anonymous().unwrap();
     put_all(&queue, [1, 2]);
     // The slow one is with this thread of the process that ends, the quick one with another.
-    let mut consumer = Hand::with(&Order::Queue(queue.clone()));
-    assert_eq!(consumer.ask(&Order::Get), item(1));
-    assert_eq!(consumer.ask(&Order::GetAndFinishInThread), item(2));
+    let mut consumer = RemoteClient::with(QueueOrder::Use(queue.clone()));
+    assert_eq!(consumer.ask(QueueOrder::Get), item(1));
+    assert_eq!(consumer.ask(QueueOrder::GetAndFinishInThread), item(2));
     consumer.kill();
     eventually("the slow one is back", || queue.len() == Ok(1));
     assert_eq!(queue.get(), Ok(1));
@@ -306,8 +308,8 @@ fn what_a_consumer_panics_over_comes_back() {
     let manager = program.connect();
     let queue = manager.anonymous_queue::<u64>().unwrap();
     queue.put(&1).unwrap();
-    let mut consumer = Hand::with(&Order::Queue(queue.clone()));
-    assert_eq!(consumer.ask(&Order::Get), item(1));
+    let mut consumer = RemoteClient::with(QueueOrder::Use(queue.clone()));
+    assert_eq!(consumer.ask(QueueOrder::Get), item(1));
     consumer.panic();
     eventually("it is back", || queue.len() == Ok(1));
     assert_eq!(queue.get(), Ok(1));
@@ -389,8 +391,8 @@ fn nothing_is_lost_or_doubled_among_many() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let queue = manager.queue_options::<u64>().capacity(3).anonymous().unwrap();
-    let mut consumers = [(); 3].map(|()| Hand::with(&Order::Queue(queue.clone())));
-    consumers.iter_mut().for_each(|consumer| consumer.tell(&Order::Drain));
+    let mut consumers = [(); 3].map(|()| RemoteClient::with(QueueOrder::Use(queue.clone())));
+    consumers.iter_mut().for_each(|consumer| consumer.tell(QueueOrder::Drain));
     std::thread::scope(|scope| {
         for producer in 0..4 {
             let queue = &queue;

@@ -2,7 +2,7 @@
 
 use client::{Event, Manager, Queue, Taken, wait_any};
 
-use crate::support::hand::{Hand, Order, Report};
+use crate::support::remote_client::{QueueOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, PATIENCE, apply, eventually, test};
 
 /// A number, and the same queue as one of something else.
@@ -18,10 +18,10 @@ fn an_item_of_another_type_is_told_once_and_to_one() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let (numbers, pairs) = two_types(&manager, false);
-    let mut consumer = Hand::with(&Order::Queue(numbers.clone()));
+    let mut consumer = RemoteClient::with(QueueOrder::Use(numbers.clone()));
     pairs.put(&(1, 2)).unwrap();
     numbers.put(&3).unwrap();
-    let error = consumer.ask(&Order::Get).unwrap_err();
+    let error = consumer.ask(QueueOrder::Get).unwrap_err();
     assert!(error.is_bad_encoding() && error.to_string().contains("u64"), "{error:?}");
     // Nobody else has to choke on it, not even if the first died of it.
     consumer.kill();
@@ -44,10 +44,10 @@ fn an_item_of_another_type_is_finished() {
     let manager = program.connect();
     let (numbers, pairs) = two_types(&manager, true);
     pairs.put(&(1, 2)).unwrap();
-    let mut consumer = Hand::with(&Order::Queue(numbers.clone()));
-    assert!(consumer.ask(&Order::Get).unwrap_err().is_bad_encoding());
+    let mut consumer = RemoteClient::with(QueueOrder::Use(numbers.clone()));
+    assert!(consumer.ask(QueueOrder::Get).unwrap_err().is_bad_encoding());
     assert_eq!(numbers.join(PATIENCE), Ok(true));
-    assert!(consumer.ask(&Order::TaskDone).unwrap_err().is_not_owner());
+    assert!(consumer.ask(QueueOrder::TaskDone).unwrap_err().is_not_owner());
     consumer.kill();
     assert_eq!(numbers.try_get(), Ok(None));
 }
@@ -57,11 +57,11 @@ fn a_bad_item_finishes_no_other() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let (numbers, pairs) = two_types(&manager, true);
-    let mut consumer = Hand::with(&Order::Queue(numbers.clone()));
+    let mut consumer = RemoteClient::with(QueueOrder::Use(numbers.clone()));
     numbers.put(&1).unwrap();
     pairs.put(&(2, 3)).unwrap();
-    assert_eq!(consumer.ask(&Order::Get), Ok(Report::Item(Some(1))));
-    assert!(consumer.ask(&Order::Get).unwrap_err().is_bad_encoding());
+    assert_eq!(consumer.ask(QueueOrder::Get), Ok(Report::Item(Some(1))));
+    assert!(consumer.ask(QueueOrder::Get).unwrap_err().is_bad_encoding());
     consumer.kill();
     eventually("the good one is back", || numbers.len() == Ok(1));
     assert_eq!(numbers.get(), Ok(1));
@@ -88,13 +88,13 @@ fn proxies_in_items_keep_their_objects() {
     let manager = program.connect();
     let pairs = manager.anonymous_queue::<(Event, Event)>().unwrap();
     let numbers = manager.anonymous_queue::<u64>().unwrap();
-    let mut consumer = Hand::with(&Order::Queue(numbers));
+    let mut consumer = RemoteClient::with(QueueOrder::Use(numbers));
     for _ in 0..20 {
         let pair = [(); 2].map(|()| manager.anonymous_event().unwrap());
         let copies = pair.each_ref().map(|event| postcard::to_allocvec(event).unwrap());
         pairs.put(&pair.into()).unwrap();
         // The item alone keeps both events until the consumer has both proxies.
-        assert_eq!(consumer.ask(&Order::GetPair(pairs.clone())), Ok(Report::Done));
+        assert_eq!(consumer.ask(QueueOrder::GetPair(pairs.clone())), Ok(Report::Done));
         for bytes in copies {
             assert!(postcard::from_bytes::<Event>(&bytes).unwrap().is_set().unwrap());
         }

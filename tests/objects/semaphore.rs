@@ -6,14 +6,15 @@ use client::{Manager, Taken, wait_all, wait_any};
 use protocol::ObjectState;
 use rustix::process::Signal;
 
-use crate::support::actor::{Actor, Order, Report, inspect, until_waiting};
+use crate::support::observation::{inspect, until_waiting};
+use crate::support::remote_client::{LockOrder, RemoteClient, Report, SemaphoreOrder};
 use crate::support::{ManagerProgram, apply, eventually, test};
 
 /// The timeout of who only looks.
 const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 
-fn start<const N: usize>(program: &ManagerProgram) -> (Manager, [Actor; N]) {
-    (program.connect(), [(); N].map(|()| Actor::start(program)))
+fn start<const N: usize>(program: &ManagerProgram) -> (Manager, [RemoteClient; N]) {
+    (program.connect(), [(); N].map(|()| RemoteClient::start(program)))
 }
 
 #[apply(test)]
@@ -21,17 +22,17 @@ fn has_as_many_permits_as_it_says() {
     let program = ManagerProgram::start();
     let (manager, [mut one, mut other]) = start(&program);
     let semaphore = manager.semaphore("slots", 3).unwrap();
-    assert_eq!(one.takes(Order::Take(semaphore.clone(), 2, None)).depth, 2);
-    assert_eq!(other.takes(Order::Take(semaphore.clone(), 1, None)).depth, 1);
+    assert_eq!(one.takes(SemaphoreOrder::Take(semaphore.clone(), 2, None)).depth, 2);
+    assert_eq!(other.takes(SemaphoreOrder::Take(semaphore.clone(), 1, None)).depth, 1);
     assert_eq!(semaphore.available().unwrap(), 0);
     let ObjectState::Semaphore { holders, .. } = inspect(&manager, "slots").state else { panic!() };
     let holders: Vec<_> = holders.iter().map(|holder| (holder.session.process, holder.permits)).collect();
     assert!(holders.contains(&(one.process(), 2)) && holders.contains(&(other.process(), 1)));
     assert!(semaphore.try_acquire(1).unwrap().is_none());
 
-    one.does(Order::ReleasePermits);
+    one.does(SemaphoreOrder::Release);
     assert_eq!(semaphore.available().unwrap(), 2);
-    other.does(Order::DropPermits);
+    other.does(SemaphoreOrder::Drop);
     let all = semaphore.acquire(3).unwrap();
     assert!(all.abandoned().is_none());
     drop(all);
@@ -44,10 +45,10 @@ fn is_not_had_before_a_timeout() {
     let (manager, [mut other]) = start(&program);
     let semaphore = manager.anonymous_semaphore(1).unwrap();
     let permit = semaphore.acquire(1).unwrap();
-    assert_eq!(other.ask(Order::Take(semaphore.clone(), 1, AT_ONCE)), Ok(Report::Held(None)));
+    assert_eq!(other.ask(SemaphoreOrder::Take(semaphore.clone(), 1, AT_ONCE)), Ok(Report::Held(None)));
     let timeout = Duration::from_millis(50);
     let begun = Instant::now();
-    assert_eq!(other.ask(Order::Take(semaphore.clone(), 1, Some(timeout))), Ok(Report::Held(None)));
+    assert_eq!(other.ask(SemaphoreOrder::Take(semaphore.clone(), 1, Some(timeout))), Ok(Report::Held(None)));
     assert!(begun.elapsed() >= timeout);
     permit.release().unwrap();
     assert!(semaphore.acquire_timeout(1, Duration::MAX).unwrap().is_some(), "centuries are fine");
@@ -59,21 +60,21 @@ fn a_large_request_is_not_passed_by_small_ones() {
     let (manager, [mut large, mut small, mut late]) = start(&program);
     let semaphore = manager.semaphore("room", 10).unwrap();
     let (most, rest) = (semaphore.acquire(8).unwrap(), semaphore.acquire(1).unwrap());
-    large.tell(Order::Take(semaphore.clone(), 9, None));
+    large.tell(SemaphoreOrder::Take(semaphore.clone(), 9, None));
     until_waiting(&manager, "room", 1);
-    small.tell(Order::Take(semaphore.clone(), 1, None));
+    small.tell(SemaphoreOrder::Take(semaphore.clone(), 1, None));
     until_waiting(&manager, "room", 2);
     // There is one, and it is not for who only asks for one.
     assert_eq!(semaphore.available().unwrap(), 1);
     assert!(semaphore.try_acquire(1).unwrap().is_none());
     drop(rest);
-    late.tell(Order::Take(semaphore.clone(), 2, None));
+    late.tell(SemaphoreOrder::Take(semaphore.clone(), 2, None));
     until_waiting(&manager, "room", 3);
     drop(most);
     assert_eq!(large.has_taken().depth, 9);
     assert_eq!(small.has_taken().depth, 1);
     assert_eq!(inspect(&manager, "room").waiting, 1);
-    large.does(Order::DropPermits);
+    large.does(SemaphoreOrder::Drop);
     assert_eq!(late.has_taken().depth, 2);
 }
 
@@ -83,9 +84,9 @@ fn a_request_that_gives_up_lets_those_behind_go() {
     let (manager, [mut large, mut small]) = start(&program);
     let semaphore = manager.semaphore("room", 2).unwrap();
     let _one = semaphore.acquire(1).unwrap();
-    large.tell(Order::Take(semaphore.clone(), 2, Some(Duration::from_millis(300))));
+    large.tell(SemaphoreOrder::Take(semaphore.clone(), 2, Some(Duration::from_millis(300))));
     until_waiting(&manager, "room", 1);
-    small.tell(Order::Take(semaphore.clone(), 1, None));
+    small.tell(SemaphoreOrder::Take(semaphore.clone(), 1, None));
     assert_eq!(large.report(), Ok(Report::Held(None)));
     small.has_taken();
 }
@@ -97,12 +98,12 @@ fn a_bounded_one_never_has_more_permits() {
     let semaphore = manager.bounded_semaphore("few", 2).unwrap();
     let error = semaphore.release(1).unwrap_err();
     assert!(error.is_over_release() && error.to_string().contains("few"), "{error:?}");
-    other.takes(Order::Take(semaphore.clone(), 2, None));
+    other.takes(SemaphoreOrder::Take(semaphore.clone(), 2, None));
     assert!(semaphore.release(3).unwrap_err().is_over_release());
     assert_eq!(semaphore.available().unwrap(), 0, "all or nothing");
     // Anybody may give back, as in Python, but then it is not to be given back again.
     semaphore.release(2).unwrap();
-    assert!(other.ask(Order::ReleasePermits).unwrap_err().is_over_release());
+    assert!(other.ask(SemaphoreOrder::Release).unwrap_err().is_over_release());
     assert_eq!(semaphore.available().unwrap(), 2);
 
     for error in [
@@ -123,7 +124,7 @@ fn a_plain_one_counts_what_is_added() {
     let program = ManagerProgram::start();
     let (manager, [mut waiter]) = start(&program);
     let semaphore = manager.semaphore("signals", 0).unwrap();
-    waiter.tell(Order::Take(semaphore.clone(), 3, None));
+    waiter.tell(SemaphoreOrder::Take(semaphore.clone(), 3, None));
     until_waiting(&manager, "signals", 1);
     semaphore.release(2).unwrap();
     semaphore.release(2).unwrap();
@@ -137,9 +138,9 @@ fn forgotten_permits_do_not_come_back() {
     let program = ManagerProgram::start();
     let (manager, [mut holder]) = start(&program);
     let semaphore = manager.bounded_semaphore("once", 3).unwrap();
-    holder.takes(Order::Take(semaphore.clone(), 2, None));
-    holder.does(Order::Forget);
-    holder.takes(Order::Take(semaphore.clone(), 1, None));
+    holder.takes(SemaphoreOrder::Take(semaphore.clone(), 2, None));
+    holder.does(SemaphoreOrder::Forget);
+    holder.takes(SemaphoreOrder::Take(semaphore.clone(), 1, None));
     holder.kill();
     eventually("the one that was not forgotten comes back", || semaphore.available().unwrap() == 1);
     semaphore.acquire(1).unwrap().forget().unwrap();
@@ -153,16 +154,16 @@ fn permits_of_who_is_killed_go_to_the_next_who_is_told() {
     let program = ManagerProgram::start();
     let (manager, [mut holder, mut next, mut last]) = start(&program);
     let semaphore = manager.semaphore("slots", 3).unwrap();
-    holder.takes(Order::Take(semaphore.clone(), 1, None));
-    holder.takes(Order::Take(semaphore.clone(), 2, None));
-    next.tell(Order::Take(semaphore.clone(), 3, None));
+    holder.takes(SemaphoreOrder::Take(semaphore.clone(), 1, None));
+    holder.takes(SemaphoreOrder::Take(semaphore.clone(), 2, None));
+    next.tell(SemaphoreOrder::Take(semaphore.clone(), 3, None));
     until_waiting(&manager, "slots", 1);
     let victim = holder.kill();
     let held = next.has_taken();
     let (process, text) = held.abandoned.unwrap();
     assert!(process == victim && text.contains("signal 9 (SIGKILL)"), "{text}");
-    next.does(Order::DropPermits);
-    assert_eq!(last.takes(Order::Take(semaphore, 3, None)).abandoned, None, "it is told once");
+    next.does(SemaphoreOrder::Drop);
+    assert_eq!(last.takes(SemaphoreOrder::Take(semaphore, 3, None)).abandoned, None, "it is told once");
 }
 
 #[apply(test)]
@@ -170,19 +171,19 @@ fn permits_of_who_is_killed_stay_marked_until_taken_or_released() {
     let program = ManagerProgram::start();
     let (manager, [mut first, mut second, mut third]) = start(&program);
     let semaphore = manager.bounded_semaphore("slots", 2).unwrap();
-    first.takes(Order::Take(semaphore.clone(), 1, None));
+    first.takes(SemaphoreOrder::Take(semaphore.clone(), 1, None));
     let victim = first.kill();
     eventually("it is available", || semaphore.available().unwrap() == 2);
     // Those of the dead go first.
-    assert_eq!(third.takes(Order::Take(semaphore.clone(), 1, None)).abandoned.unwrap().0, victim);
-    third.does(Order::ReleasePermits);
+    assert_eq!(third.takes(SemaphoreOrder::Take(semaphore.clone(), 1, None)).abandoned.unwrap().0, victim);
+    third.does(SemaphoreOrder::Release);
 
-    second.takes(Order::Take(semaphore.clone(), 2, None));
+    second.takes(SemaphoreOrder::Take(semaphore.clone(), 2, None));
     second.kill();
     eventually("they are available", || semaphore.available().unwrap() == 2);
     semaphore.release(2).unwrap();
     assert!(semaphore.release(1).unwrap_err().is_over_release());
-    assert_eq!(third.takes(Order::Take(semaphore, 2, None)).abandoned, None);
+    assert_eq!(third.takes(SemaphoreOrder::Take(semaphore, 2, None)).abandoned, None);
 }
 
 #[apply(test)]
@@ -191,9 +192,9 @@ fn permits_on_their_way_to_who_is_killed_go_to_the_next() {
     let (manager, [mut first, mut second]) = start(&program);
     let semaphore = manager.semaphore("way", 1).unwrap();
     let permit = semaphore.acquire(1).unwrap();
-    first.tell(Order::Take(semaphore.clone(), 1, None));
+    first.tell(SemaphoreOrder::Take(semaphore.clone(), 1, None));
     until_waiting(&manager, "way", 1);
-    second.tell(Order::Take(semaphore.clone(), 1, None));
+    second.tell(SemaphoreOrder::Take(semaphore.clone(), 1, None));
     until_waiting(&manager, "way", 2);
     first.stop();
     permit.release().unwrap();
@@ -207,9 +208,9 @@ fn a_killed_waiter_leaves_the_line() {
     let program = ManagerProgram::start();
     let (manager, [mut first, mut second]) = start(&program);
     let semaphore = manager.semaphore("line", 1).unwrap();
-    first.tell(Order::Take(semaphore.clone(), 2, None));
+    first.tell(SemaphoreOrder::Take(semaphore.clone(), 2, None));
     until_waiting(&manager, "line", 1);
-    second.tell(Order::Take(semaphore.clone(), 1, None));
+    second.tell(SemaphoreOrder::Take(semaphore.clone(), 1, None));
     until_waiting(&manager, "line", 2);
     // Nobody gives anything back: it is the end of the first that lets the second go.
     first.kill();
@@ -221,12 +222,12 @@ fn a_killed_manager_is_told_to_all() {
     let program = ManagerProgram::start();
     let (manager, [mut holder, mut waiter]) = start(&program);
     let semaphore = manager.semaphore("gone", 1).unwrap();
-    holder.takes(Order::Take(semaphore.clone(), 1, None));
-    waiter.tell(Order::Take(semaphore.clone(), 1, None));
+    holder.takes(SemaphoreOrder::Take(semaphore.clone(), 1, None));
+    waiter.tell(SemaphoreOrder::Take(semaphore.clone(), 1, None));
     until_waiting(&manager, "gone", 1);
     program.running.signal(Signal::KILL);
     assert!(waiter.report().unwrap_err().is_manager_gone());
-    holder.does(Order::DropPermits);
+    holder.does(SemaphoreOrder::Drop);
     holder.end();
     assert!(semaphore.available().unwrap_err().is_manager_gone());
 }
@@ -245,11 +246,11 @@ fn can_be_waited_for_together_with_others() {
     assert!(wait_any(&[&stop, &semaphore], Duration::ZERO).unwrap().is_none());
 
     // For all: neither is taken while the other is missing.
-    other.takes(Order::Acquire(lock.clone(), None));
+    other.takes(LockOrder::Acquire(lock.clone(), None));
     drop((three, one));
     assert!(wait_all(&[&lock, &semaphore.permits(4)], Duration::from_millis(20)).unwrap().is_none());
     assert_eq!(semaphore.available().unwrap(), 4);
-    other.does(Order::Release);
+    other.does(LockOrder::Release);
     let both = wait_all(&[&lock, &semaphore.permits(4)], None).unwrap().unwrap();
     assert!(matches!(&both[..], [Taken::Lock(_), Taken::Permit(permit)] if permit.permits() == 4));
     drop(both);
@@ -263,14 +264,14 @@ fn can_be_released_in_one_step_with_a_wait() {
     let (manager, [mut other]) = start(&program);
     let [tick, tock] = ["tick", "tock"].map(|name| manager.semaphore(name, 1).unwrap());
     let permit = tick.acquire(1).unwrap();
-    other.takes(Order::Take(tock.clone(), 1, None));
-    other.tell(Order::Take(tick.clone(), 1, None));
+    other.takes(SemaphoreOrder::Take(tock.clone(), 1, None));
+    other.tell(SemaphoreOrder::Take(tick.clone(), 1, None));
     until_waiting(&manager, "tick", 1);
     assert!(permit.release_and_wait(&tock, Duration::ZERO).unwrap().is_none());
     other.has_taken();
-    other.does(Order::DropPermits);
+    other.does(SemaphoreOrder::Drop);
     let permit = tick.acquire(1).unwrap();
-    other.does(Order::DropPermits);
+    other.does(SemaphoreOrder::Drop);
     let Some(Taken::Permit(permit)) = permit.release_and_wait(&tock, None).unwrap() else { panic!() };
     assert_eq!(tick.available().unwrap(), 1);
 
@@ -285,11 +286,11 @@ fn a_removed_one_is_told_to_who_waits() {
     let program = ManagerProgram::start();
     let (manager, [mut holder, mut waiter]) = start(&program);
     let semaphore = manager.semaphore("short", 1).unwrap();
-    holder.takes(Order::Take(semaphore.clone(), 1, None));
-    waiter.tell(Order::Take(semaphore.clone(), 1, None));
+    holder.takes(SemaphoreOrder::Take(semaphore.clone(), 1, None));
+    waiter.tell(SemaphoreOrder::Take(semaphore.clone(), 1, None));
     until_waiting(&manager, "short", 1);
     semaphore.remove().unwrap();
     assert!(waiter.report().unwrap_err().is_removed());
-    assert!(holder.ask(Order::ReleasePermits).unwrap_err().is_no_such_object());
+    assert!(holder.ask(SemaphoreOrder::Release).unwrap_err().is_no_such_object());
     assert!(semaphore.acquire(1).unwrap_err().is_no_such_object());
 }

@@ -5,13 +5,13 @@ use client::{Error, Event, Lock, Manager, Pool, Queue, decode, encode, take_deco
 use protocol::{Epoch, ObjectId};
 
 use crate::pool::task::{hold, set};
-use crate::support::puppet::{Order, Puppet, Report};
+use crate::support::remote_client::{EventOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, PATIENCE, apply, test};
 
 /// The tuple that a proxy travels as, for callers that know the bytes of one and have none.
 type Bytes = (String, Epoch, ObjectId);
 
-/// A proxy of an object without a proxy: what it has in its bytes, put together by hand.
+/// A proxy of an object without a proxy: what it has in its bytes, put together by client.
 fn forged(manager: &Manager, epoch: Epoch, id: ObjectId) -> Vec<u8> {
     encode(&(manager.socket().to_str().unwrap(), epoch, id)).unwrap()
 }
@@ -40,9 +40,9 @@ fn a_proxy_from_an_earlier_life_of_the_manager_is_stale() {
         assert!(error.is_stale() && error.to_string().contains("earlier life"), "{error:?}");
         program.connect().event("same name").unwrap();
     }
-    let mut puppet = Puppet::with_event(&program, "same name", false);
-    assert!(puppet.ask(&Order::Take(bytes.clone())).unwrap_err().is_stale());
-    assert_eq!(puppet.ask(&Order::IsSet), Ok(Report::Flag(false)));
+    let mut client = RemoteClient::with_event(&program, "same name", false);
+    assert!(client.ask(EventOrder::Take(bytes.clone())).unwrap_err().is_stale());
+    assert_eq!(client.ask(EventOrder::IsSet), Ok(Report::Flag(false)));
 
     // Another format tells it by the note.
     assert!(postcard::from_bytes::<Event>(&bytes).is_err());

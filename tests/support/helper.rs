@@ -13,7 +13,7 @@ use crate::command::{command_task, log};
 use crate::faults::{fork, malformed_peers};
 use crate::manager::private;
 use crate::pool::{imap, interrupt, progress, sharing, stop, task};
-use crate::support::{actor, hand, puppet};
+use crate::support::remote_client::{self, REMOTE_CLIENT};
 use crate::support::{eventually, kill};
 
 /// The variable that makes workers of this program end before they work.
@@ -63,9 +63,7 @@ pub(crate) fn run(name: &str) -> ExitCode {
         NO_ROOM => find_no_room(),
         imap::LONG_INPUT => imap::draw_long_input(),
         progress::BARS => progress::show_bars(),
-        "puppet" => puppet::perform(),
-        hand::HAND => hand::perform(),
-        actor::ACTOR => actor::perform(),
+        REMOTE_CLIENT => remote_client::perform(),
         private::OWNER | private::OWNER_WITHOUT_INIT => private::own(),
         fork::USER => fork::use_copies(),
         fork::DROPPER => fork::drop_copies(),

@@ -18,10 +18,9 @@ use tempfile::TempDir;
 
 pub(crate) use trials::test;
 
-pub(crate) mod actor;
-pub(crate) mod hand;
 pub(crate) mod helper;
-pub(crate) mod puppet;
+pub(crate) mod observation;
+pub(crate) mod remote_client;
 pub(crate) mod trials;
 
 /// How long something may take that is bound to happen, on a machine that has other things to do.

@@ -1,0 +1,180 @@
+//! A client in a process of its own, which does with proxies what a test tells it to, one order after the other.
+//!
+//! It blocks in an order as any program would. Proxies travel to it inside its orders, and a test keeps its own until
+//! an order is done. Orders and reports are frames over its standard input and output.
+
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use client::Result;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::support::{ManagerProgram, eventually, helper, kill, state};
+
+mod order;
+mod performer;
+mod report;
+
+pub(crate) use order::{
+    BarrierAction, BarrierOrder, ConditionOrder, EventOrder, LatchOrder, LockOrder, Order, QueueOrder,
+    SemaphoreOrder,
+};
+pub(crate) use performer::perform;
+pub(crate) use report::{Held, Report, Setter};
+
+/// The helper that is one. Its argument is the socket of its manager; without one, it takes the usual manager.
+pub(crate) const REMOTE_CLIENT: &str = "remote_client";
+
+/// The argument of a remote client that connects only when a proxy arrives.
+pub(crate) const CONNECT_LATER: &str = "connect later";
+
+/// How long an order may take: the longest is thousands of round trips.
+const REPORT_TIME_MAX: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+
+/// A remote client, which ends with its test.
+pub(crate) struct RemoteClient {
+    child: Child,
+    /// None once it gets no more orders.
+    orders: Option<ChildStdin>,
+    reports: ChildStdout,
+}
+
+impl RemoteClient {
+    /// Starts one that is connected to this manager.
+    pub(crate) fn start(program: &ManagerProgram) -> RemoteClient {
+        RemoteClient::start_with(helper::command(REMOTE_CLIENT).arg(&program.socket)).unwrap()
+    }
+
+    /// Starts one that has opened an event.
+    pub(crate) fn with_event(program: &ManagerProgram, name: &str, auto_reset: bool) -> RemoteClient {
+        let mut client = RemoteClient::start(program);
+        client.does(EventOrder::Open { name: name.to_owned(), auto_reset });
+        client
+    }
+
+    /// Starts one whose only connection is that of the proxy in its first order.
+    pub(crate) fn with(order: impl Into<Order>) -> RemoteClient {
+        let mut client = RemoteClient::start_with(helper::command(REMOTE_CLIENT).arg(CONNECT_LATER)).unwrap();
+        client.does(order);
+        client
+    }
+
+    /// Starts one with this command, and returns when it has connected, or could not.
+    pub(crate) fn start_with(command: &mut Command) -> Result<RemoteClient> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (orders, reports) = (child.stdin.take(), child.stdout.take().unwrap());
+        let mut client = RemoteClient { child, orders, reports };
+        assert_eq!(client.report()?, Report::Done);
+        Ok(client)
+    }
+
+    /// Gives an order.
+    pub(crate) fn tell(&mut self, order: impl Into<Order>) {
+        write(self.orders.as_mut().unwrap(), &order.into());
+    }
+
+    /// What came of the order before.
+    pub(crate) fn report(&mut self) -> Result<Report> {
+        let mut files = [PollFd::new(&self.reports, PollFlags::IN)];
+        let readable = poll(&mut files, Some(&REPORT_TIME_MAX));
+        assert_eq!(readable, Ok(1), "the remote client does not finish its order");
+        read(&mut self.reports).expect("the remote client has ended")
+    }
+
+    /// Gives an order, and waits until it is done. The proxies in it keep their objects until then.
+    pub(crate) fn ask(&mut self, order: impl Into<Order>) -> Result<Report> {
+        let order = order.into();
+        write(self.orders.as_mut().unwrap(), &order);
+        self.report()
+    }
+
+    /// Gives an order that is bound to be done.
+    pub(crate) fn does(&mut self, order: impl Into<Order>) {
+        assert_eq!(self.ask(order), Ok(Report::Done));
+    }
+
+    /// Gives an order by which it takes something, at once or when the wait is over.
+    pub(crate) fn takes(&mut self, order: impl Into<Order>) -> Held {
+        held(self.ask(order))
+    }
+
+    /// What it holds by the order before.
+    pub(crate) fn has_taken(&mut self) -> Held {
+        held(self.report())
+    }
+
+    /// Has it wait for its event; when this returns, the manager has the wait.
+    pub(crate) fn begin_wait(&mut self) {
+        self.does(EventOrder::Begin);
+        self.tell(EventOrder::Finish);
+    }
+
+    /// The process id.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Stops it, so that it does nothing until it is continued or killed.
+    pub(crate) fn stop(&self) {
+        kill(self.process(), Signal::STOP);
+        let folder = format!("/proc/{}", self.process());
+        eventually("it is stopped", || state(folder.as_ref()) == Some('T'));
+    }
+
+    /// Has it go on after [`stop`](Self::stop).
+    pub(crate) fn go_on(&self) {
+        kill(self.process(), Signal::CONT);
+    }
+
+    /// Kills it, and waits until it is gone. Returns which process it was.
+    pub(crate) fn kill(mut self) -> u32 {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.process()
+    }
+
+    /// Has it end by a panic, and waits until it is gone.
+    pub(crate) fn panic(mut self) {
+        self.tell(Order::Panic);
+        assert!(!self.child.wait().unwrap().success());
+    }
+
+    /// Lets it end in order, which drops what it holds. Returns which process it was.
+    pub(crate) fn end(mut self) -> u32 {
+        self.orders = None;
+        assert!(self.child.wait().unwrap().success());
+        self.process()
+    }
+}
+
+impl Drop for RemoteClient {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn held(report: Result<Report>) -> Held {
+    match report {
+        Ok(Report::Held(Some(held))) => held,
+        report => panic!("it was to take something: {report:?}"),
+    }
+}
+
+fn write<T: Serialize>(output: &mut impl Write, value: &T) {
+    let mut bytes = Vec::new();
+    protocol::append_frame(&mut bytes, value).unwrap();
+    output.write_all(&bytes).and_then(|()| output.flush()).unwrap();
+}
+
+/// The next value, or none at the end of the stream.
+fn read<T: DeserializeOwned>(input: &mut impl Read) -> Option<T> {
+    let mut length = [0; 4];
+    input.read_exact(&mut length).ok()?;
+    let mut bytes = vec![0; u32::from_le_bytes(length) as usize];
+    input.read_exact(&mut bytes).ok()?;
+    Some(postcard::from_bytes(&bytes).unwrap())
+}

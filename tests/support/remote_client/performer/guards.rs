@@ -1,0 +1,166 @@
+//! Orders about what is held: locks, conditions and semaphores.
+
+use client::{
+    Condition, Event, Lock, LockGuard, Permit, Result, Taken, Waitable, WokenBy, wait_all, wait_any,
+};
+
+use super::{Performer, failure};
+use crate::support::PATIENCE;
+use crate::support::remote_client::{ConditionOrder, Held, LockOrder, Report, SemaphoreOrder};
+
+impl Performer {
+    pub(super) fn follow_lock(&mut self, order: LockOrder) -> Result<Report> {
+        match order {
+            LockOrder::Acquire(lock, None) => return Ok(self.guard(lock.acquire().map(Some)?)),
+            LockOrder::Acquire(lock, Some(timeout)) => {
+                return Ok(self.guard(lock.acquire_timeout(timeout)?));
+            }
+            LockOrder::AcquireAgain(lock, None) => return Ok(self.guard(lock.acquire().map(Some)?)),
+            LockOrder::AcquireAgain(lock, Some(timeout)) => {
+                return Ok(self.guard(lock.acquire_timeout(timeout)?));
+            }
+            LockOrder::AcquireUnless(lock, event) => {
+                let (_, taken) = wait_any(&[&event, &lock], None)?.expect("there is no timeout");
+                return Ok(self.taken(taken));
+            }
+            LockOrder::AcquireAll(locks) => return self.acquire_all(&locks),
+            LockOrder::Drop => drop(self.pop()),
+            LockOrder::Release => self.pop().release()?,
+            LockOrder::ReleaseAndWait(event) => {
+                let taken = self.pop().release_and_wait(&event, None)?;
+                return Ok(if let Some(Taken::Event(_)) = taken { Report::Set } else { Report::Done });
+            }
+            LockOrder::Keep => self.pop().keep(),
+            LockOrder::ReleaseKept(lock) => lock.release()?,
+            LockOrder::ForceRelease(lock) => lock.force_release()?,
+            LockOrder::ForceReleaseAgain(lock) => lock.force_release()?,
+            LockOrder::IsHeld => return Ok(Report::Flag(self.top().is_held())),
+            LockOrder::Count { lock, file, rounds } => count(&lock, &file, rounds)?,
+        }
+        Ok(Report::Done)
+    }
+
+    pub(super) fn follow_condition(&mut self, order: ConditionOrder) -> Result<Report> {
+        match order {
+            ConditionOrder::Enter(condition) => return Ok(self.guard(condition.acquire().map(Some)?)),
+            ConditionOrder::Wait(condition, timeout) => {
+                let is_notified = condition.wait(self.top(), timeout)?;
+                return Ok(if is_notified { self.notified() } else { self.timed_out() });
+            }
+            ConditionOrder::WaitFor(condition, event, timeout) => {
+                return condition.wait_for(self.top(), timeout, || event.is_set()).map(Report::Flag);
+            }
+            ConditionOrder::WaitOr(condition, event, timeout) => {
+                return Ok(match condition.wait_or(self.top(), &[&event], timeout)? {
+                    WokenBy::Notified => self.notified(),
+                    WokenBy::Other(_, taken) => self.taken(taken),
+                    WokenBy::TimedOut => self.timed_out(),
+                });
+            }
+            ConditionOrder::Notify(condition, count) => {
+                let woken = match count {
+                    Some(1) => condition.notify_one()?,
+                    Some(count) => condition.notify(count)?,
+                    None => condition.notify_all()?,
+                };
+                return Ok(Report::Count(woken as u64));
+            }
+            ConditionOrder::Rally { condition, mine, theirs, rounds } => {
+                rally(&condition, &mine, &theirs, rounds)?;
+            }
+        }
+        Ok(Report::Done)
+    }
+
+    pub(super) fn follow_semaphore(&mut self, order: SemaphoreOrder) -> Result<Report> {
+        match order {
+            SemaphoreOrder::Take(semaphore, permits, None) => {
+                return Ok(self.permit(Some(semaphore.acquire(permits)?)));
+            }
+            SemaphoreOrder::Take(semaphore, permits, Some(timeout)) => {
+                return Ok(self.permit(semaphore.acquire_timeout(permits, timeout)?));
+            }
+            SemaphoreOrder::Drop => drop(self.pop_permit()),
+            SemaphoreOrder::Release => self.pop_permit().release()?,
+            SemaphoreOrder::Forget => self.pop_permit().forget()?,
+            SemaphoreOrder::Add(semaphore, permits) => semaphore.release(permits)?,
+        }
+        Ok(Report::Done)
+    }
+
+    fn guard(&mut self, guard: Option<LockGuard>) -> Report {
+        let report = Report::Held(guard.as_ref().map(Held::from));
+        self.guards.extend(guard);
+        report
+    }
+
+    fn permit(&mut self, permit: Option<Permit>) -> Report {
+        let report = Report::Held(permit.as_ref().map(Held::from));
+        self.permits.extend(permit);
+        report
+    }
+
+    fn taken(&mut self, taken: Taken) -> Report {
+        match taken {
+            Taken::Lock(guard) => self.guard(Some(guard)),
+            Taken::Permit(permit) => self.permit(Some(permit)),
+            Taken::Event(_) => Report::Set,
+            other => panic!("nobody waits for {other:?}"),
+        }
+    }
+
+    fn acquire_all(&mut self, locks: &[Lock]) -> Result<Report> {
+        let targets: Vec<&dyn Waitable> = locks.iter().map(|lock| lock as _).collect();
+        let all = wait_all(&targets, None)?.expect("there is no timeout");
+        let mut held = Vec::new();
+        for taken in all {
+            let Taken::Lock(guard) = taken else { panic!("{taken:?} is no lock") };
+            held.push(Held::from(&guard));
+            self.guards.push(guard);
+        }
+        Ok(Report::All(held))
+    }
+
+    fn notified(&mut self) -> Report {
+        Report::Notified(Held::from(&*self.top()))
+    }
+
+    fn timed_out(&mut self) -> Report {
+        Report::TimedOut(Held::from(&*self.top()))
+    }
+
+    fn top(&mut self) -> &mut LockGuard {
+        self.guards.last_mut().expect("it holds a lock")
+    }
+
+    fn pop(&mut self) -> LockGuard {
+        self.guards.pop().expect("it holds a lock")
+    }
+
+    fn pop_permit(&mut self) -> Permit {
+        self.permits.pop().expect("it holds permits")
+    }
+}
+
+fn rally(condition: &Condition, mine: &Event, theirs: &Event, rounds: u32) -> Result<()> {
+    for round in 0..rounds {
+        let mut guard = condition.acquire()?;
+        if !condition.wait_for(&mut guard, PATIENCE, || mine.is_set())? {
+            return Err(failure(format!("it was not this one's turn in round {round}")));
+        }
+        mine.clear()?;
+        theirs.set()?;
+        condition.notify_all()?;
+    }
+    Ok(())
+}
+
+/// Without the lock, additions of others would be lost.
+fn count(lock: &Lock, file: &str, rounds: u32) -> Result<()> {
+    for _ in 0..rounds {
+        let _guard = lock.acquire()?;
+        let number: u32 = std::fs::read_to_string(file).unwrap().parse().unwrap();
+        std::fs::write(file, (number + 1).to_string()).unwrap();
+    }
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! The process of a remote client: it follows orders until there are no more.
+
+use std::any::Any;
+use std::env;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use client::internal::{ErrorKind, Pending};
+use client::{Barrier, Error, Event, EventMirror, Latch, LockGuard, Manager, Permit, Queue, Result};
+
+use super::{CONNECT_LATER, Order, Report, read, write};
+
+mod events;
+mod guards;
+mod rendezvous;
+
+/// Connects to the manager that the argument tells, and follows orders until there are no more.
+pub(crate) fn perform() -> Result<()> {
+    let (mut orders, mut reports) = (io::stdin().lock(), io::stdout().lock());
+    let mut performer = match connect() {
+        Ok(manager) => Performer { manager, ..Performer::default() },
+        Err(error) => {
+            write(&mut reports, &Err::<Report, Error>(error));
+            return Ok(());
+        }
+    };
+    write(&mut reports, &Ok::<Report, Error>(Report::Done));
+    while let Some(order) = read(&mut orders) {
+        if matches!(order, Order::Panic) {
+            // As `panic!` does, but without a text on the screen.
+            resume_unwind(Box::new("on purpose"));
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| performer.follow(order)));
+        write(&mut reports, &outcome.unwrap_or_else(|panic| Ok(panicked(&*panic))));
+    }
+    Ok(())
+}
+
+/// The manager at the socket that is the argument, or the usual one. None if the first proxy is to connect.
+fn connect() -> Result<Option<Manager>> {
+    match env::args_os().nth(2) {
+        None => Manager::connect().map(Some),
+        Some(argument) if argument == CONNECT_LATER => Ok(None),
+        Some(socket) => Manager::connect_to(socket).map(Some),
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Report {
+    Report::Panicked(panic.downcast_ref::<String>().cloned().unwrap_or_default())
+}
+
+/// What a remote client holds and uses, in the order in which it is let go of.
+#[derive(Default)]
+struct Performer {
+    guards: Vec<LockGuard>,
+    permits: Vec<Permit>,
+    event: Option<Event>,
+    mirror: Option<EventMirror>,
+    wait: Option<Pending>,
+    queue: Option<Queue<u64>>,
+    pair: Option<(Event, Event)>,
+    barrier: Option<Barrier>,
+    latch: Option<Latch>,
+    /// Held, so that the connection stays when no proxy is left.
+    manager: Option<Manager>,
+}
+
+impl Performer {
+    fn follow(&mut self, order: Order) -> Result<Report> {
+        match order {
+            Order::Event(order) => self.follow_event(order),
+            Order::Lock(order) => self.follow_lock(order),
+            Order::Condition(order) => self.follow_condition(order),
+            Order::Semaphore(order) => self.follow_semaphore(order),
+            Order::Queue(order) => self.follow_queue(order),
+            Order::Barrier(order) => self.follow_barrier(order),
+            Order::Latch(order) => self.follow_latch(order),
+            Order::Panic => unreachable!("it ends the process"),
+        }
+    }
+
+    fn manager(&self) -> &Manager {
+        self.manager.as_ref().expect("it has connected at its start")
+    }
+}
+
+/// An error of a remote client's own.
+fn failure(text: impl ToString) -> Error {
+    Error::new(ErrorKind::Other, text.to_string())
+}

@@ -1,0 +1,88 @@
+//! What a remote client tells of an order that it has carried out.
+
+use client::{Cause, LockGuard, Permit, Result};
+use serde::{Deserialize, Serialize};
+
+/// What came of an order.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Report {
+    /// It is done.
+    Done,
+    /// Yes or no.
+    Flag(bool),
+    /// A number of things.
+    Count(u64),
+    /// What is left of a latch.
+    Left(u64),
+    /// The wait for an event has ended, by this cause or by its timeout.
+    Waited(Option<Setter>),
+    /// The waits of a crowd have ended like this.
+    Crowd(Vec<Result<Option<Setter>>>),
+    /// The event was set.
+    Set,
+    /// It holds this now, or its timeout has ended.
+    Held(Option<Held>),
+    /// It holds all of these now.
+    All(Vec<Held>),
+    /// The condition was notified, and its lock is held again.
+    Notified(Held),
+    /// The condition was not notified in time, and its lock is held again.
+    TimedOut(Held),
+    /// An item, or none in time.
+    Item(Option<u64>),
+    /// All items.
+    Items(Vec<u64>),
+    /// The place among the parties of a barrier.
+    Passed { index: u32, leads: bool },
+    /// The order panicked, with this text.
+    Panicked(String),
+}
+
+/// Which client set an event, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Setter {
+    pub(crate) process: u32,
+    pub(crate) program: String,
+    pub(crate) reason: Option<String>,
+}
+
+impl From<Cause> for Setter {
+    fn from(cause: Cause) -> Setter {
+        Setter {
+            process: cause.process,
+            program: cause.program.to_string(),
+            reason: cause.reason.map(|reason| reason.to_string()),
+        }
+    }
+}
+
+/// What is held.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Held {
+    /// The token of a lock, or 0.
+    pub(crate) token: u64,
+    /// The depth of a lock, or the number of permits.
+    pub(crate) depth: u64,
+    /// Which process left it behind, and the whole sentence about that.
+    pub(crate) abandoned: Option<(u32, String)>,
+}
+
+impl From<&LockGuard> for Held {
+    fn from(guard: &LockGuard) -> Held {
+        Held {
+            token: guard.token(),
+            depth: guard.depth().into(),
+            abandoned: guard.abandoned().map(|left| (left.process, left.to_string())),
+        }
+    }
+}
+
+impl From<&Permit> for Held {
+    fn from(permit: &Permit) -> Held {
+        Held {
+            token: 0,
+            depth: permit.permits(),
+            abandoned: permit.abandoned().map(|left| (left.process, left.to_string())),
+        }
+    }
+}
