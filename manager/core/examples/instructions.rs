@@ -1,7 +1,7 @@
 //! One kind of request after the other, for a tool that counts instructions: `scripts/count-instructions` runs this.
 //!
-//! `instructions` lists what there is; `instructions NAME TIMES` carries out NAME so many times. What is counted is the
-//! inside of two functions: `codec_counted`, in which all that travels is encoded and decoded on both sides, and
+//! `instructions` lists what there is; `instructions NAME TIMES` carries out NAME that many times. What is counted is
+//! the inside of two functions: `codec_counted`, in which all that travels is encoded and decoded on both sides, and
 //! `apply_counted`, in which the core takes inputs.
 
 use std::hint::black_box;
@@ -342,7 +342,7 @@ impl World {
             if let Effect::Reply { session, request, reply } = effect {
                 let answer = answer_counted(&mut self.answered, Answer { request, body: reply });
                 let receiver = SESSIONS.iter().position(|other| *other == session);
-                self.received[receiver.expect("answers go to those who asked")] += 1;
+                self.received[receiver.expect("answers go to those that asked")] += 1;
                 self.granted += u64::from(is_granted(&answer));
                 assert!(self.may_refuse || !matches!(answer.body, Reply::Refused(_)), "{answer:?}");
                 self.tasks.extend(tasks_of(&answer));

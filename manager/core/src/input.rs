@@ -27,7 +27,8 @@ pub enum Input<'a> {
         #[serde(borrow)]
         envelope: Envelope<'a>,
     },
-    /// A session has given a lock back in its ledger. If it does not hold it in this holding any more, nothing happens.
+    /// A release that a session has deferred was found. If the session no longer holds the lock in this holding,
+    /// nothing happens.
     DeferredRelease(Holding),
     /// A session's process ended, or its connection did.
     SessionEnded {
@@ -95,18 +96,18 @@ pub enum Effect {
         /// Which memory.
         memory: SharedMemory,
     },
-    /// Write this into the mirror, and wake those who sleep at its place if they may go on: if the event is set, or
-    /// is no more.
+    /// Write this into the mirror, and wake the threads that sleep at its place if they may go on: if the event is
+    /// set, or no longer exists.
     Publish(Publication),
-    /// Write into the ledger of a session how many of its locks are wanted; then look there for a holding, if one is
-    /// named. For each time that it is there, apply [`Input::DeferredRelease`] next. A session that could not be given a ledger
-    /// has none.
+    /// Write into the memory for deferred releases of a session how many of its locks are wanted; then look there for
+    /// a holding, if one is named. For each time that it is there, apply [`Input::DeferredRelease`] next. A session
+    /// that could not be given this memory has none.
     LocksWanted {
-        /// Whose ledger.
+        /// Whose memory.
         session: SessionId,
-        /// How many of the locks that it holds somebody waits for.
+        /// How many of the locks that it holds others wait for.
         wanted: u64,
-        /// A holding that may have been given back there.
+        /// A holding that may have been released there.
         holding: Option<Holding>,
     },
     /// Send this signal to the process of a session, which has begun and not ended.

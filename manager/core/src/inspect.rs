@@ -86,7 +86,7 @@ impl State {
         }
     }
 
-    /// Where somebody stands in the lines of an object, in order. One wait may name the object twice, but waits once.
+    /// The positions of the waiters of an object, in order. One wait may name the object twice, but waits once.
     pub(crate) fn waiters_of<'a>(&'a self, object: &'a Object) -> impl Iterator<Item = Position> + 'a {
         let firsts = object.lanes().iter().map(|&lane| object.wait_queue_in(lane).first());
         firsts.flat_map(|first| {

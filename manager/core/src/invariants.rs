@@ -13,12 +13,12 @@ impl State {
         for keys in self.blocked.values() {
             // A thread that waits in several ways may hold a reentrant lock by now that it waits for in another.
             if let [key] = keys[..] {
-                assert!(self.is_blocked(key), "who waits can not be served: {:?}", self.waiters[key]);
+                assert!(self.is_blocked(key), "a waiter cannot be served: {:?}", self.waiters[key]);
             }
         }
     }
 
-    /// Asserts that nobody waits for ever in a cycle, of clients whose threads send nothing while they wait.
+    /// Asserts that nobody waits forever in a cycle, of clients whose threads send nothing while they wait.
     #[doc(hidden)]
     pub fn assert_no_deadlock(&self) {
         let waiters = self.blocked.values().flatten().map(|&key| &self.waiters[key]);

@@ -7,7 +7,7 @@
 //! # How a request becomes effects
 //!
 //! 1. `state` finds the session and dispatches the request to the file of the object it concerns.
-//! 2. That file changes its object and marks it *touched* if somebody who waits may now be served.
+//! 2. That file changes its object and marks it *touched* if a waiter may now be served.
 //! 3. `wait` serves the waiters of touched objects, first come, first served, until nothing is touched any more.
 //!    Serving one may touch further objects.
 //! 4. Each decision is an effect: a reply to one request of one session.

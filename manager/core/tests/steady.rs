@@ -12,7 +12,7 @@ use protocol::{
 use uuid::Uuid;
 
 /// One client and its manager, without the socket between them.
-struct WaitQueue {
+struct Link {
     state: State,
     effects: Vec<Effect>,
     sent: Vec<u8>,
@@ -24,9 +24,9 @@ struct WaitQueue {
 
 const SESSION: SessionId = SessionId(1);
 
-impl WaitQueue {
-    fn new() -> WaitQueue {
-        let mut line = WaitQueue {
+impl Link {
+    fn new() -> Link {
+        let mut link = Link {
             state: State::new(Epoch(Uuid::from_u128(1)), Limits::default(), 1),
             effects: Vec::new(),
             sent: Vec::new(),
@@ -36,8 +36,8 @@ impl WaitQueue {
             answers: 0,
         };
         let peer = Peer { process: 1, program: "test".into() };
-        line.state.apply(Time::ZERO, Input::SessionBegan { session: SESSION, peer }, &mut line.effects);
-        line
+        link.state.apply(Time::ZERO, Input::SessionBegan { session: SESSION, peer }, &mut link.effects);
+        link
     }
 
     /// Sends one request all the way, and looks at the answer if there is one.
@@ -73,7 +73,7 @@ fn wait(target: Target<'static>) -> Request<'static> {
 
 #[test]
 fn what_is_asked_for_again_and_again_allocates_nothing() {
-    let mut line = WaitQueue::new();
+    let mut link = Link::new();
     let specs = [
         Spec::Event { auto_reset: false },
         Spec::Lock,
@@ -82,25 +82,25 @@ fn what_is_asked_for_again_and_again_allocates_nothing() {
     ];
     for (number, spec) in (1..).zip(specs) {
         let open = Request::Open { id: object(number), name: None, spec, mode: OpenMode::CreateNew };
-        line.call(open, |reply| assert!(matches!(reply, Some(Reply::Opened { .. }))));
+        link.call(open, |reply| assert!(matches!(reply, Some(Reply::Opened { .. }))));
     }
     let [event, lock, semaphore, latch] = [1, 2, 3, 4].map(object);
     let mut allocations = 0;
     for round in 0..100 {
         let before = counting_allocator::allocations();
-        line.call(Request::EventIsSet { id: event }, |reply| assert_eq!(reply, Some(&Reply::Flag(false))));
-        line.call(Request::EventClear { id: event }, |reply| assert_eq!(reply, Some(&Reply::Done)));
-        line.call(wait(Target::Event { id: event }), |reply| {
+        link.call(Request::EventIsSet { id: event }, |reply| assert_eq!(reply, Some(&Reply::Flag(false))));
+        link.call(Request::EventClear { id: event }, |reply| assert_eq!(reply, Some(&Reply::Done)));
+        link.call(wait(Target::Event { id: event }), |reply| {
             assert_eq!(reply, Some(&Reply::TimedOut { reacquired: None }));
         });
-        line.call(wait(Target::Lock { id: lock }), |reply| assert!(matches!(reply, Some(Reply::Taken(_)))));
-        line.call(Request::Release { id: lock, hold: None, thread: ThreadId(1) }, |reply| {
+        link.call(wait(Target::Lock { id: lock }), |reply| assert!(matches!(reply, Some(Reply::Taken(_)))));
+        link.call(Request::Release { id: lock, hold: None, thread: ThreadId(1) }, |reply| {
             assert_eq!(reply, Some(&Reply::Done));
         });
-        line.call(Request::SemaphoreAvailable { id: semaphore }, |reply| {
+        link.call(Request::SemaphoreAvailable { id: semaphore }, |reply| {
             assert_eq!(reply, Some(&Reply::Count(3)));
         });
-        line.call(Request::LatchCountDown { id: latch, count: 1 }, |reply| {
+        link.call(Request::LatchCountDown { id: latch, count: 1 }, |reply| {
             assert!(matches!(reply, Some(Reply::Count(_))));
         });
         // The first rounds make the buffers and tables as large as they need to be.

@@ -1,9 +1,9 @@
 //! Barriers: a number of parties wait until all have come, and go on together.
 //!
-//! As in Python, a barrier *breaks* when a party that waits gives up: by its timeout, by its death, by `abort`. Who
-//! waits is refused then, and who comes, with the cause, until `reset`. If parties brought an action, the last of
-//! them to come runs it while the others wait on; they go when it says so, and the barrier breaks if it fails or
-//! dies. Who leaves a wait for any by another of its targets has not come, and breaks nothing; but while an action
+//! As in Python, a barrier *breaks* when a party that waits gives up: by its timeout, by its death, by `abort`. All
+//! waiters are refused then, and all that come until `reset`, with the cause. If parties brought an action, the last of
+//! them to come runs it while the others wait on; they go when it says so, and the barrier breaks if it fails or dies.
+//! A party that leaves a wait for any by another of its targets has not come, and breaks nothing; but while an action
 //! runs, the parties it runs for have come, and wait for nothing else.
 
 use alloc::format;
@@ -25,7 +25,7 @@ use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Decision, Readiness};
 use crate::waiting::wait_queue::{self, Position};
 
-/// What anyone wants of a barrier: the line does not depend on the details.
+/// What anyone wants of a barrier: the wait queue does not depend on the details.
 const ANYONE: Want = Want::Barrier { has_action: false, index: None };
 
 /// A barrier.
@@ -174,7 +174,7 @@ impl State {
         );
     }
 
-    /// One place for each waiter in the line.
+    /// One position for each waiter in the wait queue.
     fn barrier_queue(&self, key: Key) -> Vec<Position> {
         let first = self.catalog.at(key).wait_queue(&ANYONE).first();
         core::iter::successors(first, |&position| wait_queue::next_waiter(&self.waiters, position)).collect()
@@ -216,7 +216,7 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// Refuses who does not run the action of this turn, as one that was in vain.
+    /// Refuses a session that does not run the action of this turn.
     fn check_acting(&mut self, key: Key, who: Acting) -> Result<(), Refusal> {
         let barrier = self.barrier_at(key);
         barrier.check_whole()?;

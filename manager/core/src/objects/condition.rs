@@ -1,7 +1,7 @@
 //! Conditions: a place to wait, under a lock, until somebody who holds the lock notifies.
 //!
-//! A wait gives the lock up and joins the line in one step, so no notification falls between the two. A notified
-//! waiter goes to the end of the lock's line, and its wait is answered when it holds the lock again, as often as
+//! A wait gives the lock up and joins the wait queue in one step, so no notification falls between the two. A notified
+//! waiter goes to the end of the lock's wait queue, and its wait is answered when it holds the lock again, as often as
 //! before. It is never answered without a notification, another target, or its deadline: there are no spurious
 //! wake-ups. A notified waiter that dies passes its notification on. Notifying needs the lock, as in Python.
 
@@ -139,7 +139,7 @@ impl State {
         Ok(Reply::Count(woken))
     }
 
-    /// Wakes who waits first. False if nobody does. What was meant for some, and not for all, is passed on if its
+    /// Wakes the first waiter. False if nobody waits. What was meant for some, and not for all, is passed on if its
     /// receiver dies.
     fn notify_first(&mut self, key: Key, passes_on: bool) -> bool {
         let Some(position) = self.catalog.at(key).wait_queue(&Want::Notification).first() else {

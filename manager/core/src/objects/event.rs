@@ -1,8 +1,8 @@
 //! Events: a flag that processes wait for.
 //!
-//! A manual-reset event stays set until it is cleared, and lets everyone through who waits meanwhile or asks
+//! A manual-reset event stays set until it is cleared, and lets through everyone that waits meanwhile or asks
 //! later. An auto-reset event lets one waiter through and is clear again. Either is NT's event of that name; the
-//! manual one is also Python's `Event`. Everyone who waits when an event is set is served before the request that
+//! manual one is also Python's `Event`. Every waiter is served when an event is set, before the request that
 //! set it is answered, so a set followed at once by a clear wakes them all the same.
 
 use alloc::boxed::Box;

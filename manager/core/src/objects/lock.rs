@@ -5,11 +5,11 @@
 //! acquired, or taken away; a wait for a condition interrupts it, and does not end it.
 //!
 //! A holder that ends without giving back leaves the lock *abandoned*: the next taker gets it
-//! at once and is told by whom, as with NT's mutexes and POSIX's robust ones. Nothing is given back eagerly, so a
+//! at once and learns of whom, as with NT's mutexes and POSIX's robust ones. Nothing is given back eagerly, so a
 //! program in which one process acquires and ends, and another releases, works as it does in Python.
 //!
 //! Tokens grow with every grant of this manager, over all locks, so that an outside resource that remembers the
-//! greatest it has seen can refuse who held a lock before.
+//! greatest it has seen can refuse those that held a lock before.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -126,7 +126,7 @@ impl State {
         grant
     }
 
-    /// Makes this caller, who gave the lock up for a wait, its holder again: in the same holding, as often as before.
+    /// Makes a caller that gave the lock up for a wait its holder again: in the same holding, as often as before.
     pub(crate) fn lock_retake(&mut self, relock: Relock, caller: Caller) -> LockGrant {
         self.lock_take_in(relock.lock, caller, relock.hold, relock.depth)
     }
@@ -178,7 +178,7 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// The refusal for a caller that does not hold a lock, or not in the holding that it named: it says who does.
+    /// The refusal for a caller that does not hold a lock, or not in the holding that it named: it names the holder.
     pub(crate) fn not_owner(&self, key: Key, hold: Option<u64>) -> Refusal {
         let what = self.describe(key);
         let text = match &self.catalog.at(key).body {

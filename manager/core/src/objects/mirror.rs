@@ -19,7 +19,7 @@ use crate::{Effect, State};
 pub(crate) struct Mirror {
     /// How many places were ever used: those from here on never were.
     used: u32,
-    /// The places that were used and are free, and what stands there: who comes next counts on from it, as somebody may
+    /// The places that were used and are free, and what stands there: the next event counts on from it, as a thread may
     /// still be about to sleep on what stood there before.
     free: Vec<(u32, mirror::EventState)>,
     /// The serial that was given last.
@@ -69,7 +69,7 @@ impl State {
         if self.event_is_auto_reset(key) {
             let what = self.describe(key);
             let text =
-                format!("{what} has auto reset: who looks at a mirror takes nothing, so wait for it instead");
+                format!("{what} has auto reset: looking at a mirror takes nothing, so wait for it instead");
             return Err(Refusal::new(Code::WrongParameters, text));
         }
         let events_max = self.limits.mirrored_events_max;
@@ -86,7 +86,8 @@ impl State {
         self.effects.push(Effect::Publish(publication));
     }
 
-    /// Gives a place back whose event is no more. Whoever sleeps there is woken, and finds no serial of theirs.
+    /// Gives a place back whose event is no more. Threads that sleep there are woken, and find another serial than
+    /// their own.
     pub(crate) fn withdraw(&mut self, last: Publication) {
         let state = last.state.after_clear().after_set();
         self.publish(Publication { serial: 0, state, ..last });

@@ -1,7 +1,7 @@
 //! The kinds of objects: a file for each, and here the table of them.
 //!
 //! Whatever is chosen by the kind of an object is chosen here: its body, what can be wanted of it, what makes it, and
-//! its requests. What an object then does stands in the file of its kind, as an [`ObjectBody`].
+//! its requests. What an object then does is in the file of its kind, as an [`ObjectBody`](object_body::ObjectBody).
 
 use alloc::boxed::Box;
 
@@ -66,7 +66,7 @@ macro_rules! with_body {
     };
 }
 
-/// Calls a function of [`ObjectBody`] that takes the whole state, for the kind of a body: `for_kind!(body, serve(…))`.
+/// Calls a function of `ObjectBody` that takes the whole state, for the kind of a body: `for_kind!(body, serve(…))`.
 macro_rules! for_kind {
     ($body:expr, $function:ident($($argument:expr),*)) => {
         match $body {

@@ -15,7 +15,7 @@ use crate::waiting::wait_queue::WaitQueue;
 /// What distinguishes an object from those of other kinds.
 ///
 /// The questions take the body alone. What changes more than the body takes the whole state and the key under which
-/// the object is found. An object knows nothing of deadlines, of other targets of a wait, or of who waits before whom.
+/// the object is found. An object knows nothing of deadlines, of other targets of a wait, or of the order of waiters.
 pub(crate) trait ObjectBody: Debug {
     /// Its kind.
     fn kind(&self) -> Kind;

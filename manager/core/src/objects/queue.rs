@@ -1,4 +1,4 @@
-//! Queues: items move from who puts to who gets, in order, each to one.
+//! Queues: items move from producers to consumers, in order, each to one.
 //!
 //! An item that was handed to a process is given back to the front of the queue if the process dies before it has
 //! *acknowledged* it. In a plain queue the acknowledgement is the next request of that process, whatever it is: so
@@ -48,7 +48,7 @@ pub(crate) struct Queue {
     joiners: WaitQueue,
 }
 
-/// An item, in the queue or with who waits to put it or has to acknowledge it.
+/// An item: in the queue, with a waiter that wants to put it, or with a session that has to acknowledge it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Item {
     payload: Payload,
@@ -56,7 +56,7 @@ pub(crate) struct Item {
     carries: Vec<Pin>,
 }
 
-/// An item that is not finished, and who got it.
+/// An item that is not finished, and the thread that got it.
 #[derive(Debug, Serialize, Deserialize)]
 struct HandedOut {
     number: u64,
@@ -102,7 +102,7 @@ impl Queue {
         Readiness::when(self.capacity.is_none_or(|capacity| self.length() < capacity))
     }
 
-    /// Takes an item that is finished from who got it, if it has such a one.
+    /// Takes an item that is finished from the session that got it, if there is one.
     fn finish(&mut self, caller: Caller, number: Option<u64>) -> Option<Item> {
         let unfinished = self.unfinished.as_mut()?;
         let items = unfinished.get_mut(&caller.session)?;

@@ -1,8 +1,8 @@
 //! Semaphores: a number of permits, charged to the sessions that acquired them.
 //!
-//! First come, first served, also for large requests: who asks for one permit does not pass somebody ahead who
-//! asks for ten. Permits of a process that ends without giving them back are *abandoned*: the next taker gets them
-//! at once and is told. A plain semaphore may be released by who never acquired, as a signal, in Python as here; a
+//! First come, first served, also for large requests: a request for one permit does not overtake an earlier one for
+//! ten. Permits of a process that ends without giving them back are *abandoned*: the next taker gets them at once and
+//! learns of it. A plain semaphore may be released by a session that never acquired, as a signal, in Python as here; a
 //! bounded one refuses to have more permits than at first.
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -221,7 +221,7 @@ impl State {
                     self.semaphore_at(key).available(),
                     in_words(permits_max)
                 ),
-                None => format!("{} can not count so many permits", self.describe(key)),
+                None => format!("{} cannot count that many permits", self.describe(key)),
             };
             return Err(Refusal::new(Code::OverRelease, text));
         }

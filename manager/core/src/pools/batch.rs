@@ -45,11 +45,11 @@ pub(crate) struct Batch {
     /// Whose batch it is.
     owner: SessionId,
     pub(crate) options: BatchOptions,
-    /// Its place among the startable batches of its pool, while it has tasks to start.
+    /// Its turn among the startable batches of its pool, while it has tasks to start.
     pub(crate) turn: Option<u64>,
     /// Tasks to start, in order.
     pub(crate) waiting: VecDeque<Task>,
-    /// Tasks that were started or handed ahead, by number.
+    /// Tasks that were started or prefetched, by number.
     pub(crate) running: BTreeMap<u32, Running>,
     /// How long its tasks take.
     pub(crate) task_time: TaskTime,
@@ -96,10 +96,10 @@ impl Batch {
     }
 
     fn progress(&self) -> Progress {
-        let ahead = self.running.values().filter(|running| running.is_prefetched()).count();
+        let prefetched = self.running.values().filter(|running| running.is_prefetched()).count();
         Progress {
-            waiting: (self.waiting.len() + ahead) as u32,
-            running: (self.running.len() - ahead) as u32,
+            waiting: (self.waiting.len() + prefetched) as u32,
+            running: (self.running.len() - prefetched) as u32,
             returned: self.returned,
             failed: self.failed,
         }
@@ -278,7 +278,7 @@ impl State {
         batch.waiting.push_back(Task { number, retry: 0, arguments: Payload::from(task.arguments), carries });
     }
 
-    /// Puts a batch in line in its pool if it has tasks to start and does not stand there.
+    /// Gives a batch a turn in its pool if it has tasks to start and has none.
     pub(crate) fn batch_offer(&mut self, key: Key) {
         let batch = self.batch_at(key);
         if batch.turn.is_some() || batch.waiting.is_empty() {
@@ -290,7 +290,7 @@ impl State {
         self.touch(pool);
     }
 
-    /// Takes a batch out of the line in its pool.
+    /// Takes its turn in its pool from a batch.
     fn batch_withdraw(&mut self, key: Key) {
         let batch = self.batch_at(key);
         let (pool, priority) = (batch.pool, batch.options.priority);

@@ -5,7 +5,7 @@
 //! worker that waits for a closed pool in which every task has ended is refused, and leaves.
 //!
 //! Whoever makes a pool anew owns it, and it ends with its owner. One that was opened or made, whichever it took, is
-//! nobody's: those who serve it come and go.
+//! nobody's: the processes that serve it come and go.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -69,19 +69,19 @@ impl Pool {
         self.open_batches.insert(batch);
     }
 
-    /// Puts a batch in line that has tasks to start, behind the others of its priority. Returns its turn.
+    /// Gives a turn to a batch that has tasks to start, behind the others of its priority. Returns the turn.
     pub(crate) fn add_startable(&mut self, batch: Key, priority: i32) -> u64 {
         self.turn_last += 1;
         self.startable.insert((Reverse(priority), self.turn_last), batch);
         self.turn_last
     }
 
-    /// Takes a batch out of the line.
+    /// Takes the turn from a batch.
     pub(crate) fn remove_startable(&mut self, priority: i32, turn: u64) {
         self.startable.remove(&(Reverse(priority), turn));
     }
 
-    /// Whether no batch is in line.
+    /// Whether no batch has tasks to start.
     pub(crate) fn has_nothing_to_start(&self) -> bool {
         self.startable.is_empty()
     }
@@ -142,7 +142,7 @@ impl ObjectBody for Pool {
 }
 
 impl State {
-    /// Takes the batch out of the line whose turn it is. The pool is ready.
+    /// Takes the turn from the batch that is next, and returns it. The pool is ready.
     pub(crate) fn pool_next(&mut self, key: Key) -> Key {
         let (_, batch) = self.pool_at(key).startable.pop_first().expect("a ready pool has a batch to start");
         self.batch_at(batch).turn = None;

@@ -1,11 +1,11 @@
-//! Tasks that are handed ahead: several in one grant, so that short tasks do not cost a round trip each.
+//! Prefetch: several tasks in one grant, so that short tasks do not cost a round trip each.
 //!
 //! Only the first task of a grant is started by it. Each of the others starts when the one before it has ended, as its
-//! worker begins it only after it has told that end. So whenever a worker dies, it is known which tasks it had not
-//! begun, and these go back to the front of the line. A worker that is in a long task gives back what it was handed
-//! ahead. What is ahead waits, for whoever asks; but nobody other than its worker can say that it will not begin.
+//! worker begins it only after it has reported that end. So whenever a worker dies, it is known which tasks it had not
+//! begun, and these go back to the front of the batch. A worker that is in a long task gives back what it has
+//! prefetched. A prefetched task counts as waiting; but only its worker can say that it will not begin.
 //!
-//! Nothing is handed ahead while anybody else waits for a task, or another batch has any to start.
+//! Nothing is prefetched while another worker waits for a task, or another batch has any to start.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -24,7 +24,7 @@ use crate::waiting::wait::Lane;
 const GRANT_TIME_NS: u64 = 1_000_000;
 
 /// Which part of the tasks that wait is granted at once, so that the last of them are shared out one by one.
-const GRANTS_PER_LINE: usize = 4;
+const GRANTS_PER_BATCH: usize = 4;
 
 /// How long tasks take, from what is seen of them here.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -60,13 +60,13 @@ impl TaskTime {
 }
 
 impl State {
-    /// Starts the next task of a ready pool in this session, and hands others ahead if that harms nobody.
+    /// Starts the next task of a ready pool in this session, and prefetches others if that harms nobody.
     pub(crate) fn tasks_take(&mut self, pool: Key, session: SessionId, most: u32) -> Grant {
         let batch = self.pool_next(pool);
         let is_alone = self.pool_at(pool).has_nothing_to_start()
             && self.catalog.at(pool).wait_queue_in(Lane::Main).is_empty();
-        let line = self.batch_at(batch);
-        let fair = (line.waiting.len() / GRANTS_PER_LINE).min(line.task_time.tasks_per_grant());
+        let tasks_of = self.batch_at(batch);
+        let fair = (tasks_of.waiting.len() / GRANTS_PER_BATCH).min(tasks_of.task_time.tasks_per_grant());
         let count = if is_alone { fair.min(TASKS_PER_GRANT_MAX).min(most as usize) } else { 1 };
         let first = self.batch_start_one(batch, session, None);
         let mut bytes = first.arguments.as_bytes().len();
@@ -88,7 +88,7 @@ impl State {
         Grant::Tasks(TasksGrant { batch: id, function: batch.function(), stop: batch.options.stop, tasks })
     }
 
-    /// A task has ended in this session, or was given back by it: the one that was handed ahead behind it begins.
+    /// A task has ended in this session, or was given back by it: the one that was prefetched behind it begins.
     pub(crate) fn begin_next(&mut self, session: SessionId, key: Key, task: u32) {
         let id = self.catalog.at(key).id;
         let granted = &mut self.session_at(session).running;
@@ -118,7 +118,7 @@ impl State {
                 return Err(Refusal::new(Code::BadArgument, text));
             }
         }
-        // Backwards, as each goes to the front of the line.
+        // Backwards, as each goes to the front of the batch.
         for &number in tasks.iter().rev() {
             let granted = &mut self.session_at(session).running;
             let its = granted.iter().find(|granted| granted.batch == id && granted.task == number);
@@ -137,7 +137,7 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// Goes on with a task that was handed ahead to a session that died before it began it.
+    /// Goes on with a task that a session had prefetched and not begun when it died.
     pub(crate) fn task_prefetched_lost(&mut self, granted: Granted) {
         let key = self.catalog.key(granted.batch).expect("a batch with running tasks is pinned");
         self.task_not_begun(key, granted.task);
@@ -145,7 +145,7 @@ impl State {
         self.batch_moved_on(key);
     }
 
-    /// Puts a granted task that was not begun back to the front of its line, or ends it if it is never to start.
+    /// Puts a granted task that was not begun back to the front of its batch, or ends it if it is never to start.
     fn task_not_begun(&mut self, key: Key, number: u32) {
         let is_stopped = self.batch_at(key).is_stopped();
         if !is_stopped && !self.batch_at(key).running[&number].is_cancelled() {

@@ -1,9 +1,9 @@
 //! Tasks: from the moment a worker takes one to the moment it has ended.
 //!
-//! A task runs in one session, and may be handed ahead to it before (`ahead`). It ends when the worker says how, when
+//! A task runs in one session, and may be prefetched by it before (`prefetch`). It ends when the worker says how, when
 //! the worker dies, or when its time is over. If the worker dies, the task is started again as often as its batch
-//! allows, and then fails. A process that is sent a signal to stop a task is *condemned*: it gets no other task, since
-//! it may end in the middle of it.
+//! allows, and then fails. A process that is sent a signal to stop a task is *terminating*: it gets no other task,
+//! since it may end in the middle of it.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -42,12 +42,12 @@ pub(crate) struct Task {
 pub(crate) struct Running {
     session: SessionId,
     task: Task,
-    /// When it began; none if it was handed ahead and has not.
+    /// When it began; none if it was prefetched and has not.
     since: Option<Time>,
     deadline: Option<Time>,
     /// Whether its process was sent a signal to stop it.
     is_signalled: bool,
-    /// Whether its batch was cancelled while it was ahead, so that it does not start anywhere else.
+    /// Whether its batch was cancelled while it was prefetched, so that it does not start anywhere else.
     is_cancelled: bool,
 }
 
@@ -56,7 +56,7 @@ impl Running {
         self.session
     }
 
-    /// Whether it was handed ahead and has not begun.
+    /// Whether it was prefetched and has not begun.
     pub(crate) fn is_prefetched(&self) -> bool {
         self.since.is_none()
     }
@@ -83,8 +83,8 @@ impl State {
         Grant::Task(TaskGrant { batch: id, task, function, arguments, stop, retry })
     }
 
-    /// Starts the next task of a batch in a session, or hands it ahead, to begin after another of the same batch.
-    /// The batch has left the line in its pool.
+    /// Starts the next task of a batch in a session, or prefetches it, to begin after another of the same batch.
+    /// The batch has no turn in its pool.
     pub(crate) fn batch_start_one(
         &mut self,
         key: Key,
@@ -149,7 +149,7 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// An outcome to be stored: one that can not be is a failure that says so.
+    /// An outcome to be stored: one that cannot be is a failure that says so.
     fn checked(&self, outcome: &Outcome<&[u8], &str>, carries: &[ObjectId]) -> Outcome {
         let room = self.limits.stored_bytes_max.saturating_sub(self.stored_bytes);
         match outcome {

@@ -34,7 +34,7 @@ pub(crate) struct Session {
     pub(crate) running: Vec<Granted>,
     /// The batches it made that are not complete.
     pub(crate) batches: BTreeSet<ObjectId>,
-    /// Whether it was told to end, and so gets no tasks.
+    /// Whether it was sent a signal to end, and so gets no tasks.
     pub(crate) is_terminating: bool,
     /// The objects of which it holds something that its end leaves behind, and the pools that end with it.
     pub(crate) held: BTreeSet<Key>,
@@ -129,7 +129,7 @@ impl Abandoner {
         Abandoner { session: id, process: session.process, program: session.program.clone(), how }
     }
 
-    /// What the next taker is told.
+    /// What the next taker learns.
     pub(crate) fn abandonment(&self, held_ns: u64) -> Abandonment {
         Abandonment { process: self.process, program: self.program.clone(), how: self.how.clone(), held_ns }
     }
@@ -154,7 +154,7 @@ impl State {
         assert!(before.is_none(), "session numbers are used once");
     }
 
-    /// Takes note that a client has read this many answers. Refused if that can not be, or if it never tells.
+    /// Takes note that a client has read this many answers. Refused if that cannot be, or if it never confirms.
     pub(crate) fn confirm(&mut self, session: SessionId, received: u64) -> Result<(), Refusal> {
         while let Some(grant) = self.session_at(session).next_confirmed(received) {
             self.let_go(grant);
@@ -178,7 +178,7 @@ impl State {
         }
     }
 
-    /// Gives a grant to the next in line whose receiver never got it. If its object is gone, so is the grant.
+    /// Gives a grant that its receiver never got to the next waiter. If its object is gone, so is the grant.
     pub(crate) fn give_back(&mut self, grant: Unconfirmed) {
         match self.catalog.resolve(grant.handle()) {
             Some(key) => Body::given_back(self, key, grant),
@@ -213,7 +213,7 @@ impl State {
     fn tasks_left_behind(&mut self, granted: &[Granted], ending: &Ending, what: &str) {
         let is_known = !matches!(ending, Ending::Died(DeathCause::Dropped(_)));
         let never_began = |granted: &&Granted| is_known && granted.after.is_some();
-        // Backwards, as each goes to the front of its line.
+        // Backwards, as each goes to the front of those that wait.
         granted.iter().rev().filter(never_began).for_each(|&granted| self.task_prefetched_lost(granted));
         let lost = granted.iter().filter(|granted| !never_began(granted));
         lost.for_each(|&granted| self.task_lost(granted, what));

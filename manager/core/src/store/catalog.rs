@@ -29,7 +29,7 @@ pub(crate) struct Object {
     pub(crate) references: u32,
     /// How many tasks and the like, in the manager's keeping, carry a proxy of it or need it.
     pub(crate) pins: u64,
-    /// Who waits for it, first come first; a queue has more lines than this.
+    /// Its waiters, first come, first served; a queue has two more of these.
     wait_queue: WaitQueue,
     /// What it is.
     pub(crate) body: Body,
@@ -65,7 +65,7 @@ pub(crate) struct Catalog {
 }
 
 impl Object {
-    /// The line in which somebody stands who wants this.
+    /// The wait queue of those that want this.
     pub(crate) fn wait_queue(&self, want: &Want) -> &WaitQueue {
         self.wait_queue_in(want.lane())
     }
@@ -210,7 +210,7 @@ mod tests {
     fn objects_and_waiters_stay_small() {
         assert!(size_of::<Object>() <= 112, "an object has {} bytes", size_of::<Object>());
         assert!(size_of::<Option<Object>>() == size_of::<Object>(), "a slab adds nothing to it");
-        assert!(size_of::<Entry>() <= 40, "a stand has {} bytes", size_of::<Entry>());
+        assert!(size_of::<Entry>() <= 40, "an entry has {} bytes", size_of::<Entry>());
         assert!(size_of::<Waiter>() <= 136, "a waiter has {} bytes", size_of::<Waiter>());
         assert!(size_of::<Option<Waiter>>() == size_of::<Waiter>(), "a slab adds nothing to it");
         assert!(size_of::<Session>() <= 256, "a session has {} bytes", size_of::<Session>());

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::slab::Key;
 
-/// The most keys in a run. Adding a name moves so many at most.
+/// The most keys in a run. Adding a name moves this many at most.
 const RUN_KEYS_MAX: usize = 256;
 
 /// The keys of all objects that have a name.

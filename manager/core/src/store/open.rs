@@ -66,7 +66,7 @@ impl State {
         Ok(self.catalog.insert(id, name, body))
     }
 
-    /// Refuses if there is no room for so many more objects.
+    /// Refuses if there is no room for this many more objects.
     pub(crate) fn check_room_for(&self, objects: usize) -> Result<(), Refusal> {
         let objects_max = self.limits.objects_max;
         if self.catalog.len() + objects > objects_max {

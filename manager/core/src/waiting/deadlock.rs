@@ -4,7 +4,7 @@
 //! (one of them, in a wait for all) is a lock whose holder is doomed too. Whoever waits for anything but a lock may
 //! be served by somebody outside, and whoever waits with a deadline gets away in time; neither is doomed. A blocking
 //! request that would doom its own thread is refused, so no thread is ever doomed for long. One more way leads into
-//! a cycle: a notified waiter that can not have its lock again. Its wait must not fail, so the youngest request in
+//! a cycle: a notified waiter that cannot have its lock again. Its wait must not fail, so the youngest request in
 //! the cycle does that may.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -44,8 +44,9 @@ impl State {
             let requests = cycle.iter().filter_map(|(_, caller)| self.blocked.get(caller)).flatten();
             let refusable = requests.filter(|&&key| !self.waiters[key].is_relocking());
             let youngest = refusable.max_by_key(|&&key| (self.waiters[key].since, self.waiters[key].request));
-            // Who must have its lock again took no lock since it gave it up. So in a cycle of such waiters alone each
-            // would have begun to wait before the next, which can not be, unless one thread waits in several ways.
+            // A waiter that must have its lock again took no lock since it gave it up. So in a cycle of such waiters
+            // alone each would have begun to wait before the next, which cannot be, unless one thread waits in several
+            // ways.
             let Some(&youngest) = youngest else {
                 return;
             };
@@ -55,7 +56,7 @@ impl State {
 
     /// If this wait dooms its thread: the locks on the way round, each with its holder.
     fn find_cycle(&self, waiter: &Waiter) -> Option<VecDeque<(Key, Caller)>> {
-        // Nearly all waits are answered here: they have a way out of their own, or who holds the lock goes on.
+        // Nearly all waits are answered here: they have a way out of their own, or the holder of the lock goes on.
         let locks = self.blocking_locks(waiter)?;
         let goes_on = |holder: &Caller| *holder != waiter.caller && !self.blocked.contains_key(holder);
         let has_way_out = match waiter.mode {

@@ -1,8 +1,8 @@
-//! Serving: who can take what now, taking it, and going on until nobody can.
+//! Serving: which waiters can take what they want now, taking it, and going on until none can.
 //!
-//! Whatever changes an object so that somebody may be served *touches* it; at the end of each input `settle` walks
-//! the lines of touched objects from the front. A waiter leaves all of its lines in the moment it is decided, so it
-//! is never decided twice, and what it takes is taken in that same moment, so nothing is granted twice either.
+//! Whatever changes an object so that somebody may be served *touches* it; at the end of each input `settle` walks the
+//! wait queues of touched objects from the front. A waiter leaves all of its wait queues in the moment it is decided,
+//! so it is never decided twice, and what it takes is taken in that same moment, so nothing is granted twice either.
 
 use alloc::boxed::Box;
 
@@ -25,12 +25,12 @@ pub(crate) enum Verdict {
     TakeOne(usize),
     /// It takes all of its targets.
     TakeAll,
-    /// It can not be served any more.
+    /// It cannot be served any more.
     Refuse(Refusal),
 }
 
 impl State {
-    /// Whether and how a waiter can be served now. `parked` is its key, if it stands in lines.
+    /// Whether and how a waiter can be served now. `parked` is its key, if it is in wait queues.
     pub(crate) fn verdict(&self, waiter: &Waiter, parked: Option<Key>) -> Verdict {
         let is_first = |target: usize| {
             let position = parked.map(|waiter| Position::new(waiter, target as u32));
@@ -50,18 +50,18 @@ impl State {
         if takes_all { Verdict::TakeAll } else { Verdict::Blocked }
     }
 
-    /// Whether a waiter that stands in lines can not be served now.
+    /// Whether a waiter that is in wait queues cannot be served now.
     pub(crate) fn is_blocked(&self, key: Key) -> bool {
         matches!(self.verdict(&self.waiters[key], Some(key)), Verdict::Blocked)
     }
 
-    /// Whether the object of an entry would serve it, apart from who else waits.
+    /// Whether the object of an entry would serve it, apart from other waiters.
     fn readiness(&self, caller: Caller, entry: &Entry) -> Readiness {
         self.catalog.at(entry.object).body.readiness(&entry.want, caller)
     }
 
-    /// Whether nobody ahead in the line of this stand has a claim on what it would take. Who does not stand in the
-    /// line yet would stand at its end.
+    /// Whether no waiter before this entry in its wait queue has a claim on what it would take. An entry without a
+    /// position would be the last.
     fn is_first_in_queue(&self, caller: Caller, entry: &Entry, position: Option<Position>) -> bool {
         let object = self.catalog.at(entry.object);
         let queue = object.wait_queue(&entry.want);
@@ -82,7 +82,7 @@ impl State {
         true
     }
 
-    /// Takes what is to be taken and answers, or sends the waiter for its lock. It stands in no line.
+    /// Takes what is to be taken and answers, or sends the waiter for its lock. It is in no wait queue.
     pub(crate) fn carry_out(&mut self, mut waiter: Waiter, verdict: Verdict) {
         let (index, chosen) = match verdict {
             Verdict::Blocked => unreachable!("a blocked waiter stays where it is"),
@@ -91,7 +91,7 @@ impl State {
             Verdict::TakeAll => (0, 0..waiter.targets.len()),
         };
         if let Some(decision) = waiter.decided.take() {
-            let relock = waiter.relock.expect("who was decided and waits has given up a lock");
+            let relock = waiter.relock.expect("a decided waiter has given up a lock");
             let reacquired = self.lock_retake(relock, waiter.caller);
             return self.answer(&waiter, *decision, Some(reacquired));
         }
@@ -103,7 +103,7 @@ impl State {
         self.conclude(waiter, Decision::Taken { index: index as u32, grants, unconfirmed });
     }
 
-    /// Lets go of what stands brought along and were not served.
+    /// Lets go of what entries brought along that were not served.
     pub(crate) fn discard(&mut self, entries: impl Iterator<Item = Entry>) {
         for entry in entries {
             if let Want::Room(item) = entry.want {
@@ -145,7 +145,7 @@ impl State {
         self.reply(session, waiter.request, reply);
     }
 
-    /// Notes that somebody who waits for this object may now be served.
+    /// Notes that a waiter for this object may now be served.
     pub(crate) fn touch(&mut self, key: Key) {
         if !core::mem::replace(&mut self.catalog.at_mut(key).is_touched, true) {
             self.touched.push_back(key);
@@ -175,7 +175,7 @@ impl State {
         Body::serve(self, key);
     }
 
-    /// Walks a line from the front, up to who can not be served and comes before all behind.
+    /// Walks a wait queue from the front, up to a waiter that cannot be served and comes before all behind it.
     pub(crate) fn serve_wait_queue(&mut self, key: Key, lane: Lane) {
         let mut next = self.catalog.at(key).wait_queue_in(lane).first();
         while let Some(position) = next {

@@ -11,7 +11,7 @@ use crate::waiting::wait::Caller;
 use crate::waiting::wait_queue::Entry;
 
 impl State {
-    /// Refuses a wait that can not be asked for like this.
+    /// Refuses a wait that cannot be asked for like this.
     pub(crate) fn check_wait(
         &self,
         caller: Caller,
@@ -20,7 +20,7 @@ impl State {
         targets: &Targets<'_>,
     ) -> Result<(), Refusal> {
         if !request.wants_answer() {
-            return Err(Refusal::new(Code::BadArgument, "a wait needs an answer, so it can not be one-way"));
+            return Err(Refusal::new(Code::BadArgument, "a wait needs an answer, so it cannot be one-way"));
         }
         self.check_targets(caller, mode, targets)
     }
@@ -61,7 +61,7 @@ impl State {
         })
     }
 
-    /// Refuses targets that can not be part of a wait for all.
+    /// Refuses targets that cannot be part of a wait for all.
     fn check_all_targets(&self, targets: &Targets<'_>) -> Result<(), Refusal> {
         let bad = |text: &str| Err(Refusal::new(Code::BadTarget, text));
         let mut items = 0;

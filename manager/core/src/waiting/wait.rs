@@ -1,12 +1,12 @@
 //! The one wait: for any or all of some targets, with a deadline, decided atomically.
 //!
-//! A request that can not be decided at once becomes a [`Waiter`], which stands in the line of each of its targets
+//! A request that cannot be decided at once becomes a [`Waiter`], which is in the wait queue of each of its targets
 //! until it is served (`serve`), times out, is cancelled, or its session or an object ends.
 //!
 //! # Fairness
 //!
-//! First come, first served, for each object: nobody takes what somebody ahead of them in its line could take, nor
-//! what somebody ahead waits for more of. A wait for all holds nobody up. It is looked at in its turn, and takes when
+//! First come, first served, for each object: no waiter takes what an earlier one in the wait queue could take, nor
+//! what an earlier one waits for more of. A wait for all holds nobody up. It is looked at in its turn, and takes when
 //! it finds everything ready; so under steady demand it may wait long. What one step frees of several objects, as a
 //! death does, is handed on object by object.
 //!
@@ -123,7 +123,7 @@ impl State {
         }
     }
 
-    /// Parks a waiter that can not be decided at once, if it may wait.
+    /// Parks a waiter that cannot be decided at once, if it may wait.
     fn block(&mut self, mut waiter: Waiter) -> Result<(), Refusal> {
         let admitted = self.check_room_to_wait(waiter.caller.session, waiter.request);
         if let Err(refusal) = admitted.and_then(|()| self.check_deadlock(&waiter)) {
@@ -149,7 +149,7 @@ impl State {
         Ok(())
     }
 
-    /// Lets a waiter stand in the line of each of its targets.
+    /// Puts a waiter into the wait queue of each of its targets.
     pub(crate) fn park(&mut self, waiter: Waiter) -> Key {
         let (caller, request, deadline) = (waiter.caller, waiter.request, waiter.deadline);
         let targets = waiter.targets.len() as u32;
@@ -177,7 +177,7 @@ impl State {
         key
     }
 
-    /// Takes a waiter out of the lines of its targets, and out of the world.
+    /// Takes a waiter out of the wait queues of its targets, and out of the state.
     pub(crate) fn unpark(&mut self, key: Key) -> Waiter {
         for target in 0..self.waiters[key].targets.len() as u32 {
             self.leave_queue(Position::new(key, target));
@@ -196,7 +196,7 @@ impl State {
                 self.blocked.remove(&waiter.caller);
             }
         }
-        // Who is behind one that leaves may be served now, as behind a large request that gave up.
+        // A waiter behind one that leaves may be served now, as behind a large request that gave up.
         for entry in &waiter.targets {
             if self.catalog.at(entry.object).body.is_used_up(&entry.want) {
                 self.touch(entry.object);
@@ -205,7 +205,7 @@ impl State {
         waiter
     }
 
-    /// Takes one stand of a waiter out of its line, if it stands in one.
+    /// Takes one entry of a waiter out of its wait queue, if it is in one.
     fn leave_queue(&mut self, position: Position) {
         let Entry { object, ref want, .. } = *wait_queue::entry(&self.waiters, position);
         if !matches!(want, Want::Settled) {
@@ -214,8 +214,8 @@ impl State {
         }
     }
 
-    /// Takes a waiter out of all lines but that of this entry, so that it takes nothing else any more. What its wait
-    /// told of the others is forgotten; their positions stay.
+    /// Takes a waiter out of all wait queues but that of this entry, so that it takes nothing else any more. What its
+    /// wait told of the others is forgotten; their positions stay.
     pub(crate) fn leave_other_queues(&mut self, here: Position) {
         let object = wait_queue::entry(&self.waiters, here).object;
         for target in 0..self.waiters[here.waiter].targets.len() as u32 {
@@ -226,7 +226,7 @@ impl State {
                     wait_queue::entry_mut(&mut self.waiters, position),
                     Entry::new(object, Want::Settled),
                 );
-                // Who is behind it may be served now.
+                // A waiter behind it may be served now.
                 self.touch(left.object);
                 self.discard([left].into_iter());
             }
@@ -239,8 +239,8 @@ impl State {
         self.refuse(waiter, refusal);
     }
 
-    /// Refuses a waiter that stands in no line. One that only waits to hold its lock again passes on what it took; if
-    /// that can not be, it is told what it took instead, and does not hold the lock.
+    /// Refuses a waiter that is in no wait queue. One that only waits to hold its lock again passes on what it took; if
+    /// that cannot be, it is answered with what it took, and does not hold the lock.
     pub(crate) fn refuse(&mut self, mut waiter: Waiter, refusal: Refusal) {
         self.discard(waiter.targets.drain(..));
         if let Some(decision) = waiter.decided.take() {
@@ -295,7 +295,7 @@ impl State {
     }
 }
 
-/// Which of an object's lines: only a queue has more than one.
+/// Which of an object's wait queues: only a queue has more than one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Lane {
     Main,
@@ -309,7 +309,7 @@ impl Waiter {
         self.targets.iter().any(|entry| entry.want.leaves_a_mark())
     }
 
-    /// Whether those behind it in a line are not served before it.
+    /// Whether those behind it in a wait queue are not served before it.
     pub(crate) fn has_claim(&self) -> bool {
         self.mode == WaitMode::Any
     }
@@ -321,7 +321,7 @@ impl Waiter {
 }
 
 impl Decision {
-    /// Whether it moved something that would be lost if it were not told of: permits, tasks, results and the like.
+    /// Whether it moved something that would be lost if its answer were lost: permits, tasks, results and the like.
     fn is_final(&self) -> bool {
         match self {
             Decision::Taken { grants, unconfirmed, .. } => {

@@ -53,7 +53,7 @@ fn all_go_when_all_have_come_each_with_its_index_and_the_last_leads() {
 }
 
 #[test]
-fn a_barrier_of_one_lets_everyone_through_also_who_does_not_wait() {
+fn a_barrier_of_one_lets_everyone_through_also_without_waiting() {
     let mut world = World::new();
     let a = world.session("a");
     let gate = world.open(a, None, Spec::Barrier { parties: 1 });
@@ -364,7 +364,7 @@ fn who_has_come_takes_nothing_else_while_the_action_runs() {
     assert_eq!(index(&mut world, c, action), (2, true));
     world.set(c, stop);
     assert_eq!(world.get(c, full), b"1");
-    assert_eq!(world.granted(), [next], "who was behind it is served");
+    assert_eq!(world.granted(), [next], "the next waiter is served");
     assert!(world.is_set(c, stop), "nobody waits for it any more");
     assert_eq!(status(&mut world, c, gate).waiting, 2);
     world.done(c, pass(gate, 1));

@@ -1,4 +1,4 @@
-//! Conditions: the lock given up and held again, who is woken in which order, and no notification lost to a death.
+//! Conditions: the lock given up and held again, in which order waiters are woken, and no notification lost to a death.
 
 use protocol::{Code, Kind, LockChoice, ObjectId, OpenMode, Reply, Request, SessionId, Signal, Spec};
 
@@ -130,7 +130,7 @@ fn a_wait_that_times_out_holds_the_lock_again() {
     world.pass(5 * SECOND);
     world.silent();
     assert!(!world.has_deadline());
-    assert_eq!(world.count(b, notify(c, 1)), 0, "who timed out is not woken any more");
+    assert_eq!(world.count(b, notify(c, 1)), 0, "a wait that timed out is not woken any more");
     world.release(b, l);
     assert!(matches!(world.answer(a, waiting), Some(Reply::TimedOut { reacquired: Some(_) })));
 }

@@ -192,7 +192,7 @@ fn a_wait_with_a_timeout_is_no_deadlock_for_itself_or_for_others() {
     let behind = world.block(b, wait_for(lock(x)));
     world.pass(SECOND);
     assert_eq!(world.answer(a, impatient), Some(Reply::TimedOut { reacquired: None }));
-    // With its way out gone it may not wait for ever.
+    // With its way out gone it may not wait forever.
     deadlocked(&mut world, a, wait_for(lock(y)));
     world.release(a, x);
     world.locked(b, behind);

@@ -1,4 +1,4 @@
-//! Ledgers: when a holder is told that its lock is wanted, and where its release is looked for.
+//! Deferred releases: when a holder learns that its lock is wanted, and where its release is looked for.
 
 use manager_core::Holding;
 use protocol::{LockGrant, ObjectId, Reply, Request, Selector, SessionId, SharedMemory, Spec, ThreadId};
@@ -8,7 +8,7 @@ use crate::orderly;
 use crate::words::{NO_TIME, SECOND, lock, rlock, wait_at_most, wait_for};
 use crate::world::World;
 
-/// A session that shares a ledger and holds a lock.
+/// A session that shares memory for deferred releases and holds a lock.
 fn holder(world: &mut World) -> (SessionId, ObjectId, Holding) {
     let session = world.session("holder");
     world.send(session, Request::Share { memory: SharedMemory::DeferredReleases });
@@ -27,13 +27,13 @@ fn acquire(world: &mut World, session: SessionId, id: ObjectId) -> LockGrant {
     }
 }
 
-/// Applies the release that was found in a ledger.
+/// Applies a deferred release that was found.
 fn release(world: &mut World, holding: Holding) {
     world.apply(manager_core::Input::DeferredRelease(holding));
 }
 
 #[test]
-fn a_holder_is_told_and_its_ledger_looked_into_when_somebody_begins_to_wait() {
+fn a_holder_learns_of_a_wait_and_its_release_is_looked_for() {
     let mut world = World::new();
     let (holder, id, holding) = holder(&mut world);
     assert_eq!(world.wants, []);
@@ -64,14 +64,14 @@ fn who_gets_a_lock_for_which_others_wait_knows_it_from_the_beginning() {
 }
 
 #[test]
-fn a_ledger_begins_with_what_is_wanted_already() {
+fn what_is_wanted_already_is_written_as_soon_as_memory_is_shared() {
     let mut world = World::new();
     let a = world.session("a");
     let id = world.open(a, Some("lock"), Spec::Lock);
     acquire(&mut world, a, id);
     let b = world.session("b");
     world.block(b, wait_for(lock(id)));
-    assert_eq!(world.wants, [], "there is no ledger to write into");
+    assert_eq!(world.wants, [], "there is no memory to write into");
     world.send(a, Request::Share { memory: SharedMemory::DeferredReleases });
     assert_eq!(world.wants, [(a, 1, None)]);
 }
@@ -99,7 +99,7 @@ fn a_request_that_depends_on_a_holder_is_in_doubt() {
 }
 
 #[test]
-fn nothing_is_in_doubt_of_who_has_no_ledger_or_of_a_lock_that_nobody_holds() {
+fn nothing_is_uncertain_of_a_session_without_memory_or_of_a_free_lock() {
     let mut world = World::new();
     let a = world.session("a");
     let id = world.open(a, None, Spec::Lock);

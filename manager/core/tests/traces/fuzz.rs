@@ -236,7 +236,7 @@ impl Run {
                 Effect::Share { session, request, .. } => (session, request),
                 Effect::LocksWanted { session, wanted, holding } => {
                     let lives = self.sessions.iter().any(|(live, _)| *live == session);
-                    assert!(lives || ended == Some(session), "the ledger of the dead, seed {seed}");
+                    assert!(lives || ended == Some(session), "deferred releases of the dead, seed {seed}");
                     assert!(
                         holding.is_none_or(|holding| holding.session == session && wanted > 0),
                         "seed {seed}"

@@ -47,7 +47,7 @@ fn who_comes_to_a_free_lock_while_others_wait_does_not_pass_them() {
     let first = world.block(b, wait_for(lock(l)));
     let second = world.block(c, wait_for(lock(l)));
     world.release(a, l);
-    // The one who gave it back comes again, and is the last.
+    // The thread that gave it back comes again, and is the last.
     let third = world.block(a, wait_for(lock(l)));
     assert_eq!(world.granted(), [first]);
     world.release(b, l);
@@ -138,7 +138,7 @@ fn a_reentrant_lock_counts_and_is_free_when_all_was_given_back() {
     assert_eq!((first.depth, second.depth, second.token), (1, 2, first.token));
     let waiting = world.block(b, wait_for(rlock(r)));
     let third = world.acquire(a, rlock(r));
-    assert_eq!(third.depth, 3, "who waits does not hold up who holds");
+    assert_eq!(third.depth, 3, "a waiter does not hold up the holder");
     world.release(a, r);
     world.done(a, release_hold(r, first.hold));
     assert_eq!(world.answer(b, waiting), None);

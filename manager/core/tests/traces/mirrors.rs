@@ -88,7 +88,7 @@ fn a_place_is_used_again_under_another_serial_after_its_event_is_withdrawn() {
     assert_eq!(world.ask(a, Request::Remove { id: first }), Reply::Done);
     let last = *world.published.last().unwrap();
     assert_eq!((last.number, last.serial), (number, 0));
-    assert!(last.state.was_set_since(before), "who sleeps there sees a change");
+    assert!(last.state.was_set_since(before), "a thread that sleeps there sees a change");
     let second = world.event(a, "second");
     let (number_again, other_serial) = mirror(&mut world, a, second);
     assert_eq!(number_again, number);
@@ -115,7 +115,7 @@ fn places_are_limited_and_only_events_without_auto_reset_have_them() {
 }
 
 #[test]
-fn memory_is_shared_with_who_wants_an_answer() {
+fn memory_is_shared_if_an_answer_is_wanted() {
     let mut world = World::new();
     let a = world.session("a");
     let request = world.send(a, Request::Share { memory: SharedMemory::Mirror });

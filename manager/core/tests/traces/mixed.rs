@@ -183,14 +183,14 @@ fn whoever_does_not_get_what_one_death_frees_gets_it_later() {
 }
 
 #[test]
-fn a_wait_for_all_does_not_take_what_somebody_ahead_of_it_waits_for_more_of() {
+fn a_wait_for_all_does_not_take_what_an_earlier_waiter_waits_for_more_of() {
     let mut world = World::new();
     let (a, b, c) = (world.session("a"), world.session("b"), world.session("c"));
     let s = world.open(a, None, semaphore(5));
     let l = world.open(a, None, Spec::Lock);
     let large = world.block(a, wait_for(permits(s, 6)));
     let both = world.block(b, all(&[lock(l), permits(s, 1)]));
-    // Nor does it hold up who wants the lock alone.
+    // Nor does it hold up a wait for the lock alone.
     world.acquire(c, lock(l));
     world.release(c, l);
     world.silent();

@@ -1,5 +1,5 @@
 //! Clients that know their objects and whose threads do one thing at a time: nobody is forgotten, and no thread waits
-//! for ever in a cycle of locks.
+//! forever in a cycle of locks.
 
 use protocol::{
     LockChoice, ObjectId, OpenMode, Request, RequestId, Signal, Spec, Target, Targets, ThreadId, WaitMode,
@@ -110,7 +110,7 @@ pub(crate) fn request(random: &mut Random) -> Request<'static> {
 }
 
 #[test]
-fn nobody_is_forgotten_and_no_thread_waits_for_ever_in_a_cycle() {
+fn nobody_is_forgotten_and_no_thread_waits_forever_in_a_cycle() {
     for seed in 0..200 {
         run(seed, 500, Some(setup), request);
     }

@@ -1,4 +1,4 @@
-//! Tasks that are handed ahead: when, to whom, and what becomes of those that were not begun.
+//! Prefetched tasks: when, by which worker, and what becomes of those that were not begun.
 
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ fn is_refused(reply: &Reply) -> bool {
 }
 
 #[test]
-fn short_tasks_are_handed_ahead_as_long_as_there_are_many() {
+fn short_tasks_are_prefetched_as_long_as_there_are_many() {
     let mut scene = Scene::new(16);
     let worker = scene.worker;
     assert_eq!(scene.take(worker, 64), [1, 2, 3, 4]);
@@ -160,7 +160,7 @@ fn a_grant_is_expected_to_take_a_moment_at_most_and_has_not_too_many_bytes() {
 }
 
 #[test]
-fn nothing_is_handed_ahead_while_somebody_else_waits_or_has_something_to_start() {
+fn nothing_is_prefetched_while_another_worker_waits_or_has_something_to_start() {
     let mut scene = Scene::new(100);
     let (worker, owner) = (scene.worker, scene.owner);
     let other = scene.other_batch();
@@ -298,7 +298,7 @@ fn nobody_gives_back_what_is_not_his() {
 }
 
 #[test]
-fn what_is_ahead_of_a_cancelled_or_stopped_batch_never_starts_once_it_is_given_back() {
+fn what_is_prefetched_of_a_cancelled_or_stopped_batch_never_starts_once_it_is_given_back() {
     let cancelled = Some(FailureKind::Cancelled);
     for stops in [false, true] {
         let mut scene = Scene::with(8, SHORT, |options| options.retries = 3);
@@ -321,7 +321,7 @@ fn what_is_ahead_of_a_cancelled_or_stopped_batch_never_starts_once_it_is_given_b
 }
 
 #[test]
-fn what_is_ahead_of_a_cancelled_batch_may_begin_and_is_not_started_again() {
+fn what_is_prefetched_of_a_cancelled_batch_may_begin_and_is_not_started_again() {
     let mut scene = Scene::with(8, SHORT, |options| options.retries = 3);
     let (worker, owner) = (scene.worker, scene.owner);
     assert_eq!(scene.take(worker, 64), [1, 2]);
@@ -364,7 +364,7 @@ fn an_end_that_is_told_too_late_still_shows_that_the_next_task_has_begun() {
 }
 
 #[test]
-fn what_is_ahead_in_a_process_that_was_signalled_starts_elsewhere() {
+fn what_is_prefetched_by_a_process_that_was_signalled_starts_elsewhere() {
     let mut scene = Scene::new(8);
     let (worker, owner, other) = (scene.worker, scene.owner, scene.world.session("other"));
     assert_eq!(scene.take(worker, 64), [1, 2]);
@@ -383,7 +383,7 @@ fn what_is_ahead_in_a_process_that_was_signalled_starts_elsewhere() {
 }
 
 #[test]
-fn terminating_the_pool_ends_what_is_ahead_too() {
+fn terminating_the_pool_ends_what_is_prefetched_too() {
     let mut scene = Scene::new(8);
     let (worker, owner) = (scene.worker, scene.owner);
     assert_eq!(scene.take(worker, 64), [1, 2]);

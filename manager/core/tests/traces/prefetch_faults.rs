@@ -1,5 +1,6 @@
-//! Workers that keep to the rules of tasks handed ahead, die and are cut off at any moment, with messages still on
-//! their way: no task begins twice that was not to be started again, none is lost, and what is told of each is true.
+//! Workers that keep to the rules of prefetched tasks, die and are cut off at any moment, with messages still on
+//! their way: no task begins twice that was not to be started again, none is lost, and what is reported of
+//! each is true.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -26,7 +27,7 @@ struct Worker {
     session: SessionId,
     /// What it runs.
     runs: Option<(ObjectId, u32)>,
-    ahead: VecDeque<(ObjectId, u32)>,
+    prefetched: VecDeque<(ObjectId, u32)>,
     on_its_way: VecDeque<Said>,
     /// Its wait, once the manager has read it.
     wait: Option<RequestId>,
@@ -144,7 +145,7 @@ impl Errands {
         self.workers.push(Worker {
             session,
             runs: None,
-            ahead: VecDeque::new(),
+            prefetched: VecDeque::new(),
             on_its_way: VecDeque::new(),
             wait: None,
             is_waiting: false,
@@ -160,9 +161,9 @@ impl Errands {
                 self.deliver(chosen);
             }
         }
-        // What it was granted and has not read is as good as ahead.
+        // What it was granted and has not read is as good as prefetched.
         self.read(chosen);
-        let Worker { session, runs, ahead, on_its_way, .. } = self.workers.swap_remove(chosen);
+        let Worker { session, runs, prefetched, on_its_way, .. } = self.workers.swap_remove(chosen);
         for said in on_its_way {
             if let Said::GaveBack(batch, tasks) = said {
                 tasks.into_iter().for_each(|task| {
@@ -170,8 +171,8 @@ impl Errands {
                 });
             }
         }
-        let in_doubt = if cut_off { ahead.len() } else { usize::from(runs.is_none()) };
-        for task in ahead.iter().take(in_doubt) {
+        let uncertain = if cut_off { prefetched.len() } else { usize::from(runs.is_none()) };
+        for task in prefetched.iter().take(uncertain) {
             self.fates.get_mut(task).unwrap().may_be_lost = true;
         }
         let cause =
@@ -207,7 +208,7 @@ impl Errands {
             None => return,
             Some(Reply::Taken(mut taken)) => match taken.grants.pop() {
                 Some(Grant::Tasks(granted)) => {
-                    worker.ahead.extend(granted.tasks.iter().map(|task| (granted.batch, task.task)));
+                    worker.prefetched.extend(granted.tasks.iter().map(|task| (granted.batch, task.task)));
                     worker.is_waiting = false;
                 }
                 other => panic!("not tasks: {other:?}"),
@@ -223,12 +224,12 @@ impl Errands {
         self.read(chosen);
         let gives_back = self.random.chance(6);
         let worker = &mut self.workers[chosen];
-        if gives_back && let Some(&(batch, _)) = worker.ahead.front() {
-            let tasks = worker.ahead.drain(..).map(|(_, task)| task).collect();
+        if gives_back && let Some(&(batch, _)) = worker.prefetched.front() {
+            let tasks = worker.prefetched.drain(..).map(|(_, task)| task).collect();
             worker.on_its_way.push_back(Said::GaveBack(batch, tasks));
         } else if let Some((batch, task)) = worker.runs.take() {
             worker.on_its_way.push_back(Said::Ended(batch, task));
-        } else if let Some(task) = worker.ahead.pop_front() {
+        } else if let Some(task) = worker.prefetched.pop_front() {
             worker.runs = Some(task);
             self.fates.get_mut(&task).unwrap().begun += 1;
         } else if !worker.is_waiting {
@@ -237,7 +238,7 @@ impl Errands {
         }
     }
 
-    /// Looks at what the owner is told.
+    /// Looks at what the owner learns.
     fn collect(&mut self) {
         for (batch, options, _) in self.batches.clone() {
             let none = Request::Wait {

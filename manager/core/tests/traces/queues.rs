@@ -117,7 +117,7 @@ fn the_next_request_acknowledges_an_item_and_a_death_before_it_does_not() {
     assert_eq!(world.get(c, q), b"2");
     let waiting = world.block(a, wait_for(get(q)));
     world.kill(c);
-    assert_eq!(world.item(a, waiting), b"2", "to who waits already");
+    assert_eq!(world.item(a, waiting), b"2", "to the earlier waiter");
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Scene {
         }
     }
 
-    /// The only task of the batch starts, and its result comes to who waits again.
+    /// The only task of the batch starts, and its result comes to the next wait.
     fn assert_goes_on(&mut self) {
         let (batch, task, _) = self.world.take_task(self.worker, self.pool);
         assert_eq!(self.world.end_task(self.worker, batch, task, b"A"), Reply::Done);
@@ -237,7 +237,7 @@ fn a_run_is_stopped_by_its_event_and_by_the_death_of_its_owner() {
     scene.world.block(scene.owner, scene.run(&[b"a"]));
     let (batch, task, _) = scene.world.take_task(scene.worker, scene.pool);
     scene.world.kill(scene.owner);
-    assert!(scene.world.is_set(scene.worker, scene.options.stop), "who runs it is told");
+    assert!(scene.world.is_set(scene.worker, scene.options.stop), "the worker sees it");
     assert_eq!(scene.world.end_task(scene.worker, batch, task, b"A"), Reply::Done);
     scene.assert_absent_for(scene.worker);
 }

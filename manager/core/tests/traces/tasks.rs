@@ -1,4 +1,4 @@
-//! Pools and batches: who runs what, in which order, and how every task ends exactly once.
+//! Pools and batches: which worker runs what, in which order, and how every task ends exactly once.
 
 use protocol::{
     Code, Failure, FailureKind, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request, SessionId,
@@ -319,7 +319,7 @@ fn a_pool_that_was_made_anew_ends_with_its_owner_and_its_name_is_free() {
     assert_eq!(text, format!("the pool \"x\" has ended with its owner: {how}"));
     let stop = world.stop_of(batch);
     let Reply::SetBy(Some(cause)) = world.ask(friend, Request::EventCause { id: stop }) else {
-        panic!("what runs is told");
+        panic!("a running task is to see it");
     };
     assert_eq!((cause.process, cause.reason.as_deref()), (100, Some(text)));
     let Some(Reply::Refused(refusal)) = world.answer(idle, waiting) else { panic!("it waits for nothing") };

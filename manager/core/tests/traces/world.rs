@@ -30,7 +30,7 @@ pub(crate) struct World {
     pub(crate) dropped: Vec<(SessionId, Code)>,
     /// What the core has published, and no test has looked at.
     pub(crate) published: Vec<Publication>,
-    /// What the core has had written into ledgers, and looked for: how many are wanted, and which holding.
+    /// What the core has had written for deferred releases, and looked for: how many are wanted, and which holding.
     pub(crate) wants: Vec<(SessionId, u64, Option<Holding>)>,
     /// Memory that the core has had shared.
     pub(crate) shared: Vec<(SessionId, RequestId, SharedMemory)>,
