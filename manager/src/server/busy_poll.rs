@@ -5,8 +5,8 @@
 //! long as waking takes.
 //!
 //! Where the peer shares the loop's core, polling is in vain, and worse: while the loop polls, the peer cannot run
-//! until the scheduler moves it to another core, where its calls take longer. How soon a peer comes back after the loop has
-//! slept tells such a peer: too soon for a core to have been woken. The loop does not poll for it. And since the
+//! until the scheduler moves it to another core, where its calls take longer. How soon a peer comes back after the loop
+//! has slept tells such a peer: too soon for a core to have been woken. The loop does not poll for it. And since the
 //! scheduler tends to bring together processes that wake each other, the loop polls for a peer only when that has not
 //! happened for a while.
 

@@ -29,7 +29,7 @@ impl Server {
     pub(super) fn reply_with(&mut self, session: SessionId, answer: Answer, enclosed: Option<Arc<OwnedFd>>) {
         let Some(&slot) = self.sessions.get(&session) else { return };
         let Some(connection) = self.table.get_mut(slot) else { return };
-        log::trace!("session {session} is told {answer:?}");
+        log::trace!("session {session} gets {answer:?}");
         let frame = |output: &mut Vec<u8>| append_frame(output, &answer);
         let appended = match enclosed {
             None => connection.output.append(frame),
