@@ -21,9 +21,9 @@ impl Pool {
     /// [`terminate`](Pool::terminate) and the drop concern this handle and what was submitted through it, never the
     /// workers nor the tasks of others.
     ///
-    /// If the pool has an owner, a program that made it [by this name](PoolBuilder::name), it ends with that: what was
-    /// submitted and has not ended fails with [`Error::is_terminated`], and later calls through this handle with
-    /// [`Error::is_no_such_object`]. Open it again then.
+    /// If the pool has an owner, a program that made it [by this name](crate::PoolBuilder::name), it ends with that:
+    /// what was submitted and has not ended fails with [`Error::is_terminated`], and later calls through this handle
+    /// with [`Error::is_no_such_object`]. Open it again then.
     ///
     /// # Errors
     ///

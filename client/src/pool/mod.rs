@@ -69,9 +69,10 @@ use crate::pool::workers::supervisor::Supervisor;
 ///
 /// # Processes that die
 ///
-/// A worker that dies costs the task it ran, which fails with [`Error::is_worker_died`]; another worker takes its
-/// place. When this process dies, however it does, the kernel ends its workers. When the manager dies, its
-/// workers end too, and every result fails with [`Error::is_manager_gone`].
+/// A worker that dies costs the task it ran, which fails with [`Error::is_worker_died`](crate::Error::is_worker_died);
+/// another worker takes its place. When this process dies, however it does, the kernel ends its workers. When the
+/// manager dies, its workers end too, and every result fails with
+/// [`Error::is_manager_gone`](crate::Error::is_manager_gone).
 ///
 /// # Dropping
 ///
