@@ -62,7 +62,7 @@ fn of_a_manager_is_as_long_as_was_asked_for() {
         (&[], "", &[], &[]),
         (&["-v"], "", info, &["DEBUG", "TRACE"]),
         (&["-v", "-v"], "", &["INFO", "session 1 begins: process", "session 1 ends: Goodbye"], &["TRACE"]),
-        (&["-vvv"], "", &["session 1 asks", "session 1 is told"], &["mio::"]),
+        (&["-vvv"], "", &["session 1 asks", "session 1 gets"], &["mio::"]),
         (&[], "debug", &["serves, in epoch", "session 1 begins"], &["TRACE"]),
         (&[], "manager=info", info, &["DEBUG"]),
         (&["-vvv"], "error", &[], &[]),
