@@ -135,7 +135,7 @@ impl Word {
             match futex::wait(&self.0, futex::Flags::empty(), value, time_max.as_ref()) {
                 Ok(()) | Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(Errno::TIMEDOUT) => return false,
-                Err(error) => panic!("a word of shared memory can not be waited for: {error}"),
+                Err(error) => panic!("a word of shared memory cannot be waited for: {error}"),
             }
         }
         true

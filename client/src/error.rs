@@ -78,7 +78,7 @@ pub enum ErrorKind {
     WorkerDied,
     /// The time that the caller gave is over.
     Timeout,
-    /// Anything else, which programs can not do much about but tell.
+    /// Anything else, which programs cannot do much about but tell.
     Other,
     /// The caller does not hold what it gives back or needs to hold.
     NotOwner,
@@ -88,7 +88,7 @@ pub enum ErrorKind {
     Deadlock,
     /// A barrier is broken.
     Broken,
-    /// Objects can not be waited for in this way.
+    /// Objects cannot be waited for in this way.
     BadTarget,
     /// An argument is out of its range.
     BadArgument,
@@ -249,7 +249,7 @@ impl Error {
         self.kind() == ErrorKind::Broken
     }
 
-    /// These objects can not be waited for in this way; the text says why.
+    /// These objects cannot be waited for in this way; the text says why.
     pub fn is_bad_target(&self) -> bool {
         self.kind() == ErrorKind::BadTarget
     }

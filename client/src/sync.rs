@@ -4,8 +4,8 @@
 //! while other threads slept on some lock can still use every other one. A lock that keeps its sleepers in a
 //! table of the process does not give that.
 //!
-//! Files that hand something from thread to thread take all of that from here, so that a model checker can run them with
-//! its own: see `tests/reader_role`.
+//! Files that hand something from thread to thread take all of that from here, so that a model checker can run them
+//! with its own: see `tests/reader_role`.
 
 use std::ops::Deref;
 use std::sync::PoisonError;

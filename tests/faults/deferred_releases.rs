@@ -1,4 +1,4 @@
-//! Locks that were given back without a word: whoever wants one has it at once, and nobody is told of an abandonment.
+//! Locks that were given back by a dropped guard: whoever wants one has it at once, and nobody finds one abandoned.
 //!
 //! An client that has done what it was told to sends nothing more, so what it drops last is in its ledger alone.
 

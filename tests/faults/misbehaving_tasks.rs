@@ -36,7 +36,7 @@ fn fork() -> bool {
     // SAFETY: the child goes on in one thread, as the C library allows it: its own locks are free, and it is made for
     // children of processes with several threads that allocate memory.
     match unsafe { libc::fork() } {
-        -1 => panic!("it can not fork"),
+        -1 => panic!("it cannot fork"),
         0 => true,
         _ => false,
     }
@@ -111,7 +111,7 @@ fn block_signals(running: Event) -> Result<()> {
 #[allow(unsafe_code)]
 fn ignore_signals(running: Event) -> Result<()> {
     for signal in 1..=31 {
-        // SAFETY: to ignore a signal runs no code. The two that can not be ignored are refused.
+        // SAFETY: to ignore a signal runs no code. The two that cannot be ignored are refused.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
     running.set()?;

@@ -18,7 +18,7 @@ use crate::support::{Running, apply, descendants, eventually, is_alive, kill, te
 /// The helper that owns a private manager, which is a copy of it.
 pub(crate) const OWNER: &str = "owner";
 
-/// The same, but it can not start copies of itself. Its manager is the program `manager`.
+/// The same, but it cannot start copies of itself. Its manager is the program `manager`.
 pub(crate) const OWNER_WITHOUT_INIT: &str = "owner-without-init";
 
 /// In what time nobody and nothing is left.
@@ -115,7 +115,7 @@ fn ends_with_owner(command: &mut Command, program: &Path) {
 fn a_program_that_is_none_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let text = told(owner(OWNER_WITHOUT_INIT, &folder).env(MANAGER_VARIABLE, "/nonexistent/manager"));
-    assert!(text.contains("can not be started from /nonexistent/manager: No such file"), "{text}");
+    assert!(text.contains("cannot be started from /nonexistent/manager: No such file"), "{text}");
     let text = told(owner(OWNER_WITHOUT_INIT, &folder).env(MANAGER_VARIABLE, "/bin/true"));
     assert!(text.contains("ended before it was ready (exit status: 0)"), "{text}");
 }
@@ -140,7 +140,7 @@ fn owner_elsewhere(folder: &TempDir) -> (TempDir, Command) {
     (elsewhere, command)
 }
 
-/// What an owner says that can not have a manager.
+/// What an owner says that cannot have a manager.
 fn told(command: &mut Command) -> String {
     let mut owner = Running::start(command);
     let line = owner.line();

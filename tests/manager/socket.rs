@@ -244,7 +244,7 @@ fn left_by_a_killed_manager_is_taken_over() {
     event.set().unwrap();
     program.running.signal(Signal::KILL);
     assert_eq!(program.running.wait(), None);
-    assert!(program.socket.exists(), "a killed manager can not clean up");
+    assert!(program.socket.exists(), "a killed manager cannot clean up");
     assert!(event.is_set().unwrap_err().is_manager_gone());
     assert!(Manager::connect_to(&program.socket).unwrap_err().is_not_running());
 

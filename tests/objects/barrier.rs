@@ -15,7 +15,7 @@ const SHORT: Duration = Duration::from_millis(50);
 /// In what time everybody knows that the manager is gone.
 const SOON: Duration = Duration::from_secs(1);
 
-/// What an action of this type can not do is fail.
+/// What an action of this type cannot do is fail.
 type Never = std::convert::Infallible;
 
 fn parties<const COUNT: usize>(barrier: &Barrier) -> [RemoteClient; COUNT] {

@@ -283,7 +283,7 @@ fn others_that_are_ready_are_taken_without_giving_up_the_lock() {
     assert!(matches!(condition.wait_or(&mut guard, &[&never], Duration::ZERO).unwrap(), WokenBy::TimedOut));
     assert!(guard.token() > token);
 
-    // A lock beside the condition can not be, and leaves the guard with nothing.
+    // A lock beside the condition cannot be, and leaves the guard with nothing.
     let lock = manager.anonymous_lock().unwrap();
     assert!(condition.wait_or(&mut guard, &[&lock], None).unwrap_err().is_bad_target());
     assert!(!guard.is_held());

@@ -139,7 +139,7 @@ fn is_given_back_by_its_holder_only() {
     assert!(lock.try_acquire().unwrap().is_none());
 }
 
-/// What is told of a killed process that held something.
+/// Checks what the next taker learns: that a killed process held it.
 pub(crate) fn assert_told(held: &Held, victim: u32) {
     let (process, text) = held.abandoned.as_ref().expect("the next is told");
     assert_eq!(*process, victim);

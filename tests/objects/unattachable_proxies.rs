@@ -1,4 +1,4 @@
-//! Proxies that can not be attached to their objects: wherever they arrive, a predicate tells why.
+//! Proxies that cannot be attached to their objects: wherever they arrive, a predicate tells why.
 
 use client::task::named;
 use client::{Error, Event, Lock, Manager, Pool, Queue, decode, encode, take_decode_error};

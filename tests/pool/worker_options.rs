@@ -1,4 +1,4 @@
-//! What can be said about a pool's workers, and workers that can not start or do not last.
+//! What can be said about a pool's workers, and workers that cannot start or do not last.
 
 use std::collections::BTreeMap;
 use std::process::{Stdio, exit};
@@ -145,7 +145,7 @@ fn an_initializer_takes_large_arguments() {
     assert_eq!(pool.apply(greeting, ()).unwrap().2, (20 << 20).to_string());
 }
 
-/// What becomes of a pool that can not start: what its task is told, and what is told to who joins it.
+/// What becomes of a pool that cannot start: what its task is told, and what is told to who joins it.
 fn fate(builder: PoolBuilder<'_>) -> (String, String) {
     let pool = builder.start().unwrap();
     let result = pool.apply_async(add, (2, 3));

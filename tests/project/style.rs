@@ -49,6 +49,9 @@ const UNFINISHED: &[&str] = &[
 /// Parts of names that are to be spelled out.
 const ABBREVIATIONS: &[&str] = &["cnt", "conn", "ctx", "evt", "idx", "mgr", "msg", "mtx", "req", "resp"];
 
+/// Phrases that the Rust standard library's documentation would not use, in two parts as well.
+const PHRASES: &[&str] = &[concat!("can ", "not "), concat!("is told", " of")];
+
 /// Which package may import which other package of this workspace.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("protocol", &[]),
@@ -104,7 +107,7 @@ fn no_source_file_is_longer_than_a_subject(sources: &[Source]) -> Vec<String> {
 fn no_line_is_too_long_to_read(sources: &[Source]) -> Vec<String> {
     offending_lines(sources, |source, line| {
         let columns = line.chars().count();
-        // Tables and addresses can not be broken.
+        // Tables and addresses cannot be broken.
         let is_whole = line.contains("://") || (!source.is_rust() && line.starts_with('|'));
         (columns > COLUMNS_MAX && !is_whole).then(|| format!("has {columns} columns, over {COLUMNS_MAX}"))
     })
@@ -120,6 +123,14 @@ fn nothing_is_left_unfinished_or_ignored(sources: &[Source]) -> Vec<String> {
     offending_lines(sources, |_, line| {
         let mark = UNFINISHED.iter().find(|mark| line.contains(**mark))?;
         Some(format!("says {mark}"))
+    })
+}
+
+#[apply(rule)]
+fn sentences_are_english(sources: &[Source]) -> Vec<String> {
+    offending_lines(sources, |_, line| {
+        let phrase = PHRASES.iter().find(|phrase| line.contains(**phrase))?;
+        Some(format!("says “{phrase}”"))
     })
 }
 

@@ -118,7 +118,7 @@ fn own() -> Result<()> {
     }
 }
 
-/// Starts a pool whose workers can not work, and tells what comes of it.
+/// Starts a pool whose workers cannot work, and tells what comes of it.
 fn broken() -> Result<()> {
     let manager = Manager::start()?;
     let pool = Pool::builder(&manager).processes(2).start()?;

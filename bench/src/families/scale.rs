@@ -129,7 +129,7 @@ fn fill_with_connections(server: &Server, count: usize) -> Result<(Vec<Session>,
 fn fill_with_waiters(server: &Server, sessions: &mut [Session]) -> Result<f64> {
     let mut setter = Session::connect(server.socket())?;
     let Reply::Opened { id, .. } = setter.call(open_event("waited for"))? else {
-        anyhow::bail!("an event can not be opened");
+        anyhow::bail!("an event cannot be opened");
     };
     let mut wait = |session: &mut Session| -> Result<()> {
         session.queue(Request::Wait {

@@ -1,7 +1,8 @@
 //! Which answers this process has read and will not lose any more, as every request tells the manager.
 //!
-//! The rules stand in [`client_core::Acks`]. Here they are shared by the threads of a process: the reader counts answers,
-//! every sender asks how many, and an [`AckHold`] holds the acknowledgement of an answer back until it is dropped.
+//! The rules stand in [`client_core::Acks`]. Here they are shared by the threads of a process: the reader counts
+//! answers, every sender asks how many, and an [`AckHold`] holds the acknowledgement of an answer back until it is
+//! dropped.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -296,8 +296,8 @@ impl Pending {
         accept(self.link.connection.finish(self.request, &self.slot, ReadMode::Blocking)?)
     }
 
-    /// Waits for the answer, but no longer than `timeout`; then the request is cancelled, and there is none. For callers
-    /// that must go on without the manager as well.
+    /// Waits for the answer, but no longer than `timeout`; then the request is cancelled, and there is none. For
+    /// callers that must go on without the manager as well.
     pub(crate) fn wait_at_most(mut self, timeout: Duration) -> Result<Option<Reply>> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -337,8 +337,8 @@ impl Drop for Pending {
     }
 }
 
-/// Whether the answer may have to wait for another process. Objects that are usually held for short times are taken to be
-/// free.
+/// Whether the answer may have to wait for another process. Objects that are usually held for short times are taken to
+/// be free.
 fn may_be_late(request: &Request<'_>) -> bool {
     match request {
         Request::SignalAndWait { .. } => true,

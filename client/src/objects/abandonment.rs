@@ -1,4 +1,4 @@
-//! What the next taker is told of something that its holder did not give back.
+//! What a holder left behind, as the next taker learns it.
 
 use std::fmt;
 use std::sync::Arc;

@@ -27,7 +27,7 @@ use crate::{Error, ErrorKind, Manager, Options, Result, Taken};
 /// A party may wait for other things at the same time ([`wait_any`](crate::wait_any)): if it takes one of those, it has
 /// not come, and breaks nothing; if its timeout ends, it has given up, and a timeout of zero breaks the barrier at once
 /// unless this party is the last to come, or something else in the list is ready. Once an action runs, the parties have
-/// come, and take nothing else. A barrier can not be part of a wait for all.
+/// come, and take nothing else. A barrier cannot be part of a wait for all.
 ///
 /// **Fairness.** First come, first served: who has waited longest is let go with the earliest turn that has room, and
 /// nobody passes those who came before.

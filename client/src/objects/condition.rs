@@ -167,7 +167,7 @@ impl Condition {
     /// the lock up.
     ///
     /// # Errors
-    /// As with [`wait`](Self::wait), and [`wait_any`](crate::wait_any). Locks can not be among the others
+    /// As with [`wait`](Self::wait), and [`wait_any`](crate::wait_any). Locks cannot be among the others
     /// ([`is_bad_target`](Error::is_bad_target)).
     pub fn wait_or(
         &self,
@@ -262,7 +262,7 @@ impl Condition {
         &self.reference
     }
 
-    /// Refuses a guard that the calling thread can not wait with.
+    /// Refuses a guard that the calling thread cannot wait with.
     fn check_guard(&self, guard: &LockGuard) -> Result<()> {
         let lock = self.lock.reference().id();
         let text = if guard.lock().id() != lock {

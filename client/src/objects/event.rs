@@ -123,7 +123,7 @@ impl Event {
     ///
     /// # Errors
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if this event was removed; then it does not wait. As with
-    /// [`wait_any`](crate::wait_any) for the rest: nothing is set if the wait can not begin, as for an object of
+    /// [`wait_any`](crate::wait_any) for the rest: nothing is set if the wait cannot begin, as for an object of
     /// another manager or one that was removed, and this event stays set if the wait fails later.
     pub fn set_and_wait(
         &self,

@@ -46,7 +46,7 @@ impl Item {
     /// The value.
     ///
     /// # Errors
-    /// [`is_bad_encoding`](Error::is_bad_encoding) if the item is no `T`, or carries a proxy that can not be attached
+    /// [`is_bad_encoding`](Error::is_bad_encoding) if the item is no `T`, or carries a proxy that cannot be attached
     /// to its object. In the latter case another predicate says why:
     /// [`is_no_such_object`](Error::is_no_such_object), [`is_wrong_kind`](Error::is_wrong_kind) or
     /// [`is_stale`](Error::is_stale). Such an item is finished with that, in a joinable queue as by a `task_done`, so
@@ -135,7 +135,7 @@ impl Encoded {
 
     fn check(what: &str, encoded: postcard::Result<Vec<u8>>, carries: Vec<ObjectId>) -> Result<Encoded> {
         let bytes = encoded.map_err(|error| {
-            let text = format!("a {what} can not become an item of a queue: {}", why_not_encoded(&error));
+            let text = format!("a {what} cannot become an item of a queue: {}", why_not_encoded(&error));
             Error::new(ErrorKind::BadEncoding, text)
         })?;
         if bytes.len() > PAYLOAD_BYTES_MAX {

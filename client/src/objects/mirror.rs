@@ -118,7 +118,7 @@ impl EventMirror {
 }
 
 impl View {
-    /// Has an event published. None if the manager can not share memory, or this system can not map it.
+    /// Has an event published. None if the manager cannot share memory, or this system cannot map it.
     pub(crate) fn open(link: &Arc<Link>, event: ObjectId) -> Result<Option<View>> {
         let words = link.mirror()?;
         // Also without memory: the manager says which events have no mirror, and those have none anywhere.

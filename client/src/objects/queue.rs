@@ -131,7 +131,7 @@ impl<T: Serialize> Queue<T> {
     /// # Errors
     /// [`is_closed`](crate::Error::is_closed) if the queue is; [`is_bad_encoding`](crate::Error::is_bad_encoding) if
     /// the value does not encode; [`is_bad_target`](crate::Error::is_bad_target) if it carries a proxy of another
-    /// manager, which this one can not keep alive; [`is_limit`](crate::Error::is_limit) if it has more than 16 MiB less
+    /// manager, which this one cannot keep alive; [`is_limit`](crate::Error::is_limit) if it has more than 16 MiB less
     /// 4096 bytes, before anything is sent, or if the manager stores as much as it may. Nothing is put then.
     pub fn put(&self, item: &T) -> Result<()> {
         self.insert(item, None).map(drop)
@@ -156,7 +156,7 @@ impl<T: Serialize> Queue<T> {
     /// A `put` as something to wait for together with other objects.
     ///
     /// # Errors
-    /// If the value can not become an item, as with [`put`](Self::put).
+    /// If the value cannot become an item, as with [`put`](Self::put).
     pub fn putting<'a>(&self, item: &'a T) -> Result<Putting<'a>> {
         Putting::new(item, &self.reference)
     }

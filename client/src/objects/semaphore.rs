@@ -122,7 +122,7 @@ impl Semaphore {
 
     /// Adds this many permits, without a [`Permit`] that gives them back: as a signal, or for what was forgotten.
     ///
-    /// The manager counts how many permits each process holds, and can not tell these from those. So as far as the
+    /// The manager counts how many permits each process holds, and cannot tell these from those. So as far as the
     /// calling process holds permits, this counts as giving those back: a process that holds two, signals one by this
     /// and dies, leaves one behind and not two, and its `Permit`s, when they are dropped, add as many as they have. A
     /// process that holds none clears by this, first, those that others who died have left behind, and then adds.

@@ -28,7 +28,7 @@ use crate::{Cause, Error, ErrorKind, Item, LockGuard, Passed, Permit, Result, du
 /// | [`Barrier`](crate::Barrier) | all parties have come | its place among them |
 /// | [`Latch`](crate::Latch) | its count is zero | nothing |
 ///
-/// It can not be implemented outside of this crate.
+/// It cannot be implemented outside of this crate.
 pub trait Waitable: sealed::Waitable {}
 
 impl<T: sealed::Waitable> Waitable for T {}
@@ -118,7 +118,7 @@ pub fn wait_any(
 /// objects one after the other, everywhere in the same order, or put one lock in front of all.
 ///
 /// # Errors
-/// As with [`wait_any`]; [`is_bad_target`](Error::is_bad_target) if an object is named twice, or can not be part of
+/// As with [`wait_any`]; [`is_bad_target`](Error::is_bad_target) if an object is named twice, or cannot be part of
 /// such a wait: conditions and barriers, and more than one queue to get from.
 pub fn wait_all(
     targets: &[&dyn Waitable],
@@ -190,7 +190,7 @@ pub(crate) fn common_link<'a>(references: impl Iterator<Item = &'a Reference>) -
     for reference in references {
         let link = reference.link()?;
         if common.is_some_and(|common| !Arc::ptr_eq(common, link)) {
-            let text = "objects of different managers can not be waited for together";
+            let text = "objects of different managers cannot be waited for together";
             return Err(Error::new(ErrorKind::BadTarget, text));
         }
         common = Some(link);

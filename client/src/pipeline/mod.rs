@@ -121,7 +121,7 @@ impl<'a> Pipeline<'a> {
 
     fn begin(&self, link: Result<&Arc<Link>>, request: Request<'_>) -> Result<Pending> {
         if !Arc::ptr_eq(link?, self.link) {
-            let text = "an object of another manager can not be part of this batch";
+            let text = "an object of another manager cannot be part of this batch";
             return Err(Error::new(ErrorKind::BadTarget, text));
         }
         self.link.check_acks(&request)?;

@@ -45,15 +45,15 @@ impl PrivateManager {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
         let mut child = command.spawn().map_err(|error| {
             let program = command.get_program().display();
-            failed(format!("a private manager can not be started from {program}: {error}"))
+            failed(format!("a private manager cannot be started from {program}: {error}"))
         })?;
         let output = child.stdout.take().expect("it was asked for");
         let ending = match Process::of_child(&child) {
             Ok(ending) => ending,
             Err(errno) => {
-                // It is our child, so these two can not fail, nor hit another process.
+                // It is our child, so these two cannot fail, nor hit another process.
                 let _ = child.kill().and_then(|()| child.wait());
-                return Err(failed(format!("a private manager can not be watched: {errno}")));
+                return Err(failed(format!("a private manager cannot be watched: {errno}")));
             }
         };
         let output = File::from(OwnedFd::from(output));
@@ -84,7 +84,7 @@ impl PrivateManager {
                 Ok(count) if bytes[..count].contains(&b'\n') => return Ok(()),
                 Ok(_) => {}
                 Err(error) if error.kind() == IoErrorKind::Interrupted => {}
-                Err(error) => return Err(failed(format!("a private manager can not be heard: {error}"))),
+                Err(error) => return Err(failed(format!("a private manager cannot be heard: {error}"))),
             }
         }
     }

@@ -71,7 +71,7 @@ where
     if !is_initialized() {
         return Err(Error::new(
             ErrorKind::Other,
-            "this program can not start copies of itself: call `worker::init` or `client::init` \
+            "this program cannot start copies of itself: call `worker::init` or `client::init` \
              first thing in `main`",
         ));
     }

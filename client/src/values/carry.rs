@@ -27,7 +27,7 @@ impl Carried {
     pub fn of(self, manager: Epoch) -> Result<Vec<ObjectId>> {
         let check = |(home, id)| {
             let text =
-                "a proxy of another manager, or of an earlier life of this one, can not travel through it";
+                "a proxy of another manager, or of an earlier life of this one, cannot travel through it";
             if home == manager { Ok(id) } else { Err(Error::new(ErrorKind::BadTarget, text)) }
         };
         self.0.into_iter().map(check).collect()

@@ -42,7 +42,7 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
 /// Decodes a value that [`encode`] wrote, and attaches every proxy in it to its object.
 ///
 /// # Errors
-/// If a proxy can not be attached, the error says why, and it is that of the proxy:
+/// If a proxy cannot be attached, the error says why, and it is that of the proxy:
 /// - [`is_stale`](Error::is_stale): it comes from an earlier life of the manager, whose objects ended with it;
 /// - [`is_no_such_object`](Error::is_no_such_object): its object never was, was removed, or was freed with its last
 ///   proxy;

@@ -1,8 +1,8 @@
 //! The hand-over of the reader's role between threads, in every order in which their steps can follow each other.
 //!
-//! The files under test are those of the client, compiled here against the locks, words and threads of the model checker
-//! loom instead of the system's. It runs each test again and again until it has seen every order with few preemptions,
-//! and ends it with an error where a thread would sleep forever.
+//! The files under test are those of the client, compiled here against the locks, words and threads of the model
+//! checker loom instead of the system's. It runs each test again and again until it has seen every order with few
+//! preemptions, and ends it with an error where a thread would sleep forever.
 
 #[allow(dead_code, unreachable_pub)]
 mod connection;
