@@ -6,6 +6,7 @@ use std::sync::Arc;
 use client_core::{End, UnacknowledgedGrants, Unexpected};
 use protocol::{Code, FrameError, NameError, Refusal, Reply};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use transport::AddressError;
 
 /// What this crate's functions return.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -372,6 +373,12 @@ impl From<Code> for ErrorKind {
             Code::Cancelled => ErrorKind::Cancelled,
             Code::Protocol => ErrorKind::Other,
         }
+    }
+}
+
+impl From<AddressError> for Error {
+    fn from(error: AddressError) -> Error {
+        Error::new(ErrorKind::BadArgument, error.to_string())
     }
 }
 

@@ -72,6 +72,7 @@ pub use pool::{
     StopReport,
 };
 pub use process::role::init;
+pub use transport::Address;
 pub use values::encoding::{decode, encode, take_decode_error};
 
 pub(crate) use error::ErrorKind;

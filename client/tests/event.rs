@@ -295,7 +295,7 @@ fn a_connection_closes_when_nothing_uses_it_any_more() {
     let link = Arc::downgrade(manager.link());
     let event = manager.anonymous_event().unwrap();
     drop(manager);
-    assert!(Arc::ptr_eq(&Link::connect(&socket).unwrap(), &link.upgrade().unwrap()));
+    assert!(Arc::ptr_eq(&Link::connect(&socket.as_path().into()).unwrap(), &link.upgrade().unwrap()));
     event.set().unwrap();
     drop(event);
     assert_eq!(link.strong_count(), 0);

@@ -1,4 +1,4 @@
-//! From the path of a socket to a connection on which a session has begun.
+//! From the address of a manager to a connection on which a session has begun.
 
 use std::fs;
 use std::io::{self, ErrorKind as IoErrorKind};
@@ -16,10 +16,10 @@ use transport::{Address, ReadMode, Readiness, Stream};
 
 use crate::{Error, ErrorKind, Result};
 
-/// How long to go on trying when nobody listens: a manager may be about to begin.
+/// How long to go on trying while nobody listens, as a manager may be about to start.
 const REFUSED_TIME_MAX: Duration = Duration::from_millis(200);
 
-/// How long to go on trying when somebody listens whose backlog is full, and then to wait for the greeting.
+/// How long to go on trying while the backlog of a listener is full, and then to wait for the greeting.
 const GREETING_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The pause between two tries, before it is varied.
@@ -30,18 +30,18 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Session {
     /// The connection.
     pub(crate) stream: Stream,
-    /// The life of the manager.
+    /// The epoch of the manager.
     pub(crate) epoch: Epoch,
-    /// What came behind the greeting.
+    /// The bytes that came behind the greeting.
     pub(crate) frames: FrameBuffer,
 }
 
-/// Connects to the manager at this socket, and begins a session.
-pub(crate) fn connect(socket: &Path) -> Result<Session> {
+/// Connects to the manager at this address, and begins a session.
+pub(crate) fn connect(address: &Address) -> Result<Session> {
     let begun = Instant::now();
     loop {
-        let (error, time_max) = match try_connect(socket) {
-            Ok(stream) => return greet(stream, socket, GREETING_TIME_MAX),
+        let (error, time_max) = match try_connect(address) {
+            Ok(stream) => return greet(stream, path_of(address), GREETING_TIME_MAX),
             Err(Attempt::Refused(error)) => (error, REFUSED_TIME_MAX),
             Err(Attempt::Full(error)) => (error, GREETING_TIME_MAX),
             Err(Attempt::Failed(error)) => return Err(error),
@@ -53,16 +53,25 @@ pub(crate) fn connect(socket: &Path) -> Result<Session> {
     }
 }
 
-/// The absolute path of a socket, without links, so that it means the same in every process. Proxies travel
-/// in formats that know text and not paths, so it must be text.
-pub(crate) fn canonical(socket: &Path) -> Result<String> {
+/// An address in the form that means the same in every process: with the absolute path of the socket, without links.
+/// Proxies travel in formats that know text and not paths, so the path must be text.
+pub(crate) fn canonical(address: &Address) -> Result<Address> {
+    let socket = path_of(address);
     check_length(socket)?;
     let path = fs::canonicalize(socket).map_err(|error| not_connected(socket, &error))?;
     check_length(&path)?;
-    path.into_os_string().into_string().map_err(|path| {
-        let path = Path::new(&path).display();
-        Error::new(ErrorKind::BadName, format!("the path of a socket must be UTF-8, and {path} is not"))
-    })
+    if path.to_str().is_none() {
+        let path = path.display();
+        let text = format!("the path of a socket must be UTF-8, and {path} is not");
+        return Err(Error::new(ErrorKind::BadName, text));
+    }
+    Ok(Address::Unix(path))
+}
+
+/// The path of the socket at an address. People know it by that, so errors name it.
+fn path_of(address: &Address) -> &Path {
+    let Address::Unix(path) = address;
+    path
 }
 
 fn check_length(socket: &Path) -> Result<()> {
@@ -82,17 +91,18 @@ fn check_length(socket: &Path) -> Result<()> {
 
 /// Why one try did not connect.
 enum Attempt {
-    /// Nobody listens now.
+    /// Nothing listens there now.
     Refused(Error),
-    /// Somebody listens, and has no room for another connection now.
+    /// A listener is there, and has no room for another connection now.
     Full(Error),
     /// Another try would not help.
     Failed(Error),
 }
 
-/// Connects once, and sends the hello. Never waits: where the backlog is full, the socket has no peer yet.
-fn try_connect(socket: &Path) -> std::result::Result<Stream, Attempt> {
-    let stream = Stream::connect(&Address::from(socket)).map_err(|error| match error.kind() {
+/// Connects once, and sends the hello. Never waits: where the backlog is full, the stream has no peer yet.
+fn try_connect(address: &Address) -> std::result::Result<Stream, Attempt> {
+    let socket = path_of(address);
+    let stream = Stream::connect(address).map_err(|error| match error.kind() {
         IoErrorKind::ConnectionRefused => Attempt::Refused(not_connected(socket, &error)),
         _ => Attempt::Failed(not_connected(socket, &error)),
     })?;
@@ -119,7 +129,7 @@ fn try_connect(socket: &Path) -> std::result::Result<Stream, Attempt> {
     }
 }
 
-/// Nothing is told to, or believed of, a manager that another user runs.
+/// Refuses a manager that another user runs: this process tells it nothing and believes nothing that it says.
 fn check_peer(stream: &Stream, socket: &Path) -> Result<()> {
     let path = socket.display();
     let own = effective_user();
@@ -132,7 +142,9 @@ fn check_peer(stream: &Stream, socket: &Path) -> Result<()> {
                  use a socket of your own"
             ),
         )),
-        Ok(None) => Err(Error::new(ErrorKind::Other, format!("the system does not tell who serves {path}"))),
+        Ok(None) => {
+            Err(Error::new(ErrorKind::Other, format!("the system does not say which user serves {path}")))
+        }
         Err(error) => Err(not_connected(socket, &error)),
     }
 }
@@ -173,7 +185,7 @@ fn greet(stream: Stream, socket: &Path, time_max: Duration) -> Result<Session> {
     }
 }
 
-/// The name of this program, for those who look for a holder or a cause.
+/// The name of this program, by which people find a holder or a cause.
 fn program_name() -> String {
     let program = std::env::current_exe().unwrap_or_default();
     let name = program.file_name().unwrap_or_default().to_string_lossy();
@@ -184,8 +196,7 @@ fn program_name() -> String {
     name
 }
 
-/// A pause between half and three halves of this one, so that many who were refused do not come back
-/// together.
+/// A pause between half and three halves of this one, so that many refused clients do not come back together.
 fn vary(pause: Duration) -> Duration {
     let random = uuid::Uuid::new_v4().as_bytes()[0];
     pause / 2 + pause * u32::from(random) / 255
@@ -205,7 +216,7 @@ fn not_connected(socket: &Path, error: &io::Error) -> Error {
     }
 }
 
-/// The error for a path at which nobody listens. Only where a manager would take it, one is advised.
+/// The error for a path at which nothing listens. It advises to start a manager only where one would start.
 fn not_running(socket: &Path) -> Error {
     let path = socket.display();
     let folder = match socket.parent() {
@@ -223,7 +234,7 @@ fn not_running(socket: &Path) -> Error {
         Ok(found) if !found.is_dir() => "is no folder",
         Ok(found) if found.uid() != effective_user() => "belongs to another user",
         Ok(found) if found.mode() & 0o077 != 0 => "is open to others",
-        // One that is missing is made by the manager.
+        // A manager makes a folder that is missing.
         _ => {
             let text = format!("no manager is running at {path}; start one with `manager --socket {path}`");
             return Error::new(ErrorKind::NotRunning, text);
@@ -299,18 +310,18 @@ mod tests {
     #[test]
     fn a_session_begins() {
         let manager = FakeManager::start(|mut peer| assert_eq!(peer.next(), None));
-        let session = connect(manager.socket()).unwrap();
+        let session = connect(&manager.socket().into()).unwrap();
         assert_eq!(session.epoch, FakeManager::EPOCH);
     }
 
     #[test]
-    fn nobody_at_the_socket_is_told_soon_and_with_what_to_do() {
+    fn a_socket_without_a_listener_is_reported_soon_and_with_what_to_do() {
         let (_folder, missing) = in_a_folder("none.sock");
         let (_other_folder, dead) = in_a_folder("dead.sock");
         drop(UnixListener::bind(&dead).unwrap());
         for path in [&missing, &dead] {
             let begun = Instant::now();
-            let error = canonical(path).and_then(|path| connect(Path::new(&path))).unwrap_err();
+            let error = canonical(&path.into()).and_then(|address| connect(&address)).unwrap_err();
             assert!(error.is_not_running(), "{error:?}");
             assert!(
                 error.to_string().ends_with(&format!("`manager --socket {}`", path.display())),
@@ -323,7 +334,7 @@ mod tests {
     #[test]
     fn a_manager_is_advised_only_where_it_would_start() {
         let error_at = |path: &Path| {
-            let error = canonical(path).and_then(|path| connect(Path::new(&path))).unwrap_err();
+            let error = canonical(&path.into()).and_then(|address| connect(&address)).unwrap_err();
             assert!(!error.to_string().contains("manager --socket"), "{error}");
             error
         };
@@ -347,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_was_not_offered_is_not_spoken() {
+    fn a_version_that_was_not_offered_is_refused() {
         let mut said = Vec::new();
         let version = VERSION_NEWEST + 1;
         let epoch = FakeManager::EPOCH;
@@ -360,25 +371,25 @@ mod tests {
     #[test]
     fn a_path_that_fits_no_address_is_refused_before_it_is_tried() {
         let (_folder, path) = in_a_folder(&"x".repeat(SOCKET_PATH_BYTES_MAX));
-        let error = canonical(&path).unwrap_err();
+        let error = canonical(&path.into()).unwrap_err();
         assert!(error.is_limit(), "{error:?}");
         assert!(error.to_string().contains("at most 107 bytes"), "{error}");
     }
 
     #[test]
-    fn who_never_greets_is_given_up() {
+    fn a_peer_that_never_greets_is_given_up() {
         let (mine, _silent) = UnixStream::pair().unwrap();
         let error = greet(mine.into(), Path::new("x.sock"), Duration::from_millis(50)).unwrap_err();
         assert!(error.to_string().contains("did not answer"), "{error}");
     }
 
     #[test]
-    fn a_full_backlog_is_somebody() {
+    fn a_full_backlog_is_told_from_no_listener() {
         let (_folder, path) = in_a_folder("busy.sock");
         let _listener = UnixListener::bind(&path).unwrap();
         let mut waiting = Vec::new();
         let refusal = loop {
-            match try_connect(&path) {
+            match try_connect(&path.as_path().into()) {
                 Ok(stream) => waiting.push(stream),
                 Err(attempt) => break attempt,
             }
@@ -388,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_manager_is_called_so() {
+    fn a_peer_that_is_no_manager_is_called_so() {
         let error = error_after(b"\x10\0\0\0HTTP/1.1 200 OK.");
         assert!(error.to_string().contains("is no manager"), "{error}");
         let error = error_after(b"SSH-2.0-OpenSSH");

@@ -63,7 +63,7 @@ impl FakeManager {
 
     /// A connection that nobody else uses.
     pub(crate) fn connection(&self) -> Connection {
-        let session = connect(&self.socket).unwrap();
+        let session = connect(&self.socket.as_path().into()).unwrap();
         Connection::new(session.stream, session.frames)
     }
 }

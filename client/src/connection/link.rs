@@ -1,7 +1,6 @@
 //! One manager as this process sees it: a connection, and a fresh one in every process that is forked off.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -10,12 +9,11 @@ use client_core::operations::Share;
 use client_core::{DeferredRelease, Operation};
 use protocol::{Epoch, Reply, Request, RequestId, Target};
 use sys::shared_memory::{Access, SharedWords, Word};
-use transport::{ReadMode, Readiness};
+use transport::{Address, ReadMode, Readiness};
 
 use crate::connection::acks::AckHold;
 use crate::connection::connect::Session;
 use crate::connection::deferred_release::DeferredReleases;
-use crate::connection::registry;
 use crate::connection::shared::{AnswerSlot, Answered, Connection, own_slot};
 use crate::{Error, ErrorKind, Result};
 
@@ -31,8 +29,10 @@ const CHECK_TIME: Duration = Duration::from_millis(5);
 /// each call compares process ids, and in a child it goes to a link of the child's own.
 #[derive(Debug)]
 pub struct Link {
-    /// The path of the socket, absolute and without links.
-    socket: String,
+    /// Where the manager is found, in the form in which all processes name it.
+    address: Address,
+    /// The address as proxies carry it.
+    address_text: String,
     /// The epoch of the manager, which tells one run of it from another.
     epoch: Epoch,
     /// The process that made the connection.
@@ -44,37 +44,39 @@ pub struct Link {
     mirror: OnceLock<Option<Arc<SharedWords<AtomicU32>>>>,
     /// Set once memory for deferred releases was asked for.
     deferred_releases_asked_for: OnceLock<()>,
+    /// How a forked child finds its own link to the same manager.
+    reconnect: Reconnect,
     /// The same manager as a child process sees it.
     after_fork: OnceLock<Arc<Link>>,
 }
 
-impl Link {
-    /// The link to the manager at this socket, made now if this process has none that lives.
-    pub fn connect(socket: &Path) -> Result<Arc<Link>> {
-        registry::link_to(socket)
-    }
+/// Finds or makes this process's link to the manager of this epoch at this address.
+pub(crate) type Reconnect = fn(&Address, Epoch) -> Result<Arc<Link>>;
 
-    pub(crate) fn new(socket: &str, session: Session) -> Link {
+impl Link {
+    pub(crate) fn new(address: &Address, session: Session, reconnect: Reconnect) -> Link {
         Link {
-            socket: socket.to_owned(),
+            address: address.clone(),
+            address_text: address.to_string(),
             epoch: session.epoch,
             process: std::process::id(),
             connection: Connection::new(session.stream, session.frames),
             lazy: AtomicBool::new(false),
             mirror: OnceLock::new(),
             deferred_releases_asked_for: OnceLock::new(),
+            reconnect,
             after_fork: OnceLock::new(),
         }
     }
 
-    /// The path of the socket: absolute, and without links.
-    pub fn socket(&self) -> &Path {
-        Path::new(&self.socket)
+    /// Where the manager is found, in the form in which all processes name it.
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
-    /// The path of the socket as a proxy tells it.
-    pub(crate) fn socket_text(&self) -> &str {
-        &self.socket
+    /// The address as proxies carry it.
+    pub(crate) fn address_text(&self) -> &str {
+        &self.address_text
     }
 
     /// The epoch of the manager, which tells one run of it from another.
@@ -251,7 +253,7 @@ impl Link {
         let link = match self.after_fork.get() {
             Some(link) => link,
             None => {
-                let link = registry::link_to_epoch(self.socket(), self.epoch)?;
+                let link = (self.reconnect)(&self.address, self.epoch)?;
                 self.after_fork.get_or_init(|| link)
             }
         };

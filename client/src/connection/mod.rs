@@ -10,7 +10,6 @@ mod answer_slot_tests;
 mod callers;
 mod connect;
 pub(crate) mod deferred_release;
-pub(crate) mod endpoint;
 #[cfg(test)]
 pub(crate) mod fake_manager;
 pub(crate) mod link;

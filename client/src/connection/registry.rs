@@ -1,69 +1,73 @@
-//! The connections of this process: one for each manager, whoever asks first.
+//! The connections of this process, one for each manager, made by the first caller that needs it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use protocol::Epoch;
+use transport::Address;
 
 use crate::connection::connect::{canonical, connect};
 use crate::connection::link::Link;
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Result};
 
-/// Every link of one process, by the path of its socket.
+/// All links of one process, by the addresses of their managers.
 ///
-/// A forked child has its own behind its parent's, since some thread that was not forked may hold these
+/// A forked child has a registry of its own behind its parent's, since a thread that was not forked may hold these
 /// locks.
 #[derive(Debug)]
 struct Registry {
-    /// The process that this is for, or 0 as long as there is none.
+    /// The process to which this belongs, or 0 while it belongs to none.
     process: AtomicU32,
-    places: Mutex<BTreeMap<String, Arc<Place>>>,
+    entries: Mutex<BTreeMap<Address, Arc<Entry>>>,
     after_fork: OnceLock<Box<Registry>>,
 }
 
-/// The place of one link. Its lock is held while the link is made, so that two who want it make one.
-type Place = Mutex<Weak<Link>>;
+/// The link to one address. Its lock is held while the link is made, so that two callers that need it make one.
+type Entry = Mutex<Weak<Link>>;
 
 static REGISTRY: Registry = Registry::new(0);
 
-/// The link to the manager at this socket, made now if there is none that lives.
-pub(crate) fn link_to(socket: &Path) -> Result<Arc<Link>> {
-    enter(&canonical(socket)?, Link::is_live)
+impl Link {
+    /// The link to the manager at this address, made now if this process has none that lives.
+    pub fn connect(address: &Address) -> Result<Arc<Link>> {
+        find_or_make(&canonical(address)?, Link::is_live)
+    }
 }
 
-/// The link to that life of a manager at this socket of which a proxy tells.
-pub(crate) fn link_to_epoch(socket: &Path, epoch: Epoch) -> Result<Arc<Link>> {
-    // A link to the right epoch is not asked whether it lives: if it does not, there is nothing better.
-    let link = enter(&canonical(socket)?, |link| link.epoch() == epoch || link.is_live())?;
-    if link.epoch() == epoch { Ok(link) } else { Err(stale(socket)) }
+/// The link to the manager of this epoch at this address.
+pub(crate) fn link_to_epoch(address: &Address, epoch: Epoch) -> Result<Arc<Link>> {
+    // A link to the right epoch need not live: if it does not, there is nothing better.
+    let link = find_or_make(&canonical(address)?, |link| link.epoch() == epoch || link.is_live())?;
+    if link.epoch() == epoch { Ok(link) } else { Err(stale(address)) }
 }
 
-/// Whether the manager that serves this socket now is the one of which a proxy tells.
-pub(crate) fn check_epoch(socket: &Path, epoch: Epoch) -> Result<()> {
-    if link_to(socket)?.epoch() == epoch { Ok(()) } else { Err(stale(socket)) }
+/// Checks that the manager that now serves this address is of this epoch.
+pub(crate) fn check_epoch(address: &Address, epoch: Epoch) -> Result<()> {
+    if Link::connect(address)?.epoch() == epoch { Ok(()) } else { Err(stale(address)) }
 }
 
-fn stale(socket: &Path) -> Error {
+fn stale(address: &Address) -> Error {
+    let Address::Unix(path) = address;
     let text = format!(
         "this handle comes from an earlier life of the manager at {}; its object ended with that manager",
-        socket.display()
+        path.display()
     );
     Error::new(ErrorKind::Stale, text)
 }
 
-fn enter(socket: &str, is_good: impl FnOnce(&Link) -> bool) -> Result<Arc<Link>> {
-    let place = REGISTRY.of_process(std::process::id()).place(socket);
-    let mut place = lock(&place);
-    if let Some(link) = place.upgrade()
+/// The link to this address, which is canonical: the one that is there, if it is good, or else a new one.
+fn find_or_make(address: &Address, is_good: impl FnOnce(&Link) -> bool) -> Result<Arc<Link>> {
+    let entry = REGISTRY.of_process(std::process::id()).entry(address);
+    let mut entry = lock(&entry);
+    if let Some(link) = entry.upgrade()
         && is_good(&link)
     {
         return Ok(link);
     }
-    let link = Arc::new(Link::new(socket, connect(Path::new(socket))?));
-    *place = Arc::downgrade(&link);
+    let link = Arc::new(Link::new(address, connect(address)?, link_to_epoch));
+    *entry = Arc::downgrade(&link);
     Ok(link)
 }
 
@@ -71,7 +75,7 @@ impl Registry {
     const fn new(process: u32) -> Registry {
         Registry {
             process: AtomicU32::new(process),
-            places: Mutex::new(BTreeMap::new()),
+            entries: Mutex::new(BTreeMap::new()),
             after_fork: OnceLock::new(),
         }
     }
@@ -84,13 +88,13 @@ impl Registry {
         }
     }
 
-    fn place(&self, socket: &str) -> Arc<Place> {
-        let mut places = lock(&self.places);
-        if let Some(place) = places.get(socket) {
-            return Arc::clone(place);
+    fn entry(&self, address: &Address) -> Arc<Entry> {
+        let mut entries = lock(&self.entries);
+        if let Some(entry) = entries.get(address) {
+            return Arc::clone(entry);
         }
-        // Links that ended leave their places, which go when a new one comes; one that is in use stays.
-        places.retain(|_, place| Arc::strong_count(place) > 1 || lock(place).strong_count() > 0);
-        Arc::clone(places.entry(socket.to_owned()).or_default())
+        // Entries of links that ended stay until a new entry comes. One that is in use stays then as well.
+        entries.retain(|_, entry| Arc::strong_count(entry) > 1 || lock(entry).strong_count() > 0);
+        Arc::clone(entries.entry(address.clone()).or_default())
     }
 }

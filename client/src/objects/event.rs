@@ -11,7 +11,7 @@ use crate::objects::proxy::proxy;
 use crate::objects::reason::check_reason;
 use crate::objects::reference::Reference;
 use crate::objects::wait::{sealed, signal_and_wait};
-use crate::{Cause, Options, Result, Taken, Waitable};
+use crate::{Cause, Manager, Options, Result, Taken, Waitable};
 
 /// A flag that processes set, clear and wait for. This is a proxy: the flag itself is in the manager.
 ///
@@ -49,6 +49,26 @@ use crate::{Cause, Options, Result, Taken, Waitable};
 #[derive(Clone)]
 pub struct Event {
     reference: Arc<Reference>,
+}
+
+impl Manager {
+    /// The event of this name, made now if there is none: not set at first, and set until it is cleared.
+    ///
+    /// # Errors
+    /// As with [`Options::open_or_create`].
+    pub fn event(&self, name: &str) -> Result<Event> {
+        self.event_options().open_or_create(name)
+    }
+
+    /// A new event without a name, which lives as long as there are proxies of it.
+    pub fn anonymous_event(&self) -> Result<Event> {
+        self.event_options().anonymous()
+    }
+
+    /// All other ways to open or make an event.
+    pub fn event_options(&self) -> Options<'_, Event> {
+        Options::new(self, Spec::Event { auto_reset: false })
+    }
 }
 
 impl Event {

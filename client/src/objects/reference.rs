@@ -1,7 +1,6 @@
 //! What all proxies have in common: a hold on one object, and the way it travels between processes.
 
 use std::borrow::Cow;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -44,10 +43,10 @@ pub trait Proxy: Sized {
 /// A proxy on its way.
 #[derive(Serialize, Deserialize)]
 struct Travel<'a> {
-    /// The socket of the manager.
+    /// The address of the manager.
     #[serde(borrow)]
-    socket: Cow<'a, str>,
-    /// The life of the manager.
+    address: Cow<'a, str>,
+    /// The epoch of the manager.
     epoch: Epoch,
     /// The object.
     id: ObjectId,
@@ -195,12 +194,12 @@ impl Reference {
     }
 
     fn arrive(travel: &Travel<'_>, kind: Kind) -> Result<Reference> {
-        let socket = Path::new(travel.socket.as_ref());
-        let link = registry::link_to_epoch(socket, travel.epoch)?;
+        let address = travel.address.parse()?;
+        let link = registry::link_to_epoch(&address, travel.epoch)?;
         Reference::attach(link, travel.id, kind).map_err(|error| {
-            // This process had a connection to that life of the manager, which has ended. If another manager is there
-            // by now, the proxy is told to be stale, as in processes that never met the first.
-            match error.is_manager_gone().then(|| registry::check_epoch(socket, travel.epoch)) {
+            // This process had a connection to the manager of that epoch, which has ended. If another manager is there
+            // by now, the proxy is stale, as it is in processes that never met the first.
+            match error.is_manager_gone().then(|| registry::check_epoch(&address, travel.epoch)) {
                 Some(Err(stale)) if stale.is_stale() => stale,
                 _ => error,
             }
@@ -262,7 +261,7 @@ impl Drop for Reference {
 impl Serialize for Reference {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         carry::note(self.link.epoch(), self.id);
-        let socket = Cow::Borrowed(self.link.socket_text());
-        Travel { socket, epoch: self.link.epoch(), id: self.id }.serialize(serializer)
+        let address = Cow::Borrowed(self.link.address_text());
+        Travel { address, epoch: self.link.epoch(), id: self.id }.serialize(serializer)
     }
 }

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use protocol::endpoint::MANAGER_VARIABLE;
+use protocol::endpoint::{MANAGER_VARIABLE, default_folder};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sys::Signal;
-use sys::process::Process;
+use sys::process::{Process, effective_user};
+use uuid::Uuid;
 
-use crate::connection::endpoint;
 use crate::{Error, ErrorKind, Result};
 
 /// How long a manager may take until it is ready.
@@ -38,7 +38,7 @@ pub(crate) struct PrivateManager {
 impl PrivateManager {
     /// Starts one, and returns when it is ready.
     pub(crate) fn start() -> Result<PrivateManager> {
-        let socket = endpoint::private_socket();
+        let socket = private_socket();
         let mut command = command(&socket)?;
         // In a group of its own, so that Ctrl-C in a terminal reaches the program alone, which then ends its
         // manager.
@@ -123,6 +123,17 @@ impl Drop for PrivateManager {
     }
 }
 
+/// A socket for a manager of this process alone, in the user's folder. No two are the same, nor are those of containers
+/// that share the folder and have the same process ids.
+///
+/// By the beginning and the end of its name, a manager knows a file that it may clear away once no process holds its
+/// lock: see `stale_sockets` in the package `manager`.
+fn private_socket() -> PathBuf {
+    let runtime_folder = std::env::var("XDG_RUNTIME_DIR").ok();
+    let folder = default_folder(runtime_folder.as_deref(), effective_user());
+    Path::new(&folder).join(format!("private-{}.sock", Uuid::new_v4().simple()))
+}
+
 /// The command that runs a private manager at this socket: a copy of this program, or the `manager` program.
 fn command(socket: &Path) -> Result<Command> {
     let owner = std::process::id().to_string();
@@ -175,4 +186,27 @@ fn is_readable_by(file: impl AsFd, deadline: Instant) -> bool {
 
 fn failed(text: String) -> Error {
     Error::new(ErrorKind::Other, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
+
+    use super::*;
+
+    #[test]
+    fn private_sockets_differ() {
+        let [first, second] = [private_socket(), private_socket()];
+        assert_ne!(first, second);
+        assert_eq!(first.parent(), second.parent());
+    }
+
+    #[test]
+    fn private_sockets_fit_into_an_address() {
+        let name = private_socket().file_name().unwrap().to_owned();
+        for runtime_folder in [Some("/run/user/4294967295"), None] {
+            let socket = Path::new(&default_folder(runtime_folder, u32::MAX)).join(&name);
+            assert!(socket.as_os_str().len() <= SOCKET_PATH_BYTES_MAX, "{}", socket.display());
+        }
+    }
 }

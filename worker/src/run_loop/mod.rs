@@ -40,7 +40,7 @@ pub(crate) fn work(registry: &Registry) -> Result<End> {
     panics::note_all();
     fork::note_own_process();
 
-    let link = Link::connect(assignment.socket.as_ref())?;
+    let link = Link::connect(&assignment.address.parse()?)?;
     // Tasks keep alive the objects that their arguments carry, so a detachment can wait for the next request.
     link.set_lazy_detach(true);
     let pool = Reference::adopt(link.clone(), assignment.pool, Kind::Pool);

@@ -18,9 +18,9 @@ pub const WORKER: &str = "worker";
 /// For whom a worker works, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
-    /// The manager's socket.
-    pub socket: String,
-    /// The epoch of the manager: a later manager at the same socket does not know the pool.
+    /// The manager's address.
+    pub address: String,
+    /// The epoch of the manager: a later manager at the same address does not know the pool.
     pub epoch: Epoch,
     /// The pool.
     pub pool: ObjectId,
@@ -84,7 +84,7 @@ mod tests {
             answer: InitializerAnswer::Text,
         };
         Assignment {
-            socket: "/run/user/1000/a b/manager.sock".to_owned(),
+            address: "unix:/run/user/1000/a b/manager.sock".to_owned(),
             epoch: Epoch(Uuid::from_u128(1)),
             pool: ObjectId(Uuid::from_u128(u128::MAX)),
             parent: 4711,

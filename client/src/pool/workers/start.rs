@@ -99,7 +99,7 @@ pub(crate) fn supervise(
     let (initializer, kept) =
         initializer.map(|initializer| (initializer.initializer, initializer.kept)).unzip();
     let assignment = Assignment {
-        socket: link.socket_text().to_owned(),
+        address: link.address_text().to_owned(),
         epoch: link.epoch(),
         pool,
         parent: std::process::id(),

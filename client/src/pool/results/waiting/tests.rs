@@ -34,7 +34,7 @@ fn submit_to(
     manager: &FakeManager,
     submit: impl FnOnce(Submission<'_>, &[Chunk]) -> Result<Arc<Batch>>,
 ) -> (Arc<Batch>, Arc<SubmittedBatches>) {
-    let link = Link::connect(manager.socket()).unwrap();
+    let link = Link::connect(&manager.socket().into()).unwrap();
     let submitted = Arc::<SubmittedBatches>::default();
     let submission = Submission {
         served_as: None,
