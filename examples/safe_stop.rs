@@ -2,13 +2,14 @@
 //!
 //! `cargo run --release --example safe_stop`
 
+mod arguments;
+
 use std::thread::sleep;
 use std::time::Duration;
 
-use client::{Event, Manager, Pool, Result};
-use worker::Registry;
+use rallypoint::{Event, Manager, Pool, Registry, Result};
 
-/// Runs in a worker process. Would take ten seconds, and looks every second whether it should stop.
+/// Runs in a worker process. It takes ten seconds, unless it finds the event set after one of them.
 fn task(identifier: u32, stop: Event) -> Result<()> {
     println!("Task {identifier} running");
     for _ in 0..10 {
@@ -28,7 +29,8 @@ fn add(left: u32, right: u32) -> u32 {
 }
 
 fn main() -> Result<()> {
-    worker::init(Registry::new().task(task).task(add));
+    rallypoint::init(Registry::new().task(task).task(add));
+    arguments::check("safe_stop", |_| false);
 
     let manager = Manager::start()?;
     let stop = manager.anonymous_event()?;
@@ -41,7 +43,7 @@ fn main() -> Result<()> {
     result.get(None)?.into_iter().collect::<Result<()>>()?;
     println!("All stopped");
 
-    // Nobody was killed: the same four processes take what comes next.
+    // No worker was killed: the same four processes take what comes next.
     println!("The same pool ran another task: 2 + 3 = {}", pool.apply(add, (2, 3))?);
     Ok(())
 }

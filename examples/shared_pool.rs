@@ -3,12 +3,13 @@
 //!
 //! `cargo run --release --example shared_pool`
 
+mod arguments;
+
 use std::env;
 use std::process::Command;
 use std::time::Duration;
 
-use client::{Manager, Pool, Result, task};
-use worker::{Registry, Service};
+use rallypoint::{Manager, Pool, Registry, Result, Service, task};
 
 /// Runs in a worker process.
 fn work(number: u32) -> u32 {
@@ -17,7 +18,8 @@ fn work(number: u32) -> u32 {
 }
 
 fn main() -> Result<()> {
-    worker::init(Registry::new().task(work));
+    rallypoint::init(Registry::new().task(work));
+    arguments::check("shared_pool [huge | small]", |argument| ["huge", "small"].contains(&argument));
     match env::args().nth(1).as_deref() {
         Some("huge") => submit_many(),
         Some("small") => submit_few(),

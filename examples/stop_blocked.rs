@@ -3,30 +3,31 @@
 //!
 //! `cargo run --release --example stop_blocked`
 
+mod arguments;
+
 use std::io::{Read, pipe};
 use std::thread::sleep;
 use std::time::Duration;
 
-use client::task;
-use client::{Manager, Pool, Result};
-use worker::Registry;
-use worker::tasks::{Command, Exit, command};
+use rallypoint::tasks::{Command, Exit, command};
+use rallypoint::{Manager, Pool, Registry, Result, task};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Sleeps as a task should: no longer than until it is stopped. Tells whether it slept to the end.
+/// Sleeps as a task should: at most until it is stopped. Returns whether it slept to the end.
 fn doze() -> bool {
     task::sleep(MINUTE)
 }
 
-/// Reads from a pipe into which nobody writes. Nothing can be asked of it meanwhile.
+/// Reads from a pipe into which nothing is written. It cannot be asked to stop meanwhile.
 fn read() -> usize {
     let (mut reader, _writer) = pipe().expect("there is room for a pipe");
     reader.read(&mut [0]).expect("a pipe can be read")
 }
 
 fn main() -> Result<()> {
-    worker::init(Registry::new().task(doze).task(read).task(command));
+    rallypoint::init(Registry::new().task(doze).task(read).task(command));
+    arguments::check("stop_blocked", |_| false);
 
     let manager = Manager::start()?;
     let pool = Pool::builder(&manager).processes(3).start()?;
@@ -40,13 +41,13 @@ fn main() -> Result<()> {
     }
     println!("All are busy for a minute");
 
-    // Each is asked, and ended by a signal if it has not returned after this time.
+    // Each is asked to stop, and a signal ends it if it has not returned after this time.
     let grace = Duration::from_millis(500);
     println!("In a sleep:   {}", dozes.stop(grace)?);
     println!("In a read:    {}", reads.stop(grace)?);
     println!("In a command: {}", runs.stop(grace)?);
 
-    // Those that returned have results as ever; the other has an error that says what became of it.
+    // Those that returned have results as usual; the other has an error that says how it ended.
     println!("The sleep ended {}", if dozes.get(None)? { "as if nobody had asked" } else { "early" });
     match reads.get(None) {
         Ok(bytes) => println!("The read brought {bytes} bytes"),
@@ -57,7 +58,7 @@ fn main() -> Result<()> {
         Exit::Signal(signal) => println!("The command was ended by signal {signal}"),
     }
 
-    // Whoever was killed was replaced.
+    // A worker that was killed was replaced.
     match pool.apply(command, (Command::new("true"),))? {
         Ok(_) => println!("The same pool goes on: it ran another command"),
         Err(why) => println!("The same pool goes on, but could not run another command: {why}"),

@@ -3,21 +3,25 @@
 //! In three terminals: `manager`, then `worker --pool demo --processes 4`, then
 //! `cargo run --release --example submit_and_stop`. The tasks' own lines appear where `worker` runs.
 
+mod arguments;
+
 use std::thread::sleep;
 use std::time::Duration;
 
-use client::task::named;
-use client::{Event, Manager, Pool, Result};
-use worker::tasks::COUNTDOWN;
+use rallypoint::task::named;
+use rallypoint::tasks::COUNTDOWN;
+use rallypoint::{Event, Manager, Pool, Result};
 
 fn main() -> Result<()> {
-    // Warnings go to standard error, as that nobody serves the pool yet.
+    // The variable RALLYPOINT_SOCKET names another manager than this user's own.
+    arguments::check("submit_and_stop", |_| false);
+    // Warnings go to standard error, such as that no worker serves the pool yet.
     env_logger::Builder::new().filter_level(log::LevelFilter::Warn).parse_default_env().init();
     let manager = Manager::connect()?;
     let pool = Pool::open(&manager, "demo")?;
     let stop = manager.anonymous_event()?;
 
-    // The function is in another program, so its name and its types have to be said here.
+    // The function is in another program, so its name and its types have to be given here.
     let countdown = named::<(u32, Event), Result<()>>(COUNTDOWN);
     let calls = (0..4).map(|identifier| (identifier, stop.clone()));
     let result = pool.batch(countdown).chunk_size(1).starmap_async(calls)?;

@@ -3,13 +3,14 @@
 //!
 //! `cargo run --release --example word_count [FILE …]`; without files it reads the sources of this project.
 
+mod arguments;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use client::{Manager, Pool, Result};
-use worker::Registry;
+use rallypoint::{Manager, Pool, Registry, Result};
 
 /// How often each word occurs.
 type Counts = BTreeMap<String, u64>;
@@ -44,11 +45,12 @@ fn sources(folder: &Path) -> Vec<String> {
 }
 
 fn main() -> Result<ExitCode> {
-    worker::init(Registry::new().task(count));
+    rallypoint::init(Registry::new().task(count));
+    arguments::check("word_count [FILE …]", |argument| !argument.starts_with('-'));
 
     let mut files: Vec<String> = std::env::args().skip(1).collect();
     if files.is_empty() {
-        files = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+        files = sources(Path::new(env!("CARGO_MANIFEST_DIR")));
     }
 
     let manager = Manager::start()?;
@@ -58,7 +60,7 @@ fn main() -> Result<ExitCode> {
     for counts in pool.imap_unordered(count, files)?.with_bar() {
         match counts? {
             Ok(counts) => add(&mut total, counts),
-            // The others are counted all the same.
+            // The other files are counted all the same.
             Err(why) => {
                 eprintln!("{why}");
                 outcome = ExitCode::FAILURE;

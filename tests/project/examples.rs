@@ -24,6 +24,39 @@ fn lines(command: &mut Command) -> Vec<String> {
 }
 
 #[apply(test)]
+fn each_kind_of_object_has_an_example_that_prints_what_happens() {
+    for (name, expected) in [
+        ("barrier", ["Party 0 of 3", "Party 1 of 3", "Party 2 of 3"].as_slice()),
+        ("condition", &["The worker waits for stock", "The worker took what there was"]),
+        ("event", &["Three workers wait for the event", "Woken: ", "Woken: ", "Woken: "]),
+        ("latch", &["All three services are ready"]),
+        ("lock", &["Four times fifty is 200"]),
+        ("queue", &["The numbers from 1 to 100 add up to 5050"]),
+        ("semaphore", &["6 downloads are done, at most "]),
+        ("wait_any", &["The first call: stopped before it had the lock", "The second call: had the lock"]),
+    ] {
+        let lines = lines(&mut example(name));
+        assert_eq!(lines.len(), expected.len(), "{name}: {lines:#?}");
+        for (line, beginning) in lines.iter().zip(expected) {
+            assert!(line.starts_with(beginning), "{name}: {lines:#?}");
+        }
+    }
+}
+
+#[apply(test)]
+fn every_example_refuses_arguments_that_it_does_not_know() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let names = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    for name in names.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()) {
+        let Output { status, stderr, .. } = example(&name).arg("--unknown").output().unwrap();
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(2), "{name}: {stderr}");
+        assert!(stderr.starts_with(&format!("usage: {name}")), "{name}: {stderr}");
+    }
+}
+
+#[apply(test)]
 fn stop_blocked_tells_how_each_task_ended_and_goes_on() {
     let lines = lines(&mut example("stop_blocked"));
     assert_eq!(lines.len(), 8, "{lines:#?}");

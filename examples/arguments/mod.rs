@@ -1,0 +1,12 @@
+//! The arguments of the examples: one that an example does not know ends it with a usage line.
+
+use std::process::exit;
+
+/// Ends the program with status 2 unless it knows all of its arguments. To be called after `rallypoint::init`, as the
+/// workers are copies of the program with arguments of their own.
+pub(crate) fn check(usage: &str, is_known: fn(&str) -> bool) {
+    if std::env::args().skip(1).any(|argument| !is_known(&argument)) {
+        eprintln!("usage: {usage}");
+        exit(2);
+    }
+}
