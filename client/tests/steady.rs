@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use client::Manager;
 
-/// How often memory was asked for in this thread by so many calls that come after as many others.
+/// How often memory was asked for in this thread by this many calls that follow as many others.
 fn allocations(call: impl Fn()) -> u64 {
     const CALLS: u32 = 1_000;
     (0..CALLS).for_each(|_| call());

@@ -8,7 +8,7 @@
 //! | `BaseManager(address).connect()` | [`Manager::connect`], [`Manager::connect_to`] |
 //! | `m.Event()` | [`anonymous_event()`], or [`event("stop")`] for all who know the name; so for every kind |
 //! | `set`, `clear`, `is_set` | the same; [`set_because`] says why |
-//! | `event.wait(t)` | [`event.wait(t)`][event_wait], which tells who set it; `None` waits for ever |
+//! | `event.wait(t)` | [`event.wait(t)`][event_wait], which tells who set it; `None` waits forever |
 //! | `m.Lock()`, `m.RLock()` | [`anonymous_lock()`], [`anonymous_rlock()`] |
 //! | `with lock:` | `let guard = lock.acquire()?;`, which gives back when it is dropped |
 //! | `acquire(False)`, `acquire(timeout=t)` | [`try_acquire()`], [`acquire_timeout(t)`] |
@@ -42,14 +42,14 @@
 //! ([`is_not_owner`](crate::Error::is_not_owner)) and changes nothing. Its guard may be dropped by another thread of
 //! the process.
 //!
-//! **2. The lock of a dead process is free, and the next taker is told.** In Python it stays locked for ever. Here the
+//! **2. The lock of a dead process is free, and the next taker learns of it.** In Python it stays locked forever. Here the
 //! next [`acquire`](crate::Lock::acquire) succeeds at once, and its guard tells [who left it
 //! behind](crate::Abandonment), since what the lock guards may be half changed. Until then it stays marked, and is not
 //! simply released, as programs rely on a child that acquires and ends and a parent that releases: that still works
 //! ([`release`](crate::Lock::release)).
 //!
 //! **3. Permits of a semaphore are charged to the process that acquired them.** In Python a semaphore is a number, and
-//! a process that dies takes its permits with it. Here the next taker gets them, and is told. A plain semaphore can be
+//! a process that dies takes its permits with it. Here the next taker gets them, and learns of it. A plain semaphore can be
 //! released by who acquired nothing, as in Python.
 //!
 //! **4. An item of a queue is not lost with who got it.** In Python it is gone as soon as somebody has got it. Here it
@@ -72,7 +72,7 @@
 //!
 //! **7. First come, first served, and no wake-up is lost.** Python promises no order, and a `multiprocessing.Event`
 //! that is set and cleared at once can leave a waiter with `False`. Here every object serves its line in order, so a
-//! large request for permits is not starved by small ones; a set wakes everyone who waits, whatever comes after it. A
+//! large request for permits is not starved by small ones; a set wakes every waiter, whatever comes after it. A
 //! notification or an auto-reset event that was on its way to a process that died goes to the next. No wait returns
 //! without a reason.
 //!

@@ -24,7 +24,7 @@ impl Display for ObjectSummary {
     }
 }
 
-/// The object in a line, and a line for each who waits.
+/// The object in a line, and a line for each waiter.
 impl Display for ObjectInfo {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
         let ObjectInfo { id, name, state, waiters, waiting, .. } = self;

@@ -1,6 +1,6 @@
-//! Looking into a manager: who is connected, which objects there are, who holds them, and who waits.
+//! What is in a manager: its sessions, its objects, their holders and their waiters.
 //!
-//! For the one who asks, at three in the morning: who holds this lock, who waits for it, why did my job stop?
+//! It answers questions at three in the morning: who holds this lock, who waits for it, why did my job stop?
 //! Everything here is a picture of one moment, and may be over when it is looked at. Nothing is changed by looking, and
 //! the dead do not answer: whoever is listed lives, as far as the manager knows.
 //!

@@ -37,7 +37,7 @@ use crate::{Error, ErrorKind, Manager, Options, Result, Taken};
 /// every call fails at once ([`is_manager_gone`](Error::is_manager_gone)).
 ///
 /// # A barrier breaks
-/// when a party that waits gives up, as the others would wait for ever: by its timeout, or because its process died.
+/// when a party that waits gives up, as the others would wait forever: by its timeout, or because its process died.
 /// Anybody can break it with [`abort`](Self::abort), and an action that fails does. All who wait fail with
 /// [`is_broken`](Error::is_broken), and so does everyone who comes, with a text that says who broke it and by
 /// what, until somebody calls [`reset`](Self::reset).
@@ -65,7 +65,7 @@ pub struct Barrier {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Passed {
-    /// How many of them came before this one: each number below the number of parties is told once.
+    /// How many of them came before this one: each number below the number of parties occurs once.
     pub index: u32,
     /// True for exactly one of them: the one that ran the action, or the last to come if none brought one.
     pub leads: bool,
@@ -78,7 +78,7 @@ impl From<BarrierTurn> for Passed {
 }
 
 impl Barrier {
-    /// Waits until all parties have come. With `None` it waits for ever.
+    /// Waits until all parties have come. With `None` it waits forever.
     ///
     /// # Errors
     /// [`is_timeout`](Error::is_timeout) if the timeout ends first: then the barrier is broken, also by one of zero;
@@ -123,7 +123,7 @@ impl Barrier {
         }
     }
 
-    /// Runs the action, for everyone who waits.
+    /// Runs the action, for all waiters.
     fn act<E: fmt::Display>(
         &self,
         turn: u64,
@@ -165,7 +165,7 @@ impl Barrier {
         }
     }
 
-    /// Breaks the barrier: who waits fails with this reason, and who comes does, until it is reset. If it is broken
+    /// Breaks the barrier: waiters and later callers fail with this reason until it is reset. If it is broken
     /// already, the first cause stands.
     ///
     /// # Errors
@@ -244,7 +244,7 @@ impl sealed::Waitable for Barrier {
 }
 
 impl Manager {
-    /// The barrier of this name for so many parties, made now if there is none.
+    /// The barrier of this name for this many parties, made now if there is none.
     ///
     /// # Errors
     /// As with [`Options::open_or_create`]; [`is_bad_argument`](Error::is_bad_argument) for no parties.

@@ -32,7 +32,7 @@ use crate::{Error, ErrorKind, Lock, LockGuard, Manager, Options, RLock, Result, 
 /// **Fairness.** Those who wait longest are notified first, and then stand in the line of the lock as all others.
 ///
 /// **Death.** A waiter that dies passes its notification on to the next, unless it was for all. A holder that dies
-/// leaves the lock behind, and who gets it next, also out of a wait, is told by [`LockGuard::abandoned`]. When the
+/// leaves the lock behind, and the next taker, also out of a wait, learns of it by [`LockGuard::abandoned`]. When the
 /// manager dies, every call fails at once ([`is_manager_gone`](Error::is_manager_gone)).
 ///
 /// A clone is the same condition. A proxy carries its lock with it when it is sent to another process.

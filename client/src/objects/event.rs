@@ -15,7 +15,7 @@ use crate::{Cause, Manager, Options, Result, Taken, Waitable};
 
 /// A flag that processes set, clear and wait for. This is a proxy: the flag itself is in the manager.
 ///
-/// A new event is not set. Once it is, everyone who waits goes on, and so does everyone who comes, until it
+/// A new event is not set. Once it is, every waiter goes on, and so does every later one, until it
 /// is cleared. An event with [`auto_reset`](Options::auto_reset) lets one through for each `set`, first come,
 /// first served, and clears itself.
 ///
@@ -72,7 +72,7 @@ impl Manager {
 }
 
 impl Event {
-    /// Sets the event. Everyone who waits goes on; with auto reset, the first in line does. If it is set
+    /// Sets the event. Every waiter goes on; with auto reset, the first one does. If it is set
     /// already, nothing changes, also not who set it.
     ///
     /// When this returns, every later `is_set` in any process sees it.
@@ -117,7 +117,7 @@ impl Event {
 
     /// Waits until the event is set, and returns who set it; none if the timeout ends first.
     ///
-    /// With `None` it waits for ever; `Duration::ZERO` only looks. The manager keeps the time, with a clock
+    /// With `None` it waits forever; `Duration::ZERO` only looks. The manager keeps the time, with a clock
     /// that nobody sets. Those who wait are served in the order in which they came.
     ///
     /// # Errors

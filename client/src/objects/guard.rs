@@ -29,7 +29,7 @@ use crate::{Abandonment, Error, ErrorKind, Result, Taken, Waitable};
 /// [`force_release`](crate::Lock::force_release), dropping the guard does nothing, also when this very thread has
 /// acquired the lock anew.
 ///
-/// When the process ends without dropping it, however it ends, the next taker gets the lock at once and is told:
+/// When the process ends without dropping it, however it ends, the next taker gets the lock at once and learns of it:
 /// [`abandoned`](Self::abandoned). When the manager dies, the lock is gone with it, and nothing tells its holder; an
 /// outside resource that must know is to compare [`token`](Self::token)s.
 ///

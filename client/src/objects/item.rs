@@ -51,7 +51,7 @@ impl Item {
     /// [`is_no_such_object`](Error::is_no_such_object), [`is_wrong_kind`](Error::is_wrong_kind) or
     /// [`is_stale`](Error::is_stale). Such an item is finished with that, in a joinable queue as by a `task_done`, so
     /// that none is due for it. Nobody gets it again: a consumer that dies of such an error, and is started again,
-    /// would get it for ever.
+    /// would get it forever.
     pub fn decode<T: DeserializeOwned>(self) -> Result<T> {
         let decoded = decode(self.grant.payload.as_bytes());
         if decoded.as_ref().is_err_and(Error::is_bad_encoding) {

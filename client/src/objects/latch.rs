@@ -65,7 +65,7 @@ impl Latch {
         self.reference.run(LatchCount { id: self.id() })
     }
 
-    /// Waits until the count is zero. False if the timeout ends first; with `None` it waits for ever.
+    /// Waits until the count is zero. False if the timeout ends first; with `None` it waits forever.
     ///
     /// # Errors
     /// [`is_removed`](crate::Error::is_removed) if the latch is removed meanwhile.

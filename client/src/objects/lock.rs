@@ -18,7 +18,7 @@ use crate::{LockGuard, Manager, Options, Result, Taken};
 ///
 /// **Fairness.** First come, first served: nobody overtakes those who wait.
 ///
-/// **Death.** When a process ends while it holds the lock, the next taker gets it at once and is told by
+/// **Death.** When a process ends while it holds the lock, the next taker gets it at once and learns of it by
 /// [`LockGuard::abandoned`], as with POSIX's robust mutexes and NT's abandoned ones. With no taker it stays marked
 /// until somebody takes or [`release`](Self::release)s it. When a process that waits dies, its wait vanishes; a grant
 /// that was on its way to it is such an abandoned lock. When the manager dies, every call fails at once
@@ -51,7 +51,7 @@ pub struct Lock {
 /// A lock that the thread that holds it may acquire again. This is a proxy: the lock itself is in the manager.
 ///
 /// It is free when it was given back as often as it was acquired. All else is as with [`Lock`]: first come, first
-/// served (its holder, who does not wait, apart); a dead holder leaves it behind and the next taker is told, however
+/// served (its holder, who does not wait, apart); a dead holder leaves it behind and the next taker learns of it, however
 /// often it had been acquired; a wait that would never end fails.
 ///
 /// As in Python, and as with POSIX's recursive mutexes, it is the thread that counts: a thread of a process gets a
@@ -79,7 +79,7 @@ macro_rules! lock {
             /// Acquires the lock, waiting as long as it takes.
             ///
             /// # Errors
-            /// [`is_deadlock`](crate::Error::is_deadlock) if that would be for ever, with the whole cycle in the text;
+            /// [`is_deadlock`](crate::Error::is_deadlock) if that would be forever, with the whole cycle in the text;
             /// [`is_removed`](crate::Error::is_removed) if the lock is removed meanwhile.
             pub fn acquire(&self) -> Result<LockGuard> {
                 LockGuard::acquire(&self.reference)
@@ -114,7 +114,7 @@ macro_rules! lock {
             }
 
             /// Takes the lock from whoever holds it, for an operator who knows that the holder is stuck. The next
-            /// taker is told, as after a death. The holder is not: what it sends to release the lock is refused, and
+            /// taker learns of it, as after a death. The holder does not: what it sends to release the lock is refused, and
             /// its token is smaller than the next one.
             ///
             /// # Errors

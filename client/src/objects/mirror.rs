@@ -93,7 +93,7 @@ impl EventMirror {
     /// Waits until the event is set, and returns true; false if the timeout ends first. An event that was set and
     /// cleared again during the wait has been set.
     ///
-    /// With `None` it waits for ever; `Duration::ZERO` only looks. This process keeps the time, with a clock that
+    /// With `None` it waits forever; `Duration::ZERO` only looks. This process keeps the time, with a clock that
     /// nobody sets. The thread sleeps on the flag itself, and the manager wakes it without a word. All who sleep go
     /// on together, in no order.
     ///

@@ -6,7 +6,7 @@
 macro_rules! proxy {
     ($proxy:ident $(<$value:ident>)?, $kind:expr) => {
         impl$(<$value>)? $proxy$(<$value>)? {
-            /// Takes the object away for everyone: its name is free, who waits for it fails with
+            /// Takes the object away for everyone: its name is free, a waiter fails with
             /// [`is_removed`](crate::Error::is_removed), and every later call on a proxy of it with
             /// [`is_no_such_object`](crate::Error::is_no_such_object).
             pub fn remove(&self) -> $crate::Result<()> {

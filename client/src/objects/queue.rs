@@ -94,7 +94,7 @@ impl<T> Queue<T> {
     }
 
     /// Waits until every item that was ever put into a joinable queue is finished. False if the timeout ends first;
-    /// with `None` it waits for ever.
+    /// with `None` it waits forever.
     ///
     /// # Errors
     /// [`is_bad_target`](crate::Error::is_bad_target) if the queue is not joinable.
@@ -108,7 +108,7 @@ impl<T> Queue<T> {
         Joined { queue: Arc::clone(&self.reference) }
     }
 
-    /// Takes no more items into the queue, for everyone and for ever. Who puts, or waits to, fails with
+    /// Takes no more items into the queue, for everyone and forever. Who puts, or waits to, fails with
     /// [`is_closed`](crate::Error::is_closed); who gets still gets what is there, and fails likewise when nothing is
     /// left. Closing it again changes nothing.
     ///

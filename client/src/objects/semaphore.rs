@@ -22,8 +22,8 @@ use crate::{Abandonment, Error, ErrorKind, Manager, Options, Result, Taken, Wait
 /// ahead who asks for ten, so nobody starves.
 ///
 /// **Death.** Permits are charged to the process that acquired them. When it ends without giving them back, the next
-/// taker gets them at once and is told by [`Permit::abandoned`]; a killed process of a Python program takes its permits
-/// with it for ever. When a process that waits dies, its wait vanishes. When the manager dies, every call fails at once
+/// taker gets them at once and learns of it by [`Permit::abandoned`]; a killed process of a Python program takes its permits
+/// with it forever. When a process that waits dies, its wait vanishes. When the manager dies, every call fails at once
 /// ([`is_manager_gone`](Error::is_manager_gone)).
 ///
 /// A clone is the same semaphore, and so is a proxy that was serialized and deserialized, in any process of this user.
@@ -99,7 +99,7 @@ impl Semaphore {
         without_timeout(self.acquire_within(permits, None)?)
     }
 
-    /// Acquires this many permits if they can be had at once. None if not: there are not so many, or others wait.
+    /// Acquires this many permits if they can be had at once. None if there are too few, or others wait.
     ///
     /// # Errors
     /// As with [`acquire`](Self::acquire).

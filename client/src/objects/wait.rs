@@ -88,7 +88,7 @@ impl Taken {
 ///
 /// The manager decides in one step, so nothing is taken and given back in between: “take this lock unless that event
 /// is set” is one round trip, as `wait_any(&[&stop, &lock], None)`. In the line of each object this wait stands as any
-/// other, first come, first served. All objects belong to one manager. With `None` it waits for ever;
+/// other, first come, first served. All objects belong to one manager. With `None` it waits forever;
 /// `Duration::ZERO` only looks; but a [`Barrier`](crate::Barrier) in the list that it looks at in vain is broken by
 /// it, as by any timeout.
 ///
@@ -112,7 +112,7 @@ pub fn wait_any(
 /// Waits until all of these objects are ready at one time, and takes them all in one step, in the order of the list.
 /// None is taken before, and none if the timeout ends first: then the answer is none.
 ///
-/// A wait for all that lacks one object holds up nobody who waits for another of them. The price is that it can wait
+/// A wait for all that lacks one object holds up no other waiter for the rest of them. The price is that it can wait
 /// for long: where others want the objects one by one all the time, they may never be ready at one time, and no place
 /// in a line helps. It is served as soon as they are, ahead of those who came later. If that is too seldom, take the
 /// objects one after the other, everywhere in the same order, or put one lock in front of all.

@@ -15,7 +15,7 @@ use crate::sync::lock;
 use crate::{Error, ErrorKind, Manager, Result};
 
 /// After how many requests without an answer the answers are read before more is sent. The manager cuts off who asks
-/// and does not read; so many answers are far below its limit.
+/// and does not read; these answers are far below its limit.
 const ASKED_MAX: usize = 4096;
 
 /// Requests that leave together: made by [`Manager::batch`], and filled by its closure.
@@ -57,7 +57,7 @@ impl Manager {
     /// panics, those that it had asked for are carried out all the same.
     ///
     /// # Errors
-    /// What fails is told by its [`Later`]. If that was dropped, as nobody cares for its value, an error is not lost:
+    /// A failure is in its [`Later`]. If that was dropped, as nobody cares for its value, an error is not lost:
     /// this returns the first such one, and then the closure's value is dropped. When the manager is gone, every
     /// request without an answer fails with [`is_manager_gone`](Error::is_manager_gone), and may have been carried out.
     ///
@@ -132,7 +132,7 @@ impl<'a> Pipeline<'a> {
     fn collect(&mut self) {
         // A forked child has queued nothing.
         if self.link.process() == std::process::id() {
-            // A failure is told to who waits for an answer.
+            // The caller that waits for an answer learns of a failure.
             let _ = self.link.flush();
         }
         for Asked { pending, receive } in self.asked.drain(..) {

@@ -107,7 +107,7 @@ fn complain(text: fmt::Arguments<'_>) {
     let _ = writeln!(stderr(), "{text}");
 }
 
-/// Runs a private manager until it is told to end, or the process that started it ends.
+/// Runs a private manager until somebody ends it, or the process that started it ends.
 #[cfg(feature = "embedded")]
 fn serve(socket: &OsStr, parent: &OsStr) -> ! {
     // Copies are started by a path that would make all of them `exe` in lists of processes. It is only a

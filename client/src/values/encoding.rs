@@ -1,4 +1,4 @@
-//! Values with proxies in them as bytes: how they are written, and how it is told why one could not be read.
+//! Values with proxies in them as bytes: how they are written, and why one could not be read.
 
 use std::any::type_name;
 
