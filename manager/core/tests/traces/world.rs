@@ -183,7 +183,7 @@ impl World {
                 Effect::Reply { session, request, reply } => self.answers.push((session, request, reply)),
                 Effect::Share { session, request, memory } => self.shared.push((session, request, memory)),
                 Effect::LocksWanted { session, wanted, holding } => {
-                    self.wants.push((session, wanted, holding))
+                    self.wants.push((session, wanted, holding));
                 }
                 Effect::Publish(publication) => self.published.push(publication),
                 Effect::Signal { session, signal } => self.signals.push((session, signal)),
