@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use client_core::Operation;
+use client_core::operations::{PoolClose, Remove};
 use protocol::{OpenMode, Request, Spec};
 
 use crate::objects::reference::Reference;
@@ -64,7 +66,7 @@ impl Pool {
         let mut stage = lock(&self.stage);
         if *stage == Stage::Open {
             if let Workers::Own { .. } = self.workers {
-                self.reference.call_for_done(Request::PoolClose { id: self.reference.id() })?;
+                self.reference.run(PoolClose { id: self.reference.id() })?;
             }
             *stage = Stage::Closed;
         }
@@ -176,7 +178,7 @@ impl Drop for Pool {
             supervisor.join();
             if *is_named {
                 // This frees the name. If the manager is gone, the name is gone with it.
-                let _ = self.send(Request::Remove { id: self.reference.id() });
+                let _ = self.send(Remove { id: self.reference.id() }.into_request());
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex, Weak};
 
-use protocol::Request;
+use client_core::Operation;
+use client_core::operations::EventSet;
 
 use crate::Result;
 use crate::connection::link::Link;
@@ -47,7 +48,7 @@ impl SubmittedBatches {
         let detached = self.detached.take_all();
         // Their stop events are set before they are attached, which takes a round trip each.
         for detached in &detached {
-            link.queue(Request::EventSet { id: detached.stop, reason: Some(reason) })?;
+            link.queue(EventSet { id: detached.stop, reason: Some(reason) }.into_request())?;
         }
         let mut attached = Vec::new();
         for detached in detached {
@@ -62,9 +63,8 @@ impl SubmittedBatches {
     /// Asks all batches to stop, and drops calls that have not started; does not wait for the end.
     pub(crate) fn ask_to_stop(&self, link: &Arc<Link>, reason: &str) -> Result<()> {
         self.batches().iter().try_for_each(|batch| batch.ask_to_stop(reason))?;
-        self.detached
-            .take_all()
-            .iter()
-            .try_for_each(|detached| link.send(Request::EventSet { id: detached.stop, reason: Some(reason) }))
+        self.detached.take_all().iter().try_for_each(|detached| {
+            link.send(EventSet { id: detached.stop, reason: Some(reason) }.into_request())
+        })
     }
 }

@@ -6,6 +6,8 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use client_core::Operation;
+use client_core::operations::{Attach, BatchAdd, BatchCancel};
 use protocol::{Kind, ObjectId, Request};
 
 use crate::connection::link::{Link, Pending};
@@ -85,8 +87,8 @@ impl Batch {
     /// Attaches to a detached batch, only to wait for its end. None if it has ended.
     pub(crate) fn attach(link: &Arc<Link>, detached: DetachedBatch) -> Result<Option<Arc<Batch>>> {
         let epoch = link.epoch();
-        let attach = |id, kind| match link.call(Request::Attach { id, kind, epoch }) {
-            Ok(_) => Ok(Some(Reference::adopt(Arc::clone(link), id, kind))),
+        let attach = |id, kind| match link.run(Attach { id, kind, epoch }) {
+            Ok(()) => Ok(Some(Reference::adopt(Arc::clone(link), id, kind))),
             Err(error) if error.is_manager_gone() => Err(error),
             Err(_) => Ok(None),
         };
@@ -155,7 +157,7 @@ impl Batch {
     pub(crate) fn abandon(&self) {
         self.seal(None);
         // If the manager is gone, so are the tasks.
-        let _ = self.send(Request::BatchCancel { id: self.id() });
+        let _ = self.send(BatchCancel { id: self.id() }.into_request());
     }
 
     fn seal(&self, cut: Option<Error>) {
@@ -168,7 +170,7 @@ impl Batch {
         self.changed.notify_all();
         drop(state);
         // If the manager is gone, the next wait reports it.
-        let _ = self.send(Request::BatchAdd { id: self.id(), tasks: Vec::new(), last: true });
+        let _ = self.send(BatchAdd { id: self.id(), tasks: Vec::new(), last: true }.into_request());
     }
 
     /// Lets the input be drawn to its end, whether results are taken or not.

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use protocol::{ObjectId, Request};
+use client_core::Operation;
+use client_core::operations::GetBatchProgress;
+use protocol::ObjectId;
 
 use crate::Result;
 use crate::connection::link::{Link, Pending};
@@ -46,11 +48,12 @@ impl DetachedBatches {
             }
             std::mem::take(&mut *batches)
         };
-        let ask =
-            |candidate: &DetachedBatch| link.begin_queued(Request::BatchProgress { id: candidate.batch });
+        let ask = |candidate: &DetachedBatch| {
+            link.begin_queued(GetBatchProgress { id: candidate.batch }.into_request())
+        };
         let asked = candidates.iter().map(ask).collect::<Result<Vec<Pending>>>()?;
         // The manager answers in order, so the answer to this one comes after all others have left it.
-        link.send(Request::BatchProgress { id: ObjectId(uuid::Uuid::nil()) })?;
+        link.send(GetBatchProgress { id: ObjectId(uuid::Uuid::nil()) }.into_request())?;
         let mut rest: Vec<DetachedBatch> = Vec::new();
         for (candidate, pending) in candidates.into_iter().zip(asked) {
             match pending.wait() {

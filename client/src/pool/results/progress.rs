@@ -2,10 +2,9 @@
 
 use std::time::Instant;
 
-use protocol::{Reply, Request};
+use client_core::operations::GetBatchProgress;
 
 use crate::Result;
-use crate::error::unexpected;
 use crate::pool::results::batch::Batch;
 use crate::pool::results::outcomes::Outcomes;
 
@@ -49,9 +48,6 @@ impl Batch {
 
     /// How many workers run a chunk of it.
     fn running(&self) -> Result<u32> {
-        match self.reference.call(Request::BatchProgress { id: self.id() })? {
-            Reply::Progress(progress) => Ok(progress.running),
-            reply => Err(unexpected(&reply)),
-        }
+        Ok(self.reference.run(GetBatchProgress { id: self.id() })?.running)
     }
 }

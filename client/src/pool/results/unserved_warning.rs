@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{ObjectId, ObjectState, Progress, Reply, Request, Selector};
+use client_core::operations::{Inspect, ListSessions, Page};
+use protocol::{ObjectId, ObjectState, Progress, Selector};
 
 use crate::Result;
 use crate::connection::link::Link;
@@ -34,23 +35,20 @@ impl UnservedWarning {
     /// Whether calls of the batch wait, and no process could take them: no worker waits for calls, and no process of
     /// the manager runs any that it might follow with these.
     fn is_unserved(&self, link: &Link, batch: ObjectId) -> Result<bool> {
-        let inspect = |id| link.call(Request::Inspect { object: Selector::Id(id) });
-        let Reply::Object(info) = inspect(batch)? else { return Ok(false) };
-        let ObjectState::Batch { progress: Progress { waiting: 1.., running: 0, .. }, .. } = info.state
+        let inspect = |id| link.run(Inspect { object: Selector::Id(id) });
+        let ObjectState::Batch { progress: Progress { waiting: 1.., running: 0, .. }, .. } =
+            inspect(batch)?.state
         else {
             return Ok(false);
         };
-        let Reply::Object(info) = inspect(self.pool)? else { return Ok(false) };
-        Ok(info.waiting == 0 && !is_anybody_working(link)?)
+        Ok(inspect(self.pool)?.waiting == 0 && !is_anybody_working(link)?)
     }
 }
 
 fn is_anybody_working(link: &Link) -> Result<bool> {
     let mut after = None;
     loop {
-        let Reply::Sessions { sessions, more } = link.call(Request::ListSessions { after })? else {
-            return Ok(true);
-        };
+        let Page { items: sessions, more } = link.run(ListSessions { after })?;
         if sessions.iter().any(|session| session.tasks > 0) {
             return Ok(true);
         }

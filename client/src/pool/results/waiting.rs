@@ -3,7 +3,9 @@
 use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
-use protocol::{Grant, Reply, Request, Results, Target, WaitMode};
+use client_core::Operation;
+use client_core::operations::{BatchCancel, Wait, WaitEnd};
+use protocol::{Grant, Results, Target, WaitMode};
 
 use crate::pool::errors::protocol_fault;
 use crate::pool::results::batch::{Batch, BatchState, Submitted, stopped};
@@ -136,12 +138,16 @@ impl Batch {
         // Sent before anything is waited for, so that a fresh submission and the wait for it cost one round trip.
         let mut results = match results {
             Some(results) => results,
-            None => self.reference.link()?.begin(Request::Wait {
-                mode: WaitMode::Any,
-                targets: targets.collect(),
-                timeout_ns: timeout.map(duration::nanoseconds),
-                thread: this_thread(),
-            })?,
+            None => {
+                let wait = Wait {
+                    signal: None,
+                    mode: WaitMode::Any,
+                    targets: targets.collect(),
+                    timeout_ns: timeout.map(duration::nanoseconds),
+                    thread: this_thread(),
+                };
+                self.reference.link()?.begin(wait.into_request())?
+            }
         };
         let is_one = is_fresh && self.lock().outcomes.slots.len() == 1;
         let early = if is_one { poll_briefly(&mut results) } else { Ok(None) };
@@ -149,12 +155,19 @@ impl Batch {
         if let Err(error) = submissions.into_iter().try_for_each(|submission| submission.wait().map(drop)) {
             self.break_off(&error);
             // A part of it would only waste work.
-            let _ = self.send(Request::BatchCancel { id: self.id() });
+            let _ = self.send(BatchCancel { id: self.id() }.into_request());
             return Err(error);
         }
-        match early.transpose().unwrap_or_else(|| results.wait()) {
-            Ok(Reply::TimedOut { .. }) => Ok(None),
-            Ok(Reply::Taken(mut taken)) => match taken.grants.pop() {
+        let reply = early.transpose().unwrap_or_else(|| results.wait());
+        let reply = reply.inspect_err(|error| {
+            if is_run {
+                self.break_off(error);
+            }
+        })?;
+        // A batch that was run answers as a wait does.
+        match Wait::output(reply)? {
+            WaitEnd::TimedOut { .. } => Ok(None),
+            WaitEnd::Taken(mut taken) => match taken.grants.pop() {
                 Some(Grant::Results(results)) => Ok(Some(results)),
                 Some(Grant::Event(_)) => {
                     self.cut(stopped());
@@ -162,13 +175,6 @@ impl Batch {
                 }
                 grant => Err(protocol_fault(&format!("a wait for results gave {grant:?}"))),
             },
-            Ok(reply) => Err(crate::error::unexpected(&reply)),
-            Err(error) => {
-                if is_run {
-                    self.break_off(&error);
-                }
-                Err(error)
-            }
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The requests that cancel and stop one batch. None of them waits for its effect.
 
-use protocol::{Reply, Request, StopSignal};
+use client_core::Operation;
+use client_core::operations::{BatchCancel, BatchSignal, EventSet};
+use protocol::StopSignal;
 
-use crate::error::unexpected;
 use crate::pool::results::batch::{Batch, stopped};
 use crate::{Error, ErrorKind, Result};
 
@@ -13,10 +14,7 @@ impl Batch {
             ErrorKind::Cancelled,
             "the batch was cancelled before all of its input was drawn",
         ));
-        match self.reference.call(Request::BatchCancel { id: self.id() })? {
-            Reply::Count(_) => Ok(()),
-            reply => Err(unexpected(&reply)),
-        }
+        self.reference.run(BatchCancel { id: self.id() }).map(drop)
     }
 
     /// Asks the calls that run to stop, and cancels those that have not started.
@@ -27,7 +25,7 @@ impl Batch {
         }
         self.lock().is_asked_to_stop = true;
         self.cut(stopped());
-        self.send(Request::EventSet { id: self.stop.reference().id(), reason: Some(reason) })
+        self.send(EventSet { id: self.stop.reference().id(), reason: Some(reason) }.into_request())
     }
 
     /// Whether its tasks were asked to stop.
@@ -37,6 +35,6 @@ impl Batch {
 
     /// Has the manager signal all workers that run a part of it.
     pub(crate) fn signal(&self, signal: StopSignal) -> Result<()> {
-        self.send(Request::BatchSignal { id: self.id(), signal })
+        self.send(BatchSignal { id: self.id(), signal }.into_request())
     }
 }

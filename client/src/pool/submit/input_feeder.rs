@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use protocol::Request;
+use client_core::operations::BatchAdd;
 use serde::Serialize;
 
 use crate::pool::results::batch::Batch;
@@ -85,7 +85,7 @@ fn add(batch: &Batch, chunk: &Chunk) -> Result<bool> {
     state.outcomes.add(chunk.count);
     drop(state);
     let tasks = vec![chunk.as_input()];
-    let added = batch.reference.call_for_done(Request::BatchAdd { id: batch.id(), tasks, last: false });
+    let added = batch.reference.run(BatchAdd { id: batch.id(), tasks, last: false });
     let Err(error) = added else {
         return Ok(true);
     };

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use client_core::Operation;
+use client_core::operations::{BatchAdd, BatchOpen, BatchRun};
 use protocol::{BatchOptions, Kind, ObjectId, Request};
 use uuid::Uuid;
 
@@ -52,12 +54,12 @@ pub(crate) fn submit(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc
     let batch = submission.open(outcomes, |request| submission.link.begin_queued(request))?;
     let id = batch.id();
     let added: Result<()> = inputs(chunks).try_for_each(|tasks| {
-        let pending = submission.link.begin_queued(Request::BatchAdd { id, tasks, last: false })?;
+        let pending = submission.link.begin_queued(BatchAdd { id, tasks, last: false }.into_request())?;
         batch.lock().submitted.submissions.push(pending);
         Ok(())
     });
     // Sent by itself, and in any case: the pool would wait forever for more of a batch that is not sealed.
-    submission.link.send(Request::BatchAdd { id, tasks: Vec::new(), last: true })?;
+    submission.link.send(BatchAdd { id, tasks: Vec::new(), last: true }.into_request())?;
     added?;
     submission.submitted_batches.add(&batch);
     Ok(batch)
@@ -76,8 +78,8 @@ pub(crate) fn run(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc<Ba
     let timeout_ns = served_as.map(|_| duration::nanoseconds(WARNING_DELAY));
     let batch = submission.begin(outcomes, |id, options| {
         let thread = this_thread();
-        let run = Request::BatchRun { id, pool, function, options, tasks, timeout_ns, thread };
-        Ok(Submitted { submissions: Vec::new(), results: Some(link.begin(run)?) })
+        let run = BatchRun { id, pool, function, options, tasks, timeout_ns, thread };
+        Ok(Submitted { submissions: Vec::new(), results: Some(link.begin(run.into_request())?) })
     })?;
     submission.submitted_batches.add(&batch);
     Ok(batch)
@@ -100,7 +102,7 @@ impl Submission<'_> {
     ) -> Result<Arc<Batch>> {
         let Submission { pool, function, .. } = self;
         self.begin(outcomes, |id, options| {
-            let opened = begin(Request::BatchOpen { id, pool, function, options })?;
+            let opened = begin(BatchOpen { id, pool, function, options }.into_request())?;
             Ok(Submitted { submissions: vec![opened], results: None })
         })
     }

@@ -1,6 +1,8 @@
 //! Workers for a pool that other programs submit to.
 
-use protocol::{OpenMode, Request, Spec};
+use client_core::Operation;
+use client_core::operations::EventSet;
+use protocol::{OpenMode, Spec};
 
 use crate::objects::reference::Reference;
 use crate::pool::workers::start::{self, available_cores};
@@ -66,7 +68,7 @@ impl Service {
     /// does not answer is no error: the workers leave when it goes on.
     pub fn leave(&self) -> Result<()> {
         let reference = self.leave.reference();
-        reference.link()?.send(Request::EventSet { id: reference.id(), reason: None })
+        reference.link()?.send(EventSet { id: reference.id(), reason: None }.into_request())
     }
 
     /// Ends the workers, whatever they are doing; does not wait for it.

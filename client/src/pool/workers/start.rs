@@ -5,8 +5,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use client_core::Operation;
+use client_core::operations::PoolTerminate;
+use protocol::ObjectId;
 use protocol::limits::{PROCESSES_MAX, REASON_BYTES_MAX};
-use protocol::{ObjectId, Request};
 
 use crate::connection::link::Link;
 use crate::internal::copy_of_this_program;
@@ -138,7 +140,7 @@ pub(crate) fn supervise(
 /// for its answer, but not long.
 pub(crate) fn terminate(link: &Arc<Link>, pool: ObjectId, reason: &str) {
     // If the manager is gone, so are the tasks, and only the workers remain to be ended.
-    let asked = link.begin(Request::PoolTerminate { id: pool, reason });
+    let asked = link.begin(PoolTerminate { id: pool, reason }.into_request());
     let _ = asked.and_then(|asked| asked.wait_at_most(ANSWER_TIME_MAX));
 }
 

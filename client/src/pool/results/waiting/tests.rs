@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Barrier};
 
-use protocol::{Code, ObjectId, Outcome, Payload, Refusal, Taken, TaskResult};
+use protocol::{Code, ObjectId, Outcome, Payload, Refusal, Reply, Taken, TaskResult};
 use uuid::Uuid;
 
 use super::*;
