@@ -42,15 +42,15 @@
 //! ([`is_not_owner`](crate::Error::is_not_owner)) and changes nothing. Its guard may be dropped by another thread of
 //! the process.
 //!
-//! **2. The lock of a dead process is free, and the next taker learns of it.** In Python it stays locked forever. Here the
-//! next [`acquire`](crate::Lock::acquire) succeeds at once, and its guard tells [who left it
+//! **2. The lock of a dead process is free, and the next taker learns of it.** In Python it stays locked forever.
+//! Here the next [`acquire`](crate::Lock::acquire) succeeds at once, and its guard tells [who left it
 //! behind](crate::Abandonment), since what the lock guards may be half changed. Until then it stays marked, and is not
 //! simply released, as programs rely on a child that acquires and ends and a parent that releases: that still works
 //! ([`release`](crate::Lock::release)).
 //!
 //! **3. Permits of a semaphore are charged to the process that acquired them.** In Python a semaphore is a number, and
-//! a process that dies takes its permits with it. Here the next taker gets them, and learns of it. A plain semaphore can be
-//! released by who acquired nothing, as in Python.
+//! a process that dies takes its permits with it. Here the next taker gets them, and learns of it. A plain semaphore
+//! can be released by who acquired nothing, as in Python.
 //!
 //! **4. An item of a queue is not lost with who got it.** In Python it is gone as soon as somebody has got it. Here it
 //! goes back to the front if its receiver dies before it has acknowledged it: in a plain queue by its next request, in

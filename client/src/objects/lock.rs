@@ -51,8 +51,8 @@ pub struct Lock {
 /// A lock that the thread that holds it may acquire again. This is a proxy: the lock itself is in the manager.
 ///
 /// It is free when it was given back as often as it was acquired. All else is as with [`Lock`]: first come, first
-/// served (its holder, who does not wait, apart); a dead holder leaves it behind and the next taker learns of it, however
-/// often it had been acquired; a wait that would never end fails.
+/// served (its holder, who does not wait, apart); a dead holder leaves it behind and the next taker learns of it,
+/// however often it had been acquired; a wait that would never end fails.
 ///
 /// As in Python, and as with POSIX's recursive mutexes, it is the thread that counts: a thread of a process gets a
 /// reentrant lock again that it holds, another thread of that process waits.
@@ -114,8 +114,8 @@ macro_rules! lock {
             }
 
             /// Takes the lock from whoever holds it, for an operator who knows that the holder is stuck. The next
-            /// taker learns of it, as after a death. The holder does not: what it sends to release the lock is refused, and
-            /// its token is smaller than the next one.
+            /// taker learns of it, as after a death. The holder does not: what it sends to release the lock is
+            /// refused, and its token is smaller than the next one.
             ///
             /// # Errors
             /// [`is_not_owner`](crate::Error::is_not_owner) if nobody holds it.

@@ -22,7 +22,8 @@ use crate::{Abandonment, Error, ErrorKind, Manager, Options, Result, Taken, Wait
 /// ahead who asks for ten, so nobody starves.
 ///
 /// **Death.** Permits are charged to the process that acquired them. When it ends without giving them back, the next
-/// taker gets them at once and learns of it by [`Permit::abandoned`]; a killed process of a Python program takes its permits
+/// taker gets them at once and learns of it by [`Permit::abandoned`]; a killed process of a Python program takes its
+/// permits
 /// with it forever. When a process that waits dies, its wait vanishes. When the manager dies, every call fails at once
 /// ([`is_manager_gone`](Error::is_manager_gone)).
 ///
