@@ -1,6 +1,6 @@
 //! Locks that were given back by a dropped guard: whoever wants one has it at once, and nobody finds one abandoned.
 //!
-//! An client that has done what it was told to sends nothing more, so what it drops last is in its ledger alone.
+//! A client that has done what it was told to sends nothing more, so what it drops last is in its ledger alone.
 
 use std::fs::File;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::support::{ManagerProgram, PATIENCE, apply, eventually, test};
 /// The timeout of who only looks.
 const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 
-/// Has an client take a lock and drop it, as the last thing that it does.
+/// Has a client take a lock and drop it, as the last thing that it does.
 fn dropped(client: &mut RemoteClient, lock: &Lock) {
     client.takes(LockOrder::Acquire(lock.clone(), None));
     client.does(LockOrder::Drop);

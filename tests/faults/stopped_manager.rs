@@ -19,7 +19,7 @@ fn stop(program: &ManagerProgram) {
     eventually("it is stopped", || state(folder.as_ref()) == Some('T'));
 }
 
-/// Asserts that an client does all of this while the manager stands still, and lets the manager go on.
+/// Asserts that a client does all of this while the manager stands still, and lets the manager go on.
 fn does_meanwhile(
     program: &ManagerProgram,
     client: &mut RemoteClient,

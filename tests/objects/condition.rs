@@ -20,7 +20,7 @@ fn start<const N: usize>(program: &ManagerProgram) -> (Manager, [RemoteClient; N
     (program.connect(), [(); N].map(|()| RemoteClient::start(program)))
 }
 
-/// Has an client wait; when this returns, it is the last of so many in the line.
+/// Has a client wait; when this returns, it is the last of so many in the line.
 fn begin_wait(
     manager: &Manager,
     client: &mut RemoteClient,

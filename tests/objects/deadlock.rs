@@ -17,7 +17,7 @@ fn assert_cycle(error: &Error, parts: &[&str]) {
     }
 }
 
-/// How a text calls the process of an client.
+/// How a text calls the process of a client.
 fn name(client: &RemoteClient) -> String {
     format!("process {} ", client.process())
 }

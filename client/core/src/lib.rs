@@ -47,4 +47,4 @@ pub use operation::{Operation, Unexpected, WaitTarget};
 pub use outgoing::Outgoing;
 pub use pending::{Pending, Unclaimed};
 pub use request_map::RequestMap;
-pub use session::{Event, RequestError, Session};
+pub use session::{RequestError, Session, SessionEvent};

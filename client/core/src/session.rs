@@ -30,7 +30,7 @@ pub struct Session<M = NoReleaseMemory> {
 
 /// What has happened to a request.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum SessionEvent {
     /// It is answered.
     Answered {
         /// The request.
@@ -71,7 +71,7 @@ impl<M: ReleaseMemory> Session<M> {
         }
     }
 
-    /// Makes a request that an [`Event`] will be about.
+    /// Makes a request that an [`SessionEvent`] will be about.
     ///
     /// # Errors
     /// If the session is over, the request is too large, or it is a wait and too much is not acknowledged. Nothing is
@@ -149,13 +149,15 @@ impl<M: ReleaseMemory> Session<M> {
     }
 
     /// What has happened to the next request. Answers that came before the end come before it here, too.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<SessionEvent> {
         while self.pending.end().is_none() {
             let end = match self.incoming.poll_answer() {
                 Ok(Some(answer)) => {
                     let held = self.acks.handle_answer(&answer);
                     match self.pending.handle_answer(answer.request) {
-                        Some(request) => return Some(Event::Answered { request, reply: answer.body, held }),
+                        Some(request) => {
+                            return Some(SessionEvent::Answered { request, reply: answer.body, held });
+                        }
                         None => held.into_iter().for_each(|held| self.acks.release(held)),
                     }
                     continue;
@@ -167,7 +169,7 @@ impl<M: ReleaseMemory> Session<M> {
             self.outgoing.discard();
             self.ended.extend(self.pending.handle_end(end));
         }
-        self.ended.pop_front().map(|request| Event::Ended { request })
+        self.ended.pop_front().map(|request| SessionEvent::Ended { request })
     }
 
     /// Why the session is over, if it is.

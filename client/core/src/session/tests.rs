@@ -95,8 +95,8 @@ impl Trace {
     fn events(&mut self) -> Vec<String> {
         let events = core::iter::from_fn(|| self.session.poll_event());
         let show = |event| match event {
-            Event::Answered { request, reply, .. } => format!("{} {reply:?}", request.0),
-            Event::Ended { request } => format!("{} ended", request.0),
+            SessionEvent::Answered { request, reply, .. } => format!("{} {reply:?}", request.0),
+            SessionEvent::Ended { request } => format!("{} ended", request.0),
         };
         events.map(show).collect()
     }
@@ -245,7 +245,9 @@ fn nothing_is_acknowledged_from_a_held_answer_on() {
     trace.answer(2, item());
     trace.answer(3, Reply::Done);
     let held: Vec<_> = core::iter::from_fn(|| trace.session.poll_event()).collect();
-    let [_, Event::Answered { held: Some(held), .. }, Event::Answered { held: None, .. }] = held[..] else {
+    let [_, SessionEvent::Answered { held: Some(held), .. }, SessionEvent::Answered { held: None, .. }] =
+        held[..]
+    else {
         panic!("{held:?}");
     };
     trace.session.send(is_set()).unwrap();

@@ -1,8 +1,8 @@
 //! Deferred releases: what a session gives back without sending it, and when to look for that.
 //!
 //! A session that shares [this memory](protocol::SharedMemory::DeferredReleases) may have released a lock that the core
-//! takes for held: the release waits in memory until another thread wants the lock. Nothing of that is a state of the
-//! core. A release that is found does what a [`Request::Release`] does, as an input of its own:
+//! takes for held: the release waits in memory until another thread wants the lock. What is in that memory is no
+//! state of the core. A release that is found does what a [`Request::Release`] does, as an input of its own:
 //! [`Input::DeferredRelease`](crate::Input::DeferredRelease). The core says when to look:
 //!
 //! - A lock for which a thread waits is *wanted*. When it becomes that, [`Effect::LocksWanted`] has the driver look
@@ -13,10 +13,11 @@
 //!
 //! # An extension
 //!
-//! Locks know nothing of this and work without it. The rest of the core calls it at four points: [`State::apply`] when
-//! a release was found, `share` when a session shares its memory, [`lock_wanted`](State::lock_wanted) and
-//! [`lock_unwanted`](State::lock_unwanted) when a thread waits for a held lock, and when a lock is free that was waited
-//! for. A session that shares no memory gets the same answers, and no [`Effect::LocksWanted`].
+//! Locks work without this; all that they keep for it is whether their holder was told. The rest of the core calls it at
+//! four points: [`State::apply`] when a release was found, `share` when a session shares its memory,
+//! [`lock_wanted`](State::lock_wanted) and [`lock_unwanted`](State::lock_unwanted) when a thread waits for a held lock,
+//! and when a lock is free that was waited for. A session that shares no memory gets the same answers, and no
+//! [`Effect::LocksWanted`].
 
 use protocol::{ObjectId, Request, Selector, SessionId, Signal, Target, ThreadId};
 use serde::{Deserialize, Serialize};
