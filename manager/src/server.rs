@@ -156,7 +156,7 @@ impl Server {
     pub(crate) fn begin_turn(&mut self, now: Time) {
         self.now = now;
         self.answered = Answered::None;
-        // Counted first, since reading may put a connection back in line.
+        // Counted first, since reading may put a connection back into this queue.
         for _ in 0..self.to_read.len() {
             let Some(slot) = self.to_read.pop_front() else { break };
             self.read(slot);

@@ -1,6 +1,6 @@
 //! Locks that were given back by a dropped guard: whoever wants one has it at once, and nobody finds one abandoned.
 //!
-//! A client that has done what it was told to sends nothing more, so what it drops last is in its ledger alone.
+//! A client that has done its work sends nothing more, so only its deferred releases show what it dropped last.
 
 use std::fs::File;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::support::observation::holder;
 use crate::support::remote_client::{LockOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, PATIENCE, apply, eventually, test};
 
-/// The timeout of who only looks.
+/// The timeout of a caller that does not wait.
 const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 
 /// Has a client take a lock and drop it, as the last thing that it does.

@@ -9,7 +9,7 @@ use crate::support::observation::until_waiting;
 use crate::support::remote_client::{LockOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, test};
 
-/// The timeout of who only looks.
+/// The timeout of a caller that does not wait.
 const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 
 fn start(program: &ManagerProgram) -> (Manager, [RemoteClient; 1]) {

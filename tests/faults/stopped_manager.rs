@@ -9,7 +9,7 @@ use crate::support::observation::{holder, until_waiting};
 use crate::support::remote_client::{LockOrder, Order, RemoteClient, SemaphoreOrder};
 use crate::support::{ManagerProgram, PATIENCE, apply, eventually, state, test};
 
-/// The timeout of who only looks.
+/// The timeout of a caller that does not wait.
 const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 
 /// Stops the manager, so that it does nothing until it is continued.

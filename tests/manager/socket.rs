@@ -387,10 +387,10 @@ fn is_closed_to_other_users() {
     let error = RemoteClient::start_with(&mut as_nobody(REMOTE_CLIENT)).err().unwrap();
     assert!(error.to_string().contains("is run by user 0, not by this one (65534)"), "{error:?}");
 
-    let mut stranger = as_nobody("stranger").stdout(Stdio::piped()).spawn().unwrap();
+    let mut outsider = as_nobody("other user").stdout(Stdio::piped()).spawn().unwrap();
     let mut text = String::new();
-    stranger.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-    assert_eq!(stranger.wait().unwrap().code(), Some(0));
+    outsider.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(outsider.wait().unwrap().code(), Some(0));
     assert!(text.contains("serves the processes of user 0 alone: this client's user is 65534"), "{text}");
 
     RemoteClient::with_event(&program, "a", false);

@@ -1,4 +1,4 @@
-//! Conditions across processes: who waits is notified once, in order, and holds the lock when it goes on.
+//! Conditions across processes: a waiter is notified once, in order, and holds the lock when it goes on.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ use crate::support::{ManagerProgram, PATIENCE, apply, eventually, test};
 /// How often two processes take turns.
 const ROUNDS: u32 = 1_000;
 
-/// The timeout of who only looks.
+/// The timeout of a caller that does not wait.
 const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 
 fn start<const N: usize>(program: &ManagerProgram) -> (Manager, [RemoteClient; N]) {
     (program.connect(), [(); N].map(|()| RemoteClient::start(program)))
 }
 
-/// Has a client wait; when this returns, it is the last of so many in the line.
+/// Has a client wait; when this returns, it is the last of `count` waiters.
 fn begin_wait(
     manager: &Manager,
     client: &mut RemoteClient,
@@ -123,7 +123,7 @@ fn a_wait_that_times_out_holds_the_lock_again() {
     eventually("the timeout is over", || inspect(&manager, "never").waiting == 0);
     other.does(LockOrder::Drop);
     assert!(matches!(waiter.report(), Ok(Report::TimedOut(_))));
-    // A timeout of zero lets who is in line have the lock in between.
+    // A timeout of zero lets the waiters have the lock in between.
     other.tell(ConditionOrder::Enter(condition.clone()));
     until_waiting(&manager, "base", 1);
     waiter.tell(ConditionOrder::Wait(condition, AT_ONCE));

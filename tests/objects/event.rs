@@ -105,13 +105,13 @@ fn a_set_on_its_way_to_who_is_killed_goes_to_the_next() {
     second.begin_wait();
     first.stop();
     turn.set_because("for the living").unwrap();
-    assert!(!turn.is_set().unwrap(), "it was granted to the first in line");
+    assert!(!turn.is_set().unwrap(), "it was granted to the first waiter");
     first.kill();
     let Ok(Report::Waited(Some(setter))) = second.report() else { panic!("the second was not woken") };
     assert_eq!(setter.reason.as_deref(), Some("for the living"));
     assert!(!turn.is_set().unwrap());
 
-    // With nobody in line, it stays for who comes.
+    // With no waiter, it stays set for the next caller.
     let mut last = RemoteClient::with_event(&program, "turn", true);
     last.begin_wait();
     last.stop();

@@ -368,9 +368,9 @@ fn can_be_released_in_one_step_with_a_wait() {
     lock.force_release().unwrap();
     let error = second.ask(LockOrder::ReleaseAndWait(done)).unwrap_err();
     assert!(error.is_not_owner(), "{error:?}");
-    // An object of another manager is told before anything is sent, and the guard gives back at its end.
-    let stranger = ManagerProgram::start();
-    let foreign = stranger.connect().anonymous_event().unwrap();
+    // An object of another manager is refused before anything is sent, and the guard gives back at its end.
+    let other_manager = ManagerProgram::start();
+    let foreign = other_manager.connect().anonymous_event().unwrap();
     let error = lock.acquire().unwrap().release_and_wait(&foreign, None).unwrap_err();
     assert!(error.is_bad_target(), "{error:?}");
     assert!(lock.try_acquire().unwrap().is_some());

@@ -185,7 +185,7 @@ fn an_item_on_its_way_to_who_is_killed_goes_to_the_next() {
         first.stop();
         queue.put(&1).unwrap();
         waiting(&manager, &queue, 1);
-        assert_eq!(queue.len(), Ok(0), "it was granted to the first in line");
+        assert_eq!(queue.len(), Ok(0), "it was granted to the first waiter");
         first.kill();
         assert_eq!(second.report(), item(1));
     }

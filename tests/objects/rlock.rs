@@ -132,7 +132,7 @@ fn is_acquired_again_by_its_thread_only() {
     assert_eq!(other.ask(LockOrder::AcquireAgain(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
     other.tell(LockOrder::AcquireAgain(lock.clone(), None));
     until_waiting(&manager, "again", 1);
-    // The holder does not stand in the line.
+    // The holder does not join the wait queue.
     assert_eq!(holder.takes(LockOrder::AcquireAgain(lock.clone(), None)).depth, 3);
     holder.does(LockOrder::Drop);
     holder.does(LockOrder::Release);

@@ -275,8 +275,8 @@ fn can_be_released_in_one_step_with_a_wait() {
     let Some(Taken::Permit(permit)) = permit.release_and_wait(&tock, None).unwrap() else { panic!() };
     assert_eq!(tick.available().unwrap(), 1);
 
-    let stranger = ManagerProgram::start();
-    let foreign = stranger.connect().anonymous_event().unwrap();
+    let other_manager = ManagerProgram::start();
+    let foreign = other_manager.connect().anonymous_event().unwrap();
     assert!(permit.release_and_wait(&foreign, None).unwrap_err().is_bad_target());
     assert_eq!(tock.available().unwrap(), 1, "it was given back all the same");
 }

@@ -176,7 +176,7 @@ fn a_task_learns_what_became_of_its_argument() {
     let (running, end) = (manager.anonymous_event().unwrap(), manager.anonymous_event().unwrap());
     let first = pool.apply_async(hold, (running.clone(), end.clone())).unwrap();
     running.wait(None).unwrap();
-    // Removed while the task is in line, and of another kind than the task takes.
+    // Removed while the task is queued, and of another kind than the task takes.
     let event = manager.event("short").unwrap();
     let removed = pool.apply_async(set, (event.clone(),)).unwrap();
     let lock = manager.lock("a lock").unwrap();

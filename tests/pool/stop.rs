@@ -1,4 +1,4 @@
-//! Stopping: batches that are cancelled or taken down the ladder, whatever their tasks do, while the pool goes on.
+//! Stopping: batches that are cancelled or ended by escalation, whatever their tasks do, while the pool goes on.
 
 use std::fs::OpenOptions;
 use std::io::Write;

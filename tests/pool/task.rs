@@ -311,7 +311,7 @@ fn a_proxy_that_only_a_task_has_keeps_its_object() {
     let (running, end) = (manager.anonymous_event().unwrap(), manager.anonymous_event().unwrap());
     let first = pool.apply_async(hold, (running.clone(), end.clone())).unwrap();
     running.wait(None).unwrap();
-    // It waits in line while no process has a proxy of its event.
+    // It stays queued while no process has a proxy of its event.
     let second = pool.apply_async(set, (manager.anonymous_event().unwrap(),)).unwrap();
     end.set().unwrap();
     first.get(None).unwrap().unwrap();

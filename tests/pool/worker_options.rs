@@ -269,8 +269,8 @@ fn what_makes_no_sense_is_refused() {
         let error = builder.start().unwrap_err();
         assert!(error.is_bad_argument() && error.to_string().contains(expected), "{error:?}");
     }
-    fn stranger() {}
-    let error = builder().initializer(stranger, ()).start().unwrap_err();
+    fn unregistered() {}
+    let error = builder().initializer(unregistered, ()).start().unwrap_err();
     assert!(error.is_unknown_function(), "{error:?}");
     let error = builder().initializer(|| (), ()).start().unwrap_err();
     assert!(error.is_unknown_function() && error.to_string().contains("closure"), "{error:?}");

@@ -67,7 +67,7 @@ pub(crate) fn run(name: &str) -> ExitCode {
         private::OWNER | private::OWNER_WITHOUT_INIT => private::own(),
         fork::USER => fork::use_copies(),
         fork::DROPPER => fork::drop_copies(),
-        "stranger" => malformed_peers::call(),
+        "other user" => malformed_peers::call(),
         log::PARTS => log::part(),
         log::WAITS_IN_VAIN => log::wait_in_vain(),
         log::STARTS_LATE => log::start_late(),

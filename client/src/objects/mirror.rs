@@ -146,8 +146,8 @@ impl View {
         let state = EventState(self.words[state_at(self.number)].load(Ordering::Relaxed));
         fence(Ordering::Acquire);
         let serial = self.words[serial_at(self.number)].load(Ordering::Relaxed);
-        let keeper = self.words[LIVENESS].load(Ordering::Relaxed);
-        if serial == self.serial && keeper & ENDED == 0 { Ok(state) } else { Err(lost(keeper)) }
+        let liveness = self.words[LIVENESS].load(Ordering::Relaxed);
+        if serial == self.serial && liveness & ENDED == 0 { Ok(state) } else { Err(lost(liveness)) }
     }
 
     fn wait(&self, timeout: Option<Duration>) -> Result<bool> {
@@ -173,8 +173,8 @@ impl View {
 
 /// Why there is nothing to be read.
 #[cold]
-fn lost(keeper: u32) -> Error {
-    match keeper & ENDED {
+fn lost(liveness: u32) -> Error {
+    match liveness & ENDED {
         0 => Error::new(ErrorKind::NoSuchObject, "the event is no more: it was removed, or freed"),
         _ => Error::new(ErrorKind::ManagerGone, "the manager is gone: it ended, or was ended"),
     }

@@ -135,15 +135,15 @@ impl State {
         barrier.turns += 1;
         let turn = barrier.turns;
         queue.truncate(barrier.parties as usize);
-        let mut actor = None;
+        let mut action_runner = None;
         for (number, &position) in queue.iter().enumerate() {
             let entry = wait_queue::entry_mut(&mut self.waiters, position);
             if let Want::Barrier { has_action, index } = &mut entry.want {
                 *index = Some(number as u32);
-                actor = if *has_action { Some(position) } else { actor };
+                action_runner = if *has_action { Some(position) } else { action_runner };
             }
         }
-        match actor {
+        match action_runner {
             Some(position) => {
                 let session = self.waiters[position.waiter].caller.session;
                 self.barrier_at(key).acting = Some(Acting { session, turn });

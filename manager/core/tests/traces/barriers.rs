@@ -3,7 +3,7 @@
 use protocol::{BarrierStatus, Code, Grant, ObjectId, Reply, Request, RequestId, SessionId, Spec};
 
 use crate::words::{
-    NO_TIME, SECOND, actor, any, barrier, event, on_thread, put, queue, wait_at_most, wait_for,
+    NO_TIME, SECOND, any, barrier, barrier_with_action, event, on_thread, put, queue, wait_at_most, wait_for,
 };
 use crate::world::World;
 
@@ -213,8 +213,8 @@ fn a_barrier_that_a_wait_names_twice_counts_one_party() {
 fn the_last_that_brought_an_action_goes_first_and_the_others_when_it_says_so() {
     let mut world = World::new();
     let ([a, b, c], gate) = three(&mut world);
-    let first = world.block(a, wait_for(actor(gate)));
-    let second = world.block(b, wait_for(actor(gate)));
+    let first = world.block(a, wait_for(barrier_with_action(gate)));
+    let second = world.block(b, wait_for(barrier_with_action(gate)));
     let third = world.block(c, wait_for(barrier(gate)));
     assert_eq!(index(&mut world, b, second), (1, true), "exactly one leads");
     world.silent();
@@ -230,7 +230,7 @@ fn an_action_that_fails_breaks_the_barrier() {
     let mut world = World::new();
     let ([a, b, c], gate) = three(&mut world);
     let waits = [world.block(a, wait_for(barrier(gate))), world.block(b, wait_for(barrier(gate)))];
-    let action = world.send(c, wait_for(actor(gate)));
+    let action = world.send(c, wait_for(barrier_with_action(gate)));
     assert_eq!(index(&mut world, c, action), (2, true));
     world.done(c, abort(gate));
     for (session, wait) in [(a, waits[0]), (b, waits[1])] {
@@ -246,7 +246,7 @@ fn an_actor_that_dies_breaks_the_barrier_by_name() {
     let ([a, b, c], gate) = three(&mut world);
     let waiting = world.block(a, wait_for(barrier(gate)));
     world.block(b, wait_for(barrier(gate)));
-    world.send(c, wait_for(actor(gate)));
+    world.send(c, wait_for(barrier_with_action(gate)));
     world.kill(c);
     let why = "the barrier is broken: process 300 (c) was ended by signal 9 (SIGKILL)";
     assert_eq!(world.refusal(a, waiting), (Code::Broken, why.into()));
@@ -258,7 +258,7 @@ fn who_comes_during_the_action_belongs_to_the_next_turn() {
     let ([a, b, c], gate) = three(&mut world);
     let others = [world.session("d"), world.session("e"), world.session("f")];
     let waits = [world.block(a, wait_for(barrier(gate))), world.block(b, wait_for(barrier(gate)))];
-    let action = world.send(c, wait_for(actor(gate)));
+    let action = world.send(c, wait_for(barrier_with_action(gate)));
     assert_eq!(index(&mut world, c, action), (2, true));
     let next = others.map(|other| world.block(other, wait_for(barrier(gate))));
     world.done(c, pass(gate, 1));
@@ -270,7 +270,8 @@ fn several_turns_that_have_come_during_the_action_follow_each_with_its_own() {
     let mut world = World::new();
     let a = world.session("a");
     let gate = world.open(a, None, Spec::Barrier { parties: 2 });
-    let party = |world: &mut World, thread| world.send(a, on_thread(thread, wait_for(actor(gate))));
+    let party =
+        |world: &mut World, thread| world.send(a, on_thread(thread, wait_for(barrier_with_action(gate))));
     let requests: Vec<_> = (1..=6).map(|thread| party(&mut world, thread)).collect();
     for (number, turn) in (1..).zip(requests.chunks(2)) {
         assert_eq!(index(&mut world, a, turn[1]), (1, true));
@@ -287,7 +288,7 @@ fn a_reset_during_the_action_ends_it_and_a_timeout_breaks_it() {
     for (reset, turn) in [(true, 1), (false, 2)] {
         let first = world.block(a, wait_at_most(SECOND, barrier(gate)));
         let second = world.block(b, wait_for(barrier(gate)));
-        let action = world.send(c, wait_for(actor(gate)));
+        let action = world.send(c, wait_for(barrier_with_action(gate)));
         assert_eq!(index(&mut world, c, action), (2, true));
         let late = if reset {
             world.done(b, Request::BarrierReset { id: gate });
@@ -309,7 +310,7 @@ fn removing_a_barrier_during_the_action_refuses_everyone() {
     let ([a, b, c], gate) = three(&mut world);
     let waiting = world.block(a, wait_for(barrier(gate)));
     world.block(b, wait_for(barrier(gate)));
-    world.send(c, wait_for(actor(gate)));
+    world.send(c, wait_for(barrier_with_action(gate)));
     world.done(a, Request::Remove { id: gate });
     assert_eq!(world.refusal(a, waiting).0, Code::Removed);
     assert_eq!(world.refused(c, pass(gate, 1)).0, Code::NoSuchObject);
@@ -320,7 +321,7 @@ fn removing_a_barrier_during_the_action_refuses_everyone() {
 fn who_does_not_run_the_action_does_not_let_others_pass() {
     let mut world = World::new();
     let ([a, b, _], gate) = three(&mut world);
-    world.block(a, wait_for(actor(gate)));
+    world.block(a, wait_for(barrier_with_action(gate)));
     let (code, text) = world.refused(b, pass(gate, 1));
     assert_eq!(code, Code::NotOwner);
     assert_eq!(text, r#"this process does not run the action of the barrier "gate""#);
@@ -332,12 +333,12 @@ fn what_an_action_tells_after_its_turn_is_over_does_nothing_to_the_next() {
     let a = world.session("a");
     let gate = world.open(a, None, Spec::Barrier { parties: 2 });
     let first = world.block(a, on_thread(1, wait_for(barrier(gate))));
-    let late = world.send(a, on_thread(2, wait_for(actor(gate))));
+    let late = world.send(a, on_thread(2, wait_for(barrier_with_action(gate))));
     assert_eq!(index(&mut world, a, late), (1, true));
     world.done(a, Request::BarrierReset { id: gate });
     assert_eq!(world.refusal(a, first).0, Code::Broken);
     let waiting = world.block(a, on_thread(1, wait_for(barrier(gate))));
-    let action = world.send(a, on_thread(3, wait_for(actor(gate))));
+    let action = world.send(a, on_thread(3, wait_for(barrier_with_action(gate))));
     assert_eq!(world.grant(a, action), Grant::Barrier { index: 1, leads: true, turn: 2 });
     let failed = |turn| Request::BarrierAbort { id: gate, turn: Some(turn), reason: "too late" };
     for late in [pass(gate, 1), failed(1), pass(gate, 3), failed(3)] {
@@ -360,7 +361,7 @@ fn who_has_come_takes_nothing_else_while_the_action_runs() {
     let first = world.block(a, any(&[event(stop), put(full, b"mine"), barrier(gate)]));
     let next = world.block(c, wait_for(put(full, b"next")));
     let second = world.block(b, any(&[barrier(gate), event(stop)]));
-    let action = world.send(c, on_thread(2, wait_for(actor(gate))));
+    let action = world.send(c, on_thread(2, wait_for(barrier_with_action(gate))));
     assert_eq!(index(&mut world, c, action), (2, true));
     world.set(c, stop);
     assert_eq!(world.get(c, full), b"1");
@@ -381,7 +382,7 @@ fn an_object_may_go_that_one_who_has_come_waited_for_as_well() {
     let stop = world.event(a, "stop");
     let first = world.block(a, any(&[event(stop), barrier(gate), barrier(gate)]));
     let second = world.block(b, wait_for(barrier(gate)));
-    world.send(c, wait_for(actor(gate)));
+    world.send(c, wait_for(barrier_with_action(gate)));
     world.done(c, Request::Remove { id: stop });
     assert_eq!(world.answer(a, first), None);
     world.kill(a);

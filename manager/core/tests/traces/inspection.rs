@@ -283,7 +283,7 @@ fn a_barrier_tells_who_runs_its_action() {
     let (a, b) = (world.session("a"), world.session("b"));
     let gate = world.open(a, None, Spec::Barrier { parties: 2 });
     world.block(a, wait_for(barrier(gate)));
-    world.take(b, crate::words::actor(gate));
+    world.take(b, crate::words::barrier_with_action(gate));
     let ObjectState::Barrier { status, acting } = world.inspect(a, gate).state else { panic!("a barrier") };
     assert_eq!((status.waiting, acting.map(|session| session.session)), (1, Some(b)));
 }

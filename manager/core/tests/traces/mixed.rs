@@ -3,8 +3,8 @@
 use protocol::{Code, Grant, LockChoice, Reply, Request, Signal, Spec, Target, ThreadId, WaitMode};
 
 use crate::words::{
-    JOINABLE, SECOND, actor, all, any, barrier, condition, event, get, latch, lock, notify, over, permits,
-    put, queue, rlock, semaphore, wait, wait_for,
+    JOINABLE, SECOND, all, any, barrier, barrier_with_action, condition, event, get, latch, lock, notify,
+    over, permits, put, queue, rlock, semaphore, wait, wait_for,
 };
 use crate::world::World;
 
@@ -213,7 +213,7 @@ fn what_can_not_be_part_of_a_wait_for_all_is_refused() {
     for targets in [
         [event(e), condition(c)],
         [barrier(gate), event(e)],
-        [actor(gate), event(e)],
+        [barrier_with_action(gate), event(e)],
         [get(q), get(other)],
         [put(q, b"1"), get(q)],
         [lock(l), lock(l)],

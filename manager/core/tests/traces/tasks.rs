@@ -99,13 +99,13 @@ fn a_worker_that_dies_costs_the_task_it_ran_and_names_the_signal() {
 fn a_task_is_ended_once_and_only_by_the_session_that_runs_it() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
-    let stranger = world.session("stranger");
+    let outsider = world.session("outsider");
     let batch = world.batch(owner, pool);
     world.fill(owner, batch, &[b"a"]);
     let (_, task, _) = world.take_task(worker, pool);
     let refused =
         |reply: Reply| matches!(reply, Reply::Refused(refusal) if refusal.code == Code::BadArgument);
-    assert!(refused(world.end_task(stranger, batch, task, b"x")));
+    assert!(refused(world.end_task(outsider, batch, task, b"x")));
     assert!(refused(world.end_task(worker, batch, 7, b"x")));
     assert_eq!(world.end_task(worker, batch, task, b"A"), Reply::Done);
     assert!(refused(world.end_task(worker, batch, task, b"x")));

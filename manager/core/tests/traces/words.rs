@@ -75,7 +75,7 @@ pub(crate) fn barrier(id: ObjectId) -> Target<'static> {
 }
 
 /// A party that brings an action.
-pub(crate) fn actor(id: ObjectId) -> Target<'static> {
+pub(crate) fn barrier_with_action(id: ObjectId) -> Target<'static> {
     Target::Barrier { id, has_action: true }
 }
 
