@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// A duration in nanoseconds; one of more than 584 years is as long as that.
-pub fn nanoseconds(duration: Duration) -> u64 {
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use client_core::{End, UnacknowledgedGrants, Unexpected};
-use protocol::{Code, FrameError, NameError, Refusal, Reply};
+use protocol::{Code, FrameError, NameError, Refusal};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use transport::AddressError;
 
@@ -319,11 +319,6 @@ impl<'de> Deserialize<'de> for Error {
         let (kind, text) = <(ErrorKind, String)>::deserialize(deserializer)?;
         Ok(Error::new(kind, text))
     }
-}
-
-/// The error for an answer that does not belong to its request.
-pub fn unexpected(reply: &Reply) -> Error {
-    Error::new(ErrorKind::Other, format!("the manager gave an answer of the wrong kind: {reply:?}"))
 }
 
 impl From<Refusal> for Error {

@@ -80,9 +80,10 @@ pub(crate) use error::ErrorKind;
 /// What the rest of the product builds on. It is no part of the public interface, and may change at any time.
 #[doc(hidden)]
 pub mod internal {
+    pub use client_core::{Operation, operations};
+
     pub use crate::connection::link::{Link, Pending};
-    pub use crate::duration::nanoseconds;
-    pub use crate::error::{ErrorKind, unexpected};
+    pub use crate::error::ErrorKind;
     pub use crate::objects::reference::{Proxy, Reference};
     pub use crate::pool::{
         Assignment, Ended, Initializer, InitializerAnswer, LEAVING, READY, RETIRING, Service, WORKER,

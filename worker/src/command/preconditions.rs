@@ -9,11 +9,11 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use client::internal::{Link, Reference, nanoseconds, this_thread, unexpected};
+use client::internal::operations::{Cancel, EventTarget, Inspect, LockRelease, Wait, WaitEnd};
+use client::internal::{Link, Operation, Reference, this_thread};
 use client::{Cause, Error, Manager, Result};
 use protocol::{
-    Abandonment, Grant, ObjectState, OpenMode, Reply, Request, RequestId, Selector, Spec, Target, Targets,
-    WaitMode,
+    Abandonment, Grant, ObjectState, OpenMode, RequestId, Selector, Spec, Target, Targets, WaitMode,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -81,24 +81,26 @@ impl Preconditions {
         let lock = self.lock.as_ref().map(|lock| Target::Lock { id: lock.id() });
         let timeout_ns = if lock.is_some() { None } else { Some(0) };
         let targets: Targets<'_> = stop.into_iter().chain(lock).collect();
-        let wait = Request::Wait { mode: WaitMode::Any, targets, timeout_ns, thread: this_thread() };
+        let wait = Wait { signal: None, mode: WaitMode::Any, targets, timeout_ns, thread: this_thread() };
         let pending = {
             let mut progress = self.progress();
             if progress.is_cancelled {
                 return Ok(Permission::Cancelled);
             }
-            let pending = self.link.begin(wait)?;
+            let pending = self.link.begin(wait.into_request())?;
             progress.waiting = Some(pending.request());
             pending
         };
         let answer = pending.wait();
         let mut progress = self.progress();
         progress.waiting = None;
-        match answer {
-            Err(error) if error.is_cancelled() && progress.is_cancelled => Ok(Permission::Cancelled),
-            Err(error) => Err(error),
-            Ok(Reply::TimedOut { .. }) => Ok(Permission::Granted(None)),
-            Ok(Reply::Taken(taken)) => match taken.grants.into_iter().next() {
+        let reply = match answer {
+            Err(error) if error.is_cancelled() && progress.is_cancelled => return Ok(Permission::Cancelled),
+            answer => answer?,
+        };
+        match Wait::output(reply)? {
+            WaitEnd::TimedOut { .. } => Ok(Permission::Granted(None)),
+            WaitEnd::Taken(taken) => match taken.grants.into_iter().next() {
                 Some(Grant::Event(cause)) => Ok(Permission::Stopped(cause.into())),
                 Some(Grant::Lock(grant)) => {
                     progress.held = Some((grant.token, grant.hold));
@@ -106,7 +108,6 @@ impl Preconditions {
                 }
                 other => Err(failed(&format!("a wait for a lock gave {other:?}"))),
             },
-            Ok(reply) => Err(unexpected(&reply)),
         }
     }
 
@@ -116,7 +117,7 @@ impl Preconditions {
         progress.is_cancelled = true;
         if let Some(request) = progress.waiting {
             // If the manager is gone, the wait has ended.
-            let _ = self.link.send(Request::Cancel { request });
+            let _ = self.link.send(Cancel { request }.into_request());
         }
     }
 
@@ -143,20 +144,8 @@ impl Preconditions {
             return self.watch_manager().map(|()| None);
         };
         let timeout = self.lock.is_some().then_some(CHECK_INTERVAL);
-        let wait = Request::Wait {
-            mode: WaitMode::Any,
-            targets: Targets::from_iter([Target::Event { id: stop.id() }]),
-            timeout_ns: timeout.map(nanoseconds),
-            thread: this_thread(),
-        };
-        match self.link.call(wait)? {
-            Reply::TimedOut { .. } => Ok(None),
-            Reply::Taken(taken) => match taken.grants.into_iter().next() {
-                Some(Grant::Event(cause)) => Ok(Some(cause.into())),
-                other => Err(failed(&format!("a wait for an event gave {other:?}"))),
-            },
-            reply => Err(unexpected(&reply)),
-        }
+        let cause = stop.wait(EventTarget { id: stop.id() }, timeout)?;
+        Ok(cause.map(Cause::from))
     }
 
     /// Waits for the end of the manager, or until it is time to check the lock.
@@ -173,11 +162,7 @@ impl Preconditions {
         let (Some(lock), Some((token, _))) = (&self.lock, self.progress().held) else {
             return Ok(());
         };
-        let object = match self.link.call(Request::Inspect { object: Selector::Id(lock.id()) })? {
-            Reply::Object(object) => object,
-            reply => return Err(unexpected(&reply)),
-        };
-        match object.state {
+        match self.link.run(Inspect { object: Selector::Id(lock.id()) })?.state {
             ObjectState::Lock { holder: Some(holder), .. } if holder.token == token => Ok(()),
             ObjectState::Lock { holder: Some(holder), .. } => {
                 let text = format!("it is held by pid {} ({}) now", holder.process, holder.program);
@@ -194,7 +179,7 @@ impl Preconditions {
         let (Some(lock), Some((_, hold))) = (&self.lock, self.progress().held.take()) else {
             return Ok(());
         };
-        lock.call_for_done(Request::Release { id: lock.id(), hold: Some(hold), thread: this_thread() })
+        lock.run(LockRelease { id: lock.id(), hold: Some(hold), thread: this_thread() })
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {

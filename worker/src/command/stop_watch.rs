@@ -4,9 +4,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use client::internal::{Link, this_thread};
+use client::internal::operations::{Cancel, EventTarget, WaitFor};
+use client::internal::{Link, Operation, this_thread};
 use client::{Event, Result};
-use protocol::{Request, RequestId, Target, Targets, WaitMode};
+use protocol::RequestId;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::failed;
@@ -28,13 +29,8 @@ impl StopWatch {
         let (link, id) = (event.reference().link()?, event.reference().id());
         let ended = eventfd(0, EventfdFlags::CLOEXEC).map_err(|error| failed(&error))?;
         let ended = Arc::new(ended);
-        let wait = Request::Wait {
-            mode: WaitMode::Any,
-            targets: Targets::from_iter([Target::Event { id }]),
-            timeout_ns: None,
-            thread: this_thread(),
-        };
-        let pending = link.begin(wait)?;
+        let wait = WaitFor { target: EventTarget { id }, timeout_ns: None, thread: this_thread() };
+        let pending = link.begin(wait.into_request())?;
         let watch = StopWatch { link: Arc::clone(link), request: pending.request(), ended };
         let ended = Arc::clone(&watch.ended);
         let thread = std::thread::Builder::new().name("stop watch".to_owned());
@@ -57,6 +53,6 @@ impl AsFd for StopWatch {
 impl Drop for StopWatch {
     fn drop(&mut self) {
         // If the manager is gone, the wait has ended.
-        let _ = self.link.send(Request::Cancel { request: self.request });
+        let _ = self.link.send(Cancel { request: self.request }.into_request());
     }
 }

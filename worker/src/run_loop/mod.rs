@@ -6,10 +6,11 @@ mod prefetch;
 
 use std::sync::Arc;
 
-use client::internal::{Assignment, Carried, ChunkError, Link, Reference, enter_task};
+use client::internal::operations::{Attach, TaskEnd};
+use client::internal::{Assignment, Carried, ChunkError, Link, Operation, Reference, enter_task};
 use client::{Error, Result};
 use protocol::limits::{FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX};
-use protocol::{Failure, FailureKind, Grant, Kind, Outcome, Request, Target, TaskGrant};
+use protocol::{Failure, FailureKind, Grant, Kind, Outcome, Target, TaskGrant};
 use rustix::stdio::dup2_stderr;
 
 use crate::failed;
@@ -44,7 +45,7 @@ pub(crate) fn work(registry: &Registry) -> Result<End> {
     // Tasks keep alive the objects that their arguments carry, so a detachment can wait for the next request.
     link.set_lazy_detach(true);
     let pool = Reference::adopt(link.clone(), assignment.pool, Kind::Pool);
-    match pool.call_for_done(Request::Attach { id: pool.id(), kind: Kind::Pool, epoch: assignment.epoch }) {
+    match pool.run(Attach { id: pool.id(), kind: Kind::Pool, epoch: assignment.epoch }) {
         Ok(()) => {}
         Err(error) if error.is_no_such_object() => {
             parent_watch.report_leaving();
@@ -170,18 +171,14 @@ fn report_results(link: &Link, task: &TaskGrant, results: &[u8], carried: Carrie
         return report_failure(link, task, FailureKind::TooLarge, &text);
     }
     let (batch, task) = (task.batch, task.task);
-    link.queue(Request::TaskEnd { batch, task, outcome: Outcome::Returned(results), carries })
+    link.queue(TaskEnd { batch, task, outcome: Outcome::Returned(results), carries }.into_request())
 }
 
 fn report_failure(link: &Link, task: &TaskGrant, kind: FailureKind, text: &str) -> Result<()> {
     let text = &text[..text.floor_char_boundary(FAILURE_BYTES_MAX)];
     let (batch, task) = (task.batch, task.task);
-    link.queue(Request::TaskEnd {
-        batch,
-        task,
-        outcome: Outcome::Failed(Failure { kind, text }),
-        carries: Vec::new(),
-    })
+    let outcome = Outcome::Failed(Failure { kind, text });
+    link.queue(TaskEnd { batch, task, outcome, carries: Vec::new() }.into_request())
 }
 
 fn unknown(function: &str, registry: &Registry) -> String {

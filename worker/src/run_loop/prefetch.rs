@@ -9,9 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use client::Result;
-use client::internal::{Link, is_stopped};
+use client::internal::operations::TasksGiveBack;
+use client::internal::{Link, Operation, is_stopped};
 use protocol::limits::TASKS_PER_GRANT_MAX;
-use protocol::{Request, TaskGrant, TasksGrant};
+use protocol::{TaskGrant, TasksGrant};
 
 /// How long prefetched tasks may wait since the last grant, at least; they are given back after at most twice that.
 /// The manager grants several tasks only if it expects all of them together to take half of it.
@@ -145,6 +146,6 @@ impl Queue {
     fn give_back(&mut self, link: &Link) -> Result<()> {
         let batch = self.tasks[0].batch;
         let tasks = self.tasks.drain(..).map(|task| task.task).collect();
-        link.send(Request::TasksGiveBack { batch, tasks })
+        link.send(TasksGiveBack { batch, tasks }.into_request())
     }
 }

@@ -26,7 +26,7 @@ pub use lock::{LockForceRelease, LockRelease, LockTarget};
 pub use open::{Attach, Detach, Open, Remove};
 pub use pool::{
     BatchAdd, BatchCancel, BatchOpen, BatchRun, BatchSignal, GetBatchProgress, ManyResultsTarget, PoolClose,
-    PoolTerminate, ResultsTarget,
+    PoolTerminate, ResultsTarget, TaskEnd, TasksGiveBack,
 };
 pub use queue::{GetTarget, JoinTarget, PutTarget, QueueClose, QueueLength, QueueTaskDone};
 pub use semaphore::{PermitsTarget, SemaphoreAvailable, SemaphoreForget, SemaphoreRelease};

@@ -1,9 +1,10 @@
-//! What the owner of a pool, and of its batches, can do.
+//! What the owner of a pool, and of its batches, can do; and what a worker of the pool can.
 
 use alloc::vec::Vec;
 
 use protocol::{
-    BatchOptions, Grant, ObjectId, Progress, Reply, Request, Results, StopSignal, Target, TaskInput, ThreadId,
+    BatchOptions, Grant, ObjectId, Outcome, Progress, Reply, Request, Results, StopSignal, Target, TaskInput,
+    ThreadId,
 };
 
 use super::answers::{self, taken};
@@ -194,6 +195,54 @@ impl<'a> Operation<'a> for BatchRun<'a> {
 
     fn output(reply: Reply) -> Result<Option<Results>, Unexpected> {
         taken::<ResultsTarget>(reply)
+    }
+}
+
+/// Reports how a task ended that this session was granted.
+#[derive(Clone, Debug)]
+pub struct TaskEnd<'a> {
+    /// The batch.
+    pub batch: ObjectId,
+    /// The task's number in it.
+    pub task: u32,
+    /// How it ended.
+    pub outcome: Outcome<&'a [u8], &'a str>,
+    /// The objects whose proxies the result carries.
+    pub carries: Vec<ObjectId>,
+}
+
+impl<'a> Operation<'a> for TaskEnd<'a> {
+    type Output = ();
+
+    fn into_request(self) -> Request<'a> {
+        let TaskEnd { batch, task, outcome, carries } = self;
+        Request::TaskEnd { batch, task, outcome, carries }
+    }
+
+    fn output(reply: Reply) -> Result<(), Unexpected> {
+        answers::done(reply)
+    }
+}
+
+/// Gives back tasks of one batch that this session was granted and has not started.
+#[derive(Clone, Debug)]
+pub struct TasksGiveBack {
+    /// The batch.
+    pub batch: ObjectId,
+    /// The numbers of the tasks, in the order in which they were granted.
+    pub tasks: Vec<u32>,
+}
+
+impl Operation<'static> for TasksGiveBack {
+    type Output = ();
+
+    fn into_request(self) -> Request<'static> {
+        let TasksGiveBack { batch, tasks } = self;
+        Request::TasksGiveBack { batch, tasks }
+    }
+
+    fn output(reply: Reply) -> Result<(), Unexpected> {
+        answers::done(reply)
     }
 }
 
