@@ -1,5 +1,5 @@
-//! The load of many clients: one thread with a connection for each, driven by epoll. It is the same for whoever serves
-//! it, so that the servers are compared and not their clients.
+//! The load of many clients: one thread with a connection for each, driven by epoll. It is the same for every
+//! server, so that the servers are compared and not their clients.
 
 use std::io::{Read, Write};
 use std::mem::MaybeUninit;
@@ -33,8 +33,8 @@ struct Client<S> {
     output: Vec<u8>,
 }
 
-/// Many clients, each of which keeps so many requests in flight. A turn is so many requests of all together, and
-/// its one sample is the mean time for one.
+/// Many clients, each of which keeps a fixed number of requests in flight. A turn is a fixed number of all their
+/// requests, and its one sample is the mean time for one.
 pub(crate) struct Generator<S> {
     clients: Vec<Client<S>>,
     epoll: std::os::fd::OwnedFd,
@@ -62,7 +62,7 @@ impl<S: Speech> Generator<S> {
 }
 
 impl<S: Speech> Client<S> {
-    /// Sends so many requests in one write.
+    /// Sends this many requests in one write.
     fn ask(&mut self, requests: usize) -> Result<()> {
         for _ in 0..requests {
             self.speech.ask(&mut self.output)?;

@@ -91,7 +91,7 @@ pub(crate) fn end(process: &mut Child) {
     let _ = process.wait();
 }
 
-/// The role that this process was started for, and what else it was told.
+/// The role that this process was started for, and its further arguments.
 pub(crate) fn role() -> Option<(String, Vec<String>)> {
     let mut arguments = std::env::args().skip(1);
     let role = arguments.next()?.strip_prefix(ROLE)?.to_owned();

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 /// The pause between two looks: longer than the kernel's unit of processor time.
 const PAUSE: Duration = Duration::from_millis(15);
 
-/// How long to wait at most: who looks up now and then, for as long as it waits, is never quite at rest.
+/// How long to wait at most: a process that looks up now and then while it waits is never quite at rest.
 const TIME_MAX: Duration = Duration::from_millis(500);
 
 /// How many looks in a row have to find nothing new.

@@ -34,7 +34,7 @@ pub(crate) struct Word(AtomicU32);
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Shared {
-    /// Counts the rounds: those who take part wait for the next.
+    /// Counts the rounds: the participants wait for the next.
     pub(crate) gate: Word,
     /// What is waited for in the measurement.
     pub(crate) word: Word,
@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     pub(crate) arrived: Word,
     /// How many are awake again.
     pub(crate) awake: Word,
-    /// Whether it is over: what the one who measures waits for.
+    /// Whether it is over: what the measuring process waits for.
     pub(crate) done: Word,
     /// The moment in which it was over, by [`now_ns`].
     pub(crate) done_ns: AtomicU64,
@@ -78,7 +78,7 @@ impl Shared {
         Ok(unsafe { &*address.cast::<Shared>() })
     }
 
-    /// Says that it is over, now, to who waits in [`await_done`](Self::await_done).
+    /// Says that it is over, now, to the waiter in [`await_done`](Self::await_done).
     pub(crate) fn finish(&self) {
         self.done_ns.store(now_ns(), Ordering::Release);
         self.done.set(1);
@@ -113,13 +113,13 @@ impl Word {
         self.0.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// Wakes as many of those who wait, at most.
+    /// Wakes this many waiters, at most.
     pub(crate) fn wake(&self, waiters: u32) {
         // The address is that of a word, so nothing can be wrong with it.
         let _ = futex::wake(&self.0, futex::Flags::empty(), waiters);
     }
 
-    /// Wakes everyone who waits.
+    /// Wakes all waiters.
     pub(crate) fn wake_all(&self) {
         self.wake(i32::MAX as u32);
     }

@@ -72,7 +72,7 @@ impl Measured {
 #[derive(Clone, Copy)]
 pub(crate) struct Key(usize);
 
-/// Those who take turns.
+/// The participants that take turns.
 #[derive(Default)]
 pub(crate) struct Turns<'a> {
     contenders: Vec<Box<dyn Contender + 'a>>,
@@ -95,7 +95,7 @@ impl<'a> Turns<'a> {
         contender.map(|contender| self.add(contender))
     }
 
-    /// Lets everyone take so many turns, and one before that counts for nothing. Who begins changes from round to
+    /// Lets everyone take this many turns, and one before that counts for nothing. Which begins changes from round to
     /// round, so that nobody always comes after the same other.
     pub(crate) fn run(mut self, rounds: usize) -> Result<Results> {
         let count = self.contenders.len();
@@ -118,7 +118,7 @@ impl<'a> Turns<'a> {
 /// What all contenders took.
 pub(crate) struct Results(Vec<Measured>);
 
-/// Measures so many times, each time with processes that are started afresh, and takes the turns of all. Where the
+/// Measures this many times, each time with processes that are started afresh, and takes the turns of all. Where the
 /// kernel happens to put the memory of a process shifts all of its turns alike, and so would pass for a difference.
 pub(crate) fn afresh<K>(times: usize, measure: impl Fn() -> Result<(K, Results)>) -> Result<(K, Results)> {
     let (keys, mut results) = measure()?;

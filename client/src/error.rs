@@ -112,7 +112,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// What a value is told to be that did not decode since a proxy inside could not be attached, as this says.
+    /// The kind of error for a value that did not decode since a proxy inside could not be attached, for this reason.
     pub(crate) fn inside(self) -> ErrorKind {
         match self {
             ErrorKind::Stale => ErrorKind::StaleInside,
@@ -239,8 +239,8 @@ impl Error {
         self.kind() == ErrorKind::OverRelease
     }
 
-    /// The wait would never have ended, as its thread would wait for itself through locks and those who hold them;
-    /// the text tells the whole cycle.
+    /// The wait would never have ended, as its thread would wait for itself through locks and their holders;
+    /// the text names the whole cycle.
     pub fn is_deadlock(&self) -> bool {
         self.kind() == ErrorKind::Deadlock
     }

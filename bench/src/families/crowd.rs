@@ -89,7 +89,7 @@ impl How {
 struct Crowd<F> {
     shared: &'static Shared,
     wake: F,
-    /// Who has to be at rest before the crowd is woken.
+    /// The processes that have to be at rest before the crowd is woken.
     at_rest: Vec<u32>,
     _processes: Vec<Peer>,
 }

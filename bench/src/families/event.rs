@@ -66,8 +66,8 @@ fn one_core_rows(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// The same where the one who asks has a core of its own, which sleeps while it waits: to wake it takes longer than all
-/// else. None on a machine with one core.
+/// The same where the asking process has a core of its own, which sleeps while it waits: to wake it takes longer than
+/// all else. None on a machine with one core.
 fn a_core_each_row(settings: &Settings, missing: &Missing) -> Result<Option<Row>> {
     if pinning::to_second_core()?.is_none() {
         return Ok(None);

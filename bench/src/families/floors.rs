@@ -24,7 +24,7 @@ pub(crate) struct PingPong {
 }
 
 impl PingPong {
-    /// Starts the other side on the cores that this thread may use. A turn has so many calls.
+    /// Starts the other side on the cores that this thread may use. A turn has `calls` calls.
     pub(crate) fn start(calls: usize) -> Result<PingPong> {
         PingPong::with("echo", calls)
     }
@@ -81,7 +81,7 @@ pub(crate) fn echo(arguments: &[String]) -> Result<()> {
 pub(crate) struct Relay(PingPong);
 
 impl Relay {
-    /// Starts the others on the cores that this thread may use. A turn has so many rounds.
+    /// Starts the others on the cores that this thread may use. A turn has `calls` rounds.
     pub(crate) fn start(calls: usize) -> Result<Relay> {
         PingPong::with("relay", calls).map(Relay)
     }
@@ -122,7 +122,7 @@ pub(crate) struct FutexPair {
 }
 
 impl FutexPair {
-    /// Starts the other side on the cores that this thread may use. A turn has so many rounds.
+    /// Starts the other side on the cores that this thread may use. A turn has `calls` rounds.
     pub(crate) fn start(calls: usize) -> Result<FutexPair> {
         let (shared, path) = Shared::create()?;
         Ok(FutexPair { shared, calls, _other: Peer::copy("futex", &[path])? })

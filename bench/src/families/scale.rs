@@ -98,7 +98,7 @@ fn connections_allowed() -> usize {
     CONNECTIONS.min((open_files.saturating_sub(OTHER_FILES) / 2) as usize)
 }
 
-/// What one of so many costs, once some are there.
+/// What one of `count` costs, once some are there.
 fn bytes_each(server: &Server, count: usize, fill: impl FnOnce() -> Result<()>) -> Result<f64> {
     await_quiet(&[server.id()])?;
     let before = server.resident_bytes()?;

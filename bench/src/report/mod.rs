@@ -24,7 +24,8 @@ pub(crate) const A_CORE_EACH: &str = "a core each";
 /// Wherever the kernel puts them.
 pub(crate) const ALL_CORES: &str = "all cores";
 
-/// Opens a file for writing and leaves it as it is, so that who cannot write it is told before minutes of measuring.
+/// Opens a file for writing and leaves it as it is, so that one that cannot be written fails before minutes of
+/// measuring.
 pub(crate) fn check_writable(path: &Path) -> Result<()> {
     let opened = File::options().create(true).append(true).open(path);
     opened.map(drop).with_context(|| format!("writing {}", path.display()))

@@ -29,7 +29,7 @@ impl Unit {
         }
     }
 
-    /// What took so many nanoseconds, in this unit.
+    /// Converts a number of nanoseconds to this unit.
     fn of_nanoseconds(self, nanoseconds: f64) -> f64 {
         match self {
             Unit::Nanoseconds => nanoseconds,
@@ -52,7 +52,7 @@ impl Unit {
     }
 }
 
-/// What a goal bounds from above, or what is told where there is no goal.
+/// What a goal bounds from above, or what is reported where there is no goal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bound {
     /// Ours, as it is.
@@ -82,7 +82,7 @@ pub(crate) struct Row {
     pub(crate) ours: Vec<f64>,
     /// What somebody else takes.
     pub(crate) rival: Vec<f64>,
-    /// Who that is, also when it is missing.
+    /// The rival's name, also when it is missing.
     pub(crate) rival_name: Option<&'static str>,
     /// What the value is.
     bound: Bound,

@@ -20,7 +20,7 @@ impl Python {
         Ok(Python(Peer::start(Command::new("python3").arg("-B").arg(script).arg(family))?))
     }
 
-    /// Records what so many operations took.
+    /// Records what `count` operations took.
     pub(crate) fn measure(&mut self, what: &str, count: usize, samples: &mut Samples) -> Result<()> {
         self.0.say(&format!("{what} {count}"))?;
         for time in self.0.hear()?.split_whitespace() {
@@ -30,7 +30,7 @@ impl Python {
         Ok(())
     }
 
-    /// Records what so many operations took on average.
+    /// Records what `count` operations took on average.
     pub(crate) fn measure_mean(&mut self, what: &str, count: usize, samples: &mut Samples) -> Result<()> {
         self.0.say(&format!("{what} {count}"))?;
         let time = self.0.hear()?.parse().context("Python says no time")?;

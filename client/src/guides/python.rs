@@ -1,4 +1,4 @@
-//! Ten points where this differs from Python's `multiprocessing`, for those who come from there.
+//! Ten points where this differs from Python's `multiprocessing`, for readers who know it.
 //!
 //! # Verb by verb
 //!
@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | `m = Manager()` | [`Manager::start`] |
 //! | `BaseManager(address).connect()` | [`Manager::connect`], [`Manager::connect_to`] |
-//! | `m.Event()` | [`anonymous_event()`], or [`event("stop")`] for all who know the name; so for every kind |
+//! | `m.Event()` | [`anonymous_event()`], or [`event("stop")`] for all processes that know it; so for every kind |
 //! | `set`, `clear`, `is_set` | the same; [`set_because`] says why |
 //! | `event.wait(t)` | [`event.wait(t)`][event_wait], which tells who set it; `None` waits forever |
 //! | `m.Lock()`, `m.RLock()` | [`anonymous_lock()`], [`anonymous_rlock()`] |
@@ -26,8 +26,8 @@
 //! | `JoinableQueue` | [`queue_options()`] and [`joinable(true)`] |
 //! | `put`, `put_nowait`, `put(x, timeout=t)` | [`put`], [`try_put`], [`put_timeout`]; full is `false`, no exception |
 //! | `get`, `get_nowait`, `get(timeout=t)` | [`get`], [`try_get`], [`get_timeout`]; empty is `None`, no exception |
-//! | `qsize`, `empty` | [`len`], [`is_empty`], which are exact when they are told |
-//! | a sentinel at the end of a queue | [`close`]: those who [iterate] get what is left, and end |
+//! | `qsize`, `empty` | [`len`], [`is_empty`], which are exact at the moment of the answer |
+//! | a sentinel at the end of a queue | [`close`]: consumers that [iterate] get what is left, and end |
 //! | `connection.wait([...])` | [`wait_any`] and [`wait_all`], over objects of all kinds |
 //! | `Pool(n)` and its verbs | [`Pool::new`]; `apply`, `map`, `starmap` and their `_async` kin |
 //! | nothing | [`Latch`], [`inspect`], names, [fencing tokens] |
@@ -37,10 +37,10 @@
 //!
 //! # The ten points
 //!
-//! **1. Who acquired a lock releases it.** In Python any process or thread may release a `Lock`, also by mistake, and
-//! lets two into what it guards. Here the holder is the thread that acquired it; a release by anybody else fails
-//! ([`is_not_owner`](crate::Error::is_not_owner)) and changes nothing. Its guard may be dropped by another thread of
-//! the process.
+//! **1. The thread that acquired a lock releases it.** In Python any process or thread may release a `Lock`, also by
+//! mistake, and lets two into what it guards. Here the holder is the thread that acquired it; a release by anybody else
+//! fails ([`is_not_owner`](crate::Error::is_not_owner)) and changes nothing. Its guard may be dropped by another thread
+//! of the process.
 //!
 //! **2. The lock of a dead process is free, and the next taker learns of it.** In Python it stays locked forever.
 //! Here the next [`acquire`](crate::Lock::acquire) succeeds at once, and its guard tells [who left it
@@ -50,18 +50,18 @@
 //!
 //! **3. Permits of a semaphore are charged to the process that acquired them.** In Python a semaphore is a number, and
 //! a process that dies takes its permits with it. Here the next taker gets them, and learns of it. A plain semaphore
-//! can be released by who acquired nothing, as in Python.
+//! can be released by a process that acquired nothing, as in Python.
 //!
-//! **4. An item of a queue is not lost with who got it.** In Python it is gone as soon as somebody has got it. Here it
-//! goes back to the front if its receiver dies before it has acknowledged it: in a plain queue by its next request, in
-//! a joinable one by `task_done`. A process leaves in order by dropping every proxy; `process::exit` and a panic are
-//! deaths. So `task_done` is for the process that got the item, not for anybody, and `join`
-//! waits for the second receiver as it did for the first. [`Queue`](crate::Queue) says more.
+//! **4. An item of a queue is not lost with its receiver.** In Python it is gone as soon as somebody has got it. Here
+//! it goes back to the front if its receiver dies before it has acknowledged it: in a plain queue by its next request,
+//! in a joinable one by `task_done`. A process leaves in order by dropping every proxy; `process::exit` and a panic are
+//! deaths. So `task_done` is for the process that got the item, not for anybody, and `join` waits for the second
+//! receiver as it did for the first. [`Queue`](crate::Queue) says more.
 //!
 //! **5. A barrier breaks when a party dies.** In Python a party that dies while it waits is still counted, and the
-//! others pass without it. Here all of them fail at once, with a text that names the dead. (Who dies before it has come
-//! is nobody's party yet; timeouts are for that.) A timeout breaks the barrier in Python too; here the one whose time
-//! was over can tell ([`is_timeout`](crate::Error::is_timeout)) that it is not one of the others
+//! others pass without it. Here all of them fail at once, with a text that names the dead. (A process that dies before
+//! it has come is not a party yet; timeouts are for that.) A timeout breaks the barrier in Python too; here the one
+//! whose time was over can tell ([`is_timeout`](crate::Error::is_timeout)) that it is not one of the others
 //! ([`is_broken`](crate::Error::is_broken)). Functions do not travel between processes, so the action comes with a wait
 //! and not with the barrier; it still runs once, before anybody goes on.
 //!
@@ -87,7 +87,7 @@
 //! itself went; only a task that did not return, because it panicked or its worker died, is an [`Error`](crate::Error).
 //! In a `map`, one `Err` does not cost the other results.
 //!
-//! **10. The end of the manager is told at once, to everyone, as one error.** In Python it is an `EOFError`, a
+//! **10. Everyone learns of the manager's end at once, as one error.** In Python it is an `EOFError`, a
 //! `BrokenPipeError` or a `ConnectionRefusedError`, depending on where it hits. Here every call that waits and every
 //! later one fails with [`is_manager_gone`](crate::Error::is_manager_gone); a manager that comes after it at the same
 //! place is another one, and a proxy from before is never taken for one of its objects: calls on it go on to say that
@@ -97,8 +97,8 @@
 //!
 //! # Names and lifetimes
 //!
-//! Python shares an object by handing it to a child, or with whoever has the address and the key. Here any program of
-//! the same user opens it by its name, in any order, and is told if it means something else by it
+//! Python shares an object by handing it to a child, or with any process that has the address and the key. Here any
+//! program of the same user opens it by its name, in any order, and gets an error if it means something else by it
 //! ([`is_wrong_kind`](crate::Error::is_wrong_kind), [`is_wrong_parameters`](crate::Error::is_wrong_parameters)). An
 //! object without a name lives as long as a proxy of a living process refers to it, or a queued task or item carries
 //! one: what is on its way is not lost when its sender lets go.

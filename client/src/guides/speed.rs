@@ -42,7 +42,7 @@
 //!
 //! Two processes that pass control by [`set_and_wait`](crate::Event::set_and_wait) go through the manager twice a
 //! round: four switches at the least, which would be two floors. A bare relay, three processes with sockets and
-//! nothing else, takes 2.5 floors on this kernel, since who has sent and is about to sleep is scheduled once more to
+//! nothing else, takes 2.5 floors on this kernel, since a sender that is about to sleep is scheduled once more to
 //! do so, now and then. Ours takes 2.9. To go to sleep for an answer, clients poll rather than receive: a receive
 //! that blocks is woken as well when the manager reads what was sent, and that alone would make it 3.3. Shared memory
 //! between the two passes control in less than half a floor, and then nobody knows who waits for whom, or who died.

@@ -2,9 +2,9 @@
 //!
 //! It answers questions at three in the morning: who holds this lock, who waits for it, why did my job stop?
 //! Everything here is a picture of one moment, and may be over when it is looked at. Nothing is changed by looking, and
-//! the dead do not answer: whoever is listed lives, as far as the manager knows.
+//! the dead do not answer: every listed process lives, as far as the manager knows.
 //!
-//! All times are how long ago, or how long, when the manager told it. Everything shows itself in words, too:
+//! All times are how long ago, or how long, when the manager answered. Everything implements `Display`, too:
 //!
 //! ```no_run
 //! # fn main() -> client::Result<()> {
@@ -35,7 +35,7 @@ pub struct SessionInfo {
     pub session: SessionId,
     /// The process id.
     pub process: u32,
-    /// The name of its program, as it told the manager.
+    /// The name of its program, as it gave it to the manager.
     pub program: Arc<str>,
     /// How long ago it connected.
     pub connected: Duration,
@@ -73,8 +73,8 @@ pub struct ObjectInfo {
     pub references: u32,
     /// How it is.
     pub state: ObjectState,
-    /// Who waits for it, in the order in which they will be served, a thousand at most. For a queue: who gets, then who
-    /// puts, then who joins.
+    /// Its waiters, in the order in which they will be served, a thousand at most. For a queue: those that get, then
+    /// those that put, then those that join.
     pub waiters: Vec<WaiterInfo>,
     /// How many wait for it, listed or not.
     pub waiting: u32,
@@ -88,7 +88,7 @@ pub enum ObjectState {
     Event {
         /// Whether a wait clears it.
         auto_reset: bool,
-        /// Who set it, when, and why; none if it is not set.
+        /// What set it, when, and why; none if it is not set.
         set: Option<Cause>,
     },
     /// A pool.
@@ -109,9 +109,9 @@ pub enum ObjectState {
     Lock {
         /// Whether its holder may acquire it again.
         is_reentrant: bool,
-        /// Who holds it; none if nobody does.
+        /// Its holder; none if nobody holds it.
         holder: Option<HolderInfo>,
-        /// Who left it behind, if nobody has taken it since.
+        /// The holder that left it behind, if nobody has taken it since.
         abandoned: Option<Abandonment>,
     },
     /// A condition.
@@ -125,7 +125,7 @@ pub enum ObjectState {
         available: u64,
         /// How many there are at most; none if it is not bounded.
         permits_max: Option<u64>,
-        /// Who holds permits, in the order of the sessions' numbers, a thousand at most.
+        /// The holders of permits, in the order of the sessions' numbers, a thousand at most.
         holders: Vec<PermitsInfo>,
     },
     /// A barrier.
@@ -134,9 +134,9 @@ pub enum ObjectState {
         parties: u32,
         /// How many wait there now; while an action runs, those that wait for its end are among them.
         waiting: u32,
-        /// Who or what broke it; none if it is not broken.
+        /// What broke it; none if it is not broken.
         broken: Option<String>,
-        /// Who runs the action now that the parties wait for; none if there is none.
+        /// The session that runs the action that the parties wait for; none if no action runs.
         acting: Option<SessionInfo>,
     },
     /// A latch.
@@ -160,7 +160,7 @@ pub enum ObjectState {
     },
 }
 
-/// Who holds permits of a semaphore.
+/// A holder of permits of a semaphore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PermitsInfo {
@@ -172,13 +172,13 @@ pub struct PermitsInfo {
     pub held: Duration,
 }
 
-/// Who holds a lock.
+/// The holder of a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HolderInfo {
     /// The process id.
     pub process: u32,
-    /// The name of its program, as it told the manager.
+    /// The name of its program, as it gave it to the manager.
     pub program: Arc<str>,
     /// The thread, as the client library numbers those that call it: from 1.
     pub thread: ThreadId,
@@ -190,13 +190,13 @@ pub struct HolderInfo {
     pub token: u64,
 }
 
-/// Who waits.
+/// A waiter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WaiterInfo {
     /// The process id.
     pub process: u32,
-    /// The name of its program, as it told the manager.
+    /// The name of its program, as it gave it to the manager.
     pub program: Arc<str>,
     /// The thread, as the client library numbers those that call it: from 1.
     pub thread: ThreadId,

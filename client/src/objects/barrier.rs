@@ -21,16 +21,16 @@ use crate::{Error, ErrorKind, Manager, Options, Result, Taken};
 /// A place where a number of parties wait until all have come, and go on together, again and again. This is a proxy.
 ///
 /// It is Python's `Barrier`. A party is one wait of any thread of any process. Each gets its place among the parties,
-/// and exactly one of them [`leads`](Passed::leads). Who comes while a full number is there already is of the next
-/// turn: parties are let go in the order in which they came.
+/// and exactly one of them [`leads`](Passed::leads). A party that comes while a full number is there already is of the
+/// next turn: parties are let go in the order in which they came.
 ///
 /// A party may wait for other things at the same time ([`wait_any`](crate::wait_any)): if it takes one of those, it has
 /// not come, and breaks nothing; if its timeout ends, it has given up, and a timeout of zero breaks the barrier at once
 /// unless this party is the last to come, or something else in the list is ready. Once an action runs, the parties have
 /// come, and take nothing else. A barrier cannot be part of a wait for all.
 ///
-/// **Fairness.** First come, first served: who has waited longest is let go with the earliest turn that has room, and
-/// nobody passes those who came before.
+/// **Fairness.** First come, first served: the longest waiter is let go with the earliest turn that has room, and
+/// nobody passes those that came before.
 ///
 /// **Death.** A party that dies while it waits breaks the barrier, and the text names it. So does one that dies while
 /// its action runs. One that dies before it has come, or after it was let go, is nobody's party. When the manager dies,
@@ -38,8 +38,8 @@ use crate::{Error, ErrorKind, Manager, Options, Result, Taken};
 ///
 /// # A barrier breaks
 /// when a party that waits gives up, as the others would wait forever: by its timeout, or because its process died.
-/// Anybody can break it with [`abort`](Self::abort), and an action that fails does. All who wait fail with
-/// [`is_broken`](Error::is_broken), and so does everyone who comes, with a text that says who broke it and by
+/// Anybody can break it with [`abort`](Self::abort), and an action that fails does. All waiters fail with
+/// [`is_broken`](Error::is_broken), and so does every later one, with a text that says who broke it and by
 /// what, until somebody calls [`reset`](Self::reset).
 ///
 /// ```no_run
@@ -129,7 +129,7 @@ impl Barrier {
         turn: u64,
         action: impl FnOnce() -> std::result::Result<(), E>,
     ) -> Result<()> {
-        // Whatever a panic leaves behind is the caller's, who gets the panic.
+        // The caller gets the panic, and answers for what it leaves behind.
         match catch_unwind(AssertUnwindSafe(action)) {
             Ok(Ok(())) => self.let_pass(turn),
             Ok(Err(error)) => {
@@ -176,7 +176,7 @@ impl Barrier {
         self.reference.run(BarrierAbort { id: self.id(), turn: None, reason })
     }
 
-    /// Makes the barrier like new. Whoever waits at it fails with [`is_broken`](Error::is_broken).
+    /// Makes the barrier like new. Every waiter fails with [`is_broken`](Error::is_broken).
     ///
     /// # Errors
     /// [`is_no_such_object`](Error::is_no_such_object) if the barrier was removed.

@@ -21,15 +21,15 @@ use crate::{Error, ErrorKind, Lock, LockGuard, Manager, Options, RLock, Result, 
 /// A place to wait, under a lock, until somebody who holds the lock notifies. This is a proxy: the condition itself is
 /// in the manager.
 ///
-/// A condition has a lock: a reentrant one of its own, as in Python, or one that [`Options`] name. Who waits holds it,
-/// gives it up and joins the line in one step, so that no notification falls between the two, and holds it again, as
-/// often as before, when the wait returns.
+/// A condition has a lock: a reentrant one of its own, as in Python, or one that [`Options`] name. A waiter holds it,
+/// gives it up and joins the wait queue in one step, so that no notification falls between the two, and holds it again,
+/// as often as before, when the wait returns.
 ///
 /// **No spurious wake-ups.** Unlike POSIX's and C++'s, a wait never returns without a notification or its timeout.
 /// Others may have had the lock in between all the same, so what is waited for is to be looked at again:
 /// [`wait_for`](Self::wait_for) does.
 ///
-/// **Fairness.** Those who wait longest are notified first, and then stand in the line of the lock as all others.
+/// **Fairness.** The longest waiters are notified first, and then join the wait queue of the lock like all others.
 ///
 /// **Death.** A waiter that dies passes its notification on to the next, unless it was for all. A holder that dies
 /// leaves the lock behind, and the next taker, also out of a wait, learns of it by [`LockGuard::abandoned`]. When the
@@ -219,16 +219,16 @@ impl Condition {
         }
     }
 
-    /// Wakes who has waited longest. How many that were: one, or none if nobody waits.
+    /// Wakes the longest waiter. Returns how many it woke: one, or none if nobody waits.
     ///
     /// # Errors
-    /// [`is_not_owner`](Error::is_not_owner) if the calling thread does not hold the lock, as in Python. Those who are
-    /// woken go on when they have it.
+    /// [`is_not_owner`](Error::is_not_owner) if the calling thread does not hold the lock, as in Python. The woken
+    /// waiters go on when they have it.
     pub fn notify_one(&self) -> Result<usize> {
         self.notify(1)
     }
 
-    /// Wakes those who have waited longest, this many at most. How many that were.
+    /// Wakes the longest waiters, this many at most. Returns how many it woke.
     ///
     /// # Errors
     /// As with [`notify_one`](Self::notify_one).
@@ -237,7 +237,7 @@ impl Condition {
         self.notify_some(Some(u32::try_from(count).unwrap_or(u32::MAX)))
     }
 
-    /// Wakes all who wait. How many that were.
+    /// Wakes all waiters. Returns how many it woke.
     ///
     /// # Errors
     /// As with [`notify_one`](Self::notify_one).
@@ -249,7 +249,7 @@ impl Condition {
         self.reference.run(ConditionNotify { id: self.reference.id(), count, thread: this_thread() })
     }
 
-    /// Takes the condition away for everyone; a lock of its own is freed with the last guard. Who waits fails with
+    /// Takes the condition away for everyone; a lock of its own is freed with the last guard. A waiter fails with
     /// [`is_removed`](Error::is_removed) and does not hold the lock any more, and every later call on a proxy of it
     /// fails with [`is_no_such_object`](Error::is_no_such_object).
     pub fn remove(&self) -> Result<()> {

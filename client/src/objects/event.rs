@@ -23,7 +23,7 @@ use crate::{Cause, Manager, Options, Result, Taken, Waitable};
 /// this user on this machine into a proxy of the same event; that is how it becomes the argument of a task.
 ///
 /// **Fairness.** First come, first served: with auto reset each `set` lets the one through that has waited longest. A
-/// manual-reset event lets all who wait through at once, so there is no order among them; also if it is cleared right
+/// manual-reset event lets all waiters through at once, so there is no order among them; also if it is cleared right
 /// after.
 ///
 /// **Death.** When a process that waits dies, its wait vanishes; a `set` that was on its way to it goes to the next in
@@ -73,7 +73,7 @@ impl Manager {
 
 impl Event {
     /// Sets the event. Every waiter goes on; with auto reset, the first one does. If it is set
-    /// already, nothing changes, also not who set it.
+    /// already, nothing changes, not even what is known of its setter.
     ///
     /// When this returns, every later `is_set` in any process sees it.
     ///
@@ -83,12 +83,12 @@ impl Event {
         self.set_for(None)
     }
 
-    /// Sets the event, and says why: those who wait and ask get the reason with the [`Cause`].
+    /// Sets the event, and says why: waiters that ask get the reason with the [`Cause`].
     ///
     /// # Errors
     /// [`is_limit`](crate::Error::is_limit) if the reason is longer than 1024 bytes;
     /// [`is_bad_argument`](crate::Error::is_bad_argument) if it holds control characters, such as line feeds, which
-    /// would garble the terminals of those who read it;
+    /// would garble the terminal of its reader;
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
     pub fn set_because(&self, reason: &str) -> Result<()> {
         check_reason(reason)?;
@@ -99,7 +99,7 @@ impl Event {
         self.reference.run(EventSet { id: self.id(), reason })
     }
 
-    /// Clears the event: from now on those who come wait.
+    /// Clears the event: from now on callers wait.
     ///
     /// # Errors
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
@@ -118,7 +118,7 @@ impl Event {
     /// Waits until the event is set, and returns who set it; none if the timeout ends first.
     ///
     /// With `None` it waits forever; `Duration::ZERO` only looks. The manager keeps the time, with a clock
-    /// that nobody sets. Those who wait are served in the order in which they came.
+    /// that nobody sets. Waiters are served in the order in which they came.
     ///
     /// # Errors
     /// [`is_removed`](crate::Error::is_removed) if the event is removed meanwhile, and

@@ -1,4 +1,4 @@
-//! The guard of a lock: who has it holds the lock, and dropping it gives the lock back.
+//! The guard of a lock: its owner holds the lock, and dropping it gives the lock back.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::{Abandonment, Error, ErrorKind, Result, Taken, Waitable};
 /// do nothing: the parent holds the lock.
 ///
 /// The holder is the thread that acquired the lock. A guard can be dropped or released by another thread, but
-/// deadlocks are told, and conditions waited for, by the thread that acquired. So if a guard was handed to another
+/// deadlocks are found, and conditions waited for, by the thread that acquired. So if a guard was handed to another
 /// thread that will drop it, and the thread that acquired it acquires the lock again, that is refused as a deadlock,
 /// though it would have ended. To hand over for good, [`keep`](Self::keep) the lock, or acquire it over there.
 ///
@@ -103,7 +103,7 @@ impl LockGuard {
         self.depth
     }
 
-    /// Who left the lock behind that this took; none if its last holder gave it back.
+    /// The holder that left the lock behind which this took; none if its last holder gave it back.
     pub fn abandoned(&self) -> Option<&Abandonment> {
         self.abandoned.as_ref()
     }
@@ -125,7 +125,7 @@ impl LockGuard {
         self.lock.run(self.release_operation())
     }
 
-    /// Gives the lock back and waits for something else, in one round trip and one atomic step: who is next in line
+    /// Gives the lock back and waits for something else, in one round trip and one atomic step: the next waiter
     /// for the lock has it before the wait begins. None if the timeout ends first; the lock is given back all the
     /// same.
     ///
@@ -178,8 +178,8 @@ impl LockGuard {
     /// Gives the lock back, if this has it, and waits for no answer.
     pub(crate) fn give_back(&mut self) {
         let process = std::mem::take(&mut self.process);
-        // To find deadlocks the manager takes it that a thread that waits has told what it gave back. So it has, as
-        // that goes before its next request; but what another thread gives back for it is to be told at once.
+        // To find deadlocks the manager assumes that a waiting thread has reported what it gave back. So it has, as
+        // the report precedes its next request; but what another thread gives back for it must be reported at once.
         if self.thread == this_thread() {
             let release = DeferredRelease { lock: self.lock.id(), hold: self.hold, thread: self.thread };
             self.lock.give_back_lock(process, release);

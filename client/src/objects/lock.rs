@@ -16,7 +16,7 @@ use crate::{LockGuard, Manager, Options, Result, Taken};
 
 /// A lock that one thread of one process holds at a time. This is a proxy: the lock itself is in the manager.
 ///
-/// **Fairness.** First come, first served: nobody overtakes those who wait.
+/// **Fairness.** First come, first served: nobody overtakes a waiter.
 ///
 /// **Death.** When a process ends while it holds the lock, the next taker gets it at once and learns of it by
 /// [`LockGuard::abandoned`], as with POSIX's robust mutexes and NT's abandoned ones. With no taker it stays marked
@@ -28,8 +28,9 @@ use crate::{LockGuard, Manager, Options, Result, Taken};
 /// at once ([`is_deadlock`](crate::Error::is_deadlock)). That includes a second `acquire` by the thread that holds the
 /// lock; [`RLock`] is for that.
 ///
-/// Unlike Python's `multiprocessing.Lock`, it belongs to who acquired it, and nobody else can release it by mistake.
-/// A clone is the same lock, and so is a proxy that was serialized and deserialized, in any process of this user.
+/// Unlike Python's `multiprocessing.Lock`, it belongs to the thread that acquired it, and nobody else can release it by
+/// mistake. A clone is the same lock, and so is a proxy that was serialized and deserialized, in any process of this
+/// user.
 ///
 /// ```no_run
 /// # fn main() -> client::Result<()> {
@@ -51,7 +52,7 @@ pub struct Lock {
 /// A lock that the thread that holds it may acquire again. This is a proxy: the lock itself is in the manager.
 ///
 /// It is free when it was given back as often as it was acquired. All else is as with [`Lock`]: first come, first
-/// served (its holder, who does not wait, apart); a dead holder leaves it behind and the next taker learns of it,
+/// served (except its holder, which does not wait); a dead holder leaves it behind and the next taker learns of it,
 /// however often it had been acquired; a wait that would never end fails.
 ///
 /// As in Python, and as with POSIX's recursive mutexes, it is the thread that counts: a thread of a process gets a
@@ -102,8 +103,8 @@ macro_rules! lock {
             /// Gives back once what the calling thread holds without a guard, after [`LockGuard::keep`]. A guard gives
             /// back by itself, so this is not for what one holds.
             ///
-            /// If nobody holds the lock and it was left behind, this clears that, whoever calls: the next taker is
-            /// not told any more. So a process may acquire and end, and another release for it, as in Python.
+            /// If nobody holds the lock and it was left behind, this clears that, whoever calls: the next taker
+            /// does not learn of it. So a process may acquire and end, and another release for it, as in Python.
             ///
             /// # Errors
             /// [`is_not_owner`](crate::Error::is_not_owner) if another thread holds the lock, or nobody does; the text

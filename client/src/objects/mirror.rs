@@ -31,8 +31,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// It only looks: to set the event, or to wait for it together with other objects, use the [`Event`], of which this
 /// holds a clone. It can be cloned and shared by threads; to send it to another process send the event, and ask there
 /// for its mirror. A process that was forked off can look as well, but its copy keeps no event alive that has no name.
-/// Who waits here is in no line: the manager does not know of it, and `inspect` does not show it. There are mirrors on
-/// Linux; elsewhere, and where the manager has no memory to share, the same calls are round trips.
+/// A wait here is in no wait queue: the manager does not know of it, and `inspect` does not show it. There are mirrors
+/// on Linux; elsewhere, and where the manager has no memory to share, the same calls are round trips.
 ///
 /// ```no_run
 /// # fn step() -> bool { false }
@@ -94,7 +94,7 @@ impl EventMirror {
     /// cleared again during the wait has been set.
     ///
     /// With `None` it waits forever; `Duration::ZERO` only looks. This process keeps the time, with a clock that
-    /// nobody sets. The thread sleeps on the flag itself, and the manager wakes it without a word. All who sleep go
+    /// nobody sets. The thread sleeps on the flag itself, and the manager wakes it without a word. All sleepers go
     /// on together, in no order.
     ///
     /// # Errors

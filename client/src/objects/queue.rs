@@ -1,4 +1,4 @@
-//! The queue: values on their way from those who put to those who get.
+//! The queue: values on their way from producers to consumers.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::{Item, Manager, Options, Putting, Result, Taken};
 ///
 /// It is Python's `Queue`, and its `JoinableQueue` with [`joinable`](Options::joinable). The values are any serde
 /// types without borrowed parts, proxies among them: the objects of these live at least until the item is acknowledged.
-/// All who open a queue by its name mean the same `T`; what one of them puts that is no `T` to another is an error
+/// All processes that open a queue by its name mean the same `T`; an item that is no `T` to its receiver is an error
 /// there.
 ///
 /// # An item is lost only when its receiver has acknowledged it
@@ -33,7 +33,7 @@ use crate::{Item, Manager, Options, Putting, Result, Taken};
 ///   drops the last of them, so that what a consumer panics over comes back.
 /// - In a joinable queue, **[`task_done`](Self::task_done) acknowledges it**, and nothing else does. What a process got
 ///   and has not finished when it ends, in whatever way, goes back to the front, in the order in which it was put;
-///   [`join`](Self::join) waits for whoever gets it next. Work that must not be lost belongs into one of these.
+///   [`join`](Self::join) waits for its next receiver. Work that must not be lost belongs into one of these.
 ///
 /// A queue without a name whose items carry proxies of that same queue, or of another that carries it, keeps itself
 /// alive until these items are got or the manager ends: nobody looks for such cycles.
@@ -42,8 +42,8 @@ use crate::{Item, Manager, Options, Putting, Result, Taken};
 /// given back may fill a queue beyond its capacity.
 ///
 /// # Fairness
-/// Those who get are served in the order in which they came, and so are those who put. When a process dies, its waits
-/// vanish: what it waited to put was never put, and the next in line gets what it waited for. When the manager
+/// Consumers are served in the order in which they came, and so are producers. When a process dies, its waits
+/// vanish: what it waited to put was never put, and the next waiter gets what it waited for. When the manager
 /// dies, all items are lost and every call fails at once ([`is_manager_gone`](crate::Error::is_manager_gone)).
 ///
 /// ```no_run
@@ -108,9 +108,9 @@ impl<T> Queue<T> {
         Joined { queue: Arc::clone(&self.reference) }
     }
 
-    /// Takes no more items into the queue, for everyone and forever. Who puts, or waits to, fails with
-    /// [`is_closed`](crate::Error::is_closed); who gets still gets what is there, and fails likewise when nothing is
-    /// left. Closing it again changes nothing.
+    /// Takes no more items into the queue, for everyone and forever. A `put` fails from then on, also one that waits,
+    /// with [`is_closed`](crate::Error::is_closed); a `get` still takes what is there, and fails likewise when nothing
+    /// is left. Closing it again changes nothing.
     ///
     /// # Errors
     /// As with [`len`](Self::len).
@@ -304,7 +304,7 @@ impl Manager {
 }
 
 impl<T> Options<'_, Queue<T>> {
-    /// How many items the queue holds at most. Who puts into a full queue waits. Without this there is no bound but the
+    /// How many items the queue holds at most. A `put` into a full queue waits. Without this there is no bound but the
     /// manager's own; 0 is an error ([`is_bad_argument`](crate::Error::is_bad_argument)), since nothing could ever be
     /// put.
     pub fn capacity(mut self, items: u64) -> Self {

@@ -18,8 +18,8 @@ use crate::{Abandonment, Error, ErrorKind, Manager, Options, Result, Taken, Wait
 /// A plain semaphore counts, as Python's and POSIX's: anybody may [`release`](Self::release) permits that nobody
 /// acquired. A bounded one never has more than it was made with, and refuses them.
 ///
-/// **Fairness.** First come, first served, also for large requests: who asks for one permit does not pass somebody
-/// ahead who asks for ten, so nobody starves.
+/// **Fairness.** First come, first served, also for large requests: a request for one permit does not pass an
+/// earlier one for ten, so nobody starves.
 ///
 /// **Death.** Permits are charged to the process that acquired them. When it ends without giving them back, the next
 /// taker gets them at once and learns of it by [`Permit::abandoned`]; a killed process of a Python program takes its
@@ -126,7 +126,7 @@ impl Semaphore {
     /// The manager counts how many permits each process holds, and cannot tell these from those. So as far as the
     /// calling process holds permits, this counts as giving those back: a process that holds two, signals one by this
     /// and dies, leaves one behind and not two, and its `Permit`s, when they are dropped, add as many as they have. A
-    /// process that holds none clears by this, first, those that others who died have left behind, and then adds.
+    /// process that holds none clears by this, first, those that dead processes have left behind, and then adds.
     ///
     /// # Errors
     /// [`is_over_release`](Error::is_over_release) if a bounded semaphore would have more than it was made with;
@@ -135,8 +135,8 @@ impl Semaphore {
         self.reference.run(SemaphoreRelease { id: self.id(), permits })
     }
 
-    /// How many permits there are to be acquired now, abandoned ones among them. Who asks for some may have to wait all
-    /// the same, if others wait for more.
+    /// How many permits there are to be acquired now, abandoned ones among them. A request for some may have to wait
+    /// all the same, if others wait for more.
     ///
     /// # Errors
     /// [`is_no_such_object`](Error::is_no_such_object) if the semaphore was removed.
@@ -155,7 +155,7 @@ impl Semaphore {
         &self.reference
     }
 
-    /// The permits that the manager granted, with who left some of them behind.
+    /// The permits that the manager granted, with the holder that left some of them behind.
     fn permit(&self, permits: u64, abandoned: Option<protocol::Abandonment>) -> Permit {
         Permit {
             semaphore: Arc::clone(&self.reference),
@@ -172,8 +172,8 @@ impl Permit {
         self.permits
     }
 
-    /// Who left some of these permits behind; none if they were all given back, or never taken. If several processes
-    /// did, it is the first that ended.
+    /// The holder that left some of these permits behind; none if they were all given back, or never taken. If several
+    /// processes did, it is the first that ended.
     pub fn abandoned(&self) -> Option<&Abandonment> {
         self.abandoned.as_ref()
     }
@@ -188,7 +188,7 @@ impl Permit {
         self.semaphore.run(self.release_operation())
     }
 
-    /// Gives the permits back and waits for something else, in one round trip and one atomic step: who is next in line
+    /// Gives the permits back and waits for something else, in one round trip and one atomic step: the next waiter
     /// for them has them before the wait begins. None if the timeout ends first; the permits are given back all the
     /// same.
     ///

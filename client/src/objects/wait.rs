@@ -87,8 +87,8 @@ impl Taken {
 /// several are ready, it is the first in the order of the list. None if the timeout ends first.
 ///
 /// The manager decides in one step, so nothing is taken and given back in between: “take this lock unless that event
-/// is set” is one round trip, as `wait_any(&[&stop, &lock], None)`. In the line of each object this wait stands as any
-/// other, first come, first served. All objects belong to one manager. With `None` it waits forever;
+/// is set” is one round trip, as `wait_any(&[&stop, &lock], None)`. In the wait queue of each object it is like any
+/// other wait, first come, first served. All objects belong to one manager. With `None` it waits forever;
 /// `Duration::ZERO` only looks; but a [`Barrier`](crate::Barrier) in the list that it looks at in vain is broken by
 /// it, as by any timeout.
 ///
@@ -114,7 +114,7 @@ pub fn wait_any(
 ///
 /// A wait for all that lacks one object holds up no other waiter for the rest of them. The price is that it can wait
 /// for long: where others want the objects one by one all the time, they may never be ready at one time, and no place
-/// in a line helps. It is served as soon as they are, ahead of those who came later. If that is too seldom, take the
+/// in a wait queue helps. It is served as soon as they are, ahead of later waiters. If that is too seldom, take the
 /// objects one after the other, everywhere in the same order, or put one lock in front of all.
 ///
 /// # Errors

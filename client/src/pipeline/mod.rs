@@ -14,15 +14,15 @@ use crate::connection::shared::Answered;
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Manager, Result};
 
-/// After how many requests without an answer the answers are read before more is sent. The manager cuts off who asks
-/// and does not read; these answers are far below its limit.
+/// After how many requests without an answer the answers are read before more is sent. The manager cuts off a client
+/// that asks and does not read; these answers are far below its limit.
 const ASKED_MAX: usize = 4096;
 
-/// Requests that leave together: made by [`Manager::batch`], and filled by its closure.
+/// A pipeline: requests that leave together. [`Manager::batch`] makes it, and its closure fills it.
 ///
 /// Each method stands for the method of that name of the object, does what that says, and fails as that does. It
-/// returns a [`Later`], whose value is there when `batch` has returned. Only what the manager answers at once can be
-/// part of this, so there is no method that waits.
+/// returns a [`Later`], whose value is there when [`Manager::batch`] has returned. Only what the manager answers at
+/// once can be part of it, so there is no method that waits.
 pub struct Pipeline<'a> {
     link: &'a Arc<Link>,
     /// What was asked and not answered, in that order.
@@ -38,10 +38,10 @@ struct Asked<'a> {
     receive: Box<dyn FnOnce(Result<Answered>) -> Option<Error> + 'a>,
 }
 
-/// What one request of a batch will have come to: its value is there when [`Manager::batch`] has returned.
+/// What one request of a pipeline will have come to: its value is there when [`Manager::batch`] has returned.
 ///
-/// Whoever does not care for the value drops this, inside of the closure or later. Locks and permits that it brings are
-/// given back then, as when a guard is dropped.
+/// A caller that does not care for the value drops this, inside of the closure or later. Locks and permits that it
+/// brings are given back then, as when a guard is dropped.
 pub struct Later<T> {
     value: Arc<Mutex<Option<Result<T>>>>,
 }

@@ -1,4 +1,4 @@
-//! What can be asked for in a batch, by object.
+//! What can be asked for in a pipeline, by object.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,7 +73,7 @@ impl Pipeline<'_> {
         self.run(event.reference(), |id| EventIsSet { id })
     }
 
-    /// Who set an event: [`Event::cause`].
+    /// What set an event: [`Event::cause`].
     pub fn cause(&mut self, event: &Event) -> Later<Option<Cause>> {
         let reference = event.reference();
         let cause = EventCause { id: reference.id() };
@@ -108,7 +108,7 @@ impl Pipeline<'_> {
         self.run(semaphore.reference(), |id| SemaphoreAvailable { id })
     }
 
-    /// Wakes all who wait for a condition, whose lock the calling thread holds: [`Condition::notify_all`].
+    /// Wakes all waiters of a condition, whose lock the calling thread holds: [`Condition::notify_all`].
     pub fn notify_all(&mut self, condition: &Condition) -> Later<usize> {
         let thread = this_thread();
         self.run(condition.reference(), |id| ConditionNotify { id, count: None, thread })

@@ -1,4 +1,4 @@
-//! How a batch travels: what is sent when, and what becomes of errors.
+//! How a pipeline travels: what is sent when, and what becomes of errors.
 
 use std::sync::mpsc;
 

@@ -7,7 +7,7 @@ use protocol::{ObjectId, ObjectInfo, ObjectSummary, Reply, Request, Selector, Se
 
 use crate::{Operation, Unexpected};
 
-/// Some of a list that is told in parts.
+/// One part of a list that the manager sends in parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
     /// These, in order.

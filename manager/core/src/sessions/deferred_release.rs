@@ -13,8 +13,8 @@
 //!
 //! # An extension
 //!
-//! Locks work without this; all that they keep for it is whether their holder was told. The rest of the core calls it at
-//! four points: [`State::apply`] when a release was found, `share` when a session shares its memory,
+//! Locks work without this; all that they keep for it is whether their holder was told. The rest of the core calls it
+//! at four points: [`State::apply`] when a release was found, `share` when a session shares its memory,
 //! [`lock_wanted`](State::lock_wanted) and [`lock_unwanted`](State::lock_unwanted) when a thread waits for a held lock,
 //! and when a lock is free that was waited for. A session that shares no memory gets the same answers, and no
 //! [`Effect::LocksWanted`].
