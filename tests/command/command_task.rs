@@ -53,7 +53,7 @@ struct Runs {
 }
 
 impl Runs {
-    /// Starts it, and waits until so many processes are there.
+    /// Starts it, and waits until this many processes are there.
     fn start(command: Command, processes: usize) -> Runs {
         let manager = Manager::start().unwrap();
         let pool = Pool::new(&manager, 1).unwrap();

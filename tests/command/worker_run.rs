@@ -319,7 +319,7 @@ fn ends_the_command_when_the_lock_is_taken_away() {
         assert_eq!(status, LOCK_LOST, "{text}");
         assert!(text.contains("the lock is lost") && before.elapsed() < PATIENCE, "{text}");
         expect_nobody(&processes);
-        // The next is told, and clears the mark.
+        // The next holder learns of it, and clears the mark.
         let output = stage.output(&["--lock", "lock"], "exit 0");
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success() && text.contains("was left behind by pid"), "{text}");

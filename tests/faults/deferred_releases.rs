@@ -1,4 +1,4 @@
-//! Locks that were given back by a dropped guard: whoever wants one has it at once, and nobody finds one abandoned.
+//! Locks that were given back by a dropped guard: the next taker has one at once, and finds none abandoned.
 //!
 //! A client that has done its work sends nothing more, so only its deferred releases show what it dropped last.
 

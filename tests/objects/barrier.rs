@@ -140,7 +140,7 @@ fn a_failed_action_breaks_it_with_its_error() {
     let error = plain.report().unwrap_err();
     assert!(error.is_broken() && error.to_string().contains("failed: disk full"), "{error:?}");
 
-    // An error that is longer than a reason may be is told as far as it goes.
+    // An error that is longer than a reason may be is cut to that length.
     barrier.reset().unwrap();
     plain.tell(BarrierOrder::Pass(None));
     waiting(&manager, &barrier, 1);

@@ -6,7 +6,7 @@ use crate::support::observation::until_waiting;
 use crate::support::remote_client::{ConditionOrder, LockOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, test};
 
-/// Asserts that a deadlock is told with these parts in this order.
+/// Asserts that the text of a deadlock has these parts in this order.
 fn assert_cycle(error: &Error, parts: &[&str]) {
     assert!(error.is_deadlock(), "{error:?}");
     let text = error.to_string();

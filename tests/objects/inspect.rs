@@ -1,4 +1,4 @@
-//! What somebody sees who looks into a manager: who is there, who holds what, and who waits, in words.
+//! What `inspect` shows of a manager, in words: its sessions, the holders and the waiters.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

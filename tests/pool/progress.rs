@@ -1,4 +1,4 @@
-//! What is told while calls run, and when they have ended: progress, bars and callbacks.
+//! What a pool reports while calls run, and when they have ended: progress, bars and callbacks.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! Pools that several programs share: who submits takes turns, and who serves comes, goes and fails as it likes.
+//! Pools that several programs share: submitters take turns, and workers come, go and fail at any time.
 
 use std::fs::{self, File};
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! Tasks: what travels to them and back, and what is told when one does not return.
+//! Tasks: what travels to them and back, and what the caller learns when one does not return.
 
 use std::thread::sleep;
 use std::time::Duration;

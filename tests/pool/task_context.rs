@@ -33,7 +33,7 @@ fn doze(running: Event) -> Result<(bool, bool)> {
     Ok((task::sleep(LONG), task::stop_requested()))
 }
 
-/// Sleeps for so many milliseconds. Returns whether it slept to the end, and how many it did.
+/// Sleeps for this many milliseconds. Returns whether it slept to the end, and how many it did.
 fn nap(milliseconds: u64) -> (bool, u64) {
     let before = Instant::now();
     let is_whole = task::sleep(Duration::from_millis(milliseconds));

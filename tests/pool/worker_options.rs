@@ -84,7 +84,7 @@ fn fail_loudly() {
     exit(3);
 }
 
-/// Allocates so many bytes, and uses them.
+/// Allocates this many bytes, and uses them.
 fn allocate(bytes: usize) -> usize {
     let memory = vec![1_u8; bytes];
     memory.iter().step_by(4096).map(|&byte| usize::from(byte)).sum()
@@ -118,7 +118,7 @@ fn an_initializer_runs_once_in_each_worker() {
     }
     let before = processes.len();
     ask(&mut processes);
-    assert!(processes.len() > before, "who takes a place calls it, too");
+    assert!(processes.len() > before, "a replacement calls it, too");
 }
 
 #[apply(test)]
@@ -145,7 +145,7 @@ fn an_initializer_takes_large_arguments() {
     assert_eq!(pool.apply(greeting, ()).unwrap().2, (20 << 20).to_string());
 }
 
-/// What becomes of a pool that cannot start: what its task is told, and what is told to who joins it.
+/// What becomes of a pool that cannot start: what its task learns, and what its joiner learns.
 fn fate(builder: PoolBuilder<'_>) -> (String, String) {
     let pool = builder.start().unwrap();
     let result = pool.apply_async(add, (2, 3));

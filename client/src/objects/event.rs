@@ -26,8 +26,8 @@ use crate::{Cause, Manager, Options, Result, Taken, Waitable};
 /// manual-reset event lets all waiters through at once, so there is no order among them; also if it is cleared right
 /// after.
 ///
-/// **Death.** When a process that waits dies, its wait vanishes; a `set` that was on its way to it goes to the next in
-/// line. With auto reset the manager learns from a process's next call that a wake-up has arrived, so one that
+/// **Death.** When a process that waits dies, its wait vanishes; a `set` that was on its way to it goes to the next
+/// waiter. With auto reset the manager learns from a process's next call that a wake-up has arrived, so one that
 /// dies before that call passes it on, even if it had begun to act on it: each `set` gets through at least
 /// once. An event that a process has set stays set when that process dies. When the manager dies, every call
 /// fails at once ([`is_manager_gone`](crate::Error::is_manager_gone)).
