@@ -1,7 +1,7 @@
 //! What can be done with the objects of a manager, each operation as a typed value.
 //!
-//! One file for each kind of object. What can be waited for is a [`WaitTarget`], and [`WaitFor`] makes an operation of
-//! it.
+//! One file for each kind of object. What can be waited for is a [`WaitTarget`](crate::WaitTarget), and [`WaitFor`]
+//! makes an operation of it.
 
 mod answers;
 mod barrier;
