@@ -1,4 +1,4 @@
-//! Batches of requests through real managers: what they do, seen from other processes, and what a death leaves.
+//! Pipelines through real managers: what they do, seen from other processes, and what a death leaves.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
@@ -23,26 +23,26 @@ fn all_kinds_of_requests_are_carried_out_in_order() {
     let condition = manager.condition("condition").unwrap();
     let guard = condition.acquire().unwrap();
     let answers = manager
-        .batch(|batch| {
-            let before = batch.is_set(&event);
-            batch.set_because(&event, "all is there");
-            let flags = [before, batch.is_set(&event)];
-            let cause = batch.cause(&event);
-            batch.clear(&event);
+        .pipeline(|pipeline| {
+            let before = pipeline.is_set(&event);
+            pipeline.set_because(&event, "all is there");
+            let flags = [before, pipeline.is_set(&event)];
+            let cause = pipeline.cause(&event);
+            pipeline.clear(&event);
             let counts = [
-                batch.count_down(&latch),
-                batch.count_down_by(&latch, 3),
-                batch.count(&latch),
-                batch.available(&semaphore),
+                pipeline.count_down(&latch),
+                pipeline.count_down_by(&latch, 3),
+                pipeline.count(&latch),
+                pipeline.available(&semaphore),
             ];
-            batch.release(&semaphore, 6);
-            let available = batch.available(&semaphore);
-            let puts = [(); 3].map(|()| batch.try_put(&queue, &7_u32));
-            let item = batch.try_take(&queue);
-            batch.task_done(&queue);
-            let length = batch.len(&queue);
-            batch.close(&queue);
-            (flags, cause, counts, available, puts, item, length, batch.notify_all(&condition))
+            pipeline.release(&semaphore, 6);
+            let available = pipeline.available(&semaphore);
+            let puts = [(); 3].map(|()| pipeline.try_put(&queue, &7_u32));
+            let item = pipeline.try_take(&queue);
+            pipeline.task_done(&queue);
+            let length = pipeline.len(&queue);
+            pipeline.close(&queue);
+            (flags, cause, counts, available, puts, item, length, pipeline.notify_all(&condition))
         })
         .unwrap();
     let (flags, cause, counts, available, puts, item, length, woken) = answers;
@@ -68,12 +68,13 @@ fn what_is_set_in_one_is_seen_in_other_processes() {
     for client in &mut clients {
         client.begin_wait();
     }
-    let opened = manager.batch(|batch| names.map(|name| batch.open_or_create(manager.event_options(), name)));
+    let opened =
+        manager.pipeline(|pipeline| names.map(|name| pipeline.open_or_create(manager.event_options(), name)));
     let events = opened.unwrap().map(|event| event.get().unwrap());
     manager
-        .batch(|batch| {
+        .pipeline(|pipeline| {
             for event in &events {
-                batch.set_because(event, "together");
+                pipeline.set_because(event, "together");
             }
         })
         .unwrap();
@@ -92,10 +93,10 @@ fn of_any_length_comes_to_its_end() {
     let latch = manager.latch("latch", MANY as u64).unwrap();
     let item = "x".repeat(100);
     let counts = manager
-        .batch(|batch| {
+        .pipeline(|pipeline| {
             let one = |_| {
-                batch.try_put(&queue, &item);
-                batch.count_down(&latch)
+                pipeline.try_put(&queue, &item);
+                pipeline.count_down(&latch)
             };
             (0..MANY).map(one).collect::<Vec<_>>()
         })
@@ -113,10 +114,10 @@ fn what_was_taken_and_is_not_wanted_is_given_back() {
     let (lock, semaphore) = (manager.lock("lock").unwrap(), manager.semaphore("semaphore", 3).unwrap());
     let two = semaphore.permits(2);
     let (kept, too_many) = manager
-        .batch(|batch| {
-            batch.try_take(&lock);
-            let kept = batch.try_take(&two);
-            (kept, batch.try_take(&two))
+        .pipeline(|pipeline| {
+            pipeline.try_take(&lock);
+            let kept = pipeline.try_take(&two);
+            (kept, pipeline.try_take(&two))
         })
         .unwrap();
     assert!(lock.try_acquire().unwrap().is_some(), "nobody wanted it");
@@ -133,9 +134,9 @@ fn a_panic_in_the_closure_loses_nothing() {
     let manager = program.connect();
     let (event, lock) = (manager.event("event").unwrap(), manager.lock("lock").unwrap());
     let outcome: thread::Result<Result<()>> = catch_unwind(AssertUnwindSafe(|| {
-        manager.batch(|batch| {
-            batch.set(&event);
-            batch.try_take(&lock);
+        manager.pipeline(|pipeline| {
+            pipeline.set(&event);
+            pipeline.try_take(&lock);
             panic!("the closure is wrong");
         })
     }));
@@ -153,9 +154,9 @@ fn a_manager_that_dies_meanwhile_is_told_by_every_request() {
     let folder = format!("/proc/{}", program.running.process());
     eventually("the manager is stopped", || state(folder.as_ref()) == Some('T'));
     let asking = thread::spawn(move || {
-        let laters = manager.batch(|batch| [(); 100].map(|()| batch.set(&event)));
+        let laters = manager.pipeline(|pipeline| [(); 100].map(|()| pipeline.set(&event)));
         let outcomes = laters.unwrap().map(Later::get);
-        let dropped = manager.batch(|batch| drop(batch.set(&event)));
+        let dropped = manager.pipeline(|pipeline| drop(pipeline.set(&event)));
         (outcomes, dropped)
     });
     kill(program.running.process(), Signal::KILL);
@@ -178,6 +179,6 @@ fn a_client_that_dies_has_done_what_reached_the_manager() {
     eventually("its session has ended", || manager.sessions().unwrap().len() == 1);
     let left = latch.count().unwrap();
     assert!(left < 900_000);
-    let counts = manager.batch(|batch| [batch.count_down(&latch), batch.count(&latch)]).unwrap();
+    let counts = manager.pipeline(|pipeline| [pipeline.count_down(&latch), pipeline.count(&latch)]).unwrap();
     assert_eq!(counts.map(Later::get), [Ok(left - 1), Ok(left - 1)]);
 }

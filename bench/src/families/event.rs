@@ -18,8 +18,8 @@ use crate::turns::{self, Key, Results, Samples, Turns};
 /// How many calls a turn has.
 const CALLS: usize = 500;
 
-/// How many requests leave together where they are sent in batches.
-const BATCH: usize = 64;
+/// How many requests leave together where they are sent in pipelines.
+const PIPELINED: usize = 64;
 
 pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
     let mut rows = one_core_rows(settings, missing)?;
@@ -29,7 +29,7 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
 
 fn one_core_rows(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
     let _pinned = pinning::to_first_core()?;
-    let ((floor, ours, batches, python, redis), results) =
+    let ((floor, ours, pipelined, python, redis), results) =
         turns::afresh(settings.pick(6, 3), || take_turns(settings, missing))?;
     let (floor, ours) = (&results[floor], &results[ours]);
     let python = python.map(|python| &results[python]);
@@ -58,9 +58,9 @@ fn one_core_rows(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
             .value_is(Bound::OursToRival),
     );
     rows.push(
-        row("is_set_batch", "is_set() in batches of 64, for each")
+        row("is_set_pipeline", "is_set() in pipelines of 64, for each")
             .floor(floor)
-            .ours(&results[batches])
+            .ours(&results[pipelined])
             .value_is(Bound::OursToFloor),
     );
     Ok(rows)
@@ -108,7 +108,7 @@ fn getting(mut client: Connection) -> impl FnMut(&mut Samples) -> Result<()> {
     move |samples| samples.time(CALLS, || client.get())
 }
 
-/// The floor, ours, ours in batches, Python and Redis.
+/// The floor, ours, ours in pipelines, Python and Redis.
 type Keys = (Key, Key, Key, Option<Key>, Option<Key>);
 
 fn take_turns(settings: &Settings, missing: &Missing) -> Result<(Keys, Results)> {
@@ -122,15 +122,15 @@ fn take_turns(settings: &Settings, missing: &Missing) -> Result<(Keys, Results)>
     let mut turns = Turns::new();
     let floor = turns.add(PingPong::start(CALLS)?);
     let ours = turns.add(asking(event.clone()));
-    let batches = turns.add(|samples: &mut Samples| {
-        for _ in 0..CALLS / BATCH {
+    let pipelined = turns.add(|samples: &mut Samples| {
+        for _ in 0..CALLS / PIPELINED {
             let began = Instant::now();
-            let answers =
-                manager.batch(|batch| (0..BATCH).map(|_| batch.is_set(&event)).collect::<Vec<_>>())?;
+            let answers = manager
+                .pipeline(|pipeline| (0..PIPELINED).map(|_| pipeline.is_set(&event)).collect::<Vec<_>>())?;
             for answer in answers {
                 ensure!(!answer.get()?, "nobody has set this event");
             }
-            samples.record_many(began.elapsed(), BATCH as u64);
+            samples.record_many(began.elapsed(), PIPELINED as u64);
         }
         Ok(())
     });
@@ -138,5 +138,5 @@ fn take_turns(settings: &Settings, missing: &Missing) -> Result<(Keys, Results)>
         python.map(|mut python| move |samples: &mut Samples| python.measure("is_set", CALLS, samples)),
     );
     let redis = turns.add_if(redis_client.map(getting));
-    Ok(((floor, ours, batches, python, redis), turns.run(settings.pick(30, 10))?))
+    Ok(((floor, ours, pipelined, python, redis), turns.run(settings.pick(30, 10))?))
 }

@@ -33,8 +33,8 @@
 //! - A [guard](crate::LockGuard) that is dropped enters that in memory, and wakes nobody while nobody wants the lock.
 //!   So a lock that is free costs 1.3 floors to acquire and give back; sending the release at once would make it 2, as
 //!   the kernel lets the manager run before its client goes on.
-//! - A [batch](crate::Manager::batch) sends many requests in one write: in batches of 64 each takes an eighth of a
-//!   round trip.
+//! - A [pipeline](crate::Manager::pipeline) sends many requests in one write: in pipelines of 64, each takes an
+//!   eighth of a round trip.
 //! - [`wait_any`](crate::wait_any), [`set_and_wait`](crate::Event::set_and_wait) and
 //!   [`release_and_wait`](crate::LockGuard::release_and_wait) do in one round trip what would be several.
 //!

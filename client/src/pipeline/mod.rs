@@ -18,10 +18,10 @@ use crate::{Error, ErrorKind, Manager, Result};
 /// that asks and does not read; these answers are far below its limit.
 const ASKED_MAX: usize = 4096;
 
-/// A pipeline: requests that leave together. [`Manager::batch`] makes it, and its closure fills it.
+/// A pipeline: requests that leave together. [`Manager::pipeline`] makes it, and its closure fills it.
 ///
 /// Each method stands for the method of that name of the object, does what that says, and fails as that does. It
-/// returns a [`Later`], whose value is there when [`Manager::batch`] has returned. Only what the manager answers at
+/// returns a [`Later`], whose value is there when [`Manager::pipeline`] has returned. Only what the manager answers at
 /// once can be part of it, so there is no method that waits.
 pub struct Pipeline<'a> {
     link: &'a Arc<Link>,
@@ -38,7 +38,7 @@ struct Asked<'a> {
     receive: Box<dyn FnOnce(Result<Answered>) -> Option<Error> + 'a>,
 }
 
-/// What one request of a pipeline will have come to: its value is there when [`Manager::batch`] has returned.
+/// What one request of a pipeline will have come to: its value is there when [`Manager::pipeline`] has returned.
 ///
 /// A caller that does not care for the value drops this, inside of the closure or later. Locks and permits that it
 /// brings are given back then, as when a guard is dropped.
@@ -53,8 +53,8 @@ impl Manager {
     /// The manager carries the requests out in the order in which they were asked for. They are no transaction: those
     /// of others may come in between, and one that is refused stops none of the others.
     ///
-    /// If this process dies before `batch` returns, the manager carries out those that have reached it. If the closure
-    /// panics, those that it had asked for are carried out all the same.
+    /// If this process dies before `pipeline` returns, the manager carries out those that have reached it. If the
+    /// closure panics, those that it had asked for are carried out all the same.
     ///
     /// # Errors
     /// A failure is in its [`Later`]. If that was dropped, as nobody cares for its value, an error is not lost:
@@ -66,22 +66,22 @@ impl Manager {
     /// let manager = client::Manager::connect()?;
     /// let (go, ready) = (manager.event("go")?, manager.latch("ready", 3)?);
     /// let jobs = manager.queue("jobs")?;
-    /// let (left, length) = manager.batch(|batch| {
+    /// let (left, length) = manager.pipeline(|pipeline| {
     ///     for number in 0..1000 {
-    ///         batch.try_put(&jobs, &number);
+    ///         pipeline.try_put(&jobs, &number);
     ///     }
-    ///     batch.set_because(&go, "the jobs are there");
-    ///     (batch.count_down(&ready), batch.len(&jobs))
+    ///     pipeline.set_because(&go, "the jobs are there");
+    ///     (pipeline.count_down(&ready), pipeline.len(&jobs))
     /// })?;
     /// println!("{} are not ready, and {} jobs are left", left.get()?, length.get()?);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn batch<'a, T>(&'a self, ask: impl FnOnce(&mut Pipeline<'a>) -> T) -> Result<T> {
-        let mut batch = Pipeline { link: self.link().here_shared()?, asked: Vec::new(), failure: None };
-        let value = ask(&mut batch);
-        batch.collect();
-        batch.failure.take().map_or(Ok(value), Err)
+    pub fn pipeline<'a, T>(&'a self, ask: impl FnOnce(&mut Pipeline<'a>) -> T) -> Result<T> {
+        let mut pipeline = Pipeline { link: self.link().here_shared()?, asked: Vec::new(), failure: None };
+        let value = ask(&mut pipeline);
+        pipeline.collect();
+        pipeline.failure.take().map_or(Ok(value), Err)
     }
 }
 
@@ -121,7 +121,7 @@ impl<'a> Pipeline<'a> {
 
     fn begin(&self, link: Result<&Arc<Link>>, request: Request<'_>) -> Result<Pending> {
         if !Arc::ptr_eq(link?, self.link) {
-            let text = "an object of another manager cannot be part of this batch";
+            let text = "an object of another manager cannot be part of this pipeline";
             return Err(Error::new(ErrorKind::BadTarget, text));
         }
         self.link.check_acks(&request)?;
@@ -167,7 +167,7 @@ impl<T> Later<T> {
     /// request is not sent.
     pub fn get(self) -> Result<T> {
         lock(&self.value).take().unwrap_or_else(|| {
-            let text = "the value is there when the batch has returned, and not inside of it";
+            let text = "the value is there when `pipeline` has returned, and not inside of it";
             Err(Error::new(ErrorKind::BadArgument, text))
         })
     }

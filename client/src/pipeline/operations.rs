@@ -26,9 +26,9 @@ impl<'a> Pipeline<'a> {
     /// ```no_run
     /// # fn main() -> client::Result<()> {
     /// let manager = client::Manager::connect()?;
-    /// let opened = manager.batch(|batch| {
+    /// let opened = manager.pipeline(|pipeline| {
     ///     let names = (0..100).map(|number| format!("stop {number}"));
-    ///     names.map(|name| batch.open_or_create(manager.event_options(), &name)).collect::<Vec<_>>()
+    ///     names.map(|name| pipeline.open_or_create(manager.event_options(), &name)).collect::<Vec<_>>()
     /// })?;
     /// let events = opened.into_iter().map(client::Later::get).collect::<client::Result<Vec<_>>>()?;
     /// assert_eq!(events.len(), 100);

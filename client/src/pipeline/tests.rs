@@ -35,17 +35,17 @@ fn as_asked(asked: &Asked) -> Reply {
 }
 
 #[test]
-fn a_batch_leaves_in_one_write_and_is_answered_in_its_order() {
+fn a_pipeline_leaves_in_one_write_and_is_answered_in_its_order() {
     // As many as one read of the fake manager takes.
     const SETS: usize = 300;
     let (_fake, manager, told) = manager_of_pieces(as_asked);
     let event = manager.event("stop").unwrap();
     told.recv().unwrap();
     let (sets, is_set) = manager
-        .batch(|batch| {
-            let sets: Vec<_> = (0..SETS).map(|_| batch.set(&event)).collect();
+        .pipeline(|pipeline| {
+            let sets: Vec<_> = (0..SETS).map(|_| pipeline.set(&event)).collect();
             assert!(told.try_recv().is_err(), "nothing is sent before the closure ends");
-            (sets, batch.is_set(&event))
+            (sets, pipeline.is_set(&event))
         })
         .unwrap();
     assert_eq!(is_set.get(), Ok(true));
@@ -61,20 +61,23 @@ fn an_error_is_told_once_by_whoever_can() {
     let (_fake, manager, _told) = manager_of_pieces(as_asked);
     let event = manager.event("stop").unwrap();
     let refused = |outcome: Result<()>| assert!(outcome.unwrap_err().is_no_such_object());
-    refused(manager.batch(|batch| batch.clear(&event)).unwrap().get());
-    refused(manager.batch(|batch| drop((batch.set(&event), batch.clear(&event), batch.set(&event)))));
+    refused(manager.pipeline(|pipeline| pipeline.clear(&event)).unwrap().get());
+    let dropped = manager.pipeline(|pipeline| {
+        drop((pipeline.set(&event), pipeline.clear(&event), pipeline.set(&event)));
+    });
+    refused(dropped);
     let too_long = "x".repeat(protocol::limits::REASON_BYTES_MAX + 1);
-    let error = manager.batch(|batch| drop(batch.set_because(&event, &too_long))).unwrap_err();
+    let error = manager.pipeline(|pipeline| drop(pipeline.set_because(&event, &too_long))).unwrap_err();
     assert!(error.is_limit(), "{error:?}");
-    assert_eq!(manager.batch(|batch| drop(batch.set(&event))), Ok(()));
-    assert_eq!(manager.batch(|_| 7), Ok(7));
+    assert_eq!(manager.pipeline(|pipeline| drop(pipeline.set(&event))), Ok(()));
+    assert_eq!(manager.pipeline(|_| 7), Ok(7));
 }
 
 #[test]
 fn the_value_is_not_there_inside_of_the_closure() {
     let (_fake, manager, _told) = manager_of_pieces(as_asked);
     let event = manager.event("stop").unwrap();
-    let early = manager.batch(|batch| batch.is_set(&event).get()).unwrap();
+    let early = manager.pipeline(|pipeline| pipeline.is_set(&event).get()).unwrap();
     assert!(early.unwrap_err().is_bad_argument());
 }
 
@@ -84,9 +87,9 @@ fn objects_of_another_manager_are_refused_and_nothing_is_sent_to_either() {
     let (_other_fake, other, other_told) = manager_of_pieces(as_asked);
     let event = other.event("stop").unwrap();
     other_told.recv().unwrap();
-    let error = manager.batch(|batch| batch.set(&event)).unwrap().get().unwrap_err();
+    let error = manager.pipeline(|pipeline| pipeline.set(&event)).unwrap().get().unwrap_err();
     assert!(error.is_bad_target(), "{error:?}");
-    let opened = manager.batch(|batch| batch.open_or_create(other.event_options(), "stop")).unwrap();
+    let opened = manager.pipeline(|pipeline| pipeline.open_or_create(other.event_options(), "stop")).unwrap();
     assert!(opened.get().unwrap_err().is_bad_target());
     assert!(told.try_recv().is_err() && other_told.try_recv().is_err());
 }
@@ -98,10 +101,10 @@ fn more_than_is_answered_at_once_is_asked_for_in_parts() {
     told.recv().unwrap();
     let sets = 3 * ASKED_MAX + 1;
     manager
-        .batch(|batch| {
+        .pipeline(|pipeline| {
             for asked in 0..sets {
-                assert!(batch.asked.len() < ASKED_MAX, "after {asked}");
-                batch.set(&event);
+                assert!(pipeline.asked.len() < ASKED_MAX, "after {asked}");
+                pipeline.set(&event);
             }
         })
         .unwrap();

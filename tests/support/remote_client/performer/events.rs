@@ -78,8 +78,9 @@ impl Performer {
 
     fn count_down_to_zero(&self, latch: &Latch) -> Result<()> {
         while latch.count()? > 0 {
-            self.manager()
-                .batch(|batch| drop((0..5_000).map(|_| batch.count_down(latch)).collect::<Vec<_>>()))?;
+            self.manager().pipeline(|pipeline| {
+                drop((0..5_000).map(|_| pipeline.count_down(latch)).collect::<Vec<_>>());
+            })?;
         }
         Ok(())
     }
