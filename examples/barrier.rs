@@ -6,7 +6,7 @@ mod arguments;
 
 use rallypoint::{Barrier, Manager, Pool, Registry, Result};
 
-/// Runs in a worker process. Returns how many came before it, and whether it leads.
+/// Runs in a worker process. Returns how many parties came before this one, and whether it leads.
 fn meet(start: Barrier) -> Result<(u32, bool)> {
     let passed = start.wait(None)?;
     Ok((passed.index, passed.leads))

@@ -1,4 +1,4 @@
-//! A condition: a worker waits until something is true that another process makes true.
+//! A condition: a worker waits until another process has stock for it.
 //!
 //! `cargo run --release --example condition`
 
@@ -10,7 +10,7 @@ use rallypoint::{Condition, Event, Manager, Pool, Registry, Result};
 fn take(stock: Condition, filled: Event) -> Result<String> {
     let mut guard = stock.acquire()?;
     stock.wait_for(&mut guard, None, || filled.is_set())?;
-    // The lock is held again here, so no other process can take it first.
+    // This worker holds the lock again here, so no other process can take the stock first.
     filled.clear()?;
     Ok("The worker took what there was".to_owned())
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rallypoint::{Event, Manager, Pool, Registry, Result};
 
-/// Runs in a worker process. It takes ten seconds, unless it finds the event set after one of them.
+/// Runs in a worker process. Takes ten seconds, and stops early if it finds the event set after one of them.
 fn task(identifier: u32, stop: Event) -> Result<()> {
     println!("Task {identifier} running");
     for _ in 0..10 {
@@ -43,7 +43,7 @@ fn main() -> Result<()> {
     result.get(None)?.into_iter().collect::<Result<()>>()?;
     println!("All stopped");
 
-    // No worker was killed: the same four processes take what comes next.
+    // No worker was killed: the same four processes run the next task.
     println!("The same pool ran another task: 2 + 3 = {}", pool.apply(add, (2, 3))?);
     Ok(())
 }

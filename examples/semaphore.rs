@@ -10,7 +10,7 @@ use rallypoint::{Manager, Pool, Registry, Result, Semaphore, task};
 
 const PERMITS: u64 = 2;
 
-/// Runs in a worker process. Returns how many permits were held meanwhile.
+/// Runs in a worker process. Returns how many permits all workers held at that time.
 fn download(slots: Semaphore) -> Result<u64> {
     let _permit = slots.acquire(1)?;
     task::sleep(Duration::from_millis(20));

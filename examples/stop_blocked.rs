@@ -14,12 +14,12 @@ use rallypoint::{Manager, Pool, Registry, Result, task};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Sleeps as a task should: at most until it is stopped. Returns whether it slept to the end.
+/// Sleeps as a task should: until the time is over or its batch is stopped. Returns whether it slept to the end.
 fn doze() -> bool {
     task::sleep(MINUTE)
 }
 
-/// Reads from a pipe into which nothing is written. It cannot be asked to stop meanwhile.
+/// Reads from a pipe that nobody writes to. Meanwhile it cannot check whether it is to stop.
 fn read() -> usize {
     let (mut reader, _writer) = pipe().expect("there is room for a pipe");
     reader.read(&mut [0]).expect("a pipe can be read")
@@ -41,13 +41,13 @@ fn main() -> Result<()> {
     }
     println!("All are busy for a minute");
 
-    // Each is asked to stop, and a signal ends it if it has not returned after this time.
+    // Each call is asked to stop, and a signal ends those that have not returned after this time.
     let grace = Duration::from_millis(500);
     println!("In a sleep:   {}", dozes.stop(grace)?);
     println!("In a read:    {}", reads.stop(grace)?);
     println!("In a command: {}", runs.stop(grace)?);
 
-    // Those that returned have results as usual; the other has an error that says how it ended.
+    // The calls that returned have results as usual; the other has an error that says how it ended.
     println!("The sleep ended {}", if dozes.get(None)? { "as if nobody had asked" } else { "early" });
     match reads.get(None) {
         Ok(bytes) => println!("The read brought {bytes} bytes"),
@@ -58,7 +58,7 @@ fn main() -> Result<()> {
         Exit::Signal(signal) => println!("The command was ended by signal {signal}"),
     }
 
-    // A worker that was killed was replaced.
+    // The pool has replaced the worker that the signal ended.
     match pool.apply(command, (Command::new("true"),))? {
         Ok(_) => println!("The same pool goes on: it ran another command"),
         Err(why) => println!("The same pool goes on, but could not run another command: {why}"),

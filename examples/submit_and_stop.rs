@@ -15,13 +15,13 @@ use rallypoint::{Event, Manager, Pool, Result};
 fn main() -> Result<()> {
     // The variable RALLYPOINT_SOCKET names another manager than this user's own.
     arguments::check("submit_and_stop", |_| false);
-    // Warnings go to standard error, such as that no worker serves the pool yet.
+    // Warnings go to standard error, such as one that no worker serves the pool yet.
     env_logger::Builder::new().filter_level(log::LevelFilter::Warn).parse_default_env().init();
     let manager = Manager::connect()?;
     let pool = Pool::open(&manager, "demo")?;
     let stop = manager.anonymous_event()?;
 
-    // The function is in another program, so its name and its types have to be given here.
+    // The function is in another program, so this one has to give its name and its types.
     let countdown = named::<(u32, Event), Result<()>>(COUNTDOWN);
     let calls = (0..4).map(|identifier| (identifier, stop.clone()));
     let result = pool.batch(countdown).chunk_size(1).starmap_async(calls)?;

@@ -1,4 +1,4 @@
-//! A wait for several objects at once: a worker takes a lock, unless it is stopped before.
+//! A wait for several objects at once: a worker takes a lock, unless it is stopped first.
 //!
 //! `cargo run --release --example wait_any`
 
@@ -6,7 +6,7 @@ mod arguments;
 
 use rallypoint::{Event, Lock, Manager, Pool, Registry, Result, wait_any};
 
-/// Runs in a worker process. The first in the list comes first if both are ready.
+/// Runs in a worker process. If both objects are ready, the wait takes the first in the list.
 fn work(stop: Event, lock: Lock) -> Result<String> {
     let outcome = match wait_any(&[&stop, &lock], None)? {
         Some((0, _)) => "stopped before it had the lock",

@@ -1,7 +1,7 @@
 //! Counts the words of files, each file in a task of its own, and shows the most frequent ones. Counts arrive as
-//! workers are done with them, under a progress bar if this is a terminal.
+//! workers finish them; on a terminal, a progress bar shows how many have come.
 //!
-//! `cargo run --release --example word_count [FILE …]`; without files it reads the sources of this project.
+//! `cargo run --release --example word_count [FILE …]`; without files, it reads the sources of this project.
 
 mod arguments;
 
@@ -15,7 +15,7 @@ use rallypoint::{Manager, Pool, Registry, Result};
 /// How often each word occurs.
 type Counts = BTreeMap<String, u64>;
 
-/// Runs in a worker process. An `Err` is a result, too: it comes back as it is.
+/// Runs in a worker process. An `Err` is a result, too: the program gets it as it is.
 fn count(file: String) -> std::result::Result<Counts, String> {
     let text = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
     let mut counts = Counts::new();
@@ -31,7 +31,7 @@ fn add(total: &mut Counts, counts: Counts) {
     }
 }
 
-/// The files below a folder that people write.
+/// The sources and pages below a folder.
 fn sources(folder: &Path) -> Vec<String> {
     let mut files = Vec::new();
     for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
@@ -60,7 +60,7 @@ fn main() -> Result<ExitCode> {
     for counts in pool.imap_unordered(count, files)?.with_bar() {
         match counts? {
             Ok(counts) => add(&mut total, counts),
-            // The other files are counted all the same.
+            // The workers count the other files all the same.
             Err(why) => {
                 eprintln!("{why}");
                 outcome = ExitCode::FAILURE;

@@ -1,4 +1,4 @@
-//! A place where processes meet: named synchronization objects, hosted by a manager process, and pools of worker
+//! A place where processes meet: named synchronization objects, which a manager process hosts, and pools of worker
 //! processes that can be stopped safely.
 //!
 //! This crate is what programs depend on. A program begins with [`init`], gets a [`Manager`], and from it the objects
@@ -24,7 +24,7 @@
 //! # Where to read on
 //!
 //! - [`wait_any`] and [`wait_all`] wait for several objects at once.
-//! - [`task`] is for the functions that run in workers: whether they are to stop, and how they sleep until then.
+//! - [`task`] is for the functions that run in workers: it says whether they are to stop, and sleeps until then.
 //! - [`tasks`] are functions that the program `worker` serves, such as running a command.
 //! - [`inspect`] shows which process holds an object, and which ones wait for it.
 //! - [`speed`] says what calls cost, and [`python`] how all this differs from Python's `multiprocessing`.

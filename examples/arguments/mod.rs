@@ -1,9 +1,9 @@
-//! The arguments of the examples: one that an example does not know ends it with a usage line.
+//! The arguments of the examples: an example that does not know one prints its usage and ends.
 
 use std::process::exit;
 
-/// Ends the program with status 2 unless it knows all of its arguments. To be called after `rallypoint::init`, as the
-/// workers are copies of the program with arguments of their own.
+/// Ends the program with status 2 unless it knows all of its arguments. Call this after `rallypoint::init`: the workers
+/// are copies of the program with arguments of their own.
 pub(crate) fn check(usage: &str, is_known: fn(&str) -> bool) {
     if std::env::args().skip(1).any(|argument| !is_known(&argument)) {
         eprintln!("usage: {usage}");

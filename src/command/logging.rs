@@ -2,7 +2,7 @@
 
 use log::LevelFilter;
 
-/// The level for as many `-v` as the command line has.
+/// The level that this many `-v` choose.
 pub(super) fn level(verbose: u8) -> LevelFilter {
     match verbose {
         0 => LevelFilter::Warn,
@@ -12,9 +12,9 @@ pub(super) fn level(verbose: u8) -> LevelFilter {
     }
 }
 
-/// Logs at this level, unless `RUST_LOG` chooses another. To be called once in a process.
+/// Logs at this level, unless `RUST_LOG` chooses another. Call it once in a process.
 pub(super) fn start(level: LevelFilter) {
-    // mio logs every descriptor that it registers, which is of no use to a reader of messages.
+    // mio logs every descriptor that it registers, which tells a user nothing.
     let quiet = LevelFilter::Info.min(level);
     env_logger::Builder::new().filter_level(level).filter_module("mio", quiet).parse_default_env().init();
 }

@@ -17,18 +17,18 @@ use super::output::complain;
 struct Arguments {
     /// The socket to serve [default: $RALLYPOINT_SOCKET, or $XDG_RUNTIME_DIR/rallypoint/manager.sock].
     ///
-    /// Without either it is /tmp/rallypoint-UID/manager.sock. The folder must belong to the user who
-    /// runs this, and to nobody else, and be reached without links; it is made if it is missing.
+    /// If neither variable is set, it is /tmp/rallypoint-UID/manager.sock. The folder must belong to the user who runs
+    /// this and be closed to all others, and its path must have no links. The manager makes it if it is missing.
     #[arg(long, value_name = "PATH", value_parser = OsStringValueParser::new().try_map(Address::parse))]
     socket: Option<Address>,
 
-    /// Logs more: once for what matters, twice for sessions, three times for every message.
+    /// Log more: once for what matters, twice for sessions, three times for every message.
     ///
-    /// The variable RUST_LOG, where it is set, has the last word.
+    /// If the variable RUST_LOG is set, it overrides this.
     #[arg(short, long, action = ArgAction::Count)]
     verbose: u8,
 
-    /// Ends when this process does, which must be the one that started it; for programs that start their own.
+    /// End when this process does, which must be the one that started the manager; for programs that start their own.
     #[arg(long, value_name = "PID", hide = true)]
     parent: Option<u32>,
 }

@@ -1,4 +1,4 @@
-//! The programs of this package: a file for each thing that they do, and files for what they share.
+//! The programs of this package: one file for each thing that they do, and files for what they share.
 //!
 //! `manager` hosts objects and pools ([`manager`]). `worker` ([`worker`]) serves a pool, or runs one command.
 

@@ -1,4 +1,4 @@
-//! What the programs print. The reader of a stream may be gone, which is no reason to end.
+//! Prints for the programs. They go on even if nobody reads their output any more.
 
 use std::fmt;
 use std::io::{Write, stderr, stdout};
@@ -11,7 +11,7 @@ pub(super) fn say(line: &str) {
     }
 }
 
-/// Prints an error of a program to standard error, in one write, as other processes may write there as well.
+/// Prints an error of a program to standard error, in one write, since other processes may write there as well.
 pub(super) fn complain(program: &str, error: &dyn fmt::Display) {
     let line = format!("{program}: {error}\n");
     let _ = stderr().write_all(line.as_bytes());

@@ -39,7 +39,7 @@ const NOT_FOUND: u8 = 127;
 /// The program cannot be started.
 const NOT_STARTED: u8 = 126;
 
-/// Added to the number of a signal that ended the command, as shells do.
+/// The status for a command that a signal ended is this plus the signal's number, as in shells.
 const SIGNALLED: u8 = 128;
 
 /// How long a cancelled wait may take to end.
@@ -47,15 +47,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs one command under a named event, a named lock, or both.
 ///
-/// With --lock, the command starts as soon as this has the lock, and the lock is given back when the command has ended.
-/// With --stop, it does not start if the event is set, and is stopped when the event is set later: its process group
-/// gets SIGTERM, and SIGKILL if it has not ended after the grace. The same is done when the lock is lost, when the
-/// manager ends, and when this program gets SIGINT, SIGTERM or SIGHUP (which is passed on as it is; a second one kills
-/// at once). When this program is killed, so is the command. That the lock is lost, as it was taken away or removed, is
-/// noticed within a second: for that long the command may run beside the next holder's.
+/// With --lock, the command starts as soon as this program holds the lock; it releases the lock when the command has
+/// ended. With --stop, the command does not start if the event is set. If the event is set later, this program stops
+/// the command: its process group gets SIGTERM, and SIGKILL if it has not ended after the grace. It does the same when
+/// it loses the lock and when the manager ends. It passes SIGINT, SIGTERM and SIGHUP on to the command, with the same
+/// grace; a second signal kills at once. If this program is killed, the command is killed too. It notices within a
+/// second that the lock was taken away or removed: until then the command may run beside the next holder's.
 ///
-/// The command runs in a process group of its own, and what it leaves behind there ends with it. It has no
-/// terminal, but this program's output, and its input too unless that is a terminal.
+/// The command runs in a process group of its own, and processes that it leaves behind there end with it. It has no
+/// terminal. Its output is this program's, and so is its input unless that is a terminal.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_STATUS)]
 #[command(group = ArgGroup::new("under").required(true).multiple(true).args(["stop", "lock"]))]
@@ -64,12 +64,12 @@ pub(crate) struct Run {
     #[arg(long, value_name = "EVENT", value_parser = parse_name)]
     stop: Option<String>,
 
-    /// The lock that is held while the command runs; it is created if it does not exist
+    /// The lock to hold while the command runs; it is created if it does not exist
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     lock: Option<String>,
 
-    /// How long the command has to end by itself when it is stopped: a number and its unit, ms, s, min or h, as in
-    /// 300ms or 1.5min; seconds if there is no unit
+    /// How long a stopped command has to end by itself: a number and its unit, ms, s, min or h, as in 300ms or 1.5min;
+    /// seconds if there is no unit
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     #[arg(allow_hyphen_values = true)]
     grace: Duration,
@@ -84,15 +84,15 @@ pub(crate) struct Run {
 
 const EXIT_STATUS: &str = "\
 Exit status:
-  that of the command, or 128 and the number of the signal that ended it; but
+  the command's, or 128 plus the number of the signal that ended it; but
   75   the event stopped the command, or kept it from starting
   76   the lock was lost while the command ran
   69   the manager cannot be reached, refuses, or ended
   126  the command cannot be started
   127  there is no such command
-  2    these arguments are wrong";
+  2    the arguments are wrong";
 
-/// What happens while a command is run.
+/// What happens while a command runs.
 enum RunInput {
     /// The wait to start has ended.
     Permission(Result<Permission>),
@@ -164,7 +164,7 @@ impl Run {
     ) -> std::result::Result<(), u8> {
         let mut signal = None;
         let permission = loop {
-            // After a signal, the wait may have been granted all the same, so that the lock has to be released.
+            // After a signal, the wait may get the lock all the same, which has to be released then.
             let next = match signal {
                 None => inputs.recv().map_err(RecvTimeoutError::from),
                 Some(_) => inputs.recv_timeout(PATIENCE),
@@ -202,8 +202,8 @@ impl Run {
         let (name, arguments) = self.command.split_first().expect("the command line has a command");
         let mut program = Program::new(name);
         program.arguments = arguments.iter().map(|argument| argument.as_encoded_bytes().to_vec()).collect();
-        // A command that reads the terminal would take what is typed for others, such as the shell's next line if this
-        // program runs in the background.
+        // A command that reads the terminal would take input that is meant for others, such as the shell's next line if
+        // this program runs in the background.
         let nothing = File::open("/dev/null").map_err(|error| give_up(NOT_STARTED, &error.to_string()))?;
         let input = stdin();
         let input = if input.is_terminal() { nothing.as_fd() } else { input.as_fd() };
@@ -283,7 +283,7 @@ fn exit_status(exit: Exit) -> u8 {
 /// Parses a number and its unit; seconds without one.
 fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
     if text.starts_with('-') {
-        return Err("a time is not negative; 0s leaves none".to_owned());
+        return Err("a time cannot be negative; 0s leaves none".to_owned());
     }
     let digits = text.find(|character: char| !character.is_ascii_digit() && character != '.');
     let (number, unit) = text.split_at(digits.unwrap_or(text.len()));

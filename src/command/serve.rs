@@ -13,8 +13,9 @@ use worker::{Ended, Service};
 use super::output::{complain, say};
 use super::{parse_name, signals, socket};
 
-/// Printed when the workers are asked to leave.
-const LEAVES: &str = "worker takes no more calls, and ends with those that run; at once if asked again";
+/// What the program prints when it asks the workers to leave.
+const LEAVES: &str =
+    "worker takes no more calls, and ends after those that run; a second signal ends it at once";
 
 /// What to serve, and where.
 #[derive(Debug, Args)]
@@ -23,7 +24,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     pool: String,
 
-    /// How many worker processes, from 1 to 1024 [default: one for each core]
+    /// The number of worker processes, from 1 to 1024 [default: one for each core]
     #[arg(long, value_name = "NUMBER", value_parser = parse_processes)]
     processes: Option<usize>,
 
@@ -53,7 +54,7 @@ impl Serve {
         }
     }
 
-    /// Does it; the error is the message to print.
+    /// Serves; the error is the message to print.
     fn try_run(&self) -> Result<(), String> {
         let (sender, inputs) = channel();
         // Before the workers start, so that no signal comes too early to end them.
@@ -79,7 +80,7 @@ impl Serve {
                             is_leaving = true;
                             say(LEAVES);
                         }
-                        // Workers that cannot be asked to leave are ended.
+                        // If the workers cannot be asked to leave, they are terminated.
                         Err(_) => service.terminate(),
                     },
                     ServeInput::Ended(Ended::Left) if is_leaving => return Ok(()),
@@ -94,14 +95,14 @@ impl Serve {
         match ended {
             Ended::Terminated => Ok(()),
             Ended::Left => {
-                say(&format!("pool {:?} is closed, or not there any more", self.pool));
+                say(&format!("pool {:?} is closed or removed", self.pool));
                 Ok(())
             }
             Ended::ManagerGone => {
                 let socket = socket.display();
                 Err(format!(
                     "the manager at {socket} is gone; start it again with `manager --socket {socket}`, and then \
-                     this again"
+                     this program"
                 ))
             }
             Ended::Broken(reason) => Err(reason),
@@ -119,14 +120,14 @@ fn parse_processes(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("a pool needs at least one process".to_owned()),
         Ok(processes @ ..=PROCESSES_MAX) => Ok(processes),
-        Ok(_) => Err(format!("a pool is served by at most {PROCESSES_MAX} processes, not by {text}")),
-        Err(_) => Err(format!("it is not a number from 1 to {PROCESSES_MAX}")),
+        Ok(_) => Err(format!("at most {PROCESSES_MAX} processes can serve a pool, not {text}")),
+        Err(_) => Err(format!("this is not a number from 1 to {PROCESSES_MAX}")),
     }
 }
 
 /// Sends when the workers are ready, and when they have ended.
 fn watch(service: &Service, sender: &Sender<ServeInput>) {
-    // The receiver lives until the last of these has arrived.
+    // The receiver lives until the last of these messages has arrived.
     if service.wait_ready() {
         let _ = sender.send(ServeInput::Ready);
     }

@@ -6,7 +6,7 @@ use std::thread;
 
 use signal_hook::iterator::Signals;
 
-/// Sends something for each of these signals that arrives, from a thread of its own.
+/// Starts a thread that sends a description of each of these signals when it arrives.
 pub(super) fn forward<T: Send + 'static>(
     signals: impl IntoIterator<Item = i32>,
     sender: Sender<T>,

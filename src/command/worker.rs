@@ -15,8 +15,8 @@ use super::serve::Serve;
 /// Serves a named pool of a running manager with worker processes.
 ///
 /// The workers run the functions `countdown` and `command` for every program that submits them to the pool. They end
-/// when this program does, and when the manager does. With SIGINT or SIGTERM they take no more calls, and this program
-/// ends when those have ended that run; a second one ends them at once.
+/// when this program or the manager ends. On SIGINT or SIGTERM they take no more calls, and this program ends when the
+/// running calls have ended; a second signal ends them at once.
 #[derive(Debug, Parser)]
 #[command(name = "worker", version, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 struct CommandLine {
@@ -26,7 +26,7 @@ struct CommandLine {
     #[command(subcommand)]
     action: Option<Action>,
 
-    /// Say more on standard error, and have the workers do so; twice for still more. RUST_LOG has the last word
+    /// Log more to standard error, in the workers too; twice for still more. RUST_LOG overrides this
     #[arg(short, long, action = ArgAction::Count, global = true)]
     verbose: u8,
 }
@@ -36,10 +36,12 @@ enum Action {
     Run(Run),
 }
 
-/// Becomes a worker if a pool started this process as one; otherwise parses the command line, and does as it says.
+/// Becomes a worker if a pool started this process as one; otherwise parses the command line, and does what it asks
+/// for.
 pub fn main() -> ExitCode {
     if let Some(level) = level_of_owner() {
-        // With `RUST_LOG`, this process chooses in detail as its owner does, whose level is that of its noisiest part.
+        // If `RUST_LOG` is set, this process reads it as its owner did: the owner's level is only that of its noisiest
+        // part.
         let is_set = std::env::var_os("RUST_LOG").is_some_and(|set| !set.is_empty());
         logging::start(if is_set { LevelFilter::Warn } else { level });
     }

@@ -164,7 +164,7 @@ fn worker_ends_when_its_manager_does() {
     // Workers that were about to connect may have told what they found, before.
     let socket = program.socket.canonicalize().unwrap_or(program.socket.clone());
     let expected = format!(
-        "worker: the manager at {0} is gone; start it again with `manager --socket {0}`, and then this again",
+        "worker: the manager at {0} is gone; start it again with `manager --socket {0}`, and then this program",
         socket.display()
     );
     assert_eq!(text.lines().last(), Some(&*expected), "{text}");
@@ -196,7 +196,7 @@ fn worker_says_what_is_wrong() {
         (&["--pool", ""], 2, "error: invalid value '' for '--pool <NAME>': a name must not be empty"),
         (&["--pool", "a\tb"], 2, "a name must not hold control characters"),
         (&["--pool", "a", "--processes", "0"], 2, "a pool needs at least one process"),
-        (&["--pool", "a", "--processes", "few"], 2, "it is not a number from 1 to 1024"),
+        (&["--pool", "a", "--processes", "few"], 2, "this is not a number from 1 to 1024"),
         (&[], 2, "--pool <NAME>"),
     ];
     for (arguments, status, expected) in cases {

@@ -171,7 +171,11 @@ fn says_what_is_wrong() {
         (vec!["--stop", "a", "--socket", "/no/such/socket", "--", "true"], 69, "no manager is running at"),
         (vec!["--stop", "", here[0], here[1], "--", "true"], 2, "must not be empty"),
         (vec!["--lock", "a\tb", here[0], here[1], "--", "true"], 2, "control characters"),
-        (vec!["--stop", "a", "--grace", "-1s", here[0], here[1], "--", "true"], 2, "a time is not negative"),
+        (
+            vec!["--stop", "a", "--grace", "-1s", here[0], here[1], "--", "true"],
+            2,
+            "a time cannot be negative",
+        ),
         (vec!["--lock", "an event", here[0], here[1], "--", "true"], 69, "event"),
         (vec![here[0], here[1], "--", "true"], 2, "<--stop <EVENT>|--lock <NAME>>"),
         (vec!["--stop", "a", here[0], here[1]], 2, "COMMAND"),

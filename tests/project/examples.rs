@@ -1,4 +1,4 @@
-//! The examples that need no terminal: each is run as a program, and what it says is checked.
+//! The examples that need no terminal: each test runs one as a program, and checks what it prints.
 
 use std::env;
 use std::fs;
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use crate::support::{apply, test};
 
-/// The command that runs an example. They are built with the tests, into the folder beside this program's.
+/// The command that runs an example. Cargo builds the examples with the tests, into the folder beside this program's.
 fn example(name: &str) -> Command {
     let this = env::current_exe().unwrap();
     let folder = this.ancestors().nth(2).unwrap().join("examples");
@@ -15,7 +15,7 @@ fn example(name: &str) -> Command {
     Command::new(path)
 }
 
-/// What a program says that ends well, line by line.
+/// The lines that a program prints, which must succeed.
 fn lines(command: &mut Command) -> Vec<String> {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = String::from_utf8(stdout).unwrap();
