@@ -30,16 +30,16 @@
 //! its message. The standard input is empty, and the other two streams are those of the program that made the pool.
 //! The process ends, in the middle of a task if need be, when that program or the manager ends.
 //!
-//! A task finds out from [`client::task`] whether it is to stop. If it does not stop, a signal ends it at last,
-//! together with all processes that it has started and that have stayed in the worker's process group.
+//! A task finds out from [`client::task`] whether it is to stop. If it does not stop, a signal ends its worker in the
+//! end, together with all processes that the task has started and that have stayed in the worker's process group.
 //!
 //! # What a task should not do, and what happens then
 //!
-//! - It ends the process, by `exit` or `abort` or because memory runs out: it fails with the status or signal, and
+//! - End the process, by `exit` or `abort` or because memory runs out: the task fails with the status or signal, and
 //!   another worker takes the place.
-//! - It forks: a child that returns from the function ends there, with status 0, and only the parent ends the task.
-//! - It closes standard streams: they are open again for the next task, and lead to `/dev/null`.
-//! - It blocks or ignores signals: SIGKILL ends it, which cannot be blocked.
+//! - Fork: a child that returns from the function ends there, with status 0, and only the parent ends the task.
+//! - Close standard streams: they are open again for the next task, and lead to `/dev/null`.
+//! - Block or ignore signals: SIGKILL ends it, which cannot be blocked.
 
 use std::path::Path;
 use std::process::exit;
@@ -74,8 +74,8 @@ pub mod internal {
 /// The exit status of a program with a wrong registry.
 const MISUSE: i32 = 2;
 
-/// Makes this process a worker if a pool started it as one, with these functions. To be called at the beginning of
-/// `main`, and only there.
+/// Makes this process a worker if a pool started it as one, with these functions. Call it at the beginning of `main`,
+/// and only there.
 ///
 /// In a process that a pool started as a worker, or [`Manager::start`](client::Manager::start) as a manager, it never
 /// returns. Otherwise it returns at once. It includes [`client::init`].
@@ -96,13 +96,13 @@ pub fn init(registry: Registry) {
 
 /// Whether this process is a copy that a pool started, so that [`init`] will not return.
 ///
-/// For things that have to be done even before that, such as setting up a log.
+/// Use this for what has to happen even earlier, such as setting up a log.
 pub fn is_worker() -> bool {
     client::internal::role().is_some_and(|role| role[0] == WORKER)
 }
 
 fn work(registry: &Registry) -> ! {
-    // Copies are started by a path that would show all of them as `exe` in lists of processes. A failure is harmless.
+    // Lists of processes would show every copy as `exe`, after the path it is started by. A failure is harmless.
     sys::process::name_thread(c"worker");
     match run_loop::work(registry) {
         Ok(End::Left | End::Retired | End::Terminated) => exit(0),
@@ -114,12 +114,12 @@ fn work(registry: &Registry) -> ! {
 
 /// The error of a worker that cannot go on.
 fn failed(what: &dyn std::fmt::Display) -> client::Error {
-    client::Error::new(ErrorKind::Other, format!("this worker cannot work: {what}"))
+    client::Error::new(ErrorKind::Other, format!("this worker cannot run tasks: {what}"))
 }
 
 fn fail(status: i32, text: &str) -> ! {
     let program = std::env::args_os().next().unwrap_or_default();
-    // In one write, so that it appears whole or not at all, even if others write too or this process is killed.
+    // One write, so that the line appears whole or not at all, even if others write too or this process is killed.
     let line = format!("{}: {text}\n", Path::new(&program).file_name().unwrap_or(&program).display());
     eprint!("{line}");
     exit(status);

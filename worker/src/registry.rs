@@ -29,14 +29,14 @@ use crate::isolation::fork;
 #[derive(Default)]
 pub struct Registry {
     functions: BTreeMap<String, Function>,
-    /// The first mistake that was made. `init` reports it, since these methods return no error.
+    /// The first mistake. `init` reports it, since these methods return no error.
     fault: Option<String>,
 }
 
 /// A function without its types: it takes the encoded arguments of one or more calls, and hands over encoded results.
 ///
-/// It hands them over while the values still exist: if they hold proxies, the objects have to live until the manager
-/// keeps them for the results.
+/// It hands them over while the values still exist: if the values hold proxies, their objects have to live until the
+/// manager keeps them for the results.
 pub(crate) type Function = Box<dyn Fn(&[u8], HandOver<'_>) -> Result<(), ChunkError> + Send + Sync>;
 
 /// Receives encoded results, and the objects whose proxies are in them.
@@ -48,7 +48,8 @@ impl Registry {
         Registry::default()
     }
 
-    /// Adds a function of this program. Its name is the path that the compiler gives it, as call sites do.
+    /// Adds a function of this program, under the path that the compiler gives it. Calls of the function name the same
+    /// path. A closure has no such path: [`init`](crate::init) reports it as a mistake.
     pub fn task<F, Arguments>(self, function: F) -> Registry
     where
         F: TaskFunction<Arguments, Output: Serialize> + Send + Sync + 'static,
@@ -58,8 +59,8 @@ impl Registry {
         self.add(name, function)
     }
 
-    /// Adds a function, or a closure, under a name, so that programs that were built apart from this one can submit
-    /// it with [`client::task::named`].
+    /// Adds a function, or a closure, under a name, so that programs built apart from this one can submit it with
+    /// [`client::task::named`].
     pub fn named<F, Arguments>(self, name: impl Into<String>, function: F) -> Registry
     where
         F: TaskFunction<Arguments, Output: Serialize> + Send + Sync + 'static,

@@ -24,7 +24,7 @@ enum Step {
 }
 
 impl Escalation {
-    /// For a command that is not to be stopped yet.
+    /// The escalation for a command that is not to be stopped yet.
     pub fn new(grace: Duration) -> Escalation {
         Escalation { grace, step: Step::Running }
     }
@@ -37,7 +37,7 @@ impl Escalation {
         }
     }
 
-    /// As [`start`](Self::start), for requests by people: the second one kills at once.
+    /// Like [`start`](Self::start), for requests of people: the second one kills at once.
     pub fn start_or_kill(&mut self, command: &SupervisedCommand, signal: Signal) {
         match self.step {
             Step::Running => self.start(command, signal),
@@ -46,7 +46,7 @@ impl Escalation {
         }
     }
 
-    /// The time until [`advance`](Self::advance) has something to do; none: forever.
+    /// The time until [`advance`](Self::advance) has something to do; none if it never has.
     pub fn time_left(&self) -> Option<Duration> {
         match self.step {
             Step::Asked { kill_at: Some(kill_at) } => Some(kill_at.saturating_duration_since(Instant::now())),

@@ -1,11 +1,11 @@
 //! Commands that end with the process that runs them, because a supervisor stands between the two.
 //!
 //! The kernel can kill a process together with its parent, but only if the process itself asks for it, and it does not
-//! kill what that process has started. So a command is started by a *command supervisor*: a copy of this program, in a
-//! session of its own, that puts the command into a process group. When the worker ends, however it ends, the
-//! supervisor kills the command's whole group. When the command ends, it kills what is left of the group, and reports
-//! how the command ended. The worker sends signals for the group through the supervisor, so that they never reach a
-//! later group of the same number.
+//! kill what that process has started. So a *command supervisor* starts the command: a copy of this program, in a
+//! session of its own, that puts the command into a process group. When the worker ends, however that happens, the
+//! supervisor kills the command's whole group. When the command ends, the supervisor kills what is left of the group,
+//! and reports how the command ended. The worker sends signals for the group through the supervisor, so that they never
+//! reach a later group of the same number.
 //!
 //! If the supervisor itself is killed, the worker notices, and kills the supervisor's session.
 
@@ -47,7 +47,7 @@ pub struct SupervisedCommand {
 }
 
 impl SupervisedCommand {
-    /// Starts a command with these standard streams, and returns when it runs.
+    /// Starts a command with these standard streams, and returns once it runs.
     pub fn start(
         program: &Program,
         stdin: BorrowedFd<'_>,
@@ -64,12 +64,12 @@ impl SupervisedCommand {
             Ok(_) => {}
             Err(error) => {
                 supervisor.kill()?;
-                log::warn!("a command supervisor cannot be heard: {error}");
+                log::warn!("a command supervisor sends no report: {error}");
             }
         }
         kill_session(supervisor.id());
         let status = supervisor.wait()?;
-        Err(io::Error::other(format!("its supervisor ended before it could start it ({status})")).into())
+        Err(io::Error::other(format!("its supervisor ended before it started the command ({status})")).into())
     }
 
     /// A descriptor that is readable when the command has ended, so that [`wait`](Self::wait) returns at once.
@@ -88,13 +88,13 @@ impl SupervisedCommand {
         let _ = send(&self.channel, &[number], SendFlags::NOSIGNAL);
     }
 
-    /// Waits until the command has ended, and its group with it. To be called once.
+    /// Waits until the command has ended, and its group with it. Call this once.
     pub fn wait(&self) -> io::Result<Exit> {
         if let Some(Report::Ended(exit)) = receive_report(&self.channel, RecvFlags::empty())? {
             return Ok(exit);
         }
         kill_session(self.supervisor.id());
-        Err(io::Error::other("its supervisor was killed, and so it was killed as well"))
+        Err(io::Error::other("its supervisor was killed, and the command with it"))
     }
 }
 
@@ -125,7 +125,7 @@ fn start_supervisor(
     Ok((channel, copy.spawn()?))
 }
 
-/// The next report of a supervisor; none if it has ended.
+/// Receives the next report of a supervisor; none if it has ended.
 fn receive_report(channel: &OwnedFd, flags: RecvFlags) -> io::Result<Option<Report>> {
     let mut bytes = [0; REPORT_BYTES_MAX];
     loop {

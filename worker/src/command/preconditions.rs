@@ -1,8 +1,7 @@
 //! The conditions under which `worker run` runs a command: an event is not set, a lock is held, or both. It waits for
 //! them before the command starts, and watches them while the command runs.
 //!
-//! The lock and the event are waited for in one request, so there is no moment in which the command could start
-//! although it was stopped.
+//! One request waits for the lock and the event, so the command can never start while the event is set.
 
 use std::fmt;
 use std::os::fd::AsFd;
@@ -44,7 +43,7 @@ struct Progress {
 /// Whether the command may start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Permission {
-    /// It may. If the lock was abandoned before, this says by which process.
+    /// It may. If the lock was abandoned, this says by which process.
     Granted(Option<Abandonment>),
     /// The event is set.
     Stopped(Cause),
@@ -57,7 +56,7 @@ pub enum Permission {
 pub enum StopReason {
     /// The event was set.
     Stopped(Cause),
-    /// The lock is not held any more, or that cannot be found out.
+    /// This process no longer holds the lock, or cannot find out whether it does.
     LockLost(String),
     /// The event cannot be watched any more.
     EventLost(String),
@@ -111,7 +110,7 @@ impl Preconditions {
         }
     }
 
-    /// Ends another thread's [`wait`](Self::wait), now or when it starts. It may succeed all the same.
+    /// Ends another thread's [`wait`](Self::wait), now or when it starts. The wait may still succeed.
     pub fn cancel(&self) {
         let mut progress = self.progress();
         progress.is_cancelled = true;

@@ -22,7 +22,7 @@ pub struct Program {
     pub arguments: Vec<Vec<u8>>,
     /// Whether it starts with an empty environment.
     pub is_environment_cleared: bool,
-    /// Variables in order: to set to a value, or, without one, to remove.
+    /// Variables, in order: one with a value is set, one without is removed.
     pub environment: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// The folder it runs in; if none, that of the worker.
     pub folder: Option<Vec<u8>>,
@@ -66,7 +66,7 @@ impl Program {
     }
 }
 
-/// The bytes of a text of the operating system.
+/// The bytes of a string of the operating system.
 pub(crate) fn bytes(text: impl AsRef<OsStr>) -> Vec<u8> {
     text.as_ref().as_bytes().to_vec()
 }
@@ -96,7 +96,7 @@ pub(super) enum Report {
 pub enum Exit {
     /// It exited with this status; 0 is success.
     Status(i32),
-    /// It was ended by this signal.
+    /// This signal ended it.
     Signal(i32),
 }
 

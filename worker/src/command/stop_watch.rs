@@ -13,7 +13,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use crate::failed;
 
 /// Waits for an event on a thread of its own, and makes a descriptor readable when the wait has ended: because the
-/// event is set, or because it cannot be waited for any more, as when the manager is gone.
+/// event is set, or because the wait failed, as when the manager is gone.
 ///
 /// Dropping it ends the wait.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl StopWatch {
         let ended = Arc::clone(&watch.ended);
         let thread = std::thread::Builder::new().name("stop watch".to_owned());
         let spawned = thread.spawn(move || {
-            // However it ends, the poller has to look.
+            // Whatever the outcome, the poller has to look.
             let _ = pending.wait();
             let _ = rustix::io::write(&ended, &1_u64.to_ne_bytes());
         });

@@ -20,7 +20,7 @@ const FAILED: i32 = 125;
 
 /// In a copy of the program: starts the command that arrives on the standard input, supervises it, and never returns.
 pub(crate) fn supervise() -> ! {
-    // Copies are started by a path that would show all of them as `exe` in lists of processes. A failure is harmless.
+    // Lists of processes would show every copy as `exe`, after the path it is started by. A failure is harmless.
     process::name_thread(c"supervisor");
     if let Err(error) = try_supervise() {
         eprintln!("this command cannot be supervised: {error}");
@@ -30,8 +30,8 @@ pub(crate) fn supervise() -> ! {
 }
 
 fn try_supervise() -> io::Result<()> {
-    // A signal to the worker's process group does not reach the supervisor, which has work to do then. It has no
-    // terminal either, so that the command's use of a terminal cannot suspend it.
+    // In a session of its own, the supervisor does not get a signal to the worker's process group, after which it has
+    // work to do. It has no terminal either, so the command's use of a terminal cannot suspend it.
     process_group::begin_session()?;
     let channel = take_stdin()?;
     let (order, mut descriptors) = DescriptorMessage::receive(&channel)?;
@@ -40,7 +40,7 @@ fn try_supervise() -> io::Result<()> {
         descriptors.pop().ok_or_else(|| io::Error::other("the command's standard input is missing"))?;
     let worker = watch_parent(parent)?;
 
-    // First, so that a relative path of the program starts there.
+    // This comes first, so that a relative path of the program starts in this folder.
     if let Some(folder) = program.folder()
         && let Err(error) = std::env::set_current_dir(folder)
     {
@@ -60,7 +60,7 @@ fn try_supervise() -> io::Result<()> {
 /// A descriptor that becomes readable when the process that started this one ends.
 fn watch_parent(parent: u32) -> io::Result<Process> {
     let watched = Process::open(parent)?;
-    // A supervisor that was stopped continues then, and does its work.
+    // A supervisor that was suspended continues then, and does its work.
     process::signal_at_death_of_parent(Signal::CONT)?;
     // If it ended before that call, its number may be another process's by now.
     match process::parent() {
@@ -99,7 +99,7 @@ impl CommandSupervisor {
         // Also after a regular end: processes that the command leaves behind in its group end with it.
         self.signal(Signal::KILL);
         let exit = Exit::from(self.child.wait()?);
-        // It fails if the worker has ended, and then nobody needs the report.
+        // This fails if the worker has ended, and then nobody needs the report.
         let _ = report(&self.channel, Report::Ended(exit));
         Ok(())
     }
@@ -111,7 +111,7 @@ impl CommandSupervisor {
                 .map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
             match poll(&mut watched, None) {
                 Err(Errno::INTR) => continue,
-                // If the end cannot be watched for, it has to be assumed.
+                // If it cannot watch for the end, it has to assume it.
                 Err(_) => return,
                 Ok(_) => {}
             }

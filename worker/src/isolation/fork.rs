@@ -14,7 +14,7 @@ pub(crate) fn note_own_process() {
     WORKER.store(std::process::id(), Ordering::Relaxed);
 }
 
-/// In a child that a task forked off: ends it, as if the function had been its whole program.
+/// Ends this process if it is a child that a task forked, as if the function had been its whole program.
 pub(crate) fn end_if_forked() {
     let worker = WORKER.load(Ordering::Relaxed);
     if worker != 0 && worker != std::process::id() {

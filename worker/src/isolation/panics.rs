@@ -9,7 +9,7 @@ thread_local! {
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Notes every panic, and then does what was done with it before: as a rule, it is written to standard error.
+/// Notes every panic, and then calls the previous hook, which by default prints it to standard error.
 pub(crate) fn note_all() {
     let before = take_hook();
     set_hook(Box::new(move |panic| {
@@ -21,7 +21,7 @@ pub(crate) fn note_all() {
 /// Runs a function, and returns what it returned, or the message of its panic.
 pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     // The values that a panic unwinds through belong to one task and are dropped with it, so nobody sees them half
-    // changed. The task's own statics are the task's affair, as with any panic that is caught.
+    // changed. The task's own statics are its own concern, as after any panic that is caught.
     catch_unwind(AssertUnwindSafe(run)).map_err(|payload| LAST.take().unwrap_or_else(|| message(&*payload)))
 }
 
@@ -35,7 +35,7 @@ fn describe(panic: &PanicHookInfo<'_>) -> String {
 
 fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a value that is no text").to_owned()
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a value that is not text").to_owned()
 }
 
 #[cfg(test)]
@@ -49,6 +49,6 @@ mod tests {
         let text = catch(|| panic!("number {}", 5)).unwrap_err();
         assert!(text.starts_with("number 5 (at ") && text.contains("panics.rs:"), "{text}");
         let text = catch(|| std::panic::panic_any(5)).unwrap_err();
-        assert!(text.starts_with("a value that is no text (at "), "{text}");
+        assert!(text.starts_with("a value that is not text (at "), "{text}");
     }
 }

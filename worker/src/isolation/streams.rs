@@ -1,6 +1,6 @@
-//! The standard streams of a worker: its input is taken for messages, and those that a task closes are opened again.
+//! The standard streams of a worker: it uses its standard input for messages, and opens again what a task closes.
 //!
-//! A file that is opened after a standard stream was closed would take its number, and everything printed would go
+//! Otherwise the next file that is opened would take the number of the closed stream, and everything printed would go
 //! there.
 
 use std::fs::File;
@@ -13,7 +13,7 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout}
 /// The lowest descriptor that is not one of the standard streams.
 const FIRST_FREE: i32 = 3;
 
-/// Takes what this process was given as its standard input, and leaves an empty one to the program.
+/// Takes the standard input that this process was given, and leaves an empty one to the program.
 pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
     let given = fcntl_dupfd_cloexec(stdin(), FIRST_FREE)?;
     dup2_stdin(File::open("/dev/null")?)?;
@@ -34,7 +34,7 @@ fn reopen_if_closed(stream: BorrowedFd<'_>, replace: impl FnOnce(&File) -> rusti
     let opened = File::options().read(true).write(true).open("/dev/null");
     let outcome = opened.and_then(|file| {
         if file.as_raw_fd() == stream.as_raw_fd() {
-            // It has taken the number that was free, and keeps it.
+            // The file has taken the stream's number, and keeps it.
             let _ = file.into_raw_fd();
             return Ok(());
         }

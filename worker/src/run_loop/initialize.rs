@@ -8,7 +8,7 @@ use crate::failed;
 use crate::isolation::{fork, panics};
 use crate::registry::Registry;
 
-/// Calls the initializer. It is an error if that panics, or returns an error.
+/// Calls the initializer. A panic is an error, and so is an error that it returns.
 pub(crate) fn initialize(registry: &Registry, initializer: &Initializer) -> Result<()> {
     call(registry, initializer)
         .map_err(|text| failed(&format!("its initializer `{}` {text}", initializer.function)))

@@ -29,7 +29,7 @@ pub(crate) enum End {
     Left,
     /// It has run as many tasks as it may.
     Retired,
-    /// It was sent a signal to stop a task, so the manager grants it no more.
+    /// It got a signal that was to stop a task, so the manager grants it no more.
     Terminated,
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn work(registry: &Registry) -> Result<End> {
     log::info!("this worker ends: {end:?}");
     match end {
         End::Left => parent_watch.report_leaving(),
-        // If its task ended before the signal came, this is an end in order as well: another takes its place.
+        // If its task ended before the signal came, this is an end in order as well: another worker takes its place.
         End::Retired | End::Terminated => parent_watch.report_retiring(),
     }
     // When the link is dropped, it sends its goodbye, which is the last message.
@@ -115,8 +115,8 @@ fn is_over(error: &Error) -> bool {
     error.is_closed() || error.is_removed() || error.is_no_such_object()
 }
 
-/// Runs one task. If another one is prefetched, its end is reported before that starts; otherwise together with the
-/// request for more.
+/// Runs one task, and reports its outcome: before the next one starts if that is prefetched, otherwise together with
+/// the request for more.
 fn run_task(
     registry: &Registry,
     link: &Arc<Link>,
@@ -140,7 +140,7 @@ fn run_task(
     if prefetched.has_more() { link.flush() } else { Ok(()) }
 }
 
-/// Calls the function of a task, and returns how that failed, if it did.
+/// Calls the function of a task. Returns how the call failed, if it did.
 fn call(registry: &Registry, task: &TaskGrant, hand_over: HandOver<'_>) -> Option<(FailureKind, String)> {
     let Some(function) = registry.find(&task.function) else {
         return Some((FailureKind::UnknownFunction, unknown(&task.function, registry)));

@@ -1,4 +1,4 @@
-//! Ties a worker to the process that started it: when that process ends, however it ends, the worker ends, and so does
+//! Ties a worker to the process that started it: when that process ends, in whatever way, the worker ends, and so does
 //! everything that its tasks have started.
 //!
 //! A thread watches the parent and the manager, and kills the worker's process group when one of them has ended. Until
@@ -65,7 +65,7 @@ impl ParentWatch {
 
     fn report_end(&self, farewell: u8) {
         self.is_leaving.store(true, Ordering::SeqCst);
-        // A supervisor that cannot be reached does not wait for this worker either.
+        // If this fails, the supervisor is gone, and does not wait for this worker.
         let _ = (&self.supervisor).write_all(&[farewell]);
     }
 
@@ -98,7 +98,7 @@ fn wait_for_any(watched: &mut [PollFd<'_>]) {
     loop {
         match poll(watched, None) {
             Ok(0) | Err(Errno::INTR) => {}
-            // If the end cannot be watched for, it has to be assumed.
+            // If the thread cannot watch for the end, it has to assume it.
             Ok(_) | Err(_) => return,
         }
     }

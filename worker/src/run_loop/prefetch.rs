@@ -1,7 +1,7 @@
-//! Prefetched tasks: those that this worker was granted together and has not started yet.
+//! Prefetched tasks: those that the manager granted this worker together, and that have not started yet.
 //!
-//! They are given back to the manager by a thread, if they have waited for some milliseconds, and by the run loop, if
-//! their batch was stopped. Both take tasks out under one lock, so each task is either started here or given back.
+//! A thread gives them back to the manager if they have waited for some milliseconds, and the run loop does if their
+//! batch was stopped. Both take tasks out under one lock, so each task either starts here or is given back.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -14,8 +14,8 @@ use client::internal::{Link, Operation, is_stopped};
 use protocol::limits::TASKS_PER_GRANT_MAX;
 use protocol::{TaskGrant, TasksGrant};
 
-/// How long prefetched tasks may wait since the last grant, at least; they are given back after at most twice that.
-/// The manager grants several tasks only if it expects all of them together to take half of it.
+/// How long prefetched tasks may wait after the last grant, at least. The thread gives them back after at most twice
+/// that. The manager grants several tasks only if it expects all of them together to take half of it.
 const WAIT_MIN: Duration = Duration::from_millis(2);
 
 /// The stack of the thread, in bytes. It sends requests, and calls nothing of the program's.
@@ -59,7 +59,7 @@ impl PrefetchedTasks {
         let request_max = match thread.spawn(move || watched.give_back_late(&link)) {
             Ok(_) => TASKS_PER_GRANT_MAX as u32,
             Err(error) => {
-                log::warn!("tasks are taken one by one, as no thread can be started: {error}");
+                log::warn!("this worker takes tasks one by one, since it cannot start a thread: {error}");
                 1
             }
         };
@@ -91,8 +91,8 @@ impl PrefetchedTasks {
         }
     }
 
-    /// Takes out the next task, to start it. If its batch was stopped before it started, it is given back together
-    /// with all tasks behind it.
+    /// Takes out the next task, to start it. If its batch was stopped, gives it back instead, together with all tasks
+    /// behind it.
     pub(crate) fn next(&self, link: &Arc<Link>) -> Result<Option<TaskGrant>> {
         let mut queue = self.shared.lock();
         let Some(next) = queue.tasks.front() else { return Ok(None) };
@@ -127,7 +127,7 @@ impl Shared {
                 continue;
             }
             if !queue.tasks.is_empty() {
-                // Without a link the manager is gone, and with it whoever waits for the tasks.
+                // Without a link the manager is gone, and with it everybody who waits for the tasks.
                 let Some(link) = link.upgrade() else { return };
                 if queue.give_back(&link).is_err() {
                     return;

@@ -4,7 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::{Errno, ioctl_fionbio, read};
 
-/// How many bytes of each output stream are kept. What a program writes beyond that is read and discarded.
+/// How many bytes of each output stream a [`Captured`](super::Captured) keeps. The worker reads the rest, and discards
+/// it.
 pub const OUTPUT_BYTES_MAX: usize = 1 << 20;
 
 /// The most that a pipe holds, in bytes, unless a privileged process made it larger.
@@ -54,8 +55,8 @@ impl Capture {
         }
     }
 
-    /// Reads what is left in the pipe, and returns what was captured. The program and its group must have ended. A
-    /// process that has left the group may still hold the pipe and write; that is not waited for.
+    /// Reads what is left in the pipe, and returns what was captured. The program and its group must have ended. This
+    /// does not wait for a process that has left the group and still holds the pipe.
     pub(super) fn finish(mut self) -> Vec<u8> {
         let mut rest = PIPE_BYTES_MAX;
         while let count @ 1.. = self.read()

@@ -18,7 +18,7 @@ use sys::shared_memory::anonymous_file;
 use super::capture::Capture;
 use crate::command::{Escalation, Exit, FailedPart, Program, StopWatch, SupervisedCommand};
 
-/// The default grace: how long a command has to end when it is asked to, until it is killed.
+/// The default grace: how long a command has to end after SIGTERM, before SIGKILL.
 pub const GRACE: Duration = Duration::from_secs(5);
 
 /// What [`command`] returns: how the program ended, or an error message if it could not be started.
@@ -26,8 +26,8 @@ pub type CommandResult = Result<Captured, String>;
 
 /// A program to run, with its arguments, input and environment: the argument of the task [`command`].
 ///
-/// The program is searched on the `PATH` unless its name has a slash. No shell is involved. Unless set, the folder and
-/// the environment are those of the worker.
+/// The worker looks the program up on its `PATH`, unless the name has a slash. No shell is involved. By default the
+/// program has the worker's folder and environment.
 ///
 /// ```
 /// use std::time::Duration;
@@ -91,7 +91,7 @@ impl Command {
         self
     }
 
-    /// Empties its environment; variables that are set before or after this stay.
+    /// Keeps the worker's environment from it. It has the variables that are set here, before or after this call.
     pub fn clear_environment(mut self) -> Command {
         self.program.is_environment_cleared = true;
         self
@@ -109,14 +109,13 @@ impl Command {
         self
     }
 
-    /// Does not capture its output: it goes where the worker's own output goes.
+    /// Sends its output where the worker's own output goes, instead of capturing it.
     pub fn streamed(mut self) -> Command {
         self.is_streamed = true;
         self
     }
 
-    /// Sets how long it has to end by itself after SIGTERM, when its batch is stopped, until it is killed; 5 seconds by
-    /// default.
+    /// Sets how long it has to end after SIGTERM when its batch is stopped; then SIGKILL follows. 5 seconds by default.
     pub fn grace(mut self, grace: Duration) -> Command {
         self.grace = grace;
         self
@@ -169,7 +168,7 @@ impl Command {
                 ],
                 escalation.time_left(),
             )?;
-            // First, so that the escalation goes on even while output comes without end.
+            // This comes first, so that endless output cannot hold up the escalation.
             if stopped {
                 escalation.start(running, Signal::TERM);
                 watch = None;
@@ -193,10 +192,11 @@ impl Command {
 /// Runs a program, and waits until it has ended.
 ///
 /// It runs in a process group of its own. When its batch is stopped, the whole group gets SIGTERM, and SIGKILL if the
-/// program has not ended after its [grace](Command::grace); the task then returns, with the signal. When the program
-/// has ended, what it left behind in its group is killed. When the worker ends, however it ends, the group is killed.
+/// program has not ended after its [grace](Command::grace); the task then returns how it ended. Whatever the program
+/// leaves behind in its group is killed when it has ended. The whole group is killed when the worker ends, however that
+/// happens.
 ///
-/// A worker that serves this function lets everyone who can submit to its pool run programs: all processes of the same
+/// A worker that serves this function runs any program for whoever can submit to its pool: all processes of the same
 /// user.
 pub fn command(command: Command) -> CommandResult {
     command.run()
@@ -206,7 +206,7 @@ fn bytes(text: impl AsRef<OsStr>) -> Vec<u8> {
     crate::command::bytes(text)
 }
 
-/// Waits until one of these is readable or closed, or the time is over, and returns which are.
+/// Waits until one of these is readable or closed, or the time is over. Returns which ones are.
 fn wait_for_any<const N: usize>(
     descriptors: [Option<std::os::fd::BorrowedFd<'_>>; N],
     timeout: Option<Duration>,
