@@ -242,9 +242,11 @@ fn a_pool_ends_with_its_owner_for_all_and_can_be_made_again() {
 #[apply(test)]
 fn a_server_has_a_sensible_number_of_processes() {
     let manager = Manager::start().unwrap();
-    for (processes, expected) in
-        [(0, "at least one process"), (1_025, "at most 1024 processes, not by 1025"), (usize::MAX, "at most")]
-    {
+    for (processes, expected) in [
+        (0, "at least one process"),
+        (1_025, "at most 1024 processes can serve a pool, not 1025"),
+        (usize::MAX, "at most"),
+    ] {
         let error = Pool::new(&manager, processes).unwrap_err();
         assert!(error.is_bad_argument() && error.to_string().contains(expected), "{error:?}");
         let error = Service::start(&manager, "shared", Some(processes)).unwrap_err();

@@ -62,7 +62,7 @@ pub(crate) fn check_can_start(processes: usize) -> Result<()> {
     }
     if processes > PROCESSES_MAX {
         return Err(bad_argument(&format!(
-            "a pool is served by at most {PROCESSES_MAX} processes, not by {processes}"
+            "at most {PROCESSES_MAX} processes can serve a pool, not {processes}"
         )));
     }
     if !is_registry_set() {
