@@ -1,4 +1,4 @@
-//! BatchSpec: by name or anonymous, made anew or found, with the kind and parameters that were asked for.
+//! Opening: by name or anonymous, made anew or found, with the kind and parameters that were asked for.
 
 use alloc::format;
 
