@@ -5,6 +5,7 @@
 //! so it is never decided twice, and what it takes is taken in that same moment, so nothing is granted twice either.
 
 use alloc::boxed::Box;
+use core::mem::take;
 
 use protocol::{LockGrant, Refusal, Reply, Taken, WaitMode};
 use smallvec::{SmallVec, smallvec};
@@ -84,37 +85,46 @@ impl State {
 
     /// Takes what is to be taken and answers, or sends the waiter for its lock. It is in no wait queue.
     pub(crate) fn carry_out(&mut self, mut waiter: Waiter, verdict: Verdict) {
-        let (index, chosen) = match verdict {
-            Verdict::Blocked => unreachable!("a blocked waiter stays where it is"),
-            Verdict::Refuse(refusal) => return self.refuse(waiter, refusal),
-            Verdict::TakeOne(target) => (target, target..target + 1),
-            Verdict::TakeAll => (0, 0..waiter.targets.len()),
-        };
+        if let Verdict::Refuse(refusal) = verdict {
+            return self.refuse(waiter, refusal);
+        }
         if let Some(decision) = waiter.decided.take() {
             let relock = waiter.relock.expect("a decided waiter has given up a lock");
             let reacquired = self.lock_retake(relock, waiter.caller);
             return self.answer(&waiter, *decision, Some(reacquired));
         }
         let mut unconfirmed = SmallVec::new();
-        let entries: SmallVec<[Entry; 1]> = waiter.targets.drain(chosen).collect();
-        let take = |entry| self.take(entry, waiter.caller, &mut unconfirmed);
-        let grants = entries.into_iter().map(take).collect();
-        self.discard(waiter.targets.drain(..));
-        self.conclude(waiter, Decision::Taken { index: index as u32, grants, unconfirmed });
+        let (index, grants) = match verdict {
+            Verdict::TakeOne(target) => {
+                let entry = waiter.targets.swap_remove(target);
+                (target as u32, smallvec![self.take(entry, waiter.caller, &mut unconfirmed)])
+            }
+            Verdict::TakeAll => {
+                let entries = take(&mut waiter.targets).into_iter();
+                (0, entries.map(|entry| self.take(entry, waiter.caller, &mut unconfirmed)).collect())
+            }
+            Verdict::Blocked | Verdict::Refuse(_) => unreachable!("such a waiter takes nothing"),
+        };
+        self.conclude(waiter, Decision::Taken { index, grants, unconfirmed });
     }
 
     /// Lets go of what entries brought along that were not served.
-    pub(crate) fn discard(&mut self, entries: impl Iterator<Item = Entry>) {
-        for entry in entries {
-            if let Want::Room(item) = entry.want {
-                self.discard_item(*item);
-            }
+    pub(crate) fn discard(&mut self, entries: &mut SmallVec<[Entry; 1]>) {
+        while let Some(entry) = entries.pop() {
+            self.discard_entry(entry);
+        }
+    }
+
+    /// Lets go of what an entry brought along that was not served.
+    pub(crate) fn discard_entry(&mut self, entry: Entry) {
+        if let Want::Room(item) = entry.want {
+            self.discard_item(*item);
         }
     }
 
     /// Ends a wait that was decided: with its answer, or with a wait for the lock it gave up.
     pub(crate) fn conclude(&mut self, mut waiter: Waiter, decision: Decision) {
-        self.discard(waiter.targets.drain(..));
+        self.discard(&mut waiter.targets);
         let Some(Relock { lock, .. }) = waiter.relock else {
             return self.answer(&waiter, decision, None);
         };

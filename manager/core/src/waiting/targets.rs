@@ -98,7 +98,10 @@ impl State {
             let (id, kind) = target.object();
             objects.push(self.catalog.find(id, kind)?);
         }
-        let entries = objects.iter().zip(targets);
-        Ok(entries.map(|(&object, target)| Entry::new(object, self.want(target))).collect())
+        let mut entries = SmallVec::with_capacity(targets.len());
+        for (&object, target) in objects.iter().zip(targets) {
+            entries.push(Entry::new(object, self.want(target)));
+        }
+        Ok(entries)
     }
 }

@@ -127,7 +127,7 @@ impl State {
     fn block(&mut self, mut waiter: Waiter) -> Result<(), Refusal> {
         let admitted = self.check_room_to_wait(waiter.caller.session, waiter.request);
         if let Err(refusal) = admitted.and_then(|()| self.check_deadlock(&waiter)) {
-            self.discard(waiter.targets.drain(..));
+            self.discard(&mut waiter.targets);
             return Err(refusal);
         }
         waiter.relock = self.give_up_lock(&waiter);
@@ -228,7 +228,7 @@ impl State {
                 );
                 // A waiter behind it may be served now.
                 self.touch(left.object);
-                self.discard([left].into_iter());
+                self.discard_entry(left);
             }
         }
     }
@@ -242,7 +242,7 @@ impl State {
     /// Refuses a waiter that is in no wait queue. One that only waits to hold its lock again passes on what it took; if
     /// that cannot be, it is answered with what it took, and does not hold the lock.
     pub(crate) fn refuse(&mut self, mut waiter: Waiter, refusal: Refusal) {
-        self.discard(waiter.targets.drain(..));
+        self.discard(&mut waiter.targets);
         if let Some(decision) = waiter.decided.take() {
             if decision.is_final() {
                 return self.answer(&waiter, *decision, None);
@@ -256,7 +256,7 @@ impl State {
     pub(crate) fn forsake(&mut self, key: Key, why: &str) -> impl Iterator<Item = Unconfirmed> + use<> {
         self.break_barriers_of(key, |_| why.to_owned());
         let mut waiter = self.unpark(key);
-        self.discard(waiter.targets.drain(..));
+        self.discard(&mut waiter.targets);
         waiter.decided.into_iter().flat_map(|decision| decision.unconfirmed())
     }
 
