@@ -164,7 +164,20 @@ impl State {
 
     /// Serves whoever can be served after what has changed, breaks the cycles that remain then, and frees what is not
     /// used, until nothing changes.
+    #[inline]
     pub(crate) fn settle(&mut self) {
+        if !self.is_settled() {
+            self.settle_all();
+        }
+    }
+
+    /// Whether nothing is left to be done of what has changed.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.touched.is_empty() && self.relocking.is_empty() && self.unused.is_empty()
+    }
+
+    fn settle_all(&mut self) {
         loop {
             if let Some(key) = self.touched.pop_front() {
                 if self.catalog.get(key).is_some() {
