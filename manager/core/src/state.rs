@@ -125,11 +125,11 @@ impl State {
         core::mem::swap(&mut self.effects, effects);
         self.expire();
         self.settle();
-        match input {
-            Input::SessionBegan { session, peer } => self.session_began(session, peer),
-            Input::Request { session, envelope } => self.request(session, envelope),
-            Input::DeferredRelease(holding) => self.apply_deferred_release(holding),
-            Input::SessionEnded { session, ending } => self.session_ended(session, &ending),
+        match &input {
+            Input::SessionBegan { session, peer } => self.session_began(*session, peer),
+            Input::Request { session, envelope } => self.request(*session, envelope),
+            Input::DeferredRelease(holding) => self.apply_deferred_release(*holding),
+            Input::SessionEnded { session, ending } => self.session_ended(*session, ending),
             Input::TimePassed => {}
         }
         self.settle();
@@ -143,25 +143,25 @@ impl State {
 
     /// Carries out one request. A wait answers itself, now or later. All others are answered at once, but after
     /// everyone whom they serve: when `set` returns, the answers of those whom it woke are on their way.
-    fn request(&mut self, session: SessionId, envelope: Envelope<'_>) {
-        let Envelope { request, received, body } = envelope;
+    fn request(&mut self, session: SessionId, envelope: &Envelope<'_>) {
+        let Envelope { request, received, ref body } = *envelope;
         if let Err(refusal) = self.confirm(session, received) {
             return self.effects.push(Effect::Drop { session, refusal });
         }
-        let begun = match body {
-            Request::Wait { mode, targets, timeout_ns, thread } => {
-                self.wait(Caller { session, thread }, request, mode, &targets, timeout_ns)
+        let begun = match *body {
+            Request::Wait { mode, ref targets, timeout_ns, thread } => {
+                self.wait(Caller { session, thread }, request, mode, targets, timeout_ns)
             }
-            Request::SignalAndWait { signal, mode, targets, timeout_ns, thread } => {
+            Request::SignalAndWait { ref signal, mode, ref targets, timeout_ns, thread } => {
                 let caller = Caller { session, thread };
-                self.signal_and_wait(caller, request, &signal, mode, &targets, timeout_ns)
+                self.signal_and_wait(caller, request, signal, mode, targets, timeout_ns)
             }
-            Request::BatchRun { id, pool, function, options, tasks, timeout_ns, thread } => {
+            Request::BatchRun { id, pool, function, options, ref tasks, timeout_ns, thread } => {
                 let spec = BatchSpec { id, pool, function, options };
-                self.batch_run(Caller { session, thread }, request, spec, &tasks, timeout_ns)
+                self.batch_run(Caller { session, thread }, request, spec, tasks, timeout_ns)
             }
             Request::Share { memory } => return self.share(session, request, memory),
-            body => {
+            _ => {
                 let result = self.simple_request(session, body);
                 self.settle();
                 return self.reply(session, request, result.unwrap_or_else(Reply::Refused));

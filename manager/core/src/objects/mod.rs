@@ -256,8 +256,12 @@ impl State {
     }
 
     /// Carries out a request that is decided at once.
-    pub(crate) fn simple_request(&mut self, session: SessionId, body: Request<'_>) -> Result<Reply, Refusal> {
-        match body {
+    pub(crate) fn simple_request(
+        &mut self,
+        session: SessionId,
+        body: &Request<'_>,
+    ) -> Result<Reply, Refusal> {
+        match *body {
             Request::Open { id, name, spec, mode } => self.open(session, id, name, spec, mode),
             Request::Attach { id, kind, epoch } => self.attach(session, id, kind, epoch),
             Request::Detach { id } => self.detach(session, id),
@@ -278,12 +282,12 @@ impl State {
             }
             Request::BatchCancel { id } => self.batch_cancel(id),
             Request::BatchSignal { id, signal } => self.batch_signal(id, signal),
-            Request::BatchAdd { id, tasks, last } => self.batch_add(session, id, &tasks, last),
+            Request::BatchAdd { id, ref tasks, last } => self.batch_add(session, id, tasks, last),
             Request::BatchProgress { id } => self.batch_progress(id),
-            Request::TaskEnd { batch, task, outcome, carries } => {
-                self.task_end(session, batch, task, &outcome, &carries)
+            Request::TaskEnd { batch, task, ref outcome, ref carries } => {
+                self.task_end(session, batch, task, outcome, carries)
             }
-            Request::TasksGiveBack { batch, tasks } => self.tasks_give_back(session, batch, &tasks),
+            Request::TasksGiveBack { batch, ref tasks } => self.tasks_give_back(session, batch, tasks),
             Request::PoolClose { id } => self.pool_close(id),
             Request::PoolTerminate { id, reason } => self.pool_terminate(session, id, reason),
             Request::Release { id, hold, thread } => self.release_lock(Caller { session, thread }, id, hold),

@@ -58,10 +58,10 @@ pub(crate) struct Abandoner {
 }
 
 impl Session {
-    fn new(peer: Peer, since: Time) -> Session {
+    fn new(peer: &Peer, since: Time) -> Session {
         Session {
             process: peer.process,
-            program: peer.program.into(),
+            program: peer.program.as_str().into(),
             references: BTreeMap::new(),
             waits: VecDeque::new(),
             running: Vec::new(),
@@ -149,7 +149,7 @@ impl Abandoner {
 }
 
 impl State {
-    pub(crate) fn session_began(&mut self, session: SessionId, peer: Peer) {
+    pub(crate) fn session_began(&mut self, session: SessionId, peer: &Peer) {
         let before = self.sessions.insert(session, Session::new(peer, self.now));
         assert!(before.is_none(), "session numbers are used once");
     }
