@@ -86,6 +86,19 @@ impl Session {
         if *answer > received { None } else { self.unconfirmed.pop_front().map(|(_, grant)| grant) }
     }
 
+    /// Refuses a count of answers that were read, if it cannot be, or if it never confirms anything.
+    fn check_confirmed(&self, received: u64) -> Result<(), Refusal> {
+        if received > self.answers {
+            let text = format!("{received} answers were received, more than were sent");
+            return Err(Refusal::new(Code::Protocol, text));
+        }
+        if self.unconfirmed.len() >= UNCONFIRMED_MAX {
+            let text = format!("{UNCONFIRMED_MAX} grants were sent, and none of them was confirmed");
+            return Err(Refusal::new(Code::LimitReached, text));
+        }
+        Ok(())
+    }
+
     /// How many tasks it runs.
     pub(crate) fn tasks_begun(&self) -> u32 {
         self.running.iter().filter(|granted| granted.after.is_none()).count() as u32
@@ -156,19 +169,13 @@ impl State {
 
     /// Takes note that a client has read this many answers. Refused if that cannot be, or if it never confirms.
     pub(crate) fn confirm(&mut self, session: SessionId, received: u64) -> Result<(), Refusal> {
-        while let Some(grant) = self.session_at(session).next_confirmed(received) {
-            self.let_go(grant);
+        loop {
+            let receiver = self.session_at(session);
+            match receiver.next_confirmed(received) {
+                Some(grant) => self.let_go(grant),
+                None => return receiver.check_confirmed(received),
+            }
         }
-        let session = self.session_at(session);
-        if received > session.answers {
-            let text = format!("{received} answers were received, more than were sent");
-            return Err(Refusal::new(Code::Protocol, text));
-        }
-        if session.unconfirmed.len() >= UNCONFIRMED_MAX {
-            let text = format!("{UNCONFIRMED_MAX} grants were sent, and none of them was confirmed");
-            return Err(Refusal::new(Code::LimitReached, text));
-        }
-        Ok(())
     }
 
     /// Forgets a grant that was received.
