@@ -15,8 +15,8 @@ use protocol::{BarrierStatus, Grant, Kind, Spec, Target};
 use crate::objects::proxy::proxy;
 use crate::objects::reason::{check_reason, shortened};
 use crate::objects::reference::Reference;
-use crate::objects::wait::sealed;
-use crate::{Error, ErrorKind, Manager, Options, Result, Taken};
+use crate::objects::waitable::sealed;
+use crate::{Error, ErrorKind, Manager, Options, Passed, Result, Taken};
 
 /// A place where a number of parties wait until all have come, and go on together, again and again. This is a proxy.
 ///
@@ -59,22 +59,6 @@ use crate::{Error, ErrorKind, Manager, Options, Result, Taken};
 #[derive(Clone)]
 pub struct Barrier {
     reference: Arc<Reference>,
-}
-
-/// A party's place among those with which it passed a barrier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Passed {
-    /// How many of them came before this one: each number below the number of parties occurs once.
-    pub index: u32,
-    /// True for exactly one of them: the one that ran the action, or the last to come if none brought one.
-    pub leads: bool,
-}
-
-impl From<BarrierTurn> for Passed {
-    fn from(turn: BarrierTurn) -> Passed {
-        Passed { index: turn.index, leads: turn.leads }
-    }
 }
 
 impl Barrier {

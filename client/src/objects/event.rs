@@ -10,7 +10,8 @@ use protocol::{Grant, Kind, Signal, Spec, Target};
 use crate::objects::proxy::proxy;
 use crate::objects::reason::check_reason;
 use crate::objects::reference::Reference;
-use crate::objects::wait::{sealed, signal_and_wait};
+use crate::objects::wait::signal_and_wait;
+use crate::objects::waitable::sealed;
 use crate::{Cause, Manager, Options, Result, Taken, Waitable};
 
 /// A flag that processes set, clear and wait for. This is a proxy: the flag itself is in the manager.

@@ -8,10 +8,9 @@ use client_core::operations::{LockRelease, LockTarget};
 use client_core::{DeferredRelease, Operation};
 use protocol::{Kind, LockGrant, Signal, ThreadId};
 
-use crate::objects::reference::Reference;
-use crate::objects::wait::{common_link, signal_and_wait, without_timeout};
+use crate::objects::reference::{Reference, without_timeout};
 use crate::process::thread::this_thread;
-use crate::{Abandonment, Error, ErrorKind, Result, Taken, Waitable};
+use crate::{Abandonment, Error, ErrorKind, Result};
 
 /// A [`Lock`](crate::Lock) or [`RLock`](crate::RLock) that is held. Dropping it gives the lock back.
 ///
@@ -121,27 +120,8 @@ impl LockGuard {
     /// [`force_release`](crate::Lock::force_release); the text says who holds it.
     pub fn release(mut self) -> Result<()> {
         self.check_held()?;
-        self.process = 0;
+        self.disarm();
         self.lock.run(self.release_operation())
-    }
-
-    /// Gives the lock back and waits for something else, in one round trip and one atomic step: the next waiter
-    /// for the lock has it before the wait begins. None if the timeout ends first; the lock is given back all the
-    /// same.
-    ///
-    /// # Errors
-    /// As with [`release`](Self::release), and then it does not wait; as with [`wait_any`](crate::wait_any), and then
-    /// the lock is given back all the same.
-    pub fn release_and_wait(
-        mut self,
-        target: &dyn Waitable,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Option<Taken>> {
-        self.check_held()?;
-        // As long as nothing is sent, it is for the end of this guard to give the lock back.
-        common_link([&*self.lock, target.reference()].into_iter())?;
-        self.process = 0;
-        signal_and_wait(&self.lock, self.release_signal(), target, timeout.into())
     }
 
     /// Ends this guard and keeps the lock. From then on it is the thread that acquired it that can give it back, by
@@ -149,7 +129,7 @@ impl LockGuard {
     ///
     /// A process that does so and ends leaves the lock behind, and any other clears that by `release`.
     pub fn keep(mut self) {
-        self.process = 0;
+        self.disarm();
     }
 
     /// The lock.
@@ -188,7 +168,13 @@ impl LockGuard {
         }
     }
 
-    fn check_held(&self) -> Result<()> {
+    /// Makes this give back nothing when it is dropped.
+    pub(crate) fn disarm(&mut self) {
+        self.process = 0;
+    }
+
+    /// Refuses what needs a lock to give back.
+    pub(crate) fn check_held(&self) -> Result<()> {
         if self.is_held() {
             return Ok(());
         }
@@ -202,7 +188,8 @@ impl LockGuard {
         LockRelease { id: self.lock.id(), hold: Some(self.hold), thread: self.thread }
     }
 
-    fn release_signal(&self) -> Signal<'static> {
+    /// The release, as a wait does it before it begins.
+    pub(crate) fn release_signal(&self) -> Signal<'static> {
         Signal::Release { id: self.lock.id(), hold: Some(self.hold) }
     }
 }

@@ -2,23 +2,21 @@
 
 use std::any::type_name;
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
+use client_core::Operation;
 use client_core::operations::{PutTarget, QueueTaskDone};
-use client_core::{Operation, WaitTarget};
 use protocol::limits::PAYLOAD_BYTES_MAX;
-use protocol::{Grant, ItemGrant, ObjectId, Target};
+use protocol::{ItemGrant, ObjectId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::connection::acks::AckHold;
 use crate::objects::reference::Reference;
-use crate::objects::wait::sealed;
 use crate::process::thread::this_thread;
 use crate::values::carry;
 use crate::values::encoding::{Fault, read, why_not_encoded};
-use crate::{Error, ErrorKind, Result, Taken};
+use crate::{Error, ErrorKind, Result};
 
 /// An item that a wait for several objects took from a queue. It was encoded by whoever put it.
 ///
@@ -81,43 +79,6 @@ impl fmt::Debug for Item {
     }
 }
 
-/// An item to be put into a queue, as something to wait for: made by [`Queue::putting`](crate::Queue::putting).
-///
-/// Each wait that takes it puts the item once.
-pub struct Putting<'a> {
-    item: Encoded,
-    queue: Arc<Reference>,
-    /// The value is borrowed, as it keeps the objects alive whose proxies it carries.
-    value: PhantomData<&'a ()>,
-}
-
-impl<'a> Putting<'a> {
-    pub(crate) fn new<T: Serialize>(value: &'a T, queue: &Arc<Reference>) -> Result<Putting<'a>> {
-        Ok(Putting { item: Encoded::new(value, queue)?, queue: Arc::clone(queue), value: PhantomData })
-    }
-}
-
-impl fmt::Debug for Putting<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Putting({} bytes)", self.item.bytes.len())
-    }
-}
-
-impl sealed::Waitable for Putting<'_> {
-    fn reference(&self) -> &Reference {
-        &self.queue
-    }
-
-    fn target(&self) -> Target<'_> {
-        self.item.target(self.queue.id()).into_target()
-    }
-
-    fn receive(&self, grant: Grant) -> Result<Taken> {
-        PutTarget::granted(grant)?;
-        Ok(Taken::Put)
-    }
-}
-
 /// A value on its way into a queue.
 #[derive(Debug)]
 pub(crate) struct Encoded {
@@ -143,6 +104,11 @@ impl Encoded {
             return Err(Error::new(ErrorKind::Limit, text));
         }
         Ok(Encoded { bytes, carries })
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     pub(crate) fn target(&self, queue: ObjectId) -> PutTarget<'_> {

@@ -9,7 +9,8 @@ use protocol::{Grant, Kind, Signal, Spec, Target};
 
 use crate::objects::proxy::proxy;
 use crate::objects::reference::Reference;
-use crate::objects::wait::{sealed, signal_and_wait};
+use crate::objects::wait::signal_and_wait;
+use crate::objects::waitable::sealed;
 use crate::{Manager, Options, Result, Taken};
 
 /// A count that goes down to zero once, and lets everyone through from then on. This is a proxy.

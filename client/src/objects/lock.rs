@@ -10,7 +10,7 @@ use protocol::{Grant, Kind, Spec, Target};
 use crate::objects::guard;
 use crate::objects::proxy::proxy;
 use crate::objects::reference::Reference;
-use crate::objects::wait::sealed;
+use crate::objects::waitable::sealed;
 use crate::process::thread::this_thread;
 use crate::{LockGuard, Manager, Options, Result, Taken};
 

@@ -1,7 +1,7 @@
 //! The proxies of a manager's objects, one file for each kind, and what they all are made of.
 //!
 //! A proxy is a [`reference::Reference`] with the operations of its kind. What several kinds can be asked for
-//! together stands in [`wait`], and how they are opened in [`options`].
+//! together stands in [`wait`], what can be part of that in [`waitable`], and how they are opened in [`options`].
 
 pub(crate) mod abandonment;
 pub(crate) mod barrier;
@@ -14,9 +14,14 @@ pub(crate) mod latch;
 pub(crate) mod lock;
 pub(crate) mod mirror;
 pub(crate) mod options;
+pub(crate) mod passed;
+pub(crate) mod permit;
 mod proxy;
+pub(crate) mod putting;
 pub(crate) mod queue;
 pub(crate) mod reason;
 pub(crate) mod reference;
+mod release_and_wait;
 pub(crate) mod semaphore;
 pub(crate) mod wait;
+pub(crate) mod waitable;

@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 
 use crate::objects::item::Encoded;
 use crate::objects::proxy::proxy;
-use crate::objects::reference::Reference;
-use crate::objects::wait::{sealed, without_timeout};
+use crate::objects::reference::{Reference, without_timeout};
+use crate::objects::waitable::sealed;
 use crate::process::thread::this_thread;
 use crate::{Item, Manager, Options, Putting, Result, Taken};
 

@@ -17,7 +17,7 @@ use crate::connection::link::Link;
 use crate::connection::registry;
 use crate::process::thread;
 use crate::values::carry;
-use crate::{Result, duration};
+use crate::{Error, ErrorKind, Result, duration};
 
 /// One proxy's hold on one object, which the manager counts. Dropping it gives the hold back.
 #[derive(Debug)]
@@ -244,6 +244,11 @@ impl Reference {
 pub(crate) fn wait_for<T>(target: T, timeout: Option<Duration>) -> WaitFor<T> {
     let timeout_ns = timeout.map(duration::nanoseconds);
     WaitFor { target, timeout_ns, thread: thread::this_thread() }
+}
+
+/// What a wait without a timeout took.
+pub(crate) fn without_timeout<T>(taken: Option<T>) -> Result<T> {
+    taken.ok_or_else(|| Error::new(ErrorKind::Other, "the manager gave up a wait that has no timeout"))
 }
 
 impl Drop for Reference {

@@ -1,17 +1,16 @@
 //! The semaphore: a number of permits, which processes acquire and give back.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client_core::operations::{PermitsTarget, SemaphoreAvailable, SemaphoreForget, SemaphoreRelease};
-use client_core::{Operation, WaitTarget};
-use protocol::{Grant, Kind, Signal, Spec, Target};
+use client_core::WaitTarget;
+use client_core::operations::{PermitsTarget, SemaphoreAvailable, SemaphoreRelease};
+use protocol::{Grant, Kind, Spec, Target};
 
 use crate::objects::proxy::proxy;
-use crate::objects::reference::Reference;
-use crate::objects::wait::{common_link, sealed, signal_and_wait, without_timeout};
-use crate::{Abandonment, Error, ErrorKind, Manager, Options, Result, Taken, Waitable};
+use crate::objects::reference::{Reference, without_timeout};
+use crate::objects::waitable::sealed;
+use crate::{Manager, Options, Permit, Result, Taken};
 
 /// A number of permits, which processes acquire and give back. This is a proxy: the semaphore itself is in the manager.
 ///
@@ -23,9 +22,8 @@ use crate::{Abandonment, Error, ErrorKind, Manager, Options, Result, Taken, Wait
 ///
 /// **Death.** Permits are charged to the process that acquired them. When it ends without giving them back, the next
 /// taker gets them at once and learns of it by [`Permit::abandoned`]; a killed process of a Python program takes its
-/// permits
-/// with it forever. When a process that waits dies, its wait vanishes. When the manager dies, every call fails at once
-/// ([`is_manager_gone`](Error::is_manager_gone)).
+/// permits with it forever. When a process that waits dies, its wait vanishes. When the manager dies, every call fails
+/// at once ([`is_manager_gone`](crate::Error::is_manager_gone)).
 ///
 /// A clone is the same semaphore, and so is a proxy that was serialized and deserialized, in any process of this user.
 /// A wait for several objects takes one permit of a semaphore, and more by [`permits`](Self::permits).
@@ -46,30 +44,6 @@ pub struct Semaphore {
 }
 
 proxy!(Semaphore, Kind::Semaphore);
-
-/// Permits of a [`Semaphore`] that are held. Dropping it gives them back, and does not wait for an answer.
-///
-/// Permits belong to the process, so any thread may drop them. In a process that was forked off, the parent's do
-/// nothing.
-///
-/// ```no_run
-/// # fn main() -> client::Result<()> {
-/// let manager = client::Manager::connect()?;
-/// let tickets = manager.semaphore("tickets", 100)?;
-/// let pair = tickets.acquire(2)?;
-/// // They are used up, and not given back.
-/// pair.forget()?;
-/// # Ok(())
-/// # }
-/// ```
-#[must_use = "permits are given back when they are dropped, so those that are not used are given back at once"]
-pub struct Permit {
-    semaphore: Arc<Reference>,
-    permits: u64,
-    abandoned: Option<Abandonment>,
-    /// The process that is to give them back; 0 as soon as there is nothing to give back.
-    process: u32,
-}
 
 /// So many permits of a semaphore, to wait for together with other objects. From [`Semaphore::permits`].
 ///
@@ -94,8 +68,8 @@ impl Semaphore {
     /// Acquires this many permits, all in one step, waiting as long as it takes.
     ///
     /// # Errors
-    /// [`is_bad_argument`](Error::is_bad_argument) for no permits, or more than a bounded semaphore ever has;
-    /// [`is_removed`](Error::is_removed) if the semaphore is removed meanwhile.
+    /// [`is_bad_argument`](crate::Error::is_bad_argument) for no permits, or more than a bounded semaphore ever has;
+    /// [`is_removed`](crate::Error::is_removed) if the semaphore is removed meanwhile.
     pub fn acquire(&self, permits: u64) -> Result<Permit> {
         without_timeout(self.acquire_within(permits, None)?)
     }
@@ -129,8 +103,8 @@ impl Semaphore {
     /// process that holds none clears by this, first, those that dead processes have left behind, and then adds.
     ///
     /// # Errors
-    /// [`is_over_release`](Error::is_over_release) if a bounded semaphore would have more than it was made with;
-    /// [`is_bad_argument`](Error::is_bad_argument) for no permits.
+    /// [`is_over_release`](crate::Error::is_over_release) if a bounded semaphore would have more than it was made with;
+    /// [`is_bad_argument`](crate::Error::is_bad_argument) for no permits.
     pub fn release(&self, permits: u64) -> Result<()> {
         self.reference.run(SemaphoreRelease { id: self.id(), permits })
     }
@@ -139,7 +113,7 @@ impl Semaphore {
     /// all the same, if others wait for more.
     ///
     /// # Errors
-    /// [`is_no_such_object`](Error::is_no_such_object) if the semaphore was removed.
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if the semaphore was removed.
     pub fn available(&self) -> Result<u64> {
         self.reference.run(SemaphoreAvailable { id: self.id() })
     }
@@ -157,94 +131,7 @@ impl Semaphore {
 
     /// The permits that the manager granted, with the holder that left some of them behind.
     fn permit(&self, permits: u64, abandoned: Option<protocol::Abandonment>) -> Permit {
-        Permit {
-            semaphore: Arc::clone(&self.reference),
-            permits,
-            abandoned: abandoned.map(Abandonment::from),
-            process: self.reference.process(),
-        }
-    }
-}
-
-impl Permit {
-    /// How many permits these are.
-    pub fn permits(&self) -> u64 {
-        self.permits
-    }
-
-    /// The holder that left some of these permits behind; none if they were all given back, or never taken. If several
-    /// processes did, it is the first that ended.
-    pub fn abandoned(&self) -> Option<&Abandonment> {
-        self.abandoned.as_ref()
-    }
-
-    /// Gives the permits back, and returns when that is done. (Dropping does not wait for that.)
-    ///
-    /// # Errors
-    /// [`is_over_release`](Error::is_over_release) if somebody gave permits back in this one's place.
-    pub fn release(mut self) -> Result<()> {
-        let process = std::mem::take(&mut self.process);
-        check_here(process)?;
-        self.semaphore.run(self.release_operation())
-    }
-
-    /// Gives the permits back and waits for something else, in one round trip and one atomic step: the next waiter
-    /// for them has them before the wait begins. None if the timeout ends first; the permits are given back all the
-    /// same.
-    ///
-    /// # Errors
-    /// As with [`release`](Self::release), and then it does not wait; as with [`wait_any`](crate::wait_any), and then
-    /// the permits are given back all the same.
-    pub fn release_and_wait(
-        mut self,
-        target: &dyn Waitable,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Option<Taken>> {
-        check_here(self.process)?;
-        // As long as nothing is sent, it is for the end of this to give the permits back.
-        common_link([&*self.semaphore, target.reference()].into_iter())?;
-        self.process = 0;
-        let signal = Signal::SemaphoreRelease { id: self.semaphore.id(), permits: self.permits };
-        signal_and_wait(&self.semaphore, signal, target, timeout.into())
-    }
-
-    /// Lets the permits go without giving them back. Nobody is charged with them any more, and no death makes them
-    /// available; [`Semaphore::release`] can put others in their place.
-    ///
-    /// # Errors
-    /// [`is_not_owner`](Error::is_not_owner) if this process does not hold them any more, as somebody gave permits back
-    /// in this one's place, or if this is a process that was forked off;
-    /// [`is_no_such_object`](Error::is_no_such_object) if the semaphore was removed.
-    pub fn forget(mut self) -> Result<()> {
-        let process = std::mem::take(&mut self.process);
-        check_here(process)?;
-        self.semaphore.run(SemaphoreForget { id: self.semaphore.id(), permits: self.permits })
-    }
-
-    fn release_operation(&self) -> SemaphoreRelease {
-        SemaphoreRelease { id: self.semaphore.id(), permits: self.permits }
-    }
-}
-
-/// Refuses what a forked child would do with the permits of its parent.
-fn check_here(process: u32) -> Result<()> {
-    if process == std::process::id() {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::NotOwner, "these permits belong to the process that this one was forked from"))
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.semaphore.give_back(self.process, self.release_operation().into_request());
-    }
-}
-
-impl fmt::Debug for Permit {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = formatter.debug_struct("Permit");
-        debug.field("semaphore", &self.semaphore.id().0).field("permits", &self.permits);
-        debug.field("abandoned", &self.abandoned).finish_non_exhaustive()
+        Permit::new(&self.reference, permits, abandoned)
     }
 }
 

@@ -11,77 +11,7 @@ use crate::connection::acks::AckHold;
 use crate::connection::link::Link;
 use crate::objects::reference::Reference;
 use crate::process::thread;
-use crate::{Cause, Error, ErrorKind, Item, LockGuard, Passed, Permit, Result, duration};
-
-/// Something to wait for, together with others: the proxies of objects, and what some of them offer.
-///
-/// | this | waits until | and takes |
-/// | --- | --- | --- |
-/// | [`Event`](crate::Event) | it is set | nothing, or the one wake-up of an auto-reset event |
-/// | [`Lock`](crate::Lock) | it is free or was left behind | the lock |
-/// | [`RLock`](crate::RLock) | it is free, left behind, or this thread's | the lock, once more |
-/// | [`Semaphore`](crate::Semaphore) | it has a permit | one permit |
-/// | [`semaphore.permits(n)`](crate::Semaphore::permits) | it has n permits | n permits |
-/// | [`Queue`](crate::Queue) | it has an item | the first item |
-/// | [`queue.putting(&item)`](crate::Queue::putting) | it has room | nothing: the item goes in |
-/// | [`queue.joined()`](crate::Queue::joined) | every item is finished | nothing |
-/// | [`Barrier`](crate::Barrier) | all parties have come | its place among them |
-/// | [`Latch`](crate::Latch) | its count is zero | nothing |
-///
-/// It cannot be implemented outside of this crate.
-pub trait Waitable: sealed::Waitable {}
-
-impl<T: sealed::Waitable> Waitable for T {}
-
-pub(crate) mod sealed {
-    use protocol::{Grant, Target};
-
-    use super::Taken;
-    use crate::Result;
-    use crate::objects::reference::Reference;
-
-    /// What a wait has to know.
-    pub trait Waitable {
-        /// The object.
-        fn reference(&self) -> &Reference;
-        /// What is wanted of it.
-        fn target(&self) -> Target<'_>;
-        /// What the manager granted, as the caller gets it.
-        fn receive(&self, grant: Grant) -> Result<Taken>;
-    }
-}
-
-/// What a wait for several objects took of one of them.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Taken {
-    /// An event was set, by this cause.
-    Event(Cause),
-    /// The lock, or a reentrant lock once more.
-    Lock(LockGuard),
-    /// Permits of a semaphore.
-    Permit(Permit),
-    /// The first item of a queue.
-    Item(Item),
-    /// The item was put into the queue.
-    Put,
-    /// Every item of the queue is finished.
-    Joined,
-    /// All parties have come to the barrier.
-    Barrier(Passed),
-    /// The latch is at zero.
-    Latch,
-}
-
-impl Taken {
-    /// Adds the hold on the answer that brought this, which matters for an item only.
-    pub(crate) fn with_ack_hold(self, ack_hold: Option<AckHold>) -> Taken {
-        match self {
-            Taken::Item(item) => Taken::Item(item.with_ack_hold(ack_hold)),
-            other => other,
-        }
-    }
-}
+use crate::{Error, ErrorKind, Result, Taken, Waitable, duration};
 
 /// Waits until one of these objects is ready, and takes it and no other: which, by its position, and what. If
 /// several are ready, it is the first in the order of the list. None if the timeout ends first.
@@ -196,9 +126,4 @@ pub(crate) fn common_link<'a>(references: impl Iterator<Item = &'a Reference>) -
         common = Some(link);
     }
     common.ok_or_else(|| Error::new(ErrorKind::BadTarget, "a wait needs at least one object"))
-}
-
-/// What a wait without a timeout took.
-pub(crate) fn without_timeout<T>(taken: Option<T>) -> Result<T> {
-    taken.ok_or_else(|| Error::new(ErrorKind::Other, "the manager gave up a wait that has no timeout"))
 }
