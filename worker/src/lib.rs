@@ -45,13 +45,14 @@ use std::path::Path;
 use std::process::exit;
 
 mod command;
+mod error;
 mod isolation;
 mod registry;
 mod run_loop;
 pub mod tasks;
 
+use client::internal::WORKER;
 pub use client::internal::{Ended, Service};
-use client::internal::{ErrorKind, WORKER};
 pub use registry::Registry;
 use run_loop::End;
 
@@ -110,11 +111,6 @@ fn work(registry: &Registry) -> ! {
         Err(error) if error.is_manager_gone() => exit(1),
         Err(error) => fail(1, &error.to_string()),
     }
-}
-
-/// The error of a worker that cannot go on.
-fn failed(what: &dyn std::fmt::Display) -> client::Error {
-    client::Error::new(ErrorKind::Other, format!("this worker cannot run tasks: {what}"))
 }
 
 fn fail(status: i32, text: &str) -> ! {

@@ -16,7 +16,7 @@ use protocol::{
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::failed;
+use crate::error::failed;
 
 /// How often to check that the lock is still held. The manager does not notify a holder whose lock is taken away.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);

@@ -10,7 +10,7 @@ use client::{Event, Result};
 use protocol::RequestId;
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::failed;
+use crate::error::failed;
 
 /// Waits for an event on a thread of its own, and makes a descriptor readable when the wait has ended: because the
 /// event is set, or because the wait failed, as when the manager is gone.

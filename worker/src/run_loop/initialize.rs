@@ -4,7 +4,7 @@ use client::Result;
 use client::internal::{ChunkError, Initializer, InitializerAnswer, read_chunk};
 use serde::de::DeserializeOwned;
 
-use crate::failed;
+use crate::error::failed;
 use crate::isolation::{fork, panics};
 use crate::registry::Registry;
 

@@ -13,7 +13,7 @@ use protocol::limits::{FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{Failure, FailureKind, Grant, Kind, Outcome, Target, TaskGrant};
 use rustix::stdio::dup2_stderr;
 
-use crate::failed;
+use crate::error::failed;
 use crate::isolation::{fork, panics, streams};
 use crate::registry::{HandOver, Registry};
 use parent_watch::ParentWatch;
