@@ -20,7 +20,7 @@ struct Host {
 
 impl Host {
     fn start(socket: &Path) -> Host {
-        let manager = manager::Manager::bind(manager::Options::new(socket)).unwrap();
+        let manager = manager::EventLoop::bind(manager::ManagerOptions::new(socket)).unwrap();
         let stopper = manager.stopper();
         let serving = thread::spawn(move || manager.run().unwrap());
         Host { stopper, serving: Some(serving) }

@@ -1,6 +1,6 @@
 //! The manager: the event loop around the state machine in `manager-core`.
 //!
-//! [`Manager::bind`] takes a socket, [`Manager::run`] serves it until the manager is to end. The program
+//! [`EventLoop::bind`] takes a socket, [`EventLoop::run`] serves it until the manager is to end. The program
 //! `manager` is this and a command line; a program that links `client` can turn a copy of itself into a manager
 //! with [`serve`].
 //!
@@ -20,38 +20,19 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use protocol::Limits;
-
 mod error;
 mod listen;
+mod options;
 mod server;
 mod shared_memory;
 #[cfg(test)]
 mod tests;
 
 pub use error::Error;
+pub use options::ManagerOptions;
 pub use transport::{Address, AddressError};
 
-pub use server::event_loop::{Manager, Stopper};
-
-/// How to run a manager.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where clients find it: a Unix socket with a path of at most 107 bytes, in a folder that only this user can
-    /// enter. The folder is made if only that is missing.
-    pub address: Address,
-    /// What it holds at most.
-    pub limits: Limits,
-    /// The process id of the parent, if the manager is to end when that ends, and then to leave no files.
-    pub parent: Option<u32>,
-}
-
-impl Options {
-    /// The usual limits, and an own life.
-    pub fn new(address: impl Into<Address>) -> Options {
-        Options { address: address.into(), limits: Limits::default(), parent: None }
-    }
-}
+pub use server::event_loop::{EventLoop, Stopper};
 
 /// Binds, calls `ready` with the socket's path, and serves until the end.
 ///
@@ -60,10 +41,10 @@ impl Options {
 ///
 /// # Errors
 ///
-/// As [`Manager::bind`] and [`Manager::run`].
-pub fn serve(options: Options, ready: impl FnOnce(&Path)) -> Result<(), Error> {
+/// As [`EventLoop::bind`] and [`EventLoop::run`].
+pub fn serve(options: ManagerOptions, ready: impl FnOnce(&Path)) -> Result<(), Error> {
     raise_descriptor_limit();
-    let manager = Manager::bind(options)?;
+    let manager = EventLoop::bind(options)?;
     ready(manager.socket());
     manager.run()
 }

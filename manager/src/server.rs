@@ -19,8 +19,8 @@ use protocol::{Answer, Epoch, FrameBuffer, Limits, SessionId};
 use self::busy_poll::{BusyPoll, Outlook};
 use self::clock::{first_token, nanoseconds};
 use self::source::Source;
-use self::table::{Slot, Table};
-use crate::shared_memory::deferred_releases::DeferredReleases;
+use self::table::{ConnectionSlot, Table};
+use crate::shared_memory::deferred_releases::DeferredReleaseMemory;
 use crate::shared_memory::mirror::Mirror;
 
 mod arrival;
@@ -81,13 +81,13 @@ pub(crate) struct Server {
     /// All connections.
     table: Table,
     /// Where to send what a session is sent. Sessions that are being ended are not here any more.
-    sessions: HashMap<SessionId, Slot>,
+    sessions: HashMap<SessionId, ConnectionSlot>,
     /// The number that was given last.
     session_last: u64,
     /// What events are published in, once one was; none if it could not be made.
     mirror: OnceCell<Option<Mirror>>,
     /// Where sessions enter the locks that they release without a request.
-    deferred: HashMap<SessionId, DeferredReleases>,
+    deferred: HashMap<SessionId, DeferredReleaseMemory>,
     /// What was found in deferred, and is to be applied before anything else.
     found: VecDeque<Holding>,
     /// Effects that are to be performed; empty between inputs, and kept for its memory.
@@ -97,24 +97,24 @@ pub(crate) struct Server {
     /// Buffers that no connection uses now.
     spares: Vec<FrameBuffer>,
     /// Connections of which more is to be read in the next turn.
-    to_read: VecDeque<Slot>,
+    to_read: VecDeque<ConnectionSlot>,
     /// Connections to which something is to be sent at the end of this turn.
-    to_flush: VecDeque<Slot>,
+    to_flush: VecDeque<ConnectionSlot>,
     /// Whether descriptors became free since the last call of `take_closed`.
     has_closed: bool,
     /// Which peers this turn has answered.
-    answered: Answered,
+    answered: AnsweredPeers,
     /// When to poll for the peer that was answered.
     busy_poll: BusyPoll,
 }
 
 /// Which peers a turn has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answered {
+enum AnsweredPeers {
     /// No peer.
     None,
     /// This peer alone.
-    One(Slot),
+    One(ConnectionSlot),
     /// Several, which may need each other or this core to go on.
     Several,
 }
@@ -142,7 +142,7 @@ impl Server {
             to_read: VecDeque::new(),
             to_flush: VecDeque::new(),
             has_closed: false,
-            answered: Answered::None,
+            answered: AnsweredPeers::None,
             busy_poll: BusyPoll::new(),
         }
     }
@@ -155,7 +155,7 @@ impl Server {
     /// Begins a turn with what the last one left undone.
     pub(crate) fn begin_turn(&mut self, now: Time) {
         self.now = now;
-        self.answered = Answered::None;
+        self.answered = AnsweredPeers::None;
         // Counted first, since reading may put a connection back into this queue.
         for _ in 0..self.to_read.len() {
             let Some(slot) = self.to_read.pop_front() else { break };
@@ -177,14 +177,14 @@ impl Server {
             let Some(slot) = self.to_flush.pop_front() else { break };
             self.flush(slot);
             self.answered = match self.answered {
-                Answered::None => Answered::One(slot),
-                Answered::One(_) | Answered::Several => Answered::Several,
+                AnsweredPeers::None => AnsweredPeers::One(slot),
+                AnsweredPeers::One(_) | AnsweredPeers::Several => AnsweredPeers::Several,
             };
         }
     }
 
     /// The peer to poll for before the loop sleeps, if there is one.
-    pub(crate) fn expected(&mut self) -> Option<Slot> {
+    pub(crate) fn expected(&mut self) -> Option<ConnectionSlot> {
         let expected = self.answered_alone().filter(|&slot| self.is_worth_polling_for(slot));
         if expected.is_none() {
             self.busy_poll.sleeps();
@@ -192,14 +192,14 @@ impl Server {
         expected
     }
 
-    fn answered_alone(&self) -> Option<Slot> {
+    fn answered_alone(&self) -> Option<ConnectionSlot> {
         match self.answered {
-            Answered::One(slot) => Some(slot),
-            Answered::None | Answered::Several => None,
+            AnsweredPeers::One(slot) => Some(slot),
+            AnsweredPeers::None | AnsweredPeers::Several => None,
         }
     }
 
-    fn is_worth_polling_for(&mut self, slot: Slot) -> bool {
+    fn is_worth_polling_for(&mut self, slot: ConnectionSlot) -> bool {
         let Some(connection) = self.table.get_mut(slot) else { return false };
         self.busy_poll.is_worth_it(connection.timing, self.now)
     }
@@ -214,7 +214,7 @@ impl Server {
     }
 
     /// Notes what a poll for a peer has brought.
-    pub(crate) fn note_outlook(&mut self, slot: Slot, outlook: Outlook) {
+    pub(crate) fn note_outlook(&mut self, slot: ConnectionSlot, outlook: Outlook) {
         if let Some(connection) = self.table.get_mut(slot) {
             self.busy_poll.note(&mut connection.timing, outlook);
         }
@@ -275,7 +275,7 @@ impl Server {
         self.effects = effects;
     }
 
-    fn ask_read(&mut self, slot: Slot) {
+    fn ask_read(&mut self, slot: ConnectionSlot) {
         if let Some(connection) = self.table.get_mut(slot)
             && !mem::replace(&mut connection.awaits_read, true)
         {
@@ -283,7 +283,7 @@ impl Server {
         }
     }
 
-    fn ask_flush(&mut self, slot: Slot) {
+    fn ask_flush(&mut self, slot: ConnectionSlot) {
         if let Some(connection) = self.table.get_mut(slot)
             && !mem::replace(&mut connection.awaits_flush, true)
         {
@@ -291,7 +291,7 @@ impl Server {
         }
     }
 
-    fn set_deadline(&mut self, slot: Slot, patience: Duration) {
+    fn set_deadline(&mut self, slot: ConnectionSlot, patience: Duration) {
         self.table.set_deadline(slot, Some(self.now.after_ns(nanoseconds(patience))));
     }
 }

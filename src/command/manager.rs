@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Parser};
-use manager::{Address, Options};
+use manager::{Address, ManagerOptions};
 
 use super::logging;
 use super::output::complain;
@@ -48,6 +48,6 @@ pub fn main() -> ExitCode {
 
 fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let address = arguments.socket.map_or_else(Address::of_this_user, Ok)?;
-    let options = Options { parent: arguments.parent, ..Options::new(address) };
+    let options = ManagerOptions { parent: arguments.parent, ..ManagerOptions::new(address) };
     Ok(manager::serve(options, manager::announce)?)
 }

@@ -118,7 +118,7 @@ fn serve(socket: &OsStr, parent: &OsStr) -> ! {
         std::process::exit(2);
     };
     let socket = std::path::Path::new(socket);
-    let options = manager::Options { parent: Some(parent), ..manager::Options::new(socket) };
+    let options = manager::ManagerOptions { parent: Some(parent), ..manager::ManagerOptions::new(socket) };
     match manager::serve(options, manager::announce) {
         Ok(()) => std::process::exit(0),
         Err(error) => {

@@ -11,10 +11,10 @@ use sys::process::Process;
 use transport::{PeerIdentity, Stream};
 
 use super::Server;
-use super::connection::{Connection, Phase};
+use super::connection::{PeerConnection, Phase};
 use super::handshake::judge;
 use super::source::Source;
-use super::table::Slot;
+use super::table::ConnectionSlot;
 
 impl Server {
     /// Takes a connection that was just accepted, or refuses it.
@@ -36,7 +36,7 @@ impl Server {
             Some(id) if refusal.is_none() => watch(&stream, id),
             _ => None,
         };
-        let slot = self.table.insert(Connection::new(stream, process_id, process));
+        let slot = self.table.insert(PeerConnection::new(stream, process_id, process));
         self.register(slot);
         match refusal {
             Some(refusal) => self.refuse(slot, refusal),
@@ -61,7 +61,7 @@ impl Server {
     }
 
     /// Asks to be told when there is something to read, and when the process ends.
-    fn register(&mut self, slot: Slot) {
+    fn register(&mut self, slot: ConnectionSlot) {
         let Some(connection) = self.table.get_mut(slot) else { return };
         if let Some(process) = &connection.process {
             let descriptor = process.as_fd().as_raw_fd();
@@ -80,7 +80,7 @@ impl Server {
     }
 
     /// Begins a session with a peer that said hello.
-    pub(super) fn greet(&mut self, slot: Slot, body: &[u8]) {
+    pub(super) fn greet(&mut self, slot: ConnectionSlot, body: &[u8]) {
         let accepted = match judge(body) {
             Ok(accepted) => accepted,
             Err(refusal) => return self.refuse(slot, refusal),

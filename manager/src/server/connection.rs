@@ -11,11 +11,11 @@ use transport::{ReadMode, Stream};
 
 use super::busy_poll::PeerTiming;
 use super::ending::cause_of;
-use super::output::{Output, Sent};
+use super::output::{Output, SendOutcome};
 
 /// One peer.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) struct PeerConnection {
     /// What connects it.
     stream: Stream,
     /// The process id of the peer, if the kernel tells.
@@ -75,7 +75,7 @@ impl Phase {
 
 /// What one read brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Received {
+pub(crate) enum ReadOutcome {
     /// This many bytes.
     Bytes(usize),
     /// Nothing for now.
@@ -84,10 +84,10 @@ pub(crate) enum Received {
     End,
 }
 
-impl Connection {
+impl PeerConnection {
     /// A connection that was just accepted.
-    pub(crate) fn new(stream: Stream, process_id: Option<u32>, process: Option<Process>) -> Connection {
-        Connection {
+    pub(crate) fn new(stream: Stream, process_id: Option<u32>, process: Option<Process>) -> PeerConnection {
+        PeerConnection {
             stream,
             process_id,
             process,
@@ -107,23 +107,23 @@ impl Connection {
 
     /// Reads once into free space of `buffer`, at most `bytes_max`. Says also whether it was filled to the brim,
     /// without which there is nothing left to read.
-    pub(crate) fn receive(&self, buffer: &mut FrameBuffer, bytes_max: usize) -> (Received, bool) {
+    pub(crate) fn receive(&self, buffer: &mut FrameBuffer, bytes_max: usize) -> (ReadOutcome, bool) {
         let space = buffer.space();
         let wanted = space.len().min(bytes_max);
         match self.stream.read(&mut space[..wanted], ReadMode::NonBlocking) {
-            Ok(0) => (Received::End, false),
+            Ok(0) => (ReadOutcome::End, false),
             Ok(bytes) => {
                 buffer.filled(bytes);
-                (Received::Bytes(bytes), bytes == wanted)
+                (ReadOutcome::Bytes(bytes), bytes == wanted)
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => (Received::Nothing, false),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => (ReadOutcome::Nothing, false),
             // A reset is how the kernel says that the peer closed without having read all it was sent.
-            Err(_) => (Received::End, false),
+            Err(_) => (ReadOutcome::End, false),
         }
     }
 
     /// Sends what the kernel takes at once.
-    pub(crate) fn send(&mut self) -> Sent {
+    pub(crate) fn send(&mut self) -> SendOutcome {
         self.output.send(&self.stream)
     }
 
@@ -145,7 +145,7 @@ impl Connection {
     }
 }
 
-impl AsFd for Connection {
+impl AsFd for PeerConnection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }

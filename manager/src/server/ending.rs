@@ -10,11 +10,11 @@ use sys::process::{Process, ProcessExit};
 
 use super::Server;
 use super::connection::Phase;
-use super::table::Slot;
+use super::table::ConnectionSlot;
 
 impl Server {
     /// A peer's process may have ended. What it sent before is still to be read.
-    pub(crate) fn process_ended(&mut self, slot: Slot) {
+    pub(crate) fn process_ended(&mut self, slot: ConnectionSlot) {
         let Some(connection) = self.table.get_mut(slot) else { return };
         let Some(cause) = connection.process.as_ref().and_then(Process::exit).map(cause_of) else { return };
         connection.read_to_end = true;
@@ -43,7 +43,7 @@ impl Server {
     }
 
     /// A peer's stream has ended, or its process has and everything that it sent was read.
-    pub(super) fn input_ended(&mut self, slot: Slot) {
+    pub(super) fn input_ended(&mut self, slot: ConnectionSlot) {
         let Some(connection) = self.table.get_mut(slot) else { return };
         match connection.phase {
             Phase::Fresh | Phase::Farewell => self.close(slot),
@@ -58,7 +58,7 @@ impl Server {
 
     /// Closes a connection to all appearances, and waits a little to see its process end, since a process that
     /// is killed closes its descriptors just before it can be seen to have ended.
-    fn await_death(&mut self, slot: Slot, session: SessionId) {
+    fn await_death(&mut self, slot: ConnectionSlot, session: SessionId) {
         self.sessions.remove(&session);
         let Some(connection) = self.table.get_mut(slot) else { return };
         connection.phase = Phase::Ending(session);
@@ -69,7 +69,7 @@ impl Server {
     }
 
     /// The time is up for what a connection was to do.
-    pub(super) fn expire(&mut self, slot: Slot) {
+    pub(super) fn expire(&mut self, slot: ConnectionSlot) {
         let Some(connection) = self.table.get_mut(slot) else { return };
         match connection.phase {
             Phase::Fresh => {
@@ -87,7 +87,7 @@ impl Server {
     }
 
     /// Ends a session whose connection is over.
-    pub(super) fn end(&mut self, slot: Slot, session: SessionId, ending: Ending) {
+    pub(super) fn end(&mut self, slot: ConnectionSlot, session: SessionId, ending: Ending) {
         log::debug!("session {session} ends: {ending:?}");
         self.sessions.remove(&session);
         self.endings.push_back((session, ending));
@@ -95,7 +95,7 @@ impl Server {
     }
 
     /// Closes a connection that has no session any more.
-    pub(super) fn close(&mut self, slot: Slot) {
+    pub(super) fn close(&mut self, slot: ConnectionSlot) {
         let Some(connection) = self.table.remove(slot) else { return };
         self.has_closed = true;
         // A copy of a descriptor in another process would keep its registration alive, hence not by closing alone.

@@ -28,7 +28,7 @@ use super::source::Source;
 use crate::listen::folder::folder_of;
 use crate::listen::locked_socket::LockedSocket;
 use crate::listen::stale_sockets;
-use crate::{Error, Options};
+use crate::{Error, ManagerOptions};
 
 /// The tokens that do not belong to a connection; the slots of connections count from 0 and never come near.
 const LISTENER: Token = Token(usize::MAX - 1);
@@ -48,16 +48,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A manager that is bound to its socket and not running yet: clients can connect, and wait until it runs.
 ///
 /// ```no_run
-/// use manager::{Address, Manager, Options};
+/// use manager::{Address, EventLoop, ManagerOptions};
 ///
 /// let address: Address = "unix:/run/user/1000/rallypoint/manager.sock".parse()?;
-/// let manager = Manager::bind(Options::new(address))?;
+/// let manager = EventLoop::bind(ManagerOptions::new(address))?;
 /// println!("serving {}", manager.socket().display());
 /// manager.run()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Manager {
+pub struct EventLoop {
     /// The socket and its lock; declared first, so that clients that lose their connection at the end find no
     /// socket to connect to again.
     socket: LockedSocket,
@@ -100,7 +100,7 @@ pub struct Stopper {
 }
 
 impl Stopper {
-    /// Makes [`Manager::run`] return, at the end of the turn it is in. May be called more than once, and before
+    /// Makes [`EventLoop::run`] return, at the end of the turn it is in. May be called more than once, and before
     /// the manager runs or after it ended.
     pub fn stop(&self) {
         if let Err(error) = self.waker.wake() {
@@ -109,7 +109,7 @@ impl Stopper {
     }
 }
 
-impl Manager {
+impl EventLoop {
     /// Binds the socket: checks its folder, takes its lock, and listens.
     ///
     /// From here on SIGINT and SIGTERM end the manager in order rather than the process at once.
@@ -117,7 +117,7 @@ impl Manager {
     /// # Errors
     ///
     /// If the folder is not safe, another manager serves this socket, or the system refuses what a manager needs.
-    pub fn bind(options: Options) -> Result<Manager, Error> {
+    pub fn bind(options: ManagerOptions) -> Result<EventLoop, Error> {
         let signals = EndSignals::install().map_err(Error::system("handle signals"))?;
         let Address::Unix(path) = &options.address;
         let mut socket = LockedSocket::bind(path)?;
@@ -139,7 +139,7 @@ impl Manager {
         let waker = Waker::new(poll.registry(), STOPPER).map_err(Error::system("wake the event loop"))?;
         let registry = poll.registry().try_clone().map_err(Error::system("wait for events"))?;
 
-        Ok(Manager {
+        Ok(EventLoop {
             socket,
             poll,
             clock: Clock::new(),

@@ -31,7 +31,7 @@ pub(crate) struct Output {
 
 /// How far a [`send`](Output::send) came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
+pub(crate) enum SendOutcome {
     /// Everything is with the kernel.
     All,
     /// The peer has to read before more can be sent.
@@ -72,7 +72,7 @@ impl Output {
     }
 
     /// Sends what the kernel takes at once: in one call, and in one more for each descriptor that is enclosed.
-    pub(crate) fn send(&mut self, stream: &Stream) -> Sent {
+    pub(crate) fn send(&mut self, stream: &Stream) -> SendOutcome {
         while self.pending() > 0 {
             match self.send_once(stream) {
                 Ok(bytes) => {
@@ -84,20 +84,20 @@ impl Output {
                 Err(error) if is_for_now(&error) => break,
                 Err(_) => {
                     *self = Output::default();
-                    return Sent::Broken;
+                    return SendOutcome::Broken;
                 }
             }
         }
         if self.pending() > 0 {
             self.forget_sent();
-            return Sent::Part;
+            return SendOutcome::Part;
         }
         self.bytes.clear();
         self.sent = 0;
         if self.bytes.capacity() > KEPT_BYTES_MAX {
             self.bytes = Vec::new();
         }
-        Sent::All
+        SendOutcome::All
     }
 
     /// Sends once: up to the next descriptor, or from it on.
@@ -233,7 +233,7 @@ mod tests {
             let sent = output.send(&sender);
             match receiver.read(&mut piece) {
                 Ok(bytes) => received.extend_from_slice(&piece[..bytes]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock && sent == Sent::All => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock && sent == SendOutcome::All => break,
                 Err(error) => panic!("{error}"),
             }
             assert!(output.sent <= 2 * SENT_BYTES_MAX + output.bytes.len() / 2);
@@ -261,7 +261,7 @@ mod tests {
             appended.unwrap();
         }
         output.append(|bytes| append_frame(bytes, "four")).unwrap();
-        assert_eq!(output.send(&sender), Sent::All);
+        assert_eq!(output.send(&sender), SendOutcome::All);
         drop((output, descriptor));
         let (bytes, count) = receive(&receiver);
         assert_eq!((texts(&bytes), count), (vec!["one".into(), "two".into()], 1));
@@ -274,7 +274,7 @@ mod tests {
         let (sender, receiver) = UnixStream::pair().unwrap();
         drop(receiver);
         let mut output = output(&["text"]);
-        assert_eq!(output.send(&sender.into()), Sent::Broken);
+        assert_eq!(output.send(&sender.into()), SendOutcome::Broken);
         assert_eq!(output.pending(), 0);
     }
 }

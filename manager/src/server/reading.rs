@@ -4,9 +4,9 @@ use manager_core::Input;
 use protocol::{Code, Envelope, FrameBuffer, Refusal, Request, SessionId, decode};
 
 use super::Server;
-use super::connection::{Phase, Received};
+use super::connection::{Phase, ReadOutcome};
 use super::handshake::{not_a_hello, not_a_message};
-use super::table::Slot;
+use super::table::ConnectionSlot;
 
 /// The most bytes that are read from one connection in one turn, so that a busy peer does not starve the others.
 const TURN_BYTES_MAX: usize = 16 << 10;
@@ -27,7 +27,7 @@ enum ReadUntil {
 
 impl Server {
     /// Something is to be read from a peer, or it has closed.
-    pub(crate) fn readable(&mut self, slot: Slot, closed: bool) {
+    pub(crate) fn readable(&mut self, slot: ConnectionSlot, closed: bool) {
         let Some(connection) = self.table.get_mut(slot) else { return };
         connection.read_to_end |= closed;
         if connection.phase.listens() {
@@ -38,7 +38,7 @@ impl Server {
     }
 
     /// Reads what a peer sent, up to its share of this turn.
-    pub(super) fn read(&mut self, slot: Slot) {
+    pub(super) fn read(&mut self, slot: ConnectionSlot) {
         let Some(connection) = self.table.get_mut(slot) else { return };
         connection.awaits_read = false;
         if !connection.phase.listens() {
@@ -59,7 +59,7 @@ impl Server {
     }
 
     /// Reads and handles frames until there are no more, or no more in this turn.
-    fn read_frames(&mut self, slot: Slot, buffer: &mut FrameBuffer) -> ReadUntil {
+    fn read_frames(&mut self, slot: ConnectionSlot, buffer: &mut FrameBuffer) -> ReadUntil {
         let mut share = TURN_BYTES_MAX;
         while share > 0 {
             let Some(connection) = self.table.get_mut(slot) else { return ReadUntil::Drained };
@@ -67,12 +67,12 @@ impl Server {
             let may_stop_short = !connection.read_to_end;
             let (received, filled) = connection.receive(buffer, share);
             match received {
-                Received::End => return ReadUntil::End,
+                ReadOutcome::End => return ReadUntil::End,
                 // A dead process sends no more, whoever else holds the socket; and a peer that takes no answers has no
                 // more requests read.
-                Received::Nothing if is_over => return ReadUntil::End,
-                Received::Nothing => return ReadUntil::Drained,
-                Received::Bytes(bytes) => share -= bytes,
+                ReadOutcome::Nothing if is_over => return ReadUntil::End,
+                ReadOutcome::Nothing => return ReadUntil::Drained,
+                ReadOutcome::Bytes(bytes) => share -= bytes,
             }
             if !self.handle_frames(slot, buffer) || (may_stop_short && !filled) {
                 return ReadUntil::Drained;
@@ -82,7 +82,7 @@ impl Server {
     }
 
     /// Handles the frames that have arrived whole. Says whether the peer is still listened to.
-    fn handle_frames(&mut self, slot: Slot, buffer: &mut FrameBuffer) -> bool {
+    fn handle_frames(&mut self, slot: ConnectionSlot, buffer: &mut FrameBuffer) -> bool {
         loop {
             let Some(connection) = self.table.get_mut(slot) else { return false };
             let phase = connection.phase;
@@ -105,7 +105,7 @@ impl Server {
     }
 
     /// Keeps a buffer that was lent: with the connection if it holds half a frame, for anyone if it is empty.
-    fn take_back(&mut self, slot: Slot, mut buffer: FrameBuffer) {
+    fn take_back(&mut self, slot: ConnectionSlot, mut buffer: FrameBuffer) {
         if !buffer.is_mid_frame() {
             buffer.shrink();
             if self.spares.len() < SPARE_BUFFERS_MAX {
@@ -119,7 +119,7 @@ impl Server {
     }
 
     /// Hands a request to the core.
-    fn request(&mut self, slot: Slot, session: SessionId, body: &[u8]) {
+    fn request(&mut self, slot: ConnectionSlot, session: SessionId, body: &[u8]) {
         let envelope: Envelope<'_> = match decode(body) {
             Ok(envelope) => envelope,
             Err(error) => return self.refuse(slot, not_a_message(error)),

@@ -10,13 +10,13 @@ use protocol::{Answer, Code, FrameError, Greeting, Refusal, Reply, RequestId, Se
 
 use super::Server;
 use super::connection::Phase;
-use super::output::Sent;
+use super::output::SendOutcome;
 use super::source::Source;
-use super::table::Slot;
+use super::table::ConnectionSlot;
 
 impl Server {
     /// A peer has made room for more output.
-    pub(crate) fn writable(&mut self, slot: Slot) {
+    pub(crate) fn writable(&mut self, slot: ConnectionSlot) {
         self.ask_flush(slot);
     }
 
@@ -56,7 +56,7 @@ impl Server {
     }
 
     /// Ends whatever a connection is with a refusal, which the peer gets a while to read.
-    pub(super) fn refuse(&mut self, slot: Slot, refusal: Refusal) {
+    pub(super) fn refuse(&mut self, slot: ConnectionSlot, refusal: Refusal) {
         let Some(connection) = self.table.get_mut(slot) else { return };
         let text = refusal.text.clone();
         let appended = match connection.phase {
@@ -83,15 +83,15 @@ impl Server {
     }
 
     /// Sends what the peer takes at once, and arranges for the rest.
-    pub(super) fn flush(&mut self, slot: Slot) {
+    pub(super) fn flush(&mut self, slot: ConnectionSlot) {
         let Some(connection) = self.table.get_mut(slot) else { return };
         connection.awaits_flush = false;
         let is_farewell = connection.phase == Phase::Farewell;
         match connection.send() {
-            Sent::All | Sent::Broken if is_farewell => self.close(slot),
-            Sent::All => self.await_room(slot, false),
-            Sent::Part => self.await_room(slot, true),
-            Sent::Broken => {
+            SendOutcome::All | SendOutcome::Broken if is_farewell => self.close(slot),
+            SendOutcome::All => self.await_room(slot, false),
+            SendOutcome::Part => self.await_room(slot, true),
+            SendOutcome::Broken => {
                 // It will read no more, but may have said goodbye before it closed.
                 connection.read_to_end = true;
                 connection.is_broken = true;
@@ -102,7 +102,7 @@ impl Server {
 
     /// Asks to be told of room for output only while that is missing: otherwise the loop would be woken each
     /// time a peer reads a reply.
-    fn await_room(&mut self, slot: Slot, awaits: bool) {
+    fn await_room(&mut self, slot: ConnectionSlot, awaits: bool) {
         let Some(connection) = self.table.get_mut(slot) else { return };
         if connection.awaits_room == awaits {
             return;

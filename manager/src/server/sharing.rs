@@ -9,7 +9,7 @@ use manager_core::{Holding, Input, Publication};
 use protocol::{Answer, Code, Refusal, Reply, Request, RequestId, SessionId, SharedMemory};
 
 use super::Server;
-use crate::shared_memory::deferred_releases::DeferredReleases;
+use crate::shared_memory::deferred_releases::DeferredReleaseMemory;
 use crate::shared_memory::mirror::Mirror;
 
 /// How many descriptors wait for one client at most, which needs two in its life.
@@ -45,7 +45,7 @@ impl Server {
                 "a session has one array of deferred releases, and this one has asked for it before",
             ));
         };
-        match DeferredReleases::new() {
+        match DeferredReleaseMemory::new() {
             Ok((releases, descriptor)) => Ok((place.insert(releases).bytes(), descriptor)),
             Err(error) => {
                 log::debug!("session {session} gets no memory for deferred releases: {error}");

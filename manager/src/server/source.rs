@@ -2,15 +2,15 @@
 
 use mio::Token;
 
-use super::table::Slot;
+use super::table::ConnectionSlot;
 
 /// Something of a connection that becomes ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// The socket of the connection in this slot.
-    Socket(Slot),
+    Socket(ConnectionSlot),
     /// The process of the connection in this slot.
-    Process(Slot),
+    Process(ConnectionSlot),
 }
 
 impl Source {

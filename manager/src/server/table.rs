@@ -4,20 +4,20 @@ use std::collections::BTreeSet;
 
 use manager_core::Time;
 
-use super::connection::Connection;
+use super::connection::PeerConnection;
 
 /// The place of a connection in the table. It is given to another once the connection is removed.
-pub(crate) type Slot = usize;
+pub(crate) type ConnectionSlot = usize;
 
 /// All connections.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     /// The connections, by slot.
-    slots: Vec<Option<Connection>>,
+    slots: Vec<Option<PeerConnection>>,
     /// The slots without a connection.
-    free: Vec<Slot>,
+    free: Vec<ConnectionSlot>,
     /// The deadlines of all connections that have one.
-    deadlines: BTreeSet<(Time, Slot)>,
+    deadlines: BTreeSet<(Time, ConnectionSlot)>,
 }
 
 impl Table {
@@ -27,7 +27,7 @@ impl Table {
     }
 
     /// Gives a connection a slot.
-    pub(crate) fn insert(&mut self, connection: Connection) -> Slot {
+    pub(crate) fn insert(&mut self, connection: PeerConnection) -> ConnectionSlot {
         assert!(connection.deadline.is_none(), "deadlines are set through the table");
         match self.free.pop() {
             Some(slot) => {
@@ -42,12 +42,12 @@ impl Table {
     }
 
     /// The connection in this slot, if it is still there.
-    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Connection> {
+    pub(crate) fn get_mut(&mut self, slot: ConnectionSlot) -> Option<&mut PeerConnection> {
         self.slots.get_mut(slot)?.as_mut()
     }
 
     /// Takes a connection out. Its slot is free at once.
-    pub(crate) fn remove(&mut self, slot: Slot) -> Option<Connection> {
+    pub(crate) fn remove(&mut self, slot: ConnectionSlot) -> Option<PeerConnection> {
         self.set_deadline(slot, None);
         let connection = self.slots.get_mut(slot)?.take()?;
         self.free.push(slot);
@@ -55,7 +55,7 @@ impl Table {
     }
 
     /// Sets or clears the deadline of a connection.
-    pub(crate) fn set_deadline(&mut self, slot: Slot, deadline: Option<Time>) {
+    pub(crate) fn set_deadline(&mut self, slot: ConnectionSlot, deadline: Option<Time>) {
         let Some(connection) = self.slots.get_mut(slot).and_then(Option::as_mut) else { return };
         if let Some(before) = connection.deadline.take() {
             self.deadlines.remove(&(before, slot));
@@ -72,7 +72,7 @@ impl Table {
     }
 
     /// A connection whose deadline has come; the deadline is then cleared.
-    pub(crate) fn pop_expired(&mut self, now: Time) -> Option<Slot> {
+    pub(crate) fn pop_expired(&mut self, now: Time) -> Option<ConnectionSlot> {
         let &(deadline, slot) = self.deadlines.first()?;
         if deadline > now {
             return None;
@@ -88,8 +88,8 @@ mod tests {
 
     use super::*;
 
-    fn connection() -> Connection {
-        Connection::new(UnixStream::pair().unwrap().0.into(), None, None)
+    fn connection() -> PeerConnection {
+        PeerConnection::new(UnixStream::pair().unwrap().0.into(), None, None)
     }
 
     fn at(nanoseconds: u64) -> Time {

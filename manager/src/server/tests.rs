@@ -31,7 +31,7 @@ impl ByHand {
     }
 
     /// A client with a session, and its slot.
-    fn session(&mut self) -> (Peer, Slot) {
+    fn session(&mut self) -> (Peer, ConnectionSlot) {
         let (stream, theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
         let slot = self.server.table.len();
@@ -44,24 +44,24 @@ impl ByHand {
     }
 
     /// Has a client's request answered in a turn of its own.
-    fn call(&mut self, peer: &mut Peer, slot: Slot, body: Request<'_>) {
+    fn call(&mut self, peer: &mut Peer, slot: ConnectionSlot, body: Request<'_>) {
         peer.send(body);
         self.turn([slot]);
         assert!(!matches!(peer.answer().unwrap().body, Reply::Refused(_)));
     }
 
-    fn turn(&mut self, readable: impl IntoIterator<Item = Slot>) {
+    fn turn(&mut self, readable: impl IntoIterator<Item = ConnectionSlot>) {
         self.begin_turn(readable);
         self.server.end_turn();
     }
 
-    fn begin_turn(&mut self, readable: impl IntoIterator<Item = Slot>) {
+    fn begin_turn(&mut self, readable: impl IntoIterator<Item = ConnectionSlot>) {
         self.server.begin_turn(now());
         readable.into_iter().for_each(|slot| self.server.readable(slot, false));
     }
 
     /// How many bytes wait to be sent to a client.
-    fn pending(&mut self, slot: Slot) -> usize {
+    fn pending(&mut self, slot: ConnectionSlot) -> usize {
         self.server.table.get_mut(slot).unwrap().output.pending()
     }
 }
@@ -70,7 +70,7 @@ impl ByHand {
 fn all_that_a_turn_says_to_a_peer_leaves_in_one_write() {
     const WAITS: usize = 2_000;
     let mut desk = ByHand::new();
-    let mut crowds: Vec<(Peer, Slot)> = (0..4).map(|_| desk.session()).collect();
+    let mut crowds: Vec<(Peer, ConnectionSlot)> = (0..4).map(|_| desk.session()).collect();
     let (mut setter, setter_slot) = desk.session();
     desk.call(&mut setter, setter_slot, open_event(1, "gate"));
     for (peer, slot) in &mut crowds {
@@ -83,7 +83,7 @@ fn all_that_a_turn_says_to_a_peer_leaves_in_one_write() {
     setter.send(Request::EventSet { id: object(1), reason: None });
     desk.begin_turn([setter_slot]);
     // All of the answers are there before the first write, and each peer is written to once.
-    let slots: Vec<Slot> = crowds.iter().map(|(_, slot)| *slot).collect();
+    let slots: Vec<ConnectionSlot> = crowds.iter().map(|(_, slot)| *slot).collect();
     let to_flush = &desk.server.to_flush;
     assert_eq!(*to_flush, [slots.as_slice(), &[setter_slot]].concat());
     for slot in slots {

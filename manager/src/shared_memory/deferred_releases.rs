@@ -14,16 +14,16 @@ use sys::shared_memory::{SharedWords, Writers};
 
 /// The deferred releases of one session.
 #[derive(Debug)]
-pub(crate) struct DeferredReleases {
+pub(crate) struct DeferredReleaseMemory {
     /// The memory, which the client writes, too.
     words: SharedWords<AtomicU64>,
 }
 
-impl DeferredReleases {
+impl DeferredReleaseMemory {
     /// Makes room for them, and returns with it what the client needs to map it.
-    pub(crate) fn new() -> io::Result<(DeferredReleases, Arc<OwnedFd>)> {
+    pub(crate) fn new() -> io::Result<(DeferredReleaseMemory, Arc<OwnedFd>)> {
         let (words, descriptor) = SharedWords::create(WORDS * size_of::<u64>(), Writers::All)?;
-        Ok((DeferredReleases { words }, Arc::new(descriptor)))
+        Ok((DeferredReleaseMemory { words }, Arc::new(descriptor)))
     }
 
     /// How many bytes there are to be mapped.
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_holding_is_taken_as_often_as_it_is_there() {
-        let (releases, _) = DeferredReleases::new().unwrap();
+        let (releases, _) = DeferredReleaseMemory::new().unwrap();
         for (entry, hold) in [(0, 7), (1, 8), (2, 7)] {
             releases.words[ENTRIES + entry].store(hold, Ordering::SeqCst);
         }
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn nonsense_in_shared_memory_does_no_harm() {
-        let (releases, _) = DeferredReleases::new().unwrap();
+        let (releases, _) = DeferredReleaseMemory::new().unwrap();
         releases.words.iter().for_each(|word| word.store(u64::MAX, Ordering::SeqCst));
         assert_eq!(releases.entries(), BTreeSet::from([u64::MAX]));
         assert_eq!(releases.take(1), 0);

@@ -13,7 +13,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use super::deaths::play_worker;
 use super::peer::{Peer, object, open_event};
 use super::running_manager::{eventually, private_folder};
-use crate::{Error, Manager, Options};
+use crate::{Error, EventLoop, ManagerOptions};
 
 /// The variable that tells which part to play; without it there is none.
 const PART: &str = "MANAGER_TEST_PART";
@@ -68,7 +68,7 @@ impl Drop for Player {
 fn play() {
     let (Ok(part), Some(socket)) = (env::var(PART), env::var_os(SOCKET)) else { return };
     let socket = PathBuf::from(socket);
-    let options = Options::new(&socket);
+    let options = ManagerOptions::new(&socket);
     match part.as_str() {
         "manager" => crate::serve(options, crate::announce).unwrap(),
         "manager with few descriptors" => {
@@ -91,7 +91,7 @@ fn play() {
         }
         "manager of its parent" => {
             let parent = Some(std::os::unix::process::parent_id());
-            crate::serve(Options { parent, ..options }, crate::announce).unwrap();
+            crate::serve(ManagerOptions { parent, ..options }, crate::announce).unwrap();
         }
         "parent of a manager" => {
             let mut manager = Player::start("manager of its parent", &socket);
@@ -127,7 +127,7 @@ fn a_killed_manager_leaves_a_socket_that_the_next_takes_over() {
     let mut killed = Player::start("manager", &socket);
     killed.wait_for("manager is ready at ");
 
-    let refused = Manager::bind(Options::new(&socket)).unwrap_err();
+    let refused = EventLoop::bind(ManagerOptions::new(&socket)).unwrap_err();
     let process = killed.child.id();
     assert!(matches!(refused, Error::AlreadyServed { holder: Some(holder), .. } if holder == process));
 
@@ -160,7 +160,10 @@ fn a_manager_of_a_process_that_is_not_its_parent_ends_at_once() {
     let socket = folder.path().join("manager.sock");
     // No process is its own parent.
     let other = std::process::id();
-    Manager::bind(Options { parent: Some(other), ..Options::new(&socket) }).unwrap().run().unwrap();
+    EventLoop::bind(ManagerOptions { parent: Some(other), ..ManagerOptions::new(&socket) })
+        .unwrap()
+        .run()
+        .unwrap();
     assert!(!socket.exists());
 }
 

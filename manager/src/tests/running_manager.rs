@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::peer::Peer;
 use crate::server::Patience;
-use crate::{Error, Manager, Options, Stopper};
+use crate::{Error, EventLoop, ManagerOptions, Stopper};
 
 /// How long a test waits for what must happen, before it says that it did not.
 pub(super) const LONG: Duration = Duration::from_secs(20);
@@ -35,7 +35,7 @@ impl RunningManager {
     pub(super) fn start_with(limits: Limits, patience: Patience) -> RunningManager {
         let folder = private_folder();
         let socket = folder.path().join("manager.sock");
-        let mut manager = Manager::bind(Options { limits, ..Options::new(&socket) }).unwrap();
+        let mut manager = EventLoop::bind(ManagerOptions { limits, ..ManagerOptions::new(&socket) }).unwrap();
         *manager.patience() = patience;
         let (epoch, stopper) = (manager.epoch(), manager.stopper());
         let thread = Some(std::thread::spawn(move || manager.run()));
