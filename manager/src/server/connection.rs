@@ -6,11 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use manager_core::{DeathCause, Time};
 use protocol::limits::FRAME_BYTES_MAX;
 use protocol::{FrameBuffer, HELLO_BYTES_MAX, SessionId};
-use sys::process::Process;
+use sys::process::{Process, ProcessExit};
 use transport::{ReadMode, Stream};
 
 use super::busy_poll::PeerTiming;
-use super::ending::cause_of;
 use super::output::{Output, SendOutcome};
 
 /// One peer.
@@ -139,9 +138,18 @@ impl PeerConnection {
     pub(crate) fn how_it_ended(&self) -> Option<DeathCause> {
         match (&self.died, &self.process) {
             (Some(cause), _) => Some(cause.clone()),
-            (None, Some(process)) => process.exit().map(cause_of),
+            (None, Some(_)) => self.process_exit(),
             (None, None) => Some(DeathCause::Disconnected),
         }
+    }
+
+    /// How the peer's process ended, if it is watched and has.
+    pub(crate) fn process_exit(&self) -> Option<DeathCause> {
+        self.process.as_ref()?.exit().map(|exit| match exit {
+            ProcessExit::Status(status) => DeathCause::Exit(status),
+            ProcessExit::Signal(signal) => DeathCause::Signal(signal),
+            ProcessExit::Unknown => DeathCause::Disconnected,
+        })
     }
 }
 

@@ -6,7 +6,6 @@ use manager_core::{DeathCause, Ending};
 use mio::unix::SourceFd;
 use protocol::{Code, Refusal, SessionId, StopSignal};
 use sys::Signal;
-use sys::process::{Process, ProcessExit};
 
 use super::Server;
 use super::connection::Phase;
@@ -16,7 +15,7 @@ impl Server {
     /// A peer's process may have ended. What it sent before is still to be read.
     pub(crate) fn process_ended(&mut self, slot: ConnectionSlot) {
         let Some(connection) = self.table.get_mut(slot) else { return };
-        let Some(cause) = connection.process.as_ref().and_then(Process::exit).map(cause_of) else { return };
+        let Some(cause) = connection.process_exit() else { return };
         connection.read_to_end = true;
         connection.died = Some(cause.clone());
         match connection.phase {
@@ -103,14 +102,5 @@ impl Server {
         if let Some(process) = &connection.process {
             let _ = self.registry.deregister(&mut SourceFd(&process.as_fd().as_raw_fd()));
         }
-    }
-}
-
-/// What the core calls such an end of a process.
-pub(super) fn cause_of(exit: ProcessExit) -> DeathCause {
-    match exit {
-        ProcessExit::Status(status) => DeathCause::Exit(status),
-        ProcessExit::Signal(signal) => DeathCause::Signal(signal),
-        ProcessExit::Unknown => DeathCause::Disconnected,
     }
 }
