@@ -3,7 +3,9 @@
 mod deaths;
 mod limits;
 mod malformed_peers;
+mod patience;
 pub(crate) mod peer;
+mod player;
 mod processes;
 mod refusals;
 mod requests;

@@ -10,7 +10,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::peer::{Peer, object, wait_for};
-use super::processes::Player;
+use super::player::Player;
 use super::running_manager::RunningManager;
 
 const POOL: u128 = 1;

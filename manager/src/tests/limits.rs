@@ -6,8 +6,9 @@ use std::time::Duration;
 use protocol::limits::REASON_BYTES_MAX;
 use protocol::{Code, Greeting, Hello, Limits, Reply, Request};
 
+use super::patience::eventually;
 use super::peer::{object, open_event};
-use super::running_manager::{RunningManager, eventually};
+use super::running_manager::RunningManager;
 use crate::server::Patience;
 
 #[test]

@@ -11,7 +11,7 @@ use protocol::{
 };
 use uuid::Uuid;
 
-use super::running_manager::LONG;
+use super::patience::LONG;
 
 /// A client that can also misbehave.
 pub(crate) struct Peer {

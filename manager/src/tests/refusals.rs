@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::peer::{Peer, object, open_event, wait_for};
-use super::processes::Player;
+use super::player::Player;
 use super::running_manager::{RunningManager, private_folder};
 use crate::server::Patience;
 

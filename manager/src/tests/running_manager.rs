@@ -4,7 +4,6 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use protocol::{Epoch, Limits};
 use tempfile::TempDir;
@@ -12,9 +11,6 @@ use tempfile::TempDir;
 use super::peer::Peer;
 use crate::server::Patience;
 use crate::{Error, EventLoop, ManagerOptions, Stopper};
-
-/// How long a test waits for what must happen, before it says that it did not.
-pub(super) const LONG: Duration = Duration::from_secs(20);
 
 /// A running manager.
 pub(super) struct RunningManager {
@@ -73,16 +69,4 @@ impl Drop for RunningManager {
 /// A folder that only this user can enter.
 pub(super) fn private_folder() -> TempDir {
     tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir().unwrap()
-}
-
-/// Asks again and again until there is an answer.
-pub(super) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(began.elapsed() < LONG, "{what} did not happen within {LONG:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }

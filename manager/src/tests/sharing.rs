@@ -3,7 +3,7 @@
 use protocol::{Code, Reply, Request, SessionId, SharedMemory};
 
 use super::peer::{Peer, object, open_event};
-use super::processes::Player;
+use super::player::Player;
 use super::running_manager::{RunningManager, private_folder};
 
 const MIRROR: Request<'_> = Request::Share { memory: SharedMemory::Mirror };
