@@ -80,20 +80,30 @@ impl Session {
         self.unconfirmed.push_back((self.answers + 1, grant));
     }
 
-    /// The oldest grant that is not confirmed, if the client has read the answer that brought it.
+    /// The oldest grant that is not confirmed, if the client has read the answer that brought it. A client that claims
+    /// more answers than it was sent confirms nothing: what has not reached it goes to others.
     fn next_confirmed(&mut self, received: u64) -> Option<Unconfirmed> {
         let (answer, _) = self.unconfirmed.front()?;
-        if *answer > received { None } else { self.unconfirmed.pop_front().map(|(_, grant)| grant) }
+        if *answer > received || received > self.answers {
+            None
+        } else {
+            self.unconfirmed.pop_front().map(|(_, grant)| grant)
+        }
     }
 
     /// Refuses a count of answers that were read, if it cannot be, or if it never confirms anything.
     fn check_confirmed(&self, received: u64) -> Result<(), Refusal> {
         if received > self.answers {
-            let text = format!("{received} answers were received, more than were sent");
+            let text =
+                format!("{received} answers were received, more than the {} that were sent", self.answers);
             return Err(Refusal::new(Code::Protocol, text));
         }
-        if self.unconfirmed.len() >= UNCONFIRMED_MAX {
-            let text = format!("{UNCONFIRMED_MAX} grants were sent, and none of them was confirmed");
+        if self.unconfirmed.len() > UNCONFIRMED_MAX {
+            let text = format!(
+                "this client has not confirmed {} grants that it was sent, and the limit is {UNCONFIRMED_MAX}; \
+                 the connection is closed",
+                self.unconfirmed.len()
+            );
             return Err(Refusal::new(Code::LimitReached, text));
         }
         Ok(())

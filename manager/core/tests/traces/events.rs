@@ -178,11 +178,11 @@ fn a_client_that_never_confirms_is_dropped_before_it_bloats_the_manager() {
     let mut world = World::new();
     let a = world.session("a");
     let turn = world.auto_event(a);
-    for _ in 0..UNCONFIRMED_MAX {
+    for _ in 0..=UNCONFIRMED_MAX {
         world.send(a, Request::EventSet { id: turn, reason: None });
         world.send(a, wait_for(event(turn)));
     }
-    assert_eq!(world.dropped, []);
+    assert_eq!(world.dropped, [], "at the limit it asks on, and has more by its last request");
     world.send(a, Request::EventIsSet { id: turn });
     assert_eq!(world.dropped, [(a, Code::LimitReached)]);
 }
