@@ -249,6 +249,14 @@ impl State {
         Grant::Put
     }
 
+    /// How large the item is that is next.
+    pub(crate) fn next_item_bytes(&self, key: Key) -> usize {
+        match &self.catalog.at(key).body {
+            Body::Queue(queue) => queue.items.front().map_or(0, |item| item.payload.as_bytes().len()),
+            _ => unreachable!("the kind was checked when the key was found"),
+        }
+    }
+
     /// Hands the first item to a session, which keeps it until it is acknowledged.
     pub(crate) fn item_take(
         &mut self,

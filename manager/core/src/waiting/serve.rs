@@ -5,9 +5,11 @@
 //! so it is never decided twice, and what it takes is taken in that same moment, so nothing is granted twice either.
 
 use alloc::boxed::Box;
+use alloc::format;
 use core::mem::take;
 
-use protocol::{LockGrant, Refusal, Reply, Taken, WaitMode};
+use protocol::limits::FRAME_BYTES_MAX;
+use protocol::{Code, LockGrant, Refusal, Reply, Taken, WaitMode};
 use smallvec::{SmallVec, smallvec};
 
 use crate::State;
@@ -16,6 +18,10 @@ use crate::objects::{Body, Want};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Decision, Lane, Readiness, Relock, Waiter};
 use crate::waiting::wait_queue::{self, Entry, Position};
+
+/// The most bytes of one grant in an answer, without an item, a task or results: a cause or an abandonment, with the
+/// name of a program and a reason.
+const GRANT_BYTES_MAX: usize = 2048;
 
 /// What is to become of a waiter.
 #[derive(Debug)]
@@ -48,7 +54,11 @@ impl State {
         }
         // The wait queues are looked at last, as they may be long, and most waits for all lack something.
         let takes_all = ready == waiter.targets.len() && (0..ready).all(is_first);
-        if takes_all { Verdict::TakeAll } else { Verdict::Blocked }
+        match takes_all.then(|| self.check_answer_fits(&waiter.targets)) {
+            Some(Ok(())) => Verdict::TakeAll,
+            Some(Err(refusal)) => Verdict::Refuse(refusal),
+            None => Verdict::Blocked,
+        }
     }
 
     /// Whether a waiter that is in wait queues cannot be served now.
@@ -106,6 +116,25 @@ impl State {
             Verdict::Blocked | Verdict::Refuse(_) => unreachable!("such a waiter takes nothing"),
         };
         self.conclude(waiter, Decision::Taken { index, grants, unconfirmed });
+    }
+
+    /// Refuses to take all targets of a wait if the answer could be larger than a frame, so that nothing is taken that
+    /// its taker never learns of. A single grant always fits.
+    fn check_answer_fits(&self, targets: &[Entry]) -> Result<(), Refusal> {
+        let item_bytes = |entry: &Entry| match entry.want {
+            Want::Item => self.next_item_bytes(entry.object),
+            _ => 0,
+        };
+        let items: usize = targets.iter().map(item_bytes).sum();
+        if items + targets.len() * GRANT_BYTES_MAX <= FRAME_BYTES_MAX {
+            return Ok(());
+        }
+        let text = format!(
+            "an item of {items} bytes and what the {} other targets bring could be more than the \
+             {FRAME_BYTES_MAX} bytes of an answer; wait for the item alone",
+            targets.len() - 1
+        );
+        Err(Refusal::new(Code::LimitReached, text))
     }
 
     /// Lets go of what entries brought along that were not served.

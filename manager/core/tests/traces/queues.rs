@@ -1,12 +1,13 @@
 //! Queues: order, room, redelivery after a death, joining, closing, and limits.
 
-use protocol::limits::PAYLOAD_BYTES_MAX;
+use protocol::limits::{FRAME_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{
     Code, Grant, ItemGrant, Limits, ObjectId, OpenMode, Reply, Request, SessionId, Spec, Target, ThreadId,
 };
 
 use crate::words::{
-    JOINABLE, NO_TIME, SECOND, any, get, join, on_thread, put, queue, wait_at_most, wait_for,
+    JOINABLE, NO_TIME, SECOND, all, any, event, get, join, lock, on_thread, put, queue, wait_at_most,
+    wait_for,
 };
 use crate::world::World;
 
@@ -294,6 +295,41 @@ fn an_item_over_the_limit_is_refused() {
     assert!(text.contains(&PAYLOAD_BYTES_MAX.to_string()), "{text}");
     world.put(a, q, &huge[1..]);
     assert_eq!(world.get(a, q).len(), PAYLOAD_BYTES_MAX);
+}
+
+#[test]
+fn a_wait_for_all_whose_answer_could_be_larger_than_a_frame_is_refused_and_takes_nothing() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let q = world.open(a, None, queue(None));
+    let (l, turn) = (world.open(a, None, Spec::Lock), world.auto_event(a));
+    let largest = vec![0; PAYLOAD_BYTES_MAX];
+    let waiting = world.block(b, all(&[get(q), lock(l), event(turn)]));
+    world.set(a, turn);
+    world.put(a, q, &largest);
+    let (code, text) = world.refusal(b, waiting);
+    assert_eq!(code, Code::LimitReached);
+    assert!(text.contains(&FRAME_BYTES_MAX.to_string()), "{text}");
+    assert_eq!(world.refused(a, all(&[get(q), lock(l), event(turn)])).0, Code::LimitReached);
+    assert!(world.is_set(a, turn));
+    // With one target less it is at the limit.
+    let request = world.send(b, all(&[get(q), lock(l)]));
+    assert_eq!(world.taken(b, request).grants.len(), 2);
+    assert_eq!(world.length(a, q), 0);
+}
+
+#[test]
+fn whoever_claims_what_it_was_not_sent_acknowledges_no_item() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let q = world.open(a, Some("q"), queue(None));
+    world.put(a, q, b"1");
+    world.get(b, q);
+    world.overcount(b);
+    world.send(b, Request::QueueLength { id: q });
+    assert_eq!(world.dropped, [(b, Code::Protocol)]);
+    world.kill(b);
+    assert_eq!(world.get(a, q), b"1");
 }
 
 /// Fills the manager to its limits with items, and asserts that exactly this many have room.
