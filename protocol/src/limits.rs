@@ -1,83 +1,100 @@
 //! Every limit of the product, in one place.
 //!
 //! A limit that both sides must agree on is a constant; one that each manager may set for itself is a field of
-//! [`Limits`]. Going beyond a limit is never silent: the manager refuses the request with
-//! [`Code::LimitReached`](crate::Code::LimitReached) and a text that names the limit, or closes the connection with
-//! such a refusal. Where something else happens, it stands with the limit.
+//! [`Limits`]. Going beyond a limit is never silent: what happens to whoever does stands with each of them. Where the
+//! manager refuses the request, nothing has changed, and the text of the refusal names the limit. Where it ends the
+//! session, it sends such a refusal first.
 
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The largest body of a frame, in bytes. Larger ones are not read: the connection is closed, with
-/// [`Code::Protocol`](crate::Code::Protocol). An answer that would be larger is one of `LimitReached`.
+/// The largest body of a frame, in bytes. A larger one is not read: it ends the session, with
+/// [`Code::Protocol`](crate::Code::Protocol). A request whose answer would be larger is refused with
+/// [`Code::LimitReached`](crate::Code::LimitReached).
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 
 /// The largest arguments or results of one task, or item of a queue, encoded, in bytes: a frame, less ample room for
-/// what surrounds them. A task with larger results fails as [`TooLarge`](crate::FailureKind::TooLarge).
+/// what surrounds them. Larger arguments or a larger item are refused with
+/// [`Code::LimitReached`](crate::Code::LimitReached). A task with larger results fails as
+/// [`TooLarge`](crate::FailureKind::TooLarge).
 pub const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
 
-/// The longest name of an object or a function, in bytes of UTF-8. A longer one is a
+/// The longest name of an object or a function, in bytes of UTF-8. A longer one is refused with
 /// [`Code::BadName`](crate::Code::BadName).
 pub const NAME_BYTES_MAX: usize = 255;
 
 /// The longest reason for setting an event, terminating a pool or aborting a barrier, in bytes of UTF-8. A reason has
-/// no control characters. Another one is a [`Code::BadArgument`](crate::Code::BadArgument).
+/// no control characters. Another one is refused with [`Code::BadArgument`](crate::Code::BadArgument).
 pub const REASON_BYTES_MAX: usize = 1024;
 
 /// The longest name of a program in a hello, in bytes of UTF-8. The manager cuts a longer one at a character.
 pub const PROGRAM_BYTES_MAX: usize = 255;
 
-/// The longest text of a failed task that is kept, in bytes of UTF-8. Longer ones are cut at a character.
+/// The longest text of a failed task that is kept, in bytes of UTF-8. The manager cuts a longer one at a character.
 pub const FAILURE_BYTES_MAX: usize = 64 << 10;
 
-/// The most bytes of task results that one reply brings, so that it stays well inside a frame.
+/// The most bytes of task results that one reply brings, so that it stays well inside a frame. Each result counts with
+/// 16 bytes more than it has. What is over the limit comes with a later reply; a single result that is larger comes
+/// alone.
 pub const RESULTS_BYTES_MAX: usize = 1 << 20;
 
-/// The most tasks that one request adds to a batch, so that no request keeps the manager from others for long.
+/// The most tasks that one request adds to a batch, so that no request keeps the manager from others for long. More are
+/// refused with [`Code::LimitReached`](crate::Code::LimitReached).
 pub const TASKS_PER_REQUEST_MAX: usize = 16_384;
 
-/// The most tasks that one grant brings. To give back more at once is a
+/// The most tasks that one grant brings; the others come with later grants. To give back more at once is refused with
 /// [`Code::BadArgument`](crate::Code::BadArgument).
 pub const TASKS_PER_GRANT_MAX: usize = 64;
 
-/// The most bytes of arguments that one grant of several tasks brings, so that no large task
-/// is kept from another worker.
+/// The most bytes of arguments that one grant of several tasks brings, so that no large task is kept from another
+/// worker. What is over the limit comes with a later grant; a single task that is larger comes alone.
 pub const TASKS_BYTES_MAX: usize = 64 << 10;
 
-/// The most objects whose proxies one task, result or item carries. A task whose result carries more fails as
+/// The most objects whose proxies one task, result or item carries. Arguments or an item that carry more are refused
+/// with [`Code::LimitReached`](crate::Code::LimitReached). A task whose result carries more fails as
 /// [`TooLarge`](crate::FailureKind::TooLarge).
 pub const CARRIES_MAX: usize = 1_024;
 
-/// The most grants that a session may be sent before it confirms them by its count of answers.
+/// The most grants that a session was sent and has not confirmed by its count of answers. If there are more, the next
+/// request that does not confirm enough of them ends the session, with
+/// [`Code::LimitReached`](crate::Code::LimitReached).
 pub const UNCONFIRMED_MAX: usize = 65_536;
 
 /// The most worker processes that one owner or server of a pool starts. It is far more than is useful, and keeps a
-/// typing mistake from filling the machine.
+/// typing mistake from filling the machine. The owner's own library refuses more; the manager does not count them.
 pub const PROCESSES_MAX: usize = 1_024;
 
-/// How long a fresh connection may take to send its hello. A slower one is closed, with
+/// How long a fresh connection may take to send its hello. A slower one ends, with
 /// [`Code::Protocol`](crate::Code::Protocol).
 pub const HELLO_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The most that one manager holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Sessions at one time.
+    /// Sessions at one time, with the connections that have not said hello. A connection more ends at once, with
+    /// [`Code::LimitReached`](crate::Code::LimitReached) in its greeting.
     pub sessions_max: usize,
-    /// Objects at one time.
+    /// Objects at one time. A request that would make more is refused with
+    /// [`Code::LimitReached`](crate::Code::LimitReached).
     pub objects_max: usize,
-    /// Events that are published in the mirror at one time; at most 2^30.
+    /// Events that are published in the mirror at one time; at most 2^30. `EventMirror` of one more is refused with
+    /// [`Code::LimitReached`](crate::Code::LimitReached).
     pub mirrored_events_max: usize,
-    /// Targets of one wait.
+    /// Targets of one wait. A wait for more is refused with [`Code::LimitReached`](crate::Code::LimitReached).
     pub wait_targets_max: usize,
-    /// Requests of one session that are blocked at one time.
+    /// Requests of one session that are blocked at one time. One more that would block is refused with
+    /// [`Code::LimitReached`](crate::Code::LimitReached).
     pub session_waits_max: usize,
-    /// Tasks whose results were not fetched, and items that were not acknowledged, taken together.
+    /// Tasks whose results were not fetched, and items that were not acknowledged, taken together. A request that
+    /// brings more is refused with [`Code::LimitReached`](crate::Code::LimitReached).
     pub tasks_max: usize,
-    /// Bytes of the arguments, results and items that are stored.
+    /// Bytes of the arguments, results and items that are stored. A request that brings more is refused with
+    /// [`Code::LimitReached`](crate::Code::LimitReached). A task whose result has no room fails as
+    /// [`TooLarge`](crate::FailureKind::TooLarge).
     pub stored_bytes_max: usize,
-    /// Bytes that wait to be sent to one client that does not read.
+    /// Bytes that wait to be sent to one client that does not read. With more, its session ends, with
+    /// [`Code::LimitReached`](crate::Code::LimitReached).
     pub output_bytes_max: usize,
 }
 

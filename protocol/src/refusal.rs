@@ -5,8 +5,9 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A request that was not carried out, and why. A refused request has changed nothing, with two exceptions: a wait that
-/// had blocked may have given up a lock or broken a barrier, and a signal before a wait stands.
+/// A request that was not carried out, and why. A refused request has changed nothing, with three exceptions: a wait
+/// that had blocked may have given up a lock or broken a barrier, a signal before a wait stands, and so does the batch
+/// of a `BatchRun` whose wait was cancelled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// What programs decide by.
