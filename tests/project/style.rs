@@ -2,6 +2,7 @@
 //!
 //! Files are found by walking the folders, so that this works in a tarball as well as in a repository.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -132,6 +133,21 @@ fn sentences_are_english(sources: &[Source]) -> Vec<String> {
         let phrase = PHRASES.iter().find(|phrase| line.contains(**phrase))?;
         Some(format!("says “{phrase}”"))
     })
+}
+
+#[apply(rule)]
+fn the_map_names_every_folder_and_no_other(sources: &[Source]) -> Vec<String> {
+    let page = sources.iter().find(|source| source.path == "ARCHITECTURE.md").expect("the page with the map");
+    let map = page.text.split("\n## ").find(|section| section.starts_with("The map")).unwrap_or_default();
+    let named: BTreeSet<&str> = map.split('`').filter_map(|part| part.strip_suffix('/')).collect();
+    let folders: BTreeSet<&str> =
+        sources.iter().filter_map(|source| Some(source.path.rsplit_once('/')?.0)).collect();
+    let unnamed = folders.difference(&named).map(|folder| format!("ARCHITECTURE.md does not name {folder}/"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let ghosts = named.iter().filter(|folder| !root.join(folder).is_dir());
+    unnamed
+        .chain(ghosts.map(|folder| format!("ARCHITECTURE.md names {folder}/, which does not exist")))
+        .collect()
 }
 
 #[apply(rule)]
