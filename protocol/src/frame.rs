@@ -1,8 +1,8 @@
 //! Frames: a length, and a body of that many bytes.
 //!
 //! The length is a little-endian `u32` that counts the body alone. The body is one message in postcard's format,
-//! and nothing after it. [`FrameBuffer`] collects what a socket brings and yields bodies; it never reserves
-//! memory for bytes that have not come.
+//! and nothing after it. [`FrameBuffer`] collects what a socket brings and yields bodies; it never reserves memory for
+//! bytes that have not come.
 
 use alloc::vec::Vec;
 use core::fmt;

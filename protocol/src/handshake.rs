@@ -39,7 +39,7 @@ pub struct Hello {
 pub struct Introduction {
     /// The client's process id as the client sees it. The manager uses it only where the kernel names no peer.
     pub process: u32,
-    /// The name of the client's program, for people in search of a holder or a cause.
+    /// The name of the client's program, for people who look for a holder or a cause.
     pub program: String,
 }
 

@@ -52,8 +52,8 @@ pub struct ObjectInfo {
     pub references: u32,
     /// Its state.
     pub state: ObjectState,
-    /// The waiters in the order of the wait queue, a thousand at most. For a queue: those that get, then those that
-    /// put, then those that join.
+    /// The waiters in the order of the wait queue, a thousand at most. For a queue: consumers, then producers, then
+    /// joins.
     pub waiters: Vec<WaiterInfo>,
     /// The number of waiters, listed or not.
     pub waiting: u32,
@@ -80,7 +80,7 @@ pub enum ObjectState {
     Batch {
         /// The function that its tasks call.
         function: Arc<str>,
-        /// How far it is.
+        /// Its progress.
         progress: Progress,
     },
     /// A lock or reentrant lock.

@@ -1,4 +1,4 @@
-//! Reasons: texts by which one process explains itself to the people behind others.
+//! Reasons: texts with which one process explains to people what it did to others.
 
 use core::fmt;
 

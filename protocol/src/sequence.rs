@@ -1,9 +1,9 @@
 //! Reading the lists that travel inline: targets and grants.
 //!
 //! A list begins with its length, and a peer may lie about it. Each byte of a frame can announce an element that takes
-//! a hundred bytes of memory, and `SmallVec` would reserve all of it before it has seen one element. Here room is made
-//! in advance for [`RESERVED_MAX`] elements at most, and grows with those that have really come. (`Vec` needs no such
-//! help: serde bounds what it reserves.) Elements that borrow from the frame go on borrowing.
+//! a hundred bytes of memory, and `SmallVec` would reserve all of it before it has seen one element. This code makes
+//! room in advance for [`RESERVED_MAX`] elements at most, and for more as they come. (`Vec` needs no such help: serde
+//! bounds what it reserves.) Elements may borrow from the frame.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -11,7 +11,7 @@ use core::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use smallvec::SmallVec;
 
-/// The most elements for which room is made in advance.
+/// The most elements for which to make room in advance.
 const RESERVED_MAX: usize = 64;
 
 /// Reads a list; for a field with `#[serde(deserialize_with = "crate::sequence::deserialize")]`.

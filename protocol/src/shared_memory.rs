@@ -1,4 +1,4 @@
-//! Memory that the manager shares with its clients, beside the socket: which there is, and what stands where in it.
+//! Memory that the manager shares with its clients, beside the socket: what there is, and its layout.
 //!
 //! Shared memory saves round trips and changes no meaning. A client without it, because the system cannot share memory
 //! or because the client does not ask, gets the same answers by requests.

@@ -1,4 +1,4 @@
-//! The targets of waits, and the signals that can be given in the same step.
+//! The targets of waits, and the signals that a client can give in the same step.
 
 use alloc::vec::Vec;
 
@@ -141,7 +141,7 @@ impl Target<'_> {
     }
 }
 
-/// A signal that is given in one step with the beginning of a wait. Each does what the request of its name does.
+/// A signal that a client gives in the same step as it begins a wait. Each does what the request of its name does.
 /// Variants are only ever added, at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Signal<'a> {

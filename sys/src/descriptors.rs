@@ -17,12 +17,12 @@ pub const DESCRIPTORS_MAX: usize = 4;
 pub enum Waiting {
     /// As the socket does.
     AsSocket,
-    /// Never: where it would have to, it fails with [`WouldBlock`](io::ErrorKind::WouldBlock).
+    /// Never: it fails with [`WouldBlock`](io::ErrorKind::WouldBlock) instead.
     Never,
 }
 
-/// Sends bytes, of which there must be some, and these descriptors with the first of them. Returns how many bytes the
-/// system took; all descriptors go with them.
+/// Sends bytes, at least one, and these descriptors with the first of them. Returns how many bytes the system took; all
+/// descriptors go with them.
 ///
 /// # Errors
 ///
@@ -48,7 +48,7 @@ pub fn send(
 }
 
 /// Receives bytes once, and appends the descriptors that came with them. Returns how many bytes came; 0 is the end.
-/// The descriptors are closed when this process runs another program.
+/// The system closes the descriptors when this process runs another program.
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
 //! Sleeping on a word of memory until another thread, or another process, wakes the sleeper (futex(2)).
 //!
-//! The word is what counts. A sleep ends when somebody wakes the sleeper, when the time is over, when the word was not
-//! the expected one to begin with, or for no reason at all; so whoever sleeps looks at the word again. For the same
-//! reason nothing here fails: what the system refuses is as good as a sleep that ended early.
+//! The word is what counts. A sleep ends when another thread wakes the sleeper, when the time is over, at once if the
+//! word is not the expected one, or for no reason at all; so a sleeper looks at the word again. For the same reason
+//! nothing here fails: a sleep that the system refuses counts as one that ended early.
 
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -28,10 +28,10 @@ impl Sleepers {
     }
 }
 
-/// Sleeps until the word is woken, if it still is `expected`, and for at most `timeout`; with `None`, forever.
+/// Sleeps on the word until a wake-up, if it still is `expected`, for at most `timeout`; with `None`, forever.
 #[inline]
 pub fn wait(word: &AtomicU32, expected: u32, sleepers: Sleepers, timeout: Option<Duration>) {
-    // A time that the system cannot count is as good as forever.
+    // A time that the system cannot count is forever.
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     let _ = futex::wait(word, sleepers.flags(), expected, timeout.as_ref());
 }

@@ -1,6 +1,6 @@
 //! What Rallypoint asks of the operating system beyond the standard library.
 //!
-//! All `unsafe` code of the product stands here, and all that only Linux has. A port to another system rewrites this
+//! All `unsafe` code of the product is here, and everything that only Linux has. A port to another system rewrites this
 //! package and no other.
 //!
 //! | module | what it wraps |

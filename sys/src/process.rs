@@ -1,7 +1,7 @@
-//! Processes: watching and signalling one, and what this one tells about itself.
+//! Processes: watching and signalling one, and what this one can ask about itself.
 //!
-//! A pidfd stands for one process and never for a later one with the same number. It becomes readable when the
-//! process has ended, whoever still holds copies of its sockets.
+//! A pidfd stands for one process and never for a later one with the same number. It becomes readable when the process
+//! has ended, whichever processes still hold copies of its sockets.
 
 use std::ffi::CStr;
 use std::fs;
@@ -22,7 +22,7 @@ pub enum ProcessExit {
     Status(i32),
     /// By this signal.
     Signal(i32),
-    /// In a way that the system does not tell any more.
+    /// In a way that the system no longer tells.
     Unknown,
 }
 
@@ -31,18 +31,18 @@ pub enum ProcessExit {
 pub struct Process {
     /// Its number, which the system may give to another process once this one is gone.
     id: u32,
-    /// What stands for it, and only for it.
+    /// Stands for it, and only for it.
     pidfd: OwnedFd,
 }
 
 impl Process {
     /// The process at the other end of a socket, whose number the kernel gave as `id`.
     ///
-    /// Linux before 6.5 cannot tell the peer itself; there the number has to do.
+    /// Linux before 6.5 cannot tell the peer itself; there, this uses the number.
     ///
     /// # Errors
     ///
-    /// If the process has ended and is reaped, or no descriptor is left.
+    /// If the process has ended and was reaped, or no descriptor is left.
     pub fn of_peer(socket: BorrowedFd<'_>, id: u32) -> io::Result<Process> {
         match peer_pidfd(socket) {
             Ok(pidfd) => Ok(Process { id, pidfd }),
@@ -89,8 +89,8 @@ impl Process {
         if !self.has_ended() {
             return None;
         }
-        // The status of a process is with itself until its parent fetches it, and with the pidfd from then on.
-        // The first look may come just too early for the one and the second just too late for the other.
+        // Until its parent fetches it, a process has its status itself; from then on the pidfd has it. The parent may
+        // fetch it between the first two looks, so there is a third.
         let status = self
             .status_after_reaping()
             .or_else(|| fs::read(format!("/proc/{}/stat", self.id)).ok().as_deref().and_then(zombie_status))
@@ -152,7 +152,7 @@ fn peer_pidfd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-/// The wait status in the text of a `/proc/<pid>/stat`, if that process has ended and was not yet fetched.
+/// The wait status in the text of a `/proc/<pid>/stat`, if that process has ended and its parent has not fetched it.
 fn zombie_status(stat: &[u8]) -> Option<i32> {
     // The second field is the program's name in parentheses, and the name may hold spaces and parentheses.
     let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
@@ -177,7 +177,7 @@ pub(crate) fn pid(id: u32) -> io::Result<Pid> {
     number.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
 }
 
-/// Sends a signal to the process that has this number now. Where the process can have been reaped meanwhile, use
+/// Sends a signal to the process that has this number now. If the process may have been reaped meanwhile, use
 /// [`Process::signal`].
 ///
 /// # Errors
@@ -193,8 +193,8 @@ pub fn effective_user() -> u32 {
     geteuid().as_raw()
 }
 
-/// The process id of this process's parent; none if that is outside of its namespace. Another process adopts a child
-/// whose parent has ended.
+/// The process id of this process's parent; none if that is outside its namespace. Another process adopts a child whose
+/// parent has ended.
 #[must_use]
 pub fn parent() -> Option<u32> {
     getppid().map(|parent| parent.as_raw_pid().cast_unsigned())
@@ -210,8 +210,8 @@ pub fn signal_at_death_of_parent(signal: Signal) -> io::Result<()> {
     Ok(set_parent_process_death_signal(Some(signal))?)
 }
 
-/// Names this thread in lists of processes and threads; the main thread's name is that of the process. At most 15
-/// bytes are kept. It is only a name, so nothing fails.
+/// Names this thread in lists of processes and threads; the main thread's name is that of the process. The system keeps
+/// at most 15 bytes. A name is only for people, so this never fails.
 pub fn name_thread(name: &CStr) {
     let _ = rustix::thread::set_name(name);
 }

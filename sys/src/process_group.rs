@@ -1,7 +1,7 @@
-//! Process groups and sessions: processes that are signalled as a whole.
+//! Process groups and sessions: processes that get a signal together.
 //!
-//! A group has the number of the process that leads it. The number is nobody else's while the leader is not reaped or
-//! the group has members.
+//! A group has the number of the process that leads it. No other process gets that number until the leader was reaped
+//! and the group has no members.
 
 use std::io;
 
@@ -20,7 +20,7 @@ pub fn signal(group: u32, signal: Signal) -> io::Result<()> {
     Ok(kill_process_group(pid(group)?, signal)?)
 }
 
-/// Whether the group has members, those that have ended and are not reaped among them.
+/// Whether the group has members, including those that have ended and were not reaped.
 #[must_use]
 pub fn has_members(group: u32) -> bool {
     pid(group).is_ok_and(|group| test_kill_process_group(group).is_ok())
@@ -32,7 +32,7 @@ pub fn is_led_by_this_process() -> bool {
     getpgrp() == getpid()
 }
 
-/// Sends a signal to every process of this process's group, this one among them.
+/// Sends a signal to every process of this process's group, including this one.
 ///
 /// # Errors
 ///

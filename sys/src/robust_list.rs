@@ -1,8 +1,8 @@
-//! A word of memory that tells that a thread lives, and that it has ended, however it did.
+//! A word of memory that says whether a thread lives or has ended, however it ended.
 //!
-//! A process that is killed writes nothing any more, so the kernel does. The word is a *robust futex*: each thread of
-//! Linux can name a list of words that it holds, and when the thread ends, the kernel marks those that have its number
-//! in them (see set_robust_list(2)). A process that has the word mapped needs to watch for nothing, and to ask nobody.
+//! A killed process can no longer write, so the kernel does. The word is a *robust futex*: each thread of Linux can
+//! name a list of words that it holds, and when the thread ends, the kernel marks those that have its number in them
+//! (see set_robust_list(2)). A process that has the word mapped only reads it.
 
 use std::io;
 use std::marker::PhantomPinned;
@@ -15,7 +15,7 @@ use rustix::thread::gettid;
 /// The bit that the kernel sets in a word whose thread has ended: `FUTEX_OWNER_DIED`.
 pub const OWNER_DIED: u32 = 0x4000_0000;
 
-/// The list of the words that a thread holds, in the form that the kernel wants: here of one word.
+/// The list of the words that a thread holds, in the kernel's form; here it has one word.
 #[repr(C)]
 struct List {
     /// The first node; the last node points back at this.
@@ -37,13 +37,13 @@ struct Node {
     next: *const Node,
 }
 
-/// How many bytes of a [`List`] the kernel knows of: those before the node.
+/// How many bytes of a [`List`] the kernel knows: those before the node.
 const LIST_BYTES: usize = std::mem::offset_of!(List, node);
 
 /// A word that holds the number of the thread that made this, as long as both live; then [`OWNER_DIED`].
 ///
-/// Meanwhile it takes the place of another robust list of the thread: the C library keeps one for mutexes that are
-/// robust. So the thread must hold none of these.
+/// Meanwhile it replaces the thread's other robust list: the C library keeps one for robust mutexes. So the thread must
+/// hold none of these.
 #[derive(Debug)]
 pub struct RobustWord {
     /// What the kernel knows; none once it knows another list.
@@ -56,8 +56,8 @@ pub struct RobustWord {
     thread: u32,
 }
 
-// SAFETY: what the pointers of the list point at belongs to no thread. All that another thread can do with a robust
-// word is to drop it, and `drop` then leaves what the kernel knows as it is.
+// SAFETY: what the pointers of the list point at belongs to no thread. Another thread can do nothing with a robust word
+// but drop it, and `drop` then leaves what the kernel knows as it is.
 #[allow(unsafe_code)]
 unsafe impl Send for RobustWord {}
 
@@ -118,9 +118,8 @@ fn robust_list() -> io::Result<*const List> {
 /// Tells the kernel the list of the words that this thread holds.
 #[allow(unsafe_code)]
 fn set_robust_list(list: *const List) -> io::Result<()> {
-    // SAFETY: the call stores the address and checks the length, and touches no memory. The kernel looks at the list
-    // when the thread ends, with the care that it has for addresses of user space; `RobustWord` keeps the list there
-    // until then.
+    // SAFETY: the call stores the address and checks the length, and touches no memory. The kernel reads the list when
+    // the thread ends, and checks its addresses as any of user space; `RobustWord` keeps the list there until then.
     match unsafe { libc::syscall(libc::SYS_set_robust_list, list, LIST_BYTES) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),

@@ -1,7 +1,7 @@
 //! Memory that processes share: an anonymous file (memfd), mapped as an array of atomic words.
 //!
-//! The process that makes the memory seals it: its file cannot shrink, so no process that has mapped it can be hurt by
-//! what another does to the file. What the others write into it is another matter: every word is an atomic, and the
+//! The process that makes the memory seals it: its file cannot shrink, so nothing that one process does to the file can
+//! hurt another that has mapped it. The others may still write anything into it: every word is an atomic, and the
 //! reader of a word expects any value.
 
 use std::fmt;
@@ -20,7 +20,7 @@ use rustix::io::Errno;
 
 use crate::limits;
 
-/// What shared memory is an array of: an atomic integer, for which all bytes are a value.
+/// The element of shared memory: an atomic integer, for which all bytes are a value.
 pub trait Word: sealed::Word {}
 
 impl<W: sealed::Word> Word for W {}
@@ -36,7 +36,7 @@ mod sealed {
 pub struct SharedWords<W> {
     /// The memory.
     map: MmapRaw,
-    /// What it is an array of.
+    /// Its elements.
     words: PhantomData<W>,
 }
 
@@ -52,20 +52,20 @@ pub enum Writers {
 /// What this process does with memory that another has made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// It only reads. Words may only be loaded, and only with relaxed ordering; anything else is for memory that can be
-    /// written.
+    /// It only reads. It may only load words, and only with relaxed ordering; anything else is for memory that it can
+    /// write.
     Read,
     /// It reads and writes.
     Write,
 }
 
 impl<W: Word> SharedWords<W> {
-    /// Makes memory of this many bytes, all of them 0, and returns with it the descriptor by which others map it.
-    /// Memory that only this process writes is used as far as it is written; other memory is reserved at once.
+    /// Makes memory of this many bytes, all of them 0, and returns it with the descriptor by which others map it. The
+    /// system provides memory that only this process writes as it is written; it reserves other memory at once.
     ///
     /// # Errors
     ///
-    /// If the system has not enough memory, or this process may not make a file of that size.
+    /// If the system does not have enough memory, or this process may not make a file of that size.
     pub fn create(bytes: usize, writers: Writers) -> io::Result<(SharedWords<W>, OwnedFd)> {
         // Beyond that limit the kernel would end the process with SIGXFSZ.
         if limits::file_bytes_max() < bytes as u64 {
@@ -75,10 +75,10 @@ impl<W: Word> SharedWords<W> {
         let file = File::from(memfd_create("rallypoint", flags)?);
         file.set_len(bytes as u64)?;
         if writers == Writers::All {
-            // All of it will be used. That there is none left is an error here, and would be a signal later.
+            // All of it will be used. A lack of memory is an error here, and would be a signal later.
             fallocate(&file, FallocateFlags::empty(), 0, bytes as u64)?;
         }
-        // Mapped first, as later maps for writing may be what is sealed.
+        // Mapped before it is sealed, since a seal may forbid later maps for writing.
         let map = MmapOptions::new().len(bytes).map_raw(&file)?;
         let mut seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         if writers == Writers::ThisProcess {
@@ -88,7 +88,7 @@ impl<W: Word> SharedWords<W> {
         Ok((SharedWords { map, words: PhantomData }, file.into()))
     }
 
-    /// Maps memory that another process has made, and of which it says that it has this many bytes.
+    /// Maps memory that another process has made, and that has this many bytes by its account.
     ///
     /// # Errors
     ///
@@ -128,7 +128,7 @@ impl<W: Word> Deref for SharedWords<W> {
     #[allow(unsafe_code)]
     fn deref(&self) -> &[W] {
         // SAFETY: the map begins at a page, so it is aligned for any integer; it is as long as `map` says, and stays
-        // where it is for as long as `self`. Its file is at least as long and cannot shrink: `create` has set its
+        // where it is for as long as `self` lives. Its file is at least as long and cannot shrink: `create` has set its
         // length and sealed it, and `map` has checked both. So all of it is there. `W` is an atomic integer, for which
         // all bytes are a value, and other processes may write at any time, as other threads may. Where the map is for
         // reading alone, `Access::Read` says what is allowed; a store would end the process, and corrupts nothing.
@@ -142,7 +142,7 @@ impl<W> fmt::Debug for SharedWords<W> {
     }
 }
 
-/// A file without a path, in memory. It lives as long as a process has it open. Its name shows in `/proc` alone.
+/// A file without a path, in memory. It lives as long as a process has it open. Only `/proc` shows its name.
 ///
 /// # Errors
 ///

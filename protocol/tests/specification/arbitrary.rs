@@ -1,4 +1,4 @@
-//! Bytes that nobody meant: decoding never panics, and what decodes is a message like any other.
+//! Random bytes: decoding never panics, and what decodes is a message like any other.
 //!
 //! The seed is printed; `RALLYPOINT_SEED=… cargo test -p rallypoint-protocol` runs the same bytes again.
 
@@ -62,7 +62,7 @@ impl Random {
     }
 }
 
-/// The bodies of messages of all kinds: the worked examples, and one with each variant that there is.
+/// The bodies of messages of all kinds: the worked examples, and one for each variant.
 fn bodies() -> Vec<Vec<u8>> {
     let examples = examples::messages().into_values().map(|message| message.frame()[4..].to_vec());
     let samples = samples::all().into_iter().filter_map(|sample| {

@@ -1,9 +1,9 @@
 //! Reads `PROTOCOL.md` as a program would: tables into types, fenced blocks into bytes.
 //!
-//! [`Page::skip`] then walks over bytes knowing nothing but the page, so that a field that is missing, too much or
-//! of another type in a table does not stay unnoticed. It is strict where types could be mistaken for each other: a
-//! u64 must be over the range of a u32, a u32 over that of a bool, an i32 so far from zero that its bytes would be
-//! those of a larger u32 than any in the samples, and bytes must not be UTF-8.
+//! [`Page::skip`] then walks over bytes knowing nothing but the page, so that it notices a field that is missing,
+//! surplus or of another type in a table. It is strict where it could mistake one type for another: a u64 must be over
+//! the range of a u32, a u32 over that of a bool, an i32 so far from zero that its bytes would be those of a larger u32
+//! than any in the samples, and bytes must not be UTF-8.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -42,7 +42,7 @@ macro_rules! variants {
     };
 }
 
-/// Appends a sample of a struct. Naming every field is what makes the compiler ask for one that is missing.
+/// Appends a sample of a struct. It names every field, so the compiler asks for one that is missing.
 macro_rules! structs {
     ($samples:ident, $($owner:ident { $($field:ident: $value:expr),+ $(,)? })+) => {
         $($samples.push(Sample {

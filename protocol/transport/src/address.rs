@@ -36,7 +36,7 @@ pub enum AddressError {
         /// The text.
         text: OsString,
     },
-    /// What stands before the first colon is not a transport that this version has.
+    /// The text before the first colon is not a transport that this version has.
     NotSupported {
         /// The text.
         text: OsString,
@@ -46,7 +46,7 @@ pub enum AddressError {
 }
 
 impl Address {
-    /// Parses an address that need not be UTF-8, as arguments and variables of the environment.
+    /// Parses an address that need not be UTF-8, such as an argument or an environment variable.
     ///
     /// # Errors
     ///
@@ -67,8 +67,8 @@ impl Address {
         }
     }
 
-    /// The address of this user's manager if nothing else is said: the one that the variable `RALLYPOINT_SOCKET` of
-    /// the environment names, or else a socket in this user's own folder.
+    /// The default address of this user's manager: the one that the environment variable `RALLYPOINT_SOCKET` names, or
+    /// else a socket in this user's own folder.
     ///
     /// # Errors
     ///
@@ -85,8 +85,8 @@ impl Address {
     }
 }
 
-/// The transport that a text names: what stands before its first colon, if that could not be the beginning of an
-/// absolute path.
+/// The transport that a text names: the part before its first colon, if that could not be the beginning of an absolute
+/// path.
 fn transport_of(text: &OsStr) -> Option<&str> {
     let colon = text.as_bytes().iter().position(|&byte| byte == b':')?;
     let transport = str::from_utf8(&text.as_bytes()[..colon]).ok()?;

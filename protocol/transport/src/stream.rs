@@ -1,4 +1,4 @@
-//! The seam: what a manager and its clients need of a stream, whatever carries it.
+//! The interface: what a manager and its clients need of a stream, whatever carries it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,8 +20,8 @@ pub enum Listener {
 
 /// A connection between a manager and a client: bytes in both directions, in order.
 ///
-/// Bytes written never wait; bytes read do as [`ReadMode`] says. To wait for something else as well, poll its
-/// descriptor ([`AsFd`]). It is closed when it is dropped.
+/// A write never waits; a read does as [`ReadMode`] says. To wait for something else as well, poll the stream's
+/// descriptor ([`AsFd`]). Dropping the stream closes it.
 #[derive(Debug)]
 pub enum Stream {
     /// Over a Unix socket.
@@ -33,15 +33,14 @@ pub enum Stream {
 pub enum ReadMode {
     /// Not at all: it takes what has come already, or fails with [`WouldBlock`](io::ErrorKind::WouldBlock).
     NonBlocking,
-    /// In the read itself, for bytes that come soon. On a Unix socket a read that waits is woken also when the other
-    /// side reads, since a socket wakes both sides; that costs nothing where the answer follows at once.
+    /// In the read itself, for bytes that come soon. On a Unix socket a waiting read also wakes when the other side
+    /// reads, since a socket wakes both sides; that costs nothing if the answer follows at once.
     Blocking,
-    /// In a poll before the read, for bytes that may come late. That costs a system call, and wakes for nothing but
-    /// bytes.
+    /// In a poll before the read, for bytes that may come late. That costs a system call, and only bytes wake it.
     PollFirst,
 }
 
-/// What a stream is ready for, or is to be ready for. The end of a stream counts as both.
+/// What a stream is ready for, or should become ready for. The end of a stream counts as both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
     /// Bytes, or the end, can be read.
@@ -50,7 +49,7 @@ pub struct Readiness {
     pub writable: bool,
 }
 
-/// Who is at the other end of a stream, as the system tells. A peer can claim nothing here.
+/// The process at the other end of a stream, as the system reports it. A peer can claim nothing here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerIdentity {
     /// The process id.
@@ -90,8 +89,8 @@ impl AsFd for Listener {
 }
 
 impl Stream {
-    /// Begins to connect to this address. Never waits: where the other side's queue is full, the stream
-    /// [is not connected](Self::is_connected), and another try may be.
+    /// Begins to connect to this address. Never waits: if the other side's queue is full, the stream [is not
+    /// connected](Self::is_connected), and another attempt may succeed.
     ///
     /// # Errors
     ///
@@ -103,7 +102,7 @@ impl Stream {
         }
     }
 
-    /// Whether there is somebody at the other end.
+    /// Whether a process is at the other end.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         match self {
@@ -111,7 +110,7 @@ impl Stream {
         }
     }
 
-    /// Who is at the other end.
+    /// The process at the other end.
     ///
     /// # Errors
     ///
@@ -122,7 +121,7 @@ impl Stream {
         }
     }
 
-    /// The process at the other end, to be watched, given the id that [`peer`](Self::peer) told.
+    /// The process at the other end, as something to watch, given the id from [`peer`](Self::peer).
     ///
     /// # Errors
     ///
@@ -137,7 +136,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// With [`WouldBlock`](io::ErrorKind::WouldBlock) where the mode is not to wait and nothing has come;
+    /// With [`WouldBlock`](io::ErrorKind::WouldBlock) if the mode is not to wait and nothing has come;
     /// [`ConnectionReset`](io::ErrorKind::ConnectionReset) if the other side has closed without reading everything.
     #[inline]
     pub fn read(&self, bytes: &mut [u8], mode: ReadMode) -> io::Result<usize> {
@@ -175,7 +174,7 @@ impl Stream {
         }
     }
 
-    /// Whether descriptors can be written and read: whether both ends are on one machine.
+    /// Whether descriptors can travel over it: whether both ends are on one machine.
     #[must_use]
     pub fn passes_descriptors(&self) -> bool {
         match self {
@@ -183,7 +182,7 @@ impl Stream {
         }
     }
 
-    /// Writes as [`write`](Self::write) does, and a descriptor with the first byte.
+    /// Writes as [`write`](Self::write) does, and sends a descriptor with the first byte.
     ///
     /// # Errors
     ///
@@ -194,15 +193,15 @@ impl Stream {
         }
     }
 
-    /// Waits until the stream is ready for something that is wanted, and for at most `timeout`; with `None`, forever.
-    /// Returns what it is ready for. An interruption is as good as a timeout.
+    /// Waits until the stream is ready for something that is wanted, for at most `timeout`; with `None`, forever.
+    /// Returns what it is ready for. An interruption counts as a timeout.
     pub fn wait(&self, wanted: Readiness, timeout: Option<Duration>) -> Readiness {
         match self {
             Stream::Unix(stream) => stream.wait(wanted, timeout),
         }
     }
 
-    /// Ends the stream in both directions, for all who hold a copy of it.
+    /// Ends the stream in both directions, for every process that holds a copy of it.
     pub fn hang_up(&self) {
         match self {
             Stream::Unix(stream) => stream.hang_up(),
@@ -225,11 +224,11 @@ impl From<UnixStream> for Stream {
 }
 
 impl Readiness {
-    /// To be read.
+    /// To read.
     pub const READABLE: Readiness = Readiness { readable: true, writable: false };
-    /// To be written to.
+    /// To write.
     pub const WRITABLE: Readiness = Readiness { readable: false, writable: true };
-    /// To be read or written to.
+    /// To read or write.
     pub const EITHER: Readiness = Readiness { readable: true, writable: true };
 }
 

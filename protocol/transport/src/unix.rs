@@ -1,6 +1,7 @@
 //! Streams over Unix sockets of this machine.
 //!
-//! They are made by `interprocess`, and used by the system calls that can say of each read and write whether it waits.
+//! `interprocess` makes them; this code reads and writes with the system calls that can say each time whether they
+//! wait.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -96,13 +97,13 @@ impl LocalStream {
         }
     }
 
-    /// Waits as far as the mode does so before the read, and says how the read itself waits.
+    /// Waits before the read if the mode does so, and returns how the read itself waits.
     fn waiting(&self, mode: ReadMode) -> Waiting {
         match mode {
             ReadMode::NonBlocking => Waiting::Never,
             ReadMode::Blocking => Waiting::AsSocket,
             ReadMode::PollFirst => {
-                // Its outcome does not matter: the read tells.
+                // Its outcome does not matter: the read shows it.
                 let _ = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], None);
                 Waiting::AsSocket
             }
@@ -133,7 +134,7 @@ impl LocalStream {
         let mut events = PollFlags::empty();
         events.set(PollFlags::IN, wanted.readable);
         events.set(PollFlags::OUT, wanted.writable);
-        // A time that the system cannot count is as good as forever.
+        // A time that the system cannot count is forever.
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut sockets = [PollFd::new(&self.0, events)];
         if let Err(Errno::INTR) | Ok(0) = poll(&mut sockets, timeout.as_ref()) {
