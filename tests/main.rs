@@ -2,8 +2,8 @@
 //!
 //! One file for each subject, and one folder for what belongs together; a test is a function with the attribute
 //! `apply(test)`. Tasks are functions of the program that submits them, so this program has a `main` of its own: the
-//! workers of the pools in here are copies of it. It has helpers, too: programs that a test starts, and kills, with
-//! `helper:NAME` as their first argument.
+//! workers of its pools are copies of it. A test can also start a copy as a helper, with `helper:NAME` as its first
+//! argument, and kill it.
 
 use std::process::ExitCode;
 

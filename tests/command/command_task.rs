@@ -1,4 +1,4 @@
-//! The task `command`: what a program did, why there was none, and how it ends.
+//! The task `command`: what a program did, why it did not start, and how it ends.
 
 use std::path::Path;
 use std::thread;
@@ -15,7 +15,7 @@ use crate::support::{
     ManagerProgram, PATIENCE, Running, apply, descendants, eventually, is_alive, kill, test, within,
 };
 
-/// In what time nobody is left.
+/// The time within which no process is left.
 const SOON: Duration = Duration::from_secs(2);
 
 /// A program with children and grandchildren, all in its group.
@@ -42,7 +42,7 @@ fn run(command: Command) -> CommandResult {
     pool.apply(worker::tasks::command, (command,)).unwrap()
 }
 
-/// A command that runs in a worker, all whose processes are there.
+/// A command that runs in a worker, with all of its processes.
 struct Runs {
     result: AsyncResult<CommandResult>,
     /// The command's own, and not its supervisor's.
@@ -53,7 +53,7 @@ struct Runs {
 }
 
 impl Runs {
-    /// Starts it, and waits until this many processes are there.
+    /// Starts it, and waits until it has this number of processes.
     fn start(command: Command, processes: usize) -> Runs {
         let manager = Manager::start().unwrap();
         let pool = Pool::new(&manager, 1).unwrap();
@@ -119,7 +119,7 @@ fn has_arguments_environment_folder_and_input() {
         input.len().to_string()
     );
     assert_eq!(output(Command::new("tail").arguments(["-n", "1"]).input("first\nlast")), "last");
-    // One that reads nothing of it does not hold anybody up.
+    // A program that reads none of its input holds up nobody.
     assert_eq!(output(Command::new("true").input(input)), "");
 }
 
@@ -172,7 +172,8 @@ fn ends_with_its_worker_that_is_killed() {
     runs.expect_nobody();
 }
 
-/// An owner whose workers run commands, one in its own way, says so, and stays until it is killed.
+/// An owner whose workers run commands, one of them without a supervisor. It says when they start, and stays until it
+/// is killed.
 pub(crate) fn own() -> Result<()> {
     let manager = Manager::start()?;
     let pool = Pool::builder(&manager).processes(3).start()?;
@@ -194,7 +195,7 @@ fn ends_with_the_owner_that_is_killed_also_if_all_is_suspended() {
     kill_owner(|processes| processes.iter().for_each(|&process| kill(process, Signal::STOP)));
 }
 
-/// Kills an owner whose workers run commands, after something was done to all of its processes.
+/// Does something to all processes of an owner whose workers run commands, and then kills the owner.
 fn kill_owner(prepare: fn(&[u32])) {
     let mut owner = Running::start(&mut helper::command("own commands"));
     assert_eq!(owner.line(), "started");
@@ -229,7 +230,7 @@ fn is_stopped_with_its_batch() {
     assert!(time < SOON, "it took {time:?}");
     runs.expect_nobody();
 
-    // And from within: by who runs the command.
+    // The task itself can stop the command, too.
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 1).unwrap();
     let end = manager.anonymous_event().unwrap();
@@ -246,7 +247,7 @@ fn that_ignores_signals_is_killed_after_its_grace() {
     for (script, processes) in [ignores, blocks] {
         let runs = Runs::start(shell(script).grace(grace), processes);
         let last = *runs.processes.last().unwrap();
-        eventually("it is deaf", || name(last) == "sleep");
+        eventually("it ignores SIGTERM", || name(last) == "sleep");
         let (captured, time) = runs.stop();
         assert_eq!(captured.unwrap().exit, Exit::Signal(9), "{script}");
         assert!(time >= grace && time < grace + SOON, "it took {time:?}: {script}");
@@ -323,6 +324,6 @@ fn does_not_wait_for_who_has_left_its_group() {
     let captured = run(shell(script).folder(folder.path())).unwrap();
     assert!(before.elapsed() < PATIENCE, "it took {:?}", before.elapsed());
     let process = String::from_utf8(captured.stdout).unwrap().trim().parse().unwrap();
-    assert!(is_alive(process), "whoever leaves the group is on its own");
+    assert!(is_alive(process), "a process that has left the group goes on");
     kill(process, Signal::KILL);
 }

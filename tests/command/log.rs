@@ -1,5 +1,5 @@
-//! What programs tell on standard error while all is well: nothing unless they are asked to, with `-v` or `RUST_LOG`,
-//! and that a pool has no workers, or that they do not get ready.
+//! What programs log to standard error while all is well: nothing unless `-v` or `RUST_LOG` asks for it, except that a
+//! pool has no workers, or that its workers do not get ready.
 
 use std::env;
 use std::fs::{self, File};
@@ -20,31 +20,31 @@ use crate::support::{ManagerProgram, Running, apply, eventually, private_folder,
 /// A program that waits for the results of a pool that nobody serves.
 pub(crate) const WAITS_IN_VAIN: &str = "waits in vain";
 
-/// A program whose worker takes long to start.
+/// A program whose worker takes a long time to start.
 pub(crate) const STARTS_LATE: &str = "starts late";
 
-/// A program whose worker ends in order as it is sent a signal.
+/// A program whose worker gets a signal and ends in order.
 pub(crate) const PARTS: &str = "parts";
 
-/// How long a task is asked first, and then has after the signal.
+/// How long a stopped task may take before SIGTERM, and then again before SIGKILL.
 const SIGNAL_TIME: Duration = Duration::from_millis(500);
 
-/// The variable that says what is logged.
+/// The variable that chooses what programs log.
 const VARIABLE: &str = "RUST_LOG";
 
-/// Options, what the variable says, what is told, and what is not.
+/// Options, the variable's value, what the log contains, and what it does not.
 type Case = (&'static [&'static str], &'static str, &'static [&'static str], &'static [&'static str]);
 
-/// Whether a log is what it is to be.
+/// Checks what a log contains.
 fn check(case: Case, log: &str) {
-    let (options, set, told, untold) = case;
-    for line in told {
-        assert!(log.contains(line), "{options:?} {set:?} does not tell {line:?}:\n{log}");
+    let (options, set, contained, absent) = case;
+    for line in contained {
+        assert!(log.contains(line), "{options:?} {set:?} does not log {line:?}:\n{log}");
     }
-    for line in untold {
-        assert!(!log.contains(line), "{options:?} {set:?} tells {line:?}:\n{log}");
+    for line in absent {
+        assert!(!log.contains(line), "{options:?} {set:?} logs {line:?}:\n{log}");
     }
-    assert_eq!(log.is_empty(), told.is_empty(), "{options:?} {set:?}:\n{log}");
+    assert_eq!(log.is_empty(), contained.is_empty(), "{options:?} {set:?}:\n{log}");
 }
 
 /// Starts a program with its log in a file.
@@ -72,7 +72,7 @@ fn of_a_manager_is_as_long_as_was_asked_for() {
         let mut running = start(command.arg("--socket").arg(&socket), case, &log);
         assert!(running.line().contains("ready"));
         Manager::connect_to(&socket).unwrap().event("a").unwrap().set().unwrap();
-        // Told to end before it has read the goodbye, a manager would not tell of that.
+        // A manager that gets the signal before it has read the goodbye would not log the goodbye.
         let goodbyes = case.2.iter().filter(|text| text.contains("Goodbye"));
         goodbyes.for_each(|text| eventually(text, || fs::read_to_string(&log).unwrap().contains(text)));
         running.signal(Signal::TERM);
@@ -125,7 +125,7 @@ fn of_a_command_that_runs_under_an_event() {
     }
 }
 
-/// Waits for a first call, and then for one that stands behind others of another program.
+/// Waits for a first call, and then for one that is queued behind a call of another program.
 pub(crate) fn wait_in_vain() -> Result<()> {
     env_logger::Builder::new().filter_level(::log::LevelFilter::Warn).init();
     let socket = env::args_os().nth(2).expect("its argument is a socket");
@@ -159,7 +159,7 @@ fn of_an_owner_tells_that_nobody_serves_its_pool() {
     let mut done = BufReader::new(owner.stdout.take().unwrap()).lines();
     assert_eq!(done.next().unwrap().unwrap(), "done");
 
-    // The only worker is busy for longer than it takes to be told, and that is no reason to be.
+    // The only worker is busy for longer than the warning takes to come. It must not come: a worker serves the pool.
     let pool = Pool::open(&manager, "lonely").unwrap();
     let sleep = Task::new("sleep").argument("5");
     let busy = pool.apply_async(named::<(Task,), CommandResult>(COMMAND), (sleep,)).unwrap();
@@ -171,12 +171,12 @@ fn of_an_owner_tells_that_nobody_serves_its_pool() {
     assert_eq!(owner.wait().unwrap().code(), Some(0));
 }
 
-/// Ends when somebody lets it go on.
+/// Ends when the event is set.
 pub(crate) fn be_late(go_on: Event) -> Result<()> {
     go_on.wait(None).map(drop)
 }
 
-/// Has a worker whose initializer waits until the test has heard that it does.
+/// Has a worker whose initializer waits until the test has read the warning about it.
 pub(crate) fn start_late() -> Result<()> {
     env_logger::Builder::new().filter_level(::log::LevelFilter::Warn).init();
     let manager = Manager::start()?;
@@ -201,10 +201,10 @@ fn of_an_owner_tells_that_an_initializer_does_not_end() {
     let output = owner.wait_with_output().unwrap();
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"5\n"[..]));
     let rest: Vec<String> = told.map(|line| line.unwrap()).collect();
-    assert!(rest.is_empty(), "it is told once: {rest:?}");
+    assert!(rest.is_empty(), "the warning comes once: {rest:?}");
 }
 
-/// Stops a task that ends in order at the signal that it is sent, and so does its worker.
+/// Stops a task that ends in order when it gets the signal, as its worker does then.
 pub(crate) fn part() -> Result<()> {
     env_logger::Builder::new().filter_level(::log::LevelFilter::Debug).init();
     let manager = Manager::start()?;

@@ -26,9 +26,9 @@ fn command(socket: &Path, processes: usize) -> process::Command {
 fn start(socket: &Path, processes: usize) -> Running {
     let mut running = Running::start(&mut command(socket, processes));
     let line = running.line();
-    let who = if processes == 1 { "1 process serves" } else { &format!("{processes} processes serve") };
+    let servers = if processes == 1 { "1 process serves" } else { &format!("{processes} processes serve") };
     let socket = socket.canonicalize().unwrap();
-    assert_eq!(line, format!("worker is ready: {who} pool \"demo\" at {}", socket.display()));
+    assert_eq!(line, format!("worker is ready: {servers} pool \"demo\" at {}", socket.display()));
     running
 }
 
@@ -75,7 +75,7 @@ fn worker_ends_with_its_workers_at_a_signal() {
     }
 }
 
-/// A command that says that it runs by making a file, and ends when there is another.
+/// A command that makes a file when it starts, and ends when another file exists.
 fn long_command(folder: &Path) -> Command {
     let script = "touch running; while ! [ -e end ]; do sleep 0.01; done; exit 7";
     Command::new("sh").arguments(["-c", script]).folder(folder)
@@ -161,7 +161,7 @@ fn worker_ends_when_its_manager_does() {
     };
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stderr).unwrap();
-    // Workers that were about to connect may have told what they found, before.
+    // Workers that were about to connect may have printed their own errors before.
     let socket = program.socket.canonicalize().unwrap_or(program.socket.clone());
     let expected = format!(
         "worker: the manager at {0} is gone; start it again with `manager --socket {0}`, and then this program",
@@ -189,7 +189,7 @@ fn worker_can_come_and_go_while_tasks_wait() {
 
 #[apply(test)]
 fn worker_says_what_is_wrong() {
-    // Arguments are looked at first, so it does not matter that no manager is there.
+    // The program checks its arguments first, so it does not matter that there is no manager.
     let socket = "/nonexistent/manager.sock";
     let cases: [(&[&str], i32, &str); 6] = [
         (&["--pool", "demo"], 1, "worker: no manager is running at /nonexistent"),
@@ -222,7 +222,7 @@ fn worker_tells_a_manager_of_another_version() {
         let listener = UnixListener::bind(&socket).unwrap();
         let mut bytes = Vec::new();
         greeting.append(&mut bytes).unwrap();
-        // Detached: it ends with this program at the latest.
+        // This thread is detached: it ends with this program at the latest.
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();

@@ -16,7 +16,7 @@ use crate::support::{
     ManagerProgram, PATIENCE, Running, apply, descendants, eventually, is_alive, kill, test, within,
 };
 
-/// In what time nobody is left.
+/// The time within which no process is left.
 const SOON: Duration = Duration::from_secs(2);
 
 const STOPPED: Option<i32> = Some(75);
@@ -66,7 +66,7 @@ impl Stage {
         Reference::open(link, Some("lock"), Spec::Lock, OpenMode::OpenOrCreate).unwrap()
     }
 
-    /// The process that holds the lock, and whether somebody left it behind.
+    /// The process that holds the lock, and whether the lock is abandoned.
     fn holder(&self) -> (Option<u32>, bool) {
         let id = self.lock().id();
         let Reply::Object(object) =
@@ -78,7 +78,7 @@ impl Stage {
         (holder.map(|holder| holder.process), abandoned.is_some())
     }
 
-    /// How many wait for the lock.
+    /// How many requests wait for the lock.
     fn waiting(&self) -> u32 {
         let id = self.lock().id();
         match self.manager.link().call(Request::Inspect { object: Selector::Id(id) }).unwrap() {
@@ -102,16 +102,16 @@ impl Started {
         self.child.id()
     }
 
-    /// Waits until it has ended. Its exit status, and what it said.
+    /// Waits until it has ended. Returns its exit status and its standard error.
     fn end(mut self) -> (Option<i32>, String) {
         let mut text = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
         (self.child.wait().unwrap().code(), text)
     }
 
-    /// All processes that it and its command started, when all of [`FAMILY`] are there.
+    /// All processes that it and its command started, once all of [`FAMILY`] run.
     fn family(&self) -> Vec<u32> {
-        // The supervisor, a shell, its two children, and two grandchildren less one that a shell may become.
+        // The supervisor, a shell, its two children and two grandchildren; a shell may become one of these itself.
         eventually("all of them run", || descendants(self.process()).len() >= 5);
         descendants(self.process())
     }
@@ -124,7 +124,7 @@ impl Drop for Started {
     }
 }
 
-/// A script with children and grandchildren that is ready and stays.
+/// A script that starts children and grandchildren, makes the file `ready`, and stays.
 const FAMILY: &str = "sh -c 'sleep 1021 & sleep 1022' & sleep 1023 & touch ready; wait";
 
 fn expect_nobody(processes: &[u32]) {
@@ -272,7 +272,7 @@ fn waiting_for_the_lock_can_be_stopped() {
     stage.manager.event("stop").unwrap().set().unwrap();
     assert_eq!(waiting.end().0, STOPPED);
     assert!(!stage.path("started").exists());
-    assert_eq!(stage.holder().0, Some(holder.process()), "who holds the lock has nothing to do with it");
+    assert_eq!(stage.holder().0, Some(holder.process()), "the holder of the lock is not stopped");
     kill(holder.process(), Signal::TERM);
     assert_eq!(holder.end().0, Some(143));
 }
@@ -303,7 +303,7 @@ fn gives_the_lock_back_whatever_becomes_of_the_command() {
         assert_eq!(command.output().unwrap().status.code(), Some(status));
         assert_eq!(stage.holder(), (None, false));
     }
-    // A second one gets it as soon as the first has ended, with all that it has started.
+    // A command ends together with all that it has started.
     let child = stage.start(&["--lock", "lock"], "touch ready; sleep 1026 & echo $! > process");
     assert_eq!(child.end().0, Some(0));
     let process = fs::read_to_string(stage.path("process")).unwrap().trim().parse().unwrap();
@@ -323,12 +323,12 @@ fn ends_the_command_when_the_lock_is_taken_away() {
         assert_eq!(status, LOCK_LOST, "{text}");
         assert!(text.contains("the lock is lost") && before.elapsed() < PATIENCE, "{text}");
         expect_nobody(&processes);
-        // The next holder learns of it, and clears the mark.
+        // The next holder's grant says so, and clears the mark.
         let output = stage.output(&["--lock", "lock"], "exit 0");
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success() && text.contains("was left behind by pid"), "{text}");
     }
-    // Noticed even if the command has ended before anybody looked.
+    // It notices that even if the command has ended before the next check.
     let child = stage.start(&["--lock", "lock"], "touch ready; while ! test -e end; do sleep 0.01; done");
     let lock = stage.lock();
     lock.call_for_done(Request::ForceRelease { id: lock.id() }).unwrap();
@@ -399,7 +399,7 @@ fn passes_signals_on() {
         assert_eq!(running.wait(), Some(9));
         expect_nobody(&processes);
 
-        // A shell lets its children ignore an interrupt in the background, and a program does not.
+        // A shell makes its background children ignore interrupts. A command that is no shell does not ignore them.
         let child = stage.start(&["--lock", "lock"], "touch ready; exec sleep 1028");
         kill(child.process(), signal);
         assert_eq!(child.end().0, Some(128 + number));

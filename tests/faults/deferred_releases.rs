@@ -1,6 +1,6 @@
-//! Locks that were given back by a dropped guard: the next taker has one at once, and finds none abandoned.
+//! Locks that a dropped guard has released: the next taker gets each at once, and finds none abandoned.
 //!
-//! A client that has done its work sends nothing more, so only its deferred releases show what it dropped last.
+//! A client that has no more work sends nothing, so only its deferred releases show what it dropped last.
 
 use std::fs::File;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::support::{ManagerProgram, PATIENCE, apply, eventually, test};
 /// The timeout of a caller that does not wait.
 const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 
-/// Has a client take a lock and drop it, as the last thing that it does.
+/// Has a client take a lock and drop it, and then do nothing more.
 fn dropped(client: &mut RemoteClient, lock: &Lock) {
     client.takes(LockOrder::Acquire(lock.clone(), None));
     client.does(LockOrder::Drop);
@@ -135,8 +135,8 @@ pub(crate) fn register(registry: Registry) -> Registry {
     registry.task(hold_and_go_on).task(hammer)
 }
 
-/// Takes a lock and drops it again and again: by waiting for it, by only looking, or by waiting for one of two. Returns
-/// how often it had it, and how often it was told that it had been left behind.
+/// Takes a lock and drops it again and again: by waiting for it, by only looking, or by waiting for one of two objects.
+/// Returns how often it got the lock, and how often the lock was abandoned.
 fn hammer(lock: Lock, never: Event, rounds: u32, how: u32) -> client::Result<(u32, u32)> {
     let (mut had, mut abandoned) = (0, 0);
     for _ in 0..rounds {
@@ -172,7 +172,7 @@ fn processes_that_hammer_a_lock_all_get_on_and_find_nothing_abandoned() {
     assert!(lock.try_acquire().unwrap().is_some());
 }
 
-/// Takes a lock, drops it, and goes on for long without a word to the manager: until a file is there.
+/// Takes a lock, drops it, and sends the manager nothing more until a file exists.
 fn hold_and_go_on(lock: Lock, dropped: String, ends: String) -> client::Result<()> {
     drop(lock.acquire()?);
     drop(lock);

@@ -1,7 +1,7 @@
-//! Forked children: they go on to use their copies of proxies, and disturb their parent in nothing.
+//! Forked children: they use their copies of proxies, and do not disturb their parent.
 //!
-//! What forks is a helper, in which no threads run but its own: in the midst of all tests, a thread that is not copied
-//! could hold any lock of the standard library. This file is unsafe because of `fork`, which nothing safe can offer.
+//! A helper forks, in which no threads run but its own: in the test program, another thread, which is not copied, could
+//! hold any lock of the standard library. This file is unsafe because of `fork`, which nothing safe can offer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
@@ -14,16 +14,16 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use crate::support::helper;
 use crate::support::{PATIENCE, Running, apply, eventually, is_alive, test};
 
-/// The helper whose children and their children use what it has.
+/// The helper whose children and grandchildren use its proxies.
 pub(crate) const USER: &str = "fork-user";
 
-/// The helper whose children drop what it has.
+/// The helper whose children drop its proxies.
 pub(crate) const DROPPER: &str = "fork-dropper";
 
-/// How many children a helper has, one after the other: each comes at another moment of what the threads do.
+/// How many children a helper has, one after the other: each starts at another moment of what the threads do.
 const CHILDREN: usize = 50;
 
-/// How many threads call all the time while their process is copied.
+/// How many threads make calls all the time while their process is copied.
 const CALLERS: usize = 3;
 
 #[apply(test)]
@@ -36,21 +36,21 @@ fn what_a_child_drops_its_parent_keeps() {
     comes_to_a_good_end(DROPPER);
 }
 
-/// Runs a helper that panics, fails or hangs where something is wrong.
+/// Runs a helper that panics, fails or hangs if something is wrong.
 fn comes_to_a_good_end(name: &str) {
     let mut parent = Running::start(&mut helper::command(name));
     eventually("it has no more children to wait for", || !is_alive(parent.process()));
     assert_eq!(parent.wait(), Some(0), "{}", parent.line());
 }
 
-/// What the first helper does.
+/// Runs the first helper.
 pub(crate) fn use_copies() -> Result<()> {
     amid_calls(|manager, asked| {
         for _ in 0..CHILDREN {
             let (by_child, by_grandchild) = (manager.anonymous_event()?, manager.anonymous_event()?);
             let mirror = by_child.mirror()?;
             let child = in_child(|| {
-                assert!(!mirror.is_set()?, "the child shares what its parent has mapped");
+                assert!(!mirror.is_set()?, "the child uses the memory that its parent has mapped");
                 by_child.set()?;
                 assert!(mirror.wait(PATIENCE)?);
                 let own = manager.anonymous_event()?;
@@ -69,16 +69,16 @@ pub(crate) fn use_copies() -> Result<()> {
     })
 }
 
-/// What the second helper does.
+/// Runs the second helper.
 pub(crate) fn drop_copies() -> Result<()> {
     amid_calls(|busy_manager, _| {
         for number in 0..CHILDREN {
             let shared = busy_manager.anonymous_event()?;
-            // Nothing else holds on to this manager, so the last of everything is dropped in the child.
+            // Nothing else keeps this manager, so the child drops the last of everything.
             let mut manager = Some(Manager::start()?);
             let mut event = Some(manager.as_ref().expect("it was just made").anonymous_event()?);
             in_child(|| {
-                // Half of them have sessions of their own by then, and half only what they inherited.
+                // Half of the children have a session of their own by then, and half have only what they inherited.
                 if number % 2 == 0 {
                     event.as_ref().map(Event::set).transpose()?;
                     shared.set()?;
@@ -98,7 +98,7 @@ pub(crate) fn drop_copies() -> Result<()> {
     })
 }
 
-/// Does something while threads of this process call and wait all the time, and sees that they do not notice.
+/// Does something while threads of this process call and wait all the time, and checks that they do not notice.
 fn amid_calls(happens: impl FnOnce(&Manager, &Event) -> Result<()>) -> Result<()> {
     let manager = Manager::start()?;
     let (asked, awaited) = (manager.anonymous_event()?, manager.anonymous_event()?);
@@ -116,7 +116,7 @@ fn amid_calls(happens: impl FnOnce(&Manager, &Event) -> Result<()>) -> Result<()
         has_happened.store(true, Ordering::Relaxed);
         awaited.set()?;
         for caller in callers {
-            caller.join().expect("it is answered what it asked")?;
+            caller.join().expect("it gets the answer to its own request")?;
         }
         let cause = waiter.join().expect("it does not panic")?;
         assert_eq!(cause.map(|cause| cause.process), Some(process::id()));
@@ -129,14 +129,14 @@ fn setter(event: &Event) -> Result<Option<u32>> {
     Ok(event.cause()?.map(|cause| cause.process))
 }
 
-/// Runs something in a forked child, and expects it to come true there. Returns which process that was.
+/// Runs a closure in a forked child, and expects it to return true there. Returns the child's process id.
 #[allow(unsafe_code)]
 fn in_child(comes_true: impl FnOnce() -> Result<bool>) -> u32 {
-    // SAFETY: the child has one thread, and what other threads were at is left undone in it. It uses nothing that they
-    // use but the client, which is what is tested, and the allocator, which the C library makes ready for this.
+    // SAFETY: the child has one thread, and leaves undone what other threads were doing. It uses nothing of theirs but
+    // the client, which is under test, and the allocator, which the C library prepares for a fork.
     let process = unsafe { libc::fork() };
     if process == 0 {
-        // SAFETY: it changes nothing in memory. Nobody handles the signal, so a child that hangs is ended by it.
+        // SAFETY: it changes nothing in memory. Nobody handles the signal, so it ends a child that hangs.
         unsafe { libc::alarm(PATIENCE.as_secs() as u32) };
         let status = match catch_unwind(AssertUnwindSafe(comes_true)) {
             Ok(Ok(true)) => 0,
@@ -144,13 +144,13 @@ fn in_child(comes_true: impl FnOnce() -> Result<bool>) -> u32 {
             Ok(Err(_)) => 2,
             Err(_) => 3,
         };
-        // SAFETY: it ends the process at once. What the parent is in the middle of is not ended here a second time.
+        // SAFETY: it ends the process at once, and runs nothing that the parent still has to run.
         unsafe { libc::_exit(status) };
     }
     let child = Pid::from_raw(process).expect("a process can be copied");
     let ended = waitpid(Some(child), WaitOptions::empty()).expect("it is this one's child");
     let (_, status) = ended.expect("it was waited for");
-    // 1 says that it did not come true, 2 that a call failed, 3 that it panicked; none that it was too slow.
+    // 1: it returned false; 2: a call failed; 3: it panicked; none: it was too slow.
     assert_eq!(status.exit_status(), Some(0), "how the child ended");
     process.cast_unsigned()
 }

@@ -1,4 +1,4 @@
-//! Peers that do not speak as they should, and one in another language that does. Nobody else notices them.
+//! Peers that break the protocol, and one in another language that keeps it. Nobody else notices them.
 
 use std::env;
 use std::io::{ErrorKind, Read, Write};
@@ -19,20 +19,20 @@ use crate::support::remote_client::{RemoteClient, Report};
 use crate::support::trials::has_python;
 use crate::support::{ManagerProgram, PATIENCE, apply, test};
 
-/// How long a call may take that others try to hold up, on a machine that has other things to do.
+/// How long a call may take while others try to hold it up, on a busy machine.
 const CALL_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The page from which a client can be written.
 const PAGE: &str = include_str!("../../protocol/PROTOCOL.md");
 
-/// Another process, which is no client of ours: tells what the manager says to it first.
+/// A process of another user: prints the greeting that the manager sends it.
 pub(crate) fn call() -> client::Result<()> {
     let socket = env::args_os().nth(2).expect("its argument is a socket");
     println!("{}", Peer::connect(Path::new(&socket)).refused_greeting());
     Ok(())
 }
 
-/// Lets something happen to a manager, while one client calls all the time and another one waits.
+/// Does something to a manager, while one client calls all the time and another one waits.
 fn unnoticed(happens: fn(&ManagerProgram)) {
     let program = ManagerProgram::start();
     let event = program.connect().event("witnessed").unwrap();
@@ -84,7 +84,7 @@ fn that_speaks_something_else_is_dropped() {
             }
             peer.expect_end();
         }
-        // A variant that there is not, bytes that are left over, and a message that is none.
+        // An unknown variant, bytes that are left over, an empty body, and a frame over the limit.
         for bytes in [b"\x03\0\0\0\x01\0\x7f".as_slice(), b"\x04\0\0\0\x01\0\x10\x10", &[0; 4], &noise] {
             let mut peer = Peer::in_session(&program.socket);
             peer.send(bytes);
@@ -219,7 +219,7 @@ impl Peer {
         peer
     }
 
-    /// Sends bytes. The manager may have heard enough before it has taken all of them.
+    /// Sends bytes. The manager may close the connection before it has read all of them.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         if let Err(error) = self.stream.write_all(bytes) {
             assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
@@ -231,7 +231,7 @@ impl Peer {
         Greeting::decode(&body).unwrap()
     }
 
-    /// The refusal that is said to one who gets no session.
+    /// The refusal to a peer that gets no session.
     fn refused_greeting(&mut self) -> Refusal {
         match self.greeting() {
             Greeting::Refused(refusal) => refusal,

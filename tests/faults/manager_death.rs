@@ -1,4 +1,4 @@
-//! A manager that goes, and processes that stand still: everybody else learns it, or does not notice.
+//! A manager that ends, and processes that are suspended: all clients learn of the first, and do not notice the second.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -11,21 +11,21 @@ use crate::support::{ManagerProgram, apply, eventually, kill, state, test};
 /// How many threads of a process wait at the same time.
 const THREADS: usize = 20;
 
-/// In what time everybody knows that the manager is gone.
+/// The time within which everybody knows that the manager is gone.
 const SOON: Duration = Duration::from_secs(1);
 
 #[apply(test)]
 fn a_killed_manager_is_told_to_all_who_wait() {
-    told_to_all(Signal::KILL);
+    all_learn_that_it_ends(Signal::KILL);
 }
 
 #[apply(test)]
 fn a_manager_that_ends_in_order_is_told_to_all_who_wait() {
-    told_to_all(Signal::TERM);
+    all_learn_that_it_ends(Signal::TERM);
 }
 
-/// Has three processes wait, each in many threads, and a fourth one that is stopped, until the manager goes.
-fn told_to_all(signal: Signal) {
+/// Has three processes wait, each in many threads, and a fourth one, which is suspended, until the manager ends.
+fn all_learn_that_it_ends(signal: Signal) {
     let mut program = ManagerProgram::start();
     let mut crowds = [(); 3].map(|()| RemoteClient::with_event(&program, "never", false));
     for crowd in &mut crowds {
@@ -50,7 +50,7 @@ fn told_to_all(signal: Signal) {
 
     kill(sleeper.process(), Signal::CONT);
     assert!(sleeper.report().unwrap_err().is_manager_gone());
-    // Later calls know it too, also when another manager is there by then.
+    // Later calls fail too, even when another manager serves the socket by then.
     program.restart();
     for client in crowds.iter_mut().chain([&mut sleeper]) {
         assert!(client.ask(EventOrder::IsSet).unwrap_err().is_manager_gone());

@@ -1,6 +1,6 @@
 //! Tasks that misbehave: each is a clear failure or a bounded stop, and never the end of the pool.
 //!
-//! To fork, and to block signals, is what only unsafe code can do. Tasks of other people do it all the same.
+//! Only unsafe code can fork and block signals, and tasks of users do both.
 
 use std::fs::File;
 use std::io::Write;
@@ -33,10 +33,10 @@ pub(crate) fn register(registry: Registry) -> Registry {
 /// Forks. True in the child.
 #[allow(unsafe_code)]
 fn fork() -> bool {
-    // SAFETY: the child goes on in one thread, as the C library allows it: its own locks are free, and it is made for
-    // children of processes with several threads that allocate memory.
+    // SAFETY: the child goes on in one thread. The C library allows that: it frees its own locks in the child, so that
+    // the child of a process with several threads can allocate memory.
     match unsafe { libc::fork() } {
-        -1 => panic!("it cannot fork"),
+        -1 => panic!("the fork failed"),
         0 => true,
         _ => false,
     }
@@ -57,7 +57,7 @@ fn fork_and_act(event: Event) -> u32 {
     process()
 }
 
-/// The child stays for long. Returns its worker.
+/// The child stays for a long time. Returns the worker's process id.
 fn fork_and_stay() -> u32 {
     let parent = process();
     if fork() {
@@ -66,7 +66,7 @@ fn fork_and_stay() -> u32 {
     parent
 }
 
-/// Closes its standard output, and opens something else that gets its number.
+/// Closes its standard output.
 #[allow(unsafe_code)]
 fn close_output() {
     // SAFETY: nobody else uses the number while this task runs.
@@ -92,7 +92,7 @@ fn print() -> String {
         .to_string()
 }
 
-/// Blocks all signals in this thread and in those that are to come, and does not look up.
+/// Blocks all signals in this thread and in those that it starts, and never checks whether it is to stop.
 #[allow(unsafe_code)]
 fn block_signals(running: Event) -> Result<()> {
     // SAFETY: a set of signals is plain memory, which `sigfillset` fills, and both calls get valid pointers.
@@ -107,11 +107,11 @@ fn block_signals(running: Event) -> Result<()> {
     }
 }
 
-/// Ignores all signals, and does not look up.
+/// Ignores all signals, and never checks whether it is to stop.
 #[allow(unsafe_code)]
 fn ignore_signals(running: Event) -> Result<()> {
     for signal in 1..=31 {
-        // SAFETY: to ignore a signal runs no code. The two that cannot be ignored are refused.
+        // SAFETY: an ignored signal runs no code. The call refuses the two signals that cannot be ignored.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
     running.set()?;
@@ -128,7 +128,7 @@ fn abort() {
     std::process::abort();
 }
 
-/// Runs a shell that has children, in the worker's own way.
+/// Runs a shell that has children, without a command supervisor.
 pub(crate) fn run_family(script: String) -> i32 {
     Command::new("sh").args(["-c", &script]).status().unwrap().code().unwrap_or(-1)
 }
@@ -211,7 +211,7 @@ fn a_task_that_ignores_signals_is_killed() {
     stops("SIGKILL", ignore_signals);
 }
 
-/// Stops a task that does not listen; in the text for the failure there is this signal.
+/// Stops a task that never checks whether it is to stop. The error must name this signal.
 fn stops(signal: &str, task: impl Task<(Event,), Output = Result<()>>) {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 1).unwrap();
@@ -223,7 +223,7 @@ fn stops(signal: &str, task: impl Task<(Event,), Output = Result<()>>) {
     assert!(error.is_stopped() && error.to_string().contains(signal), "{error:?}");
     assert_eq!(pool.apply(add, (2, 3)).unwrap(), 5);
 
-    // Nor does it hold up the end of the pool.
+    // Such a task does not hold up the end of the pool, either.
     let running = manager.anonymous_event().unwrap();
     let _result = pool.apply_async(task, (running.clone(),)).unwrap();
     running.wait(PATIENCE).unwrap().expect("it runs");
@@ -243,7 +243,7 @@ fn a_task_that_exits_has_failed() {
         assert!(error.is_worker_died() && text.contains(&format!("status {status}")), "{error:?}");
     }
     assert_eq!(pool.apply(add, (2, 3)).unwrap(), 5);
-    // The pool has the workers that it had: an exit in a task is not the end that a worker chooses.
+    // The pool starts another worker: it does not take an exit in a task for the end in order of a worker.
     eventually("there is a worker", || pool.process_ids().len() == 1);
 }
 

@@ -1,4 +1,4 @@
-//! What breaks, stalls or misbehaves, and what everybody else notices of it.
+//! What breaks, stalls or misbehaves, and what everybody else notices.
 
 pub(crate) mod deferred_releases;
 pub(crate) mod fork;

@@ -1,4 +1,4 @@
-//! Processes that are killed: nobody hangs, nobody stays, and only what they did is lost.
+//! Processes that are killed: nothing hangs, no process is left over, and only what they were doing is lost.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::pool::task::{add, hold, process};
 use crate::support::helper;
 use crate::support::{ManagerProgram, Running, apply, descendants, eventually, is_alive, kill, test, within};
 
-/// In what time nobody is left, and everybody knows.
+/// The time within which no process is left, and everybody knows.
 const SOON: Duration = Duration::from_secs(1);
 
 #[apply(test)]

@@ -1,4 +1,4 @@
-//! Guards of locks that were taken away or given up: they give back nothing of what the same thread holds since.
+//! Guards of locks that were taken away or given up: they release nothing that the same thread has taken since.
 
 use std::thread;
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn a_guard_gives_back_nothing_of_a_later_holding() {
     let program = ManagerProgram::start();
     let (manager, [mut other]) = start(&program);
     let (lock, rlock) = (manager.lock("l").unwrap(), manager.rlock("r").unwrap());
-    // The same thread holds the lock anew when the guard of before is dropped, or used.
+    // The same thread holds the lock again when it drops or uses the older guard.
     let stale = lock.acquire().unwrap();
     lock.force_release().unwrap();
     let held = lock.acquire().unwrap();
@@ -62,7 +62,7 @@ fn a_failed_wait_leaves_outer_guards_with_nothing() {
     let condition = manager.condition_options().over_rlock(&lock).open_or_create("c").unwrap();
     let first = lock.acquire().unwrap();
     let mut inner = lock.acquire().unwrap();
-    // A wait that ends well goes on with the holding, of which the outer guard gives back its part.
+    // After a successful wait, the outer guard still releases its part of the new holding.
     assert!(!condition.wait(&mut inner, AT_ONCE).unwrap());
     assert!(inner.token() > first.token());
     inner.release().unwrap();

@@ -1,4 +1,5 @@
-//! A manager that stands still: what gives back does not wait for it, and is carried out when it goes on.
+//! A manager that is suspended: a dropped guard does not wait for it, and the manager carries the release out when it
+//! continues.
 
 use std::time::{Duration, Instant};
 
@@ -12,14 +13,14 @@ use crate::support::{ManagerProgram, PATIENCE, apply, eventually, state, test};
 /// The timeout of a caller that does not wait.
 const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 
-/// Stops the manager, so that it does nothing until it is continued.
+/// Suspends the manager, so that it does nothing until it is continued.
 fn stop(program: &ManagerProgram) {
     program.running.signal(Signal::STOP);
     let folder = format!("/proc/{}", program.running.process());
     eventually("it is stopped", || state(folder.as_ref()) == Some('T'));
 }
 
-/// Asserts that a client does all of this while the manager stands still, and lets the manager go on.
+/// Asserts that a client does all of this while the manager is suspended, and lets the manager continue.
 fn does_meanwhile(
     program: &ManagerProgram,
     client: &mut RemoteClient,
@@ -43,7 +44,7 @@ fn a_dropped_guard_of_a_lock_does_not_wait() {
     let program = ManagerProgram::start();
     let (manager, mut holder, mut next) = start(&program);
     let lock = manager.lock("mine").unwrap();
-    // Nobody wants it,
+    // Nobody wants the lock,
     holder.takes(LockOrder::Acquire(lock.clone(), None));
     does_meanwhile(&program, &mut holder, [LockOrder::Drop]);
     next.takes(LockOrder::Acquire(lock.clone(), AT_ONCE));

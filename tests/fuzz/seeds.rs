@@ -44,7 +44,7 @@ fn bytes(line: &str) -> Vec<u8> {
     digits.split_whitespace().map(|pair| u8::from_str_radix(pair, 16).expect("the page has bytes")).collect()
 }
 
-/// What an object of each kind is made with.
+/// The parameters of an object of each kind.
 fn specs() -> [Spec; 10] {
     [
         Spec::Event { auto_reset: false },

@@ -1,4 +1,5 @@
-//! Private managers, seen from outside: who they are, how they are found, and what they leave behind.
+//! Private managers, seen from outside: which programs they run, how their owners find them, and what they leave
+//! behind.
 
 use std::env;
 use std::fs;
@@ -18,13 +19,13 @@ use crate::support::{Running, apply, descendants, eventually, is_alive, kill, te
 /// The helper that owns a private manager, which is a copy of it.
 pub(crate) const OWNER: &str = "owner";
 
-/// The same, but it cannot start copies of itself. Its manager is the program `manager`.
+/// The same, but this one cannot start copies of itself. Its manager is the program `manager`.
 pub(crate) const OWNER_WITHOUT_INIT: &str = "owner-without-init";
 
-/// In what time nobody and nothing is left.
+/// The time within which no process and no file is left.
 const SOON: Duration = Duration::from_secs(1);
 
-/// What an owner does: starts a manager, uses it, says where it is, and stays until it is killed.
+/// Runs as an owner: starts a manager, uses it, prints its socket, and stays until it is killed.
 pub(crate) fn own() -> Result<()> {
     let manager = Manager::start()?;
     manager.event("mine")?.set()?;
@@ -58,7 +59,7 @@ fn what_was_left_by_one_that_was_killed_is_cleared_away_by_the_next() {
     let (_living, living) = start();
     let (mut killed, left) = start();
     let [manager] = descendants(killed.process())[..] else { panic!("it has one child") };
-    // The manager first: it has nobody to clean up after it, then, nor anything to clean up for.
+    // The manager is killed first, so that nobody cleans up after it.
     kill(manager, Signal::KILL);
     killed.signal(Signal::KILL);
     killed.wait();
@@ -95,7 +96,7 @@ fn the_program_manager_is_found_on_the_search_path() {
     ends_with_owner(command.env("PATH", program.parent().unwrap()), program);
 }
 
-/// Starts the owner, kills it, and sees that neither its manager nor files of it are left.
+/// Starts the owner, kills it, and checks that its manager ends and leaves no files.
 fn ends_with_owner(command: &mut Command, program: &Path) {
     let mut owner = Running::start(command);
     let socket = PathBuf::from(owner.line());
@@ -114,9 +115,9 @@ fn ends_with_owner(command: &mut Command, program: &Path) {
 #[apply(test)]
 fn a_program_that_is_none_is_told() {
     let folder = tempfile::tempdir().unwrap();
-    let text = told(owner(OWNER_WITHOUT_INIT, &folder).env(MANAGER_VARIABLE, "/nonexistent/manager"));
+    let text = complaint(owner(OWNER_WITHOUT_INIT, &folder).env(MANAGER_VARIABLE, "/nonexistent/manager"));
     assert!(text.contains("cannot be started from /nonexistent/manager: No such file"), "{text}");
-    let text = told(owner(OWNER_WITHOUT_INIT, &folder).env(MANAGER_VARIABLE, "/bin/true"));
+    let text = complaint(owner(OWNER_WITHOUT_INIT, &folder).env(MANAGER_VARIABLE, "/bin/true"));
     assert!(text.contains("ended before it was ready (exit status: 0)"), "{text}");
 }
 
@@ -124,13 +125,14 @@ fn a_program_that_is_none_is_told() {
 fn an_owner_that_finds_no_manager_is_told_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let (_elsewhere, mut command) = owner_elsewhere(&folder);
-    let text = told(command.env("PATH", folder.path()));
+    let text = complaint(command.env("PATH", folder.path()));
     assert!(text.contains("client::init") && text.contains("RALLYPOINT_MANAGER"), "{text}");
 }
 
 /// A copy of this program that has no manager beside it, and the folder that it is in.
 fn owner_elsewhere(folder: &TempDir) -> (TempDir, Command) {
-    // It is linked, as a file that was just written may still be open for that in a fork of another test's thread.
+    // A link and not a copy: a file that was just written may still be open for writing in a fork of another test's
+    // thread, and cannot be run then.
     let elsewhere = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let program = elsewhere.path().join("elsewhere");
     fs::hard_link(env::current_exe().unwrap(), &program).unwrap();
@@ -140,8 +142,8 @@ fn owner_elsewhere(folder: &TempDir) -> (TempDir, Command) {
     (elsewhere, command)
 }
 
-/// What an owner says that cannot have a manager.
-fn told(command: &mut Command) -> String {
+/// The error that an owner prints if it cannot have a manager.
+fn complaint(command: &mut Command) -> String {
     let mut owner = Running::start(command);
     let line = owner.line();
     assert_eq!(owner.wait(), Some(1), "{line}");

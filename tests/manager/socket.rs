@@ -1,4 +1,4 @@
-//! The socket: who may serve it, who finds it, and what is said to everybody else.
+//! The socket: which manager may serve it, which clients find it, and what errors all others get.
 
 use std::env;
 use std::ffi::OsStr;
@@ -36,21 +36,21 @@ fn worker(socket: &Path) -> Command {
     command
 }
 
-/// Runs a program that is bound to end; returns its exit status, its output, and its errors.
+/// Runs a program that must end. Returns its exit status, its standard output and its standard error.
 fn run(command: &mut Command) -> (Option<i32>, String, String) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;
     while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
         sleep(Duration::from_millis(2));
     }
-    // One that goes on, and should not, is told by its status.
+    // If the program has not ended, its status will show it.
     let _ = child.kill();
     let output = child.wait_with_output().unwrap();
     let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     (output.status.code(), stdout, stderr)
 }
 
-/// What a program says that ends because something is wrong.
+/// The error that a program prints when it ends because something is wrong.
 fn complaint(command: &mut Command) -> String {
     let (status, output, text) = run(command);
     assert_eq!((status, output.as_str()), (Some(1), ""), "{text}");
@@ -82,7 +82,7 @@ fn with_too_long_a_path_is_told_by_everyone() {
     let error = Manager::connect_to(&socket).unwrap_err();
     assert!(error.is_limit() && error.to_string().contains("at most 107"), "{error:?}");
 
-    // The longest is good.
+    // The longest path that is allowed works.
     let bytes = 107 - folder.path().as_os_str().len() - 1;
     let socket = folder.path().join("x".repeat(bytes));
     let _manager = serve(&socket);
@@ -116,21 +116,21 @@ fn in_a_folder_that_is_a_link_or_open_or_none_is_refused() {
     }
     fs::create_dir(open.join("own")).unwrap();
     set_mode(&open.join("own"), 0o700);
-    // Others could put a folder of theirs in the place of what is in there.
+    // Others could replace what is in there with a folder of theirs.
     set_mode(&open, 0o777);
     let text = complaint(&mut manager(&open.join("own/manager.sock")));
     assert!(text.contains("is open to changes by others (mode 0777)"), "{text}");
     set_mode(&open, 0o700);
     let inside = |folder: &Path| fs::read_dir(folder).unwrap().count();
     let counts = [&real, &real.join("own"), &open, &open.join("own")].map(|folder| inside(folder));
-    assert_eq!(counts, [1, 0, 1, 0], "nothing is made where it is not safe");
+    assert_eq!(counts, [1, 0, 1, 0], "a refused manager makes no files");
 }
 
 #[apply(test)]
 fn in_a_folder_of_another_user_is_refused() {
     let user = geteuid().as_raw();
     let own = private_folder();
-    // Root can give a folder away, and others have one that is root's.
+    // Root can give a folder away. Other users can use one of root's.
     let (folder, owner) = if geteuid().is_root() {
         chown(own.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         (own.path(), NOBODY)
@@ -166,7 +166,7 @@ fn in_a_folder_that_others_need_is_advised_against() {
         assert!(text.ends_with(&format!("`--socket {}`\n", instead.display())), "{text}");
         assert!(!folder.join("m.sock").exists() && !folder.join("m.sock.lock").exists());
     }
-    // What is advised works.
+    // The advice works.
     let instead = shared.join(format!("rallypoint-{user}/m.sock"));
     let _manager = serve(&instead);
     Manager::connect_to(&instead).unwrap();
@@ -232,7 +232,7 @@ fn wanted_by_many_at_once_goes_to_one() {
             assert_eq!(manager.wait(), Some(1));
         }
         Manager::connect_to(&socket).unwrap().event("a").unwrap().set().unwrap();
-        // The one that serves is killed here, and leaves its socket to the next round.
+        // The manager that serves is killed here, and leaves its socket to the next round.
     }
 }
 
@@ -324,7 +324,7 @@ fn of_a_manager_that_nobody_hears_complain_is_an_error_like_any_other() {
     let long = folder.path().join("x".repeat(108));
     assert_eq!(manager(&long).stderr(full()).status().unwrap().code(), Some(1));
 
-    // The same as a copy of a program, and a copy in a role that there is not.
+    // The same holds for a manager that is a copy of a program, and for a copy in an unknown role.
     let status = |arguments: &[&OsStr]| {
         let mut command = Command::new(env::current_exe().unwrap());
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(full());
@@ -367,19 +367,19 @@ fn is_closed_to_other_users() {
         .map(|path| fs::symlink_metadata(path).unwrap().mode() & 0o7777);
     assert_eq!(modes, [0o700, 0o600, 0o600]);
     if !geteuid().is_root() {
-        // Nobody else can be had to try it.
+        // Only root can start a process of another user.
         return;
     }
     let as_nobody = |helper: &str| {
-        // The path of this program may lead through folders that only this user can enter; this one does not.
+        // The path of this program may lead through folders that only this user can enter; `/proc/self/exe` does not.
         let mut command = Command::new("/proc/self/exe");
         command.arg(format!("helper:{helper}")).arg(&program.socket).uid(NOBODY).gid(NOBODY).current_dir("/");
         command
     };
     let error = RemoteClient::start_with(&mut as_nobody(REMOTE_CLIENT)).err().unwrap();
-    assert!(error.to_string().contains("permission denied"), "the folder keeps it out: {error:?}");
+    assert!(error.to_string().contains("permission denied"), "the folder is closed to it: {error:?}");
 
-    // Somebody opens the folder and the socket while the manager runs: both sides still look whom they talk to.
+    // Somebody opens the folder and the socket while the manager runs: both sides still check the other's user.
     for folder in [folder, folder.parent().unwrap()] {
         fs::set_permissions(folder, Permissions::from_mode(0o711)).unwrap();
     }

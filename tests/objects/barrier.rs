@@ -1,4 +1,4 @@
-//! Barriers across processes: all go on together, or all learn who did not come.
+//! Barriers across processes: all parties go on together, or all learn which one did not come.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use crate::support::observation::until_waiting_by_id;
 use crate::support::remote_client::{BarrierAction, BarrierOrder, LatchOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, test};
 
-/// A time that is sure to be over before a test is.
+/// A timeout that ends well before its test does.
 const SHORT: Duration = Duration::from_millis(50);
 
-/// In what time everybody knows that the manager is gone.
+/// The time within which everybody knows that the manager is gone.
 const SOON: Duration = Duration::from_secs(1);
 
-/// What an action of this type cannot do is fail.
+/// The error of an action that cannot fail.
 type Never = std::convert::Infallible;
 
 fn parties<const COUNT: usize>(barrier: &Barrier) -> [RemoteClient; COUNT] {
@@ -62,7 +62,7 @@ fn a_timeout_breaks_it_for_everyone_until_a_reset() {
     let who = hasty.process().to_string();
     assert!(error.is_broken() && !error.is_timeout() && error.to_string().contains(&who), "{error:?}");
     assert!(barrier.broken().unwrap().unwrap().contains(&who));
-    assert!(barrier.wait(None).unwrap_err().is_broken(), "also for those who come");
+    assert!(barrier.wait(None).unwrap_err().is_broken(), "it stays broken for those who come later");
 
     barrier.reset().unwrap();
     assert_eq!(barrier.broken(), Ok(None));
@@ -71,7 +71,7 @@ fn a_timeout_breaks_it_for_everyone_until_a_reset() {
     barrier.wait(None).unwrap();
     assert!(patient.report().is_ok() && hasty.report().is_ok());
 
-    // A party without any time gives up at once, and that breaks it as well.
+    // A party with a timeout of zero gives up at once, which breaks the barrier as well.
     assert!(barrier.wait(Duration::ZERO).unwrap_err().is_timeout());
     assert_eq!(barrier.is_broken(), Ok(true));
 }
@@ -108,7 +108,7 @@ fn an_action_runs_once_before_anyone_goes_on() {
     for left in (0..5).rev() {
         clients.iter_mut().for_each(|client| client.tell(BarrierOrder::PassWith(BarrierAction::CountDown)));
         waiting(&manager, &barrier, 2);
-        // This one is the last, and brings none. So another acts, while this one waits as well.
+        // This party is the last one and has no action. So another party runs its own, while this one waits as well.
         assert!(!barrier.wait(None).unwrap().leads);
         assert_eq!(turns.count(), Ok(left), "it has run, and once");
         let led = clients.each_mut().map(|client| match client.report() {
@@ -117,7 +117,7 @@ fn an_action_runs_once_before_anyone_goes_on() {
         });
         assert_eq!(led.into_iter().filter(|leads| *leads).count(), 1);
     }
-    // A party alone runs its own.
+    // The only party of a barrier runs its own action.
     let alone = manager.anonymous_barrier(1).unwrap();
     let mut ran = false;
     let passed = alone.wait_with(None, || {
@@ -140,7 +140,7 @@ fn a_failed_action_breaks_it_with_its_error() {
     let error = plain.report().unwrap_err();
     assert!(error.is_broken() && error.to_string().contains("failed: disk full"), "{error:?}");
 
-    // An error that is longer than a reason may be is cut to that length.
+    // An error that is longer than the longest reason is cut to that length.
     barrier.reset().unwrap();
     plain.tell(BarrierOrder::Pass(None));
     waiting(&manager, &barrier, 1);
@@ -229,7 +229,7 @@ fn an_action_that_ends_late_does_nothing_to_the_next_turn() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let barrier = manager.anonymous_barrier(2).unwrap();
-    // The actions of both turns are run by threads of one process.
+    // Threads of one process run the actions of both turns.
     for fails in [false, true] {
         let [runs, end, runs_again, end_again] = [(); 4].map(|()| manager.anonymous_event().unwrap());
         std::thread::scope(|scope| {

@@ -54,7 +54,7 @@ fn notifications_go_to_who_waits_longest() {
     assert_eq!(condition.notify_one().unwrap(), 1);
     assert_eq!(condition.notify(2).unwrap(), 2);
     assert_eq!(inspect(&manager, "news").waiting, 2);
-    // They go on one after the other, each when the one before has given the lock back.
+    // They go on one after the other, each when the one before has released the lock.
     drop(guard);
     for (client, token) in clients.iter_mut().zip(tokens).take(3) {
         let held = notified(client);
@@ -66,7 +66,7 @@ fn notifications_go_to_who_waits_longest() {
 
     let guard = condition.acquire().unwrap();
     assert_eq!(condition.notify(usize::MAX).unwrap(), 2);
-    assert_eq!(condition.notify_all().unwrap(), 0, "they were notified already");
+    assert_eq!(condition.notify_all().unwrap(), 0, "all of them were notified before");
     guard.release().unwrap();
     for client in &mut clients[3..] {
         notified(client);
@@ -95,7 +95,7 @@ fn needs_its_lock_to_notify_and_to_wait() {
     assert!(guard.is_held() && lock.try_acquire().unwrap().is_none());
     assert!(condition.wait_for(&mut guard, None, || panic!("it is not asked")).unwrap_err().is_not_owner());
 
-    // So is one of another thread.
+    // So is a guard of another thread.
     holder.does(LockOrder::Drop);
     let mut guard = condition.acquire().unwrap();
     let other = condition.clone();
@@ -117,13 +117,13 @@ fn a_wait_that_times_out_holds_the_lock_again() {
     let Ok(Report::TimedOut(held)) = report else { panic!("{report:?}") };
     assert!(begun.elapsed() >= timeout && held.token > before.token);
 
-    // The lock is not had before its holder gives it back, however long the timeout is over.
+    // However long ago the timeout ended, the waiter gets the lock only when its holder releases it.
     waiter.tell(ConditionOrder::Wait(condition.clone(), Some(timeout)));
     other.takes(ConditionOrder::Enter(condition.clone()));
     eventually("the timeout is over", || inspect(&manager, "never").waiting == 0);
     other.does(LockOrder::Drop);
     assert!(matches!(waiter.report(), Ok(Report::TimedOut(_))));
-    // A timeout of zero lets the waiters have the lock in between.
+    // With a timeout of zero, those who wait for the lock get it in between.
     other.tell(ConditionOrder::Enter(condition.clone()));
     until_waiting(&manager, "base", 1);
     waiter.tell(ConditionOrder::Wait(condition, AT_ONCE));
@@ -146,7 +146,7 @@ fn a_wait_gives_up_a_reentrant_lock_whole() {
     assert_eq!((guard.depth(), condition.notify_one().unwrap()), (1, 1));
     drop(guard);
     assert_eq!(notified(&mut waiter).depth, 2);
-    // Both guards give back, also the outer one, which does not know the new token.
+    // Both guards release, even the outer one, which does not know the new token.
     waiter.does(LockOrder::Drop);
     assert!(lock.try_acquire().unwrap().is_none());
     waiter.does(LockOrder::Drop);
@@ -159,13 +159,13 @@ fn wait_for_looks_at_first_and_at_last() {
     let (manager, [mut waiter]) = start(&program);
     let (condition, ready) = (manager.condition("goods").unwrap(), manager.event("ready").unwrap());
     let order = |timeout| ConditionOrder::WaitFor(condition.clone(), ready.clone(), timeout);
-    // It is true: nothing is waited for, and the lock is not given up.
+    // If the predicate is true, nothing waits, and the waiter keeps the lock.
     ready.set().unwrap();
     let token = waiter.takes(ConditionOrder::Enter(condition.clone())).token;
     assert_eq!(waiter.ask(order(None)), Ok(Report::Flag(true)));
     assert!(condition.try_acquire().unwrap().is_none());
 
-    // It becomes true without a notification: the last look finds it, after a wait, also one of zero.
+    // If it becomes true without a notification, the last look finds it, even after a wait with a timeout of zero.
     let mut guard = {
         waiter.does(LockOrder::Drop);
         condition.acquire().unwrap()
@@ -181,7 +181,7 @@ fn wait_for_looks_at_first_and_at_last() {
     assert!(guard.is_held());
     drop(guard);
 
-    // A notification before it is true does not end it.
+    // A notification before the predicate is true does not end the wait.
     ready.clear().unwrap();
     waiter.takes(ConditionOrder::Enter(condition.clone()));
     waiter.tell(order(None));
@@ -206,7 +206,7 @@ fn wait_for_counts_all_its_waits_together() {
     waiter.takes(ConditionOrder::Enter(condition.clone()));
     waiter.tell(ConditionOrder::WaitFor(condition.clone(), never.clone(), Some(timeout)));
     let begun = Instant::now();
-    // It ends when the waiter has the lock for good. If each notification began the timeout anew, it would not.
+    // This ends when the waiter holds the lock for good, which it would not if each notification restarted the timeout.
     while let Some(guard) = condition.acquire_timeout(Duration::from_secs(1)).unwrap() {
         assert!(begun.elapsed() < PATIENCE);
         condition.notify_all().unwrap();
@@ -283,7 +283,7 @@ fn others_that_are_ready_are_taken_without_giving_up_the_lock() {
     assert!(matches!(condition.wait_or(&mut guard, &[&never], Duration::ZERO).unwrap(), WokenBy::TimedOut));
     assert!(guard.token() > token);
 
-    // A lock beside the condition cannot be, and leaves the guard with nothing.
+    // A lock beside the condition is refused, and the guard holds nothing after that.
     let lock = manager.anonymous_lock().unwrap();
     assert!(condition.wait_or(&mut guard, &[&lock], None).unwrap_err().is_bad_target());
     assert!(!guard.is_held());
@@ -305,14 +305,14 @@ fn a_notification_on_its_way_to_who_is_killed_goes_to_the_next() {
     let guard = condition.acquire().unwrap();
     assert_eq!(condition.notify_one().unwrap(), 1);
     guard.release().unwrap();
-    // It holds the lock, and does not know it.
+    // The first client holds the lock, and does not know it.
     assert!(condition.try_acquire().unwrap().is_none());
     let victim = first.kill();
     let held = notified(&mut second);
     assert_eq!(held.abandoned.unwrap().0, victim);
     second.does(LockOrder::Drop);
 
-    // A notification for all is nobody else's.
+    // A notification for all does not pass to those who come later.
     let mut third = RemoteClient::start(&program);
     let mut fourth = RemoteClient::start(&program);
     begin_wait(&manager, &mut third, &condition, "way", 1);
@@ -337,7 +337,7 @@ fn a_killed_waiter_leaves_the_line() {
     first.kill();
     until_waiting(&manager, "line", 1);
     let guard = condition.acquire().unwrap();
-    assert_eq!(guard.abandoned(), None, "who waits holds nothing");
+    assert_eq!(guard.abandoned(), None, "a waiter holds nothing");
     assert_eq!(condition.notify(2).unwrap(), 1);
     drop(guard);
     notified(&mut second);
@@ -386,7 +386,7 @@ fn a_removed_one_is_told_to_who_waits_without_the_lock() {
     assert_eq!(other.ask(LockOrder::Acquire(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
     drop(guard);
 
-    // One that is gone before the wait is refused, and the lock is given back all the same.
+    // A wait for a condition that was removed before is refused, and still releases the lock.
     let condition = over();
     other.takes(ConditionOrder::Enter(condition.clone()));
     other.tell(ConditionOrder::Wait(condition.clone(), Some(Duration::ZERO)));
@@ -399,7 +399,7 @@ fn a_removed_one_is_told_to_who_waits_without_the_lock() {
     assert!(condition.wait(&mut guard, None).unwrap_err().is_no_such_object());
     assert!(!guard.is_held() && lock.try_acquire().unwrap().is_some());
 
-    // A lock takes its conditions with it.
+    // The removal of a lock removes its conditions.
     let condition = over();
     begin_wait(&manager, &mut waiter, &condition, "short", 1);
     lock.remove().unwrap();
@@ -433,7 +433,7 @@ fn is_opened_with_the_lock_that_it_has() {
     let plain = manager.condition_options().with_plain_lock().create_new("plain").unwrap();
     let error = manager.condition("plain").unwrap_err();
     assert!(error.is_wrong_parameters() && error.to_string().contains("plain"), "{error:?}");
-    // Opened twice by name, it is one condition over one lock.
+    // A condition that is opened twice by name is one condition over one lock.
     let same = manager.condition_options().with_plain_lock().open("plain").unwrap();
     let guard = same.acquire().unwrap();
     assert!(plain.acquire().unwrap_err().is_deadlock(), "its lock is not reentrant");

@@ -1,4 +1,4 @@
-//! Deadlocks across processes, through reentrant locks and through conditions. Those of plain locks are tested there.
+//! Deadlocks across processes, through reentrant locks and through conditions; `lock.rs` tests those of plain locks.
 
 use client::Error;
 
@@ -17,7 +17,7 @@ fn assert_cycle(error: &Error, parts: &[&str]) {
     }
 }
 
-/// How a text calls the process of a client.
+/// The words for a client's process in an error.
 fn name(client: &RemoteClient) -> String {
     format!("process {} ", client.process())
 }
@@ -60,11 +60,11 @@ fn through_the_lock_that_a_notified_one_waits_for_is_told() {
     waiter.takes(ConditionOrder::Enter(news.clone()));
     waiter.tell(ConditionOrder::Wait(news.clone(), None));
     until_waiting(&manager, "news", 1);
-    // Who waits for a notification is no reason to give up: somebody else may bring it.
+    // A thread that waits for a notification is not in a deadlock: somebody else may notify it.
     notifier.takes(ConditionOrder::Enter(news.clone()));
     notifier.tell(LockOrder::Acquire(outer.clone(), Some(std::time::Duration::ZERO)));
     assert_eq!(notifier.report(), Ok(Report::Held(None)));
-    // Notified, it waits for the lock that its notifier holds, and keeps the one that its notifier wants.
+    // Once notified, it waits for the lock that its notifier holds, and keeps the one that its notifier wants.
     assert_eq!(notifier.ask(ConditionOrder::Notify(news, None)), Ok(Report::Count(1)));
     let error = notifier.ask(LockOrder::Acquire(outer.clone(), None)).unwrap_err();
     let (waiter_name, notifier_name) = (name(&waiter), name(&notifier));

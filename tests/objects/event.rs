@@ -1,4 +1,4 @@
-//! Events across processes: what one does, the others see, wait for, and get, each exactly once.
+//! Events across processes: the others see and wait for what one does, and get each wake-up exactly once.
 
 use std::time::{Duration, Instant};
 
@@ -53,13 +53,13 @@ fn set_in_one_process_wakes_all_who_wait_and_tells_the_cause() {
     for waiter in waiters {
         assert_eq!(waiter.report(), Ok(Report::Waited(Some(cause.clone()))));
     }
-    // The first who sets it is the cause, and who comes later learns it too.
+    // The first process that sets the event is the cause, and a caller that comes later learns it too.
     let manager = program.connect();
     let event = manager.event("flag").unwrap();
     event.set_because("I was late").unwrap();
-    let told = event.cause().unwrap().unwrap();
-    assert_eq!((told.process, &*told.program), (cause.process, cause.program.as_str()));
-    assert_eq!(told.reason.as_deref(), Some("disk full"));
+    let known = event.cause().unwrap().unwrap();
+    assert_eq!((known.process, &*known.program), (cause.process, cause.program.as_str()));
+    assert_eq!(known.reason.as_deref(), Some("disk full"));
 }
 
 #[apply(test)]
@@ -111,7 +111,7 @@ fn a_set_on_its_way_to_who_is_killed_goes_to_the_next() {
     assert_eq!(setter.reason.as_deref(), Some("for the living"));
     assert!(!turn.is_set().unwrap());
 
-    // With no waiter, it stays set for the next caller.
+    // If nobody else waits, the event stays set for the next caller.
     let mut last = RemoteClient::with_event(&program, "turn", true);
     last.begin_wait();
     last.stop();
@@ -128,7 +128,7 @@ fn a_set_that_the_killed_did_not_confirm_goes_to_the_next() {
     first.begin_wait();
     second.begin_wait();
     turn.set().unwrap();
-    // It has read that it goes on, and no later message of it has said so.
+    // The first client has read its grant, and has not acknowledged it in a later message.
     assert!(matches!(first.report(), Ok(Report::Waited(Some(_)))));
     first.kill();
     assert!(matches!(second.report(), Ok(Report::Waited(Some(_)))));
@@ -157,7 +157,7 @@ fn a_proxy_works_in_the_process_that_receives_it() {
     let Ok(Report::Waited(Some(setter))) = client.ask(EventOrder::Wait { timeout: None }) else { panic!() };
     assert_eq!((setter.process, setter.reason.as_deref()), (std::process::id(), Some("from its maker")));
 
-    // The one who received it keeps it, when its maker has let it go.
+    // The receiver keeps the event when its maker has dropped it.
     let order = proxy_of(&event);
     drop(event);
     assert_eq!(client.ask(EventOrder::IsSet), Ok(Report::Flag(true)));
@@ -182,7 +182,7 @@ fn a_proxy_from_an_earlier_life_of_the_manager_is_refused() {
     assert!(event.set().unwrap_err().is_manager_gone());
     assert_eq!(client.ask(EventOrder::IsSet), Ok(Report::Flag(false)));
 
-    // A task with it is refused before it is sent.
+    // The client refuses a task with such a proxy before it sends anything.
     let pool = Pool::new(&Manager::connect_to(&program.socket).unwrap(), 1).unwrap();
     let error = pool.apply(set, (event,)).unwrap_err();
     assert!(error.is_bad_target(), "{error:?}");
@@ -223,7 +223,7 @@ fn of_a_name_has_one_kind_and_one_set_of_parameters() {
 fn a_wait_for_too_many_is_refused_before_it_travels() {
     let program = ManagerProgram::start();
     let event = program.connect().event("a").unwrap();
-    // It could answer nothing now.
+    // The manager could not answer now.
     program.running.signal(Signal::STOP);
     let targets: Vec<&dyn Waitable> = vec![&event; 2_000_000];
     for error in [wait_any(&targets, None).unwrap_err(), wait_all(&targets, None).unwrap_err()] {
@@ -246,7 +246,7 @@ fn no_wake_up_is_lost_in_thousands_of_turns() {
     ping.set().unwrap();
     assert_eq!(one.report(), Ok(Report::Done));
     assert_eq!(other.report(), Ok(Report::Done));
-    // One wake-up went to and fro all the time, and there is still one.
+    // One wake-up went back and forth all the time, and there is still one.
     assert!(ping.is_set().unwrap() && !pong.is_set().unwrap());
 }
 
@@ -264,7 +264,7 @@ fn one_set_wakes_a_crowd_of_threads_in_four_processes() {
         waits == crowds.len() * CROWD
     });
     gate.set_because("it is open").unwrap();
-    // None of them misses it, though it is shut again at once.
+    // None of them misses the set, though a clear follows at once.
     gate.clear().unwrap();
     for crowd in &mut crowds {
         let Ok(Report::Crowd(outcomes)) = crowd.report() else { panic!("no outcomes") };
@@ -287,7 +287,7 @@ fn a_set_and_a_wait_in_one_step_lose_no_wake_up_in_thousands_of_turns() {
     assert_eq!(other.report(), Ok(Report::Done));
     // Each has set as often as the other has waited. If two sets had become one, somebody would have waited in vain.
     assert!(!ping.is_set().unwrap() && !pong.is_set().unwrap());
-    // A set stands if its wait ends in vain.
+    // A set remains if its wait times out.
     assert!(ping.set_and_wait(&pong, Duration::ZERO).unwrap().is_none());
     assert!(matches!(ping.set_and_wait(&ping, Duration::ZERO), Ok(Some(Taken::Event(_)))));
 }
@@ -321,7 +321,7 @@ fn ten_thousand_are_too_many_to_wait_for_at_once() {
     ] {
         assert!(error.is_limit() && error.to_string().contains("10000"), "{error:?}");
     }
-    // As many as may be are fine, and the first that is ready is taken.
+    // A wait for as many as are allowed takes the first that is ready.
     assert!(matches!(wait_any(&targets[..1024], None), Ok(Some((0, Taken::Event(_))))));
     assert!(wait_any(&targets[..1025], None).unwrap_err().is_limit());
 }

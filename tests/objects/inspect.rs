@@ -10,7 +10,7 @@ use crate::support::observation::until_waiting_by_id;
 use crate::support::remote_client::{LatchOrder, LockOrder, QueueOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, eventually, test};
 
-/// Longer than any test, and not for ever.
+/// Longer than any test, and not forever.
 const LONG: Duration = Duration::from_secs(1000);
 
 #[apply(test)]
@@ -100,9 +100,9 @@ fn a_lock_tells_who_holds_it_and_who_waits_in_order() {
     });
     assert_eq!(manager.inspect("deploy").unwrap().to_string(), "lock \"deploy\": free");
     holding(&program, lock).kill();
-    let told = || manager.inspect("deploy").unwrap().to_string();
-    eventually("it is told who left it behind", || told().contains("free, left behind by pid"));
-    assert!(told().contains("SIGKILL"), "{}", told());
+    let shown = || manager.inspect("deploy").unwrap().to_string();
+    eventually("it shows which process left it behind", || shown().contains("free, left behind by pid"));
+    assert!(shown().contains("SIGKILL"), "{}", shown());
 }
 
 /// The object of this name in words, without its name.
@@ -118,8 +118,8 @@ fn every_kind_tells_how_it_is() {
     let event = manager.event("event").unwrap();
     assert_eq!(text(&manager, "event"), "not set");
     event.set_because("disk full").unwrap();
-    let told = text(&manager, "event");
-    assert!(told.starts_with("set by pid ") && told.ends_with(" ago: disk full"), "{told}");
+    let shown = text(&manager, "event");
+    assert!(shown.starts_with("set by pid ") && shown.ends_with(" ago: disk full"), "{shown}");
 
     let barrier = manager.barrier("barrier", 3).unwrap();
     assert_eq!(text(&manager, "barrier"), "0 of 3 parties wait");
@@ -135,13 +135,13 @@ fn every_kind_tells_how_it_is() {
     queue.put(&2).unwrap();
     assert_eq!(client.ask(QueueOrder::Get), Ok(Report::Item(Some(1))));
     queue.close().unwrap();
-    let told = text(&manager, "queue");
-    assert!(told.starts_with("1 item of at most 2, 2 unfinished, closed, 1 with pid "), "{told}");
+    let shown = text(&manager, "queue");
+    assert!(shown.starts_with("1 item of at most 2, 2 unfinished, closed, 1 with pid "), "{shown}");
 
     let semaphore = manager.bounded_semaphore("semaphore", 3).unwrap();
     let permit = semaphore.acquire(2).unwrap();
-    let told = text(&manager, "semaphore");
-    assert!(told.starts_with("1 of 3 available, 2 held by pid "), "{told}");
+    let shown = text(&manager, "semaphore");
+    assert!(shown.starts_with("1 of 3 available, 2 held by pid "), "{shown}");
     drop(permit);
 
     let _condition = manager.condition("condition").unwrap();

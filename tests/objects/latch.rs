@@ -1,4 +1,4 @@
-//! Latches across processes: the last who counts lets everyone through, and nobody owns a part of the count.
+//! Latches across processes: the last count lets everyone through, and nobody owns a part of the count.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,10 @@ use crate::support::observation::until_waiting_by_id;
 use crate::support::remote_client::{LatchOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, eventually, test};
 
-/// A time that is sure to be over before a test is.
+/// A timeout that ends well before its test does.
 const SHORT: Duration = Duration::from_millis(50);
 
-/// In what time everybody knows that the manager is gone.
+/// The time within which everybody knows that the manager is gone.
 const SOON: Duration = Duration::from_secs(1);
 
 fn clients<const COUNT: usize>(latch: &Latch) -> [RemoteClient; COUNT] {
@@ -35,7 +35,7 @@ fn the_last_who_counts_lets_everyone_through() {
     assert_eq!(counter.ask(LatchOrder::CountDown(2)), Ok(Report::Left(3)));
     assert_eq!((latch.count_down(), latch.count()), (Ok(2), Ok(2)));
     assert_eq!(latch.count_down_by(0), Ok(2));
-    assert_eq!(counter.ask(LatchOrder::CountDown(100)), Ok(Report::Left(0)), "below zero there is nothing");
+    assert_eq!(counter.ask(LatchOrder::CountDown(100)), Ok(Report::Left(0)), "it does not go below zero");
     assert_eq!((first.report(), second.report()), (Ok(Report::Flag(true)), Ok(Report::Flag(true))));
     assert_eq!((latch.count_down(), latch.wait(Duration::ZERO)), (Ok(0), Ok(true)), "it stays open");
     assert_eq!(manager.anonymous_latch(0).unwrap().wait(None), Ok(true));
@@ -126,7 +126,7 @@ fn a_name_has_one_count() {
     let manager = program.connect();
     let latch = manager.latch("three", 3).unwrap();
     latch.count_down().unwrap();
-    // It is the count at first that is compared, and not what is left of it.
+    // The first count is compared, and not what is left of it.
     assert_eq!(manager.latch("three", 3).unwrap().count(), Ok(2));
     let error = manager.latch("three", 2).unwrap_err();
     assert!(error.is_wrong_parameters() && error.to_string().contains("a latch of 3"), "{error:?}");
@@ -151,7 +151,7 @@ fn one_is_waited_for_with_other_objects() {
         let taken = both.join().unwrap().unwrap().unwrap();
         assert!(matches!(*taken, [Taken::Item(_), Taken::Latch]), "{taken:?}");
     });
-    // Setting one thing and waiting for another is one step.
+    // A client can set an event and wait for a latch in one step.
     let taken = stop.set_and_wait(&latch, None).unwrap();
     assert!(matches!(taken, Some(Taken::Latch)) && stop.is_set().unwrap());
 }

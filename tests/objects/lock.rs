@@ -1,4 +1,4 @@
-//! Locks across processes: one holds, the others wait in order, and no death leaves one stuck.
+//! Locks across processes: one holds, the others wait in order, and no death leaves a lock held.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use crate::support::observation::{holder, inspect, until_waiting};
 use crate::support::remote_client::{Held, LockOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, eventually, kill, test};
 
-/// The timeout of who only looks.
+/// The timeout of a caller that does not wait.
 pub(crate) const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 
-/// In what time everybody knows that the manager is gone.
+/// The time within which everybody knows that the manager is gone.
 const SOON: Duration = Duration::from_secs(1);
 
 pub(crate) fn start<const N: usize>(program: &ManagerProgram) -> (Manager, [RemoteClient; N]) {
@@ -67,7 +67,7 @@ fn is_not_had_before_a_timeout() {
     let lock = manager.lock("held").unwrap();
     holder.takes(LockOrder::Acquire(lock.clone(), AT_ONCE));
     assert_eq!(other.ask(LockOrder::Acquire(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
-    // Its holder does not get it again either, and a timeout makes that no deadlock.
+    // The holder does not get the lock again either. With a timeout, that is no deadlock.
     let timeout = Duration::from_millis(50);
     for client in [&mut holder, &mut other] {
         let begun = Instant::now();
@@ -139,9 +139,9 @@ fn is_given_back_by_its_holder_only() {
     assert!(lock.try_acquire().unwrap().is_none());
 }
 
-/// Checks what the next taker learns: that a killed process held it.
-pub(crate) fn assert_told(held: &Held, victim: u32) {
-    let (process, text) = held.abandoned.as_ref().expect("the next is told");
+/// Checks that the grant of the next taker says that a killed process held the lock.
+pub(crate) fn assert_abandoned(held: &Held, victim: u32) {
+    let (process, text) = held.abandoned.as_ref().expect("its grant says so");
     assert_eq!(*process, victim);
     let program = std::env::current_exe().unwrap();
     let program = program.file_name().unwrap().to_str().unwrap();
@@ -162,9 +162,9 @@ fn of_a_killed_holder_goes_to_the_next_who_is_told() {
     third.tell(LockOrder::Acquire(lock.clone(), None));
     until_waiting(&manager, "held", 2);
     let victim = first.kill();
-    assert_told(&second.has_taken(), victim);
+    assert_abandoned(&second.has_taken(), victim);
     second.does(LockOrder::Drop);
-    assert_eq!(third.has_taken().abandoned, None, "it is told once");
+    assert_eq!(third.has_taken().abandoned, None, "only one grant says so");
 }
 
 #[apply(test)]
@@ -174,12 +174,12 @@ fn of_a_killed_holder_stays_marked_until_taken_or_released() {
     let lock = manager.lock("held").unwrap();
     first.takes(LockOrder::Acquire(lock.clone(), None));
     let victim = first.kill();
-    assert_told(&third.takes(LockOrder::Acquire(lock.clone(), None)), victim);
+    assert_abandoned(&third.takes(LockOrder::Acquire(lock.clone(), None)), victim);
     third.does(LockOrder::Drop);
 
     second.takes(LockOrder::Acquire(lock.clone(), None));
     second.kill();
-    // Anybody clears it, once.
+    // Anybody can clear the mark, once.
     eventually("its death is known", || lock.release().is_ok());
     assert!(lock.release().unwrap_err().is_not_owner());
     assert_eq!(third.takes(LockOrder::Acquire(lock.clone(), None)).abandoned, None);
@@ -190,12 +190,12 @@ fn that_a_process_keeps_and_leaves_can_be_released_by_another() {
     let program = ManagerProgram::start();
     let (manager, [mut first, mut second]) = start(&program);
     let lock = manager.lock("kept").unwrap();
-    // By its own thread as well,
+    // Its own thread can release it,
     first.takes(LockOrder::Acquire(lock.clone(), None));
     first.does(LockOrder::Keep);
     assert!(second.ask(LockOrder::ReleaseKept(lock.clone())).unwrap_err().is_not_owner());
     first.does(LockOrder::ReleaseKept(lock.clone()));
-    // and by another process when its own has ended, in order.
+    // and another process can when its own has ended in order.
     first.takes(LockOrder::Acquire(lock.clone(), None));
     first.does(LockOrder::Keep);
     first.end();
@@ -218,7 +218,7 @@ fn a_grant_on_its_way_to_who_is_killed_goes_to_the_next() {
     first.does(LockOrder::Release);
     assert_eq!(holder(&manager, "way").unwrap().process, second.process());
     let victim = second.kill();
-    assert_told(&third.has_taken(), victim);
+    assert_abandoned(&third.has_taken(), victim);
 }
 
 #[apply(test)]
@@ -252,7 +252,7 @@ fn a_killed_manager_is_told_to_all() {
     program.running.signal(Signal::KILL);
     assert!(waiter.report().unwrap_err().is_manager_gone());
     assert!(begun.elapsed() < SOON, "it took {:?}", begun.elapsed());
-    // There is nothing to give back, and nothing hangs or panics.
+    // There is nothing to release, and nothing hangs or panics.
     holder.does(LockOrder::Drop);
     holder.end();
     kill(sleeper.process(), Signal::CONT);
@@ -281,7 +281,7 @@ fn a_deadlock_of_two_processes_is_told_with_its_cycle() {
         let (_, after) = rest.split_once(part).unwrap_or_else(|| panic!("no {part} in its place: {text}"));
         rest = after;
     }
-    // With a timeout it may try, and when it gives way, the other goes on.
+    // With a timeout it may try. When it drops its lock, the other client goes on.
     assert_eq!(other.ask(LockOrder::Acquire(left, AT_ONCE)), Ok(Report::Held(None)));
     other.does(LockOrder::Drop);
     one.has_taken();
@@ -296,7 +296,7 @@ fn a_deadlock_with_oneself_is_told() {
     assert!(error.is_deadlock(), "{error:?}");
     let text = error.to_string();
     assert!(text.matches(&std::process::id().to_string()).count() == 2 && text.contains("again"), "{text}");
-    // Another thread may wait, and gets it.
+    // Another thread may wait, and gets the lock.
     let other = lock.clone();
     let waiting = thread::spawn(move || other.acquire().map(drop));
     drop(guard);
@@ -321,7 +321,7 @@ fn can_be_acquired_unless_an_event_is_set() {
     holder.does(LockOrder::Drop);
     waiter.has_taken();
     waiter.does(LockOrder::Drop);
-    // Both are ready: the first in the list is taken.
+    // Both are ready, so the wait takes the first in the list.
     stop.set().unwrap();
     assert_eq!(waiter.ask(LockOrder::AcquireUnless(lock.clone(), stop)), Ok(Report::Set));
     assert!(lock.try_acquire().unwrap().is_some());
@@ -337,7 +337,7 @@ fn two_are_acquired_in_one_step() {
     both.tell(LockOrder::AcquireAll(vec![left.clone(), right.clone()]));
     until_waiting(&manager, "left", 1);
     let victim = one.kill();
-    // One of the two is not taken yet, and holds up nobody.
+    // The wait for both has not taken the free lock yet, and holds up nobody.
     eventually("its death is known", || holder(&manager, "left").is_none());
     let guard = left.acquire().unwrap();
     assert_eq!(guard.abandoned().unwrap().process, victim);
@@ -364,11 +364,11 @@ fn can_be_released_in_one_step_with_a_wait() {
     done.set().unwrap();
     assert_eq!(first.report(), Ok(Report::Set));
 
-    // What is not the guard's any more is not waited for either.
+    // If the guard no longer holds the lock, it does not wait, either.
     lock.force_release().unwrap();
     let error = second.ask(LockOrder::ReleaseAndWait(done)).unwrap_err();
     assert!(error.is_not_owner(), "{error:?}");
-    // An object of another manager is refused before anything is sent, and the guard gives back at its end.
+    // The client refuses an object of another manager before it sends anything, and the guard then releases its lock.
     let other_manager = ManagerProgram::start();
     let foreign = other_manager.connect().anonymous_event().unwrap();
     let error = lock.acquire().unwrap().release_and_wait(&foreign, None).unwrap_err();
@@ -412,7 +412,7 @@ fn can_be_taken_from_its_holder_by_force() {
     let error = stuck.ask(LockOrder::Release).unwrap_err();
     assert!(error.is_not_owner() && error.to_string().contains(&next.process().to_string()), "{error:?}");
 
-    // A guard without its lock gives nothing back, and clears no mark.
+    // A guard that has lost its lock releases nothing, and clears no mark.
     next.tell(LockOrder::ForceRelease(lock.clone()));
     assert_eq!(next.report(), Ok(Report::Done));
     next.does(LockOrder::Drop);

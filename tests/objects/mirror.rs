@@ -1,4 +1,4 @@
-//! Mirrors: what is read in shared memory is what a round trip would tell, and of a dead manager nothing is.
+//! Mirrors: shared memory shows what a round trip would show, and nothing once the manager is dead.
 
 use std::fs::{self, File};
 use std::io::{IoSliceMut, Write};
@@ -19,7 +19,7 @@ use crate::faults::malformed_peers::Peer;
 use crate::support::remote_client::{EventOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, PATIENCE, apply, eventually, private_folder, serve_by, state, test};
 
-/// In what time everybody knows that the manager is gone.
+/// The time within which everybody knows that the manager is gone.
 const SOON: Duration = Duration::from_secs(1);
 
 #[apply(test)]
@@ -43,19 +43,19 @@ fn wakes_who_waits_also_if_a_clear_follows_at_once() {
     let program = ManagerProgram::start();
     let mut client = RemoteClient::with_event(&program, "flag", false);
     let mirror = program.connect().event("flag").unwrap().mirror().unwrap();
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     for _ in 0..WAITERS {
-        let (mirror, tell) = (mirror.clone(), tell.clone());
-        thread::spawn(move || tell.send(mirror.wait(None)).unwrap());
+        let (mirror, sender) = (mirror.clone(), sender.clone());
+        thread::spawn(move || sender.send(mirror.wait(None)).unwrap());
     }
     let begun = Instant::now();
     let mut woken = 0;
-    // A thread that has not begun to wait misses a set that is cleared, so there are more of them.
+    // A thread that has not begun to wait misses a set that is cleared, so there is more than one set.
     while woken < WAITERS {
         assert!(begun.elapsed() < PATIENCE, "{woken} of {WAITERS} were woken");
         assert_eq!(client.ask(EventOrder::Set { reason: None }), Ok(Report::Done));
         assert_eq!(client.ask(EventOrder::Clear), Ok(Report::Done));
-        while let Ok(outcome) = told.try_recv() {
+        while let Ok(outcome) = receiver.try_recv() {
             assert_eq!(outcome, Ok(true));
             woken += 1;
         }
@@ -72,7 +72,7 @@ fn tells_a_sleeper_of_a_set_that_was_cleared_before_it_woke() {
     for round in 0..5 {
         sleeper.tell(EventOrder::Watch { timeout: PATIENCE });
         eventually("it sleeps on the flag", || sleeps_on_a_futex(sleeper.process()));
-        // So it has looked, and will look again only when both have happened.
+        // So it has looked, and looks again only after both the set and the clear.
         sleeper.stop();
         event.set().unwrap();
         event.clear().unwrap();
@@ -80,7 +80,7 @@ fn tells_a_sleeper_of_a_set_that_was_cleared_before_it_woke() {
         assert_eq!(sleeper.report(), Ok(Report::Flag(true)), "round {round}");
         assert_eq!(event.is_set(), Ok(false));
     }
-    // What happened before a wait is not taken for what it waits for.
+    // A wait does not end for a set that happened before it.
     assert_eq!(sleeper.ask(EventOrder::Watch { timeout: Duration::ZERO }), Ok(Report::Flag(false)));
 }
 
@@ -97,7 +97,7 @@ fn sleeps_on_a_futex(process: u32) -> bool {
 fn a_wait_ends_at_its_timeout() {
     let program = ManagerProgram::start();
     let mirror = program.connect().event("never").unwrap().mirror().unwrap();
-    // Longer than a sleeper sleeps before it looks whether the manager lives.
+    // A sleeper checks whether the manager lives more often than this.
     let timeout = Duration::from_millis(1200);
     let begun = Instant::now();
     assert_eq!(mirror.wait(timeout), Ok(false));
@@ -132,7 +132,7 @@ fn shows_nothing_after(signal: Signal) {
     program.running.signal(signal);
     program.running.wait();
     let ended = Instant::now();
-    // Who has fetched the status of a process may be a little ahead of the kernel's last work for it.
+    // The kernel may still be finishing its work for a process whose status was fetched.
     eventually("the mirror knows", || set.is_set().is_err());
     assert!(ended.elapsed() < SOON);
     for mirror in [&set, &never] {
@@ -237,19 +237,19 @@ fn is_not_to_be_written_by_clients() {
     is_refused((&memory).write_all(&[0xff; 8]));
     is_refused(memory.set_len(0));
     is_refused(memory.set_len(2 * bytes as u64));
-    // Nor by whom the kernel opens it again.
+    // Nor can a client write to it after it has had the kernel open it again.
     let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&memory));
     let again = File::options().read(true).write(true).open(link).unwrap();
     is_refused(MmapOptions::new().len(bytes).map_raw(&again).map(drop));
     is_refused((&again).write_all(&[0xff; 8]));
-    // It is the real one, and as it was.
+    // It is the real memory, and unchanged.
     assert!(MmapOptions::new().len(bytes).map_raw_read_only(&memory).is_ok());
     assert_eq!(mirror.is_set(), Ok(false));
     mirror.event().set().unwrap();
     assert_eq!(mirror.is_set(), Ok(true));
 }
 
-/// The mirror's memory, as a client gets it that does with it what it likes.
+/// The mirror's memory as a bare descriptor, with which a peer may do what it likes.
 fn memory_of(program: &ManagerProgram) -> (File, usize) {
     let mut peer = Peer::in_session(&program.socket);
     let share = Request::Share { memory: SharedMemory::Mirror };
@@ -275,7 +275,8 @@ fn memory_of(program: &ManagerProgram) -> (File, usize) {
 fn without_memory_to_share_each_look_is_a_round_trip() {
     let folder = private_folder();
     let socket = folder.path().join("own/manager.sock");
-    // No file may be longer than that, so neither may memory that is shared. What it logs must not go to a longer one.
+    // The limit on the size of files keeps the manager from making shared memory. Its log goes nowhere, since a log
+    // file could exceed the limit.
     let script = r#"ulimit -f 1 && exec "$0" "$@" 2>/dev/null"#;
     let manager = env!("CARGO_BIN_EXE_manager");
     let mut running = serve_by(Command::new("sh").args(["-c", script, manager]), &socket);

@@ -1,4 +1,4 @@
-//! The objects across processes: what one does, the others see, and what a death leaves.
+//! The objects across processes: what the others see of an action, and what a death leaves behind.
 
 pub(crate) mod barrier;
 pub(crate) mod condition;

@@ -1,4 +1,4 @@
-//! Pipelines through real managers: what they do, seen from other processes, and what a death leaves.
+//! Pipelines through real managers: what they do, as other processes see it, and what a death leaves behind.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::support::remote_client::{EventOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, eventually, kill, state, test};
 
-/// More than is asked for without an answer, and more than one write takes.
+/// More requests than may be sent without an answer, and more than one write takes.
 const MANY: usize = 20_000;
 
 #[apply(test)]
@@ -175,7 +175,7 @@ fn a_client_that_dies_has_done_what_reached_the_manager() {
     client.tell(EventOrder::CountDown { latch: latch.clone() });
     eventually("it counts", || latch.count().unwrap() < 900_000);
     client.kill();
-    // What had reached the manager was carried out, and nothing comes after: the session is gone.
+    // The manager carried out what had reached it, and nothing comes after that: the session is gone.
     eventually("its session has ended", || manager.sessions().unwrap().len() == 1);
     let left = latch.count().unwrap();
     assert!(left < 900_000);

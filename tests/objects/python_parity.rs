@@ -1,4 +1,4 @@
-//! What the page for people from Python promises, and no other file tests.
+//! What the page for users of Python promises and no other file tests.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Queues across processes: items arrive in order, each at one, and none is lost with who did not acknowledge it.
+//! Queues across processes: items arrive in order, each at one consumer, and no death loses an item that was not
+//! acknowledged.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,10 @@ use crate::support::observation::until_waiting_by_id;
 use crate::support::remote_client::{QueueOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, eventually, kill, test};
 
-/// A time that is sure to be over before a test is.
+/// A timeout that ends well before its test does.
 const SHORT: Duration = Duration::from_millis(50);
 
-/// In what time everybody knows that the manager is gone.
+/// The time within which everybody knows that the manager is gone.
 const SOON: Duration = Duration::from_secs(1);
 
 fn item(item: u64) -> client::Result<Report> {
@@ -44,7 +45,7 @@ fn items_arrive_in_order_and_each_at_one() {
     assert_eq!((queue.try_get().unwrap(), queue.get().unwrap()), (Some(3), 4));
     assert_eq!((queue.try_get().unwrap(), queue.is_empty().unwrap()), (None, true));
 
-    // Those who wait are served in the order in which they came.
+    // Waiters get items in the order in which they came.
     for (consumer, count) in [(&mut second, 1), (&mut first, 2)] {
         consumer.tell(QueueOrder::Get);
         waiting(&manager, &queue, count);
@@ -98,7 +99,7 @@ fn a_closed_queue_gives_what_is_left_and_then_says_so() {
     assert!(queue.get().unwrap_err().is_closed() && queue.try_get().unwrap_err().is_closed());
     assert!(queue.iter().next().is_none());
 
-    // Who waits for an item learns that there will be none.
+    // A waiter learns that no item will come.
     let queue = manager.anonymous_queue::<u64>().unwrap();
     assert_eq!(drainer.ask(QueueOrder::Use(queue.clone())), Ok(Report::Done));
     drainer.tell(QueueOrder::Drain);
@@ -120,7 +121,7 @@ fn those_who_join_go_on_when_all_is_finished() {
     waiting(&manager, &queue, 1);
     for number in [1, 2] {
         assert_eq!(worker.ask(QueueOrder::Get), item(number));
-        assert_eq!(queue.join(Duration::ZERO), Ok(false), "it was handed out, and is not finished");
+        assert_eq!(queue.join(Duration::ZERO), Ok(false), "an item was handed out and is not finished");
         assert!(queue.task_done().unwrap_err().is_not_owner());
         assert_eq!(worker.ask(QueueOrder::TaskDone), Ok(Report::Done));
     }
@@ -142,7 +143,7 @@ fn what_a_killed_process_did_not_acknowledge_comes_back_first() {
     assert_eq!((consumer.ask(QueueOrder::Get), consumer.ask(QueueOrder::Get)), (item(1), item(2)));
     assert_eq!(queue.len(), Ok(1));
     consumer.kill();
-    // By asking for the second it has acknowledged the first.
+    // Its request for the second item acknowledged the first.
     eventually("the second is back", || queue.len() == Ok(2));
     assert_eq!((queue.get(), queue.get()), (Ok(2), Ok(3)));
 }
@@ -160,7 +161,7 @@ fn what_a_killed_process_did_not_finish_comes_back_in_order() {
     assert_eq!(consumer.ask(QueueOrder::TaskDone), Ok(Report::Done));
     put_all(&queue, 6..=9);
     consumer.kill();
-    // It holds more than its capacity now, and takes nothing until it does not.
+    // The queue holds more than its capacity now, and takes nothing until there is room.
     eventually("three are back", || queue.len() == Ok(8));
     assert_eq!(queue.try_put(&10), Ok(false));
     for number in 2..=9 {
@@ -267,7 +268,7 @@ fn a_killed_manager_is_told_to_all_who_wait() {
     assert!(empty.try_get().unwrap_err().is_manager_gone());
     let mut items = empty.iter();
     assert!(items.next().unwrap().unwrap_err().is_manager_gone());
-    assert!(items.next().is_none(), "an end that is told for ever would never be one");
+    assert!(items.next().is_none(), "the iterator ends after the error");
 }
 
 #[apply(test)]
@@ -293,7 +294,7 @@ fn a_thread_finishes_what_it_got_itself() {
     let manager = program.connect();
     let queue = manager.queue_options::<u64>().joinable(true).anonymous().unwrap();
     put_all(&queue, [1, 2]);
-    // The slow one is with this thread of the process that ends, the quick one with another.
+    // One thread of the client takes the slow item, and another takes and finishes the quick one.
     let mut consumer = RemoteClient::with(QueueOrder::Use(queue.clone()));
     assert_eq!(consumer.ask(QueueOrder::Get), item(1));
     assert_eq!(consumer.ask(QueueOrder::GetAndFinishInThread), item(2));
@@ -337,7 +338,7 @@ fn a_wait_for_any_takes_one_and_leaves_the_others() {
     full.put(&0).unwrap();
     let (putting, joined) = (full.putting(&1).unwrap(), full.joined());
     assert!(wait_any(&[&stop, &queue, &putting, &joined], SHORT).unwrap().is_none());
-    // One that was left in time has left nothing in the lines.
+    // A wait that timed out has left nothing in the wait queues.
     waiting(&manager, &queue, 0);
     waiting(&manager, &full, 0);
 
@@ -352,7 +353,7 @@ fn a_wait_for_any_takes_one_and_leaves_the_others() {
     full.task_done().unwrap();
     let taken = wait_any(&[&stop, &queue, &joined], None).unwrap();
     assert!(matches!(taken, Some((2, Taken::Joined))), "{taken:?}");
-    // The first in the list wins.
+    // The wait takes the first in the list that is ready.
     stop.set().unwrap();
     put_all(&queue, [8]);
     let taken = wait_any(&[&stop, &queue], None).unwrap();
@@ -405,7 +406,7 @@ fn nothing_is_lost_or_doubled_among_many() {
         let Ok(Report::Items(items)) = consumer.report() else { panic!("a consumer failed") };
         for producer in 0..4 {
             let of_one = items.iter().filter(|&item| item / ITEMS == producer);
-            assert!(of_one.is_sorted(), "what one has put comes in its order");
+            assert!(of_one.is_sorted(), "items of one producer come in its order");
         }
         got.extend(items);
     }

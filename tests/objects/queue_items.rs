@@ -5,7 +5,7 @@ use client::{Event, Manager, Queue, Taken, wait_any};
 use crate::support::remote_client::{QueueOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, PATIENCE, apply, eventually, test};
 
-/// A number, and the same queue as one of something else.
+/// A queue of numbers, and the same queue as one of pairs.
 fn two_types(manager: &Manager, joinable: bool) -> (Queue<u64>, Queue<(u64, u64)>) {
     let name = if joinable { "joinable" } else { "plain" };
     let numbers = manager.queue_options().joinable(joinable).create_new(name).unwrap();
@@ -23,13 +23,13 @@ fn an_item_of_another_type_is_told_once_and_to_one() {
     numbers.put(&3).unwrap();
     let error = consumer.ask(QueueOrder::Get).unwrap_err();
     assert!(error.is_bad_encoding() && error.to_string().contains("u64"), "{error:?}");
-    // Nobody else has to choke on it, not even if the first died of it.
+    // Nobody else gets the bad item, even if its first consumer dies.
     consumer.kill();
     eventually("its session has ended", || manager.sessions().unwrap().len() == 1);
     assert_eq!(numbers.get(), Ok(3));
     assert_eq!(numbers.try_get(), Ok(None));
 
-    // It is the first item that is wrong, and those behind it are not.
+    // Only the first item is wrong, and not those behind it.
     numbers.put(&4).unwrap();
     pairs.put(&(5, 6)).unwrap();
     pairs.close().unwrap();
@@ -99,7 +99,7 @@ fn proxies_in_items_keep_their_objects() {
             assert!(postcard::from_bytes::<Event>(&bytes).unwrap().is_set().unwrap());
         }
     }
-    // A proxy of something that is no more spoils its item, and only that.
+    // A proxy of a removed object spoils its item, and no other.
     let gone = manager.event("gone").unwrap();
     pairs.put(&(gone.clone(), gone.clone())).unwrap();
     gone.remove().unwrap();
@@ -115,7 +115,7 @@ fn an_item_that_is_not_decoded_is_not_acknowledged() {
     let pair = [(); 2].map(|()| manager.anonymous_event().unwrap());
     queue.put(&pair.into()).unwrap();
     let Ok(Some((0, Taken::Item(item)))) = wait_any(&[&queue], None) else { panic!("there was an item") };
-    // Whatever this process asks meanwhile, the manager keeps what the item carries.
+    // Whatever this process requests meanwhile, the manager keeps what the item carries.
     for _ in 0..3 {
         assert_eq!(queue.len(), Ok(0));
     }
@@ -137,13 +137,13 @@ fn an_item_without_proxies_is_kept_for_any_time() {
     }
     assert_eq!(item.decode::<u64>(), Ok(0));
 
-    // One with a proxy ends the waits in time, and nothing else.
+    // An item with a proxy makes later waits fail after a while, and nothing else.
     let queue = manager.anonymous_queue::<Option<Event>>().unwrap();
     queue.put(&Some(manager.anonymous_event().unwrap())).unwrap();
     let Ok(Some((0, Taken::Item(item)))) = wait_any(&[&queue], None) else { panic!("there was an item") };
     let error = (0..40_000).find_map(|_| queue.put(&None).and_then(|()| queue.get()).err()).unwrap();
     assert!(error.is_limit(), "{error:?}");
-    assert!(queue.len().is_ok(), "it is no wait");
+    assert!(queue.len().is_ok(), "a request that does not wait succeeds");
     assert!(!item.decode::<Option<Event>>().unwrap().unwrap().is_set().unwrap());
     queue.put(&None).unwrap();
 }

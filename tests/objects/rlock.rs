@@ -1,4 +1,4 @@
-//! Reentrant locks across processes: who may acquire one again, deaths, removal and force.
+//! Reentrant locks across processes: which thread may acquire one again, deaths, removal and force.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use client::{Manager, RLock};
 use rustix::process::Signal;
 
-use crate::objects::lock::{self, AT_ONCE, assert_told};
+use crate::objects::lock::{self, AT_ONCE, assert_abandoned};
 use crate::support::observation::{holder, inspect, until_waiting};
 use crate::support::remote_client::{LockOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, kill, test};
 
-/// In what time everybody knows that the manager is gone.
+/// The time within which everybody knows that the manager is gone.
 const SOON: Duration = Duration::from_secs(1);
 
-/// A lock of this name that the first of some clients has acquired twice, and for which the others wait in order.
+/// A lock of this name that the first client has acquired twice, and for which the others wait in order.
 fn start<const N: usize>(program: &ManagerProgram, name: &str) -> (Manager, RLock, [RemoteClient; N]) {
     let manager = program.connect();
     let lock = manager.rlock(name).unwrap();
@@ -36,7 +36,7 @@ fn a_killed_waiter_leaves_the_line() {
     second.kill();
     until_waiting(&manager, "line", 1);
     first.does(LockOrder::Drop);
-    assert_eq!(inspect(&manager, "line").waiting, 1, "it is held once more");
+    assert_eq!(inspect(&manager, "line").waiting, 1, "its holder still holds it once");
     first.does(LockOrder::Drop);
     let held = third.has_taken();
     assert_eq!((held.depth, held.abandoned), (1, None));
@@ -51,7 +51,7 @@ fn a_killed_manager_is_told_to_all() {
     program.running.signal(Signal::KILL);
     assert!(waiter.report().unwrap_err().is_manager_gone());
     assert!(begun.elapsed() < SOON, "it took {:?}", begun.elapsed());
-    // There is nothing to give back, and nothing hangs or panics.
+    // There is nothing to release, and nothing hangs or panics.
     holder.does(LockOrder::Drop);
     assert!(holder.ask(LockOrder::Release).unwrap_err().is_manager_gone());
     holder.end();
@@ -73,7 +73,7 @@ fn a_removed_one_is_told_to_who_waits() {
     }
     assert!(holder.ask(LockOrder::Release).unwrap_err().is_no_such_object());
     assert!(lock.acquire().unwrap_err().is_no_such_object());
-    // Its name is free, and the guard of the old one gives back nothing of the new one.
+    // Its name is free, and the guard of the removed lock does not release the new one.
     let next = manager.rlock("short").unwrap();
     let guard = next.acquire().unwrap();
     holder.does(LockOrder::Drop);
@@ -88,11 +88,11 @@ fn can_be_taken_from_its_holder_by_force_however_deep() {
     let mut operator = RemoteClient::start(&program);
     operator.does(LockOrder::ForceReleaseAgain(lock.clone()));
     let held = next.has_taken();
-    let (process, text) = held.abandoned.expect("it is told");
+    let (process, text) = held.abandoned.expect("its grant says so");
     assert!(process == stuck.process() && text.contains("was made to release it"), "{text}");
     assert_eq!((held.depth, holder(&manager, "stuck").unwrap().process), (1, next.process()));
 
-    // None of what the holder had gives anything back, whether it waits for the answer or not.
+    // The guards of the former holder release nothing, whether they wait for the answer or not.
     let error = stuck.ask(LockOrder::Release).unwrap_err();
     assert!(error.is_not_owner() && error.to_string().contains(&next.process().to_string()), "{error:?}");
     stuck.does(LockOrder::Drop);
@@ -118,7 +118,7 @@ fn a_grant_on_its_way_to_who_is_killed_goes_to_the_next() {
     assert_eq!(holder(&manager, "way").unwrap().process, second.process());
     let victim = second.kill();
     let held = third.has_taken();
-    assert_eq!((held.depth, held.abandoned.expect("it is told").0), (1, victim));
+    assert_eq!((held.depth, held.abandoned.expect("its grant says so").0), (1, victim));
 }
 
 #[apply(test)]
@@ -159,7 +159,7 @@ fn of_a_killed_holder_is_free_at_once() {
     until_waiting(&manager, "deep", 1);
     let victim = holder.kill();
     let held = other.has_taken();
-    assert_told(&held, victim);
+    assert_abandoned(&held, victim);
     assert_eq!(held.depth, 1);
 }
 

@@ -1,4 +1,4 @@
-//! Semaphores across processes: permits are had in order, and come back, however their holder ends.
+//! Semaphores across processes: waiters get permits in order, and permits come back however their holder ends.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::support::observation::{inspect, until_waiting};
 use crate::support::remote_client::{LockOrder, RemoteClient, Report, SemaphoreOrder};
 use crate::support::{ManagerProgram, apply, eventually, test};
 
-/// The timeout of who only looks.
+/// The timeout of a caller that does not wait.
 const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
 
 fn start<const N: usize>(program: &ManagerProgram) -> (Manager, [RemoteClient; N]) {
@@ -64,7 +64,7 @@ fn a_large_request_is_not_passed_by_small_ones() {
     until_waiting(&manager, "room", 1);
     small.tell(SemaphoreOrder::Take(semaphore.clone(), 1, None));
     until_waiting(&manager, "room", 2);
-    // There is one, and it is not for who only asks for one.
+    // One permit is available, and a caller that wants only one does not get it.
     assert_eq!(semaphore.available().unwrap(), 1);
     assert!(semaphore.try_acquire(1).unwrap().is_none());
     drop(rest);
@@ -101,7 +101,7 @@ fn a_bounded_one_never_has_more_permits() {
     other.takes(SemaphoreOrder::Take(semaphore.clone(), 2, None));
     assert!(semaphore.release(3).unwrap_err().is_over_release());
     assert_eq!(semaphore.available().unwrap(), 0, "all or nothing");
-    // Anybody may give back, as in Python, but then it is not to be given back again.
+    // Anybody may release permits, as in Python. Their holder cannot release them again after that.
     semaphore.release(2).unwrap();
     assert!(other.ask(SemaphoreOrder::Release).unwrap_err().is_over_release());
     assert_eq!(semaphore.available().unwrap(), 2);
@@ -163,7 +163,11 @@ fn permits_of_who_is_killed_go_to_the_next_who_is_told() {
     let (process, text) = held.abandoned.unwrap();
     assert!(process == victim && text.contains("signal 9 (SIGKILL)"), "{text}");
     next.does(SemaphoreOrder::Drop);
-    assert_eq!(last.takes(SemaphoreOrder::Take(semaphore, 3, None)).abandoned, None, "it is told once");
+    assert_eq!(
+        last.takes(SemaphoreOrder::Take(semaphore, 3, None)).abandoned,
+        None,
+        "only one grant says so"
+    );
 }
 
 #[apply(test)]
@@ -174,7 +178,7 @@ fn permits_of_who_is_killed_stay_marked_until_taken_or_released() {
     first.takes(SemaphoreOrder::Take(semaphore.clone(), 1, None));
     let victim = first.kill();
     eventually("it is available", || semaphore.available().unwrap() == 2);
-    // Those of the dead go first.
+    // Permits of the dead are granted first.
     assert_eq!(third.takes(SemaphoreOrder::Take(semaphore.clone(), 1, None)).abandoned.unwrap().0, victim);
     third.does(SemaphoreOrder::Release);
 
@@ -212,7 +216,7 @@ fn a_killed_waiter_leaves_the_line() {
     until_waiting(&manager, "line", 1);
     second.tell(SemaphoreOrder::Take(semaphore.clone(), 1, None));
     until_waiting(&manager, "line", 2);
-    // Nobody gives anything back: it is the end of the first that lets the second go.
+    // Nobody releases anything: the end of the first waiter lets the second go on.
     first.kill();
     assert_eq!(second.has_taken().abandoned, None);
 }
@@ -245,7 +249,7 @@ fn can_be_waited_for_together_with_others() {
     assert_eq!(one.permits(), 1);
     assert!(wait_any(&[&stop, &semaphore], Duration::ZERO).unwrap().is_none());
 
-    // For all: neither is taken while the other is missing.
+    // A wait for all takes neither while the other is missing.
     other.takes(LockOrder::Acquire(lock.clone(), None));
     drop((three, one));
     assert!(wait_all(&[&lock, &semaphore.permits(4)], Duration::from_millis(20)).unwrap().is_none());

@@ -1,4 +1,4 @@
-//! Proxies that cannot be attached to their objects: wherever they arrive, a predicate tells why.
+//! Proxies that cannot be attached to their objects: wherever they arrive, a predicate of the error says why.
 
 use client::task::named;
 use client::{Error, Event, Lock, Manager, Pool, Queue, decode, encode, take_decode_error};
@@ -8,10 +8,10 @@ use crate::pool::task::{hold, set};
 use crate::support::remote_client::{EventOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, PATIENCE, apply, test};
 
-/// The tuple that a proxy travels as, for callers that know the bytes of one and have none.
+/// The tuple that a proxy travels as, for callers that know its bytes and have no proxy.
 type Bytes = (String, Epoch, ObjectId);
 
-/// A proxy of an object without a proxy: what it has in its bytes, put together by client.
+/// The bytes of a proxy, put together here.
 fn forged(manager: &Manager, epoch: Epoch, id: ObjectId) -> Vec<u8> {
     encode(&(manager.socket().to_str().unwrap(), epoch, id)).unwrap()
 }
@@ -34,7 +34,8 @@ fn a_proxy_from_an_earlier_life_of_the_manager_is_stale() {
     let bytes = encode(&event).unwrap();
     program.restart();
 
-    // Whether its own process decodes it, before and after that has met the new manager, or another one does.
+    // It is stale wherever it is decoded: in its own process, before and after that has met the new manager, and in
+    // another.
     for _ in 0..2 {
         let error = decode::<Event>(&bytes).unwrap_err();
         assert!(error.is_stale() && error.to_string().contains("earlier life"), "{error:?}");
@@ -44,7 +45,7 @@ fn a_proxy_from_an_earlier_life_of_the_manager_is_stale() {
     assert!(client.ask(EventOrder::Take(bytes.clone())).unwrap_err().is_stale());
     assert_eq!(client.ask(EventOrder::IsSet), Ok(Report::Flag(false)));
 
-    // Another format tells it by the note.
+    // For a value in another format, `take_decode_error` says so.
     assert!(postcard::from_bytes::<Event>(&bytes).is_err());
     assert!(take_decode_error().is_some_and(|error| error.is_stale()));
     assert_eq!(take_decode_error(), None);
@@ -99,8 +100,8 @@ fn a_proxy_of_another_kind_is_told() {
     drop(decode::<Lock>(&encode(&lock).unwrap()).unwrap().acquire().unwrap());
 }
 
-/// Whether an error says that a value did not decode, and that this was since a proxy in it has no such object.
-fn is_told(error: &Error, why: fn(&Error) -> bool) -> bool {
+/// Whether an error says that a value did not decode, and that a proxy in it is the reason.
+fn is_caused_by(error: &Error, why: fn(&Error) -> bool) -> bool {
     error.is_bad_encoding() && why(error)
 }
 
@@ -113,7 +114,7 @@ fn an_item_with_a_bad_proxy_tells_why_and_is_finished() {
     let manager = program.connect();
     let events: Queue<Event> = manager.queue_options().joinable(true).create_new("items").unwrap();
     let locks: Queue<Lock> = manager.queue_options().joinable(true).open("items").unwrap();
-    // What somebody puts who knows the bytes of a proxy and has none.
+    // Somebody who knows the bytes of a proxy can put them without having a proxy.
     let bytes: Queue<Bytes> = manager.queue_options().joinable(true).open("items").unwrap();
 
     let gone = manager.event("gone").unwrap();
@@ -128,20 +129,20 @@ fn an_item_with_a_bad_proxy_tells_why_and_is_finished() {
 
     let items: Vec<_> = events.iter().collect();
     let [removed, kind, stale, never, last] = &items[..] else { panic!("{items:?}") };
-    assert!(is_told(removed.as_ref().unwrap_err(), Error::is_no_such_object), "{removed:?}");
-    assert!(is_told(kind.as_ref().unwrap_err(), Error::is_wrong_kind), "{kind:?}");
-    assert!(is_told(stale.as_ref().unwrap_err(), Error::is_stale), "{stale:?}");
-    assert!(is_told(never.as_ref().unwrap_err(), Error::is_no_such_object), "{never:?}");
+    assert!(is_caused_by(removed.as_ref().unwrap_err(), Error::is_no_such_object), "{removed:?}");
+    assert!(is_caused_by(kind.as_ref().unwrap_err(), Error::is_wrong_kind), "{kind:?}");
+    assert!(is_caused_by(stale.as_ref().unwrap_err(), Error::is_stale), "{stale:?}");
+    assert!(is_caused_by(never.as_ref().unwrap_err(), Error::is_no_such_object), "{never:?}");
     last.as_ref().unwrap().set().unwrap();
     assert!(good.is_set().unwrap());
     events.task_done().unwrap();
     assert_eq!(events.join(PATIENCE), Ok(true), "the bad ones are finished");
     events.remove().unwrap();
     let error = events.get().unwrap_err();
-    assert!(error.is_no_such_object() && !error.is_bad_encoding(), "here it is the queue: {error:?}");
+    assert!(error.is_no_such_object() && !error.is_bad_encoding(), "here the queue is missing: {error:?}");
 }
 
-/// The name of the function `set` to who was built apart.
+/// The name of the function `set` for programs that were built apart.
 const SET: &str = "integration::pool::task::set";
 
 #[apply(test)]
@@ -154,15 +155,18 @@ fn arguments_with_a_bad_proxy_tell_why() {
         pool.apply(named::<(Bytes,), client::Result<()>>(SET), (bytes,)).unwrap_err()
     };
     let error = call(&manager, other_life());
-    assert!(is_told(&error, Error::is_stale) && error.to_string().contains("its arguments"), "{error:?}");
-    // Of another manager, which knows no such object either.
+    assert!(
+        is_caused_by(&error, Error::is_stale) && error.to_string().contains("its arguments"),
+        "{error:?}"
+    );
+    // Nor does another manager have such an object.
     let other = other.connect();
     let error = call(&other, other.link().epoch());
-    assert!(is_told(&error, Error::is_no_such_object), "{error:?}");
+    assert!(is_caused_by(&error, Error::is_no_such_object), "{error:?}");
     let lock = other.lock("a lock").unwrap();
     let bytes: Bytes = decode(&encode(&lock).unwrap()).unwrap();
     let error = pool.apply(named::<(Bytes,), client::Result<()>>(SET), (bytes,)).unwrap_err();
-    assert!(is_told(&error, Error::is_wrong_kind), "{error:?}");
+    assert!(is_caused_by(&error, Error::is_wrong_kind), "{error:?}");
     let event = manager.anonymous_event().unwrap();
     pool.apply(set, (event.clone(),)).unwrap().unwrap();
     assert!(event.is_set().unwrap(), "the worker has taken no harm");
@@ -176,7 +180,8 @@ fn a_task_learns_what_became_of_its_argument() {
     let (running, end) = (manager.anonymous_event().unwrap(), manager.anonymous_event().unwrap());
     let first = pool.apply_async(hold, (running.clone(), end.clone())).unwrap();
     running.wait(None).unwrap();
-    // Removed while the task is queued, and of another kind than the task takes.
+    // The first event is removed while its task is queued, and the second object is of another kind than the task
+    // takes.
     let event = manager.event("short").unwrap();
     let removed = pool.apply_async(set, (event.clone(),)).unwrap();
     let lock = manager.lock("a lock").unwrap();

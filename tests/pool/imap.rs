@@ -1,4 +1,4 @@
-//! Iterators over results: input that is drawn lazily, and results that come when they come.
+//! Iterators over results: they draw their input lazily, and yield results in order or as they come.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ const MOMENT: Duration = Duration::from_millis(50);
 /// A program that draws a long input.
 pub(crate) const LONG_INPUT: &str = "long input";
 
-/// Adds what workers have to know for these tests.
+/// Registers the tasks of these tests.
 pub(crate) fn register(registry: Registry) -> Registry {
     registry.task(double).task(double_unless)
 }
@@ -85,7 +85,7 @@ fn long_input_takes_little_memory_however_large() {
     assert_eq!(owner.wait(), Some(0), "{line}");
     let (calls, owner) = line.split_once(' ').unwrap();
     assert_eq!(calls, "500");
-    // Together the calls and their results take 48 MiB, and the input has no end.
+    // The calls and their results take 48 MiB together, and the input has no end.
     for (who, bytes) in
         [("owner", owner.parse().unwrap()), ("manager", peak_memory(program.running.process()))]
     {
@@ -93,7 +93,7 @@ fn long_input_takes_little_memory_however_large() {
     }
 }
 
-/// Draws many large calls without end, takes some results, and tells how many, and how much memory it took.
+/// Draws large calls from an endless input and takes some results. Prints how many, and how much memory it took.
 pub(crate) fn draw_long_input() -> Result<()> {
     let manager = Manager::connect_to(std::env::args().nth(2).unwrap())?;
     let pool = Pool::new(&manager, 2)?;
@@ -268,7 +268,7 @@ fn a_pool_can_be_joined_before_the_results_are_taken() {
     assert_eq!(results.map(Result::unwrap).sum::<u64>(), 999_000);
 }
 
-/// An iterator whose input has given one number, which has returned, and gives others when they are sent.
+/// An iterator whose first call has returned, and the sender of its further input.
 fn with_one_returned(pool: &Pool) -> (Sender<u64>, ResultIterator<u64>) {
     let (sender, receiver) = channel();
     let mut results = pool.imap(double, receiver).unwrap();
@@ -287,13 +287,13 @@ fn a_stopped_iterator_says_that_its_input_was_cut() {
     let last = results.by_ref().last().unwrap().unwrap_err();
     assert!(last.is_cancelled(), "{last:?}");
 
-    // Whoever sets the event stops the batch, and the drawing too.
+    // The stop event stops the batch, and the drawing of input too.
     let mut results = pool.imap(double, 0..).unwrap();
     assert_eq!(results.next().unwrap().unwrap(), 0);
     results.handle().stop_event().set().unwrap();
     assert!(results.by_ref().last().unwrap().unwrap_err().is_cancelled());
 
-    // Also while all that was drawn has returned, and the input has no more for now.
+    // It does so even while all drawn calls have returned and the input has no more for now.
     let (sender, mut results) = with_one_returned(&pool);
     let stop = results.handle().stop_event();
     std::thread::scope(|scope| {
@@ -303,7 +303,7 @@ fn a_stopped_iterator_says_that_its_input_was_cut() {
     assert!(results.next().is_none());
     drop(sender);
 
-    // Without the event nobody can stop it, and it goes on.
+    // If the event is removed, nobody can stop the batch, and it goes on.
     let (sender, mut results) = with_one_returned(&pool);
     let stop = results.handle().stop_event();
     std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Ctrl-C: a program whose pool listens to SIGINT goes on, and its tasks do not.
+//! Ctrl-C: with a pool that handles SIGINT, the program goes on, and its tasks do not.
 
 use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::pool::task::add;
 use crate::support::helper;
 use crate::support::{PATIENCE, Running, apply, test};
 
-/// A program with a pool that listens to interrupts, and what its tasks are.
+/// Programs with a pool that handles interrupts: the tasks of one listen, those of the other do not.
 pub(crate) const LISTENS: &str = "interrupt-listens";
 pub(crate) const DEAF: &str = "interrupt-deaf";
 
@@ -27,7 +27,7 @@ fn stops_the_tasks_and_the_program_goes_on() {
     assert_eq!(program.line(), "stopped: true, because of interrupted (SIGINT)");
     assert_eq!(program.line(), "2 + 3 = 5");
 
-    // Without its pool it ends of an interrupt, as any program.
+    // Without its pool, an interrupt ends it, as it ends any program.
     assert_eq!(program.line(), "the pool is dropped");
     program.signal(Signal::INT);
     assert_eq!(program.wait(), None);
@@ -50,7 +50,7 @@ fn twice_skips_the_grace() {
 
 #[apply(test)]
 fn at_a_terminal_reaches_workers_by_their_owner_alone() {
-    // As a terminal does: the signal goes to all of the program's group.
+    // The signal goes to the program's whole group, as from a terminal.
     let mut program = Running::start(helper::command(LISTENS).process_group(0));
     assert_eq!(program.line(), "running");
     let group = Pid::from_raw(program.process().cast_signed()).unwrap();

@@ -55,7 +55,7 @@ fn an_input_that_panics_does_so_to_the_caller_and_hurts_nobody_else() {
         assert!(number != bad, "no disk in drive {number}");
         number
     };
-    // Before anything was drawn, and after little and much was.
+    // The input panics before anything was drawn, after little was, and after much was.
     for bad in [0, 5, 50_000] {
         for chunk_size in [1, 4] {
             let batch = || pool.batch(double).chunk_size(chunk_size);
@@ -69,14 +69,14 @@ fn an_input_that_panics_does_so_to_the_caller_and_hurts_nobody_else() {
                 })),
             ];
             for panic in panics {
-                let panic = panic.expect_err("it reaches who asked");
+                let panic = panic.expect_err("it reaches the caller");
                 assert_eq!(*panic.downcast::<String>().unwrap(), format!("no disk in drive {bad}"));
             }
             assert!(begun.elapsed() < PATIENCE);
             assert_eq!(pool.map(double, 0..3).unwrap(), [0, 2, 4]);
         }
     }
-    // Nothing is left that a closed pool would wait for.
+    // The closed pool has nothing left to wait for.
     pool.close().unwrap();
     pool.join().unwrap();
 }
@@ -212,7 +212,7 @@ fn who_waits_for_calls_is_told_whatever_ends_them() {
             let error = applies.join().unwrap().unwrap_err();
             assert!(is_of_running(&error), "{error:?}");
             for mapped in maps {
-                // One that comes after a stop is not stopped.
+                // A call that is made after a stop is not stopped.
                 if let Err(error) = mapped.join().unwrap() {
                     assert!(is_of_waiting(&error), "{error:?}");
                 }
@@ -248,7 +248,7 @@ fn can_be_dropped_while_its_manager_does_not_answer() {
         sender.send(()).unwrap();
     });
     let dropped = receiver.recv_timeout(PATIENCE);
-    // Whatever comes of this, nobody is to wait for a manager that is stopped for ever.
+    // Whatever the outcome, nobody must wait forever for a manager that is suspended.
     program.running.signal(Signal::CONT);
     dropping.join().unwrap();
     assert_eq!(dropped, Ok(()));

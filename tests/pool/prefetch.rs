@@ -1,5 +1,4 @@
-//! Short tasks, which workers are handed ahead: also then a death costs one task, nothing begins twice, and no task
-//! waits for long behind another.
+//! Prefetched tasks: a death still costs only one task, nothing begins twice, and no task waits long behind another.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -16,12 +15,12 @@ use crate::pool::task::add;
 use crate::pool::worker_options::{kill_one, seed};
 use crate::support::{PATIENCE, apply, eventually, test};
 
-/// Adds what workers have to know for these tests.
+/// Registers the tasks of these tests.
 pub(crate) fn register(registry: Registry) -> Registry {
     registry.task(mark).task(trip).task(pass_on).task(note_stop)
 }
 
-/// Leaves a mark if it is to stop when it begins.
+/// Leaves a mark if its batch was stopped before it began.
 fn note_stop(folder: String, number: u32) {
     if client::task::stop_requested() {
         mark(folder, number);
@@ -38,9 +37,9 @@ fn of_a_stopped_batch_nothing_begins_any_more() {
         let path = folder.path().to_str().unwrap();
         let calls = (0..50_000).map(|number| (path.to_owned(), number));
         let result = pool.batch(note_stop).chunk_size(1).starmap_async(calls).unwrap();
-        eventually("tasks are handed ahead", || result.progress().unwrap().done > 1000);
+        eventually("tasks are prefetched", || result.progress().unwrap().done > 1000);
         result.stop(PATIENCE).unwrap();
-        // A worker may be just between its look and the beginning of one task, and no more.
+        // Each worker may have looked just before the stop, and then begun one task, but no more.
         assert!(begun(folder.path()) <= WORKERS, "{} have begun", begun(folder.path()));
     }
 }
@@ -51,7 +50,7 @@ fn mark(folder: String, number: u32) -> u32 {
     std::process::id()
 }
 
-/// Leaves a mark, and kills its process at every so many numbers.
+/// Leaves a mark, and kills its process at the last of every `every` numbers.
 fn trip(folder: String, number: u32, every: u32) {
     mark(folder, number);
     if number % every == every - 1 {
@@ -59,7 +58,7 @@ fn trip(folder: String, number: u32, every: u32) {
     }
 }
 
-/// At this number, waits until the next has been reached. Tells whether it was.
+/// At the number `at`, waits until the task of the next number runs. Returns whether it did.
 fn pass_on(number: u32, at: u32, reached: Event) -> bool {
     match number.checked_sub(at) {
         Some(0) => reached.wait(PATIENCE).unwrap().is_some(),
@@ -97,7 +96,7 @@ fn every_task_is_accounted_for_while_workers_are_killed_at_random() {
     let pool = Pool::new(&manager, 4).unwrap();
     eventually("all are ready", || pool.process_ids().len() == 4);
     let path = folder.path().to_str().unwrap().to_owned();
-    // There are tasks for as long as somebody is killed.
+    // The input goes on until all workers that are to die have been killed.
     let all_killed = Arc::new(AtomicBool::new(false));
     let is_over = Arc::clone(&all_killed);
     let calls =
@@ -119,7 +118,7 @@ fn every_task_is_accounted_for_while_workers_are_killed_at_random() {
         for outcome in outcomes {
             match outcome {
                 Ok(_) => assert!(folder.path().join(total.to_string()).exists(), "{total} has not begun"),
-                // One that begins twice would panic.
+                // A task that begins twice would panic.
                 Err(error) => {
                     assert!(error.is_worker_died() && error.to_string().contains("SIGKILL"), "{error:?}");
                     failed += 1;
@@ -131,7 +130,7 @@ fn every_task_is_accounted_for_while_workers_are_killed_at_random() {
     });
     assert!(all_killed.load(Ordering::Relaxed), "the batch ended before the kills did");
     assert!(failed > 0 && failed <= KILLS, "{failed} failed, seed {seed}");
-    // Who was killed may not have come to leave its mark.
+    // A task whose worker was killed may have left no mark.
     let begun = begun(folder.path());
     assert!(
         begun <= total && begun >= total - failed,
@@ -160,8 +159,8 @@ fn a_small_batch_is_not_stuck_behind_short_tasks_that_turned_long() {
     eventually("both are ready", || pool.process_ids().len() == 2);
     let reached = manager.anonymous_event().unwrap();
     let calls = (0..1000).map(|number| (number, 500, reached.clone()));
-    let skips_who_would_set_it = calls.filter(|(number, ..)| *number != 501);
-    let large = pool.batch(pass_on).chunk_size(1).starmap_async(skips_who_would_set_it).unwrap();
+    let without_the_setter = calls.filter(|(number, ..)| *number != 501);
+    let large = pool.batch(pass_on).chunk_size(1).starmap_async(without_the_setter).unwrap();
     let began = Instant::now();
     assert_eq!(pool.apply(add, (2, 3)).unwrap(), 5);
     assert!(began.elapsed() < PATIENCE / 2);

@@ -62,7 +62,7 @@ fn can_be_asked_for_while_another_thread_waits() {
     });
 }
 
-/// Shows a bar for each way to have one, on standard error; on standard output, what came of it.
+/// Shows a bar on standard error in each way that there is, and prints the results to standard output.
 pub(crate) fn show_bars() -> Result<()> {
     let manager = Manager::start()?;
     let pool = Pool::new(&manager, 2)?;
@@ -84,7 +84,7 @@ const BARRED: &[u8] = b"5050\n7260\ntrue\n";
 fn bars_show_nothing_where_nobody_looks() {
     let output = helper::command(BARS).output().unwrap();
     assert_eq!(output.stdout, BARRED);
-    // What panics says so, in some lines. Nothing else is there.
+    // The task that panics prints some lines. There is nothing else.
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("1 is bad") && !text.contains("/100") && !text.contains('\u{1b}'), "{text}");
 }
@@ -97,10 +97,10 @@ fn bars_show_at_a_terminal_how_far_it_is() {
     let theirs = File::options().read(true).write(true).open(path.to_str().unwrap()).unwrap();
     let mut command = helper::command(BARS);
     let child = command.env("TERM", "xterm").stdout(Stdio::piped()).stderr(theirs).spawn().unwrap();
-    // So that the terminal closes when the program has ended.
+    // The terminal closes when the program has ended and this program has no descriptor of it.
     drop(command);
     let mut shown = Vec::new();
-    // It ends with an error, as terminals do that nobody has open.
+    // Reading ends with an error, since nobody has the terminal open any more.
     let _ = File::from(ours).read_to_end(&mut shown);
     assert_eq!(child.wait_with_output().unwrap().stdout, BARRED);
     let shown = String::from_utf8_lossy(&shown);
@@ -130,7 +130,7 @@ fn a_callback_gets_the_result_once() {
     assert_eq!(result.get(None).unwrap(), 6);
     result.on_result(move |value| sender.send(value).unwrap()).unwrap();
     assert_eq!(receiver.recv_timeout(PATIENCE).unwrap(), 6, "it may come late");
-    assert!(receiver.recv_timeout(PATIENCE).is_err(), "and nobody is called twice");
+    assert!(receiver.recv_timeout(PATIENCE).is_err(), "no callback runs twice");
 }
 
 #[apply(test)]
@@ -142,7 +142,7 @@ fn an_error_callback_gets_the_error_once() {
     let returns = |_| panic!("one has failed");
     result.on_result(returns).unwrap().on_error(move |error| sender.send(error).unwrap()).unwrap();
     assert!(receiver.recv_timeout(PATIENCE).unwrap().is_panicked());
-    assert!(receiver.recv_timeout(PATIENCE).is_err(), "nobody is called twice");
+    assert!(receiver.recv_timeout(PATIENCE).is_err(), "no callback runs twice");
 }
 
 #[apply(test)]
@@ -208,7 +208,7 @@ fn twenty_thousand_calls_call_back() {
         result.on_result(move |value: u32| sender.send(value).unwrap()).unwrap();
     }
     drop(sender);
-    // None has been called so far: more than a process can have threads.
+    // No callback has run so far, and there are more of them than a process can have threads.
     assert!(receiver.try_recv().is_err());
     end.set().unwrap();
     holder.get(PATIENCE).unwrap().unwrap();

@@ -19,7 +19,7 @@ use crate::support::{
     ManagerProgram, PATIENCE, Running, apply, descendants, eventually, is_alive, kill, test, within,
 };
 
-/// Adds what workers have to know for these tests.
+/// Registers the tasks of these tests.
 pub(crate) fn register(registry: Registry) -> Registry {
     registry.task(tell_why)
 }
@@ -28,7 +28,7 @@ pub(crate) fn register(registry: Registry) -> Registry {
 fn tell_why(running: Event, file: String) {
     let stop = task::stop_event().expect("this is a task");
     running.set().unwrap();
-    let cause = stop.wait(None).unwrap().expect("it waits for ever");
+    let cause = stop.wait(None).unwrap().expect("it waits without a timeout");
     note(file, cause.reason.map(|reason| reason.to_string()).unwrap_or_default());
 }
 
@@ -95,14 +95,14 @@ fn workers_come_and_go_while_work_runs() {
     first.signal(Signal::TERM);
     assert_eq!(first.wait(), Some(0));
     for process in processes {
-        within(PATIENCE, "no command of those who served stays", || !is_alive(process));
+        within(PATIENCE, "no command of its workers is left", || !is_alive(process));
     }
     done(30);
     let _third = serve(&program, 1, Stdio::null());
     let processes = descendants(second.process());
     second.signal(Signal::KILL);
     for process in processes {
-        within(PATIENCE, "nobody of those who served stays", || !is_alive(process));
+        within(PATIENCE, "none of its processes is left", || !is_alive(process));
     }
     done(45);
     let statuses = result.get(PATIENCE).unwrap().into_iter().map(|captured| captured.unwrap().exit);
@@ -127,7 +127,7 @@ fn workers_that_leave_finish_what_they_run_and_take_no_more() {
     assert_eq!(waiting.get(PATIENCE).unwrap(), (1..11).collect::<Vec<u32>>());
 }
 
-/// How a service ends, which must be soon.
+/// Waits for the end of a service, which must come soon.
 fn join(service: Service) -> Ended {
     let (sender, receiver) = channel();
     thread::spawn(move || sender.send(service.join()));
@@ -148,7 +148,7 @@ fn a_server_that_cannot_start_workers_leaves_the_pool_to_others() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("stderr");
     let mut server = serve(&program, 2, File::create(&file).unwrap().into());
-    // Who is connected stays so, but nobody else finds the manager.
+    // Connected processes stay connected, but nobody else finds the manager.
     fs::rename(&program.socket, program.socket.with_extension("elsewhere")).unwrap();
     let workers = descendants(server.process());
     kill(workers[0], Signal::KILL);
@@ -182,7 +182,7 @@ fn tasks_of_a_terminated_pool_see_that_they_are_to_stop() {
     pool.terminate();
     assert!(result.get(PATIENCE).unwrap_err().is_terminated());
     pool.join().unwrap();
-    // One worker was the owner's, and may have been quicker than its signal. The other one is left alone.
+    // The owner's worker may have returned before its signal came. The other worker gets no signal.
     assert_eq!(join(service), Ended::Left);
     let reasons = fs::read_to_string(file).unwrap();
     assert!(reasons.lines().all(|reason| reason == "the pool was terminated by its owner"), "{reasons}");
@@ -229,8 +229,8 @@ fn a_pool_ends_with_its_owner_for_all_and_can_be_made_again() {
     let text = format!("process {} ", owner.process());
     assert!(error.is_terminated() && error.to_string().contains("has ended with its owner"), "{error:?}");
     assert!(error.to_string().contains(&text) && error.to_string().contains("SIGKILL"), "{error}");
-    assert!(held.get(PATIENCE).is_err(), "none of the calls goes on for ever");
-    // Lets the one go that another program's worker runs.
+    assert!(held.get(PATIENCE).is_err(), "every call ends");
+    // This ends the call that another program's worker runs.
     never.set().unwrap();
     assert_eq!(join(service), Ended::Left);
 

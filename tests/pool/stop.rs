@@ -1,4 +1,4 @@
-//! Stopping: batches that are cancelled or ended by escalation, whatever their tasks do, while the pool goes on.
+//! Stopping: whatever its tasks do, a batch is cancelled or ended by escalation, and the pool goes on.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -15,12 +15,12 @@ use crate::pool::task::{add, hold, process, set};
 use crate::support::helper;
 use crate::support::{ManagerProgram, PATIENCE, Running, apply, eventually, test};
 
-/// A grace that is not used up where everybody ends as asked.
+/// A grace that is not used up if all tasks end when asked.
 const LONG: Duration = PATIENCE;
-/// A grace for those who do not end as asked. It is also what SIGTERM has to end them, on a machine that is busy.
+/// A grace for tasks that do not end when asked. SIGTERM has the same time to end them, even on a busy machine.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// Adds what workers have to know for these tests.
+/// Registers the tasks of these tests.
 pub(crate) fn register(registry: Registry) -> Registry {
     registry
         .task(doze)
@@ -33,7 +33,7 @@ pub(crate) fn register(registry: Registry) -> Registry {
         .task(die_at_first)
 }
 
-/// Sleeps until it is stopped; tells whether it was.
+/// Sleeps until it is stopped. Returns whether it was.
 pub(crate) fn doze(running: Event) -> bool {
     running.set().unwrap();
     !task::sleep(Duration::from_secs(1000))
@@ -46,7 +46,7 @@ fn listen(running: Event) -> Option<String> {
     stop.wait(None).unwrap()?.reason.map(|reason| reason.to_string())
 }
 
-/// Does not listen.
+/// Does not check whether it is to stop.
 pub(crate) fn block(running: Event) -> u32 {
     running.set().unwrap();
     thread::sleep(Duration::from_secs(1000));
@@ -61,7 +61,7 @@ pub(crate) fn end_at_signal(running: Event) {
     eventually("it gets the signal", || is_asked.load(Ordering::Relaxed));
 }
 
-/// Does not listen, not even to SIGTERM.
+/// Does not check whether it is to stop, and survives SIGTERM.
 pub(crate) fn block_sigterm(running: Event) -> u32 {
     signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::new(AtomicBool::new(false))).unwrap();
     block(running)
@@ -162,7 +162,7 @@ fn a_task_that_blocks_sigterm_is_killed() {
     let error = result.get(None).unwrap_err();
     assert!(error.is_stopped() && error.to_string().contains("SIGKILL"), "{error:?}");
     assert!(!other.ready().unwrap());
-    // Without any grace it is the same at once.
+    // Without a grace, the same happens at once.
     other.stop(Duration::ZERO).unwrap();
     assert!(other.get(None).unwrap_err().is_stopped());
     works(&pool, 2);
@@ -182,7 +182,7 @@ fn each_call_tells_how_it_ended() {
         pool.apply_async(set, (failed.clone(),)).map(|result| result.handle()),
     ];
     wait_for(&[held, dozing, blocked, deaf]);
-    // Four workers run these four, so the one that panics has ended.
+    // Four workers run these four, so the call that panics has ended.
     end.set().unwrap();
     let stopped = pool.stop(SHORT).unwrap();
     let endings = stopped.endings();
@@ -285,7 +285,7 @@ fn a_batch_stops_what_its_tasks_submitted() {
     });
     let report = result.stop(LONG).unwrap();
     assert_eq!(report.endings(), [Ending::Returned, Ending::Returned]);
-    // Those of the inner tasks that had not started were cancelled, which is an error of the inner call.
+    // Inner tasks that had not started were cancelled, which is an error of the inner call.
     for outcome in result.get(None).unwrap() {
         match outcome {
             Ok(stopped) => assert_eq!(stopped, [true, true]),
@@ -385,7 +385,7 @@ fn a_call_whose_worker_dies_is_tried_again() {
     assert_eq!(std::fs::read_to_string(file("too few")).unwrap().lines().count(), 3);
     let error = pool.apply(die_at_first, (file("none"), 1)).unwrap_err();
     assert!(error.is_worker_died(), "{error:?}");
-    // Each of these calls travels alone, so that none is started again for another's death.
+    // Each of these calls is a task of its own, so that none starts again because another died.
     let calls = (0..8).map(|number| (file(&number.to_string()), 1));
     assert_eq!(pool.batch(die_at_first).retries(1).starmap(calls).unwrap(), [2; 8]);
     works(&pool, 2);

@@ -1,4 +1,4 @@
-//! Tasks: what travels to them and back, and what the caller learns when one does not return.
+//! Tasks: what travels to them and back, and the error of a call that does not return.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -65,7 +65,7 @@ pub(crate) fn process() -> u32 {
     std::process::id()
 }
 
-/// Tells that it runs, and returns when it may.
+/// Sets one event when it runs, and returns when the other is set.
 pub(crate) fn hold(running: Event, end: Event) -> client::Result<u32> {
     running.set()?;
     end.wait(None)?;
@@ -76,7 +76,7 @@ pub(crate) fn sleep_long() {
     sleep(Duration::from_secs(1000));
 }
 
-/// As in the example, but quick to look.
+/// Counts down as in the example, but looks more often.
 pub(crate) fn count_down(identifier: u32, running: Event, stop: Event) -> client::Result<()> {
     println!("Task {identifier} running");
     running.set()?;
@@ -109,7 +109,7 @@ pub(crate) fn length(text: String) -> usize {
     text.len()
 }
 
-/// What does not encode.
+/// A value that does not encode.
 struct Secret;
 
 impl Serialize for Secret {

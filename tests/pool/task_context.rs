@@ -1,4 +1,4 @@
-//! What a task learns of itself while it runs: whether it is to stop, and how it waits for that.
+//! What a task learns while it runs: whether it is to stop, and how it waits for that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,20 +27,20 @@ pub(crate) fn register(registry: Registry) -> Registry {
         .task(shrug_off_signal)
 }
 
-/// Tells that it runs, and sleeps until it is stopped. Returns whether it slept to the end, and if it was told to stop.
+/// Sets the event, and sleeps until it is stopped. Returns whether it slept to the end, and whether it was to stop.
 fn doze(running: Event) -> Result<(bool, bool)> {
     running.set()?;
     Ok((task::sleep(LONG), task::stop_requested()))
 }
 
-/// Sleeps for this many milliseconds. Returns whether it slept to the end, and how many it did.
+/// Sleeps for this many milliseconds. Returns whether it slept to the end, and how many it slept.
 fn nap(milliseconds: u64) -> (bool, u64) {
     let before = Instant::now();
     let is_whole = task::sleep(Duration::from_millis(milliseconds));
     (is_whole, before.elapsed().as_millis() as u64)
 }
 
-/// Asks all the time. Returns the reason.
+/// Asks all the time whether it is to stop. Returns the reason.
 fn spin(running: Event) -> Result<Option<String>> {
     assert_eq!(task::stop_cause()?, None);
     running.set()?;
@@ -48,7 +48,7 @@ fn spin(running: Event) -> Result<Option<String>> {
     Ok(task::stop_cause()?.and_then(|cause| cause.reason).map(|reason| reason.to_string()))
 }
 
-/// Returns which of both was first: the stop event, or the other.
+/// Returns which event was set first: 0 for the stop event, 1 for the other.
 fn wait_for_either(running: Event, other: Event) -> Result<usize> {
     let stop = task::stop_event().expect("this is a task");
     running.set()?;
@@ -62,7 +62,7 @@ fn stop_oneself() -> Result<bool> {
     Ok(task::sleep(LONG))
 }
 
-/// Sleeps in several threads. Returns in how many of them to the end.
+/// Sleeps in several threads. Returns how many of them slept to the end.
 fn spread(running: Event) -> Result<usize> {
     running.set()?;
     let threads: Vec<_> = (0..4).map(|_| thread::spawn(|| task::sleep(LONG))).collect();
@@ -146,7 +146,7 @@ fn a_task_can_stop_its_own_batch() {
     let results = pool.batch(stop_oneself).chunk_size(1).starmap_async([(), (), ()]).unwrap();
     let cause = results.handle().stop_event().wait(PATIENCE).unwrap().expect("it is stopped");
     assert_eq!(cause.reason.as_deref(), Some("I have had enough"));
-    assert!(results.get(PATIENCE).unwrap_err().is_cancelled(), "those behind it have not started");
+    assert!(results.get(PATIENCE).unwrap_err().is_cancelled(), "the calls behind it have not started");
     assert_eq!(results.handle().progress().unwrap().done, 1);
 }
 

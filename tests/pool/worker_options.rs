@@ -1,4 +1,4 @@
-//! What can be said about a pool's workers, and workers that cannot start or do not last.
+//! The options for a pool's workers, and workers that cannot start or do not last.
 
 use std::collections::BTreeMap;
 use std::process::{Stdio, exit};
@@ -15,10 +15,10 @@ use crate::pool::task::{add, process};
 use crate::support::helper;
 use crate::support::{PATIENCE, apply, eventually, is_alive, kill, test};
 
-/// What the initializer of this process was given.
+/// The argument of this process's initializer.
 static GREETING: OnceLock<String> = OnceLock::new();
 
-/// How often it was called.
+/// How often the initializer was called.
 static CALLS: AtomicU32 = AtomicU32::new(0);
 
 /// The event that the initializer was given.
@@ -50,7 +50,7 @@ fn greeting() -> (u32, u32, String) {
 }
 
 fn keep_event(event: Event) -> Result<()> {
-    assert!(!task::stop_requested(), "this is no task");
+    assert!(!task::stop_requested(), "an initializer is not a task");
     event.set()?;
     *EVENT.lock().unwrap() = Some(event);
     Ok(())
@@ -90,7 +90,7 @@ fn allocate(bytes: usize) -> usize {
     memory.iter().step_by(4096).map(|&byte| usize::from(byte)).sum()
 }
 
-/// Takes some milliseconds, or until the event is set if that is later.
+/// Takes some milliseconds, and at least until the event is set, if there is one.
 fn dawdle(number: u32, end: Option<Event>) -> u32 {
     thread::sleep(Duration::from_millis(5));
     if let Some(end) = end {
@@ -106,7 +106,7 @@ fn an_initializer_runs_once_in_each_worker() {
         Pool::builder(&manager).processes(2).initializer(greet, ("hello".to_owned(),)).start().unwrap();
     let mut processes = BTreeMap::new();
     let ask = |processes: &mut BTreeMap<u32, u32>| {
-        // One that was killed may yet be handed a task.
+        // A killed worker may still be granted a task.
         for (process, calls, text) in pool.batch(greeting).retries(9).starmap(vec![(); 20]).unwrap() {
             assert_eq!((calls, text.as_str()), (1, "hello"));
             *processes.entry(process).or_default() += 1;
@@ -125,7 +125,7 @@ fn an_initializer_runs_once_in_each_worker() {
 fn an_initializer_keeps_what_it_was_given() {
     let manager = Manager::start().unwrap();
     let event = manager.anonymous_event().unwrap();
-    // The pool has the only proxy from here on.
+    // From here on, the pool has the only proxy.
     let pool = Pool::builder(&manager).processes(1).initializer(keep_event, (event,)).start().unwrap();
     for _ in 0..3 {
         assert!(pool.batch(kept_event_is_set).retries(9).apply(()).unwrap().unwrap());
@@ -145,11 +145,11 @@ fn an_initializer_takes_large_arguments() {
     assert_eq!(pool.apply(greeting, ()).unwrap().2, (20 << 20).to_string());
 }
 
-/// What becomes of a pool that cannot start: what its task learns, and what its joiner learns.
+/// The errors of a pool that cannot start: its task's, and that of the join.
 fn fate(builder: PoolBuilder<'_>) -> (String, String) {
     let pool = builder.start().unwrap();
     let result = pool.apply_async(add, (2, 3));
-    // It may have been found out before.
+    // The pool may have failed before the task was submitted.
     let task = match result.and_then(|result| result.get(PATIENCE)) {
         Err(error) if error.is_terminated() || error.is_closed() => error.to_string(),
         other => panic!("{other:?}"),
@@ -200,7 +200,7 @@ fn workers_that_cannot_start_are_told_with_their_words() {
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(told.contains(&format!("exited with status {}", helper::BROKEN)), "{told}");
     assert!(told.contains(helper::BROKEN_WORDS), "{told}");
-    // Each try said so where it always would have.
+    // Each worker's standard error has also reached the program's own.
     let passed_on = String::from_utf8(output.stderr).unwrap();
     assert!(passed_on.matches(helper::BROKEN_WORDS).count() >= 5, "{passed_on}");
 }
@@ -276,7 +276,7 @@ fn what_makes_no_sense_is_refused() {
     assert!(error.is_unknown_function() && error.to_string().contains("closure"), "{error:?}");
 }
 
-/// How many tasks, and how many of their workers are killed.
+/// How many tasks there are, and how many workers are killed.
 const TASKS: u32 = 2_000;
 const KILLS: usize = 200;
 
@@ -287,7 +287,7 @@ fn every_task_is_accounted_for_while_workers_are_killed() {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 4).unwrap();
     let all_killed = manager.anonymous_event().unwrap();
-    // The last tasks wait, so that all kills fall into the batch.
+    // The last tasks wait, so that all kills happen while the batch runs.
     let end = all_killed.clone();
     let calls = (0..TASKS).map(move |number| (number, (number >= TASKS - 300).then(|| end.clone())));
     let result = pool.batch(dawdle).chunk_size(1).window(TASKS as usize).istarmap_unordered(calls).unwrap();
@@ -324,14 +324,14 @@ fn every_task_is_accounted_for_while_workers_are_killed() {
     eventually("there are four workers again", || pool.process_ids().len() == 4);
 }
 
-/// Something else in each run, which is told.
+/// A seed that differs from run to run. It is printed.
 pub(crate) fn seed() -> u64 {
     let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
     println!("seed {seed}");
     seed
 }
 
-/// Kills one of the workers, and waits until the pool knows.
+/// Kills one of the workers, and waits until the pool knows that.
 pub(crate) fn kill_one(pool: &Pool, random: &mut u64, over: &AtomicBool) {
     while !over.load(Ordering::Relaxed) {
         let processes = pool.process_ids();

@@ -1,6 +1,6 @@
-//! The style of the project, as far as a program can tell. Each test names every place that offends it.
+//! The style of the project, as far as a program can check it. Each test names every place that offends it.
 //!
-//! Files are found by walking the folders, so that this works in a tarball as well as in a repository.
+//! The tests find files by walking the folders, so they work in a tarball as well as in a repository.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ const LINES_MAX: usize = 500;
 /// The most columns of a line. Code is held to fewer by rustfmt, which leaves comments alone.
 const COLUMNS_MAX: usize = 120;
 
-/// Where `unsafe` is allowed. Whoever adds a file here says in it why nothing else will do.
+/// The files in which `unsafe` is allowed. Each of them says why nothing else will do.
 const UNSAFE_FILES: &[&str] = &[
     "bench/src/shared.rs",
     "sys/src/process.rs",
@@ -25,7 +25,7 @@ const UNSAFE_FILES: &[&str] = &[
     "tests/support/counting_allocator.rs",
 ];
 
-/// Where a library may print: where its process ends right after and has nobody else to tell, or that is its job.
+/// The files of libraries that may print: their process ends right after that, or printing is their job.
 const PRINTING_FILES: &[&str] = &[
     "client/src/pool/workers/assignment.rs",
     "client/src/pool/workers/worker_process.rs",
@@ -50,10 +50,10 @@ const UNFINISHED: &[&str] = &[
 /// Parts of names that are to be spelled out.
 const ABBREVIATIONS: &[&str] = &["cnt", "conn", "ctx", "evt", "idx", "mgr", "msg", "mtx", "req", "resp"];
 
-/// Phrases that the Rust standard library's documentation would not use, in two parts as well.
+/// Phrases that the Rust standard library's documentation does not use, in two parts as well.
 const PHRASES: &[&str] = &[concat!("can ", "not "), concat!("is told", " of")];
 
-/// Which package may import which other package of this workspace.
+/// Which packages of this workspace a package may import.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("sys", &[]),
@@ -70,13 +70,13 @@ const IMPORTS: &[(&str, &[&str])] = &[
 
 /// A file that people write.
 struct Source {
-    /// Its path from the root of the workspace.
+    /// The path from the root of the workspace.
     path: String,
-    /// What is in it.
+    /// The whole text.
     text: String,
 }
 
-/// Makes a test of a function that finds offences in the sources, and names each: it fails if there are any.
+/// Makes a test of a function that finds offences in the sources. It names each, and fails if there are any.
 macro_rules! rule {
     ($(#[$attribute:meta])* fn $name:ident($sources:ident: &[Source]) -> Vec<String> $body:block) => {
         #[apply(test)]
@@ -227,7 +227,7 @@ fn dependencies(manifest: &str) -> Vec<(&str, &str)> {
     found
 }
 
-/// Complains of code that does something outside the listed files, and of listed files that do not do it.
+/// Finds code that does something outside the listed files, and listed files that do not do it.
 fn outside_of_list<'a>(
     listed: &[&str],
     what: &str,
@@ -301,7 +301,7 @@ fn sources() -> Vec<Source> {
     sources.collect()
 }
 
-/// Finds what people write. Hidden folders belong to tools, but for the checks in `.ci`.
+/// Finds the files that people write. Hidden folders belong to tools, except for the checks in `.ci`.
 fn walk(folder: &Path, paths: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
         let path = entry.expect("a folder can be read to its end").path();

@@ -1,12 +1,12 @@
-//! An allocator that counts, for the tests `steady.rs` of `client` and `manager/core`, which say what allocates
-//! nothing. Hence the `unsafe`: there is no other way to be an allocator.
+//! An allocator that counts, for the tests `steady.rs` of `client` and `manager/core`, which check what allocates
+//! nothing. It needs `unsafe`, since the trait of an allocator is unsafe.
 
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// Counts, for each thread, how often memory was asked for.
+/// Counts the allocations of each thread.
 struct Counting;
 
 thread_local! {
@@ -16,8 +16,8 @@ thread_local! {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: each call goes on to the system's allocator as it came, which keeps what this trait promises. The counter is
-// a plain value without a destructor, so counting neither allocates nor fails.
+// SAFETY: each call goes on unchanged to the system's allocator, which keeps what this trait promises. The counter is a
+// plain value without a destructor, so counting neither allocates nor fails.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
@@ -37,7 +37,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// How often memory was asked for in this thread so far.
+/// How often this thread has allocated so far.
 pub(crate) fn allocations() -> u64 {
     ALLOCATIONS.get()
 }

@@ -1,4 +1,4 @@
-//! Programs that tests start, and do with as they like.
+//! Helpers: copies of this program that tests start, signal and kill.
 
 use std::env;
 use std::process::{Command, ExitCode, exit};
@@ -19,10 +19,10 @@ use crate::support::{eventually, kill};
 /// The variable that makes workers of this program end before they work.
 pub(crate) const BREAK: &str = "RALLYPOINT_TEST_BREAKS_WORKERS";
 
-/// With which status they end then.
+/// The status with which they end.
 pub(crate) const BROKEN: i32 = 9;
 
-/// What they say before.
+/// What they print before they end.
 pub(crate) const BROKEN_WORDS: &str = "there is no paper in the tray";
 
 /// A program that has no room for workers for a while.
@@ -82,7 +82,7 @@ pub(crate) fn run(name: &str) -> ExitCode {
     }
 }
 
-/// The main job: four tasks are stopped with one event, and the pool goes on.
+/// Stops four tasks with one event, and goes on to use the pool.
 fn stop() -> Result<()> {
     let manager = Manager::start()?;
     let stop = manager.anonymous_event()?;
@@ -101,7 +101,7 @@ fn stop() -> Result<()> {
     Ok(())
 }
 
-/// Owns a manager and a pool whose workers are in the middle of something, one of them of a command.
+/// Owns a manager and a pool whose workers are busy, one of them with a command.
 fn own() -> Result<()> {
     let manager = Manager::start()?;
     let pool = Pool::builder(&manager).processes(3).start()?;
@@ -118,20 +118,20 @@ fn own() -> Result<()> {
     }
 }
 
-/// Starts a pool whose workers cannot work, and tells what comes of it.
+/// Starts a pool whose workers cannot start. The error is the outcome.
 fn broken() -> Result<()> {
     let manager = Manager::start()?;
     let pool = Pool::builder(&manager).processes(2).start()?;
     pool.apply(task::add, (2, 3)).map(drop)
 }
 
-/// Has no room for another worker, for longer than crashes would be put up with; and then it has.
+/// Has no room for another worker for a while, longer than the pool would tolerate crashes, and then has room.
 fn find_no_room() -> Result<()> {
     let manager = Manager::start()?;
     let pool = Pool::new(&manager, 1)?;
     let process = pool.apply(task::process, ())?;
     let room = getrlimit(Resource::Nofile);
-    // Files that are open stay so, and there can be no others.
+    // Open files stay open, and no others can be opened.
     setrlimit(Resource::Nofile, Rlimit { current: Some(3), ..room }).expect("a limit can be lowered");
     kill(process, Signal::KILL);
     eventually("the worker is gone", || pool.process_ids().is_empty());

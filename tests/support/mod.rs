@@ -23,7 +23,7 @@ pub(crate) mod observation;
 pub(crate) mod remote_client;
 pub(crate) mod trials;
 
-/// How long something may take that is bound to happen, on a machine that has other things to do.
+/// How long something that must happen may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits until the condition holds.
@@ -31,7 +31,7 @@ pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
     within(PATIENCE, what, condition);
 }
 
-/// Waits until the condition holds, for a time that is itself what is tested.
+/// Waits until the condition holds, for a time that is itself under test.
 pub(crate) fn within(time: Duration, what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + time;
     while !condition() {
@@ -71,7 +71,7 @@ impl Running {
         kill(self.process(), signal);
     }
 
-    /// Waits until it has ended; returns its exit status, if it was not ended by a signal.
+    /// Waits until it has ended. Returns its exit status; none if a signal ended it.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
@@ -140,7 +140,7 @@ pub(crate) fn is_alive(process: u32) -> bool {
     !matches!(state(Path::new(&format!("/proc/{process}"))), Some('Z' | 'X') | None)
 }
 
-/// The state of a process or a thread, given its folder in `/proc`: one letter, as proc(5) tells them.
+/// The state of a process or a thread, given its folder in `/proc`: one of the letters that proc(5) lists.
 pub(crate) fn state(folder: &Path) -> Option<char> {
     let text = fs::read_to_string(folder.join("stat")).ok()?;
     // It follows the program's name, which is in parentheses and may itself have some.
@@ -159,8 +159,8 @@ pub(crate) fn descendants(process: u32) -> Vec<u32> {
     children.iter().flat_map(|&child| [vec![child], descendants(child)].concat()).collect()
 }
 
-/// Has SIGINT and SIGHUP end this program also where it was started with them ignored, as in the background of a
-/// shell: programs that it starts would go on to ignore them, and some of them are to be sent these.
+/// Has SIGINT and SIGHUP end this program even if it was started with them ignored, as in the background of a shell.
+/// Otherwise the programs that it starts would ignore them too, and tests send them these signals.
 pub(crate) fn heed_signals() {
     for signal in [SIGINT, SIGHUP] {
         let always = Arc::new(AtomicBool::new(true));

@@ -5,7 +5,7 @@ use protocol::{HolderInfo, ObjectId, ObjectInfo, ObjectState, Reply, Request, Se
 
 use crate::support::eventually;
 
-/// Everything about the object of this name.
+/// Inspects the object of this name.
 pub(crate) fn inspect(manager: &Manager, name: &str) -> ObjectInfo {
     match manager.link().call(Request::Inspect { object: Selector::Name(name) }) {
         Ok(Reply::Object(information)) => *information,
@@ -13,7 +13,7 @@ pub(crate) fn inspect(manager: &Manager, name: &str) -> ObjectInfo {
     }
 }
 
-/// What holds the lock of this name.
+/// The holder of the lock of this name.
 pub(crate) fn holder(manager: &Manager, name: &str) -> Option<HolderInfo> {
     match inspect(manager, name).state {
         ObjectState::Lock { holder, .. } => holder,

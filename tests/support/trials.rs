@@ -1,4 +1,4 @@
-//! How a test comes into the program: an attribute stands at its function, and its name is that of the function.
+//! How a test gets into the program: an attribute marks its function, which also gives the test its name.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ pub(crate) struct Test {
     pub(crate) module: &'static str,
     /// Its name.
     pub(crate) name: &'static str,
-    /// What it does; it panics if it fails.
+    /// The function, which panics if the test fails.
     pub(crate) run: fn(),
     /// Whether it can run on this machine.
     pub(crate) is_possible: fn() -> bool,
@@ -18,8 +18,8 @@ pub(crate) struct Test {
 
 inventory::collect!(Test);
 
-/// Makes a test of a function: `#[apply(test)]`. With `#[only_if(condition)]` after it, the test is ignored where the
-/// function `condition` tells that it cannot run.
+/// Makes a test of a function: `#[apply(test)]`. With `#[only_if(condition)]` after it, the test is ignored on machines
+/// where the function `condition` returns false.
 macro_rules! test {
     (#[only_if($condition:path)] $(#[$attribute:meta])* fn $name:ident() $body:block) => {
         $(#[$attribute])*

@@ -1,7 +1,7 @@
-//! A client in a process of its own, which does with proxies what a test tells it to, one order after the other.
+//! A client in a process of its own, which follows the orders of a test, one after the other.
 //!
-//! It blocks in an order as any program would. Proxies travel to it inside its orders, and a test keeps its own until
-//! an order is done. Orders and reports are frames over its standard input and output.
+//! It blocks in an order as any program would. Proxies travel to it in its orders, and the test keeps its own proxies
+//! until an order is done. Orders and reports are frames over its standard input and output.
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -25,7 +25,7 @@ pub(crate) use order::{
 pub(crate) use performer::perform;
 pub(crate) use report::{Held, Report, Setter};
 
-/// The helper that is one. Its argument is the socket of its manager; without one, it takes the usual manager.
+/// The helper that is a remote client. Its argument is its manager's socket; without one, it takes the default manager.
 pub(crate) const REMOTE_CLIENT: &str = "remote_client";
 
 /// The argument of a remote client that connects only when a proxy arrives.
@@ -62,7 +62,7 @@ impl RemoteClient {
         client
     }
 
-    /// Starts one with this command, and returns when it has connected, or could not.
+    /// Starts one with this command, and returns when it has connected, or has failed to.
     pub(crate) fn start_with(command: &mut Command) -> Result<RemoteClient> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (orders, reports) = (child.stdin.take(), child.stdout.take().unwrap());
@@ -76,7 +76,7 @@ impl RemoteClient {
         write(self.orders.as_mut().unwrap(), &order.into());
     }
 
-    /// What came of the order before.
+    /// The report on the last order.
     pub(crate) fn report(&mut self) -> Result<Report> {
         let mut files = [PollFd::new(&self.reports, PollFlags::IN)];
         let readable = poll(&mut files, Some(&REPORT_TIME_MAX));
@@ -91,7 +91,7 @@ impl RemoteClient {
         self.report()
     }
 
-    /// Gives an order that is bound to be done.
+    /// Gives an order that must succeed.
     pub(crate) fn does(&mut self, order: impl Into<Order>) {
         assert_eq!(self.ask(order), Ok(Report::Done));
     }
@@ -101,12 +101,12 @@ impl RemoteClient {
         held(self.ask(order))
     }
 
-    /// What it holds by the order before.
+    /// What it has taken by the last order.
     pub(crate) fn has_taken(&mut self) -> Held {
         held(self.report())
     }
 
-    /// Has it wait for its event; when this returns, the manager has the wait.
+    /// Has it wait for its event. When this returns, the wait has reached the manager.
     pub(crate) fn begin_wait(&mut self) {
         self.does(EventOrder::Begin);
         self.tell(EventOrder::Finish);
@@ -117,19 +117,19 @@ impl RemoteClient {
         self.child.id()
     }
 
-    /// Stops it, so that it does nothing until it is continued or killed.
+    /// Suspends it, so that it does nothing until it is continued or killed.
     pub(crate) fn stop(&self) {
         kill(self.process(), Signal::STOP);
         let folder = format!("/proc/{}", self.process());
         eventually("it is stopped", || state(folder.as_ref()) == Some('T'));
     }
 
-    /// Has it go on after [`stop`](Self::stop).
+    /// Continues it after [`stop`](Self::stop).
     pub(crate) fn go_on(&self) {
         kill(self.process(), Signal::CONT);
     }
 
-    /// Kills it, and waits until it is gone. Returns which process it was.
+    /// Kills it, and waits until it is gone. Returns its process id.
     pub(crate) fn kill(mut self) -> u32 {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -142,7 +142,7 @@ impl RemoteClient {
         assert!(!self.child.wait().unwrap().success());
     }
 
-    /// Lets it end in order, which drops what it holds. Returns which process it was.
+    /// Lets it end in order, which drops what it holds. Returns its process id.
     pub(crate) fn end(mut self) -> u32 {
         self.orders = None;
         assert!(self.child.wait().unwrap().success());

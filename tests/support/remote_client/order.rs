@@ -1,4 +1,4 @@
-//! What a remote client can be told to do: one enum for each kind of object, and one for all of them.
+//! The orders that a remote client follows: one enum for each kind of object, and one for all of them.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ pub(crate) enum Order {
     Queue(QueueOrder),
     Barrier(BarrierOrder),
     Latch(LatchOrder),
-    /// Panics, and ends by that.
+    /// Ends the client by a panic.
     Panic,
 }
 
-/// Lets a test name the order of a kind alone, where an [`Order`] is wanted.
+/// Lets a test give the order of a kind where an [`Order`] is wanted.
 macro_rules! orders {
     ($($kind:ident($order:ident)),* $(,)?) => {
         $(impl From<$order> for Order {
@@ -40,10 +40,10 @@ orders! {
     Latch(LatchOrder),
 }
 
-/// All but `Rally`, `Serve` and `CountDown` is about the event that it opened or took last.
+/// All of these except `Rally`, `Serve` and `CountDown` concern the event that the client opened or took last.
 ///
-/// A wait can be two orders, `Begin` and `Finish`: when the first is done, the manager has the wait, so that a test
-/// can go on to whatever is to happen meanwhile.
+/// A wait can be two orders, `Begin` and `Finish`. When the first is done, the wait has reached the manager, so the
+/// test can go on to what is to happen meanwhile.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum EventOrder {
     /// Opens an event, or makes it.
@@ -66,7 +66,7 @@ pub(crate) enum EventOrder {
     Mirror,
     /// Waits at the mirror.
     Watch { timeout: Duration },
-    /// Waits for the event in this number of threads, and tells how each of the waits ended.
+    /// Waits for the event in this number of threads, and reports how each wait ended.
     Crowd { threads: usize },
     /// Waits for one event and sets the other, this number of times.
     Rally { mine: Event, theirs: Event, rounds: u32 },
@@ -76,7 +76,7 @@ pub(crate) enum EventOrder {
     Serve { mine: Event, theirs: Event, rounds: u32 },
 }
 
-/// The guards lie on a pile: orders that give back are about what was acquired last.
+/// The guards are a stack: orders that release concern the guard that was acquired last.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum LockOrder {
     /// Acquires a lock.
@@ -89,19 +89,19 @@ pub(crate) enum LockOrder {
     AcquireAll(Vec<Lock>),
     /// Drops the guard.
     Drop,
-    /// Gives the lock back, and waits until that is done.
+    /// Releases the lock, and waits for the answer.
     Release,
-    /// Gives the lock back and waits for an event.
+    /// Releases the lock and waits for an event in one step.
     ReleaseAndWait(Event),
     /// Keeps the lock without a guard.
     Keep,
-    /// Gives a lock back for which there is no guard.
+    /// Releases a lock for which there is no guard.
     ReleaseKept(Lock),
     /// Takes a lock from its holder.
     ForceRelease(Lock),
     /// Takes a reentrant lock from its holder.
     ForceReleaseAgain(RLock),
-    /// Asks whether the guard has something to give back.
+    /// Asks whether the guard has something to release.
     IsHeld,
     /// Adds one to a number in a file, this number of times, each with the lock held.
     Count { lock: Lock, file: String, rounds: u32 },
@@ -125,22 +125,22 @@ pub(crate) enum ConditionOrder {
     Rally { condition: Condition, mine: Event, theirs: Event, rounds: u32 },
 }
 
-/// The permits lie on a pile, as guards do.
+/// The permits are a stack, as guards are.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum SemaphoreOrder {
     /// Acquires permits.
     Take(Semaphore, u64, Option<Duration>),
     /// Drops the permits.
     Drop,
-    /// Gives the permits back, and waits until that is done.
+    /// Releases the permits, and waits for the answer.
     Release,
-    /// Lets the permits go without giving them back.
+    /// Forgets the permits without releasing them.
     Forget,
     /// Adds permits.
     Add(Semaphore, u64),
 }
 
-/// All but `GetPair` is about the queue that it was given last.
+/// All of these except `GetPair` concern the queue that the client was given last.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum QueueOrder {
     /// Uses this queue from now on.
@@ -157,15 +157,15 @@ pub(crate) enum QueueOrder {
     GetPair(Queue<(Event, Event)>),
     /// Gets all items until the queue is closed.
     Drain,
-    /// Says that an item is finished.
+    /// Reports that an item is finished.
     TaskDone,
-    /// Gets an item in another thread, which says that it is finished.
+    /// Gets an item in another thread, which also reports that it is finished.
     GetAndFinishInThread,
     /// Waits until all items are finished.
     Join,
 }
 
-/// All but `Use` is about the barrier that it was given last.
+/// All of these except `Use` concern the barrier that the client was given last.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum BarrierOrder {
     /// Uses this barrier from now on.
@@ -178,7 +178,7 @@ pub(crate) enum BarrierOrder {
     Abort(String),
 }
 
-/// What a party does for all others.
+/// The action that a party runs for all.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum BarrierAction {
     /// Counts the latch down.
@@ -191,7 +191,7 @@ pub(crate) enum BarrierAction {
     Hold(Event, Event),
 }
 
-/// All but `Use` is about the latch that it was given last.
+/// All of these except `Use` concern the latch that the client was given last.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum LatchOrder {
     /// Uses this latch from now on.

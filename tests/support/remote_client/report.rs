@@ -1,9 +1,9 @@
-//! What a remote client tells of an order that it has carried out.
+//! What a remote client reports about an order that it has followed.
 
 use client::{Cause, LockGuard, Permit, Result};
 use serde::{Deserialize, Serialize};
 
-/// What came of an order.
+/// The outcome of an order.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Report {
     /// It is done.
@@ -14,19 +14,19 @@ pub(crate) enum Report {
     Count(u64),
     /// What is left of a latch.
     Left(u64),
-    /// The wait for an event has ended, by this cause or by its timeout.
+    /// The wait for an event has ended, with this cause or by its timeout.
     Waited(Option<Setter>),
     /// The waits of a crowd have ended like this.
     Crowd(Vec<Result<Option<Setter>>>),
     /// The event was set.
     Set,
-    /// It holds this now, or its timeout has ended.
+    /// The client holds this now; none if its wait timed out.
     Held(Option<Held>),
-    /// It holds all of these now.
+    /// The client holds all of these now.
     All(Vec<Held>),
-    /// The condition was notified, and its lock is held again.
+    /// The client was notified, and holds the condition's lock again.
     Notified(Held),
-    /// The condition was not notified in time, and its lock is held again.
+    /// The client was not notified in time, and holds the condition's lock again.
     TimedOut(Held),
     /// An item, or none in time.
     Item(Option<u64>),
@@ -56,14 +56,14 @@ impl From<Cause> for Setter {
     }
 }
 
-/// What is held.
+/// What a client holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Held {
     /// The token of a lock, or 0.
     pub(crate) token: u64,
     /// The depth of a lock, or the number of permits.
     pub(crate) depth: u64,
-    /// Which process left it behind, and the whole sentence about that.
+    /// Which process abandoned it, and the whole sentence about that.
     pub(crate) abandoned: Option<(u32, String)>,
 }
 

@@ -51,7 +51,7 @@ impl Performer {
             thread: ThreadId(1),
         };
         self.wait = Some(reference.link()?.begin(body)?);
-        // The requests of a connection are carried out in order: once this is answered, the wait is there.
+        // The manager carries out the requests of a connection in order: once it answers this one, it has the wait.
         self.event().is_set().map(drop)
     }
 

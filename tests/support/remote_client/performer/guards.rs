@@ -1,4 +1,4 @@
-//! Orders about what is held: locks, conditions and semaphores.
+//! Orders about what a client holds: locks, conditions and semaphores.
 
 use client::{
     Condition, Event, Lock, LockGuard, Permit, Result, Taken, Waitable, WokenBy, wait_all, wait_any,
@@ -155,7 +155,7 @@ fn rally(condition: &Condition, mine: &Event, theirs: &Event, rounds: u32) -> Re
     Ok(())
 }
 
-/// Without the lock, additions of others would be lost.
+/// Adds to the number in a file. Without the lock, additions of other clients would be lost.
 fn count(lock: &Lock, file: &str, rounds: u32) -> Result<()> {
     for _ in 0..rounds {
         let _guard = lock.acquire()?;

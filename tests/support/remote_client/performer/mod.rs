@@ -14,7 +14,7 @@ mod events;
 mod guards;
 mod rendezvous;
 
-/// Connects to the manager that the argument tells, and follows orders until there are no more.
+/// Connects to the manager that the argument names, and follows orders until there are no more.
 pub(crate) fn perform() -> Result<()> {
     let (mut orders, mut reports) = (io::stdin().lock(), io::stdout().lock());
     let mut performer = match connect() {
@@ -27,7 +27,7 @@ pub(crate) fn perform() -> Result<()> {
     write(&mut reports, &Ok::<Report, Error>(Report::Done));
     while let Some(order) = read(&mut orders) {
         if matches!(order, Order::Panic) {
-            // As `panic!` does, but without a text on the screen.
+            // This panics without printing a message.
             resume_unwind(Box::new("on purpose"));
         }
         let outcome = catch_unwind(AssertUnwindSafe(|| performer.follow(order)));
@@ -36,7 +36,8 @@ pub(crate) fn perform() -> Result<()> {
     Ok(())
 }
 
-/// The manager at the socket that is the argument, or the usual one. None if the first proxy is to connect.
+/// Connects to the manager at the socket that is the argument, or to the default one. None if the first proxy is to
+/// connect.
 fn connect() -> Result<Option<Manager>> {
     match env::args_os().nth(2) {
         None => Manager::connect().map(Some),
@@ -49,7 +50,7 @@ fn panicked(panic: &(dyn Any + Send)) -> Report {
     Report::Panicked(panic.downcast_ref::<String>().cloned().unwrap_or_default())
 }
 
-/// What a remote client holds and uses, in the order in which it is let go of.
+/// What a remote client holds and uses, in the order in which it is dropped.
 #[derive(Default)]
 struct Performer {
     guards: Vec<LockGuard>,
@@ -61,7 +62,7 @@ struct Performer {
     pair: Option<(Event, Event)>,
     barrier: Option<Barrier>,
     latch: Option<Latch>,
-    /// Held, so that the connection stays when no proxy is left.
+    /// This keeps the connection when no proxy is left.
     manager: Option<Manager>,
 }
 

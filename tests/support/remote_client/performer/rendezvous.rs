@@ -1,4 +1,4 @@
-//! Orders about what processes meet at: queues, barriers and latches.
+//! Orders about the objects at which processes meet: queues, barriers and latches.
 
 use std::panic::resume_unwind;
 use std::thread;
@@ -63,7 +63,7 @@ impl Performer {
         match action {
             BarrierAction::CountDown => self.latch().count_down().map(drop),
             BarrierAction::Fail(text) => Err(failure(text)),
-            // As `panic!` does, but without a text on the screen.
+            // This panics without printing a message.
             BarrierAction::Panic(text) => resume_unwind(Box::new(text)),
             BarrierAction::Hold(runs, end) => {
                 runs.set()?;
