@@ -81,7 +81,7 @@ impl Runs {
 }
 
 #[apply(test)]
-fn tells_what_a_program_did() {
+fn reports_what_a_program_did() {
     let script = "echo out; echo err >&2; wc -c; exit 3";
     let expected =
         Captured { exit: Exit::Status(3), stdout: b"out\n0\n".to_vec(), stderr: b"err\n".to_vec() };
@@ -124,7 +124,7 @@ fn has_arguments_environment_folder_and_input() {
 }
 
 #[apply(test)]
-fn streams_its_output_if_it_is_told_to() {
+fn streams_its_output_on_request() {
     let program = ManagerProgram::start();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_worker"));
     command.args(["--pool", "demo", "--processes", "1", "--socket"]).arg(&program.socket);
@@ -138,7 +138,7 @@ fn streams_its_output_if_it_is_told_to() {
 }
 
 #[apply(test)]
-fn tells_why_there_is_no_program() {
+fn says_why_a_program_cannot_start() {
     let text = run(Command::new("no-such-program")).unwrap_err();
     assert!(text.starts_with("no-such-program: No such file"), "{text}");
     let text = run(Command::new("/")).unwrap_err();
@@ -294,7 +294,7 @@ fn that_writes_without_end_is_stopped() {
 }
 
 #[apply(test)]
-fn that_ends_in_order_when_asked_tells_its_status() {
+fn that_ends_in_order_when_asked_reports_its_status() {
     let folder = tempfile::tempdir().unwrap();
     let script = "trap 'echo cleaned up; exit 4' TERM; touch ready; sleep 1009 & wait";
     let runs = Runs::start(shell(script).folder(folder.path()), 2);
@@ -316,7 +316,7 @@ fn leaves_nobody_behind() {
 }
 
 #[apply(test)]
-fn does_not_wait_for_who_has_left_its_group() {
+fn does_not_wait_for_a_process_that_left_its_group() {
     let before = Instant::now();
     let folder = tempfile::tempdir().unwrap();
     let script =

@@ -220,7 +220,7 @@ pub(crate) fn part() -> Result<()> {
 }
 
 #[apply(test)]
-fn of_an_owner_takes_no_end_in_order_for_a_death() {
+fn of_an_owner_does_not_report_an_end_in_order_as_a_death() {
     let output = helper::command(PARTS).env_remove(VARIABLE).output().unwrap();
     let log = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{log}");

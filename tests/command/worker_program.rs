@@ -209,7 +209,7 @@ fn worker_says_what_is_wrong() {
 }
 
 #[apply(test)]
-fn worker_tells_a_manager_of_another_version() {
+fn worker_reports_a_manager_of_another_version() {
     let refusal = Refusal::new(Code::VersionMismatch, "this manager speaks versions 7 to 9 of the protocol");
     let epoch = Epoch(Default::default());
     let answers = [

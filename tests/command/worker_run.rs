@@ -238,7 +238,7 @@ fn stops_the_whole_group_when_the_event_is_set() {
 }
 
 #[apply(test)]
-fn kills_who_does_not_stop_after_the_grace() {
+fn kills_a_command_that_outlives_the_grace() {
     let stage = Stage::new();
     let script = "trap '' TERM; touch ready; sleep 1024; sleep 1025";
     let child = stage.start(&["--stop", "stop", "--grace", "400ms"], script);
@@ -421,7 +421,7 @@ fn a_second_signal_kills() {
 }
 
 #[apply(test)]
-fn leaves_signals_ignored_that_are() {
+fn leaves_ignored_signals_ignored() {
     let stage = Stage::new();
     let inner =
         stage.command(&["--stop", "stop"], "touch ready; while ! test -e end; do sleep 0.01; done; exit 6");

@@ -23,7 +23,7 @@ fn dropped(client: &mut RemoteClient, lock: &Lock) {
 }
 
 #[apply(test)]
-fn a_dropped_lock_is_had_at_once_by_who_only_looks() {
+fn a_caller_that_only_looks_gets_a_dropped_lock_at_once() {
     let program = ManagerProgram::start();
     let (manager, mut client) = (program.connect(), RemoteClient::start(&program));
     let lock = manager.lock("lock").unwrap();
@@ -35,7 +35,7 @@ fn a_dropped_lock_is_had_at_once_by_who_only_looks() {
 }
 
 #[apply(test)]
-fn a_dropped_lock_is_had_at_once_by_who_waits() {
+fn a_caller_that_waits_gets_a_dropped_lock_at_once() {
     let program = ManagerProgram::start();
     let mut clients = [(); 2].map(|()| RemoteClient::start(&program));
     let lock = program.connect().lock("lock").unwrap();
@@ -61,7 +61,7 @@ fn a_dropped_lock_is_shown_free() {
 }
 
 #[apply(test)]
-fn a_dropped_lock_is_no_abandoned_one_when_its_process_is_killed() {
+fn a_dropped_lock_is_not_abandoned_when_its_process_is_killed() {
     let program = ManagerProgram::start();
     let (manager, mut client) = (program.connect(), RemoteClient::start(&program));
     let [given_back, held] = ["given back", "held"].map(|name| manager.lock(name).unwrap());

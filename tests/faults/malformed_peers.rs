@@ -54,7 +54,7 @@ fn unnoticed(happens: fn(&ManagerProgram)) {
 }
 
 #[apply(test)]
-fn of_another_version_is_told_both() {
+fn of_another_version_learns_both_versions() {
     unnoticed(|program| {
         let mut peer = Peer::connect(&program.socket);
         peer.send(&hello(&Hello { version_oldest: 40, version_newest: 50, ..Hello::new(1, "later") }));

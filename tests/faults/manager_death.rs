@@ -15,12 +15,12 @@ const THREADS: usize = 20;
 const SOON: Duration = Duration::from_secs(1);
 
 #[apply(test)]
-fn a_killed_manager_is_told_to_all_who_wait() {
+fn all_waiters_learn_that_the_manager_was_killed() {
     all_learn_that_it_ends(Signal::KILL);
 }
 
 #[apply(test)]
-fn a_manager_that_ends_in_order_is_told_to_all_who_wait() {
+fn all_waiters_learn_that_the_manager_has_ended_in_order() {
     all_learn_that_it_ends(Signal::TERM);
 }
 

@@ -63,7 +63,7 @@ fn of_the_owner_ends_manager_workers_and_commands() {
 }
 
 #[apply(test)]
-fn of_the_manager_is_told_at_once_and_ends_the_workers() {
+fn of_the_manager_is_noticed_at_once_and_ends_the_workers() {
     let mut program = ManagerProgram::start();
     let manager = program.connect();
     let pool = Pool::new(&manager, 2).unwrap();

@@ -49,7 +49,7 @@ fn a_copy_of_its_owner_ends_with_it_and_leaves_no_files() {
 }
 
 #[apply(test)]
-fn what_was_left_by_one_that_was_killed_is_cleared_away_by_the_next() {
+fn the_next_one_clears_away_what_a_killed_one_left() {
     let folder = tempfile::tempdir().unwrap();
     let start = || {
         let mut owner = Running::start(&mut self::owner(OWNER, &folder));
@@ -113,7 +113,7 @@ fn ends_with_owner(command: &mut Command, program: &Path) {
 }
 
 #[apply(test)]
-fn a_program_that_is_none_is_told() {
+fn a_wrong_program_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let text = complaint(owner(OWNER_WITHOUT_INIT, &folder).env(MANAGER_VARIABLE, "/nonexistent/manager"));
     assert!(text.contains("cannot be started from /nonexistent/manager: No such file"), "{text}");
@@ -122,7 +122,7 @@ fn a_program_that_is_none_is_told() {
 }
 
 #[apply(test)]
-fn an_owner_that_finds_no_manager_is_told_what_to_do() {
+fn an_owner_that_finds_no_manager_learns_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let (_elsewhere, mut command) = owner_elsewhere(&folder);
     let text = complaint(command.env("PATH", folder.path()));

@@ -60,7 +60,7 @@ fn complaint(command: &mut Command) -> String {
 }
 
 #[apply(test)]
-fn without_a_manager_is_told_with_what_to_do() {
+fn without_a_manager_is_an_error_that_says_what_to_do() {
     let folder = private_folder();
     let socket = folder.path().join("none.sock");
     let expected =
@@ -74,7 +74,7 @@ fn without_a_manager_is_told_with_what_to_do() {
 }
 
 #[apply(test)]
-fn with_too_long_a_path_is_told_by_everyone() {
+fn with_too_long_a_path_is_refused_by_everyone() {
     let folder = private_folder();
     let socket = folder.path().join("x".repeat(108));
     assert!(complaint(&mut manager(&socket)).contains("at most 107"));
@@ -306,7 +306,7 @@ fn by_default_is_in_the_runtime_folder() {
 }
 
 #[apply(test)]
-fn of_a_manager_that_nobody_listens_to_is_served() {
+fn of_a_manager_whose_output_nobody_reads_is_served() {
     let folder = private_folder();
     let socket = folder.path().join("manager.sock");
     let (reader, writer) = std::io::pipe().unwrap();
@@ -318,7 +318,7 @@ fn of_a_manager_that_nobody_listens_to_is_served() {
 }
 
 #[apply(test)]
-fn of_a_manager_that_nobody_hears_complain_is_an_error_like_any_other() {
+fn of_a_manager_whose_errors_nobody_reads_is_refused_like_any_other() {
     let folder = private_folder();
     let full = || File::options().write(true).open("/dev/full").unwrap();
     let long = folder.path().join("x".repeat(108));

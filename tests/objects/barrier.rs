@@ -265,7 +265,7 @@ fn an_action_that_ends_late_does_nothing_to_the_next_turn() {
 }
 
 #[apply(test)]
-fn who_has_come_takes_nothing_else_while_the_action_runs() {
+fn a_party_takes_nothing_else_while_the_action_runs() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let barrier = manager.anonymous_barrier(2).unwrap();
@@ -281,7 +281,7 @@ fn who_has_come_takes_nothing_else_while_the_action_runs() {
 }
 
 #[apply(test)]
-fn a_killed_manager_is_told_to_all_who_wait() {
+fn all_waiters_learn_that_the_manager_was_killed() {
     let mut program = ManagerProgram::start();
     let manager = program.connect();
     let barrier = manager.anonymous_barrier(3).unwrap();
@@ -300,7 +300,7 @@ fn a_killed_manager_is_told_to_all_who_wait() {
 }
 
 #[apply(test)]
-fn a_removed_barrier_is_told_to_all_who_wait() {
+fn all_waiters_learn_that_the_barrier_was_removed() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let barrier = manager.barrier("short", 2).unwrap();
@@ -313,7 +313,7 @@ fn a_removed_barrier_is_told_to_all_who_wait() {
 }
 
 #[apply(test)]
-fn parameters_that_cannot_be_are_told() {
+fn impossible_parameters_are_refused() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     assert!(manager.barrier("none", 0).unwrap_err().is_bad_argument());
@@ -324,7 +324,7 @@ fn parameters_that_cannot_be_are_told() {
 }
 
 #[apply(test)]
-fn who_takes_something_else_has_not_come() {
+fn a_waiter_that_takes_something_else_has_not_come() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let barrier = manager.anonymous_barrier(2).unwrap();

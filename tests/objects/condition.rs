@@ -42,7 +42,7 @@ fn notified(client: &mut RemoteClient) -> Held {
 }
 
 #[apply(test)]
-fn notifications_go_to_who_waits_longest() {
+fn notifications_go_to_the_longest_waiters() {
     let program = ManagerProgram::start();
     let (manager, mut clients) = start::<5>(&program);
     let condition = manager.condition("news").unwrap();
@@ -295,7 +295,7 @@ fn others_that_are_ready_are_taken_without_giving_up_the_lock() {
 }
 
 #[apply(test)]
-fn a_notification_on_its_way_to_who_is_killed_goes_to_the_next() {
+fn a_notification_on_its_way_to_a_killed_process_goes_to_the_next() {
     let program = ManagerProgram::start();
     let (manager, [mut first, mut second]) = start(&program);
     let condition = manager.condition("way").unwrap();
@@ -328,7 +328,7 @@ fn a_notification_on_its_way_to_who_is_killed_goes_to_the_next() {
 }
 
 #[apply(test)]
-fn a_killed_waiter_leaves_the_line() {
+fn a_killed_waiter_leaves_the_wait_queue() {
     let program = ManagerProgram::start();
     let (manager, [mut first, mut second]) = start(&program);
     let condition = manager.condition("line").unwrap();
@@ -344,7 +344,7 @@ fn a_killed_waiter_leaves_the_line() {
 }
 
 #[apply(test)]
-fn of_a_killed_holder_tells_who_is_woken() {
+fn of_a_killed_holder_tells_the_woken_waiter() {
     let program = ManagerProgram::start();
     let (manager, [mut holder, mut waiter]) = start(&program);
     let condition = manager.condition("held").unwrap();
@@ -357,7 +357,7 @@ fn of_a_killed_holder_tells_who_is_woken() {
 }
 
 #[apply(test)]
-fn a_killed_manager_is_told_to_who_waits() {
+fn a_waiter_learns_that_the_manager_was_killed() {
     let program = ManagerProgram::start();
     let (manager, [mut waiter]) = start(&program);
     let condition = manager.condition("gone").unwrap();
@@ -371,7 +371,7 @@ fn a_killed_manager_is_told_to_who_waits() {
 }
 
 #[apply(test)]
-fn a_removed_one_is_told_to_who_waits_without_the_lock() {
+fn a_waiter_learns_that_it_was_removed_and_does_not_get_the_lock() {
     let program = ManagerProgram::start();
     let (manager, [mut waiter, mut other]) = start(&program);
     let lock = manager.lock("base").unwrap();

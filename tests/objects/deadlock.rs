@@ -23,7 +23,7 @@ fn name(client: &RemoteClient) -> String {
 }
 
 #[apply(test)]
-fn through_a_reentrant_lock_is_told_with_its_cycle() {
+fn through_a_reentrant_lock_is_reported_with_its_cycle() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let [mut one, mut other] = [(); 2].map(|()| RemoteClient::start(&program));
@@ -50,7 +50,7 @@ fn through_a_reentrant_lock_is_told_with_its_cycle() {
 }
 
 #[apply(test)]
-fn through_the_lock_that_a_notified_one_waits_for_is_told() {
+fn through_the_lock_that_a_notified_thread_waits_for_is_reported() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let [mut waiter, mut notifier] = [(); 2].map(|()| RemoteClient::start(&program));

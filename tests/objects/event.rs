@@ -97,7 +97,7 @@ fn with_auto_reset_lets_one_of_four_processes_through_for_each_set() {
 }
 
 #[apply(test)]
-fn a_set_on_its_way_to_who_is_killed_goes_to_the_next() {
+fn a_set_on_its_way_to_a_killed_process_goes_to_the_next() {
     let program = ManagerProgram::start();
     let turn = program.connect().event_options().auto_reset(true).create_new("turn").unwrap();
     let [mut first, mut second] = [(); 2].map(|()| RemoteClient::with_event(&program, "turn", true));
@@ -121,7 +121,7 @@ fn a_set_on_its_way_to_who_is_killed_goes_to_the_next() {
 }
 
 #[apply(test)]
-fn a_set_that_the_killed_did_not_confirm_goes_to_the_next() {
+fn a_set_that_a_killed_process_did_not_confirm_goes_to_the_next() {
     let program = ManagerProgram::start();
     let turn = program.connect().event_options().auto_reset(true).create_new("turn").unwrap();
     let [mut first, mut second] = [(); 2].map(|()| RemoteClient::with_event(&program, "turn", true));
@@ -190,7 +190,7 @@ fn a_proxy_from_an_earlier_life_of_the_manager_is_refused() {
 }
 
 #[apply(test)]
-fn names_that_are_none_are_told() {
+fn bad_names_are_refused() {
     let program = ManagerProgram::start();
     let mut client = RemoteClient::start(&program);
     let long = "x".repeat(256);
@@ -203,7 +203,7 @@ fn names_that_are_none_are_told() {
 }
 
 #[apply(test)]
-fn of_a_name_has_one_kind_and_one_set_of_parameters() {
+fn a_name_has_one_kind_and_one_set_of_parameters() {
     let program = ManagerProgram::start();
     let mut client = RemoteClient::with_event(&program, "mine", true);
     let error = client.ask(EventOrder::Open { name: "mine".to_owned(), auto_reset: false }).unwrap_err();
@@ -293,7 +293,7 @@ fn a_set_and_a_wait_in_one_step_lose_no_wake_up_in_thousands_of_turns() {
 }
 
 #[apply(test)]
-fn a_removed_one_is_told_to_who_waits() {
+fn a_waiter_learns_that_it_was_removed() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let mut waiter = RemoteClient::with_event(&program, "short", false);

@@ -66,7 +66,7 @@ fn holding(program: &ManagerProgram, lock: Lock) -> RemoteClient {
 }
 
 #[apply(test)]
-fn a_lock_tells_who_holds_it_and_who_waits_in_order() {
+fn a_lock_shows_its_holder_and_its_waiters_in_order() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let lock = manager.lock("deploy").unwrap();
@@ -112,7 +112,7 @@ fn text(manager: &Manager, name: &str) -> String {
 }
 
 #[apply(test)]
-fn every_kind_tells_how_it_is() {
+fn every_kind_shows_its_state() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let event = manager.event("event").unwrap();
@@ -151,7 +151,7 @@ fn every_kind_tells_how_it_is() {
 }
 
 #[apply(test)]
-fn what_is_not_there_is_told() {
+fn a_missing_object_is_an_error() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let error = manager.inspect("nothing").unwrap_err();

@@ -24,7 +24,7 @@ fn waiting(manager: &Manager, latch: &Latch, count: u32) {
 }
 
 #[apply(test)]
-fn the_last_who_counts_lets_everyone_through() {
+fn the_last_count_lets_everyone_through() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let latch = manager.latch("ready", 5).unwrap();
@@ -42,7 +42,7 @@ fn the_last_who_counts_lets_everyone_through() {
 }
 
 #[apply(test)]
-fn who_counts_and_waits_goes_on_with_all_others() {
+fn a_client_that_counts_and_waits_goes_on_with_all_others() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let latch = manager.anonymous_latch(4).unwrap();
@@ -89,7 +89,7 @@ fn what_the_dead_have_counted_stays_counted() {
 }
 
 #[apply(test)]
-fn a_killed_manager_is_told_to_all_who_wait() {
+fn all_waiters_learn_that_the_manager_was_killed() {
     let mut program = ManagerProgram::start();
     let manager = program.connect();
     let latch = manager.anonymous_latch(3).unwrap();
@@ -108,7 +108,7 @@ fn a_killed_manager_is_told_to_all_who_wait() {
 }
 
 #[apply(test)]
-fn a_removed_latch_is_told_to_all_who_wait() {
+fn all_waiters_learn_that_the_latch_was_removed() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let latch = manager.latch("short", 1).unwrap();

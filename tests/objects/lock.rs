@@ -61,7 +61,7 @@ fn guards_what_many_processes_change() {
 }
 
 #[apply(test)]
-fn is_not_had_before_a_timeout() {
+fn is_not_granted_while_others_hold_it() {
     let program = ManagerProgram::start();
     let (manager, [mut holder, mut other]) = start(&program);
     let lock = manager.lock("held").unwrap();
@@ -152,7 +152,7 @@ pub(crate) fn assert_abandoned(held: &Held, victim: u32) {
 }
 
 #[apply(test)]
-fn of_a_killed_holder_goes_to_the_next_who_is_told() {
+fn of_a_killed_holder_goes_to_the_next_whose_grant_says_so() {
     let program = ManagerProgram::start();
     let (manager, [mut first, mut second, mut third]) = start(&program);
     let lock = manager.lock("held").unwrap();
@@ -205,7 +205,7 @@ fn that_a_process_keeps_and_leaves_can_be_released_by_another() {
 }
 
 #[apply(test)]
-fn a_grant_on_its_way_to_who_is_killed_goes_to_the_next() {
+fn a_grant_on_its_way_to_a_killed_process_goes_to_the_next() {
     let program = ManagerProgram::start();
     let (manager, [mut first, mut second, mut third]) = start(&program);
     let lock = manager.lock("way").unwrap();
@@ -222,7 +222,7 @@ fn a_grant_on_its_way_to_who_is_killed_goes_to_the_next() {
 }
 
 #[apply(test)]
-fn a_killed_waiter_leaves_the_line() {
+fn a_killed_waiter_leaves_the_wait_queue() {
     let program = ManagerProgram::start();
     let (manager, [mut first, mut second, mut third]) = start(&program);
     let lock = manager.lock("line").unwrap();
@@ -238,7 +238,7 @@ fn a_killed_waiter_leaves_the_line() {
 }
 
 #[apply(test)]
-fn a_killed_manager_is_told_to_all() {
+fn everybody_learns_that_the_manager_was_killed() {
     let program = ManagerProgram::start();
     let (manager, [mut holder, mut waiter, mut sleeper]) = start(&program);
     let lock = manager.lock("gone").unwrap();
@@ -263,7 +263,7 @@ fn a_killed_manager_is_told_to_all() {
 }
 
 #[apply(test)]
-fn a_deadlock_of_two_processes_is_told_with_its_cycle() {
+fn a_deadlock_of_two_processes_is_reported_with_its_cycle() {
     let program = ManagerProgram::start();
     let (manager, [mut one, mut other]) = start(&program);
     let [left, right] = ["left", "right"].map(|name| manager.lock(name).unwrap());
@@ -288,7 +288,7 @@ fn a_deadlock_of_two_processes_is_told_with_its_cycle() {
 }
 
 #[apply(test)]
-fn a_deadlock_with_oneself_is_told() {
+fn a_deadlock_with_oneself_is_reported() {
     let program = ManagerProgram::start();
     let lock = program.connect().lock("again").unwrap();
     let guard = lock.acquire().unwrap();
@@ -420,7 +420,7 @@ fn can_be_taken_from_its_holder_by_force() {
 }
 
 #[apply(test)]
-fn a_removed_one_is_told_to_who_waits() {
+fn a_waiter_learns_that_it_was_removed() {
     let program = ManagerProgram::start();
     let (manager, [mut holder, mut waiter]) = start(&program);
     let lock = manager.lock("short").unwrap();

@@ -38,7 +38,7 @@ fn shows_what_another_process_has_set_as_soon_as_that_returns() {
 }
 
 #[apply(test)]
-fn wakes_who_waits_also_if_a_clear_follows_at_once() {
+fn wakes_all_waiters_even_if_a_clear_follows_at_once() {
     const WAITERS: usize = 8;
     let program = ManagerProgram::start();
     let mut client = RemoteClient::with_event(&program, "flag", false);
@@ -64,7 +64,7 @@ fn wakes_who_waits_also_if_a_clear_follows_at_once() {
 }
 
 #[apply(test)]
-fn tells_a_sleeper_of_a_set_that_was_cleared_before_it_woke() {
+fn shows_a_sleeper_a_set_that_was_cleared_before_it_woke() {
     let program = ManagerProgram::start();
     let event = program.connect().event("flag").unwrap();
     let mut sleeper = RemoteClient::with_event(&program, "flag", false);
@@ -201,7 +201,7 @@ fn keeps_an_event_without_a_name() {
 }
 
 #[apply(test)]
-fn there_is_none_of_an_event_with_auto_reset() {
+fn does_not_exist_for_an_event_with_auto_reset() {
     let program = ManagerProgram::start();
     let turn = program.connect().event_options().auto_reset(true).create_new("turn").unwrap();
     let error = turn.mirror().unwrap_err();
@@ -225,7 +225,7 @@ fn of_thousands_of_events_each_shows_its_own() {
 }
 
 #[apply(test)]
-fn is_not_to_be_written_by_clients() {
+fn cannot_be_written_by_clients() {
     let program = ManagerProgram::start();
     let mirror = program.connect().event("flag").unwrap().mirror().unwrap();
     let (memory, bytes) = memory_of(&program);

@@ -146,7 +146,7 @@ fn a_panic_in_the_closure_loses_nothing() {
 }
 
 #[apply(test)]
-fn a_manager_that_dies_meanwhile_is_told_by_every_request() {
+fn every_request_learns_that_the_manager_has_died() {
     let mut program = ManagerProgram::start();
     let manager = program.connect();
     let event = manager.event("event").unwrap();

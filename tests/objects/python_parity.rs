@@ -25,7 +25,7 @@ fn a_set_that_is_cleared_at_once_wakes_all_who_waited() {
 }
 
 #[apply(test)]
-fn a_timeout_can_be_of_centuries() {
+fn a_timeout_can_be_centuries() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let queue = manager.anonymous_queue::<u64>().unwrap();

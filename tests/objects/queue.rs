@@ -29,7 +29,7 @@ fn waiting(manager: &Manager, queue: &Queue<u64>, count: u32) {
 }
 
 #[apply(test)]
-fn items_arrive_in_order_and_each_at_one() {
+fn items_arrive_in_order_each_at_one_consumer() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let queue = manager.anonymous_queue::<u64>().unwrap();
@@ -59,7 +59,7 @@ fn items_arrive_in_order_and_each_at_one() {
 }
 
 #[apply(test)]
-fn a_full_queue_makes_those_who_put_wait_in_line() {
+fn producers_at_a_full_queue_wait_in_order() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let queue = manager.queue_options::<u64>().capacity(2).create_new("bounded").unwrap();
@@ -109,7 +109,7 @@ fn a_closed_queue_gives_what_is_left_and_then_says_so() {
 }
 
 #[apply(test)]
-fn those_who_join_go_on_when_all_is_finished() {
+fn joiners_go_on_when_all_items_are_finished() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let queue = manager.queue_options::<u64>().joinable(true).anonymous().unwrap();
@@ -173,7 +173,7 @@ fn what_a_killed_process_did_not_finish_comes_back_in_order() {
 }
 
 #[apply(test)]
-fn an_item_on_its_way_to_who_is_killed_goes_to_the_next() {
+fn an_item_on_its_way_to_a_killed_process_goes_to_the_next() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     for joinable in [false, true] {
@@ -210,7 +210,7 @@ fn a_stopped_consumer_delays_nobody() {
 }
 
 #[apply(test)]
-fn who_leaves_in_order_has_acknowledged_what_it_got() {
+fn a_consumer_that_ends_in_order_has_acknowledged_what_it_got() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let plain = manager.anonymous_queue::<u64>().unwrap();
@@ -245,7 +245,7 @@ fn what_a_killed_process_waited_to_put_is_never_put() {
 }
 
 #[apply(test)]
-fn a_killed_manager_is_told_to_all_who_wait() {
+fn all_waiters_learn_that_the_manager_was_killed() {
     let mut program = ManagerProgram::start();
     let manager = program.connect();
     let empty = manager.anonymous_queue::<u64>().unwrap();
@@ -272,7 +272,7 @@ fn a_killed_manager_is_told_to_all_who_wait() {
 }
 
 #[apply(test)]
-fn a_removed_queue_is_told_to_all_who_wait() {
+fn all_waiters_learn_that_the_queue_was_removed() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let queue = manager.queue_options::<u64>().capacity(1).joinable(true).create_new("short").unwrap();
@@ -317,7 +317,7 @@ fn what_a_consumer_panics_over_comes_back() {
 }
 
 #[apply(test)]
-fn parameters_that_cannot_be_are_told() {
+fn impossible_parameters_are_refused() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let error = manager.queue_options::<u64>().capacity(0).anonymous().unwrap_err();

@@ -14,7 +14,7 @@ fn two_types(manager: &Manager, joinable: bool) -> (Queue<u64>, Queue<(u64, u64)
 }
 
 #[apply(test)]
-fn an_item_of_another_type_is_told_once_and_to_one() {
+fn an_item_of_another_type_fails_once_at_one_consumer() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let (numbers, pairs) = two_types(&manager, false);
@@ -70,7 +70,7 @@ fn a_bad_item_finishes_no_other() {
 }
 
 #[apply(test)]
-fn an_item_that_is_too_large_is_told_before_it_is_sent() {
+fn an_item_that_is_too_large_is_refused_before_it_is_sent() {
     let program = ManagerProgram::start();
     let queue = program.connect().anonymous_queue::<Vec<u8>>().unwrap();
     let error = queue.put(&vec![0; 16 << 20]).unwrap_err();

@@ -30,7 +30,7 @@ fn start<const N: usize>(program: &ManagerProgram, name: &str) -> (Manager, RLoc
 }
 
 #[apply(test)]
-fn a_killed_waiter_leaves_the_line() {
+fn a_killed_waiter_leaves_the_wait_queue() {
     let program = ManagerProgram::start();
     let (manager, _lock, [mut first, second, mut third]) = start(&program, "line");
     second.kill();
@@ -43,7 +43,7 @@ fn a_killed_waiter_leaves_the_line() {
 }
 
 #[apply(test)]
-fn a_killed_manager_is_told_to_all() {
+fn everybody_learns_that_the_manager_was_killed() {
     let program = ManagerProgram::start();
     let (_manager, lock, [mut holder, mut waiter, mut sleeper]) = start(&program, "gone");
     sleeper.stop();
@@ -63,7 +63,7 @@ fn a_killed_manager_is_told_to_all() {
 }
 
 #[apply(test)]
-fn a_removed_one_is_told_to_who_waits() {
+fn a_waiter_learns_that_it_was_removed() {
     let program = ManagerProgram::start();
     let (manager, lock, [mut holder, mut waiter, mut last]) = start(&program, "short");
     lock.remove().unwrap();
@@ -109,7 +109,7 @@ fn can_be_taken_from_its_holder_by_force_however_deep() {
 }
 
 #[apply(test)]
-fn a_grant_on_its_way_to_who_is_killed_goes_to_the_next() {
+fn a_grant_on_its_way_to_a_killed_process_goes_to_the_next() {
     let program = ManagerProgram::start();
     let (manager, _lock, [mut first, second, mut third]) = start(&program, "way");
     second.stop();

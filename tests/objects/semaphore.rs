@@ -40,7 +40,7 @@ fn has_as_many_permits_as_it_says() {
 }
 
 #[apply(test)]
-fn is_not_had_before_a_timeout() {
+fn is_not_granted_while_others_hold_it() {
     let program = ManagerProgram::start();
     let (manager, [mut other]) = start(&program);
     let semaphore = manager.anonymous_semaphore(1).unwrap();
@@ -55,7 +55,7 @@ fn is_not_had_before_a_timeout() {
 }
 
 #[apply(test)]
-fn a_large_request_is_not_passed_by_small_ones() {
+fn small_requests_do_not_pass_a_large_one() {
     let program = ManagerProgram::start();
     let (manager, [mut large, mut small, mut late]) = start(&program);
     let semaphore = manager.semaphore("room", 10).unwrap();
@@ -150,7 +150,7 @@ fn forgotten_permits_do_not_come_back() {
 }
 
 #[apply(test)]
-fn permits_of_who_is_killed_go_to_the_next_who_is_told() {
+fn permits_of_a_killed_process_go_to_the_next_whose_grant_says_so() {
     let program = ManagerProgram::start();
     let (manager, [mut holder, mut next, mut last]) = start(&program);
     let semaphore = manager.semaphore("slots", 3).unwrap();
@@ -171,7 +171,7 @@ fn permits_of_who_is_killed_go_to_the_next_who_is_told() {
 }
 
 #[apply(test)]
-fn permits_of_who_is_killed_stay_marked_until_taken_or_released() {
+fn permits_of_a_killed_process_stay_marked_until_taken_or_released() {
     let program = ManagerProgram::start();
     let (manager, [mut first, mut second, mut third]) = start(&program);
     let semaphore = manager.bounded_semaphore("slots", 2).unwrap();
@@ -191,7 +191,7 @@ fn permits_of_who_is_killed_stay_marked_until_taken_or_released() {
 }
 
 #[apply(test)]
-fn permits_on_their_way_to_who_is_killed_go_to_the_next() {
+fn permits_on_their_way_to_a_killed_process_go_to_the_next() {
     let program = ManagerProgram::start();
     let (manager, [mut first, mut second]) = start(&program);
     let semaphore = manager.semaphore("way", 1).unwrap();
@@ -208,7 +208,7 @@ fn permits_on_their_way_to_who_is_killed_go_to_the_next() {
 }
 
 #[apply(test)]
-fn a_killed_waiter_leaves_the_line() {
+fn a_killed_waiter_leaves_the_wait_queue() {
     let program = ManagerProgram::start();
     let (manager, [mut first, mut second]) = start(&program);
     let semaphore = manager.semaphore("line", 1).unwrap();
@@ -222,7 +222,7 @@ fn a_killed_waiter_leaves_the_line() {
 }
 
 #[apply(test)]
-fn a_killed_manager_is_told_to_all() {
+fn everybody_learns_that_the_manager_was_killed() {
     let program = ManagerProgram::start();
     let (manager, [mut holder, mut waiter]) = start(&program);
     let semaphore = manager.semaphore("gone", 1).unwrap();
@@ -286,7 +286,7 @@ fn can_be_released_in_one_step_with_a_wait() {
 }
 
 #[apply(test)]
-fn a_removed_one_is_told_to_who_waits() {
+fn a_waiter_learns_that_it_was_removed() {
     let program = ManagerProgram::start();
     let (manager, [mut holder, mut waiter]) = start(&program);
     let semaphore = manager.semaphore("short", 1).unwrap();

@@ -53,7 +53,7 @@ fn a_proxy_from_an_earlier_life_of_the_manager_is_stale() {
 }
 
 #[apply(test)]
-fn a_proxy_of_a_manager_that_has_ended_is_told() {
+fn a_proxy_of_a_manager_that_has_ended_is_refused() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let bytes = encode(&manager.event("short").unwrap()).unwrap();
@@ -63,7 +63,7 @@ fn a_proxy_of_a_manager_that_has_ended_is_told() {
 }
 
 #[apply(test)]
-fn a_proxy_of_what_never_was_is_told() {
+fn a_proxy_of_nothing_is_refused() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let bytes = forged(&manager, manager.link().epoch(), nothing());
@@ -80,7 +80,7 @@ fn a_proxy_of_what_never_was_is_told() {
 }
 
 #[apply(test)]
-fn a_proxy_of_what_was_removed_or_freed_is_told() {
+fn a_proxy_of_a_removed_or_freed_object_is_refused() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let named = manager.lock("short").unwrap();
@@ -91,7 +91,7 @@ fn a_proxy_of_what_was_removed_or_freed_is_told() {
 }
 
 #[apply(test)]
-fn a_proxy_of_another_kind_is_told() {
+fn a_proxy_of_another_kind_is_refused() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let lock = manager.lock("a lock").unwrap();

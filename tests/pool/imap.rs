@@ -199,7 +199,7 @@ fn a_failed_call_does_not_end_the_iteration() {
 }
 
 #[apply(test)]
-fn an_input_that_panics_is_told_after_the_results_so_far() {
+fn an_input_that_panics_is_reported_after_the_results_so_far() {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 2).unwrap();
     for chunk_size in [1, 4] {
@@ -216,7 +216,7 @@ fn an_input_that_panics_is_told_after_the_results_so_far() {
 }
 
 #[apply(test)]
-fn arguments_that_do_not_travel_are_told_in_their_place() {
+fn arguments_that_cannot_travel_fail_in_their_place() {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 2).unwrap();
     for chunk_size in [1, 3] {
@@ -335,7 +335,7 @@ fn a_terminated_pool_ends_the_iteration_with_an_error() {
 }
 
 #[apply(test)]
-fn numbers_that_cannot_be_are_refused() {
+fn impossible_numbers_are_refused() {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 1).unwrap();
     assert!(pool.batch(double).chunk_size(0).map(0..3).unwrap_err().is_bad_argument());

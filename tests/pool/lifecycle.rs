@@ -48,7 +48,7 @@ fn results_come_in_the_order_of_the_input() {
 }
 
 #[apply(test)]
-fn an_input_that_panics_does_so_to_the_caller_and_hurts_nobody_else() {
+fn a_panic_of_the_input_reaches_the_caller_and_hurts_nobody_else() {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 2).unwrap();
     let number = |number: u64, bad: u64| {
@@ -188,7 +188,7 @@ fn a_terminated_pool_fails_its_tasks() {
 }
 
 #[apply(test)]
-fn who_waits_for_calls_is_told_whatever_ends_them() {
+fn callers_learn_what_ends_their_calls() {
     type End = fn(&Pool, &ManagerProgram);
     type IsExpected = fn(&client::Error) -> bool;
     let stop: End = |pool, _| drop(pool.stop(Duration::from_millis(100)).unwrap());
@@ -256,7 +256,7 @@ fn can_be_dropped_while_its_manager_does_not_answer() {
 }
 
 #[apply(test)]
-fn a_worker_that_there_is_no_room_for_comes_later() {
+fn a_worker_without_room_comes_later() {
     let mut helper = Running::start(&mut helper::command(helper::NO_ROOM));
     for line in ["the worker is gone", "after a while: nothing", "when there is room: 5"] {
         assert_eq!(helper.line(), line);
@@ -290,7 +290,7 @@ fn a_named_pool_is_open_to_others() {
 }
 
 #[apply(test)]
-fn what_cannot_start_is_told() {
+fn a_pool_that_cannot_start_is_an_error() {
     let manager = Manager::start().unwrap();
     let error = Pool::new(&manager, 0).unwrap_err();
     assert!(error.to_string().contains("at least one process"), "{error}");
@@ -302,7 +302,7 @@ fn what_cannot_start_is_told() {
 }
 
 #[apply(test)]
-fn workers_that_cannot_work_fail_the_tasks_with_the_reason() {
+fn workers_that_cannot_start_fail_the_tasks_with_the_reason() {
     let mut helper = Running::start(helper::command("broken").env(helper::BREAK, "1"));
     let line = helper.line();
     assert!(line.contains("5 workers in a row ended before they were ready"), "{line}");
@@ -311,7 +311,7 @@ fn workers_that_cannot_work_fail_the_tasks_with_the_reason() {
 }
 
 #[apply(test)]
-fn a_function_that_is_registered_twice_is_told_at_the_start() {
+fn a_function_that_is_registered_twice_is_reported_at_the_start() {
     let output = helper::command("twice").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8(output.stderr).unwrap();

@@ -170,7 +170,7 @@ fn a_panic_is_an_error_with_its_text_and_costs_no_worker() {
 }
 
 #[apply(test)]
-fn the_first_failure_in_the_order_of_the_input_is_told() {
+fn the_first_failure_in_the_order_of_the_input_is_reported() {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 2).unwrap();
     let calls = |bad: fn(u32) -> u32| (0..20).map(move |number| (number, bad(number)));
@@ -199,7 +199,7 @@ fn a_function_that_is_not_registered_is_refused_at_once() {
 }
 
 #[apply(test)]
-fn a_name_that_workers_do_not_know_is_told_with_those_they_know() {
+fn an_unknown_name_is_reported_with_the_known_ones() {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 1).unwrap();
     let error = pool.apply(named::<(), ()>("no such thing"), ()).unwrap_err();
@@ -212,7 +212,7 @@ fn a_name_that_workers_do_not_know_is_told_with_those_they_know() {
 }
 
 #[apply(test)]
-fn arguments_that_do_not_decode_are_told() {
+fn arguments_that_do_not_decode_are_reported() {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 1).unwrap();
     let before = pool.apply(process, ()).unwrap();
@@ -224,7 +224,7 @@ fn arguments_that_do_not_decode_are_told() {
 }
 
 #[apply(test)]
-fn results_that_do_not_decode_are_told() {
+fn results_that_do_not_decode_are_reported() {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 1).unwrap();
     let error = pool.apply(named::<(u32, u32), String>("add"), (1, 2)).unwrap_err();
@@ -232,7 +232,7 @@ fn results_that_do_not_decode_are_told() {
 }
 
 #[apply(test)]
-fn what_does_not_encode_is_told() {
+fn values_that_do_not_encode_are_reported() {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 1).unwrap();
     let before = pool.apply(process, ()).unwrap();
@@ -278,7 +278,7 @@ fn a_proxy_of_another_manager_does_not_travel() {
 }
 
 #[apply(test)]
-fn what_is_too_large_to_travel_is_told() {
+fn values_that_are_too_large_to_travel_are_reported() {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 2).unwrap();
     let error = pool.apply_async(length, ("x".repeat(17 << 20),)).unwrap_err();

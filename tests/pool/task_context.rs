@@ -103,7 +103,7 @@ fn a_sleep_ends_when_the_batch_is_stopped() {
 }
 
 #[apply(test)]
-fn a_sleep_in_peace_lasts_its_time() {
+fn an_undisturbed_sleep_lasts_its_time() {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 1).unwrap();
     assert!(pool.apply(nap, (0,)).unwrap().0);

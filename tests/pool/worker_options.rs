@@ -161,7 +161,7 @@ fn fate(builder: PoolBuilder<'_>) -> (String, String) {
 }
 
 #[apply(test)]
-fn an_initializer_that_fails_is_told() {
+fn an_initializer_that_fails_is_reported() {
     let manager = Manager::start().unwrap();
     let builder = || Pool::builder(&manager).processes(2);
     for (builder, expected) in [
@@ -184,7 +184,7 @@ fn an_initializer_that_fails_is_told() {
 }
 
 #[apply(test)]
-fn an_initializer_that_says_much_is_told_by_its_end() {
+fn an_initializer_that_prints_much_is_reported_with_its_last_lines() {
     let manager = Manager::start().unwrap();
     let (task, text) = fate(Pool::builder(&manager).processes(1).initializer(fail_loudly, ()));
     assert!(text.contains("exited with status 3") && text.contains("wrote: line 1"), "{text}");
@@ -193,7 +193,7 @@ fn an_initializer_that_says_much_is_told_by_its_end() {
 }
 
 #[apply(test)]
-fn workers_that_cannot_start_are_told_with_their_words() {
+fn workers_that_cannot_start_are_reported_with_their_output() {
     let mut owner = helper::command("broken");
     let output =
         owner.env(helper::BREAK, "1").stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
@@ -250,7 +250,7 @@ fn a_task_over_the_memory_limit_fails() {
 }
 
 #[apply(test)]
-fn too_little_memory_to_start_is_told() {
+fn too_little_memory_to_start_is_reported() {
     let manager = Manager::start().unwrap();
     let pool = Pool::builder(&manager).processes(1).memory_limit(1 << 20);
     let (_, text) = fate(pool.initializer(measure, (vec![1; 4 << 20],)));
@@ -258,7 +258,7 @@ fn too_little_memory_to_start_is_told() {
 }
 
 #[apply(test)]
-fn what_makes_no_sense_is_refused() {
+fn options_without_sense_are_refused() {
     let manager = Manager::start().unwrap();
     let builder = || Pool::builder(&manager).processes(1);
     for (builder, expected) in [

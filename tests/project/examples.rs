@@ -57,7 +57,7 @@ fn every_example_refuses_arguments_that_it_does_not_know() {
 }
 
 #[apply(test)]
-fn stop_blocked_tells_how_each_task_ended_and_goes_on() {
+fn stop_blocked_shows_how_each_task_ended_and_goes_on() {
     let lines = lines(&mut example("stop_blocked"));
     assert_eq!(lines.len(), 8, "{lines:#?}");
     assert_eq!(
