@@ -1,7 +1,7 @@
-"""Python's multiprocessing, measured line by line: `what count` is answered with nanoseconds.
+"""Measures Python's multiprocessing: answers each line `what count` with nanoseconds.
 
-Either one number for each operation, or one for all of them together. The argument says which family of measurements
-to prepare for. It ends with its standard input.
+The answer is one number for each operation, or one for all of them together. The argument says which measurements
+to prepare for. The program ends when its standard input does.
 """
 
 import itertools
@@ -23,7 +23,7 @@ def each(count, call):
 
 
 def together(count, call):
-    """The time of all calls, where one is too short for the clock."""
+    """The time of all calls together, since one is too short for the clock."""
     began = clock()
     for _ in itertools.repeat(None, count):
         call()
@@ -31,7 +31,7 @@ def together(count, call):
 
 
 def pass_back(mine, other):
-    """The other process of a round: waits for its event, and sets that of the first."""
+    """The other process of a round: waits for its event, and sets the first one's."""
     try:
         while True:
             mine.wait()
@@ -101,7 +101,7 @@ def nothing(_number):
 
 
 def look(_number, _event):
-    """A task that is given an event."""
+    """A task with an event as an argument."""
 
 
 def one():

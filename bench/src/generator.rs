@@ -1,5 +1,5 @@
-//! The load of many clients: one thread with a connection for each, driven by epoll. It is the same for every
-//! server, so that the servers are compared and not their clients.
+//! The load of many clients: one thread with a connection for each, driven by epoll. It is the same for every server,
+//! so that it compares the servers and not their clients.
 
 use std::io::{Read, Write};
 use std::mem::MaybeUninit;
@@ -16,10 +16,10 @@ const READ_BYTES: usize = 16 << 10;
 
 /// How one client speaks to its server.
 pub(crate) trait Speech {
-    /// Adds one request to those that are to be sent.
+    /// Appends one request to the output.
     fn ask(&mut self, output: &mut Vec<u8>) -> Result<()>;
 
-    /// Takes the answers that have come whole from the front of the input: how many, and how many bytes they were.
+    /// Counts the complete answers at the front of the input. Returns how many there are, and how many bytes they have.
     fn take_answers(&mut self, input: &[u8]) -> Result<(usize, usize)>;
 }
 
@@ -27,9 +27,9 @@ pub(crate) trait Speech {
 struct Client<S> {
     socket: UnixStream,
     speech: S,
-    /// What came and is not a whole answer yet.
+    /// The beginning of an answer that is not complete yet.
     input: Vec<u8>,
-    /// What is to be sent.
+    /// The requests to send.
     output: Vec<u8>,
 }
 
@@ -72,12 +72,12 @@ impl<S: Speech> Client<S> {
         Ok(())
     }
 
-    /// Reads once. How many answers have come whole.
+    /// Reads once. Returns how many complete answers have come.
     fn read(&mut self, space: &mut [u8]) -> Result<usize> {
         let bytes = self.socket.read(space)?;
         ensure!(bytes > 0, "the server has closed a connection");
         if self.input.is_empty() {
-            // The usual case, and nothing is copied.
+            // This is the usual case, which copies nothing.
             let (answers, taken) = self.speech.take_answers(&space[..bytes])?;
             self.input.extend_from_slice(&space[taken..bytes]);
             return Ok(answers);

@@ -1,4 +1,4 @@
-//! The benchmark: floors, Rallypoint and its rivals, in turns in one run. `README.md` in this folder says how to read
+//! The benchmark: floors, Rallypoint and its rivals take turns in one run. `README.md` in this folder says how to read
 //! it.
 
 mod families;
@@ -28,24 +28,24 @@ use crate::settings::Settings;
 /// Measures Rallypoint beside the kernel's floors and its rivals, in one run in which all take turns.
 ///
 /// The rivals are Python's multiprocessing (python3), Redis (on Debian: apt-get install redis-server), procspawn and
-/// iceoryx2. One that is not installed is left out and named; nothing is installed by this.
+/// iceoryx2. A rival that is not installed is left out and named. This program installs nothing.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/bench")]
 struct Arguments {
-    /// Ends within a minute: fewer turns, and so more noise.
+    /// End within a minute: fewer turns, and so more noise.
     #[arg(long)]
     quick: bool,
 
-    /// Writes a list of rows: name, floor, ours, rival, rival_name, unit, value, goal, met. The value is what the
-    /// goal bounds from above; a goal of null bounds nothing.
+    /// Write a list of rows: name, floor, ours, rival, rival_name, unit, value, goal, met. The goal is the most that
+    /// the value may be; without a goal it is null.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Writes a picture.
+    /// Draw a picture.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 
-    /// Measures only those families whose names contain this. May be given more than once.
+    /// Measure only the families whose names contain this. May be given more than once.
     #[arg(long, value_name = "FILTER")]
     only: Vec<String>,
 
@@ -82,7 +82,7 @@ fn run(arguments: Arguments) -> Result<()> {
         eprintln!("measuring {}, after {:.0} s", family.name, began.elapsed().as_secs_f64());
         match (family.measure)(&settings, &missing) {
             Ok(measured) => rows.extend(measured),
-            // The others can be measured all the same.
+            // The other families can still be measured.
             Err(error) => failures.push(format!("{} could not be measured: {error:#}", family.name)),
         }
     }
@@ -102,14 +102,14 @@ fn run(arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The families whose names contain one of the filters, or all if there are none. Each filter is to choose something.
+/// The families whose names contain one of the filters, or all if there are none. Each filter must choose something.
 fn chosen(filters: &[String]) -> Result<Vec<&'static Family>> {
     let chooses = |filter: &String, family: &Family| family.name.contains(filter.as_str());
     for filter in filters {
         let names: Vec<_> = families::ALL.iter().map(|family| family.name).collect();
         ensure!(
             families::ALL.iter().any(|family| chooses(filter, family)),
-            "no family is called {filter:?}; there are {}",
+            "no family matches {filter:?}; there are {}",
             names.join(", ")
         );
     }
@@ -124,10 +124,6 @@ fn manager(given: Option<PathBuf>) -> Result<PathBuf> {
         Some(path) => path,
         None => std::env::current_exe()?.with_file_name("manager"),
     };
-    ensure!(
-        manager.is_file(),
-        "there is no program {}; use scripts/bench, which builds it",
-        manager.display()
-    );
+    ensure!(manager.is_file(), "{} does not exist; use scripts/bench, which builds it", manager.display());
     Ok(manager)
 }

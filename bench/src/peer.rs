@@ -1,4 +1,4 @@
-//! Other processes of a measurement: programs that answer lines, and copies of this program that do.
+//! Other processes of a measurement: programs and copies of this program that answer lines.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// What the arguments of a copy of this program begin with.
+/// The prefix of the first argument of a copy of this program.
 const ROLE: &str = "role:";
 
 /// How long a process may take to end by itself.
@@ -33,7 +33,7 @@ impl Peer {
         let mut peer = Peer { process, asks, answers };
         match peer.hear()?.as_str() {
             "ready" => Ok(peer),
-            other => bail!("{program} says {other:?} and not that it is ready"),
+            other => bail!("{program} prints {other:?} instead of `ready`"),
         }
     }
 
@@ -43,13 +43,13 @@ impl Peer {
             .with_context(|| format!("in the role {role}"))
     }
 
-    /// Asks something.
+    /// Sends it a line.
     pub(crate) fn say(&mut self, line: &str) -> Result<()> {
         let asks = self.asks.as_mut().context("it is open until the end")?;
         writeln!(asks, "{line}").context("a process of the benchmark has ended early")
     }
 
-    /// The next line that it says.
+    /// Waits for its next line.
     pub(crate) fn hear(&mut self) -> Result<String> {
         let mut line = String::new();
         if self.answers.read_line(&mut line)? == 0 {
@@ -78,7 +78,7 @@ pub(crate) fn copy_of_this_program(role: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Waits for a process that was asked to end, and ends it if it does not.
+/// Waits for the end of a process that was asked to end, and kills it if that takes too long.
 pub(crate) fn end(process: &mut Child) {
     let deadline = Instant::now() + END_TIME_MAX;
     while Instant::now() < deadline {

@@ -1,4 +1,4 @@
-//! Which cores a measurement runs on. Processes and threads that are started run where their starter does.
+//! Which cores a measurement runs on. Processes and threads inherit them from the thread that starts them.
 
 use anyhow::{Context, Result};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -10,12 +10,12 @@ pub(crate) struct Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        // It could be set before, so it can be set again.
+        // These cores were allowed before, so they are allowed again.
         let _ = sched_setaffinity(None, &self.before);
     }
 }
 
-/// Binds this thread to the first core that it may use: a container may not be given core 0.
+/// Binds this thread to the first core that it may use, which in a container may not be core 0.
 pub(crate) fn to_first_core() -> Result<Pinned> {
     to_core(0)
 }

@@ -1,4 +1,4 @@
-//! Knowing that other processes have nothing left to do, without asking them.
+//! Finds out that other processes have nothing left to do, without asking them.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use anyhow::{Context, Result};
 /// The pause between two looks: longer than the kernel's unit of processor time.
 const PAUSE: Duration = Duration::from_millis(15);
 
-/// How long to wait at most: a process that looks up now and then while it waits is never quite at rest.
+/// How long to wait at most: a process that wakes up now and then while it waits is never quite at rest.
 const TIME_MAX: Duration = Duration::from_millis(500);
 
-/// How many looks in a row have to find nothing new.
+/// How many looks in a row have to find no change.
 const LOOKS: usize = 3;
 
 /// Waits until these processes use no processor time any more, or half a second has passed.
@@ -28,7 +28,7 @@ pub(crate) fn await_quiet(processes: &[u32]) -> Result<()> {
     Ok(())
 }
 
-/// What all threads of a process have used, in the kernel's unit.
+/// The processor time that all threads of a process have used, in the kernel's unit.
 fn processor_time(process: u32) -> Result<u64> {
     let path = format!("/proc/{process}/stat");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;

@@ -1,4 +1,4 @@
-//! The program `manager`, run for a measurement.
+//! Runs the program `manager` for a measurement.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
@@ -48,7 +48,7 @@ impl Server {
         Ok(Manager::connect_to(&self.socket)?)
     }
 
-    /// Where it is found.
+    /// The path of its socket.
     pub(crate) fn socket(&self) -> &Path {
         &self.socket
     }
@@ -63,7 +63,7 @@ impl Server {
         self.process.id()
     }
 
-    /// The memory that it has in use, in bytes.
+    /// The resident memory, in bytes.
     pub(crate) fn resident_bytes(&self) -> Result<f64> {
         let path = format!("/proc/{}/smaps_rollup", self.id());
         let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
@@ -75,7 +75,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It is our child and was not waited for, so the number is no other's.
+        // It is a child that was not reaped, so its number is no other process's.
         let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
         peer::end(&mut self.process);
     }

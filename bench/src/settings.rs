@@ -1,18 +1,18 @@
-//! How much is measured: all of it, or as much as fits into a minute.
+//! How much to measure: everything, or what fits into a minute.
 
 use std::path::PathBuf;
 
-/// How much is measured.
+/// How much to measure, and with which manager.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// Whether it is to end within a minute.
+    /// Whether the run must end within a minute.
     pub(crate) is_quick: bool,
     /// The program `manager`.
     pub(crate) manager: PathBuf,
 }
 
 impl Settings {
-    /// This number, or that one in a quick run.
+    /// The first value, or the second in a quick run.
     pub(crate) fn pick<T>(&self, whole: T, quick: T) -> T {
         if self.is_quick { quick } else { whole }
     }

@@ -1,6 +1,6 @@
-//! Memory that the processes of a measurement share: words to wait for, and moments.
+//! Memory that the processes of a measurement share: words to wait on, and a time.
 //!
-//! The one place with `unsafe`: nothing else maps a file that other processes write.
+//! This file is unsafe because it maps memory that other processes write, which nothing safe can offer.
 
 #![allow(unsafe_code)]
 
@@ -17,15 +17,15 @@ use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::thread::futex;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// How large the memory is: a page holds it all.
+/// The size of the memory: one page.
 const BYTES: usize = 4096;
 
-/// How long to wait for the end of what takes less than a second.
+/// How long to wait for the end of a measurement that takes less than a second.
 const DONE_TIME_MAX: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
 const _: () = assert!(size_of::<Shared>() <= BYTES);
 
-/// A word on a cache line of its own, which processes change and wait for.
+/// A word on a cache line of its own, which processes change and wait on.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Word(AtomicU32);
@@ -34,17 +34,17 @@ pub(crate) struct Word(AtomicU32);
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Shared {
-    /// Counts the rounds: the participants wait for the next.
+    /// The number of the round: the participants wait for the next.
     pub(crate) gate: Word,
-    /// What is waited for in the measurement.
+    /// The word that the measured processes wait on.
     pub(crate) word: Word,
-    /// How many have begun to wait.
+    /// How many threads have begun to wait.
     pub(crate) arrived: Word,
-    /// How many are awake again.
+    /// How many threads are awake again.
     pub(crate) awake: Word,
-    /// Whether it is over: what the measuring process waits for.
+    /// Whether the measurement is over, which the measuring process waits for.
     pub(crate) done: Word,
-    /// The moment in which it was over, by [`now_ns`].
+    /// When it was over, by [`now_ns`].
     pub(crate) done_ns: AtomicU64,
 }
 
@@ -55,7 +55,7 @@ impl Shared {
         ftruncate(&file, BYTES as u64)?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
         let shared = Shared::map(&file)?;
-        // The path is good for as long as the descriptor is open.
+        // The path works as long as the descriptor is open.
         std::mem::forget(file);
         Ok((shared, path))
     }
@@ -72,43 +72,43 @@ impl Shared {
         let address = unsafe {
             mmap(ptr::null_mut(), BYTES, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, file, 0)?
         };
-        // SAFETY: the mapping is page-aligned, as large as the file and as `Shared`, and never unmapped; the file is
-        // of this program's making and is never made shorter. It began as zeros, which is valid for atomics, and all
-        // processes access it as atomics alone.
+        // SAFETY: the mapping is page-aligned, as large as the file and as `Shared`, and never unmapped; this program
+        // has made the file and never shortens it. It began as zeros, which is valid for atomics, and all processes
+        // access it as atomics alone.
         Ok(unsafe { &*address.cast::<Shared>() })
     }
 
-    /// Says that it is over, now, to the waiter in [`await_done`](Self::await_done).
+    /// Ends the measurement now, and wakes the waiter in [`await_done`](Self::await_done).
     pub(crate) fn finish(&self) {
         self.done_ns.store(now_ns(), Ordering::Release);
         self.done.set(1);
         self.done.wake(1);
     }
 
-    /// Waits until somebody says that it is over. The moment in which it was.
+    /// Waits until the measurement is over. Returns when that was.
     pub(crate) fn await_done(&self) -> Result<u64> {
-        ensure!(self.done.wait_while_for(0, Some(DONE_TIME_MAX)), "not everybody has woken up");
+        ensure!(self.done.wait_while_for(0, Some(DONE_TIME_MAX)), "not all waiters have woken up");
         Ok(self.done_ns.load(Ordering::Acquire))
     }
 }
 
 impl Word {
-    /// What it is.
+    /// The value.
     pub(crate) fn get(&self) -> u32 {
         self.0.load(Ordering::Acquire)
     }
 
-    /// What it is, as cheaply as memory can be read.
+    /// The value, by the cheapest read of memory.
     pub(crate) fn peek(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Makes it this. Wakes nobody.
+    /// Stores a value. Wakes nobody.
     pub(crate) fn set(&self, value: u32) {
         self.0.store(value, Ordering::Release);
     }
 
-    /// Adds one. What it is then.
+    /// Adds one. Returns the new value.
     pub(crate) fn increment(&self) -> u32 {
         self.0.fetch_add(1, Ordering::AcqRel) + 1
     }
@@ -124,12 +124,12 @@ impl Word {
         self.wake(i32::MAX as u32);
     }
 
-    /// Waits, in the kernel, until it is something else.
+    /// Waits in the kernel while it has this value.
     pub(crate) fn wait_while(&self, value: u32) {
         self.wait_while_for(value, None);
     }
 
-    /// The same for this long at most. Whether it is something else.
+    /// The same, for this time at most. Returns whether the value has changed.
     fn wait_while_for(&self, value: u32, time_max: Option<Timespec>) -> bool {
         while self.get() == value {
             match futex::wait(&self.0, futex::Flags::empty(), value, time_max.as_ref()) {

@@ -1,4 +1,4 @@
-//! Contenders that take turns: so that what disturbs one disturbs all, and their ratio stays.
+//! Contenders that take turns: what disturbs one disturbs all, so the ratio between them stays the same.
 
 use std::ops::Index;
 use std::time::{Duration, Instant};
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use hdrhistogram::Histogram;
 
-/// Something that is measured against others. It takes many short turns.
+/// Something to measure against others. It takes many short turns.
 pub(crate) trait Contender {
-    /// Takes one turn, and records what each of its operations took.
+    /// Takes one turn, and records the time of each operation.
     fn turn(&mut self, samples: &mut Samples) -> Result<()>;
 }
 
@@ -18,7 +18,7 @@ impl<F: FnMut(&mut Samples) -> Result<()>> Contender for F {
     }
 }
 
-/// How long operations took. Kept in picoseconds, since some take less than a nanosecond.
+/// How long operations took, in picoseconds, since some take less than a nanosecond.
 pub(crate) struct Samples(Histogram<u64>);
 
 impl Samples {
@@ -26,18 +26,18 @@ impl Samples {
         Samples(Histogram::new(3).expect("three digits are allowed"))
     }
 
-    /// One operation.
+    /// Records one operation.
     pub(crate) fn record(&mut self, time: Duration) {
         self.record_many(time, 1);
     }
 
-    /// So many operations that took this long together, as one sample: their mean.
+    /// Records the mean time of several operations that took this long together, as one sample.
     pub(crate) fn record_many(&mut self, time: Duration, operations: u64) {
         let picoseconds = time.as_nanos() as f64 * 1000.0 / operations as f64;
         self.0.record((picoseconds.round() as u64).max(1)).expect("a histogram grows with what it is given");
     }
 
-    /// Calls so often, and records each call.
+    /// Makes this number of calls, and records each.
     pub(crate) fn time(&mut self, calls: usize, mut call: impl FnMut() -> Result<()>) -> Result<()> {
         for _ in 0..calls {
             let began = Instant::now();
@@ -47,56 +47,56 @@ impl Samples {
         Ok(())
     }
 
-    /// What was recorded at this quantile, in nanoseconds.
+    /// The time at this quantile, in nanoseconds.
     fn at(&self, quantile: f64) -> f64 {
         self.0.value_at_quantile(quantile) as f64 / 1000.0
     }
 }
 
-/// What one contender took.
+/// The times of one contender.
 pub(crate) struct Measured {
     /// The median of each turn, in nanoseconds.
     pub(crate) turns: Vec<f64>,
-    /// Everything of all turns.
+    /// The samples of all turns.
     all: Samples,
 }
 
 impl Measured {
-    /// That of a hundred operations one took longer than this, in nanoseconds.
+    /// The time that one operation of a hundred exceeded, in nanoseconds.
     pub(crate) fn p99(&self) -> f64 {
         self.all.at(0.99)
     }
 }
 
-/// Which contender.
+/// Identifies a contender.
 #[derive(Clone, Copy)]
 pub(crate) struct Key(usize);
 
-/// The participants that take turns.
+/// The contenders that take turns.
 #[derive(Default)]
 pub(crate) struct Turns<'a> {
     contenders: Vec<Box<dyn Contender + 'a>>,
 }
 
 impl<'a> Turns<'a> {
-    /// Nobody yet.
+    /// No contenders yet.
     pub(crate) fn new() -> Turns<'a> {
         Turns::default()
     }
 
-    /// One more.
+    /// Adds a contender.
     pub(crate) fn add(&mut self, contender: impl Contender + 'a) -> Key {
         self.contenders.push(Box::new(contender));
         Key(self.contenders.len() - 1)
     }
 
-    /// One more, if it is there.
+    /// Adds a contender, if there is one.
     pub(crate) fn add_if(&mut self, contender: Option<impl Contender + 'a>) -> Option<Key> {
         contender.map(|contender| self.add(contender))
     }
 
-    /// Lets everyone take this many turns, and one before that counts for nothing. Which begins changes from round to
-    /// round, so that nobody always comes after the same other.
+    /// Has every contender take this many turns, after one that does not count. Each round begins with another
+    /// contender.
     pub(crate) fn run(mut self, rounds: usize) -> Result<Results> {
         let count = self.contenders.len();
         let mut measured: Vec<_> =
@@ -115,11 +115,11 @@ impl<'a> Turns<'a> {
     }
 }
 
-/// What all contenders took.
+/// The times of all contenders.
 pub(crate) struct Results(Vec<Measured>);
 
-/// Measures this many times, each time with processes that are started afresh, and takes the turns of all. Where the
-/// kernel happens to put the memory of a process shifts all of its turns alike, and so would pass for a difference.
+/// Measures this many times, each time with new processes, and takes the turns of all. Where the kernel happens to put
+/// the memory of a process shifts all of its turns alike, and would look like a difference.
 pub(crate) fn afresh<K>(times: usize, measure: impl Fn() -> Result<(K, Results)>) -> Result<(K, Results)> {
     let (keys, mut results) = measure()?;
     for _ in 1..times {

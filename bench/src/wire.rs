@@ -1,4 +1,5 @@
-//! A session with a manager, spoken by hand: for thousands of them in one process, and many requests in one write.
+//! A session with a manager without the client: for thousands of sessions in one process, and many requests in one
+//! write.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -17,7 +18,7 @@ pub(crate) struct Session {
     socket: UnixStream,
     input: FrameBuffer,
     output: Vec<u8>,
-    /// How many requests were made.
+    /// How many requests were queued.
     requests: u64,
     /// How many answers were read.
     received: u64,
@@ -38,14 +39,14 @@ impl Session {
         }
     }
 
-    /// Writes a request behind those that were not sent yet.
+    /// Appends a request to those that were not sent yet.
     pub(crate) fn queue(&mut self, body: Request<'_>) -> Result<()> {
         self.requests += 1;
         let envelope = Envelope { request: RequestId(self.requests), received: self.received, body };
         Ok(append_frame(&mut self.output, &envelope)?)
     }
 
-    /// Sends what was queued, in one write.
+    /// Sends the queued requests in one write.
     pub(crate) fn send(&mut self) -> Result<()> {
         self.socket.write_all(&self.output)?;
         self.output.clear();
@@ -62,14 +63,14 @@ impl Session {
         }
     }
 
-    /// One round trip.
+    /// Makes one round trip.
     pub(crate) fn call(&mut self, body: Request<'_>) -> Result<Reply> {
         self.queue(body)?;
         self.send()?;
         self.answer()
     }
 
-    /// Makes named events, `first` to before `end`: many with each write.
+    /// Makes the named events from `first` up to, but without, `end`: many with each write.
     pub(crate) fn make_events(&mut self, first: u32, end: u32) -> Result<()> {
         const PER_WRITE: usize = 512;
         let names: Vec<String> = (first..end).map(|number| format!("event/{number:08}")).collect();
@@ -80,13 +81,13 @@ impl Session {
             self.send()?;
             for _ in names {
                 let reply = self.answer()?;
-                ensure!(matches!(reply, Reply::Opened { created: true, .. }), "an event was there already");
+                ensure!(matches!(reply, Reply::Opened { created: true, .. }), "an event existed before");
             }
         }
         Ok(())
     }
 
-    /// Gives the memory of the buffers back, and the socket alone remains.
+    /// Drops the buffers, and keeps the socket alone.
     pub(crate) fn into_socket(self) -> UnixStream {
         self.socket
     }

@@ -1,4 +1,4 @@
-//! A crowd that waits for one event: ten thousand threads in four processes, and how long until the last is awake.
+//! A crowd that waits for one event: how long it takes to wake ten thousand threads in four processes.
 
 use std::thread;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::turns::{Contender, Samples, Turns};
 /// How many threads wait.
 const THREADS: u32 = 10_000;
 
-/// In how many processes.
+/// How many processes they are in.
 const PROCESSES: u32 = 4;
 
 /// The stack of a thread, of which little is used.
@@ -55,14 +55,14 @@ pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row
     ])
 }
 
-/// For what the threads of a crowd wait.
+/// What the threads of a crowd wait for.
 #[derive(Clone, Debug)]
 enum How {
     /// A word of shared memory.
     Futex,
     /// An event of the manager at this socket, by `wait`.
     Wait(String),
-    /// The same, by `wait` of its mirror.
+    /// The same event, by `wait` of its mirror.
     Mirror(String),
 }
 
@@ -80,12 +80,12 @@ impl How {
             "futex" => Ok(How::Futex),
             "wait" => Ok(How::Wait(socket.to_owned())),
             "mirror" => Ok(How::Mirror(socket.to_owned())),
-            _ => anyhow::bail!("nobody waits in the way {how:?}"),
+            _ => anyhow::bail!("there is no way {how:?} to wait"),
         }
     }
 }
 
-/// Processes with waiting threads, and what wakes them: called with true to wake, and before with false to prepare.
+/// Processes with waiting threads, and the function that wakes them: false as its argument prepares, and true wakes.
 struct Crowd<F> {
     shared: &'static Shared,
     wake: F,
@@ -171,7 +171,7 @@ fn wait_in_rounds(shared: &Shared, place: &Place) {
             Place::Event(event) => event.wait(None).map(drop),
             Place::Mirror(mirror) => mirror.wait(None).map(drop),
         };
-        // Without its manager there is nothing left to do.
+        // The manager has ended, and so has the measurement.
         if waited.is_err() {
             return;
         }

@@ -66,8 +66,8 @@ fn one_core_rows(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// The same where the asking process has a core of its own, which sleeps while it waits: to wake it takes longer than
-/// all else. None on a machine with one core.
+/// The same with the calling process on a core of its own. That core sleeps while it waits, and waking it takes longer
+/// than all else. None on a machine with one core.
 fn a_core_each_row(settings: &Settings, missing: &Missing) -> Result<Option<Row>> {
     if pinning::to_second_core()?.is_none() {
         return Ok(None);
@@ -94,7 +94,7 @@ fn a_core_each_row(settings: &Settings, missing: &Missing) -> Result<Option<Row>
     Ok(Some(row))
 }
 
-/// Asks for an event that nobody has set.
+/// Asks whether an event is set that nobody has set.
 fn asking(event: Event) -> impl FnMut(&mut Samples) -> Result<()> {
     move |samples| {
         samples.time(CALLS, || {

@@ -1,4 +1,4 @@
-//! The floors: what the kernel takes for two processes that do nothing but wake each other.
+//! The floors: how long the kernel takes for two processes that do nothing but wake each other.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -99,7 +99,7 @@ pub(crate) fn relay(arguments: &[String]) -> Result<()> {
     let (mut request, reply) = (vec![0; request_bytes.parse()?], vec![0; reply_bytes.parse()?]);
     let mut first = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     let (mut second, other) = UnixStream::pair()?;
-    // What wakes the other process is a reply, and what it goes on with is a request.
+    // To the other process, the reply is the request, and the request is the reply.
     let mut process = peer::copy_of_this_program("echo")?
         .args([reply_bytes, request_bytes])
         .stdin(Stdio::from(OwnedFd::from(other)))

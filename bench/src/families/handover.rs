@@ -31,7 +31,7 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
             .floor(&results[floor])
             .rival("Python Manager", python.map(|python| &results[python]))
             .at_most(Bound::OursToFloor, 2.3),
-        // A manager between the two is what this costs at the least.
+        // This cannot cost less than a third process between the two.
         row("set_and_wait_to_relay", "two processes, a round; floor: bare, through a third process")
             .floor(&results[relay])
             .value_is(Bound::OursToFloor),
@@ -59,7 +59,7 @@ fn take_turns(settings: &Settings, missing: &Missing) -> Result<(Keys, Results)>
     let futex = turns.add(FutexPair::start(ROUNDS)?);
     let ours = turns.add(|samples: &mut Samples| {
         samples.time(ROUNDS, || {
-            other.set_and_wait(&mine, None)?.context("it waits for ever")?;
+            other.set_and_wait(&mine, None)?.context("it waits without a timeout")?;
             Ok(())
         })
     });

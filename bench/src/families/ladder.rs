@@ -1,4 +1,4 @@
-//! Where the time of `is_set` goes: from the bare ping-pong up, each rung does what ours does, and one thing more.
+//! Where the time of `is_set` goes: from the bare ping-pong up, each rung does one more thing that ours does.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};

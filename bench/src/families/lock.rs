@@ -1,4 +1,4 @@
-//! A lock that nobody else wants: acquired and given back.
+//! A lock that nobody else wants: acquired and released.
 
 use anyhow::Result;
 
@@ -11,7 +11,7 @@ use crate::server::Server;
 use crate::settings::Settings;
 use crate::turns::{self, Key, Results, Samples, Turns};
 
-/// How many times the lock is acquired and given back in a turn.
+/// How many times a turn acquires and releases the lock.
 const CALLS: usize = 300;
 
 pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
@@ -43,7 +43,7 @@ fn take_turns(settings: &Settings, missing: &Missing) -> Result<(Keys, Results)>
 
     let mut turns = Turns::new();
     let floor = turns.add(PingPong::start(CALLS)?);
-    // The drop of the guard, which gives the lock back, is in the time.
+    // The time includes the drop of the guard, which releases the lock.
     let ours = turns.add(|samples: &mut Samples| {
         samples.time(CALLS, || {
             drop(lock.acquire()?);

@@ -1,4 +1,4 @@
-//! The mirror of an event: its flag in memory, looked at without a trip.
+//! The mirror of an event: reads its flag from memory, without a round trip.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::turns::{Samples, Turns};
 
-/// How many looks are one sample, since one is over before a clock can be read.
+/// How many looks are one sample, since one takes less time than to read a clock.
 const LOOKS: u64 = 10_000;
 
 /// The same in Python, whose looks take hundreds of times as long.
@@ -27,7 +27,7 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
     let _pinned = pinning::to_first_core()?;
     let server = Server::start(settings)?;
     let mirror = server.connect()?.anonymous_event()?.mirror()?;
-    ensure!(mirror.is_mapped(), "the mirror is not in memory here");
+    ensure!(mirror.is_mapped(), "the mirror is not mapped");
     let (shared, _) = Shared::create()?;
     let python = missing.check("Python", Python::start("event"));
 
@@ -56,8 +56,8 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
     ])
 }
 
-/// Looks so often that a clock can tell how long it takes. Each look is made: what it found decides whether the next
-/// one comes.
+/// Looks often enough for a clock to measure it. The compiler cannot leave out a look: its outcome decides whether the
+/// next one follows.
 fn look_often(samples: &mut Samples, look: impl Fn() -> Result<bool>) -> Result<()> {
     for _ in 0..SAMPLES {
         let began = Instant::now();

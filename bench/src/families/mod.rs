@@ -1,4 +1,4 @@
-//! What is measured, one family a file: contenders that take turns, and the rows that come of it.
+//! The measurements, one family in each file: contenders take turns, and rows report them.
 
 mod crowd;
 mod event;
@@ -23,7 +23,7 @@ pub(crate) use pool::registry;
 
 /// Measurements that belong together.
 pub(crate) struct Family {
-    /// By what it is chosen.
+    /// The name by which `--only` chooses it.
     pub(crate) name: &'static str,
     /// Measures it.
     pub(crate) measure: fn(&Settings, &Missing) -> Result<Vec<Row>>,
@@ -44,7 +44,7 @@ pub(crate) const ALL: &[Family] = &[
     Family { name: "pool", measure: pool::measure },
 ];
 
-/// Does what a copy of this program was started for.
+/// Plays the role that a copy of this program was started for.
 pub(crate) fn play(role: &str, arguments: &[String]) -> Result<()> {
     match role {
         "echo" => floors::echo(arguments),

@@ -17,13 +17,13 @@ use crate::turns::{Samples, Turns};
 /// How many workers each pool has.
 const WORKERS: usize = 2;
 
-/// How many tasks lie in the queue where their memory is measured.
+/// How many tasks are queued to measure their memory.
 const QUEUED: u32 = 1_000_000;
 
 /// How many round trips a turn has.
 const APPLIES: usize = 200;
 
-/// How long tasks get to stop: more than they need, since they sleep where stopping wakes them.
+/// How long tasks sleep unless they are stopped: more than the measurement needs.
 const SLEEP: Duration = Duration::from_secs(60);
 
 /// The tasks of this program.
@@ -39,7 +39,7 @@ fn one() -> u32 {
     1
 }
 
-/// Sleeps until it is stopped. Whether it slept on.
+/// Sleeps until it is stopped. Returns whether it slept to the end.
 fn doze() -> bool {
     task::sleep(SLEEP)
 }
@@ -179,7 +179,7 @@ fn start_rows(settings: &Settings, missing: &Missing, manager: &Manager) -> Resu
     ])
 }
 
-/// From setting the stop event of a batch to the end of its last task, as its owner learns it.
+/// The time from setting the stop event of a batch until its owner knows that the last task has ended.
 fn stop_row(settings: &Settings, pool: &Pool) -> Result<Row> {
     let mut turns = Turns::new();
     let ours = turns.add(|samples: &mut Samples| {
@@ -187,7 +187,7 @@ fn stop_row(settings: &Settings, pool: &Pool) -> Result<Row> {
         while result.progress()?.running < WORKERS as u64 {
             std::thread::sleep(Duration::from_millis(1));
         }
-        // Until both really sleep.
+        // Now both tasks sleep.
         await_quiet(&pool.process_ids())?;
         let stop = result.stop_event();
         let began = Instant::now();
@@ -203,7 +203,7 @@ fn stop_row(settings: &Settings, pool: &Pool) -> Result<Row> {
     Ok(row.ours(&results[ours]).at_most(Bound::Ours, 5.0))
 }
 
-/// What the manager's memory grows by for each task that nobody runs.
+/// How much the manager's memory grows for each task that nobody runs.
 fn memory_row(server: &Server, manager: &Manager) -> Result<Row> {
     let pool = Pool::open(manager, "nobody serves this")?;
     await_quiet(&[server.id()])?;

@@ -1,4 +1,4 @@
-//! A manager that holds much: what each thing costs in memory, and whether the others notice.
+//! A manager with many objects and clients: how much memory each takes, and whether they slow down others.
 
 use anyhow::{Result, ensure};
 use client::Event;
@@ -14,16 +14,16 @@ use crate::settings::Settings;
 use crate::turns::{Samples, Turns};
 use crate::wire::{Session, open_event};
 
-/// How many events there are where there are many.
+/// How many events there are in the measurements with many.
 const EVENTS: u32 = 1_000_000;
 
-/// How many connections there are where there are many, if there may be as many open files.
+/// How many connections there are in the measurements with many, if that many files may be open.
 const CONNECTIONS: usize = 10_000;
 
-/// How many open files a manager, or this program, has besides.
+/// How many other files a manager or this program has open.
 const OTHER_FILES: u64 = 60;
 
-/// How many there are before memory is looked at, so that what is there once does not count.
+/// How many there are before memory is measured, so that memory that is needed only once does not count.
 const WARM: usize = 100;
 
 /// How many calls a turn has.
@@ -86,11 +86,11 @@ fn asks(event: &Event) -> impl FnMut(&mut Samples) -> Result<()> {
     }
 }
 
-/// As many connections as can be had: the manager has two open files for each.
+/// How many connections are possible: the manager has two open files for each.
 fn connections_allowed() -> usize {
     let wanted = 2 * CONNECTIONS as u64 + OTHER_FILES;
     let limit = getrlimit(Resource::Nofile);
-    // Only some users may raise the limit of limits; the others take what there is.
+    // Only some users may raise the hard limit; the others take what it allows.
     let raised = Rlimit { current: Some(wanted), maximum: limit.maximum.map(|maximum| maximum.max(wanted)) };
     let at_most = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let _ = setrlimit(Resource::Nofile, raised).or_else(|_| setrlimit(Resource::Nofile, at_most));
@@ -98,7 +98,7 @@ fn connections_allowed() -> usize {
     CONNECTIONS.min((open_files.saturating_sub(OTHER_FILES) / 2) as usize)
 }
 
-/// What one of `count` costs, once some are there.
+/// How many bytes each of `count` more takes, once there are some.
 fn bytes_each(server: &Server, count: usize, fill: impl FnOnce() -> Result<()>) -> Result<f64> {
     await_quiet(&[server.id()])?;
     let before = server.resident_bytes()?;
@@ -107,7 +107,7 @@ fn bytes_each(server: &Server, count: usize, fill: impl FnOnce() -> Result<()>) 
     Ok((server.resident_bytes()? - before) / count as f64)
 }
 
-/// The session that makes them, which has to live.
+/// Makes the events. Returns the session that keeps them, and how many bytes each takes.
 fn fill_with_events(server: &Server) -> Result<(Session, f64)> {
     let mut session = Session::connect(server.socket())?;
     session.make_events(0, WARM as u32)?;
@@ -125,7 +125,7 @@ fn fill_with_connections(server: &Server, count: usize) -> Result<(Vec<Session>,
     Ok((sessions, bytes))
 }
 
-/// Lets each client wait for the same event, and in the end sees that all of them did.
+/// Has each client wait for the same event, and in the end checks that all of them did.
 fn fill_with_waiters(server: &Server, sessions: &mut [Session]) -> Result<f64> {
     let mut setter = Session::connect(server.socket())?;
     let Reply::Opened { id, .. } = setter.call(open_event("waited for"))? else {
@@ -146,7 +146,7 @@ fn fill_with_waiters(server: &Server, sessions: &mut [Session]) -> Result<f64> {
     setter.call(Request::EventSet { id, reason: None })?;
     for session in sessions {
         let answer = session.answer()?;
-        ensure!(matches!(answer, Reply::Taken(_)), "who waits is woken");
+        ensure!(matches!(answer, Reply::Taken(_)), "each waiter is woken");
     }
     Ok(bytes)
 }

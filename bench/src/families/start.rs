@@ -1,4 +1,4 @@
-//! From nothing to the first answer of a manager.
+//! How long a manager takes from its start to its first answer.
 
 use anyhow::{Result, ensure};
 use client::Manager;
@@ -59,7 +59,7 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
     ])
 }
 
-/// In a role: a process that is there, and ends.
+/// In a role: a process that says it is ready, and ends.
 pub(crate) fn nothing() -> Result<()> {
     peer::ready();
     Ok(())

@@ -19,7 +19,7 @@ use crate::wire::Session;
 /// How many clients there are.
 const CLIENTS: usize = 50;
 
-/// How many requests each keeps in flight, where it is more than one.
+/// How many requests each client keeps in flight, if it is more than one.
 const DEPTH: usize = 16;
 
 /// How many requests a turn has.
@@ -37,7 +37,7 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
         Some(1.0),
     );
     drop(pinned);
-    // The servers stay where they are.
+    // The servers stay on their core.
     let Some(_pinned) = pinning::to_second_core()? else { return Ok(rows) };
     rows.extend(both(&server, redis.as_ref(), rounds)?.rows(
         A_CORE_EACH,
@@ -47,7 +47,7 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
     Ok(rows)
 }
 
-/// What was measured with one and with many requests in flight.
+/// The measurements with one and with many requests in flight.
 struct Both {
     results: Results,
     ours: [Key; 2],
@@ -89,14 +89,14 @@ fn gets(redis: &Redis) -> Result<Vec<(UnixStream, Get)>> {
     (0..CLIENTS).map(|_| Ok((redis.connect()?.into_socket(), Get))).collect()
 }
 
-/// How a client asks us, again and again.
+/// A client that asks us again and again.
 struct IsSet {
     event: ObjectId,
     /// The number of the last request.
     requests: u64,
     /// How many answers have come.
     received: u64,
-    /// How an answer ends that says that the event is not set.
+    /// The last bytes of an answer that says that the event is not set.
     tail: Vec<u8>,
 }
 
@@ -113,7 +113,7 @@ impl IsSet {
         ensure!(matches!(opened, Reply::Opened { created: true, .. }), "a new event is made");
         let mut answer = Vec::new();
         append_frame(&mut answer, &Answer { request: RequestId(0), body: Reply::Flag(false) })?;
-        // Behind the length and the number of the request.
+        // The length and the number of the request come before it.
         let tail = answer.split_off(5);
         Ok((session.into_socket(), IsSet { event, requests: 1, received: 1, tail }))
     }

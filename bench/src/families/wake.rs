@@ -1,4 +1,4 @@
-//! One process waits for an event, another sets it: how long until the first one runs.
+//! One process waits for an event, another sets it: how long it takes until the first one runs.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::settings::Settings;
 use crate::shared::{Shared, now_ns};
 use crate::turns::{self, Contender, Key, Results, Samples, Turns};
 
-/// How many times the waiter is woken in a turn.
+/// How many times a turn wakes the waiter.
 const CALLS: usize = 100;
 
-/// Long enough for the waiter to wait again: on one core, it runs while this process sleeps.
+/// A pause in which the waiter begins to wait again: on one core, it runs while this process sleeps.
 const PAUSE: Duration = Duration::from_micros(100);
 
 /// The event, which stays set until it is cleared.
@@ -57,7 +57,8 @@ fn take_turns(settings: &Settings) -> Result<([Key; 3], Results)> {
     Ok(([floor, wait, mirror], turns.run(settings.pick(10, 5))?))
 }
 
-/// A process that waits again and again, and what wakes it: called with true to wake, and before with false to prepare.
+/// A process that waits again and again, and the function that wakes it: false as its argument prepares, and true
+/// wakes.
 struct Waiter<F> {
     shared: &'static Shared,
     wake: F,
@@ -65,7 +66,7 @@ struct Waiter<F> {
 }
 
 impl<F: FnMut(&Shared, bool) -> Result<()>> Waiter<F> {
-    /// One that waits in this way, at the manager at this socket.
+    /// Starts one that waits in this way, with the manager at this socket.
     fn start(how: &str, socket: &str, wake: F) -> Result<Waiter<F>> {
         let (shared, path) = Shared::create()?;
         shared.done.set(1);
@@ -107,7 +108,7 @@ pub(crate) fn wait_again(arguments: &[String]) -> Result<()> {
             let mirror = Manager::connect_to(socket)?.event(EVENT)?.mirror()?;
             again(shared, || Ok(mirror.wait(None).map(drop)?))
         }
-        _ => bail!("nobody waits in the way {how:?}"),
+        _ => bail!("there is no way {how:?} to wait"),
     }
 }
 

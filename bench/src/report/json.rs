@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Row;
 use super::row::median;
 
-/// A row as it is written. `value` is what `goal` bounds from above.
+/// A row as the file has it. `goal` is the most that `value` may be.
 #[derive(Serialize)]
 struct Record<'a> {
     name: &'a str,

@@ -1,4 +1,4 @@
-//! The report as a picture: each row a line, with its floor, ours and its rival on a scale of time.
+//! The report as a picture: each row is a line, with the floor, ours and the rival on a scale of time.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ const WIDTH: u32 = 1100;
 /// How high a row is.
 const ROW_HEIGHT: u32 = 24;
 
-/// The room for what a row is, before the scale.
+/// The room for the description of a row, before the scale.
 const TEXT_WIDTH: u32 = 520;
 
 /// The room for the legend above and the scale below.
@@ -28,7 +28,7 @@ const RIVAL: RGBColor = RGBColor(215, 95, 0);
 /// Writes a picture of the rows that are times or rates, as the time for one operation.
 pub(crate) fn write_plot(rows: &[Row], path: &Path) -> Result<()> {
     let mut lines: Vec<Line<'_>> = rows.iter().filter_map(Line::of).collect();
-    // One measurement may have two rows, with a goal each.
+    // One measurement may have two rows with different goals.
     lines.dedup_by(|line, before| line.rival_name == before.rival_name && line.points().eq(before.points()));
     if lines.is_empty() {
         return Ok(());

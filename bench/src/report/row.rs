@@ -1,8 +1,8 @@
-//! One row: a floor, ours and a rival, and what a goal bounds.
+//! One row: a floor, ours and a rival, and a goal for the value.
 
 use crate::turns::Measured;
 
-/// In what something is counted.
+/// The unit of a row's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// Time.
@@ -18,7 +18,7 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    /// As it is written.
+    /// The unit's symbol.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Unit::Nanoseconds => "ns",
@@ -40,7 +40,7 @@ impl Unit {
         }
     }
 
-    /// The other way round, where there is one.
+    /// Converts a number of this unit to nanoseconds; none for memory.
     pub(crate) fn to_nanoseconds(self, value: f64) -> Option<f64> {
         match self {
             Unit::Nanoseconds => Some(value),
@@ -52,46 +52,46 @@ impl Unit {
     }
 }
 
-/// What a goal bounds from above, or what is reported where there is no goal.
+/// What the value of a row is, which its goal bounds from above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bound {
-    /// Ours, as it is.
+    /// Ours.
     Ours,
-    /// How many floors ours takes.
+    /// Ours, divided by the floor.
     OursToFloor,
-    /// How many rivals ours takes.
+    /// Ours, divided by the rival.
     OursToRival,
-    /// How many times the rival's rate is ours.
+    /// The rival, divided by ours: for rates.
     RivalToOurs,
 }
 
-/// One row of the report. Numbers are one for each turn, in its unit; what is shown is their median.
+/// One row of the report. It has a number for each turn, in its unit; the report shows their median.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
-    /// By what other programs know it.
+    /// The name for other programs.
     pub(crate) name: &'static str,
-    /// What it is, for people.
+    /// The description for people.
     pub(crate) what: String,
-    /// In what it is counted.
+    /// The unit of the numbers.
     pub(crate) unit: Unit,
-    /// Where it ran.
+    /// The cores on which it ran.
     pub(crate) pinning: &'static str,
-    /// What the kernel takes for the bare essentials.
+    /// The kernel's part, without which nothing can do it.
     pub(crate) floor: Vec<f64>,
-    /// What we take.
+    /// Rallypoint's numbers.
     pub(crate) ours: Vec<f64>,
-    /// What somebody else takes.
+    /// The rival's numbers.
     pub(crate) rival: Vec<f64>,
-    /// The rival's name, also when it is missing.
+    /// The rival's name, even if the rival is missing.
     pub(crate) rival_name: Option<&'static str>,
     /// What the value is.
     bound: Bound,
-    /// The most that the value is to be.
+    /// The most that the value may be.
     pub(crate) goal: Option<f64>,
 }
 
 impl Row {
-    /// A row without numbers yet. Its value is ours.
+    /// A row without numbers. Its value is ours.
     pub(crate) fn new(name: &'static str, what: &str, unit: Unit, pinning: &'static str) -> Row {
         Row {
             name,
@@ -107,7 +107,7 @@ impl Row {
         }
     }
 
-    /// The floor.
+    /// Sets the floor.
     pub(crate) fn floor(mut self, measured: &Measured) -> Row {
         self.floor = self.in_unit(&measured.turns);
         self
@@ -119,14 +119,14 @@ impl Row {
         self
     }
 
-    /// Somebody else's, if it is there.
+    /// Sets the rival, if there is one.
     pub(crate) fn rival(mut self, name: &'static str, measured: Option<&Measured>) -> Row {
         self.rival_name = Some(name);
         self.rival = measured.map(|measured| self.in_unit(&measured.turns)).unwrap_or_default();
         self
     }
 
-    /// The same, of what one operation of a hundred exceeds.
+    /// Sets all three to the time that one operation of a hundred exceeds.
     pub(crate) fn p99(
         mut self,
         floor: &Measured,
@@ -140,7 +140,7 @@ impl Row {
         self
     }
 
-    /// Ours, where it is no time.
+    /// Sets ours to something that is no time.
     pub(crate) fn ours_is(mut self, ours: Vec<f64>) -> Row {
         self.ours = ours;
         self
@@ -152,7 +152,7 @@ impl Row {
         self
     }
 
-    /// What the value is, and the most that it is to be.
+    /// Sets what the value is, and the most that it may be.
     pub(crate) fn at_most(mut self, bound: Bound, goal: f64) -> Row {
         self.bound = bound;
         self.goal = Some(goal);
@@ -163,13 +163,13 @@ impl Row {
         nanoseconds.iter().map(|&time| self.unit.of_nanoseconds(time)).collect()
     }
 
-    /// What the goal bounds.
+    /// The value.
     pub(crate) fn value(&self) -> Option<f64> {
         let (over, under) = self.fraction();
         Some(median(over)? / under.map_or(Some(1.0), median)?)
     }
 
-    /// How far the middle half of all turns is apart, in parts of the value.
+    /// The distance between the quartiles of all turns, divided by the median.
     pub(crate) fn spread(&self) -> Option<f64> {
         let (over, under) = self.fraction();
         let mut values: Vec<f64> = match under {
@@ -184,7 +184,7 @@ impl Row {
         Some((at(0.75) - at(0.25)) / at(0.5))
     }
 
-    /// Whether the goal is reached, if there is one and what it is about could be measured.
+    /// Whether the value meets the goal, if there is a goal and the value could be measured.
     pub(crate) fn met(&self) -> Option<bool> {
         Some(self.value()? <= self.goal?)
     }
@@ -199,7 +199,7 @@ impl Row {
     }
 }
 
-/// The middle of some numbers.
+/// The median of some numbers.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);

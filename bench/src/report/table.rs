@@ -65,7 +65,7 @@ fn met(row: &Row) -> &'static str {
     }
 }
 
-/// With three digits or so, and none that would only pretend to be known.
+/// A number with about three significant digits.
 fn number(value: Option<f64>) -> String {
     let Some(value) = value else { return String::new() };
     let decimals = match value.abs() {

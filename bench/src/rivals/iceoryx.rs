@@ -21,7 +21,7 @@ struct Side {
 
 impl Side {
     fn open(mine: &str, other: &str) -> Result<Side> {
-        // It warns of configuration files that nobody has written.
+        // It would warn of missing configuration files.
         set_log_level(LogLevel::Error);
         let node =
             NodeBuilder::new().signal_handling_mode(SignalHandlingMode::Disabled).create::<ipc::Service>()?;
@@ -31,7 +31,7 @@ impl Side {
         Ok(Side { mine, other, _node: node })
     }
 
-    /// Waits until the other side rings. Whether it wants to go on.
+    /// Waits until the other side rings. Returns whether it goes on.
     fn wait(&self) -> Result<bool> {
         let (mut rung, mut goes_on) = (false, true);
         while !rung {
@@ -49,7 +49,7 @@ pub(crate) struct Iceoryx {
     side: Side,
     /// How many rounds a turn has.
     rounds: usize,
-    /// Declared last: it ends after it was asked to.
+    /// Declared last, so that it is dropped after it was asked to end.
     _other: Peer,
 }
 
@@ -75,7 +75,7 @@ impl Contender for Iceoryx {
 
 impl Drop for Iceoryx {
     fn drop(&mut self) {
-        // If it does not hear this, it is ended all the same.
+        // If the other process does not get this, the drop of its peer kills it.
         let _ = self.side.other.notify_with_custom_event_id(EventId::new(END));
     }
 }

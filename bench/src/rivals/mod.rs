@@ -1,4 +1,4 @@
-//! Those whom Rallypoint is compared with. One that is not installed is left out, and named.
+//! The rivals that Rallypoint is compared with. A rival that is not installed is left out, and named.
 
 pub(crate) mod iceoryx;
 pub(crate) mod python;
@@ -14,7 +14,7 @@ use anyhow::Result;
 pub(crate) struct Missing(RefCell<BTreeMap<&'static str, String>>);
 
 impl Missing {
-    /// The rival, if it can be started; otherwise it is noted.
+    /// The rival, if it could be started; otherwise notes why not.
     pub(crate) fn check<T>(&self, name: &'static str, rival: Result<T>) -> Option<T> {
         rival
             .map_err(|error| {
@@ -23,7 +23,7 @@ impl Missing {
             .ok()
     }
 
-    /// One line for each that was left out.
+    /// One line for each rival that was left out.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.0.borrow().iter().map(|(name, why)| format!("{name} was left out: {why}")).collect()
     }

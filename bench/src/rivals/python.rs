@@ -15,25 +15,25 @@ pub(crate) struct Python(Peer);
 impl Python {
     /// Starts it on the cores that this thread may use.
     pub(crate) fn start(family: &str) -> Result<Python> {
-        // A file of its own, since a process that Python spawns imports it again.
+        // The script is a file, since a process that Python spawns imports it again.
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/rivals.py");
         Ok(Python(Peer::start(Command::new("python3").arg("-B").arg(script).arg(family))?))
     }
 
-    /// Records what `count` operations took.
+    /// Records the times of `count` operations.
     pub(crate) fn measure(&mut self, what: &str, count: usize, samples: &mut Samples) -> Result<()> {
         self.0.say(&format!("{what} {count}"))?;
         for time in self.0.hear()?.split_whitespace() {
-            let time = time.parse().with_context(|| format!("Python says {time:?} and not a time"))?;
+            let time = time.parse().with_context(|| format!("Python prints {time:?} instead of a time"))?;
             samples.record(Duration::from_nanos(time));
         }
         Ok(())
     }
 
-    /// Records what `count` operations took on average.
+    /// Records the mean time of `count` operations.
     pub(crate) fn measure_mean(&mut self, what: &str, count: usize, samples: &mut Samples) -> Result<()> {
         self.0.say(&format!("{what} {count}"))?;
-        let time = self.0.hear()?.parse().context("Python says no time")?;
+        let time = self.0.hear()?.parse().context("Python prints no time")?;
         samples.record_many(Duration::from_nanos(time), count as u64);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Redis, as a private server on a Unix socket that keeps nothing on disk.
+//! Redis, as a private server on a Unix socket, with nothing on disk.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -15,13 +15,13 @@ use tempfile::TempDir;
 use crate::generator::Speech;
 use crate::peer;
 
-/// How long it may take until it serves.
+/// How long it may take to start.
 const START_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// `GET event`, of a key that is there and as long as a flag.
+/// `GET event`, for a key whose value is as long as a flag.
 const GET: &[u8] = b"*2\r\n$3\r\nGET\r\n$5\r\nevent\r\n";
 
-/// What is answered.
+/// The answer.
 const VALUE: &[u8] = b"$1\r\n0\r\n";
 
 /// A server, which ends with this.
@@ -65,7 +65,7 @@ impl Redis {
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        // It is our child and was not waited for, so the number is no other's.
+        // It is a child that was not reaped, so its number is no other process's.
         let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
         peer::end(&mut self.process);
     }
@@ -77,7 +77,7 @@ pub(crate) fn become_program_that_ends_with_parent(arguments: &[String]) -> Resu
     set_parent_process_death_signal(Some(Signal::KILL))?;
     ensure!(getppid() == parent, "the parent has ended already");
     let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-    let (program, arguments) = arguments.split_first().context("which program?")?;
+    let (program, arguments) = arguments.split_first().context("a program is needed")?;
     Err(Command::new(program).args(arguments).exec().into())
 }
 
@@ -89,7 +89,7 @@ impl Connection {
         self.0.write_all(b"*3\r\n$3\r\nSET\r\n$5\r\nevent\r\n$1\r\n0\r\n")?;
         let mut answer = [0; 5];
         self.0.read_exact(&mut answer)?;
-        ensure!(&answer == b"+OK\r\n", "Redis does not set");
+        ensure!(&answer == b"+OK\r\n", "Redis has not set the key");
         Ok(())
     }
 
