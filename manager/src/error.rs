@@ -26,14 +26,15 @@ pub enum Error {
         /// A path that would do.
         instead: PathBuf,
     },
-    /// The socket's folder is not there, and cannot be made or looked at.
+    /// The socket's folder does not exist and cannot be made, or cannot be examined.
     Folder {
         /// The folder.
         folder: PathBuf,
         /// What the system says.
         source: io::Error,
     },
-    /// The socket's folder, or one on the way to it, is a link; whoever may change a link may send clients elsewhere.
+    /// The socket's folder, or one on the way to it, is a link; another user who may change a link may send clients
+    /// elsewhere.
     FolderIsLink {
         /// The link.
         folder: PathBuf,
@@ -60,10 +61,10 @@ pub enum Error {
         folder: PathBuf,
         /// Its permission bits.
         mode: u32,
-        /// A path of the socket that would do, where others have a use for the folder as it is.
+        /// A path of the socket that would do, if others may need the folder as it is.
         instead: Option<PathBuf>,
     },
-    /// On the way to the socket's folder is one in which others may put something else in its place.
+    /// On the way to the socket's folder is one in which others may replace it.
     WayOpenToOthers {
         /// The folder on the way.
         folder: PathBuf,
@@ -84,7 +85,7 @@ pub enum Error {
         /// The process id of the other manager, if its lock file tells.
         holder: Option<u32>,
     },
-    /// Where the socket should be, there is a file of another kind, which is left alone.
+    /// There is a file of another kind where the socket should be. The manager leaves it alone.
     NotASocket {
         /// The path.
         socket: PathBuf,
@@ -106,7 +107,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// An error of the system while it was to do `action`; for `map_err`.
+    /// An error of the system in an attempt to do `action`; for `map_err`.
     pub(crate) fn system(action: &'static str) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::System { action, source }
     }

@@ -1,21 +1,20 @@
 //! The manager: the event loop around the state machine in `manager-core`.
 //!
-//! [`EventLoop::bind`] takes a socket, [`EventLoop::run`] serves it until the manager is to end. The program
-//! `manager` is this and a command line; a program that links `client` can turn a copy of itself into a manager
-//! with [`serve`].
+//! [`EventLoop::bind`] takes a socket, [`EventLoop::run`] serves it until the manager ends. The program `manager` adds
+//! a command line to this; a program that links `client` can turn a copy of itself into a manager with [`serve`].
 //!
-//! # The way of a request
+//! # The path of a request
 //!
 //! 1. `server::event_loop` waits until something is ready, and reads the clock once.
 //! 2. `server` reads from the `connection`, finds whole frames, and hands each request to the core.
 //! 3. The core answers with effects. Replies go to the `output` of their session.
-//! 4. At the end of the turn every output that is not empty is sent, with one write.
+//! 4. At the end of the turn it sends every output that is not empty, with one write.
 //!
 //! # What it never does
 //!
-//! It never waits for a peer: sockets do not block, and a peer that does not read is cut off at a limit. It never
-//! executes or interprets what arrives, beyond the messages of `protocol`. It never displaces a living manager:
-//! the lock file decides, as `listen::locked_socket` tells.
+//! It never waits for a peer: sockets do not block, and it cuts off a peer that does not read at a limit. It never
+//! executes or interprets what arrives, beyond the messages of `protocol`. It never displaces a living manager: the
+//! lock file decides, as `listen::locked_socket` explains.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -36,8 +35,8 @@ pub use server::event_loop::{EventLoop, Stopper};
 
 /// Binds, calls `ready` with the socket's path, and serves until the end.
 ///
-/// Clients can connect from the moment `ready` is called. The limit of open descriptors is raised as far as it
-/// may be, since each client costs two.
+/// Clients can connect from the moment `ready` is called. Raises the limit of open descriptors as far as it may, since
+/// each client costs two.
 ///
 /// # Errors
 ///
@@ -51,7 +50,7 @@ pub fn serve(options: ManagerOptions, ready: impl FnOnce(&Path)) -> Result<(), E
 
 /// Says on standard output, in one line, that clients can connect; for [`serve`].
 ///
-/// Whoever started the manager may have closed that output, which is no reason to end.
+/// The process that started the manager may have closed that output, which is no reason to end.
 pub fn announce(socket: &Path) {
     let mut output = io::stdout().lock();
     let written = writeln!(output, "manager is ready at {}", socket.display()).and_then(|()| output.flush());

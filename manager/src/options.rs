@@ -7,16 +7,16 @@ use transport::Address;
 #[derive(Clone, Debug)]
 pub struct ManagerOptions {
     /// Where clients find it: a Unix socket with a path of at most 107 bytes, in a folder that only this user can
-    /// enter. The folder is made if only that is missing.
+    /// enter. The manager makes the folder if only that is missing.
     pub address: Address,
     /// What it holds at most.
     pub limits: Limits,
-    /// The process id of the parent, if the manager is to end when that ends, and then to leave no files.
+    /// The process id of the parent, if the manager is to end with it and then leave no files.
     pub parent: Option<u32>,
 }
 
 impl ManagerOptions {
-    /// The usual limits, and an own life.
+    /// The default limits, and no parent.
     pub fn new(address: impl Into<Address>) -> ManagerOptions {
         ManagerOptions { address: address.into(), limits: Limits::default(), parent: None }
     }

@@ -1,10 +1,10 @@
 //! The server: connections on one side, the core on the other.
 //!
-//! Everything here happens within a *turn* of the event loop, at one moment of time, and nothing waits. What a
-//! turn's inputs cause is collected and sent at its end, so that all replies to one peer leave in one write.
+//! Everything here happens within a *turn* of the event loop, at one moment of time, and nothing waits. The server
+//! collects what a turn's inputs cause and sends it at the end, so that all replies to one peer leave in one write.
 //!
-//! A session's end is queued, and told to the core only when all effects at hand are done: otherwise answers
-//! could overtake each other, and the core counts on their order.
+//! The server queues a session's end, and tells the core only when all effects at hand are done: otherwise answers
+//! could overtake each other, and the core relies on their order.
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, VecDeque};
@@ -45,7 +45,7 @@ mod tests;
 pub(crate) struct Patience {
     /// Until a fresh connection says hello.
     pub(crate) hello: Duration,
-    /// Until the process behind a connection that broke off is seen to have ended.
+    /// Until the end of the process behind a broken connection shows.
     pub(crate) death: Duration,
     /// Until a peer has taken the refusal that ends its connection.
     pub(crate) farewell: Duration,
@@ -68,37 +68,37 @@ pub(crate) struct Server {
     core: State,
     /// Which life of a manager this is.
     epoch: Epoch,
-    /// What is held at most.
+    /// The limits of what it holds.
     limits: Limits,
-    /// How long peers are waited for.
+    /// How long to wait for peers.
     pub(crate) patience: Patience,
-    /// The user whose processes are served.
+    /// The user whose processes it serves.
     user: u32,
-    /// Where readiness is asked for.
+    /// Where it registers for readiness.
     registry: Registry,
     /// The moment of this turn.
     now: Time,
     /// All connections.
     table: Table,
-    /// Where to send what a session is sent. Sessions that are being ended are not here any more.
+    /// The connection of each session. A session that is ending is no longer here.
     sessions: HashMap<SessionId, ConnectionSlot>,
     /// The number that was given last.
     session_last: u64,
-    /// What events are published in, once one was; none if it could not be made.
+    /// Where events are published, once there is one; none if it could not be made.
     mirror: OnceCell<Option<Mirror>>,
     /// Where sessions enter the locks that they release without a request.
     deferred: HashMap<SessionId, DeferredReleaseMemory>,
-    /// What was found in deferred, and is to be applied before anything else.
+    /// The deferred releases that were found, to be applied before anything else.
     found: VecDeque<Holding>,
-    /// Effects that are to be performed; empty between inputs, and kept for its memory.
+    /// Effects to perform; empty between inputs, and kept for its memory.
     effects: Vec<Effect>,
     /// Ends of sessions that the core does not know yet.
     endings: VecDeque<(SessionId, Ending)>,
     /// Buffers that no connection uses now.
     spares: Vec<FrameBuffer>,
-    /// Connections of which more is to be read in the next turn.
+    /// Connections to read again in the next turn.
     to_read: VecDeque<ConnectionSlot>,
-    /// Connections to which something is to be sent at the end of this turn.
+    /// Connections to send to at the end of this turn.
     to_flush: VecDeque<ConnectionSlot>,
     /// Whether descriptors became free since the last call of `take_closed`.
     has_closed: bool,
@@ -163,7 +163,7 @@ impl Server {
         }
     }
 
-    /// Ends a turn: whatever is due happens, and whatever is to be sent is sent.
+    /// Ends a turn: does whatever is due, and sends whatever is waiting.
     pub(crate) fn end_turn(&mut self) {
         while let Some(slot) = self.table.pop_expired(self.now) {
             self.expire(slot);
@@ -242,7 +242,7 @@ impl Server {
         self.settle();
     }
 
-    /// Tells the core what deferred have brought, and which sessions have ended, which may end further ones.
+    /// Tells the core which deferred releases were found, and which sessions have ended, which may end further ones.
     fn settle(&mut self) {
         loop {
             self.apply_found();
@@ -254,7 +254,7 @@ impl Server {
     }
 
     fn perform(&mut self) {
-        // Performing applies no input itself, so that the list can be taken and given back.
+        // Performing applies no input itself, so this can take the list and give it back.
         let mut effects = mem::take(&mut self.effects);
         for effect in effects.drain(..) {
             match effect {

@@ -1,4 +1,4 @@
-//! Memory that is shared with clients, which saves them round trips: what stands in it, as the manager sees it.
+//! Memory that the manager shares with clients to save them round trips: its content, as the manager sees it.
 
 pub(crate) mod deferred_releases;
 pub(crate) mod mirror;

@@ -1,9 +1,9 @@
 //! Every limit of the product, in one place.
 //!
 //! A limit that both sides must agree on is a constant; one that each manager may set for itself is a field of
-//! [`Limits`]. Going beyond a limit is never silent: what happens to whoever does stands with each of them. Where the
-//! manager refuses the request, nothing has changed, and the text of the refusal names the limit. Where it ends the
-//! session, it sends such a refusal first.
+//! [`Limits`]. Going beyond a limit is never silent: each limit says what follows. If the manager refuses the request,
+//! nothing has changed, and the text of the refusal names the limit. If it ends the session, it sends such a refusal
+//! first.
 
 use core::time::Duration;
 

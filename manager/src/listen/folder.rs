@@ -1,8 +1,8 @@
 //! The folder of a socket: only its user can enter it, and nobody else can lead the path to it elsewhere.
 //!
-//! Every folder on the way is checked before any link is followed: whoever may change a link, or put another folder
-//! in the place of one, decides where clients end up. The links of a system, as `/var/run` is on many, are the
-//! exception: only root could have made them, and so they are root's to answer for.
+//! This checks every folder on the way before it follows any link: a user who may change a link, or replace a folder,
+//! decides where clients end up. The links of a system, such as `/var/run` on many, are the exception: only root could
+//! have made them, so root answers for them.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::Error;
 
-/// How many links are followed. More go in a circle.
+/// How many links to follow. More go in a circle.
 const LINKS_MAX: usize = 40;
 
 /// The bit by which only the owner of a file may remove it from a folder that others may write to.
@@ -27,15 +27,15 @@ pub(crate) fn folder_of(socket: &Path) -> &Path {
     }
 }
 
-/// Makes the folder of this socket if it is missing, and checks that nobody but this user can reach into it, nor put
-/// another in its place.
+/// Makes the folder of this socket if it is missing, and checks that only this user can enter it, and that no other can
+/// replace it.
 pub(crate) fn prepare(socket: &Path, user: u32) -> Result<(), Error> {
     let folder = folder_of(socket);
     check_way(folder)?;
     let failed = |source| Error::Folder { folder: folder.into(), source };
     match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
-        // Looked at in either case: what counts is what is there now.
+        // Examined in either case: what counts is what is there now.
         _ => {}
     }
     let metadata = fs::symlink_metadata(folder).map_err(failed)?;
@@ -56,7 +56,7 @@ pub(crate) fn prepare(socket: &Path, user: u32) -> Result<(), Error> {
     }
 }
 
-/// Checks all that a path leads through, but for its last folder, which has stricter rules.
+/// Checks everything that a path leads through except its last folder, which has stricter rules.
 fn check_way(folder: &Path) -> Result<(), Error> {
     let failed = |source| Error::Folder { folder: folder.into(), source };
     let absolute = std::path::absolute(folder).map_err(failed)?;
@@ -93,20 +93,20 @@ fn check_way(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// What is to be entered one after the other. Parents are entered as they are, since they are those of where a link
-/// leads and not of its name.
+/// What to enter one after the other. Parents stay as they are written, since the parent of a link's target is not that
+/// of the link's name.
 fn components_of(path: &Path) -> VecDeque<OsString> {
     let entered = path.components().filter(|component| !matches!(component, Component::RootDir));
     entered.map(|component| component.as_os_str().to_owned()).collect()
 }
 
-/// Whether a link is one of the system's: root's, in a folder of root's that all may enter and nobody else may change.
+/// Whether a link is one of the system's: root's, in a folder of root's that all may enter and only root may change.
 fn is_of_the_system(link: &Metadata, folder: &Metadata) -> bool {
     link.uid() == 0 && folder.uid() == 0 && folder.mode() & 0o023 == 0o001
 }
 
-/// Refuses a folder in which others may put something in the place of what is there. A group that root chose for its
-/// folder may, and so may that which a user has alone, as its number tells.
+/// Refuses a folder in which others may replace what is there. A group that root chose for its folder may do so, and so
+/// may a group with the number of the user, who is its only member.
 fn check_not_open(folder: &Path, metadata: &Metadata) -> Result<(), Error> {
     let mode = metadata.mode() & 0o7777;
     let is_group_trusted = metadata.uid() == 0 || metadata.gid() == metadata.uid();
@@ -117,8 +117,8 @@ fn check_not_open(folder: &Path, metadata: &Metadata) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a folder of the user's own may be closed to others. Those that others may have a use for may not: what is
-/// shared, what holds anything but what managers leave, and what a user works in.
+/// Whether to advise closing a folder of the user's own to others. Not if others may need it: a shared one, one that
+/// holds anything but what managers leave, and one that the user works in.
 fn may_be_closed(folder: &Path, mode: u32) -> bool {
     let is_of_managers = |file: fs::DirEntry| {
         let name = file.file_name();
@@ -138,10 +138,10 @@ fn may_be_closed(folder: &Path, mode: u32) -> bool {
     mode & STICKY == 0 && !in_use.into_iter().flatten().any(is_same)
 }
 
-/// A socket like this one in a folder of the user's own, which is made when it is missing.
+/// A socket like this one in a folder of the user's own, which `prepare` makes if it is missing.
 pub(crate) fn instead_of(socket: &Path, mode: u32, user: u32) -> PathBuf {
     let name = socket.file_name().unwrap_or(OsStr::new("manager.sock"));
-    // Anybody may make a folder in one that is for that.
+    // Anybody may make a folder in a shared one such as `/tmp`.
     let above = if mode & (STICKY | 0o002) == STICKY | 0o002 { folder_of(socket) } else { Path::new("/tmp") };
     above.join(format!("rallypoint-{user}")).join(name)
 }
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_link_of_the_system_is_followed() {
-        // Whatever system this is, these two are its own.
+        // Whatever system this is, one of these is likely to be its own.
         let Some(link) = ["/bin", "/lib", "/var/run", "/var/lock"].map(Path::new).into_iter().find(|path| {
             fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink() && found.uid() == 0)
         }) else {

@@ -1,10 +1,10 @@
 //! The socket of a manager, in a folder of the user's own, and the lock that says which manager serves it.
 //!
-//! The lock decides, never the socket file: whoever holds `<socket>.lock` may unlink the socket and bind it anew,
-//! so a socket that a killed manager left behind is taken over, and a living manager is never displaced. The lock
-//! file stays for the next manager, unless there will be none. A lock on a file that is no longer there guards
-//! nothing, so whoever takes one looks whether it still is; and since it may be removed under a manager that lives,
-//! a socket at which somebody listens is never unlinked, lock or no lock.
+//! The lock decides, never the socket file: the holder of `<socket>.lock` may unlink the socket and bind it anew. So a
+//! manager takes over a socket that a killed one left behind, and never displaces a living one. The lock file stays for
+//! the next manager, unless there will be none. A lock on a file that no longer exists guards nothing, so a manager
+//! that takes one checks that the file still exists. And since somebody may remove the lock file of a living manager,
+//! no manager unlinks a socket at which a process listens, lock or no lock.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -42,7 +42,7 @@ impl LockedSocket {
     pub(crate) fn bind(socket: &Path) -> Result<LockedSocket, Error> {
         check_path(socket)?;
         folder::prepare(socket, sys::process::effective_user())?;
-        // Before a lock file is made, which would stay.
+        // Before it makes a lock file, which would stay.
         look_for_stale(socket)?;
         let lock = take_lock(socket)?;
         if remove_stale(socket)? {
@@ -72,7 +72,7 @@ impl LockedSocket {
 
 impl Drop for LockedSocket {
     fn drop(&mut self) {
-        // Whoever replaced the file by hand gets to keep the replacement.
+        // A file that somebody put there by hand stays.
         let is_ours = fs::symlink_metadata(&self.socket).is_ok_and(|found| identity(found) == self.identity);
         if is_ours && let Err(error) = fs::remove_file(&self.socket) {
             log::warn!("the socket {} cannot be removed: {error}", self.socket.display());
@@ -124,7 +124,7 @@ fn take_lock(socket: &Path) -> Result<File, Error> {
     let mut file = loop {
         let mut file = options.open(&lock).map_err(failed)?;
         match file.try_lock() {
-            // Its last holder may have removed it after it was opened here.
+            // Its last holder may have removed it after this opened it.
             Ok(()) if is_at(&file, &lock).map_err(failed)? => break file,
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -147,15 +147,15 @@ pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     Ok(identity(found) == identity(file.metadata()?))
 }
 
-/// The process id of the manager that holds a lock, unless it has not written it down yet.
+/// The process id of the manager that holds a lock; none if it has not written it yet.
 fn read_holder(lock: &mut File) -> Option<u32> {
     let mut text = String::new();
     lock.take(16).read_to_string(&mut text).ok()?;
     text.trim_end().parse().ok()
 }
 
-/// Unlinks a socket that no manager serves any more: this process has its lock, which is the rule, and nobody listens,
-/// which is the proof. Returns whether there was one.
+/// Unlinks a socket that no manager serves any more: this process must hold its lock, and no process may listen there.
+/// Returns whether there was one.
 pub(crate) fn remove_stale(socket: &Path) -> Result<bool, Error> {
     let failed = |source| Error::Bind { socket: socket.into(), source };
     if !look_for_stale(socket)? {
@@ -296,7 +296,7 @@ mod tests {
         let listener = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
         rustix::net::bind(&listener, &SocketAddrUnix::new(&socket).unwrap()).unwrap();
         rustix::net::listen(&listener, 1).unwrap();
-        // None of these is accepted, and soon the system queues no more.
+        // The manager accepts none of these, and soon the system queues no more.
         let mut crowd = Vec::new();
         while crowd.last().is_none_or(Stream::is_connected) {
             crowd.extend(knock(&socket).unwrap());

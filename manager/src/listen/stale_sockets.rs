@@ -1,9 +1,9 @@
-//! Removes what private managers left behind that were killed together with their owners. No later manager has their
-//! names, so nothing else would remove it.
+//! Removes what private managers left behind when they were killed together with their owners. No later manager has
+//! their names, so nothing else would remove it.
 //!
-//! The lock decides here, too: files go only while their lock is held, and only if their manager had come to write
-//! into it. So neither a manager that lives nor one that just begins can lose anything, whoever else clears at the
-//! same time.
+//! The lock decides here, too: this removes files only while it holds their lock, and only if their manager had written
+//! into the lock file. So neither a living manager nor one that just begins can lose anything, even if others clear at
+//! the same time.
 
 use std::fs::{self, Metadata, OpenOptions, TryLockError};
 use std::io;
@@ -16,8 +16,8 @@ use crate::Error;
 /// What the lock files of private managers begin and end with, as `client` names their sockets.
 const LOCK_NAME: (&str, &str) = ("private-", ".sock.lock");
 
-/// How many files of the folder are looked at, so that a full one delays the manager that begins by little. What is
-/// left is for the next.
+/// How many files of the folder to examine, so that a full one delays a new manager only a little. The rest is for the
+/// next.
 const FILES_MAX: usize = 1_000;
 
 /// Removes what dead private managers left in this folder. What cannot be removed stays.
@@ -44,7 +44,7 @@ pub(crate) fn clear(folder: &Path) {
     }
 }
 
-/// Removes a lock file and its socket, unless their manager may be alive. Whether it did.
+/// Removes a lock file and its socket, unless their manager may be alive. Returns whether it did.
 fn clear_one(lock: &Path) -> Result<bool, Error> {
     let failed = |source| Error::Lock { lock: lock.into(), source };
     // Opening must neither follow a link nor wait for the other end of a pipe.
@@ -68,7 +68,7 @@ fn clear_one(lock: &Path) -> Result<bool, Error> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => remove_stale(&socket)?,
     };
-    // Last, so that whoever is interrupted here leaves what the next one finds.
+    // Last, so that a manager that is interrupted here leaves what the next one finds.
     fs::remove_file(lock).map_err(failed)?;
     Ok(true)
 }

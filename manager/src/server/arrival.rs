@@ -1,4 +1,4 @@
-//! How a connection begins: accepted or refused, greeted, and given a session.
+//! How a connection begins: the server accepts or refuses it, greets the peer, and begins a session.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::{fmt, io};
@@ -53,28 +53,28 @@ impl Server {
         })
     }
 
-    /// The refusal of a peer that is not a process of this user, or is not known to be one.
+    /// The refusal of a peer that is not known to be a process of this user.
     fn forbidden(&self, found: &dyn fmt::Display) -> Refusal {
         let text = format!("this manager serves the processes of user {} alone: {found}", self.user);
         log::warn!("a connection is refused: {text}");
         Refusal::new(Code::Forbidden, text)
     }
 
-    /// Asks to be told when there is something to read, and when the process ends.
+    /// Registers for when there is something to read, and for the end of the process.
     fn register(&mut self, slot: ConnectionSlot) {
         let Some(connection) = self.table.get_mut(slot) else { return };
         if let Some(process) = &connection.process {
             let descriptor = process.as_fd().as_raw_fd();
             let token = Source::Process(slot).token();
             if self.registry.register(&mut SourceFd(&descriptor), token, Interest::READABLE).is_err() {
-                // Its connection still shows when it ends.
+                // Its connection still shows its end.
                 connection.process = None;
             }
         }
         let descriptor = connection.as_fd().as_raw_fd();
         let token = Source::Socket(slot).token();
         if let Err(error) = self.registry.register(&mut SourceFd(&descriptor), token, Interest::READABLE) {
-            log::warn!("a connection is closed, since it cannot be watched: {error}");
+            log::warn!("a connection is closed, because it cannot be watched: {error}");
             self.close(slot);
         }
     }
@@ -101,12 +101,12 @@ impl Server {
     }
 }
 
-/// What watches a peer's process, or none where the system cannot.
+/// What watches a peer's process; none if the system cannot.
 fn watch(stream: &Stream, id: u32) -> Option<Process> {
     match stream.peer_process(id) {
         Ok(process) => Some(process),
         Err(error) => {
-            log::debug!("process {id} is only seen to end by its connection: {error}");
+            log::debug!("only its connection will show the end of process {id}: {error}");
             None
         }
     }

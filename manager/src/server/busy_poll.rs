@@ -1,14 +1,14 @@
 //! Polling for a moment after an answer, for a peer that tends to send its next request at once.
 //!
-//! A core that sleeps takes tens of microseconds to wake, above all on a virtual machine: more than everything else
-//! that a request costs. So the event loop polls for the next request of such a peer before it sleeps, for about as
-//! long as waking takes.
+//! A sleeping core takes tens of microseconds to wake, above all on a virtual machine: more than everything else that a
+//! request costs. So the event loop polls for the next request of such a peer before it sleeps, for about as long as
+//! waking takes.
 //!
-//! Where the peer shares the loop's core, polling is in vain, and worse: while the loop polls, the peer cannot run
-//! until the scheduler moves it to another core, where its calls take longer. How soon a peer comes back after the loop
-//! has slept tells such a peer: too soon for a core to have been woken. The loop does not poll for it. And since the
-//! scheduler tends to bring together processes that wake each other, the loop polls for a peer only when that has not
-//! happened for a while.
+//! If the peer shares the loop's core, polling is in vain, and worse: while the loop polls, the peer cannot run until
+//! the scheduler moves it to another core, where its calls take longer. The loop recognizes such a peer when it comes
+//! back after a sleep too soon for a core to have woken, and does not poll for it. And since the scheduler tends to
+//! bring together processes that wake each other, the loop polls for a peer only when that has not happened for a
+//! while.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -17,27 +17,28 @@ use manager_core::Time;
 
 use super::clock::nanoseconds;
 
-/// How long to poll: about what it takes to wake a core. So polling costs at most twice what the better of polling and
-/// sleeping does.
+/// How long to poll: about as long as waking a core takes. So polling costs at most twice as much as the better of
+/// polling and sleeping.
 pub(crate) const POLL_TIME: Duration = Duration::from_nanos(POLL_TIME_NS.cast_unsigned());
 /// The same in nanoseconds, as the allowance counts them.
 const POLL_TIME_NS: i64 = 50_000;
 
-/// How long after its answer, from turn to turn, a peer comes back that is worth polling for, if the loop has slept
-/// meanwhile. A peer that is sooner needed no core to be woken; one that is later would not have come in time.
+/// How long after its answer, from turn to turn, a peer that is worth polling for comes back if the loop has slept
+/// meanwhile. An earlier peer needed no core to wake; a later one would not have come in time.
 const SLEPT_FOR: Range<Duration> = Duration::from_micros(25)..Duration::from_micros(120);
 
 /// Polls in vain take at most one part in this many of the time, for all peers together, in the long run.
 const IN_VAIN: u64 = 200;
 
-/// How much of that time can be saved up, in nanoseconds.
+/// How much of that time the loop can save up, in nanoseconds.
 const ALLOWANCE_NS_MAX: i64 = 1_000_000;
 
-/// After this many polls in a row the loop sleeps if nothing is ready, so that a process that waits for its core runs.
+/// After this many polls in a row the loop sleeps if nothing is ready, so that a process that waits for its core can
+/// run.
 const IN_A_ROW_MAX: u8 = 8;
 
-/// How many more returns that were worth polling for than others a peer needs before the loop polls for it. A peer that
-/// sends only a few requests never gets there, and the scheduler has had its chance.
+/// How many more returns worth polling for than others a peer needs before the loop polls for it. A peer that sends
+/// only a few requests never gets there, and the scheduler has time to separate the two.
 const RETURNS: u8 = 16;
 
 /// Each poll in vain doubles that number, up to this many times.
@@ -46,12 +47,12 @@ const MISSES_MAX: u8 = 3;
 /// How soon a peer tends to come back after an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PeerTiming {
-    /// How often it came back so that polling was worth it, less how often it did not; no more than is wanted.
+    /// How often it came back in time for polling to be worth it, less how often it did not; no more than is wanted.
     returns: u8,
     /// How often in a row the loop polled for it in vain.
     misses: u8,
-    /// Whether it came during the last poll for it. Then the loop polls for it also when the allowance is used up,
-    /// since what others waste is not its fault. A poll in vain is still charged, so each peer can cause one.
+    /// Whether it came during the last poll for it. Then the loop polls for it even if the allowance is used up, since
+    /// what others waste is not its fault. A poll in vain still counts, so each peer can cause one.
     is_trusted: bool,
 }
 
@@ -62,15 +63,15 @@ pub(crate) enum Outlook {
     Came,
     /// Nothing came until the time was over.
     Missed,
-    /// Another peer came first, or something was ready to begin with. To be awake for that was as good, so the poll was
-    /// not in vain.
+    /// Another peer came first, or something was ready to begin with. It was as good to be awake for that, so the poll
+    /// was not in vain.
     Interrupted,
 }
 
 /// Decides when to poll.
 #[derive(Debug)]
 pub(crate) struct BusyPoll {
-    /// How long the loop may still poll in vain, in nanoseconds; below zero if it was too long already.
+    /// How long the loop may still poll in vain, in nanoseconds; below zero if it already polled too long.
     allowance_ns: i64,
     /// The time up to which the allowance was counted.
     counted_until: Time,

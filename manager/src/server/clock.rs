@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use manager_core::Time;
 
-/// Tells the time since the manager began, on the clock that never goes back.
+/// Tells the time since the manager began, on a clock that never goes back.
 #[derive(Debug)]
 pub(crate) struct Clock {
     /// Moment zero.
@@ -23,13 +23,13 @@ impl Clock {
     }
 }
 
-/// A duration in nanoseconds, or the longest that can be told (584 years).
+/// A duration in nanoseconds, at most the longest that a `u64` holds (584 years).
 pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The token of the first lock grant: the nanoseconds of the calendar, which grow faster than grants can be made, so
-/// that tokens grow from one life of a manager to the next. Only a calendar that is set back breaks this.
+/// The token of the first lock grant: the nanoseconds of the system's clock, which grow faster than a manager can
+/// grant, so that tokens grow from one life of a manager to the next. Only setting the clock back breaks this.
 pub(crate) fn first_token() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, nanoseconds)
 }

@@ -27,21 +27,21 @@ pub(crate) struct PeerConnection {
     pub(crate) phase: Phase,
     /// When the phase ends by itself; changed only through the table, which keeps these in order.
     pub(crate) deadline: Option<Time>,
-    /// The beginning of a frame that has not arrived whole. Otherwise a buffer is lent while something is read.
+    /// The beginning of a frame that has not arrived whole. Otherwise the server lends a buffer for each read.
     pub(crate) input: Option<FrameBuffer>,
     /// What waits to be sent.
     pub(crate) output: Output,
     /// Whether a short read says nothing, because the end of the stream is known to be near.
     pub(crate) read_to_end: bool,
-    /// Whether answers to the peer were thrown away, as it takes no more. Then nothing it sends can be answered.
+    /// Whether answers to the peer were dropped, because it takes no more. Then nothing that it sends can be answered.
     pub(crate) is_broken: bool,
-    /// Whether this stands in the list of those to be read again.
+    /// Whether this is in the queue of connections to read again.
     pub(crate) awaits_read: bool,
-    /// Whether this stands in the list of those to be sent to.
+    /// Whether this is in the queue of connections to send to.
     pub(crate) awaits_flush: bool,
     /// Whether the event loop waits for the peer to make room for more output.
     pub(crate) awaits_room: bool,
-    /// Whether the peer tends to come back at once when it was answered.
+    /// How soon the peer tends to come back after an answer.
     pub(crate) timing: PeerTiming,
 }
 
@@ -54,14 +54,14 @@ pub(crate) enum Phase {
     Session(SessionId),
     /// The peer has said goodbye, and only the end of its stream may follow.
     Leaving(SessionId),
-    /// The connection is over. The session is not, until it is known how its process ended.
+    /// The connection is over. The session goes on until the manager knows how its process ended.
     Ending(SessionId),
     /// The session, if there was one, is over. A last refusal is on its way.
     Farewell,
 }
 
 impl Phase {
-    /// Whether what the peer sends is read.
+    /// Whether the server reads what the peer sends.
     pub(crate) fn listens(self) -> bool {
         matches!(self, Phase::Fresh | Phase::Session(_) | Phase::Leaving(_))
     }
@@ -104,8 +104,8 @@ impl PeerConnection {
         }
     }
 
-    /// Reads once into free space of `buffer`, at most `bytes_max`. Says also whether it was filled to the brim,
-    /// without which there is nothing left to read.
+    /// Reads once into free space of `buffer`, at most `bytes_max`. Also returns whether that was filled; if not, there
+    /// is nothing left to read.
     pub(crate) fn receive(&self, buffer: &mut FrameBuffer, bytes_max: usize) -> (ReadOutcome, bool) {
         let space = buffer.space();
         let wanted = space.len().min(bytes_max);
@@ -116,7 +116,7 @@ impl PeerConnection {
                 (ReadOutcome::Bytes(bytes), bytes == wanted)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => (ReadOutcome::Nothing, false),
-            // A reset is how the kernel says that the peer closed without having read all it was sent.
+            // With a reset, the kernel says that the peer closed without reading everything.
             Err(_) => (ReadOutcome::End, false),
         }
     }
@@ -126,7 +126,7 @@ impl PeerConnection {
         self.output.send(&self.stream)
     }
 
-    /// Ends the connection for both sides while its process is still looked at.
+    /// Ends the connection for both sides while the server still watches its process.
     pub(crate) fn hang_up(&mut self) {
         self.stream.hang_up();
         self.input = None;

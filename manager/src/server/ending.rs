@@ -12,7 +12,7 @@ use super::connection::Phase;
 use super::table::ConnectionSlot;
 
 impl Server {
-    /// A peer's process may have ended. What it sent before is still to be read.
+    /// A peer's process may have ended. The server still reads what it sent before.
     pub(crate) fn process_ended(&mut self, slot: ConnectionSlot) {
         let Some(connection) = self.table.get_mut(slot) else { return };
         let Some(cause) = connection.process_exit() else { return };
@@ -26,7 +26,7 @@ impl Server {
         self.settle();
     }
 
-    /// Sends a signal to the process of a session, if it can be watched: by its number alone it could be another's.
+    /// Sends a signal to the process of a session, if it can be watched: its number alone could be another's by now.
     pub(super) fn signal(&mut self, session: SessionId, signal: StopSignal) {
         let Some(&slot) = self.sessions.get(&session) else { return };
         let connection = self.table.get_mut(slot);
@@ -55,19 +55,19 @@ impl Server {
         }
     }
 
-    /// Closes a connection to all appearances, and waits a little to see its process end, since a process that
-    /// is killed closes its descriptors just before it can be seen to have ended.
+    /// Ends a connection for the peer, and waits a little for the end of its process, since a killed process closes its
+    /// descriptors just before its end shows.
     fn await_death(&mut self, slot: ConnectionSlot, session: SessionId) {
         self.sessions.remove(&session);
         let Some(connection) = self.table.get_mut(slot) else { return };
         connection.phase = Phase::Ending(session);
         connection.hang_up();
-        // Registered it certainly is, and if it were not, nothing would be lost.
+        // It is registered, and if it were not, nothing would be lost.
         let _ = self.registry.deregister(&mut SourceFd(&connection.as_fd().as_raw_fd()));
         self.set_deadline(slot, self.patience.death);
     }
 
-    /// The time is up for what a connection was to do.
+    /// The time for a connection's phase is over.
     pub(super) fn expire(&mut self, slot: ConnectionSlot) {
         let Some(connection) = self.table.get_mut(slot) else { return };
         match connection.phase {
@@ -97,7 +97,7 @@ impl Server {
     pub(super) fn close(&mut self, slot: ConnectionSlot) {
         let Some(connection) = self.table.remove(slot) else { return };
         self.has_closed = true;
-        // A copy of a descriptor in another process would keep its registration alive, hence not by closing alone.
+        // Closing alone is not enough: a copy of a descriptor in another process would keep its registration alive.
         let _ = self.registry.deregister(&mut SourceFd(&connection.as_fd().as_raw_fd()));
         if let Some(process) = &connection.process {
             let _ = self.registry.deregister(&mut SourceFd(&process.as_fd().as_raw_fd()));

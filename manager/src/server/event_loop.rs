@@ -1,7 +1,7 @@
 //! The event loop: one thread that waits for whatever comes first, and never for one peer.
 //!
 //! One turn is one wait, then the work for everything that is ready. Readiness is edge-triggered: the system reports it
-//! once, so a connection is read until there is no more, or the rest is put down for the next turn.
+//! once, so the loop reads a connection until there is no more, or leaves the rest for the next turn.
 
 use std::hint;
 use std::io;
@@ -36,13 +36,13 @@ const SIGNALS: Token = Token(usize::MAX - 2);
 const PARENT: Token = Token(usize::MAX - 3);
 const STOPPER: Token = Token(usize::MAX - 4);
 
-/// How many readiness events one wait brings at most. The others come with the next.
+/// The most readiness events that one wait brings. The others come with the next.
 const EVENTS_MAX: usize = 256;
 
-/// How many connections are accepted in one turn at most, so that a flood of them does not hold up the others.
+/// The most connections to accept in one turn, so that a flood of them does not hold up the others.
 const ACCEPTS_PER_TURN_MAX: usize = 64;
 
-/// How long to wait, when no descriptor is left, before a connection is accepted again.
+/// How long to wait, when no descriptor is left, before accepting a connection again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A manager that is bound to its socket and not running yet: clients can connect, and wait until it runs.
@@ -69,15 +69,15 @@ pub struct EventLoop {
     server: Server,
     /// When to accept connections.
     accepting: Accepting,
-    /// Whether the last attempt to accept failed, so that each such time is logged once.
+    /// Whether the last attempt to accept failed, so that a series of failures is logged once.
     accept_fails: bool,
-    /// Whether the manager is to end.
+    /// Whether the manager should end.
     has_ended: bool,
-    /// The process whose end is this manager's end.
+    /// The process with which this manager ends.
     parent: Option<Process>,
-    /// The wish to end, from outside the process.
+    /// The signals that end it.
     _signals: EndSignals,
-    /// The wish to end, from another thread.
+    /// What ends it from another thread.
     stopper: Stopper,
 }
 
@@ -122,7 +122,7 @@ impl EventLoop {
         let Address::Unix(path) = &options.address;
         let mut socket = LockedSocket::bind(path)?;
         if options.parent.is_some() {
-            // Only the parent knows of this socket, and there will be no other manager at it.
+            // Only the parent knows this socket, and no other manager will serve it.
             socket.leave_nothing();
             stale_sockets::clear(folder_of(socket.path()));
         }
@@ -168,7 +168,7 @@ impl EventLoop {
         self.stopper.clone()
     }
 
-    /// How long it waits for peers, for tests that cannot wait as long.
+    /// How long it waits for peers, for tests that cannot wait so long.
     #[cfg(test)]
     pub(crate) fn patience(&mut self) -> &mut super::Patience {
         &mut self.server.patience
@@ -176,8 +176,8 @@ impl EventLoop {
 
     /// Serves clients until SIGINT or SIGTERM arrives, the parent process ends, or the [`Stopper`] is used.
     ///
-    /// At the end all connections are closed, so that every client learns at once that its manager is gone, and
-    /// the socket is removed.
+    /// At the end it closes all connections, so that every client learns at once that its manager is gone, and removes
+    /// the socket.
     ///
     /// # Errors
     ///
@@ -192,7 +192,7 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Waits once, and works off what it brought.
+    /// Waits once, and handles what that brought.
     fn turn(&mut self, events: &mut Events) -> Result<(), Error> {
         let has_slept = match self.wait(events) {
             Ok(has_slept) => has_slept,
@@ -216,7 +216,8 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Waits until something is ready, and polls first for a peer that is expected at once. Says whether it has slept.
+    /// Waits until something is ready, and polls first for a peer that is expected at once. Returns whether it has
+    /// slept.
     fn wait(&mut self, events: &mut Events) -> io::Result<bool> {
         let timeout = self.timeout();
         if timeout != Some(Duration::ZERO)
@@ -262,7 +263,8 @@ impl EventLoop {
             Accepting::WhenReported | Accepting::Now => None,
         };
         let deadline = self.server.next_deadline().into_iter().chain(accept).min()?;
-        // Read anew, for the turn has taken time. The wait rounds up to milliseconds, so it does not end early.
+        // The clock is read anew, because the turn has taken time. The wait rounds up to milliseconds, so it does not
+        // end early.
         Some(deadline.since(self.clock.now()))
     }
 
@@ -330,7 +332,7 @@ impl EventLoop {
     fn accept_fails_with(&mut self, error: &io::Error) {
         if !self.accept_fails {
             self.accept_fails = true;
-            log::warn!("no connection can be accepted for now, those there are go on: {error}");
+            log::warn!("no connection can be accepted for now; existing ones go on: {error}");
         }
     }
 }
@@ -341,14 +343,14 @@ fn watch(poll: &Poll, descriptor: BorrowedFd<'_>, token: Token) -> Result<(), Er
     registered.map_err(Error::system("wait for events"))
 }
 
-/// What stands for the parent process, or none if that is not this process's parent any more.
+/// What watches the parent process; none if that is no longer this process's parent.
 fn watch_parent(id: u32) -> Result<Option<Process>, Error> {
     let is_parent = || sys::process::parent() == Some(id);
     if !is_parent() {
         return Ok(None);
     }
     match Process::open(id) {
-        // Asked again: had the parent ended in between, this could be another process of the same number.
+        // Asks again: if the parent had ended in between, this could be another process of the same number.
         Ok(parent) => Ok(is_parent().then_some(parent)),
         Err(_) if !is_parent() => Ok(None),
         Err(source) => Err(Error::System { action: "watch the parent process", source }),

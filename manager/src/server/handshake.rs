@@ -1,4 +1,4 @@
-//! Judging a hello: the one message of a peer of whom nothing is known yet.
+//! Judging a hello: the one message of a peer that nothing is known about yet.
 
 use protocol::limits::PROGRAM_BYTES_MAX;
 use protocol::{Code, FrameError, Hello, Refusal, VERSION_NEWEST, VERSION_OLDEST};
@@ -8,7 +8,7 @@ use protocol::{Code, FrameError, Hello, Refusal, VERSION_NEWEST, VERSION_OLDEST}
 pub(crate) struct Accepted {
     /// The version that both sides speak from here on.
     pub(crate) version: u16,
-    /// The process id that the client claims, for where the kernel does not tell.
+    /// The process id that the client claims, for when the kernel does not tell.
     pub(crate) process: u32,
     /// The name of the client's program, fit to be shown.
     pub(crate) program: String,
@@ -29,13 +29,13 @@ pub(crate) fn judge(body: &[u8]) -> Result<Accepted, Refusal> {
     Ok(Accepted { version, process: hello.introduction.process, program })
 }
 
-/// The refusal of a peer whose bytes are no message, at any time of the connection.
+/// The refusal of a peer whose bytes are not a message, at any time of the connection.
 pub(crate) fn not_a_message(error: FrameError) -> Refusal {
     Refusal::new(Code::Protocol, format!("{error}; the connection is closed"))
 }
 
-/// The refusal of a peer whose first bytes announce what no hello is as long as: whoever speaks another protocol begins
-/// with something else than a length.
+/// The refusal of a peer whose first bytes announce more than any hello has: a peer with another protocol begins with
+/// something other than a length.
 pub(crate) fn not_a_hello(error: FrameError) -> Refusal {
     match error {
         FrameError::TooLong { .. } => Refusal::new(

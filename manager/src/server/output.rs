@@ -1,4 +1,4 @@
-//! What waits to be sent to one peer.
+//! The output for one peer, until the system takes it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,7 +12,7 @@ use transport::Stream;
 /// The capacity that an empty output keeps, so that idle connections cost little and busy ones do not allocate.
 const KEPT_BYTES_MAX: usize = 2048;
 
-/// How many bytes may lie around that were sent already, before the rest is moved to the front.
+/// How many bytes that were sent already may stay before the rest moves to the front.
 const SENT_BYTES_MAX: usize = 256 << 10;
 
 /// The bytes before a frame's body, which tell its length.
@@ -36,7 +36,7 @@ pub(crate) enum SendOutcome {
     All,
     /// The peer has to read before more can be sent.
     Part,
-    /// The peer will not read any more; what was left is thrown away.
+    /// The peer will not read any more; the rest is dropped.
     Broken,
 }
 
@@ -71,7 +71,7 @@ impl Output {
         self.bytes.len() - self.sent
     }
 
-    /// Sends what the kernel takes at once: in one call, and in one more for each descriptor that is enclosed.
+    /// Sends what the kernel takes at once: in one call, and in one more for each enclosed descriptor.
     pub(crate) fn send(&mut self, stream: &Stream) -> SendOutcome {
         while self.pending() > 0 {
             match self.send_once(stream) {
@@ -109,8 +109,8 @@ impl Output {
                 let end = self.enclosed.get(1).map_or(self.bytes.len(), |(place, _)| *place);
                 let bytes = &self.bytes[self.sent..end];
                 let sent = match stream.write_with_descriptor(bytes, descriptor.as_fd()) {
-                    // Peers that do not read may use up what descriptors a user can have on the way. A peer that is
-                    // not to blame gets its answer without one.
+                    // Peers that do not read may use up the descriptors that a user can have on the way. Then a peer
+                    // that is not to blame gets its answer without one.
                     Err(error) if Errno::from_io_error(&error) == Some(Errno::TOOMANYREFS) => {
                         stream.write(bytes)
                     }
@@ -121,10 +121,11 @@ impl Output {
         }
     }
 
-    /// Throws away what the peer has seen nothing of, so that a last frame can follow what it has seen in part.
+    /// Drops every frame that the peer has seen nothing of, so that a last frame can follow the one it has seen in
+    /// part.
     pub(crate) fn keep_begun_frame(&mut self) {
         let (start, end) = self.begun_frame();
-        // What is enclosed goes with the beginning of a frame, and so with what is thrown away.
+        // A descriptor goes with the beginning of a frame, and so with a frame that is dropped.
         self.enclosed.clear();
         self.bytes.truncate(end);
         self.bytes.drain(..start);
@@ -142,7 +143,7 @@ impl Output {
         }
     }
 
-    /// Where the frame begins and ends that is sent in part. It is empty if the last byte sent ended a frame.
+    /// Where the frame that was sent in part begins and ends. It is empty if the last byte sent ended a frame.
     fn begun_frame(&self) -> (usize, usize) {
         let mut start = 0;
         loop {

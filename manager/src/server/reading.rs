@@ -8,25 +8,25 @@ use super::connection::{Phase, ReadOutcome};
 use super::handshake::{not_a_hello, not_a_message};
 use super::table::ConnectionSlot;
 
-/// The most bytes that are read from one connection in one turn, so that a busy peer does not starve the others.
+/// The most bytes to read from one connection in one turn, so that a busy peer does not starve the others.
 const TURN_BYTES_MAX: usize = 16 << 10;
 
-/// How many buffers are kept for peers that send the next frames.
+/// How many buffers to keep for the peers that send the next frames.
 const SPARE_BUFFERS_MAX: usize = 4;
 
 /// Why the reading of a connection stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReadUntil {
-    /// There is no more, or the connection takes no more.
+    /// There is no more to read, or the connection is over.
     Drained,
-    /// There may be more, and the others come first.
+    /// There may be more, and the other connections come first.
     ShareUsed,
     /// Nothing will come any more.
     End,
 }
 
 impl Server {
-    /// Something is to be read from a peer, or it has closed.
+    /// A peer has sent something, or has closed.
     pub(crate) fn readable(&mut self, slot: ConnectionSlot, closed: bool) {
         let Some(connection) = self.table.get_mut(slot) else { return };
         connection.read_to_end |= closed;
@@ -68,8 +68,8 @@ impl Server {
             let (received, filled) = connection.receive(buffer, share);
             match received {
                 ReadOutcome::End => return ReadUntil::End,
-                // A dead process sends no more, whoever else holds the socket; and a peer that takes no answers has no
-                // more requests read.
+                // A dead process sends no more, whichever other process holds the socket; and the server reads no more
+                // requests of a peer that takes no answers.
                 ReadOutcome::Nothing if is_over => return ReadUntil::End,
                 ReadOutcome::Nothing => return ReadUntil::Drained,
                 ReadOutcome::Bytes(bytes) => share -= bytes,
@@ -81,7 +81,7 @@ impl Server {
         ReadUntil::ShareUsed
     }
 
-    /// Handles the frames that have arrived whole. Says whether the peer is still listened to.
+    /// Handles the frames that have arrived whole. Returns whether the server still reads from the peer.
     fn handle_frames(&mut self, slot: ConnectionSlot, buffer: &mut FrameBuffer) -> bool {
         loop {
             let Some(connection) = self.table.get_mut(slot) else { return false };
@@ -104,7 +104,7 @@ impl Server {
         }
     }
 
-    /// Keeps a buffer that was lent: with the connection if it holds half a frame, for anyone if it is empty.
+    /// Keeps a buffer that was lent: with the connection if it holds half a frame, for any connection if it is empty.
     fn take_back(&mut self, slot: ConnectionSlot, mut buffer: FrameBuffer) {
         if !buffer.is_mid_frame() {
             buffer.shrink();

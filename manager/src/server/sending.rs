@@ -1,4 +1,4 @@
-//! What peers are sent: answers collected during a turn, written at its end, and limited.
+//! Sending to peers: answers, collected during a turn, written at its end, and limited.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl Server {
         }
     }
 
-    /// Ends whatever a connection is with a refusal, which the peer gets a while to read.
+    /// Ends a connection in any phase with a refusal, which the peer gets a while to read.
     pub(super) fn refuse(&mut self, slot: ConnectionSlot, refusal: Refusal) {
         let Some(connection) = self.table.get_mut(slot) else { return };
         let text = refusal.text.clone();
@@ -70,7 +70,7 @@ impl Server {
         if let Err(error) = appended {
             log::debug!("a refusal cannot be sent: {error}");
         }
-        // Not at a level that is written by default: a peer that errs in a loop must not make the log the brake.
+        // Below the default level: the log must not slow the manager down when a peer errs in a loop.
         log::info!("a connection of process {} is closed: {text}", connection.process_id.unwrap_or(0));
         if let Phase::Session(session) | Phase::Leaving(session) = connection.phase {
             self.sessions.remove(&session);
@@ -100,8 +100,8 @@ impl Server {
         }
     }
 
-    /// Asks to be told of room for output only while that is missing: otherwise the loop would be woken each
-    /// time a peer reads a reply.
+    /// Registers for room for output only while that is missing: otherwise the loop would wake each time a peer reads a
+    /// reply.
     fn await_room(&mut self, slot: ConnectionSlot, awaits: bool) {
         let Some(connection) = self.table.get_mut(slot) else { return };
         if connection.awaits_room == awaits {
@@ -112,13 +112,13 @@ impl Server {
         let descriptor = connection.as_fd().as_raw_fd();
         let token = Source::Socket(slot).token();
         if let Err(error) = self.registry.reregister(&mut SourceFd(&descriptor), token, interest) {
-            log::warn!("a connection is closed, since it cannot be watched: {error}");
+            log::warn!("a connection is closed, because it cannot be watched: {error}");
             self.input_ended(slot);
         }
     }
 }
 
-/// What is answered in place of an answer that does not fit into a frame.
+/// The refusal in place of an answer that does not fit into a frame.
 fn too_large(answer: Answer, error: FrameError) -> Answer {
     let text = format!("the answer cannot be sent: {error}");
     Answer { request: answer.request, body: Reply::Refused(Refusal::new(Code::LimitReached, text)) }

@@ -1,4 +1,4 @@
-//! Memory that is shared with clients: handing it out, and writing into it.
+//! Memory that the manager shares with clients: handing it out, and writing into it.
 
 use std::collections::hash_map::Entry;
 use std::io;
@@ -12,7 +12,7 @@ use super::Server;
 use crate::shared_memory::deferred_releases::DeferredReleaseMemory;
 use crate::shared_memory::mirror::Mirror;
 
-/// How many descriptors wait for one client at most, which needs two in its life.
+/// The most descriptors that wait for one client, which needs two in its life.
 const UNSENT_MAX: usize = 8;
 
 impl Server {
@@ -21,7 +21,9 @@ impl Server {
         let unsent = self.sessions.get(&session).and_then(|&slot| self.table.get_mut(slot));
         let unsent = unsent.map_or(0, |connection| connection.output.enclosed());
         let shared = match memory {
-            _ if unsent >= UNSENT_MAX => Err(refusal("so much memory was asked for that was not taken yet")),
+            _ if unsent >= UNSENT_MAX => {
+                Err(refusal("this client has not taken the memory that it asked for before"))
+            }
             SharedMemory::Mirror => self.share_mirror(),
             SharedMemory::DeferredReleases => self.share_deferred_releases(session),
         };
@@ -62,7 +64,7 @@ impl Server {
         holding.into_iter().for_each(|holding| self.look_up(holding));
     }
 
-    /// Looks for what the answer to a request depends on, and applies it.
+    /// Looks for the deferred releases on which the answer to a request depends, and applies them.
     pub(super) fn look_up_doubts(&mut self, request: &Request<'_>) {
         if !self.deferred.is_empty() {
             for holding in self.core.uncertain_holdings(request) {
@@ -79,7 +81,7 @@ impl Server {
         }
     }
 
-    /// Carries out what was found in deferred, as if it had arrived.
+    /// Carries out the deferred releases that were found, as if they had arrived.
     pub(super) fn apply_found(&mut self) {
         while let Some(holding) = self.found.pop_front() {
             self.core.apply(self.now, Input::DeferredRelease(holding), &mut self.effects);
@@ -100,15 +102,15 @@ impl Server {
         self.deferred.remove(&session);
     }
 
-    /// Writes what is news of an event.
+    /// Writes the new state of an event.
     pub(super) fn publish(&mut self, publication: Publication) {
         if let Some(mirror) = self.mirror() {
             mirror.write(publication);
         }
     }
 
-    /// The mirror, made now if this is the first time. A mirror that missed something would lie, so where there was
-    /// none at first there will be none.
+    /// The mirror, made now if this is the first time. A mirror that missed something would be wrong, so if it cannot
+    /// be made at first, there will be none.
     fn mirror(&self) -> Option<&Mirror> {
         let made = self.mirror.get_or_init(|| {
             let made = Mirror::new(self.limits.mirrored_events_max);

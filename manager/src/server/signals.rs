@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM, turned into something that the event loop can wait for.
+//! SIGINT and SIGTERM, as something that the event loop can wait for.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,7 +8,7 @@ use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::{pipe, unregister};
 
-/// A descriptor that becomes readable when the process is asked to end, for as long as this lives.
+/// A descriptor that becomes readable when a signal asks the process to end, for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct EndSignals {
     /// The end that the event loop watches.
@@ -18,7 +18,7 @@ pub(crate) struct EndSignals {
 }
 
 impl EndSignals {
-    /// Takes both signals over from their default, which would end the process on the spot.
+    /// Replaces the default of both signals, which would end the process at once.
     pub(crate) fn install() -> io::Result<EndSignals> {
         let (watched, written) = UnixStream::pair()?;
         watched.set_nonblocking(true)?;

@@ -1,4 +1,4 @@
-//! What becomes ready, and the tokens by which the system tells.
+//! What becomes ready, and the tokens that stand for it.
 
 use mio::Token;
 

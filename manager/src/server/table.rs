@@ -6,7 +6,7 @@ use manager_core::Time;
 
 use super::connection::PeerConnection;
 
-/// The place of a connection in the table. It is given to another once the connection is removed.
+/// The place of a connection in the table. Another connection may get it once this one is removed.
 pub(crate) type ConnectionSlot = usize;
 
 /// All connections.

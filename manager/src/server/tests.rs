@@ -1,4 +1,4 @@
-//! One turn at a time, without the loop around it: what is collected, and when it is sent.
+//! One turn at a time, without the loop around it: what the server collects, and when it sends that.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -11,13 +11,13 @@ use uuid::Uuid;
 use super::*;
 use crate::tests::peer::{Peer, object, open_event, wait_for};
 
-/// A server whose turns are taken by hand.
+/// A server whose turns the test begins and ends.
 struct ByHand {
     server: Server,
     _poll: Poll,
 }
 
-/// When all turns are: so late that looking in vain is allowed.
+/// The time of all turns: so late that the loop may poll in vain.
 fn now() -> Time {
     Time::from_nanoseconds(1_000_000_000)
 }
@@ -43,7 +43,7 @@ impl ByHand {
         (peer, slot)
     }
 
-    /// Has a client's request answered in a turn of its own.
+    /// Sends a client's request, and has a turn of its own answer it.
     fn call(&mut self, peer: &mut Peer, slot: ConnectionSlot, body: Request<'_>) {
         peer.send(body);
         self.turn([slot]);
@@ -82,7 +82,7 @@ fn all_that_a_turn_says_to_a_peer_leaves_in_one_write() {
     }
     setter.send(Request::EventSet { id: object(1), reason: None });
     desk.begin_turn([setter_slot]);
-    // All of the answers are there before the first write, and each peer is written to once.
+    // All of the answers are there before the first write, and there is one write to each peer.
     let slots: Vec<ConnectionSlot> = crowds.iter().map(|(_, slot)| *slot).collect();
     let to_flush = &desk.server.to_flush;
     assert_eq!(*to_flush, [slots.as_slice(), &[setter_slot]].concat());

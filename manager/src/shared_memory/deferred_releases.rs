@@ -1,7 +1,7 @@
 //! The deferred releases of a session, as the manager sees them: locks that the client has released without a request.
 //!
-//! The client writes whatever it likes. It can only take from itself: its entries are looked for among its own
-//! holdings, and nothing else is read.
+//! The client writes whatever it likes, but can only take from itself: the manager looks up its entries among its own
+//! holdings, and reads nothing else.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,7 +20,7 @@ pub(crate) struct DeferredReleaseMemory {
 }
 
 impl DeferredReleaseMemory {
-    /// Makes room for them, and returns with it what the client needs to map it.
+    /// Makes room for them, and returns it with what the client needs to map it.
     pub(crate) fn new() -> io::Result<(DeferredReleaseMemory, Arc<OwnedFd>)> {
         let (words, descriptor) = SharedWords::create(WORDS * size_of::<u64>(), Writers::All)?;
         Ok((DeferredReleaseMemory { words }, Arc::new(descriptor)))
@@ -31,8 +31,8 @@ impl DeferredReleaseMemory {
         self.words.bytes()
     }
 
-    /// Tells the client how many of its locks are wanted. From now on it sends what it releases; what it released
-    /// before is seen by a look that follows this call.
+    /// Tells the client how many of its locks are wanted. From now on it sends what it releases; a look that follows
+    /// this call sees what it released before.
     pub(crate) fn tell_wanted(&self, wanted: u64) {
         self.words[WANTED].store(wanted, Ordering::SeqCst);
     }
@@ -40,7 +40,7 @@ impl DeferredReleaseMemory {
     /// Takes a holding out, and returns how often it was there: a reentrant lock may be given back more than once.
     pub(crate) fn take(&self, hold: u64) -> usize {
         let is_taken = |entry: &&AtomicU64| {
-            // To look costs little, however many entries the client has.
+            // A look costs little, however many entries the client has.
             entry.load(Ordering::SeqCst) == hold
                 && entry.compare_exchange(hold, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
         };

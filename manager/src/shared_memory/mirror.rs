@@ -16,9 +16,9 @@ const _: () = assert!(ENDED == OWNER_DIED, "clients look for the bit that the ke
 /// The mirror of this manager.
 #[derive(Debug)]
 pub(crate) struct Mirror {
-    /// Tells that the manager lives.
+    /// Shows that the manager lives.
     _liveness: RobustWord,
-    /// The memory. It is never given back, as the kernel knows of a word in it. A process is a manager once.
+    /// The memory. It is never freed, because the kernel knows a word in it. A process is a manager once.
     words: &'static SharedWords<AtomicU32>,
     /// What clients need to map it.
     descriptor: Arc<OwnedFd>,

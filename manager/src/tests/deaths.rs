@@ -1,4 +1,4 @@
-//! Workers that end in every way there is, and what the owner of their task learns.
+//! Workers that end in every possible way, and what the owner of their task learns.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,7 +21,7 @@ fn open_pool() -> Request<'static> {
     Request::Open { id: object(POOL), name: Some("pool"), spec: Spec::Pool, mode: OpenMode::OpenOrCreate }
 }
 
-/// Takes a task, and then does something other than to end it.
+/// Takes a task, and then does something other than ending it.
 pub(super) fn play_worker(part: &str, socket: &Path) {
     let mut peer = Peer::connect(socket);
     peer.begin_session();
@@ -45,7 +45,7 @@ pub(super) fn play_worker(part: &str, socket: &Path) {
     }
 }
 
-/// Gives a task to a worker, has something happen to that, and returns what the owner of the task learns.
+/// Gives a task to a worker, has something happen to the worker, and returns what the owner of the task learns.
 fn failure(part: &str, happens: impl FnOnce(&mut Player)) -> String {
     failure_after(|manager| {
         let mut worker = Player::start(part, manager.socket());
@@ -55,7 +55,7 @@ fn failure(part: &str, happens: impl FnOnce(&mut Player)) -> String {
     })
 }
 
-/// Has a task lost, and returns what its owner learns. What `work` returns is kept until then.
+/// Has a task lost, and returns what its owner learns. Keeps what `work` returns until then.
 fn failure_after<Worker>(work: impl FnOnce(&RunningManager) -> Worker) -> String {
     let manager = RunningManager::start();
     let mut owner = manager.session();

@@ -1,4 +1,4 @@
-//! What a manager holds at most, and what happens beyond.
+//! The limits of a manager, and what happens beyond them.
 
 use std::io::ErrorKind;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Peers that break the protocol. Each is refused with a reason, and no other peer notices.
+//! Peers that break the protocol. The manager refuses each with a reason, and no other peer notices.
 
 use std::time::Duration;
 

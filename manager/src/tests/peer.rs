@@ -48,7 +48,8 @@ impl Peer {
         self.send_bytes(&bytes);
     }
 
-    /// Sends all of this, or as much as the manager takes: it closes on a peer that sends nonsense, also amid a write.
+    /// Sends all of this, or as much as the manager takes: it closes on a peer that sends nonsense, even during a
+    /// write.
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         match self.stream.write_all(bytes) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}

@@ -132,7 +132,7 @@ fn without_descriptors_those_who_are_there_are_served_and_the_others_wait() {
     let mut served = Peer::connect(&socket);
     served.begin_session();
     served.call(open_event(1, "still here"));
-    // Not all of these can get in, and the system queues the others.
+    // The manager cannot accept all of these, and the system queues the others.
     let mut crowd: Vec<Peer> = (0..DESCRIPTORS * 2).map(|_| Peer::connect(&socket)).collect();
     let mut last = crowd.pop().unwrap();
     let before = processor_ticks(&manager);

@@ -47,19 +47,19 @@ impl ManagerProcess {
         peer
     }
 
-    /// What a connection is refused with when it sends these bytes first.
+    /// The refusal of a connection that sends these bytes first.
     fn greeting_after(&self, bytes: &[u8]) -> Refusal {
         let mut peer = Peer::connect(&self.socket);
         peer.send_bytes(bytes);
         peer.refused_greeting()
     }
 
-    /// What the process of another user is refused with. None where these tests may not be another user.
+    /// The refusal of a process of another user; none if these tests may not become another user.
     fn greeting_of_another_user(&self) -> Option<Refusal> {
         if sys::process::effective_user() != 0 {
             return None;
         }
-        // Where a folder was left open by hand, the manager is what keeps others out.
+        // If somebody has opened the folder by hand, the manager still keeps others out.
         fs::set_permissions(self.folder.path(), Permissions::from_mode(0o711)).unwrap();
         fs::set_permissions(&self.socket, Permissions::from_mode(0o666)).unwrap();
         // The kernel has a user for each thread.
@@ -74,7 +74,7 @@ impl ManagerProcess {
     }
 }
 
-/// Has a request carried out.
+/// Sends a request that the manager carries out.
 fn done(peer: &mut Peer, body: Request<'_>) {
     let reply = peer.call(body);
     assert!(!matches!(reply, Reply::Refused(_)), "{reply:?}");
@@ -112,7 +112,7 @@ fn wait_of(thread: u64, target: Target<'static>) -> Request<'static> {
     Request::Wait { mode: WaitMode::Any, targets, timeout_ns: None, thread: ThreadId(thread) }
 }
 
-/// Has a manager refuse something with this code. A code that is added has to be added here.
+/// Has a manager refuse something with this code. Add every new code here.
 fn refuse_with(code: Code, manager: &ManagerProcess) -> Option<Refusal> {
     let mut peer = manager.session();
     let peer = &mut peer;

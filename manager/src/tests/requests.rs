@@ -72,7 +72,7 @@ fn a_peer_that_asks_without_pause_does_not_starve_another() {
     let mut stream = busy.stream.try_clone().unwrap();
     let writer = std::thread::spawn(move || while stream.write_all(&flood).is_ok() {});
     let mut other = manager.session();
-    // A manager that read the busy one to its end would never come to these.
+    // A manager that read everything of the busy one would never get to these.
     for _ in 0..20 {
         assert_eq!(other.call(Request::EventIsSet { id: object(1) }), Reply::Flag(false));
     }

@@ -65,7 +65,7 @@ fn a_manager_that_may_make_no_large_files_goes_without() {
     peer.call(open_event(1, "event"));
     assert_eq!(code_of(peer.call(MIRROR)), Code::LimitReached);
     assert_eq!(code_of(peer.call(DEFERRED)), Code::LimitReached);
-    // It is published all the same, though no client can look.
+    // The manager publishes it all the same, though no client can look.
     assert!(matches!(peer.call(Request::EventMirror { id: object(1) }), Reply::Mirrored { .. }));
     assert_eq!(peer.call(Request::EventSet { id: object(1), reason: None }), Reply::Done);
     assert_eq!(peer.call(Request::EventIsSet { id: object(1) }), Reply::Flag(true));
