@@ -1,9 +1,9 @@
-//! Which answers this client has received and will not lose any more, as every request tells the manager.
+//! Which answers this client has received and will not lose any more. Every request tells the manager how many.
 //!
-//! What the manager granted with an answer that is not acknowledged goes to the next in the queue if this client dies.
-//! An answer that was read is as good as received, with one exception: an item of a queue may carry proxies, whose
-//! objects are kept alive by the item alone until this client has attached itself to them. So an answer that brings
-//! such an item is held: neither it nor a later one is acknowledged until the driver releases it.
+//! If this client dies, a grant whose answer is not acknowledged goes to the next waiter. A client acknowledges an
+//! answer once it has read it, with one exception: an item of a queue may carry proxies, and only the item keeps their
+//! objects alive until this client has attached itself to them. So the client holds an answer that brings such an item:
+//! it acknowledges neither this answer nor a later one until the driver releases it.
 //!
 //! The manager ends the connection of a client that acknowledges nothing for too long. So before that, a client must
 //! not begin more waits, until what it holds is released.
@@ -14,7 +14,7 @@ use core::fmt;
 use protocol::limits::UNCONFIRMED_MAX;
 use protocol::{Answer, Grant, Reply, Request, RequestId};
 
-/// With how many grants that are not acknowledged no more are asked for. As many again may come by the waits under way.
+/// With this many unacknowledged grants, no further wait may begin. The waits under way may bring as many again.
 const GRANTS_MAX: u64 = UNCONFIRMED_MAX as u64 / 2;
 
 /// Which answers were received.
@@ -39,12 +39,13 @@ pub struct HeldAnswer(u64);
 pub struct UnacknowledgedGrants;
 
 impl Acks {
-    /// Nothing was received yet.
+    /// No answer was received yet.
     pub const fn new() -> Acks {
         Acks { read: 0, grants: 0, held: BTreeMap::new(), latest: RequestId::ONE_WAY }
     }
 
-    /// Counts an answer that was read. It is acknowledged from now on, unless it brings what must be held.
+    /// Counts an answer that was read. From now on it is acknowledged, unless this returns the number by which it is
+    /// held.
     pub fn handle_answer(&mut self, answer: &Answer) -> Option<HeldAnswer> {
         self.read += 1;
         self.latest = self.latest.max(answer.request);
@@ -56,7 +57,7 @@ impl Acks {
         held
     }
 
-    /// Lets an answer that was held be acknowledged.
+    /// Releases an answer that was held, so that it can be acknowledged.
     pub fn release(&mut self, answer: HeldAnswer) {
         self.held.remove(&answer);
     }
@@ -84,7 +85,7 @@ impl Default for Acks {
 }
 
 impl UnacknowledgedGrants {
-    /// Refuses a request whose answer could make the manager end the connection while [`Acks::is_full`].
+    /// Refuses a wait while [`Acks::is_full`]: its answer could make the manager end the connection.
     pub fn check(is_full: bool, request: &Request<'_>) -> Result<(), UnacknowledgedGrants> {
         let is_wait = matches!(request, Request::Wait { .. } | Request::SignalAndWait { .. });
         if is_full && is_wait { Err(UnacknowledgedGrants) } else { Ok(()) }
@@ -95,7 +96,7 @@ impl fmt::Display for UnacknowledgedGrants {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "an item with proxies was got and neither decoded nor dropped, and {GRANTS_MAX} grants came since"
+            "this process has neither decoded nor dropped an item with proxies, and {GRANTS_MAX} grants came since"
         )
     }
 }
@@ -111,7 +112,7 @@ fn carries_proxies(reply: &Reply) -> bool {
     }
 }
 
-/// How many grants an answer brings: at least as many as the manager wants to be acknowledged.
+/// How many grants an answer brings: at least as many as the manager counts as unacknowledged.
 fn grants(reply: &Reply) -> u64 {
     match reply {
         Reply::Taken(taken) => taken.grants.len() as u64,

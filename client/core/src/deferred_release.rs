@@ -1,8 +1,8 @@
-//! Locks that are given back without telling the manager, which looks for them when somebody wants one.
+//! Locks that are released without a request. The manager looks for them when somebody wants one.
 
 use protocol::{ObjectId, Request, ThreadId};
 
-/// A lock that is given back.
+/// The release of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeferredRelease {
     /// The lock.
@@ -14,24 +14,24 @@ pub struct DeferredRelease {
 }
 
 impl DeferredRelease {
-    /// The request that gives the lock back.
+    /// The request that releases the lock.
     pub fn request(&self) -> Request<'static> {
         Request::Release { id: self.lock, hold: Some(self.hold), thread: self.thread }
     }
 }
 
-/// Memory in which the manager finds locks that were given back: what makes a release deferrable.
-///
-/// A session without such memory sends each release at once, and means the same.
+/// Memory in which the manager finds released locks, so that a release can be deferred. A session without such memory
+/// sends each release at once, which has the same effect.
 pub trait ReleaseMemory {
-    /// Enters a release. False if nothing was entered and the request must leave at once, as somebody wants a lock of
-    /// this client or the memory is full.
+    /// Enters a release. Returns false if it did not, and the request must leave at once: somebody wants a lock of this
+    /// client, or the memory is full.
     fn enter(&mut self, release: DeferredRelease) -> bool;
 
     /// Whether no release waits for its request.
     fn is_empty(&self) -> bool;
 
-    /// Takes out the releases that the manager has not found, the oldest first, for their requests to be sent.
+    /// Takes out the releases that the manager has not found, the oldest first, so that the driver sends their
+    /// requests.
     fn drain(&mut self, take: impl FnMut(DeferredRelease));
 }
 

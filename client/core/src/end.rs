@@ -5,16 +5,16 @@ use core::fmt;
 
 use protocol::FrameError;
 
-/// Why a session is over. It shows itself as in `the manager is gone: it ended, or was ended`.
+/// Why a session is over. It displays as in `the manager is gone: it ended, or was ended`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The manager closed the connection, and said before why.
+    /// The manager said why, and closed the connection.
     Farewell(String),
-    /// The connection closed without a word.
+    /// The connection closed, and the manager did not say why.
     Closed,
-    /// The manager sent what is not an answer.
+    /// The manager sent something that is not an answer.
     Malformed(FrameError),
-    /// The connection cannot be read, for what the operating system says.
+    /// The connection cannot be read; this is the operating system's error.
     Unreadable(String),
 }
 
@@ -24,7 +24,7 @@ impl fmt::Display for End {
         match self {
             End::Farewell(text) => formatter.write_str(text),
             End::Closed => formatter.write_str("it ended, or was ended"),
-            End::Malformed(error) => write!(formatter, "it sent what is no answer: {error}"),
+            End::Malformed(error) => write!(formatter, "it sent something that is not an answer: {error}"),
             End::Unreadable(error) => write!(formatter, "its socket cannot be read: {error}"),
         }
     }

@@ -6,7 +6,7 @@ use protocol::{Answer, FrameBuffer, FrameError, Reply, RequestId, decode, limits
 
 use crate::End;
 
-/// What was received and not handed on.
+/// The bytes that were received and not handed on as answers.
 ///
 /// Use it in turns: [`space`](Self::space) to read into, [`handle_input`](Self::handle_input) with how much came, then
 /// [`poll_answer`](Self::poll_answer) until there is none.
@@ -18,7 +18,7 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// Goes on where the handshake ended, with what has come behind the greeting.
+    /// Goes on where the handshake ended, with the bytes that came behind the greeting.
     pub fn new(mut frames: FrameBuffer) -> Incoming {
         frames.set_body_bytes_max(limits::FRAME_BYTES_MAX);
         Incoming { frames, farewell: None }
@@ -42,7 +42,7 @@ impl Incoming {
     /// The next whole answer to a request.
     ///
     /// # Errors
-    /// If what came is not an answer. Nothing after it can be read then.
+    /// If the bytes are not an answer. Then nothing behind them can be read.
     pub fn poll_answer(&mut self) -> Result<Option<Answer>, FrameError> {
         while let Some(body) = self.frames.next_body()? {
             let answer: Answer = decode(body)?;
@@ -50,7 +50,7 @@ impl Incoming {
                 Answer { request: RequestId::ONE_WAY, body: Reply::Refused(refusal) } => {
                     self.farewell = Some(refusal.text);
                 }
-                // A later manager may tell more about a connection than this crate knows.
+                // A later manager may send messages about a connection that this crate does not know.
                 Answer { request: RequestId::ONE_WAY, .. } => {}
                 answer => return Ok(Some(answer)),
             }
@@ -58,8 +58,7 @@ impl Incoming {
         Ok(None)
     }
 
-    /// Why the session is over when the connection was closed by the other side: what the manager said last, if it said
-    /// something.
+    /// Why the session is over if the manager closed the connection: its farewell, if there was one.
     pub fn end_of_input(&self) -> End {
         self.farewell.clone().map_or(End::Closed, End::Farewell)
     }

@@ -1,24 +1,25 @@
 //! One session with a manager, seen from the client, without input or output.
 //!
-//! What a client of Rallypoint has to know whatever its sockets and threads are like: which request an answer belongs
-//! to, which answers the manager may forget, in which order requests leave, what is left when the connection ends. A
-//! driver brings bytes and takes bytes; nothing here waits, and nothing knows an operating system.
+//! This crate has what every client of Rallypoint needs, whatever its sockets and threads are like: which request an
+//! answer belongs to, which answers the manager may forget, in which order requests leave, and what is left when the
+//! connection ends. A driver brings bytes and takes bytes; nothing here waits, and nothing depends on an operating
+//! system.
 //!
 //! # The parts of a session
 //!
 //! * [`Outgoing`]: request ids, and requests as bytes in the order in which they leave.
 //! * [`Incoming`]: bytes as answers, and the manager's farewell.
 //! * [`Pending`]: the requests that wait for an answer, and the end of all waiting.
-//! * [`Acks`]: which answers were received, as every request tells the manager.
+//! * [`Acks`]: which answers were received, which every request tells the manager.
 //!
 //! [`Session`] puts them together for a driver in which one thread or task owns all of it. A driver that is shared by
 //! threads puts each part behind a lock of its own, as the package `client` does.
 //!
 //! # Operations
 //!
-//! What can be done with an object is a typed value, an [`Operation`]: it makes the request, and it says what the
-//! answer means. They stand in [`operations`], one file for each kind of object. A blocking call, a pipeline and an
-//! asynchronous call differ only in how they carry the request out.
+//! Everything that a client can do with an object is a typed value, an [`Operation`]: it makes the request, and it says
+//! what the answer means. They are in [`operations`], one file for each kind of object. A blocking call, a pipeline and
+//! an asynchronous call differ only in how they carry the request out.
 
 #![no_std]
 

@@ -1,38 +1,38 @@
-//! What an operation is: a request, and what its answer means.
+//! Operations: a request, and what its answer means.
 
 use alloc::boxed::Box;
 use core::fmt;
 
 use protocol::{Grant, Reply, Request, Target};
 
-/// Something that a manager is asked to do, as a value.
+/// Something that a client asks a manager to do, as a value.
 ///
 /// A driver sends [`into_request`](Self::into_request) in whichever way it has, and gives the answer to
-/// [`output`](Self::output). A refusal, [`Reply::Refused`], is the same for all operations and is the driver's to find
+/// [`output`](Self::output). A refusal, [`Reply::Refused`], is the same for all operations, and the driver handles it
 /// before. The lifetime is that of what the request borrows.
 pub trait Operation<'a> {
-    /// What it comes to when the manager carries it out.
+    /// The outcome when the manager carries it out.
     type Output;
 
-    /// What the manager is asked.
+    /// The request to the manager.
     fn into_request(self) -> Request<'a>;
 
-    /// What an answer to that means.
+    /// What the answer to the request means.
     ///
     /// # Errors
-    /// If it is no answer to that: then the manager does not keep to the protocol.
+    /// If this is not an answer to that request: then the manager breaks the protocol.
     fn output(reply: Reply) -> Result<Self::Output, Unexpected>;
 }
 
-/// Something that can be waited for and taken, alone or together with others.
+/// Something that a client can wait for and take, alone or together with others.
 pub trait WaitTarget<'a> {
     /// What the manager grants when the wait takes this.
     type Granted;
 
-    /// What the manager is asked for.
+    /// The target of the wait.
     fn into_target(self) -> Target<'a>;
 
-    /// What a grant of that means.
+    /// What the grant of this target means.
     ///
     /// # Errors
     /// If it is a grant of something else.
@@ -46,7 +46,7 @@ pub enum Unexpected {
     Reply(Box<Reply>),
     /// A grant of the wrong kind.
     Grant(Box<Grant>),
-    /// Other objects than were waited for.
+    /// Other objects than the wait was for.
     Objects,
 }
 
@@ -68,12 +68,14 @@ impl fmt::Display for Unexpected {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unexpected::Reply(reply) => {
-                write!(formatter, "the manager gave an answer of the wrong kind: {reply:?}")
+                write!(formatter, "the manager sent an answer of the wrong kind: {reply:?}")
             }
             Unexpected::Grant(grant) => {
-                write!(formatter, "the manager gave what was not asked for: {grant:?}")
+                write!(formatter, "the manager sent a grant of the wrong kind: {grant:?}")
             }
-            Unexpected::Objects => formatter.write_str("the manager took other objects than were waited for"),
+            Unexpected::Objects => {
+                formatter.write_str("the manager took other objects than the wait was for")
+            }
         }
     }
 }

@@ -6,23 +6,23 @@ use protocol::{Envelope, FrameError, Request, RequestId, append_frame};
 
 use crate::{DeferredRelease, ReleaseMemory};
 
-/// The capacity that an empty buffer keeps, in bytes; a rare large request does not hold its memory forever.
+/// The capacity that an empty buffer keeps, in bytes, so that a rare large request does not keep its memory forever.
 const IDLE_BYTES_MAX: usize = 256 << 10;
 
-/// Requests on their way out, in one buffer that is used again and again.
+/// Requests on their way out, in one buffer that is reused.
 #[derive(Debug)]
 pub struct Outgoing<M> {
     /// Encoded requests; those before `written` have left.
     bytes: Vec<u8>,
-    /// Where the first byte stands that has not left.
+    /// The position of the first byte that has not left.
     written: usize,
     /// The id that was given out last.
     last_request: u64,
     /// Where releases wait for the next request; none if the manager shares no memory for them.
     deferred: Option<M>,
-    /// Whether a release is encoded, which nobody finds until it has left.
+    /// Whether a release is encoded and has not left, so that nobody can find it.
     holds_release: bool,
-    /// The manager has carried out everything that nobody waits for once it has answered a later request than this.
+    /// Once the manager has answered a later request than this, it has carried out every request that nobody waits for.
     unawaited: Option<RequestId>,
 }
 
@@ -45,11 +45,11 @@ impl<M: ReleaseMemory> Outgoing<M> {
         RequestId(self.last_request)
     }
 
-    /// Encodes a request behind those that are there, and behind the locks that were given back. `acknowledged` is how
-    /// many answers it acknowledges.
+    /// Encodes a request behind those that are there, and behind the deferred releases. `acknowledged` is how many
+    /// answers it acknowledges.
     ///
     /// # Errors
-    /// If the request fits into no frame. The locks that were given back are encoded all the same, and nothing else is
+    /// If the request does not fit into a frame. The deferred releases are encoded all the same, and nothing else is
     /// changed.
     pub fn append(
         &mut self,
@@ -57,7 +57,8 @@ impl<M: ReleaseMemory> Outgoing<M> {
         acknowledged: u64,
         body: Request<'_>,
     ) -> Result<(), FrameError> {
-        // An answered request has its number already, and tells by its answer that what goes before it is carried out.
+        // A request with an answer has its number already, and its answer shows that everything before it is carried
+        // out.
         let before = if request.wants_answer() { request.0 - 1 } else { self.last_request };
         self.append_deferred(acknowledged, RequestId(before));
         append_frame(&mut self.bytes, &Envelope { request, received: acknowledged, body })?;
@@ -67,25 +68,25 @@ impl<M: ReleaseMemory> Outgoing<M> {
         Ok(())
     }
 
-    /// Notes that this request, the one appended last, may not be answered yet when its caller goes on.
+    /// Notes that the caller of this request, the last one appended, may go on before its answer comes.
     pub fn set_unawaited(&mut self, request: RequestId) {
         self.unawaited = Some(RequestId(request.0 - 1));
     }
 
-    /// Whether something is encoded that must not wait for the next request: a release, which nobody can find.
+    /// Whether a release is encoded. It must not wait for the next request, since nobody can find it.
     pub fn is_urgent(&self) -> bool {
         self.holds_release
     }
 
-    /// From now on releases are deferred by this memory.
+    /// Defers releases in this memory from now on.
     pub fn set_release_memory(&mut self, memory: M) {
         self.deferred = Some(memory);
     }
 
-    /// Gives a lock back. True if that is encoded, and to be sent at once; false if it waits for the next request.
-    /// `answered` is the latest request that the manager has answered.
+    /// Releases a lock. Returns true if the request is encoded and has to be sent at once, and false if it waits for
+    /// the next request. `answered` is the latest request that the manager has answered.
     pub fn release(&mut self, release: DeferredRelease, acknowledged: u64, answered: RequestId) -> bool {
-        // The manager may find an entry before it reads what was sent earlier, so there must be nothing of that.
+        // The manager may find an entry before it reads an earlier request, so it must have read all of them.
         let is_first = self.unawaited.is_none_or(|unawaited| answered > unawaited);
         if is_first && self.deferred.as_mut().is_some_and(|memory| memory.enter(release)) {
             return false;
@@ -95,7 +96,7 @@ impl<M: ReleaseMemory> Outgoing<M> {
         true
     }
 
-    /// Encodes the releases that wait, behind this request.
+    /// Encodes the deferred releases, behind this request.
     fn append_deferred(&mut self, acknowledged: u64, before: RequestId) {
         let Some(memory) = self.deferred.as_mut().filter(|memory| !memory.is_empty()) else { return };
         memory.drain(|release| {
@@ -107,12 +108,12 @@ impl<M: ReleaseMemory> Outgoing<M> {
         });
     }
 
-    /// What is to be sent next.
+    /// The bytes to send next.
     pub fn poll_output(&self) -> &[u8] {
         &self.bytes[self.written..]
     }
 
-    /// Takes it that this many bytes of [`poll_output`](Self::poll_output) have left.
+    /// Notes that this many bytes of [`poll_output`](Self::poll_output) have left.
     pub fn handle_written(&mut self, bytes: usize) {
         self.written += bytes;
         debug_assert!(self.written <= self.bytes.len(), "more was written than there was");
@@ -124,7 +125,7 @@ impl<M: ReleaseMemory> Outgoing<M> {
         }
     }
 
-    /// Forgets what was to be sent, since nobody is there to take it.
+    /// Drops the bytes to send, since nobody will read them.
     pub fn discard(&mut self) {
         self.bytes = Vec::new();
         self.written = 0;

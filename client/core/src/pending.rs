@@ -10,7 +10,7 @@ pub struct Pending<W> {
     waiters: RequestMap<W>,
     /// The last request that ever waited here.
     last: RequestId,
-    /// Why nothing is answered any more.
+    /// Why no request is answered any more.
     end: Option<End>,
     unclaimed: Unclaimed,
 }
@@ -25,7 +25,7 @@ pub struct Unclaimed {
 }
 
 impl<W> Pending<W> {
-    /// Nothing waits yet.
+    /// No request waits yet.
     pub const fn new() -> Pending<W> {
         let unclaimed = Unclaimed { late: 0, unasked: 0 };
         Pending { waiters: RequestMap::new(), last: RequestId::ONE_WAY, end: None, unclaimed }
@@ -55,12 +55,12 @@ impl<W> Pending<W> {
         waiter
     }
 
-    /// Gives a request up: its answer, if it comes, is dropped. None if the request was answered before.
+    /// Gives a request up: if its answer still comes, it is dropped. None if the request was answered before.
     pub fn abandon(&mut self, request: RequestId) -> Option<W> {
         self.waiters.remove(request)
     }
 
-    /// Ends the session: notes why, and takes out all who are to learn of it. A second end changes nothing.
+    /// Ends the session: notes why, and takes out the waiters that have to learn of it. A second end changes nothing.
     pub fn handle_end(&mut self, end: End) -> impl Iterator<Item = W> + use<W> {
         self.end.get_or_insert(end);
         core::mem::take(&mut self.waiters).into_iter().map(|(_, waiter)| waiter)

@@ -1,13 +1,12 @@
-//! Values by the ids of their requests, in the order of these.
+//! A map of values by the ids of their requests, in the order of the ids.
 
 use alloc::collections::VecDeque;
 
 use protocol::RequestId;
 
-/// Values by the ids of their requests, in the order of these.
-///
-/// Ids grow, so nearly all come to the end, and most that are answered are the first or the last: callers that have
-/// just asked, or a crowd that asked in that order. Both are found at once, and others are found by halving.
+/// A map of values by the ids of their requests, in the order of the ids. Ids grow, so nearly all are inserted at the
+/// end. Most of those that are removed are the first or the last: those of callers that have just asked, or of a crowd
+/// that asked in that order. A binary search finds the others.
 #[derive(Debug)]
 pub struct RequestMap<T>(VecDeque<(RequestId, T)>);
 

@@ -10,21 +10,19 @@ use crate::{
     UnacknowledgedGrants, Unclaimed,
 };
 
-/// A session after its handshake.
-///
-/// Its driver asks for things ([`request`](Self::request), [`send`](Self::send), …), moves what
-/// [`poll_output`](Self::poll_output) has into the connection and what the connection brings into
-/// [`space`](Self::space), and then takes what [`poll_event`](Self::poll_event) has.
+/// A session after its handshake. Its driver makes requests ([`request`](Self::request), [`send`](Self::send), …),
+/// moves the bytes of [`poll_output`](Self::poll_output) into the connection and those of the connection into
+/// [`space`](Self::space), and then takes the events of [`poll_event`](Self::poll_event).
 #[derive(Debug)]
 pub struct Session<M = NoReleaseMemory> {
     outgoing: Outgoing<M>,
     incoming: Incoming,
-    /// Each request waits with its own id, to be named in an event.
+    /// Each request waits with its own id, which an event names.
     pending: Pending<RequestId>,
     acks: Acks,
     /// Whether the other side has closed the connection.
     is_input_over: bool,
-    /// Requests that will not be answered any more, and whose driver was not told.
+    /// Requests that will not be answered any more, and for which no event was taken.
     ended: VecDeque<RequestId>,
 }
 
@@ -37,7 +35,7 @@ pub enum SessionEvent {
         request: RequestId,
         /// The answer.
         reply: Reply,
-        /// What to [`release`](Session::release_answer) as soon as the answer cannot be lost any more.
+        /// What to [`release`](Session::release_answer) once the answer cannot be lost any more.
         held: Option<HeldAnswer>,
     },
     /// The session is over, so it will not be answered; [`Session::end`] says why.
@@ -54,12 +52,12 @@ pub enum RequestError {
     Ended(End),
     /// It does not fit into a frame.
     Frame(FrameError),
-    /// Too much that was granted is not acknowledged.
+    /// Too many grants are not acknowledged.
     Unacknowledged(UnacknowledgedGrants),
 }
 
 impl<M: ReleaseMemory> Session<M> {
-    /// A session that goes on where the handshake ended, with what was received since.
+    /// A session that goes on where the handshake ended, with the bytes that came behind the greeting.
     pub fn new(frames: FrameBuffer) -> Session<M> {
         Session {
             outgoing: Outgoing::new(),
@@ -71,11 +69,11 @@ impl<M: ReleaseMemory> Session<M> {
         }
     }
 
-    /// Makes a request that an [`SessionEvent`] will be about.
+    /// Makes a request, whose answer or end will be a [`SessionEvent`].
     ///
     /// # Errors
-    /// If the session is over, the request is too large, or it is a wait and too much is not acknowledged. Nothing is
-    /// sent for it then.
+    /// If the session is over, the request is too large, or it is a wait and too many grants are not acknowledged. Then
+    /// nothing is sent.
     pub fn request(&mut self, body: Request<'_>) -> Result<RequestId, RequestError> {
         UnacknowledgedGrants::check(self.acks.is_full(), &body).map_err(RequestError::Unacknowledged)?;
         let request = self.outgoing.next_request();
@@ -88,7 +86,7 @@ impl<M: ReleaseMemory> Session<M> {
         Ok(request)
     }
 
-    /// Makes a request that is not answered, not even when it is refused.
+    /// Makes a one-way request, which gets no answer even if it is refused.
     ///
     /// # Errors
     /// If the session is over, or the request is too large.
@@ -99,36 +97,36 @@ impl<M: ReleaseMemory> Session<M> {
         self.outgoing.append(RequestId::ONE_WAY, self.acks.acknowledged(), body).map_err(RequestError::Frame)
     }
 
-    /// Gives a request up. If its answer has not come, the manager is told, and the answer will be dropped.
+    /// Gives a request up. If its answer has not come, this cancels the request, and drops the answer when it comes.
     pub fn abandon(&mut self, request: RequestId) {
         if self.pending.abandon(request).is_some() {
             self.send(Request::Cancel { request }).expect("a session with a pending request is not over");
         }
     }
 
-    /// Gives a lock back: with the next request, or at once if somebody wants it.
+    /// Releases a lock: with the next request, or at once if somebody wants it.
     pub fn release(&mut self, release: DeferredRelease) {
         if self.pending.end().is_none() {
             self.outgoing.release(release, self.acks.acknowledged(), self.acks.latest());
         }
     }
 
-    /// From now on releases are deferred by this memory.
+    /// Defers releases in this memory from now on.
     pub fn set_release_memory(&mut self, memory: M) {
         self.outgoing.set_release_memory(memory);
     }
 
-    /// Lets an answer that was held be acknowledged.
+    /// Releases an answer that was held, so that it can be acknowledged.
     pub fn release_answer(&mut self, answer: HeldAnswer) {
         self.acks.release(answer);
     }
 
-    /// What is to be sent next.
+    /// The bytes to send next.
     pub fn poll_output(&self) -> &[u8] {
         self.outgoing.poll_output()
     }
 
-    /// Takes it that this many bytes of [`poll_output`](Self::poll_output) have left.
+    /// Notes that this many bytes of [`poll_output`](Self::poll_output) have left.
     pub fn handle_written(&mut self, bytes: usize) {
         self.outgoing.handle_written(bytes);
     }
@@ -143,12 +141,12 @@ impl<M: ReleaseMemory> Session<M> {
         self.incoming.handle_input(bytes);
     }
 
-    /// Takes it that no more bytes will come.
+    /// Notes that no more bytes will come.
     pub fn handle_input_over(&mut self) {
         self.is_input_over = true;
     }
 
-    /// What has happened to the next request. Answers that came before the end come before it here, too.
+    /// The next event. Answers that came before the end of the session come before it here, too.
     pub fn poll_event(&mut self) -> Option<SessionEvent> {
         while self.pending.end().is_none() {
             let end = match self.incoming.poll_answer() {

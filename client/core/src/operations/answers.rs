@@ -4,7 +4,7 @@ use protocol::Reply;
 
 use crate::{Unexpected, WaitTarget};
 
-/// It is done, and there is nothing more to say.
+/// The manager has done it, and the answer says nothing more.
 pub(super) fn done(reply: Reply) -> Result<(), Unexpected> {
     match reply {
         Reply::Done => Ok(()),

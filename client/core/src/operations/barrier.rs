@@ -1,4 +1,4 @@
-//! What can be done with a barrier.
+//! The operations of a barrier.
 
 use protocol::{BarrierStatus, Grant, ObjectId, Reply, Request, Target};
 
@@ -27,14 +27,14 @@ impl Operation<'static> for BarrierPass {
     }
 }
 
-/// Breaks a barrier: whoever waits or comes is refused, until it is reset.
+/// Breaks a barrier: until it is reset, all waits at it fail.
 #[derive(Clone, Copy, Debug)]
 pub struct BarrierAbort<'a> {
     /// The barrier.
     pub id: ObjectId,
     /// The turn whose action failed; none breaks any turn.
     pub turn: Option<u64>,
-    /// Why, for those who are refused.
+    /// Why, for those whose waits fail.
     pub reason: &'a str,
 }
 

@@ -1,11 +1,11 @@
-//! What can be done with a condition.
+//! The operations of a condition.
 
 use protocol::{Grant, ObjectId, Reply, Request, Target, ThreadId};
 
 use super::answers;
 use crate::{Operation, Unexpected, WaitTarget};
 
-/// Which lock a condition is over.
+/// Asks which lock a condition is over.
 #[derive(Clone, Copy, Debug)]
 pub struct ConditionLock {
     /// The condition.
@@ -36,7 +36,7 @@ pub struct LockOfCondition {
     pub is_reentrant: bool,
 }
 
-/// Wakes those who have waited longest for a condition. Its output is how many.
+/// Notifies the longest waiters of a condition. Its output is how many.
 #[derive(Clone, Copy, Debug)]
 pub struct ConditionNotify {
     /// The condition.

@@ -1,16 +1,16 @@
-//! What can be done with an event.
+//! The operations of an event.
 
 use protocol::{Cause, Grant, ObjectId, Reply, Request, Target};
 
 use super::answers;
 use crate::{Operation, Unexpected, WaitTarget};
 
-/// Sets an event, which lets everyone through, or one if it clears itself.
+/// Sets an event, which lets all waiters through, or one if it clears itself.
 #[derive(Clone, Copy, Debug)]
 pub struct EventSet<'a> {
     /// The event.
     pub id: ObjectId,
-    /// Why, for those who look.
+    /// Why, for those who ask.
     pub reason: Option<&'a str>,
 }
 
@@ -47,7 +47,7 @@ impl Operation<'static> for EventClear {
     }
 }
 
-/// Whether an event is set.
+/// Asks whether an event is set.
 #[derive(Clone, Copy, Debug)]
 pub struct EventIsSet {
     /// The event.
@@ -70,7 +70,7 @@ impl Operation<'static> for EventIsSet {
     }
 }
 
-/// Who set an event, if it is set.
+/// Asks who set an event; none if it is not set.
 #[derive(Clone, Copy, Debug)]
 pub struct EventCause {
     /// The event.
@@ -93,7 +93,7 @@ impl Operation<'static> for EventCause {
     }
 }
 
-/// Has an event published in the memory that the manager shares.
+/// Has the manager publish an event in the memory that it shares.
 #[derive(Clone, Copy, Debug)]
 pub struct PublishEvent {
     /// The event.
@@ -116,12 +116,12 @@ impl Operation<'static> for PublishEvent {
     }
 }
 
-/// Where an event stands in the memory that the manager shares.
+/// Where an event is in the memory that the manager shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventPlace {
     /// Its position there.
     pub number: u32,
-    /// The serial that stands at that position as long as the event is there.
+    /// The serial at that position for as long as the event is there.
     pub serial: u32,
 }
 

@@ -1,4 +1,4 @@
-//! How to look into a manager.
+//! The operations that look into a manager.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,7 +16,7 @@ pub struct Page<T> {
     pub more: bool,
 }
 
-/// Some of the sessions, in the order of their numbers.
+/// Lists some of the sessions, in the order of their numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct ListSessions {
     /// Only those after this one.
@@ -39,7 +39,7 @@ impl Operation<'static> for ListSessions {
     }
 }
 
-/// Some of the objects, in the order of their ids.
+/// Lists some of the objects, in the order of their ids.
 #[derive(Clone, Copy, Debug)]
 pub struct ListObjects {
     /// Only those after this one.
@@ -62,7 +62,7 @@ impl Operation<'static> for ListObjects {
     }
 }
 
-/// Everything about one object.
+/// Asks for everything about one object.
 #[derive(Clone, Copy, Debug)]
 pub struct Inspect<'a> {
     /// Which.

@@ -1,11 +1,11 @@
-//! What can be done with a latch.
+//! The operations of a latch.
 
 use protocol::{Grant, ObjectId, Reply, Request, Target};
 
 use super::answers;
 use crate::{Operation, Unexpected, WaitTarget};
 
-/// Counts a latch down, to zero at the lowest. Its output is what is left.
+/// Counts a latch down, but not below zero. Its output is what is left.
 #[derive(Clone, Copy, Debug)]
 pub struct LatchCountDown {
     /// The latch.
@@ -27,7 +27,7 @@ impl Operation<'static> for LatchCountDown {
     }
 }
 
-/// What is left of the count of a latch.
+/// Asks what is left of the count of a latch.
 #[derive(Clone, Copy, Debug)]
 pub struct LatchCount {
     /// The latch.

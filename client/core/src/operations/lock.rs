@@ -1,11 +1,11 @@
-//! What can be done with a lock of either kind.
+//! The operations of a lock of either kind.
 
 use protocol::{Grant, LockGrant, ObjectId, Reply, Request, Target, ThreadId};
 
 use super::answers;
 use crate::{Operation, Unexpected, WaitTarget};
 
-/// Gives a lock back once.
+/// Releases a lock once.
 #[derive(Clone, Copy, Debug)]
 pub struct LockRelease {
     /// The lock.
@@ -29,7 +29,7 @@ impl Operation<'static> for LockRelease {
     }
 }
 
-/// Takes a lock from its holder, whoever that is.
+/// Takes a lock from whichever thread holds it.
 #[derive(Clone, Copy, Debug)]
 pub struct LockForceRelease {
     /// The lock.

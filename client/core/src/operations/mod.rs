@@ -1,7 +1,7 @@
-//! What can be done with the objects of a manager, each operation as a typed value.
+//! Everything that a client can do with the objects of a manager, each operation as a typed value.
 //!
-//! One file for each kind of object. What can be waited for is a [`WaitTarget`](crate::WaitTarget), and [`WaitFor`]
-//! makes an operation of it.
+//! There is one file for each kind of object. A client can wait for a [`WaitTarget`](crate::WaitTarget), of which
+//! [`WaitFor`] makes an operation.
 
 mod answers;
 mod barrier;

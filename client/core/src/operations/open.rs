@@ -1,4 +1,4 @@
-//! How objects are opened, held and removed: what all kinds have in common.
+//! The operations of all kinds of objects: they open, keep and remove them.
 
 use protocol::{Epoch, Kind, ObjectId, OpenMode, Reply, Request, Spec};
 
@@ -14,7 +14,7 @@ pub struct Open<'a> {
     pub name: Option<&'a str>,
     /// Kind and parameters.
     pub spec: Spec,
-    /// What to do with an object that is there, or is not.
+    /// What to do if there is such an object, and if there is none.
     pub mode: OpenMode,
 }
 
@@ -58,7 +58,7 @@ impl Operation<'static> for Attach {
     }
 }
 
-/// Gives one reference back.
+/// Gives one reference of this session back.
 #[derive(Clone, Copy, Debug)]
 pub struct Detach {
     /// The object.
@@ -78,7 +78,7 @@ impl Operation<'static> for Detach {
     }
 }
 
-/// Takes an object away for everyone.
+/// Removes an object for everyone.
 #[derive(Clone, Copy, Debug)]
 pub struct Remove {
     /// The object.

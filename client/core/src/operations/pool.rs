@@ -1,4 +1,4 @@
-//! What the owner of a pool, and of its batches, can do; and what a worker of the pool can.
+//! The operations of the owners of pools and batches, and those of workers.
 
 use alloc::vec::Vec;
 
@@ -10,7 +10,7 @@ use protocol::{
 use super::answers::{self, taken};
 use crate::{Operation, Unexpected, WaitTarget};
 
-/// Takes no more batches into a pool.
+/// Closes a pool: it takes no more batches.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolClose {
     /// The pool.
@@ -122,7 +122,7 @@ impl Operation<'static> for BatchCancel {
     }
 }
 
-/// Has a signal sent to every process that runs a task of a batch. Its output is how many.
+/// Has the manager send a signal to every process that runs a task of a batch. Its output is how many.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchSignal {
     /// The batch.
@@ -144,7 +144,7 @@ impl Operation<'static> for BatchSignal {
     }
 }
 
-/// How far a batch is.
+/// Asks how far a batch is.
 #[derive(Clone, Copy, Debug)]
 pub struct GetBatchProgress {
     /// The batch.
@@ -198,7 +198,7 @@ impl<'a> Operation<'a> for BatchRun<'a> {
     }
 }
 
-/// Reports how a task ended that this session was granted.
+/// Reports how a task of this session ended.
 #[derive(Clone, Debug)]
 pub struct TaskEnd<'a> {
     /// The batch.

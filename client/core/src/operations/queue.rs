@@ -1,4 +1,4 @@
-//! What can be done with a queue.
+//! The operations of a queue.
 
 use alloc::vec::Vec;
 
@@ -7,7 +7,7 @@ use protocol::{Grant, ItemGrant, ObjectId, Reply, Request, Target, ThreadId};
 use super::answers;
 use crate::{Operation, Unexpected, WaitTarget};
 
-/// How many items are in a queue.
+/// Asks how many items are in a queue.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueLength {
     /// The queue.
@@ -27,7 +27,7 @@ impl Operation<'static> for QueueLength {
     }
 }
 
-/// Says that an item of a joinable queue is finished.
+/// Reports that an item of a joinable queue is finished.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueTaskDone {
     /// The queue.
@@ -51,7 +51,7 @@ impl Operation<'static> for QueueTaskDone {
     }
 }
 
-/// Takes no more items into a queue.
+/// Closes a queue: it takes no more items.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueClose {
     /// The queue.

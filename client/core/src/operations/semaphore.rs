@@ -1,11 +1,11 @@
-//! What can be done with a semaphore.
+//! The operations of a semaphore.
 
 use protocol::{Abandonment, Grant, ObjectId, Reply, Request, Target};
 
 use super::answers;
 use crate::{Operation, Unexpected, WaitTarget};
 
-/// Gives permits back, or adds to those of a plain semaphore.
+/// Releases permits, or adds permits to a plain semaphore.
 #[derive(Clone, Copy, Debug)]
 pub struct SemaphoreRelease {
     /// The semaphore.
@@ -27,7 +27,7 @@ impl Operation<'static> for SemaphoreRelease {
     }
 }
 
-/// Lets go of permits without giving them back.
+/// Gives permits up without releasing them.
 #[derive(Clone, Copy, Debug)]
 pub struct SemaphoreForget {
     /// The semaphore.
@@ -49,7 +49,7 @@ impl Operation<'static> for SemaphoreForget {
     }
 }
 
-/// How many permits can be acquired.
+/// Asks how many permits are available.
 #[derive(Clone, Copy, Debug)]
 pub struct SemaphoreAvailable {
     /// The semaphore.
@@ -69,7 +69,7 @@ impl Operation<'static> for SemaphoreAvailable {
     }
 }
 
-/// Waits until a semaphore has permits, and takes them. The grant says by whom some were abandoned.
+/// Waits until a semaphore has permits, and takes them. The grant says who abandoned some of them, if anybody did.
 #[derive(Clone, Copy, Debug)]
 pub struct PermitsTarget {
     /// The semaphore.

@@ -1,4 +1,4 @@
-//! What concerns the session itself.
+//! The operations of the session itself.
 
 use protocol::{Reply, Request, RequestId, SharedMemory};
 

@@ -1,4 +1,4 @@
-//! Each operation asks for what it says, and takes the answer that the protocol promises and no other.
+//! Each operation makes its request, and accepts the answer that the protocol promises and no other.
 
 use alloc::string::ToString;
 use core::fmt::Debug;
@@ -22,7 +22,7 @@ fn taken_one(grant: Grant) -> Reply {
     Reply::Taken(Taken { index: 0, grants: [grant].into_iter().collect(), reacquired: None })
 }
 
-/// The name of an operation's request, and what it makes of an answer.
+/// Makes an operation's request, and returns what the operation makes of an answer.
 fn run<'a, O: Operation<'a>>(operation: O, reply: Reply) -> Result<O::Output, Unexpected> {
     let request = format!("{:?}", operation.into_request());
     assert!(request.contains("07"), "{request} is about the object");
@@ -52,7 +52,7 @@ fn a_wait_for_one_target_brings_what_the_target_grants() {
     assert_eq!(run(wait(), taken_one(Grant::Event(cause()))), Ok(Some(cause())));
     assert_eq!(run(wait(), Reply::TimedOut { reacquired: None }), Ok(None));
     let error = run(wait(), taken_one(Grant::Latch)).unwrap_err();
-    assert_eq!(error.to_string(), "the manager gave what was not asked for: Latch");
+    assert_eq!(error.to_string(), "the manager sent a grant of the wrong kind: Latch");
     let nothing = Taken { index: 0, grants: [].into_iter().collect(), reacquired: None };
     assert!(matches!(run(wait(), Reply::Taken(nothing)), Err(Unexpected::Reply(_))));
 }

@@ -1,4 +1,4 @@
-//! Waits: for one thing, or for some together.
+//! Waits for one target, or for several.
 
 use protocol::{LockGrant, Reply, Request, Signal, Taken, Targets, ThreadId, WaitMode};
 
@@ -47,9 +47,9 @@ pub struct Wait<'a> {
 /// How a wait ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitEnd {
-    /// With what was taken.
+    /// It took something.
     Taken(Taken),
-    /// Without.
+    /// Its timeout ended first.
     TimedOut {
         /// The lock that the wait gave up and the waiter holds again, if it waited for a condition.
         reacquired: Option<LockGrant>,

@@ -222,7 +222,7 @@ fn a_malformed_answer_ends_the_connection() {
     });
     let error = manager.connection().ask(open(0)).unwrap_err();
     assert!(error.is_manager_gone(), "{error:?}");
-    assert!(error.to_string().contains("no answer"), "{error}");
+    assert!(error.to_string().contains("not an answer"), "{error}");
 }
 
 #[test]
