@@ -1,8 +1,8 @@
-//! One kind of request after the other, for a tool that counts instructions: `scripts/count-instructions` runs this.
+//! Every kind of request, for `scripts/count-instructions`, which runs this under a tool that counts instructions.
 //!
-//! `instructions` lists what there is; `instructions NAME TIMES` carries out NAME that many times. What is counted is
-//! the inside of two functions: `codec_counted`, in which all that travels is encoded and decoded on both sides, and
-//! `apply_counted`, in which the core takes inputs.
+//! `instructions` lists the scenarios; `instructions NAME TIMES` runs NAME that many times. The tool counts the inside
+//! of two functions: `codec_counted`, in which both sides encode and decode all that travels, and `apply_counted`, in
+//! which the core takes inputs.
 
 use std::hint::black_box;
 
@@ -14,10 +14,10 @@ use protocol::{
 };
 use uuid::Uuid;
 
-/// How often a scenario is carried out before anything is counted, so that all memory is there.
+/// How often to run a scenario before counting, so that all memory is there.
 const WARM_UP: u64 = 100;
 
-/// What is carried out again and again: the requests of one time, of which sessions.
+/// The requests of one run of a scenario.
 type Scenario = fn(&mut World);
 
 /// Everything that is counted, by the name that the script shows.
@@ -117,7 +117,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
         let options = BatchOptions { stop: STOP, parent: None, priority: 0, retries: 0, time_limit_ns: None };
         world.send(0, Request::BatchOpen { id: BATCH, pool: POOL, function: "count", options });
         let one = || TaskInput { arguments: &[7; 16], carries: Vec::new() };
-        // The first grants bring one task each, until it is known that they are short.
+        // The first grants bring one task each, until the core knows that they are short.
         world.send(0, Request::BatchAdd { id: BATCH, tasks: (0..40).map(|_| one()).collect(), last: true });
         let mut ended = 0;
         while ended < 40 {
@@ -279,7 +279,7 @@ struct World {
     tasks: Vec<u32>,
     /// The turn of the last barrier whose parties all came.
     turn: u64,
-    /// Whether a refusal is what was asked for.
+    /// Whether the request is meant to be refused.
     may_refuse: bool,
 }
 
@@ -371,7 +371,7 @@ impl World {
         [BATCH, STOP].into_iter().for_each(|id| self.send(0, Request::Detach { id }));
     }
 
-    /// A request that makes another be refused.
+    /// A request that must be refused.
     fn send_to_refuse(&mut self, sender: usize, body: Request<'_>) {
         self.may_refuse = true;
         self.send(sender, body);
@@ -415,13 +415,13 @@ fn answer_counted(answered: &mut Vec<u8>, answer: Answer) -> Answer {
     })
 }
 
-/// Everything that is counted of encoding and decoding happens in here.
+/// All counted encoding and decoding happens in here.
 #[inline(never)]
 fn codec_counted<R>(work: impl FnOnce() -> R) -> R {
     black_box(work())
 }
 
-/// Everything that is counted of the core happens in here.
+/// All counted work of the core happens in here.
 #[inline(never)]
 fn apply_counted(
     state: &mut State,

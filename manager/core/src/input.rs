@@ -1,6 +1,6 @@
 //! What goes into the core and what comes out: inputs and effects, both plain data that can be serialized.
 //!
-//! Whoever keeps the inputs of a state, each with its time, can repeat whatever it did.
+//! A driver that keeps the inputs of a state, each with its time, can repeat everything that the state did.
 
 use alloc::string::String;
 
@@ -16,7 +16,7 @@ pub enum Input<'a> {
     SessionBegan {
         /// Its number: never used before in this state's life.
         session: SessionId,
-        /// Who it is.
+        /// The client.
         peer: Peer,
     },
     /// A request of a session arrived.
@@ -27,7 +27,7 @@ pub enum Input<'a> {
         #[serde(borrow)]
         envelope: Envelope<'a>,
     },
-    /// A release that a session has deferred was found. If the session no longer holds the lock in this holding,
+    /// The driver found a release that a session has deferred. If the session no longer holds the lock in this holding,
     /// nothing happens.
     DeferredRelease(Holding),
     /// A session's process ended, or its connection did.
@@ -41,7 +41,7 @@ pub enum Input<'a> {
     TimePassed,
 }
 
-/// Who is at the other end of a session, as the kernel and the client tell.
+/// The process at the other end of a session, as the kernel and the client describe it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     /// The process id.
@@ -54,30 +54,30 @@ pub struct Peer {
 /// How a session ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
-    /// It said goodbye: everything it was sent has been received.
+    /// It said goodbye: it has received everything that it was sent.
     Goodbye,
     /// It ended otherwise.
     Died(DeathCause),
 }
 
-/// How a process or its connection ended, as far as could be told.
+/// How a process or its connection ended, as far as the driver knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeathCause {
     /// The process was ended by this signal.
     Signal(i32),
     /// The process exited with this status, without a goodbye.
     Exit(i32),
-    /// The connection closed while the process lived, or nothing could be learned of the process.
+    /// The connection closed while the process lived, or the driver could not learn how the process ended.
     Disconnected,
     /// The manager cut the connection, for this reason.
     Dropped(String),
 }
 
-/// One thing to do, for whoever drives the core. Effects are to be done in order.
+/// One thing to do, for the driver of the core. It does effects in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Effect {
-    /// Send this answer. The session has begun; if the input that this follows from is its end, nobody is there to
-    /// read it, and it may be skipped.
+    /// Send this answer. The session has begun; if the input that causes this is the session's end, nobody is there to
+    /// read it, and the driver may skip it.
     Reply {
         /// To whom.
         session: SessionId,
@@ -86,8 +86,8 @@ pub enum Effect {
         /// The answer.
         reply: Reply,
     },
-    /// Answer this request with [`Reply::Shared`] and a descriptor of this memory, or with a refusal where there can be
-    /// none. As for a reply, nobody may be there to read it.
+    /// Answer this request with [`Reply::Shared`] and a descriptor of this memory, or with a refusal if there can be
+    /// none. As with a reply, there may be nobody to read it.
     Share {
         /// To whom.
         session: SessionId,
@@ -100,8 +100,8 @@ pub enum Effect {
     /// set, or no longer exists.
     Publish(Publication),
     /// Write into the memory for deferred releases of a session how many of its locks are wanted; then look there for
-    /// a holding, if one is named. For each time that it is there, apply [`Input::DeferredRelease`] next. A session
-    /// that could not be given this memory has none.
+    /// a holding, if one is named. For each time that it is there, apply [`Input::DeferredRelease`] next. A session may
+    /// have no such memory, if there was none to give.
     LocksWanted {
         /// Whose memory.
         session: SessionId,
@@ -117,8 +117,8 @@ pub enum Effect {
         /// Which.
         signal: StopSignal,
     },
-    /// Send this refusal under [`RequestId::ONE_WAY`], then close the connection. The session's end is to be told
-    /// as an input of its own.
+    /// Send this refusal under [`RequestId::ONE_WAY`], then close the connection. The session's end follows as an input
+    /// of its own.
     Drop {
         /// Whom.
         session: SessionId,

@@ -1,4 +1,4 @@
-//! Looking in: sessions, objects, and for one object everything that is known of it.
+//! Inspection: sessions, objects, and everything that the manager knows about one object.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -86,7 +86,7 @@ impl State {
         }
     }
 
-    /// The positions of the waiters of an object, in order. One wait may name the object twice, but waits once.
+    /// The positions of the waiters of an object, in order. One wait may name the object twice, but counts once.
     pub(crate) fn waiters_of<'a>(&'a self, object: &'a Object) -> impl Iterator<Item = Position> + 'a {
         let firsts = object.lanes().iter().map(|&lane| object.wait_queue_in(lane).first());
         firsts.flat_map(|first| {

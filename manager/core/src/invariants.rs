@@ -1,24 +1,24 @@
-//! What holds between any two inputs, for tests to look at after each.
+//! What holds between any two inputs, for tests to check after each.
 
 use crate::State;
 use crate::waiting::wait::Waiter;
 
 impl State {
-    /// Asserts that nothing was left undone: whoever could be served was.
+    /// Asserts that nothing was left undone: every waiter that could be served was.
     #[doc(hidden)]
     pub fn assert_settled(&self) {
         assert!(self.touched.is_empty(), "no object is to be served");
         assert!(self.relocking.is_empty(), "no cycle is to be looked for");
         assert!(self.unused.is_empty(), "no object is to be freed");
         for keys in self.blocked.values() {
-            // A thread that waits in several ways may hold a reentrant lock by now that it waits for in another.
+            // A thread with several waits may by now hold a reentrant lock that another of its waits is for.
             if let [key] = keys[..] {
                 assert!(self.is_blocked(key), "a waiter cannot be served: {:?}", self.waiters[key]);
             }
         }
     }
 
-    /// Asserts that nobody waits forever in a cycle, of clients whose threads send nothing while they wait.
+    /// Asserts that no thread waits forever in a cycle, for clients whose threads send nothing while they wait.
     #[doc(hidden)]
     pub fn assert_no_deadlock(&self) {
         let waiters = self.blocked.values().flatten().map(|&key| &self.waiters[key]);

@@ -22,12 +22,12 @@ use crate::{Effect, Input, Time};
 
 /// Everything that a manager knows.
 ///
-/// It changes by [`apply`](State::apply) alone. Between two inputs it can be serialized: what is restored from such a
-/// snapshot goes on with the same effects as the state that it was taken of. A snapshot is trusted: a state restored
-/// from anything else may panic.
+/// It changes by [`apply`](State::apply) alone. Between two inputs it can be serialized: a state that is restored from
+/// such a snapshot has the same effects from then on as the original. A snapshot must be genuine: a state restored from
+/// anything else may panic.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct State {
-    /// The life of the manager that this is the state of.
+    /// The life of the manager whose state this is.
     pub(crate) epoch: Epoch,
     pub(crate) limits: Limits,
     /// The time of the input that is being applied.
@@ -35,23 +35,23 @@ pub struct State {
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     pub(crate) catalog: Catalog,
     pub(crate) waiters: Slab<Waiter>,
-    /// What is due, the nearest first.
+    /// What is due and when, the nearest first.
     pub(crate) deadlines: BTreeSet<(Time, Due)>,
     /// The blocked requests of each thread, to find deadlocks.
     pub(crate) blocked: BTreeMap<Caller, SmallVec<[Key; 1]>>,
-    /// The places at which events are published.
+    /// The places where events are published.
     pub(crate) mirror: Mirror,
     /// The token of the next lock grant.
     pub(crate) token: u64,
-    /// How many holdings of locks there were, which numbers them.
+    /// How many holdings of locks there were; their numbers come from this.
     pub(crate) holds: u64,
-    /// The objects whose waiters are to be looked at before this input is done with.
+    /// The objects whose waiters are to be examined before this input ends.
     pub(crate) touched: VecDeque<Key>,
     /// The waiters that have begun to wait for their lock again, and may have closed a cycle.
     pub(crate) relocking: Vec<Key>,
-    /// The objects that seemed unused, to be looked at before this input is done with.
+    /// The objects that seemed unused, to be examined before this input ends.
     pub(crate) unused: Vec<Handle>,
-    /// Tasks that are waiting, running, or ended and not fetched.
+    /// Tasks that wait, run, or have ended and were not fetched.
     pub(crate) stored_tasks: usize,
     /// Bytes of arguments and outcomes that are stored.
     pub(crate) stored_bytes: usize,
@@ -72,8 +72,8 @@ pub(crate) enum Due {
 impl State {
     /// An empty state for this life of a manager.
     ///
-    /// Lock grants are numbered from `first_token` on. For tokens to grow from one life to the next, give what
-    /// grows faster than a manager can grant, as the nanoseconds of the calendar do.
+    /// Lock grants are numbered from `first_token` on. For tokens to grow from one life to the next, pass a number that
+    /// grows faster than a manager can grant, such as the nanoseconds of the system's clock.
     pub fn new(epoch: Epoch, limits: Limits, first_token: u64) -> State {
         State {
             epoch,
@@ -96,9 +96,9 @@ impl State {
         }
     }
 
-    /// Takes one input and appends what follows from it to `effects`.
+    /// Takes one input and appends its effects to `effects`.
     ///
-    /// `now` must not go back. Waits whose deadline `now` has reached are timed out before the input is looked at.
+    /// `now` must not go back. Waits whose deadline `now` has reached time out before the input takes effect.
     ///
     /// ```
     /// use manager_core::{Effect, Input, Peer, State, Time};
@@ -136,13 +136,13 @@ impl State {
         core::mem::swap(&mut self.effects, effects);
     }
 
-    /// When to apply [`Input::TimePassed`] if nothing else comes before.
+    /// When to apply [`Input::TimePassed`] if no other input comes before.
     pub fn next_deadline(&self) -> Option<Time> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Carries out one request. A wait answers itself, now or later. All others are answered at once, but after
-    /// everyone whom they serve: when `set` returns, the answers of those whom it woke are on their way.
+    /// Carries out one request. A wait answers itself, now or later. Every other request is answered at once, but after
+    /// the waiters that it serves: when `set` returns, the answers to the waiters that it woke are on their way.
     fn request(&mut self, session: SessionId, envelope: &Envelope<'_>) {
         let Envelope { request, received, ref body } = *envelope;
         if let Err(refusal) = self.confirm(session, received) {
@@ -191,7 +191,7 @@ impl State {
         self.wait(caller, request, mode, targets, timeout_ns)
     }
 
-    /// Has memory shared with a session that wants an answer, as that brings it.
+    /// Has memory shared with a session that wants an answer, since the answer brings it.
     fn share(&mut self, session: SessionId, request: RequestId, memory: SharedMemory) {
         if request.wants_answer() {
             self.session_at(session).answers += 1;
@@ -213,7 +213,7 @@ impl State {
         }
     }
 
-    /// A session that an input came from, or that is known to live for another reason.
+    /// A session that sent the input, or that is known to live for another reason.
     pub(crate) fn session_at(&mut self, session: SessionId) -> &mut Session {
         self.sessions.get_mut(&session).expect("the session has begun and not ended")
     }

@@ -21,7 +21,7 @@ impl Time {
         Time { nanoseconds }
     }
 
-    /// The moment that is this many nanoseconds later, or the last one that can be told (584 years).
+    /// The moment that is this many nanoseconds later, or the last one that a `u64` holds (584 years).
     pub fn after_ns(self, nanoseconds: u64) -> Time {
         Time { nanoseconds: self.nanoseconds.saturating_add(nanoseconds) }
     }

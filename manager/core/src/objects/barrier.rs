@@ -1,8 +1,8 @@
 //! Barriers: a number of parties wait until all have come, and go on together.
 //!
-//! As in Python, a barrier *breaks* when a party that waits gives up: by its timeout, by its death, by `abort`. All
-//! waiters are refused then, and all that come until `reset`, with the cause. If parties brought an action, the last of
-//! them to come runs it while the others wait on; they go when it says so, and the barrier breaks if it fails or dies.
+//! As in Python, a barrier *breaks* when a party that waits gives up: by its timeout, by its death, by `abort`. It then
+//! refuses all waiters, and all that come until `reset`, with the cause. If parties brought an action, the last of them
+//! to come runs it while the others go on waiting; they go when it says so, and the barrier breaks if it fails or dies.
 //! A party that leaves a wait for any by another of its targets has not come, and breaks nothing; but while an action
 //! runs, the parties it runs for have come, and wait for nothing else.
 
@@ -25,7 +25,7 @@ use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Decision, Readiness};
 use crate::waiting::wait_queue::{self, Position};
 
-/// What anyone wants of a barrier: the wait queue does not depend on the details.
+/// What any waiter wants of a barrier: the wait queue does not depend on the details.
 const ANYONE: Want = Want::Barrier { has_action: false, index: None };
 
 /// A barrier.
@@ -34,12 +34,12 @@ pub(crate) struct Barrier {
     parties: u32,
     /// How often all parties have come.
     turns: u64,
-    /// Who runs the action of the parties that have come.
+    /// The session that runs the action of the parties that have come.
     acting: Option<Acting>,
     broken: Option<Arc<str>>,
 }
 
-/// Who runs an action, for which turn: a session that ran another one before may tell of its end late.
+/// The session that runs an action, and the turn: a session that ran an earlier action may report its end late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Acting {
     session: SessionId,
@@ -242,8 +242,8 @@ impl State {
         Ok(Reply::Barrier(self.barrier_at(key).status(waiting)))
     }
 
-    /// Breaks the barriers in whose wait queues this waiter is, as it will not wait any longer. Most are in none, so
-    /// they need no text that says why.
+    /// Breaks the barriers in whose wait queues this waiter is, because it will not wait any longer. Most waiters are
+    /// in none, so they need no text that says why.
     pub(crate) fn break_barriers_of(&mut self, waiter: Key, why: impl FnOnce(&State) -> String) {
         let is_barrier = |entry: &&wait_queue::Entry| matches!(entry.want, Want::Barrier { .. });
         let entries = self.waiters[waiter].targets.iter().filter(is_barrier);

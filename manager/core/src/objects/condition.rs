@@ -1,9 +1,9 @@
-//! Conditions: a place to wait, under a lock, until somebody who holds the lock notifies.
+//! Conditions: a place to wait, under a lock, until the holder of the lock notifies.
 //!
-//! A wait gives the lock up and joins the wait queue in one step, so no notification falls between the two. A notified
-//! waiter goes to the end of the lock's wait queue, and its wait is answered when it holds the lock again, as often as
-//! before. It is never answered without a notification, another target, or its deadline: there are no spurious
-//! wake-ups. A notified waiter that dies passes its notification on. Notifying needs the lock, as in Python.
+//! A wait gives up the lock and joins the wait queue in one step, so no notification falls between the two. A notified
+//! waiter goes to the end of the lock's wait queue, and gets its answer when it holds the lock again, as often as
+//! before. It never gets one without a notification, another target, or its deadline: there are no spurious wake-ups. A
+//! notified waiter that dies passes its notification on. Notifying needs the lock, as in Python.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -97,7 +97,8 @@ impl State {
         }
     }
 
-    /// Refuses what needs the lock of a condition held, if the caller does not hold it in the holding that it named.
+    /// Refuses a request that needs the lock of a condition, if the caller does not hold it in the holding that it
+    /// named.
     pub(crate) fn check_condition(
         &self,
         caller: Caller,
@@ -116,7 +117,7 @@ impl State {
         ))
     }
 
-    /// Gives up the lock of the condition that a waiter is about to wait for, if it waits for one.
+    /// Gives up the lock of the condition that a waiter is about to wait for, if there is one.
     pub(crate) fn give_up_lock(&mut self, waiter: &Waiter) -> Option<Relock> {
         let entry = waiter.targets.iter().find(|entry| matches!(entry.want, Want::Notification))?;
         let lock = self.condition_at(entry.object).lock;
@@ -139,7 +140,7 @@ impl State {
         Ok(Reply::Count(woken))
     }
 
-    /// Wakes the first waiter. False if nobody waits. What was meant for some, and not for all, is passed on if its
+    /// Wakes the first waiter. Returns false if nobody waits. A notification that is not for all passes on if its
     /// receiver dies.
     fn notify_first(&mut self, key: Key, passes_on: bool) -> bool {
         let Some(position) = self.catalog.at(key).wait_queue(&Want::Notification).first() else {
@@ -163,7 +164,7 @@ impl State {
     }
 
     fn condition_destroyed(&mut self, key: Key, condition: &Condition) {
-        // The lock may be what ended first, and this with it.
+        // The lock may have ended first, and this with it.
         if let Some(object) = self.catalog.get(condition.lock)
             && matches!(object.body, Body::Lock(_))
         {

@@ -1,9 +1,9 @@
 //! Events: a flag that processes wait for.
 //!
-//! A manual-reset event stays set until it is cleared, and lets through everyone that waits meanwhile or asks
-//! later. An auto-reset event lets one waiter through and is clear again. Either is NT's event of that name; the
-//! manual one is also Python's `Event`. Every waiter is served when an event is set, before the request that
-//! set it is answered, so a set followed at once by a clear wakes them all the same.
+//! A manual-reset event stays set until it is cleared, and lets through every waiter that waits meanwhile or comes
+//! later. An auto-reset event lets one waiter through and is clear again. Either is NT's event of that name; the manual
+//! one is also Python's `Event`. A set serves every waiter before its own answer, so a set followed at once by a clear
+//! wakes them all the same.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -31,9 +31,10 @@ pub(crate) struct Event {
     is_set: bool,
     /// What is set, stopped or published with it. Most events have nothing of the kind.
     tied: Option<Box<Tied>>,
-    /// How often it was cleared by a request: what was granted before that is not given back.
+    /// How often a request cleared it: a grant from before a clear is not given back.
     clears: u32,
-    /// Who set it last. The box is made at the first set and used again, so that setting allocates nothing.
+    /// The process that set it last. The first set makes the box and later ones use it again, so that setting allocates
+    /// nothing.
     set_by: Option<Box<SetBy>>,
 }
 
@@ -44,13 +45,13 @@ struct Tied {
     batch: Option<Key>,
     /// Events that are set when this one is.
     children: Vec<Key>,
-    /// The event that this one is set with.
+    /// The event that sets this one.
     parent: Option<Key>,
-    /// What was published of it last, if it is mirrored.
+    /// What was last published of it, if it is mirrored.
     published: Option<Publication>,
 }
 
-/// Who set an event, when, and why.
+/// The process that set an event, when, and why.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct SetBy {
     process: u32,
@@ -64,7 +65,7 @@ impl Event {
         Event { auto_reset, is_set: false, clears: 0, tied: None, set_by: None }
     }
 
-    /// Sets it. The first cause counts: setting a set event changes nothing. Returns what is to be published.
+    /// Sets it. The first cause counts: setting a set event changes nothing. Returns what to publish.
     fn set(&mut self, cause: SetBy) -> Option<Publication> {
         if self.is_set {
             return None;
@@ -76,7 +77,7 @@ impl Event {
         self.flag(true)
     }
 
-    /// Changes the flag. Returns what is to be published, if it is mirrored and this is news.
+    /// Changes the flag. Returns what to publish, if it is mirrored and the flag changed.
     fn flag(&mut self, is_set: bool) -> Option<Publication> {
         if self.is_set == is_set {
             return None;
@@ -154,14 +155,14 @@ impl State {
         self.event_set_with(key, cause);
     }
 
-    /// Sets the stop event of a batch that a session has ended in another way, unless it was removed.
+    /// Sets the stop event of a batch that a session has ended in another way, unless the event was removed.
     pub(crate) fn event_set_with_end(&mut self, session: SessionId, id: ObjectId, reason: &str) {
         if let Ok(key) = self.catalog.find(id, Kind::Event) {
             self.event_set_by_session(session, key, Some(reason));
         }
     }
 
-    /// Sets an event and all that is tied to it, also what is tied to those, with the same cause.
+    /// Sets an event, the events tied to it, and those tied to these, with the same cause.
     fn event_set_with(&mut self, key: Key, cause: SetBy) {
         let mut keys = vec![key];
         while let Some(key) = keys.pop() {
@@ -179,7 +180,7 @@ impl State {
         }
     }
 
-    /// Sets the stop event of a batch, unless it was removed, as a session does that has gone: the owner of the
+    /// Sets the stop event of a batch, unless it was removed, in the name of a session that is gone: the owner of the
     /// batch, or of its pool.
     pub(crate) fn event_set_by_abandoner(&mut self, id: ObjectId, abandoner: &Abandoner, reason: &str) {
         if let Ok(key) = self.catalog.find(id, Kind::Event) {
@@ -194,7 +195,7 @@ impl State {
         self.event_at(key).tied.get_or_insert_default().batch = Some(batch);
     }
 
-    /// Has an event set with another from now on; at once, if that is set already.
+    /// Has one event set another from now on; at once, if it is set already.
     pub(crate) fn event_add_child(&mut self, parent: Key, child: Key) {
         self.event_at(parent).tied.get_or_insert_default().children.push(child);
         self.event_at(child).tied.get_or_insert_default().parent = Some(parent);
@@ -206,7 +207,7 @@ impl State {
         }
     }
 
-    /// Undoes the ties of an event that is no more.
+    /// Undoes the ties of an event that no longer exists.
     fn event_destroyed(&mut self, key: Key, event: &Event) {
         let Some(tied) = &event.tied else {
             return;
@@ -226,7 +227,7 @@ impl State {
         }
     }
 
-    /// Frees the stop event of a batch that is no more from its tie to it.
+    /// Unties the stop event of a batch that no longer exists.
     pub(crate) fn event_stops_nothing(&mut self, id: ObjectId, batch: Key) {
         if let Ok(key) = self.catalog.find(id, Kind::Event)
             && let Some(tied) = &mut self.event_at(key).tied
@@ -276,7 +277,7 @@ impl State {
         event.is_set.then(|| event.cause(self.now))
     }
 
-    /// Sets an auto-reset event again whose grant was on its way to a process that died, unless it was cleared since.
+    /// Sets an auto-reset event again if its grant was on its way to a process that died, unless it was cleared since.
     fn event_given_back(&mut self, key: Key, clears: u32) {
         let event = self.event_at(key);
         if event.clears == clears {
@@ -285,7 +286,7 @@ impl State {
         }
     }
 
-    /// What was published of an event last, if it is mirrored.
+    /// What was last published of an event, if it is mirrored.
     pub(crate) fn event_publication(&self, key: Key) -> Option<Publication> {
         match &self.catalog.at(key).body {
             Body::Event(event) => event.tied.as_ref()?.published,
@@ -298,7 +299,7 @@ impl State {
         self.event_at(key).auto_reset
     }
 
-    /// Publishes an event at a place that is free, from now on.
+    /// Publishes an event at a free place, from now on.
     pub(crate) fn event_publish_at(&mut self, key: Key, place: Publication) {
         let event = self.event_at(key);
         let state = place.state.after_clear();

@@ -1,15 +1,15 @@
-//! Locks and reentrant locks: one thread of one process holds them, and a dead one hands them on.
+//! Locks and reentrant locks: one thread of one process holds them, and its death passes them on.
 //!
-//! A lock is held by the thread that acquired it, and given back under the number of that *holding*, which any thread
-//! of its process may do. A holding lasts from when a free lock is taken until it was given back as often as it was
-//! acquired, or taken away; a wait for a condition interrupts it, and does not end it.
+//! The thread that acquired a lock holds it, and any thread of its process may give it back under the number of that
+//! *holding*. A holding lasts from when a free lock is taken until it was given back as often as it was acquired, or
+//! taken away; a wait for a condition interrupts it, and does not end it.
 //!
-//! A holder that ends without giving back leaves the lock *abandoned*: the next taker gets it
-//! at once and learns of whom, as with NT's mutexes and POSIX's robust ones. Nothing is given back eagerly, so a
-//! program in which one process acquires and ends, and another releases, works as it does in Python.
+//! A holder that ends without giving back leaves the lock *abandoned*: the next taker gets it at once and learns which
+//! process left it, as with NT's mutexes and POSIX's robust ones. The lock stays marked until then, so a program in
+//! which one process acquires and ends, and another releases, works as it does in Python.
 //!
 //! Tokens grow with every grant of this manager, over all locks, so that an outside resource that remembers the
-//! greatest it has seen can refuse those that held a lock before.
+//! greatest it has seen can refuse former holders.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -31,13 +31,13 @@ use crate::{State, Time};
 pub(crate) struct Lock {
     is_reentrant: bool,
     holder: Option<Holder>,
-    /// What the last holder left behind, until somebody takes the lock or clears the mark.
+    /// What the last holder left behind, until a session takes the lock or clears the mark.
     abandoned: Option<Box<Abandonment>>,
     /// The conditions over this lock, which end with it.
     pub(crate) conditions: Vec<Key>,
 }
 
-/// Who holds a lock.
+/// The holder of a lock.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Holder {
     pub(crate) caller: Caller,
@@ -46,7 +46,7 @@ pub(crate) struct Holder {
     /// The number of its holding.
     pub(crate) hold: u64,
     pub(crate) depth: u32,
-    /// Whether somebody waits for the lock, or did so since it is held.
+    /// Whether a thread waits for the lock, or has waited since the holder got it.
     pub(crate) is_wanted: bool,
 }
 
@@ -63,7 +63,7 @@ impl Lock {
         self.holder.as_mut()
     }
 
-    /// Whether a thread holds it; if a holding is named, in that one.
+    /// Whether a thread holds it, in this holding if one is named.
     pub(crate) fn is_held_in(&self, caller: Caller, hold: Option<u64>) -> bool {
         self.is_held_by(caller)
             && self.holder.is_some_and(|holder| hold.is_none_or(|hold| holder.hold == hold))
@@ -119,7 +119,7 @@ impl ObjectBody for Lock {
 }
 
 impl State {
-    /// Makes this caller the holder, or counts once more what it holds. The lock is ready for it.
+    /// Makes this caller the holder, or counts its holding once more. The lock is ready for it.
     pub(crate) fn lock_take(&mut self, key: Key, caller: Caller) -> LockGrant {
         let grant = self.lock_take_in(key, caller, self.holds + 1, 1);
         self.holds = self.holds.max(grant.hold);
@@ -158,7 +158,7 @@ impl State {
         let key = self.find_lock(id)?;
         let lock = self.lock_at(key);
         let Some(holder) = &mut lock.holder else {
-            // A holding that was ended gives nothing back, and leaves the mark for the next taker.
+            // A holding that has ended gives nothing back, and leaves the mark for the next taker.
             if hold.is_none() && lock.abandoned.take().is_some() {
                 return Ok(Reply::Done);
             }
@@ -178,7 +178,7 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// The refusal for a caller that does not hold a lock, or not in the holding that it named: it names the holder.
+    /// The refusal for a caller that does not hold a lock, or not in the holding that it named. It names the holder.
     pub(crate) fn not_owner(&self, key: Key, hold: Option<u64>) -> Refusal {
         let what = self.describe(key);
         let text = match &self.catalog.at(key).body {
@@ -216,7 +216,7 @@ impl State {
         self.lock_free(key);
     }
 
-    /// Lets a held lock go, however often it was acquired.
+    /// Frees a held lock, however often it was acquired.
     fn lock_free(&mut self, key: Key) {
         if let Some(holder) = self.lock_at(key).holder.take() {
             self.lock_not_held(key, holder);
@@ -224,7 +224,7 @@ impl State {
         self.touch(key);
     }
 
-    /// Takes note that nobody is the holder any more.
+    /// Notes that the lock has no holder any more.
     fn lock_not_held(&mut self, key: Key, holder: Holder) {
         let session = holder.caller.session;
         if let Some(session) = self.sessions.get_mut(&session) {
@@ -235,7 +235,7 @@ impl State {
         }
     }
 
-    /// Lets a lock go that a wait gives up, and tells how it is to be held again.
+    /// Frees a lock that a wait gives up, and returns how to hold it again.
     pub(crate) fn lock_give_up(&mut self, key: Key) -> Relock {
         let holder = self.lock_at(key).holder.expect("a wait gives up a lock that it holds");
         self.lock_free(key);

@@ -1,8 +1,8 @@
 //! The mirror: which events are published in shared memory, and at which place.
 //!
-//! The core decides what is to be read there and says so by [`Effect::Publish`], always before the answer to whoever
-//! changed an event; whoever drives it writes. A place is used again when its event is no more, under another serial,
-//! by which a reader of the old one notices.
+//! The core decides what stands there and says so by [`Effect::Publish`], always before the answer to the request that
+//! changed an event; the driver writes it. When an event no longer exists, its place is used again under another
+//! serial, so a reader of the old event notices.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -17,23 +17,23 @@ use crate::{Effect, State};
 /// The places of the mirror.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Mirror {
-    /// How many places were ever used: those from here on never were.
+    /// How many places were ever used. Those from this number on never were.
     used: u32,
-    /// The places that were used and are free, and what stands there: the next event counts on from it, as a thread may
-    /// still be about to sleep on what stood there before.
+    /// The places that were used and are free, and their states: the next event counts on from there, because a thread
+    /// may still be about to sleep on the old state.
     free: Vec<(u32, mirror::EventState)>,
-    /// The serial that was given last.
+    /// The last serial that was given.
     serial: u32,
 }
 
-/// The place of one event, and what is to be read there.
+/// The place of one event, and what to write there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publication {
     /// Which place.
     pub number: u32,
-    /// Whose it is; 0 if it is nobody's any more.
+    /// The serial of its event; 0 if it has none any more.
     pub serial: u32,
-    /// How the event is.
+    /// The state of the event.
     pub state: mirror::EventState,
 }
 
@@ -48,7 +48,7 @@ impl Mirror {
             }
             None => return None,
         };
-        // By the time that a serial comes again its place was given away four billion times.
+        // Before a serial comes again, places were given away four billion times.
         self.serial = self.serial.wrapping_add(1).max(1);
         Some(Publication { number, serial: self.serial, state })
     }
@@ -81,13 +81,13 @@ impl State {
         Ok(place)
     }
 
-    /// Publishes how an event is.
+    /// Publishes the state of an event.
     pub(crate) fn publish(&mut self, publication: Publication) {
         self.effects.push(Effect::Publish(publication));
     }
 
-    /// Gives a place back whose event is no more. Threads that sleep there are woken, and find another serial than
-    /// their own.
+    /// Gives back the place of an event that no longer exists. Threads that sleep there wake, and find another serial
+    /// than their own.
     pub(crate) fn withdraw(&mut self, last: Publication) {
         let state = last.state.after_clear().after_set();
         self.publish(Publication { serial: 0, state, ..last });

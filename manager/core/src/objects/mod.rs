@@ -1,7 +1,7 @@
-//! The kinds of objects: a file for each, and here the table of them.
+//! The kinds of objects: a file for each, and here their table.
 //!
-//! Whatever is chosen by the kind of an object is chosen here: its body, what can be wanted of it, what makes it, and
-//! its requests. What an object then does is in the file of its kind, as an [`ObjectBody`](object_body::ObjectBody).
+//! Every choice by the kind of an object is here: its body, what a waiter can want of it, what makes it, and its
+//! requests. What an object then does is in the file of its kind, as an [`ObjectBody`](object_body::ObjectBody).
 
 use alloc::boxed::Box;
 
@@ -114,13 +114,13 @@ pub(crate) enum Want {
     Room(Box<Item>),
     /// That all items of a queue are finished.
     Joined,
-    /// Nothing any more: the waiter has another entry in the wait queue of this object, a barrier, and is served or
-    /// refused by that one alone.
+    /// Nothing any more: the waiter has another entry in the wait queue of this object, a barrier, and only that entry
+    /// can serve or refuse it.
     Settled,
 }
 
 impl Want {
-    /// The wait queue in which a waiter waits that wants this.
+    /// The wait queue for waiters that want this.
     pub(crate) fn lane(&self) -> Lane {
         match self {
             Want::Room(_) => Lane::Putters,
@@ -129,12 +129,12 @@ impl Want {
         }
     }
 
-    /// Whether the object has to be looked at as soon as somebody waits for this.
+    /// Whether the object must be examined as soon as a waiter for this comes.
     pub(crate) fn is_served_together(&self) -> bool {
         matches!(self, Want::Barrier { .. })
     }
 
-    /// Whether it is a lock that is waited for.
+    /// Whether the wait is for a lock.
     pub(crate) fn is_lock(&self) -> bool {
         matches!(self, Want::Lock | Want::Relock)
     }
@@ -144,7 +144,7 @@ impl Want {
         matches!(self, Want::Notification | Want::Barrier { .. })
     }
 
-    /// What is wanted, as others see it.
+    /// What is wanted, for an inspection.
     pub(crate) fn inspect(&self) -> Wanted {
         match *self {
             Want::Event => Wanted::Event,
@@ -163,14 +163,14 @@ impl Want {
     }
 }
 
-/// A grant that is used up by being granted, and would be lost with the process that it is on its way to.
+/// A grant of something that granting uses up. It would be lost with the process that it is on its way to.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Unconfirmed {
-    /// An auto-reset event was cleared by it, which had been cleared this often by request.
+    /// It cleared an auto-reset event, which requests had cleared this often.
     Event { handle: Handle, clears: u32 },
-    /// A condition was notified, not for all.
+    /// It notified a condition, not for all.
     Notification(Handle),
-    /// An item left a queue.
+    /// It took an item out of a queue.
     Item(Handle, Item),
 }
 
@@ -184,7 +184,7 @@ impl Unconfirmed {
     }
 }
 
-/// Whether a grant moves nothing, so that nothing is lost if its receiver is not told of it.
+/// Whether a grant moves nothing, so that nothing is lost if its receiver never learns of it.
 pub(crate) fn moves_nothing(grant: &Grant) -> bool {
     matches!(grant, Grant::Notified | Grant::Event(_) | Grant::Latch | Grant::Joined)
 }
@@ -210,7 +210,7 @@ impl State {
         self.create(id, name, body)
     }
 
-    /// What a target wants, with the item that it brings stored.
+    /// What a target wants. Stores the item that it brings.
     pub(crate) fn want(&mut self, target: &Target<'_>) -> Want {
         match target {
             Target::Event { .. } => Want::Event,
@@ -229,7 +229,7 @@ impl State {
         }
     }
 
-    /// Takes what a waiter wants, which its object has for it.
+    /// Takes what a waiter wants. Its object has it ready.
     pub(crate) fn take(
         &mut self,
         entry: Entry,
@@ -314,7 +314,7 @@ impl State {
             Request::ListObjects { after } => Ok(self.list_objects(after)),
             Request::Inspect { object } => self.inspect(object),
             Request::EventMirror { id } => self.event_mirror(id),
-            // It means something to the driver alone, which then applies the end of the session.
+            // It means something only to the driver, which then applies the end of the session.
             Request::Goodbye => Ok(Reply::Done),
         }
     }

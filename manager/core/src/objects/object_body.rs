@@ -14,8 +14,8 @@ use crate::waiting::wait_queue::WaitQueue;
 
 /// What distinguishes an object from those of other kinds.
 ///
-/// The questions take the body alone. What changes more than the body takes the whole state and the key under which
-/// the object is found. An object knows nothing of deadlines, of other targets of a wait, or of the order of waiters.
+/// The questions take the body alone. A function that changes more than the body takes the whole state and the object's
+/// key. An object knows nothing of deadlines, of other targets of a wait, or of the order of waiters.
 pub(crate) trait ObjectBody: Debug {
     /// Its kind.
     fn kind(&self) -> Kind;
@@ -23,13 +23,13 @@ pub(crate) trait ObjectBody: Debug {
     /// What it was made with; none for what `Open` cannot make.
     fn spec(&self, state: &State) -> Option<Spec>;
 
-    /// How it is, for people to look at.
+    /// Its state, for an inspection.
     fn inspect(&self, state: &State, object: &Object) -> ObjectState;
 
-    /// Whether it would serve a waiter now, apart from who else waits.
+    /// Whether it would serve a waiter now, apart from other waiters.
     fn readiness(&self, want: &Want, caller: Caller) -> Readiness;
 
-    /// Whether what this wants is less for others when one has taken it, so that their order matters.
+    /// Whether taking what this wants leaves less for others, so that their order matters.
     #[inline]
     fn is_used_up(&self, want: &Want) -> bool {
         let _ = want;
@@ -56,7 +56,7 @@ pub(crate) trait ObjectBody: Debug {
         unreachable!("only a queue has lanes beside the main one")
     }
 
-    /// The same, to be changed.
+    /// The same, mutable.
     #[inline]
     fn wait_queue_mut(&mut self, lane: Lane) -> &mut WaitQueue {
         let _ = lane;
@@ -69,12 +69,13 @@ pub(crate) trait ObjectBody: Debug {
         state.serve_wait_queue(key, Lane::Main);
     }
 
-    /// Takes note that a session has made it, and would not have taken one that was there.
+    /// Notes that a session has made it with `CreateNew`.
     fn created_new(state: &mut State, key: Key, session: SessionId) {
         let _ = (state, key, session);
     }
 
-    /// Prepares for its removal by a session, or refuses that. The text says what was removed, and by whom.
+    /// Prepares for its removal by a session, or refuses that. The text says what was removed, and which process did
+    /// it.
     fn check_removal(state: &mut State, key: Key, session: SessionId, text: &str) -> Result<(), Refusal> {
         let _ = (state, key, session, text);
         Ok(())
@@ -86,20 +87,20 @@ pub(crate) trait ObjectBody: Debug {
         unreachable!("nothing is held of this kind");
     }
 
-    /// Takes a grant back whose receiver never got it.
+    /// Takes back a grant that its receiver never got.
     fn given_back(state: &mut State, key: Key, grant: Unconfirmed) {
         let _ = (state, key);
         unreachable!("nothing of this kind is unconfirmed: {grant:?}");
     }
 
-    /// Lets go of whatever it kept. Its key leads to nothing any more, and nobody waits for it.
+    /// Lets go of everything that it kept. Its key leads to nothing any more, and nobody waits for it.
     #[inline]
     fn destroyed(&mut self, state: &mut State, key: Key, refusal: &Refusal) {
         let _ = (state, key, refusal);
     }
 }
 
-/// The body of any kind: each does what its own kind says.
+/// The body of any kind: each does what its kind does.
 impl ObjectBody for Body {
     #[inline]
     fn kind(&self) -> Kind {

@@ -1,9 +1,9 @@
 //! Queues: items move from producers to consumers, in order, each to one.
 //!
-//! An item that was handed to a process is given back to the front of the queue if the process dies before it has
-//! *acknowledged* it. In a plain queue the acknowledgement is the next request of that process, whatever it is: so
-//! a consumer that loops over `get` acknowledges each item by asking for the next. In a joinable queue it is
-//! `task_done`, which finishes one item; the queue is joined when all are finished.
+//! An item that was handed to a process goes back to the front of the queue if the process dies before it has
+//! *acknowledged* it. In a plain queue the acknowledgement is the next request of that process, whatever it is: so a
+//! consumer that loops over `get` acknowledges each item by asking for the next. In a joinable queue it is `task_done`,
+//! which finishes one item; the queue is joined when all are finished.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
@@ -36,15 +36,16 @@ pub(crate) struct Queue {
     capacity: Option<u64>,
     items: VecDeque<Item>,
     is_closed: bool,
-    /// Who has which items that are not finished, in the order in which it got them; none if it is not joinable.
+    /// The items that are not finished, by the session that has them, in the order in which it got them; none if it is
+    /// not joinable.
     unfinished: Option<BTreeMap<SessionId, VecDeque<HandedOut>>>,
     /// How many items were put and are not finished, if it is joinable.
     unfinished_count: u64,
     /// How many items were handed out. The count is the number of the last one.
     handed_out: u64,
-    /// Who waits to put.
+    /// The waiters that want to put.
     putters: WaitQueue,
-    /// Who waits for all items to be finished.
+    /// The waiters for all items to be finished.
     joiners: WaitQueue,
 }
 
@@ -52,7 +53,7 @@ pub(crate) struct Queue {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Item {
     payload: Payload,
-    /// Keeps the objects alive whose proxies are in it.
+    /// Keeps alive the objects whose proxies are in it.
     carries: Vec<Pin>,
 }
 
@@ -102,7 +103,7 @@ impl Queue {
         Readiness::when(self.capacity.is_none_or(|capacity| self.length() < capacity))
     }
 
-    /// Takes an item that is finished from the session that got it, if there is one.
+    /// Takes a finished item from the session that got it, if there is one.
     fn finish(&mut self, caller: Caller, number: Option<u64>) -> Option<Item> {
         let unfinished = self.unfinished.as_mut()?;
         let items = unfinished.get_mut(&caller.session)?;
@@ -198,7 +199,7 @@ impl ObjectBody for Queue {
 }
 
 impl State {
-    /// Refuses an item that no queue could hold, or that the manager has no room for now.
+    /// Refuses an item that no queue could hold, or for which the manager has no room now.
     pub(crate) fn check_item(&self, item: &[u8], carries: &[ObjectId]) -> Result<(), Refusal> {
         let (items_max, bytes_max) = (self.limits.tasks_max, self.limits.stored_bytes_max);
         let text = if item.len() > PAYLOAD_BYTES_MAX {
@@ -234,7 +235,7 @@ impl State {
         Item { payload: Payload::from(item), carries }
     }
 
-    /// Lets an item go from the manager's keeping.
+    /// Releases an item from the manager's keeping.
     pub(crate) fn discard_item(&mut self, item: Item) {
         self.stored_tasks -= 1;
         self.stored_bytes -= item.payload.as_bytes().len();
@@ -249,7 +250,7 @@ impl State {
         Grant::Put
     }
 
-    /// How large the item is that is next.
+    /// The size of the next item.
     pub(crate) fn next_item_bytes(&self, key: Key) -> usize {
         match &self.catalog.at(key).body {
             Body::Queue(queue) => queue.items.front().map_or(0, |item| item.payload.as_bytes().len()),
@@ -282,13 +283,13 @@ impl State {
         Grant::Item(grant)
     }
 
-    /// Puts an item back to the front that a dead process had not acknowledged.
+    /// Puts an item that a dead process had not acknowledged back to the front.
     fn item_given_back(&mut self, key: Key, item: Item) {
         self.queue_at(key).items.push_front(item);
         self.touch(key);
     }
 
-    /// Puts everything back to the front that a session got from a joinable queue and has not finished.
+    /// Puts everything that a session got from a joinable queue and has not finished back to the front.
     fn items_return(&mut self, key: Key, session: SessionId) {
         let queue = self.queue_at(key);
         let items = queue.unfinished.as_mut().and_then(|unfinished| unfinished.remove(&session));

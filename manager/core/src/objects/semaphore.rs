@@ -2,8 +2,8 @@
 //!
 //! First come, first served, also for large requests: a request for one permit does not overtake an earlier one for
 //! ten. Permits of a process that ends without giving them back are *abandoned*: the next taker gets them at once and
-//! learns of it. A plain semaphore may be released by a session that never acquired, as a signal, in Python as here; a
-//! bounded one refuses to have more permits than at first.
+//! learns of it. As in Python, a session that never acquired may release a plain semaphore, as a signal; a bounded one
+//! refuses to have more permits than at first.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
@@ -32,12 +32,12 @@ pub(crate) struct Semaphore {
     free: u64,
     /// Permits that dead processes held, the first to die first.
     abandoned: VecDeque<(u64, Abandonment)>,
-    /// How many those are together.
+    /// How many permits those are together.
     abandoned_permits: u64,
-    /// Permits that are out: acquired, and neither given back nor forgotten. With those that are available they are
-    /// never more than a `u64` counts, as none is added that would be one too many.
+    /// Permits that are out: acquired, and neither given back nor forgotten. Together with the available ones they
+    /// always fit into a `u64`, because a release that would exceed it is refused.
     out: u64,
-    /// Who is charged with how many of them, and since when.
+    /// What each session is charged with, and since when.
     charges: BTreeMap<SessionId, Charge>,
 }
 
@@ -73,19 +73,19 @@ impl Semaphore {
         self.free + self.abandoned_permits
     }
 
-    /// Takes permits for a session: first those of the dead, so that somebody soon learns of the death.
+    /// Takes permits for a session: first those of the dead, so that a session soon learns of the death.
     fn take(&mut self, session: SessionId, permits: u64, now: Time) -> Option<Abandonment> {
         let first = self.abandoned.front().map(|(_, abandonment)| abandonment.clone());
         let left_behind = self.take_abandoned(permits);
         self.free -= permits - left_behind;
         self.out += permits;
         let charge = self.charges.entry(session).or_insert(Charge { permits: 0, since: now });
-        // Others may give back on its behalf what it then takes again, so it can be charged with any number.
+        // Others may give back on its behalf what it then takes again, so its charge can be any number.
         charge.permits = charge.permits.saturating_add(permits);
         first
     }
 
-    /// Takes as many permits of the dead as there are, at most this many: how many that were.
+    /// Takes as many permits of the dead as there are, at most this many. Returns how many.
     fn take_abandoned(&mut self, permits: u64) -> u64 {
         let all = permits.min(self.abandoned_permits);
         let mut missing = all;
@@ -101,7 +101,7 @@ impl Semaphore {
         all
     }
 
-    /// Reduces what a session is charged with. True if it holds nothing any more.
+    /// Reduces the charge of a session. Returns true if it holds nothing any more.
     fn discharge(&mut self, session: SessionId, permits: u64) -> bool {
         let Some(charge) = self.charges.get_mut(&session) else {
             return true;
@@ -114,11 +114,12 @@ impl Semaphore {
         false
     }
 
-    /// Gives back permits on whoever's behalf: those of the dead count as theirs first if the giver holds none.
+    /// Gives back permits, on any session's behalf: what goes beyond the giver's own charge first clears marks of the
+    /// dead.
     fn give_back(&mut self, session: SessionId, permits: u64) -> Result<(), ()> {
         let own = self.charges.get(&session).map_or(0, |charge| charge.permits.min(permits));
         let cleared = self.abandoned_permits.min(permits - own);
-        // What clears the marks of the dead was available already, and adds nothing.
+        // Permits that clear marks of the dead were available already, and add nothing.
         let added = permits - cleared;
         let total = self.available().checked_add(added).ok_or(())?;
         if self.permits_max().is_some_and(|permits_max| total > permits_max) {
@@ -260,8 +261,8 @@ impl State {
         Ok(Reply::Count(self.semaphore_at(key).available()))
     }
 
-    /// Marks the permits of a session that is gone as left behind: at most as many as are still out, since others
-    /// may have given some back on its behalf.
+    /// Marks the permits of a session that is gone as abandoned: at most as many as are still out, since others may
+    /// have given some back on its behalf.
     fn permits_abandon(&mut self, key: Key, abandoner: &Abandoner) {
         let now = self.now;
         let semaphore = self.semaphore_at(key);

@@ -1,12 +1,12 @@
 //! Batches: the tasks of one call to a pool, from their arrival to the moment their owner fetches the results.
 //!
 //! A task is *waiting*, then *running* in one session, then *ended* with an outcome, which its owner takes;
-//! `task` tells how. Every task ends exactly once: what comes later for it is refused. A batch is complete when
-//! its owner has said that no more tasks come and all of them have ended.
+//! `task` tells how. Every task ends exactly once: later reports of its end are refused. A batch is complete when its
+//! owner has said that no more tasks come and all of them have ended.
 //!
-//! Each batch has a *stop event*, which its tasks look at. Once it is set, tasks that have not started never will. The
-//! stop event of a batch that a task opened is set with the task's own, so stopping a batch stops what its tasks
-//! started. It is set, too, when the owner dies, and when the pool is terminated.
+//! Each batch has a *stop event*, which its tasks look at. Once it is set, tasks that have not started never will. A
+//! task's stop event also sets those of the batches that the task opened, so stopping a batch stops what its tasks
+//! started. The owner's death and the pool's termination set it, too.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -39,10 +39,10 @@ use crate::waiting::wait::{Caller, Readiness};
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Batch {
     pub(crate) pool: Key,
-    /// It holds its pool and its stop event, and is held itself, until it is complete.
+    /// They keep its pool, its stop event and itself alive until it is complete.
     pins: Option<[Pin; 3]>,
     pub(crate) function: Arc<str>,
-    /// Whose batch it is.
+    /// The session that made it.
     owner: SessionId,
     pub(crate) options: BatchOptions,
     /// Its turn among the startable batches of its pool, while it has tasks to start.
@@ -55,7 +55,7 @@ pub(crate) struct Batch {
     pub(crate) task_time: TaskTime,
     /// Outcomes that the owner has not taken, in the order in which they came.
     ended: VecDeque<TaskResult>,
-    /// Objects whose proxies are in results; kept until the batch is freed, as the owner may yet decode them.
+    /// Objects whose proxies are in results; kept until the batch is freed, since the owner may still decode them.
     pub(crate) carried: Vec<Pin>,
     /// How many tasks were ever added, which is the number of the next.
     added: u32,
@@ -111,7 +111,7 @@ impl ObjectBody for Batch {
         Kind::Batch
     }
 
-    /// A batch is opened by a request of its own.
+    /// A batch has a request of its own that opens it.
     fn spec(&self, _: &State) -> Option<Spec> {
         None
     }
@@ -175,7 +175,7 @@ impl State {
         let key = match self.create(id, None, Body::Batch(Box::new(batch))) {
             Ok(key) => key,
             Err(refusal) => {
-                // Nobody refers to it yet, so it goes at once.
+                // Nothing refers to it yet, so it goes at once.
                 let pin = self.pin_at(stop);
                 self.unpin(pin);
                 return Err(refusal);
@@ -235,7 +235,7 @@ impl State {
     ) -> Result<(), Refusal> {
         let id = spec.id;
         let targets = Targets::from_iter([Target::Results { batch: id }]);
-        // Whatever could refuse what comes after the spec is looked at before, so that nothing has to be undone.
+        // All checks come first, so that nothing has to be undone.
         self.check_wait(caller, request, WaitMode::Any, &targets)?;
         self.check_room_to_wait(caller.session, request)?;
         self.check_room_to_store(tasks)?;
@@ -273,7 +273,7 @@ impl State {
         let carries = task.carries.iter().filter_map(|&id| self.pin(id)).collect();
         let batch = self.batch_at(key);
         let number = batch.added;
-        // Far below 2^32 tasks are ever held, but a batch without end may count further; its numbers wrap.
+        // A manager holds far fewer than 2^32 tasks, but an endless batch may count further; its numbers wrap.
         batch.added = batch.added.wrapping_add(1);
         batch.waiting.push_back(Task { number, retry: 0, arguments: Payload::from(task.arguments), carries });
     }
@@ -290,7 +290,7 @@ impl State {
         self.touch(pool);
     }
 
-    /// Takes its turn in its pool from a batch.
+    /// Takes from a batch its turn in its pool.
     fn batch_withdraw(&mut self, key: Key) {
         let batch = self.batch_at(key);
         let (pool, priority) = (batch.pool, batch.options.priority);
@@ -309,7 +309,7 @@ impl State {
         Ok(Reply::Count(count))
     }
 
-    /// The stop event of a batch was set: nothing more is started, now or later.
+    /// The stop event of a batch was set: no more of its tasks start, now or later.
     pub(crate) fn batch_stop(&mut self, key: Key) {
         let batch = self.batch_at(key);
         if batch.is_stopped || batch.is_complete() {
@@ -331,7 +331,7 @@ impl State {
         }
     }
 
-    /// Counts and stores the outcome of a task that is neither waiting nor running any more.
+    /// Counts and stores the outcome of a task that neither waits nor runs any more.
     pub(crate) fn end(&mut self, key: Key, number: u32, outcome: Outcome) {
         let is_wanted = self.is_referred_to(key);
         let bytes = stored_bytes(&outcome);
@@ -362,7 +362,7 @@ impl State {
         self.batch_moved_on(key);
     }
 
-    /// The owner is gone: tasks that have not started never will, and those that run are told to stop.
+    /// The owner is gone: tasks that have not started never will, and the stop event tells the others to stop.
     pub(crate) fn batch_abandoned(&mut self, id: ObjectId, abandoner: &Abandoner) {
         let key = self.catalog.key(id).expect("a batch that is not complete is pinned");
         let batch = self.batch_at(key);
@@ -431,7 +431,7 @@ impl State {
     }
 }
 
-/// How a task ends that was dropped before it started.
+/// How a task that was dropped before it started ends.
 pub(crate) const CANCELLED: Failure<&str> =
     Failure { kind: FailureKind::Cancelled, text: "it was cancelled before it started" };
 
@@ -439,10 +439,10 @@ pub(crate) fn failed(kind: FailureKind, text: impl Into<Arc<str>>) -> Outcome {
     Outcome::Failed(Failure { kind, text: text.into() })
 }
 
-/// What stands around the bytes of an outcome, about, in the manager's memory and in a reply.
+/// About how many bytes an outcome takes besides its payload, in the manager's memory and in a reply.
 pub(crate) const OUTCOME_BYTES: usize = 16;
 
-/// What an outcome weighs in the manager's memory and in a reply.
+/// How many bytes an outcome takes in the manager's memory and in a reply.
 fn stored_bytes(outcome: &Outcome) -> usize {
     match outcome {
         Outcome::Returned(payload) => payload.as_bytes().len() + OUTCOME_BYTES,

@@ -1,11 +1,11 @@
-//! Pools: where tasks meet the workers that run them.
+//! Pools: where workers get the tasks that they run.
 //!
 //! A pool knows which of its batches have tasks to start, and hands out one task of each in turn, so that a small
-//! batch is not stuck behind a huge one. Workers wait for a pool as for any object, first come, first served. A
-//! worker that waits for a closed pool in which every task has ended is refused, and leaves.
+//! batch is not stuck behind a huge one. Workers wait for a pool as for any object, first come, first served. A closed
+//! pool in which every task has ended refuses its workers, which then leave.
 //!
-//! Whoever makes a pool anew owns it, and it ends with its owner. One that was opened or made, whichever it took, is
-//! nobody's: the processes that serve it come and go.
+//! A session that makes a pool with `CreateNew` owns it, and it ends with its owner. A pool made with `OpenOrCreate`
+//! has no owner: the processes that serve it come and go.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -29,22 +29,22 @@ use crate::waiting::wait::{Caller, Readiness};
 pub(crate) struct Pool {
     /// The batches with tasks to start, by priority and turn; the first is next, and gets a new turn.
     startable: BTreeMap<(Reverse<i32>, u64), Key>,
-    /// The turn that was given last.
+    /// The last turn that was given.
     turn_last: u64,
     /// The batches that are not complete.
     open_batches: BTreeSet<Key>,
     /// Whether new batches are refused.
     is_closed: bool,
-    /// The session with which it ends, if it is not nobody's.
+    /// The session with which it ends, if it has an owner.
     owner: Option<SessionId>,
 }
 
-/// Who ends a pool.
+/// What ends a pool.
 #[derive(Debug)]
 enum Ender<'a> {
     /// A session that asks for it.
     Session(SessionId),
-    /// One that is gone.
+    /// The owner, which is gone.
     Abandoner(&'a Abandoner),
 }
 
@@ -64,7 +64,7 @@ impl Pool {
         if self.is_closed { Err(closed()) } else { Ok(()) }
     }
 
-    /// Takes a new batch in.
+    /// Adds a new batch.
     pub(crate) fn add_batch(&mut self, batch: Key) {
         self.open_batches.insert(batch);
     }
@@ -131,7 +131,7 @@ impl ObjectBody for Pool {
         state.pool_orphaned(key, abandoner, what);
     }
 
-    /// Forgets who owned it.
+    /// Has its owner forget it.
     fn destroyed(&mut self, state: &mut State, key: Key, _: &Refusal) {
         if let Some(owner) = self.owner
             && let Some(owner) = state.sessions.get_mut(&owner)
@@ -168,7 +168,7 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// Closes a pool and fails every task in it that has not ended. Those that run are told to stop.
+    /// Closes a pool and fails every task in it that has not ended. Stop events tell those that run to stop.
     fn terminate(&mut self, key: Key, reason: &str, ender: &Ender<'_>) {
         let pool = self.pool_at(key);
         pool.is_closed = true;
@@ -179,7 +179,8 @@ impl State {
         for batch in batches {
             self.batch_fail_rest(batch, &failure);
         }
-        // After all have ended: a set event would cancel what has not, as of batches that tasks of these opened.
+        // After all have ended: a set event would cancel tasks that have not, such as those of batches that these tasks
+        // opened.
         for stop in stops {
             match *ender {
                 Ender::Session(session) => self.event_set_with_end(session, stop, reason),

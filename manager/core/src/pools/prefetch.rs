@@ -1,11 +1,11 @@
 //! Prefetch: several tasks in one grant, so that short tasks do not cost a round trip each.
 //!
-//! Only the first task of a grant is started by it. Each of the others starts when the one before it has ended, as its
-//! worker begins it only after it has reported that end. So whenever a worker dies, it is known which tasks it had not
-//! begun, and these go back to the front of the batch. A worker that is in a long task gives back what it has
-//! prefetched. A prefetched task counts as waiting; but only its worker can say that it will not begin.
+//! A grant starts only its first task. Each of the others starts when the one before it has ended, because its worker
+//! begins it only after reporting that end. So when a worker dies, the core knows which tasks it had not begun, and
+//! puts these back to the front of the batch. A worker that runs a long task gives back what it has prefetched. A
+//! prefetched task counts as waiting; but only its worker can say that it will not begin.
 //!
-//! Nothing is prefetched while another worker waits for a task, or another batch has any to start.
+//! No task is prefetched while another worker waits for one, or another batch has one to start.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -20,13 +20,13 @@ use crate::pools::task::Running;
 use crate::store::slab::Key;
 use crate::waiting::wait::Lane;
 
-/// How long all tasks of one grant may be expected to take together, in nanoseconds.
+/// The longest that all tasks of one grant should take together, in nanoseconds.
 const GRANT_TIME_NS: u64 = 1_000_000;
 
-/// Which part of the tasks that wait is granted at once, so that the last of them are shared out one by one.
+/// One grant brings at most one part in this many of the waiting tasks, so that workers get the last ones one by one.
 const GRANTS_PER_BATCH: usize = 4;
 
-/// How long tasks take, from what is seen of them here.
+/// How long tasks take, as the core has seen so far.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct TaskTime {
     /// Nanoseconds for a task; none before the first has ended.
@@ -44,7 +44,7 @@ pub(crate) struct Granted {
 }
 
 impl TaskTime {
-    /// Notes how long a task took. A long one counts at once and in full, short ones bit by bit.
+    /// Notes how long a task took. A long one counts in full at once, short ones little by little.
     pub(crate) fn note(&mut self, took_ns: u64) {
         let before_ns = self.task_ns.unwrap_or(took_ns);
         self.task_ns = Some(took_ns.max(before_ns - before_ns / 4 + took_ns / 4));
@@ -60,7 +60,8 @@ impl TaskTime {
 }
 
 impl State {
-    /// Starts the next task of a ready pool in this session, and prefetches others if that harms nobody.
+    /// Starts the next task of a ready pool in this session, and prefetches others if no other batch or worker loses by
+    /// it.
     pub(crate) fn tasks_take(&mut self, pool: Key, session: SessionId, most: u32) -> Grant {
         let batch = self.pool_next(pool);
         let is_alone = self.pool_at(pool).has_nothing_to_start()
@@ -88,7 +89,7 @@ impl State {
         Grant::Tasks(TasksGrant { batch: id, function: batch.function(), stop: batch.options.stop, tasks })
     }
 
-    /// A task has ended in this session, or was given back by it: the one that was prefetched behind it begins.
+    /// A task has ended in this session, or the session gave it back: the task that was prefetched behind it begins.
     pub(crate) fn begin_next(&mut self, session: SessionId, key: Key, task: u32) {
         let id = self.catalog.at(key).id;
         let granted = &mut self.session_at(session).running;
@@ -137,7 +138,7 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// Goes on with a task that a session had prefetched and not begun when it died.
+    /// Handles a task that a session had prefetched and not begun when it died.
     pub(crate) fn task_prefetched_lost(&mut self, granted: Granted) {
         let key = self.catalog.key(granted.batch).expect("a batch with running tasks is pinned");
         self.task_not_begun(key, granted.task);
@@ -145,7 +146,7 @@ impl State {
         self.batch_moved_on(key);
     }
 
-    /// Puts a granted task that was not begun back to the front of its batch, or ends it if it is never to start.
+    /// Puts a granted task that was not begun back to the front of its batch, or ends it if it must not start.
     fn task_not_begun(&mut self, key: Key, number: u32) {
         let is_stopped = self.batch_at(key).is_stopped();
         if !is_stopped && !self.batch_at(key).running[&number].is_cancelled() {

@@ -1,8 +1,8 @@
 //! Tasks: from the moment a worker takes one to the moment it has ended.
 //!
-//! A task runs in one session, and may be prefetched by it before (`prefetch`). It ends when the worker says how, when
-//! the worker dies, or when its time is over. If the worker dies, the task is started again as often as its batch
-//! allows, and then fails. A process that is sent a signal to stop a task is *terminating*: it gets no other task,
+//! A task runs in one session, which may have prefetched it (`prefetch`). It ends when the worker says how, when the
+//! worker dies, or when its time is over. If the worker dies, the task starts again as often as its batch allows, and
+//! then fails. A process that was sent a signal to stop a task is *marked for termination*: it gets no other task,
 //! since it may end in the middle of it.
 
 use alloc::boxed::Box;
@@ -26,7 +26,7 @@ use crate::store::slab::Key;
 use crate::waiting::wait::Waiter;
 use crate::{Effect, State, Time};
 
-/// A task that was not started, or is to be started again.
+/// A task that has not started, or is to start again.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Task {
     pub(crate) number: u32,
@@ -37,12 +37,12 @@ pub(crate) struct Task {
     pub(crate) carries: Box<[Pin]>,
 }
 
-/// A task that was granted to a session: it was started there, or is to be when the one before it has ended.
+/// A task that was granted to a session: it has started there, or will when the one before it has ended.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Running {
     session: SessionId,
     task: Task,
-    /// When it began; none if it was prefetched and has not.
+    /// When it began; none if it was prefetched and has not begun.
     since: Option<Time>,
     deadline: Option<Time>,
     /// Whether its process was sent a signal to stop it.
@@ -149,7 +149,7 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// An outcome to be stored: one that cannot be is a failure that says so.
+    /// An outcome to store. One that cannot be stored becomes a failure that says so.
     fn checked(&self, outcome: &Outcome<&[u8], &str>, carries: &[ObjectId]) -> Outcome {
         let room = self.limits.stored_bytes_max.saturating_sub(self.stored_bytes);
         match outcome {
@@ -176,7 +176,7 @@ impl State {
         }
     }
 
-    /// Takes a running task from its session and lets go of what it kept; its outcome is to follow.
+    /// Takes a running task from its session and releases what it kept; its outcome follows.
     pub(crate) fn take_back(&mut self, key: Key, number: u32) {
         let task = self.stop_running(key, number);
         self.stored_bytes -= task.arguments.as_bytes().len();
@@ -196,7 +196,7 @@ impl State {
         running.task
     }
 
-    /// Goes on with a task whose session died while it ran: it is started again, or has failed.
+    /// Handles a task whose session died while it ran: it starts again, or has failed.
     pub(crate) fn task_lost(&mut self, granted: Granted, process: &str) {
         let Granted { batch: id, task: number, .. } = granted;
         let key = self.catalog.key(id).expect("a batch with running tasks is pinned");
@@ -240,7 +240,7 @@ impl State {
         Ok(Reply::Count(count))
     }
 
-    /// Has a signal sent to a worker, which gets no task any more, also not by a wait that is on.
+    /// Has a signal sent to a worker, which gets no more tasks, not even by a wait that has begun.
     fn terminate_worker(&mut self, session: SessionId, signal: StopSignal) {
         self.session_at(session).is_terminating = true;
         self.effects.push(Effect::Signal { session, signal });
@@ -267,7 +267,7 @@ impl State {
         self.batch_moved_on(key);
     }
 
-    /// Refuses a process a task that was told to end.
+    /// Refuses tasks to a process that is marked for termination.
     pub(crate) fn check_may_work(&self, session: SessionId) -> Result<(), Refusal> {
         match self.sessions[&session].is_terminating {
             true => Err(terminating()),

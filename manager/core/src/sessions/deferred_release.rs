@@ -1,22 +1,22 @@
-//! Deferred releases: what a session gives back without sending it, and when to look for that.
+//! Deferred releases: locks that a session gives back without a request, and when to look for them.
 //!
 //! A session that shares [this memory](protocol::SharedMemory::DeferredReleases) may have released a lock that the core
-//! takes for held: the release waits in memory until another thread wants the lock. What is in that memory is no
-//! state of the core. A release that is found does what a [`Request::Release`] does, as an input of its own:
-//! [`Input::DeferredRelease`](crate::Input::DeferredRelease). The core says when to look:
+//! takes for held: the release waits in memory until another thread wants the lock. The content of that memory is not
+//! part of the core's state. A release that the driver finds does what a [`Request::Release`] does, as an input of its
+//! own: [`Input::DeferredRelease`](crate::Input::DeferredRelease). The core says when to look:
 //!
-//! - A lock for which a thread waits is *wanted*. When it becomes that, [`Effect::LocksWanted`] has the driver look
-//!   for its release, and tells the holder to send it from now on.
-//! - A request whose answer depends on who holds a lock makes some [holdings uncertain](State::uncertain_holdings),
+//! - A lock for which a thread waits is *wanted*. When it becomes wanted, [`Effect::LocksWanted`] has the driver look
+//!   for its release, and tells the holder to send releases from now on.
+//! - A request whose answer depends on the holder of a lock makes some [holdings uncertain](State::uncertain_holdings),
 //!   before it is applied.
-//! - What a session has left is looked for [among its holdings](State::holdings), before its end is applied.
+//! - Before it applies a session's end, the driver looks for releases [among its holdings](State::holdings).
 //!
 //! # An extension
 //!
-//! Locks work without this; all that they keep for it is whether their holder was told. The rest of the core calls it
-//! at four points: [`State::apply`] when a release was found, `share` when a session shares its memory,
+//! Locks work without this; all that they keep for it is whether they are wanted. The rest of the core calls it at four
+//! points: [`State::apply`] when a release was found, `share` when a session shares its memory,
 //! [`lock_wanted`](State::lock_wanted) and [`lock_unwanted`](State::lock_unwanted) when a thread waits for a held lock,
-//! and when a lock is free that was waited for. A session that shares no memory gets the same answers, and no
+//! and when a wanted lock becomes free. A session that shares no memory gets the same answers, and no
 //! [`Effect::LocksWanted`].
 
 use protocol::{ObjectId, Request, Selector, SessionId, Signal, Target, ThreadId};
@@ -28,10 +28,10 @@ use crate::store::slab::Key;
 use crate::waiting::wait::Caller;
 use crate::{Effect, State};
 
-/// What deferred releases need to know of a session.
+/// What deferred releases need to know about a session.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Deferral {
-    /// How many of the locks that it holds are wanted by others.
+    /// How many of the locks that it holds others want.
     wanted: u64,
     /// Whether it shares the memory in which it may defer releases.
     is_shared: bool,
@@ -40,7 +40,7 @@ pub(crate) struct Deferral {
 /// A lock that is held, as far as the core knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Holding {
-    /// Who holds it.
+    /// The session that holds it.
     pub session: SessionId,
     /// The lock or reentrant lock.
     pub lock: ObjectId,
@@ -49,7 +49,7 @@ pub struct Holding {
 }
 
 impl State {
-    /// The locks that their holders may have released without sending it, and on which the answer to a request depends.
+    /// The locks on which the answer to a request depends and which their holders may have released without a request.
     pub fn uncertain_holdings(&self, request: &Request<'_>) -> SmallVec<[Holding; 1]> {
         let mut uncertain = self.uncertain_in_order(request);
         if uncertain.len() > 1 {
@@ -126,7 +126,7 @@ impl State {
     /// Carries out a deferred release that was found.
     pub(crate) fn apply_deferred_release(&mut self, Holding { session, lock, hold }: Holding) {
         let caller = Caller { session, thread: ThreadId::default() };
-        // A refusal says that the session does not hold it any more, and nobody waits for that answer.
+        // A refusal means that the session no longer holds it, and nobody waits for that answer.
         let _ = self.release_lock(caller, lock, Some(hold));
     }
 
@@ -140,7 +140,7 @@ impl State {
     }
 
     /// Notes that a thread waits for a lock, if it is held. `is_news` says whether the holder may have released it
-    /// meanwhile, as it could not know that.
+    /// meanwhile, because it did not know.
     pub(crate) fn lock_wanted(&mut self, key: Key, is_news: bool) {
         let Some(holder) = self.lock_at(key).holder_mut().filter(|holder| !holder.is_wanted) else {
             return;
@@ -152,7 +152,7 @@ impl State {
         self.report_wanted(session, holding);
     }
 
-    /// Notes that a lock that was wanted is not held any more.
+    /// Notes that a wanted lock is no longer held.
     pub(crate) fn lock_unwanted(&mut self, session: SessionId) {
         if let Some(holder) = self.sessions.get_mut(&session) {
             holder.deferral.wanted -= 1;

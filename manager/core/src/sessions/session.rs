@@ -1,4 +1,4 @@
-//! What the core knows of one client process: what it refers to, waits for, runs, and has not confirmed.
+//! What the core knows about one client process: what it refers to, waits for, runs, and has not confirmed.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
@@ -38,7 +38,7 @@ pub(crate) struct Session {
     pub(crate) is_terminating: bool,
     /// The objects of which it holds something that its end leaves behind, and the pools that end with it.
     pub(crate) held: BTreeSet<Key>,
-    /// What deferred releases need to know of it.
+    /// What deferred releases need to know about it.
     pub(crate) deferral: Deferral,
     /// When it began.
     pub(crate) since: Time,
@@ -91,7 +91,7 @@ impl Session {
         }
     }
 
-    /// Refuses a count of answers that were read, if it cannot be, or if it never confirms anything.
+    /// Refuses an impossible count of answers that were read, and a client that never confirms anything.
     fn check_confirmed(&self, received: u64) -> Result<(), Refusal> {
         if received > self.answers {
             let text =
@@ -124,7 +124,7 @@ impl Session {
         self.waits.len()
     }
 
-    /// Where a blocked request stands in `waits`, or would stand.
+    /// The position of a blocked request in `waits`, or where it would be.
     fn wait_position(&self, request: RequestId) -> Result<usize, usize> {
         self.waits.binary_search_by_key(&request, |(other, _)| *other)
     }
@@ -134,7 +134,7 @@ impl Session {
         Some(self.waits[self.wait_position(request).ok()?].1)
     }
 
-    /// Notes a blocked request, of an id that is not blocked.
+    /// Notes a blocked request, whose id is not blocked yet.
     pub(crate) fn add_wait(&mut self, request: RequestId, waiter: Key) {
         let position = self.wait_position(request).unwrap_or_else(|position| position);
         self.waits.insert(position, (request, waiter));
@@ -177,7 +177,7 @@ impl State {
         assert!(before.is_none(), "session numbers are used once");
     }
 
-    /// Takes note that a client has read this many answers. Refused if that cannot be, or if it never confirms.
+    /// Notes that a client has read this many answers. Refused if that is impossible, or if it never confirms.
     pub(crate) fn confirm(&mut self, session: SessionId, received: u64) -> Result<(), Refusal> {
         loop {
             let receiver = self.session_at(session);
@@ -203,7 +203,7 @@ impl State {
         }
     }
 
-    /// Undoes what a session leaves behind. All of its waits go first, so that nothing is handed to the dead.
+    /// Handles what a session leaves behind. All of its waits go first, so that nothing goes to the dead.
     pub(crate) fn session_ended(&mut self, session: SessionId, ending: &Ending) {
         let gone = self.sessions.remove(&session).expect("a session ends once");
         let abandoner = Abandoner::of(session, &gone, ending.to_string().into());
@@ -215,7 +215,7 @@ impl State {
         for &key in &gone.held {
             Body::abandoned(self, key, &abandoner, &what);
         }
-        // Backwards, as each goes to the front of its queue.
+        // Backwards, because each goes to the front of its queue.
         undelivered.into_iter().rev().for_each(|grant| self.give_back(grant));
         let unconfirmed = gone.unconfirmed.into_iter().map(|(_, grant)| grant);
         match ending {
@@ -225,12 +225,12 @@ impl State {
         gone.references.iter().for_each(|(&id, &held)| self.release(id, held));
     }
 
-    /// Goes on with the tasks that were granted to a session. If it was cut off, it may have gone on unheard, so nobody
-    /// knows which of them it has begun; else whatever it sent was read.
+    /// Handles the tasks that were granted to a session. If the manager cut it off, it may have gone on working, so
+    /// nobody knows which of them it has begun; otherwise the manager has read everything that it sent.
     fn tasks_left_behind(&mut self, granted: &[Granted], ending: &Ending, what: &str) {
         let is_known = !matches!(ending, Ending::Died(DeathCause::Dropped(_)));
         let never_began = |granted: &&Granted| is_known && granted.after.is_some();
-        // Backwards, as each goes to the front of those that wait.
+        // Backwards, because each goes to the front of those that wait.
         granted.iter().rev().filter(never_began).for_each(|&granted| self.task_prefetched_lost(granted));
         let lost = granted.iter().filter(|granted| !never_began(granted));
         lost.for_each(|&granted| self.task_lost(granted, what));

@@ -1,4 +1,4 @@
-//! Objects of all kinds, and how one is found.
+//! Objects of all kinds, and how to find one.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -19,15 +19,15 @@ use crate::waiting::wait_queue::WaitQueue;
 pub(crate) struct Object {
     /// Its identity, as clients name it.
     pub(crate) id: ObjectId,
-    /// Its identity in the core: a client may use the id of a removed object again, and this is never used again.
+    /// Its identity in the core, never used again, whereas a client may use the id of a removed object again.
     pub(crate) serial: u64,
-    /// Whether it is to be served before the input that is being applied is done with.
+    /// Whether its waiters are to be served before the current input ends.
     pub(crate) is_touched: bool,
     /// Its name. A named object lives until it is removed.
     pub(crate) name: Option<Name>,
     /// How many proxies in live sessions refer to it.
     pub(crate) references: u32,
-    /// How many tasks and the like, in the manager's keeping, carry a proxy of it or need it.
+    /// How many things in the manager's keeping, such as tasks, carry a proxy of it or need it.
     pub(crate) pins: u64,
     /// Its waiters, first come, first served; a queue has two more of these.
     wait_queue: WaitQueue,
@@ -42,7 +42,7 @@ pub(crate) struct Handle {
     serial: u64,
 }
 
-/// Something in the manager's keeping that keeps an object alive: made by `pin`, given back by `unpin`.
+/// Something in the manager's keeping that keeps an object alive: `pin` makes it, and `unpin` gives it back.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Pin(pub(crate) Handle);
 
@@ -59,13 +59,13 @@ pub(crate) struct Catalog {
     objects: Slab<Object>,
     /// How many objects were ever made.
     made: u64,
-    /// By their ids as numbers, which are compared in one step, in the same order.
+    /// By their ids as numbers, which compare in one step, in the same order.
     ids: BTreeMap<u128, Key>,
     names: Names,
 }
 
 impl Object {
-    /// The wait queue of those that want this.
+    /// The wait queue of the waiters that want this.
     pub(crate) fn wait_queue(&self, want: &Want) -> &WaitQueue {
         self.wait_queue_in(want.lane())
     }
@@ -104,7 +104,7 @@ impl Catalog {
         self.objects.len()
     }
 
-    /// The object under a key, which is there as long as something in the core points at it.
+    /// The object under a key. It exists as long as something in the core points at it.
     pub(crate) fn at(&self, key: Key) -> &Object {
         &self.objects[key]
     }
@@ -122,7 +122,7 @@ impl Catalog {
         Handle { key, serial: self.at(key).serial }
     }
 
-    /// The key of the very object that a handle was made for, if it is still there.
+    /// The key of the object that a handle names, if the object still exists.
     pub(crate) fn resolve(&self, handle: Handle) -> Option<Key> {
         self.get(handle.key).filter(|object| object.serial == handle.serial).map(|_| handle.key)
     }
@@ -135,7 +135,7 @@ impl Catalog {
         self.names.get(name, |key| name_at(&self.objects, key))
     }
 
-    /// The objects in the order of their ids, from after this one.
+    /// The objects in the order of their ids, after this one.
     pub(crate) fn after(&self, id: Option<ObjectId>) -> impl Iterator<Item = &Object> {
         let from = id.map_or(Bound::Unbounded, |id| Bound::Excluded(number(id)));
         self.ids.range((from, Bound::Unbounded)).map(|(_, &key)| self.at(key))
@@ -152,7 +152,7 @@ impl Catalog {
         Ok(key)
     }
 
-    /// Adds an object that nobody refers to yet. Neither its id nor its name is taken.
+    /// Adds an object that nothing refers to yet. Neither its id nor its name may be taken.
     pub(crate) fn insert(&mut self, id: ObjectId, name: Option<Name>, body: Body) -> Key {
         self.made += 1;
         let key = self.objects.insert(Object {
@@ -205,7 +205,7 @@ mod tests {
     use crate::waiting::wait::Waiter;
     use crate::waiting::wait_queue::Entry;
 
-    /// What a manager keeps a million of must not grow unnoticed.
+    /// A manager keeps a million of these, so they must not grow unnoticed.
     #[test]
     fn objects_and_waiters_stay_small() {
         assert!(size_of::<Object>() <= 112, "an object has {} bytes", size_of::<Object>());

@@ -1,8 +1,8 @@
 //! Lifetimes: what keeps an object, what frees it, and its removal.
 //!
-//! A named object lives until it is removed, as a pool is when its owner ends. An anonymous one lives as long as a
-//! proxy in a live session refers to it, or something in the manager's keeping needs it: a task or an item that
-//! carries a proxy, a condition over it.
+//! A named object lives until it is removed; the end of its owner removes a pool. An anonymous one lives as long as a
+//! proxy in a live session refers to it, or something in the manager's keeping needs it: a task or an item that carries
+//! a proxy, a condition over it.
 
 use alloc::format;
 use alloc::string::String;
@@ -91,13 +91,13 @@ impl State {
         }
     }
 
-    /// Whether anybody outside the manager could still ask for this object.
+    /// Whether a session refers to this object.
     pub(crate) fn is_referred_to(&self, key: Key) -> bool {
         self.catalog.at(key).references > 0
     }
 
-    /// Notes that an object may have lost the last that kept it. It is looked at when the input is done with, so
-    /// that nothing is freed while something is being done with it, and one freed object may free another.
+    /// Notes that an object may have lost the last thing that kept it. The core examines it at the end of the input, so
+    /// that nothing is freed while it is in use, and one freed object may free another.
     fn loosened(&mut self, key: Key) {
         if self.catalog.at(key).is_unused() {
             self.unused.push(self.catalog.handle(key));
@@ -122,7 +122,7 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// Takes an object out of the world. Whoever waits for it is refused.
+    /// Destroys an object, and refuses its waiters.
     pub(crate) fn destroy(&mut self, key: Key, refusal: &Refusal) {
         for &lane in self.catalog.at(key).lanes() {
             while let Some(position) = self.catalog.at(key).wait_queue_in(lane).first() {

@@ -1,4 +1,4 @@
-//! Where objects are kept: under keys, ids and names, from when they are opened to when they are freed.
+//! The store of objects: by key, id and name, from when they are opened to when they are freed.
 
 pub(crate) mod catalog;
 pub(crate) mod lifetime;

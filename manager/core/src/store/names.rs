@@ -1,7 +1,7 @@
-//! The names of objects, in order: where an object is found by its name.
+//! The names of objects, in order, to find an object by its name.
 //!
-//! Each object keeps its own name, and this keeps the keys alone, in the order of the names: a few bytes for each,
-//! where a map would take the names once more. So whoever asks tells by which function a key's name is found.
+//! Each object keeps its own name, and this keeps only the keys, in the order of the names: a few bytes for each, where
+//! a map would hold the names once more. So the caller passes a function that finds a key's name.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -57,7 +57,7 @@ impl Names {
         }
     }
 
-    /// The run of a name and its position there, or where it would have to go.
+    /// The run of a name and its position there, or where it would go.
     fn find<'a>(
         &self,
         name: &str,

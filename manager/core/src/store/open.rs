@@ -57,7 +57,7 @@ impl State {
         }
     }
 
-    /// Makes an object that nobody refers to yet.
+    /// Makes an object that nothing refers to yet.
     pub(crate) fn create(&mut self, id: ObjectId, name: Option<Name>, body: Body) -> Result<Key, Refusal> {
         if self.catalog.key(id).is_some() {
             return Err(Refusal::new(Code::AlreadyExists, format!("an object with id {id} exists already")));

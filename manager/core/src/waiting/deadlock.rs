@@ -1,11 +1,11 @@
-//! Deadlocks: found when a request would close a cycle, and told in words.
+//! Deadlocks: found when a request would close a cycle, and described in words.
 //!
 //! A thread is *doomed* if it is blocked without a deadline and nothing it waits for can come: each of its targets
-//! (one of them, in a wait for all) is a lock whose holder is doomed too. Whoever waits for anything but a lock may
-//! be served by somebody outside, and whoever waits with a deadline gets away in time; neither is doomed. A blocking
-//! request that would doom its own thread is refused, so no thread is ever doomed for long. One more way leads into
-//! a cycle: a notified waiter that cannot have its lock again. Its wait must not fail, so the youngest request in
-//! the cycle does that may.
+//! (one of them, in a wait for all) is a lock whose holder is doomed too. A wait for anything but a lock may be served
+//! by a thread outside the cycle, and a wait with a deadline ends in time; neither dooms its thread. A blocking request
+//! that would doom its own thread is refused, so no thread is ever doomed for long. One more way leads into a cycle: a
+//! notified waiter that cannot have its lock again. Its wait must not fail, so the core refuses the youngest other
+//! request in the cycle.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
@@ -18,7 +18,7 @@ use crate::objects::{Body, Want};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Waiter};
 
-/// How many threads are looked at to find a deadlock. Longer chains of locks are not searched to their end.
+/// The most threads to examine for a deadlock. Longer chains of locks are not searched to their end.
 const THREADS_MAX: usize = 4096;
 
 impl State {
@@ -33,8 +33,8 @@ impl State {
         }
     }
 
-    /// Breaks the cycles that a waiter closes that must have its lock again, by refusing another request in each. It
-    /// may have been served in the meantime, and its key be another's.
+    /// Breaks the cycles that a waiter which must have its lock again closes, by refusing another request in each. The
+    /// waiter may have been served meanwhile, and its key may be another's.
     pub(crate) fn break_deadlock(&mut self, relocking: Key) {
         while let Some(waiter) = self.waiters.get(relocking)
             && let Some(cycle) = self.find_cycle(waiter)
@@ -56,7 +56,7 @@ impl State {
 
     /// If this wait dooms its thread: the locks on the way round, each with its holder.
     fn find_cycle(&self, waiter: &Waiter) -> Option<VecDeque<(Key, Caller)>> {
-        // Nearly all waits are answered here: they have a way out of their own, or the holder of the lock goes on.
+        // Nearly all waits end here: they have a way out of their own, or the holder of the lock goes on.
         let locks = self.blocking_locks(waiter)?;
         let goes_on = |holder: &Caller| *holder != waiter.caller && !self.blocked.contains_key(holder);
         let has_way_out = match waiter.mode {
@@ -75,14 +75,14 @@ impl State {
             let (&lock, &holder) = locks.iter().find(|(_, holder)| doomed.contains(holder))?;
             cycle.push_back((lock, holder));
             if !seen.insert(holder) {
-                // What leads into the cycle and is not part of it is left out, unless it is the asker's own way.
+                // This leaves out what leads into the cycle and is not part of it, unless it is the asker's own way.
                 return Some(cycle);
             }
             at = &self.waiters[*self.blocked.get(&holder)?.first()?];
         }
     }
 
-    /// The threads that are doomed if this one waits, this one among them; none if it is not doomed.
+    /// The threads that are doomed if this one waits, including this one; none if it is not doomed.
     fn doomed(&self, waiter: &Waiter) -> Option<BTreeSet<Caller>> {
         let mut doomed = BTreeSet::from([waiter.caller]);
         let mut reached = VecDeque::from([waiter.caller]);
@@ -98,8 +98,8 @@ impl State {
                 }
             }
         }
-        // All are taken to be doomed, and those that have a way out are saved, until nobody more is. The farthest are
-        // looked at first, so that a long chain is done in one round.
+        // All count as doomed at first. Each round saves those that have a way out, until it saves nobody. It examines
+        // the farthest first, so that one round does a long chain.
         loop {
             let before = doomed.len();
             for caller in &order {
@@ -139,7 +139,7 @@ impl State {
         others.chain((caller == asking.caller).then_some(asking))
     }
 
-    /// The held locks that keep a wait from being served, with their holders; none if it has another way out.
+    /// The held locks that block a wait, with their holders; none if it has another way out.
     fn blocking_locks(&self, waiter: &Waiter) -> Option<BTreeMap<Key, Caller>> {
         if waiter.deadline.is_some() {
             return None;

@@ -1,4 +1,4 @@
-//! Waiting: wait queues, deciding who is served, deadlines, deadlocks.
+//! Waiting: wait queues, which waiter is served, deadlines, deadlocks.
 
 pub(crate) mod deadlock;
 pub(crate) mod serve;

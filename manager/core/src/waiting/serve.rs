@@ -1,8 +1,9 @@
 //! Serving: which waiters can take what they want now, taking it, and going on until none can.
 //!
-//! Whatever changes an object so that somebody may be served *touches* it; at the end of each input `settle` walks the
-//! wait queues of touched objects from the front. A waiter leaves all of its wait queues in the moment it is decided,
-//! so it is never decided twice, and what it takes is taken in that same moment, so nothing is granted twice either.
+//! Code that changes an object so that a waiter may be served *touches* it; at the end of each input `settle` walks the
+//! wait queues of touched objects from the front. A waiter leaves all of its wait queues in the moment its wait is
+//! decided, so no wait is decided twice, and it takes what it takes in that same moment, so nothing is granted twice
+//! either.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -52,7 +53,7 @@ impl State {
                 (Readiness::Never(refusal), _) => return Verdict::Refuse(refusal),
             }
         }
-        // The wait queues are looked at last, as they may be long, and most waits for all lack something.
+        // The wait queues come last, because they may be long, and most waits for all lack something.
         let takes_all = ready == waiter.targets.len() && (0..ready).all(is_first);
         match takes_all.then(|| self.check_answer_fits(&waiter.targets)) {
             Some(Ok(())) => Verdict::TakeAll,
@@ -93,7 +94,7 @@ impl State {
         true
     }
 
-    /// Takes what is to be taken and answers, or sends the waiter for its lock. It is in no wait queue.
+    /// Takes what the verdict says and answers, or has the waiter wait for its lock. It is in no wait queue.
     pub(crate) fn carry_out(&mut self, mut waiter: Waiter, verdict: Verdict) {
         if let Verdict::Refuse(refusal) = verdict {
             return self.refuse(waiter, refusal);
@@ -137,21 +138,21 @@ impl State {
         Err(Refusal::new(Code::LimitReached, text))
     }
 
-    /// Lets go of what entries brought along that were not served.
+    /// Discards what entries that were not served brought along.
     pub(crate) fn discard(&mut self, entries: &mut SmallVec<[Entry; 1]>) {
         while let Some(entry) = entries.pop() {
             self.discard_entry(entry);
         }
     }
 
-    /// Lets go of what an entry brought along that was not served.
+    /// Discards what an entry that was not served brought along.
     pub(crate) fn discard_entry(&mut self, entry: Entry) {
         if let Want::Room(item) = entry.want {
             self.discard_item(*item);
         }
     }
 
-    /// Ends a wait that was decided: with its answer, or with a wait for the lock it gave up.
+    /// Ends a wait that was decided: with its answer, or with a wait for the lock that it gave up.
     pub(crate) fn conclude(&mut self, mut waiter: Waiter, decision: Decision) {
         self.discard(&mut waiter.targets);
         let Some(Relock { lock, .. }) = waiter.relock else {
@@ -191,7 +192,7 @@ impl State {
         }
     }
 
-    /// Serves whoever can be served after what has changed, breaks the cycles that remain then, and frees what is not
+    /// Serves the waiters that can be served after a change, breaks the cycles that remain then, and frees what is not
     /// used, until nothing changes.
     #[inline]
     pub(crate) fn settle(&mut self) {
@@ -200,7 +201,7 @@ impl State {
         }
     }
 
-    /// Whether nothing is left to be done of what has changed.
+    /// Whether everything that has changed was dealt with.
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
         self.touched.is_empty() && self.relocking.is_empty() && self.unused.is_empty()
@@ -227,7 +228,7 @@ impl State {
         Body::serve(self, key);
     }
 
-    /// Walks a wait queue from the front, up to a waiter that cannot be served and comes before all behind it.
+    /// Walks a wait queue from the front, up to a waiter that cannot be served and has a claim before those behind it.
     pub(crate) fn serve_wait_queue(&mut self, key: Key, lane: Lane) {
         let mut next = self.catalog.at(key).wait_queue_in(lane).first();
         while let Some(position) = next {

@@ -1,4 +1,4 @@
-//! The targets of a wait: which can be waited for together, and what each wants of its object.
+//! The targets of a wait: which go together, and what each wants of its object.
 
 use alloc::format;
 
@@ -11,7 +11,7 @@ use crate::waiting::wait::Caller;
 use crate::waiting::wait_queue::Entry;
 
 impl State {
-    /// Refuses a wait that cannot be asked for like this.
+    /// Refuses a wait whose request is not allowed.
     pub(crate) fn check_wait(
         &self,
         caller: Caller,
@@ -41,7 +41,7 @@ impl State {
         if conditions > 1 {
             return bad("a wait has at most one condition among its targets");
         }
-        // It could get the other lock and then not its own, as somebody else does the same the other way round.
+        // It could get the other lock and then not its own, while another thread does the same the other way round.
         if conditions == 1 && targets.iter().any(is_lock) {
             return bad("a wait for a condition is not for a lock as well");
         }
@@ -92,7 +92,7 @@ impl State {
     }
 
     pub(crate) fn entries(&mut self, targets: &Targets<'_>) -> Result<SmallVec<[Entry; 1]>, Refusal> {
-        // All objects are found before any item is stored, so that a refusal stores nothing.
+        // Finds all objects before it stores any item, so that a refusal stores nothing.
         let mut objects: SmallVec<[Key; 1]> = SmallVec::new();
         for target in targets {
             let (id, kind) = target.object();

@@ -6,14 +6,14 @@
 //! # Fairness
 //!
 //! First come, first served, for each object: no waiter takes what an earlier one in the wait queue could take, nor
-//! what an earlier one waits for more of. A wait for all holds nobody up. It is looked at in its turn, and takes when
-//! it finds everything ready; so under steady demand it may wait long. What one step frees of several objects, as a
-//! death does, is handed on object by object.
+//! anything of which an earlier one wants more. A wait for all holds nobody up. It is examined in its turn, and takes
+//! when it finds everything ready; so under steady demand it may wait long. A step that frees several objects, such as
+//! a death, passes them on one by one.
 //!
 //! # Waits that hold a lock again
 //!
-//! A wait for a condition gives its lock up when it blocks. When it is decided, by whichever target or by time, it
-//! becomes a waiter for that lock alone, and is answered when it holds it.
+//! A wait for a condition gives up its lock when it blocks. When it is decided, by whichever target or by time, it
+//! becomes a waiter for that lock alone, and gets its answer when it holds the lock.
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
@@ -32,7 +32,7 @@ use crate::waiting::serve::Verdict;
 use crate::waiting::wait_queue::{self, Entry, Position};
 use crate::{State, Time};
 
-/// Who asks: one thread of one client process.
+/// The caller: one thread of one client process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Caller {
     pub(crate) session: SessionId,
@@ -49,13 +49,13 @@ pub(crate) struct Waiter {
     pub(crate) deadline: Option<Time>,
     pub(crate) mode: WaitMode,
     pub(crate) targets: SmallVec<[Entry; 1]>,
-    /// The lock that it gave up, to be held again before it is answered.
+    /// The lock that it gave up, and must hold again before it gets its answer.
     pub(crate) relock: Option<Relock>,
-    /// How it was decided, if it only waits for its lock any more.
+    /// How it was decided, if it now waits only for its lock.
     pub(crate) decided: Option<Box<Decision>>,
 }
 
-/// A lock to be held again: in the same holding, and as often as its holder had acquired it.
+/// A lock to hold again: in the same holding, and as often as its holder had acquired it.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Relock {
     pub(crate) lock: Key,
@@ -83,14 +83,14 @@ impl Readiness {
 /// How a wait was decided.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Decision {
-    /// With these grants, and what of them must not be lost with their receiver.
+    /// With these grants, and those of them that must not be lost with their receiver.
     Taken { index: u32, grants: SmallVec<[Grant; 1]>, unconfirmed: SmallVec<[Unconfirmed; 1]> },
     /// By time.
     TimedOut,
 }
 
 impl State {
-    /// Begins a wait. It is answered here or, if it blocks, later.
+    /// Begins a wait. It gets its answer here or, if it blocks, later.
     pub(crate) fn wait(
         &mut self,
         caller: Caller,
@@ -135,7 +135,7 @@ impl State {
         Ok(())
     }
 
-    /// Refuses a request that could not be blocked.
+    /// Refuses a request that may not block.
     pub(crate) fn check_room_to_wait(&self, session: SessionId, request: RequestId) -> Result<(), Refusal> {
         let session = &self.sessions[&session];
         if session.waits() >= self.limits.session_waits_max {
@@ -196,7 +196,7 @@ impl State {
                 self.blocked.remove(&waiter.caller);
             }
         }
-        // A waiter behind one that leaves may be served now, as behind a large request that gave up.
+        // It may now be possible to serve a waiter behind this one, such as one behind a large request that gave up.
         for entry in &waiter.targets {
             if self.catalog.at(entry.object).body.is_used_up(&entry.want) {
                 self.touch(entry.object);
@@ -214,8 +214,8 @@ impl State {
         }
     }
 
-    /// Takes a waiter out of all wait queues but that of this entry, so that it takes nothing else any more. What its
-    /// wait told of the others is forgotten; their positions stay.
+    /// Takes a waiter out of all wait queues but that of this entry, so that it takes nothing else any more. Its other
+    /// entries lose what they want; their positions stay.
     pub(crate) fn leave_other_queues(&mut self, here: Position) {
         let object = wait_queue::entry(&self.waiters, here).object;
         for target in 0..self.waiters[here.waiter].targets.len() as u32 {
@@ -233,14 +233,14 @@ impl State {
         }
     }
 
-    /// Ends a blocked request with a refusal. A lock that it gave up is not held again.
+    /// Ends a blocked request with a refusal. It does not hold again a lock that it gave up.
     pub(crate) fn refuse_waiter(&mut self, key: Key, refusal: Refusal) {
         let waiter = self.unpark(key);
         self.refuse(waiter, refusal);
     }
 
-    /// Refuses a waiter that is in no wait queue. One that only waits to hold its lock again passes on what it took; if
-    /// that cannot be, it is answered with what it took, and does not hold the lock.
+    /// Refuses a waiter that is in no wait queue. One that waits only to hold its lock again passes on what it took; if
+    /// that is impossible, its answer brings what it took, and it does not hold the lock.
     pub(crate) fn refuse(&mut self, mut waiter: Waiter, refusal: Refusal) {
         self.discard(&mut waiter.targets);
         if let Some(decision) = waiter.decided.take() {
@@ -252,7 +252,7 @@ impl State {
         self.reply(waiter.caller.session, waiter.request, Reply::Refused(refusal));
     }
 
-    /// Undoes the wait of a session that is gone, and tells what it took that is to be given back.
+    /// Undoes the wait of a session that is gone, and returns what it took and must give back.
     pub(crate) fn forsake(&mut self, key: Key, why: &str) -> impl Iterator<Item = Unconfirmed> + use<> {
         self.break_barriers_of(key, |_| why.to_owned());
         let mut waiter = self.unpark(key);
@@ -309,12 +309,12 @@ impl Waiter {
         self.targets.iter().any(|entry| entry.want.leaves_a_mark())
     }
 
-    /// Whether those behind it in a wait queue are not served before it.
+    /// Whether it comes before those behind it in a wait queue.
     pub(crate) fn has_claim(&self) -> bool {
         self.mode == WaitMode::Any
     }
 
-    /// Whether it only waits to hold its lock again.
+    /// Whether it waits only to hold its lock again.
     pub(crate) fn is_relocking(&self) -> bool {
         self.decided.is_some()
     }
@@ -331,7 +331,7 @@ impl Decision {
         }
     }
 
-    /// What of it can be passed on to others.
+    /// The grants that can go to other waiters.
     fn unconfirmed(self) -> impl Iterator<Item = Unconfirmed> {
         match self {
             Decision::Taken { unconfirmed, .. } => unconfirmed.into_iter(),

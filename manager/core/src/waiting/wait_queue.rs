@@ -1,7 +1,7 @@
 //! Wait queues: the waiters of one object, first come, first served.
 //!
 //! A wait queue is a linked list through the waiters in it: a waiter has one *entry* for each of its targets. So
-//! joining and leaving a wait queue cost the same however long it is, and waiting allocates nothing of its own.
+//! joining and leaving a wait queue cost the same however long it is, and a wait queue allocates nothing.
 
 use core::num::NonZeroU32;
 
