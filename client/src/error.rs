@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use client_core::{End, UnacknowledgedGrants, Unexpected};
+use client_core::{DisconnectReason, UnacknowledgedGrants, Unexpected};
 use protocol::{Code, FrameError, NameError, Refusal};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use transport::AddressError;
@@ -327,8 +327,8 @@ impl From<Refusal> for Error {
     }
 }
 
-impl From<End> for Error {
-    fn from(end: End) -> Error {
+impl From<DisconnectReason> for Error {
+    fn from(end: DisconnectReason) -> Error {
         Error::new(ErrorKind::ManagerGone, end.to_string())
     }
 }

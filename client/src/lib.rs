@@ -30,7 +30,7 @@
 //! # How a call travels
 //!
 //! A proxy hands a request to its `Reference`, which finds the `Link` of this process to its manager. The
-//! link's `Connection` sends it from the calling thread, which then reads the answer itself, or sleeps while
+//! link's `SharedConnection` sends it from the calling thread, which then reads the answer itself, or sleeps while
 //! another thread reads for all. There is no thread of this crate's own in that.
 
 mod connection;
@@ -86,7 +86,7 @@ pub(crate) use error::ErrorKind;
 pub mod internal {
     pub use client_core::{Operation, operations};
 
-    pub use crate::connection::link::{Link, Pending};
+    pub use crate::connection::link::{Link, PendingAnswer};
     pub use crate::error::ErrorKind;
     pub use crate::objects::reference::{Proxy, Reference};
     pub use crate::pool::{

@@ -54,7 +54,7 @@ pub mod tasks;
 use client::internal::WORKER;
 pub use client::internal::{Ended, Service};
 pub use registry::Registry;
-use run_loop::End;
+use run_loop::WorkerEnd;
 
 /// What the program `worker` is built on. It is no part of the public interface, and may change at any time.
 #[doc(hidden)]
@@ -106,7 +106,7 @@ fn work(registry: &Registry) -> ! {
     // Lists of processes would show every copy as `exe`, after the path it is started by. A failure is harmless.
     sys::process::name_thread(c"worker");
     match run_loop::work(registry) {
-        Ok(End::Left | End::Retired | End::Terminated) => exit(0),
+        Ok(WorkerEnd::Left | WorkerEnd::Retired | WorkerEnd::Terminated) => exit(0),
         // The pool's owner gets the same error, so that a dozen workers need not repeat it.
         Err(error) if error.is_manager_gone() => exit(1),
         Err(error) => fail(1, &error.to_string()),

@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use protocol::{Answer, FrameBuffer, FrameError, Reply, RequestId, decode, limits};
 
-use crate::End;
+use crate::DisconnectReason;
 
 /// The bytes that were received and not handed on as answers.
 ///
@@ -59,7 +59,7 @@ impl Incoming {
     }
 
     /// Why the session is over if the manager closed the connection: its farewell, if there was one.
-    pub fn end_of_input(&self) -> End {
-        self.farewell.clone().map_or(End::Closed, End::Farewell)
+    pub fn end_of_input(&self) -> DisconnectReason {
+        self.farewell.clone().map_or(DisconnectReason::Closed, DisconnectReason::Farewell)
     }
 }

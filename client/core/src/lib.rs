@@ -9,7 +9,7 @@
 //!
 //! * [`Outgoing`]: request ids, and requests as bytes in the order in which they leave.
 //! * [`Incoming`]: bytes as answers, and the manager's farewell.
-//! * [`Pending`]: the requests that wait for an answer, and the end of all waiting.
+//! * [`PendingRequests`]: the requests that wait for an answer, and the end of all waiting.
 //! * [`Acks`]: which answers were received, which every request tells the manager.
 //!
 //! [`Session`] puts them together for a driver in which one thread or task owns all of it. A driver that is shared by
@@ -29,7 +29,7 @@ extern crate std;
 
 mod acks;
 mod deferred_release;
-mod end;
+mod disconnect_reason;
 mod incoming;
 mod operation;
 
@@ -41,11 +41,11 @@ mod session;
 
 pub use acks::{Acks, HeldAnswer, UnacknowledgedGrants};
 pub use deferred_release::{DeferredRelease, NoReleaseMemory, ReleaseMemory};
-pub use end::End;
+pub use disconnect_reason::DisconnectReason;
 pub use incoming::Incoming;
 
 pub use operation::{Operation, Unexpected, WaitTarget};
 pub use outgoing::Outgoing;
-pub use pending::{Pending, Unclaimed};
+pub use pending::{PendingRequests, Unclaimed};
 pub use request_map::RequestMap;
 pub use session::{RequestError, Session, SessionEvent};

@@ -2,16 +2,16 @@
 
 use protocol::RequestId;
 
-use crate::{End, RequestMap};
+use crate::{DisconnectReason, RequestMap};
 
 /// The requests that wait for an answer, each with whatever a driver needs to hand the answer on.
 #[derive(Debug)]
-pub struct Pending<W> {
+pub struct PendingRequests<W> {
     waiters: RequestMap<W>,
     /// The last request that ever waited here.
     last: RequestId,
     /// Why no request is answered any more.
-    end: Option<End>,
+    end: Option<DisconnectReason>,
     unclaimed: Unclaimed,
 }
 
@@ -24,18 +24,18 @@ pub struct Unclaimed {
     pub unasked: u64,
 }
 
-impl<W> Pending<W> {
+impl<W> PendingRequests<W> {
     /// No request waits yet.
-    pub const fn new() -> Pending<W> {
+    pub const fn new() -> PendingRequests<W> {
         let unclaimed = Unclaimed { late: 0, unasked: 0 };
-        Pending { waiters: RequestMap::new(), last: RequestId::ONE_WAY, end: None, unclaimed }
+        PendingRequests { waiters: RequestMap::new(), last: RequestId::ONE_WAY, end: None, unclaimed }
     }
 
     /// Adds a request before it is sent.
     ///
     /// # Errors
     /// If the session is over: then nothing is added, and the request must not be sent.
-    pub fn insert(&mut self, request: RequestId, waiter: W) -> Result<(), End> {
+    pub fn insert(&mut self, request: RequestId, waiter: W) -> Result<(), DisconnectReason> {
         if let Some(end) = &self.end {
             return Err(end.clone());
         }
@@ -61,13 +61,13 @@ impl<W> Pending<W> {
     }
 
     /// Ends the session: notes why, and takes out the waiters that have to learn of it. A second end changes nothing.
-    pub fn handle_end(&mut self, end: End) -> impl Iterator<Item = W> + use<W> {
+    pub fn handle_end(&mut self, end: DisconnectReason) -> impl Iterator<Item = W> + use<W> {
         self.end.get_or_insert(end);
         core::mem::take(&mut self.waiters).into_iter().map(|(_, waiter)| waiter)
     }
 
     /// Why the session is over, if it is.
-    pub fn end(&self) -> Option<&End> {
+    pub fn end(&self) -> Option<&DisconnectReason> {
         self.end.as_ref()
     }
 
@@ -92,8 +92,8 @@ impl<W> Pending<W> {
     }
 }
 
-impl<W> Default for Pending<W> {
-    fn default() -> Pending<W> {
-        Pending::new()
+impl<W> Default for PendingRequests<W> {
+    fn default() -> PendingRequests<W> {
+        PendingRequests::new()
     }
 }

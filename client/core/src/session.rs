@@ -6,8 +6,8 @@ use core::fmt;
 use protocol::{FrameBuffer, FrameError, Reply, Request, RequestId};
 
 use crate::{
-    Acks, DeferredRelease, End, HeldAnswer, Incoming, NoReleaseMemory, Outgoing, Pending, ReleaseMemory,
-    UnacknowledgedGrants, Unclaimed,
+    Acks, DeferredRelease, DisconnectReason, HeldAnswer, Incoming, NoReleaseMemory, Outgoing,
+    PendingRequests, ReleaseMemory, UnacknowledgedGrants, Unclaimed,
 };
 
 /// A session after its handshake. Its driver makes requests ([`request`](Self::request), [`send`](Self::send), …),
@@ -18,7 +18,7 @@ pub struct Session<M = NoReleaseMemory> {
     outgoing: Outgoing<M>,
     incoming: Incoming,
     /// Each request waits with its own id, which an event names.
-    pending: Pending<RequestId>,
+    pending: PendingRequests<RequestId>,
     acks: Acks,
     /// Whether the other side has closed the connection.
     is_input_over: bool,
@@ -49,7 +49,7 @@ pub enum SessionEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestError {
     /// The session is over.
-    Ended(End),
+    Ended(DisconnectReason),
     /// It does not fit into a frame.
     Frame(FrameError),
     /// Too many grants are not acknowledged.
@@ -62,7 +62,7 @@ impl<M: ReleaseMemory> Session<M> {
         Session {
             outgoing: Outgoing::new(),
             incoming: Incoming::new(frames),
-            pending: Pending::new(),
+            pending: PendingRequests::new(),
             acks: Acks::new(),
             is_input_over: false,
             ended: VecDeque::new(),
@@ -162,7 +162,7 @@ impl<M: ReleaseMemory> Session<M> {
                 }
                 Ok(None) if self.is_input_over => self.incoming.end_of_input(),
                 Ok(None) => return None,
-                Err(error) => End::Malformed(error),
+                Err(error) => DisconnectReason::Malformed(error),
             };
             self.outgoing.discard();
             self.ended.extend(self.pending.handle_end(end));
@@ -171,7 +171,7 @@ impl<M: ReleaseMemory> Session<M> {
     }
 
     /// Why the session is over, if it is.
-    pub fn end(&self) -> Option<&End> {
+    pub fn end(&self) -> Option<&DisconnectReason> {
         self.pending.end()
     }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use client_core::{End, Pending, RequestMap};
+use client_core::{DisconnectReason, PendingRequests, RequestMap};
 use protocol::RequestId;
 
-use crate::connection::answer_slot::{AnswerSlot, Turn};
+use crate::connection::turn_slot::{Turn, TurnSlot};
 use crate::sync::{Mutex, lock};
 
 /// The callers that wait for answers, and the reader while none of them has it.
@@ -17,13 +17,13 @@ use crate::sync::{Mutex, lock};
 /// the connection ends, which wakes all callers and lets none sleep any more.
 #[derive(Debug)]
 pub(crate) struct Callers<A, R> {
-    state: Mutex<State<A, R>>,
+    state: Mutex<CallersState<A, R>>,
 }
 
 #[derive(Debug)]
-struct State<A, R> {
+struct CallersState<A, R> {
     /// The slots of all requests that are to be answered, and why the connection is over.
-    slots: Pending<Arc<AnswerSlot<A, R>>>,
+    slots: PendingRequests<Arc<TurnSlot<A, R>>>,
     /// The requests whose callers sleep. Any of these can become the reader.
     asleep: RequestMap<()>,
     /// The reader, while no caller has it. It ends with the connection.
@@ -33,12 +33,16 @@ struct State<A, R> {
 impl<A, R> Callers<A, R> {
     /// No caller waits yet, and the first that does becomes the reader.
     pub(crate) fn new(reader: R) -> Callers<A, R> {
-        let (slots, asleep) = (Pending::new(), RequestMap::new());
-        Callers { state: Mutex::new(State { slots, asleep, reader: Some(reader) }) }
+        let (slots, asleep) = (PendingRequests::new(), RequestMap::new());
+        Callers { state: Mutex::new(CallersState { slots, asleep, reader: Some(reader) }) }
     }
 
     /// Enters the slot of a request, before that is sent: or the reader might find no place for the answer.
-    pub(crate) fn enter(&self, request: RequestId, slot: &Arc<AnswerSlot<A, R>>) -> Result<(), End> {
+    pub(crate) fn enter(
+        &self,
+        request: RequestId,
+        slot: &Arc<TurnSlot<A, R>>,
+    ) -> Result<(), DisconnectReason> {
         lock(&self.state).slots.insert(request, Arc::clone(slot))
     }
 
@@ -51,12 +55,7 @@ impl<A, R> Callers<A, R> {
 
     /// Waits for the answer to a request that was entered with this slot. If no other caller has the reader, this one
     /// takes it and calls `read` until `read` has brought the answer.
-    pub(crate) fn wait(
-        &self,
-        request: RequestId,
-        slot: &AnswerSlot<A, R>,
-        mut read: impl FnMut(&mut R),
-    ) -> A {
+    pub(crate) fn wait(&self, request: RequestId, slot: &TurnSlot<A, R>, mut read: impl FnMut(&mut R)) -> A {
         let mut role = self.read_or_sleep(request);
         loop {
             if let Some(mut reader) = role.take() {
@@ -110,7 +109,7 @@ impl<A, R> Callers<A, R> {
     }
 
     /// Ends the connection for all callers, those that wait and those that come later.
-    pub(crate) fn end(&self, end: End, mut answer: impl FnMut() -> A) {
+    pub(crate) fn end(&self, end: DisconnectReason, mut answer: impl FnMut() -> A) {
         let slots = lock(&self.state).handle_end(end);
         for slot in slots {
             slot.give(Turn::Answered(answer()));
@@ -118,7 +117,7 @@ impl<A, R> Callers<A, R> {
     }
 
     /// Why the connection is over, if it is.
-    pub(crate) fn ended(&self) -> Option<End> {
+    pub(crate) fn ended(&self) -> Option<DisconnectReason> {
         lock(&self.state).slots.end().cloned()
     }
 
@@ -129,9 +128,9 @@ impl<A, R> Callers<A, R> {
     }
 }
 
-impl<A, R> State<A, R> {
+impl<A, R> CallersState<A, R> {
     /// Takes the reader back. If a caller sleeps, returns the reader with the slot of the caller that is to have it.
-    fn pass_on(&mut self, reader: R) -> Option<(Arc<AnswerSlot<A, R>>, R)> {
+    fn pass_on(&mut self, reader: R) -> Option<(Arc<TurnSlot<A, R>>, R)> {
         if self.slots.end().is_some() {
             return None;
         }
@@ -143,12 +142,12 @@ impl<A, R> State<A, R> {
         Some((Arc::clone(slot), reader))
     }
 
-    fn take_answered(&mut self, request: RequestId) -> Option<Arc<AnswerSlot<A, R>>> {
+    fn take_answered(&mut self, request: RequestId) -> Option<Arc<TurnSlot<A, R>>> {
         self.asleep.remove(request);
         self.slots.handle_answer(request)
     }
 
-    fn handle_end(&mut self, end: End) -> impl Iterator<Item = Arc<AnswerSlot<A, R>>> + use<A, R> {
+    fn handle_end(&mut self, end: DisconnectReason) -> impl Iterator<Item = Arc<TurnSlot<A, R>>> + use<A, R> {
         self.asleep = RequestMap::new();
         self.slots.handle_end(end)
     }

@@ -25,9 +25,9 @@ const GREETING_TIME_MAX: Duration = Duration::from_secs(10);
 /// The pause between two tries, before it is varied.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// A session that has begun.
+/// A stream on which a session has begun.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct EstablishedStream {
     /// The connection.
     pub(crate) stream: Stream,
     /// The epoch of the manager.
@@ -37,7 +37,7 @@ pub(crate) struct Session {
 }
 
 /// Connects to the manager at this address, and begins a session.
-pub(crate) fn connect(address: &Address) -> Result<Session> {
+pub(crate) fn connect(address: &Address) -> Result<EstablishedStream> {
     let begun = Instant::now();
     loop {
         let (error, time_max) = match try_connect(address) {
@@ -150,7 +150,7 @@ fn check_peer(stream: &Stream, socket: &Path) -> Result<()> {
 }
 
 /// Waits for the greeting, and begins the session.
-fn greet(stream: Stream, socket: &Path, time_max: Duration) -> Result<Session> {
+fn greet(stream: Stream, socket: &Path, time_max: Duration) -> Result<EstablishedStream> {
     let mut frames = FrameBuffer::new(HELLO_BYTES_MAX);
     let deadline = Instant::now() + time_max;
     let greeting = loop {
@@ -179,7 +179,7 @@ fn greet(stream: Stream, socket: &Path, time_max: Duration) -> Result<Session> {
         }
         Greeting::Welcome { epoch, session, .. } => {
             log::debug!("session {session} begins at {}", socket.display());
-            Ok(Session { stream, epoch, frames })
+            Ok(EstablishedStream { stream, epoch, frames })
         }
         Greeting::Refused(refusal) => Err(refusal.into()),
     }

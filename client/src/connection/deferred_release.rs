@@ -12,7 +12,7 @@ use sys::shared_memory::SharedWords;
 
 /// The deferred releases of one connection.
 #[derive(Debug)]
-pub(crate) struct DeferredReleases {
+pub(crate) struct SharedReleaseMemory {
     /// The memory, which the manager writes as well.
     words: SharedWords<AtomicU64>,
     /// What the entries hold, in the order in which it was released.
@@ -23,10 +23,10 @@ pub(crate) struct DeferredReleases {
     used: usize,
 }
 
-impl DeferredReleases {
+impl SharedReleaseMemory {
     /// In memory that nothing else in this process uses.
-    pub(crate) fn new(words: SharedWords<AtomicU64>) -> DeferredReleases {
-        DeferredReleases { words, entered: Vec::new(), free: Vec::new(), used: 0 }
+    pub(crate) fn new(words: SharedWords<AtomicU64>) -> SharedReleaseMemory {
+        SharedReleaseMemory { words, entered: Vec::new(), free: Vec::new(), used: 0 }
     }
 
     /// Frees an entry. False if the manager was faster.
@@ -48,7 +48,7 @@ impl DeferredReleases {
     }
 }
 
-impl ReleaseMemory for DeferredReleases {
+impl ReleaseMemory for SharedReleaseMemory {
     fn enter(&mut self, release: DeferredRelease) -> bool {
         let Some(entry) = self.free_entry() else { return false };
         self.words[entry].store(release.hold, Ordering::SeqCst);
@@ -86,17 +86,17 @@ pub(crate) mod tests {
     use super::*;
 
     /// Deferred releases, and their memory as the manager sees it.
-    pub(crate) fn shared() -> (DeferredReleases, SharedWords<AtomicU64>) {
+    pub(crate) fn shared() -> (SharedReleaseMemory, SharedWords<AtomicU64>) {
         let (manager, descriptor) = SharedWords::create(4096, Writers::All).unwrap();
         let ours = SharedWords::map(descriptor, 4096, Access::Write).unwrap();
-        (DeferredReleases::new(ours), manager)
+        (SharedReleaseMemory::new(ours), manager)
     }
 
     pub(crate) fn release(hold: u64) -> DeferredRelease {
         DeferredRelease { lock: ObjectId(Uuid::nil()), hold, thread: ThreadId(1) }
     }
 
-    fn sent(releases: &mut DeferredReleases) -> Vec<u64> {
+    fn sent(releases: &mut SharedReleaseMemory) -> Vec<u64> {
         let mut sent = Vec::new();
         releases.drain(|release| sent.push(release.hold));
         sent

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::connection::connect::connect;
-use crate::connection::shared::Connection;
+use crate::connection::shared::SharedConnection;
 
 /// A listener in a folder of its own.
 pub(crate) struct FakeManager {
@@ -22,7 +22,7 @@ pub(crate) struct FakeManager {
 }
 
 /// One client, as the fake manager sees it.
-pub(crate) struct Peer {
+pub(crate) struct AcceptedClient {
     stream: UnixStream,
     frames: FrameBuffer,
 }
@@ -43,7 +43,7 @@ impl FakeManager {
     pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xe90c));
 
     /// Serves every client on a thread of its own.
-    pub(crate) fn start(serve: impl Fn(Peer) + Send + Sync + 'static) -> FakeManager {
+    pub(crate) fn start(serve: impl Fn(AcceptedClient) + Send + Sync + 'static) -> FakeManager {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("fake.sock");
         let listener = UnixListener::bind(&socket).unwrap();
@@ -51,7 +51,7 @@ impl FakeManager {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let serve = Arc::clone(&serve);
-                std::thread::spawn(move || serve(Peer::greet(stream.unwrap())));
+                std::thread::spawn(move || serve(AcceptedClient::greet(stream.unwrap())));
             }
         });
         FakeManager { socket, _folder: folder }
@@ -62,15 +62,15 @@ impl FakeManager {
     }
 
     /// A connection that nobody else uses.
-    pub(crate) fn connection(&self) -> Connection {
+    pub(crate) fn connection(&self) -> SharedConnection {
         let session = connect(&self.socket.as_path().into()).unwrap();
-        Connection::new(session.stream, session.frames)
+        SharedConnection::new(session.stream, session.frames)
     }
 }
 
-impl Peer {
-    fn greet(stream: UnixStream) -> Peer {
-        let mut peer = Peer { stream, frames: FrameBuffer::new(limits::FRAME_BYTES_MAX) };
+impl AcceptedClient {
+    fn greet(stream: UnixStream) -> AcceptedClient {
+        let mut peer = AcceptedClient { stream, frames: FrameBuffer::new(limits::FRAME_BYTES_MAX) };
         assert!(peer.read(), "a client left before its hello");
         Hello::decode(peer.frames.next_body().unwrap().expect("a hello comes whole")).unwrap();
         let greeting = Greeting::Welcome { version: 1, session: SessionId(1), epoch: FakeManager::EPOCH };

@@ -12,9 +12,9 @@ use sys::shared_memory::{Access, SharedWords, Word};
 use transport::{Address, ReadMode, Readiness};
 
 use crate::connection::acks::AckHold;
-use crate::connection::connect::Session;
-use crate::connection::deferred_release::DeferredReleases;
-use crate::connection::shared::{AnswerSlot, Answered, Connection, own_slot};
+use crate::connection::connect::EstablishedStream;
+use crate::connection::deferred_release::SharedReleaseMemory;
+use crate::connection::shared::{AnswerSlot, ReceivedAnswer, SharedConnection, own_slot};
 use crate::{Error, ErrorKind, Result};
 
 /// How long to wait for the socket to become readable before checking again for the answer.
@@ -37,7 +37,7 @@ pub struct Link {
     epoch: Epoch,
     /// The process that made the connection.
     process: u32,
-    connection: Connection,
+    connection: SharedConnection,
     /// Whether references are counted with the next write, and not at once.
     lazy: AtomicBool,
     /// The flags of events that the manager publishes, once they were asked for; none if they cannot be had.
@@ -54,13 +54,13 @@ pub struct Link {
 pub(crate) type Reconnect = fn(&Address, Epoch) -> Result<Arc<Link>>;
 
 impl Link {
-    pub(crate) fn new(address: &Address, session: Session, reconnect: Reconnect) -> Link {
+    pub(crate) fn new(address: &Address, established: EstablishedStream, reconnect: Reconnect) -> Link {
         Link {
             address: address.clone(),
             address_text: address.to_string(),
-            epoch: session.epoch,
+            epoch: established.epoch,
             process: std::process::id(),
-            connection: Connection::new(session.stream, session.frames),
+            connection: SharedConnection::new(established.stream, established.frames),
             lazy: AtomicBool::new(false),
             mirror: OnceLock::new(),
             deferred_releases_asked_for: OnceLock::new(),
@@ -105,20 +105,20 @@ impl Link {
     }
 
     /// Sends a request whose answer is taken later.
-    pub fn begin(self: &Arc<Self>, body: Request<'_>) -> Result<Pending> {
+    pub fn begin(self: &Arc<Self>, body: Request<'_>) -> Result<PendingAnswer> {
         let link = self.here_shared()?;
         let slot = Arc::new(AnswerSlot::default());
         let request = link.connection.begin_apart(&slot, body)?;
-        Ok(Pending { link: Arc::clone(link), request, slot })
+        Ok(PendingAnswer { link: Arc::clone(link), request, slot })
     }
 
     /// Like [`begin`](Self::begin), but the request leaves with the next write on this connection. The caller must
     /// cause such a write before it waits for the answer.
-    pub fn begin_queued(self: &Arc<Self>, body: Request<'_>) -> Result<Pending> {
+    pub fn begin_queued(self: &Arc<Self>, body: Request<'_>) -> Result<PendingAnswer> {
         let link = self.here_shared()?;
         let slot = Arc::new(AnswerSlot::default());
         let request = link.connection.begin_queued(&slot, body)?;
-        Ok(Pending { link: Arc::clone(link), request, slot })
+        Ok(PendingAnswer { link: Arc::clone(link), request, slot })
     }
 
     /// Refuses a wait while too many grants to this process are unacknowledged.
@@ -173,7 +173,7 @@ impl Link {
         &self,
         operation: O,
     ) -> Result<(O::Output, Option<AckHold>)> {
-        let Answered { reply, ack_hold, .. } = self.call_with_ack_hold(operation.into_request())?;
+        let ReceivedAnswer { reply, ack_hold, .. } = self.call_with_ack_hold(operation.into_request())?;
         Ok((O::output(reply)?, ack_hold))
     }
 
@@ -182,7 +182,7 @@ impl Link {
     }
 
     /// Like [`call_here`](Self::call_here), and the answer stays unacknowledged while its hold lives.
-    fn call_with_ack_hold(&self, body: Request<'_>) -> Result<Answered> {
+    fn call_with_ack_hold(&self, body: Request<'_>) -> Result<ReceivedAnswer> {
         let slot = own_slot();
         self.check_acks(&body)?;
         let mode = if may_be_late(&body) { ReadMode::PollFirst } else { ReadMode::Blocking };
@@ -205,7 +205,7 @@ impl Link {
         if self.deferred_releases_asked_for.get().is_none() {
             // If two threads ask, one of them is refused, and sends its releases until the other has the memory.
             let mapped = self.map(protocol::SharedMemory::DeferredReleases, Access::Write)?;
-            mapped.into_iter().for_each(|words| self.connection.adopt(DeferredReleases::new(words)));
+            mapped.into_iter().for_each(|words| self.connection.adopt(SharedReleaseMemory::new(words)));
             self.deferred_releases_asked_for.get_or_init(|| ());
         }
         Ok(())
@@ -219,7 +219,7 @@ impl Link {
     /// Asks for shared memory and maps it. None if the manager has none to share, or this process cannot map it.
     fn map<W: Word>(&self, memory: protocol::SharedMemory, access: Access) -> Result<Option<SharedWords<W>>> {
         let answered = self.connection.call_for_descriptor(&own_slot(), Share { memory }.into_request());
-        let Answered { reply, enclosed, .. } = match answered.and_then(accept) {
+        let ReceivedAnswer { reply, enclosed, .. } = match answered.and_then(accept) {
             Err(error) if error.is_limit() => return Ok(None),
             answered => answered?,
         };
@@ -275,13 +275,13 @@ impl Drop for Link {
 /// If this is dropped first, the request is cancelled, and what the manager granted meanwhile is lost. So this is for
 /// requests whose answers may be lost, such as results that nobody wants any more, and not for locks.
 #[derive(Debug)]
-pub struct Pending {
+pub struct PendingAnswer {
     link: Arc<Link>,
     request: RequestId,
     slot: Arc<AnswerSlot>,
 }
 
-impl Pending {
+impl PendingAnswer {
     /// The id of the request, by which another thread can cancel what this one waits for.
     pub fn request(&self) -> RequestId {
         self.request
@@ -293,7 +293,7 @@ impl Pending {
     }
 
     /// Like [`wait`](Self::wait), and the answer stays unacknowledged while its hold lives.
-    pub(crate) fn wait_with_ack_hold(self) -> Result<Answered> {
+    pub(crate) fn wait_with_ack_hold(self) -> Result<ReceivedAnswer> {
         self.check_process()?;
         accept(self.link.connection.finish(self.request, &self.slot, ReadMode::Blocking)?)
     }
@@ -331,7 +331,7 @@ impl Pending {
     }
 }
 
-impl Drop for Pending {
+impl Drop for PendingAnswer {
     fn drop(&mut self) {
         if std::process::id() == self.link.process {
             self.link.connection.abandon(self.request);
@@ -355,7 +355,7 @@ fn may_be_late(request: &Request<'_>) -> bool {
     }
 }
 
-fn accept(answered: Answered) -> Result<Answered> {
+fn accept(answered: ReceivedAnswer) -> Result<ReceivedAnswer> {
     match answered.reply {
         Reply::Refused(refusal) => Err(refusal.into()),
         _ => Ok(answered),

@@ -1,12 +1,9 @@
 //! The way to a manager: one connection for a whole process, whatever its threads and forked children do.
 //!
 //! A [`link::Link`] is a manager as this process sees it, found in the [`registry`]. It begins a session by
-//! [`connect`], and calls over a [`shared::Connection`], on which one of the waiting callers reads for all.
+//! [`connect`], and calls over a [`shared::SharedConnection`], on which one of the waiting callers reads for all.
 
 pub(crate) mod acks;
-mod answer_slot;
-#[cfg(test)]
-mod answer_slot_tests;
 mod callers;
 mod connect;
 pub(crate) mod deferred_release;
@@ -17,3 +14,6 @@ mod reader;
 pub(crate) mod registry;
 mod sender;
 pub(crate) mod shared;
+mod turn_slot;
+#[cfg(test)]
+mod turn_slot_tests;

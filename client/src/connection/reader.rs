@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use client_core::{End, Incoming};
+use client_core::{DisconnectReason, Incoming};
 use protocol::{Answer, FrameBuffer, FrameError, Reply};
 use transport::{ReadMode, Stream};
 
@@ -22,7 +22,7 @@ pub(crate) struct Reader {
 
 /// What one receive brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Received {
+pub(crate) enum ReceiveOutcome {
     /// Some bytes, which may complete answers.
     Bytes,
     /// Nothing has come, and the mode was not to wait.
@@ -43,21 +43,21 @@ impl Reader {
         stream: &Stream,
         mode: ReadMode,
         takes_descriptors: bool,
-    ) -> io::Result<Received> {
+    ) -> io::Result<ReceiveOutcome> {
         self.incoming.shrink();
         let received = match takes_descriptors {
             true => self.receive_with_descriptors(stream, mode),
             false => stream.read(self.incoming.space(), mode),
         };
         match received {
-            Ok(0) => Ok(Received::End),
+            Ok(0) => Ok(ReceiveOutcome::End),
             Ok(bytes) => {
                 self.incoming.handle_input(bytes);
-                Ok(Received::Bytes)
+                Ok(ReceiveOutcome::Bytes)
             }
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => Ok(Received::Nothing),
-                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Ok(Received::End),
+                io::ErrorKind::WouldBlock => Ok(ReceiveOutcome::Nothing),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Ok(ReceiveOutcome::End),
                 _ => Err(error),
             },
         }
@@ -85,7 +85,7 @@ impl Reader {
     }
 
     /// Why the connection is over when nothing comes any more.
-    pub(crate) fn end_of_input(&self) -> End {
+    pub(crate) fn end_of_input(&self) -> DisconnectReason {
         self.incoming.end_of_input()
     }
 }

@@ -17,17 +17,17 @@ use crate::{Error, ErrorKind, Result};
 /// A forked child has a registry of its own behind its parent's, since a thread that was not forked may hold these
 /// locks.
 #[derive(Debug)]
-struct Registry {
+struct LinkRegistry {
     /// The process to which this belongs, or 0 while it belongs to none.
     process: AtomicU32,
-    entries: Mutex<BTreeMap<Address, Arc<Entry>>>,
-    after_fork: OnceLock<Box<Registry>>,
+    entries: Mutex<BTreeMap<Address, Arc<LinkEntry>>>,
+    after_fork: OnceLock<Box<LinkRegistry>>,
 }
 
 /// The link to one address. Its lock is held while the link is made, so that two callers that need it make one.
-type Entry = Mutex<Weak<Link>>;
+type LinkEntry = Mutex<Weak<Link>>;
 
-static REGISTRY: Registry = Registry::new(0);
+static REGISTRY: LinkRegistry = LinkRegistry::new(0);
 
 impl Link {
     /// The link to the manager at this address, made now if this process has none that lives.
@@ -71,24 +71,26 @@ fn find_or_make(address: &Address, is_good: impl FnOnce(&Link) -> bool) -> Resul
     Ok(link)
 }
 
-impl Registry {
-    const fn new(process: u32) -> Registry {
-        Registry {
+impl LinkRegistry {
+    const fn new(process: u32) -> LinkRegistry {
+        LinkRegistry {
             process: AtomicU32::new(process),
             entries: Mutex::new(BTreeMap::new()),
             after_fork: OnceLock::new(),
         }
     }
 
-    fn of_process(&self, process: u32) -> &Registry {
+    fn of_process(&self, process: u32) -> &LinkRegistry {
         match self.process.compare_exchange(0, process, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => self,
             Err(owner) if owner == process => self,
-            Err(_) => self.after_fork.get_or_init(|| Box::new(Registry::new(process))).of_process(process),
+            Err(_) => {
+                self.after_fork.get_or_init(|| Box::new(LinkRegistry::new(process))).of_process(process)
+            }
         }
     }
 
-    fn entry(&self, address: &Address) -> Arc<Entry> {
+    fn entry(&self, address: &Address) -> Arc<LinkEntry> {
         let mut entries = lock(&self.entries);
         if let Some(entry) = entries.get(address) {
             return Arc::clone(entry);

@@ -5,14 +5,14 @@ use std::io;
 use client_core::Outgoing;
 use transport::Stream;
 
-use crate::connection::deferred_release::DeferredReleases;
+use crate::connection::deferred_release::SharedReleaseMemory;
 
 /// Requests on their way into the stream.
-pub(crate) type Sender = Outgoing<DeferredReleases>;
+pub(crate) type Sender = Outgoing<SharedReleaseMemory>;
 
 /// What became of the bytes that were to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
+pub(crate) enum WriteOutcome {
     /// All of them are in the stream.
     All,
     /// The stream is full for now.
@@ -20,13 +20,13 @@ pub(crate) enum Sent {
 }
 
 /// Moves into the stream as much as it takes without waiting.
-pub(crate) fn write(sender: &mut Sender, stream: &Stream) -> io::Result<Sent> {
+pub(crate) fn write(sender: &mut Sender, stream: &Stream) -> io::Result<WriteOutcome> {
     while !sender.poll_output().is_empty() {
         match stream.write(sender.poll_output()) {
             Ok(bytes) => sender.handle_written(bytes),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::Part),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(WriteOutcome::Part),
             Err(error) => return Err(error),
         }
     }
-    Ok(Sent::All)
+    Ok(WriteOutcome::All)
 }

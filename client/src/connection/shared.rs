@@ -14,16 +14,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use client_core::{DeferredRelease, End};
+use client_core::{DeferredRelease, DisconnectReason};
 use protocol::{Answer, FrameBuffer, FrameError, Reply, Request, RequestId};
 use transport::{ReadMode, Readiness, Stream};
 
 use crate::connection::acks::{AckHold, SharedAcks};
-use crate::connection::answer_slot::{self, Turn};
 use crate::connection::callers::Callers;
-use crate::connection::deferred_release::DeferredReleases;
-use crate::connection::reader::{Reader, Received};
-use crate::connection::sender::{self, Sender, Sent};
+use crate::connection::deferred_release::SharedReleaseMemory;
+use crate::connection::reader::{Reader, ReceiveOutcome};
+use crate::connection::sender::{self, Sender, WriteOutcome};
+use crate::connection::turn_slot::{Turn, TurnSlot};
 use crate::sync::lock;
 use crate::{Error, Result};
 
@@ -37,11 +37,11 @@ const ROOM_CHECK_TIME: Duration = Duration::from_millis(20);
 const GOODBYE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The slot of a call on a connection.
-pub(crate) type AnswerSlot = answer_slot::AnswerSlot<Result<Answered>, Reader>;
+pub(crate) type AnswerSlot = TurnSlot<Result<ReceivedAnswer>, Reader>;
 
 /// An answer, and what holds its acknowledgement back.
 #[derive(Debug)]
-pub(crate) struct Answered {
+pub(crate) struct ReceivedAnswer {
     pub(crate) reply: Reply,
     /// Some if the answer brings an item that carries proxies.
     pub(crate) ack_hold: Option<AckHold>,
@@ -62,20 +62,20 @@ pub(crate) fn own_slot() -> Arc<AnswerSlot> {
 
 /// A connection after its handshake.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) struct SharedConnection {
     stream: Stream,
     sender: Mutex<Sender>,
-    callers: Callers<Result<Answered>, Reader>,
+    callers: Callers<Result<ReceivedAnswer>, Reader>,
     /// The answers that were received for good. If this process dies, the manager takes back what later ones granted.
     acks: Arc<SharedAcks>,
     /// How many callers ask for a descriptor now. A plain receive loses descriptors, and one that takes them is slower.
     takes_descriptors: AtomicU32,
 }
 
-impl Connection {
+impl SharedConnection {
     /// A connection over a stream that has been through the handshake, with what was received since.
-    pub(crate) fn new(stream: Stream, frames: FrameBuffer) -> Connection {
-        Connection {
+    pub(crate) fn new(stream: Stream, frames: FrameBuffer) -> SharedConnection {
+        SharedConnection {
             stream,
             sender: Mutex::new(Sender::new()),
             callers: Callers::new(Reader::new(frames)),
@@ -131,14 +131,23 @@ impl Connection {
     }
 
     /// Waits for the answer to a request that was begun with this slot, and reads for all callers if no other does.
-    pub(crate) fn finish(&self, request: RequestId, slot: &AnswerSlot, mode: ReadMode) -> Result<Answered> {
+    pub(crate) fn finish(
+        &self,
+        request: RequestId,
+        slot: &AnswerSlot,
+        mode: ReadMode,
+    ) -> Result<ReceivedAnswer> {
         self.callers.wait(request, slot, |reader| {
             self.read(reader, mode);
         })
     }
 
     /// One round trip whose answer may bring a descriptor.
-    pub(crate) fn call_for_descriptor(&self, slot: &Arc<AnswerSlot>, body: Request<'_>) -> Result<Answered> {
+    pub(crate) fn call_for_descriptor(
+        &self,
+        slot: &Arc<AnswerSlot>,
+        body: Request<'_>,
+    ) -> Result<ReceivedAnswer> {
         self.takes_descriptors.fetch_add(1, Ordering::AcqRel);
         // A thread that reads now may be in a plain receive. Once it has brought the answer to this request, which asks
         // for nothing, its next receive takes descriptors.
@@ -149,13 +158,13 @@ impl Connection {
     }
 
     /// One round trip.
-    fn call(&self, slot: &Arc<AnswerSlot>, body: Request<'_>) -> Result<Answered> {
+    fn call(&self, slot: &Arc<AnswerSlot>, body: Request<'_>) -> Result<ReceivedAnswer> {
         let request = self.begin(slot, body)?;
         self.finish(request, slot, ReadMode::Blocking)
     }
 
     /// The answer to a request that was begun with this slot, if it has come.
-    pub(crate) fn try_finish(&self, slot: &AnswerSlot) -> Option<Result<Answered>> {
+    pub(crate) fn try_finish(&self, slot: &AnswerSlot) -> Option<Result<ReceivedAnswer>> {
         self.read_what_has_come();
         match slot.take() {
             Some(Turn::Answered(answered)) => Some(answered),
@@ -193,8 +202,8 @@ impl Connection {
     }
 
     /// Defers releases from now on.
-    pub(crate) fn adopt(&self, deferred_releases: DeferredReleases) {
-        lock(&self.sender).set_release_memory(deferred_releases);
+    pub(crate) fn adopt(&self, memory: SharedReleaseMemory) {
+        lock(&self.sender).set_release_memory(memory);
     }
 
     /// Sends a request that is not answered, with the next write.
@@ -228,7 +237,7 @@ impl Connection {
     /// Sends what is queued and a goodbye, as the last thing that is done with this connection.
     pub(crate) fn say_goodbye(&self) {
         let Ok(mut sender) = self.append_one_way(Request::Goodbye) else { return };
-        while let Ok(Sent::Part) = sender::write(&mut sender, &self.stream) {
+        while let Ok(WriteOutcome::Part) = sender::write(&mut sender, &self.stream) {
             if !self.wait_for(Readiness::WRITABLE, GOODBYE_TIME_MAX).writable {
                 return;
             }
@@ -257,8 +266,8 @@ impl Connection {
     /// Moves all that is to be sent into the socket. Other senders wait meanwhile, which keeps the order.
     fn flush(&self, sender: &mut Sender) -> io::Result<()> {
         let outcome = match sender::write(sender, &self.stream) {
-            Ok(Sent::All) => return Ok(()),
-            Ok(Sent::Part) => self.flush_full_socket(sender),
+            Ok(WriteOutcome::All) => return Ok(()),
+            Ok(WriteOutcome::Part) => self.flush_full_socket(sender),
             Err(error) => Err(error),
         };
         if outcome.is_err() {
@@ -280,13 +289,13 @@ impl Connection {
             let ready = self.wait_for(wanted, ROOM_CHECK_TIME);
             if let Some(reader) = &mut role
                 && ready.readable
-                && self.read(reader, ReadMode::NonBlocking) == Received::End
+                && self.read(reader, ReadMode::NonBlocking) == ReceiveOutcome::End
             {
                 break Err(io::ErrorKind::BrokenPipe.into());
             }
             match sender::write(sender, &self.stream) {
-                Ok(Sent::All) => break Ok(()),
-                Ok(Sent::Part) => {}
+                Ok(WriteOutcome::All) => break Ok(()),
+                Ok(WriteOutcome::Part) => {}
                 Err(error) => break Err(error),
             }
         };
@@ -302,20 +311,20 @@ impl Connection {
     }
 
     /// Receives once, and gives every whole answer to its caller. At the end of the connection all callers learn of it.
-    fn read(&self, reader: &mut Reader, mode: ReadMode) -> Received {
+    fn read(&self, reader: &mut Reader, mode: ReadMode) -> ReceiveOutcome {
         let takes_descriptors = self.takes_descriptors.load(Ordering::Acquire) > 0;
         let received = reader.receive(&self.stream, mode, takes_descriptors);
         // At the end too: something may have come together with the greeting.
         let given = self.give_answers(reader);
         let end = match (received, given) {
-            (Ok(Received::Nothing), Ok(())) => return Received::Nothing,
-            (Ok(Received::Bytes), Ok(())) => return Received::Bytes,
-            (Ok(Received::End), Ok(())) => reader.end_of_input(),
-            (Ok(_), Err(error)) => End::Malformed(error),
-            (Err(error), _) => End::Unreadable(error.to_string()),
+            (Ok(ReceiveOutcome::Nothing), Ok(())) => return ReceiveOutcome::Nothing,
+            (Ok(ReceiveOutcome::Bytes), Ok(())) => return ReceiveOutcome::Bytes,
+            (Ok(ReceiveOutcome::End), Ok(())) => reader.end_of_input(),
+            (Ok(_), Err(error)) => DisconnectReason::Malformed(error),
+            (Err(error), _) => DisconnectReason::Unreadable(error.to_string()),
         };
         self.end(end);
-        Received::End
+        ReceiveOutcome::End
     }
 
     fn give_answers(&self, reader: &mut Reader) -> std::result::Result<(), FrameError> {
@@ -324,7 +333,7 @@ impl Connection {
             // Counted before it is handed out: a caller that has an answer must not send a count without it.
             let ack_hold = self.acks.handle_answer(&answer);
             let Answer { request, body } = answer;
-            self.callers.give(request, Ok(Answered { reply: body, ack_hold, enclosed }));
+            self.callers.give(request, Ok(ReceivedAnswer { reply: body, ack_hold, enclosed }));
         }
         Ok(())
     }
@@ -332,13 +341,13 @@ impl Connection {
     /// Takes what has come, if no other caller reads.
     fn read_what_has_come(&self) {
         if let Some(mut reader) = self.callers.take_reader() {
-            while self.read(&mut reader, ReadMode::NonBlocking) == Received::Bytes {}
+            while self.read(&mut reader, ReadMode::NonBlocking) == ReceiveOutcome::Bytes {}
             self.callers.pass_on(reader);
         }
     }
 
     /// Ends the connection for all callers, those that wait and those that come later.
-    fn end(&self, end: End) {
+    fn end(&self, end: DisconnectReason) {
         // Also where only this side cannot go on.
         self.stream.hang_up();
         let error = Error::from(end.clone());
@@ -348,9 +357,9 @@ impl Connection {
     /// Why nothing can be sent any more: reads what the manager said last, unless another caller reads already.
     fn find_out_the_end(&self) -> Error {
         if let Some(mut reader) = self.callers.take_reader() {
-            while self.read(&mut reader, ReadMode::Blocking) != Received::End {}
+            while self.read(&mut reader, ReadMode::Blocking) != ReceiveOutcome::End {}
         }
-        self.callers.ended().unwrap_or(End::Closed).into()
+        self.callers.ended().unwrap_or(DisconnectReason::Closed).into()
     }
 }
 

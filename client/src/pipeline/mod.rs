@@ -9,8 +9,8 @@ use client_core::Operation;
 use protocol::Request;
 
 use crate::connection::acks::AckHold;
-use crate::connection::link::{Link, Pending};
-use crate::connection::shared::Answered;
+use crate::connection::link::{Link, PendingAnswer};
+use crate::connection::shared::ReceivedAnswer;
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Manager, Result};
 
@@ -26,16 +26,16 @@ const ASKED_MAX: usize = 4096;
 pub struct Pipeline<'a> {
     link: &'a Arc<Link>,
     /// What was asked and not answered, in that order.
-    asked: Vec<Asked<'a>>,
+    asked: Vec<PipelinedRequest<'a>>,
     /// The first error that nobody can learn from its [`Later`].
     failure: Option<Error>,
 }
 
 /// A request on its way, or why it could not be sent.
-struct Asked<'a> {
-    pending: Result<Pending>,
+struct PipelinedRequest<'a> {
+    pending: Result<PendingAnswer>,
     /// Puts the answer where it is looked for. What comes back is an error that nobody looks for.
-    receive: Box<dyn FnOnce(Result<Answered>) -> Option<Error> + 'a>,
+    receive: Box<dyn FnOnce(Result<ReceivedAnswer>) -> Option<Error> + 'a>,
 }
 
 /// What one request of a pipeline will have come to: its value is there when [`Manager::pipeline`] has returned.
@@ -94,7 +94,7 @@ impl<'a> Pipeline<'a> {
         receive: impl FnOnce(O::Output, Option<AckHold>) -> Result<T> + 'a,
     ) -> Later<T> {
         let pending = self.begin(link, operation.into_request());
-        self.await_answer(pending, move |Answered { reply, ack_hold, .. }| {
+        self.await_answer(pending, move |ReceivedAnswer { reply, ack_hold, .. }| {
             receive(O::output(reply)?, ack_hold)
         })
     }
@@ -106,20 +106,20 @@ impl<'a> Pipeline<'a> {
 
     fn await_answer<T: 'a>(
         &mut self,
-        pending: Result<Pending>,
-        receive: impl FnOnce(Answered) -> Result<T> + 'a,
+        pending: Result<PendingAnswer>,
+        receive: impl FnOnce(ReceivedAnswer) -> Result<T> + 'a,
     ) -> Later<T> {
         let later = Later { value: Arc::default() };
         let value = Arc::clone(&later.value);
-        let receive = move |answered: Result<Answered>| fill(&value, answered.and_then(receive));
-        self.asked.push(Asked { pending, receive: Box::new(receive) });
+        let receive = move |answered: Result<ReceivedAnswer>| fill(&value, answered.and_then(receive));
+        self.asked.push(PipelinedRequest { pending, receive: Box::new(receive) });
         if self.asked.len() >= ASKED_MAX {
             self.collect();
         }
         later
     }
 
-    fn begin(&self, link: Result<&Arc<Link>>, request: Request<'_>) -> Result<Pending> {
+    fn begin(&self, link: Result<&Arc<Link>>, request: Request<'_>) -> Result<PendingAnswer> {
         if !Arc::ptr_eq(link?, self.link) {
             let text = "an object of another manager cannot be part of this pipeline";
             return Err(Error::new(ErrorKind::BadTarget, text));
@@ -135,8 +135,8 @@ impl<'a> Pipeline<'a> {
             // The caller that waits for an answer learns of a failure.
             let _ = self.link.flush();
         }
-        for Asked { pending, receive } in self.asked.drain(..) {
-            let failure = receive(pending.and_then(Pending::wait_with_ack_hold));
+        for PipelinedRequest { pending, receive } in self.asked.drain(..) {
+            let failure = receive(pending.and_then(PendingAnswer::wait_with_ack_hold));
             self.failure = self.failure.take().or(failure);
         }
     }

@@ -7,22 +7,22 @@ use client_core::operations::EventSet;
 
 use crate::Result;
 use crate::connection::link::Link;
-use crate::pool::results::batch::Batch;
 use crate::pool::results::detached_batches::DetachedBatches;
+use crate::pool::results::submitted_batch::SubmittedBatch;
 use crate::sync::lock;
 
 /// All batches that were submitted through one pool and may not have ended.
 #[derive(Debug, Default)]
 pub(crate) struct SubmittedBatches {
     /// Those that the program has a result or an iterator of.
-    batches: Mutex<Vec<Weak<Batch>>>,
+    batches: Mutex<Vec<Weak<SubmittedBatch>>>,
     /// Those that run on though the program has dropped their results. A batch adds itself when it is dropped.
     detached: Arc<DetachedBatches>,
 }
 
 impl SubmittedBatches {
     /// Adds a batch.
-    pub(crate) fn add(&self, batch: &Arc<Batch>) {
+    pub(crate) fn add(&self, batch: &Arc<SubmittedBatch>) {
         let mut batches = lock(&self.batches);
         if batches.len() == batches.capacity() {
             batches.retain(|batch| batch.strong_count() > 0);
@@ -39,12 +39,12 @@ impl SubmittedBatches {
     }
 
     /// The batches that the program has a result or an iterator of.
-    pub(crate) fn batches(&self) -> Vec<Arc<Batch>> {
+    pub(crate) fn batches(&self) -> Vec<Arc<SubmittedBatch>> {
         lock(&self.batches).iter().filter_map(Weak::upgrade).collect()
     }
 
     /// All batches that may not have ended, detached ones too, to be stopped for this reason.
-    pub(crate) fn batches_to_stop(&self, link: &Arc<Link>, reason: &str) -> Result<Vec<Arc<Batch>>> {
+    pub(crate) fn batches_to_stop(&self, link: &Arc<Link>, reason: &str) -> Result<Vec<Arc<SubmittedBatch>>> {
         let detached = self.detached.take_all();
         // Their stop events are set before they are attached, which takes a round trip each.
         for detached in &detached {
@@ -52,7 +52,7 @@ impl SubmittedBatches {
         }
         let mut attached = Vec::new();
         for detached in detached {
-            attached.extend(Batch::attach(link, detached)?);
+            attached.extend(SubmittedBatch::attach(link, detached)?);
         }
         attached.iter().for_each(|batch| self.add(batch));
         let mut batches = self.batches();

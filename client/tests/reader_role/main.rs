@@ -11,13 +11,13 @@ mod sync;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use client_core::End;
+use client_core::DisconnectReason;
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 use protocol::RequestId;
 
-use crate::connection::answer_slot::{AnswerSlot, Turn};
 use crate::connection::callers::Callers;
+use crate::connection::turn_slot::{Turn, TurnSlot};
 
 /// How often one thread may interrupt another in a run. Real faults need few; each more costs a multiple of the time.
 const PREEMPTIONS_MAX: usize = 2;
@@ -64,7 +64,7 @@ impl Connection {
         self.came.notify_one();
     }
 
-    fn finish(&self, request: RequestId, slot: &AnswerSlot<Answer, Reader>) -> Answer {
+    fn finish(&self, request: RequestId, slot: &TurnSlot<Answer, Reader>) -> Answer {
         self.callers.wait(request, slot, |_| self.read_one())
     }
 
@@ -93,7 +93,7 @@ impl Connection {
     fn hand_out(&self, answer: Option<RequestId>) {
         match answer {
             Some(request) => self.callers.give(request, Some(request.0)),
-            None => self.callers.end(End::Closed, || None),
+            None => self.callers.end(DisconnectReason::Closed, || None),
         }
     }
 

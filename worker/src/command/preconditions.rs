@@ -27,11 +27,11 @@ pub struct Preconditions {
     link: Arc<Link>,
     stop: Option<Reference>,
     lock: Option<Reference>,
-    progress: Mutex<Progress>,
+    state: Mutex<PreconditionState>,
 }
 
 #[derive(Debug, Default)]
-struct Progress {
+struct PreconditionState {
     /// The request that waits for permission to start.
     waiting: Option<RequestId>,
     /// Whether the wait was cancelled.
@@ -70,7 +70,7 @@ impl Preconditions {
             link: Arc::clone(manager.link()),
             stop: stop.map(|name| open(name, Spec::Event { auto_reset: false })).transpose()?,
             lock: lock.map(|name| open(name, Spec::Lock)).transpose()?,
-            progress: Mutex::default(),
+            state: Mutex::default(),
         })
     }
 
@@ -82,19 +82,19 @@ impl Preconditions {
         let targets: Targets<'_> = stop.into_iter().chain(lock).collect();
         let wait = Wait { signal: None, mode: WaitMode::Any, targets, timeout_ns, thread: this_thread() };
         let pending = {
-            let mut progress = self.progress();
-            if progress.is_cancelled {
+            let mut state = self.state();
+            if state.is_cancelled {
                 return Ok(Permission::Cancelled);
             }
             let pending = self.link.begin(wait.into_request())?;
-            progress.waiting = Some(pending.request());
+            state.waiting = Some(pending.request());
             pending
         };
         let answer = pending.wait();
-        let mut progress = self.progress();
-        progress.waiting = None;
+        let mut state = self.state();
+        state.waiting = None;
         let reply = match answer {
-            Err(error) if error.is_cancelled() && progress.is_cancelled => return Ok(Permission::Cancelled),
+            Err(error) if error.is_cancelled() && state.is_cancelled => return Ok(Permission::Cancelled),
             answer => answer?,
         };
         match Wait::output(reply)? {
@@ -102,7 +102,7 @@ impl Preconditions {
             WaitEnd::Taken(taken) => match taken.grants.into_iter().next() {
                 Some(Grant::Event(cause)) => Ok(Permission::Stopped(cause.into())),
                 Some(Grant::Lock(grant)) => {
-                    progress.held = Some((grant.token, grant.hold));
+                    state.held = Some((grant.token, grant.hold));
                     Ok(Permission::Granted(grant.abandoned))
                 }
                 other => Err(failed(&format!("a wait for a lock gave {other:?}"))),
@@ -112,9 +112,9 @@ impl Preconditions {
 
     /// Ends another thread's [`wait`](Self::wait), now or when it starts. The wait may still succeed.
     pub fn cancel(&self) {
-        let mut progress = self.progress();
-        progress.is_cancelled = true;
-        if let Some(request) = progress.waiting {
+        let mut state = self.state();
+        state.is_cancelled = true;
+        if let Some(request) = state.waiting {
             // If the manager is gone, the wait has ended.
             let _ = self.link.send(Cancel { request }.into_request());
         }
@@ -158,7 +158,7 @@ impl Preconditions {
     }
 
     fn check_held(&self) -> Result<()> {
-        let (Some(lock), Some((token, _))) = (&self.lock, self.progress().held) else {
+        let (Some(lock), Some((token, _))) = (&self.lock, self.state().held) else {
             return Ok(());
         };
         match self.link.run(Inspect { object: Selector::Id(lock.id()) })?.state {
@@ -175,15 +175,15 @@ impl Preconditions {
     pub fn release(&self) -> Result<()> {
         // A lock that was taken away stays marked for its next holder, and a release would clear the mark.
         self.check_held()?;
-        let (Some(lock), Some((_, hold))) = (&self.lock, self.progress().held.take()) else {
+        let (Some(lock), Some((_, hold))) = (&self.lock, self.state().held.take()) else {
             return Ok(());
         };
         lock.run(LockRelease { id: lock.id(), hold: Some(hold), thread: this_thread() })
     }
 
-    fn progress(&self) -> MutexGuard<'_, Progress> {
+    fn state(&self) -> MutexGuard<'_, PreconditionState> {
         // No code of this module leaves it half changed.
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -24,7 +24,7 @@ const CARRIED_BYTES: usize = 17;
 
 /// Why a worker ended in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum WorkerEnd {
     /// The pool is closed or removed, or the program that started this worker stops serving it.
     Left,
     /// It has run as many tasks as it may.
@@ -34,7 +34,7 @@ pub(crate) enum End {
 }
 
 /// Works for the pool that this worker is assigned to, until there is nothing more to do.
-pub(crate) fn work(registry: &Registry) -> Result<End> {
+pub(crate) fn work(registry: &Registry) -> Result<WorkerEnd> {
     let parent_watch = ParentWatch::take().map_err(|error| failed(&error))?;
     let (assignment, stderr) = Assignment::receive(parent_watch.supervisor())?;
     parent_watch::end_with_parent(assignment.parent).map_err(|error| failed(&error))?;
@@ -49,7 +49,7 @@ pub(crate) fn work(registry: &Registry) -> Result<End> {
         Ok(()) => {}
         Err(error) if error.is_no_such_object() => {
             parent_watch.report_leaving();
-            return Ok(End::Left);
+            return Ok(WorkerEnd::Left);
         }
         Err(error) => return Err(error),
     }
@@ -70,9 +70,9 @@ pub(crate) fn work(registry: &Registry) -> Result<End> {
     let end = run_tasks(registry, &link, &pool, &assignment)?;
     log::info!("this worker ends: {end:?}");
     match end {
-        End::Left => parent_watch.report_leaving(),
+        WorkerEnd::Left => parent_watch.report_leaving(),
         // If its task ended before the signal came, this is an end in order as well: another worker takes its place.
-        End::Retired | End::Terminated => parent_watch.report_retiring(),
+        WorkerEnd::Retired | WorkerEnd::Terminated => parent_watch.report_retiring(),
     }
     // When the link is dropped, it sends its goodbye, which is the last message.
     Ok(end)
@@ -84,7 +84,7 @@ fn run_tasks(
     link: &Arc<Link>,
     pool: &Reference,
     assignment: &Assignment,
-) -> Result<End> {
+) -> Result<WorkerEnd> {
     let Assignment { tasks_max, leave, .. } = *assignment;
     let prefetched = PrefetchedTasks::new(link);
     let mut rest = tasks_max.unwrap_or(u32::MAX);
@@ -100,14 +100,14 @@ fn run_tasks(
         let tasks = Target::Tasks { pool: pool.id(), most: prefetched.request_count(rest) };
         match pool.wait_any(leave.into_iter().chain([tasks]).collect(), None) {
             Ok(Some(Grant::Tasks(tasks))) => prefetched.add(tasks),
-            Ok(Some(Grant::Event(_))) => return Ok(End::Left),
+            Ok(Some(Grant::Event(_))) => return Ok(WorkerEnd::Left),
             Ok(other) => return Err(failed(&format!("a wait for tasks gave {other:?}"))),
-            Err(error) if is_over(&error) => return Ok(End::Left),
-            Err(error) if error.is_cancelled() => return Ok(End::Terminated),
+            Err(error) if is_over(&error) => return Ok(WorkerEnd::Left),
+            Err(error) if error.is_cancelled() => return Ok(WorkerEnd::Terminated),
             Err(error) => return Err(error),
         }
     }
-    Ok(End::Retired)
+    Ok(WorkerEnd::Retired)
 }
 
 /// Whether a pool has no more tasks and accepts none. If it was removed during a task, it does not exist any more.

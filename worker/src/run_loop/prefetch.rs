@@ -24,20 +24,20 @@ const STACK_BYTES: usize = 128 << 10;
 /// The tasks that were granted to this worker and have not started.
 #[derive(Debug)]
 pub(crate) struct PrefetchedTasks {
-    shared: Arc<Shared>,
+    shared: Arc<SharedTaskQueue>,
     /// The most tasks that one request asks for.
     request_max: u32,
 }
 
 #[derive(Debug)]
-struct Shared {
-    queue: Mutex<Queue>,
+struct SharedTaskQueue {
+    queue: Mutex<TaskQueue>,
     /// Notified when there are tasks again and the thread sleeps.
     filled: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct TaskQueue {
     /// In the order in which they start.
     tasks: VecDeque<TaskGrant>,
     /// How many grants there were.
@@ -52,7 +52,7 @@ struct Queue {
 impl PrefetchedTasks {
     /// No tasks, and a thread that gives back those that wait. Without that thread, tasks are requested one by one.
     pub(crate) fn new(link: &Arc<Link>) -> PrefetchedTasks {
-        let shared = Arc::new(Shared { queue: Mutex::default(), filled: Condvar::new() });
+        let shared = Arc::new(SharedTaskQueue { queue: Mutex::default(), filled: Condvar::new() });
         // The thread must not keep the link alive: the last thing that a worker sends is the goodbye of its link.
         let (watched, link) = (Arc::clone(&shared), Arc::downgrade(link));
         let thread = thread::Builder::new().name("prefetch".to_owned()).stack_size(STACK_BYTES);
@@ -110,8 +110,8 @@ impl PrefetchedTasks {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+impl SharedTaskQueue {
+    fn lock(&self) -> MutexGuard<'_, TaskQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -141,7 +141,7 @@ impl Shared {
     }
 }
 
-impl Queue {
+impl TaskQueue {
     /// Gives back all tasks. There must be at least one.
     fn give_back(&mut self, link: &Link) -> Result<()> {
         let batch = self.tasks[0].batch;

@@ -183,7 +183,7 @@ fn the_end_is_told_to_every_request_after_the_answers_that_came_before_it() {
     trace.session.handle_input_over();
     assert_eq!(trace.session.end(), None, "nothing is over before what came is taken");
     assert_eq!(trace.events(), ["2 Done", "1 ended", "3 ended", "4 ended"]);
-    let end = End::Farewell("it reads too little".into());
+    let end = DisconnectReason::Farewell("it reads too little".into());
     assert_eq!(trace.session.end(), Some(&end));
     assert_eq!(end.to_string(), "the manager is gone: it reads too little");
     assert_eq!(trace.session.request(is_set()), Err(RequestError::Ended(end.clone())));
@@ -208,7 +208,7 @@ fn what_is_not_an_answer_ends_the_session() {
     trace.bring(b"\x03\0\0\0abc");
     trace.answer(1, Reply::Done);
     assert_eq!(trace.events(), ["1 ended"]);
-    assert_eq!(trace.session.end(), Some(&End::Malformed(FrameError::Malformed)));
+    assert_eq!(trace.session.end(), Some(&DisconnectReason::Malformed(FrameError::Malformed)));
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn what_came_with_the_greeting_is_not_lost() {
     let mut session: Session = Session::new(frames);
     session.handle_input_over();
     assert_eq!(session.poll_event(), None);
-    assert_eq!(session.end(), Some(&End::Farewell(text)));
+    assert_eq!(session.end(), Some(&DisconnectReason::Farewell(text)));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::*;
 use crate::connection::deferred_release;
 use crate::connection::fake_manager::{Asked, FakeManager};
 
-impl Connection {
+impl SharedConnection {
     fn ask(&self, body: Request<'_>) -> Result<Reply> {
         let slot = own_slot();
         let request = self.begin(&slot, body)?;

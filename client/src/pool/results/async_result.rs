@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::pool::results::batch::Batch;
 use crate::pool::results::callbacks::{CallbackThreads, Callbacks};
 use crate::pool::results::progress::Progress;
+use crate::pool::results::submitted_batch::SubmittedBatch;
 use crate::pool::stopping::batch_handle::BatchHandle;
 use crate::pool::stopping::stop_report::StopReport;
 use crate::{Error, ErrorKind, Event, Result};
@@ -43,9 +43,9 @@ use crate::{Error, ErrorKind, Event, Result};
 /// ```
 #[must_use = "the calls run all the same, but it stays unknown whether they failed"]
 pub struct AsyncResult<T> {
-    batch: Arc<Batch>,
+    batch: Arc<SubmittedBatch>,
     /// Makes the value out of all outcomes.
-    assemble: fn(&Batch) -> Result<T>,
+    assemble: fn(&SubmittedBatch) -> Result<T>,
     /// What to call when the batch has ended, if anything.
     callbacks: OnceLock<Arc<Callbacks>>,
     /// The threads of the pool that call it.
@@ -54,14 +54,20 @@ pub struct AsyncResult<T> {
 
 impl<T: DeserializeOwned> AsyncResult<T> {
     /// The result of a batch with one call.
-    pub(crate) fn of_one(batch: Arc<Batch>, callback_threads: Weak<CallbackThreads>) -> AsyncResult<T> {
+    pub(crate) fn of_one(
+        batch: Arc<SubmittedBatch>,
+        callback_threads: Weak<CallbackThreads>,
+    ) -> AsyncResult<T> {
         AsyncResult { batch, assemble: one_result, callbacks: OnceLock::new(), callback_threads }
     }
 }
 
 impl<T: DeserializeOwned> AsyncResult<Vec<T>> {
     /// The results of all calls of a batch, in order.
-    pub(crate) fn of_all(batch: Arc<Batch>, callback_threads: Weak<CallbackThreads>) -> AsyncResult<Vec<T>> {
+    pub(crate) fn of_all(
+        batch: Arc<SubmittedBatch>,
+        callback_threads: Weak<CallbackThreads>,
+    ) -> AsyncResult<Vec<T>> {
         AsyncResult { batch, assemble: all_results, callbacks: OnceLock::new(), callback_threads }
     }
 
@@ -87,24 +93,24 @@ impl<T: DeserializeOwned> AsyncResult<Vec<T>> {
 }
 
 /// Waits for the result of a batch with one call.
-pub(crate) fn wait_for_one<T: DeserializeOwned>(batch: &Batch) -> Result<T> {
+pub(crate) fn wait_for_one<T: DeserializeOwned>(batch: &SubmittedBatch) -> Result<T> {
     batch.wait(None)?;
     one_result(batch)
 }
 
 /// Waits for the results of all calls of a batch, in order.
-pub(crate) fn wait_for_all<T: DeserializeOwned>(batch: &Batch) -> Result<Vec<T>> {
+pub(crate) fn wait_for_all<T: DeserializeOwned>(batch: &SubmittedBatch) -> Result<Vec<T>> {
     batch.wait(None)?;
     all_results(batch)
 }
 
-fn one_result<T: DeserializeOwned>(batch: &Batch) -> Result<T> {
+fn one_result<T: DeserializeOwned>(batch: &SubmittedBatch) -> Result<T> {
     let mut results = all_results(batch)?;
     results.pop().ok_or_else(|| Error::new(ErrorKind::Other, "the batch has no call"))
 }
 
 /// The results of all calls in order, or the first failure in that order.
-fn all_results<T: DeserializeOwned>(batch: &Batch) -> Result<Vec<T>> {
+fn all_results<T: DeserializeOwned>(batch: &SubmittedBatch) -> Result<Vec<T>> {
     let mut results = Vec::new();
     batch.each_chunk(|_, chunk| {
         results.extend(chunk?);
@@ -182,7 +188,7 @@ impl<T> AsyncResult<T> {
     }
 
     #[cfg(feature = "progress")]
-    pub(crate) fn batch(&self) -> &Arc<Batch> {
+    pub(crate) fn batch(&self) -> &Arc<SubmittedBatch> {
         &self.batch
     }
 }
@@ -230,7 +236,7 @@ impl<T: 'static> AsyncResult<T> {
 
     fn on_end(&self, callback: impl FnOnce(Result<T>) + Send + 'static) -> Result<&Self> {
         let assemble = self.assemble;
-        let call = move |batch: &Batch| callback(batch.wait(None).and_then(|_| assemble(batch)));
+        let call = move |batch: &SubmittedBatch| callback(batch.wait(None).and_then(|_| assemble(batch)));
         let callbacks = self.callbacks.get_or_init(|| Callbacks::new(&self.batch));
         callbacks.add(self.callback_threads.upgrade(), Box::new(call))?;
         Ok(self)

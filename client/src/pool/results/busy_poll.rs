@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use protocol::Reply;
 
 use crate::Result;
-use crate::connection::link::Pending;
+use crate::connection::link::PendingAnswer;
 
 /// How long to poll: two or three times what a short call takes.
 const POLL_TIME: Duration = Duration::from_micros(100);
@@ -19,7 +19,7 @@ const POLL_TIME: Duration = Duration::from_micros(100);
 static IS_POLLING: AtomicBool = AtomicBool::new(false);
 
 /// The answer to a request, if it comes in a moment. None: the caller should sleep until it comes.
-pub(crate) fn poll_briefly(pending: &mut Pending) -> Result<Option<Reply>> {
+pub(crate) fn poll_briefly(pending: &mut PendingAnswer) -> Result<Option<Reply>> {
     if IS_POLLING.swap(true, Ordering::Relaxed) {
         return Ok(None);
     }
@@ -28,7 +28,7 @@ pub(crate) fn poll_briefly(pending: &mut Pending) -> Result<Option<Reply>> {
     reply
 }
 
-fn poll(pending: &mut Pending) -> Result<Option<Reply>> {
+fn poll(pending: &mut PendingAnswer) -> Result<Option<Reply>> {
     let began = Instant::now();
     loop {
         let reply = pending.try_take()?;

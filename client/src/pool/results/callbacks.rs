@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
-use crate::pool::results::batch::Batch;
+use crate::pool::results::submitted_batch::SubmittedBatch;
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Result};
 
@@ -19,7 +19,7 @@ use crate::{Error, ErrorKind, Result};
 const THREADS_MAX: usize = 1_000;
 
 /// A function that is called with a batch that has ended.
-pub(crate) type Callback = Box<dyn FnOnce(&Batch) + Send>;
+pub(crate) type Callback = Box<dyn FnOnce(&SubmittedBatch) + Send>;
 
 thread_local! {
     /// Whether this thread runs callbacks.
@@ -28,7 +28,7 @@ thread_local! {
 
 /// The callbacks of one batch.
 pub(crate) struct Callbacks {
-    batch: Arc<Batch>,
+    batch: Arc<SubmittedBatch>,
     state: Mutex<CallbackState>,
 }
 
@@ -67,7 +67,7 @@ struct Unfinished {
 
 impl Callbacks {
     /// No callbacks yet, of this batch.
-    pub(crate) fn new(batch: &Arc<Batch>) -> Arc<Callbacks> {
+    pub(crate) fn new(batch: &Arc<SubmittedBatch>) -> Arc<Callbacks> {
         Arc::new(Callbacks { batch: Arc::clone(batch), state: Mutex::default() })
     }
 

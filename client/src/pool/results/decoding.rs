@@ -4,13 +4,13 @@ use protocol::{Failure, Outcome};
 use serde::de::DeserializeOwned;
 
 use crate::pool::errors::protocol_fault;
-use crate::pool::results::batch::Batch;
 use crate::pool::results::failure::{CallRange, task_failed};
-use crate::pool::results::slots::Slot;
+use crate::pool::results::slots::ChunkSlot;
+use crate::pool::results::submitted_batch::SubmittedBatch;
 use crate::task::read_chunk;
 use crate::{Error, ErrorKind, Result};
 
-impl Batch {
+impl SubmittedBatch {
     /// Visits each chunk of a batch that has ended, in order, with the number of its calls, and their results or why
     /// they failed.
     pub(crate) fn each_chunk<T: DeserializeOwned>(
@@ -30,7 +30,7 @@ impl Batch {
     /// The results of a chunk that has ended.
     pub(crate) fn decode<T: DeserializeOwned>(
         &self,
-        slot: &Slot,
+        slot: &ChunkSlot,
         range: Option<CallRange>,
     ) -> Result<Vec<T>> {
         match &slot.outcome {

@@ -7,7 +7,7 @@ use client_core::operations::GetBatchProgress;
 use protocol::ObjectId;
 
 use crate::Result;
-use crate::connection::link::{Link, Pending};
+use crate::connection::link::{Link, PendingAnswer};
 use crate::sync::lock;
 
 /// How many detached batches are remembered before the manager is asked which of them have ended.
@@ -51,7 +51,7 @@ impl DetachedBatches {
         let ask = |candidate: &DetachedBatch| {
             link.begin_queued(GetBatchProgress { id: candidate.batch }.into_request())
         };
-        let asked = candidates.iter().map(ask).collect::<Result<Vec<Pending>>>()?;
+        let asked = candidates.iter().map(ask).collect::<Result<Vec<PendingAnswer>>>()?;
         // The manager answers in order, so the answer to this one comes after all others have left it.
         link.send(GetBatchProgress { id: ObjectId(uuid::Uuid::nil()) }.into_request())?;
         let mut rest: Vec<DetachedBatch> = Vec::new();

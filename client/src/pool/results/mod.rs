@@ -1,7 +1,6 @@
 //! What comes of submitted calls: how it is fetched, kept, waited for and handed to the program.
 
 pub(crate) mod async_result;
-pub(crate) mod batch;
 mod busy_poll;
 pub(crate) mod callbacks;
 mod decoding;
@@ -14,6 +13,7 @@ pub(crate) mod progress_bar;
 mod result_iterator;
 mod result_rate;
 pub(crate) mod slots;
+pub(crate) mod submitted_batch;
 pub(crate) mod unserved_warning;
 mod waiting;
 

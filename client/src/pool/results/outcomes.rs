@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use protocol::{FailureKind, Outcome, Results};
 
 use crate::pool::errors::protocol_fault;
-use crate::pool::results::slots::{Slot, Slots};
+use crate::pool::results::slots::{ChunkSlot, Slots};
 use crate::{Error, ErrorKind};
 
 /// The outcomes of a batch, as far as they have come.
@@ -163,7 +163,7 @@ impl Outcomes {
     }
 
     /// Takes the next chunk that has ended.
-    pub(crate) fn take_next(&mut self) -> Option<Slot> {
+    pub(crate) fn take_next(&mut self) -> Option<ChunkSlot> {
         let slot = match &mut self.arrivals {
             Some(arrivals) => arrivals.pop_front().and_then(|number| self.slots.take(number)),
             None => self.slots.take_first_ended(),

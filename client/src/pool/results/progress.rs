@@ -5,8 +5,8 @@ use std::time::Instant;
 use client_core::operations::GetBatchProgress;
 
 use crate::Result;
-use crate::pool::results::batch::Batch;
 use crate::pool::results::outcomes::Outcomes;
+use crate::pool::results::submitted_batch::SubmittedBatch;
 
 /// How far a batch is, in calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Progress {
     }
 }
 
-impl Batch {
+impl SubmittedBatch {
     /// How far it is.
     pub(crate) fn progress(&self) -> Result<Progress> {
         // What has come is counted before the manager is asked what runs, so that no call is counted twice.

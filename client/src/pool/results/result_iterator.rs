@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use crate::pool::results::batch::Batch;
 use crate::pool::results::outcomes::Outcomes;
-use crate::pool::results::slots::Slot;
+use crate::pool::results::slots::ChunkSlot;
+use crate::pool::results::submitted_batch::SubmittedBatch;
 use crate::pool::stopping::batch_handle::BatchHandle;
 use crate::{Error, ErrorKind, Result};
 
@@ -31,7 +31,7 @@ use crate::{Error, ErrorKind, Result};
 /// Dropping it draws no more input, and cancels calls that have not started. Those that run go on, and their results
 /// are dropped. A `next` of the input that does not return blocks only its own thread.
 pub struct ResultIterator<T> {
-    batch: Arc<Batch>,
+    batch: Arc<SubmittedBatch>,
     /// Results of the current chunk that were not taken.
     ready: VecDeque<Result<T>>,
     /// How many calls there will be, if the input says so.
@@ -43,7 +43,7 @@ pub struct ResultIterator<T> {
 }
 
 impl<T: DeserializeOwned> ResultIterator<T> {
-    pub(crate) fn new(batch: Arc<Batch>, total: Option<usize>) -> ResultIterator<T> {
+    pub(crate) fn new(batch: Arc<SubmittedBatch>, total: Option<usize>) -> ResultIterator<T> {
         let process = std::process::id();
         ResultIterator { batch, ready: VecDeque::new(), total, is_over: false, process, result: PhantomData }
     }
@@ -128,7 +128,7 @@ impl<T> fmt::Debug for ResultIterator<T> {
 #[derive(Debug)]
 enum NextChunk {
     /// One that has ended.
-    Ended(Slot),
+    Ended(ChunkSlot),
     /// There are no more; and why, if the input was not drawn to its end.
     Over(Option<Error>),
     /// None has ended in time.
@@ -136,7 +136,7 @@ enum NextChunk {
 }
 
 /// Waits for the next chunk that has ended, and takes it.
-fn take_next(batch: &Batch, deadline: Option<Instant>) -> Result<NextChunk> {
+fn take_next(batch: &SubmittedBatch, deadline: Option<Instant>) -> Result<NextChunk> {
     loop {
         let has_next = |outcomes: &Outcomes| outcomes.has_next() || outcomes.is_complete();
         let Some(mut state) = batch.wait_until(deadline, has_next)? else {
@@ -152,7 +152,7 @@ fn take_next(batch: &Batch, deadline: Option<Instant>) -> Result<NextChunk> {
 }
 
 /// Notes that the program has taken a result, which makes room in the window.
-fn note_taken(batch: &Batch) {
+fn note_taken(batch: &SubmittedBatch) {
     batch.lock().outcomes.taken += 1;
     batch.changed.notify_all();
 }

@@ -6,16 +6,16 @@ use protocol::Outcome;
 
 /// One chunk.
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub(crate) struct ChunkSlot {
     /// How many calls it has.
     pub(crate) count: u32,
     /// How it ended, once that is known.
     pub(crate) outcome: Option<Outcome>,
 }
 
-impl Slot {
-    fn new(count: u32) -> Slot {
-        Slot { count, outcome: None }
+impl ChunkSlot {
+    fn new(count: u32) -> ChunkSlot {
+        ChunkSlot { count, outcome: None }
     }
 }
 
@@ -23,12 +23,12 @@ impl Slot {
 #[derive(Debug)]
 pub(crate) enum Slots {
     /// Of a batch that was submitted as a whole, by position. They stay, so that results can be asked for again.
-    Whole(Vec<Slot>),
+    Whole(Vec<ChunkSlot>),
     /// Of a batch that is submitted bit by bit, by number. A slot goes when it is taken, so there are few at a time,
     /// however long one of them stays while others come and go.
     Passing {
         /// Those that were not taken.
-        slots: BTreeMap<u64, Slot>,
+        slots: BTreeMap<u64, ChunkSlot>,
         /// The number of the next slot.
         next: u64,
     },
@@ -37,7 +37,7 @@ pub(crate) enum Slots {
 impl Slots {
     /// The slots of a batch that is submitted as a whole, in chunks with these numbers of calls.
     pub(crate) fn whole(counts: impl Iterator<Item = u32>) -> Slots {
-        Slots::Whole(counts.map(Slot::new).collect())
+        Slots::Whole(counts.map(ChunkSlot::new).collect())
     }
 
     /// The slots of a batch that is submitted bit by bit.
@@ -48,16 +48,16 @@ impl Slots {
     /// Adds a slot for one more chunk of a batch that is submitted bit by bit.
     pub(crate) fn add(&mut self, count: u32) {
         match self {
-            Slots::Whole(slots) => slots.push(Slot::new(count)),
+            Slots::Whole(slots) => slots.push(ChunkSlot::new(count)),
             Slots::Passing { slots, next } => {
-                slots.insert(*next, Slot::new(count));
+                slots.insert(*next, ChunkSlot::new(count));
                 *next += 1;
             }
         }
     }
 
     /// Takes back the slot that was added last, since its chunk was refused.
-    pub(crate) fn take_back_last(&mut self) -> Option<Slot> {
+    pub(crate) fn take_back_last(&mut self) -> Option<ChunkSlot> {
         match self {
             Slots::Whole(slots) => slots.pop(),
             Slots::Passing { slots, next } => {
@@ -68,7 +68,7 @@ impl Slots {
     }
 
     /// The slot of the chunk that has this number in the manager, and its number here.
-    pub(crate) fn find(&mut self, task: u32) -> Option<(u64, &mut Slot)> {
+    pub(crate) fn find(&mut self, task: u32) -> Option<(u64, &mut ChunkSlot)> {
         match self {
             Slots::Whole(slots) => Some((task.into(), slots.get_mut(task as usize)?)),
             Slots::Passing { slots, next } => {
@@ -81,7 +81,7 @@ impl Slots {
     }
 
     /// Takes the slot of this number, if there is one to be taken.
-    pub(crate) fn take(&mut self, number: u64) -> Option<Slot> {
+    pub(crate) fn take(&mut self, number: u64) -> Option<ChunkSlot> {
         match self {
             Slots::Whole(_) => None,
             Slots::Passing { slots, .. } => slots.remove(&number),
@@ -94,7 +94,7 @@ impl Slots {
     }
 
     /// Takes the first slot in order, if its chunk has ended.
-    pub(crate) fn take_first_ended(&mut self) -> Option<Slot> {
+    pub(crate) fn take_first_ended(&mut self) -> Option<ChunkSlot> {
         match self {
             Slots::Whole(_) => None,
             Slots::Passing { slots, .. } => {
@@ -105,7 +105,7 @@ impl Slots {
     }
 
     /// All slots, in order, with their numbers.
-    pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = (u64, &Slot)> + '_> {
+    pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = (u64, &ChunkSlot)> + '_> {
         match self {
             Slots::Whole(slots) => Box::new((0..).zip(slots)),
             Slots::Passing { slots, .. } => Box::new(slots.iter().map(|(&number, slot)| (number, slot))),

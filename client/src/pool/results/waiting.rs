@@ -8,10 +8,10 @@ use client_core::operations::{BatchCancel, Wait, WaitEnd};
 use protocol::{Grant, Results, Target, WaitMode};
 
 use crate::pool::errors::protocol_fault;
-use crate::pool::results::batch::{Batch, BatchState, Submitted, stopped};
 use crate::pool::results::busy_poll::poll_briefly;
 use crate::pool::results::outcomes::Outcomes;
 use crate::pool::results::result_rate::GATHERING_TIME_MAX;
+use crate::pool::results::submitted_batch::{BatchState, Submitted, SubmittedBatch, stopped};
 use crate::pool::results::unserved_warning::WARNING_DELAY;
 use crate::process::thread::this_thread;
 use crate::{Result, duration};
@@ -25,7 +25,7 @@ impl BatchState {
     }
 }
 
-impl Batch {
+impl SubmittedBatch {
     /// Waits until every call has ended. Returns whether that is so; without a timeout it is.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> Result<bool> {
         // A deadline beyond the range of the clock is as good as none.

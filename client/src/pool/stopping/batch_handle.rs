@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::objects::reason::check_reason;
-use crate::pool::results::batch::Batch;
 use crate::pool::results::progress::Progress;
+use crate::pool::results::submitted_batch::SubmittedBatch;
 use crate::pool::stopping::escalation::stop_batches;
 use crate::pool::stopping::stop_report::StopReport;
 use crate::{Event, Result};
@@ -17,11 +17,11 @@ use crate::{Event, Result};
 /// with the batch.
 #[derive(Clone, Debug)]
 pub struct BatchHandle {
-    batch: Arc<Batch>,
+    batch: Arc<SubmittedBatch>,
 }
 
 impl BatchHandle {
-    pub(crate) fn new(batch: &Arc<Batch>) -> BatchHandle {
+    pub(crate) fn new(batch: &Arc<SubmittedBatch>) -> BatchHandle {
         BatchHandle { batch: Arc::clone(batch) }
     }
 

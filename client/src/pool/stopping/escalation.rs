@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use protocol::{FailureKind, ObjectId, Outcome, StopSignal};
 
 use crate::pool::errors::protocol_fault;
-use crate::pool::results::batch::Batch;
+use crate::pool::results::submitted_batch::SubmittedBatch;
 use crate::pool::stopping::stop_report::{Ending, StopReport};
 use crate::{Error, ErrorKind, Result};
 
@@ -18,7 +18,11 @@ const TERMINATE_GRACE_MAX: Duration = Duration::from_secs(1);
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Stops these batches with increasing force, all together, and reports how their calls ended.
-pub(crate) fn stop_batches(batches: &[Arc<Batch>], reason: &str, grace: Duration) -> Result<StopReport> {
+pub(crate) fn stop_batches(
+    batches: &[Arc<SubmittedBatch>],
+    reason: &str,
+    grace: Duration,
+) -> Result<StopReport> {
     for batch in batches {
         batch.ask_to_stop(reason)?;
     }
@@ -34,10 +38,10 @@ pub(crate) fn stop_batches(batches: &[Arc<Batch>], reason: &str, grace: Duration
 }
 
 fn signal_and_wait(
-    batches: Vec<Arc<Batch>>,
+    batches: Vec<Arc<SubmittedBatch>>,
     signal: StopSignal,
     timeout: Duration,
-) -> Result<Vec<Arc<Batch>>> {
+) -> Result<Vec<Arc<SubmittedBatch>>> {
     for batch in &batches {
         batch.signal(signal)?;
     }
@@ -45,7 +49,10 @@ fn signal_and_wait(
 }
 
 /// Waits until these batches have ended. Returns those that have not, in this time.
-fn wait_for_end(mut batches: Vec<Arc<Batch>>, timeout: Duration) -> Result<Vec<Arc<Batch>>> {
+fn wait_for_end(
+    mut batches: Vec<Arc<SubmittedBatch>>,
+    timeout: Duration,
+) -> Result<Vec<Arc<SubmittedBatch>>> {
     let deadline = Instant::now().checked_add(timeout);
     let mut fault = None;
     batches.retain(|batch| {
@@ -64,7 +71,7 @@ fn wait_for_end(mut batches: Vec<Arc<Batch>>, timeout: Duration) -> Result<Vec<A
 }
 
 /// The chunks of a batch that a signal has ended so far.
-fn stopped_calls(batch: &Batch) -> Vec<(ObjectId, u64)> {
+fn stopped_calls(batch: &SubmittedBatch) -> Vec<(ObjectId, u64)> {
     batch.inspect(|slots| {
         let stopped = slots.filter(|(_, slot)| {
             matches!(&slot.outcome, Some(Outcome::Failed(failure)) if failure.kind == FailureKind::Stopped)
@@ -73,7 +80,7 @@ fn stopped_calls(batch: &Batch) -> Vec<(ObjectId, u64)> {
     })
 }
 
-fn endings(batch: &Batch, terminated: &BTreeSet<(ObjectId, u64)>) -> Vec<Ending> {
+fn endings(batch: &SubmittedBatch, terminated: &BTreeSet<(ObjectId, u64)>) -> Vec<Ending> {
     let broken = batch.broken();
     batch.inspect(|slots| {
         let mut endings = Vec::new();

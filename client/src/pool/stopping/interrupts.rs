@@ -30,7 +30,7 @@ pub(crate) struct Interrupts {
     was_interrupted: Arc<AtomicBool>,
     /// The process that this belongs to. In a child that was forked from it there is no such thread.
     process: u32,
-    _listener: Listener,
+    _listener: InterruptListener,
 }
 
 /// What the thread works with.
@@ -48,7 +48,7 @@ impl Interrupts {
         submitted_batches: &Arc<SubmittedBatches>,
         grace: Duration,
     ) -> io::Result<Interrupts> {
-        let listener = Listener::begin()?;
+        let listener = InterruptListener::begin()?;
         let mut signals = Signals::new([SIGINT])?;
         let handle = signals.handle();
         let was_interrupted = Arc::new(AtomicBool::new(false));
@@ -121,14 +121,14 @@ impl Drop for Interrupts {
 
 /// Counts one listener while it lives. While there is none, SIGINT does what it did before the first one.
 #[derive(Debug)]
-struct Listener;
+struct InterruptListener;
 
 /// How many listeners there are, and whether there are none, as the signal handler sees it.
 static LISTENERS: Mutex<usize> = Mutex::new(0);
 static HAS_NO_LISTENER: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-impl Listener {
-    fn begin() -> io::Result<Listener> {
+impl InterruptListener {
+    fn begin() -> io::Result<InterruptListener> {
         let mut listeners = lock(&LISTENERS);
         if HAS_NO_LISTENER.get().is_none() {
             let has_no_listener = Arc::new(AtomicBool::new(false));
@@ -140,8 +140,8 @@ impl Listener {
             HAS_NO_LISTENER.get_or_init(|| has_no_listener);
         }
         *listeners += 1;
-        Listener::publish(*listeners);
-        Ok(Listener)
+        InterruptListener::publish(*listeners);
+        Ok(InterruptListener)
     }
 
     fn publish(listeners: usize) {
@@ -151,11 +151,11 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for InterruptListener {
     fn drop(&mut self) {
         let mut listeners = lock(&LISTENERS);
         *listeners -= 1;
-        Listener::publish(*listeners);
+        InterruptListener::publish(*listeners);
     }
 }
 

@@ -4,10 +4,10 @@ use client_core::Operation;
 use client_core::operations::{BatchCancel, BatchSignal, EventSet};
 use protocol::StopSignal;
 
-use crate::pool::results::batch::{Batch, stopped};
+use crate::pool::results::submitted_batch::{SubmittedBatch, stopped};
 use crate::{Error, ErrorKind, Result};
 
-impl Batch {
+impl SubmittedBatch {
     /// Cancels the calls that have not started.
     pub(crate) fn cancel(&self) -> Result<()> {
         self.cut(Error::new(

@@ -11,8 +11,8 @@ use crate::Result;
 use crate::pool::errors::bad_argument;
 use crate::pool::results::ResultIterator;
 use crate::pool::results::async_result::{AsyncResult, wait_for_all, wait_for_one};
-use crate::pool::results::batch::Batch;
 use crate::pool::results::outcomes::Outcomes;
+use crate::pool::results::submitted_batch::SubmittedBatch;
 use crate::pool::submit::chunks::{Chunk, encode_chunks};
 use crate::pool::submit::input_feeder::start_feeding;
 use crate::pool::submit::submission::{self, RunOptions, Submission};
@@ -223,8 +223,8 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     fn submit<Arguments>(
         self,
         calls: Vec<Arguments>,
-        submit: impl FnOnce(Submission<'_>, &[Chunk]) -> Result<Arc<Batch>>,
-    ) -> Result<Arc<Batch>>
+        submit: impl FnOnce(Submission<'_>, &[Chunk]) -> Result<Arc<SubmittedBatch>>,
+    ) -> Result<Arc<SubmittedBatch>>
     where
         F: Task<Arguments>,
         Arguments: Serialize,

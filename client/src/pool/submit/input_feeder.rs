@@ -12,12 +12,12 @@ use std::thread;
 use client_core::operations::BatchAdd;
 use serde::Serialize;
 
-use crate::pool::results::batch::Batch;
+use crate::pool::results::submitted_batch::SubmittedBatch;
 use crate::pool::submit::chunks::{Chunk, encode_until_fault};
 use crate::{Error, ErrorKind, Result};
 
 /// Feeds a batch from this input, on a thread of its own.
-pub(crate) fn start_feeding<Input>(batch: &Arc<Batch>, input: Input, chunk_size: usize) -> Result<()>
+pub(crate) fn start_feeding<Input>(batch: &Arc<SubmittedBatch>, input: Input, chunk_size: usize) -> Result<()>
 where
     Input: Iterator<Item: Serialize> + Send + 'static,
 {
@@ -41,7 +41,7 @@ where
 /// Feeds a batch until the input has ended or the batch is sealed. Returns why the input could not be drawn to its end,
 /// if it could not.
 fn feed<Arguments: Serialize>(
-    batch: &Batch,
+    batch: &SubmittedBatch,
     mut input: impl Iterator<Item = Arguments>,
     chunk_size: usize,
 ) -> Option<Error> {
@@ -76,7 +76,7 @@ fn input_panicked(panic: &(dyn Any + Send)) -> Error {
 }
 
 /// Adds a chunk. False: the batch is sealed.
-fn add(batch: &Batch, chunk: &Chunk) -> Result<bool> {
+fn add(batch: &SubmittedBatch, chunk: &Chunk) -> Result<bool> {
     let mut state = batch.lock();
     if state.outcomes.is_sealed {
         return Ok(false);
@@ -97,7 +97,7 @@ fn add(batch: &Batch, chunk: &Chunk) -> Result<bool> {
 
 /// Waits until the window has room for a chunk, after this many calls were drawn. Returns for how many calls there is
 /// room, a chunk at most; none if the batch takes no more.
-fn wait_for_room(batch: &Batch, drawn: u64, chunk_size: usize) -> Option<usize> {
+fn wait_for_room(batch: &SubmittedBatch, drawn: u64, chunk_size: usize) -> Option<usize> {
     let mut state = batch.lock();
     loop {
         let outcomes = &state.outcomes;

@@ -8,10 +8,10 @@ use client_core::operations::{BatchAdd, BatchOpen, BatchRun};
 use protocol::{BatchOptions, Kind, ObjectId, Request};
 use uuid::Uuid;
 
-use crate::connection::link::{Link, Pending};
+use crate::connection::link::{Link, PendingAnswer};
 use crate::objects::reference::{Proxy, Reference};
-use crate::pool::results::batch::{Batch, BatchState, Submitted};
 use crate::pool::results::outcomes::Outcomes;
+use crate::pool::results::submitted_batch::{BatchState, Submitted, SubmittedBatch};
 use crate::pool::results::unserved_warning::{UnservedWarning, WARNING_DELAY};
 use crate::pool::submit::chunks::{Chunk, inputs};
 use crate::pool::submitted_batches::SubmittedBatches;
@@ -49,7 +49,7 @@ pub(crate) struct Submission<'a> {
 
 /// Sends the whole batch to the manager. If the manager refuses a part of it, the first wait for the batch reports
 /// that.
-pub(crate) fn submit(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc<Batch>> {
+pub(crate) fn submit(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc<SubmittedBatch>> {
     let outcomes = Outcomes::of_whole(chunks.iter().map(|chunk| chunk.count));
     let batch = submission.open(outcomes, |request| submission.link.begin_queued(request))?;
     let id = batch.id();
@@ -67,7 +67,7 @@ pub(crate) fn submit(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc
 
 /// As [`submit`], for a batch whose submitter waits for it next, without a timeout: both is one
 /// request, if the calls fit into one.
-pub(crate) fn run(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc<Batch>> {
+pub(crate) fn run(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc<SubmittedBatch>> {
     let mut inputs = inputs(chunks);
     let tasks = inputs.next().unwrap_or_default();
     if inputs.next().is_some() {
@@ -86,7 +86,7 @@ pub(crate) fn run(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc<Ba
 }
 
 /// Opens a batch whose calls are added one by one.
-pub(crate) fn open_stream(submission: Submission<'_>, outcomes: Outcomes) -> Result<Arc<Batch>> {
+pub(crate) fn open_stream(submission: Submission<'_>, outcomes: Outcomes) -> Result<Arc<SubmittedBatch>> {
     let batch = submission.open(outcomes, |request| submission.link.begin(request))?;
     let submitted = std::mem::take(&mut batch.lock().submitted);
     submitted.submissions.into_iter().try_for_each(|pending| pending.wait().map(drop))?;
@@ -98,8 +98,8 @@ impl Submission<'_> {
     fn open(
         self,
         outcomes: Outcomes,
-        begin: impl FnOnce(Request<'_>) -> Result<Pending>,
-    ) -> Result<Arc<Batch>> {
+        begin: impl FnOnce(Request<'_>) -> Result<PendingAnswer>,
+    ) -> Result<Arc<SubmittedBatch>> {
         let Submission { pool, function, .. } = self;
         self.begin(outcomes, |id, options| {
             let opened = begin(BatchOpen { id, pool, function, options }.into_request())?;
@@ -112,7 +112,7 @@ impl Submission<'_> {
         self,
         outcomes: Outcomes,
         begin: impl FnOnce(ObjectId, BatchOptions) -> Result<Submitted>,
-    ) -> Result<Arc<Batch>> {
+    ) -> Result<Arc<SubmittedBatch>> {
         let Submission { link, pool, served_as, function, options: run, submitted_batches } = self;
         let id = ObjectId(Uuid::new_v4());
         let options = BatchOptions {
@@ -126,7 +126,7 @@ impl Submission<'_> {
         let reference = Reference::adopt(Arc::clone(link), id, Kind::Batch).given_back_lazily();
         let stop = Reference::adopt(Arc::clone(link), options.stop, Kind::Event).given_back_lazily();
         let unserved_warning = served_as.map(|name| UnservedWarning { pool, name: Arc::clone(name) });
-        Ok(Arc::new(Batch {
+        Ok(Arc::new(SubmittedBatch {
             state: Mutex::new(BatchState::new(outcomes, submitted, unserved_warning)),
             changed: Condvar::new(),
             reference,

@@ -20,11 +20,11 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// Reads a worker's standard error until no process can write to it any more.
 #[derive(Debug)]
 pub(crate) struct StderrTail {
-    shared: Arc<Shared>,
+    shared: Arc<SharedTail>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct SharedTail {
     tail: Mutex<Tail>,
     ended: Condvar,
 }
@@ -42,7 +42,7 @@ impl StderrTail {
     /// Starts to read, on a thread of its own: if the reader of this program's standard error is slow, it delays the
     /// worker that writes, and not its supervisor.
     pub(crate) fn of(stream: impl Read + Send + 'static) -> io::Result<StderrTail> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SharedTail::default());
         let writer = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("worker's stderr".to_owned()).stack_size(64 << 10);
         thread.spawn(move || {
@@ -66,7 +66,7 @@ impl StderrTail {
     }
 }
 
-impl Shared {
+impl SharedTail {
     fn copy(&self, mut stream: impl Read) {
         let mut bytes = [0; BYTES_MAX];
         loop {

@@ -47,7 +47,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Dropping it ends them: SIGTERM, and SIGKILL to those that are still there a second later.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
-    shared: Arc<Shared>,
+    shared: Arc<SupervisorControl>,
     /// The process that the thread is in. A child that was forked from it has a copy of this, and no such thread.
     process: u32,
 }
@@ -85,7 +85,7 @@ impl fmt::Debug for Hooks {
 
 /// What the thread and its owner share.
 #[derive(Debug)]
-struct Shared {
+struct SupervisorControl {
     state: Mutex<SupervisorState>,
     changed: Condvar,
     /// Readable when the owner has a request.
@@ -106,8 +106,11 @@ impl Supervisor {
     /// Starts that many workers, and returns at once.
     pub(crate) fn start(processes: usize, hooks: Hooks) -> io::Result<Supervisor> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let shared =
-            Arc::new(Shared { state: Mutex::new(SupervisorState::default()), changed: Condvar::new(), wake });
+        let shared = Arc::new(SupervisorControl {
+            state: Mutex::new(SupervisorState::default()),
+            changed: Condvar::new(),
+            wake,
+        });
         let watch = SupervisorThread {
             shared: shared.clone(),
             hooks,
@@ -147,7 +150,7 @@ impl Supervisor {
     }
 }
 
-impl Shared {
+impl SupervisorControl {
     fn wait_while(
         &self,
         mut condition: impl FnMut(&SupervisorState) -> bool,
@@ -168,7 +171,7 @@ impl Drop for Supervisor {
 
 /// The supervisor's thread.
 struct SupervisorThread {
-    shared: Arc<Shared>,
+    shared: Arc<SupervisorControl>,
     hooks: Hooks,
     /// How many workers there should be.
     wanted: usize,

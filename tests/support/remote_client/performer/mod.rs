@@ -5,7 +5,7 @@ use std::env;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use client::internal::{ErrorKind, Pending};
+use client::internal::{ErrorKind, PendingAnswer};
 use client::{Barrier, Error, Event, EventMirror, Latch, LockGuard, Manager, Permit, Queue, Result};
 
 use super::{CONNECT_LATER, Order, Report, read, write};
@@ -57,7 +57,7 @@ struct Performer {
     permits: Vec<Permit>,
     event: Option<Event>,
     mirror: Option<EventMirror>,
-    wait: Option<Pending>,
+    wait: Option<PendingAnswer>,
     queue: Option<Queue<u64>>,
     pair: Option<(Event, Event)>,
     barrier: Option<Barrier>,

@@ -15,9 +15,9 @@ use crate::task::ChunkWriter;
 
 /// Submits a batch of one call in this way, to a manager that gives these answers in turn.
 fn submit(
-    submit: impl FnOnce(Submission<'_>, &[Chunk]) -> Result<Arc<Batch>>,
+    submit: impl FnOnce(Submission<'_>, &[Chunk]) -> Result<Arc<SubmittedBatch>>,
     answers: impl Fn() -> Vec<Reply> + Send + Sync + 'static,
-) -> (Arc<Batch>, Arc<SubmittedBatches>, FakeManager) {
+) -> (Arc<SubmittedBatch>, Arc<SubmittedBatches>, FakeManager) {
     let manager = FakeManager::start(move |mut peer| {
         let mut answers = answers().into_iter();
         while let Some(asked) = peer.next() {
@@ -32,8 +32,8 @@ fn submit(
 
 fn submit_to(
     manager: &FakeManager,
-    submit: impl FnOnce(Submission<'_>, &[Chunk]) -> Result<Arc<Batch>>,
-) -> (Arc<Batch>, Arc<SubmittedBatches>) {
+    submit: impl FnOnce(Submission<'_>, &[Chunk]) -> Result<Arc<SubmittedBatch>>,
+) -> (Arc<SubmittedBatch>, Arc<SubmittedBatches>) {
     let link = Link::connect(&manager.socket().into()).unwrap();
     let submitted = Arc::<SubmittedBatches>::default();
     let submission = Submission {

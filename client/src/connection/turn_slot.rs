@@ -25,14 +25,14 @@ pub(crate) enum Turn<A, R> {
 /// It has room for one turn, as no caller gets two at once: only the reader hands out answers, and the reader's role
 /// goes to a caller whose request is not answered.
 #[derive(Debug)]
-pub(crate) struct AnswerSlot<A, R> {
+pub(crate) struct TurnSlot<A, R> {
     /// The turn that was given and not taken.
     turn: Mutex<Option<Turn<A, R>>>,
     /// Whether the caller has its turn, is awake, or sleeps; it sleeps on this word.
     state: SleepWord,
 }
 
-impl<A, R> AnswerSlot<A, R> {
+impl<A, R> TurnSlot<A, R> {
     /// Gives the caller its turn, and wakes it if it sleeps. Without a sleeper this makes no system call.
     pub(crate) fn give(&self, turn: Turn<A, R>) {
         let before = lock(&self.turn).replace(turn);
@@ -74,8 +74,8 @@ impl<A, R> AnswerSlot<A, R> {
     }
 }
 
-impl<A, R> Default for AnswerSlot<A, R> {
-    fn default() -> AnswerSlot<A, R> {
-        AnswerSlot { turn: Mutex::new(None), state: SleepWord::default() }
+impl<A, R> Default for TurnSlot<A, R> {
+    fn default() -> TurnSlot<A, R> {
+        TurnSlot { turn: Mutex::new(None), state: SleepWord::default() }
     }
 }

@@ -10,19 +10,19 @@ use client_core::Operation;
 use client_core::operations::{Attach, BatchAdd, BatchCancel};
 use protocol::{Kind, ObjectId, Request};
 
-use crate::connection::link::{Link, Pending};
+use crate::connection::link::{Link, PendingAnswer};
 use crate::objects::reference::{Proxy, Reference};
 use crate::pool::results::detached_batches::{DetachedBatch, DetachedBatches};
 use crate::pool::results::outcomes::Outcomes;
 use crate::pool::results::result_rate::ResultRate;
-use crate::pool::results::slots::Slot;
+use crate::pool::results::slots::ChunkSlot;
 use crate::pool::results::unserved_warning::UnservedWarning;
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Event, Result};
 
 /// The calls of one submission.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(crate) struct SubmittedBatch {
     /// Declared before the references, so that requests in flight are given up before the batch is.
     pub(crate) state: Mutex<BatchState>,
     /// Notified whenever the state changes.
@@ -59,9 +59,9 @@ pub(crate) struct BatchState {
 #[derive(Debug, Default)]
 pub(crate) struct Submitted {
     /// Those that submit the batch.
-    pub(crate) submissions: Vec<Pending>,
+    pub(crate) submissions: Vec<PendingAnswer>,
     /// A first wait for its results, if that was sent together with the batch.
-    pub(crate) results: Option<Pending>,
+    pub(crate) results: Option<PendingAnswer>,
 }
 
 impl BatchState {
@@ -83,9 +83,9 @@ impl BatchState {
     }
 }
 
-impl Batch {
+impl SubmittedBatch {
     /// Attaches to a detached batch, only to wait for its end. None if it has ended.
-    pub(crate) fn attach(link: &Arc<Link>, detached: DetachedBatch) -> Result<Option<Arc<Batch>>> {
+    pub(crate) fn attach(link: &Arc<Link>, detached: DetachedBatch) -> Result<Option<Arc<SubmittedBatch>>> {
         let epoch = link.epoch();
         let attach = |id, kind| match link.run(Attach { id, kind, epoch }) {
             Ok(()) => Ok(Some(Reference::adopt(Arc::clone(link), id, kind))),
@@ -94,7 +94,7 @@ impl Batch {
         };
         let Some(reference) = attach(detached.batch, Kind::Batch)? else { return Ok(None) };
         let Some(stop) = attach(detached.stop, Kind::Event)? else { return Ok(None) };
-        Ok(Some(Arc::new(Batch {
+        Ok(Some(Arc::new(SubmittedBatch {
             state: Mutex::new(BatchState::new(Outcomes::of_detached(), Submitted::default(), None)),
             changed: Condvar::new(),
             reference,
@@ -138,7 +138,10 @@ impl Batch {
     }
 
     /// Shows the slots of all chunks that were not taken.
-    pub(crate) fn inspect<R>(&self, look: impl FnOnce(&mut dyn Iterator<Item = (u64, &Slot)>) -> R) -> R {
+    pub(crate) fn inspect<R>(
+        &self,
+        look: impl FnOnce(&mut dyn Iterator<Item = (u64, &ChunkSlot)>) -> R,
+    ) -> R {
         look(&mut self.lock().outcomes.slots.iter())
     }
 
@@ -203,7 +206,7 @@ impl Batch {
     }
 }
 
-impl Drop for Batch {
+impl Drop for SubmittedBatch {
     fn drop(&mut self) {
         if !self.is_over()
             && let Some(detached) = self.detached.upgrade()

@@ -2,9 +2,9 @@
 
 use std::thread;
 
-use super::answer_slot::{AnswerSlot, Turn};
+use super::turn_slot::{Turn, TurnSlot};
 
-type Slot = AnswerSlot<u64, ()>;
+type Slot = TurnSlot<u64, ()>;
 
 fn number(turn: Turn<u64, ()>) -> u64 {
     match turn {

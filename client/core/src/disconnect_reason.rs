@@ -7,7 +7,7 @@ use protocol::FrameError;
 
 /// Why a session is over. It displays as in `the manager is gone: it ended, or was ended`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum DisconnectReason {
     /// The manager said why, and closed the connection.
     Farewell(String),
     /// The connection closed, and the manager did not say why.
@@ -18,16 +18,18 @@ pub enum End {
     Unreadable(String),
 }
 
-impl fmt::Display for End {
+impl fmt::Display for DisconnectReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("the manager is gone: ")?;
         match self {
-            End::Farewell(text) => formatter.write_str(text),
-            End::Closed => formatter.write_str("it ended, or was ended"),
-            End::Malformed(error) => write!(formatter, "it sent something that is not an answer: {error}"),
-            End::Unreadable(error) => write!(formatter, "its socket cannot be read: {error}"),
+            DisconnectReason::Farewell(text) => formatter.write_str(text),
+            DisconnectReason::Closed => formatter.write_str("it ended, or was ended"),
+            DisconnectReason::Malformed(error) => {
+                write!(formatter, "it sent something that is not an answer: {error}")
+            }
+            DisconnectReason::Unreadable(error) => write!(formatter, "its socket cannot be read: {error}"),
         }
     }
 }
 
-impl core::error::Error for End {}
+impl core::error::Error for DisconnectReason {}
