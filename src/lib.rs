@@ -40,12 +40,12 @@ struct FrontPage;
 pub mod command;
 
 // Managers, and what happens to calls.
-pub use client::{Error, Later, Manager, Options, Pipeline, Result, inspect, python, speed};
+pub use client::{Error, Later, Manager, OpenOptions, Pipeline, Result, inspect, python, speed};
 // Objects.
 pub use client::{
-    Abandonment, Barrier, Cause, Condition, Event, EventMirror, Item, Items, Joined, Latch, Lock, LockGuard,
-    Passed, Permit, PermitRequest, Putting, Queue, RLock, Semaphore, Taken, Waitable, WokenBy, wait_all,
-    wait_any,
+    Abandonment, Barrier, Condition, Event, EventCause, EventMirror, Item, Items, Joined, Latch, Lock,
+    LockGuard, Passed, Permit, PermitRequest, Putting, Queue, RLock, Semaphore, Taken, Waitable, WokenBy,
+    wait_all, wait_any,
 };
 // Values that travel.
 pub use client::{decode, encode, take_decode_error};

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
-use client::task::Task;
+use client::task::TaskFunction;
 use client::{Event, Manager, Pool, Result};
 use rustix::stdio::{dup2_stdout, stdout};
 use worker::Registry;
@@ -212,7 +212,7 @@ fn a_task_that_ignores_signals_is_killed() {
 }
 
 /// Stops a task that never checks whether it is to stop. The error must name this signal.
-fn stops(signal: &str, task: impl Task<(Event,), Output = Result<()>>) {
+fn stops(signal: &str, task: impl TaskFunction<(Event,), Output = Result<()>>) {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 1).unwrap();
     let running = manager.anonymous_event().unwrap();

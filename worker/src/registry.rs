@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use client::internal::{Carried, ChunkError, ChunkWriter, collect_carried, name_fault, read_chunk};
-use client::task::TaskFunction;
+use client::task::LocalFunction;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -52,7 +52,7 @@ impl Registry {
     /// path. A closure has no such path: [`init`](crate::init) reports it as a mistake.
     pub fn task<F, Arguments>(self, function: F) -> Registry
     where
-        F: TaskFunction<Arguments, Output: Serialize> + Send + Sync + 'static,
+        F: LocalFunction<Arguments, Output: Serialize> + Send + Sync + 'static,
         Arguments: DeserializeOwned,
     {
         let name = function.name().to_owned();
@@ -63,7 +63,7 @@ impl Registry {
     /// [`client::task::named`].
     pub fn named<F, Arguments>(self, name: impl Into<String>, function: F) -> Registry
     where
-        F: TaskFunction<Arguments, Output: Serialize> + Send + Sync + 'static,
+        F: LocalFunction<Arguments, Output: Serialize> + Send + Sync + 'static,
         Arguments: DeserializeOwned,
     {
         self.add(name.into(), function)
@@ -71,7 +71,7 @@ impl Registry {
 
     fn add<F, Arguments>(mut self, name: String, function: F) -> Registry
     where
-        F: TaskFunction<Arguments, Output: Serialize> + Send + Sync + 'static,
+        F: LocalFunction<Arguments, Output: Serialize> + Send + Sync + 'static,
         Arguments: DeserializeOwned,
     {
         let fault = name_fault(&name);
@@ -110,7 +110,7 @@ impl fmt::Debug for Registry {
 /// Makes all calls of a chunk, or none if the arguments of one cannot be decoded.
 fn run<F, Arguments>(function: &F, arguments: &[u8], hand_over: HandOver<'_>) -> Result<(), ChunkError>
 where
-    F: TaskFunction<Arguments, Output: Serialize>,
+    F: LocalFunction<Arguments, Output: Serialize>,
     Arguments: DeserializeOwned,
 {
     let calls: Vec<Arguments> = read_chunk(arguments)?;

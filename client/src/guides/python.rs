@@ -116,14 +116,14 @@
 //! [`acquire_timeout(t)`]: crate::Lock::acquire_timeout
 //! [`anonymous_condition()`]: crate::Manager::anonymous_condition
 //! [`condition_options()`]: crate::Manager::condition_options
-//! [`over_lock(&lock)`]: crate::Options::over_lock
+//! [`over_lock(&lock)`]: crate::OpenOptions::over_lock
 //! [`wait(&mut guard, t)`]: crate::Condition::wait
 //! [`wait_for(&mut guard, t, p)`]: crate::Condition::wait_for
 //! [`notify(n)`]: crate::Condition::notify
 //! [`notify_all()`]: crate::Condition::notify_all
 //! [`anonymous_semaphore(n)`]: crate::Manager::anonymous_semaphore
 //! [`semaphore_options(n)`]: crate::Manager::semaphore_options
-//! [`bounded(true)`]: crate::Options::bounded
+//! [`bounded(true)`]: crate::OpenOptions::bounded
 //! [`anonymous_barrier(n)`]: crate::Manager::anonymous_barrier
 //! [`wait_with`]: crate::Barrier::wait_with
 //! [`barrier.wait(None)`]: crate::Barrier::wait
@@ -134,8 +134,8 @@
 //! [`parties`]: crate::Barrier::parties
 //! [`anonymous_queue::<T>()`]: crate::Manager::anonymous_queue
 //! [`queue_options()`]: crate::Manager::queue_options
-//! [`capacity(n)`]: crate::Options::capacity
-//! [`joinable(true)`]: crate::Options::joinable
+//! [`capacity(n)`]: crate::OpenOptions::capacity
+//! [`joinable(true)`]: crate::OpenOptions::joinable
 //! [`put`]: crate::Queue::put
 //! [`try_put`]: crate::Queue::try_put
 //! [`put_timeout`]: crate::Queue::put_timeout

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 pub use protocol::{Kind, ObjectId, Progress, SessionId, ThreadId, Wanted};
 
-use crate::{Abandonment, Cause};
+use crate::{Abandonment, EventCause};
 
 /// One client process: all handles, proxies and threads of it together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ pub enum ObjectState {
         /// Whether a wait clears it.
         auto_reset: bool,
         /// What set it, when, and why; none if it is not set.
-        set: Option<Cause>,
+        set: Option<EventCause>,
     },
     /// A pool.
     Pool {

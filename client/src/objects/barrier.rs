@@ -15,8 +15,8 @@ use protocol::{BarrierStatus, Grant, Kind, Spec, Target};
 use crate::objects::proxy::proxy;
 use crate::objects::reason::{check_reason, shortened};
 use crate::objects::reference::Reference;
-use crate::objects::waitable::sealed;
-use crate::{Error, ErrorKind, Manager, Options, Passed, Result, Taken};
+use crate::objects::waitable::SealedWaitable;
+use crate::{Error, ErrorKind, Manager, OpenOptions, Passed, Result, Taken};
 
 /// A place where a number of parties wait until all have come, and go on together, again and again. This is a proxy.
 ///
@@ -213,7 +213,7 @@ impl Barrier {
 
 proxy!(Barrier, Kind::Barrier);
 
-impl sealed::Waitable for Barrier {
+impl SealedWaitable for Barrier {
     fn reference(&self) -> &Reference {
         &self.reference
     }
@@ -231,7 +231,7 @@ impl Manager {
     /// The barrier of this name for this many parties, made now if there is none.
     ///
     /// # Errors
-    /// As with [`Options::open_or_create`]; [`is_bad_argument`](Error::is_bad_argument) for no parties.
+    /// As with [`OpenOptions::open_or_create`]; [`is_bad_argument`](Error::is_bad_argument) for no parties.
     pub fn barrier(&self, name: &str, parties: u32) -> Result<Barrier> {
         self.barrier_options(parties).open_or_create(name)
     }
@@ -245,8 +245,8 @@ impl Manager {
     }
 
     /// All other ways to open or make a barrier.
-    pub fn barrier_options(&self, parties: u32) -> Options<'_, Barrier> {
-        Options::new(self, Spec::Barrier { parties })
+    pub fn barrier_options(&self, parties: u32) -> OpenOptions<'_, Barrier> {
+        OpenOptions::new(self, Spec::Barrier { parties })
     }
 }
 

@@ -16,14 +16,16 @@ use uuid::Uuid;
 use crate::objects::reference::{Proxy, Reference};
 use crate::objects::wait::common_link;
 use crate::process::thread::this_thread;
-use crate::{Error, ErrorKind, Lock, LockGuard, Manager, Options, RLock, Result, Taken, Waitable, duration};
+use crate::{
+    Error, ErrorKind, Lock, LockGuard, Manager, OpenOptions, RLock, Result, Taken, Waitable, duration,
+};
 
 /// A place to wait, under a lock, until somebody who holds the lock notifies. This is a proxy: the condition itself is
 /// in the manager.
 ///
-/// A condition has a lock: a reentrant one of its own, as in Python, or one that [`Options`] name. A waiter holds it,
-/// gives it up and joins the wait queue in one step, so that no notification falls between the two, and holds it again,
-/// as often as before, when the wait returns.
+/// A condition has a lock: a reentrant one of its own, as in Python, or one that [`OpenOptions`] name. A waiter holds
+/// it, gives it up and joins the wait queue in one step, so that no notification falls between the two, and holds it
+/// again, as often as before, when the wait returns.
 ///
 /// **No spurious wake-ups.** Unlike POSIX's and C++'s, a wait never returns without a notification or its timeout.
 /// Others may have had the lock in between all the same, so what is waited for is to be looked at again:
@@ -330,7 +332,7 @@ impl fmt::Debug for Condition {
     }
 }
 
-impl Options<'_, Condition> {
+impl OpenOptions<'_, Condition> {
     /// Over this lock, which is shared with whatever else it guards. The condition ends with it.
     pub fn over_lock(self, lock: &Lock) -> Self {
         self.over(LockChoice::Given { id: lock.reference().id() })
@@ -361,7 +363,7 @@ impl Manager {
     /// The condition of this name, made now if there is none: with a reentrant lock of its own.
     ///
     /// # Errors
-    /// As with [`Options::open_or_create`].
+    /// As with [`OpenOptions::open_or_create`].
     pub fn condition(&self, name: &str) -> Result<Condition> {
         self.condition_options().open_or_create(name)
     }
@@ -372,7 +374,7 @@ impl Manager {
     }
 
     /// All other ways to open or make a condition.
-    pub fn condition_options(&self) -> Options<'_, Condition> {
-        Options::new(self, Spec::Condition { over: own_lock(true) })
+    pub fn condition_options(&self) -> OpenOptions<'_, Condition> {
+        OpenOptions::new(self, Spec::Condition { over: own_lock(true) })
     }
 }

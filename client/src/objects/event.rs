@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client_core::WaitTarget;
-use client_core::operations::{EventCause, EventClear, EventIsSet, EventSet, EventTarget};
+use client_core::operations::{EventClear, EventIsSet, EventSet, EventTarget, GetEventCause};
 use protocol::{Grant, Kind, Signal, Spec, Target};
 
 use crate::objects::proxy::proxy;
 use crate::objects::reason::check_reason;
 use crate::objects::reference::Reference;
 use crate::objects::wait::signal_and_wait;
-use crate::objects::waitable::sealed;
-use crate::{Cause, Manager, Options, Result, Taken, Waitable};
+use crate::objects::waitable::SealedWaitable;
+use crate::{EventCause, Manager, OpenOptions, Result, Taken, Waitable};
 
 /// A flag that processes set, clear and wait for. This is a proxy: the flag itself is in the manager.
 ///
 /// A new event is not set. Once it is, every waiter goes on, and so does every later one, until it
-/// is cleared. An event with [`auto_reset`](Options::auto_reset) lets one through for each `set`, first come,
+/// is cleared. An event with [`auto_reset`](OpenOptions::auto_reset) lets one through for each `set`, first come,
 /// first served, and clears itself.
 ///
 /// A clone is the same event. A proxy serializes into where the event is, and deserializes in any process of
@@ -56,7 +56,7 @@ impl Manager {
     /// The event of this name, made now if there is none: not set at first, and set until it is cleared.
     ///
     /// # Errors
-    /// As with [`Options::open_or_create`].
+    /// As with [`OpenOptions::open_or_create`].
     pub fn event(&self, name: &str) -> Result<Event> {
         self.event_options().open_or_create(name)
     }
@@ -67,8 +67,8 @@ impl Manager {
     }
 
     /// All other ways to open or make an event.
-    pub fn event_options(&self) -> Options<'_, Event> {
-        Options::new(self, Spec::Event { auto_reset: false })
+    pub fn event_options(&self) -> OpenOptions<'_, Event> {
+        OpenOptions::new(self, Spec::Event { auto_reset: false })
     }
 }
 
@@ -84,7 +84,7 @@ impl Event {
         self.set_for(None)
     }
 
-    /// Sets the event, and says why: waiters that ask get the reason with the [`Cause`].
+    /// Sets the event, and says why: waiters that ask get the reason with the [`EventCause`].
     ///
     /// # Errors
     /// [`is_limit`](crate::Error::is_limit) if the reason is longer than 1024 bytes;
@@ -124,17 +124,17 @@ impl Event {
     /// # Errors
     /// [`is_removed`](crate::Error::is_removed) if the event is removed meanwhile, and
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if it was before.
-    pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<Option<Cause>> {
+    pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<Option<EventCause>> {
         let cause = self.reference.wait(EventTarget { id: self.id() }, timeout.into())?;
-        Ok(cause.map(Cause::from))
+        Ok(cause.map(EventCause::from))
     }
 
     /// Who set the event, when, and why; none if it is not set.
     ///
     /// # Errors
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
-    pub fn cause(&self) -> Result<Option<Cause>> {
-        self.reference.run(EventCause { id: self.id() }).map(|cause| cause.map(Cause::from))
+    pub fn cause(&self) -> Result<Option<EventCause>> {
+        self.reference.run(GetEventCause { id: self.id() }).map(|cause| cause.map(EventCause::from))
     }
 
     /// Sets this event and waits for something else, in one round trip and one atomic step: whom the set serves is
@@ -164,7 +164,7 @@ impl Event {
 
 proxy!(Event, Kind::Event);
 
-impl Options<'_, Event> {
+impl OpenOptions<'_, Event> {
     /// Whether a wait that succeeds clears the event, so that each `set` lets one through. Off at first.
     pub fn auto_reset(mut self, auto_reset: bool) -> Self {
         self.spec = Spec::Event { auto_reset };
@@ -172,7 +172,7 @@ impl Options<'_, Event> {
     }
 }
 
-impl sealed::Waitable for Event {
+impl SealedWaitable for Event {
     fn reference(&self) -> &Reference {
         &self.reference
     }

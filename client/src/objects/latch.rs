@@ -10,8 +10,8 @@ use protocol::{Grant, Kind, Signal, Spec, Target};
 use crate::objects::proxy::proxy;
 use crate::objects::reference::Reference;
 use crate::objects::wait::signal_and_wait;
-use crate::objects::waitable::sealed;
-use crate::{Manager, Options, Result, Taken};
+use crate::objects::waitable::SealedWaitable;
+use crate::{Manager, OpenOptions, Result, Taken};
 
 /// A count that goes down to zero once, and lets everyone through from then on. This is a proxy.
 ///
@@ -95,7 +95,7 @@ impl Latch {
 
 proxy!(Latch, Kind::Latch);
 
-impl sealed::Waitable for Latch {
+impl SealedWaitable for Latch {
     fn reference(&self) -> &Reference {
         &self.reference
     }
@@ -114,7 +114,8 @@ impl Manager {
     /// The latch of this name, made now if there is none, to be counted down this often. One of 0 is open at once.
     ///
     /// # Errors
-    /// As with [`Options::open_or_create`]; the count at first is a parameter, so all who open a latch tell the same.
+    /// As with [`OpenOptions::open_or_create`]; the count at first is a parameter, so all who open a latch tell the
+    /// same.
     pub fn latch(&self, name: &str, count: u64) -> Result<Latch> {
         self.latch_options(count).open_or_create(name)
     }
@@ -125,7 +126,7 @@ impl Manager {
     }
 
     /// All other ways to open or make a latch.
-    pub fn latch_options(&self, count: u64) -> Options<'_, Latch> {
-        Options::new(self, Spec::Latch { count })
+    pub fn latch_options(&self, count: u64) -> OpenOptions<'_, Latch> {
+        OpenOptions::new(self, Spec::Latch { count })
     }
 }

@@ -10,9 +10,9 @@ use protocol::{Grant, Kind, Spec, Target};
 use crate::objects::guard;
 use crate::objects::proxy::proxy;
 use crate::objects::reference::Reference;
-use crate::objects::waitable::sealed;
+use crate::objects::waitable::SealedWaitable;
 use crate::process::thread::this_thread;
-use crate::{LockGuard, Manager, Options, Result, Taken};
+use crate::{LockGuard, Manager, OpenOptions, Result, Taken};
 
 /// A lock that one thread of one process holds at a time. This is a proxy: the lock itself is in the manager.
 ///
@@ -131,7 +131,7 @@ macro_rules! lock {
             }
         }
 
-        impl sealed::Waitable for $lock {
+        impl SealedWaitable for $lock {
             fn reference(&self) -> &Reference {
                 &self.reference
             }
@@ -158,7 +158,7 @@ impl Manager {
     /// The lock of this name, made now if there is none.
     ///
     /// # Errors
-    /// As with [`Options::open_or_create`].
+    /// As with [`OpenOptions::open_or_create`].
     pub fn lock(&self, name: &str) -> Result<Lock> {
         self.lock_options().open_or_create(name)
     }
@@ -169,14 +169,14 @@ impl Manager {
     }
 
     /// All other ways to open or make a lock.
-    pub fn lock_options(&self) -> Options<'_, Lock> {
-        Options::new(self, Spec::Lock)
+    pub fn lock_options(&self) -> OpenOptions<'_, Lock> {
+        OpenOptions::new(self, Spec::Lock)
     }
 
     /// The reentrant lock of this name, made now if there is none.
     ///
     /// # Errors
-    /// As with [`Options::open_or_create`].
+    /// As with [`OpenOptions::open_or_create`].
     pub fn rlock(&self, name: &str) -> Result<RLock> {
         self.rlock_options().open_or_create(name)
     }
@@ -187,7 +187,7 @@ impl Manager {
     }
 
     /// All other ways to open or make a reentrant lock.
-    pub fn rlock_options(&self) -> Options<'_, RLock> {
-        Options::new(self, Spec::RLock)
+    pub fn rlock_options(&self) -> OpenOptions<'_, RLock> {
+        OpenOptions::new(self, Spec::RLock)
     }
 }

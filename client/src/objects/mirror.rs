@@ -68,7 +68,7 @@ impl Event {
     ///
     /// # Errors
     /// [`is_wrong_parameters`](Error::is_wrong_parameters) for an event with
-    /// [`auto_reset`](crate::Options::auto_reset): looking takes nothing, so it would let anybody through.
+    /// [`auto_reset`](crate::OpenOptions::auto_reset): looking takes nothing, so it would let anybody through.
     pub fn mirror(&self) -> Result<EventMirror> {
         let reference = self.reference();
         let view = View::open(reference.link()?, reference.id())?;

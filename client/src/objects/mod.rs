@@ -1,19 +1,19 @@
 //! The proxies of a manager's objects, one file for each kind, and what they all are made of.
 //!
 //! A proxy is a [`reference::Reference`] with the operations of its kind. What several kinds can be asked for
-//! together stands in [`wait`], what can be part of that in [`waitable`], and how they are opened in [`options`].
+//! together stands in [`wait`], what can be part of that in [`waitable`], and how they are opened in [`open_options`].
 
 pub(crate) mod abandonment;
 pub(crate) mod barrier;
-pub(crate) mod cause;
 pub(crate) mod condition;
 pub(crate) mod event;
+pub(crate) mod event_cause;
 pub(crate) mod guard;
 pub(crate) mod item;
 pub(crate) mod latch;
 pub(crate) mod lock;
 pub(crate) mod mirror;
-pub(crate) mod options;
+pub(crate) mod open_options;
 pub(crate) mod passed;
 pub(crate) mod permit;
 mod proxy;

@@ -1,8 +1,8 @@
 //! What all proxies share, written once.
 
 /// Makes a type with a field `reference: Arc<Reference>` the proxy of a kind of object: it can be shown, serialized,
-/// deserialized, opened through [`Options`](crate::Options), and removed. A type with a parameter has a second field,
-/// `values`, a phantom of what the object takes and gives.
+/// deserialized, opened through [`OpenOptions`](crate::OpenOptions), and removed. A type with a parameter has a second
+/// field, `values`, a phantom of what the object takes and gives.
 macro_rules! proxy {
     ($proxy:ident $(<$value:ident>)?, $kind:expr) => {
         impl$(<$value>)? $proxy$(<$value>)? {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::objects::item::Encoded;
 use crate::objects::reference::Reference;
-use crate::objects::waitable::sealed;
+use crate::objects::waitable::SealedWaitable;
 use crate::{Result, Taken};
 
 /// An item to be put into a queue, as something to wait for: made by [`Queue::putting`](crate::Queue::putting).
@@ -36,7 +36,7 @@ impl fmt::Debug for Putting<'_> {
     }
 }
 
-impl sealed::Waitable for Putting<'_> {
+impl SealedWaitable for Putting<'_> {
     fn reference(&self) -> &Reference {
         &self.queue
     }

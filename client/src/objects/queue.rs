@@ -13,13 +13,13 @@ use serde::de::DeserializeOwned;
 use crate::objects::item::Encoded;
 use crate::objects::proxy::proxy;
 use crate::objects::reference::{Reference, without_timeout};
-use crate::objects::waitable::sealed;
+use crate::objects::waitable::SealedWaitable;
 use crate::process::thread::this_thread;
-use crate::{Item, Manager, Options, Putting, Result, Taken};
+use crate::{Item, Manager, OpenOptions, Putting, Result, Taken};
 
 /// Values on their way from processes that put to processes that get: in order, each to one. This is a proxy.
 ///
-/// It is Python's `Queue`, and its `JoinableQueue` with [`joinable`](Options::joinable). The values are any serde
+/// It is Python's `Queue`, and its `JoinableQueue` with [`joinable`](OpenOptions::joinable). The values are any serde
 /// types without borrowed parts, proxies among them: the objects of these live at least until the item is acknowledged.
 /// All processes that open a queue by its name mean the same `T`; an item that is no `T` to its receiver is an error
 /// there.
@@ -220,7 +220,7 @@ impl<T> Clone for Queue<T> {
 
 proxy!(Queue<T>, Kind::Queue);
 
-impl<T> sealed::Waitable for Queue<T> {
+impl<T> SealedWaitable for Queue<T> {
     fn reference(&self) -> &Reference {
         &self.reference
     }
@@ -240,7 +240,7 @@ pub struct Joined {
     queue: Arc<Reference>,
 }
 
-impl sealed::Waitable for Joined {
+impl SealedWaitable for Joined {
     fn reference(&self) -> &Reference {
         &self.queue
     }
@@ -287,7 +287,7 @@ impl Manager {
     /// The queue of this name, made now if there is none: without a bound, and not joinable.
     ///
     /// # Errors
-    /// As with [`Options::open_or_create`].
+    /// As with [`OpenOptions::open_or_create`].
     pub fn queue<T>(&self, name: &str) -> Result<Queue<T>> {
         self.queue_options().open_or_create(name)
     }
@@ -298,12 +298,12 @@ impl Manager {
     }
 
     /// All other ways to open or make a queue.
-    pub fn queue_options<T>(&self) -> Options<'_, Queue<T>> {
-        Options::new(self, Spec::Queue { capacity: None, is_joinable: false })
+    pub fn queue_options<T>(&self) -> OpenOptions<'_, Queue<T>> {
+        OpenOptions::new(self, Spec::Queue { capacity: None, is_joinable: false })
     }
 }
 
-impl<T> Options<'_, Queue<T>> {
+impl<T> OpenOptions<'_, Queue<T>> {
     /// How many items the queue holds at most. A `put` into a full queue waits. Without this there is no bound but the
     /// manager's own; 0 is an error ([`is_bad_argument`](crate::Error::is_bad_argument)), since nothing could ever be
     /// put.

@@ -9,8 +9,8 @@ use protocol::{Grant, Kind, Spec, Target};
 
 use crate::objects::proxy::proxy;
 use crate::objects::reference::{Reference, without_timeout};
-use crate::objects::waitable::sealed;
-use crate::{Manager, Options, Permit, Result, Taken};
+use crate::objects::waitable::SealedWaitable;
+use crate::{Manager, OpenOptions, Permit, Result, Taken};
 
 /// A number of permits, which processes acquire and give back. This is a proxy: the semaphore itself is in the manager.
 ///
@@ -135,7 +135,7 @@ impl Semaphore {
     }
 }
 
-impl sealed::Waitable for PermitRequest<'_> {
+impl SealedWaitable for PermitRequest<'_> {
     fn reference(&self) -> &Reference {
         &self.semaphore.reference
     }
@@ -149,7 +149,7 @@ impl sealed::Waitable for PermitRequest<'_> {
     }
 }
 
-impl sealed::Waitable for Semaphore {
+impl SealedWaitable for Semaphore {
     fn reference(&self) -> &Reference {
         &self.reference
     }
@@ -163,7 +163,7 @@ impl sealed::Waitable for Semaphore {
     }
 }
 
-impl Options<'_, Semaphore> {
+impl OpenOptions<'_, Semaphore> {
     /// Whether there are never to be more permits than at first. Off at first.
     pub fn bounded(mut self, is_bounded: bool) -> Self {
         if let Spec::Semaphore { permits, .. } = self.spec {
@@ -178,7 +178,7 @@ impl Manager {
     /// The semaphore of this name, made now if there is none: with this many permits at first, and any number later.
     ///
     /// # Errors
-    /// As with [`Options::open_or_create`]; one that was made with another number has other parameters.
+    /// As with [`OpenOptions::open_or_create`]; one that was made with another number has other parameters.
     pub fn semaphore(&self, name: &str, permits: u64) -> Result<Semaphore> {
         self.semaphore_options(permits).open_or_create(name)
     }
@@ -197,7 +197,7 @@ impl Manager {
     }
 
     /// All other ways to open or make a semaphore with this many permits at first.
-    pub fn semaphore_options(&self, permits: u64) -> Options<'_, Semaphore> {
-        Options::new(self, Spec::Semaphore { permits, is_bounded: false })
+    pub fn semaphore_options(&self, permits: u64) -> OpenOptions<'_, Semaphore> {
+        OpenOptions::new(self, Spec::Semaphore { permits, is_bounded: false })
     }
 }

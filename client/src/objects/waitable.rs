@@ -1,7 +1,10 @@
 //! What can be waited for together with other objects, and what a wait takes of it.
 
+use protocol::{Grant, Target};
+
 use crate::connection::acks::AckHold;
-use crate::{Cause, Item, LockGuard, Passed, Permit};
+use crate::objects::reference::Reference;
+use crate::{EventCause, Item, LockGuard, Passed, Permit, Result};
 
 /// Something to wait for, together with others: the proxies of objects, and what some of them offer.
 ///
@@ -19,26 +22,18 @@ use crate::{Cause, Item, LockGuard, Passed, Permit};
 /// | [`Latch`](crate::Latch) | its count is zero | nothing |
 ///
 /// It cannot be implemented outside of this crate.
-pub trait Waitable: sealed::Waitable {}
+pub trait Waitable: SealedWaitable {}
 
-impl<T: sealed::Waitable> Waitable for T {}
+impl<T: SealedWaitable> Waitable for T {}
 
-pub(crate) mod sealed {
-    use protocol::{Grant, Target};
-
-    use super::Taken;
-    use crate::Result;
-    use crate::objects::reference::Reference;
-
-    /// What a wait has to know.
-    pub trait Waitable {
-        /// The object.
-        fn reference(&self) -> &Reference;
-        /// What is wanted of it.
-        fn target(&self) -> Target<'_>;
-        /// What the manager granted, as the caller gets it.
-        fn receive(&self, grant: Grant) -> Result<Taken>;
-    }
+/// What a wait has to know. Other crates cannot name this, and so cannot implement it.
+pub trait SealedWaitable {
+    /// The object.
+    fn reference(&self) -> &Reference;
+    /// What is wanted of it.
+    fn target(&self) -> Target<'_>;
+    /// What the manager granted, as the caller gets it.
+    fn receive(&self, grant: Grant) -> Result<Taken>;
 }
 
 /// What a wait for several objects took of one of them.
@@ -46,7 +41,7 @@ pub(crate) mod sealed {
 #[non_exhaustive]
 pub enum Taken {
     /// An event was set, by this cause.
-    Event(Cause),
+    Event(EventCause),
     /// The lock, or a reentrant lock once more.
     Lock(LockGuard),
     /// Permits of a semaphore.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client_core::operations::{
-    ConditionNotify, EventCause, EventClear, EventIsSet, EventSet, LatchCount, LatchCountDown, Open,
+    ConditionNotify, EventClear, EventIsSet, EventSet, GetEventCause, LatchCount, LatchCountDown, Open,
     QueueClose, QueueLength, QueueTaskDone, SemaphoreAvailable, SemaphoreRelease, Wait, WaitEnd,
 };
 use client_core::{Operation, Unexpected};
@@ -17,11 +17,12 @@ use crate::objects::item::Encoded;
 use crate::objects::reason::check_reason;
 use crate::objects::reference::{Proxy, Reference, wait_for};
 use crate::process::thread::this_thread;
-use crate::{Cause, Condition, Event, Latch, Options, Queue, Semaphore, Taken, Waitable};
+use crate::{Condition, Event, EventCause, Latch, OpenOptions, Queue, Semaphore, Taken, Waitable};
 
 /// Opening objects.
 impl<'a> Pipeline<'a> {
-    /// Opens the object of this name, or makes it, as [`Options::open_or_create`] does: many names in one round trip.
+    /// Opens the object of this name, or makes it, as [`OpenOptions::open_or_create`] does: many names in one round
+    /// trip.
     ///
     /// ```no_run
     /// # fn main() -> client::Result<()> {
@@ -35,7 +36,7 @@ impl<'a> Pipeline<'a> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn open_or_create<P: Proxy + 'a>(&mut self, options: Options<'_, P>, name: &str) -> Later<P> {
+    pub fn open_or_create<P: Proxy + 'a>(&mut self, options: OpenOptions<'_, P>, name: &str) -> Later<P> {
         let (spec, link) = (options.spec, Arc::clone(self.link));
         let id = ObjectId(Uuid::new_v4());
         let open = Open { id, name: Some(name), spec, mode: OpenMode::OpenOrCreate };
@@ -74,10 +75,10 @@ impl Pipeline<'_> {
     }
 
     /// What set an event: [`Event::cause`].
-    pub fn cause(&mut self, event: &Event) -> Later<Option<Cause>> {
+    pub fn cause(&mut self, event: &Event) -> Later<Option<EventCause>> {
         let reference = event.reference();
-        let cause = EventCause { id: reference.id() };
-        self.ask(reference.link(), cause, |cause, _| Ok(cause.map(Cause::from)))
+        let cause = GetEventCause { id: reference.id() };
+        self.ask(reference.link(), cause, |cause, _| Ok(cause.map(EventCause::from)))
     }
 }
 

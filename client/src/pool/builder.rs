@@ -9,7 +9,7 @@ use crate::objects::reference::Reference;
 use crate::pool::workers::initializer::{Initialized, PoolInitializer};
 use crate::pool::workers::start::{FailureScope, WorkerOptions, available_cores, check_can_start, supervise};
 use crate::pool::{Pool, Workers};
-use crate::task::Task;
+use crate::task::TaskFunction;
 use crate::{Manager, Result};
 
 /// Makes a [`Pool`] with workers of its own. See [`Pool::builder`].
@@ -79,7 +79,7 @@ impl<'a> PoolBuilder<'a> {
     /// ```
     pub fn initializer<F, Arguments>(mut self, function: F, arguments: Arguments) -> PoolBuilder<'a>
     where
-        F: Task<Arguments, Output: Initialized>,
+        F: TaskFunction<Arguments, Output: Initialized>,
         Arguments: Serialize + Send + 'static,
     {
         self.initializer = Some(PoolInitializer::new(function, arguments, self.manager.link().epoch()));

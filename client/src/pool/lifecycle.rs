@@ -12,7 +12,7 @@ use crate::pool::workers::start::{available_cores, terminate};
 use crate::pool::workers::supervisor::Ended;
 use crate::pool::{Pool, Stage, Workers};
 use crate::sync::lock;
-use crate::task::{Task, check_registered, name_fault};
+use crate::task::{TaskFunction, check_registered, name_fault};
 use crate::{Error, ErrorKind, Manager, Result};
 
 impl Pool {
@@ -138,7 +138,7 @@ impl Pool {
     }
 
     /// Refuses a submission that is known to fail, before anything is sent.
-    pub(crate) fn check_may_submit<Arguments>(&self, function: &impl Task<Arguments>) -> Result<()> {
+    pub(crate) fn check_may_submit<Arguments>(&self, function: &impl TaskFunction<Arguments>) -> Result<()> {
         self.check_open()?;
         self.check_function(function.name(), function.is_built_apart())
     }

@@ -13,14 +13,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use client_core::Operation;
-use client_core::operations::{Attach, EventCause, EventIsSet, EventTarget};
+use client_core::operations::{Attach, EventIsSet, EventTarget, GetEventCause};
 use protocol::{Epoch, Kind, ObjectId};
 
 use crate::connection::link::Link;
 use crate::objects::mirror::View;
 use crate::objects::reference::{Proxy, Reference, wait_for};
 use crate::sync::lock;
-use crate::{Cause, Event, Result};
+use crate::{Event, EventCause, Result};
 
 /// The task that runs, if one does.
 static CURRENT: Mutex<Option<Current>> = Mutex::new(None);
@@ -171,11 +171,11 @@ pub fn stop_event() -> Option<Event> {
 /// # Errors
 /// [`is_manager_gone`](crate::Error::is_manager_gone); [`is_no_such_object`](crate::Error::is_no_such_object) if the
 /// batch ended in another way.
-pub fn stop_cause() -> Result<Option<Cause>> {
+pub fn stop_cause() -> Result<Option<EventCause>> {
     let Some(Current { link, stop }) = current() else {
         return Ok(None);
     };
-    link.run(EventCause { id: stop }).map(|cause| cause.map(Cause::from))
+    link.run(GetEventCause { id: stop }).map(|cause| cause.map(EventCause::from))
 }
 
 /// The stop event of the task that this process runs, as the parent of what the task starts. None outside of a task,

@@ -9,8 +9,8 @@ use std::marker::PhantomData;
 /// without borrowed parts. A result of type `Result<T, E>` is a value like any other: the caller gets the `Err` as
 /// the task returned it. Only a panic is an error of the task.
 ///
-/// Closures are not tasks that can be submitted: the compiler gives them no name of their own.
-pub trait Task<Arguments>: Copy {
+/// Closures cannot be submitted: the compiler gives them no name of their own.
+pub trait TaskFunction<Arguments>: Copy {
     /// What the function returns.
     type Output;
 
@@ -24,15 +24,15 @@ pub trait Task<Arguments>: Copy {
     }
 }
 
-/// A task that this program can run, so that its workers can register it.
-pub trait TaskFunction<Arguments>: Task<Arguments> {
+/// A function of this program, which its workers can register and run.
+pub trait LocalFunction<Arguments>: TaskFunction<Arguments> {
     /// Runs the function.
     fn call(&self, arguments: Arguments) -> Self::Output;
 }
 
 macro_rules! implement_for_functions {
     ($(($($Argument:ident $argument:ident),*))*) => {$(
-        impl<Function, Output, $($Argument),*> Task<($($Argument,)*)> for Function
+        impl<Function, Output, $($Argument),*> TaskFunction<($($Argument,)*)> for Function
         where
             Function: Fn($($Argument),*) -> Output + Copy + Send + Sync + 'static,
         {
@@ -43,7 +43,7 @@ macro_rules! implement_for_functions {
             }
         }
 
-        impl<Function, Output, $($Argument),*> TaskFunction<($($Argument,)*)> for Function
+        impl<Function, Output, $($Argument),*> LocalFunction<($($Argument,)*)> for Function
         where
             Function: Fn($($Argument),*) -> Output + Copy + Send + Sync + 'static,
         {
@@ -80,7 +80,7 @@ pub struct Named<Arguments, Output> {
 /// not decode here, are errors of [`AsyncResult::get`](crate::AsyncResult::get).
 ///
 /// ```
-/// use client::task::{Task, named};
+/// use client::task::{TaskFunction, named};
 ///
 /// let area = named::<(f64, f64), f64>("shapes/area");
 /// assert_eq!(area.name(), "shapes/area");
@@ -89,7 +89,7 @@ pub const fn named<Arguments, Output>(name: &'static str) -> Named<Arguments, Ou
     Named { name, signature: PhantomData }
 }
 
-impl<Arguments, Output> Task<Arguments> for Named<Arguments, Output> {
+impl<Arguments, Output> TaskFunction<Arguments> for Named<Arguments, Output> {
     type Output = Output;
 
     fn name(&self) -> &str {
@@ -126,7 +126,7 @@ mod tests {
         left + right
     }
 
-    fn run<Arguments, F: TaskFunction<Arguments>>(function: F, arguments: Arguments) -> F::Output {
+    fn run<Arguments, F: LocalFunction<Arguments>>(function: F, arguments: Arguments) -> F::Output {
         function.call(arguments)
     }
 
@@ -135,9 +135,9 @@ mod tests {
         run(nothing, ());
         assert_eq!(run(add, (2, 3)), 5);
         assert!(
-            Task::<(u32, u32)>::name(&add).ends_with("task::function::tests::add"),
+            TaskFunction::<(u32, u32)>::name(&add).ends_with("task::function::tests::add"),
             "{}",
-            Task::name(&add)
+            TaskFunction::name(&add)
         );
         assert!(!add.is_built_apart());
     }

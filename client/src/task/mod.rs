@@ -19,6 +19,6 @@ pub(crate) use context::current_stop;
 #[doc(hidden)]
 pub use context::{TaskScope, enter_task, is_stopped};
 pub use context::{sleep, stop_cause, stop_event, stop_requested};
-pub use function::{Named, Task, TaskFunction, named};
+pub use function::{LocalFunction, Named, TaskFunction, named};
 pub(crate) use registered::{check_registered, is_registry_set};
 pub use registered::{name_fault, set_registered};

@@ -63,7 +63,7 @@ fn list(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::Task;
+    use crate::task::TaskFunction;
 
     #[test]
     fn an_unknown_function_is_refused_with_the_known_ones() {
@@ -79,9 +79,11 @@ mod tests {
     #[test]
     fn what_has_no_name_of_its_own_is_called_by_what_it_is() {
         let closure = |number: u32| number;
-        assert!(name_fault(Task::<(u32,)>::name(&closure)).unwrap().contains("is a closure"));
+        assert!(name_fault(TaskFunction::<(u32,)>::name(&closure)).unwrap().contains("is a closure"));
         let pointer: fn(u32) -> u32 = closure;
-        assert!(name_fault(Task::<(u32,)>::name(&pointer)).unwrap().contains("is a function pointer"));
+        assert!(
+            name_fault(TaskFunction::<(u32,)>::name(&pointer)).unwrap().contains("is a function pointer")
+        );
         assert!(name_fault("").unwrap().contains("must not be empty"));
         assert_eq!(name_fault("app::load::<fn(u32)>"), None);
     }

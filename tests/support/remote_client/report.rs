@@ -1,6 +1,6 @@
 //! What a remote client reports about an order that it has followed.
 
-use client::{Cause, LockGuard, Permit, Result};
+use client::{EventCause, LockGuard, Permit, Result};
 use serde::{Deserialize, Serialize};
 
 /// The outcome of an order.
@@ -46,8 +46,8 @@ pub(crate) struct Setter {
     pub(crate) reason: Option<String>,
 }
 
-impl From<Cause> for Setter {
-    fn from(cause: Cause) -> Setter {
+impl From<EventCause> for Setter {
+    fn from(cause: EventCause) -> Setter {
         Setter {
             process: cause.process,
             program: cause.program.to_string(),

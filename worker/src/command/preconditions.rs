@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use client::internal::operations::{Cancel, EventTarget, Inspect, LockRelease, Wait, WaitEnd};
 use client::internal::{Link, Operation, Reference, this_thread};
-use client::{Cause, Error, Manager, Result};
+use client::{Error, EventCause, Manager, Result};
 use protocol::{
     Abandonment, Grant, ObjectState, OpenMode, RequestId, Selector, Spec, Target, Targets, WaitMode,
 };
@@ -46,7 +46,7 @@ pub enum Permission {
     /// It may. If the lock was abandoned, this says by which process.
     Granted(Option<Abandonment>),
     /// The event is set.
-    Stopped(Cause),
+    Stopped(EventCause),
     /// The wait was cancelled.
     Cancelled,
 }
@@ -55,7 +55,7 @@ pub enum Permission {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StopReason {
     /// The event was set.
-    Stopped(Cause),
+    Stopped(EventCause),
     /// This process no longer holds the lock, or cannot find out whether it does.
     LockLost(String),
     /// The event cannot be watched any more.
@@ -138,13 +138,13 @@ impl Preconditions {
     }
 
     /// Waits for the event, or until it is time to check the lock.
-    fn watch_event(&self) -> Result<Option<Cause>> {
+    fn watch_event(&self) -> Result<Option<EventCause>> {
         let Some(stop) = &self.stop else {
             return self.watch_manager().map(|()| None);
         };
         let timeout = self.lock.is_some().then_some(CHECK_INTERVAL);
         let cause = stop.wait(EventTarget { id: stop.id() }, timeout)?;
-        Ok(cause.map(Cause::from))
+        Ok(cause.map(EventCause::from))
     }
 
     /// Waits for the end of the manager, or until it is time to check the lock.

@@ -72,16 +72,16 @@ impl Operation<'static> for EventIsSet {
 
 /// Asks who set an event; none if it is not set.
 #[derive(Clone, Copy, Debug)]
-pub struct EventCause {
+pub struct GetEventCause {
     /// The event.
     pub id: ObjectId,
 }
 
-impl Operation<'static> for EventCause {
+impl Operation<'static> for GetEventCause {
     type Output = Option<Cause>;
 
     fn into_request(self) -> Request<'static> {
-        let EventCause { id } = self;
+        let GetEventCause { id } = self;
         Request::EventCause { id }
     }
 

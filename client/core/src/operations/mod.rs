@@ -19,7 +19,7 @@ mod wait;
 
 pub use barrier::{BarrierAbort, BarrierPass, BarrierReset, BarrierTarget, BarrierTurn, GetBarrierStatus};
 pub use condition::{ConditionLock, ConditionNotify, ConditionTarget, LockOfCondition};
-pub use event::{EventCause, EventClear, EventIsSet, EventPlace, EventSet, EventTarget, PublishEvent};
+pub use event::{EventClear, EventIsSet, EventPlace, EventSet, EventTarget, GetEventCause, PublishEvent};
 pub use inspect::{Inspect, ListObjects, ListSessions, Page};
 pub use latch::{LatchCount, LatchCountDown, LatchTarget};
 pub use lock::{LockForceRelease, LockRelease, LockTarget};

@@ -38,7 +38,7 @@ fn expect_refused<'a, O: Operation<'a, Output: Debug>>(operation: O) {
 fn an_answer_means_what_its_operation_says() {
     assert_eq!(run(EventSet { id: id(), reason: None }, Reply::Done), Ok(()));
     assert_eq!(run(EventIsSet { id: id() }, Reply::Flag(true)), Ok(true));
-    assert_eq!(run(EventCause { id: id() }, Reply::SetBy(Some(cause()))), Ok(Some(cause())));
+    assert_eq!(run(GetEventCause { id: id() }, Reply::SetBy(Some(cause()))), Ok(Some(cause())));
     assert_eq!(run(LatchCountDown { id: id(), count: 1 }, Reply::Count(2)), Ok(2));
     let notify = ConditionNotify { id: id(), count: None, thread: ThreadId(1) };
     assert_eq!(run(notify, Reply::Count(3)), Ok(3));

@@ -17,7 +17,7 @@ use crate::pool::submit::chunks::{Chunk, encode_chunks};
 use crate::pool::submit::input_feeder::start_feeding;
 use crate::pool::submit::submission::{self, RunOptions, Submission};
 use crate::pool::{Pool, Workers};
-use crate::task::Task;
+use crate::task::TaskFunction;
 
 /// How many chunks of a `map` each worker gets by default, as in Python: enough that a worker that is done early takes
 /// over from one that is late.
@@ -108,7 +108,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     /// Calls the function once with these arguments, and waits for what it returns.
     pub fn apply<Arguments>(self, arguments: Arguments) -> Result<F::Output>
     where
-        F: Task<Arguments, Output: DeserializeOwned>,
+        F: TaskFunction<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
         let batch = self.submit(vec![arguments], submission::run)?;
@@ -118,7 +118,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     /// Submits one call with these arguments, and returns at once.
     pub fn apply_async<Arguments>(self, arguments: Arguments) -> Result<AsyncResult<F::Output>>
     where
-        F: Task<Arguments, Output: DeserializeOwned>,
+        F: TaskFunction<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
         let threads = Arc::downgrade(&self.pool.callback_threads);
@@ -129,7 +129,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     /// Calls the function once with each item, and waits for the results, in the order of the items.
     pub fn map<Item>(self, items: impl IntoIterator<Item = Item>) -> Result<Vec<F::Output>>
     where
-        F: Task<(Item,), Output: DeserializeOwned>,
+        F: TaskFunction<(Item,), Output: DeserializeOwned>,
         Item: Serialize,
     {
         self.starmap(items.into_iter().map(|item| (item,)))
@@ -138,7 +138,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     /// Submits one call with each item, and returns when the input was drawn.
     pub fn map_async<Item>(self, items: impl IntoIterator<Item = Item>) -> Result<AsyncResult<Vec<F::Output>>>
     where
-        F: Task<(Item,), Output: DeserializeOwned>,
+        F: TaskFunction<(Item,), Output: DeserializeOwned>,
         Item: Serialize,
     {
         self.starmap_async(items.into_iter().map(|item| (item,)))
@@ -147,7 +147,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     /// Calls the function once with each tuple of arguments, and waits for the results, in the order of the tuples.
     pub fn starmap<Arguments>(self, tuples: impl IntoIterator<Item = Arguments>) -> Result<Vec<F::Output>>
     where
-        F: Task<Arguments, Output: DeserializeOwned>,
+        F: TaskFunction<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
         let calls = tuples.into_iter().collect();
@@ -171,7 +171,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         tuples: impl IntoIterator<Item = Arguments>,
     ) -> Result<AsyncResult<Vec<F::Output>>>
     where
-        F: Task<Arguments, Output: DeserializeOwned>,
+        F: TaskFunction<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
         let threads = Arc::downgrade(&self.pool.callback_threads);
@@ -186,7 +186,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     /// for. So it may be endless, and it may be slow: results that have come do not wait for it.
     pub fn imap<Items>(self, items: Items) -> Result<ResultIterator<F::Output>>
     where
-        F: Task<(Items::Item,), Output: DeserializeOwned>,
+        F: TaskFunction<(Items::Item,), Output: DeserializeOwned>,
         Items: IntoIterator<Item: Serialize, IntoIter: Send + 'static>,
     {
         self.istarmap(items.into_iter().map(|item| (item,)))
@@ -195,7 +195,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     /// As [`imap`](Self::imap), but gives the results in the order in which they come.
     pub fn imap_unordered<Items>(self, items: Items) -> Result<ResultIterator<F::Output>>
     where
-        F: Task<(Items::Item,), Output: DeserializeOwned>,
+        F: TaskFunction<(Items::Item,), Output: DeserializeOwned>,
         Items: IntoIterator<Item: Serialize, IntoIter: Send + 'static>,
     {
         self.istarmap_unordered(items.into_iter().map(|item| (item,)))
@@ -204,7 +204,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     /// As [`imap`](Self::imap), but each item is a tuple of arguments.
     pub fn istarmap<Tuples>(self, tuples: Tuples) -> Result<ResultIterator<F::Output>>
     where
-        F: Task<Tuples::Item, Output: DeserializeOwned>,
+        F: TaskFunction<Tuples::Item, Output: DeserializeOwned>,
         Tuples: IntoIterator<Item: Serialize, IntoIter: Send + 'static>,
     {
         self.stream(tuples.into_iter(), true)
@@ -213,7 +213,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     /// As [`imap_unordered`](Self::imap_unordered), but each item is a tuple of arguments.
     pub fn istarmap_unordered<Tuples>(self, tuples: Tuples) -> Result<ResultIterator<F::Output>>
     where
-        F: Task<Tuples::Item, Output: DeserializeOwned>,
+        F: TaskFunction<Tuples::Item, Output: DeserializeOwned>,
         Tuples: IntoIterator<Item: Serialize, IntoIter: Send + 'static>,
     {
         self.stream(tuples.into_iter(), false)
@@ -226,7 +226,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         submit: impl FnOnce(Submission<'_>, &[Chunk]) -> Result<Arc<SubmittedBatch>>,
     ) -> Result<Arc<SubmittedBatch>>
     where
-        F: Task<Arguments>,
+        F: TaskFunction<Arguments>,
         Arguments: Serialize,
     {
         self.check()?;
@@ -242,7 +242,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
 
     fn stream<Input>(self, input: Input, is_ordered: bool) -> Result<ResultIterator<F::Output>>
     where
-        F: Task<Input::Item, Output: DeserializeOwned>,
+        F: TaskFunction<Input::Item, Output: DeserializeOwned>,
         Input: Iterator<Item: Serialize> + Send + 'static,
     {
         self.check()?;

@@ -8,7 +8,7 @@ use crate::pool::Pool;
 use crate::pool::results::AsyncResult;
 use crate::pool::results::ResultIterator;
 use crate::pool::submit::batch_builder::BatchBuilder;
-use crate::task::Task;
+use crate::task::TaskFunction;
 
 impl Pool {
     /// Begins to submit calls of this function with other than the default options: a chunk size, a priority, retries
@@ -20,7 +20,7 @@ impl Pool {
     /// Calls the function once with these arguments, and waits for what it returns.
     pub fn apply<F, Arguments>(&self, function: F, arguments: Arguments) -> Result<F::Output>
     where
-        F: Task<Arguments, Output: DeserializeOwned>,
+        F: TaskFunction<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
         self.batch(function).apply(arguments)
@@ -33,7 +33,7 @@ impl Pool {
         arguments: Arguments,
     ) -> Result<AsyncResult<F::Output>>
     where
-        F: Task<Arguments, Output: DeserializeOwned>,
+        F: TaskFunction<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
         self.batch(function).apply_async(arguments)
@@ -42,7 +42,7 @@ impl Pool {
     /// Calls the function once with each item, and waits for the results, in the order of the items.
     pub fn map<F, Item>(&self, function: F, items: impl IntoIterator<Item = Item>) -> Result<Vec<F::Output>>
     where
-        F: Task<(Item,), Output: DeserializeOwned>,
+        F: TaskFunction<(Item,), Output: DeserializeOwned>,
         Item: Serialize,
     {
         self.batch(function).map(items)
@@ -59,7 +59,7 @@ impl Pool {
         items: impl IntoIterator<Item = Item>,
     ) -> Result<AsyncResult<Vec<F::Output>>>
     where
-        F: Task<(Item,), Output: DeserializeOwned>,
+        F: TaskFunction<(Item,), Output: DeserializeOwned>,
         Item: Serialize,
     {
         self.batch(function).map_async(items)
@@ -72,7 +72,7 @@ impl Pool {
         tuples: impl IntoIterator<Item = Arguments>,
     ) -> Result<Vec<F::Output>>
     where
-        F: Task<Arguments, Output: DeserializeOwned>,
+        F: TaskFunction<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
         self.batch(function).starmap(tuples)
@@ -85,7 +85,7 @@ impl Pool {
         tuples: impl IntoIterator<Item = Arguments>,
     ) -> Result<AsyncResult<Vec<F::Output>>>
     where
-        F: Task<Arguments, Output: DeserializeOwned>,
+        F: TaskFunction<Arguments, Output: DeserializeOwned>,
         Arguments: Serialize,
     {
         self.batch(function).starmap_async(tuples)
@@ -110,7 +110,7 @@ impl Pool {
     /// ```
     pub fn imap<F, Items>(&self, function: F, items: Items) -> Result<ResultIterator<F::Output>>
     where
-        F: Task<(Items::Item,), Output: DeserializeOwned>,
+        F: TaskFunction<(Items::Item,), Output: DeserializeOwned>,
         Items: IntoIterator<Item: Serialize, IntoIter: Send + 'static>,
     {
         self.batch(function).imap(items)
@@ -119,7 +119,7 @@ impl Pool {
     /// As [`imap`](Pool::imap), but gives the results in the order in which they come.
     pub fn imap_unordered<F, Items>(&self, function: F, items: Items) -> Result<ResultIterator<F::Output>>
     where
-        F: Task<(Items::Item,), Output: DeserializeOwned>,
+        F: TaskFunction<(Items::Item,), Output: DeserializeOwned>,
         Items: IntoIterator<Item: Serialize, IntoIter: Send + 'static>,
     {
         self.batch(function).imap_unordered(items)

@@ -5,7 +5,7 @@ use std::any::Any;
 use protocol::Epoch;
 use serde::{Deserialize, Serialize};
 
-use crate::task::{ChunkWriter, Task};
+use crate::task::{ChunkWriter, TaskFunction};
 use crate::values::carry::collect_carried_of;
 use crate::{Error, ErrorKind, Result};
 
@@ -73,7 +73,7 @@ impl PoolInitializer {
         manager: Epoch,
     ) -> Result<PoolInitializer>
     where
-        F: Task<Arguments, Output: Initialized>,
+        F: TaskFunction<Arguments, Output: Initialized>,
         Arguments: Serialize + Send + 'static,
     {
         let mut writer = ChunkWriter::new();

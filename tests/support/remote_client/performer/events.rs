@@ -59,7 +59,7 @@ impl Performer {
         match self.wait.take().expect("a wait was begun").wait()? {
             Reply::Taken(mut taken) => match taken.grants.pop() {
                 Some(Grant::Event(cause)) => {
-                    Ok(Report::Waited(Some(Setter::from(client::Cause::from(cause)))))
+                    Ok(Report::Waited(Some(Setter::from(client::EventCause::from(cause)))))
                 }
                 grant => Err(failure(format!("a wait for an event gave {grant:?}"))),
             },

@@ -11,7 +11,7 @@ use crate::duration::Rounded;
 /// It shows itself as in `set by pid 4711 (deploy) 3.2 s ago: disk full`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Cause {
+pub struct EventCause {
     /// The id of the process that set it.
     pub process: u32,
     /// The name of that process's program, as it told the manager.
@@ -23,16 +23,16 @@ pub struct Cause {
     pub reason: Option<Arc<str>>,
 }
 
-impl From<protocol::Cause> for Cause {
-    fn from(cause: protocol::Cause) -> Cause {
+impl From<protocol::Cause> for EventCause {
+    fn from(cause: protocol::Cause) -> EventCause {
         let protocol::Cause { process, program, age_ns, reason } = cause;
-        Cause { process, program, ago: Duration::from_nanos(age_ns), reason }
+        EventCause { process, program, ago: Duration::from_nanos(age_ns), reason }
     }
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for EventCause {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cause { process, program, ago, reason } = self;
+        let EventCause { process, program, ago, reason } = self;
         write!(formatter, "set by pid {process} ({program}) {} ago", Rounded(*ago))?;
         match reason {
             Some(reason) => write!(formatter, ": {reason}"),
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_cause_reads_as_a_sentence() {
-        let mut cause = Cause {
+        let mut cause = EventCause {
             process: 12,
             program: "deploy".into(),
             ago: Duration::from_millis(3_290),

@@ -28,16 +28,16 @@ use crate::{Manager, Result};
 /// # }
 /// ```
 #[must_use = "options make nothing until they are used to open or make an object"]
-pub struct Options<'a, P> {
+pub struct OpenOptions<'a, P> {
     manager: &'a Manager,
     /// The parameters, which each kind's own methods change.
     pub(crate) spec: Spec,
     proxy: PhantomData<fn() -> P>,
 }
 
-impl<'a, P: Proxy> Options<'a, P> {
-    pub(crate) fn new(manager: &'a Manager, spec: Spec) -> Options<'a, P> {
-        Options { manager, spec, proxy: PhantomData }
+impl<'a, P: Proxy> OpenOptions<'a, P> {
+    pub(crate) fn new(manager: &'a Manager, spec: Spec) -> OpenOptions<'a, P> {
+        OpenOptions { manager, spec, proxy: PhantomData }
     }
 
     /// Opens the object of this name, or makes it if there is none.
@@ -82,8 +82,8 @@ impl<'a, P: Proxy> Options<'a, P> {
     }
 }
 
-impl<P> fmt::Debug for Options<'_, P> {
+impl<P> fmt::Debug for OpenOptions<'_, P> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("Options").field(&self.spec).finish()
+        formatter.debug_tuple("OpenOptions").field(&self.spec).finish()
     }
 }
