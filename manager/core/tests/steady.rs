@@ -1,5 +1,4 @@
-//! What is asked for again and again allocates nothing: from the bytes of a request, through the state, to the bytes
-//! of the answer.
+//! Repeated requests allocate nothing: from the bytes of a request, through the state, to the bytes of the answer.
 
 #[path = "../../../tests/support/counting_allocator.rs"]
 mod counting_allocator;

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn who_needs_a_folder_open_is_not_told_to_close_it() {
+    fn a_user_who_needs_a_folder_open_is_not_told_to_close_it() {
         let outer = folder();
         set_mode(outer.path(), 0o1777);
         let refused = prepare(&outer.path().join("m.sock"), user()).unwrap_err().to_string();

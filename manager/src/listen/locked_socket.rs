@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_is_told_who_the_first_is() {
+    fn the_second_manager_learns_which_process_is_the_first() {
         let outer = folder();
         let socket = outer.path().join("m.sock");
         let first = LockedSocket::bind(&socket).unwrap();
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_socket_is_left_to_who_replaced_it() {
+    fn a_socket_that_replaced_this_one_is_left_alone() {
         let outer = folder();
         let socket = outer.path().join("m.sock");
         let locked = LockedSocket::bind(&socket).unwrap();

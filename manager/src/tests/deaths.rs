@@ -84,7 +84,7 @@ fn a_signal_is_named() {
 }
 
 #[test]
-fn a_signal_is_named_even_if_the_dead_is_buried_at_once() {
+fn a_signal_is_named_even_if_the_process_is_reaped_at_once() {
     let text = failure("worker that is killed", |worker| {
         worker.signal(Signal::TERM);
         worker.child.wait().unwrap();

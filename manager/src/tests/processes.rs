@@ -123,7 +123,7 @@ fn a_manager_of_a_process_that_is_not_its_parent_ends_at_once() {
 const DESCRIPTORS: u64 = 24;
 
 #[test]
-fn without_descriptors_those_who_are_there_are_served_and_the_others_wait() {
+fn without_descriptors_existing_clients_are_served_and_others_wait() {
     let folder = private_folder();
     let socket = folder.path().join("manager.sock");
     let mut manager = Player::start("manager with few descriptors", &socket);

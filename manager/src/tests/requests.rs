@@ -100,7 +100,7 @@ fn a_large_request_arrives_and_leaves_room_for_small_ones() {
 }
 
 #[test]
-fn a_set_wakes_who_waits_in_another_session() {
+fn a_set_wakes_a_waiter_in_another_session() {
     let manager = RunningManager::start();
     let mut waiting = manager.session();
     let mut setting = manager.session();

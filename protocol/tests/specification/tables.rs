@@ -50,7 +50,7 @@ fn the_page_documents_nothing_that_is_not_there() {
 }
 
 #[test]
-fn one_who_knows_only_the_page_reads_what_the_crate_writes() {
+fn a_reader_of_the_page_alone_reads_what_the_crate_writes() {
     let page = Page::read();
     for sample in samples::all() {
         let mut rest = sample.bytes.as_slice();

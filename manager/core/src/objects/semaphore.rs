@@ -188,8 +188,11 @@ impl State {
         match semaphore.permits_max() {
             _ if permits == 0 => Err(no_permits()),
             Some(permits_max) if permits > permits_max => {
-                let text =
-                    format!("{} has {}, and so never {permits}", self.describe(key), in_words(permits_max));
+                let text = format!(
+                    "{} has {}, so {permits} are never available",
+                    self.describe(key),
+                    in_words(permits_max)
+                );
                 Err(Refusal::new(Code::BadArgument, text))
             }
             _ => Ok(()),

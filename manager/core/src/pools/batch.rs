@@ -130,7 +130,7 @@ impl ObjectBody for Batch {
     }
 
     fn check_removal(_: &mut State, _: Key, _: SessionId, _: &str) -> Result<(), Refusal> {
-        Err(Refusal::new(Code::WrongKind, "a batch is not removed, it ends with its tasks"))
+        Err(Refusal::new(Code::WrongKind, "a batch cannot be removed; it ends with its tasks"))
     }
 
     /// Gives back what it kept. It is complete.
@@ -205,7 +205,7 @@ impl State {
         if batch.owner != session {
             return Err(Refusal::new(
                 Code::BadArgument,
-                "tasks are added by the session that made the batch",
+                "only the session that made a batch can add tasks to it",
             ));
         }
         if batch.is_sealed {

@@ -115,7 +115,7 @@ impl State {
             let is_its = |running: &Running| running.session() == session;
             let is_running = self.batch_at(key).running.get(number).is_some_and(is_its);
             if !is_running || tasks[..position].contains(number) {
-                let text = format!("task {number} of batch {id} is not there to be given back");
+                let text = format!("this session has no task {number} of batch {id} to give back");
                 return Err(Refusal::new(Code::BadArgument, text));
             }
         }

@@ -109,7 +109,7 @@ impl State {
         if let Some(key) = self.catalog.resolve(noted)
             && self.catalog.at(key).is_unused()
         {
-            let text = format!("{} was freed, as no proxy referred to it", self.describe(key));
+            let text = format!("{} was freed, because no proxy referred to it", self.describe(key));
             self.destroy(key, &Refusal::new(Code::Removed, text));
         }
     }

@@ -27,7 +27,7 @@ impl State {
                 return Err(Refusal::new(Code::NoSuchObject, format!("there is no object named {name:?}")));
             }
             (_, None) if mode == OpenMode::Open => {
-                return Err(Refusal::new(Code::BadArgument, "an object is opened by its name"));
+                return Err(Refusal::new(Code::BadArgument, "only an object with a name can be opened"));
             }
             _ => (self.make(id, name, spec)?, true),
         };

@@ -43,14 +43,14 @@ impl State {
         }
         // It could get the other lock and then not its own, while another thread does the same the other way round.
         if conditions == 1 && targets.iter().any(is_lock) {
-            return bad("a wait for a condition is not for a lock as well");
+            return bad("a wait for a condition cannot include a lock");
         }
         if mode == WaitMode::All && targets.len() > 1 {
             self.check_all_targets(targets)?;
         }
         targets.iter().try_for_each(|target| match target {
             Target::Tasks { most: 0, .. } => {
-                Err(Refusal::new(Code::BadArgument, "a wait for tasks is for at least one"))
+                Err(Refusal::new(Code::BadArgument, "a wait for tasks asks for at least one"))
             }
             Target::Task { .. } | Target::Tasks { .. } => self.check_may_work(caller.session),
             Target::Condition { id, hold } => self.check_condition(caller, *id, *hold),

@@ -1,4 +1,4 @@
-//! Barriers: who comes, who leads, what breaks them, and the action that one party runs for all.
+//! Barriers: which parties come, which one leads, what breaks them, and the action that one party runs for all.
 
 use protocol::{BarrierStatus, Code, Grant, ObjectId, Reply, Request, RequestId, SessionId, Spec};
 
@@ -84,7 +84,7 @@ fn threads_of_one_process_are_parties_of_their_own() {
 }
 
 #[test]
-fn a_party_that_times_out_breaks_the_barrier_for_those_who_wait_and_who_come() {
+fn a_party_that_times_out_breaks_the_barrier_for_all_that_wait_or_come() {
     let mut world = World::new();
     let ([a, b, c], gate) = three(&mut world);
     let patient = world.block(a, wait_for(barrier(gate)));
@@ -138,7 +138,7 @@ fn a_party_that_says_goodbye_or_cancels_breaks_it_as_well() {
 }
 
 #[test]
-fn the_death_of_one_who_passed_breaks_nothing() {
+fn the_death_of_a_party_that_passed_breaks_nothing() {
     let mut world = World::new();
     let ([a, b, c], gate) = three(&mut world);
     world.block(a, wait_for(barrier(gate)));
@@ -149,7 +149,7 @@ fn the_death_of_one_who_passed_breaks_nothing() {
 }
 
 #[test]
-fn who_aborts_breaks_the_barrier_with_a_reason_and_the_first_cause_counts() {
+fn an_abort_breaks_the_barrier_with_a_reason_and_the_first_cause_counts() {
     let mut world = World::new();
     let ([a, b, c], gate) = three(&mut world);
     let waiting = world.block(a, wait_for(barrier(gate)));
@@ -165,7 +165,7 @@ fn who_aborts_breaks_the_barrier_with_a_reason_and_the_first_cause_counts() {
 }
 
 #[test]
-fn a_reset_refuses_who_waits_and_makes_the_barrier_like_new() {
+fn a_reset_refuses_the_waiters_and_makes_the_barrier_like_new() {
     let mut world = World::new();
     let ([a, b, c], gate) = three(&mut world);
     let waiting = world.block(a, wait_for(barrier(gate)));
@@ -253,7 +253,7 @@ fn an_actor_that_dies_breaks_the_barrier_by_name() {
 }
 
 #[test]
-fn who_comes_during_the_action_belongs_to_the_next_turn() {
+fn a_party_that_comes_during_the_action_belongs_to_the_next_turn() {
     let mut world = World::new();
     let ([a, b, c], gate) = three(&mut world);
     let others = [world.session("d"), world.session("e"), world.session("f")];
@@ -266,7 +266,7 @@ fn who_comes_during_the_action_belongs_to_the_next_turn() {
 }
 
 #[test]
-fn several_turns_that_have_come_during_the_action_follow_each_with_its_own() {
+fn several_turns_that_have_come_during_the_action_follow_each_with_its_own_action() {
     let mut world = World::new();
     let a = world.session("a");
     let gate = world.open(a, None, Spec::Barrier { parties: 2 });
@@ -318,7 +318,7 @@ fn removing_a_barrier_during_the_action_refuses_everyone() {
 }
 
 #[test]
-fn who_does_not_run_the_action_does_not_let_others_pass() {
+fn a_session_that_does_not_run_the_action_lets_nobody_pass() {
     let mut world = World::new();
     let ([a, b, _], gate) = three(&mut world);
     world.block(a, wait_for(barrier_with_action(gate)));
@@ -352,7 +352,7 @@ fn what_an_action_tells_after_its_turn_is_over_does_nothing_to_the_next() {
 }
 
 #[test]
-fn who_has_come_takes_nothing_else_while_the_action_runs() {
+fn a_party_that_has_come_takes_nothing_else_while_the_action_runs() {
     let mut world = World::new();
     let ([a, b, c], gate) = three(&mut world);
     let stop = world.auto_event(a);

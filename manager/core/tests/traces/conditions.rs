@@ -1,4 +1,5 @@
-//! Conditions: the lock given up and held again, in which order waiters are woken, and no notification lost to a death.
+//! Conditions: waits that give up the lock and hold it again, the order of wake-ups, and notifications that outlive a
+//! death.
 
 use protocol::{Code, Kind, LockChoice, ObjectId, OpenMode, Reply, Request, SessionId, Signal, Spec};
 
@@ -124,7 +125,7 @@ fn a_wait_that_times_out_holds_the_lock_again() {
         panic!("it holds the lock");
     };
     world.done(a, release_hold(l, grant.hold));
-    // With the lock in other hands, it is answered when it has it.
+    // While another thread holds the lock, the answer waits for the lock.
     let waiting = wait_holding(&mut world, a, l, wait_at_most(SECOND, condition(c)));
     world.acquire(b, lock(l));
     world.pass(5 * SECOND);
@@ -249,7 +250,7 @@ fn a_notification_that_was_received_is_not_passed_on() {
 }
 
 #[test]
-fn a_notification_for_all_is_not_passed_on_to_who_came_later() {
+fn a_notification_for_all_is_not_passed_on_to_later_waiters() {
     let mut world = World::new();
     let (a, b, d) = (world.session("a"), world.session("b"), world.session("d"));
     let (l, c) = pair(&mut world, d);
@@ -262,7 +263,7 @@ fn a_notification_for_all_is_not_passed_on_to_who_came_later() {
     assert_eq!(world.answer(b, later), None);
 }
 
-/// Waits for a condition with its lock, which somebody left behind.
+/// Waits for a condition with its lock, which a dead process left behind.
 fn wait_holding_abandoned(
     world: &mut World,
     session: SessionId,
@@ -288,7 +289,7 @@ fn the_dead_are_not_notified() {
 }
 
 #[test]
-fn a_notified_waiter_is_told_who_left_the_lock_behind() {
+fn a_notified_waiter_learns_which_process_left_the_lock_behind() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("crash"));
     let (l, c) = pair(&mut world, a);
@@ -371,7 +372,7 @@ fn removing_the_lock_removes_its_conditions_and_refuses_everyone_who_waits() {
 }
 
 #[test]
-fn removing_the_condition_refuses_who_waits_for_it_but_not_who_was_notified() {
+fn removing_the_condition_refuses_its_waiters_but_not_the_notified() {
     let mut world = World::new();
     let (a, b, d) = (world.session("a"), world.session("b"), world.session("d"));
     let (l, c) = pair(&mut world, d);
@@ -405,7 +406,7 @@ fn a_condition_may_have_a_lock_of_its_own_which_goes_with_it() {
     let own = |id, is_reentrant| Spec::Condition { over: LockChoice::Own { id, is_reentrant } };
     let l = world.fresh_id();
     let c = world.open(a, Some("c"), own(l, true));
-    // Who opens it does not know that lock's id, and asks for it.
+    // A client that opens it does not know that lock's id, and asks for it.
     let unused = world.fresh_id();
     assert_eq!(world.open(b, Some("c"), own(unused, true)), c);
     assert_eq!(world.ask(b, Request::ConditionLock { id: c }), Reply::Lock { id: l, is_reentrant: true });
@@ -436,7 +437,7 @@ fn a_condition_is_over_a_lock_that_is_there() {
 }
 
 #[test]
-fn a_condition_that_can_not_be_made_leaves_no_lock_behind() {
+fn a_condition_that_cannot_be_made_leaves_no_lock_behind() {
     let limits = protocol::Limits { objects_max: 1, ..protocol::Limits::default() };
     let mut world = World::with_limits(limits);
     let a = world.session("a");

@@ -1,4 +1,4 @@
-//! Deadlocks: the request that would close a cycle is refused at once, and what has a way out is left alone.
+//! Deadlocks: the core refuses at once a request that would close a cycle, and leaves alone what has a way out.
 
 use protocol::{Code, ObjectId, Reply, Request, SessionId, Signal, Spec, ThreadId, WaitMode};
 
@@ -24,7 +24,7 @@ fn deadlocked(world: &mut World, session: SessionId, body: Request<'_>) -> Strin
 }
 
 #[test]
-fn who_waits_for_a_lock_that_it_holds_is_refused() {
+fn a_thread_that_waits_for_a_lock_that_it_holds_is_refused() {
     let mut world = World::new();
     let a = world.session("a");
     let [x] = locks(&mut world, a, ["x"]);
@@ -108,7 +108,7 @@ fn two_threads_of_one_process_are_two_parties() {
 }
 
 #[test]
-fn who_holds_a_lock_and_is_not_blocked_is_no_deadlock() {
+fn a_holder_that_is_not_blocked_is_no_deadlock() {
     let mut world = World::new();
     let a = world.session("a");
     let [x, y] = locks(&mut world, a, ["x", "y"]);
@@ -287,10 +287,10 @@ fn asleep_with_a_lock(world: &mut World) -> ([SessionId; 2], [ObjectId; 3], prot
 }
 
 #[test]
-fn who_waits_for_a_lock_of_one_that_sleeps_may_be_helped_by_a_notification() {
+fn a_waiter_for_a_lock_of_a_sleeper_may_be_helped_by_a_notification() {
     let mut world = World::new();
     let ([a, b], [l, x, c], asleep) = asleep_with_a_lock(&mut world);
-    // `a` waits for a notification, which anyone could give, were it not that `b` holds the lock for it.
+    // `a` waits for a notification, which anyone could give, except that `b` holds the lock for it.
     world.release(b, l);
     let waiting = world.block(b, wait_for(lock(x)));
     let d = world.session("d");
@@ -303,7 +303,7 @@ fn who_waits_for_a_lock_of_one_that_sleeps_may_be_helped_by_a_notification() {
 }
 
 #[test]
-fn who_notified_and_then_waits_for_a_lock_of_the_notified_is_refused() {
+fn a_notifier_that_waits_for_a_lock_of_the_notified_is_refused() {
     let mut world = World::new();
     let ([a, b], [l, x, c], asleep) = asleep_with_a_lock(&mut world);
     // Another thread of `b` waits for `x` of `a`; that is no cycle yet, as `a` waits for a notification.

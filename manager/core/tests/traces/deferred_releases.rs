@@ -1,4 +1,5 @@
-//! Deferred releases: when a holder learns that its lock is wanted, and where its release is looked for.
+//! Deferred releases: when a holder learns that its lock is wanted, and when the core has the driver look for its
+//! release.
 
 use manager_core::Holding;
 use protocol::{LockGrant, ObjectId, Reply, Request, Selector, SessionId, SharedMemory, Spec, ThreadId};
@@ -50,7 +51,7 @@ fn a_holder_learns_of_a_wait_and_its_release_is_looked_for() {
 }
 
 #[test]
-fn who_gets_a_lock_for_which_others_wait_knows_it_from_the_beginning() {
+fn a_holder_that_gets_a_wanted_lock_knows_it_from_the_beginning() {
     let mut world = World::new();
     let (a, id, holding) = holder(&mut world);
     let (b, c) = (world.session("b"), world.session("c"));
@@ -139,7 +140,7 @@ fn what_is_wanted_is_counted_over_all_locks_whatever_ends_it() {
 }
 
 #[test]
-fn whoever_may_defer_releases_and_does_not_gets_the_same_answers() {
+fn a_client_that_may_defer_releases_and_does_not_gets_the_same_answers() {
     for seed in 0..100 {
         run_with_deferred_releases(seed, 500, Some(orderly::setup), orderly::request);
     }

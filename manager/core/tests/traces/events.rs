@@ -1,4 +1,4 @@
-//! Events: set, clear, auto reset, who set them, and what a death does to a wake-up on its way.
+//! Events: set, clear, auto reset, which process set them, and what a death does to a wake-up on its way.
 
 use std::time::Duration;
 
@@ -182,7 +182,7 @@ fn a_client_that_never_confirms_is_dropped_before_it_bloats_the_manager() {
         world.send(a, Request::EventSet { id: turn, reason: None });
         world.send(a, wait_for(event(turn)));
     }
-    assert_eq!(world.dropped, [], "at the limit it asks on, and has more by its last request");
+    assert_eq!(world.dropped, [], "at the limit it goes on, and its last request exceeds it");
     world.send(a, Request::EventIsSet { id: turn });
     assert_eq!(world.dropped, [(a, Code::LimitReached)]);
 }

@@ -39,9 +39,9 @@ impl Random {
 
 /// Runs a manager for clients that send what `choose` chooses, and come, leave and die at random.
 ///
-/// After each input nothing may be left undone. Every request is answered at most once. When all have left, nothing of
-/// theirs is left either. In an orderly run, the first client begins with what `setup` says, and a thread sends nothing
-/// while it waits.
+/// After each input nothing may be left undone. Every request gets at most one answer. When all clients have left,
+/// nothing of theirs may remain. In an orderly run, the first client begins with what `setup` says, and a thread sends
+/// nothing while it waits.
 ///
 /// It all happens twice, and the second manager does what the first one did, byte for byte.
 pub(crate) fn run(
@@ -54,8 +54,8 @@ pub(crate) fn run(
     assert_same(seed, &once, &twice);
 }
 
-/// The same with a manager whose state is written down and read again every now and then. It does what one does
-/// that keeps its state, and so does the state that was written down.
+/// The same with a manager that now and then serializes its state and restores it. It must do what a manager does that
+/// keeps its state, and so must the restored state.
 pub(crate) fn run_with_snapshots(
     seed: u64,
     steps: u64,
@@ -68,7 +68,7 @@ pub(crate) fn run_with_snapshots(
     assert_same(seed, &kept, &run_once(restored, steps, setup, choose));
 }
 
-/// The same with clients that may defer releases, and never do. They get the same answers.
+/// The same with clients that may defer releases, and never do. They must get the same answers.
 pub(crate) fn run_with_deferred_releases(
     seed: u64,
     steps: u64,
@@ -81,7 +81,7 @@ pub(crate) fn run_with_deferred_releases(
     assert_same(seed, &sent, &run_once(deferring, steps, setup, choose));
 }
 
-/// Asserts that two runs of one seed had the same effects; tells the first that differ.
+/// Asserts that two runs of one seed had the same effects; names the first that differ.
 pub(crate) fn assert_same(seed: u64, once: &str, twice: &str) {
     let mut pairs = once.lines().zip(twice.lines());
     if let Some((one, other)) = pairs.find(|(one, other)| one != other) {
@@ -112,12 +112,12 @@ struct Run {
     /// Whether a thread sends nothing while it waits, as real ones do.
     is_orderly: bool,
     state: State,
-    /// If the state is restored from snapshots.
+    /// The snapshots, if the run restores its state from them.
     snapshots: Option<Snapshots>,
     /// Whether each client begins by sharing memory for deferred releases, which the trace does not show.
     defers_releases: bool,
     now: Time,
-    /// Who is there, and how many answers each was sent.
+    /// The sessions that live, and how many answers each was sent.
     sessions: Vec<(SessionId, u64)>,
     /// The requests that were not answered, with the threads that sent them.
     open: BTreeMap<(SessionId, RequestId), Option<ThreadId>>,
@@ -255,7 +255,7 @@ impl Run {
                 Effect::Drop { .. } => panic!("{effect:?}, seed {seed}"),
             };
             if ended == Some(session) {
-                // Its waits that were due time out first, which nobody reads.
+                // Its waits that were due time out first, and nobody reads those answers.
                 continue;
             }
             let was_open = self.open.remove(&(session, request)).is_some();
@@ -265,8 +265,8 @@ impl Run {
         }
     }
 
-    /// Ends every session, and finds that nothing is left but named objects and what they keep. Returns what the
-    /// manager did all the time.
+    /// Ends every session, and checks that nothing is left but named objects and what they keep. Returns everything
+    /// that the manager did.
     fn finish(mut self) -> String {
         let seed = self.seed;
         self.now = self.now.after_ns(1_000_000_000);
@@ -289,7 +289,7 @@ impl Run {
         self.trace
     }
 
-    /// Finds that there is room for as much as at first.
+    /// Checks that there is room for as much as at first.
     fn fill(&mut self) {
         let queue = ObjectId(Uuid::from_u128(1));
         let spec = Spec::Queue { capacity: None, is_joinable: false };
@@ -317,11 +317,11 @@ impl Run {
     }
 }
 
-/// The limits of a run: small, so that they are reached.
+/// The limits of a run: small, so that the run reaches them.
 const ITEMS_MAX: usize = 12;
 const BYTES_MAX: usize = 1000;
 
-/// The thread that a request says it comes from.
+/// The thread that a request names as its own.
 fn thread_of(request: &Request<'_>) -> Option<ThreadId> {
     match request {
         Request::Wait { thread, .. }

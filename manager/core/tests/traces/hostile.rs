@@ -1,4 +1,4 @@
-//! Clients that send anything: no input reaches an assertion, every request is answered at most once, and the same
+//! Clients that send anything: no input reaches an assertion, every request gets at most one answer, and the same
 //! inputs have the same effects.
 
 use protocol::{
@@ -30,17 +30,17 @@ const KINDS: [Kind; 10] = [
     Kind::Queue,
 ];
 
-/// A reason that is taken, or one that is not.
+/// A valid reason, or an invalid one.
 fn reason(random: &mut Random) -> &'static str {
     random.pick(&["enough", "enough", "enough", "", "red\x1b[31m"])
 }
 
-/// The number of a turn of a barrier, a holding of a lock or an item: one that may be, or that never was.
+/// The number of a turn of a barrier, a holding of a lock or an item: a possible one, or one that never was.
 fn number(random: &mut Random) -> u64 {
     random.pick(&[0, 1, 1, 2, 2, 3, 4, u64::MAX])
 }
 
-/// What a task or an item carries. Only upwards, as objects that carry each other in a circle are never freed.
+/// What a task or an item carries. Only upwards, because objects that carry each other in a circle are never freed.
 fn carried(random: &mut Random, by: ObjectId) -> Vec<ObjectId> {
     Some(id(random)).filter(|carried| *carried > by).into_iter().collect()
 }

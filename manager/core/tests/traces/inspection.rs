@@ -1,4 +1,4 @@
-//! Looking in: sessions, objects, holders, waiters.
+//! Inspection: sessions, objects, holders, waiters.
 
 use protocol::{
     Abandonment, BarrierStatus, Code, HolderInfo, ObjectId, ObjectState, ObjectSummary, Progress, Reply,
@@ -214,7 +214,7 @@ fn a_barrier_tells_who_has_come() {
 }
 
 #[test]
-fn a_latch_tells_its_count_and_a_queue_its_lengths_and_all_who_wait() {
+fn a_latch_tells_its_count_and_a_queue_its_lengths_and_all_waiters() {
     let mut world = World::new();
     let (a, b, c) = (world.session("a"), world.session("b"), world.session("c"));
     let down = world.open(a, None, Spec::Latch { count: 3 });
@@ -243,7 +243,7 @@ fn a_latch_tells_its_count_and_a_queue_its_lengths_and_all_who_wait() {
 }
 
 impl World {
-    /// Puts an item that has no room yet.
+    /// Begins a put for which there is no room yet.
     fn put_in_line(&mut self, session: SessionId, queue: ObjectId) {
         self.block(session, wait_for(put(queue, b"3")));
     }
@@ -289,7 +289,7 @@ fn a_barrier_tells_who_runs_its_action() {
 }
 
 #[test]
-fn each_who_waits_tells_what_it_wants_of_the_object() {
+fn each_waiter_shows_what_it_wants_of_the_object() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
     let spec = Spec::Queue { capacity: Some(1), is_joinable: true };

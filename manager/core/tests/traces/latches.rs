@@ -48,7 +48,7 @@ fn a_wait_for_a_latch_times_out() {
 }
 
 #[test]
-fn the_death_of_who_counted_changes_nothing() {
+fn the_death_of_a_process_that_counted_changes_nothing() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
     let l = world.open(b, None, Spec::Latch { count: 2 });

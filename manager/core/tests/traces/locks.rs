@@ -1,4 +1,4 @@
-//! Locks and reentrant locks: who holds them, in which order they are granted, and what a death leaves behind.
+//! Locks and reentrant locks: which thread holds them, in which order they are granted, and what a death leaves behind.
 
 use protocol::{Code, Kind, LockGrant, Reply, Request, Spec};
 
@@ -39,7 +39,7 @@ fn a_lock_is_granted_first_come_first_served() {
 }
 
 #[test]
-fn who_comes_to_a_free_lock_while_others_wait_does_not_pass_them() {
+fn a_newcomer_to_a_free_lock_does_not_overtake_the_waiters() {
     let mut world = World::new();
     let (a, b, c) = (world.session("a"), world.session("b"), world.session("c"));
     let l = world.open(a, None, Spec::Lock);
@@ -47,7 +47,7 @@ fn who_comes_to_a_free_lock_while_others_wait_does_not_pass_them() {
     let first = world.block(b, wait_for(lock(l)));
     let second = world.block(c, wait_for(lock(l)));
     world.release(a, l);
-    // The thread that gave it back comes again, and is the last.
+    // The thread that gave it back comes again, and is last in line.
     let third = world.block(a, wait_for(lock(l)));
     assert_eq!(world.granted(), [first]);
     world.release(b, l);
@@ -173,7 +173,7 @@ fn the_two_kinds_are_not_mistaken_for_each_other() {
 }
 
 #[test]
-fn a_lock_of_the_dead_goes_to_the_next_in_line_who_is_told() {
+fn a_lock_of_the_dead_goes_to_the_next_in_line_and_its_grant_says_so() {
     let mut world = World::new();
     let (a, b) = (world.session("crash"), world.session("b"));
     let l = world.open(b, None, Spec::Lock);
@@ -258,7 +258,7 @@ fn the_waits_of_the_dead_are_skipped() {
 }
 
 #[test]
-fn an_operator_takes_a_lock_away_and_the_next_is_told_by_whom() {
+fn an_operator_takes_a_lock_away_and_the_next_grant_names_it() {
     let mut world = World::new();
     let (a, b, operator) = (world.session("stuck"), world.session("b"), world.session("operator"));
     let l = world.open(a, Some("l"), Spec::RLock);
@@ -276,7 +276,7 @@ fn an_operator_takes_a_lock_away_and_the_next_is_told_by_whom() {
 }
 
 #[test]
-fn who_was_made_to_release_does_not_clear_the_mark_with_its_holding() {
+fn a_holder_that_was_made_to_release_does_not_clear_the_mark_with_its_holding() {
     let mut world = World::new();
     let (a, operator) = (world.session("a"), world.session("operator"));
     let l = world.open(a, None, Spec::Lock);
@@ -287,7 +287,7 @@ fn who_was_made_to_release_does_not_clear_the_mark_with_its_holding() {
 }
 
 #[test]
-fn removing_a_held_lock_refuses_who_waits_and_leaves_nothing_to_release() {
+fn removing_a_held_lock_refuses_the_waiters_and_leaves_nothing_to_release() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
     let l = world.open(a, Some("l"), Spec::Lock);

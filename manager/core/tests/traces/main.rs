@@ -1,4 +1,4 @@
-//! Traces: sessions and requests in, answers out, under a clock that only the test moves. None of these sleeps.
+//! Traces: sessions and requests go in, answers come out, under a clock that only the test moves. None of these sleeps.
 
 mod barriers;
 mod conditions;

@@ -1,4 +1,4 @@
-//! The mirror: what is to be read in shared memory of which event, and what becomes of a place.
+//! The mirror: what shared memory says about each event, and what becomes of a place.
 
 use manager_core::Publication;
 use protocol::shared_memory::mirror;

@@ -162,7 +162,7 @@ fn a_wait_for_all_holds_nobody_up_whatever_it_lacks() {
 }
 
 #[test]
-fn whoever_does_not_get_what_one_death_frees_gets_it_later() {
+fn a_wait_that_does_not_get_what_one_death_frees_gets_it_later() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
     let (c, d) = (world.session("c"), world.session("d"));
@@ -173,7 +173,7 @@ fn whoever_does_not_get_what_one_death_frees_gets_it_later() {
     let first = world.block(b, all(&[lock(y), lock(z)]));
     let second = world.block(c, all(&[lock(x), lock(y)]));
     let third = world.block(d, wait_for(lock(x)));
-    // All three are free in one moment, and looked at one after the other: `x` first.
+    // All three become free in one moment, and the core examines them one after the other: `x` first.
     world.kill(a);
     assert_eq!(world.granted(), [second]);
     world.release(c, x);
@@ -201,7 +201,7 @@ fn a_wait_for_all_does_not_take_what_an_earlier_waiter_waits_for_more_of() {
 }
 
 #[test]
-fn what_can_not_be_part_of_a_wait_for_all_is_refused() {
+fn what_cannot_be_part_of_a_wait_for_all_is_refused() {
     let mut world = World::new();
     let a = world.session("a");
     let l = world.open(a, None, Spec::Lock);
@@ -220,7 +220,7 @@ fn what_can_not_be_part_of_a_wait_for_all_is_refused() {
     ] {
         assert_eq!(world.refused(a, all(&targets)).0, Code::BadTarget, "{targets:?}");
     }
-    // All of one is any of one.
+    // For one target, all is the same as any.
     assert!(matches!(world.ask(a, all(&[barrier(gate)])), Reply::Taken(_)));
 }
 
@@ -286,7 +286,7 @@ fn a_signal_and_a_wait_are_one_step() {
 }
 
 #[test]
-fn whom_a_signal_serves_is_served_before_the_wait_begins() {
+fn a_signal_serves_its_waiters_before_the_wait_begins() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
     let turn = world.auto_event(a);
@@ -417,7 +417,7 @@ fn what_the_dead_held_is_served_to_all_who_wait_in_one_step() {
 }
 
 #[test]
-fn a_wait_that_can_not_begin_leaves_its_signal_ungiven() {
+fn a_wait_that_cannot_begin_leaves_its_signal_ungiven() {
     let mut world = World::new();
     let a = world.session("a");
     let (stop, pool) = (world.event(a, "stop"), world.open(a, None, Spec::Pool));

@@ -87,7 +87,7 @@ fn every_proxy_counts() {
 }
 
 #[test]
-fn who_waits_for_a_freed_object_is_told() {
+fn a_waiter_for_a_freed_object_is_refused() {
     let mut world = World::new();
     let a = world.session("a");
     let id = world.open(a, None, MANUAL);

@@ -1,5 +1,5 @@
-//! Clients that know their objects and whose threads do one thing at a time: nobody is forgotten, and no thread waits
-//! forever in a cycle of locks.
+//! Clients that know their objects and whose threads do one thing at a time: every waiter is served, and no thread
+//! waits forever in a cycle of locks.
 
 use protocol::{
     LockChoice, ObjectId, OpenMode, Request, RequestId, Signal, Spec, Target, Targets, ThreadId, WaitMode,

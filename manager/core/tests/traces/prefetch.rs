@@ -1,4 +1,4 @@
-//! Prefetched tasks: when, by which worker, and what becomes of those that were not begun.
+//! Prefetched tasks: when and by which worker, and what becomes of those that were not begun.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::world::World;
 /// Far below what makes a task long.
 const SHORT: Duration = Duration::from_micros(10);
 
-/// A batch of tasks, one of which has shown that they are short, and a worker.
+/// A worker and a batch of tasks, one of which has shown that they are short.
 struct Scene {
     world: World,
     owner: SessionId,
@@ -42,7 +42,7 @@ impl Scene {
         let tasks: Vec<Vec<u8>> = (0..=tasks).map(|number| number.to_le_bytes().to_vec()).collect();
         let tasks: Vec<&[u8]> = tasks.iter().map(Vec::as_slice).collect();
         scene.world.fill(owner, batch, &tasks);
-        assert_eq!(scene.take(worker, 64), [0], "nobody knows yet how long they are");
+        assert_eq!(scene.take(worker, 64), [0], "the core does not know yet how long they are");
         scene.world.pass(first);
         scene.end(worker, 0);
         scene
@@ -70,7 +70,7 @@ impl Scene {
         self.world.ask(worker, Request::TasksGiveBack { batch: self.batch, tasks: tasks.to_vec() })
     }
 
-    /// How the tasks ended of which the owner was not told: number, and kind of failure.
+    /// How tasks ended whose results the owner has not taken: number, and kind of failure.
     fn endings(&mut self) -> Vec<(u32, Option<FailureKind>)> {
         let results = self.world.results(self.owner, self.batch).results;
         let kind = |outcome| match outcome {
@@ -218,7 +218,7 @@ fn with_retries_the_task_that_had_begun_comes_before_those_that_had_not() {
 }
 
 #[test]
-fn a_goodbye_gives_back_what_had_not_begun_but_of_one_who_was_cut_off_nothing_is_known() {
+fn a_goodbye_gives_back_what_had_not_begun_and_a_cut_connection_does_not() {
     let died = Some(FailureKind::WorkerDied);
     let cut_off = DeathCause::Dropped("it never reads".to_owned());
     for (ending, expected) in [
@@ -263,13 +263,13 @@ fn a_worker_that_waits_gets_what_another_gives_back() {
         assert_eq!(scene.take(worker, 64), [task]);
     }
     let wait = scene.world.block(idle, wait_for(Target::Task { pool: scene.pool }));
-    // Whether it had begun for the manager or not: its worker knows better.
+    // Whether or not the manager took it as begun: its worker knows better.
     assert_eq!(scene.give_back(other, &[5]), Reply::Done);
     assert_eq!(scene.world.task_of(idle, wait).1, 5);
 }
 
 #[test]
-fn a_task_that_was_given_back_passes_on_whom_the_next_one_follows() {
+fn a_task_that_was_given_back_passes_on_which_task_the_next_one_follows() {
     let mut scene = Scene::new(16);
     let (worker, other) = (scene.worker, scene.world.session("other"));
     assert_eq!(scene.take(worker, 64), [1, 2, 3, 4]);
@@ -283,7 +283,7 @@ fn a_task_that_was_given_back_passes_on_whom_the_next_one_follows() {
 }
 
 #[test]
-fn nobody_gives_back_what_is_not_his() {
+fn nobody_gives_back_what_it_was_not_granted() {
     let mut scene = Scene::new(16);
     let (worker, other) = (scene.worker, scene.world.session("other"));
     assert_eq!(scene.take(worker, 64), [1, 2, 3, 4]);

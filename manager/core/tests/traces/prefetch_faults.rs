@@ -1,6 +1,5 @@
 //! Workers that keep to the rules of prefetched tasks, die and are cut off at any moment, with messages still on
-//! their way: no task begins twice that was not to be started again, none is lost, and what is reported of
-//! each is true.
+//! their way: no task begins twice unless it may start again, none is lost, and every report of one is true.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -25,7 +24,7 @@ enum Said {
 /// A worker, as it sees itself.
 struct Worker {
     session: SessionId,
-    /// What it runs.
+    /// The task that it runs.
     runs: Option<(ObjectId, u32)>,
     prefetched: VecDeque<(ObjectId, u32)>,
     on_its_way: VecDeque<Said>,
@@ -34,12 +33,12 @@ struct Worker {
     is_waiting: bool,
 }
 
-/// What is known of one task.
+/// What the test knows about one task.
 #[derive(Default)]
 struct Fate {
     begun: u32,
-    /// Whether it may be told to have been lost though it never began: it was next in a worker that died, or granted to
-    /// one that was cut off.
+    /// Whether the manager may report it as lost though it never began: it was next in a worker that died, or granted
+    /// to one that was cut off.
     may_be_lost: bool,
     ended: Option<Option<FailureKind>>,
 }
@@ -50,7 +49,7 @@ struct Errands {
     owner: SessionId,
     pool: ObjectId,
     batches: Vec<(ObjectId, BatchOptions, u32)>,
-    /// Those that were run at once with all of their tasks.
+    /// The batches that were made with all of their tasks.
     sealed: BTreeSet<ObjectId>,
     workers: Vec<Worker>,
     fates: BTreeMap<(ObjectId, u32), Fate>,
@@ -116,7 +115,7 @@ impl Errands {
         }
     }
 
-    /// Tasks that are to be added to a batch now.
+    /// Tasks to add to a batch now.
     fn tasks_for(&mut self, chosen: usize) -> Vec<TaskInput<'static>> {
         let count = self.random.pick(&[1, 5, 40]);
         let (id, _, added) = &mut self.batches[chosen];
@@ -152,7 +151,7 @@ impl Errands {
         });
     }
 
-    /// A worker dies, and all that it said is read; or it is cut off, and goes on unheard.
+    /// A worker dies, and the manager reads all that it sent; or the manager cuts it off, and it goes on unheard.
     fn lose(&mut self) {
         let chosen = self.random.below(self.workers.len() as u64) as usize;
         let cut_off = self.random.chance(4);
@@ -161,7 +160,7 @@ impl Errands {
                 self.deliver(chosen);
             }
         }
-        // What it was granted and has not read is as good as prefetched.
+        // A grant that it has not read counts as prefetched.
         self.read(chosen);
         let Worker { session, runs, prefetched, on_its_way, .. } = self.workers.swap_remove(chosen);
         for said in on_its_way {
@@ -180,7 +179,7 @@ impl Errands {
         self.world.end(session, Ending::Died(cause));
     }
 
-    /// The manager reads the next thing that a worker has said.
+    /// The manager reads the next message of a worker.
     fn deliver(&mut self, chosen: usize) {
         let worker = &mut self.workers[chosen];
         let session = worker.session;
@@ -213,7 +212,7 @@ impl Errands {
                 }
                 other => panic!("not tasks: {other:?}"),
             },
-            // It was told to end, and asks no more.
+            // It was told to end, and asks for no more.
             Some(Reply::Refused(_)) => {}
             Some(other) => panic!("not an answer to a wait for tasks: {other:?}"),
         }
@@ -238,7 +237,7 @@ impl Errands {
         }
     }
 
-    /// Looks at what the owner learns.
+    /// Checks what the owner learns.
     fn collect(&mut self) {
         for (batch, options, _) in self.batches.clone() {
             let none = Request::Wait {
@@ -273,8 +272,7 @@ impl Errands {
         }
     }
 
-    /// Lets the work be done to its end, by one worker that lives.
-    /// Returns what the manager did all the time.
+    /// Has one worker that lives do the rest of the work. Returns everything that the manager did.
     fn finish(mut self) -> String {
         while !self.workers.is_empty() {
             self.lose();

@@ -77,7 +77,7 @@ fn a_putter_that_gives_up_or_dies_puts_nothing_and_holds_nobody_up() {
 }
 
 #[test]
-fn a_put_passes_through_a_full_queue_to_one_who_waits() {
+fn a_put_passes_through_a_full_queue_to_a_waiting_consumer() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
     let q = world.open(a, None, queue(Some(1)));
@@ -97,7 +97,7 @@ fn items_that_the_dead_never_received_go_back_to_the_front_in_order() {
         world.put(a, q, item);
     }
     assert_eq!(world.get(b, q), b"1");
-    // It reads no more answers: its next request acknowledges the first item alone.
+    // It reads no more answers: its next request acknowledges only the first item.
     world.send(b, wait_for(get(q)));
     world.send(b, wait_for(get(q)));
     assert_eq!(world.length(a, q), 1);
@@ -195,7 +195,7 @@ fn a_queue_is_joined_when_every_item_that_was_put_is_finished() {
 }
 
 #[test]
-fn task_done_is_for_who_has_an_item() {
+fn task_done_is_for_a_session_that_has_an_item() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
     let q = world.open(a, Some("q"), JOINABLE);
@@ -235,7 +235,7 @@ fn a_closed_queue_takes_no_more_and_gives_what_it_has() {
 }
 
 #[test]
-fn who_waits_for_an_item_of_a_queue_that_closes_is_refused() {
+fn a_waiter_for_an_item_of_a_queue_that_closes_is_refused() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
     let q = world.open(a, None, queue(None));
@@ -319,7 +319,7 @@ fn a_wait_for_all_whose_answer_could_be_larger_than_a_frame_is_refused_and_takes
 }
 
 #[test]
-fn whoever_claims_what_it_was_not_sent_acknowledges_no_item() {
+fn a_client_that_claims_what_it_was_not_sent_acknowledges_no_item() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
     let q = world.open(a, Some("q"), queue(None));
@@ -480,7 +480,7 @@ fn a_thread_finishes_what_it_got_before_what_others_of_its_process_got() {
 }
 
 #[test]
-fn who_gets_an_item_is_told_whether_it_carries_something() {
+fn a_delivery_says_whether_the_item_carries_something() {
     let mut world = World::new();
     let a = world.session("a");
     let q = world.open(a, None, queue(None));

@@ -1,4 +1,4 @@
-//! Batches that are made, filled and waited for in one step.
+//! Batches that one request makes, fills and waits for.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use protocol::{
 use crate::words::{event, wait_for};
 use crate::world::World;
 
-/// An owner with a pool, a worker, and a batch that is not there yet.
+/// An owner with a pool, a worker, and the id of a batch that does not exist yet.
 struct Scene {
     world: World,
     owner: SessionId,
@@ -41,7 +41,7 @@ impl Scene {
         }
     }
 
-    /// What a wait of the owner for results has brought.
+    /// The results that a wait of the owner has brought.
     fn results(&mut self, wait: RequestId) -> Results {
         match self.world.answer(self.owner, wait) {
             Some(Reply::Taken(mut taken)) => match taken.grants.pop() {
@@ -52,7 +52,7 @@ impl Scene {
         }
     }
 
-    /// The only task of the batch starts, and its result comes to the next wait.
+    /// Has the only task of the batch start, and its result come to the next wait.
     fn assert_goes_on(&mut self) {
         let (batch, task, _) = self.world.take_task(self.worker, self.pool);
         assert_eq!(self.world.end_task(self.worker, batch, task, b"A"), Reply::Done);
@@ -60,7 +60,7 @@ impl Scene {
         assert_eq!(self.results(again), Results { results: vec![returned(0, b"A")], complete: true });
     }
 
-    /// Nothing of the batch is there, says a session that lives.
+    /// Asserts that nothing of the batch exists, through a session that lives.
     fn assert_absent_for(&mut self, session: SessionId) {
         for id in [self.batch, self.options.stop] {
             assert_eq!(self.world.refused(session, Request::Detach { id }).0, Code::NoSuchObject);
@@ -133,7 +133,7 @@ fn a_run_that_is_refused_has_made_nothing() {
     refused(&mut scene, run, Code::LimitReached);
     scene.world.done(scene.owner, Request::Cancel { request: blocked });
 
-    // One-way, so nobody would hear of the results.
+    // One-way, so nobody would get the results.
     let run = scene.run(&[b"a"]);
     scene.world.send_as(scene.owner, RequestId::ONE_WAY, run);
     scene.assert_absent_for(scene.owner);
@@ -177,7 +177,7 @@ fn a_run_with_ids_that_do_not_fit_has_made_nothing() {
     scene.world.done(scene.owner, Request::Detach { id: taken });
     scene.assert_absent_for(scene.owner);
 
-    // What was refused is free for another try, whose request must not be one that is blocked.
+    // A refused run can be tried again, but not under the id of a blocked request.
     (scene.batch, scene.options.stop) = (batch, stop);
     let never = scene.world.event(scene.owner, "never");
     let blocked = scene.world.block(scene.owner, wait_for(event(never)));

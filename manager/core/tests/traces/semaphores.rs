@@ -1,4 +1,4 @@
-//! Semaphores: permits, their order, over-release, and what becomes of those of the dead.
+//! Semaphores: permits, their order, over-release, and what becomes of the permits of the dead.
 
 use protocol::{Abandonment, Code, Grant, Kind, ObjectId, Reply, Request, SessionId};
 
@@ -9,7 +9,7 @@ fn release(id: ObjectId, permits: u64) -> Request<'static> {
     Request::SemaphoreRelease { id, permits }
 }
 
-/// Acquires permits that are there, and tells whose they were if somebody left them behind.
+/// Acquires available permits, and returns which process left them behind, if one did.
 fn acquire(world: &mut World, session: SessionId, id: ObjectId, count: u64) -> Option<Abandonment> {
     match world.take(session, permits(id, count)) {
         Grant::Permits { abandoned } => abandoned,
@@ -56,7 +56,7 @@ fn a_small_request_does_not_pass_a_large_one_which_so_does_not_starve() {
 }
 
 #[test]
-fn who_is_behind_a_large_request_that_gives_up_is_served_at_once() {
+fn a_waiter_behind_a_large_request_that_gives_up_is_served_at_once() {
     let mut world = World::new();
     let (a, b, c) = (world.session("a"), world.session("b"), world.session("c"));
     let s = world.open(a, Some("s"), semaphore(2));
@@ -130,7 +130,7 @@ fn a_bounded_semaphore_refuses_more_permits_than_at_first() {
 }
 
 #[test]
-fn numbers_that_can_not_be_are_refused() {
+fn impossible_numbers_of_permits_are_refused() {
     let mut world = World::new();
     let a = world.session("a");
     let s = world.open(a, Some("s"), bounded(2));
@@ -138,10 +138,10 @@ fn numbers_that_can_not_be_are_refused() {
     assert_eq!(world.refused(a, release(s, 0)).0, Code::BadArgument);
     let (code, text) = world.refused(a, wait_for(permits(s, 3)));
     assert_eq!(code, Code::BadArgument);
-    assert_eq!(text, r#"the semaphore "s" has 2 permits, and so never 3"#);
+    assert_eq!(text, r#"the semaphore "s" has 2 permits, so 3 are never available"#);
     let one = world.open(a, Some("one"), bounded(1));
     let (_, text) = world.refused(a, wait_for(permits(one, 2)));
-    assert_eq!(text, r#"the semaphore "one" has 1 permit, and so never 2"#);
+    assert_eq!(text, r#"the semaphore "one" has 1 permit, so 2 are never available"#);
     let (_, text) = world.refused(a, release(one, 1));
     assert_eq!(text, r#"the semaphore "one" has 1 of its 1 permit, 1 more would be too many"#);
     let id = world.fresh_id();
@@ -150,7 +150,7 @@ fn numbers_that_can_not_be_are_refused() {
 }
 
 #[test]
-fn permits_of_the_dead_go_to_the_next_in_line_who_is_told() {
+fn permits_of_the_dead_go_to_the_next_in_line_and_the_grant_says_so() {
     let mut world = World::new();
     let (a, b) = (world.session("crash"), world.session("b"));
     let s = world.open(b, None, semaphore(2));

@@ -1,14 +1,14 @@
-//! Snapshots: a state that was written down and read again goes on as the one that was written down.
+//! Snapshots: a state that was serialized and restored goes on like the original.
 
 use manager_core::{Effect, Input, State, Time};
 
 use crate::fuzz::{Random, run_with_snapshots};
 use crate::{hostile, orderly};
 
-/// Restores a state every now and then, and goes on with the one that was written down as well.
+/// Restores a state now and then, and also goes on with the original.
 pub(crate) struct Snapshots {
     random: Random,
-    /// The state that was written down last, and has taken all inputs since.
+    /// The last state that was serialized, which has taken all inputs since.
     kept: Option<State>,
 }
 
@@ -17,8 +17,8 @@ impl Snapshots {
         Snapshots { random: Random(!seed), kept: None }
     }
 
-    /// Applies an input to the state that was kept, or to none, as it is after it was written down and read again.
-    /// Returns what follows from it, as that is after the same.
+    /// Applies an input, serialized and restored itself, to the original state, if there is one. Returns its effects,
+    /// serialized and restored as well.
     pub(crate) fn follow(&mut self, now: Time, input: &Input<'_>) -> Option<Vec<Effect>> {
         let kept = self.kept.as_mut()?;
         let written = postcard::to_allocvec(input).unwrap();
@@ -29,7 +29,7 @@ impl Snapshots {
         Some(effects)
     }
 
-    /// Now and then, has the state go on that is read from what was written down.
+    /// Now and then replaces the state with one that is restored from a snapshot of it.
     pub(crate) fn restore(&mut self, state: &mut State, seed: u64) {
         if !self.random.chance(20) {
             return;

@@ -1,4 +1,4 @@
-//! Holdings of locks: what was taken anew is not given back, nor given up, in the name of a holding before.
+//! Holdings of locks: an earlier holding neither gives back nor gives up a lock that was taken anew.
 
 use protocol::{Code, Request, Spec, Target, ThreadId};
 
@@ -25,7 +25,7 @@ fn a_stale_holding_gives_back_nothing_of_a_later_one_of_the_same_thread() {
 }
 
 #[test]
-fn who_names_a_holding_waits_and_notifies_in_that_one_only() {
+fn a_caller_that_names_a_holding_waits_and_notifies_in_that_one_only() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
     let l = world.open(a, Some("l"), Spec::Lock);

@@ -36,7 +36,7 @@ fn batch(
     (id, options.stop)
 }
 
-/// How the tasks ended whose results are there: number, and kind of failure.
+/// How the tasks with results ended: number, and kind of failure.
 fn endings(world: &mut World, owner: SessionId, batch: ObjectId) -> Vec<(u32, Option<FailureKind>)> {
     let kind = |outcome| match outcome {
         Outcome::Returned(_) => None,

@@ -174,7 +174,7 @@ fn removing_a_named_pool_ends_its_tasks_and_its_workers() {
     world.take_task(worker, pool);
     let idle = world.block(worker, task(pool));
     assert_eq!(world.ask(owner, Request::Remove { id: pool }), Reply::Done);
-    // The last task has ended, so the waiting worker learns that the pool is closed before it is gone.
+    // The last task has ended, so the waiting worker learns that the pool is closed before the pool is gone.
     assert!(matches!(world.answer(worker, idle), Some(Reply::Refused(_))));
     assert_eq!(failure(&world.results(owner, batch).results[0]).0, FailureKind::Terminated);
 }
@@ -290,7 +290,7 @@ fn what_would_not_fit_into_an_answer_is_refused_before_anything_is_taken() {
     assert_eq!(world.take_task(worker, pool).1, 0);
 }
 
-/// Makes a pool anew, which belongs to this session then.
+/// Makes a pool with `CreateNew`, which then belongs to this session.
 fn own_pool(world: &mut World, owner: SessionId, name: Option<&str>) -> ObjectId {
     let id = world.fresh_id();
     let made = world.ask(owner, Request::Open { id, name, spec: Spec::Pool, mode: OpenMode::CreateNew });

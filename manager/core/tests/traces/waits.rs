@@ -215,7 +215,7 @@ fn waits_that_could_never_be_answered_are_refused() {
 }
 
 #[test]
-fn who_waits_for_a_removed_object_is_told() {
+fn a_waiter_for_a_removed_object_is_refused() {
     let mut world = World::new();
     let (a, b) = (world.session("operator"), world.session("b"));
     let (x, y) = (world.event(a, "x"), world.event(a, "y"));

@@ -1,4 +1,4 @@
-//! Short words for requests and targets, and for what the answers to them bring.
+//! Short words for requests and targets, and for what their answers bring.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// The timeout of a wait that only asks.
 pub(crate) const NO_TIME: Duration = Duration::ZERO;
 
-/// A wait for one target without end.
+/// A wait for one target, without a timeout.
 pub(crate) fn wait_for(target: Target<'_>) -> Request<'_> {
     wait(WaitMode::Any, &[target], None)
 }
@@ -135,11 +135,11 @@ pub(crate) fn queue(capacity: Option<u64>) -> Spec {
 pub(crate) const JOINABLE: Spec = Spec::Queue { capacity: None, is_joinable: true };
 
 impl World {
-    /// What a wait took that was served.
+    /// What a wait that was served took.
     pub(crate) fn taken(&mut self, session: SessionId, request: RequestId) -> Taken {
         match self.answer(session, request) {
             Some(Reply::Taken(taken)) => taken,
-            other => panic!("{request:?} was to be served, not {other:?}"),
+            other => panic!("{request:?} must be served, not {other:?}"),
         }
     }
 
@@ -150,7 +150,7 @@ impl World {
         taken.grants.remove(0)
     }
 
-    /// Waits for what is there now.
+    /// Takes what is available now.
     pub(crate) fn take(&mut self, session: SessionId, target: Target<'_>) -> Grant {
         let request = self.send(session, wait_for(target));
         self.grant(session, request)
@@ -197,11 +197,11 @@ impl World {
         self.count(session, Request::SemaphoreAvailable { id })
     }
 
-    /// The code and text with which a request was refused that had blocked.
+    /// The code and text of the refusal of a request that had blocked.
     pub(crate) fn refusal(&mut self, session: SessionId, request: RequestId) -> (Code, String) {
         match self.answer(session, request) {
             Some(Reply::Refused(refusal)) => (refusal.code, refusal.text),
-            other => panic!("{request:?} was to be refused, not {other:?}"),
+            other => panic!("{request:?} must be refused, not {other:?}"),
         }
     }
 
@@ -209,7 +209,7 @@ impl World {
         assert_eq!(self.take(session, put(queue, item)), Grant::Put);
     }
 
-    /// Gets an item that is there now.
+    /// Gets an item that is available now.
     pub(crate) fn get(&mut self, session: SessionId, queue: ObjectId) -> Vec<u8> {
         let request = self.send(session, wait_for(get(queue)));
         self.item(session, request)

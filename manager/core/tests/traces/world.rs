@@ -1,4 +1,4 @@
-//! A state with a clock in the test's hand, and short words for what sessions do and what they are answered.
+//! A state with a clock that the test moves, and short words for what sessions do and the answers that they get.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -15,7 +15,7 @@ use crate::words::wait_for;
 
 pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xe0));
 
-/// A state, its clock, and the answers that no test has looked at.
+/// A state, its clock, and the answers that the test has not taken.
 pub(crate) struct World {
     state: State,
     now: Time,
@@ -24,15 +24,15 @@ pub(crate) struct World {
     objects: u128,
     /// How many answers each session has read, as it tells the manager.
     received: Vec<u64>,
-    /// Answers that were sent and not looked at.
+    /// Answers that were sent and not taken.
     answers: Vec<(SessionId, RequestId, Reply)>,
     /// Sessions that the core wants dropped.
     pub(crate) dropped: Vec<(SessionId, Code)>,
-    /// What the core has published, and no test has looked at.
+    /// What the core has published, and the test has not taken.
     pub(crate) published: Vec<Publication>,
-    /// What the core has had written for deferred releases, and looked for: how many are wanted, and which holding.
+    /// What the core has reported for deferred releases: how many locks are wanted, and which holding to look for.
     pub(crate) wants: Vec<(SessionId, u64, Option<Holding>)>,
-    /// Memory that the core has had shared.
+    /// Memory that the core has shared.
     pub(crate) shared: Vec<(SessionId, RequestId, SharedMemory)>,
     /// Signals that the core has sent.
     pub(crate) signals: Vec<(SessionId, StopSignal)>,
@@ -122,21 +122,21 @@ impl World {
     /// Sends a request and takes its answer, which must come at once.
     pub(crate) fn ask(&mut self, session: SessionId, body: Request<'_>) -> Reply {
         let request = self.send(session, body);
-        self.answer(session, request).expect("the request was to be answered at once")
+        self.answer(session, request).expect("the request must be answered at once")
     }
 
     /// Sends a request that must be refused, and takes the code and text.
     pub(crate) fn refused(&mut self, session: SessionId, body: Request<'_>) -> (Code, String) {
         match self.ask(session, body) {
             Reply::Refused(refusal) => (refusal.code, refusal.text),
-            other => panic!("it was to be refused, not {other:?}"),
+            other => panic!("it must be refused, not {other:?}"),
         }
     }
 
     /// Sends a request that must block.
     pub(crate) fn block(&mut self, session: SessionId, body: Request<'_>) -> RequestId {
         let request = self.send(session, body);
-        assert_eq!(self.answer(session, request), None, "it was to block");
+        assert_eq!(self.answer(session, request), None, "it must block");
         request
     }
 
@@ -167,7 +167,7 @@ impl World {
         granted
     }
 
-    /// Asserts that no answer waits to be looked at.
+    /// Asserts that the test has taken all answers.
     pub(crate) fn silent(&self) {
         assert_eq!(self.answers, []);
     }
