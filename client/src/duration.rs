@@ -1,14 +1,14 @@
-//! Durations as they travel, and as people tell them.
+//! Durations as they travel, and as people write them.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A duration in nanoseconds; one of more than 584 years is as long as that.
+/// A duration in nanoseconds, at most about 584 years.
 pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A duration as people tell it.
+/// A duration as people write it.
 pub(crate) struct Rounded(pub(crate) Duration);
 
 impl fmt::Display for Rounded {

@@ -1,4 +1,4 @@
-//! What can go wrong, as one opaque type: a text for people, predicates for programs.
+//! The one error type: a text for people, and predicates for programs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,14 +8,13 @@ use protocol::{Code, FrameError, NameError, Refusal};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use transport::AddressError;
 
-/// What this crate's functions return.
+/// The result type of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why something was not done.
+/// The error of every function of this crate.
 ///
-/// Its text says what is wrong and, where there is something, what to do. Programs decide by the predicates,
-/// of which none, one or several hold. It is cheap to clone, since all callers of a connection that ends get
-/// the same.
+/// Its text says what is wrong and, if something helps, what to do. Programs decide by the predicates, of which none,
+/// one or several hold. A clone is cheap.
 ///
 /// ```no_run
 /// # fn main() -> client::Result<()> {
@@ -39,8 +38,7 @@ struct Inner {
     text: String,
 }
 
-/// What the predicates of [`Error`] tell apart. It is no part of the public interface, and may grow at its
-/// end.
+/// What the predicates of [`Error`] distinguish. It is no part of the public interface, and may grow at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ErrorKind {
     /// The connection to the manager is over.
@@ -49,7 +47,7 @@ pub enum ErrorKind {
     NotRunning,
     /// No object has this name or id.
     NoSuchObject,
-    /// An object was to be made anew, and it is there.
+    /// An object that was to be created exists.
     AlreadyExists,
     /// The object is of another kind.
     WrongKind,
@@ -57,7 +55,7 @@ pub enum ErrorKind {
     WrongParameters,
     /// The handle comes from an earlier life of the manager.
     Stale,
-    /// The object was removed while a wait was on.
+    /// The object was removed during a wait.
     Removed,
     /// A limit is reached.
     Limit,
@@ -65,7 +63,7 @@ pub enum ErrorKind {
     BadName,
     /// The manager speaks no version that this crate speaks.
     VersionMismatch,
-    /// The pool, batch or queue is closed to what was asked.
+    /// The pool, batch or queue is closed.
     Closed,
     /// The function of a task panicked.
     Panicked,
@@ -77,19 +75,19 @@ pub enum ErrorKind {
     Terminated,
     /// The worker that ran a task ended.
     WorkerDied,
-    /// The time that the caller gave is over.
+    /// The timeout ended first.
     Timeout,
-    /// Anything else, which programs cannot do much about but tell.
+    /// Anything else. A program can do little but report it.
     Other,
-    /// The caller does not hold what it gives back or needs to hold.
+    /// The caller does not hold what it releases or needs.
     NotOwner,
     /// A bounded semaphore would get more permits than it has.
     OverRelease,
-    /// A wait would wait for itself.
+    /// A wait would wait for its own thread.
     Deadlock,
     /// A barrier is broken.
     Broken,
-    /// Objects cannot be waited for in this way.
+    /// A wait cannot be for these objects, or not together.
     BadTarget,
     /// An argument is out of its range.
     BadArgument,
@@ -105,14 +103,14 @@ pub enum ErrorKind {
     InputPanicked,
     /// An item or the arguments of a task carry a proxy from an earlier life of the manager.
     StaleInside,
-    /// An item or the arguments of a task carry a proxy of an object that is not there.
+    /// An item or the arguments of a task carry a proxy of an object that does not exist.
     NoSuchObjectInside,
     /// An item or the arguments of a task carry a proxy of an object that is of another kind.
     WrongKindInside,
 }
 
 impl ErrorKind {
-    /// The kind of error for a value that did not decode since a proxy inside could not be attached, for this reason.
+    /// The kind of error for a value that did not decode because a proxy in it could not be attached, for this reason.
     pub(crate) fn inside(self) -> ErrorKind {
         match self {
             ErrorKind::Stale => ErrorKind::StaleInside,
@@ -130,7 +128,7 @@ impl Error {
         Error { inner: Arc::new(Inner { kind, text: text.into() }) }
     }
 
-    /// What the predicates tell apart.
+    /// What the predicates distinguish.
     #[doc(hidden)]
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
@@ -147,7 +145,7 @@ impl Error {
         self.kind() == ErrorKind::NotRunning
     }
 
-    /// No object has this name or id: it was never made, was removed, or was anonymous and the last proxy is
+    /// No object has this name or id: it was never made, it was removed, or it was anonymous and its last proxy is
     /// gone.
     pub fn is_no_such_object(&self) -> bool {
         matches!(self.kind(), ErrorKind::NoSuchObject | ErrorKind::NoSuchObjectInside)
@@ -158,17 +156,17 @@ impl Error {
         self.kind() == ErrorKind::AlreadyExists
     }
 
-    /// The object of this name or id is of another kind; the text says of which.
+    /// The object of this name or id is of another kind; the text says which.
     pub fn is_wrong_kind(&self) -> bool {
         matches!(self.kind(), ErrorKind::WrongKind | ErrorKind::WrongKindInside)
     }
 
-    /// The object of this name was made with other parameters; the text says with which.
+    /// The object of this name was made with other parameters; the text says which.
     pub fn is_wrong_parameters(&self) -> bool {
         self.kind() == ErrorKind::WrongParameters
     }
 
-    /// The handle comes from an earlier life of the manager: that object ended with it.
+    /// The proxy comes from an earlier life of the manager: its object ended with that.
     pub fn is_stale(&self) -> bool {
         matches!(self.kind(), ErrorKind::Stale | ErrorKind::StaleInside)
     }
@@ -209,10 +207,8 @@ impl Error {
     }
 
     /// The arguments or the result of a task, or an item of a queue, did not encode, or did not decode as what the
-    /// other side takes.
-    ///
-    /// If that is since a proxy in it could not be attached to its object, a second predicate tells why:
-    /// [`is_stale`](Self::is_stale), [`is_no_such_object`](Self::is_no_such_object) or
+    /// other side takes. If the reason is a proxy in it that could not be attached to its object, a second predicate
+    /// holds too: [`is_stale`](Self::is_stale), [`is_no_such_object`](Self::is_no_such_object) or
     /// [`is_wrong_kind`](Self::is_wrong_kind).
     pub fn is_bad_encoding(&self) -> bool {
         let inside = [ErrorKind::StaleInside, ErrorKind::NoSuchObjectInside, ErrorKind::WrongKindInside];
@@ -229,7 +225,7 @@ impl Error {
         self.kind() == ErrorKind::WorkerDied
     }
 
-    /// The caller does not hold what it gives back, or what it has to hold; the text says who does.
+    /// The caller does not hold what it releases, or what it has to hold; the text says who does.
     pub fn is_not_owner(&self) -> bool {
         self.kind() == ErrorKind::NotOwner
     }
@@ -239,8 +235,8 @@ impl Error {
         self.kind() == ErrorKind::OverRelease
     }
 
-    /// The wait would never have ended, as its thread would wait for itself through locks and their holders;
-    /// the text names the whole cycle.
+    /// The wait would never have ended, since its thread would wait for itself through locks and their holders; the
+    /// text names the whole cycle.
     pub fn is_deadlock(&self) -> bool {
         self.kind() == ErrorKind::Deadlock
     }
@@ -250,12 +246,12 @@ impl Error {
         self.kind() == ErrorKind::Broken
     }
 
-    /// These objects cannot be waited for in this way; the text says why.
+    /// A wait cannot be for these objects, or not together; the text says why.
     pub fn is_bad_target(&self) -> bool {
         self.kind() == ErrorKind::BadTarget
     }
 
-    /// An argument is out of its range, as zero parties; the text names it.
+    /// An argument is out of its range, such as zero parties; the text names it.
     pub fn is_bad_argument(&self) -> bool {
         self.kind() == ErrorKind::BadArgument
     }
@@ -270,7 +266,7 @@ impl Error {
         self.kind() == ErrorKind::Cancelled
     }
 
-    /// The task did not stop when it was asked, and its worker was sent a signal, of which it ended.
+    /// The task did not stop when it was asked to, and a signal ended its worker.
     pub fn is_stopped(&self) -> bool {
         self.kind() == ErrorKind::Stopped
     }
@@ -280,13 +276,13 @@ impl Error {
         self.kind() == ErrorKind::TimeLimit
     }
 
-    /// The iterator that an `imap` draws its calls from panicked; the text has the panic's message. Results of the
-    /// calls before come first.
+    /// The iterator that an `imap` draws its calls from panicked; the text has the panic's message. The results of the
+    /// calls before it come first.
     pub fn is_input_panicked(&self) -> bool {
         self.kind() == ErrorKind::InputPanicked
     }
 
-    /// The time that the caller gave is over.
+    /// The timeout ended first.
     pub fn is_timeout(&self) -> bool {
         self.kind() == ErrorKind::Timeout
     }
@@ -298,7 +294,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// As `main` shows an error that it returns: the kind, and the sentence.
+/// The kind and the text, as the runtime prints an error that `main` returns.
 impl fmt::Debug for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:?}: {}", self.inner.kind, self.inner.text)
@@ -383,7 +379,7 @@ impl From<NameError> for Error {
     }
 }
 
-/// A message of ours that does not fit into a frame, or one of the manager's that is none.
+/// A message of this client does not fit into a frame, or one of the manager is malformed.
 impl From<FrameError> for Error {
     fn from(error: FrameError) -> Error {
         let kind = match error {

@@ -183,7 +183,7 @@ fn that_is_a_folder_or_a_file_is_refused_and_left_as_it_is() {
     assert!(text.contains("is not a socket; choose another path"), "{text}");
     for (path, what) in [(folder.path(), "a folder"), (&file, "a file")] {
         let text = complaint(&mut worker(path));
-        let expected = format!("{} is {what} and is no socket", path.display());
+        let expected = format!("{} is {what}, not a socket", path.display());
         assert!(text.contains(&expected) && !text.contains("--socket"), "{text}");
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");

@@ -1,8 +1,7 @@
-//! Which answers this process has read and will not lose any more, as every request tells the manager.
+//! Which answers this process has read and will not lose any more. Every request tells the manager how many.
 //!
-//! The rules stand in [`client_core::Acks`]. Here they are shared by the threads of a process: the reader counts
-//! answers, every sender asks how many, and an [`AckHold`] holds the acknowledgement of an answer back until it is
-//! dropped.
+//! [`client_core::Acks`] has the rules. Here the threads of a process share them: the reader counts answers, every
+//! sender asks how many, and an [`AckHold`] holds the acknowledgement of an answer back until it is dropped.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -45,8 +44,9 @@ impl SharedAcks {
         }
     }
 
-    /// How many answers the next request acknowledges. While its thread panics that is none: what the thread drops on
-    /// its way out must not acknowledge what it has not done. If the process goes on, a later request does.
+    /// How many answers the next request acknowledges. None while its thread panics: a request that a destructor sends
+    /// then must not acknowledge items that the thread has not finished. If the process goes on, a later request
+    /// acknowledges them.
     pub(crate) fn acknowledged(&self) -> u64 {
         if std::thread::panicking() { 0 } else { self.acknowledged.load(Ordering::Relaxed) }
     }
@@ -78,7 +78,7 @@ impl SharedAcks {
 
 impl Drop for AckHold {
     fn drop(&mut self) {
-        // A forked child has a copy of what its parent is to acknowledge, and perhaps of a mutex that stays locked.
+        // A forked child has a copy of what only its parent may acknowledge, and perhaps of a mutex that stays locked.
         if self.acks.process == std::process::id() {
             let mut acks = lock(&self.acks.acks);
             acks.release(self.answer);

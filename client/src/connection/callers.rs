@@ -1,4 +1,4 @@
-//! The callers that wait for answers on one connection, and the reader's role, which they hand to each other.
+//! The callers that wait for answers on one connection, and the reader's role, which they pass to each other.
 
 use std::sync::Arc;
 
@@ -8,13 +8,10 @@ use protocol::RequestId;
 use crate::connection::turn_slot::{Turn, TurnSlot};
 use crate::sync::{Mutex, lock};
 
-/// The callers that wait for answers, and the reader while none of them has it.
-///
-/// `R` is what the reader reads with: there is one, and the caller that has it is the reader. `A` is what a caller is
-/// answered.
-///
-/// The role is never lost: whoever takes the reader passes it on, to a caller that sleeps or to the next that comes. Or
-/// the connection ends, which wakes all callers and lets none sleep any more.
+/// The callers that wait for answers, and the reader while none of them has it. `R` is what the reader reads with:
+/// there is one, and the caller that has it is the reader. `A` is the type of an answer. The role is never lost: the
+/// caller that takes the reader passes it on, to a caller that sleeps or to the next that comes. Or the connection
+/// ends, which wakes all callers and lets none sleep any more.
 #[derive(Debug)]
 pub(crate) struct Callers<A, R> {
     state: Mutex<CallersState<A, R>>,
@@ -22,7 +19,7 @@ pub(crate) struct Callers<A, R> {
 
 #[derive(Debug)]
 struct CallersState<A, R> {
-    /// The slots of all requests that are to be answered, and why the connection is over.
+    /// The slots of all requests that wait for an answer, and why the connection is over.
     slots: PendingRequests<Arc<TurnSlot<A, R>>>,
     /// The requests whose callers sleep. Any of these can become the reader.
     asleep: RequestMap<()>,
@@ -37,7 +34,7 @@ impl<A, R> Callers<A, R> {
         Callers { state: Mutex::new(CallersState { slots, asleep, reader: Some(reader) }) }
     }
 
-    /// Enters the slot of a request, before that is sent: or the reader might find no place for the answer.
+    /// Enters the slot of a request before that is sent. Otherwise the reader might find no slot for the answer.
     pub(crate) fn enter(
         &self,
         request: RequestId,
@@ -46,7 +43,7 @@ impl<A, R> Callers<A, R> {
         lock(&self.state).slots.insert(request, Arc::clone(slot))
     }
 
-    /// Takes out the slot of a request that is given up. False if it was answered before.
+    /// Takes out the slot of a request that the caller gives up. False if it was answered before.
     pub(crate) fn abandon(&self, request: RequestId) -> bool {
         let mut state = lock(&self.state);
         state.asleep.remove(request);
@@ -85,7 +82,7 @@ impl<A, R> Callers<A, R> {
         reader
     }
 
-    /// The reader, if no caller has it. Whoever takes it reads without waiting, and passes it on.
+    /// Takes the reader, if no caller has it. The caller reads without waiting, and passes the reader on.
     pub(crate) fn take_reader(&self) -> Option<R> {
         lock(&self.state).reader.take()
     }
@@ -93,13 +90,13 @@ impl<A, R> Callers<A, R> {
     /// Passes the reader's role to a caller that sleeps, or leaves it for the next that comes.
     pub(crate) fn pass_on(&self, reader: R) {
         let next = lock(&self.state).pass_on(reader);
-        // Outside of the lock, as a caller that wakes may want it.
+        // Outside of the lock, since the caller that wakes up may want it.
         if let Some((slot, reader)) = next {
             slot.give(Turn::Read(reader));
         }
     }
 
-    /// Hands an answer out: only the reader does. An answer without a slot is the late one to a request that was given
+    /// Hands an answer out, which only the reader does. Without a slot, it is a late answer to a request that was given
     /// up, and is dropped.
     pub(crate) fn give(&self, request: RequestId, answer: A) {
         let slot = lock(&self.state).take_answered(request);

@@ -16,13 +16,13 @@ use transport::{Address, ReadMode, Readiness, Stream};
 
 use crate::{Error, ErrorKind, Result};
 
-/// How long to go on trying while nobody listens, as a manager may be about to start.
+/// How long to try again while nobody listens, since a manager may be about to start.
 const REFUSED_TIME_MAX: Duration = Duration::from_millis(200);
 
-/// How long to go on trying while the backlog of a listener is full, and then to wait for the greeting.
+/// How long to try again while the backlog of a listener is full, and then to wait for the greeting.
 const GREETING_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// The pause between two tries, before it is varied.
+/// The mean pause between two tries.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// A stream on which a session has begun.
@@ -53,7 +53,7 @@ pub(crate) fn connect(address: &Address) -> Result<EstablishedStream> {
     }
 }
 
-/// An address in the form that means the same in every process: with the absolute path of the socket, without links.
+/// The form of an address that means the same in every process: with the absolute path of the socket, without links.
 /// Proxies travel in formats that know text and not paths, so the path must be text.
 pub(crate) fn canonical(address: &Address) -> Result<Address> {
     let socket = path_of(address);
@@ -68,7 +68,7 @@ pub(crate) fn canonical(address: &Address) -> Result<Address> {
     Ok(Address::Unix(path))
 }
 
-/// The path of the socket at an address. People know it by that, so errors name it.
+/// The path of the socket at an address. Errors name it, since people know it.
 fn path_of(address: &Address) -> &Path {
     let Address::Unix(path) = address;
     path
@@ -93,13 +93,13 @@ fn check_length(socket: &Path) -> Result<()> {
 enum Attempt {
     /// Nothing listens there now.
     Refused(Error),
-    /// A listener is there, and has no room for another connection now.
+    /// A listener has no room for another connection now.
     Full(Error),
     /// Another try would not help.
     Failed(Error),
 }
 
-/// Connects once, and sends the hello. Never waits: where the backlog is full, the stream has no peer yet.
+/// Connects once, and sends the hello. Never waits: if the backlog is full, the stream has no peer yet.
 fn try_connect(address: &Address) -> std::result::Result<Stream, Attempt> {
     let socket = path_of(address);
     let stream = Stream::connect(address).map_err(|error| match error.kind() {
@@ -114,7 +114,7 @@ fn try_connect(address: &Address) -> std::result::Result<Stream, Attempt> {
     let mut hello = Vec::new();
     let appended = Hello::new(std::process::id(), &program_name()).append(&mut hello);
     appended.map_err(|error| Attempt::Failed(error.into()))?;
-    // A fresh stream has room for these few bytes, so they go whole or not at all.
+    // A new stream has room for these few bytes, so it takes all of them or none.
     match stream.write(&hello) {
         Ok(_) => Ok(stream),
         Err(error) => Err(match error.kind() {
@@ -129,7 +129,7 @@ fn try_connect(address: &Address) -> std::result::Result<Stream, Attempt> {
     }
 }
 
-/// Refuses a manager that another user runs: this process tells it nothing and believes nothing that it says.
+/// Refuses a manager that another user runs: this process sends it nothing, and believes nothing that it says.
 fn check_peer(stream: &Stream, socket: &Path) -> Result<()> {
     let path = socket.display();
     let own = effective_user();
@@ -185,11 +185,11 @@ fn greet(stream: Stream, socket: &Path, time_max: Duration) -> Result<Establishe
     }
 }
 
-/// The name of this program, by which people find a holder or a cause.
+/// The name of this program, by which people recognize a holder or a cause.
 fn program_name() -> String {
     let program = std::env::current_exe().unwrap_or_default();
     let name = program.file_name().unwrap_or_default().to_string_lossy();
-    // The system marks the path of a program whose file was replaced since it began.
+    // The system marks the path of a program whose file was replaced after its start.
     let name = name.strip_suffix(" (deleted)").unwrap_or(&name);
     let mut name: String = name.chars().filter(|character| !character.is_control()).collect();
     name.truncate(name.floor_char_boundary(PROGRAM_BYTES_MAX));
@@ -227,11 +227,11 @@ fn not_running(socket: &Path) -> Error {
         && !found.file_type().is_socket()
     {
         let what = if found.is_dir() { "a folder" } else { "a file" };
-        let text = format!("{path} is {what} and is no socket; name the socket of a manager");
+        let text = format!("{path} is {what}, not a socket; name the socket of a manager");
         return Error::new(ErrorKind::Other, text);
     }
     let open = match fs::symlink_metadata(folder) {
-        Ok(found) if !found.is_dir() => "is no folder",
+        Ok(found) if !found.is_dir() => "is not a folder",
         Ok(found) if found.uid() != effective_user() => "belongs to another user",
         Ok(found) if found.mode() & 0o077 != 0 => "is open to others",
         // A manager makes a folder that is missing.
@@ -242,7 +242,7 @@ fn not_running(socket: &Path) -> Error {
     };
     let text = format!(
         "no manager is running at {path}, and none would start there, as {} {open}; start one with `manager`, \
-         and name the socket that it tells",
+         and name the socket that it prints",
         folder.display()
     );
     Error::new(ErrorKind::NotRunning, text)
@@ -253,7 +253,7 @@ fn unanswered(socket: &Path, time: Duration) -> Error {
     Error::new(
         ErrorKind::Other,
         format!(
-            "what listens at {path} did not answer for {time:?}; it is overloaded, stopped, or no manager"
+            "what listens at {path} did not answer for {time:?}; it is overloaded, suspended, or not a manager"
         ),
     )
 }
@@ -271,14 +271,14 @@ fn unspoken(socket: &Path, version: u16) -> Error {
     Error::new(
         ErrorKind::VersionMismatch,
         format!(
-            "the manager at {path} speaks version {version} of the protocol, and this program versions \
+            "the manager at {path} speaks version {version} of the protocol, and this program speaks versions \
              {VERSION_OLDEST} to {VERSION_NEWEST}; bring the older of the two up to date"
         ),
     )
 }
 
 fn foreign(socket: &Path, error: FrameError) -> Error {
-    Error::new(ErrorKind::Other, format!("what listens at {} is no manager: {error}", socket.display()))
+    Error::new(ErrorKind::Other, format!("what listens at {} is not a manager: {error}", socket.display()))
 }
 
 #[cfg(test)]
@@ -299,7 +299,7 @@ mod tests {
         (folder, path)
     }
 
-    /// The error of a handshake in which the other side says this.
+    /// The error of a handshake in which the other side sends this.
     fn error_after(said: &[u8]) -> Error {
         let (mine, mut other) = UnixStream::pair().unwrap();
         other.write_all(said).unwrap();
@@ -343,10 +343,10 @@ mod tests {
         for (path, what) in [(file.as_path(), "a file"), (folder.path(), "a folder")] {
             let error = error_at(path);
             assert!(!error.is_not_running(), "{error:?}");
-            assert!(error.to_string().contains(&format!("is {what} and is no socket")), "{error}");
+            assert!(error.to_string().contains(&format!("is {what}, not a socket")), "{error}");
         }
         let error = error_at(&file.join("m.sock"));
-        assert!(error.is_not_running() && error.to_string().contains("is no folder"), "{error:?}");
+        assert!(error.is_not_running() && error.to_string().contains("is not a folder"), "{error:?}");
 
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let dead = folder.path().join("dead.sock");
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_backlog_is_told_from_no_listener() {
+    fn a_full_backlog_differs_from_a_missing_listener() {
         let (_folder, path) = in_a_folder("busy.sock");
         let _listener = UnixListener::bind(&path).unwrap();
         let mut waiting = Vec::new();
@@ -399,11 +399,11 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_is_no_manager_is_called_so() {
+    fn the_error_for_a_peer_that_is_not_a_manager_says_so() {
         let error = error_after(b"\x10\0\0\0HTTP/1.1 200 OK.");
-        assert!(error.to_string().contains("is no manager"), "{error}");
+        assert!(error.to_string().contains("is not a manager"), "{error}");
         let error = error_after(b"SSH-2.0-OpenSSH");
-        assert!(error.to_string().contains("is no manager"), "{error}");
+        assert!(error.to_string().contains("is not a manager"), "{error}");
         assert!(error_after(b"").is_manager_gone());
     }
 

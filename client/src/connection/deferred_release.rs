@@ -1,7 +1,7 @@
-//! Deferred releases: locks that this process gave back in memory that it shares with the manager, without a message.
+//! Deferred releases: this process releases locks in memory that it shares with the manager, without a request.
 //!
-//! A release is a write into that memory, and its request leaves with the next request of this process, whatever that
-//! is. So no process is woken for a lock that nobody wants. Once somebody wants one, the manager says so in the same
+//! A release is a write into that memory, and its request leaves with the next request of this process, whichever that
+//! is. So no process wakes up for a lock that nobody wants. Once somebody wants one, the manager says so in the same
 //! memory, and this process sends its releases at once. PROTOCOL.md explains why one of the two always sees the other.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use sys::shared_memory::SharedWords;
 pub(crate) struct SharedReleaseMemory {
     /// The memory, which the manager writes as well.
     words: SharedWords<AtomicU64>,
-    /// What the entries hold, in the order in which it was released.
+    /// The releases in the entries, in their order.
     entered: Vec<(usize, DeferredRelease)>,
     /// Entries that were used and are free.
     free: Vec<usize>,
@@ -29,7 +29,7 @@ impl SharedReleaseMemory {
         SharedReleaseMemory { words, entered: Vec::new(), free: Vec::new(), used: 0 }
     }
 
-    /// Frees an entry. False if the manager was faster.
+    /// Frees an entry. Returns false if the manager was faster.
     fn take_out(&mut self, entry: usize, hold: u64) -> bool {
         self.free.push(entry);
         self.words[entry].compare_exchange(hold, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
@@ -68,7 +68,7 @@ impl ReleaseMemory for SharedReleaseMemory {
                 take(release);
             }
         }
-        // Keeps its memory.
+        // The vector keeps its memory.
         self.entered = entered;
     }
 

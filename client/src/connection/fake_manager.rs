@@ -39,7 +39,7 @@ pub(crate) struct Asked {
 }
 
 impl FakeManager {
-    /// The epoch that every fake manager tells.
+    /// The epoch of every fake manager.
     pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xe90c));
 
     /// Serves every client on a thread of its own.
@@ -119,7 +119,7 @@ impl AcceptedClient {
         for (request, body) in answers {
             append_frame(&mut bytes, &Answer { request, body }).unwrap();
         }
-        // A client that is gone is the test's business.
+        // The test decides whether its client may be gone.
         let _ = self.stream.write_all(&bytes);
     }
 

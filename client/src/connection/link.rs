@@ -1,4 +1,4 @@
-//! One manager as this process sees it: a connection, and a fresh one in every process that is forked off.
+//! One manager as this process sees it: a connection, and a new one in every forked child.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -38,11 +38,12 @@ pub struct Link {
     /// The process that made the connection.
     process: u32,
     connection: SharedConnection,
-    /// Whether references are counted with the next write, and not at once.
+    /// Whether changes of the reference counts leave with the next write, and not at once.
     lazy: AtomicBool,
-    /// The flags of events that the manager publishes, once they were asked for; none if they cannot be had.
+    /// The flags of events that the manager publishes, once this process has asked for them; none if it cannot have
+    /// them.
     mirror: OnceLock<Option<Arc<SharedWords<AtomicU32>>>>,
-    /// Set once memory for deferred releases was asked for.
+    /// Set once this process has asked for memory for deferred releases.
     deferred_releases_asked_for: OnceLock<()>,
     /// How a forked child finds its own link to the same manager.
     reconnect: Reconnect,
@@ -94,12 +95,12 @@ impl Link {
         self.connection.descriptor()
     }
 
-    /// One round trip. A refusal is an error.
+    /// Makes one round trip. A refusal is an error.
     pub fn call(&self, body: Request<'_>) -> Result<Reply> {
         self.here()?.call_here(body)
     }
 
-    /// One round trip that carries an operation out.
+    /// Makes one round trip that carries an operation out.
     pub fn run<'a, O: Operation<'a>>(&self, operation: O) -> Result<O::Output> {
         self.here()?.run_here(operation)
     }
@@ -146,9 +147,9 @@ impl Link {
         self.here()?.connection.flush_queued()
     }
 
-    /// While on, the references that proxies take when they are deserialized, and give back when they are dropped, are
-    /// counted with the next write and not at once: for a worker, whose tasks keep the objects alive until it reports
-    /// their end.
+    /// While this is on, the references that proxies take when they are deserialized, and give back when they are
+    /// dropped, are counted with the next write and not at once. It is for workers: the manager keeps the objects of a
+    /// task alive until the worker reports its end.
     pub fn set_lazy_detach(&self, on: bool) {
         self.lazy.store(on, Ordering::Relaxed);
     }
@@ -190,7 +191,7 @@ impl Link {
         accept(self.connection.finish(request, &slot, mode)?)
     }
 
-    /// The flags of events that the manager publishes; none if they cannot be had. Asks once.
+    /// The flags of events that the manager publishes; none if this process cannot have them. Asks once.
     pub(crate) fn mirror(&self) -> Result<Option<Arc<SharedWords<AtomicU32>>>> {
         if let Some(mirror) = self.mirror.get() {
             return Ok(mirror.clone());
@@ -200,7 +201,7 @@ impl Link {
         Ok(self.mirror.get_or_init(|| mapped).clone())
     }
 
-    /// Asks for memory for deferred releases, unless that was done before.
+    /// Asks for memory for deferred releases, unless this process has asked before.
     pub(crate) fn open_deferred_releases(&self) -> Result<()> {
         if self.deferred_releases_asked_for.get().is_none() {
             // If two threads ask, one of them is refused, and sends its releases until the other has the memory.
@@ -224,7 +225,7 @@ impl Link {
             answered => answered?,
         };
         let bytes = Share::output(reply)?;
-        // Without a descriptor, this process has none left, so it does without.
+        // If no descriptor came, this process has no room for one, so it does without.
         let mapped = enclosed.map(|memory| SharedWords::map(memory, bytes, access));
         let mapped =
             mapped.transpose().inspect_err(|error| log::debug!("shared memory is not used: {error}"));
@@ -243,7 +244,7 @@ impl Link {
         self.in_process(std::process::id())
     }
 
-    /// The link of this process, for a caller that knows its process id: to ask for it is a system call.
+    /// The link of this process, for a caller that knows its process id, which takes a system call to find out.
     pub(crate) fn in_process(self: &Arc<Self>, process: u32) -> Result<&Arc<Link>> {
         if process == self.process { Ok(self) } else { self.in_child(process) }
     }
@@ -263,7 +264,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // A goodbye would acknowledge what the panic has kept this process from doing.
+        // A goodbye would acknowledge work that the panic has kept this process from doing.
         if std::process::id() == self.process && !std::thread::panicking() {
             self.connection.say_goodbye();
         }
@@ -298,8 +299,8 @@ impl PendingAnswer {
         accept(self.link.connection.finish(self.request, &self.slot, ReadMode::Blocking)?)
     }
 
-    /// Waits for the answer, but no longer than `timeout`; then the request is cancelled, and there is none. For
-    /// callers that must go on without the manager as well.
+    /// Waits for the answer, but no longer than `timeout`: then it cancels the request, and there is none. For callers
+    /// that must go on even without the manager.
     pub(crate) fn wait_at_most(mut self, timeout: Duration) -> Result<Option<Reply>> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -313,7 +314,7 @@ impl PendingAnswer {
         }
     }
 
-    /// The answer, if it has come. After it was taken once, there is none.
+    /// The answer, if it has come. Only the first call that finds it gets it.
     pub fn try_take(&mut self) -> Result<Option<Reply>> {
         self.check_process()?;
         let answered = self.link.connection.try_finish(&self.slot);
@@ -326,7 +327,7 @@ impl PendingAnswer {
         }
         Err(Error::new(
             ErrorKind::Other,
-            "a request from before a fork is answered in the parent process only",
+            "only the parent process gets the answer to a request from before a fork",
         ))
     }
 }
@@ -339,8 +340,8 @@ impl Drop for PendingAnswer {
     }
 }
 
-/// Whether the answer may have to wait for another process. Objects that are usually held for short times are taken to
-/// be free.
+/// Whether the answer may have to wait for another process. This assumes that objects are free that are usually held
+/// for short times.
 fn may_be_late(request: &Request<'_>) -> bool {
     match request {
         Request::SignalAndWait { .. } => true,

@@ -1,7 +1,8 @@
 //! The way to a manager: one connection for a whole process, whatever its threads and forked children do.
 //!
 //! A [`link::Link`] is a manager as this process sees it, found in the [`registry`]. It begins a session by
-//! [`connect`], and calls over a [`shared::SharedConnection`], on which one of the waiting callers reads for all.
+//! [`connect`], and makes its calls over a [`shared::SharedConnection`], on which one of the waiting callers reads for
+//! all.
 
 pub(crate) mod acks;
 mod callers;

@@ -8,10 +8,10 @@ use client_core::{DisconnectReason, Incoming};
 use protocol::{Answer, FrameBuffer, FrameError, Reply};
 use transport::{ReadMode, Stream};
 
-/// The most descriptors that are kept. A client asks for few, and a manager sends none that no client asked for.
+/// The most descriptors to keep. A client asks for few, and a manager sends only those that a client asked for.
 const ENCLOSED_MAX: usize = 8;
 
-/// The receiving half of a connection. There is one, which callers hand to each other. The caller that has it is the
+/// The receiving half of a connection. There is one, which callers pass to each other. The caller that has it is the
 /// reader: it reads the socket and hands out all answers.
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -25,7 +25,7 @@ pub(crate) struct Reader {
 pub(crate) enum ReceiveOutcome {
     /// Some bytes, which may complete answers.
     Bytes,
-    /// Nothing has come, and the mode was not to wait.
+    /// Nothing has come, and the mode does not wait.
     Nothing,
     /// Nothing will come any more.
     End,
@@ -37,7 +37,7 @@ impl Reader {
         Reader { incoming: Incoming::new(frames), enclosed: VecDeque::new() }
     }
 
-    /// Receives once: what has come already, or what comes first.
+    /// Receives once: what has come already, or else what comes first.
     pub(crate) fn receive(
         &mut self,
         stream: &Stream,

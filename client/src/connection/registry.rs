@@ -12,19 +12,17 @@ use crate::connection::link::Link;
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Result};
 
-/// All links of one process, by the addresses of their managers.
-///
-/// A forked child has a registry of its own behind its parent's, since a thread that was not forked may hold these
-/// locks.
+/// All links of one process, by the addresses of their managers. A forked child has a registry of its own behind its
+/// parent's, since a thread that the child does not have may hold these locks.
 #[derive(Debug)]
 struct LinkRegistry {
-    /// The process to which this belongs, or 0 while it belongs to none.
+    /// The process that this belongs to, or 0 while it belongs to none.
     process: AtomicU32,
     entries: Mutex<BTreeMap<Address, Arc<LinkEntry>>>,
     after_fork: OnceLock<Box<LinkRegistry>>,
 }
 
-/// The link to one address. Its lock is held while the link is made, so that two callers that need it make one.
+/// The link to one address. A caller holds its lock while it makes the link, so that two callers make only one.
 type LinkEntry = Mutex<Weak<Link>>;
 
 static REGISTRY: LinkRegistry = LinkRegistry::new(0);
@@ -38,7 +36,7 @@ impl Link {
 
 /// The link to the manager of this epoch at this address.
 pub(crate) fn link_to_epoch(address: &Address, epoch: Epoch) -> Result<Arc<Link>> {
-    // A link to the right epoch need not live: if it does not, there is nothing better.
+    // A link to the right epoch need not live: if it does not, no other would be better.
     let link = find_or_make(&canonical(address)?, |link| link.epoch() == epoch || link.is_live())?;
     if link.epoch() == epoch { Ok(link) } else { Err(stale(address)) }
 }
@@ -57,7 +55,7 @@ fn stale(address: &Address) -> Error {
     Error::new(ErrorKind::Stale, text)
 }
 
-/// The link to this address, which is canonical: the one that is there, if it is good, or else a new one.
+/// The link to this canonical address: the existing one, if it is good, or else a new one.
 fn find_or_make(address: &Address, is_good: impl FnOnce(&Link) -> bool) -> Result<Arc<Link>> {
     let entry = REGISTRY.of_process(std::process::id()).entry(address);
     let mut entry = lock(&entry);
@@ -95,7 +93,7 @@ impl LinkRegistry {
         if let Some(entry) = entries.get(address) {
             return Arc::clone(entry);
         }
-        // Entries of links that ended stay until a new entry comes. One that is in use stays then as well.
+        // Entries of links that have ended stay until a new entry comes, and then those in use stay.
         entries.retain(|_, entry| Arc::strong_count(entry) > 1 || lock(entry).strong_count() > 0);
         Arc::clone(entries.entry(address.clone()).or_default())
     }

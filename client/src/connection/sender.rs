@@ -1,4 +1,4 @@
-//! The sending half of a connection: requests in order, and the way of their bytes into the stream.
+//! The sending half of a connection: moves the bytes of requests into the stream, in order.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use crate::connection::deferred_release::SharedReleaseMemory;
 /// Requests on their way into the stream.
 pub(crate) type Sender = Outgoing<SharedReleaseMemory>;
 
-/// What became of the bytes that were to be sent.
+/// How much of the bytes to send was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WriteOutcome {
     /// All of them are in the stream.

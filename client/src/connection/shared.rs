@@ -3,7 +3,7 @@
 //! A caller sends its request and then waits for its answer. The first caller that waits becomes the *reader*: it reads
 //! the socket and hands out all answers, and once it has its own, it passes the role on to another caller that waits.
 //! So a lone thread pays one write and one read for a call, and any number of threads share one socket. No caller needs
-//! a timeout here, since the manager keeps all deadlines and answers when one is over.
+//! a timeout here, since the manager keeps all deadlines, and answers when one has passed.
 //!
 //! There are two locks, taken in one order: first `sender`, then `callers`. The reader takes `callers` only, so that it
 //! reads on while others send or wait to send.
@@ -27,36 +27,36 @@ use crate::connection::turn_slot::{Turn, TurnSlot};
 use crate::sync::lock;
 use crate::{Error, Result};
 
-/// How many bytes may be queued for the next write before they are written without one.
+/// How many bytes may wait for the next write before they are written at once.
 const QUEUED_BYTES_MAX: usize = 64 << 10;
 
 /// How often a thread that waits for room in the socket checks whether it should read meanwhile.
 const ROOM_CHECK_TIME: Duration = Duration::from_millis(20);
 
-/// How long the last goodbye may take when the manager does not read.
+/// How long the goodbye may take if the manager does not read.
 const GOODBYE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The slot of a call on a connection.
 pub(crate) type AnswerSlot = TurnSlot<Result<ReceivedAnswer>, Reader>;
 
-/// An answer, and what holds its acknowledgement back.
+/// An answer, and what came with it.
 #[derive(Debug)]
 pub(crate) struct ReceivedAnswer {
     pub(crate) reply: Reply,
-    /// Some if the answer brings an item that carries proxies.
+    /// Holds the acknowledgement back if the answer brings an item that carries proxies.
     pub(crate) ack_hold: Option<AckHold>,
     /// The descriptor that came with it, if the answer shares memory.
     pub(crate) enclosed: Option<OwnedFd>,
 }
 
 thread_local! {
-    /// A thread makes one blocking call at a time, so all of them use one slot and none allocates.
+    /// A thread makes one blocking call at a time, so all of its calls use one slot, and none allocates.
     static OWN_SLOT: Arc<AnswerSlot> = Arc::default();
 }
 
 /// The slot for the blocking calls of this thread.
 pub(crate) fn own_slot() -> Arc<AnswerSlot> {
-    // The destructor of another thread-local value may call after this one was destroyed.
+    // The destructor of another thread-local value may call this after the slot was destroyed.
     OWN_SLOT.try_with(Arc::clone).unwrap_or_default()
 }
 
@@ -66,14 +66,14 @@ pub(crate) struct SharedConnection {
     stream: Stream,
     sender: Mutex<Sender>,
     callers: Callers<Result<ReceivedAnswer>, Reader>,
-    /// The answers that were received for good. If this process dies, the manager takes back what later ones granted.
+    /// Which answers are acknowledged. If this process dies, the manager takes back the grants of all later ones.
     acks: Arc<SharedAcks>,
     /// How many callers ask for a descriptor now. A plain receive loses descriptors, and one that takes them is slower.
     takes_descriptors: AtomicU32,
 }
 
 impl SharedConnection {
-    /// A connection over a stream that has been through the handshake, with what was received since.
+    /// A connection over a stream after its handshake, with the bytes that came behind the greeting.
     pub(crate) fn new(stream: Stream, frames: FrameBuffer) -> SharedConnection {
         SharedConnection {
             stream,
@@ -97,8 +97,8 @@ impl SharedConnection {
         self.acks.check(body)
     }
 
-    /// Like [`begin`](Self::begin), but it is sent with the next write, which must come before its answer is
-    /// waited for.
+    /// Like [`begin`](Self::begin), but the request leaves with the next write. The caller must cause one before it
+    /// waits for the answer.
     pub(crate) fn begin_queued(&self, slot: &Arc<AnswerSlot>, body: Request<'_>) -> Result<RequestId> {
         let (request, mut sender) = self.append_answered(slot, body)?;
         sender.set_unawaited(request);
@@ -149,8 +149,8 @@ impl SharedConnection {
         body: Request<'_>,
     ) -> Result<ReceivedAnswer> {
         self.takes_descriptors.fetch_add(1, Ordering::AcqRel);
-        // A thread that reads now may be in a plain receive. Once it has brought the answer to this request, which asks
-        // for nothing, its next receive takes descriptors.
+        // A thread that reads now may be in a plain receive. Once it has received the answer to this first request,
+        // which asks for nothing, its next receive takes descriptors.
         let nothing = Request::Cancel { request: RequestId::ONE_WAY };
         let outcome = self.call(slot, nothing).and_then(|_| self.call(slot, body));
         self.takes_descriptors.fetch_sub(1, Ordering::AcqRel);
@@ -173,7 +173,7 @@ impl SharedConnection {
         }
     }
 
-    /// Gives up a request. If its answer has not come, this cancels the request, and a late answer will find no slot.
+    /// Gives a request up. If its answer has not come, this cancels the request, and a late answer will find no slot.
     pub(crate) fn abandon(&self, request: RequestId) {
         if self.callers.abandon(request) {
             // If the connection is over, so is the request.
@@ -181,7 +181,7 @@ impl SharedConnection {
         }
     }
 
-    /// Sends a request that is not answered.
+    /// Sends a one-way request.
     pub(crate) fn send(&self, body: Request<'_>) -> Result<()> {
         let mut sender = self.append_one_way(body)?;
         if self.flush(&mut sender).is_err() {
@@ -206,7 +206,7 @@ impl SharedConnection {
         lock(&self.sender).set_release_memory(memory);
     }
 
-    /// Sends a request that is not answered, with the next write.
+    /// Sends a one-way request with the next write.
     pub(crate) fn queue(&self, body: Request<'_>) -> Result<()> {
         let mut sender = self.append_one_way(body)?;
         self.flush_if_due(&mut sender);
@@ -223,7 +223,7 @@ impl SharedConnection {
         Ok(())
     }
 
-    /// Whether the connection is not over, as far as the socket tells without waiting.
+    /// Whether the connection lives, as far as the socket shows without waiting.
     pub(crate) fn is_live(&self) -> bool {
         self.read_what_has_come();
         self.callers.ended().is_none()
@@ -234,7 +234,7 @@ impl SharedConnection {
         self.stream.as_fd().try_clone_to_owned()
     }
 
-    /// Sends what is queued and a goodbye, as the last thing that is done with this connection.
+    /// Sends what is queued, and a goodbye. Nothing must be sent on this connection after that.
     pub(crate) fn say_goodbye(&self) {
         let Ok(mut sender) = self.append_one_way(Request::Goodbye) else { return };
         while let Ok(WriteOutcome::Part) = sender::write(&mut sender, &self.stream) {
@@ -258,12 +258,12 @@ impl SharedConnection {
 
     fn flush_if_due(&self, sender: &mut Sender) {
         if sender.is_urgent() || sender.poll_output().len() > QUEUED_BYTES_MAX {
-            // As in `begin`: the next caller that waits for an answer learns what is wrong.
+            // If this fails, the next caller that waits for an answer learns why, as in `begin`.
             let _ = self.flush(sender);
         }
     }
 
-    /// Moves all that is to be sent into the socket. Other senders wait meanwhile, which keeps the order.
+    /// Moves all bytes to send into the socket. Other senders wait meanwhile, which keeps the order.
     fn flush(&self, sender: &mut Sender) -> io::Result<()> {
         let outcome = match sender::write(sender, &self.stream) {
             Ok(WriteOutcome::All) => return Ok(()),
@@ -271,7 +271,8 @@ impl SharedConnection {
             Err(error) => Err(error),
         };
         if outcome.is_err() {
-            // What was sent may end amid a request, so nothing can follow. The reader wakes up and finds the end.
+            // The bytes sent may end in the middle of a request, so nothing can follow. The reader wakes up and finds
+            // the end.
             sender.discard();
             self.stream.hang_up();
         }
@@ -305,7 +306,7 @@ impl SharedConnection {
         outcome
     }
 
-    /// Waits until the stream is ready for something that is wanted, at most this long. Returns what it is ready for.
+    /// Waits until the stream is ready for one of the wanted uses, at most this long. Returns what it is ready for.
     pub(crate) fn wait_for(&self, wanted: Readiness, timeout: Duration) -> Readiness {
         self.stream.wait(wanted, Some(timeout))
     }
@@ -314,7 +315,7 @@ impl SharedConnection {
     fn read(&self, reader: &mut Reader, mode: ReadMode) -> ReceiveOutcome {
         let takes_descriptors = self.takes_descriptors.load(Ordering::Acquire) > 0;
         let received = reader.receive(&self.stream, mode, takes_descriptors);
-        // At the end too: something may have come together with the greeting.
+        // This happens even at the end: answers may have come together with the greeting.
         let given = self.give_answers(reader);
         let end = match (received, given) {
             (Ok(ReceiveOutcome::Nothing), Ok(())) => return ReceiveOutcome::Nothing,
@@ -330,7 +331,7 @@ impl SharedConnection {
     fn give_answers(&self, reader: &mut Reader) -> std::result::Result<(), FrameError> {
         while let Some(answer) = reader.next_answer()? {
             let enclosed = reader.enclosed_with(&answer);
-            // Counted before it is handed out: a caller that has an answer must not send a count without it.
+            // The count comes first: a caller that has its answer must not send a count without it.
             let ack_hold = self.acks.handle_answer(&answer);
             let Answer { request, body } = answer;
             self.callers.give(request, Ok(ReceivedAnswer { reply: body, ack_hold, enclosed }));
@@ -338,7 +339,7 @@ impl SharedConnection {
         Ok(())
     }
 
-    /// Takes what has come, if no other caller reads.
+    /// Reads what has come, if no other caller reads.
     fn read_what_has_come(&self) {
         if let Some(mut reader) = self.callers.take_reader() {
             while self.read(&mut reader, ReadMode::NonBlocking) == ReceiveOutcome::Bytes {}
@@ -348,13 +349,13 @@ impl SharedConnection {
 
     /// Ends the connection for all callers, those that wait and those that come later.
     fn end(&self, end: DisconnectReason) {
-        // Also where only this side cannot go on.
+        // The connection may be over only because this side cannot go on.
         self.stream.hang_up();
         let error = Error::from(end.clone());
         self.callers.end(end, || Err(error.clone()));
     }
 
-    /// Why nothing can be sent any more: reads what the manager said last, unless another caller reads already.
+    /// Finds out why nothing can be sent any more: reads to the manager's last answer, unless another caller reads.
     fn find_out_the_end(&self) -> Error {
         if let Some(mut reader) = self.callers.take_reader() {
             while self.read(&mut reader, ReadMode::Blocking) != ReceiveOutcome::End {}

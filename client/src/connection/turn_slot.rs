@@ -1,4 +1,4 @@
-//! Where one caller waits for its turn: the answer to its request, or the reader's role.
+//! The place where one caller waits for its turn: the answer to its request, or the reader's role.
 
 use crate::sync::{Mutex, Ordering, SleepWord, lock};
 
@@ -11,7 +11,7 @@ const ASLEEP: u32 = 1;
 /// The turn was given and not taken.
 const GIVEN: u32 = 2;
 
-/// What a caller is woken for.
+/// What a caller wakes up for.
 #[derive(Debug)]
 pub(crate) enum Turn<A, R> {
     /// Its request is answered, or never will be.
@@ -20,10 +20,8 @@ pub(crate) enum Turn<A, R> {
     Read(R),
 }
 
-/// The place of one call, from its request to its answer.
-///
-/// It has room for one turn, as no caller gets two at once: only the reader hands out answers, and the reader's role
-/// goes to a caller whose request is not answered.
+/// The place of one call, from its request to its answer. It has room for one turn, since no caller gets two at once:
+/// only the reader hands out answers, and the reader's role goes to a caller whose request is not answered.
 #[derive(Debug)]
 pub(crate) struct TurnSlot<A, R> {
     /// The turn that was given and not taken.
@@ -49,7 +47,7 @@ impl<A, R> TurnSlot<A, R> {
 
     /// The turn, if it was given.
     pub(crate) fn take(&self) -> Option<Turn<A, R>> {
-        // Asked first: the giver changes the state last, and must not do so for a turn that is gone.
+        // The check comes first: the giver changes the state last, and must not change it after its turn was taken.
         if !self.is_given() {
             return None;
         }
@@ -66,8 +64,8 @@ impl<A, R> TurnSlot<A, R> {
             }
             let before = self.state.compare_exchange(AWAKE, ASLEEP, Ordering::Relaxed, Ordering::Relaxed);
             if before != Err(GIVEN) {
-                // It returns when the caller is woken, when its turn came before it slept, or for no reason. The loop
-                // tells these apart.
+                // This returns when the caller is woken, when its turn came before it slept, or for no reason. The loop
+                // distinguishes these.
                 self.state.sleep(ASLEEP);
             }
         }

@@ -23,7 +23,7 @@ fn object(number: u128) -> ObjectId {
     ObjectId(Uuid::from_u128(number))
 }
 
-/// A request whose answer from [`opened`] tells which one it was for.
+/// A request whose answer from [`opened`] shows which request it is for.
 fn open(number: u128) -> Request<'static> {
     Request::Open {
         id: object(number),
@@ -249,7 +249,7 @@ fn a_sender_without_room_reads_so_that_neither_side_waits_for_the_other() {
     let large = vec![7; 4 << 20];
     let manager = FakeManager::start(|mut peer| {
         let first = peer.next().unwrap();
-        // As much again in answers, of which nothing is read unless the client reads while it cannot send.
+        // The answers have as many bytes, and the client must read them while it cannot send.
         let nobodys = Reply::Refused(Refusal::new(Code::Cancelled, "x".repeat(1 << 20)));
         peer.answer((100..108).map(|request| (RequestId(request), nobodys.clone())));
         while let Some(asked) = peer.next() {
@@ -344,7 +344,7 @@ fn nothing_is_entered_while_the_manager_may_not_have_read_what_was_sent_before()
     assert_eq!(
         memory[ENTRIES].load(Ordering::SeqCst),
         2,
-        "its answer proves that all before it was carried out"
+        "the answer proves that every request before it was carried out"
     );
 }
 
