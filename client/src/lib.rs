@@ -1,8 +1,8 @@
 //! Proxies for the objects that a Rallypoint manager hosts, and pools of worker processes.
 //!
-//! A [`Manager`] is a handle to a manager process: one that this program starts for itself, or one that is
-//! there. Its methods make and open objects, each of which a proxy such as [`Event`] stands for. Proxies can
-//! be cloned, shared by threads, and sent to other processes with serde.
+//! A [`Manager`] is a handle to a manager process: one that this program starts for itself, or one that runs already.
+//! Its methods make and open objects, and return proxies of them, such as [`Event`]. A program can clone proxies, share
+//! them between threads, and send them to other processes with serde.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -23,15 +23,15 @@
 //!
 //! # How a proxy travels
 //!
-//! Any serde format will do. A proxy that is deserialized is attached to its object, which can fail: the object is
-//! gone, or the whole manager is. [`decode`] tells why by the predicates of its [`Error`], as tasks and queues do for
-//! what they carry, and [`take_decode_error`] tells those who use another format.
+//! Any serde format will do. Deserializing a proxy attaches it to its object, which fails if the object or the whole
+//! manager is gone. The predicates of the [`Error`] that [`decode`] returns say why, as do those of the errors of tasks
+//! and queues; [`take_decode_error`] returns that error to a caller that uses another format.
 //!
 //! # How a call travels
 //!
-//! A proxy hands a request to its `Reference`, which finds the `Link` of this process to its manager. The
-//! link's `SharedConnection` sends it from the calling thread, which then reads the answer itself, or sleeps while
-//! another thread reads for all. There is no thread of this crate's own in that.
+//! A proxy hands a request to its `Reference`, which finds the `Link` of this process to its manager. The link's
+//! `SharedConnection` sends it from the calling thread, which then reads the answer itself, or sleeps while another
+//! thread reads for all. This crate has no thread of its own for that.
 
 mod connection;
 mod duration;

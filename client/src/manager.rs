@@ -13,12 +13,15 @@ use crate::process::private_manager::PrivateManager;
 
 /// A manager, as this process sees it.
 ///
-/// A clone is the same manager. All handles and proxies of a process that belong to the same manager share one
-/// connection, from any number of threads. When the manager ends, every call that waits and every later one fails at
-/// once ([`is_manager_gone`](crate::Error::is_manager_gone)).
+/// A clone is the same manager. All handles and proxies of one manager in a process share one connection, from any
+/// number of threads.
 ///
-/// A forked child can go on using its copies of handles and proxies, which connect afresh. They must not be used in a
-/// signal handler.
+/// **Death.** When the manager ends, every call that waits and every later one fails at once
+/// ([`is_manager_gone`](crate::Error::is_manager_gone)). When this process ends, in whatever way, the manager abandons
+/// what the process held, and hands it on.
+///
+/// A forked child can go on using its copies of handles and proxies, which make a new connection. A signal handler must
+/// not use them.
 ///
 /// ```no_run
 /// # fn main() -> client::Result<()> {
@@ -33,19 +36,19 @@ use crate::process::private_manager::PrivateManager;
 pub struct Manager {
     /// Declared first: the connection says goodbye before its manager ends.
     link: Arc<Link>,
-    /// The process that ends with the last clone of this, if it was started for it.
+    /// The private manager, if there is one, which ends with the last clone of this.
     _private: Option<Arc<PrivateManager>>,
 }
 
 impl Manager {
     /// Starts a private manager for this program, in a process of its own.
     ///
-    /// It ends when the last clone of this handle is dropped, and also when this process ends, however it ends.
+    /// It ends when the last clone of this handle is dropped, and also when this process ends, in whatever way.
     /// Dropping the last clone waits until the manager has ended, at most about two seconds.
     ///
-    /// In a program that called [`init`](crate::init) (or `worker::init`) the manager is a copy of this program.
-    /// Otherwise it is the `manager` program: the one that `RALLYPOINT_MANAGER` names, or else one in the folder of
-    /// this program or the folder above, or else one on `PATH`.
+    /// In a program that called [`init`](crate::init) (or `worker::init`), the manager is a copy of this program.
+    /// Otherwise it is the program `manager`: the one that `RALLYPOINT_MANAGER` names, or else one in the folder of
+    /// this program or the folder above, or else one on the `PATH`.
     ///
     /// # Errors
     /// If there is no such program, or the manager does not become ready; the text says which, and what to do.
@@ -67,10 +70,10 @@ impl Manager {
     /// Connects to the manager at this address: `unix:` and the path of its socket, or the path alone.
     ///
     /// # Errors
-    /// If no manager runs there ([`is_not_running`](crate::Error::is_not_running)), it speaks a version that this
+    /// If no manager runs there ([`is_not_running`](crate::Error::is_not_running)), or it speaks a version that this
     /// crate does not ([`is_version_mismatch`](crate::Error::is_version_mismatch)), belongs to another user, or does
     /// not answer for 10 seconds; if the path is longer than 107 bytes ([`is_limit`](crate::Error::is_limit)); if this
-    /// is no address ([`is_bad_argument`](crate::Error::is_bad_argument)).
+    /// is not an address ([`is_bad_argument`](crate::Error::is_bad_argument)).
     pub fn connect_to(address: impl AsRef<OsStr>) -> Result<Manager> {
         Manager::at(&Address::parse(address)?)
     }

@@ -1,4 +1,4 @@
-//! How the pictures of a moment are told to people.
+//! How the pictures of a moment display.
 
 use std::fmt::{Display, Formatter, Result};
 

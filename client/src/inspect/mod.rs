@@ -1,10 +1,10 @@
 //! What is in a manager: its sessions, its objects, their holders and their waiters.
 //!
-//! It answers questions at three in the morning: who holds this lock, who waits for it, why did my job stop?
-//! Everything here is a picture of one moment, and may be over when it is looked at. Nothing is changed by looking, and
-//! the dead do not answer: every listed process lives, as far as the manager knows.
+//! It answers questions such as: who holds this lock, who waits for it, why did my job stop? Everything here is a
+//! picture of one moment, and may be out of date when the caller looks at it. Inspection changes nothing. Every listed
+//! process lives, as far as the manager knows.
 //!
-//! All times are how long ago, or how long, when the manager answered. Everything implements `Display`, too:
+//! All durations are from the moment when the manager answered. Everything implements `Display`, too:
 //!
 //! ```no_run
 //! # fn main() -> client::Result<()> {
@@ -39,7 +39,7 @@ pub struct SessionInfo {
     pub program: Arc<str>,
     /// How long ago it connected.
     pub connected: Duration,
-    /// To how many objects it holds proxies.
+    /// How many objects it holds proxies of.
     pub objects: u32,
     /// How many of its calls wait for something.
     pub waits: u32,
@@ -69,18 +69,18 @@ pub struct ObjectInfo {
     pub id: ObjectId,
     /// Its name; none if it is anonymous.
     pub name: Option<String>,
-    /// How many holds proxies have on it. The clones of one proxy share one.
+    /// How many references proxies hold. The clones of one proxy share one.
     pub references: u32,
-    /// How it is.
+    /// Its state.
     pub state: ObjectState,
-    /// Its waiters, in the order in which they will be served, a thousand at most. For a queue: those that get, then
-    /// those that put, then those that join.
+    /// Its waiters, in the order of the wait queue, a thousand at most. For a queue: those that get, then those that
+    /// put, then those that join.
     pub waiters: Vec<WaiterInfo>,
     /// How many wait for it, listed or not.
     pub waiting: u32,
 }
 
-/// How an object is, by its kind.
+/// The state of an object, by its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ObjectState {
@@ -148,14 +148,14 @@ pub enum ObjectState {
     Queue {
         /// How many items are in it.
         length: u64,
-        /// How many may be; none if there is no bound.
+        /// How many items it may have; none if there is no bound.
         capacity: Option<u64>,
-        /// How many items were put and are not finished; none if it is not joinable.
+        /// How many items were put and are not finished; none if the queue is not joinable.
         unfinished: Option<u64>,
         /// Whether it takes no more.
         is_closed: bool,
-        /// Which sessions got how many items of a joinable queue that they have not finished, in the order of the
-        /// sessions' numbers, a thousand at most.
+        /// How many items of a joinable queue each session got and has not finished, in the order of the sessions'
+        /// numbers, a thousand at most.
         holders: Vec<(SessionInfo, u64)>,
     },
 }
@@ -168,7 +168,7 @@ pub struct PermitsInfo {
     pub session: SessionInfo,
     /// How many it holds.
     pub permits: u64,
-    /// For how long it has held some without a break.
+    /// How long it has held permits without a break.
     pub held: Duration,
 }
 
@@ -182,7 +182,7 @@ pub struct HolderInfo {
     pub program: Arc<str>,
     /// The thread, as the client library numbers those that call it: from 1.
     pub thread: ThreadId,
-    /// For how long it has held the lock.
+    /// How long it has held the lock.
     pub held: Duration,
     /// How often it has acquired it.
     pub depth: u32,
@@ -202,7 +202,7 @@ pub struct WaiterInfo {
     pub thread: ThreadId,
     /// What it waits for here. It may wait for other objects in the same step.
     pub wants: Wanted,
-    /// For how long it has waited.
+    /// How long it has waited.
     pub waited: Duration,
     /// How long until it gives up; none if it never does.
     pub remaining: Option<Duration>,

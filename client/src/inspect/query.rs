@@ -49,7 +49,8 @@ impl Manager {
         self.inspect_selected(Selector::Name(name))
     }
 
-    /// Everything about the object of this id, as [`objects`](Self::objects) lists it: the way to those without a name.
+    /// Everything about the object of this id, which [`objects`](Self::objects) lists. Objects without a name have only
+    /// that.
     ///
     /// # Errors
     /// As with [`inspect`](Self::inspect).

@@ -1,4 +1,4 @@
-//! What a holder left behind, as the next taker learns it.
+//! The holder that abandoned a lock or permits, as the next taker learns it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crate::duration::Rounded;
 
-/// Who held a lock or permits and did not give them back: a process that ended, or a holder from whom a lock was
-/// taken by [`force_release`](crate::Lock::force_release).
+/// The holder that abandoned a lock or permits: a process that ended without releasing them, or a holder from which
+/// [`force_release`](crate::Lock::force_release) took the lock.
 ///
-/// Whoever gets one of these may find what the lock guards half changed. It shows itself as in `left behind by pid 12
-/// (deploy), which was ended by signal 9 (SIGKILL) after holding it 3.2 s`.
+/// What the lock guards may be half changed. This displays as in `left behind by pid 12 (deploy), which was ended by
+/// signal 9 (SIGKILL) after holding it 3.2 s`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Abandonment {
@@ -18,9 +18,9 @@ pub struct Abandonment {
     pub process: u32,
     /// The name of that process's program, as it told the manager.
     pub program: Arc<str>,
-    /// What happened, to go after “the process …”: as in `was ended by signal 9 (SIGKILL)`.
+    /// What happened, as a verb for the process: as in `was ended by signal 9 (SIGKILL)`.
     pub how: Arc<str>,
-    /// For how long it had held it.
+    /// How long it had held it.
     pub held: Duration,
 }
 

@@ -21,26 +21,25 @@ use crate::{Error, ErrorKind, Manager, OpenOptions, Passed, Result, Taken};
 /// A place where a number of parties wait until all have come, and go on together, again and again. This is a proxy.
 ///
 /// It is Python's `Barrier`. A party is one wait of any thread of any process. Each gets its place among the parties,
-/// and exactly one of them [`leads`](Passed::leads). A party that comes while a full number is there already is of the
-/// next turn: parties are let go in the order in which they came.
+/// and exactly one of them [`leads`](Passed::leads). A party that comes when all parties of a turn have come belongs to
+/// the next turn: parties go on in the order in which they came.
 ///
-/// A party may wait for other things at the same time ([`wait_any`](crate::wait_any)): if it takes one of those, it has
-/// not come, and breaks nothing; if its timeout ends, it has given up, and a timeout of zero breaks the barrier at once
-/// unless this party is the last to come, or something else in the list is ready. Once an action runs, the parties have
-/// come, and take nothing else. A barrier cannot be part of a wait for all.
+/// A party may wait for other objects at the same time ([`wait_any`](crate::wait_any)). If it takes one of those, it
+/// has not come, and breaks nothing. If its timeout ends, it has given up, and breaks the barrier: a timeout of zero
+/// does so at once, unless this party is the last to come or another object in the list is ready. Once an action runs,
+/// the parties have come, and take nothing else. A barrier cannot be part of a wait for all.
 ///
-/// **Fairness.** First come, first served: the longest waiter is let go with the earliest turn that has room, and
-/// nobody passes those that came before.
+/// **Fairness.** First come, first served: the longest waiter goes on with the earliest turn that has room, and nobody
+/// passes those that came before.
 ///
-/// **Death.** A party that dies while it waits breaks the barrier, and the text names it. So does one that dies while
-/// its action runs. One that dies before it has come, or after it was let go, is nobody's party. When the manager dies,
-/// every call fails at once ([`is_manager_gone`](Error::is_manager_gone)).
+/// **Death.** A party that dies while it waits breaks the barrier, and the text of the error names it. So does one that
+/// dies while its action runs. A process that dies before it has come, or after it has gone on, breaks nothing. When
+/// the manager dies, every call fails at once ([`is_manager_gone`](Error::is_manager_gone)).
 ///
-/// # A barrier breaks
-/// when a party that waits gives up, as the others would wait forever: by its timeout, or because its process died.
-/// Anybody can break it with [`abort`](Self::abort), and an action that fails does. All waiters fail with
-/// [`is_broken`](Error::is_broken), and so does every later one, with a text that says who broke it and by
-/// what, until somebody calls [`reset`](Self::reset).
+/// **Breaking.** A barrier breaks when a waiting party gives up, by its timeout or because its process died, since the
+/// others would wait forever. An action that fails breaks it too, and anybody can with [`abort`](Self::abort). Then all
+/// waiters fail with [`is_broken`](Error::is_broken), and so does every later one until somebody calls
+/// [`reset`](Self::reset). The text says who broke it, and how.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -65,25 +64,26 @@ impl Barrier {
     /// Waits until all parties have come. With `None` it waits forever.
     ///
     /// # Errors
-    /// [`is_timeout`](Error::is_timeout) if the timeout ends first: then the barrier is broken, also by one of zero;
-    /// [`is_broken`](Error::is_broken) if it is broken already, or is meanwhile, or is reset;
+    /// [`is_timeout`](Error::is_timeout) if the timeout ends first, even one of zero: then the barrier is broken;
+    /// [`is_broken`](Error::is_broken) if it is broken already, or is broken or reset meanwhile;
     /// [`is_removed`](Error::is_removed) if it is removed meanwhile.
     pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<Passed> {
         self.arrive(false, timeout.into()).map(Passed::from)
     }
 
-    /// Waits until all parties have come, and brings an action that one party runs before any of them goes on: the last
-    /// to come of those that brought one. So with the same action in all parties, it runs exactly once in each turn.
+    /// Waits until all parties have come, and brings an action. Before any party goes on, one of them runs its action:
+    /// the last to come of those that brought one. So if all parties bring the same action, it runs exactly once in
+    /// each turn.
     ///
-    /// While the action runs, the timeouts of the other parties run on, and one that ends breaks the barrier; so give
-    /// all of them time for the action as well. The timeout of the party that runs it is over when it begins.
+    /// While the action runs, the timeouts of the other parties go on, and one that ends breaks the barrier; so give
+    /// all of them time for the action as well. The timeout of the party that runs it does not count any more.
     ///
-    /// If the action returns an error or panics, or its process dies, the barrier is broken, and the text tells the
-    /// others why. Here, a panic goes on after that.
+    /// If the action returns an error or panics, or its process dies, the barrier is broken, and the text of the
+    /// others' errors says why. A panic then goes on in the caller.
     ///
     /// # Errors
-    /// As with [`wait`](Self::wait); [`is_broken`](Error::is_broken) with the text of the action's error if it fails,
-    /// and if somebody breaks or resets the barrier while the action runs.
+    /// As with [`wait`](Self::wait); [`is_broken`](Error::is_broken) with the text of the action's error if the action
+    /// fails, and if somebody breaks or resets the barrier while it runs.
     pub fn wait_with<E: fmt::Display>(
         &self,
         timeout: impl Into<Option<Duration>>,
@@ -96,7 +96,7 @@ impl Barrier {
         Ok(turn.into())
     }
 
-    /// Waits, and tells this party's place and the turn.
+    /// Waits, and returns this party's place and the turn.
     fn arrive(&self, has_action: bool, timeout: Option<Duration>) -> Result<BarrierTurn> {
         match self.reference.wait(BarrierTarget { id: self.id(), has_action }, timeout)? {
             Some(turn) => Ok(turn),
@@ -113,7 +113,7 @@ impl Barrier {
         turn: u64,
         action: impl FnOnce() -> std::result::Result<(), E>,
     ) -> Result<()> {
-        // The caller gets the panic, and answers for what it leaves behind.
+        // The panic goes on in the caller, which answers for the state that it leaves behind.
         match catch_unwind(AssertUnwindSafe(action)) {
             Ok(Ok(())) => self.let_pass(turn),
             Ok(Err(error)) => {
@@ -140,7 +140,7 @@ impl Barrier {
         })
     }
 
-    /// Breaks the barrier as the action of this turn has failed, unless the turn is over.
+    /// Breaks the barrier because the action of this turn has failed, unless the turn is over.
     fn abort_turn(&self, turn: u64, why: &str) -> Result<()> {
         let abort = BarrierAbort { id: self.id(), turn: Some(turn), reason: &shortened(why) };
         match self.reference.run(abort) {
@@ -149,8 +149,8 @@ impl Barrier {
         }
     }
 
-    /// Breaks the barrier: waiters and later callers fail with this reason until it is reset. If it is broken
-    /// already, the first cause stands.
+    /// Breaks the barrier: waiters and later callers fail with this reason until it is reset. If it is broken already,
+    /// the first cause remains.
     ///
     /// # Errors
     /// [`is_limit`](Error::is_limit) if the reason is longer than 1024 bytes;
@@ -160,7 +160,7 @@ impl Barrier {
         self.reference.run(BarrierAbort { id: self.id(), turn: None, reason })
     }
 
-    /// Makes the barrier like new. Every waiter fails with [`is_broken`](Error::is_broken).
+    /// Puts the barrier into the state of a new one. Every waiter fails with [`is_broken`](Error::is_broken).
     ///
     /// # Errors
     /// [`is_no_such_object`](Error::is_no_such_object) if the barrier was removed.
@@ -168,7 +168,7 @@ impl Barrier {
         self.reference.run(BarrierReset { id: self.id() })
     }
 
-    /// How many have to come.
+    /// How many parties have to come.
     ///
     /// # Errors
     /// As with [`reset`](Self::reset).
@@ -176,7 +176,7 @@ impl Barrier {
         self.status().map(|status| status.parties)
     }
 
-    /// How many wait at the barrier now. While an action runs, those that wait for its end are among them.
+    /// How many parties wait at the barrier now, including those that wait for the end of an action.
     ///
     /// # Errors
     /// As with [`reset`](Self::reset).
@@ -244,7 +244,7 @@ impl Manager {
         self.barrier_options(parties).anonymous()
     }
 
-    /// All other ways to open or make a barrier.
+    /// Options to open or make a barrier in any other way.
     pub fn barrier_options(&self, parties: u32) -> OpenOptions<'_, Barrier> {
         OpenOptions::new(self, Spec::Barrier { parties })
     }

@@ -24,18 +24,18 @@ use crate::{
 /// in the manager.
 ///
 /// A condition has a lock: a reentrant one of its own, as in Python, or one that [`OpenOptions`] name. A waiter holds
-/// it, gives it up and joins the wait queue in one step, so that no notification falls between the two, and holds it
-/// again, as often as before, when the wait returns.
+/// the lock. It gives the lock up and joins the wait queue in one step, so that it misses no notification in between.
+/// When the wait returns, it holds the lock again, as often as before.
 ///
 /// **No spurious wake-ups.** Unlike POSIX's and C++'s, a wait never returns without a notification or its timeout.
-/// Others may have had the lock in between all the same, so what is waited for is to be looked at again:
-/// [`wait_for`](Self::wait_for) does.
+/// Other threads may still have held the lock in between, so the caller has to check again whether what it waits for is
+/// true, as [`wait_for`](Self::wait_for) does.
 ///
 /// **Fairness.** The longest waiters are notified first, and then join the wait queue of the lock like all others.
 ///
 /// **Death.** A waiter that dies passes its notification on to the next, unless it was for all. A holder that dies
-/// leaves the lock behind, and the next taker, also out of a wait, learns of it by [`LockGuard::abandoned`]. When the
-/// manager dies, every call fails at once ([`is_manager_gone`](Error::is_manager_gone)).
+/// abandons the lock, and the next taker, even one that returns from a wait, learns of it by [`LockGuard::abandoned`].
+/// When the manager dies, every call fails at once ([`is_manager_gone`](Error::is_manager_gone)).
 ///
 /// A clone is the same condition. A proxy carries its lock with it when it is sent to another process.
 ///
@@ -76,7 +76,7 @@ enum Base {
 pub enum WokenBy {
     /// The condition was notified.
     Notified,
-    /// Something else was taken: at this position in the list of others, and what.
+    /// The wait took another object: its position in the list of others, and what it took.
     Other(usize, Taken),
     /// Neither came in time.
     TimedOut,
@@ -94,7 +94,10 @@ impl Condition {
         }
     }
 
-    /// Acquires the condition's lock if it can be had at once; none if not.
+    /// Acquires the condition's lock if this needs no waiting; none otherwise.
+    ///
+    /// # Errors
+    /// As with [`Lock::try_acquire`].
     pub fn try_acquire(&self) -> Result<Option<LockGuard>> {
         self.acquire_timeout(Duration::ZERO)
     }
@@ -112,15 +115,16 @@ impl Condition {
 
     /// Gives the lock up, waits for a notification, and holds the lock again. False if the timeout ended first.
     ///
-    /// The timeout is for the notification; after it, too, this waits for the lock as long as it takes. The guard gets
-    /// a new [`token`](LockGuard::token). A reentrant lock is given up whole, however often it was acquired, and held
-    /// again as often; the guards of the outer acquisitions still give back their part, and keep the token of before.
+    /// The timeout is for the notification alone: in any case this then waits for the lock as long as it takes. With
+    /// `None` it waits for the notification forever. The guard gets a new [`token`](LockGuard::token). A wait gives up
+    /// a reentrant lock completely, however often the thread had acquired it, and then holds it again as often; the
+    /// guards of the outer acquisitions still release their part, and keep their old token.
     ///
     /// # Errors
-    /// [`is_not_owner`](Error::is_not_owner) if the guard is of another lock or another thread, which then keeps it;
-    /// the same if the lock was taken away from the guard by [`force_release`](Lock::force_release);
-    /// [`is_removed`](Error::is_removed) if the condition or its lock is removed meanwhile. After any error but the
-    /// first the guard does not hold the lock, and [`LockGuard::is_held`] says so.
+    /// [`is_not_owner`](Error::is_not_owner) if the guard is of another lock or another thread, which then keeps it, or
+    /// if [`force_release`](Lock::force_release) took the lock away from it; [`is_removed`](Error::is_removed) if the
+    /// condition or its lock is removed meanwhile. After any error but the first the guard does not hold the lock, and
+    /// [`LockGuard::is_held`] says so.
     pub fn wait(&self, guard: &mut LockGuard, timeout: impl Into<Option<Duration>>) -> Result<bool> {
         match self.wait_or(guard, &[], timeout)? {
             WokenBy::Notified => Ok(true),
@@ -129,14 +133,15 @@ impl Condition {
         }
     }
 
-    /// Waits until the predicate is true, and looks at it with the lock held: at first, and after each notification.
+    /// Waits until the predicate is true. Calls it with the lock held: first at once, and then after each notification.
     /// Returns its last value, which is false only if the timeout has ended.
     ///
-    /// This is Python's `wait_for`, and the `wait` with a predicate of C++. The timeout is for all waits together. At
-    /// zero, too, it waits once and then looks again, which lets others have the lock in between.
+    /// This is Python's `wait_for`, and the `wait` with a predicate of C++. The timeout is for all waits together. Even
+    /// with a timeout of zero it waits once and then calls the predicate again, so that others can have the lock in
+    /// between.
     ///
     /// # Errors
-    /// Those of [`wait`](Self::wait). One of the predicate ends the wait and is passed on; the lock is held then.
+    /// Those of [`wait`](Self::wait). An error of the predicate ends the wait, and is returned with the lock held.
     pub fn wait_for(
         &self,
         guard: &mut LockGuard,
@@ -162,11 +167,11 @@ impl Condition {
         }
     }
 
-    /// Gives the lock up, waits for a notification or for one of the others, whatever comes first, and holds the lock
-    /// again. As “wait for work, unless `stop` is set”.
+    /// Gives the lock up, waits for a notification or for one of the others, whichever comes first, and holds the lock
+    /// again. For example: “wait for work, unless `stop` is set”.
     ///
-    /// The others are as in [`wait_any`](crate::wait_any). If one of them is ready at once, it is taken without giving
-    /// the lock up.
+    /// The others are as in [`wait_any`](crate::wait_any). If one of them is ready at once, this takes it without
+    /// giving the lock up.
     ///
     /// # Errors
     /// As with [`wait`](Self::wait), and [`wait_any`](crate::wait_any). Locks cannot be among the others
@@ -235,7 +240,7 @@ impl Condition {
     /// # Errors
     /// As with [`notify_one`](Self::notify_one).
     pub fn notify(&self, count: usize) -> Result<usize> {
-        // More than these never wait.
+        // There are never more waiters than that.
         self.notify_some(Some(u32::try_from(count).unwrap_or(u32::MAX)))
     }
 
@@ -251,8 +256,8 @@ impl Condition {
         self.reference.run(ConditionNotify { id: self.reference.id(), count, thread: this_thread() })
     }
 
-    /// Takes the condition away for everyone; a lock of its own is freed with the last guard. A waiter fails with
-    /// [`is_removed`](Error::is_removed) and does not hold the lock any more, and every later call on a proxy of it
+    /// Removes the condition for everyone; a lock of its own is freed with the last guard. A waiter fails with
+    /// [`is_removed`](Error::is_removed) and no longer holds the lock, and every later call on a proxy of the condition
     /// fails with [`is_no_such_object`](Error::is_no_such_object).
     pub fn remove(&self) -> Result<()> {
         self.reference.remove()
@@ -272,7 +277,9 @@ impl Condition {
         } else if !guard.is_held() {
             format!("{self:?} needs its lock held, and this guard holds nothing")
         } else if guard.thread() != this_thread() {
-            format!("{self:?} is waited for by the thread that holds its lock, and this is another")
+            format!(
+                "only the thread that holds the lock of {self:?} can wait for it, and this is another thread"
+            )
         } else {
             return Ok(());
         };
@@ -333,17 +340,17 @@ impl fmt::Debug for Condition {
 }
 
 impl OpenOptions<'_, Condition> {
-    /// Over this lock, which is shared with whatever else it guards. The condition ends with it.
+    /// Makes the condition over this lock, which other uses share. The condition ends with the lock.
     pub fn over_lock(self, lock: &Lock) -> Self {
         self.over(LockChoice::Given { id: lock.reference().id() })
     }
 
-    /// Over this reentrant lock, which is shared with whatever else it guards. The condition ends with it.
+    /// Makes the condition over this reentrant lock, which other uses share. The condition ends with the lock.
     pub fn over_rlock(self, lock: &RLock) -> Self {
         self.over(LockChoice::Given { id: lock.reference().id() })
     }
 
-    /// With a lock of its own that is not reentrant. At first it is one that is.
+    /// Gives the condition a lock of its own that is not reentrant. By default it has a reentrant one.
     pub fn with_plain_lock(self) -> Self {
         self.over(own_lock(false))
     }
@@ -373,7 +380,7 @@ impl Manager {
         self.condition_options().anonymous()
     }
 
-    /// All other ways to open or make a condition.
+    /// Options to open or make a condition in any other way.
     pub fn condition_options(&self) -> OpenOptions<'_, Condition> {
         OpenOptions::new(self, Spec::Condition { over: own_lock(true) })
     }

@@ -16,22 +16,21 @@ use crate::{EventCause, Manager, OpenOptions, Result, Taken, Waitable};
 
 /// A flag that processes set, clear and wait for. This is a proxy: the flag itself is in the manager.
 ///
-/// A new event is not set. Once it is, every waiter goes on, and so does every later one, until it
-/// is cleared. An event with [`auto_reset`](OpenOptions::auto_reset) lets one through for each `set`, first come,
-/// first served, and clears itself.
+/// A new event is not set. Once it is set, every waiter goes on, and so does every later one, until somebody clears it.
+/// An event with [`auto_reset`](OpenOptions::auto_reset) lets one waiter through for each `set`, first come, first
+/// served, and clears itself.
 ///
-/// A clone is the same event. A proxy serializes into where the event is, and deserializes in any process of
-/// this user on this machine into a proxy of the same event; that is how it becomes the argument of a task.
+/// A clone is the same event. A proxy serializes into the address and id of the event, and deserializes in any process
+/// of this user on this machine into a proxy of the same event; so it can be an argument of a task.
 ///
-/// **Fairness.** First come, first served: with auto reset each `set` lets the one through that has waited longest. A
-/// manual-reset event lets all waiters through at once, so there is no order among them; also if it is cleared right
-/// after.
+/// **Fairness.** First come, first served: with auto reset each `set` lets the longest waiter through. A manual-reset
+/// event lets all waiters through at once, even if somebody clears it right after, so there is no order among them.
 ///
 /// **Death.** When a process that waits dies, its wait vanishes; a `set` that was on its way to it goes to the next
-/// waiter. With auto reset the manager learns from a process's next call that a wake-up has arrived, so one that
-/// dies before that call passes it on, even if it had begun to act on it: each `set` gets through at least
-/// once. An event that a process has set stays set when that process dies. When the manager dies, every call
-/// fails at once ([`is_manager_gone`](crate::Error::is_manager_gone)).
+/// waiter. With auto reset, the manager learns from a process's next call that a wake-up has arrived. A process that
+/// dies before that call passes the wake-up on, even if it had begun to act on it: each `set` gets through at least
+/// once. An event that a process has set stays set when that process dies. When the manager dies, every call fails at
+/// once ([`is_manager_gone`](crate::Error::is_manager_gone)).
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -66,15 +65,15 @@ impl Manager {
         self.event_options().anonymous()
     }
 
-    /// All other ways to open or make an event.
+    /// Options to open or make an event in any other way.
     pub fn event_options(&self) -> OpenOptions<'_, Event> {
         OpenOptions::new(self, Spec::Event { auto_reset: false })
     }
 }
 
 impl Event {
-    /// Sets the event. Every waiter goes on; with auto reset, the first one does. If it is set
-    /// already, nothing changes, not even what is known of its setter.
+    /// Sets the event. Every waiter goes on; with auto reset, the first one does. If the event is set already, nothing
+    /// changes, not even its [`EventCause`].
     ///
     /// When this returns, every later `is_set` in any process sees it.
     ///
@@ -84,7 +83,7 @@ impl Event {
         self.set_for(None)
     }
 
-    /// Sets the event, and says why: waiters that ask get the reason with the [`EventCause`].
+    /// Sets the event, and says why: waiters get the reason with the [`EventCause`].
     ///
     /// # Errors
     /// [`is_limit`](crate::Error::is_limit) if the reason is longer than 1024 bytes;
@@ -108,7 +107,7 @@ impl Event {
         self.reference.run(EventClear { id: self.id() })
     }
 
-    /// Whether the event is set. Changes nothing, also with auto reset.
+    /// Whether the event is set. Changes nothing, even with auto reset.
     ///
     /// # Errors
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
@@ -118,12 +117,11 @@ impl Event {
 
     /// Waits until the event is set, and returns who set it; none if the timeout ends first.
     ///
-    /// With `None` it waits forever; `Duration::ZERO` only looks. The manager keeps the time, with a clock
-    /// that nobody sets. Waiters are served in the order in which they came.
+    /// With `None` it waits forever; `Duration::ZERO` only looks. The manager keeps the time, with a monotonic clock.
     ///
     /// # Errors
     /// [`is_removed`](crate::Error::is_removed) if the event is removed meanwhile, and
-    /// [`is_no_such_object`](crate::Error::is_no_such_object) if it was before.
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if it was removed before.
     pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<Option<EventCause>> {
         let cause = self.reference.wait(EventTarget { id: self.id() }, timeout.into())?;
         Ok(cause.map(EventCause::from))
@@ -137,15 +135,15 @@ impl Event {
         self.reference.run(GetEventCause { id: self.id() }).map(|cause| cause.map(EventCause::from))
     }
 
-    /// Sets this event and waits for something else, in one round trip and one atomic step: whom the set serves is
-    /// served before the wait begins. None if the timeout ends first; the event is set all the same.
+    /// Sets this event and waits for another object, in one round trip and one atomic step: the waiters that the set
+    /// lets through go on before the wait begins. None if the timeout ends first; the event is set all the same.
     ///
-    /// Two processes that pass control back and forth pay one round trip for a turn each.
+    /// With it, two processes that pass control back and forth each pay one round trip for a turn.
     ///
     /// # Errors
-    /// [`is_no_such_object`](crate::Error::is_no_such_object) if this event was removed; then it does not wait. As with
-    /// [`wait_any`](crate::wait_any) for the rest: nothing is set if the wait cannot begin, as for an object of
-    /// another manager or one that was removed, and this event stays set if the wait fails later.
+    /// [`is_no_such_object`](crate::Error::is_no_such_object) if this event was removed; then it does not wait.
+    /// Otherwise as with [`wait_any`](crate::wait_any): if the wait cannot begin, such as for an object of another
+    /// manager or one that was removed, the event is not set; if the wait fails later, it stays set.
     pub fn set_and_wait(
         &self,
         target: &dyn Waitable,
@@ -165,7 +163,7 @@ impl Event {
 proxy!(Event, Kind::Event);
 
 impl OpenOptions<'_, Event> {
-    /// Whether a wait that succeeds clears the event, so that each `set` lets one through. Off at first.
+    /// Whether a wait that succeeds clears the event, so that each `set` lets one waiter through. Off by default.
     pub fn auto_reset(mut self, auto_reset: bool) -> Self {
         self.spec = Spec::Event { auto_reset };
         self

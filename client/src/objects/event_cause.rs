@@ -8,7 +8,7 @@ use crate::duration::Rounded;
 
 /// Who set an event, when, and why.
 ///
-/// It shows itself as in `set by pid 4711 (deploy) 3.2 s ago: disk full`.
+/// It displays as in `set by pid 4711 (deploy) 3.2 s ago: disk full`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventCause {
@@ -16,10 +16,9 @@ pub struct EventCause {
     pub process: u32,
     /// The name of that process's program, as it told the manager.
     pub program: Arc<str>,
-    /// How long ago, when the manager told this.
+    /// How long ago that was when the manager answered.
     pub ago: Duration,
-    /// What was given to [`set_because`](crate::Event::set_because); none after a plain
-    /// [`set`](crate::Event::set).
+    /// The reason that [`set_because`](crate::Event::set_because) gave; none after a plain [`set`](crate::Event::set).
     pub reason: Option<Arc<str>>,
 }
 

@@ -1,4 +1,4 @@
-//! The guard of a lock: its owner holds the lock, and dropping it gives the lock back.
+//! The guard of a lock: its owner holds the lock, and dropping it releases the lock.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,25 +12,24 @@ use crate::objects::reference::{Reference, without_timeout};
 use crate::process::thread::this_thread;
 use crate::{Abandonment, Error, ErrorKind, Result};
 
-/// A [`Lock`](crate::Lock) or [`RLock`](crate::RLock) that is held. Dropping it gives the lock back.
+/// A [`Lock`](crate::Lock) or [`RLock`](crate::RLock) that this thread holds. Dropping the guard releases the lock.
 ///
-/// Dropping does not wait for an answer, and while nobody wants the lock it does not even wake the manager, which then
-/// learns of it with the next request of this process, or by looking as soon as somebody wants the lock. What this
-/// process asks for next is carried out after it all the same. In a process that was forked off, the parent's guards
-/// do nothing: the parent holds the lock.
+/// Dropping does not wait for an answer. While nobody wants the lock, it does not even wake the manager, which learns
+/// of the release with the next request of this process, or looks for it as soon as somebody wants the lock. In any
+/// case the release comes before the next request of this process. In a forked child, the parent's guards do nothing:
+/// the parent holds the lock.
 ///
-/// The holder is the thread that acquired the lock. A guard can be dropped or released by another thread, but
-/// deadlocks are found, and conditions waited for, by the thread that acquired. So if a guard was handed to another
-/// thread that will drop it, and the thread that acquired it acquires the lock again, that is refused as a deadlock,
-/// though it would have ended. To hand over for good, [`keep`](Self::keep) the lock, or acquire it over there.
+/// The holder is the thread that acquired the lock. Another thread can drop or release the guard, but only the thread
+/// that acquired the lock can wait for a condition with it, and deadlocks are found for that thread. So if a thread
+/// hands its guard to another thread, which will drop it, and then acquires the lock again, that fails as a deadlock,
+/// though the wait would have ended. Let the other thread acquire the lock instead.
 ///
-/// A guard gives back what it holds, and nothing else. If the lock was taken away by
-/// [`force_release`](crate::Lock::force_release), dropping the guard does nothing, also when this very thread has
-/// acquired the lock anew.
+/// A guard releases what it holds, and nothing else. If [`force_release`](crate::Lock::force_release) has taken the
+/// lock away, dropping the guard does nothing, even if the same thread has acquired the lock again.
 ///
-/// When the process ends without dropping it, however it ends, the next taker gets the lock at once and learns of it:
-/// [`abandoned`](Self::abandoned). When the manager dies, the lock is gone with it, and nothing tells its holder; an
-/// outside resource that must know is to compare [`token`](Self::token)s.
+/// **Death.** When the process ends without dropping the guard, in whatever way, the next taker gets the lock at once
+/// and learns of it by [`abandoned`](Self::abandoned). When the manager dies, the lock is gone with it, and the holder
+/// gets no notice; an outside resource that must know compares [`token`](Self::token)s.
 ///
 /// ```no_run
 /// # fn write(_token: u64, _line: &str) {}
@@ -42,17 +41,17 @@ use crate::{Abandonment, Error, ErrorKind, Result};
 /// # Ok(())
 /// # }
 /// ```
-#[must_use = "a guard gives its lock back when it is dropped, so one that is not used gives it back at once"]
+#[must_use = "a guard releases its lock when it is dropped, so one that is not used releases it at once"]
 pub struct LockGuard {
     lock: Arc<Reference>,
-    /// The holding, to give it back by: nothing of a later one is given back in its place.
+    /// The number of the holding, so that the guard releases no later one in its place.
     hold: u64,
     token: u64,
     depth: u32,
     abandoned: Option<Abandonment>,
     /// The thread that acquired the lock.
     thread: ThreadId,
-    /// The process that is to give it back; 0 as soon as there is nothing to give back.
+    /// The process that has to release it; 0 once there is nothing to release.
     process: u32,
 }
 
@@ -88,11 +87,11 @@ impl LockGuard {
 
     /// The fencing token: a number that grows with every taking of any lock of this manager.
     ///
-    /// A resource outside, as a file server, that gets it with each order and refuses those with a smaller token than
-    /// the largest it has seen, is safe from a holder that was paused and has lost the lock without noticing.
-    /// Acquiring a reentrant lock once more keeps the token; a wait for a condition changes it. Only the guard that
-    /// waited has the new one then: the outer guards of the same reentrant lock still tell the one they got, which
-    /// such a resource may refuse. So send the token of the innermost guard.
+    /// An outside resource, such as a file server, that gets the token with each order and refuses a smaller one than
+    /// the largest it has seen, is safe from a holder that was suspended and has lost the lock without noticing.
+    /// Acquiring a reentrant lock once more keeps the token; a wait for a condition changes it. Then only the guard
+    /// that waited has the new token: the outer guards of the same reentrant lock still have the old one, which such a
+    /// resource may refuse. So send the token of the innermost guard.
     pub fn token(&self) -> u64 {
         self.token
     }
@@ -102,32 +101,31 @@ impl LockGuard {
         self.depth
     }
 
-    /// The holder that left the lock behind which this took; none if its last holder gave it back.
+    /// The holder that abandoned the lock before this guard took it; none if the last holder released it.
     pub fn abandoned(&self) -> Option<&Abandonment> {
         self.abandoned.as_ref()
     }
 
-    /// Whether this has something to give back. A wait for a condition that failed leaves a guard without, and so do
-    /// guards that a process was forked off with.
+    /// Whether this guard holds its lock. It does not after a failed wait for a condition, nor in a forked child.
     pub fn is_held(&self) -> bool {
         self.process == std::process::id()
     }
 
-    /// Gives the lock back, and returns when that is done. (Dropping does not wait for that.)
+    /// Releases the lock, and returns when the manager has done so. (Dropping does not wait for that.)
     ///
     /// # Errors
-    /// [`is_not_owner`](Error::is_not_owner) if the lock was taken away by
-    /// [`force_release`](crate::Lock::force_release); the text says who holds it.
+    /// [`is_not_owner`](Error::is_not_owner) if [`force_release`](crate::Lock::force_release) has taken the lock away;
+    /// the text says who holds it.
     pub fn release(mut self) -> Result<()> {
         self.check_held()?;
         self.disarm();
         self.lock.run(self.release_operation())
     }
 
-    /// Ends this guard and keeps the lock. From then on it is the thread that acquired it that can give it back, by
+    /// Ends this guard and keeps the lock. From then on, the thread that acquired it can release it by
     /// [`Lock::release`](crate::Lock::release) or [`RLock::release`](crate::RLock::release).
     ///
-    /// A process that does so and ends leaves the lock behind, and any other clears that by `release`.
+    /// A process that keeps a lock and ends abandons it, and any process can clear that by `release`.
     pub fn keep(mut self) {
         self.disarm();
     }
@@ -147,7 +145,7 @@ impl LockGuard {
         self.hold
     }
 
-    /// Takes note that the lock was given up and is held again.
+    /// Notes that the wait gave the lock up and holds it again.
     pub(crate) fn renew(&mut self, grant: LockGrant) {
         self.hold = grant.hold;
         self.token = grant.token;
@@ -155,11 +153,11 @@ impl LockGuard {
         self.abandoned = grant.abandoned.map(Abandonment::from);
     }
 
-    /// Gives the lock back, if this has it, and waits for no answer.
+    /// Releases the lock, if this holds it, and does not wait for an answer.
     pub(crate) fn give_back(&mut self) {
         let process = std::mem::take(&mut self.process);
-        // To find deadlocks the manager assumes that a waiting thread has reported what it gave back. So it has, as
-        // the report precedes its next request; but what another thread gives back for it must be reported at once.
+        // To find deadlocks, the manager assumes that a waiting thread has reported its releases. So it has, since the
+        // report precedes its next request; but a release by another thread must be reported at once.
         if self.thread == this_thread() {
             let release = DeferredRelease { lock: self.lock.id(), hold: self.hold, thread: self.thread };
             self.lock.give_back_lock(process, release);
@@ -168,19 +166,19 @@ impl LockGuard {
         }
     }
 
-    /// Makes this give back nothing when it is dropped.
+    /// Makes this release nothing when it is dropped.
     pub(crate) fn disarm(&mut self) {
         self.process = 0;
     }
 
-    /// Refuses what needs a lock to give back.
+    /// Fails if this guard holds no lock.
     pub(crate) fn check_held(&self) -> Result<()> {
         if self.is_held() {
             return Ok(());
         }
         Err(Error::new(
             ErrorKind::NotOwner,
-            "this guard holds nothing: its lock was given up, or is its parent process's",
+            "this guard holds nothing: its lock was given up, or belongs to the parent process",
         ))
     }
 
@@ -194,7 +192,7 @@ impl LockGuard {
     }
 }
 
-/// What is wanted of a lock of either kind.
+/// The target of a wait for a lock of either kind.
 pub(crate) fn target(lock: &Reference) -> LockTarget {
     LockTarget { id: lock.id(), is_reentrant: lock.kind() == Kind::RLock }
 }

@@ -18,17 +18,16 @@ use crate::values::carry;
 use crate::values::encoding::{Fault, read, why_not_encoded};
 use crate::{Error, ErrorKind, Result};
 
-/// An item that a wait for several objects took from a queue. It was encoded by whoever put it.
+/// An item that a wait for several objects took from a queue, still encoded.
 ///
-/// It has left the queue. Decode it soon if it may carry proxies: as long as such an item is neither decoded nor
-/// dropped, nothing that this process was handed since is acknowledged, and all of it would be redelivered if the
-/// process died. After 32,768 items, notifications and the like that came since, every wait of this process fails
-/// with [`is_limit`](Error::is_limit), until the item is decoded or dropped. One without proxies can be kept for any
-/// time.
+/// It has left the queue. Decode it soon if it may carry proxies: until it is decoded or dropped, this process
+/// acknowledges none of the grants that came after it, and if the process dies, all of them go to others. After 32,768
+/// such grants, every wait of this process fails with [`is_limit`](Error::is_limit), until the item is decoded or
+/// dropped. An item without proxies can be kept for any time.
 pub struct Item {
     grant: ItemGrant,
     queue: Arc<Reference>,
-    /// Keeps alive the objects whose proxies are in the item. An item without any has none.
+    /// Keeps alive the objects whose proxies are in the item; none if there are no proxies.
     ack_hold: Option<AckHold>,
 }
 
@@ -44,12 +43,11 @@ impl Item {
     /// The value.
     ///
     /// # Errors
-    /// [`is_bad_encoding`](Error::is_bad_encoding) if the item is no `T`, or carries a proxy that cannot be attached
-    /// to its object. In the latter case another predicate says why:
-    /// [`is_no_such_object`](Error::is_no_such_object), [`is_wrong_kind`](Error::is_wrong_kind) or
-    /// [`is_stale`](Error::is_stale). Such an item is finished with that, in a joinable queue as by a `task_done`, so
-    /// that none is due for it. Nobody gets it again: a consumer that dies of such an error, and is started again,
-    /// would get it forever.
+    /// [`is_bad_encoding`](Error::is_bad_encoding) if the item is not a `T`, or carries a proxy that cannot be attached
+    /// to its object. In the latter case another predicate says why: [`is_no_such_object`](Error::is_no_such_object),
+    /// [`is_wrong_kind`](Error::is_wrong_kind) or [`is_stale`](Error::is_stale). This finishes the item, in a joinable
+    /// queue as `task_done` does, so do not call that for it. Nobody gets the item again: otherwise a consumer that
+    /// dies of the error, and is started again, would get it forever.
     pub fn decode<T: DeserializeOwned>(self) -> Result<T> {
         let decoded = decode(self.grant.payload.as_bytes());
         if decoded.as_ref().is_err_and(Error::is_bad_encoding) {
@@ -63,8 +61,8 @@ impl Item {
         drop(self.ack_hold);
         let (id, item) = (self.queue.id(), Some(self.grant.number));
         let done = QueueTaskDone { id, item, thread: this_thread() };
-        // In a joinable queue this is what it says. In a plain one it is refused, and nobody listens; like every
-        // request it has confirmed what was received.
+        // In a joinable queue this finishes the item. In a plain one the manager refuses it, which nobody learns; but
+        // like every request, it acknowledges what this process has received.
         if let Ok(link) = self.queue.link() {
             // If the manager is gone, so is the item.
             let _ = link.send(done.into_request());
@@ -72,7 +70,7 @@ impl Item {
     }
 }
 
-/// Says how large it is.
+/// Shows how large it is.
 impl fmt::Debug for Item {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Item({:?})", self.grant.payload)
@@ -122,11 +120,11 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         Ok(value) => return Ok(value),
         Err(Fault::Proxy(failure)) if failure.is_manager_gone() => return Err(failure),
         Err(Fault::Proxy(failure)) => {
-            (failure.kind().inside(), format!("a proxy in it does not arrive: {failure}"))
+            (failure.kind().inside(), format!("a proxy in it cannot be attached: {failure}"))
         }
         Err(Fault::Bytes(what)) => (ErrorKind::BadEncoding, what),
     };
-    let text = format!("an item of a queue is no {}, and was dropped: {what}", type_name::<T>());
+    let text = format!("an item of a queue is not a {}, and was dropped: {what}", type_name::<T>());
     Err(Error::new(kind, text))
 }
 
@@ -155,7 +153,7 @@ mod tests {
         let error = decode::<u8>(&seven.bytes).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "an item of a queue is no u8, and was dropped: 6 of its 7 bytes are left over"
+            "an item of a queue is not a u8, and was dropped: 6 of its 7 bytes are left over"
         );
     }
 

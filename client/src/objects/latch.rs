@@ -15,16 +15,15 @@ use crate::{Manager, OpenOptions, Result, Taken};
 
 /// A count that goes down to zero once, and lets everyone through from then on. This is a proxy.
 ///
-/// It is Java's `CountDownLatch`; Python has none. It is there for “go on when these five have done their part”, where
-/// those five need not wait: a [`Barrier`](crate::Barrier) is for parties that wait for each other, again and
-/// again.
+/// It is Java's `CountDownLatch`; Python has none. Use it to go on when, say, five processes have done their part, and
+/// need not wait themselves: a [`Barrier`](crate::Barrier) is for parties that wait for each other, again and again.
 ///
-/// **Fairness.** When the count is zero, all who wait go on at once, so there is no order among them, and nobody who
-/// comes later waits.
+/// **Fairness.** When the count is zero, all waiters go on at once, so there is no order among them, and later callers
+/// do not wait.
 ///
-/// **Death.** Nobody owns a part of the count: when a process dies, what it has counted stays counted, and what it has
-/// not is still to be counted by somebody. When a process that waits dies, its wait vanishes, and nobody else notices.
-/// When the manager dies, every call fails at once ([`is_manager_gone`](crate::Error::is_manager_gone)).
+/// **Death.** Nobody owns a part of the count: when a process dies, what it has counted stays counted, and somebody
+/// else has to count what it has not. When a process that waits dies, its wait vanishes, and nobody else notices. When
+/// the manager dies, every call fails at once ([`is_manager_gone`](crate::Error::is_manager_gone)).
 ///
 /// ```no_run
 /// # fn main() -> client::Result<()> {
@@ -42,7 +41,7 @@ pub struct Latch {
 }
 
 impl Latch {
-    /// Counts down by one, and returns what is left. At zero it stays zero.
+    /// Counts down by one, and returns what is left. The count does not go below zero.
     ///
     /// # Errors
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if the latch was removed.
@@ -50,7 +49,7 @@ impl Latch {
         self.count_down_by(1)
     }
 
-    /// Counts down by this many, to zero at the lowest, and returns what is left.
+    /// Counts down by this number, but not below zero, and returns what is left.
     ///
     /// # Errors
     /// As with [`count_down`](Self::count_down).
@@ -75,8 +74,8 @@ impl Latch {
         Ok(taken.is_some())
     }
 
-    /// Counts down by one and waits until the count is zero, in one round trip. False if the timeout ends first; it is
-    /// counted down all the same.
+    /// Counts down by one and waits until the count is zero, in one round trip. False if the timeout ends first; the
+    /// count goes down all the same.
     ///
     /// # Errors
     /// As with [`wait`](Self::wait).
@@ -111,11 +110,10 @@ impl SealedWaitable for Latch {
 }
 
 impl Manager {
-    /// The latch of this name, made now if there is none, to be counted down this often. One of 0 is open at once.
+    /// The latch of this name, made now if there is none, with this count at first. A latch of 0 is open at once.
     ///
     /// # Errors
-    /// As with [`OpenOptions::open_or_create`]; the count at first is a parameter, so all who open a latch tell the
-    /// same.
+    /// As with [`OpenOptions::open_or_create`]; the first count is a parameter, so all callers must give the same one.
     pub fn latch(&self, name: &str, count: u64) -> Result<Latch> {
         self.latch_options(count).open_or_create(name)
     }
@@ -125,7 +123,7 @@ impl Manager {
         self.latch_options(count).anonymous()
     }
 
-    /// All other ways to open or make a latch.
+    /// Options to open or make a latch in any other way.
     pub fn latch_options(&self, count: u64) -> OpenOptions<'_, Latch> {
         OpenOptions::new(self, Spec::Latch { count })
     }

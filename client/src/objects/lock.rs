@@ -19,18 +19,18 @@ use crate::{LockGuard, Manager, OpenOptions, Result, Taken};
 /// **Fairness.** First come, first served: nobody overtakes a waiter.
 ///
 /// **Death.** When a process ends while it holds the lock, the next taker gets it at once and learns of it by
-/// [`LockGuard::abandoned`], as with POSIX's robust mutexes and NT's abandoned ones. With no taker it stays marked
-/// until somebody takes or [`release`](Self::release)s it. When a process that waits dies, its wait vanishes; a grant
-/// that was on its way to it is such an abandoned lock. When the manager dies, every call fails at once
+/// [`LockGuard::abandoned`], as with POSIX's robust mutexes and NT's abandoned ones. Without a taker it stays marked
+/// until somebody takes or [`release`](Self::release)s it. When a process that waits dies, its wait vanishes; if the
+/// lock was already granted to it, the lock is abandoned as well. When the manager dies, every call fails at once
 /// ([`is_manager_gone`](crate::Error::is_manager_gone)).
 ///
-/// **Deadlock.** A wait without a timeout that would never end, since the holder waits for this thread in turn, fails
+/// **Deadlock.** A wait without a timeout that would never end, because the holder waits for this thread in turn, fails
 /// at once ([`is_deadlock`](crate::Error::is_deadlock)). That includes a second `acquire` by the thread that holds the
 /// lock; [`RLock`] is for that.
 ///
-/// Unlike Python's `multiprocessing.Lock`, it belongs to the thread that acquired it, and nobody else can release it by
-/// mistake. A clone is the same lock, and so is a proxy that was serialized and deserialized, in any process of this
-/// user.
+/// Unlike Python's `multiprocessing.Lock`, a lock belongs to the thread that acquired it, and nobody else can release
+/// it by mistake. A clone is the same lock, and so is a proxy that was serialized and deserialized, in any process of
+/// this user.
 ///
 /// ```no_run
 /// # fn main() -> client::Result<()> {
@@ -49,14 +49,14 @@ pub struct Lock {
     reference: Arc<Reference>,
 }
 
-/// A lock that the thread that holds it may acquire again. This is a proxy: the lock itself is in the manager.
+/// A lock that its holder may acquire again. This is a proxy: the lock itself is in the manager.
 ///
-/// It is free when it was given back as often as it was acquired. All else is as with [`Lock`]: first come, first
-/// served (except its holder, which does not wait); a dead holder leaves it behind and the next taker learns of it,
-/// however often it had been acquired; a wait that would never end fails.
+/// It is free once its holder has released it as often as it acquired it. All else is as with [`Lock`]: first come,
+/// first served (except for the holder, which does not wait); a holder that dies abandons it, and the next taker gets
+/// it at once, however often the holder had acquired it; a wait that would never end fails.
 ///
-/// As in Python, and as with POSIX's recursive mutexes, it is the thread that counts: a thread of a process gets a
-/// reentrant lock again that it holds, another thread of that process waits.
+/// As in Python, and as with POSIX's recursive mutexes, the holder is a thread: it can acquire the lock again, and
+/// another thread of the same process waits.
 ///
 /// ```no_run
 /// # fn main() -> client::Result<()> {
@@ -80,43 +80,46 @@ macro_rules! lock {
             /// Acquires the lock, waiting as long as it takes.
             ///
             /// # Errors
-            /// [`is_deadlock`](crate::Error::is_deadlock) if that would be forever, with the whole cycle in the text;
+            /// [`is_deadlock`](crate::Error::is_deadlock) if it would wait forever; the text names the whole cycle;
             /// [`is_removed`](crate::Error::is_removed) if the lock is removed meanwhile.
             pub fn acquire(&self) -> Result<LockGuard> {
                 LockGuard::acquire(&self.reference)
             }
 
-            /// Acquires the lock if it can be had at once. None if another holds it, or others wait for it.
+            /// Acquires the lock if this needs no waiting; none otherwise.
+            ///
+            /// # Errors
+            /// As with [`acquire_timeout`](Self::acquire_timeout).
             pub fn try_acquire(&self) -> Result<Option<LockGuard>> {
                 self.acquire_timeout(Duration::ZERO)
             }
 
-            /// Acquires the lock. None if the timeout ends first, which the manager's monotonic clock tells.
+            /// Acquires the lock. None if the timeout ends first, by the manager's monotonic clock.
             ///
             /// # Errors
-            /// [`is_removed`](crate::Error::is_removed) if the lock is removed meanwhile. A deadlock is none, as the
-            /// timeout ends it.
+            /// [`is_removed`](crate::Error::is_removed) if the lock is removed meanwhile. A deadlock is not an error,
+            /// since the timeout ends it.
             pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<LockGuard>> {
                 LockGuard::acquire_within(&self.reference, Some(timeout))
             }
 
-            /// Gives back once what the calling thread holds without a guard, after [`LockGuard::keep`]. A guard gives
-            /// back by itself, so this is not for what one holds.
+            /// Releases once a lock that the calling thread holds without a guard, after [`LockGuard::keep`]. Do not
+            /// use this for a lock that has a guard: the guard releases it.
             ///
-            /// If nobody holds the lock and it was left behind, this clears that, whoever calls: the next taker
-            /// does not learn of it. So a process may acquire and end, and another release for it, as in Python.
+            /// If the lock is abandoned and nobody holds it, any caller clears that: the next taker does not learn of
+            /// it. So a process may acquire a lock and end, and another may release it, as in Python.
             ///
             /// # Errors
-            /// [`is_not_owner`](crate::Error::is_not_owner) if another thread holds the lock, or nobody does; the text
-            /// says who.
+            /// [`is_not_owner`](crate::Error::is_not_owner) if another thread holds the lock, which the text names, or
+            /// nobody does.
             pub fn release(&self) -> Result<()> {
                 let (id, thread) = (self.id(), this_thread());
                 self.reference.run(LockRelease { id, hold: None, thread })
             }
 
-            /// Takes the lock from whoever holds it, for an operator who knows that the holder is stuck. The next
-            /// taker learns of it, as after a death. The holder does not: what it sends to release the lock is
-            /// refused, and its token is smaller than the next one.
+            /// Takes the lock from its holder, for an operator who knows that the holder is stuck. The next taker
+            /// learns of it, as after a death. The holder does not, until it releases the lock, which fails; its token
+            /// is smaller than the next one.
             ///
             /// # Errors
             /// [`is_not_owner`](crate::Error::is_not_owner) if nobody holds it.
@@ -168,7 +171,7 @@ impl Manager {
         self.lock_options().anonymous()
     }
 
-    /// All other ways to open or make a lock.
+    /// Options to open or make a lock in any other way.
     pub fn lock_options(&self) -> OpenOptions<'_, Lock> {
         OpenOptions::new(self, Spec::Lock)
     }
@@ -186,7 +189,7 @@ impl Manager {
         self.rlock_options().anonymous()
     }
 
-    /// All other ways to open or make a reentrant lock.
+    /// Options to open or make a reentrant lock in any other way.
     pub fn rlock_options(&self) -> OpenOptions<'_, RLock> {
         OpenOptions::new(self, Spec::RLock)
     }

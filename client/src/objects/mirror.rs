@@ -1,4 +1,4 @@
-//! The mirror of an event: its flag in memory that the manager shares, to be read without a round trip.
+//! The mirror of an event: its flag in memory that the manager shares, which clients read without a round trip.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,24 +15,24 @@ use crate::connection::link::Link;
 use crate::{Error, ErrorKind, Event, Result};
 use sys::shared_memory::SharedWords;
 
-/// How long to sleep at most before looking whether the manager lives: one that is killed wakes nobody.
+/// How long to sleep at most before checking whether the manager lives: a manager that is killed wakes nobody.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
 
-/// An event to be looked at without a round trip: [`is_set`](Self::is_set) is a load from memory, and costs about a
-/// nanosecond, so the innermost loop of a computation can ask each time.
+/// An event that can be read without a round trip: [`is_set`](Self::is_set) is a load from memory, and costs about a
+/// nanosecond, so the innermost loop of a computation can call it each time.
 ///
-/// **Freshness.** Exactly that of [`Event::is_set`]: the manager writes the flag before it answers who set or cleared
-/// the event. So when `set()` has returned, every `is_set()` that begins later, in any process, says so.
+/// **Freshness.** The same as [`Event::is_set`]: the manager writes the flag before it answers the process that set or
+/// cleared the event. So once `set()` has returned, every `is_set()` that begins later, in any process, returns true.
 ///
-/// **Death.** A mirror never tells the flag of a dead manager: from the moment in which the manager ends, however it
-/// does, `is_set` fails ([`is_manager_gone`](Error::is_manager_gone)), and so does a [`wait`](Self::wait) within a
+/// **Death.** A mirror never shows the flag of a dead manager: from the moment in which the manager ends, in whatever
+/// way, `is_set` fails ([`is_manager_gone`](Error::is_manager_gone)), and so does a [`wait`](Self::wait) within a
 /// second. If the event is removed, both fail as well.
 ///
-/// It only looks: to set the event, or to wait for it together with other objects, use the [`Event`], of which this
-/// holds a clone. It can be cloned and shared by threads; to send it to another process send the event, and ask there
-/// for its mirror. A process that was forked off can look as well, but its copy keeps no event alive that has no name.
-/// A wait here is in no wait queue: the manager does not know of it, and `inspect` does not show it. There are mirrors
-/// on Linux; elsewhere, and where the manager has no memory to share, the same calls are round trips.
+/// A mirror only reads: to set the event, or to wait for it together with other objects, use the [`Event`], of which
+/// this holds a clone. Threads can clone and share a mirror; to use one in another process, send the event there, and
+/// call `mirror` on it. A forked child can read too, but its copy does not keep an anonymous event alive. A wait here
+/// is in no wait queue: the manager does not know of it, and `inspect` does not show it. There are mirrors on Linux;
+/// elsewhere, and if the manager has no memory to share, the same calls are round trips.
 ///
 /// ```no_run
 /// # fn step() -> bool { false }
@@ -45,9 +45,9 @@ const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// ```
 #[derive(Clone)]
 pub struct EventMirror {
-    /// Keeps the event alive, and stands in where there is no view.
+    /// Keeps the event alive, and serves the calls if there is no view.
     event: Event,
-    /// Where the flag is; none if it is not in memory.
+    /// Where the flag is; none if it is not in shared memory.
     view: Option<View>,
 }
 
@@ -58,17 +58,18 @@ pub(crate) struct View {
     words: Arc<SharedWords<AtomicU32>>,
     /// The event's place in it.
     number: u32,
-    /// What stands there as long as the event does.
+    /// The serial that is there as long as the event is.
     serial: u32,
 }
 
 impl Event {
-    /// This event, to be looked at without a round trip from now on. Asking for that is two round trips in a process
-    /// that does it for the first time, and then one for each event.
+    /// The mirror of this event, which can be read without a round trip. The first call in a process takes two round
+    /// trips, and later calls take one for each event.
     ///
     /// # Errors
     /// [`is_wrong_parameters`](Error::is_wrong_parameters) for an event with
-    /// [`auto_reset`](crate::OpenOptions::auto_reset): looking takes nothing, so it would let anybody through.
+    /// [`auto_reset`](crate::OpenOptions::auto_reset): a read does not clear the event, so it would let anybody
+    /// through.
     pub fn mirror(&self) -> Result<EventMirror> {
         let reference = self.reference();
         let view = View::open(reference.link()?, reference.id())?;
@@ -93,9 +94,9 @@ impl EventMirror {
     /// Waits until the event is set, and returns true; false if the timeout ends first. An event that was set and
     /// cleared again during the wait has been set.
     ///
-    /// With `None` it waits forever; `Duration::ZERO` only looks. This process keeps the time, with a clock that
-    /// nobody sets. The thread sleeps on the flag itself, and the manager wakes it without a word. All sleepers go
-    /// on together, in no order.
+    /// With `None` it waits forever; `Duration::ZERO` only looks. This process keeps the time, with a monotonic clock.
+    /// The thread sleeps on the flag itself, and the manager wakes it without a message. All sleepers go on together,
+    /// in no order.
     ///
     /// # Errors
     /// As with [`is_set`](Self::is_set), and [`is_removed`](Error::is_removed) if the event is removed meanwhile.
@@ -111,17 +112,18 @@ impl EventMirror {
         &self.event
     }
 
-    /// Whether the flag is in memory, or each look is a round trip.
+    /// Whether the flag is in shared memory. If not, each call is a round trip.
     pub fn is_mapped(&self) -> bool {
         self.view.is_some()
     }
 }
 
 impl View {
-    /// Has an event published. None if the manager cannot share memory, or this system cannot map it.
+    /// Has the manager publish an event. None if the manager cannot share memory, or this system cannot map it.
     pub(crate) fn open(link: &Arc<Link>, event: ObjectId) -> Result<Option<View>> {
         let words = link.mirror()?;
-        // Also without memory: the manager says which events have no mirror, and those have none anywhere.
+        // This call is made even without memory: the manager refuses a mirror of some events, and they have none
+        // anywhere.
         let EventPlace { number, serial } = match link.run_here(PublishEvent { id: event }) {
             // There is no place left in the mirror.
             Err(error) if error.is_limit() => return Ok(None),
@@ -142,7 +144,7 @@ impl View {
     /// How the event is now.
     #[inline]
     fn look(&self) -> Result<EventState> {
-        // Relaxed, as nothing else is promised for memory that is not to be written.
+        // Relaxed, since only relaxed loads are allowed in memory that is mapped for reading.
         let state = EventState(self.words[state_at(self.number)].load(Ordering::Relaxed));
         fence(Ordering::Acquire);
         let serial = self.words[serial_at(self.number)].load(Ordering::Relaxed);
@@ -151,7 +153,7 @@ impl View {
     }
 
     fn wait(&self, timeout: Option<Duration>) -> Result<bool> {
-        // A moment that no clock reaches is as good as none.
+        // A deadline that the clock cannot reach is the same as none.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let first = self.look()?;
         let mut state = first;
@@ -162,7 +164,8 @@ impl View {
             }
             let pause = left.map_or(LOOK_PAUSE, |left| left.min(LOOK_PAUSE));
 
-            // Not private, as the manager wakes from another process. Whatever ends it, the next look tells.
+            // Not private, since the manager wakes it from another process. Whatever ends the sleep, the next look
+            // shows what happened.
             let word = &self.words[state_at(self.number)];
             futex::wait(word, state.0, Sleepers::OfAnyProcess, Some(pause));
             state = self.look().map_err(removed_meanwhile)?;
@@ -171,18 +174,20 @@ impl View {
     }
 }
 
-/// Why there is nothing to be read.
+/// Why the flag cannot be read.
 #[cold]
 fn lost(liveness: u32) -> Error {
     match liveness & ENDED {
-        0 => Error::new(ErrorKind::NoSuchObject, "the event is no more: it was removed, or freed"),
+        0 => {
+            Error::new(ErrorKind::NoSuchObject, "the event does not exist any more: it was removed or freed")
+        }
         _ => Error::new(ErrorKind::ManagerGone, "the manager is gone: it ended, or was ended"),
     }
 }
 
 fn removed_meanwhile(error: Error) -> Error {
     if error.is_no_such_object() {
-        return Error::new(ErrorKind::Removed, "the event was removed, or freed, during the wait");
+        return Error::new(ErrorKind::Removed, "the event was removed or freed during the wait");
     }
     error
 }

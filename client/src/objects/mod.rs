@@ -1,7 +1,7 @@
-//! The proxies of a manager's objects, one file for each kind, and what they all are made of.
+//! The proxies of a manager's objects, one file for each kind, and what they share.
 //!
-//! A proxy is a [`reference::Reference`] with the operations of its kind. What several kinds can be asked for
-//! together stands in [`wait`], what can be part of that in [`waitable`], and how they are opened in [`open_options`].
+//! A proxy is a [`reference::Reference`] with the operations of its kind. Waits for several objects are in [`wait`],
+//! what can be part of one is in [`waitable`], and how objects are opened is in [`open_options`].
 
 pub(crate) mod abandonment;
 pub(crate) mod barrier;

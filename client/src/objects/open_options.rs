@@ -1,4 +1,4 @@
-//! How an object is opened or made: one way for all kinds.
+//! How to open or make an object: the same for all kinds.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -13,10 +13,10 @@ use crate::{Manager, Result};
 /// How to open or make an object, from a method of [`Manager`] such as
 /// [`event_options`](Manager::event_options).
 ///
-/// Parameters come first, then one of four ways to get a proxy. A name is 1 to 255 bytes of UTF-8 without
-/// control characters; all kinds of objects share one space of names. A named object lives until it is
-/// removed or the manager ends. One without a name is known by its proxies only, and is freed when no proxy
-/// of a live process is left and no queued task or item carries one.
+/// Parameters come first, then one of four ways to get a proxy. A name is 1 to 255 bytes of UTF-8 without control
+/// characters; all kinds of objects share one space of names. A named object lives until it is removed or the manager
+/// ends. An object without a name is known by its proxies only; it is freed when no living process has a proxy and no
+/// queued task or item carries one.
 ///
 /// ```no_run
 /// # fn main() -> client::Result<()> {
@@ -43,9 +43,10 @@ impl<'a, P: Proxy> OpenOptions<'a, P> {
     /// Opens the object of this name, or makes it if there is none.
     ///
     /// # Errors
-    /// One that says both if the object is of another kind or has other parameters
-    /// ([`is_wrong_kind`](crate::Error::is_wrong_kind),
-    /// [`is_wrong_parameters`](crate::Error::is_wrong_parameters)).
+    /// [`is_wrong_kind`](crate::Error::is_wrong_kind) or [`is_wrong_parameters`](crate::Error::is_wrong_parameters) if
+    /// the object is of another kind or has other parameters, with both in the text;
+    /// [`is_bad_name`](crate::Error::is_bad_name) if this is not a name; [`is_limit`](crate::Error::is_limit) if the
+    /// manager has as many objects as it may.
     pub fn open_or_create(self, name: &str) -> Result<P> {
         self.get(Some(name), OpenMode::OpenOrCreate)
     }

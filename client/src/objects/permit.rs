@@ -1,4 +1,4 @@
-//! Permits of a semaphore: their owner holds them, and dropping them gives them back.
+//! Permits of a semaphore: their owner holds them, and dropping them releases them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,33 +10,32 @@ use protocol::Signal;
 use crate::objects::reference::Reference;
 use crate::{Abandonment, Error, ErrorKind, Result};
 
-/// Permits of a [`Semaphore`](crate::Semaphore) that are held. Dropping it gives them back, and does not wait for an
-/// answer.
+/// Permits of a [`Semaphore`](crate::Semaphore) that this process holds. Dropping this releases them, and does not wait
+/// for an answer.
 ///
-/// Permits belong to the process, so any thread may drop them. In a process that was forked off, the parent's do
-/// nothing.
+/// Permits belong to the process, so any thread may drop them. In a forked child, the parent's permits do nothing.
 ///
 /// ```no_run
 /// # fn main() -> client::Result<()> {
 /// let manager = client::Manager::connect()?;
 /// let tickets = manager.semaphore("tickets", 100)?;
 /// let pair = tickets.acquire(2)?;
-/// // They are used up, and not given back.
+/// // They are used up, so they do not come back.
 /// pair.forget()?;
 /// # Ok(())
 /// # }
 /// ```
-#[must_use = "permits are given back when they are dropped, so those that are not used are given back at once"]
+#[must_use = "permits are released when they are dropped, so those that are not used are released at once"]
 pub struct Permit {
     semaphore: Arc<Reference>,
     permits: u64,
     abandoned: Option<Abandonment>,
-    /// The process that is to give them back; 0 as soon as there is nothing to give back.
+    /// The process that has to release them; 0 once there is nothing to release.
     process: u32,
 }
 
 impl Permit {
-    /// The permits of this semaphore that the manager granted, with the holder that left some of them behind.
+    /// The permits that the manager granted, with the holder that abandoned some of them.
     pub(crate) fn new(
         semaphore: &Arc<Reference>,
         permits: u64,
@@ -55,29 +54,29 @@ impl Permit {
         self.permits
     }
 
-    /// The holder that left some of these permits behind; none if they were all given back, or never taken. If several
+    /// The holder that abandoned some of these permits; none if all of them were released, or never taken. If several
     /// processes did, it is the first that ended.
     pub fn abandoned(&self) -> Option<&Abandonment> {
         self.abandoned.as_ref()
     }
 
-    /// Gives the permits back, and returns when that is done. (Dropping does not wait for that.)
+    /// Releases the permits, and returns when the manager has done so. (Dropping does not wait for that.)
     ///
     /// # Errors
-    /// [`is_over_release`](Error::is_over_release) if somebody gave permits back in this one's place.
+    /// [`is_over_release`](Error::is_over_release) if another caller has released as many in its place.
     pub fn release(mut self) -> Result<()> {
         let process = std::mem::take(&mut self.process);
         check_here(process)?;
         self.semaphore.run(self.release_operation())
     }
 
-    /// Lets the permits go without giving them back. Nobody is charged with them any more, and no death makes them
+    /// Gives the permits up without releasing them. They are charged to nobody any more, and no death makes them
     /// available; [`Semaphore::release`](crate::Semaphore::release) can put others in their place.
     ///
     /// # Errors
-    /// [`is_not_owner`](Error::is_not_owner) if this process does not hold them any more, as somebody gave permits back
-    /// in this one's place, or if this is a process that was forked off;
-    /// [`is_no_such_object`](Error::is_no_such_object) if the semaphore was removed.
+    /// [`is_not_owner`](Error::is_not_owner) if this process no longer holds them, because another caller has released
+    /// as many in its place, or if this is a forked child; [`is_no_such_object`](Error::is_no_such_object) if the
+    /// semaphore was removed.
     pub fn forget(mut self) -> Result<()> {
         let process = std::mem::take(&mut self.process);
         check_here(process)?;
@@ -89,7 +88,7 @@ impl Permit {
         &self.semaphore
     }
 
-    /// Makes this give back nothing when it is dropped.
+    /// Makes this release nothing when it is dropped.
     pub(crate) fn disarm(&mut self) {
         self.process = 0;
     }

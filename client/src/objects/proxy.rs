@@ -1,12 +1,12 @@
-//! What all proxies share, written once.
+//! The methods and traits that all proxies share.
 
-/// Makes a type with a field `reference: Arc<Reference>` the proxy of a kind of object: it can be shown, serialized,
-/// deserialized, opened through [`OpenOptions`](crate::OpenOptions), and removed. A type with a parameter has a second
-/// field, `values`, a phantom of what the object takes and gives.
+/// Makes a type with a field `reference: Arc<Reference>` the proxy of a kind of object: it displays for debugging,
+/// serializes, deserializes, opens through [`OpenOptions`](crate::OpenOptions), and can be removed. A type with a
+/// parameter has a second field, `values`, a phantom of the values that go in and come out.
 macro_rules! proxy {
     ($proxy:ident $(<$value:ident>)?, $kind:expr) => {
         impl$(<$value>)? $proxy$(<$value>)? {
-            /// Takes the object away for everyone: its name is free, a waiter fails with
+            /// Removes the object for everyone: its name is free, a waiter fails with
             /// [`is_removed`](crate::Error::is_removed), and every later call on a proxy of it with
             /// [`is_no_such_object`](crate::Error::is_no_such_object).
             pub fn remove(&self) -> $crate::Result<()> {

@@ -1,4 +1,4 @@
-//! An item to be put, as something to wait for.
+//! An item to put into a queue, as something to wait for.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,13 +14,13 @@ use crate::objects::reference::Reference;
 use crate::objects::waitable::SealedWaitable;
 use crate::{Result, Taken};
 
-/// An item to be put into a queue, as something to wait for: made by [`Queue::putting`](crate::Queue::putting).
+/// An item to put into a queue, as something to wait for. [`Queue::putting`](crate::Queue::putting) makes it.
 ///
 /// Each wait that takes it puts the item once.
 pub struct Putting<'a> {
     item: Encoded,
     queue: Arc<Reference>,
-    /// The value is borrowed, as it keeps the objects alive whose proxies it carries.
+    /// This borrows the value, which keeps the objects alive whose proxies it carries.
     value: PhantomData<&'a ()>,
 }
 

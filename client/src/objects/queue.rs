@@ -17,34 +17,34 @@ use crate::objects::waitable::SealedWaitable;
 use crate::process::thread::this_thread;
 use crate::{Item, Manager, OpenOptions, Putting, Result, Taken};
 
-/// Values on their way from processes that put to processes that get: in order, each to one. This is a proxy.
+/// Values on their way from producers to consumers: in order, each to one consumer. This is a proxy.
 ///
-/// It is Python's `Queue`, and its `JoinableQueue` with [`joinable`](OpenOptions::joinable). The values are any serde
-/// types without borrowed parts, proxies among them: the objects of these live at least until the item is acknowledged.
-/// All processes that open a queue by its name mean the same `T`; an item that is no `T` to its receiver is an error
-/// there.
+/// It is Python's `Queue`, and its `JoinableQueue` with [`joinable`](OpenOptions::joinable). The values are of any
+/// serde type without borrowed parts. They can carry proxies, whose objects live at least until the item is
+/// acknowledged. All processes that open a queue by its name have to use the same `T`; an item that is not a `T` to its
+/// receiver is an error there.
 ///
 /// # An item is lost only when its receiver has acknowledged it
 /// - In a plain queue, **the next request of the process that got it acknowledges it**, whatever request that is, and
-///   of whichever of its threads. A loop over `get` acknowledges each item by asking for the next. If the process dies
-///   before, the item goes back to the front. A process that leaves in order has acknowledged all it got.
-///   Leaving in order is to drop every proxy and handle of this manager, as when `main` returns and none is kept in a
-///   static or by another thread. Anything else counts as a death: a signal, `process::exit`, `abort`, and a panic that
-///   drops the last of them, so that what a consumer panics over comes back.
-/// - In a joinable queue, **[`task_done`](Self::task_done) acknowledges it**, and nothing else does. What a process got
-///   and has not finished when it ends, in whatever way, goes back to the front, in the order in which it was put;
-///   [`join`](Self::join) waits for its next receiver. Work that must not be lost belongs into one of these.
+///   of whichever of its threads. A loop over `get` acknowledges each item when it gets the next. If the process dies
+///   before, the item goes back to the front. A process that ends in order has acknowledged all it got. It ends in
+///   order if it drops every proxy and handle of this manager, as when `main` returns and no static or other thread
+///   keeps one. Anything else counts as a death: a signal, `process::exit`, `abort`, and a panic that drops the last of
+///   them, so an item that makes a consumer panic comes back.
+/// - In a joinable queue, **[`task_done`](Self::task_done) acknowledges it**, and nothing else does. When a process
+///   ends, in whatever way, its unfinished items go back to the front, in the order in which they were put, and
+///   [`join`](Self::join) waits for their next receivers. Use a joinable queue for work that must not be lost.
+///
+/// So an item may be handed out twice, if its first receiver dies between the work and the acknowledgement. Items that
+/// came back may fill a queue beyond its capacity.
 ///
 /// A queue without a name whose items carry proxies of that same queue, or of another that carries it, keeps itself
-/// alive until these items are got or the manager ends: nobody looks for such cycles.
-///
-/// So an item may be handed out twice, if its first receiver dies between the work and the acknowledgement. What was
-/// given back may fill a queue beyond its capacity.
+/// alive until consumers get these items or the manager ends: the manager does not look for such cycles.
 ///
 /// # Fairness
-/// Consumers are served in the order in which they came, and so are producers. When a process dies, its waits
-/// vanish: what it waited to put was never put, and the next waiter gets what it waited for. When the manager
-/// dies, all items are lost and every call fails at once ([`is_manager_gone`](crate::Error::is_manager_gone)).
+/// First come, first served, among consumers and among producers. When a process dies, its waits vanish: what it waited
+/// to put is never put, and the next waiter gets what it waited for. When the manager dies, all items are lost and
+/// every call fails at once ([`is_manager_gone`](crate::Error::is_manager_gone)).
 ///
 /// ```no_run
 /// # fn main() -> client::Result<()> {
@@ -67,7 +67,7 @@ pub struct Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// How many items are in the queue. Those that were handed out are not, acknowledged or not.
+    /// How many items are in the queue. Items that were handed out do not count, acknowledged or not.
     ///
     /// # Errors
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if the queue was removed.
@@ -83,8 +83,8 @@ impl<T> Queue<T> {
         self.len().map(|length| length == 0)
     }
 
-    /// Says that an item of a joinable queue is finished: the oldest that the calling thread got and has not finished.
-    /// A thread that has none finishes the oldest of its process, as when one thread gets items for others.
+    /// Reports that an item of a joinable queue is finished: the oldest one that the calling thread got and has not
+    /// finished. A thread that has none finishes the oldest of its process, so one thread can get items for others.
     ///
     /// # Errors
     /// [`is_not_owner`](crate::Error::is_not_owner) if this process has no unfinished item;
@@ -103,14 +103,14 @@ impl<T> Queue<T> {
         Ok(joined.is_some())
     }
 
-    /// That every item is finished, as something to wait for together with other objects.
+    /// A [`join`](Self::join) as something to wait for together with other objects.
     pub fn joined(&self) -> Joined {
         Joined { queue: Arc::clone(&self.reference) }
     }
 
-    /// Takes no more items into the queue, for everyone and forever. A `put` fails from then on, also one that waits,
-    /// with [`is_closed`](crate::Error::is_closed); a `get` still takes what is there, and fails likewise when nothing
-    /// is left. Closing it again changes nothing.
+    /// Closes the queue for everyone and forever: it takes no more items. From then on a `put` fails with
+    /// [`is_closed`](crate::Error::is_closed), even one that waits; a `get` still takes the items that are left, and
+    /// then fails likewise. Closing the queue again changes nothing.
     ///
     /// # Errors
     /// As with [`len`](Self::len).
@@ -131,13 +131,13 @@ impl<T: Serialize> Queue<T> {
     /// # Errors
     /// [`is_closed`](crate::Error::is_closed) if the queue is; [`is_bad_encoding`](crate::Error::is_bad_encoding) if
     /// the value does not encode; [`is_bad_target`](crate::Error::is_bad_target) if it carries a proxy of another
-    /// manager, which this one cannot keep alive; [`is_limit`](crate::Error::is_limit) if it has more than 16 MiB less
-    /// 4096 bytes, before anything is sent, or if the manager stores as much as it may. Nothing is put then.
+    /// manager, which this one cannot keep alive; [`is_limit`](crate::Error::is_limit) if it encodes to more than 16
+    /// MiB less 4096 bytes, or if the manager stores as much as it may. Then nothing is put.
     pub fn put(&self, item: &T) -> Result<()> {
         self.insert(item, None).map(drop)
     }
 
-    /// Puts an item at the end, unless the queue is full: then the answer is false.
+    /// Puts an item at the end. False if the queue is full; then nothing is put.
     ///
     /// # Errors
     /// As with [`put`](Self::put).
@@ -145,7 +145,7 @@ impl<T: Serialize> Queue<T> {
         self.insert(item, Some(Duration::ZERO))
     }
 
-    /// Puts an item at the end. False if the queue is full all the time; nothing is put then.
+    /// Puts an item at the end, and waits for room. False if the timeout ends first; then nothing is put.
     ///
     /// # Errors
     /// As with [`put`](Self::put).
@@ -173,10 +173,10 @@ impl<T: DeserializeOwned> Queue<T> {
     ///
     /// # Errors
     /// [`is_closed`](crate::Error::is_closed) if the queue is, and empty; [`is_removed`](crate::Error::is_removed) if
-    /// it is removed meanwhile; [`is_bad_encoding`](crate::Error::is_bad_encoding) if the item is no `T`: it is lost
-    /// then, and finished in a joinable queue, without a `task_done` ([`Item::decode`] says why). If that is since a
-    /// proxy in it has no object, [`is_no_such_object`](crate::Error::is_no_such_object) holds too; without
-    /// `is_bad_encoding` it is the queue that is gone.
+    /// it is removed meanwhile; [`is_bad_encoding`](crate::Error::is_bad_encoding) if the item is not a `T`: then it is
+    /// lost, and in a joinable queue it is finished without a `task_done` ([`Item::decode`] says why). If a proxy in it
+    /// has no object, [`is_no_such_object`](crate::Error::is_no_such_object) holds too; without `is_bad_encoding` that
+    /// means that the queue does not exist.
     pub fn get(&self) -> Result<T> {
         without_timeout(self.take(None)?)
     }
@@ -189,7 +189,7 @@ impl<T: DeserializeOwned> Queue<T> {
         self.take(Some(Duration::ZERO))
     }
 
-    /// Takes the first item; none if the queue is empty all the time.
+    /// Takes the first item, and waits for one; none if the timeout ends first.
     ///
     /// # Errors
     /// As with [`get`](Self::get).
@@ -199,7 +199,7 @@ impl<T: DeserializeOwned> Queue<T> {
 
     /// The items as they come, each taken as by [`get`](Self::get), until the queue is closed and empty.
     ///
-    /// An item that does not decode is an error, and others follow. After any other error there is nothing more.
+    /// An item that does not decode is an error, and the iterator goes on. After any other error it ends.
     pub fn iter(&self) -> Items<'_, T> {
         Items { queue: Some(self) }
     }
@@ -234,7 +234,7 @@ impl<T> SealedWaitable for Queue<T> {
     }
 }
 
-/// That every item of a joinable queue is finished, as something to wait for: made by [`Queue::joined`].
+/// The wait until every item of a joinable queue is finished, as something to wait for. [`Queue::joined`] makes it.
 #[derive(Clone, Debug)]
 pub struct Joined {
     queue: Arc<Reference>,
@@ -255,7 +255,7 @@ impl SealedWaitable for Joined {
     }
 }
 
-/// The items of a queue as they come: made by [`Queue::iter`].
+/// An iterator over the items of a queue as they come. [`Queue::iter`] makes it.
 #[derive(Debug)]
 pub struct Items<'a, T> {
     /// None when there is nothing more to come.
@@ -297,16 +297,16 @@ impl Manager {
         self.queue_options().anonymous()
     }
 
-    /// All other ways to open or make a queue.
+    /// Options to open or make a queue in any other way.
     pub fn queue_options<T>(&self) -> OpenOptions<'_, Queue<T>> {
         OpenOptions::new(self, Spec::Queue { capacity: None, is_joinable: false })
     }
 }
 
 impl<T> OpenOptions<'_, Queue<T>> {
-    /// How many items the queue holds at most. A `put` into a full queue waits. Without this there is no bound but the
-    /// manager's own; 0 is an error ([`is_bad_argument`](crate::Error::is_bad_argument)), since nothing could ever be
-    /// put.
+    /// How many items the queue has at most. A `put` into a full queue waits. Without this, only the manager's own
+    /// limit bounds the queue; 0 is an error ([`is_bad_argument`](crate::Error::is_bad_argument)), since nothing could
+    /// ever be put.
     pub fn capacity(mut self, items: u64) -> Self {
         if let Spec::Queue { capacity, .. } = &mut self.spec {
             *capacity = Some(items);
@@ -314,8 +314,8 @@ impl<T> OpenOptions<'_, Queue<T>> {
         self
     }
 
-    /// Whether an item is unfinished, and goes to somebody else if its receiver dies, until the receiver calls
-    /// [`task_done`](Queue::task_done). Off at first.
+    /// Whether an item stays unfinished until its receiver calls [`task_done`](Queue::task_done), and goes to another
+    /// consumer if the receiver dies before that. Off by default.
     pub fn joinable(mut self, joinable: bool) -> Self {
         if let Spec::Queue { is_joinable, .. } = &mut self.spec {
             *is_joinable = joinable;

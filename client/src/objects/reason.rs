@@ -1,4 +1,4 @@
-//! Reasons: texts of one process for the people behind others.
+//! Reasons: texts from one process for the people who use others.
 
 use protocol::ReasonError;
 use protocol::limits::REASON_BYTES_MAX;

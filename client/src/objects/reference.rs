@@ -1,4 +1,4 @@
-//! What all proxies have in common: a hold on one object, and the way it travels between processes.
+//! What all proxies have in common: a reference to one object, and how it travels between processes.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use crate::process::thread;
 use crate::values::carry;
 use crate::{Error, ErrorKind, Result, duration};
 
-/// One proxy's hold on one object, which the manager counts. Dropping it gives the hold back.
+/// One proxy's reference to one object, which the manager counts. Dropping it gives the reference back.
 #[derive(Debug)]
 pub struct Reference {
     link: Arc<Link>,
     id: ObjectId,
     kind: Kind,
-    /// The process in which the manager counts this. A forked child starts without a count of its own.
+    /// The process for which the manager counts this. A forked child starts without a count of its own.
     process: AtomicU32,
     /// Whether it is given back with the next write and not at once.
     is_lazy: bool,
@@ -36,7 +36,7 @@ pub trait Proxy: Sized {
     /// The kind of the object.
     const KIND: Kind;
 
-    /// The proxy with this hold on an object of its kind. Some have to ask the manager for more.
+    /// The proxy with this reference to an object of its kind. Some kinds have to ask the manager for more.
     fn from_reference(reference: Reference) -> Result<Self>;
 }
 
@@ -63,14 +63,14 @@ impl Reference {
         Ok(Reference::adopt(Arc::clone(link), id, spec.kind()))
     }
 
-    /// A hold that the manager has counted for this process.
+    /// A reference that the manager has counted for this process.
     pub fn adopt(link: Arc<Link>, id: ObjectId, kind: Kind) -> Reference {
         let process = AtomicU32::new(link.process());
         Reference { link, id, kind, process, is_lazy: false }
     }
 
-    /// The same hold, which is given back with the next write that there is anyhow, and not at once: for an object that
-    /// harms nobody if it stays a while.
+    /// The same reference, which is given back with the next write and not at once: for an object that may stay a
+    /// while.
     pub(crate) fn given_back_lazily(self) -> Reference {
         let mut lazy = self;
         lazy.is_lazy = true;
@@ -92,7 +92,8 @@ impl Reference {
         self.kind
     }
 
-    /// The way to the object from this process. In a forked child, the hold is counted for the child first.
+    /// The link of this process to the object's manager. In a forked child, this first has the manager count the
+    /// reference for the child.
     pub fn link(&self) -> Result<&Arc<Link>> {
         let link = self.link.here_shared()?;
         let holder = self.process.load(Ordering::Relaxed);
@@ -103,13 +104,13 @@ impl Reference {
         Ok(link)
     }
 
-    /// The process in which the manager counts this: that of the last call.
+    /// The process for which the manager counts this: that of the last call.
     pub(crate) fn process(&self) -> u32 {
         self.process.load(Ordering::Relaxed)
     }
 
-    /// Sends a request that gives back what this process was granted, and waits for no answer. Does nothing if this is
-    /// another process, as a child that was forked off since.
+    /// Sends a one-way request that gives back what this process was granted. Does nothing in another process, such as
+    /// a forked child.
     pub(crate) fn give_back(&self, process: u32, body: Request<'_>) {
         if process == std::process::id()
             && let Ok(link) = self.link.in_process(process)
@@ -119,8 +120,8 @@ impl Reference {
         }
     }
 
-    /// Gives back a lock that this process was granted, as [`give_back`](Self::give_back) does, without waking the
-    /// manager for it if nobody wants the lock.
+    /// Releases a lock that this process was granted, as [`give_back`](Self::give_back) does, but does not wake the
+    /// manager if nobody wants the lock.
     pub(crate) fn give_back_lock(&self, process: u32, release: DeferredRelease) {
         if process == std::process::id()
             && let Ok(link) = self.link.in_process(process)
@@ -129,12 +130,12 @@ impl Reference {
         }
     }
 
-    /// One round trip. A refusal is an error.
+    /// Makes one round trip. A refusal is an error.
     pub fn call(&self, body: Request<'_>) -> Result<Reply> {
         self.link()?.call_here(body)
     }
 
-    /// One round trip for a request that is answered with “done”.
+    /// Makes one round trip for a request that is answered with “done”.
     pub fn call_for_done(&self, body: Request<'_>) -> Result<()> {
         match self.call(body)? {
             Reply::Done => Ok(()),
@@ -142,7 +143,7 @@ impl Reference {
         }
     }
 
-    /// One round trip that carries an operation out.
+    /// Makes one round trip that carries an operation out.
     pub fn run<'a, O: Operation<'a>>(&self, operation: O) -> Result<O::Output> {
         self.link()?.run_here(operation)
     }
@@ -176,12 +177,12 @@ impl Reference {
         }
     }
 
-    /// Takes the object away for everyone.
+    /// Removes the object for everyone.
     pub fn remove(&self) -> Result<()> {
         self.run(Remove { id: self.id })
     }
 
-    /// The hold of a proxy that was serialized, in this or another process.
+    /// The reference of a proxy that was serialized, in this or another process.
     pub fn deserialize<'de, D: Deserializer<'de>>(
         kind: Kind,
         deserializer: D,
@@ -197,8 +198,8 @@ impl Reference {
         let address = travel.address.parse()?;
         let link = registry::link_to_epoch(&address, travel.epoch)?;
         Reference::attach(link, travel.id, kind).map_err(|error| {
-            // This process had a connection to the manager of that epoch, which has ended. If another manager is there
-            // by now, the proxy is stale, as it is in processes that never met the first.
+            // This process had a connection to the manager of that epoch, which has ended. If another manager serves
+            // the address by now, the proxy is stale, as it is in processes that never met the first manager.
             match error.is_manager_gone().then(|| registry::check_epoch(&address, travel.epoch)) {
                 Some(Err(stale)) if stale.is_stale() => stale,
                 _ => error,
@@ -206,13 +207,12 @@ impl Reference {
         })
     }
 
-    /// A hold of this process on an object that it knows by its id.
+    /// A reference of this process to an object that it knows by its id.
     pub(crate) fn attach(link: Arc<Link>, id: ObjectId, kind: Kind) -> Result<Reference> {
         let reference = Reference::adopt(link, id, kind);
         let attach = reference.attachment(reference.link.epoch());
-        // Whoever sent the proxy may let go of the object as soon as it learns that the proxy has arrived, so
-        // the hold must be counted before this returns, unless something else is known to keep the object
-        // alive.
+        // The sender of the proxy may drop its own as soon as it learns that this one has arrived, so the manager must
+        // have counted the reference before this returns, unless something else is known to keep the object alive.
         let attached = if reference.link.is_lazy() {
             reference.link.queue(attach.into_request())
         } else {
@@ -224,17 +224,17 @@ impl Reference {
         attached.map(|()| reference)
     }
 
-    /// What makes the hold count in this process.
+    /// The operation that counts the reference for this process.
     fn attachment(&self, epoch: Epoch) -> Attach {
         Attach { id: self.id, kind: self.kind, epoch }
     }
 
-    /// Makes this give back nothing when it is dropped, as nothing was counted.
+    /// Makes this give back nothing when it is dropped, since nothing was counted.
     fn forget(&self) {
         self.process.store(0, Ordering::Relaxed);
     }
 
-    /// Whether this thread is the one that makes the hold count for another process.
+    /// Whether this thread is the one that has the reference counted for another process.
     fn exchange_process(&self, from: u32, to: u32) -> bool {
         self.process.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }

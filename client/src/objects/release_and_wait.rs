@@ -1,4 +1,4 @@
-//! Giving back what is held and waiting for something else, in one step.
+//! Releases a lock or permits and waits for another object, in one step.
 
 use std::time::Duration;
 
@@ -6,20 +6,19 @@ use crate::objects::wait::{common_link, signal_and_wait};
 use crate::{LockGuard, Permit, Result, Taken, Waitable};
 
 impl LockGuard {
-    /// Gives the lock back and waits for something else, in one round trip and one atomic step: the next waiter
-    /// for the lock has it before the wait begins. None if the timeout ends first; the lock is given back all the
-    /// same.
+    /// Releases the lock and waits for another object, in one round trip and one atomic step: the next waiter for the
+    /// lock has it before the wait begins. None if the timeout ends first; the lock is released all the same.
     ///
     /// # Errors
     /// As with [`release`](Self::release), and then it does not wait; as with [`wait_any`](crate::wait_any), and then
-    /// the lock is given back all the same.
+    /// the lock is released all the same.
     pub fn release_and_wait(
         mut self,
         target: &dyn Waitable,
         timeout: impl Into<Option<Duration>>,
     ) -> Result<Option<Taken>> {
         self.check_held()?;
-        // As long as nothing is sent, it is for the end of this guard to give the lock back.
+        // If this fails, nothing was sent, and the drop of this guard releases the lock.
         common_link([self.lock(), target.reference()].into_iter())?;
         self.disarm();
         signal_and_wait(self.lock(), self.release_signal(), target, timeout.into())
@@ -27,20 +26,19 @@ impl LockGuard {
 }
 
 impl Permit {
-    /// Gives the permits back and waits for something else, in one round trip and one atomic step: the next waiter
-    /// for them has them before the wait begins. None if the timeout ends first; the permits are given back all the
-    /// same.
+    /// Releases the permits and waits for another object, in one round trip and one atomic step: the next waiter for
+    /// them has them before the wait begins. None if the timeout ends first; the permits are released all the same.
     ///
     /// # Errors
     /// As with [`release`](Self::release), and then it does not wait; as with [`wait_any`](crate::wait_any), and then
-    /// the permits are given back all the same.
+    /// the permits are released all the same.
     pub fn release_and_wait(
         mut self,
         target: &dyn Waitable,
         timeout: impl Into<Option<Duration>>,
     ) -> Result<Option<Taken>> {
         self.check_held()?;
-        // As long as nothing is sent, it is for the end of this to give the permits back.
+        // If this fails, nothing was sent, and the drop of this releases the permits.
         common_link([self.semaphore(), target.reference()].into_iter())?;
         self.disarm();
         signal_and_wait(self.semaphore(), self.release_signal(), target, timeout.into())

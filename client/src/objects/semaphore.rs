@@ -1,4 +1,4 @@
-//! The semaphore: a number of permits, which processes acquire and give back.
+//! The semaphore: a number of permits, which processes acquire and release.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use crate::objects::reference::{Reference, without_timeout};
 use crate::objects::waitable::SealedWaitable;
 use crate::{Manager, OpenOptions, Permit, Result, Taken};
 
-/// A number of permits, which processes acquire and give back. This is a proxy: the semaphore itself is in the manager.
+/// A number of permits, which processes acquire and release. This is a proxy: the semaphore itself is in the manager.
 ///
-/// A plain semaphore counts, as Python's and POSIX's: anybody may [`release`](Self::release) permits that nobody
-/// acquired. A bounded one never has more than it was made with, and refuses them.
+/// A plain semaphore counts, like Python's and POSIX's: anybody may [`release`](Self::release) permits that nobody
+/// acquired. A bounded one never has more than it was made with, and refuses such a release.
 ///
-/// **Fairness.** First come, first served, also for large requests: a request for one permit does not pass an
-/// earlier one for ten, so nobody starves.
+/// **Fairness.** First come, first served, even for large requests: a request for one permit does not pass an earlier
+/// one for ten, so nobody starves.
 ///
-/// **Death.** Permits are charged to the process that acquired them. When it ends without giving them back, the next
+/// **Death.** Permits are charged to the process that acquired them. When it ends without releasing them, the next
 /// taker gets them at once and learns of it by [`Permit::abandoned`]; a killed process of a Python program takes its
 /// permits with it forever. When a process that waits dies, its wait vanishes. When the manager dies, every call fails
 /// at once ([`is_manager_gone`](crate::Error::is_manager_gone)).
@@ -45,7 +45,7 @@ pub struct Semaphore {
 
 proxy!(Semaphore, Kind::Semaphore);
 
-/// So many permits of a semaphore, to wait for together with other objects. From [`Semaphore::permits`].
+/// A number of permits of a semaphore, to wait for together with other objects. [`Semaphore::permits`] makes it.
 ///
 /// ```no_run
 /// # fn main() -> client::Result<()> {
@@ -74,7 +74,7 @@ impl Semaphore {
         without_timeout(self.acquire_within(permits, None)?)
     }
 
-    /// Acquires this many permits if they can be had at once. None if there are too few, or others wait.
+    /// Acquires this many permits if they are available and nobody waits; none otherwise.
     ///
     /// # Errors
     /// As with [`acquire`](Self::acquire).
@@ -82,7 +82,7 @@ impl Semaphore {
         self.acquire_timeout(permits, Duration::ZERO)
     }
 
-    /// Acquires this many permits. None if the timeout ends first, which the manager's monotonic clock tells.
+    /// Acquires this many permits. None if the timeout ends first, by the manager's monotonic clock.
     ///
     /// # Errors
     /// As with [`acquire`](Self::acquire).
@@ -95,12 +95,12 @@ impl Semaphore {
         Ok(granted.map(|abandoned| self.permit(permits, abandoned)))
     }
 
-    /// Adds this many permits, without a [`Permit`] that gives them back: as a signal, or for what was forgotten.
+    /// Adds this many permits without a [`Permit`] that releases them: as a signal, or in place of forgotten ones.
     ///
-    /// The manager counts how many permits each process holds, and cannot tell these from those. So as far as the
-    /// calling process holds permits, this counts as giving those back: a process that holds two, signals one by this
-    /// and dies, leaves one behind and not two, and its `Permit`s, when they are dropped, add as many as they have. A
-    /// process that holds none clears by this, first, those that dead processes have left behind, and then adds.
+    /// The manager counts how many permits each process holds, and cannot distinguish added permits from held ones. So
+    /// if the calling process holds permits, this counts as their release: a process that holds two, adds one by this
+    /// and dies, abandons one and not two. Its `Permit`s still add as many as they have when they are dropped. If the
+    /// process holds none, this first clears permits that dead processes have abandoned, and then adds.
     ///
     /// # Errors
     /// [`is_over_release`](crate::Error::is_over_release) if a bounded semaphore would have more than it was made with;
@@ -109,8 +109,8 @@ impl Semaphore {
         self.reference.run(SemaphoreRelease { id: self.id(), permits })
     }
 
-    /// How many permits there are to be acquired now, abandoned ones among them. A request for some may have to wait
-    /// all the same, if others wait for more.
+    /// How many permits are available now, including abandoned ones. A request may still have to wait, if others wait
+    /// for more.
     ///
     /// # Errors
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if the semaphore was removed.
@@ -118,7 +118,7 @@ impl Semaphore {
         self.reference.run(SemaphoreAvailable { id: self.id() })
     }
 
-    /// This many permits, for [`wait_any`](crate::wait_any) and the like.
+    /// This many permits, as something to wait for together with other objects.
     pub fn permits(&self, permits: u64) -> PermitRequest<'_> {
         PermitRequest { semaphore: self, permits }
     }
@@ -129,7 +129,7 @@ impl Semaphore {
         &self.reference
     }
 
-    /// The permits that the manager granted, with the holder that left some of them behind.
+    /// The permits that the manager granted, with the holder that abandoned some of them.
     fn permit(&self, permits: u64, abandoned: Option<protocol::Abandonment>) -> Permit {
         Permit::new(&self.reference, permits, abandoned)
     }
@@ -164,7 +164,7 @@ impl SealedWaitable for Semaphore {
 }
 
 impl OpenOptions<'_, Semaphore> {
-    /// Whether there are never to be more permits than at first. Off at first.
+    /// Whether there must never be more permits than at first. Off by default.
     pub fn bounded(mut self, is_bounded: bool) -> Self {
         if let Spec::Semaphore { permits, .. } = self.spec {
             self.spec = Spec::Semaphore { permits, is_bounded };
@@ -178,7 +178,7 @@ impl Manager {
     /// The semaphore of this name, made now if there is none: with this many permits at first, and any number later.
     ///
     /// # Errors
-    /// As with [`OpenOptions::open_or_create`]; one that was made with another number has other parameters.
+    /// As with [`OpenOptions::open_or_create`]; a semaphore that was made with another number has other parameters.
     pub fn semaphore(&self, name: &str, permits: u64) -> Result<Semaphore> {
         self.semaphore_options(permits).open_or_create(name)
     }
@@ -196,7 +196,7 @@ impl Manager {
         self.semaphore_options(permits).anonymous()
     }
 
-    /// All other ways to open or make a semaphore with this many permits at first.
+    /// Options to open or make a semaphore with this many permits at first in any other way.
     pub fn semaphore_options(&self, permits: u64) -> OpenOptions<'_, Semaphore> {
         OpenOptions::new(self, Spec::Semaphore { permits, is_bounded: false })
     }

@@ -13,14 +13,32 @@ use crate::objects::reference::Reference;
 use crate::process::thread;
 use crate::{Error, ErrorKind, Result, Taken, Waitable, duration};
 
-/// Waits until one of these objects is ready, and takes it and no other: which, by its position, and what. If
-/// several are ready, it is the first in the order of the list. None if the timeout ends first.
+/// Waits until one of these objects is ready, and takes it and no other. Returns its position in the list, and what it
+/// took. If several objects are ready, it takes the first in the list. None if the timeout ends first.
 ///
-/// The manager decides in one step, so nothing is taken and given back in between: “take this lock unless that event
-/// is set” is one round trip, as `wait_any(&[&stop, &lock], None)`. In the wait queue of each object it is like any
-/// other wait, first come, first served. All objects belong to one manager. With `None` it waits forever;
-/// `Duration::ZERO` only looks; but a [`Barrier`](crate::Barrier) in the list that it looks at in vain is broken by
-/// it, as by any timeout.
+/// The manager decides in one step, so nothing is taken and released in between: `wait_any(&[&stop, &lock], None)`
+/// takes the lock unless the event is set, in one round trip. All objects must belong to one manager. With `None` it
+/// waits forever; `Duration::ZERO` only looks; but like any timeout, it breaks a [`Barrier`](crate::Barrier) in the
+/// list if nothing is ready.
+///
+/// **Fairness.** In the wait queue of each object it is like any other wait: first come, first served.
+///
+/// **Death.** If this process dies while it waits, the wait vanishes; what was already granted to it goes to the next
+/// waiter. When the manager dies, the wait fails at once ([`is_manager_gone`](Error::is_manager_gone)).
+///
+/// ```no_run
+/// # fn main() -> client::Result<()> {
+/// use client::{Taken, wait_any};
+///
+/// let manager = client::Manager::connect()?;
+/// let (stop, lock) = (manager.event("stop")?, manager.lock("deploy")?);
+/// match wait_any(&[&stop, &lock], None)? {
+///     Some((1, Taken::Lock(guard))) => drop(guard),
+///     _ => println!("stopped before it had the lock"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// [`is_removed`](Error::is_removed) if one of the objects is removed meanwhile;
@@ -39,17 +57,17 @@ pub fn wait_any(
     Ok(Some((index, target.receive(grant)?.with_ack_hold(ack_hold))))
 }
 
-/// Waits until all of these objects are ready at one time, and takes them all in one step, in the order of the list.
-/// None is taken before, and none if the timeout ends first: then the answer is none.
+/// Waits until all of these objects are ready at one time, and takes them all in one step. Returns what it took, in the
+/// order of the list. It takes none before, and none if the timeout ends first: then it returns none.
 ///
-/// A wait for all that lacks one object holds up no other waiter for the rest of them. The price is that it can wait
-/// for long: where others want the objects one by one all the time, they may never be ready at one time, and no place
-/// in a wait queue helps. It is served as soon as they are, ahead of later waiters. If that is too seldom, take the
-/// objects one after the other, everywhere in the same order, or put one lock in front of all.
+/// **Fairness.** A wait for all that lacks one object does not hold up other waiters for the rest. So it can wait long:
+/// if others want the objects one by one all the time, they may never be ready at one time. Once they are, it takes
+/// them ahead of later waiters. If that is too seldom, take the objects one after the other, everywhere in the same
+/// order, or put one lock in front of all.
 ///
 /// # Errors
-/// As with [`wait_any`]; [`is_bad_target`](Error::is_bad_target) if an object is named twice, or cannot be part of
-/// such a wait: conditions and barriers, and more than one queue to get from.
+/// As with [`wait_any`]; [`is_bad_target`](Error::is_bad_target) if an object is named twice, or cannot be part of such
+/// a wait: conditions, barriers, and more than one queue to get from.
 pub fn wait_all(
     targets: &[&dyn Waitable],
     timeout: impl Into<Option<Duration>>,
@@ -63,7 +81,7 @@ pub fn wait_all(
     let mut received = Vec::with_capacity(targets.len());
     for (target, grant) in targets.iter().zip(taken.grants) {
         received.push(match target.receive(grant)? {
-            // A wait for all brings at most one item, so the hold is for that.
+            // A wait for all brings at most one item, which the hold is for.
             Taken::Item(item) => Taken::Item(item.with_ack_hold(ack_hold.take())),
             other => other,
         });
@@ -71,8 +89,8 @@ pub fn wait_all(
     Ok(Some(received))
 }
 
-/// Signals one object and waits for another, in one request and one atomic step: whom the signal serves is served
-/// before the wait begins. None if the timeout ends first; the signal was given all the same.
+/// Signals one object and waits for another, in one request and one atomic step: the signal takes effect before the
+/// wait begins, even if the timeout ends first. Then this returns none.
 pub(crate) fn signal_and_wait(
     signalled: &Reference,
     signal: Signal<'_>,
@@ -93,7 +111,7 @@ fn wait(
     targets: &[&dyn Waitable],
     timeout: Option<Duration>,
 ) -> Result<Option<(protocol::Taken, Option<AckHold>)>> {
-    // The manager would say the same, once it had read them all.
+    // The manager would refuse this too, once it had read all targets.
     let targets_max = Limits::default().wait_targets_max;
     if targets.len() > targets_max {
         let text = format!("a wait has at most {targets_max} targets, this one has {}", targets.len());
@@ -120,7 +138,7 @@ pub(crate) fn common_link<'a>(references: impl Iterator<Item = &'a Reference>) -
     for reference in references {
         let link = reference.link()?;
         if common.is_some_and(|common| !Arc::ptr_eq(common, link)) {
-            let text = "objects of different managers cannot be waited for together";
+            let text = "one wait cannot be for objects of different managers";
             return Err(Error::new(ErrorKind::BadTarget, text));
         }
         common = Some(link);

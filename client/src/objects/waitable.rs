@@ -1,4 +1,4 @@
-//! What can be waited for together with other objects, and what a wait takes of it.
+//! What a program can wait for together with other objects, and what a wait takes.
 
 use protocol::{Grant, Target};
 
@@ -6,13 +6,13 @@ use crate::connection::acks::AckHold;
 use crate::objects::reference::Reference;
 use crate::{EventCause, Item, LockGuard, Passed, Permit, Result};
 
-/// Something to wait for, together with others: the proxies of objects, and what some of them offer.
+/// Something to wait for together with others: proxies, and values that some of them make.
 ///
 /// | this | waits until | and takes |
 /// | --- | --- | --- |
 /// | [`Event`](crate::Event) | it is set | nothing, or the one wake-up of an auto-reset event |
-/// | [`Lock`](crate::Lock) | it is free or was left behind | the lock |
-/// | [`RLock`](crate::RLock) | it is free, left behind, or this thread's | the lock, once more |
+/// | [`Lock`](crate::Lock) | it is free or abandoned | the lock |
+/// | [`RLock`](crate::RLock) | it is free, abandoned, or this thread's | the lock, once more |
 /// | [`Semaphore`](crate::Semaphore) | it has a permit | one permit |
 /// | [`semaphore.permits(n)`](crate::Semaphore::permits) | it has n permits | n permits |
 /// | [`Queue`](crate::Queue) | it has an item | the first item |
@@ -21,26 +21,26 @@ use crate::{EventCause, Item, LockGuard, Passed, Permit, Result};
 /// | [`Barrier`](crate::Barrier) | all parties have come | its place among them |
 /// | [`Latch`](crate::Latch) | its count is zero | nothing |
 ///
-/// It cannot be implemented outside of this crate.
+/// Other crates cannot implement it.
 pub trait Waitable: SealedWaitable {}
 
 impl<T: SealedWaitable> Waitable for T {}
 
-/// What a wait has to know. Other crates cannot name this, and so cannot implement it.
+/// What a wait needs to know. Other crates cannot name this, and so cannot implement it.
 pub trait SealedWaitable {
     /// The object.
     fn reference(&self) -> &Reference;
     /// What is wanted of it.
     fn target(&self) -> Target<'_>;
-    /// What the manager granted, as the caller gets it.
+    /// Makes what the caller gets of the grant.
     fn receive(&self, grant: Grant) -> Result<Taken>;
 }
 
-/// What a wait for several objects took of one of them.
+/// What a wait for several objects took from one of them.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Taken {
-    /// An event was set, by this cause.
+    /// The event is set, with this cause.
     Event(EventCause),
     /// The lock, or a reentrant lock once more.
     Lock(LockGuard),
