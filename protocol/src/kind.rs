@@ -1,4 +1,4 @@
-//! The kinds of objects, and with which parameters each is made.
+//! The kinds of objects, and the parameters with which each is made.
 
 use core::fmt;
 

@@ -101,7 +101,10 @@ impl<W: Word> SharedWords<W> {
             .ok()
             .filter(|_| bytes > 0 && file.metadata().is_ok_and(|file| file.len() >= bytes));
         let (true, Some(length)) = (cannot_shrink, length) else {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the memory is not what was said of it"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the memory is smaller than announced, or could shrink",
+            ));
         };
         let mut options = MmapOptions::new();
         options.len(length);

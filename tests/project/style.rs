@@ -51,7 +51,20 @@ const UNFINISHED: &[&str] = &[
 const ABBREVIATIONS: &[&str] = &["cnt", "conn", "ctx", "evt", "idx", "mgr", "msg", "mtx", "req", "resp"];
 
 /// Phrases that the Rust standard library's documentation does not use, in two parts as well.
-const PHRASES: &[&str] = &[concat!("can ", "not "), concat!("is told", " of")];
+const PHRASES: &[&str] = &[
+    concat!("can ", "not "),
+    concat!("can_", "not_"),
+    concat!("is told", " of"),
+    concat!("for", " ever "),
+    concat!("for", " ever."),
+    concat!("is looked", " at"),
+    concat!("to be looked", " at"),
+    concat!("is looked", " for"),
+    concat!("was said", " of"),
+    concat!("of its own", " accord"),
+    concat!("such that", " it be"),
+    concat!("who", " waits is"),
+];
 
 /// Which packages of this workspace a package may import.
 const IMPORTS: &[(&str, &[&str])] = &[

@@ -73,7 +73,7 @@ fn every_type_and_variant_that_the_page_mentions_exists() {
             let is_name = word.starts_with(|character: char| character.is_ascii_uppercase())
                 && word.contains(|character: char| character.is_ascii_lowercase())
                 && word.chars().all(|character| character.is_ascii_alphanumeric());
-            assert!(!is_name || known.contains(word), "the page mentions `{word}`, which is not there");
+            assert!(!is_name || known.contains(word), "the page mentions `{word}`, which does not exist");
         }
     }
 }

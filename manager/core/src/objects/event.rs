@@ -89,7 +89,7 @@ impl Event {
     }
 
     fn cause(&self, now: Time) -> protocol::Cause {
-        let set_by = self.set_by.as_ref().expect("an event that was set knows by whom");
+        let set_by = self.set_by.as_ref().expect("an event that was set knows its setter");
         protocol::Cause {
             process: set_by.process,
             program: set_by.program.clone(),
@@ -294,7 +294,7 @@ impl State {
         }
     }
 
-    /// Whether an event clears itself when it lets somebody through.
+    /// Whether an event clears itself when it lets a waiter through.
     pub(crate) fn event_is_auto_reset(&mut self, key: Key) -> bool {
         self.event_at(key).auto_reset
     }

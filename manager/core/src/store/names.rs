@@ -27,7 +27,7 @@ impl Names {
         Some(self.runs[run][position])
     }
 
-    /// Adds a name that is not there.
+    /// Adds a new name.
     pub(crate) fn insert<'a>(&mut self, name: &str, key: Key, name_of: impl Fn(Key) -> &'a str) {
         let Err((at, position)) = self.find(name, name_of) else {
             unreachable!("a name is given to one object");
@@ -48,7 +48,7 @@ impl Names {
         }
     }
 
-    /// Removes a name that is there.
+    /// Removes an existing name.
     pub(crate) fn remove<'a>(&mut self, name: &str, name_of: impl Fn(Key) -> &'a str) {
         let (run, position) = self.find(name, name_of).expect("a name is removed once");
         self.runs[run].remove(position);

@@ -75,7 +75,7 @@ impl State {
             let (&lock, &holder) = locks.iter().find(|(_, holder)| doomed.contains(holder))?;
             cycle.push_back((lock, holder));
             if !seen.insert(holder) {
-                // This leaves out what leads into the cycle and is not part of it, unless it is the asker's own way.
+                // This leaves out what leads into the cycle and is not part of it, unless it is the caller's own way.
                 return Some(cycle);
             }
             at = &self.waiters[*self.blocked.get(&holder)?.first()?];

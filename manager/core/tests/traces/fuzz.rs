@@ -54,8 +54,8 @@ pub(crate) fn run(
     assert_same(seed, &once, &twice);
 }
 
-/// The same with a manager that now and then serializes its state and restores it. It must do what a manager does that
-/// keeps its state, and so must the restored state.
+/// The same with a manager that now and then serializes its state and restores it. Both the original and the restored
+/// state must do what a manager without snapshots does.
 pub(crate) fn run_with_snapshots(
     seed: u64,
     steps: u64,
