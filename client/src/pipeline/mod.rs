@@ -34,7 +34,7 @@ pub struct Pipeline<'a> {
 /// A request on its way, or why it could not be sent.
 struct PipelinedRequest<'a> {
     pending: Result<PendingAnswer>,
-    /// Puts the answer where it is looked for. What comes back is an error that nobody looks for.
+    /// Puts the answer into its [`Later`]. Returns the error if the caller has dropped that.
     receive: Box<dyn FnOnce(Result<ReceivedAnswer>) -> Option<Error> + 'a>,
 }
 
@@ -142,7 +142,7 @@ impl<'a> Pipeline<'a> {
     }
 }
 
-/// Puts a value where it is looked for. If nobody is there any more, an error comes back.
+/// Puts a value into its [`Later`]. Returns the error, if it is one and the caller has dropped that.
 fn fill<T>(place: &Arc<Mutex<Option<Result<T>>>>, value: Result<T>) -> Option<Error> {
     if Arc::strong_count(place) == 1 {
         return value.err();
