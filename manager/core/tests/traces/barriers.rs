@@ -376,7 +376,7 @@ fn a_party_that_has_come_takes_nothing_else_while_the_action_runs() {
 }
 
 #[test]
-fn an_object_may_go_that_one_who_has_come_waited_for_as_well() {
+fn removing_another_target_of_a_party_that_has_come_refuses_nothing() {
     let mut world = World::new();
     let ([a, b, c], gate) = three(&mut world);
     let stop = world.event(a, "stop");
