@@ -34,21 +34,20 @@ pub const PROGRAM_BYTES_MAX: usize = 255;
 /// The longest text of a failed task that is kept, in bytes of UTF-8. The manager cuts a longer one at a character.
 pub const FAILURE_BYTES_MAX: usize = 64 << 10;
 
-/// The most bytes of task results that one reply brings, so that it stays well inside a frame. Each result counts with
-/// 16 bytes more than it has. What is over the limit comes with a later reply; a single result that is larger comes
-/// alone.
+/// The most bytes of task results that one reply brings, so that it stays well inside a frame. Each result counts 16
+/// bytes more than it has. The rest comes with a later reply; a single result that is larger comes alone.
 pub const RESULTS_BYTES_MAX: usize = 1 << 20;
 
 /// The most tasks that one request adds to a batch, so that no request keeps the manager from others for long. More are
 /// refused with [`Code::LimitReached`](crate::Code::LimitReached).
 pub const TASKS_PER_REQUEST_MAX: usize = 16_384;
 
-/// The most tasks that one grant brings; the others come with later grants. To give back more at once is refused with
+/// The most tasks that one grant brings; the others come with later grants. Giving back more at once is refused with
 /// [`Code::BadArgument`](crate::Code::BadArgument).
 pub const TASKS_PER_GRANT_MAX: usize = 64;
 
 /// The most bytes of arguments that one grant of several tasks brings, so that no large task is kept from another
-/// worker. What is over the limit comes with a later grant; a single task that is larger comes alone.
+/// worker. The rest comes with a later grant; a single task that is larger comes alone.
 pub const TASKS_BYTES_MAX: usize = 64 << 10;
 
 /// The most objects whose proxies one task, result or item carries. Arguments or an item that carry more are refused
@@ -72,7 +71,7 @@ pub const HELLO_TIME_MAX: Duration = Duration::from_secs(10);
 /// The most that one manager holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Sessions at one time, with the connections that have not said hello. A connection more ends at once, with
+    /// Sessions at one time, including connections that have not said hello. One more connection ends at once, with
     /// [`Code::LimitReached`](crate::Code::LimitReached) in its greeting.
     pub sessions_max: usize,
     /// Objects at one time. A request that would make more is refused with

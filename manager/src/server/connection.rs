@@ -143,7 +143,7 @@ impl PeerConnection {
         }
     }
 
-    /// How the peer's process ended, if it is watched and has.
+    /// How the peer's process ended, if it is watched and has ended.
     pub(crate) fn process_exit(&self) -> Option<DeathCause> {
         self.process.as_ref()?.exit().map(|exit| match exit {
             ProcessExit::Status(status) => DeathCause::Exit(status),

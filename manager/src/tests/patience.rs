@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a test waits for what must happen, before it says that it did not.
+/// How long a test waits for what must happen before it fails.
 pub(super) const LONG: Duration = Duration::from_secs(20);
 
 /// Asks again and again until there is an answer.

@@ -7,10 +7,10 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The variable that tells which part to play; without it there is none.
+/// The variable that says which part to play; without it there is none.
 pub(super) const PART: &str = "MANAGER_TEST_PART";
 
-/// The variable that tells at which socket.
+/// The variable that names the socket.
 pub(super) const SOCKET: &str = "MANAGER_TEST_SOCKET";
 
 /// Another process, which is killed when it is dropped.
@@ -49,7 +49,7 @@ impl Player {
 
 impl Drop for Player {
     fn drop(&mut self) {
-        // It may have ended already, which is what this wants.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Opening: by name or anonymous, made anew or found, with the kind and parameters that were asked for.
+//! Opening an object: by name or anonymous, new or existing, with the kind and parameters that the request asks for.
 
 use alloc::format;
 
