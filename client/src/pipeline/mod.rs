@@ -1,4 +1,4 @@
-//! Many requests in one write: what a closure asks for is sent together, and answered together.
+//! Many requests in one write: the requests of a closure travel together, and so do their answers.
 
 mod operations;
 
@@ -21,8 +21,8 @@ const ASKED_MAX: usize = 4096;
 /// A pipeline: requests that leave together. [`Manager::pipeline`] makes it, and its closure fills it.
 ///
 /// Each method stands for the method of that name of the object, does what that says, and fails as that does. It
-/// returns a [`Later`], whose value is there when [`Manager::pipeline`] has returned. Only what the manager answers at
-/// once can be part of it, so there is no method that waits.
+/// returns a [`Later`], whose value is there when [`Manager::pipeline`] has returned. A pipeline holds only requests
+/// that the manager answers at once, so no method waits.
 pub struct Pipeline<'a> {
     link: &'a Arc<Link>,
     /// What was asked and not answered, in that order.
@@ -38,28 +38,28 @@ struct PipelinedRequest<'a> {
     receive: Box<dyn FnOnce(Result<ReceivedAnswer>) -> Option<Error> + 'a>,
 }
 
-/// What one request of a pipeline will have come to: its value is there when [`Manager::pipeline`] has returned.
+/// The result of one request of a pipeline: its value is there when [`Manager::pipeline`] has returned.
 ///
-/// A caller that does not care for the value drops this, inside of the closure or later. Locks and permits that it
-/// brings are given back then, as when a guard is dropped.
+/// A caller that does not need the value drops this, in the closure or later. The drop releases a lock or permits that
+/// the request acquired, as the drop of a guard does.
 pub struct Later<T> {
     value: Arc<Mutex<Option<Result<T>>>>,
 }
 
 impl Manager {
-    /// Sends all that the closure asks for in one write, and returns when every answer has come: one round trip,
-    /// however many requests there are. (Above 64 KiB of requests, or 4096 of them, it is one for each such part.)
+    /// Sends all that the closure asks for in one write, and returns when every answer has come: one round trip for any
+    /// number of requests. (Above 64 KiB of requests, or 4096 of them, it is one for each such part.)
     ///
-    /// The manager carries the requests out in the order in which they were asked for. They are no transaction: those
-    /// of others may come in between, and one that is refused stops none of the others.
+    /// The manager carries the requests out in the order in which they were asked for. They are no transaction:
+    /// requests of other programs may come in between, and the manager carries out the others if it refuses one.
     ///
     /// If this process dies before `pipeline` returns, the manager carries out those that have reached it. If the
-    /// closure panics, those that it had asked for are carried out all the same.
+    /// closure panics, the manager still carries out those that it had asked for.
     ///
     /// # Errors
-    /// A failure is in its [`Later`]. If that was dropped, as nobody cares for its value, an error is not lost:
-    /// this returns the first such one, and then the closure's value is dropped. When the manager is gone, every
-    /// request without an answer fails with [`is_manager_gone`](Error::is_manager_gone), and may have been carried out.
+    /// A failure is in its [`Later`]. If the caller has dropped that, the error is not lost: `pipeline` returns the
+    /// first such error, and drops the closure's value. When the manager is gone, every request without an answer fails
+    /// with [`is_manager_gone`](Error::is_manager_gone), and may have been carried out.
     ///
     /// ```no_run
     /// # fn main() -> client::Result<()> {
@@ -86,7 +86,7 @@ impl Manager {
 }
 
 impl<'a> Pipeline<'a> {
-    /// Asks for an operation by this link, and says what becomes of its output.
+    /// Asks for an operation by this link. The closure turns its output into the value.
     fn ask<'r, O: Operation<'r>, T: 'a>(
         &mut self,
         link: Result<&Arc<Link>>,
@@ -99,7 +99,7 @@ impl<'a> Pipeline<'a> {
         })
     }
 
-    /// What failed before it could be asked for.
+    /// A request that failed before it was sent.
     fn fail<T: 'a>(&mut self, error: Error) -> Later<T> {
         self.await_answer(Err(error), |_| unreachable!("what was not asked for is not answered"))
     }
@@ -128,7 +128,7 @@ impl<'a> Pipeline<'a> {
         self.link.begin_queued(request)
     }
 
-    /// Sends what was not sent, and takes all answers.
+    /// Sends the requests that were not sent, and takes all answers.
     fn collect(&mut self) {
         // A forked child has queued nothing.
         if self.link.process() == std::process::id() {
@@ -151,8 +151,8 @@ fn fill<T>(place: &Arc<Mutex<Option<Result<T>>>>, value: Result<T>) -> Option<Er
     None
 }
 
-/// When the closure has panicked: what it asked for is in the buffer that all threads send from, and what it took is to
-/// be given back.
+/// After a panic of the closure: its requests are in the buffer that all threads send from, and the locks and permits
+/// that it acquired must be released.
 impl Drop for Pipeline<'_> {
     fn drop(&mut self) {
         self.collect();

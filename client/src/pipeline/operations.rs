@@ -1,4 +1,4 @@
-//! What can be asked for in a pipeline, by object.
+//! The requests of a pipeline, by object.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,7 +104,7 @@ impl Pipeline<'_> {
         self.run(semaphore.reference(), |id| SemaphoreRelease { id, permits })
     }
 
-    /// How many permits can be acquired: [`Semaphore::available`].
+    /// How many permits are available: [`Semaphore::available`].
     pub fn available(&mut self, semaphore: &Semaphore) -> Later<u64> {
         self.run(semaphore.reference(), |id| SemaphoreAvailable { id })
     }
@@ -135,21 +135,21 @@ impl<'a> Pipeline<'a> {
         self.run(queue.reference(), |id| QueueLength { id })
     }
 
-    /// Says that an item is finished: [`Queue::task_done`].
+    /// Reports an item as finished: [`Queue::task_done`].
     pub fn task_done<T>(&mut self, queue: &Queue<T>) -> Later<()> {
         let thread = this_thread();
         self.run(queue.reference(), |id| QueueTaskDone { id, item: None, thread })
     }
 
-    /// Takes no more items into a queue: [`Queue::close`].
+    /// Closes a queue, which takes no more items: [`Queue::close`].
     pub fn close<T>(&mut self, queue: &Queue<T>) -> Later<()> {
         self.run(queue.reference(), |id| QueueClose { id })
     }
 
-    /// Takes whatever can be waited for, if it can be had at once: a lock, permits, an item. It is what
-    /// [`wait_any`](crate::wait_any) does with this alone and a timeout of zero.
+    /// Takes a lock, permits, an item or an event's signal if this needs no waiting, as [`wait_any`](crate::wait_any)
+    /// does with this object alone and a timeout of zero.
     ///
-    /// Items can be large, so the answer to one from a queue is taken before more is sent.
+    /// Items can be large, so this takes the answer of a queue before it sends more.
     pub fn try_take(&mut self, target: &'a dyn Waitable) -> Later<Option<Taken>> {
         let wanted = target.target();
         let is_item = matches!(wanted, Target::Get { .. });

@@ -1,4 +1,4 @@
-//! How a pipeline travels: what is sent when, and what becomes of errors.
+//! How a pipeline travels: what it sends when, and where errors go.
 
 use std::sync::mpsc;
 
@@ -7,7 +7,7 @@ use protocol::{Code, Refusal, Reply};
 use super::*;
 use crate::connection::fake_manager::{Asked, FakeManager};
 
-/// A manager that answers what comes in one piece in one piece, and tells of each piece.
+/// A manager that answers all requests of one read in one write, and reports each read.
 fn manager_of_pieces(reply: fn(&Asked) -> Reply) -> (FakeManager, Manager, mpsc::Receiver<Vec<Asked>>) {
     let (tell, told) = mpsc::channel();
     let fake = FakeManager::start(move |mut peer| {

@@ -32,6 +32,10 @@ impl Pool {
     }
 
     /// A pool with this many worker processes of its own; short for `Pool::builder(manager).processes(n).start()`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`PoolBuilder::start`].
     pub fn new(manager: &Manager, processes: usize) -> Result<Pool> {
         Pool::builder(manager).processes(processes).start()
     }
@@ -59,12 +63,12 @@ impl<'a> PoolBuilder<'a> {
     /// Has every worker call this function once, before its first task: to open a file, or to load what all tasks need.
     /// A worker that takes the place of another one calls it, too.
     ///
-    /// The function is registered like a task, and returns nothing or a `Result<(), _>` (see [`Initialized`]). Where it
+    /// The function is registered like a task, and returns nothing or a `Result<(), _>` (see [`Initialized`]). If it
     /// panics or returns an error, the worker cannot start; after a few tries the pool ends, as
-    /// [`start`](PoolBuilder::start) says. If it has not returned after five seconds, a warning in the log says so,
-    /// and calls go on to wait for it.
+    /// [`start`](PoolBuilder::start) says. If it has not returned after five seconds, a warning in the log says so, and
+    /// the calls still wait for it.
     ///
-    /// The arguments are kept as long as the pool, and with them the objects whose proxies they hold.
+    /// The pool keeps the arguments as long as it lives, and with them the objects whose proxies they hold.
     ///
     /// ```no_run
     /// # fn main() -> client::Result<()> {
@@ -96,10 +100,10 @@ impl<'a> PoolBuilder<'a> {
     /// Limits the address space of each worker to this many bytes, at least one: all that it maps, which is more than
     /// what it has in memory (`RLIMIT_AS`; processes that a task starts have the same limit, each for itself).
     ///
-    /// A worker that asks for more is refused it. In Rust that is the end of the process (`SIGABRT`): the task fails
-    /// with [`Error::is_worker_died`](crate::Error::is_worker_died) and a text that names the signal, and another
-    /// worker takes the place. With less than the program itself needs no worker can start, which
-    /// [`start`](PoolBuilder::start) describes.
+    /// The kernel refuses a worker more than that, which ends a Rust program (`SIGABRT`): the task fails with
+    /// [`Error::is_worker_died`](crate::Error::is_worker_died) and a text that names the signal, and another worker
+    /// takes its place. If the limit is below what the program itself needs, no worker can start;
+    /// [`start`](PoolBuilder::start) says what happens then.
     pub fn memory_limit(mut self, bytes: u64) -> PoolBuilder<'a> {
         self.memory_bytes_max = Some(bytes);
         self
@@ -107,27 +111,26 @@ impl<'a> PoolBuilder<'a> {
 
     /// Gives the pool a name, so that other programs can submit to it with [`Pool::open`].
     ///
-    /// The name is free again when the pool is dropped, and when this process ends, however it does. With it ends the
-    /// pool: what others have submitted to it and has not ended fails with
-    /// [`Error::is_terminated`](crate::Error::is_terminated).
+    /// The name is free again when the pool is dropped, and when this process ends in any way. The pool ends with it:
+    /// tasks of others that have not ended fail with [`Error::is_terminated`](crate::Error::is_terminated).
     pub fn name(mut self, name: impl Into<String>) -> PoolBuilder<'a> {
         self.name = Some(name.into());
         self
     }
 
-    /// Has Ctrl-C stop the pool's tasks, with this grace, and not end this process: see [`Pool::stop_on_interrupt`].
+    /// Makes Ctrl-C stop the pool's tasks, with this grace, instead of this process: see [`Pool::stop_on_interrupt`].
     pub fn stop_on_interrupt(mut self, grace: Duration) -> PoolBuilder<'a> {
         self.interrupt_grace = Some(grace);
         self
     }
 
-    /// Starts the workers, and returns at once: tasks can be submitted before the first worker is ready.
+    /// Starts the workers, and returns at once: the pool takes tasks before the first worker is ready.
     ///
-    /// Workers are copies of this program. Those that die are replaced; if workers keep dying before they are ready,
-    /// all tasks fail with [`Error::is_terminated`](crate::Error::is_terminated), and so does [`Pool::join`], with a
-    /// text that says how, and what the last of them wrote to its standard error. For want of processes, memory or
-    /// descriptors that is so when not one worker could be started for 5 seconds; as long as there is one, others are
-    /// tried again.
+    /// Workers are copies of this program. The pool replaces those that die; if workers keep dying before they are
+    /// ready, all tasks fail with [`Error::is_terminated`](crate::Error::is_terminated), and so does [`Pool::join`],
+    /// with a text that says how, and what the last of them wrote to its standard error. If the system lacks processes,
+    /// memory or descriptors, the pool tries again as long as one worker is ready; it fails in this way only when it
+    /// has had no worker for 5 seconds.
     ///
     /// # Errors
     ///

@@ -9,5 +9,5 @@ pub(crate) fn bad_argument(text: &str) -> Error {
 
 /// The error for a manager that breaks the protocol.
 pub(crate) fn protocol_fault(text: &str) -> Error {
-    Error::new(ErrorKind::Other, format!("the manager does not keep to the protocol: {text}"))
+    Error::new(ErrorKind::Other, format!("the manager breaks the protocol: {text}"))
 }

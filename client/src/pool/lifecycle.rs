@@ -16,21 +16,19 @@ use crate::task::{TaskFunction, check_registered, name_fault};
 use crate::{Error, ErrorKind, Manager, Result};
 
 impl Pool {
-    /// Opens a pool by its name, whose workers belong to other programs, as to `worker --pool NAME`.
+    /// Opens a pool by its name. Its workers belong to other programs, such as `worker --pool NAME`.
     ///
-    /// It need not be served yet: tasks wait until workers come. If there are none for some seconds while the program
-    /// waits for results, a warning in the log says so. [`close`](Pool::close),
-    /// [`terminate`](Pool::terminate) and the drop concern this handle and what was submitted through it, never the
-    /// workers nor the tasks of others.
+    /// No program needs to serve it yet: tasks wait until workers come. If none comes for some seconds while this
+    /// program waits for results, a warning in the log says so. [`close`](Pool::close), [`terminate`](Pool::terminate)
+    /// and the drop concern this handle and what was submitted through it, never the workers nor the tasks of others.
     ///
-    /// If the pool has an owner, a program that made it [by this name](crate::PoolBuilder::name), it ends with that:
-    /// what was submitted and has not ended fails with [`Error::is_terminated`], and later calls through this handle
-    /// with [`Error::is_no_such_object`]. Open it again then.
+    /// If the pool has an owner, a program that made it [by this name](crate::PoolBuilder::name), it ends with that
+    /// program: tasks that have not ended fail with [`Error::is_terminated`], and later calls through this handle with
+    /// [`Error::is_no_such_object`]. Open it again then.
     ///
     /// # Errors
     ///
-    /// The name is not a name ([`Error::is_bad_name`]), or is one of another kind of object
-    /// ([`Error::is_wrong_kind`]).
+    /// The name is not valid ([`Error::is_bad_name`]), or an object of another kind has it ([`Error::is_wrong_kind`]).
     pub fn open(manager: &Manager, name: &str) -> Result<Pool> {
         let reference = Reference::open(manager.link(), Some(name), Spec::Pool, OpenMode::OpenOrCreate)?;
         Ok(Pool::new_with(reference, available_cores(), Workers::Elsewhere { name: name.into() }))
@@ -62,6 +60,10 @@ impl Pool {
     /// the pool's name.
     ///
     /// For an opened pool this only closes the handle.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_manager_gone`].
     pub fn close(&self) -> Result<()> {
         let mut stage = lock(&self.stage);
         if *stage == Stage::Open {
@@ -73,15 +75,15 @@ impl Pool {
         Ok(())
     }
 
-    /// Ends the workers, whatever they are doing, and fails all tasks that have not ended with
+    /// Ends the workers, even in the middle of tasks, and fails all tasks that have not ended with
     /// [`Error::is_terminated`].
     ///
-    /// Workers get SIGTERM, and SIGKILL if they are still there a second later. A command that one runs is killed with
-    /// it, and so is all of its process group.
-    /// This does not wait for their end: [`join`](Pool::join) does.
+    /// Workers get SIGTERM, and SIGKILL if they still run a second later. The signals go to a worker's whole process
+    /// group, and so to the commands that it runs. This does not wait for their end: [`join`](Pool::join) does.
     ///
-    /// Workers of an opened pool belong to others, and go on. There, only what was submitted through this handle ends:
-    /// calls that have not started are cancelled ([`Error::is_cancelled`]), and those that run are asked to stop.
+    /// Workers of an opened pool belong to others, and go on. There, only the calls that were submitted through this
+    /// handle end: calls that have not started are cancelled ([`Error::is_cancelled`]), and those that run are asked to
+    /// stop.
     pub fn terminate(&self) {
         *lock(&self.stage) = Stage::Terminated;
         let reason = "the pool was terminated by its owner";
@@ -102,15 +104,15 @@ impl Pool {
     /// Waits until all workers have ended, after [`close`](Pool::close) or [`terminate`](Pool::terminate), and all
     /// callbacks have returned.
     ///
-    /// For an opened pool it waits until all calls have ended that were submitted through this handle and whose results
-    /// were not dropped.
+    /// For an opened pool it waits for the end of all calls that were submitted through this handle, except for those
+    /// whose results were dropped.
     ///
-    /// From now on, the input of [`imap`](Pool::imap) and its like is drawn to its end, whether results are taken or
-    /// not, as in Python. So take the results of long inputs first.
+    /// From now on, [`imap`](Pool::imap) and the methods like it draw their input to its end, even if nobody takes
+    /// results, as in Python. So take the results of long inputs first.
     ///
     /// # Errors
     ///
-    /// The pool is neither closed nor terminated, and so would not end; its workers could not be started; or a callback
+    /// The pool is neither closed nor terminated, and so would not end; its workers could not start; or a callback
     /// calls this, and would wait for itself.
     pub fn join(&self) -> Result<()> {
         if *lock(&self.stage) == Stage::Open {

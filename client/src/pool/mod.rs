@@ -1,4 +1,4 @@
-//! Pools: worker processes that run tasks for whoever submits them.
+//! Pools: worker processes that run tasks for the programs that submit them.
 //!
 //! A [`Pool`] is this program's handle of a pool in the manager. A verb such as `map` cuts its calls into chunks and
 //! submits them as one batch; workers fetch the chunks from the manager; the results come back when the program waits
@@ -10,11 +10,11 @@
 //! | `submit` | the verbs, chunks of calls, and how a batch reaches the manager |
 //! | `results` | the batch: fetching outcomes, waiting for them, results and callbacks |
 //! | `stopping` | stopping with increasing force, its report, Ctrl-C |
-//! | `submitted_batches` | what was submitted through one pool, to be stopped and joined together |
+//! | `submitted_batches` | the batches of one pool, for stopping and joining them together |
 //! | `workers` | the processes: starting, supervising, replacing, ending |
 //!
-//! No two files know each other. At the bottom are the outcomes; above them the batch; above that what acts on a batch:
-//! results, callbacks, stopping, submission; and on top the methods of [`Pool`], each in the file of what it does.
+//! No two files know each other. At the bottom are the outcomes; above them the batch; above that the parts that act on
+//! a batch: results, callbacks, stopping, submission; and on top the methods of [`Pool`], each in the file of its part.
 
 mod builder;
 mod errors;
@@ -48,7 +48,7 @@ use crate::pool::workers::supervisor::Supervisor;
 ///
 /// The verbs mean the same as in Python's `multiprocessing.Pool`. A task is a plain function that this program
 /// registered with `worker::init`; its arguments and results are serde types. Tasks start in the order of their
-/// batches' arrival; batches that are there at the same time take turns.
+/// batches' arrival; batches that wait at the same time take turns.
 ///
 /// | verb | calls | gives |
 /// | --- | --- | --- |
@@ -64,15 +64,14 @@ use crate::pool::workers::supervisor::Supervisor;
 /// # Stopping
 ///
 /// [`stop`](Pool::stop) stops all tasks, [`AsyncResult::stop`] those of one batch; the pool takes new tasks at once.
-/// Tasks are asked first, which they see with [`task::stop_requested`](crate::task::stop_requested) and
-/// [`task::sleep`](crate::task::sleep); those that do not listen get SIGTERM, and then SIGKILL.
+/// The pool first asks tasks to stop, which they see with [`task::stop_requested`](crate::task::stop_requested) and
+/// [`task::sleep`](crate::task::sleep); those that do not return get SIGTERM, and then SIGKILL.
 ///
 /// # Processes that die
 ///
 /// A worker that dies costs the task it ran, which fails with [`Error::is_worker_died`](crate::Error::is_worker_died);
-/// another worker takes its place. When this process dies, however it does, the kernel ends its workers. When the
-/// manager dies, its workers end too, and every result fails with
-/// [`Error::is_manager_gone`](crate::Error::is_manager_gone).
+/// another worker takes its place. When this process dies in any way, the kernel ends its workers. When the manager
+/// dies, its workers end too, and every result fails with [`Error::is_manager_gone`](crate::Error::is_manager_gone).
 ///
 /// # Dropping
 ///
@@ -94,21 +93,21 @@ use crate::pool::workers::supervisor::Supervisor;
 #[derive(Debug)]
 pub struct Pool {
     reference: Reference,
-    /// How many workers there are; a guess for an opened pool.
+    /// The number of workers; a guess for an opened pool.
     processes: usize,
     stage: Mutex<Stage>,
     workers: Workers,
-    /// What was submitted through this handle.
+    /// The batches that were submitted through this handle.
     submitted_batches: Arc<SubmittedBatches>,
     /// The threads that call functions of the program once a batch has ended.
     callback_threads: Arc<CallbackThreads>,
-    /// Listens for Ctrl-C, if that was asked for.
+    /// Listens for Ctrl-C, if the program asked for it.
     interrupts: Mutex<Option<Interrupts>>,
     /// The process that this handle belongs to. A child that was forked from it must not end the pool.
     process: u32,
 }
 
-/// To whom the workers belong.
+/// The owner of the workers.
 #[derive(Debug)]
 pub(crate) enum Workers {
     /// To this pool.

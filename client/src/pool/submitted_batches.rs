@@ -1,4 +1,4 @@
-//! All batches that were submitted through one pool, so that they can be stopped and joined together.
+//! All batches of one pool, for stopping and joining them together.
 
 use std::sync::{Arc, Mutex, Weak};
 
@@ -14,9 +14,9 @@ use crate::sync::lock;
 /// All batches that were submitted through one pool and may not have ended.
 #[derive(Debug, Default)]
 pub(crate) struct SubmittedBatches {
-    /// Those that the program has a result or an iterator of.
+    /// Those of which the program has a result or an iterator.
     batches: Mutex<Vec<Weak<SubmittedBatch>>>,
-    /// Those that run on though the program has dropped their results. A batch adds itself when it is dropped.
+    /// Those that go on after the program has dropped their results. A batch adds itself when it is dropped.
     detached: Arc<DetachedBatches>,
 }
 
@@ -26,27 +26,27 @@ impl SubmittedBatches {
         let mut batches = lock(&self.batches);
         if batches.len() == batches.capacity() {
             batches.retain(|batch| batch.strong_count() > 0);
-            // Either half of it is free now, or it grows: the next look is as many submissions away as it has entries.
+            // Now half of it is free, or it grows: as many submissions as it has entries go by before the next look.
             let room = batches.len() + 1;
             batches.reserve(room);
         }
         batches.push(Arc::downgrade(batch));
     }
 
-    /// Where a batch is remembered once the program has dropped its results.
+    /// The list that keeps a batch after the program has dropped its results.
     pub(crate) fn detached(&self) -> &Arc<DetachedBatches> {
         &self.detached
     }
 
-    /// The batches that the program has a result or an iterator of.
+    /// The batches of which the program has a result or an iterator.
     pub(crate) fn batches(&self) -> Vec<Arc<SubmittedBatch>> {
         lock(&self.batches).iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// All batches that may not have ended, detached ones too, to be stopped for this reason.
+    /// All batches that may not have ended, detached ones too, after asking them to stop for this reason.
     pub(crate) fn batches_to_stop(&self, link: &Arc<Link>, reason: &str) -> Result<Vec<Arc<SubmittedBatch>>> {
         let detached = self.detached.take_all();
-        // Their stop events are set before they are attached, which takes a round trip each.
+        // This sets their stop events before it attaches to them, which takes a round trip each.
         for detached in &detached {
             link.queue(EventSet { id: detached.stop, reason: Some(reason) }.into_request())?;
         }
@@ -60,7 +60,7 @@ impl SubmittedBatches {
         Ok(batches)
     }
 
-    /// Asks all batches to stop, and drops calls that have not started; does not wait for the end.
+    /// Asks all batches to stop, and drops calls that have not started. Does not wait for the end.
     pub(crate) fn ask_to_stop(&self, link: &Arc<Link>, reason: &str) -> Result<()> {
         self.batches().iter().try_for_each(|batch| batch.ask_to_stop(reason))?;
         self.detached.take_all().iter().try_for_each(|detached| {

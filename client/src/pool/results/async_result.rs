@@ -1,4 +1,4 @@
-//! The handle on calls that were submitted and may not have ended.
+//! The handle to calls that were submitted and may not have ended.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
@@ -41,7 +41,7 @@ use crate::{Error, ErrorKind, Event, Result};
 /// # Ok(())
 /// # }
 /// ```
-#[must_use = "the calls run all the same, but it stays unknown whether they failed"]
+#[must_use = "the calls run, but nobody learns whether they failed"]
 pub struct AsyncResult<T> {
     batch: Arc<SubmittedBatch>,
     /// Makes the value out of all outcomes.
@@ -71,9 +71,9 @@ impl<T: DeserializeOwned> AsyncResult<Vec<T>> {
         AsyncResult { batch, assemble: all_results, callbacks: OnceLock::new(), callback_threads }
     }
 
-    /// Waits until all calls have ended, and returns the outcome of each, in the order of the input: of a batch that
-    /// was stopped, the results of those that returned, and the errors of the others. Calls that travelled in one chunk
-    /// fail together, each with the same error.
+    /// Waits until all calls have ended, and returns the outcome of each, in the order of the input. After a stop,
+    /// these are the results of the calls that returned, and the errors of the others. Calls that travelled in one
+    /// chunk fail together, each with the same error.
     ///
     /// # Errors
     ///
@@ -124,13 +124,13 @@ impl<T> AsyncResult<T> {
     ///
     /// # Errors
     ///
-    /// * [`Error::is_timeout`]: they have not ended in this time; ask again.
+    /// * [`Error::is_timeout`]: they have not ended in this time; the caller may ask again.
     /// * The failure of the first call, in the order of the input, that did not return: [`Error::is_panicked`],
     ///   [`Error::is_unknown_function`], [`Error::is_bad_encoding`], [`Error::is_worker_died`],
     ///   [`Error::is_terminated`], [`Error::is_cancelled`], [`Error::is_stopped`], [`Error::is_time_limit`], or
     ///   [`Error::is_limit`] if what it returned is too large to travel. Calls that travelled in one chunk fail
     ///   together. An `Err` that a task returns is not among these: it is a value.
-    /// * What the manager refused of the submission, as [`Error::is_closed`] or [`Error::is_limit`].
+    /// * The reason why the manager refused the submission, such as [`Error::is_closed`] or [`Error::is_limit`].
     pub fn get(&self, timeout: impl Into<Option<Duration>>) -> Result<T> {
         let timeout = timeout.into();
         if self.batch.wait(timeout)? {
@@ -140,7 +140,8 @@ impl<T> AsyncResult<T> {
         Err(Error::new(ErrorKind::Timeout, format!("the result was not there after {waited:?}")))
     }
 
-    /// Waits until all calls have ended, whether they returned or failed. False: they have not, in this time.
+    /// Waits until all calls have ended, whether they returned or failed. Returns false if they have not ended in this
+    /// time.
     pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<bool> {
         self.batch.wait(timeout.into())
     }
@@ -150,13 +151,17 @@ impl<T> AsyncResult<T> {
         self.batch.wait(Some(Duration::ZERO))
     }
 
-    /// Whether all calls returned. It is an error to ask before they have ended.
+    /// Whether all calls returned.
+    ///
+    /// # Errors
+    ///
+    /// Not all calls have ended yet.
     pub fn successful(&self) -> Result<bool> {
         self.ready()?;
         self.batch.is_successful()
     }
 
-    /// How far the calls are. It costs a round trip or two, and fetches the results that have come.
+    /// The progress of the calls. It costs a round trip or two, and fetches the results that have come.
     pub fn progress(&self) -> Result<Progress> {
         self.batch.progress()
     }
@@ -166,13 +171,12 @@ impl<T> AsyncResult<T> {
         self.handle().cancel()
     }
 
-    /// Stops the calls, and no others, whatever they do: asks, then sends SIGTERM, then SIGKILL. See
-    /// [`BatchHandle::stop`].
+    /// Stops the calls, and no others: asks them to stop, then sends SIGTERM, then SIGKILL. See [`BatchHandle::stop`].
     pub fn stop(&self, grace: Duration) -> Result<StopReport> {
         self.handle().stop(grace)
     }
 
-    /// [Stops](Self::stop) the calls and gives them the reason.
+    /// [Stops](Self::stop) the calls for this reason.
     pub fn stop_because(&self, reason: &str, grace: Duration) -> Result<StopReport> {
         self.handle().stop_because(reason, grace)
     }
@@ -194,12 +198,13 @@ impl<T> AsyncResult<T> {
 }
 
 impl<T: 'static> AsyncResult<T> {
-    /// Has this called once with the result, when all calls have returned; never, if one of them fails.
+    /// Makes a thread of this process call the function once with the result, when all calls have returned; never, if
+    /// one of them fails.
     ///
-    /// A thread of this process calls it. Up to a thousand results of a pool have a thread each, so a callback that
-    /// takes long delays only the callbacks of this result that were added later. It may use the pool, but not wait for
-    /// its end: [`Pool::join`](crate::Pool::join) waits for all callbacks. It is called even if this
-    /// handle was dropped.
+    /// Up to a thousand results of a pool have a thread each, so a callback that takes long delays only the callbacks
+    /// of this result that were added later. It may use the pool, but not wait for its end:
+    /// [`Pool::join`](crate::Pool::join) waits for all callbacks. The call comes even if the program has dropped this
+    /// handle.
     ///
     /// Beyond a thousand results with callbacks, each further one gets a thread once an earlier one has finished its
     /// callbacks. So a callback must not wait for what a callback of a later result does.
@@ -224,8 +229,8 @@ impl<T: 'static> AsyncResult<T> {
         })
     }
 
-    /// Has this called once with the error that [`get`](Self::get) gives, when all calls have ended; never, if all
-    /// return. Otherwise it is as with [`on_result`](Self::on_result).
+    /// Makes a thread of this process call the function once with the error that [`get`](Self::get) gives, when all
+    /// calls have ended; never, if all return. Apart from that, it is like [`on_result`](Self::on_result).
     pub fn on_error(&self, callback: impl FnOnce(Error) + Send + 'static) -> Result<&Self> {
         self.on_end(|outcome| {
             if let Err(error) = outcome {

@@ -1,7 +1,7 @@
 //! Polling for an answer for a moment before sleeping until it comes.
 //!
-//! Most calls that travel alone are short, and to wake a thread on a core that has gone idle takes longer than they do.
-//! So the waiter keeps its core awake for a moment, and yields it to every other thread that can run there.
+//! Most calls that travel alone are short, and waking a thread on an idle core takes longer than they do. So the waiter
+//! keeps its core awake for a moment, and yields it to every other thread that can run there.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::yield_now;
@@ -18,7 +18,7 @@ const POLL_TIME: Duration = Duration::from_micros(100);
 /// Whether a thread of this process polls. Several at a time would only keep each other from running.
 static IS_POLLING: AtomicBool = AtomicBool::new(false);
 
-/// The answer to a request, if it comes in a moment. None: the caller should sleep until it comes.
+/// The answer to a request, if it comes in a moment; otherwise none, and the caller should sleep until it comes.
 pub(crate) fn poll_briefly(pending: &mut PendingAnswer) -> Result<Option<Reply>> {
     if IS_POLLING.swap(true, Ordering::Relaxed) {
         return Ok(None);

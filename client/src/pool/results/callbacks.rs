@@ -1,7 +1,8 @@
 //! Functions of the program that are called when a batch has ended.
 //!
-//! A thread waits for a batch and then calls. Each batch has a thread of its own, as long as there are not too many: a
-//! process has room for some thousands of threads, and there may be more batches. The others queue for a thread.
+//! A thread waits for a batch and then calls its functions. Each batch has a thread of its own up to a limit, since a
+//! process has room for some thousands of threads, and there may be more batches. Batches beyond the limit queue for a
+//! thread.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -34,7 +35,7 @@ pub(crate) struct Callbacks {
 
 #[derive(Default)]
 struct CallbackState {
-    /// Those that were not called yet.
+    /// The functions that were not called yet.
     waiting: Vec<Callback>,
     /// Whether a thread will call them.
     has_thread: bool,
@@ -46,14 +47,14 @@ pub(crate) struct CallbackThreads {
     queue: Mutex<ThreadQueue>,
     /// How many batches have callbacks that were not all called.
     unfinished: Mutex<usize>,
-    /// Notified when one of these has finished.
+    /// Notified when the callbacks of one batch have returned.
     finished: Condvar,
 }
 
 /// The batches that have callbacks and no thread for them yet.
 #[derive(Debug, Default)]
 struct ThreadQueue {
-    /// Their callbacks, in the order in which they came.
+    /// The callbacks of these batches, in the order in which they came.
     waiting: VecDeque<(Arc<Callbacks>, Unfinished)>,
     /// How many threads there are. While the queue is not empty, there is at least one.
     threads: usize,
@@ -66,13 +67,13 @@ struct Unfinished {
 }
 
 impl Callbacks {
-    /// No callbacks yet, of this batch.
+    /// A batch without callbacks.
     pub(crate) fn new(batch: &Arc<SubmittedBatch>) -> Arc<Callbacks> {
         Arc::new(Callbacks { batch: Arc::clone(batch), state: Mutex::default() })
     }
 
-    /// Has this called when the batch has ended: on one of these threads, or, once the pool is dropped and they with
-    /// it, on a thread of its own.
+    /// Makes a thread call this function when the batch has ended: one of these threads or, once the pool and its
+    /// threads are dropped, a thread of its own.
     pub(crate) fn add(
         self: &Arc<Self>,
         threads: Option<Arc<CallbackThreads>>,
@@ -99,7 +100,7 @@ impl Callbacks {
     /// Waits for the batch, then calls one function after the other until none is left.
     fn run(&self) {
         RUNS_CALLBACKS.set(true);
-        // If the batch cannot be waited for, each callback learns why from it.
+        // If the wait fails, each callback learns why from the batch.
         let _ = self.batch.wait(None);
         loop {
             let mut state = lock(&self.state);
@@ -116,7 +117,7 @@ impl Callbacks {
 }
 
 impl CallbackThreads {
-    /// Has a thread run these callbacks: a new one, if there may be one more.
+    /// Makes a thread run these callbacks: a new one, if the limit allows it.
     fn enqueue(self: &Arc<Self>, callbacks: &Arc<Callbacks>) -> io::Result<()> {
         let mut queue = lock(&self.queue);
         queue.waiting.push_back((Arc::clone(callbacks), Unfinished::new(self)));
@@ -126,7 +127,7 @@ impl CallbackThreads {
         let threads = Arc::clone(self);
         match spawn(move || threads.work()) {
             Ok(()) => queue.threads += 1,
-            // There is no room for one more, but the threads that exist will take this over.
+            // The system has no room for one more, but the existing threads will take this over.
             Err(_) if queue.threads > 0 => {}
             Err(error) => {
                 queue.waiting.pop_back();
@@ -145,7 +146,7 @@ impl CallbackThreads {
                 return;
             };
             drop(queue);
-            // Should it panic, that must not cost the rest of the queue its thread.
+            // If it panics, the rest of the queue must keep its thread.
             let _ = catch_unwind(AssertUnwindSafe(|| callbacks.run()));
         }
     }

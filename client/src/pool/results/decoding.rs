@@ -11,8 +11,8 @@ use crate::task::read_chunk;
 use crate::{Error, ErrorKind, Result};
 
 impl SubmittedBatch {
-    /// Visits each chunk of a batch that has ended, in order, with the number of its calls, and their results or why
-    /// they failed.
+    /// Visits each chunk of a batch that has ended, in order, with the number of its calls, and their results or their
+    /// failure.
     pub(crate) fn each_chunk<T: DeserializeOwned>(
         &self,
         mut visit: impl FnMut(u32, Result<Vec<T>>) -> Result<()>,

@@ -1,4 +1,4 @@
-//! Batches that run on though the program has dropped their results. A pool can still stop them.
+//! Batches that go on after the program has dropped their results. A pool can still stop them.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,10 +10,10 @@ use crate::Result;
 use crate::connection::link::{Link, PendingAnswer};
 use crate::sync::lock;
 
-/// How many detached batches are remembered before the manager is asked which of them have ended.
+/// How many detached batches a pool remembers before it asks the manager which of them have ended.
 const DETACHED_MIN: usize = 64;
 
-/// A batch that runs on though the program has dropped its results.
+/// A batch that goes on after the program has dropped its results.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DetachedBatch {
     /// The batch.
@@ -29,17 +29,17 @@ pub(crate) struct DetachedBatches {
 }
 
 impl DetachedBatches {
-    /// Adds one that may not have ended.
+    /// Adds a batch that may not have ended.
     pub(crate) fn add(&self, detached: DetachedBatch) {
         lock(&self.batches).push(detached);
     }
 
-    /// Takes all of them out.
+    /// Takes all batches out.
     pub(crate) fn take_all(&self) -> Vec<DetachedBatch> {
         std::mem::take(&mut *lock(&self.batches))
     }
 
-    /// Forgets those that have ended, now and then: whenever the list would grow otherwise.
+    /// Forgets the batches that have ended, whenever the list would grow otherwise.
     pub(crate) fn forget_ended(&self, link: &Arc<Link>) -> Result<()> {
         let candidates = {
             let mut batches = lock(&self.batches);

@@ -1,4 +1,4 @@
-//! What comes of submitted calls: how it is fetched, kept, waited for and handed to the program.
+//! The results of submitted calls: how a pool fetches them, keeps them, waits for them and hands them to the program.
 
 pub(crate) mod async_result;
 mod busy_poll;

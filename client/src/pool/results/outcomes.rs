@@ -1,4 +1,4 @@
-//! The outcomes of a batch, as far as they have come. Nothing here knows how they come.
+//! The outcomes of a batch that have come so far. Nothing here knows how they come.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use crate::pool::errors::protocol_fault;
 use crate::pool::results::slots::{ChunkSlot, Slots};
 use crate::{Error, ErrorKind};
 
-/// The outcomes of a batch, as far as they have come.
+/// The outcomes of a batch that have come so far.
 #[derive(Debug)]
 pub(crate) struct Outcomes {
     /// The slots of its chunks.
@@ -27,15 +27,15 @@ pub(crate) struct Outcomes {
     pub(crate) taken: u64,
     /// How many calls may be submitted and not taken, of a batch whose input is drawn lazily.
     pub(crate) window: u64,
-    /// Whether no more chunks are added.
+    /// Whether the batch takes no more chunks.
     pub(crate) is_sealed: bool,
-    /// Why the input was not drawn to its end, until the program has this error.
+    /// The reason why the input was not drawn to its end, until the program has this error.
     pub(crate) cut: Option<Error>,
-    /// Whether the manager has said that no more come.
+    /// Whether the manager has said that no more outcomes come.
     has_all_come: bool,
     /// Why the manager cannot be asked for more.
     pub(crate) broken: Option<Error>,
-    /// Whether only the end is waited for, since the program has dropped the results.
+    /// Whether the program has dropped the results, so that it waits only for the end.
     is_detached: bool,
 }
 
@@ -58,24 +58,24 @@ impl Outcomes {
         }
     }
 
-    /// No outcomes yet, of a batch that was submitted as a whole, in chunks with these numbers of calls.
+    /// A batch without outcomes that was submitted as a whole, in chunks with these numbers of calls.
     pub(crate) fn of_whole(counts: impl Iterator<Item = u32> + Clone) -> Outcomes {
         let calls = counts.clone().map(u64::from).sum();
         Outcomes { calls, is_sealed: true, ..Outcomes::new(Slots::whole(counts)) }
     }
 
-    /// No outcomes yet, of a batch whose input is drawn lazily.
+    /// A batch without outcomes whose input is drawn lazily.
     pub(crate) fn of_stream(window: u64, is_ordered: bool) -> Outcomes {
         let arrivals = (!is_ordered).then(VecDeque::new);
         Outcomes { window, arrivals, ..Outcomes::new(Slots::passing()) }
     }
 
-    /// No outcomes, of a batch whose results the program has dropped.
+    /// A batch without outcomes whose results the program has dropped.
     pub(crate) fn of_detached() -> Outcomes {
         Outcomes { is_detached: true, ..Outcomes::new(Slots::passing()) }
     }
 
-    /// Whether everything has ended, and nothing more will come.
+    /// Whether all calls have ended and no more outcomes will come.
     pub(crate) fn is_complete(&self) -> bool {
         self.is_sealed && self.ended == self.slots.len()
     }
@@ -85,7 +85,7 @@ impl Outcomes {
         matches!(self.slots, Slots::Whole(_))
     }
 
-    /// Whether its input is still drawn here.
+    /// Whether this process still draws its input.
     pub(crate) fn is_drawing(&self) -> bool {
         !self.is_sealed && !self.is_detached
     }
@@ -95,7 +95,7 @@ impl Outcomes {
         !self.has_all_come && self.broken.is_none()
     }
 
-    /// Takes results in. True: they show that the batch was stopped, so that more input would be drawn in vain.
+    /// Takes results in. Returns true if they show that the batch was stopped, so that more input would be of no use.
     pub(crate) fn take_in(&mut self, results: Results) -> bool {
         let mut is_stopped = false;
         for result in results.results {

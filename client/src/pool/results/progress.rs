@@ -1,4 +1,4 @@
-//! How far a batch is.
+//! The progress of a batch.
 
 use std::time::Instant;
 
@@ -8,19 +8,19 @@ use crate::Result;
 use crate::pool::results::outcomes::Outcomes;
 use crate::pool::results::submitted_batch::SubmittedBatch;
 
-/// How far a batch is, in calls.
+/// The progress of a batch, in calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Calls that returned. Those that travel in one chunk count when all of them have.
+    /// Calls that returned. Calls that travel in one chunk count when all of them have returned.
     pub done: u64,
     /// Calls that failed, were cancelled, or were stopped by a signal.
     pub failed: u64,
-    /// Calls that workers are in the middle of.
+    /// Calls that workers run now.
     pub running: u64,
     /// Calls that wait for a worker, or for their turn in a chunk.
     pub waiting: u64,
-    /// All of these together: the calls of the batch; of one whose input is drawn lazily, those that were drawn so far.
+    /// All of these together: the calls of the batch, or those drawn so far if the input is drawn lazily.
     pub total: u64,
 }
 
@@ -32,9 +32,9 @@ impl Progress {
 }
 
 impl SubmittedBatch {
-    /// How far it is.
+    /// The progress of this batch.
     pub(crate) fn progress(&self) -> Result<Progress> {
-        // What has come is counted before the manager is asked what runs, so that no call is counted twice.
+        // This counts the results before it asks the manager which calls run, so that no call counts twice.
         drop(self.wait_until(Some(Instant::now()), Outcomes::is_complete)?);
         let state = self.lock();
         let (returned, failed, total) =

@@ -11,12 +11,11 @@ use crate::pool::results::AsyncResult;
 use crate::pool::results::ResultIterator;
 use crate::pool::results::progress::Progress;
 
-/// How often a bar is drawn anew while nothing else happens.
+/// How often a bar is redrawn while nothing else happens.
 const TICK: Duration = Duration::from_millis(100);
 
 impl<T> AsyncResult<T> {
-    /// Waits until all calls have ended, and shows on standard error how far they are. It shows nothing where that is
-    /// not a terminal.
+    /// Waits until all calls have ended, and shows their progress on standard error, if that is a terminal.
     ///
     /// ```no_run
     /// # fn work(number: u32) -> u32 { number }
@@ -45,7 +44,7 @@ impl<T> AsyncResult<T> {
 }
 
 impl<T: DeserializeOwned> ResultIterator<T> {
-    /// The same results; and on standard error, how many were taken. It shows nothing where that is not a terminal.
+    /// The same results, with a bar on standard error that shows how many were taken, if that is a terminal.
     pub fn with_bar(self) -> WithBar<T> {
         let bar = bar(self.total().map(|total| total as u64));
         WithBar { results: self, bar }

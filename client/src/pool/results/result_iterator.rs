@@ -15,7 +15,7 @@ use crate::pool::results::submitted_batch::SubmittedBatch;
 use crate::pool::stopping::batch_handle::BatchHandle;
 use crate::{Error, ErrorKind, Result};
 
-/// The results of calls, as they come: what [`Pool::imap`](crate::Pool::imap) and its like return.
+/// The results of calls, as they come: what [`Pool::imap`](crate::Pool::imap) and the methods like it return.
 ///
 /// Each item is the result of one call, or why it failed; a failed call does not end the iteration. It ends when the
 /// results of the whole input were taken. If the input could not be drawn to its end, one more item
@@ -48,8 +48,11 @@ impl<T: DeserializeOwned> ResultIterator<T> {
         ResultIterator { batch, ready: VecDeque::new(), total, is_over: false, process, result: PhantomData }
     }
 
-    /// Waits for the next result, but no longer than this: then it is an error ([`Error::is_timeout`]), and the result
-    /// can be asked for again. None at the end, as with [`next`](Iterator::next).
+    /// Waits for the next result for at most this long. Returns none at the end, as [`next`](Iterator::next) does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_timeout`] if no result came in this time; the caller may ask again.
     pub fn next_timeout(&mut self, timeout: Duration) -> Option<Result<T>> {
         let timed_out =
             || Error::new(ErrorKind::Timeout, format!("the next result was not there after {timeout:?}"));
@@ -88,7 +91,7 @@ impl<T: DeserializeOwned> ResultIterator<T> {
 }
 
 impl<T> ResultIterator<T> {
-    /// A handle to the calls, to stop them or to see how far they are, from another thread or while results are taken.
+    /// A handle to the calls, for stopping them or for their progress, from another thread or between two results.
     pub fn handle(&self) -> BatchHandle {
         BatchHandle::new(&self.batch)
     }
@@ -102,7 +105,7 @@ impl<T> ResultIterator<T> {
 impl<T: DeserializeOwned> Iterator for ResultIterator<T> {
     type Item = Result<T>;
 
-    /// Waits for the next result, forever if need be.
+    /// Waits for the next result without a timeout.
     fn next(&mut self) -> Option<Result<T>> {
         self.next_until(None, || unreachable!("a wait without a deadline does not time out"))
     }
@@ -124,14 +127,14 @@ impl<T> fmt::Debug for ResultIterator<T> {
     }
 }
 
-/// What a wait for the next chunk gives.
+/// The result of a wait for the next chunk.
 #[derive(Debug)]
 enum NextChunk {
-    /// One that has ended.
+    /// A chunk that has ended.
     Ended(ChunkSlot),
-    /// There are no more; and why, if the input was not drawn to its end.
+    /// There are no more chunks; with the reason, if the input was not drawn to its end.
     Over(Option<Error>),
-    /// None has ended in time.
+    /// No chunk has ended in time.
     TimedOut,
 }
 
@@ -145,7 +148,7 @@ fn take_next(batch: &SubmittedBatch, deadline: Option<Instant>) -> Result<NextCh
         match state.outcomes.take_next() {
             Some(slot) => return Ok(NextChunk::Ended(slot)),
             None if state.outcomes.is_complete() => return Ok(NextChunk::Over(state.outcomes.cut.take())),
-            // Another thread was quicker.
+            // Another thread took it first.
             None => {}
         }
     }

@@ -9,7 +9,7 @@ use protocol::{ObjectId, Target};
 /// out of date by no more than that.
 pub(crate) const GATHERING_TIME_MAX: Duration = Duration::from_millis(20);
 
-/// In how long the results should come that a waiter waits for.
+/// The time in which the results that a waiter waits for should come.
 const GATHERING_TIME: Duration = Duration::from_millis(5);
 
 /// Results that come more slowly than one in this time are taken one by one.
@@ -25,7 +25,7 @@ pub(crate) struct ResultRate {
 }
 
 impl ResultRate {
-    /// The rate of a batch of which nothing has come.
+    /// The rate of a batch without results.
     pub(crate) fn new() -> ResultRate {
         ResultRate { least: 1 }
     }
@@ -35,7 +35,7 @@ impl ResultRate {
         self.least > 1
     }
 
-    /// What to wait for.
+    /// How many results to wait for.
     pub(crate) fn target(&self, batch: ObjectId) -> Target<'static> {
         match self.least {
             1 => Target::Results { batch },
@@ -43,7 +43,7 @@ impl ResultRate {
         }
     }
 
-    /// Notes that this many results have come in this time. Zero: they do not come as fast as they did.
+    /// Notes that this many results have come in this time. Zero means that they come more slowly than before.
     pub(crate) fn note(&mut self, results: usize, time: Duration) {
         let each = time.as_nanos() / (results.max(1) as u128);
         self.least = match results {

@@ -22,10 +22,11 @@ impl ChunkSlot {
 /// The slots of all chunks, or of those that were not taken.
 #[derive(Debug)]
 pub(crate) enum Slots {
-    /// Of a batch that was submitted as a whole, by position. They stay, so that results can be asked for again.
+    /// Those of a batch that was submitted as a whole, by position. They stay, so that the program can ask for results
+    /// again.
     Whole(Vec<ChunkSlot>),
-    /// Of a batch that is submitted bit by bit, by number. A slot goes when it is taken, so there are few at a time,
-    /// however long one of them stays while others come and go.
+    /// Those of a batch that is submitted chunk by chunk, by number. A slot goes when its outcome is taken, so there
+    /// are few at a time, even if one of them stays long.
     Passing {
         /// Those that were not taken.
         slots: BTreeMap<u64, ChunkSlot>,
@@ -40,12 +41,12 @@ impl Slots {
         Slots::Whole(counts.map(ChunkSlot::new).collect())
     }
 
-    /// The slots of a batch that is submitted bit by bit.
+    /// The slots of a batch that is submitted chunk by chunk.
     pub(crate) fn passing() -> Slots {
         Slots::Passing { slots: BTreeMap::new(), next: 0 }
     }
 
-    /// Adds a slot for one more chunk of a batch that is submitted bit by bit.
+    /// Adds a slot for one more chunk of a batch that is submitted chunk by chunk.
     pub(crate) fn add(&mut self, count: u32) {
         match self {
             Slots::Whole(slots) => slots.push(ChunkSlot::new(count)),
@@ -56,7 +57,7 @@ impl Slots {
         }
     }
 
-    /// Takes back the slot that was added last, since its chunk was refused.
+    /// Takes back the slot that was added last, since the manager refused its chunk.
     pub(crate) fn take_back_last(&mut self) -> Option<ChunkSlot> {
         match self {
             Slots::Whole(slots) => slots.pop(),

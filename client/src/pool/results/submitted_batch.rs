@@ -1,7 +1,7 @@
-//! A batch, as the program that submitted it sees it: calls that were submitted together, and what has come of them.
+//! A batch, as the program that submitted it sees it: calls that were submitted together, and their outcomes.
 //!
-//! Results are moved out of the manager as they come and kept here, still encoded, so that they can be asked for
-//! more than once. `waiting` fetches them.
+//! This process fetches results from the manager as they come and keeps them here, still encoded, so that the program
+//! can ask for them more than once. `waiting` fetches them.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -36,10 +36,10 @@ pub(crate) struct SubmittedBatch {
     pub(crate) detached: Weak<DetachedBatches>,
 }
 
-/// The part of a batch that changes.
+/// The mutable part of a batch.
 #[derive(Debug)]
 pub(crate) struct BatchState {
-    /// What has come so far.
+    /// The outcomes that have come so far.
     pub(crate) outcomes: Outcomes,
     /// Requests in flight.
     pub(crate) submitted: Submitted,
@@ -47,7 +47,7 @@ pub(crate) struct BatchState {
     pub(crate) rate: ResultRate,
     /// Warns that nobody serves the pool, if nothing comes for a while.
     pub(crate) unserved_warning: Option<UnservedWarning>,
-    /// Whether the stop event can be waited for: not once somebody has removed it.
+    /// Whether a wait can include the stop event: not after somebody has removed it.
     pub(crate) has_stop: bool,
     /// Whether a thread asks the manager right now.
     pub(crate) is_asking: bool,
@@ -55,17 +55,17 @@ pub(crate) struct BatchState {
     pub(crate) is_asked_to_stop: bool,
 }
 
-/// Requests that were sent to submit a batch, and whose answers nobody has read.
+/// The requests that submitted a batch, whose answers nobody has read.
 #[derive(Debug, Default)]
 pub(crate) struct Submitted {
     /// Those that submit the batch.
     pub(crate) submissions: Vec<PendingAnswer>,
-    /// A first wait for its results, if that was sent together with the batch.
+    /// A first wait for its results, if it was sent together with the batch.
     pub(crate) results: Option<PendingAnswer>,
 }
 
 impl BatchState {
-    /// The state of a batch of which nothing has come.
+    /// The state of a batch without outcomes.
     pub(crate) fn new(
         outcomes: Outcomes,
         submitted: Submitted,
@@ -84,7 +84,7 @@ impl BatchState {
 }
 
 impl SubmittedBatch {
-    /// Attaches to a detached batch, only to wait for its end. None if it has ended.
+    /// Attaches to a detached batch to wait for its end. Returns none if it has ended.
     pub(crate) fn attach(link: &Arc<Link>, detached: DetachedBatch) -> Result<Option<Arc<SubmittedBatch>>> {
         let epoch = link.epoch();
         let attach = |id, kind| match link.run(Attach { id, kind, epoch }) {
@@ -108,18 +108,18 @@ impl SubmittedBatch {
         self.reference.id()
     }
 
-    /// Whether it is known to have ended, or cannot be asked any more.
+    /// Whether it has ended, as far as this process knows, or the manager cannot be asked any more.
     pub(crate) fn is_over(&self) -> bool {
         let state = self.lock();
         state.outcomes.is_complete() || state.outcomes.broken.is_some()
     }
 
-    /// Why it cannot be asked any more, if it cannot.
+    /// The reason why the manager cannot be asked any more, if there is one.
     pub(crate) fn broken(&self) -> Option<Error> {
         self.lock().outcomes.broken.clone()
     }
 
-    /// Notes why nothing comes any more. The first reason counts.
+    /// Notes why no more results come. The first reason counts.
     pub(crate) fn break_off(&self, error: &Error) {
         self.lock().outcomes.broken.get_or_insert_with(|| error.clone());
     }
@@ -150,13 +150,12 @@ impl SubmittedBatch {
         self.seal(None);
     }
 
-    /// Seals a batch whose input is not drawn any further; the reason follows its last result. Does nothing to a batch
-    /// that is sealed.
+    /// Seals a batch whose input ends here; the reason follows its last result. Does nothing to a batch that is sealed.
     pub(crate) fn cut(&self, reason: Error) {
         self.seal(Some(reason));
     }
 
-    /// Seals and cancels a batch whose results nobody takes any more.
+    /// Seals and cancels a batch whose results nobody will take.
     pub(crate) fn abandon(&self) {
         self.seal(None);
         // If the manager is gone, so are the tasks.
@@ -176,13 +175,13 @@ impl SubmittedBatch {
         let _ = self.send(BatchAdd { id: self.id(), tasks: Vec::new(), last: true }.into_request());
     }
 
-    /// Lets the input be drawn to its end, whether results are taken or not.
+    /// Draws the input to its end, even if nobody takes results.
     pub(crate) fn lift_window(&self) {
         self.lock().outcomes.window = u64::MAX;
         self.changed.notify_all();
     }
 
-    /// Sends a request that is not answered.
+    /// Sends a request that has no answer.
     pub(crate) fn send(&self, request: Request<'_>) -> Result<()> {
         self.reference.link()?.send(request)
     }
@@ -216,7 +215,7 @@ impl Drop for SubmittedBatch {
     }
 }
 
-/// Why no more input is drawn for a batch that was stopped.
+/// The error that ends the input of a batch that was stopped.
 pub(crate) fn stopped() -> Error {
     Error::new(ErrorKind::Cancelled, "the batch was stopped before all of its input was drawn")
 }

@@ -1,5 +1,5 @@
-//! A warning for a program that waits in vain, since nobody serves its pool: other programs start the workers of a pool
-//! that is opened by its name, and their user may have forgotten to.
+//! A warning for a program that waits for a pool without workers: other programs start the workers of a pool that is
+//! opened by its name, and their user may have forgotten to.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use protocol::{ObjectId, ObjectState, Progress, Selector};
 use crate::Result;
 use crate::connection::link::Link;
 
-/// After how long without a result the manager is asked whether the pool has workers.
+/// How long a program waits without a result before it asks the manager whether the pool has workers.
 pub(crate) const WARNING_DELAY: Duration = Duration::from_secs(3);
 
-/// A pool that other programs serve, and a warning, not given yet, that none does.
+/// A pool that other programs serve, and the warning, not yet given, that none does.
 #[derive(Clone, Debug)]
 pub(crate) struct UnservedWarning {
     /// The pool.
@@ -25,7 +25,7 @@ pub(crate) struct UnservedWarning {
 impl UnservedWarning {
     /// Asks the manager once, and warns if nobody serves the pool of this batch.
     pub(crate) fn warn_if_unserved(&self, link: &Link, batch: ObjectId) {
-        // The warning is advice, so an error is left to the next request to report.
+        // The warning is only advice, so the next request reports an error.
         if self.is_unserved(link, batch).unwrap_or(false) {
             let name = &self.name;
             log::warn!("nobody serves pool {name:?} yet, so its calls wait; start `worker --pool {name}`");

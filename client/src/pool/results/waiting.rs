@@ -18,22 +18,22 @@ use crate::{Result, duration};
 
 impl BatchState {
     /// Whether another thread asks the manager, or is about to. A wait that was sent with the batch has no deadline, so
-    /// it is not for a thread that has one, as when all batches are stopped, but for the thread that submitted the
-    /// batch and waits next.
+    /// it serves only the thread that submitted the batch and waits next, not a thread with a deadline, such as one
+    /// that stops all batches.
     fn is_left_to_another(&self, rest: Option<Duration>) -> bool {
         self.is_asking || (rest.is_some() && self.submitted.results.is_some())
     }
 }
 
 impl SubmittedBatch {
-    /// Waits until every call has ended. Returns whether that is so; without a timeout it is.
+    /// Waits until every call has ended, and returns whether that is so. Without a timeout it returns true.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> Result<bool> {
-        // A deadline beyond the range of the clock is as good as none.
+        // A deadline beyond the range of the clock never comes.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         Ok(self.wait_until(deadline, Outcomes::is_complete)?.is_some())
     }
 
-    /// Waits until the outcomes meet a condition. None: they did not until the deadline.
+    /// Waits until the outcomes meet a condition. Returns none if they did not before the deadline.
     pub(crate) fn wait_until(
         &self,
         deadline: Option<Instant>,
@@ -63,8 +63,8 @@ impl SubmittedBatch {
         }
     }
 
-    /// Asks the manager for what has come, on behalf of all waiters, and waits for something if nothing has. False:
-    /// nothing came in this time. An error concerns this wait only; another one may go well.
+    /// Asks the manager for the results that have come, on behalf of all waiters, and waits for one if there is none.
+    /// Returns false if none came in this time. An error concerns this wait only; the next one may succeed.
     fn fetch<'a>(
         &'a self,
         mut state: MutexGuard<'a, BatchState>,
@@ -72,7 +72,7 @@ impl SubmittedBatch {
     ) -> (MutexGuard<'a, BatchState>, Result<bool>) {
         state.is_asking = true;
         let submitted = std::mem::take(&mut state.submitted);
-        // Of a batch that was submitted as a whole nobody wants a single result.
+        // Nobody wants a single result of a batch that was submitted as a whole.
         let may_gather =
             state.outcomes.is_whole() && timeout.is_none_or(|timeout| timeout > GATHERING_TIME_MAX);
         let gathers = may_gather && state.rate.is_fast();
@@ -101,13 +101,13 @@ impl SubmittedBatch {
         let came = answer.as_ref().map_or(0, |answer| answer.as_ref().map_or(0, |came| came.results.len()));
         state.rate.note(came, took);
         let results = match answer {
-            // Fewer have come, which the next request fetches.
+            // Fewer have come; the next request fetches them.
             Ok(None) if gathers || is_cut_short => return (state, Ok(true)),
             Ok(None) => return (state, Ok(false)),
             Ok(Some(results)) => results,
-            // As when this process has too many waits, or too much that it has not confirmed.
+            // This process may have too many waits, or too many results that it has not confirmed.
             Err(error) if error.is_limit() && state.outcomes.broken.is_none() => return (state, Err(error)),
-            // If it is the batch that is gone, the next wait reports it.
+            // If the batch is gone, the next wait reports it.
             Err(error) if waits_for_stop && (error.is_removed() || error.is_no_such_object()) => {
                 state.has_stop = false;
                 return (state, Ok(true));
@@ -125,7 +125,7 @@ impl SubmittedBatch {
         (state, Ok(true))
     }
 
-    /// Asks the manager for results. None: the time is over.
+    /// Asks the manager for results. Returns none when the time is over.
     fn ask<'a>(
         &self,
         submitted: Submitted,
@@ -135,7 +135,7 @@ impl SubmittedBatch {
         let Submitted { submissions, results } = submitted;
         let is_fresh = !submissions.is_empty() || results.is_some();
         let is_run = results.is_some();
-        // Sent before anything is waited for, so that a fresh submission and the wait for it cost one round trip.
+        // This goes out before any wait, so that a fresh submission and the wait for it cost one round trip.
         let mut results = match results {
             Some(results) => results,
             None => {
@@ -154,7 +154,7 @@ impl SubmittedBatch {
         // Read first: if the manager refused the batch, this answer says why, and the wait's only that there is none.
         if let Err(error) = submissions.into_iter().try_for_each(|submission| submission.wait().map(drop)) {
             self.break_off(&error);
-            // A part of it would only waste work.
+            // A part of the results would only waste work.
             let _ = self.send(BatchCancel { id: self.id() }.into_request());
             return Err(error);
         }
@@ -164,7 +164,7 @@ impl SubmittedBatch {
                 self.break_off(error);
             }
         })?;
-        // A batch that was run answers as a wait does.
+        // A request that runs a batch has the same answer as a wait.
         match Wait::output(reply)? {
             WaitEnd::TimedOut { .. } => Ok(None),
             WaitEnd::Taken(mut taken) => match taken.grants.pop() {

@@ -1,4 +1,4 @@
-//! A handle to a batch while it runs: to look how far it is, to cancel it, to stop it.
+//! A handle to a batch while it runs: it shows the progress, cancels the batch and stops it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use crate::pool::stopping::escalation::stop_batches;
 use crate::pool::stopping::stop_report::StopReport;
 use crate::{Event, Result};
 
-/// A handle to a batch, to look at it, cancel it and stop it, from any thread, while others wait for its results.
+/// A handle to a batch. It shows the progress of the batch, cancels it and stops it, from any thread, while others wait
+/// for its results.
 ///
 /// From [`AsyncResult::handle`](crate::AsyncResult::handle) or
 /// [`ResultIterator::handle`](crate::ResultIterator::handle). It keeps the results in memory: drop it when you are done
@@ -25,7 +26,7 @@ impl BatchHandle {
         BatchHandle { batch: Arc::clone(batch) }
     }
 
-    /// How far the batch is.
+    /// The progress of the batch.
     pub fn progress(&self) -> Result<Progress> {
         self.batch.progress()
     }
@@ -39,33 +40,38 @@ impl BatchHandle {
     /// Drops the calls that have not started: they fail with [`Error::is_cancelled`](crate::Error::is_cancelled). Those
     /// that run go on.
     ///
-    /// A worker may have prefetched some short calls. It does not learn of this, and may start them for some
-    /// milliseconds more; those that it does not start until then are cancelled, too. A call that is reported as
-    /// cancelled never started. To let no call start any more, [`stop`](Self::stop) the batch.
+    /// A worker may have prefetched some short calls. It may start these for some milliseconds more; those that it has
+    /// not started by then are cancelled, too. A call that is reported as cancelled never started. To prevent any
+    /// further call from starting, [`stop`](Self::stop) the batch.
     ///
-    /// If the input is drawn lazily, no more of it is drawn.
+    /// A batch whose input is drawn lazily draws no more of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_manager_gone`](crate::Error::is_manager_gone).
     pub fn cancel(&self) -> Result<()> {
         self.batch.cancel()
     }
 
     /// Stops the batch, and no other, in three steps, and reports how each call ended.
     ///
-    /// 1. Its stop event is set. Calls that have not started are cancelled; tasks that check it, or
+    /// 1. It sets the stop event. Calls that have not started are cancelled; tasks that check the event,
     ///    [sleep](crate::task::sleep), or wait for the event, return. They have `grace` for that.
-    /// 2. Workers that still run a part of it get SIGTERM, and again `grace`, but a second at most.
-    /// 3. Workers that are still in it get SIGKILL.
+    /// 2. It sends SIGTERM to workers that still run a part of the batch. They have `grace` again, but at most a
+    ///    second.
+    /// 3. It sends SIGKILL to workers that still run a part of the batch.
     ///
-    /// Signals go to the worker's whole process group, so to the commands that tasks run, too. Workers that were ended
-    /// are replaced: the pool goes on with other work, and takes new tasks. A grace of zero is SIGKILL at once.
+    /// Signals go to the worker's whole process group, and so to the commands that tasks run. The pool replaces workers
+    /// that were ended: it goes on with other work, and takes new tasks. With a grace of zero, SIGKILL comes at once.
     ///
-    /// Batches that its tasks submitted are stopped with it, by their events; their tasks get no signals.
+    /// Batches that its tasks submitted stop with it, by their events; their tasks get no signals.
     ///
     /// The results of calls that returned stay available.
     ///
     /// # Errors
     ///
     /// [`Error::is_manager_gone`](crate::Error::is_manager_gone); [`Error::is_timeout`](crate::Error::is_timeout) if a
-    /// worker does not even end by SIGKILL for 10 seconds, which is up to the kernel then.
+    /// worker still runs 10 seconds after SIGKILL, as when the kernel cannot end it.
     pub fn stop(&self, grace: Duration) -> Result<StopReport> {
         self.stop_because("the batch was stopped by its owner", grace)
     }

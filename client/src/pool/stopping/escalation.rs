@@ -14,7 +14,7 @@ use crate::{Error, ErrorKind, Result};
 /// The most time between SIGTERM and SIGKILL. A program that means to end on SIGTERM does so quickly.
 const TERMINATE_GRACE_MAX: Duration = Duration::from_secs(1);
 
-/// How long a process that was sent SIGKILL may take to be gone.
+/// How long a process may take to end after SIGKILL.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Stops these batches with increasing force, all together, and reports how their calls ended.
@@ -31,7 +31,7 @@ pub(crate) fn stop_batches(
     let terminated: BTreeSet<_> = rest.iter().chain(batches).flat_map(|batch| stopped_calls(batch)).collect();
     let rest = signal_and_wait(rest, StopSignal::Kill, KILL_PATIENCE)?;
     if !rest.is_empty() {
-        let text = format!("workers are still there {KILL_PATIENCE:?} after SIGKILL");
+        let text = format!("workers still run {KILL_PATIENCE:?} after SIGKILL");
         return Err(Error::new(ErrorKind::Timeout, text));
     }
     Ok(StopReport::new(batches.iter().flat_map(|batch| endings(batch, &terminated)).collect()))
@@ -48,7 +48,7 @@ fn signal_and_wait(
     wait_for_end(batches, timeout)
 }
 
-/// Waits until these batches have ended. Returns those that have not, in this time.
+/// Waits until these batches have ended. Returns those that have not ended in this time.
 fn wait_for_end(
     mut batches: Vec<Arc<SubmittedBatch>>,
     timeout: Duration,
@@ -60,7 +60,7 @@ fn wait_for_end(
         match batch.wait(rest) {
             Ok(is_complete) => !is_complete,
             Err(error) => {
-                // If it is this batch that the manager refused, there is nothing of it to be stopped.
+                // If the manager refused this batch, there is nothing to stop.
                 let is_refused = batch.broken().is_some() && !error.is_manager_gone();
                 fault = fault.take().or(Some(error).filter(|_| !is_refused));
                 false

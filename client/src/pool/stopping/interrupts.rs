@@ -28,12 +28,12 @@ pub(crate) struct Interrupts {
     /// Waits for the signals.
     thread: Option<JoinHandle<()>>,
     was_interrupted: Arc<AtomicBool>,
-    /// The process that this belongs to. In a child that was forked from it there is no such thread.
+    /// The process that this belongs to. A child that was forked from it has no such thread.
     process: u32,
     _listener: InterruptListener,
 }
 
-/// What the thread works with.
+/// The state of the thread.
 struct Listening {
     link: Arc<Link>,
     submitted_batches: Arc<SubmittedBatches>,
@@ -70,7 +70,7 @@ impl Interrupts {
         })
     }
 
-    /// Whether there was one.
+    /// Whether an interrupt has come.
     pub(crate) fn was_interrupted(&self) -> bool {
         self.was_interrupted.load(Ordering::SeqCst)
     }
@@ -84,7 +84,7 @@ impl Listening {
         }
     }
 
-    /// Kills the tasks that were asked to stop before, and asks the others; waits for nothing.
+    /// Kills the tasks that were asked to stop before, and asks the others to stop. Does not wait.
     fn stop(&self) -> Result<()> {
         let batches = self.submitted_batches.batches_to_stop(&self.link, REASON)?;
         let (asked, others): (Vec<_>, Vec<_>) =
@@ -100,7 +100,7 @@ impl Listening {
                 log::warn!("tasks could not be stopped after an interrupt: {error}");
             }
         };
-        // On a thread of its own, so that this one is there for the next interrupt.
+        // On a thread of its own, so that this one can wait for the next interrupt.
         let started = thread::Builder::new().name("pool stop".to_owned()).spawn(escalate);
         started.map(drop).map_err(|error| Error::new(ErrorKind::Other, format!("no thread for it: {error}")))
     }
@@ -112,7 +112,7 @@ impl Drop for Interrupts {
             return;
         }
         self.signals.close();
-        // It never waits for anything but signals, so it ends at once. Another thread may still be stopping tasks.
+        // It waits only for signals, so it ends at once. Another thread may still be stopping tasks.
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
             log::error!("the thread that waits for interrupts has panicked");
         }
@@ -132,8 +132,8 @@ impl InterruptListener {
         let mut listeners = lock(&LISTENERS);
         if HAS_NO_LISTENER.get().is_none() {
             let has_no_listener = Arc::new(AtomicBool::new(false));
-            // A handler stays installed, and replaces the signal's default action. So the handler has to do that, too,
-            // where it was in force.
+            // A handler stays installed, and replaces the signal's default action. So the handler performs that action
+            // if it was in force.
             if interrupts_end_this_process() {
                 register_conditional_default(SIGINT, Arc::clone(&has_no_listener))?;
             }
@@ -164,7 +164,7 @@ fn interrupts_end_this_process() -> bool {
     fs::read_to_string("/proc/self/status").is_ok_and(|status| interrupts_end(&status))
 }
 
-/// The same of a process with this text in `/proc/PID/status`.
+/// The same for a process with this text in `/proc/PID/status`.
 fn interrupts_end(status: &str) -> bool {
     let is_in = |mask: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(mask))?;

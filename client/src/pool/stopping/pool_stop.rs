@@ -14,9 +14,9 @@ impl Pool {
     /// Stops all calls that were submitted through this handle, and reports how they ended. The pool goes on, and takes
     /// new tasks at once.
     ///
-    /// It takes the steps of [`BatchHandle::stop`](crate::BatchHandle::stop) for all batches together: the tasks are
-    /// asked to stop; after `grace` their workers get SIGTERM, and soon SIGKILL. The report does not cover batches
-    /// whose results had all come before, nor those whose results the program has dropped, which are stopped as well.
+    /// It takes the steps of [`BatchHandle::stop`](crate::BatchHandle::stop) for all batches together: it asks the
+    /// tasks to stop; after `grace` their workers get SIGTERM, and soon SIGKILL. The report does not cover batches
+    /// whose results had all come before, nor those whose results the program has dropped; it stops these as well.
     ///
     /// # Errors
     ///
@@ -36,19 +36,20 @@ impl Pool {
         stop_batches(&batches, reason, grace)
     }
 
-    /// From now on, Ctrl-C (SIGINT) does not end this process, but [stops](Pool::stop) what was submitted through this
-    /// handle. Another Ctrl-C skips the grace of tasks that were asked to stop before: their workers are killed.
+    /// From now on, Ctrl-C (SIGINT) does not end this process, but [stops](Pool::stop) the calls that were submitted
+    /// through this handle. Another Ctrl-C ends the grace of tasks that were asked to stop before: it kills their
+    /// workers.
     ///
-    /// The program goes on, and so does the pool: waits for results return, with what tasks returned when they were
-    /// asked to stop, or with [`Error::is_cancelled`] or [`Error::is_stopped`]. What it does then is up to the program,
-    /// which can ask [`was_interrupted`](Pool::was_interrupted).
+    /// The program goes on, and so does the pool: waits for results return, with the values that tasks returned when
+    /// asked to stop, or with [`Error::is_cancelled`] or [`Error::is_stopped`]. The program decides what it does then;
+    /// it can ask [`was_interrupted`](Pool::was_interrupted).
     ///
-    /// When no pool listens any more, because it was dropped, Ctrl-C ends the process as ever. Handlers of the program
-    /// for SIGINT, as of the crate `signal-hook`, are called as well.
+    /// When no pool listens any more, because it was dropped, Ctrl-C ends the process as usual. Handlers of the program
+    /// for SIGINT, such as those of the crate `signal-hook`, still run.
     ///
     /// # Errors
     ///
-    /// The signal cannot be handled, or no thread can be started.
+    /// The handler cannot be installed, or no thread can be started.
     pub fn stop_on_interrupt(&self, grace: Duration) -> Result<()> {
         let listening = Interrupts::listen(self.reference.link()?, &self.submitted_batches, grace);
         let listening = listening.map_err(|error| {

@@ -4,11 +4,11 @@ use std::fmt;
 
 use crate::Error;
 
-/// How one call ended that was stopped, or had ended before.
+/// How one call of a stopped batch ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ending {
-    /// It returned, as it was asked or on its own.
+    /// It returned, either because it was asked to or on its own.
     Returned,
     /// It had not started, and never will.
     Cancelled,
@@ -22,20 +22,20 @@ pub enum Ending {
 
 /// How each call of a batch, or of several, ended: what stopping them returns.
 ///
-/// It displays as in `3 calls returned, 9990 were cancelled, 1 was ended by SIGTERM`.
+/// It displays as `3 calls returned, 9990 were cancelled, 1 was ended by SIGTERM`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StopReport {
     endings: Vec<Ending>,
 }
 
 impl StopReport {
-    /// The report of calls that ended like this, in the order of the input.
+    /// The report of calls with these endings, in the order of the input.
     pub(crate) fn new(endings: Vec<Ending>) -> StopReport {
         StopReport { endings }
     }
 
-    /// How each call ended, in the order of the input; calls that travelled in one chunk end together. Calls whose
-    /// results were taken from an iterator before are not among them, nor are those whose `AsyncResult` was dropped.
+    /// How each call ended, in the order of the input; calls that travelled in one chunk end together. They do not
+    /// include calls whose results were taken from an iterator before, nor those whose `AsyncResult` was dropped.
     pub fn endings(&self) -> &[Ending] {
         &self.endings
     }

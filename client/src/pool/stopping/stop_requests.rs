@@ -1,4 +1,4 @@
-//! The requests that cancel and stop one batch. None of them waits for its effect.
+//! The requests that cancel and stop one batch. None waits for its effect.
 
 use client_core::Operation;
 use client_core::operations::{BatchCancel, BatchSignal, EventSet};
@@ -20,7 +20,7 @@ impl SubmittedBatch {
     /// Asks the calls that run to stop, and cancels those that have not started.
     pub(crate) fn ask_to_stop(&self, reason: &str) -> Result<()> {
         if self.is_over() {
-            // Its event must not say later that it was stopped.
+            // Its stop event must not report later that it was stopped.
             return Ok(());
         }
         self.lock().is_asked_to_stop = true;
@@ -33,7 +33,7 @@ impl SubmittedBatch {
         self.lock().is_asked_to_stop
     }
 
-    /// Has the manager signal all workers that run a part of it.
+    /// Makes the manager signal all workers that run a part of it.
     pub(crate) fn signal(&self, signal: StopSignal) -> Result<()> {
         self.send(BatchSignal { id: self.id(), signal }.into_request())
     }

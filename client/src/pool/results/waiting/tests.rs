@@ -1,4 +1,4 @@
-//! Waits for a batch of a manager that refuses something or answers late.
+//! Waits for a batch when the manager refuses a request or answers late.
 
 use std::sync::{Arc, Barrier};
 
