@@ -20,9 +20,6 @@ pub const VERSION_OLDEST: u16 = 1;
 /// The newest protocol version that this crate can speak.
 pub const VERSION_NEWEST: u16 = 1;
 
-/// The largest body of a [`Hello`] or [`Greeting`] frame, in bytes.
-pub const HELLO_BYTES_MAX: usize = 4096;
-
 /// The first message of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {

@@ -39,13 +39,13 @@ mod task;
 mod wait;
 
 pub use frame::{FrameBuffer, FrameError, append_frame, decode};
-pub use handshake::{Greeting, HELLO_BYTES_MAX, Hello, Introduction, MAGIC, VERSION_NEWEST, VERSION_OLDEST};
+pub use handshake::{Greeting, Hello, Introduction, MAGIC, VERSION_NEWEST, VERSION_OLDEST};
 pub use id::{Epoch, ObjectId, RequestId, SessionId, ThreadId};
 pub use inspect::{
     HolderInfo, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, SessionInfo, WaiterInfo, Wanted,
 };
 pub use kind::{Kind, LockChoice, Spec};
-pub use limits::Limits;
+pub use limits::{HELLO_BYTES_MAX, Limits};
 pub use name::{Name, NameError};
 pub use payload::Payload;
 pub use reason::{ReasonError, check_reason};

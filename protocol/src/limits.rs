@@ -9,7 +9,11 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The largest body of a frame, in bytes. A larger one is not read: it ends the session, with
+/// The largest body of a hello or a greeting, in bytes. A larger hello is not read: it ends the connection, with
+/// [`Code::Protocol`](crate::Code::Protocol).
+pub const HELLO_BYTES_MAX: usize = 4096;
+
+/// The largest body of any other frame, in bytes. A larger one is not read: it ends the session, with
 /// [`Code::Protocol`](crate::Code::Protocol). A request whose answer would be larger is refused with
 /// [`Code::LimitReached`](crate::Code::LimitReached).
 pub const FRAME_BYTES_MAX: usize = 16 << 20;

@@ -174,6 +174,12 @@ impl EventLoop {
         &mut self.server.patience
     }
 
+    /// Whose processes it serves, for tests that cannot be another user.
+    #[cfg(test)]
+    pub(crate) fn user(&mut self) -> &mut u32 {
+        &mut self.server.user
+    }
+
     /// Serves clients until SIGINT or SIGTERM arrives, the parent process ends, or the [`Stopper`] is used.
     ///
     /// At the end it closes all connections, so that every client learns at once that its manager is gone, and removes

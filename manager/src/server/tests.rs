@@ -8,6 +8,7 @@ use protocol::{Code, Grant, Greeting, Hello, Reply, Request, Target};
 use transport::PeerIdentity;
 use uuid::Uuid;
 
+use super::connection::Phase;
 use super::*;
 use crate::tests::peer::{Peer, object, open_event, wait_for};
 
@@ -152,4 +153,45 @@ fn a_peer_that_is_not_known_to_be_this_user_is_forbidden() {
         assert!(refusal.text.contains(&expected), "{refusal}");
         peer.expect_end();
     }
+}
+
+#[test]
+fn a_hello_may_take_all_of_its_time() {
+    let mut desk = ByHand::new();
+    let (stream, theirs) = UnixStream::pair().unwrap();
+    desk.server.begin_turn(now());
+    desk.server.admit(theirs.into());
+    desk.server.end_turn();
+    let time_ns = nanoseconds(HELLO_TIME_MAX);
+    desk.server.begin_turn(now().after_ns(time_ns - 1));
+    desk.server.end_turn();
+    assert_eq!(desk.server.table.get_mut(0).unwrap().phase, Phase::Fresh);
+    desk.server.begin_turn(now().after_ns(time_ns));
+    desk.server.end_turn();
+    let refusal = Peer::over(stream).refused_greeting();
+    assert_eq!(refusal.code, Code::Protocol, "{refusal}");
+    assert!(refusal.text.contains("10s"), "{refusal}");
+}
+
+#[test]
+fn a_peer_may_leave_as_many_bytes_unread_as_the_limit_says() {
+    let mut desk = ByHand::new();
+    let (mut peer, slot) = desk.session();
+    desk.call(&mut peer, slot, open_event(1, "gate"));
+    let mut ask = |desk: &mut ByHand| {
+        peer.send(Request::EventIsSet { id: object(1) });
+        desk.turn([slot]);
+        desk.pending(slot)
+    };
+    // Until the kernel takes no more.
+    while ask(&mut desk) == 0 {}
+    let before = ask(&mut desk);
+    let answer = ask(&mut desk) - before;
+    desk.server.limits.output_bytes_max = before + 2 * answer;
+    assert_eq!(ask(&mut desk), before + 2 * answer);
+    let phase = |desk: &mut ByHand| desk.server.table.get_mut(slot).unwrap().phase;
+    assert!(matches!(phase(&mut desk), Phase::Session(_)), "it is at the limit");
+    desk.server.limits.output_bytes_max += answer - 1;
+    ask(&mut desk);
+    assert_eq!(phase(&mut desk), Phase::Farewell, "it is over the limit by a byte");
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use protocol::limits::FRAME_BYTES_MAX;
 use protocol::{
-    Answer, Envelope, FrameBuffer, Greeting, Hello, ObjectId, OpenMode, Refusal, Reply, Request, RequestId,
-    SessionId, Spec, Target, ThreadId, WaitMode, append_frame, decode,
+    Answer, BatchOptions, Code, Envelope, FrameBuffer, Greeting, Hello, ObjectId, OpenMode, Refusal, Reply,
+    Request, RequestId, SessionId, Spec, Target, TaskInput, ThreadId, WaitMode, append_frame, decode,
 };
 use uuid::Uuid;
 
@@ -36,6 +36,11 @@ impl Peer {
     /// Says hello and expects to be welcome.
     pub(crate) fn begin_session(&mut self) -> SessionId {
         self.send_hello(&Hello::new(std::process::id(), "test"));
+        self.welcomed()
+    }
+
+    /// Expects the greeting that begins a session.
+    pub(crate) fn welcomed(&mut self) -> SessionId {
         match self.greeting() {
             Some(Greeting::Welcome { session, .. }) => session,
             other => panic!("not welcome: {other:?}"),
@@ -148,4 +153,58 @@ pub(crate) fn open_event(number: u128, name: &str) -> Request<'_> {
 /// A request that waits for one thing.
 pub(crate) fn wait_for(target: Target<'_>, timeout_ns: Option<u64>) -> Request<'_> {
     Request::Wait { mode: WaitMode::Any, targets: [target].into(), timeout_ns, thread: ThreadId(1) }
+}
+
+/// A request that opens or makes an object.
+pub(crate) fn open(number: u128, name: Option<&str>, spec: Spec, mode: OpenMode) -> Request<'_> {
+    Request::Open { id: object(number), name, spec, mode }
+}
+
+/// A request that makes an object without a name.
+pub(crate) fn open_anonymous(number: u128, spec: Spec) -> Request<'static> {
+    open(number, None, spec, OpenMode::CreateNew)
+}
+
+/// A request that makes a batch in a pool, and its stop event.
+pub(crate) fn open_batch(number: u128, pool: u128, stop: u128, function: &str) -> Request<'_> {
+    let stop = object(stop);
+    let options = BatchOptions { stop, parent: None, priority: 0, retries: 0, time_limit_ns: None };
+    Request::BatchOpen { id: object(number), pool: object(pool), function, options }
+}
+
+/// A request that adds this many tasks to a batch.
+pub(crate) fn add_tasks(batch: u128, arguments: &[u8], count: usize) -> Request<'_> {
+    let task = TaskInput { arguments, carries: Vec::new() };
+    Request::BatchAdd { id: object(batch), tasks: vec![task; count], last: false }
+}
+
+/// Has a request carried out.
+pub(crate) fn done(peer: &mut Peer, body: Request<'_>) {
+    let reply = peer.call(body);
+    assert!(!matches!(reply, Reply::Refused(_)), "{reply:?}");
+}
+
+/// The refusal of a request.
+pub(crate) fn refused(peer: &mut Peer, body: Request<'_>) -> Refusal {
+    match peer.call(body) {
+        Reply::Refused(refusal) => refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// The one code with which all of these requests are refused, with texts that name this limit.
+pub(crate) fn refused_alike<'a>(
+    peer: &mut Peer,
+    limit: usize,
+    requests: impl IntoIterator<Item = Request<'a>>,
+) -> Code {
+    let mut codes = Vec::new();
+    for request in requests {
+        let refusal = refused(peer, request);
+        assert!(refusal.text.contains(&limit.to_string()), "{refusal}");
+        codes.push(refusal.code);
+    }
+    codes.dedup();
+    assert_eq!(codes.len(), 1, "{codes:?}");
+    codes[0]
 }

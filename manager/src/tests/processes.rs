@@ -23,6 +23,13 @@ fn play() {
     let options = ManagerOptions::new(&socket);
     match part.as_str() {
         "manager" => crate::serve(options, crate::announce).unwrap(),
+        "manager of another user" => {
+            // Any process may play this: the manager compares what the kernel says of its peers with another user.
+            let mut manager = EventLoop::bind(options).unwrap();
+            *manager.user() += 1;
+            crate::announce(&socket);
+            manager.run().unwrap();
+        }
         "manager with few descriptors" => {
             let few = Rlimit { current: Some(DESCRIPTORS), maximum: Some(DESCRIPTORS) };
             setrlimit(Resource::Nofile, few).unwrap();

@@ -1,0 +1,158 @@
+//! A walk over all limits: each is met without harm, and exceeded by one.
+//!
+//! The table says what happens beyond each limit. It has a line for every limit in `protocol/src/limits.rs`, and is
+//! compared with what stands there, with `PROTOCOL.md`, and with what a running manager does. `HELLO_TIME_MAX` and
+//! `output_bytes_max` are met exactly in turns that are taken by hand (`server/tests.rs`): no peer sees when a turn
+//! begins, and how much the kernel takes. The limits of a manager are set to a few here: the usual ones would need more
+//! memory, descriptors and time than a test has.
+
+use std::collections::BTreeSet;
+
+use protocol::{Code, FailureKind};
+
+use self::Beyond::{ComesLater, Cut, Ended, NotCounted, Refused, TaskFails};
+
+mod messages;
+mod settings;
+mod tasks;
+
+const LIMITS: &str = include_str!("../../../protocol/src/limits.rs");
+const PAGE: &str = include_str!("../../../protocol/PROTOCOL.md");
+
+/// What happens to whoever goes beyond a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beyond {
+    /// The request is refused with this code.
+    Refused(Code),
+    /// The connection ends, after a refusal with this code.
+    Ended(Code),
+    /// The task fails as this kind.
+    TaskFails(FailureKind),
+    /// What is over is cut off.
+    Cut,
+    /// What is over comes with a later answer.
+    ComesLater,
+    /// Nothing: the limit is for clients.
+    NotCounted,
+}
+
+/// A limit, what happens beyond it, and the function that meets it, exceeds it by one, and tells what happened.
+type Line = (&'static str, &'static [Beyond], fn() -> Vec<Beyond>);
+
+const LIMIT_REACHED: Beyond = Refused(Code::LimitReached);
+const TOO_LARGE: Beyond = TaskFails(FailureKind::TooLarge);
+
+const TABLE: &[Line] = &[
+    ("HELLO_BYTES_MAX", &[Ended(Code::Protocol)], messages::hello_bytes),
+    ("HELLO_TIME_MAX", &[Ended(Code::Protocol)], messages::hello_time),
+    ("PROGRAM_BYTES_MAX", &[Cut], messages::program_bytes),
+    ("FRAME_BYTES_MAX", &[Ended(Code::Protocol), LIMIT_REACHED], messages::frame_bytes),
+    ("NAME_BYTES_MAX", &[Refused(Code::BadName)], messages::name_bytes),
+    ("REASON_BYTES_MAX", &[Refused(Code::BadArgument)], messages::reason_bytes),
+    ("UNCONFIRMED_MAX", &[Ended(Code::LimitReached)], messages::unconfirmed_grants),
+    ("PAYLOAD_BYTES_MAX", &[LIMIT_REACHED, TOO_LARGE], tasks::payload_bytes),
+    ("CARRIES_MAX", &[LIMIT_REACHED, TOO_LARGE], tasks::carries),
+    ("FAILURE_BYTES_MAX", &[Cut], tasks::failure_bytes),
+    ("RESULTS_BYTES_MAX", &[ComesLater], tasks::results_bytes),
+    ("TASKS_PER_REQUEST_MAX", &[LIMIT_REACHED], tasks::tasks_per_request),
+    ("TASKS_PER_GRANT_MAX", &[ComesLater, Refused(Code::BadArgument)], tasks::tasks_per_grant),
+    ("TASKS_BYTES_MAX", &[ComesLater], tasks::tasks_bytes),
+    ("PROCESSES_MAX", &[NotCounted], tasks::processes),
+    ("sessions_max", &[Ended(Code::LimitReached)], settings::sessions),
+    ("objects_max", &[LIMIT_REACHED], settings::objects),
+    ("mirrored_events_max", &[LIMIT_REACHED], settings::mirrored_events),
+    ("wait_targets_max", &[LIMIT_REACHED], settings::wait_targets),
+    ("session_waits_max", &[LIMIT_REACHED], settings::session_waits),
+    ("tasks_max", &[LIMIT_REACHED], settings::tasks),
+    ("stored_bytes_max", &[LIMIT_REACHED, TOO_LARGE], settings::stored_bytes),
+    ("output_bytes_max", &[Ended(Code::LimitReached)], settings::output_bytes),
+];
+
+#[test]
+fn each_limit_is_met_without_harm_and_exceeded_by_one_with_what_the_table_says() {
+    // Side by side, as most of the time is spent waiting for managers.
+    std::thread::scope(|scope| {
+        let walks = TABLE.iter().map(|(name, beyond, walk)| (name, beyond, scope.spawn(walk)));
+        let walks: Vec<_> = walks.collect();
+        for (name, beyond, walk) in walks {
+            let seen = walk.join().unwrap_or_else(|_| panic!("the walk over {name} has panicked"));
+            assert_eq!(seen, *beyond, "{name}");
+        }
+    });
+}
+
+#[test]
+fn every_limit_is_in_the_table_with_what_its_documentation_says() {
+    let documented = documented_limits();
+    let names: BTreeSet<&str> = documented.iter().map(|(name, _)| *name).collect();
+    let walked: BTreeSet<&str> = TABLE.iter().map(|(name, ..)| *name).collect();
+    assert_eq!(walked, names);
+    for (name, text) in &documented {
+        let beyond = TABLE.iter().find(|(walked, ..)| walked == name).map(|(_, beyond, _)| *beyond).unwrap();
+        assert_says(&format!("limits.rs at {name}"), text, beyond, &quoted_after(text, "[`Code::"));
+    }
+}
+
+#[test]
+fn the_page_says_of_every_limit_what_the_table_says() {
+    for (name, beyond, _) in TABLE {
+        let row = PAGE.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+        let text = row.unwrap_or_else(|| panic!("the page has no row for {name}"));
+        assert_says(&format!("the page at {name}"), text, beyond, &quoted_after(text, "(`"));
+    }
+}
+
+/// Asserts that a text says what happens beyond a limit, and names these codes.
+fn assert_says(place: &str, text: &str, beyond: &[Beyond], codes: &BTreeSet<String>) {
+    let mut expected = BTreeSet::new();
+    for beyond in beyond {
+        let words = match beyond {
+            Refused(code) => {
+                expected.insert(format!("{code:?}"));
+                ""
+            }
+            Ended(code) => {
+                expected.insert(format!("{code:?}"));
+                " ends"
+            }
+            TaskFails(kind) => {
+                assert!(text.contains(&format!("`{kind:?}`")), "{place}: {text}");
+                " as "
+            }
+            Cut => "cut",
+            ComesLater => " later",
+            NotCounted => "does not count",
+        };
+        assert!(text.contains(words), "{place} does not say {words:?}: {text}");
+    }
+    let ends = beyond.iter().any(|beyond| matches!(beyond, Ended(_)));
+    assert_eq!(text.contains(" ends"), ends, "{place}: {text}");
+    assert_eq!(*codes, expected, "{place}: {text}");
+}
+
+/// What stands after each of these marks, up to the next backtick.
+fn quoted_after(text: &str, mark: &str) -> BTreeSet<String> {
+    text.split(mark)
+        .skip(1)
+        .filter_map(|rest| rest.split_once('`'))
+        .map(|(word, _)| word.to_owned())
+        .collect()
+}
+
+/// The constants and fields of the file of limits, each with its documentation.
+fn documented_limits() -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    let mut text = String::new();
+    for line in LIMITS.lines().map(str::trim_start) {
+        if let Some(more) = line.strip_prefix("///") {
+            text.push_str(more);
+            continue;
+        }
+        let item = line.strip_prefix("pub ").map(|rest| rest.strip_prefix("const ").unwrap_or(rest));
+        if let Some((name, _)) = item.and_then(|item| item.split_once(": ")) {
+            found.push((name, text.clone()));
+        }
+        text.clear();
+    }
+    found
+}
