@@ -1,11 +1,11 @@
 //! Locks and sleep, as this crate uses them.
 //!
 //! The locks are the standard library's, which on Linux are plain words in memory: a child process that was forked
-//! while other threads slept on some lock can still use every other one. A lock that keeps its sleepers in a
-//! table of the process does not give that.
+//! while other threads slept on some lock can still use every other one. Locks that keep their sleepers in a table of
+//! the process do not allow this.
 //!
-//! Files that hand something from thread to thread take all of that from here, so that a model checker can run them
-//! with its own: see `tests/reader_role`.
+//! Files that pass values between threads use only what is here, so that a model checker can run them with its own
+//! types: see `tests/reader_role`.
 
 use std::ops::Deref;
 use std::sync::PoisonError;
@@ -14,7 +14,7 @@ pub(crate) use std::sync::{Mutex, MutexGuard};
 
 use sys::futex::{self, Sleepers};
 
-/// Locks, also after another holder panicked: no code of this crate leaves what is locked half changed.
+/// Locks, even after another holder panicked: no code of this crate leaves a locked value half changed.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -24,7 +24,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct SleepWord(AtomicU32);
 
 impl SleepWord {
-    /// Sleeps until the word is woken, if it is `expected`. May also end for no reason.
+    /// Sleeps until another thread wakes the word, if its value is `expected`. May also return for no reason.
     pub(crate) fn sleep(&self, expected: u32) {
         futex::wait(&self.0, expected, Sleepers::OfThisProcess, None);
     }

@@ -1,4 +1,4 @@
-//! Events through a real manager, which serves a real socket from a thread of this process.
+//! Events with a real manager, which serves a real socket from a thread of this process.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Barrier};
@@ -9,10 +9,10 @@ use client::internal::{Link, collect_carried};
 use client::{Event, Manager};
 use tempfile::TempDir;
 
-/// Longer than anything here takes, also on a loaded machine.
+/// Longer than anything here takes, even on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A manager that ends with this.
+/// A manager that ends with this value.
 struct Host {
     stopper: manager::Stopper,
     serving: Option<JoinHandle<()>>,
@@ -90,12 +90,12 @@ fn a_reason_has_a_length_and_a_name_has_rules() {
             assert!(!barrier.is_broken().unwrap());
         }
         assert!(!event.is_set().unwrap());
-        // A multi-line error of an action is told all the same, in one line.
+        // The manager keeps a multi-line error of an action as one line.
         let barrier = manager.anonymous_barrier(1).unwrap();
         let error = barrier.wait_with(None, || Err("no fuel:\n\x1b[31mnone\n")).unwrap_err();
         assert!(error.is_broken(), "{error:?}");
-        let told = barrier.broken().unwrap().unwrap();
-        assert!(told.ends_with("no fuel:  [31mnone"), "{told}");
+        let reason = barrier.broken().unwrap().unwrap();
+        assert!(reason.ends_with("no fuel:  [31mnone"), "{reason}");
         for name in ["", "a\nb", &"x".repeat(256)] {
             let error = manager.event(name).unwrap_err();
             assert!(error.is_bad_name(), "{error:?}");
@@ -124,7 +124,7 @@ fn objects_are_opened_and_made_in_four_ways() {
 }
 
 #[test]
-fn a_removed_event_wakes_who_waits_and_its_name_is_free() {
+fn a_removed_event_wakes_its_waiters_and_its_name_is_free() {
     hosted(|manager| {
         let event = manager.event("a").unwrap();
         thread::scope(|scope| {
@@ -151,7 +151,7 @@ fn a_set_of_an_auto_reset_event_lets_one_through() {
             let waiters = [(); 8].map(|()| scope.spawn(|| event.wait(PATIENCE).unwrap().is_some()));
             let mut setters = 0;
             while !waiters.iter().all(thread::ScopedJoinHandle::is_finished) {
-                // Waits until the one before has been taken, so that each set counts.
+                // Waits until the signal before has been taken, so that each set counts.
                 if !event.is_set().unwrap() && setters < 8 {
                     event.set().unwrap();
                     setters += 1;
@@ -225,7 +225,7 @@ fn a_proxy_travels_and_holds_its_object() {
 
         drop(received);
         let error = postcard::from_bytes::<Vec<Event>>(&bytes).unwrap_err();
-        assert_eq!(error, postcard::Error::SerdeDeCustom, "an object without proxies is freed");
+        assert_eq!(error, postcard::Error::SerdeDeCustom, "the manager frees an object without proxies");
     });
 }
 

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-/// A trial that fails when the function panics.
+/// A trial that fails if the function panics.
 fn trial(name: &str, run: fn()) -> Trial {
     Trial::test(name, move || {
         run();
@@ -53,7 +53,7 @@ fn killed_is_gone() {
     let manager = Manager::start().unwrap();
     let socket = manager.socket().to_owned();
     let never = manager.event("never").unwrap();
-    // The first line of the lock file is the process id of who holds it; see `manager`.
+    // The first line of the lock file is the process id of its holder; see `manager`.
     let lock = std::fs::read_to_string(socket.with_added_extension("lock")).unwrap();
     let process = lock.lines().next().unwrap().trim().parse().unwrap();
     std::thread::scope(|scope| {

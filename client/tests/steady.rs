@@ -1,5 +1,4 @@
-//! What is called again and again allocates nothing in the thread that calls: neither for a round trip nor for a look
-//! at a mirror.
+//! Repeated calls allocate nothing in the thread that calls: neither for a round trip nor for a look at a mirror.
 
 #[path = "../../tests/support/counting_allocator.rs"]
 mod counting_allocator;
@@ -9,7 +8,7 @@ use std::time::Duration;
 
 use client::Manager;
 
-/// How often memory was asked for in this thread by this many calls that follow as many others.
+/// How many allocations this many calls make in this thread, after as many warm-up calls.
 fn allocations(call: impl Fn()) -> u64 {
     const CALLS: u32 = 1_000;
     (0..CALLS).for_each(|_| call());

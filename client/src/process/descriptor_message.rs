@@ -1,7 +1,7 @@
 //! Messages of bytes and open descriptors, from one process to another over a socket between the two.
 //!
-//! The bytes are in a file without a name, in memory, whose descriptor goes first. So a message of any size is sent in
-//! one step that never waits, even before anybody receives it, and one message can be sent to many processes.
+//! The bytes are in a file without a name, in memory, whose descriptor goes first. So sending a message of any size is
+//! one step that never waits, even before anybody receives it, and one message can go to many processes.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use sys::descriptors::{self, Waiting};
 use sys::shared_memory::anonymous_file;
 
-/// The byte that travels beside the descriptors, as a message needs at least one.
+/// The byte that travels with the descriptors, since a message needs at least one.
 const MARK: &[u8] = b"P";
 
 /// Bytes, ready to be sent.
@@ -36,7 +36,7 @@ impl DescriptorMessage {
         Ok(())
     }
 
-    /// Receives one: its bytes, and the descriptors that were sent with it. Waits until it comes.
+    /// Waits for a message, and returns its bytes and the descriptors that came with it.
     pub fn receive(socket: impl AsFd) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
         let mut mark = [0; MARK.len()];
         let mut received = Vec::new();
@@ -54,7 +54,7 @@ impl DescriptorMessage {
     }
 }
 
-/// Reads all of a file, wherever others who share its position have come to.
+/// Reads all of a file, from its beginning: other processes share its position and may have moved it.
 fn read_whole(file: &File) -> io::Result<Vec<u8>> {
     let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
     let mut bytes = vec![0; length];

@@ -19,24 +19,24 @@ use crate::{Error, ErrorKind, Result};
 /// How long a manager may take until it is ready.
 const READY_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// How long a manager that is asked to end may take until it is killed.
+/// How long a manager may take to end on request, before it is killed.
 const END_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// A manager process that this process started. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct PrivateManager {
     socket: PathBuf,
-    /// The process that started it. A forked child has a copy of this, which ends nothing.
+    /// The process that started it. A forked child has a copy of this value, whose drop ends nothing.
     owner: u32,
     child: Child,
     /// Readable when the manager has ended.
     ending: Process,
-    /// The other end of its standard output, kept so that whatever it may write does not hurt it.
+    /// The other end of its standard output, kept open so that the manager can write there without an error.
     _output: File,
 }
 
 impl PrivateManager {
-    /// Starts one, and returns when it is ready.
+    /// Starts a manager, and returns when it is ready.
     pub(crate) fn start() -> Result<PrivateManager> {
         let socket = private_socket();
         let mut command = command(&socket)?;
@@ -51,7 +51,7 @@ impl PrivateManager {
         let ending = match Process::of_child(&child) {
             Ok(ending) => ending,
             Err(errno) => {
-                // It is our child, so these two cannot fail, nor hit another process.
+                // It is a child of this process, so these two calls cannot fail, nor hit another process.
                 let _ = child.kill().and_then(|()| child.wait());
                 return Err(failed(format!("a private manager cannot be watched: {errno}")));
             }
@@ -63,7 +63,7 @@ impl PrivateManager {
         Ok(manager)
     }
 
-    /// Where it is found.
+    /// The address of the manager.
     pub(crate) fn socket(&self) -> &Path {
         &self.socket
     }
@@ -84,7 +84,9 @@ impl PrivateManager {
                 Ok(count) if bytes[..count].contains(&b'\n') => return Ok(()),
                 Ok(_) => {}
                 Err(error) if error.kind() == IoErrorKind::Interrupted => {}
-                Err(error) => return Err(failed(format!("a private manager cannot be heard: {error}"))),
+                Err(error) => {
+                    return Err(failed(format!("the output of a private manager cannot be read: {error}")));
+                }
             }
         }
     }
@@ -116,8 +118,7 @@ impl Drop for PrivateManager {
             }
             let _ = self.child.wait();
         }
-        // One that was killed leaves its files. The name is this manager's alone, so nobody else can be
-        // there.
+        // A killed manager leaves its files. The name belongs to this manager alone, so no other manager can be there.
         let _ = std::fs::remove_file(&self.socket);
         let _ = std::fs::remove_file(self.socket.with_added_extension("lock"));
     }
@@ -126,7 +127,7 @@ impl Drop for PrivateManager {
 /// A socket for a manager of this process alone, in the user's folder. No two are the same, nor are those of containers
 /// that share the folder and have the same process ids.
 ///
-/// By the beginning and the end of its name, a manager knows a file that it may clear away once no process holds its
+/// A manager recognizes a file by the beginning and the end of its name, and may remove it once no process holds its
 /// lock: see `stale_sockets` in the package `manager`.
 fn private_socket() -> PathBuf {
     let runtime_folder = std::env::var("XDG_RUNTIME_DIR").ok();
@@ -168,7 +169,7 @@ fn manager_program() -> Result<PathBuf> {
     })
 }
 
-/// Whether this becomes readable, or closes, before the deadline.
+/// Whether this descriptor becomes readable, or closes, before the deadline.
 fn is_readable_by(file: impl AsFd, deadline: Instant) -> bool {
     let mut files = [PollFd::new(&file, PollFlags::IN)];
     loop {
@@ -178,7 +179,7 @@ fn is_readable_by(file: impl AsFd, deadline: Instant) -> bool {
             Ok(0) => return false,
             Ok(_) => return true,
             Err(rustix::io::Errno::INTR) => {}
-            // Whoever asks goes on to what does not need this answer.
+            // The caller goes on with something that does not need this answer.
             Err(_) => return false,
         }
     }

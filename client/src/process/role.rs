@@ -20,11 +20,11 @@ pub(crate) const MANAGER: &str = "manager";
 /// Whether `init` was called, so that a copy of this program would not run as the program itself.
 static IS_INITIALIZED: AtomicBool = AtomicBool::new(false);
 
-/// Lets this program be started as its own manager. To be called first thing in `main`, and only there;
-/// programs with tasks call `worker::init` instead, which does this too.
+/// Makes this program its own manager. Call it first thing in `main`, and only there; programs with tasks call
+/// `worker::init` instead, which does this too.
 ///
-/// In a process that [`Manager::start`](crate::Manager::start) started, this runs the manager and never
-/// returns. Otherwise it returns at once.
+/// In a process that [`Manager::start`](crate::Manager::start) started, this runs the manager and never returns. In any
+/// other process it returns at once.
 ///
 /// ```no_run
 /// fn main() -> client::Result<()> {
@@ -38,10 +38,10 @@ pub fn init() {
     init_with(|_, _| ());
 }
 
-/// Like [`init`], for a crate that adds roles: `plays` gets the name and the arguments of a copy's role, and
-/// does not return if it is one of its own.
+/// Like [`init`], for a crate that adds roles: `plays` gets the name and the arguments of a copy's role, and does not
+/// return if the role is one of its own.
 pub fn init_with(plays: impl FnOnce(&str, &[OsString])) {
-    // In a copy too, as a worker starts copies for the commands that it runs.
+    // In a copy too, since a worker starts copies for the commands that it runs.
     IS_INITIALIZED.store(true, Ordering::Relaxed);
     if let Some(role) = role() {
         if let [name, arguments @ ..] = role.as_slice() {
@@ -51,7 +51,7 @@ pub fn init_with(plays: impl FnOnce(&str, &[OsString])) {
     }
 }
 
-/// The role in which this process was started, if it is a copy: first the role's name, then its arguments.
+/// The role of this process, if it is a copy: first the role's name, then its arguments.
 pub fn role() -> Option<Vec<OsString>> {
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let name = arguments.first()?.to_str()?.strip_prefix(MARK)?.into();
@@ -59,8 +59,7 @@ pub fn role() -> Option<Vec<OsString>> {
     Some(arguments)
 }
 
-/// A command that starts this program in a role, with arguments. Everything else about it is the caller's to
-/// say.
+/// A command that starts this program in a role, with arguments. The caller sets everything else.
 ///
 /// # Errors
 /// If `init` was not called: the copy would run as the program itself, and start copies in its turn.
@@ -75,7 +74,7 @@ where
              first thing in `main`",
         ));
     }
-    // The path of the program may lead to another file by now; this one leads to what is running.
+    // The path of the program may lead to another file by now; this one leads to the running program.
     let mut command = Command::new("/proc/self/exe");
     if let Some(program) = std::env::args_os().next() {
         command.arg0(program);
@@ -97,12 +96,12 @@ fn play(role: &[OsString]) -> ! {
     {
         serve(socket, parent);
     }
-    // Never falls through to the program itself, which did not expect to run twice.
+    // This never returns to the program itself, which must not run twice.
     complain(format_args!("this program was started in a role that it does not have: {role:?}"));
     std::process::exit(2);
 }
 
-/// Says on standard error why this copy ends. Nobody may be able to hear it, which changes nothing.
+/// Says on standard error why this copy ends. If nobody can read it, the copy ends all the same.
 fn complain(text: fmt::Arguments<'_>) {
     let _ = writeln!(stderr(), "{text}");
 }
@@ -110,11 +109,10 @@ fn complain(text: fmt::Arguments<'_>) {
 /// Runs a private manager until somebody ends it, or the process that started it ends.
 #[cfg(feature = "embedded")]
 fn serve(socket: &OsStr, parent: &OsStr) -> ! {
-    // Copies are started by a path that would make all of them `exe` in lists of processes. It is only a
-    // name.
+    // The path that starts copies would make all of them `exe` in lists of processes. An error affects only the name.
     sys::process::name_thread(c"manager");
     let Some(parent) = parent.to_str().and_then(|text| text.parse().ok()) else {
-        complain(format_args!("manager: {parent:?} is no process id"));
+        complain(format_args!("manager: {parent:?} is not a process id"));
         std::process::exit(2);
     };
     let socket = std::path::Path::new(socket);

@@ -9,8 +9,8 @@ pub fn this_thread() -> ThreadId {
     thread_local! {
         static OWN: ThreadId = next();
     }
-    // In the destructor of a thread-local value, this one may be gone. Each call is then as of a thread of its own, so
-    // that what it takes is not another's.
+    // In the destructor of a thread-local value, this one may be gone. Each call then counts as a thread of its own, so
+    // that it cannot own what another thread has taken.
     OWN.try_with(|own| *own).unwrap_or_else(|_| next())
 }
 
@@ -52,7 +52,7 @@ mod tests {
         let ends = || {
             let (sender, receiver) = mpsc::channel();
             std::thread::spawn(move || {
-                // Whether the number is gone before this is a matter of the order in which the two were first used.
+                // The order of the first uses of the two decides whether the number is gone before this.
                 LAST.with(|last| last.0.set(Some(sender)));
                 this_thread();
             });

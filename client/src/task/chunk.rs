@@ -1,7 +1,7 @@
 //! How several calls of one function travel together.
 //!
 //! What the manager calls a task is a *chunk*: a count, and that many tuples of arguments one after the other. Its
-//! result is the same count of results. The count is a postcard `u32`, and so is everything after it postcard's.
+//! result is the same count of results. The count is a `u32` in postcard's format, and so is everything after it.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::values::carry;
 use crate::{Error, ErrorKind};
 
-/// The most calls in one chunk. A call's arguments can be empty, so the bytes that came do not bound the count.
+/// The most calls in one chunk. A call's arguments can be empty, so the number of bytes does not bound the count.
 pub const CHUNK_ITEMS_MAX: u32 = 1 << 16;
 
 /// The bytes at which a chunk of several calls is full, so that one frame holds some of them.
@@ -49,7 +49,7 @@ impl ChunkWriter {
         self.count
     }
 
-    /// How many bytes the chunk has at most.
+    /// The most bytes that the chunk can have.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
@@ -71,7 +71,7 @@ impl Default for ChunkWriter {
     }
 }
 
-/// Reads a whole chunk: the items that it counts, and not a byte more.
+/// Reads a whole chunk: as many items as it counts, with no bytes after them.
 pub fn read_chunk<T: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<T>, ChunkError> {
     let (count, mut rest): (u32, _) = postcard::take_from_bytes(bytes).map_err(ChunkError::Decode)?;
     if count > CHUNK_ITEMS_MAX {
@@ -93,7 +93,7 @@ pub fn read_chunk<T: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<T>, ChunkErro
     Ok(items)
 }
 
-/// Why values are not a chunk, or bytes are not one.
+/// The reason why values or bytes are not a chunk.
 #[derive(Clone, Debug)]
 pub enum ChunkError {
     /// A value cannot be encoded.
@@ -107,7 +107,7 @@ pub enum ChunkError {
         /// How many.
         count: u32,
     },
-    /// Bytes are left after the last value, so they were written as values of another type.
+    /// Bytes are left after the last value, so the writer used another type.
     Leftover {
         /// How many.
         bytes: usize,
@@ -115,7 +115,7 @@ pub enum ChunkError {
 }
 
 impl ChunkError {
-    /// The failure of a task whose arguments are not what they should be.
+    /// The failure of a task whose arguments do not decode.
     pub fn failure_kind(&self) -> FailureKind {
         match self.error_kind() {
             ErrorKind::StaleInside => FailureKind::StaleEpoch,
@@ -125,7 +125,7 @@ impl ChunkError {
         }
     }
 
-    /// What programs decide by.
+    /// The kind of the failure, for programs.
     pub(crate) fn error_kind(&self) -> ErrorKind {
         match self {
             ChunkError::Proxy(error) => error.kind().inside(),
@@ -138,16 +138,19 @@ impl fmt::Display for ChunkError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ChunkError::Encode(postcard::Error::SerdeSerCustom) => {
-                write!(formatter, "a value refuses to be encoded")
+                write!(formatter, "a value refused to be encoded")
             }
             ChunkError::Decode(postcard::Error::SerdeDeCustom) => {
-                write!(formatter, "a decoded value is refused by its type")
+                write!(formatter, "the type refused a decoded value")
             }
             ChunkError::Encode(error) => write!(formatter, "a value cannot be encoded: {error}"),
             ChunkError::Decode(error) => write!(formatter, "the bytes do not decode: {error}"),
             ChunkError::Proxy(error) => write!(formatter, "a proxy does not arrive: {error}"),
             ChunkError::TooMany { count } => {
-                write!(formatter, "a chunk has at most {CHUNK_ITEMS_MAX} calls, this one announces {count}")
+                write!(
+                    formatter,
+                    "a chunk has at most {CHUNK_ITEMS_MAX} calls, but this one announces {count}"
+                )
             }
             ChunkError::Leftover { bytes } => write!(formatter, "{bytes} bytes are left over"),
         }

@@ -1,10 +1,10 @@
-//! The task that this process runs now: whether it must stop, and how it waits for that.
+//! The task that this process runs now: whether it must stop, and the event that says so.
 //!
 //! Every batch has a stop event. A worker's run loop notes here, before it calls a function, which event is the task's,
 //! so that a task needs no argument to be stopped. A worker runs one task at a time, so there is one note for the whole
 //! process, and threads that a task starts see it too.
 //!
-//! Whether the task must stop is read in the mirror of that event, where there is one: a hot loop can ask on every
+//! A task reads in the mirror of that event whether it must stop, if there is a mirror: a hot loop can ask on every
 //! turn.
 
 use std::cell::RefCell;
@@ -25,14 +25,14 @@ use crate::{Event, EventCause, Result};
 /// The task that runs, if one does.
 static CURRENT: Mutex<Option<Current>> = Mutex::new(None);
 
-/// Counts the tasks that begin and end here, so that a thread notices when what it knows concerns another task.
+/// Counts the tasks that begin and end here, so that a thread notices when its knowledge is of another task.
 static TURN: AtomicU64 = AtomicU64::new(0);
 
-/// What no turn counts.
+/// A number that is no turn.
 const NO_TURN: u64 = u64::MAX;
 
 thread_local! {
-    /// How this thread reads the stop event of the current task, so that it takes no lock for it.
+    /// How this thread reads the stop event of the current task without a lock.
     static STOP_VIEW: RefCell<StopView> = const { RefCell::new(StopView { turn: NO_TURN, stop: None, view: None }) };
 }
 
@@ -48,11 +48,11 @@ struct Current {
 /// How a thread reads a stop event.
 #[derive(Debug)]
 struct StopView {
-    /// The turn in which this was found out.
+    /// The turn that this belongs to.
     turn: u64,
-    /// The stop event of the task that ran then. The view of it stays good for the next task of the same batch.
+    /// The stop event of the task in that turn. Its view stays valid for the next task of the same batch.
     stop: Option<ObjectId>,
-    /// Where its flag is; none if each read is a round trip.
+    /// The place of its flag; none if each read is a round trip.
     view: Option<View>,
 }
 
@@ -60,10 +60,10 @@ struct StopView {
 /// its owner has died.
 ///
 /// It is also true when nobody waits for the task any more, because its batch ended in another way or the manager is
-/// gone. Outside of a task it is false. It holds for all threads of a worker process.
+/// gone. Outside of a task it is false. All threads of a worker process see the same.
 ///
-/// It costs some nanoseconds: the flag is in memory that the manager shares. Only the first question of a thread
-/// about a batch takes round trips, and every one where there is no such memory.
+/// It costs some nanoseconds: the flag is in memory that the manager shares. Only the first call of a thread for a
+/// batch takes round trips, or every call if there is no such memory.
 ///
 /// ```no_run
 /// fn search(needle: String, files: Vec<String>) -> Option<String> {
@@ -90,7 +90,7 @@ pub fn stop_requested() -> bool {
     }
 }
 
-/// Whether the task must stop, for the first question of a thread, or by a round trip.
+/// Whether the task must stop, for the first call of a thread, or by a round trip.
 #[cold]
 fn find_out_whether_to_stop(turn: u64) -> bool {
     let Some(Current { link, stop }) = current() else {
@@ -100,13 +100,13 @@ fn find_out_whether_to_stop(turn: u64) -> bool {
 }
 
 /// Whether a stop event is set, for a worker that is about to begin a task. It takes no round trip, except for the
-/// first question of a thread about this event. An event without a mirror counts as not set.
+/// first call of a thread with this event. An event without a mirror counts as not set.
 pub fn is_stopped(link: &Arc<Link>, stop: ObjectId) -> bool {
     look(link, stop, NO_TURN).unwrap_or(false)
 }
 
 /// Reads a stop event in the mirror, and remembers the view for this turn. An event that was removed counts as set.
-/// None if there is no mirror of it.
+/// Returns none if it has no mirror.
 fn look(link: &Arc<Link>, stop: ObjectId, turn: u64) -> Option<bool> {
     let is_known = STOP_VIEW.with_borrow(|known| known.stop == Some(stop));
     if !is_known {
@@ -143,8 +143,7 @@ pub fn sleep(duration: Duration) -> bool {
     matches!(link.run(wait_for(EventTarget { id: stop }, Some(duration))), Ok(None))
 }
 
-/// The stop event of the task that this process runs, to be waited for together with other objects; none outside of a
-/// task.
+/// The stop event of the task that this process runs, for waits together with other objects; none outside of a task.
 ///
 /// ```no_run
 /// use client::{Event, Taken, wait_any};
@@ -160,13 +159,13 @@ pub fn sleep(duration: Duration) -> bool {
 pub fn stop_event() -> Option<Event> {
     let Current { link, stop } = current()?;
     let attach = Attach { id: stop, kind: Kind::Event, epoch: link.epoch() };
-    // Not waited for where the task's batch keeps the event until the count has arrived.
+    // This does not wait for an answer: the task's batch keeps the event until the count has arrived.
     let _ = if link.is_lazy() { link.queue(attach.into_request()) } else { link.run(attach) };
     let link = Arc::clone(link.here_shared().ok()?);
     Event::from_reference(Reference::adopt(link, stop, Kind::Event)).ok()
 }
 
-/// Who stopped the task that this process runs, when, and why; none while nothing has, and outside of a task.
+/// Who stopped the task that this process runs, when, and why; none if nobody has, and outside of a task.
 ///
 /// # Errors
 /// [`is_manager_gone`](crate::Error::is_manager_gone); [`is_no_such_object`](crate::Error::is_no_such_object) if the

@@ -68,7 +68,7 @@ implement_for_functions! {
 
 /// A function that is known by name only, because the program that runs it was built apart from this one.
 ///
-/// Made by [`named`].
+/// [`named`] makes it.
 pub struct Named<Arguments, Output> {
     name: &'static str,
     signature: PhantomData<fn(Arguments) -> Output>,
@@ -101,7 +101,7 @@ impl<Arguments, Output> TaskFunction<Arguments> for Named<Arguments, Output> {
     }
 }
 
-// Derived, these would ask the same of the arguments and of the output, though neither is in here.
+// Derived, these would require the same of the arguments and of the output, though it contains neither.
 impl<Arguments, Output> Clone for Named<Arguments, Output> {
     fn clone(&self) -> Self {
         *self

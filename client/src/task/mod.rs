@@ -1,12 +1,12 @@
 //! Tasks: plain functions that a pool's workers call.
 //!
-//! A task is known by its name, since the process that submits it and the process that runs it are two. A function
-//! of the program itself has the path that the compiler gives it, as in `backup::copy_folder`, so a call site just
-//! names the function and its types are checked. A function of a program that was built apart has the name under
-//! which that program registered it, and [`named`] gives it its types.
+//! A task has a name, since one process submits it and another process runs it. A function of the program itself has
+//! the path that the compiler gives it, as in `backup::copy_folder`, so a call site just names the function and its
+//! types are checked. A function of a program that was built apart has the name under which that program registered it,
+//! and [`named`] gives its types.
 //!
-//! While it runs, a task learns here whether it must stop: [`stop_requested`] asks, [`sleep`] ends early, and
-//! [`stop_event`] can be waited for together with other objects.
+//! While it runs, a task learns here whether it must stop: [`stop_requested`] asks, [`sleep`] ends early, and a wait
+//! for [`stop_event`] can include other objects.
 
 mod chunk;
 mod context;

@@ -1,4 +1,4 @@
-//! The functions that this program registered, so that submitting another one is an error at once.
+//! The functions that this program registered, so that submitting any other function is an error at once.
 
 use std::sync::OnceLock;
 
@@ -39,7 +39,7 @@ fn check_against(name: &str, registered: &[String]) -> Result<(), Error> {
     Err(Error::new(ErrorKind::UnknownFunction, text))
 }
 
-/// What is wrong with a name, if it cannot name a function.
+/// The fault of a name that cannot name a function, if it has one.
 pub fn name_fault(name: &str) -> Option<String> {
     if name.ends_with("{{closure}}") {
         Some(format!(

@@ -1,8 +1,7 @@
-//! Proxies inside other values: which objects a value carries, and why one could not be unpacked.
+//! Proxies inside other values: which objects a value carries, and why a proxy could not be decoded.
 //!
-//! The objects of a task's arguments must live until the task has them, so whoever encodes a task must know
-//! them. Only serialization meets them all, and it has no way to pass anything but bytes; hence the notes
-//! here, which each thread makes for itself.
+//! The objects of a task's arguments must live until the task has them, so the code that encodes a task must know them.
+//! Only serialization meets them all, and it can pass nothing but bytes; so each thread keeps notes here for itself.
 
 use std::cell::RefCell;
 
@@ -14,7 +13,7 @@ thread_local! {
     /// The objects whose proxies were serialized, while somebody collects.
     static CARRIED: RefCell<Option<Vec<(Epoch, ObjectId)>>> = const { RefCell::new(None) };
 
-    /// Why a proxy could not be deserialized. Formats make a text of it at most, and some not even that.
+    /// Why a proxy could not be deserialized. Formats keep at most its text, and some not even that.
     static FAILURE: RefCell<Option<Error>> = const { RefCell::new(None) };
 }
 
@@ -23,7 +22,7 @@ thread_local! {
 pub struct Carried(Vec<(Epoch, ObjectId)>);
 
 impl Carried {
-    /// The objects, which have to be of this manager: another's are not its to keep alive.
+    /// The objects, which must belong to this manager: it cannot keep those of another one alive.
     pub fn of(self, manager: Epoch) -> Result<Vec<ObjectId>> {
         let check = |(home, id)| {
             let text =
@@ -43,9 +42,9 @@ pub(crate) fn collect_carried_of<R>(
     (result, carried.of(manager))
 }
 
-/// Runs this, and returns with its result the objects whose proxies it serialized on this thread.
+/// Runs this closure, and returns its result with the objects whose proxies it serialized on this thread.
 pub fn collect_carried<R>(serialize: impl FnOnce() -> R) -> (R, Carried) {
-    /// Puts back what an outer collection has so far, also when `serialize` panics.
+    /// Restores what an outer collection has so far, even if `serialize` panics.
     struct Outer(Option<Vec<(Epoch, ObjectId)>>);
     impl Drop for Outer {
         fn drop(&mut self) {
@@ -62,8 +61,7 @@ pub fn collect_carried<R>(serialize: impl FnOnce() -> R) -> (R, Carried) {
     (result, Carried(carried))
 }
 
-/// Why a proxy could not be deserialized on this thread, if that was noted since this was last called. Taking it
-/// forgets it.
+/// Takes the reason why a proxy could not be deserialized on this thread, if one was noted since the last call.
 pub(crate) fn take_failure() -> Option<Error> {
     FAILURE.take()
 }

@@ -10,8 +10,8 @@ use crate::{Error, ErrorKind, Result};
 
 /// Encodes a value, which may hold proxies, as queues and pools do: in postcard's format.
 ///
-/// The bytes keep no object alive. Whoever sends them in another way than through a queue or a pool has to keep the
-/// proxies until they have arrived.
+/// The bytes keep no object alive. A program that sends them in another way than through a queue or a pool must keep
+/// the proxies until the bytes have arrived.
 ///
 /// ```no_run
 /// # fn main() -> client::Result<()> {
@@ -31,7 +31,7 @@ use crate::{Error, ErrorKind, Result};
 /// ```
 ///
 /// # Errors
-/// [`is_bad_encoding`](Error::is_bad_encoding) if the value refuses to be encoded.
+/// [`is_bad_encoding`](Error::is_bad_encoding) if the value cannot be encoded.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     postcard::to_allocvec(value).map_err(|error| {
         let text = format!("a {} does not encode: {}", type_name::<T>(), why_not_encoded(&error));
@@ -42,36 +42,36 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
 /// Decodes a value that [`encode`] wrote, and attaches every proxy in it to its object.
 ///
 /// # Errors
-/// If a proxy cannot be attached, the error says why, and it is that of the proxy:
+/// If a proxy cannot be attached, the error says why:
 /// - [`is_stale`](Error::is_stale): it comes from an earlier life of the manager, whose objects ended with it;
 /// - [`is_no_such_object`](Error::is_no_such_object): its object never was, was removed, or was freed with its last
 ///   proxy;
 /// - [`is_wrong_kind`](Error::is_wrong_kind): its object is of another kind than the proxy;
 /// - [`is_not_running`](Error::is_not_running) or [`is_manager_gone`](Error::is_manager_gone): its manager has ended.
 ///
-/// [`is_bad_encoding`](Error::is_bad_encoding) if the bytes are no `T` in any other way, or more than one.
+/// [`is_bad_encoding`](Error::is_bad_encoding) if the bytes are not exactly one `T` for any other reason.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     read(bytes).map_err(|fault| match fault {
         Fault::Proxy(error) => error,
         Fault::Bytes(why) => {
-            Error::new(ErrorKind::BadEncoding, format!("these bytes are no {}: {why}", type_name::<T>()))
+            Error::new(ErrorKind::BadEncoding, format!("these bytes are not a {}: {why}", type_name::<T>()))
         }
     })
 }
 
 /// Why the last proxy that did not deserialize on this thread could not be attached to its object, with the predicates
-/// that [`decode`] tells of. None if there was none since this was last called.
+/// that [`decode`] lists. None if no proxy failed since the last call.
 ///
-/// It is for those who decode proxies with another format than [`decode`]. Serde lets a proxy fail with a text at
-/// most, and some formats drop even that. So call this before, to forget what was, and again when decoding has
-/// failed:
+/// It is for programs that decode proxies from another format than that of [`decode`]. Serde lets a proxy fail with a
+/// text at most, and some formats drop even that. So call this before decoding, to forget earlier failures, and again
+/// when decoding has failed:
 ///
 /// ```
 /// fn decode(bytes: &[u8]) -> Result<client::Event, client::Error> {
 ///     client::take_decode_error();
 ///     postcard::from_bytes(bytes).map_err(|error| match client::take_decode_error() {
 ///         Some(error) => error,
-///         None => panic!("the bytes are no proxy at all: {error}"),
+///         None => panic!("the bytes are not a proxy: {error}"),
 ///     })
 /// }
 ///
@@ -88,11 +88,11 @@ pub fn take_decode_error() -> Option<Error> {
 pub(crate) enum Fault {
     /// A proxy among the values could not be attached to its object.
     Proxy(Error),
-    /// They are something else; what, in words.
+    /// The bytes are something else; the text says what.
     Bytes(String),
 }
 
-/// Reads one value, and no byte is left.
+/// Reads one value, with no bytes after it.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, Fault> {
     carry::take_failure();
     match postcard::take_from_bytes(bytes) {
@@ -102,16 +102,16 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, 
         }
         Err(error) => Err(match (carry::take_failure(), error) {
             (Some(failure), _) => Fault::Proxy(failure),
-            (None, postcard::Error::SerdeDeCustom) => Fault::Bytes("the type refuses it".to_owned()),
+            (None, postcard::Error::SerdeDeCustom) => Fault::Bytes("the type refused the value".to_owned()),
             (None, error) => Fault::Bytes(error.to_string()),
         }),
     }
 }
 
-/// What postcard says of a value, in words.
+/// What postcard says of a value, as text.
 pub(crate) fn why_not_encoded(error: &postcard::Error) -> String {
     match error {
-        postcard::Error::SerdeSerCustom => "it refuses to be encoded".to_owned(),
+        postcard::Error::SerdeSerCustom => "the value refused to be encoded".to_owned(),
         error => error.to_string(),
     }
 }

@@ -1,4 +1,4 @@
-//! Values on their way between processes: as bytes, and with the proxies that they carry.
+//! Values on their way between processes: their bytes, and the proxies that they carry.
 
 pub(crate) mod carry;
 pub(crate) mod encoding;

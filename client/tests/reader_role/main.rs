@@ -2,7 +2,7 @@
 //!
 //! The files under test are those of the client, compiled here against the locks, words and threads of the model
 //! checker loom instead of the system's. It runs each test again and again until it has seen every order with few
-//! preemptions, and ends it with an error where a thread would sleep forever.
+//! preemptions, and fails if a thread would sleep forever.
 
 #[allow(dead_code, unreachable_pub)]
 mod connection;
@@ -19,13 +19,14 @@ use protocol::RequestId;
 use crate::connection::callers::Callers;
 use crate::connection::turn_slot::{Turn, TurnSlot};
 
-/// How often one thread may interrupt another in a run. Real faults need few; each more costs a multiple of the time.
+/// How often one thread may interrupt another in a run. Real faults need few interruptions; each further one multiplies
+/// the time.
 const PREEMPTIONS_MAX: usize = 2;
 
-/// What a caller is answered: the number of its request, or none if the connection has ended.
+/// The answer to a caller: the number of its request, or none if the connection has ended.
 type Answer = Option<u64>;
 
-/// What the reader reads with. Having it is the role.
+/// The input of the reader. The thread that has it has the role.
 #[derive(Debug)]
 struct Reader;
 
@@ -36,7 +37,7 @@ struct Connection {
     came: Condvar,
 }
 
-/// What is on its way from the manager.
+/// The answers on their way from the manager.
 #[derive(Default)]
 struct Wire {
     answers: VecDeque<RequestId>,
@@ -68,7 +69,7 @@ impl Connection {
         self.callers.wait(request, slot, |_| self.read_one())
     }
 
-    /// As a receive that waits, and brings one answer or the end.
+    /// Like a receive that waits, and brings one answer or the end.
     fn read_one(&self) {
         let mut wire = self.wire.lock().unwrap();
         while wire.answers.is_empty() && !wire.is_closed {
@@ -79,7 +80,7 @@ impl Connection {
         self.hand_out(answer);
     }
 
-    /// As a receive that does not wait, by a caller that only looks whether its answer has come.
+    /// Like a receive that does not wait, by a caller that only looks whether its answer has come.
     fn read_what_has_come(&self) {
         if let Some(reader) = self.callers.take_reader() {
             loop {

@@ -1,4 +1,4 @@
-//! What the client takes from its module of this name, as the model checker has it.
+//! What the client takes from its module of this name, in the form of the model checker.
 
 use std::ops::Deref;
 
@@ -10,7 +10,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("a panic ends the test")
 }
 
-/// A word on which threads sleep. As with a futex, the kernel's lock is between the look at the word and the sleep.
+/// A word on which threads sleep. As with a futex, the look at the word and the sleep are one step, under the kernel's
+/// lock.
 #[derive(Debug, Default)]
 pub(crate) struct SleepWord {
     word: AtomicU32,

@@ -102,7 +102,9 @@ impl Listening {
         };
         // On a thread of its own, so that this one can wait for the next interrupt.
         let started = thread::Builder::new().name("pool stop".to_owned()).spawn(escalate);
-        started.map(drop).map_err(|error| Error::new(ErrorKind::Other, format!("no thread for it: {error}")))
+        started
+            .map(drop)
+            .map_err(|error| Error::new(ErrorKind::Other, format!("a thread cannot be started: {error}")))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The verbs by which calls are submitted, with all that can be said about how they run.
+//! The verbs that submit calls, with the options of how these run.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ use crate::pool::{Pool, Workers};
 use crate::task::TaskFunction;
 
 /// How many chunks of a `map` each worker gets by default, as in Python: enough that a worker that is done early takes
-/// over from one that is late.
+/// over chunks from one that is late.
 const CHUNKS_PER_PROCESS: usize = 4;
 
-/// For how many chunks per worker an iterator's window has room by default: enough that workers do not wait for input
-/// while a consumer is not too slow.
+/// How many chunks per worker an iterator's window has room for by default: enough that workers do not wait for input
+/// if the consumer is fast enough.
 const WINDOW_CHUNKS_PER_PROCESS: usize = 32;
 
-/// Calls of one function: how they will run, and then the verb that submits them. See [`Pool::batch`].
+/// The options of calls of one function, and the verbs that submit the calls. See [`Pool::batch`].
 ///
 /// ```no_run
 /// # fn main() -> client::Result<()> {
@@ -64,31 +64,31 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     /// Sends this many calls at a time to a worker, at least one. Large chunks cost less to send; small ones balance
     /// the work better, and a worker's death costs less: the calls of a chunk fail together.
     ///
-    /// By default, `map` and `starmap` do as in Python: each worker gets about four chunks, where an opened pool
-    /// is taken to have a worker for each core here. With [`retries`](Self::retries) or a
-    /// [`time_limit`](Self::time_limit), and always in `imap` and its like, each call travels alone. With a slow input,
-    /// a lazily drawn chunk is sent when it is full.
+    /// By default, `map` and `starmap` do as in Python: each worker gets about four chunks. An opened pool counts as
+    /// one worker for each core here. With [`retries`](Self::retries) or a [`time_limit`](Self::time_limit), and always
+    /// in `imap` and the methods like it, each call travels alone. A lazily drawn chunk leaves when it is full, even if
+    /// the input is slow.
     pub fn chunk_size(mut self, calls: usize) -> Self {
         self.chunk_size = Some(calls);
         self
     }
 
-    /// Starts the calls before those of batches with a lower priority; zero by default. Batches of one priority
-    /// take turns. Calls that run are not interrupted for others.
+    /// Starts the calls before those of batches with a lower priority; zero by default. Batches of one priority take
+    /// turns. A priority never interrupts a call that runs.
     pub fn priority(mut self, priority: i32) -> Self {
         self.options.priority = priority;
         self
     }
 
-    /// Starts a call again whose worker died, up to this often; not at all by default. A chunk of several calls
-    /// starts again as a whole. A call that fails otherwise is not started again, nor is one that was stopped or ran
-    /// into its time limit.
+    /// Starts a call again if its worker died, up to this many times; zero by default. A chunk of several calls starts
+    /// again as a whole. A call that fails in another way does not start again, nor does one that was stopped or
+    /// exceeded its time limit.
     pub fn retries(mut self, retries: u32) -> Self {
         self.options.retries = retries;
         self
     }
 
-    /// How long a call may run. Then its worker is killed and replaced, and it fails with
+    /// How long a call may run. After that, the pool kills and replaces its worker, and the call fails with
     /// [`Error::is_time_limit`](crate::Error::is_time_limit). For a chunk of several calls it is the time for all of
     /// them. Time in the queue does not count.
     pub fn time_limit(mut self, limit: Duration) -> Self {
@@ -96,10 +96,10 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         self
     }
 
-    /// How many calls, at least one, `imap` and its like draw from their input before the first of their results is
-    /// taken: those in the queue, those that run, and results that were not taken, together. That bounds the memory.
+    /// How many calls, at least one, `imap` and the methods like it draw ahead of the consumer: those in the queue,
+    /// those that run, and results that were not taken, together. This bounds the memory.
     ///
-    /// By default it has room for 32 chunks for each worker.
+    /// By default the window has room for 32 chunks for each worker.
     pub fn window(mut self, calls: usize) -> Self {
         self.window = Some(calls);
         self
@@ -164,8 +164,8 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     /// ([`Error::is_unknown_function`](crate::Error::is_unknown_function)), or the arguments of a call do not encode
     /// ([`Error::is_bad_encoding`](crate::Error::is_bad_encoding)), hold a proxy of another manager than the pool's
     /// ([`Error::is_bad_target`](crate::Error::is_bad_target)), or are too large to travel
-    /// ([`Error::is_limit`](crate::Error::is_limit)). This holds for all methods that submit, except that `imap`
-    /// and its like report arguments when they reach them.
+    /// ([`Error::is_limit`](crate::Error::is_limit)). This holds for all methods that submit, except that `imap` and
+    /// the methods like it report bad arguments when they reach them.
     pub fn starmap_async<Arguments>(
         self,
         tuples: impl IntoIterator<Item = Arguments>,
@@ -192,7 +192,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         self.istarmap(items.into_iter().map(|item| (item,)))
     }
 
-    /// As [`imap`](Self::imap), but gives the results in the order in which they come.
+    /// Like [`imap`](Self::imap), but gives the results in the order in which they come.
     pub fn imap_unordered<Items>(self, items: Items) -> Result<ResultIterator<F::Output>>
     where
         F: TaskFunction<(Items::Item,), Output: DeserializeOwned>,
@@ -201,7 +201,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         self.istarmap_unordered(items.into_iter().map(|item| (item,)))
     }
 
-    /// As [`imap`](Self::imap), but each item is a tuple of arguments.
+    /// Like [`imap`](Self::imap), but each item is a tuple of arguments.
     pub fn istarmap<Tuples>(self, tuples: Tuples) -> Result<ResultIterator<F::Output>>
     where
         F: TaskFunction<Tuples::Item, Output: DeserializeOwned>,
@@ -210,7 +210,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         self.stream(tuples.into_iter(), true)
     }
 
-    /// As [`imap_unordered`](Self::imap_unordered), but each item is a tuple of arguments.
+    /// Like [`imap_unordered`](Self::imap_unordered), but each item is a tuple of arguments.
     pub fn istarmap_unordered<Tuples>(self, tuples: Tuples) -> Result<ResultIterator<F::Output>>
     where
         F: TaskFunction<Tuples::Item, Output: DeserializeOwned>,
@@ -236,7 +236,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
             false => calls.len().div_ceil(self.pool.processes.saturating_mul(CHUNKS_PER_PROCESS)),
         });
         let chunks = encode_chunks(&calls, chunk_size, self.pool.reference.epoch())?;
-        // Proxies among the arguments keep their objects alive until here. Then the tasks do.
+        // Up to here, proxies among the arguments keep their objects alive. From here on, the tasks do.
         submit(self.submission(self.function.name())?, &chunks)
     }
 
@@ -259,7 +259,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         Ok(ResultIterator::new(batch, total))
     }
 
-    /// The batch, as it is about to be submitted.
+    /// The batch, ready for submission.
     fn submission<'a>(&'a self, function: &'a str) -> Result<Submission<'a>> {
         let Pool { reference, submitted_batches, workers, .. } = self.pool;
         let link = reference.link()?;
@@ -284,7 +284,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         } else if self.window == Some(0) {
             "a window has room for at least one call"
         } else if self.options.time_limit == Some(Duration::ZERO) {
-            "a call that may run for no time cannot run"
+            "a time limit is longer than zero"
         } else {
             return Ok(());
         };

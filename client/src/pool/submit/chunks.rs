@@ -1,4 +1,4 @@
-//! How the calls of a batch are cut into chunks, and the chunks distributed to requests.
+//! How the calls of a batch are cut into chunks, and the chunks distributed among requests.
 
 use protocol::limits::{PAYLOAD_BYTES_MAX, TASKS_PER_REQUEST_MAX};
 use protocol::{Epoch, ObjectId, TaskInput};
@@ -8,7 +8,7 @@ use crate::task::{CHUNK_BYTES, CHUNK_ITEMS_MAX, ChunkError, ChunkWriter};
 use crate::values::carry::collect_carried_of;
 use crate::{Error, ErrorKind, Result};
 
-/// What the manager's frames hold for each carried proxy, and for each chunk, at most.
+/// The most bytes that a frame holds for each carried proxy, and for each chunk.
 const CARRIED_BYTES: usize = 17;
 const CHUNK_OVERHEAD_BYTES: usize = 16;
 
@@ -44,14 +44,14 @@ impl Chunk {
             (bytes, _) if bytes <= PAYLOAD_BYTES_MAX => Ok(chunk),
             (bytes, 1) => Err(Error::new(
                 ErrorKind::Limit,
-                format!("the arguments of a task take {bytes} bytes; at most {PAYLOAD_BYTES_MAX} travel"),
+                format!("the arguments of a task have {bytes} bytes; at most {PAYLOAD_BYTES_MAX} can travel"),
             )),
-            // Only the last can be that large, since what came before did not fill the chunk.
+            // Only the last call can be that large, since the calls before it did not fill the chunk.
             (_, count) => Chunk::encode(calls, count as usize - 1, manager),
         }
     }
 
-    /// As it is added to a batch.
+    /// The chunk as a batch takes it.
     pub(crate) fn as_input(&self) -> TaskInput<'_> {
         TaskInput { arguments: &self.arguments, carries: self.carries.clone() }
     }
@@ -62,7 +62,7 @@ impl Chunk {
     }
 }
 
-/// Encodes all calls. An error if one of them cannot travel, before anything is sent.
+/// Encodes all calls. Returns an error if one of them cannot travel; nothing is sent then.
 pub(crate) fn encode_chunks<Arguments: Serialize>(
     calls: &[Arguments],
     chunk_size: usize,
@@ -72,7 +72,7 @@ pub(crate) fn encode_chunks<Arguments: Serialize>(
     fault.map_or(Ok(chunks), Err)
 }
 
-/// Encodes all calls up to the first that cannot travel, and returns why it cannot, if there is one.
+/// Encodes all calls up to the first that cannot travel, and returns the error of that call, if there is one.
 pub(crate) fn encode_until_fault<Arguments: Serialize>(
     calls: &[Arguments],
     chunk_size: usize,
@@ -88,14 +88,14 @@ pub(crate) fn encode_until_fault<Arguments: Serialize>(
                 chunks.push(chunk);
             }
             Err(error) if chunk_size == 1 => return (chunks, Some(error)),
-            // It is one of these, and those before it travel.
+            // The call is one of these, and those before it travel.
             Err(_) => chunk_size = 1,
         }
     }
     (chunks, None)
 }
 
-/// These chunks, grouped as requests add them to a batch. No request is much larger than a chunk may be.
+/// These chunks, in the groups in which requests add them to a batch. No request is much larger than a chunk may be.
 pub(crate) fn inputs(chunks: &[Chunk]) -> impl Iterator<Item = Vec<TaskInput<'_>>> {
     let mut rest = chunks;
     std::iter::from_fn(move || {

@@ -1,8 +1,8 @@
-//! Input that is drawn lazily: a thread that feeds a batch from an iterator, with a window of calls whose results were
-//! not taken yet.
+//! Input that is drawn lazily: a thread that feeds a batch from an iterator, with a window of calls whose results
+//! nobody has taken yet.
 //!
 //! The thread draws an item only when there is room in the window, and sends it to the manager; the consumer makes room
-//! by taking results. Neither waits for the other otherwise, so a slow input delays no result that has come.
+//! by taking results. Apart from that, neither waits for the other, so a slow input delays no result that has come.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,7 +23,7 @@ where
 {
     let fed = Arc::clone(batch);
     let feed = move || {
-        // What is unwound through is the input, which is dropped with it. The batch is no part of the program's code.
+        // A panic unwinds only through the input, which is dropped then. The batch is not part of the program's code.
         let fault = catch_unwind(AssertUnwindSafe(|| feed(&fed, input, chunk_size)));
         match fault {
             Ok(None) => fed.finish(),
@@ -38,8 +38,8 @@ where
     })
 }
 
-/// Feeds a batch until the input has ended or the batch is sealed. Returns why the input could not be drawn to its end,
-/// if it could not.
+/// Feeds a batch until the input has ended or the batch is sealed. Returns an error if the input could not be drawn to
+/// its end.
 fn feed<Arguments: Serialize>(
     batch: &SubmittedBatch,
     mut input: impl Iterator<Item = Arguments>,
@@ -71,11 +71,11 @@ fn feed<Arguments: Serialize>(
 
 fn input_panicked(panic: &(dyn Any + Send)) -> Error {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a value that is no text");
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a value that is not text");
     Error::new(ErrorKind::InputPanicked, format!("the input iterator panicked: {text}"))
 }
 
-/// Adds a chunk. False: the batch is sealed.
+/// Adds a chunk. Returns false if the batch is sealed.
 fn add(batch: &SubmittedBatch, chunk: &Chunk) -> Result<bool> {
     let mut state = batch.lock();
     if state.outcomes.is_sealed {
@@ -95,8 +95,8 @@ fn add(batch: &SubmittedBatch, chunk: &Chunk) -> Result<bool> {
     if state.outcomes.is_sealed { Ok(false) } else { Err(error) }
 }
 
-/// Waits until the window has room for a chunk, after this many calls were drawn. Returns for how many calls there is
-/// room, a chunk at most; none if the batch takes no more.
+/// Waits until the window has room for a chunk, after this many calls were drawn. Returns how many calls it has room
+/// for, at most a chunk; none if the batch takes no more.
 fn wait_for_room(batch: &SubmittedBatch, drawn: u64, chunk_size: usize) -> Option<usize> {
     let mut state = batch.lock();
     loop {

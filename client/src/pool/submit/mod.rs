@@ -1,4 +1,4 @@
-//! How calls are submitted: the verbs, how calls are cut into chunks, and how a batch of them reaches the manager.
+//! How a program submits calls: the verbs, the chunks of calls, and the way of a batch to the manager.
 
 pub(crate) mod batch_builder;
 pub(crate) mod chunks;

@@ -24,7 +24,7 @@ use crate::{Event, Result, duration};
 pub(crate) struct RunOptions {
     /// Batches with a higher priority start first.
     pub(crate) priority: i32,
-    /// How often a chunk starts again whose worker died.
+    /// How often a chunk starts again after its worker has died.
     pub(crate) retries: u32,
     /// How long a chunk may run.
     pub(crate) time_limit: Option<Duration>,
@@ -58,15 +58,15 @@ pub(crate) fn submit(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc
         batch.lock().submitted.submissions.push(pending);
         Ok(())
     });
-    // Sent by itself, and in any case: the pool would wait forever for more of a batch that is not sealed.
+    // A request of its own, sent in any case: the pool would wait forever for more of a batch that is not sealed.
     submission.link.send(BatchAdd { id, tasks: Vec::new(), last: true }.into_request())?;
     added?;
     submission.submitted_batches.add(&batch);
     Ok(batch)
 }
 
-/// As [`submit`], for a batch whose submitter waits for it next, without a timeout: both is one
-/// request, if the calls fit into one.
+/// Like [`submit`], for a batch whose submitter waits for it next, without a timeout: one request does both, if the
+/// calls fit into one.
 pub(crate) fn run(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc<SubmittedBatch>> {
     let mut inputs = inputs(chunks);
     let tasks = inputs.next().unwrap_or_default();
@@ -85,7 +85,7 @@ pub(crate) fn run(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc<Su
     Ok(batch)
 }
 
-/// Opens a batch whose calls are added one by one.
+/// Opens a batch that takes its calls one by one.
 pub(crate) fn open_stream(submission: Submission<'_>, outcomes: Outcomes) -> Result<Arc<SubmittedBatch>> {
     let batch = submission.open(outcomes, |request| submission.link.begin(request))?;
     let submitted = std::mem::take(&mut batch.lock().submitted);

@@ -11,8 +11,8 @@ use crate::pool::submit::batch_builder::BatchBuilder;
 use crate::task::TaskFunction;
 
 impl Pool {
-    /// Begins to submit calls of this function with other than the default options: a chunk size, a priority, retries
-    /// or a time limit. The other verbs are short for `pool.batch(function)` followed by the verb.
+    /// Begins to submit calls of this function with options: a chunk size, a priority, retries or a time limit. The
+    /// other verbs are short for `pool.batch(function)` followed by the verb.
     pub fn batch<F>(&self, function: F) -> BatchBuilder<'_, F> {
         BatchBuilder::new(self, function)
     }
@@ -116,7 +116,7 @@ impl Pool {
         self.batch(function).imap(items)
     }
 
-    /// As [`imap`](Pool::imap), but gives the results in the order in which they come.
+    /// Like [`imap`](Pool::imap), but gives the results in the order in which they come.
     pub fn imap_unordered<F, Items>(&self, function: F, items: Items) -> Result<ResultIterator<F::Output>>
     where
         F: TaskFunction<(Items::Item,), Output: DeserializeOwned>,

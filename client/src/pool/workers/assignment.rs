@@ -1,7 +1,7 @@
-//! The assignment of a worker: what a process that is started as one must know, and how it gets it.
+//! The assignment of a worker: what a worker process must know, and how it learns this.
 //!
 //! Its command line only says that it is a worker, and how much its owner logs. The rest comes over its standard input,
-//! a socket: there it may be of any size, and does not show in a list of processes.
+//! a socket: there it may have any size, and a list of processes does not show it.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -15,7 +15,7 @@ use crate::{Error, ErrorKind, Result};
 /// The role in which a copy of the program is a worker.
 pub const WORKER: &str = "worker";
 
-/// For whom a worker works, and how.
+/// The pool of a worker, and how the worker serves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     /// The manager's address.
@@ -24,26 +24,26 @@ pub struct Assignment {
     pub epoch: Epoch,
     /// The pool.
     pub pool: ObjectId,
-    /// The process that started the worker. When it ends, the worker ends.
+    /// The process that started the worker. The worker ends with it.
     pub parent: u32,
-    /// What to call before the first task.
+    /// The function to call before the first task.
     pub initializer: Option<Initializer>,
     /// After how many tasks the worker ends and another one takes its place.
     pub tasks_max: Option<u32>,
     /// How many bytes of address space the worker may have.
     pub memory_bytes_max: Option<u64>,
-    /// The event that, once it is set, has the worker take no more tasks and leave.
+    /// The event that makes the worker leave, taking no more tasks.
     pub leave: Option<ObjectId>,
 }
 
 impl Assignment {
-    /// Encodes it for the workers.
+    /// Encodes the assignment for the workers.
     pub(crate) fn pack(&self) -> Result<DescriptorMessage> {
         let bytes = postcard::to_allocvec(self).map_err(|error| failed(&error))?;
         DescriptorMessage::new(&bytes).map_err(|error| failed(&error))
     }
 
-    /// In a worker: receives it, and the standard error that the worker uses once it is ready.
+    /// In a worker: receives the assignment, and the standard error that the worker uses once it is ready.
     pub fn receive(socket: impl AsFd) -> Result<(Assignment, OwnedFd)> {
         let (bytes, mut descriptors) =
             DescriptorMessage::receive(socket).map_err(|error| malformed(&error))?;
@@ -63,7 +63,7 @@ fn failed(what: &dyn std::fmt::Display) -> Error {
 fn malformed(what: &dyn std::fmt::Display) -> Error {
     Error::new(
         ErrorKind::Other,
-        format!("this program was started as a worker, which only a pool does; it got no task to do: {what}"),
+        format!("this program was started as a worker, which only a pool does; it got no assignment: {what}"),
     )
 }
 

@@ -9,14 +9,14 @@ use crate::task::{ChunkWriter, TaskFunction};
 use crate::values::carry::collect_carried_of;
 use crate::{Error, ErrorKind, Result};
 
-/// What an initializer may return: nothing, or an error as text or as this crate's own.
+/// What an initializer may return: nothing, or a result whose error is text or this crate's own.
 ///
-/// The worker whose initializer returns an error does not work.
+/// A worker whose initializer returns an error cannot start.
 #[diagnostic::on_unimplemented(
     message = "an initializer returns nothing, `client::Result<()>` or `Result<(), String>`, and not `{Self}`"
 )]
 pub trait Initialized {
-    /// How the worker reads it.
+    /// How the worker reads the value.
     #[doc(hidden)]
     const ANSWER: InitializerAnswer;
 }
@@ -33,7 +33,7 @@ impl Initialized for std::result::Result<(), String> {
     const ANSWER: InitializerAnswer = InitializerAnswer::Text;
 }
 
-/// The form in which an initializer reports that it failed, apart from a panic.
+/// The form in which an initializer reports a failure other than a panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InitializerAnswer {
     /// It returns nothing.

@@ -1,4 +1,4 @@
-//! The worker processes of a pool: how they are started, watched, replaced and ended.
+//! The worker processes of a pool: their start, watch, replacement and end.
 
 mod assignment;
 pub(crate) mod initializer;

@@ -14,9 +14,9 @@ use crate::{Event, Manager, Result};
 /// Other programs submit to it with [`Pool::open`](crate::Pool::open), and name the functions of this program with
 /// [`named`](crate::task::named). Several programs may serve one pool, if all know the same functions.
 ///
-/// Its workers [leave](Self::leave) in order on request. Dropping it ends them at once, and leaves the pool and its
-/// other workers alone: a task that one of these was running fails with
-/// [`Error::is_worker_died`](crate::Error::is_worker_died), and tasks that wait go on waiting. The same happens when
+/// Its workers [leave](Self::leave) on request, after the tasks that they run. Dropping the service ends them at once,
+/// and does not affect the pool and its other workers: a task that one of the ended workers was running fails with
+/// [`Error::is_worker_died`](crate::Error::is_worker_died), and tasks in the queue go on waiting. The same happens when
 /// the service gives up because workers keep dying before they are ready.
 #[derive(Debug)]
 pub struct Service {
@@ -34,7 +34,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// The name is not a name, or is one of another kind of object; the program has not called `worker::init` first
+    /// The name is not valid, or an object of another kind has it; the program has not called `worker::init` first
     /// thing in `main`; the number of processes is zero, or over 1,024
     /// ([`is_bad_argument`](crate::Error::is_bad_argument)).
     pub fn start(manager: &Manager, name: &str, processes: Option<usize>) -> Result<Service> {
@@ -54,24 +54,25 @@ impl Service {
         self.processes
     }
 
-    /// Waits until all workers are ready. False: the service has ended instead, and [`join`](Self::join) says how.
+    /// Waits until all workers are ready. Returns false if the service has ended instead; [`join`](Self::join) says
+    /// how.
     pub fn wait_ready(&self) -> bool {
         self.supervisor.wait_ready(self.processes)
     }
 
-    /// Makes the workers take no more tasks, and leave once the tasks that they run have ended; does not wait for it.
-    /// Tasks that wait are left to other workers.
+    /// Makes the workers take no more tasks, and leave once the tasks that they run have ended. Does not wait for them.
+    /// Tasks in the queue remain for other workers.
     ///
     /// # Errors
     ///
-    /// The manager is gone ([`is_manager_gone`](crate::Error::is_manager_gone)), and then so are the workers. One that
+    /// The manager is gone ([`is_manager_gone`](crate::Error::is_manager_gone)), and so are the workers. A manager that
     /// does not answer is no error: the workers leave when it goes on.
     pub fn leave(&self) -> Result<()> {
         let reference = self.leave.reference();
         reference.link()?.send(EventSet { id: reference.id(), reason: None }.into_request())
     }
 
-    /// Ends the workers, whatever they are doing; does not wait for it.
+    /// Ends the workers, even in the middle of tasks. Does not wait for their end.
     pub fn terminate(&self) {
         self.supervisor.terminate();
     }

@@ -1,4 +1,4 @@
-//! How worker processes are started for a pool, under a supervisor, and how a pool's tasks are failed when they end.
+//! Starts worker processes for a pool, under a supervisor, and fails the pool's tasks when the workers end.
 
 use std::io;
 use std::process::Command;
@@ -20,7 +20,7 @@ use crate::pool::workers::supervisor::{Hooks, Supervisor};
 use crate::task::{check_registered, is_registry_set};
 use crate::{Error, ErrorKind, Result};
 
-/// How a pool's workers run.
+/// The options of a pool's workers.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerOptions {
     /// The function that each calls before its first task.
@@ -55,7 +55,7 @@ impl WorkerOptions {
     }
 }
 
-/// Refuses what can be known to fail before anything is started.
+/// Refuses options that are known to fail, before anything starts.
 pub(crate) fn check_can_start(processes: usize) -> Result<()> {
     if processes == 0 {
         return Err(bad_argument("a pool needs at least one process"));
@@ -75,12 +75,12 @@ pub(crate) fn check_can_start(processes: usize) -> Result<()> {
     Ok(())
 }
 
-/// How many processes can work at one time, as far as the system tells.
+/// How many processes can run at one time, according to the system.
 pub(crate) fn available_cores() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into).min(PROCESSES_MAX)
 }
 
-/// What fails if no workers can be started.
+/// What fails if no workers can start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FailureScope {
     /// The pool, which has no other workers: its tasks fail.
@@ -113,7 +113,7 @@ pub(crate) fn supervise(
     // The first is made here, so that the caller gets the error if this program cannot be copied.
     copy_of_worker()?;
     let command = move || {
-        // The objects among the initializer's arguments live as long as workers may start.
+        // The objects among the initializer's arguments must live as long as workers may start.
         let _ = &kept;
         copy_of_worker().map_err(io::Error::other)
     };
@@ -136,10 +136,10 @@ pub(crate) fn supervise(
     })
 }
 
-/// Has the manager fail all tasks of a pool, before the workers are ended: it would take their ends for deaths. Waits
-/// for its answer, but not long.
+/// Makes the manager fail all tasks of a pool, before the workers end: it would take their ends for deaths. Waits for
+/// its answer, but not long.
 pub(crate) fn terminate(link: &Arc<Link>, pool: ObjectId, reason: &str) {
-    // If the manager is gone, so are the tasks, and only the workers remain to be ended.
+    // If the manager is gone, so are the tasks, and only the workers remain.
     let asked = link.begin(PoolTerminate { id: pool, reason }.into_request());
     let _ = asked.and_then(|asked| asked.wait_at_most(ANSWER_TIME_MAX));
 }
@@ -148,13 +148,13 @@ pub(crate) fn terminate(link: &Arc<Link>, pool: ObjectId, reason: &str) {
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// The command of a worker. It only says that the process is a worker, and how much this program logs, since a process
-/// sets its log up before anything else.
+/// sets up its log before anything else.
 fn copy_of_worker() -> Result<Command> {
     copy_of_this_program(WORKER, [log::max_level().as_str()])
 }
 
-/// A reason within the limits of the manager: one line, without its middle if it is too long, since the beginning says
-/// what happened, and the end what a program wrote last.
+/// A reason within the limits of the manager: one line, without its middle if it is too long. The beginning says what
+/// happened, and the end says what a program wrote last.
 fn shorten(reason: &str) -> String {
     const GAP: &str = " … ";
     let reason = one_line(reason);

@@ -1,8 +1,9 @@
-//! The tail of what a worker writes to its standard error while it starts. All of it is passed on, and the end is kept.
+//! The tail of what a worker writes to its standard error while it starts. A thread passes all of it on, and keeps the
+//! end.
 //!
-//! A worker that cannot start says why there, if anywhere: the dynamic linker does, or an initializer that panicked, or
-//! a program that never meant to be a worker. A worker that has started writes to the pool's own standard error, with
-//! nothing in between.
+//! If a worker cannot start, the reason appears there, if anywhere: from the dynamic linker, from an initializer that
+//! panicked, or from a program that never meant to be a worker. A worker that has started writes to the pool's own
+//! standard error, with nothing in between.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use crate::sync::lock;
 
-/// How many bytes are kept.
+/// How many bytes it keeps.
 const BYTES_MAX: usize = 4 << 10;
 
 /// How long to wait for the last bytes once the worker has ended. Processes that it started may still hold the stream.
@@ -32,9 +33,9 @@ struct SharedTail {
 #[derive(Debug, Default)]
 struct Tail {
     bytes: VecDeque<u8>,
-    /// Whether there were more.
+    /// Whether there were more bytes.
     is_cut: bool,
-    /// Whether no more come.
+    /// Whether no more bytes come.
     is_over: bool,
 }
 
@@ -53,7 +54,7 @@ impl StderrTail {
         Ok(StderrTail { shared })
     }
 
-    /// The end of what was written, as text. The worker has ended.
+    /// The end of what the worker wrote, as text. The worker has ended.
     pub(crate) fn text(&self) -> String {
         let tail =
             self.shared.ended.wait_timeout_while(lock(&self.shared.tail), PATIENCE, |tail| !tail.is_over);

@@ -3,11 +3,11 @@
 //! It is a thread of its own, and lives as long as its workers, because a worker asks the kernel to end it when
 //! the *thread* that started it ends.
 //!
-//! A worker that leaves, as its pool is closed, is not replaced. One that retires is, and any other end is a death:
-//! the worker is replaced, too. When workers die again and again before they are ready, the program itself is at fault:
-//! the supervisor gives up, ends the others, and tells its owner why, with what the last of them wrote to its standard
-//! error. When the system has no room for another process it is not: that is tried again, for a while, or as long as
-//! other workers are ready.
+//! The supervisor does not replace a worker that leaves because its pool is closed. It replaces one that retires. Any
+//! other end is a death, and it replaces that worker, too. When workers die again and again before they are ready, the
+//! program itself is at fault: the supervisor gives up, ends the others, and tells its owner why, with what the last of
+//! them wrote to its standard error. When the system has no room for another process, the program is not at fault: the
+//! supervisor tries again, for a while, or as long as other workers are ready.
 
 use std::fmt;
 use std::io;
@@ -24,7 +24,7 @@ use crate::pool::workers::worker_process::WorkerProcess;
 use crate::process::descriptor_message::DescriptorMessage;
 use crate::sync::lock;
 
-/// How many workers in a row may die before they are ready. Then the pool is broken.
+/// How many workers in a row may die before they are ready, until the pool is broken.
 const FAILURES_MAX: u32 = 5;
 
 /// The pause after the first worker that died before it was ready; it doubles with each that follows.
@@ -33,18 +33,18 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause between two tries to start a worker that the system has no room for.
 const ROOM_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// For how long the supervisor tries again while no worker is ready.
+/// How long the supervisor tries again while no worker is ready.
 const ROOM_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How long workers have between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How long a killed worker may take to be gone, before the supervisor gives up on it.
+/// How long a killed worker may take to end, before the supervisor gives up on it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs a number of worker processes.
 ///
-/// Dropping it ends them: SIGTERM, and SIGKILL to those that are still there a second later.
+/// Dropping it ends them: SIGTERM, and SIGKILL to those that still run a second later.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     shared: Arc<SupervisorControl>,
@@ -55,23 +55,23 @@ pub(crate) struct Supervisor {
 /// How a supervisor ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Every worker left, because the pool is closed or gone, or because it was asked to.
+    /// Every worker left, because the pool is closed or gone, or on request.
     Left,
     /// The owner terminated them.
     Terminated,
     /// Too many workers in a row died before they were ready, or there was no room to start any; the text says how.
     Broken(String),
-    /// Workers died because their manager is gone.
+    /// The workers died because their manager is gone.
     ManagerGone,
 }
 
-/// What the supervisor needs from its owner. The supervisor's thread calls all of it.
+/// The functions that the supervisor needs from its owner. The supervisor's thread calls all of them.
 pub(crate) struct Hooks {
     /// Makes the command that starts one worker.
     pub(crate) command: Box<dyn FnMut() -> io::Result<Command> + Send>,
     /// The assignment that each worker gets.
     pub(crate) assignment: DescriptorMessage,
-    /// Whether the manager is gone. Called when a worker died, which then need not be replaced.
+    /// Whether the manager is gone. Called when a worker died: without a manager it needs no replacement.
     pub(crate) is_manager_gone: Box<dyn Fn() -> bool + Send>,
     /// Called once if the supervisor gives up, with the reason, before it ends the remaining workers.
     pub(crate) broken: Box<dyn Fn(&str) + Send>,
@@ -83,7 +83,7 @@ impl fmt::Debug for Hooks {
     }
 }
 
-/// What the thread and its owner share.
+/// The state that the thread and its owner share.
 #[derive(Debug)]
 struct SupervisorControl {
     state: Mutex<SupervisorState>,
@@ -98,7 +98,7 @@ struct SupervisorState {
     ready: Vec<u32>,
     /// Whether the owner wants the workers ended.
     terminate: bool,
-    /// How it ended, once no worker is left.
+    /// How the supervisor ended, once no worker is left.
     ended: Option<Ended>,
 }
 
@@ -130,13 +130,13 @@ impl Supervisor {
         lock(&self.shared.state).ready.clone()
     }
 
-    /// Waits until that many workers are ready. False: all have ended instead.
+    /// Waits until that many workers are ready. Returns false if all have ended instead.
     pub(crate) fn wait_ready(&self, processes: usize) -> bool {
         let state = self.shared.wait_while(|state| state.ended.is_none() && state.ready.len() < processes);
         state.ended.is_none()
     }
 
-    /// Has the thread end all workers; does not wait for it.
+    /// Makes the thread end all workers. Does not wait for their end.
     pub(crate) fn terminate(&self) {
         lock(&self.shared.state).terminate = true;
         // It fails only if the counter overflows, and then the thread has been woken often enough.
@@ -269,8 +269,7 @@ impl SupervisorThread {
             }
             let mut worker = self.workers.swap_remove(index);
             worker.read_reports();
-            // Processes that it started must not outlive it. Its id cannot belong to another process before it is
-            // reaped.
+            // The processes that it started must not outlive it. No other process can have its id before it is reaped.
             worker.signal(Signal::KILL);
             let process = worker.id();
             lock(&self.shared.state).ready.retain(|&ready| ready != process);
@@ -318,11 +317,11 @@ impl SupervisorThread {
         }
     }
 
-    /// Tries again later to start a worker: other processes may release what the system lacks now.
+    /// Tries to start a worker again later: other processes may release what the system lacks now.
     fn wait_for_room(&mut self, error: &io::Error) {
         let now = Instant::now();
         if self.no_room_since.is_none() {
-            log::warn!("a worker cannot be started now, and will be tried again: {error}");
+            log::warn!("a worker cannot be started now; trying again: {error}");
         }
         let time = now - *self.no_room_since.get_or_insert(now);
         // Each pause is as long as all before it together.
@@ -349,7 +348,7 @@ impl SupervisorThread {
         }
         self.reap_until(Instant::now() + PATIENCE);
         for worker in &self.workers {
-            log::error!("worker {} is still there {PATIENCE:?} after SIGKILL", worker.id());
+            log::error!("worker {} still runs {PATIENCE:?} after SIGKILL", worker.id());
         }
     }
 
@@ -378,7 +377,7 @@ impl SupervisorThread {
     }
 }
 
-/// Whether a process could not be started for want of processes, memory or descriptors.
+/// Whether a process could not be started because the system lacks processes, memory or descriptors.
 fn is_for_want_of_room(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     errno.is_some_and(|errno| {

@@ -26,7 +26,7 @@ pub const LEAVING: u8 = b'C';
 /// What a worker writes when it ends so that another one takes its place.
 pub const RETIRING: u8 = b'N';
 
-/// After how long a worker that is not ready is reported in the log, as calls wait for it and nothing else says why.
+/// The time after which the log reports a worker that is not ready: calls wait for it, and nothing else says why.
 const READY_TIME: Duration = Duration::from_secs(5);
 
 /// One worker process. Its owner must reap it.
@@ -39,18 +39,18 @@ pub(crate) struct WorkerProcess {
     is_ready: bool,
     is_leaving: bool,
     is_retiring: bool,
-    /// When the log reports that it is not ready, if that was not reported.
+    /// When the log will report that it is not ready, if it has not done so.
     is_late_at: Option<Instant>,
     /// What it wrote before it was ready.
     stderr_tail: StderrTail,
 }
 
 impl WorkerProcess {
-    /// Starts one with this command and this assignment, in a process group of its own.
+    /// Starts a worker with this command and this assignment, in a process group of its own.
     pub(crate) fn start(mut command: Command, assignment: &DescriptorMessage) -> io::Result<WorkerProcess> {
         let (control, theirs) = UnixStream::pair()?;
         control.set_nonblocking(true)?;
-        // Sent before the start, so that there is nothing to wait for, whatever the program does with it.
+        // Sent before the start, so that this never waits, whatever the program does with it.
         assignment.send(&control, &[io::stderr().as_fd()])?;
         // In a group of its own, the worker does not get a terminal's Ctrl-C: only the owner decides when it ends.
         command.stdin(Stdio::from(OwnedFd::from(theirs))).stderr(Stdio::piped()).process_group(0);
@@ -67,8 +67,8 @@ impl WorkerProcess {
                 stderr_tail,
             }),
             Err(error) => {
-                // Out of descriptors, most likely. Nothing would watch this worker, so it must not stay. It is a child
-                // of this process, so these two cannot fail, nor hit another process.
+                // Most likely no descriptor is free. Nothing would watch this worker, so it must end. It is a child of
+                // this process, so these two calls cannot fail, nor hit another process.
                 let _ = child.kill().and_then(|()| child.wait());
                 Err(error)
             }
@@ -91,7 +91,7 @@ impl WorkerProcess {
         self.is_ready
     }
 
-    /// In how long it is late if it is not ready before. None: it is ready, or its lateness was reported.
+    /// How long until it is late. None if it is ready, or if the log has reported it as late.
     pub(crate) fn is_late_in(&self) -> Option<Duration> {
         let is_late_at = self.is_late_at.filter(|_| !self.is_ready)?;
         Some(is_late_at.saturating_duration_since(Instant::now()))
@@ -119,7 +119,7 @@ impl WorkerProcess {
         self.is_retiring
     }
 
-    /// The end of what it wrote to its standard error before it was ready. It has ended.
+    /// The end of what it wrote to its standard error before it was ready. The worker has ended.
     pub(crate) fn stderr_tail(&self) -> String {
         self.stderr_tail.text()
     }
@@ -146,7 +146,7 @@ impl WorkerProcess {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A closed end stays readable forever, so it must not be waited for again.
+                // A closed end stays readable forever, so no wait may include it again.
                 Ok(0) | Err(_) => self.control = None,
             }
         }
@@ -163,7 +163,7 @@ impl WorkerProcess {
         let _ = process_group::signal(self.id(), signal);
     }
 
-    /// Reaps the ended process, and returns how it ended, as in “was ended by signal 9”.
+    /// Reaps the ended process, and returns how it ended, such as “was ended by signal 9”.
     pub(crate) fn reap(&mut self) -> io::Result<String> {
         self.child.wait().map(describe)
     }

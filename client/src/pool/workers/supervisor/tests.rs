@@ -1,4 +1,4 @@
-//! The supervisor with shells for workers.
+//! The supervisor, with shells as workers.
 
 use std::sync::mpsc;
 
@@ -131,7 +131,8 @@ fn a_worker_that_closes_its_input_is_still_watched() {
     drop(supervisor);
 }
 
-/// Supervises shells. Those starts that `is_refused` selects, counted from one, fail for want of processes.
+/// Supervises shells. The starts that `is_refused` selects, counted from one, fail as if the system had no process
+/// left.
 fn supervise_without_room(
     processes: usize,
     is_refused: impl Fn(u32) -> bool + Send + 'static,
