@@ -26,8 +26,8 @@ pub(crate) struct Session {
     pub(crate) process: u32,
     /// The name of its program.
     pub(crate) program: Arc<str>,
-    /// How many proxies of each object it holds.
-    pub(crate) references: BTreeMap<ObjectId, Held>,
+    /// How many proxies of each object it holds, by the [`number`](crate::store::catalog::number) of the object's id.
+    pub(crate) references: BTreeMap<u128, Held>,
     /// Its blocked requests in ascending order, and their waiters.
     waits: VecDeque<(RequestId, Key)>,
     /// The tasks that were granted to it and have not ended, in the order of the grants.
@@ -222,7 +222,7 @@ impl State {
             Ending::Goodbye => unconfirmed.for_each(|grant| self.let_go(grant)),
             Ending::Died(_) => unconfirmed.rev().for_each(|grant| self.give_back(grant)),
         }
-        gone.references.iter().for_each(|(&id, &held)| self.release(id, held));
+        gone.references.values().for_each(|&held| self.release(held));
     }
 
     /// Handles the tasks that were granted to a session. If the manager cut it off, it may have gone on working, so

@@ -1,6 +1,7 @@
 //! Objects of all kinds, and how to find one.
 
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::format;
 use core::ops::Bound;
 
@@ -46,9 +47,10 @@ pub(crate) struct Handle {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Pin(pub(crate) Handle);
 
-/// How many proxies of an object one session holds.
+/// How many proxies of an object one session holds: of the very object that was there when it got the first.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Held {
+    pub(crate) key: Key,
     pub(crate) serial: u64,
     pub(crate) count: u32,
 }
@@ -59,7 +61,7 @@ pub(crate) struct Catalog {
     objects: Slab<Object>,
     /// How many objects were ever made.
     made: u64,
-    /// By their ids as numbers, which compare in one step, in the same order.
+    /// By the [`number`] of their ids.
     ids: BTreeMap<u128, Key>,
     names: Names,
 }
@@ -92,6 +94,12 @@ impl Object {
     /// Whether nothing keeps it alive: no name, no proxy, nothing in the manager's keeping.
     pub(crate) fn is_unused(&self) -> bool {
         self.name.is_none() && self.references == 0 && self.pins == 0
+    }
+}
+
+impl Held {
+    pub(crate) fn handle(&self) -> Handle {
+        Handle { key: self.key, serial: self.serial }
     }
 }
 
@@ -152,8 +160,9 @@ impl Catalog {
         Ok(key)
     }
 
-    /// Adds an object that nothing refers to yet. Neither its id nor its name may be taken.
-    pub(crate) fn insert(&mut self, id: ObjectId, name: Option<Name>, body: Body) -> Key {
+    /// Adds an object that nothing refers to yet, unless its id is taken. Its name may not be taken.
+    pub(crate) fn insert(&mut self, id: ObjectId, name: Option<Name>, body: Body) -> Option<Key> {
+        let Entry::Vacant(place) = self.ids.entry(number(id)) else { return None };
         self.made += 1;
         let key = self.objects.insert(Object {
             id,
@@ -165,11 +174,11 @@ impl Catalog {
             wait_queue: WaitQueue::default(),
             body,
         });
-        self.ids.insert(number(id), key);
+        place.insert(key);
         if let Some(name) = &self.objects[key].name {
             self.names.insert(name.as_str(), key, |key| name_at(&self.objects, key));
         }
-        key
+        Some(key)
     }
 
     /// Takes an object out, whatever still refers to it.
@@ -188,7 +197,8 @@ fn name_at(objects: &Slab<Object>, key: Key) -> &str {
     objects[key].name.as_ref().expect("the index of names holds objects with names").as_str()
 }
 
-fn number(id: ObjectId) -> u128 {
+/// An id as a number: numbers compare in one step, in the same order.
+pub(crate) fn number(id: ObjectId) -> u128 {
     id.0.as_u128()
 }
 
@@ -203,14 +213,18 @@ mod tests {
     use super::*;
     use crate::sessions::session::Session;
     use crate::waiting::wait::Waiter;
-    use crate::waiting::wait_queue::Entry;
+    use crate::waiting::wait_queue;
 
     /// A manager keeps a million of these, so they must not grow unnoticed.
     #[test]
     fn objects_and_waiters_stay_small() {
         assert!(size_of::<Object>() <= 112, "an object has {} bytes", size_of::<Object>());
         assert!(size_of::<Option<Object>>() == size_of::<Object>(), "a slab adds nothing to it");
-        assert!(size_of::<Entry>() <= 40, "an entry has {} bytes", size_of::<Entry>());
+        assert!(
+            size_of::<wait_queue::Entry>() <= 40,
+            "an entry has {} bytes",
+            size_of::<wait_queue::Entry>()
+        );
         assert!(size_of::<Waiter>() <= 136, "a waiter has {} bytes", size_of::<Waiter>());
         assert!(size_of::<Option<Waiter>>() == size_of::<Waiter>(), "a slab adds nothing to it");
         assert!(size_of::<Session>() <= 256, "a session has {} bytes", size_of::<Session>());

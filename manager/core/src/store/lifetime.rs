@@ -4,6 +4,7 @@
 //! proxy in a live session refers to it, or something in the manager's keeping needs it: a task or an item that carries
 //! a proxy, a condition over it.
 
+use alloc::collections::btree_map::Entry;
 use alloc::format;
 use alloc::string::String;
 
@@ -12,7 +13,7 @@ use protocol::{Code, Epoch, Kind, ObjectId, Refusal, Reply, SessionId};
 use crate::State;
 use crate::objects::Body;
 use crate::objects::object_body::ObjectBody;
-use crate::store::catalog::{Handle, Held, Pin, no_such_object};
+use crate::store::catalog::{Handle, Held, Pin, no_such_object, number};
 use crate::store::slab::Key;
 
 impl State {
@@ -41,8 +42,8 @@ impl State {
             Refusal::new(Code::LimitReached, "there are 2^32 references to one object, which is the limit")
         })?;
         object.references = references;
-        let (id, fresh) = (object.id, Held { serial: object.serial, count: 0 });
-        let held = self.session_at(session).references.entry(id).or_insert(fresh);
+        let (id, fresh) = (object.id, Held { key, serial: object.serial, count: 0 });
+        let held = self.session_at(session).references.entry(number(id)).or_insert(fresh);
         if held.serial != fresh.serial {
             *held = fresh;
         }
@@ -51,22 +52,21 @@ impl State {
     }
 
     pub(crate) fn detach(&mut self, session: SessionId, id: ObjectId) -> Result<Reply, Refusal> {
-        let references = &mut self.session_at(session).references;
-        let held = references.get_mut(&id).ok_or_else(|| no_such_object(id))?;
-        held.count -= 1;
-        let one = Held { serial: held.serial, count: 1 };
-        if held.count == 0 {
-            references.remove(&id);
+        let Entry::Occupied(mut held) = self.session_at(session).references.entry(number(id)) else {
+            return Err(no_such_object(id));
+        };
+        let one = Held { count: 1, ..*held.get() };
+        held.get_mut().count -= 1;
+        if held.get().count == 0 {
+            held.remove();
         }
-        self.release(id, one);
+        self.release(one);
         Ok(Reply::Done)
     }
 
     /// Gives back references of a session, unless the object was removed since.
-    pub(crate) fn release(&mut self, id: ObjectId, held: Held) {
-        if let Some(key) = self.catalog.key(id)
-            && self.catalog.at(key).serial == held.serial
-        {
+    pub(crate) fn release(&mut self, held: Held) {
+        if let Some(key) = self.catalog.resolve(held.handle()) {
             self.catalog.at_mut(key).references -= held.count;
             self.loosened(key);
         }

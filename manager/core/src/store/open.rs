@@ -59,11 +59,10 @@ impl State {
 
     /// Makes an object that nothing refers to yet.
     pub(crate) fn create(&mut self, id: ObjectId, name: Option<Name>, body: Body) -> Result<Key, Refusal> {
-        if self.catalog.key(id).is_some() {
-            return Err(Refusal::new(Code::AlreadyExists, format!("an object with id {id} exists already")));
-        }
         self.check_room_for(1)?;
-        Ok(self.catalog.insert(id, name, body))
+        self.catalog.insert(id, name, body).ok_or_else(|| {
+            Refusal::new(Code::AlreadyExists, format!("an object with id {id} exists already"))
+        })
     }
 
     /// Refuses if there is no room for this many more objects.
