@@ -21,6 +21,7 @@ use crate::objects::reason::check_reason;
 use crate::objects::{Body, Want};
 use crate::sessions::session::Abandoner;
 use crate::store::catalog::Object;
+use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Decision, Readiness};
 use crate::waiting::wait_queue::{self, Position};
@@ -103,7 +104,7 @@ impl ObjectBody for Barrier {
         state.barrier_break(key, what);
     }
 
-    fn destroyed(&mut self, state: &mut State, key: Key, _: &Refusal) {
+    fn destroyed(&mut self, state: &mut State, key: Key, _: &ObjectEnd) {
         if let Some(Acting { session, .. }) = self.acting
             && let Some(session) = state.sessions.get_mut(&session)
         {

@@ -17,6 +17,7 @@ use crate::objects::lock::Lock;
 use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Unconfirmed, Want};
 use crate::store::catalog::{Object, Pin};
+use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Decision, Readiness, Relock, Waiter};
 
@@ -54,7 +55,7 @@ impl ObjectBody for Condition {
         state.notify_first(key, true);
     }
 
-    fn destroyed(&mut self, state: &mut State, key: Key, _: &Refusal) {
+    fn destroyed(&mut self, state: &mut State, key: Key, _: &ObjectEnd) {
         state.condition_destroyed(key, self);
     }
 }

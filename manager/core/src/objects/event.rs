@@ -20,6 +20,7 @@ use crate::objects::reason::check_reason;
 use crate::objects::{Body, Unconfirmed, Want};
 use crate::sessions::session::Abandoner;
 use crate::store::catalog::Object;
+use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Readiness};
 use crate::{State, Time};
@@ -126,7 +127,7 @@ impl ObjectBody for Event {
         }
     }
 
-    fn destroyed(&mut self, state: &mut State, key: Key, _: &Refusal) {
+    fn destroyed(&mut self, state: &mut State, key: Key, _: &ObjectEnd) {
         state.event_destroyed(key, self);
     }
 }

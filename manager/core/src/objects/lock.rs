@@ -22,6 +22,7 @@ use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Want};
 use crate::sessions::session::Abandoner;
 use crate::store::catalog::{Object, no_such_object};
+use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Lane, Readiness, Relock};
 use crate::{State, Time};
@@ -113,8 +114,8 @@ impl ObjectBody for Lock {
         state.lock_abandon(key, abandoner);
     }
 
-    fn destroyed(&mut self, state: &mut State, key: Key, refusal: &Refusal) {
-        state.lock_destroyed(key, self, refusal);
+    fn destroyed(&mut self, state: &mut State, key: Key, end: &ObjectEnd) {
+        state.lock_destroyed(key, self, end);
     }
 }
 
@@ -243,12 +244,12 @@ impl State {
     }
 
     /// Follows up on a lock's end: its conditions end with it.
-    fn lock_destroyed(&mut self, key: Key, lock: &Lock, refusal: &Refusal) {
+    fn lock_destroyed(&mut self, key: Key, lock: &Lock, end: &ObjectEnd) {
         if let Some(holder) = lock.holder {
             self.lock_not_held(key, holder);
         }
         for &condition in &lock.conditions {
-            self.destroy(condition, refusal);
+            self.destroy(condition, end);
         }
     }
 

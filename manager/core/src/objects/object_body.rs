@@ -8,6 +8,7 @@ use crate::State;
 use crate::objects::{Body, Unconfirmed, Want};
 use crate::sessions::session::Abandoner;
 use crate::store::catalog::Object;
+use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Lane, Readiness};
 use crate::waiting::wait_queue::WaitQueue;
@@ -95,8 +96,8 @@ pub(crate) trait ObjectBody: Debug {
 
     /// Lets go of everything that it kept. Its key leads to nothing any more, and nobody waits for it.
     #[inline]
-    fn destroyed(&mut self, state: &mut State, key: Key, refusal: &Refusal) {
-        let _ = (state, key, refusal);
+    fn destroyed(&mut self, state: &mut State, key: Key, end: &ObjectEnd) {
+        let _ = (state, key, end);
     }
 }
 
@@ -173,7 +174,7 @@ impl ObjectBody for Body {
     }
 
     #[inline]
-    fn destroyed(&mut self, state: &mut State, key: Key, refusal: &Refusal) {
-        with_body!(self, it => it.destroyed(state, key, refusal));
+    fn destroyed(&mut self, state: &mut State, key: Key, end: &ObjectEnd) {
+        with_body!(self, it => it.destroyed(state, key, end));
     }
 }

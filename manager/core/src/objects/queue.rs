@@ -23,6 +23,7 @@ use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Unconfirmed, Want};
 use crate::sessions::session::Abandoner;
 use crate::store::catalog::{Object, Pin};
+use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Lane, Readiness};
 use crate::waiting::wait_queue::WaitQueue;
@@ -187,7 +188,7 @@ impl ObjectBody for Queue {
         }
     }
 
-    fn destroyed(&mut self, state: &mut State, key: Key, _: &Refusal) {
+    fn destroyed(&mut self, state: &mut State, key: Key, _: &ObjectEnd) {
         for (session, items) in self.unfinished.take().into_iter().flatten() {
             if let Some(session) = state.sessions.get_mut(&session) {
                 session.held.remove(&key);

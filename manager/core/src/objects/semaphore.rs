@@ -19,6 +19,7 @@ use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Want};
 use crate::sessions::session::Abandoner;
 use crate::store::catalog::Object;
+use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Readiness};
 use crate::{State, Time};
@@ -169,7 +170,7 @@ impl ObjectBody for Semaphore {
         state.permits_abandon(key, abandoner);
     }
 
-    fn destroyed(&mut self, state: &mut State, key: Key, _: &Refusal) {
+    fn destroyed(&mut self, state: &mut State, key: Key, _: &ObjectEnd) {
         for session in self.charges.keys() {
             if let Some(session) = state.sessions.get_mut(session) {
                 session.held.remove(&key);

@@ -32,6 +32,7 @@ use crate::pools::prefetch::TaskTime;
 use crate::pools::task::{Running, Task};
 use crate::sessions::session::Abandoner;
 use crate::store::catalog::{Object, Pin};
+use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Readiness};
 
@@ -134,7 +135,7 @@ impl ObjectBody for Batch {
     }
 
     /// Gives back what it kept. It is complete.
-    fn destroyed(&mut self, state: &mut State, _: Key, _: &Refusal) {
+    fn destroyed(&mut self, state: &mut State, _: Key, _: &ObjectEnd) {
         state.stored_tasks -= self.ended.len();
         state.stored_bytes -= self.ended.iter().map(|result| stored_bytes(&result.outcome)).sum::<usize>();
         state.unpin_all(&self.carried);

@@ -21,6 +21,7 @@ use crate::objects::reason::check_reason;
 use crate::objects::{Body, Want};
 use crate::sessions::session::Abandoner;
 use crate::store::catalog::Object;
+use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Readiness};
 
@@ -132,7 +133,7 @@ impl ObjectBody for Pool {
     }
 
     /// Has its owner forget it.
-    fn destroyed(&mut self, state: &mut State, key: Key, _: &Refusal) {
+    fn destroyed(&mut self, state: &mut State, key: Key, _: &ObjectEnd) {
         if let Some(owner) = self.owner
             && let Some(owner) = state.sessions.get_mut(&owner)
         {
@@ -196,7 +197,7 @@ impl State {
         let text = format!("{} has ended with its owner: {what}", self.describe(key));
         self.terminate(key, &text, &Ender::Abandoner(abandoner));
         if self.catalog.at(key).name.is_some() {
-            self.destroy(key, &Refusal::new(Code::Removed, text));
+            self.destroy(key, &ObjectEnd::Removed(text));
         }
     }
 

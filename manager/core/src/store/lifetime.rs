@@ -16,6 +16,28 @@ use crate::objects::object_body::ObjectBody;
 use crate::store::catalog::{Handle, Held, Pin, no_such_object, number};
 use crate::store::slab::Key;
 
+/// Why an object ends. Only an object that has waiters has this put into words.
+#[derive(Debug)]
+pub(crate) enum ObjectEnd {
+    /// Nothing kept it any more.
+    Freed { kind: Kind, id: ObjectId },
+    /// It was removed, as this text says.
+    Removed(String),
+}
+
+impl ObjectEnd {
+    /// What a waiter for the object is refused with.
+    pub(crate) fn refusal(&self) -> Refusal {
+        let text = match self {
+            ObjectEnd::Freed { kind, id } => {
+                format!("the {kind} {id} was freed, because no proxy referred to it")
+            }
+            ObjectEnd::Removed(text) => text.clone(),
+        };
+        Refusal::new(Code::Removed, text)
+    }
+}
+
 impl State {
     pub(crate) fn attach(
         &mut self,
@@ -109,8 +131,10 @@ impl State {
         if let Some(key) = self.catalog.resolve(noted)
             && self.catalog.at(key).is_unused()
         {
-            let text = format!("{} was freed, because no proxy referred to it", self.describe(key));
-            self.destroy(key, &Refusal::new(Code::Removed, text));
+            // It has no name: a named object is kept.
+            let object = self.catalog.at(key);
+            let end = ObjectEnd::Freed { kind: object.body.kind(), id: object.id };
+            self.destroy(key, &end);
         }
     }
 
@@ -118,19 +142,19 @@ impl State {
         let key = self.catalog.key(id).ok_or_else(|| no_such_object(id))?;
         let text = format!("{} was removed by {}", self.describe(key), self.describe_session(session));
         Body::check_removal(self, key, session, &text)?;
-        self.destroy(key, &Refusal::new(Code::Removed, text));
+        self.destroy(key, &ObjectEnd::Removed(text));
         Ok(Reply::Done)
     }
 
     /// Destroys an object, and refuses its waiters.
-    pub(crate) fn destroy(&mut self, key: Key, refusal: &Refusal) {
+    pub(crate) fn destroy(&mut self, key: Key, end: &ObjectEnd) {
         for &lane in self.catalog.at(key).lanes() {
             while let Some(position) = self.catalog.at(key).wait_queue_in(lane).first() {
-                self.refuse_waiter(position.waiter, refusal.clone());
+                self.refuse_waiter(position.waiter, end.refusal());
             }
         }
         let mut object = self.catalog.remove(key);
-        object.body.destroyed(self, key, refusal);
+        object.body.destroyed(self, key, end);
     }
 
     /// An object, for people: its kind, and its name or id.
