@@ -47,8 +47,6 @@ pub(crate) struct Holder {
     /// The number of its holding.
     pub(crate) hold: u64,
     pub(crate) depth: u32,
-    /// Whether a thread waits for the lock, or has waited since the holder got it.
-    pub(crate) is_wanted: bool,
 }
 
 impl Lock {
@@ -58,10 +56,6 @@ impl Lock {
 
     pub(crate) fn holder(&self) -> Option<Holder> {
         self.holder
-    }
-
-    pub(crate) fn holder_mut(&mut self) -> Option<&mut Holder> {
-        self.holder.as_mut()
     }
 
     /// Whether a thread holds it, in this holding if one is named.
@@ -140,7 +134,7 @@ impl State {
             let Holder { token, hold, depth, .. } = *holder;
             return LockGrant { hold, token, depth, abandoned: None };
         }
-        lock.holder = Some(Holder { caller, since: now, token, hold, depth, is_wanted: false });
+        lock.holder = Some(Holder { caller, since: now, token, hold, depth });
         let abandoned = lock.abandoned.take().map(|abandoned| *abandoned);
         self.token += 1;
         self.session_at(caller.session).held.insert(key);
@@ -227,12 +221,10 @@ impl State {
 
     /// Notes that the lock has no holder any more.
     fn lock_not_held(&mut self, key: Key, holder: Holder) {
-        let session = holder.caller.session;
-        if let Some(session) = self.sessions.get_mut(&session) {
+        let id = holder.caller.session;
+        if let Some(session) = self.sessions.get_mut(&id) {
             session.held.remove(&key);
-        }
-        if holder.is_wanted {
-            self.lock_unwanted(session);
+            session.deferral.lock_unwanted(id, key, &mut self.effects);
         }
     }
 

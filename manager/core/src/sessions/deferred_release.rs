@@ -13,11 +13,12 @@
 //!
 //! # An extension
 //!
-//! Locks work without this; all that they keep for it is whether they are wanted. The rest of the core calls it at four
-//! points: [`State::apply`] when a release was found, `share` when a session shares its memory,
-//! [`lock_wanted`](State::lock_wanted) and [`lock_unwanted`](State::lock_unwanted) when a thread waits for a held lock,
-//! and when a wanted lock becomes free. A session that shares no memory gets the same answers, and no
-//! [`Effect::LocksWanted`].
+//! Locks work without this, and keep nothing for it. The rest of the core calls it at four points: [`State::apply`]
+//! when a release was found, `share` when a session shares its memory, [`lock_wanted`](State::lock_wanted) when a
+//! thread waits for a held lock, and [`lock_unwanted`](Deferral::lock_unwanted) when a session no longer holds a lock.
+//! A session that shares no memory gets the same answers, and no [`Effect::LocksWanted`].
+
+use alloc::vec::Vec;
 
 use protocol::{ObjectId, Request, Selector, SessionId, Signal, Target, ThreadId};
 use serde::{Deserialize, Serialize};
@@ -31,8 +32,8 @@ use crate::{Effect, State};
 /// What deferred releases need to know about a session.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Deferral {
-    /// How many of the locks that it holds others want.
-    wanted: u64,
+    /// Those of its locks that other threads wait for, or have waited for since it got them: few as a rule.
+    wanted: Vec<Key>,
     /// Whether it shares the memory in which it may defer releases.
     is_shared: bool,
 }
@@ -46,6 +47,27 @@ pub struct Holding {
     pub lock: ObjectId,
     /// The number of the holding.
     pub hold: u64,
+}
+
+impl Deferral {
+    /// Whether the session may have released this lock without sending that. It sends the release of a wanted lock.
+    fn may_have_released(&self, lock: Key) -> bool {
+        self.is_shared && !self.wanted.contains(&lock)
+    }
+
+    /// Notes that a session no longer holds a lock.
+    pub(crate) fn lock_unwanted(&mut self, session: SessionId, lock: Key, effects: &mut Vec<Effect>) {
+        if let Some(position) = self.wanted.iter().position(|wanted| *wanted == lock) {
+            self.wanted.swap_remove(position);
+            self.report_wanted(session, None, effects);
+        }
+    }
+
+    fn report_wanted(&self, session: SessionId, holding: Option<Holding>, effects: &mut Vec<Effect>) {
+        if self.is_shared {
+            effects.push(Effect::LocksWanted { session, wanted: self.wanted.len() as u64, holding });
+        }
+    }
 }
 
 impl State {
@@ -103,13 +125,8 @@ impl State {
     }
 
     fn uncertain_at(&self, key: Key) -> Option<Holding> {
-        match &self.catalog.at(key).body {
-            // The holder of a lock that is wanted sends its release.
-            Body::Lock(lock) if lock.holder().is_some_and(|holder| !holder.is_wanted) => {
-                self.holding_at(key).filter(|holding| self.sessions[&holding.session].deferral.is_shared)
-            }
-            _ => None,
-        }
+        let holding = self.holding_at(key)?;
+        self.sessions[&holding.session].deferral.may_have_released(key).then_some(holding)
     }
 
     fn holding_at(&self, key: Key) -> Option<Holding> {
@@ -131,40 +148,25 @@ impl State {
     }
 
     /// Notes that a session shares memory for deferred releases with the driver.
-    pub(crate) fn deferred_releases_shared(&mut self, session: SessionId) {
-        let deferral = &mut self.session_at(session).deferral;
-        deferral.is_shared = true;
-        if deferral.wanted > 0 {
-            self.report_wanted(session, None);
+    pub(crate) fn deferred_releases_shared(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.deferral.is_shared = true;
+            if !session.deferral.wanted.is_empty() {
+                session.deferral.report_wanted(id, None, &mut self.effects);
+            }
         }
     }
 
     /// Notes that a thread waits for a lock, if it is held. `is_news` says whether the holder may have released it
     /// meanwhile, because it did not know.
     pub(crate) fn lock_wanted(&mut self, key: Key, is_news: bool) {
-        let Some(holder) = self.lock_at(key).holder_mut().filter(|holder| !holder.is_wanted) else {
-            return;
-        };
-        holder.is_wanted = true;
-        let session = holder.caller.session;
-        self.session_at(session).deferral.wanted += 1;
-        let holding = if is_news { self.holding_at(key) } else { None };
-        self.report_wanted(session, holding);
-    }
-
-    /// Notes that a wanted lock is no longer held.
-    pub(crate) fn lock_unwanted(&mut self, session: SessionId) {
-        if let Some(holder) = self.sessions.get_mut(&session) {
-            holder.deferral.wanted -= 1;
-            self.report_wanted(session, None);
-        }
-    }
-
-    fn report_wanted(&mut self, session: SessionId, holding: Option<Holding>) {
-        let Some(holder) = self.sessions.get(&session) else { return };
-        let Deferral { wanted, is_shared } = holder.deferral;
-        if is_shared {
-            self.effects.push(Effect::LocksWanted { session, wanted, holding });
+        if let Some(holding) = self.holding_at(key)
+            && let Some(holder) = self.sessions.get_mut(&holding.session)
+            && !holder.deferral.wanted.contains(&key)
+        {
+            holder.deferral.wanted.push(key);
+            let looked_for = is_news.then_some(holding);
+            holder.deferral.report_wanted(holding.session, looked_for, &mut self.effects);
         }
     }
 }
