@@ -167,10 +167,10 @@ impl State {
         else {
             unreachable!("only parties that were numbered are let go");
         };
-        let waiter = self.unpark(position.waiter);
+        let mut waiter = self.unpark(position.waiter);
         let grants = smallvec![Grant::Barrier { index: number, leads, turn }];
         self.conclude(
-            waiter,
+            &mut waiter,
             Decision::Taken { index: position.target(), grants, unconfirmed: SmallVec::new() },
         );
     }

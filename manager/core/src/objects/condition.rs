@@ -152,9 +152,9 @@ impl State {
             true => smallvec![Unconfirmed::Notification(self.catalog.handle(key))],
             false => SmallVec::new(),
         };
-        let waiter = self.unpark(position.waiter);
+        let mut waiter = self.unpark(position.waiter);
         let grants = smallvec![Grant::Notified];
-        self.conclude(waiter, Decision::Taken { index, grants, unconfirmed });
+        self.conclude(&mut waiter, Decision::Taken { index, grants, unconfirmed });
         true
     }
 

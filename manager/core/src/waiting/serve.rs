@@ -95,14 +95,14 @@ impl State {
     }
 
     /// Takes what the verdict says and answers, or has the waiter wait for its lock. It is in no wait queue.
-    pub(crate) fn carry_out(&mut self, mut waiter: Waiter, verdict: Verdict) {
+    pub(crate) fn carry_out(&mut self, waiter: &mut Waiter, verdict: Verdict) {
         if let Verdict::Refuse(refusal) = verdict {
             return self.refuse(waiter, refusal);
         }
         if let Some(decision) = waiter.decided.take() {
             let relock = waiter.relock.expect("a decided waiter has given up a lock");
             let reacquired = self.lock_retake(relock, waiter.caller);
-            return self.answer(&waiter, *decision, Some(reacquired));
+            return self.answer(waiter, *decision, Some(reacquired));
         }
         let mut unconfirmed = SmallVec::new();
         let (index, grants) = match verdict {
@@ -153,21 +153,24 @@ impl State {
     }
 
     /// Ends a wait that was decided: with its answer, or with a wait for the lock that it gave up.
-    pub(crate) fn conclude(&mut self, mut waiter: Waiter, decision: Decision) {
+    pub(crate) fn conclude(&mut self, waiter: &mut Waiter, decision: Decision) {
         self.discard(&mut waiter.targets);
         let Some(Relock { lock, .. }) = waiter.relock else {
-            return self.answer(&waiter, decision, None);
+            return self.answer(waiter, decision, None);
         };
-        waiter.mode = WaitMode::Any;
-        waiter.deadline = None;
-        waiter.targets = smallvec![Entry::new(lock, Want::Relock)];
-        waiter.decided = Some(Box::new(decision));
+        let mut waiter = Waiter {
+            mode: WaitMode::Any,
+            deadline: None,
+            targets: smallvec![Entry::new(lock, Want::Relock)],
+            decided: Some(Box::new(decision)),
+            ..*waiter
+        };
         match self.verdict(&waiter, None) {
             Verdict::Blocked => {
                 let key = self.park(waiter);
                 self.relocking.push(key);
             }
-            verdict => self.carry_out(waiter, verdict),
+            verdict => self.carry_out(&mut waiter, verdict),
         }
     }
 
@@ -238,8 +241,8 @@ impl State {
                 Verdict::Blocked if waiter.has_claim() => return,
                 Verdict::Blocked => {}
                 verdict => {
-                    let waiter = self.unpark(position.waiter);
-                    self.carry_out(waiter, verdict);
+                    let mut waiter = self.unpark(position.waiter);
+                    self.carry_out(&mut waiter, verdict);
                 }
             }
         }

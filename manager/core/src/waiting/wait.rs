@@ -100,7 +100,7 @@ impl State {
         timeout_ns: Option<u64>,
     ) -> Result<(), Refusal> {
         self.check_wait(caller, request, mode, targets)?;
-        let waiter = Waiter {
+        let mut waiter = Waiter {
             caller,
             request,
             since: self.now,
@@ -112,12 +112,12 @@ impl State {
         };
         match self.verdict(&waiter, None) {
             Verdict::Blocked if timeout_ns == Some(0) && !waiter.leaves_a_mark() => {
-                self.conclude(waiter, Decision::TimedOut);
+                self.conclude(&mut waiter, Decision::TimedOut);
                 Ok(())
             }
             Verdict::Blocked => self.block(waiter),
             verdict => {
-                self.carry_out(waiter, verdict);
+                self.carry_out(&mut waiter, verdict);
                 Ok(())
             }
         }
@@ -235,17 +235,17 @@ impl State {
 
     /// Ends a blocked request with a refusal. It does not hold again a lock that it gave up.
     pub(crate) fn refuse_waiter(&mut self, key: Key, refusal: Refusal) {
-        let waiter = self.unpark(key);
-        self.refuse(waiter, refusal);
+        let mut waiter = self.unpark(key);
+        self.refuse(&mut waiter, refusal);
     }
 
     /// Refuses a waiter that is in no wait queue. One that waits only to hold its lock again passes on what it took; if
     /// that is impossible, its answer brings what it took, and it does not hold the lock.
-    pub(crate) fn refuse(&mut self, mut waiter: Waiter, refusal: Refusal) {
+    pub(crate) fn refuse(&mut self, waiter: &mut Waiter, refusal: Refusal) {
         self.discard(&mut waiter.targets);
         if let Some(decision) = waiter.decided.take() {
             if decision.is_final() {
-                return self.answer(&waiter, *decision, None);
+                return self.answer(waiter, *decision, None);
             }
             decision.unconfirmed().for_each(|grant| self.give_back(grant));
         }
@@ -290,8 +290,8 @@ impl State {
         self.break_barriers_of(key, |state| {
             format!("{} did not wait longer", state.describe_session(session))
         });
-        let waiter = self.unpark(key);
-        self.conclude(waiter, Decision::TimedOut);
+        let mut waiter = self.unpark(key);
+        self.conclude(&mut waiter, Decision::TimedOut);
     }
 }
 
