@@ -6,8 +6,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use protocol::{
-    Envelope, Epoch, Limits, Refusal, Reply, Request, RequestId, SessionId, SharedMemory, Signal, Target,
-    Targets, WaitMode,
+    Envelope, Epoch, Limits, Refusal, Reply, Request, RequestId, SessionId, SharedMemory, Signal, Targets,
+    WaitMode,
 };
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -183,9 +183,8 @@ impl State {
         targets: &Targets<'_>,
         timeout_ns: Option<u64>,
     ) -> Result<(), Refusal> {
-        self.check_wait(caller, request, mode, targets)?;
-        let mut objects = targets.iter().map(Target::object);
-        objects.try_for_each(|(id, kind)| self.catalog.find(id, kind).map(drop))?;
+        self.check_wait(request, mode, targets)?;
+        self.find_targets(caller, targets)?;
         self.signal(caller, signal)?;
         self.settle();
         self.wait(caller, request, mode, targets, timeout_ns)

@@ -100,13 +100,7 @@ impl State {
 
     /// Refuses a request that needs the lock of a condition, if the caller does not hold it in the holding that it
     /// named.
-    pub(crate) fn check_condition(
-        &self,
-        caller: Caller,
-        id: ObjectId,
-        hold: Option<u64>,
-    ) -> Result<(), Refusal> {
-        let key = self.catalog.find(id, Kind::Condition)?;
+    pub(crate) fn check_condition(&self, caller: Caller, key: Key, hold: Option<u64>) -> Result<(), Refusal> {
         let lock = self.condition_at(key).lock;
         if matches!(&self.catalog.at(lock).body, Body::Lock(lock) if lock.is_held_in(caller, hold)) {
             return Ok(());
@@ -132,8 +126,8 @@ impl State {
         count: Option<u32>,
         hold: Option<u64>,
     ) -> Result<Reply, Refusal> {
-        self.check_condition(caller, id, hold)?;
         let key = self.catalog.find(id, Kind::Condition)?;
+        self.check_condition(caller, key, hold)?;
         let mut woken: u64 = 0;
         while count.is_none_or(|count| woken < u64::from(count)) && self.notify_first(key, count.is_some()) {
             woken += 1;

@@ -220,8 +220,7 @@ impl State {
         Err(Refusal::new(Code::LimitReached, text))
     }
 
-    pub(crate) fn check_joinable(&self, id: ObjectId) -> Result<(), Refusal> {
-        let key = self.catalog.find(id, Kind::Queue)?;
+    pub(crate) fn check_joinable(&self, key: Key) -> Result<(), Refusal> {
         match &self.catalog.at(key).body {
             Body::Queue(queue) if queue.unfinished.is_some() => Ok(()),
             _ => Err(Refusal::new(Code::BadTarget, format!("{} is not joinable", self.describe(key)))),
@@ -307,8 +306,8 @@ impl State {
         id: ObjectId,
         number: Option<u64>,
     ) -> Result<Reply, Refusal> {
-        self.check_joinable(id)?;
         let key = self.catalog.find(id, Kind::Queue)?;
+        self.check_joinable(key)?;
         let Some(item) = self.queue_at(key).finish(caller, number) else {
             let which = if number.is_some() { "item of this number" } else { "item" };
             let text = format!("this process has no unfinished {which} of {}", self.describe(key));

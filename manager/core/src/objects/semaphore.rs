@@ -181,8 +181,7 @@ impl ObjectBody for Semaphore {
 
 impl State {
     /// Refuses a number of permits that can never be acquired.
-    pub(crate) fn check_permits(&self, id: ObjectId, permits: u64) -> Result<(), Refusal> {
-        let key = self.catalog.find(id, Kind::Semaphore)?;
+    pub(crate) fn check_permits(&self, key: Key, permits: u64) -> Result<(), Refusal> {
         let Body::Semaphore(semaphore) = &self.catalog.at(key).body else {
             unreachable!("the kind was checked when the key was found");
         };

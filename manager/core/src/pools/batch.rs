@@ -237,7 +237,7 @@ impl State {
         let id = spec.id;
         let targets = Targets::from_iter([Target::Results { batch: id }]);
         // All checks come first, so that nothing has to be undone.
-        self.check_wait(caller, request, WaitMode::Any, &targets)?;
+        self.check_wait(request, WaitMode::Any, &targets)?;
         self.check_room_to_wait(caller.session, request)?;
         self.check_room_to_store(tasks)?;
         self.batch_open(caller.session, spec)?;

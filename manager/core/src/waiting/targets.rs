@@ -1,4 +1,4 @@
-//! The targets of a wait: which go together, and what each wants of its object.
+//! The targets of a wait: which go together, who may wait for them, and what each wants of its object.
 
 use alloc::format;
 
@@ -14,7 +14,6 @@ impl State {
     /// Refuses a wait whose request is not allowed.
     pub(crate) fn check_wait(
         &self,
-        caller: Caller,
         request: RequestId,
         mode: WaitMode,
         targets: &Targets<'_>,
@@ -22,10 +21,10 @@ impl State {
         if !request.wants_answer() {
             return Err(Refusal::new(Code::BadArgument, "a wait needs an answer, so it cannot be one-way"));
         }
-        self.check_targets(caller, mode, targets)
+        self.check_targets(mode, targets)
     }
 
-    fn check_targets(&self, caller: Caller, mode: WaitMode, targets: &Targets<'_>) -> Result<(), Refusal> {
+    fn check_targets(&self, mode: WaitMode, targets: &Targets<'_>) -> Result<(), Refusal> {
         let bad = |text: &str| Err(Refusal::new(Code::BadTarget, text));
         let targets_max = self.limits.wait_targets_max;
         if targets.is_empty() {
@@ -48,17 +47,7 @@ impl State {
         if mode == WaitMode::All && targets.len() > 1 {
             self.check_all_targets(targets)?;
         }
-        targets.iter().try_for_each(|target| match target {
-            Target::Tasks { most: 0, .. } => {
-                Err(Refusal::new(Code::BadArgument, "a wait for tasks asks for at least one"))
-            }
-            Target::Task { .. } | Target::Tasks { .. } => self.check_may_work(caller.session),
-            Target::Condition { id, hold } => self.check_condition(caller, *id, *hold),
-            Target::Semaphore { id, permits } => self.check_permits(*id, *permits),
-            Target::Put { item, carries, .. } => self.check_item(item, carries),
-            Target::Join { queue } => self.check_joinable(*queue),
-            _ => Ok(()),
-        })
+        Ok(())
     }
 
     /// Refuses targets that cannot be part of a wait for all.
@@ -91,13 +80,47 @@ impl State {
         Ok(())
     }
 
-    pub(crate) fn entries(&mut self, targets: &Targets<'_>) -> Result<SmallVec<[Entry; 1]>, Refusal> {
-        // Finds all objects before it stores any item, so that a refusal stores nothing.
-        let mut objects: SmallVec<[Key; 1]> = SmallVec::new();
+    /// The objects of targets that this caller may wait for as things are.
+    pub(crate) fn find_targets(
+        &self,
+        caller: Caller,
+        targets: &Targets<'_>,
+    ) -> Result<SmallVec<[Key; 1]>, Refusal> {
+        let mut objects = SmallVec::new();
         for target in targets {
-            let (id, kind) = target.object();
-            objects.push(self.catalog.find(id, kind)?);
+            objects.push(self.find_target(caller, target)?);
         }
+        Ok(objects)
+    }
+
+    fn find_target(&self, caller: Caller, target: &Target<'_>) -> Result<Key, Refusal> {
+        match target {
+            Target::Tasks { most: 0, .. } => {
+                return Err(Refusal::new(Code::BadArgument, "a wait for tasks asks for at least one"));
+            }
+            Target::Task { .. } | Target::Tasks { .. } => self.check_may_work(caller.session)?,
+            Target::Put { item, carries, .. } => self.check_item(item, carries)?,
+            _ => {}
+        }
+        let (id, kind) = target.object();
+        let key = self.catalog.find(id, kind)?;
+        match *target {
+            Target::Condition { hold, .. } => self.check_condition(caller, key, hold)?,
+            Target::Semaphore { permits, .. } => self.check_permits(key, permits)?,
+            Target::Join { .. } => self.check_joinable(key)?,
+            _ => {}
+        }
+        Ok(key)
+    }
+
+    /// What a waiter for these targets waits for.
+    pub(crate) fn entries(
+        &mut self,
+        caller: Caller,
+        targets: &Targets<'_>,
+    ) -> Result<SmallVec<[Entry; 1]>, Refusal> {
+        // Finds all objects before it stores any item, so that a refusal stores nothing.
+        let objects = self.find_targets(caller, targets)?;
         let mut entries = SmallVec::with_capacity(targets.len());
         for (&object, target) in objects.iter().zip(targets) {
             entries.push(Entry::new(object, self.want(target)));

@@ -99,14 +99,14 @@ impl State {
         targets: &Targets<'_>,
         timeout_ns: Option<u64>,
     ) -> Result<(), Refusal> {
-        self.check_wait(caller, request, mode, targets)?;
+        self.check_wait(request, mode, targets)?;
         let mut waiter = Waiter {
             caller,
             request,
             since: self.now,
             deadline: timeout_ns.map(|timeout_ns| self.now.after_ns(timeout_ns)),
             mode: if targets.len() == 1 { WaitMode::Any } else { mode },
-            targets: self.entries(targets)?,
+            targets: self.entries(caller, targets)?,
             relock: None,
             decided: None,
         };
