@@ -122,16 +122,19 @@ impl State {
             return self.barrier_refuse_all(key, &refusal);
         }
         let waiting = self.catalog.at(key).wait_queue(&ANYONE).len();
-        if !is_acting && waiting >= parties && self.barrier_queue(key).len() >= parties as usize {
-            self.barrier_trip(key);
+        if is_acting || waiting < parties {
+            return;
+        }
+        let queue = self.barrier_queue(key);
+        if queue.len() >= parties as usize {
+            self.barrier_trip(key, queue);
             // Those behind them may already be enough for the next turn.
             self.touch(key);
         }
     }
 
     /// Numbers the parties, and lets them go; or, if some brought an action, the one of them that runs it.
-    fn barrier_trip(&mut self, key: Key) {
-        let mut queue = self.barrier_queue(key);
+    fn barrier_trip(&mut self, key: Key, mut queue: Vec<Position>) {
         let barrier = self.barrier_at(key);
         barrier.turns += 1;
         let turn = barrier.turns;
