@@ -403,16 +403,16 @@ impl State {
     /// Moves results to the owner, as many as fit into a reply.
     pub(crate) fn results_take(&mut self, key: Key) -> Grant {
         let batch = self.batch_at(key);
-        let mut results = Vec::new();
-        let mut bytes = 0;
-        while let Some(result) = batch.ended.front() {
+        let (mut count, mut bytes) = (0, 0);
+        for result in &batch.ended {
             let more = stored_bytes(&result.outcome);
-            if !results.is_empty() && bytes + more > RESULTS_BYTES_MAX {
+            if count > 0 && bytes + more > RESULTS_BYTES_MAX {
                 break;
             }
+            count += 1;
             bytes += more;
-            results.extend(batch.ended.pop_front());
         }
+        let results: Vec<TaskResult> = batch.ended.drain(..count).collect();
         let complete = batch.ended.is_empty() && batch.is_complete();
         self.stored_tasks -= results.len();
         self.stored_bytes -= bytes;
