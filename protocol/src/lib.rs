@@ -35,6 +35,7 @@ mod reply;
 mod request;
 mod sequence;
 pub mod shared_memory;
+mod shortened;
 mod task;
 mod wait;
 
@@ -56,5 +57,6 @@ pub use reply::{
 };
 pub use request::{Envelope, OpenMode, Request, Selector};
 pub use shared_memory::SharedMemory;
+pub use shortened::shortened;
 pub use task::{BatchOptions, Failure, FailureKind, Outcome, StopSignal, TaskInput};
 pub use wait::{Signal, Target, Targets, WaitMode};

@@ -35,7 +35,7 @@ struct Arguments {
 
 /// Parses the command line, and serves.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = super::parse::<Arguments>();
     logging::start(logging::level(arguments.verbose));
     match serve(arguments) {
         Ok(()) => ExitCode::SUCCESS,

@@ -47,7 +47,7 @@ pub fn main() -> ExitCode {
     }
     worker::init(Registry::new().named(COUNTDOWN, countdown).named(COMMAND, command));
 
-    let CommandLine { serve, action, verbose } = CommandLine::parse();
+    let CommandLine { serve, action, verbose } = super::parse::<CommandLine>();
     logging::start(logging::level(verbose));
     match (action, serve) {
         (Some(Action::Run(run)), _) => ExitCode::from(run.run()),

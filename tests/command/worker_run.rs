@@ -157,7 +157,14 @@ fn says_what_is_wrong() {
     stage.manager.event("an event").unwrap();
     let not_executable = stage.path("no program");
     let here = ["--socket", socket];
+    let long = "x".repeat(5000);
     for (arguments, status, expected) in [
+        (
+            vec!["--lock", &long, here[0], here[1], "--", "true"],
+            2,
+            "has at most 255 bytes, this one has 5000",
+        ),
+        (vec!["--stop", "a", "--grace", &long, here[0], here[1], "--", "true"], 2, "xxx…"),
         (
             vec!["--stop", "a", here[0], here[1], "--", "no-such-program"],
             127,
@@ -185,6 +192,7 @@ fn says_what_is_wrong() {
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(status), "{arguments:?}: {text}");
         assert!(text.contains(expected), "{arguments:?}: {text}");
+        assert!(text.len() < 1000, "it quotes the beginning of what is long: {text}");
     }
     assert_eq!(stage.output(&["--lock", "l"], "exit 0").status.code(), Some(0), "none of them kept the lock");
 

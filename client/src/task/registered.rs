@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use protocol::Name;
+use protocol::{Name, shortened};
 
 use crate::{Error, ErrorKind};
 
@@ -32,7 +32,8 @@ fn check_against(name: &str, registered: &[String]) -> Result<(), Error> {
     let text = match name_fault(name) {
         Some(fault) => fault,
         None => format!(
-            "the function `{name}` is not registered; `worker::init` was given {}",
+            "the function `{}` is not registered; `worker::init` was given {}",
+            shortened(name),
             if registered.is_empty() { "no functions".to_owned() } else { list(registered) }
         ),
     };
@@ -43,16 +44,18 @@ fn check_against(name: &str, registered: &[String]) -> Result<(), Error> {
 pub fn name_fault(name: &str) -> Option<String> {
     if name.ends_with("{{closure}}") {
         Some(format!(
-            "`{name}` is a closure, which has no name of its own: write a function, or register it under a name"
+            "`{}` is a closure, which has no name of its own: write a function, or register it under a name",
+            shortened(name)
         ))
     } else if name.starts_with("fn(") {
         Some(format!(
-            "`{name}` is a function pointer, which has no name: give the function itself, or a name"
+            "`{}` is a function pointer, which has no name: give the function itself, or a name",
+            shortened(name)
         ))
     } else {
         Name::check(name)
             .err()
-            .map(|error| format!("`{}` does not name a function: {error}", name.escape_debug()))
+            .map(|error| format!("`{}` does not name a function: {error}", shortened(name).escape_debug()))
     }
 }
 

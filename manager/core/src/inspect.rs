@@ -13,6 +13,7 @@ use crate::State;
 use crate::objects::lock::Holder;
 use crate::objects::object_body::ObjectBody;
 use crate::store::catalog::{Object, no_such_object};
+use crate::store::open::no_object_named;
 use crate::store::slab::Key;
 use crate::waiting::wait_queue::{self, Position};
 
@@ -55,10 +56,8 @@ impl State {
     }
 
     fn key_of_name(&self, name: &str) -> Result<Key, Refusal> {
-        // The name comes back in the refusal, so it is no longer than names are.
         Name::check(name).map_err(|error| Refusal::new(Code::BadName, format!("{error}")))?;
-        let none = || Refusal::new(Code::NoSuchObject, format!("there is no object named {name:?}"));
-        self.catalog.key_of_name(name).ok_or_else(none)
+        self.catalog.key_of_name(name).ok_or_else(|| no_object_named(name))
     }
 
     pub(crate) fn session_info(&self, id: SessionId) -> SessionInfo {

@@ -1,6 +1,6 @@
 //! How the outcomes of a batch become values of the program, or errors.
 
-use protocol::{Failure, Outcome};
+use protocol::{Failure, Outcome, shortened};
 use serde::de::DeserializeOwned;
 
 use crate::pool::errors::protocol_fault;
@@ -53,7 +53,10 @@ impl SubmittedBatch {
     fn not_decoded(&self, kind: ErrorKind, text: &str) -> Error {
         Error::new(
             kind,
-            format!("the result of `{}` is not of the type that is expected here: {text}", self.function),
+            format!(
+                "the result of `{}` is not of the type that is expected here: {text}",
+                shortened(&self.function)
+            ),
         )
     }
 

@@ -1,6 +1,6 @@
 //! The errors of calls that have no result.
 
-use protocol::{Failure, FailureKind};
+use protocol::{Failure, FailureKind, shortened};
 
 use crate::{Error, ErrorKind};
 
@@ -44,7 +44,7 @@ pub(crate) fn task_failed(function: &str, failure: &Failure, range: Option<CallR
         FailureKind::WrongKind => (ErrorKind::WrongKindInside, "was not understood"),
     };
     let place = range.map_or_else(String::new, CallRange::describe);
-    Error::new(kind, format!("task `{function}` {what}{place}: {}", failure.text))
+    Error::new(kind, format!("task `{}` {what}{place}: {}", shortened(function), failure.text))
 }
 
 #[cfg(test)]

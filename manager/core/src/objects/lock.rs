@@ -251,7 +251,10 @@ impl State {
         match &self.catalog.at(key).body {
             Body::Lock(_) => Ok(key),
             other => {
-                let text = format!("object {id} is of kind {}, not lock or reentrant lock", other.kind());
+                let text = format!(
+                    "object {id} is of kind {}, not lock or reentrant lock; use a proxy of its own kind",
+                    other.kind()
+                );
                 Err(Refusal::new(Code::WrongKind, text))
             }
         }

@@ -131,7 +131,10 @@ impl ObjectBody for Batch {
     }
 
     fn check_removal(_: &mut State, _: Key, _: SessionId, _: &str) -> Result<(), Refusal> {
-        Err(Refusal::new(Code::WrongKind, "a batch cannot be removed; it ends with its tasks"))
+        Err(Refusal::new(
+            Code::WrongKind,
+            "a batch cannot be removed, as it ends with its tasks; cancel it, or set its stop event",
+        ))
     }
 
     /// Gives back what it kept. It is complete.

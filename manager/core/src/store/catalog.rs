@@ -154,7 +154,7 @@ impl Catalog {
         let key = self.key(id).ok_or_else(|| no_such_object(id))?;
         let found = self.at(key).body.kind();
         if found != kind {
-            let text = format!("object {id} is of kind {found}, not {kind}");
+            let text = format!("object {id} is of kind {found}, not {kind}; use a proxy of its own kind");
             return Err(Refusal::new(Code::WrongKind, text));
         }
         Ok(key)

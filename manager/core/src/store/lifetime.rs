@@ -8,7 +8,7 @@ use alloc::collections::btree_map::Entry;
 use alloc::format;
 use alloc::string::String;
 
-use protocol::{Code, Epoch, Kind, ObjectId, Refusal, Reply, SessionId};
+use protocol::{Code, Epoch, Kind, ObjectId, Refusal, Reply, SessionId, shortened};
 
 use crate::State;
 use crate::objects::Body;
@@ -161,7 +161,7 @@ impl State {
     pub(crate) fn describe(&self, key: Key) -> String {
         let object = self.catalog.at(key);
         match &object.name {
-            Some(name) => format!("the {} {name:?}", object.body.kind()),
+            Some(name) => format!("the {} {:?}", object.body.kind(), shortened(name.as_str())),
             None => format!("the {} {}", object.body.kind(), object.id),
         }
     }

@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use protocol::{Code, LockChoice, Name, ObjectId, OpenMode, Refusal, Reply, SessionId, Spec};
+use protocol::{Code, LockChoice, Name, ObjectId, OpenMode, Refusal, Reply, SessionId, Spec, shortened};
 
 use crate::State;
 use crate::objects::Body;
@@ -24,7 +24,7 @@ impl State {
         let (key, created) = match (existing, &name) {
             (Some(key), Some(name)) => (self.open_existing(key, name, spec, mode)?, false),
             (_, Some(name)) if mode == OpenMode::Open => {
-                return Err(Refusal::new(Code::NoSuchObject, format!("there is no object named {name:?}")));
+                return Err(no_object_named(name.as_str()));
             }
             (_, None) if mode == OpenMode::Open => {
                 return Err(Refusal::new(Code::BadArgument, "only an object with a name can be opened"));
@@ -41,17 +41,26 @@ impl State {
 
     fn open_existing(&self, key: Key, name: &Name, spec: Spec, mode: OpenMode) -> Result<Key, Refusal> {
         let kind = self.catalog.at(key).body.kind();
+        let shown = shortened(name.as_str());
         if mode == OpenMode::CreateNew {
-            let text = format!("an object named {name:?} exists already, of kind {kind}");
+            let text = format!(
+                "an object named {shown:?} exists already, of kind {kind}; open it, or choose another name"
+            );
             return Err(Refusal::new(Code::AlreadyExists, text));
         }
         match self.catalog.at(key).body.spec(self) {
             Some(found) if is_same(found, spec) => Ok(key),
             Some(found) if found.kind() == spec.kind() => {
-                Err(Refusal::new(Code::WrongParameters, format!("{name:?} is {found}, not {spec}")))
+                let text =
+                    format!("{shown:?} is {found}, not {spec}; open it as it is, or choose another name");
+                Err(Refusal::new(Code::WrongParameters, text))
             }
             _ => {
-                let text = format!("the object named {name:?} is of kind {kind}, not {}", spec.kind());
+                let text = format!(
+                    "the object named {shown:?} is of kind {kind}, not {}; open it as what it is, or choose another \
+                     name",
+                    spec.kind()
+                );
                 Err(Refusal::new(Code::WrongKind, text))
             }
         }
@@ -74,6 +83,11 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// The refusal of a name that no object has.
+pub(crate) fn no_object_named(name: &str) -> Refusal {
+    Refusal::new(Code::NoSuchObject, format!("there is no object named {:?}", shortened(name)))
 }
 
 /// Whether two specs ask for the same object. The id of a lock that is made anew with a condition does not count.

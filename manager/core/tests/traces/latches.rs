@@ -68,5 +68,11 @@ fn a_latch_that_was_counted_down_opens_with_the_count_that_it_was_made_with() {
     let spec = Spec::Latch { count: 1 };
     let other = Request::Open { id, name: Some("l"), spec, mode: protocol::OpenMode::Open };
     let (code, text) = world.refused(b, other);
-    assert_eq!((code, &*text), (Code::WrongParameters, r#""l" is a latch of 2, not a latch of 1"#));
+    assert_eq!(
+        (code, &*text),
+        (
+            Code::WrongParameters,
+            r#""l" is a latch of 2, not a latch of 1; open it as it is, or choose another name"#
+        )
+    );
 }

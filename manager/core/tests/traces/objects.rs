@@ -1,6 +1,6 @@
 //! Names and lifetimes: spec, mismatches, references, removal, what frees an anonymous object.
 
-use protocol::{Code, Epoch, Kind, Limits, OpenMode, Reply, Request, Spec, TaskInput};
+use protocol::{Code, Epoch, Kind, Limits, ObjectId, OpenMode, Reply, Request, Selector, Spec, TaskInput};
 use uuid::Uuid;
 
 use crate::words::{event, wait_for};
@@ -39,11 +39,17 @@ fn another_kind_or_other_parameters_are_refused_and_both_are_named() {
     let request = open(&mut world, Some("x"), AUTO, OpenMode::OpenOrCreate);
     let (code, text) = world.refused(a, request);
     assert_eq!(code, Code::WrongParameters);
-    assert_eq!(text, r#""x" is an event (manual reset), not an event (auto reset)"#);
+    assert_eq!(
+        text,
+        r#""x" is an event (manual reset), not an event (auto reset); open it as it is, or choose another name"#
+    );
     let request = open(&mut world, Some("x"), Spec::Pool, OpenMode::Open);
     let (code, text) = world.refused(a, request);
     assert_eq!(code, Code::WrongKind);
-    assert_eq!(text, r#"the object named "x" is of kind event, not pool"#);
+    assert_eq!(
+        text,
+        r#"the object named "x" is of kind event, not pool; open it as what it is, or choose another name"#
+    );
 }
 
 #[test]
@@ -161,4 +167,31 @@ fn the_limit_of_objects_is_an_error_and_not_the_end() {
     assert_eq!(world.event(a, "x"), x, "those that are there still open");
     world.ask(a, Request::Remove { id: x });
     world.event(a, "z");
+}
+
+#[test]
+fn a_refusal_quotes_the_beginning_of_a_long_name_and_says_what_to_do() {
+    let mut world = World::new();
+    let a = world.session("a");
+    let name = "n".repeat(200);
+    let open =
+        |spec, mode| Request::Open { id: ObjectId(Uuid::from_u128(77)), name: Some(&name), spec, mode };
+    let event = Spec::Event { auto_reset: false };
+    let missing = world.refused(a, open(event, OpenMode::Open));
+    let unknown = world.refused(a, Request::Inspect { object: Selector::Name(&name) });
+    let id = world.open(a, Some(&name), event);
+    let wrong_kind = world.refused(a, open(Spec::Lock, OpenMode::OpenOrCreate));
+    let wrong_parameters = world.refused(a, open(Spec::Event { auto_reset: true }, OpenMode::Open));
+    let taken = world.refused(a, open(event, OpenMode::CreateNew));
+    for (code, text) in [&missing, &unknown, &wrong_kind, &wrong_parameters, &taken] {
+        assert!(text.contains(&format!("{:?}", "n".repeat(64) + "…")), "{code:?}: {text}");
+    }
+    let other_kinds =
+        [Request::LatchCount { id }, Request::ForceRelease { id }].map(|request| world.refused(a, request));
+    for (code, text) in other_kinds.iter().chain([&wrong_kind, &wrong_parameters, &taken]) {
+        assert!(
+            text.contains("; use a proxy of its own kind") || text.contains("choose another name"),
+            "{code:?}: {text}"
+        );
+    }
 }

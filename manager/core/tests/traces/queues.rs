@@ -281,7 +281,10 @@ fn a_queue_of_other_parameters_is_refused_and_both_are_named() {
         Request::Open { id: world.fresh_id(), name: Some("q"), spec: JOINABLE, mode: OpenMode::Open };
     let (code, text) = world.refused(a, request);
     assert_eq!(code, Code::WrongParameters);
-    assert_eq!(text, r#""q" is a queue of at most 3 items, not a joinable queue without a bound"#);
+    assert!(
+        text.starts_with(r#""q" is a queue of at most 3 items, not a joinable queue without a bound; "#),
+        "{text}"
+    );
 }
 
 #[test]
