@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 use client::Result;
+use protocol::shortened;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use sys::Signal;
 use worker::internal::{Escalation, Permission, Preconditions, Program, StopReason, SupervisedCommand};
@@ -143,7 +144,10 @@ impl Run {
         spawn_wait(sender, preconditions, |preconditions| RunInput::StopReason(preconditions.watch()));
         spawn_wait(sender, &command, |command| RunInput::Ended(command.wait()));
         let (exit, reason) = self.attend(&command, inputs);
-        log::info!("the command has ended: {exit:?}");
+        match &exit {
+            Ok(exit) => log::info!("the command {exit}"),
+            Err(error) => log::info!("the command has ended, and how is not known: {error}"),
+        }
         let released = preconditions.release();
         match (reason, exit) {
             (Some(reason), _) => give_up(status_of(&reason), &reason.to_string()),
@@ -292,9 +296,10 @@ fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
         "" | "s" => 1.0,
         "m" | "min" => 60.0,
         "h" => 3600.0,
-        other => return Err(format!("there is no unit {other:?}; use ms, s, min or h")),
+        other => return Err(format!("there is no unit {:?}; use ms, s, min or h", shortened(other))),
     };
-    let number: f64 = number.parse().map_err(|_| format!("{text:?} does not begin with a number"))?;
+    let number: f64 =
+        number.parse().map_err(|_| format!("{:?} does not begin with a number", shortened(text)))?;
     Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
 }
 

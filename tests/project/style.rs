@@ -133,6 +133,17 @@ fn no_line_ends_in_white_space(sources: &[Source]) -> Vec<String> {
 }
 
 #[apply(rule)]
+fn what_is_logged_is_english_and_no_debug_form(sources: &[Source]) -> Vec<String> {
+    offending_lines(sources, |source, line| {
+        // A name in quotes and a duration read well; whoever asks for every message gets it as it is.
+        let fine = ["{name:?}", "{line:?}", "{PATIENCE:?}", "{KILL_PATIENCE:?}"];
+        let rest = fine.iter().fold(line.to_owned(), |line, fine| line.replace(fine, ""));
+        let is_log = source.is_rust() && rest.contains("log::") && !rest.contains("log::trace!");
+        (is_log && rest.contains(":?}")).then(|| "logs a debug form".to_string())
+    })
+}
+
+#[apply(rule)]
 fn nothing_is_left_unfinished_or_ignored(sources: &[Source]) -> Vec<String> {
     offending_lines(sources, |_, line| {
         let mark = UNFINISHED.iter().find(|mark| line.contains(**mark))?;

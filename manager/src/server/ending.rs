@@ -87,7 +87,7 @@ impl Server {
 
     /// Ends a session whose connection is over.
     pub(super) fn end(&mut self, slot: ConnectionSlot, session: SessionId, ending: Ending) {
-        log::debug!("session {session} ends: {ending:?}");
+        log::debug!("session {session} ends: its process {ending}");
         self.sessions.remove(&session);
         self.endings.push_back((session, ending));
         self.close(slot);

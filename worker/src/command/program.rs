@@ -100,6 +100,16 @@ pub enum Exit {
     Signal(i32),
 }
 
+/// Completes “the command …”.
+impl fmt::Display for Exit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Status(status) => write!(formatter, "exited with status {status}"),
+            Exit::Signal(signal) => write!(formatter, "was ended by signal {signal}"),
+        }
+    }
+}
+
 impl From<ExitStatus> for Exit {
     fn from(status: ExitStatus) -> Exit {
         match status.signal() {

@@ -4,13 +4,14 @@ mod initialize;
 mod parent_watch;
 mod prefetch;
 
+use std::fmt;
 use std::sync::Arc;
 
 use client::internal::operations::{Attach, TaskEnd};
 use client::internal::{Assignment, Carried, ChunkError, Link, Operation, Reference, enter_task};
 use client::{Error, Result};
 use protocol::limits::{FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX};
-use protocol::{Failure, FailureKind, Grant, Kind, Outcome, Target, TaskGrant};
+use protocol::{Failure, FailureKind, Grant, Kind, Outcome, Target, TaskGrant, shortened};
 use rustix::stdio::dup2_stderr;
 
 use crate::error::failed;
@@ -31,6 +32,16 @@ pub(crate) enum WorkerEnd {
     Retired,
     /// It got a signal that was to stop a task, so the manager grants it no more.
     Terminated,
+}
+
+impl fmt::Display for WorkerEnd {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            WorkerEnd::Left => "its pool has no more work for it",
+            WorkerEnd::Retired => "it has run as many tasks as it may",
+            WorkerEnd::Terminated => "it got a signal to stop a task",
+        })
+    }
 }
 
 /// Works for the pool that this worker is assigned to, until there is nothing more to do.
@@ -68,7 +79,7 @@ pub(crate) fn work(registry: &Registry) -> Result<WorkerEnd> {
 
     log::info!("this worker is ready, for pool {}", pool.id());
     let end = run_tasks(registry, &link, &pool, &assignment)?;
-    log::info!("this worker ends: {end:?}");
+    log::info!("this worker ends: {end}");
     match end {
         WorkerEnd::Left => parent_watch.report_leaving(),
         // If its task ended before the signal came, this is an end in order as well: another worker takes its place.
@@ -184,7 +195,7 @@ fn report_failure(link: &Link, task: &TaskGrant, kind: FailureKind, text: &str) 
 fn unknown(function: &str, registry: &Registry) -> String {
     let names: Vec<String> = registry.names().iter().map(|name| format!("`{name}`")).collect();
     let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    format!("there is no function `{function}`; those registered are {names}")
+    format!("there is no function `{}`; those registered are {names}", shortened(function))
 }
 
 #[cfg(test)]

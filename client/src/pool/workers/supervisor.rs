@@ -65,6 +65,17 @@ pub enum Ended {
     ManagerGone,
 }
 
+impl fmt::Display for Ended {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Ended::Left => "they have left",
+            Ended::Terminated => "their owner terminated them",
+            Ended::Broken(text) => text,
+            Ended::ManagerGone => "their manager is gone",
+        })
+    }
+}
+
 /// The functions that the supervisor needs from its owner. The supervisor's thread calls all of them.
 pub(crate) struct Hooks {
     /// Makes the command that starts one worker.
@@ -214,7 +225,7 @@ impl SupervisorThread {
     }
 
     fn publish_end(&self, ended: Ended) {
-        log::info!("all workers have ended: {ended:?}");
+        log::info!("all workers have ended: {ended}");
         let mut state = lock(&self.shared.state);
         state.ready.clear();
         state.ended = Some(ended);
