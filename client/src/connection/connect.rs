@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_without_a_listener_is_reported_soon_and_with_what_to_do() {
+    fn a_socket_without_a_listener_is_soon_an_error_with_advice() {
         let (_folder, missing) = in_a_folder("none.sock");
         let (_other_folder, dead) = in_a_folder("dead.sock");
         drop(UnixListener::bind(&dead).unwrap());

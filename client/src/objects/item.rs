@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_refuses_to_be_encoded_is_told() {
+    fn an_item_that_cannot_be_encoded_is_an_error() {
         struct Shy;
         impl Serialize for Shy {
             fn serialize<S: Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_told_before_it_is_sent() {
+    fn an_item_that_is_too_large_is_an_error_before_it_is_sent() {
         let largest = vec![0_u8; PAYLOAD_BYTES_MAX - 4];
         assert_eq!(encoded(&largest).unwrap().bytes.len(), PAYLOAD_BYTES_MAX);
         let error = encoded(&vec![0_u8; PAYLOAD_BYTES_MAX - 3]).unwrap_err();

@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reason_is_refused() {
+    fn a_reason_that_is_not_valid_is_refused() {
         assert!(check_reason(&"x".repeat(REASON_BYTES_MAX)).is_ok());
         assert!(check_reason(&"x".repeat(REASON_BYTES_MAX + 1)).unwrap_err().is_limit());
         let error = check_reason("a\0\n\x1b[31mred").unwrap_err();

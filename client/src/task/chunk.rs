@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_come_back_whatever_their_size() {
+    fn chunks_of_any_size_come_back() {
         for count in [0, 1, 127, 128, 20_000] {
             let items: Vec<(u32, String)> = (0..count).map(|number| (number, number.to_string())).collect();
             assert_eq!(read_chunk::<(u32, String)>(&chunk(&items)).unwrap(), items);

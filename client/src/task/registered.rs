@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_name_of_its_own_is_called_by_what_it_is() {
+    fn a_name_that_is_not_a_functions_own_is_a_fault() {
         let closure = |number: u32| number;
         assert!(name_fault(TaskFunction::<(u32,)>::name(&closure)).unwrap().contains("is a closure"));
         let pointer: fn(u32) -> u32 = closure;

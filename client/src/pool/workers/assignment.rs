@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_assignment_is_refused_in_words() {
+    fn bytes_that_are_not_an_assignment_are_an_error() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         DescriptorMessage::new(b"\xff").unwrap().send(&ours, &[io::stderr().as_fd()]).unwrap();
         assignment().pack().unwrap().send(&ours, &[]).unwrap();

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_what_was_written_is_kept() {
+    fn the_tail_keeps_the_end_of_the_output() {
         let words =
             StderrTail::of(io::Cursor::new([&[b'\n'; 9000], b" bad luck \n".as_slice()].concat())).unwrap();
         assert_eq!(words.text(), "bad luck");
