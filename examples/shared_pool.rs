@@ -33,7 +33,7 @@ fn serve() -> Result<()> {
     let _workers = Service::start(&manager, "shared", Some(2))?;
     let programs = ["huge", "small"].map(|name| {
         let mut program = Command::new(env::current_exe().expect("this program has a path"));
-        program.arg(name).env("RALLYPOINT_SOCKET", manager.socket());
+        program.arg(name).env("RALLYPOINT_SOCKET", manager.address());
         program.spawn().expect("this program can be started")
     });
     for mut program in programs {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use client_core::{DisconnectReason, UnacknowledgedGrants, Unexpected};
 use protocol::{Code, FrameError, NameError, Refusal};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use transport::AddressError;
+use transport::{AddressError, ConnectError, ConnectErrorKind};
 
 /// The result type of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -43,7 +43,7 @@ struct Inner {
 pub enum ErrorKind {
     /// The connection to the manager is over.
     ManagerGone,
-    /// Nobody serves the socket.
+    /// Nobody serves the address.
     NotRunning,
     /// No object has this name or id.
     NoSuchObject,
@@ -140,7 +140,7 @@ impl Error {
         self.kind() == ErrorKind::ManagerGone
     }
 
-    /// No manager serves the socket. The text names the socket, and the command that starts a manager there.
+    /// No manager serves the address. The text names it, and the command that starts a manager there.
     pub fn is_not_running(&self) -> bool {
         self.kind() == ErrorKind::NotRunning
     }
@@ -370,6 +370,18 @@ impl From<Code> for ErrorKind {
 impl From<AddressError> for Error {
     fn from(error: AddressError) -> Error {
         Error::new(ErrorKind::BadArgument, error.to_string())
+    }
+}
+
+impl From<ConnectError> for Error {
+    fn from(error: ConnectError) -> Error {
+        let kind = match error.kind {
+            ConnectErrorKind::Refused | ConnectErrorKind::Missing => ErrorKind::NotRunning,
+            ConnectErrorKind::TooLong => ErrorKind::Limit,
+            ConnectErrorKind::NotText => ErrorKind::BadName,
+            ConnectErrorKind::Full | ConnectErrorKind::Other => ErrorKind::Other,
+        };
+        Error::new(kind, error.to_string())
     }
 }
 

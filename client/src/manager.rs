@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use transport::Address;
@@ -54,7 +53,7 @@ impl Manager {
     /// If there is no such program, or the manager does not become ready; the text says which, and what to do.
     pub fn start() -> Result<Manager> {
         let private = PrivateManager::start()?;
-        let link = Link::connect(&private.socket().into())?;
+        let link = Link::connect(&private.address()?)?;
         Ok(Manager { link, _private: Some(Arc::new(private)) })
     }
 
@@ -82,15 +81,10 @@ impl Manager {
         Ok(Manager { link: Link::connect(address)?, _private: None })
     }
 
-    /// The address of the manager, for other programs to connect to. Its path is absolute and without links.
+    /// The address of the manager, for other programs to connect to: [`connect_to`](Self::connect_to) takes it, and so
+    /// do the variable `RALLYPOINT_SOCKET` and the option `--socket`. Its path is absolute and without links.
     pub fn address(&self) -> &Address {
         self.link.address()
-    }
-
-    /// The path of the manager's socket: absolute, and without links.
-    pub fn socket(&self) -> &Path {
-        let Address::Unix(path) = self.link.address();
-        path
     }
 
     /// The link that this handle holds, for the rest of the product.

@@ -20,7 +20,9 @@ struct Host {
 
 impl Host {
     fn start(socket: &Path) -> Host {
-        let manager = manager::EventLoop::bind(manager::ManagerOptions::new(socket)).unwrap();
+        let manager =
+            manager::EventLoop::bind(manager::ManagerOptions::new(manager::Address::unix(socket).unwrap()))
+                .unwrap();
         let stopper = manager.stopper();
         let serving = thread::spawn(move || manager.run().unwrap());
         Host { stopper, serving: Some(serving) }
@@ -205,7 +207,7 @@ fn the_end_of_the_manager_wakes_everyone() {
 #[test]
 fn handles_of_one_process_share_one_connection() {
     hosted(|manager| {
-        let other = Manager::connect_to(manager.socket()).unwrap();
+        let other = Manager::connect_to(manager.address()).unwrap();
         assert!(Arc::ptr_eq(manager.link(), other.link()));
         let received: Event = postcard::from_bytes(&postcard(&manager.anonymous_event().unwrap())).unwrap();
         assert!(Arc::ptr_eq(manager.link(), received.reference().link().unwrap()));
@@ -295,7 +297,10 @@ fn a_connection_closes_when_nothing_uses_it_any_more() {
     let link = Arc::downgrade(manager.link());
     let event = manager.anonymous_event().unwrap();
     drop(manager);
-    assert!(Arc::ptr_eq(&Link::connect(&socket.as_path().into()).unwrap(), &link.upgrade().unwrap()));
+    assert!(Arc::ptr_eq(
+        &Link::connect(&manager::Address::unix(&socket).unwrap()).unwrap(),
+        &link.upgrade().unwrap()
+    ));
     event.set().unwrap();
     drop(event);
     assert_eq!(link.strong_count(), 0);

@@ -1,5 +1,6 @@
 //! Private managers, as copies of this program.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -24,9 +25,14 @@ fn trial(name: &str, run: fn()) -> Trial {
     })
 }
 
+/// The path of a manager's socket.
+fn socket_of(manager: &Manager) -> PathBuf {
+    manager.address().to_string().strip_prefix("unix:").expect("it has a socket").into()
+}
+
 fn lives_as_long_as_its_handles() {
     let manager = Manager::start().unwrap();
-    let socket = manager.socket().to_owned();
+    let socket = socket_of(&manager);
     let stop = manager.event("stop").unwrap();
     let clone = manager.clone();
     drop(manager);
@@ -41,7 +47,7 @@ fn lives_as_long_as_its_handles() {
 
 fn two_are_apart() {
     let [one, two] = [(); 2].map(|()| Manager::start().unwrap());
-    assert_ne!(one.socket(), two.socket());
+    assert_ne!(one.address(), two.address());
     let [first, second]: [Event; 2] = [&one, &two].map(|manager| manager.event("stop").unwrap());
     first.set().unwrap();
     assert!(!second.is_set().unwrap());
@@ -51,7 +57,7 @@ fn two_are_apart() {
 
 fn killed_is_gone() {
     let manager = Manager::start().unwrap();
-    let socket = manager.socket().to_owned();
+    let socket = socket_of(&manager);
     let never = manager.event("never").unwrap();
     // The first line of the lock file is the process id of its holder; see `manager`.
     let lock = std::fs::read_to_string(socket.with_added_extension("lock")).unwrap();

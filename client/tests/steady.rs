@@ -21,7 +21,9 @@ fn allocations(call: impl Fn()) -> u64 {
 fn steady_calls_allocate_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("own/m.sock");
-    let host = manager::EventLoop::bind(manager::ManagerOptions::new(&socket)).unwrap();
+    let host =
+        manager::EventLoop::bind(manager::ManagerOptions::new(manager::Address::unix(&socket).unwrap()))
+            .unwrap();
     let stopper = host.stopper();
     let serving = thread::spawn(move || host.run().unwrap());
 

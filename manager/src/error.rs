@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::{fmt, io};
 
-use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
+use protocol::endpoint::{SOCKET_PATH_BYTES_MAX, SOCKET_VARIABLE};
+use rustix::io::Errno;
+use transport::unix::FOLDER_VARIABLE;
 
 /// Why a manager cannot start, or cannot go on. The text says what to do about it, where something can be done.
 #[derive(Debug)]
@@ -71,6 +73,13 @@ pub enum Error {
         /// Its permission bits.
         mode: u32,
     },
+    /// The socket's folder, which a variable of the environment names, cannot be used.
+    FolderOfVariable {
+        /// Why.
+        error: Box<Error>,
+        /// Whether this is a private manager, whose socket nobody chooses.
+        is_private: bool,
+    },
     /// The lock file beside the socket cannot be opened, locked or written.
     Lock {
         /// The lock file.
@@ -84,6 +93,26 @@ pub enum Error {
         socket: PathBuf,
         /// The process id of the other manager, if its lock file tells.
         holder: Option<u32>,
+    },
+    /// Another manager holds the lock of this socket, and there is no socket: it was removed, or is about to come or
+    /// go.
+    ServedWithoutSocket {
+        /// The socket.
+        socket: PathBuf,
+        /// The process id of the other manager, if its lock file tells.
+        holder: Option<u32>,
+    },
+    /// A process listens at this socket, and holds no lock of a manager.
+    ForeignListener {
+        /// The socket.
+        socket: PathBuf,
+        /// The process id, if the system tells.
+        process: Option<u32>,
+    },
+    /// There is a socket of another type at the path, such as one for datagrams. The manager leaves it alone.
+    SocketOfAnotherType {
+        /// The socket.
+        socket: PathBuf,
     },
     /// There is a file of another kind where the socket should be. The manager leaves it alone.
     NotASocket {
@@ -111,6 +140,19 @@ impl Error {
     pub(crate) fn system(action: &'static str) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::System { action, source }
     }
+
+    /// Whether the folder of the socket is what is wrong.
+    pub(crate) fn is_of_folder(&self) -> bool {
+        matches!(
+            self,
+            Error::Folder { .. }
+                | Error::FolderIsLink { .. }
+                | Error::FolderIsNone { .. }
+                | Error::FolderOfAnother { .. }
+                | Error::FolderOpenToOthers { .. }
+                | Error::WayOpenToOthers { .. }
+        )
+    }
 }
 
 impl fmt::Display for Error {
@@ -124,13 +166,18 @@ impl fmt::Display for Error {
                 socket.as_os_str().len()
             ),
             Error::PathWithoutName { socket } => {
-                write!(formatter, "the socket's path “{}” does not end in a file name", socket.display())
+                let path = socket.display();
+                write!(
+                    formatter,
+                    "the socket's path “{path}” does not end in a file name; name a file in a folder of your own, \
+                     as in `--socket /path/manager.sock`"
+                )
             }
             Error::Folder { folder, source } => write!(
                 formatter,
-                "the socket's folder {} cannot be used: {source}; only the last folder of the path is made if \
-                 it is missing",
-                folder.display()
+                "the socket's folder {} cannot be used: {source}{}",
+                folder.display(),
+                advice_on_folder(source)
             ),
             Error::PathIsFolder { folder, instead } => write!(
                 formatter,
@@ -174,16 +221,44 @@ impl fmt::Display for Error {
                  who could put another in the place of the socket's; choose another path",
                 folder.display()
             ),
-            Error::Lock { lock, source } => {
-                write!(formatter, "the lock file {} cannot be taken: {source}", lock.display())
-            }
-            Error::AlreadyServed { socket, holder } => {
-                write!(formatter, "another manager ")?;
-                if let Some(holder) = holder {
-                    write!(formatter, "(process {holder}) ")?;
+            Error::FolderOfVariable { error, is_private } => {
+                write!(formatter, "{error} (that comes from a variable: correct or unset {FOLDER_VARIABLE}")?;
+                if !is_private {
+                    write!(formatter, ", or name another socket, with {SOCKET_VARIABLE} or --socket")?;
                 }
-                write!(formatter, "serves {}; end it, or choose another socket", socket.display())
+                formatter.write_str(")")
             }
+            Error::Lock { lock, source } => {
+                let advice = match Errno::from_io_error(source) {
+                    Some(Errno::LOOP) => "; it is a symbolic link; remove it",
+                    _ => "",
+                };
+                write!(formatter, "the lock file {} cannot be taken: {source}{advice}", lock.display())
+            }
+            Error::AlreadyServed { socket, holder } => write!(
+                formatter,
+                "another manager {}serves {}; end it, or choose another socket",
+                Number(*holder),
+                socket.display()
+            ),
+            Error::ServedWithoutSocket { socket, holder } => write!(
+                formatter,
+                "another manager {}holds the lock of {}, where there is no socket: it was removed, or is about to \
+                 come or go; end that manager, and try again",
+                Number(*holder),
+                socket.display()
+            ),
+            Error::ForeignListener { socket, process } => write!(
+                formatter,
+                "a process {}listens at {} without the lock of a manager; end it, or choose another socket",
+                Number(*process),
+                socket.display()
+            ),
+            Error::SocketOfAnotherType { socket } => write!(
+                formatter,
+                "the socket at {} is of another type than a manager's; choose another path",
+                socket.display()
+            ),
             Error::NotASocket { socket } => {
                 write!(formatter, "{} is there and is not a socket; choose another path", socket.display())
             }
@@ -195,6 +270,29 @@ impl fmt::Display for Error {
     }
 }
 
+/// What to do about a folder that cannot be made or looked at.
+fn advice_on_folder(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound => "; only the last folder of the path is made if it is missing",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; choose a folder in which this user may write"
+        }
+        _ => "",
+    }
+}
+
+/// The number of a process in brackets, and a space; nothing if it is not known.
+struct Number(Option<u32>);
+
+impl fmt::Display for Number {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(process) => write!(formatter, "(process {process}) "),
+            None => Ok(()),
+        }
+    }
+}
+
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
@@ -202,7 +300,28 @@ impl std::error::Error for Error {
             | Error::Lock { source, .. }
             | Error::Bind { source, .. }
             | Error::System { source, .. } => Some(source),
+            Error::FolderOfVariable { error, .. } => Some(error),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_on_a_folder_fits_what_the_system_says() {
+        let text =
+            |kind: io::ErrorKind| Error::Folder { folder: "/a/b".into(), source: kind.into() }.to_string();
+        assert!(
+            text(io::ErrorKind::NotFound)
+                .ends_with("only the last folder of the path is made if it is missing")
+        );
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem] {
+            assert!(text(kind).ends_with("choose a folder in which this user may write"), "{kind}");
+        }
+        let full = text(io::ErrorKind::StorageFull);
+        assert!(full.ends_with(&io::ErrorKind::StorageFull.to_string()), "{full}");
     }
 }

@@ -1,7 +1,7 @@
 //! The manager: the event loop around the state machine in `manager-core`.
 //!
-//! [`EventLoop::bind`] takes a socket, [`EventLoop::run`] serves it until the manager ends. The program `manager` adds
-//! a command line to this; a program that links `client` can turn a copy of itself into a manager with [`serve`].
+//! [`EventLoop::bind`] takes an address, [`EventLoop::run`] serves it until the manager ends. The program `manager`
+//! adds a command line to this; a program that links `client` can turn a copy of itself into a manager with [`serve`].
 //!
 //! # The path of a request
 //!
@@ -17,7 +17,6 @@
 //! lock file decides, as `listen::locked_socket` explains.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 mod error;
 mod listen;
@@ -33,7 +32,7 @@ pub use transport::{Address, AddressError};
 
 pub use server::event_loop::{EventLoop, Stopper};
 
-/// Binds, calls `ready` with the socket's path, and serves until the end.
+/// Binds, calls `ready` with the address, and serves until the end.
 ///
 /// Clients can connect from the moment `ready` is called. Raises the limit of open descriptors as far as it may, since
 /// each client costs two.
@@ -41,19 +40,19 @@ pub use server::event_loop::{EventLoop, Stopper};
 /// # Errors
 ///
 /// As [`EventLoop::bind`] and [`EventLoop::run`].
-pub fn serve(options: ManagerOptions, ready: impl FnOnce(&Path)) -> Result<(), Error> {
+pub fn serve(options: ManagerOptions, ready: impl FnOnce(&Address)) -> Result<(), Error> {
     raise_descriptor_limit();
     let manager = EventLoop::bind(options)?;
-    ready(manager.socket());
+    ready(manager.address());
     manager.run()
 }
 
 /// Says on standard output, in one line, that clients can connect; for [`serve`].
 ///
 /// The process that started the manager may have closed that output, which is no reason to end.
-pub fn announce(socket: &Path) {
+pub fn announce(address: &Address) {
     let mut output = io::stdout().lock();
-    let written = writeln!(output, "manager is ready at {}", socket.display()).and_then(|()| output.flush());
+    let written = writeln!(output, "manager is ready at {address}").and_then(|()| output.flush());
     if let Err(error) = written {
         log::debug!("the line that says that the manager is ready was not written: {error}");
     }

@@ -1,5 +1,20 @@
-//! Where clients arrive: a socket that one manager serves, in a folder that one user can enter.
+//! Where clients arrive. Each kind of address has its listener here: for a Unix socket, one that one manager serves, in
+//! a folder that one user can enter.
 
-pub(crate) mod folder;
-pub(crate) mod locked_socket;
-pub(crate) mod stale_sockets;
+use transport::{Address, Listener, Place};
+
+use self::locked_socket::LockedSocket;
+use crate::Error;
+
+mod folder;
+mod locked_socket;
+mod stale_sockets;
+
+/// Listens at an address. A private one is known to the process alone that started this manager: no other manager will
+/// serve it, and nothing is left behind there.
+pub(crate) fn bind(address: &Address, is_private: bool) -> Result<Box<dyn Listener>, Error> {
+    match address.place() {
+        Place::Unix(socket) if is_private => Ok(Box::new(LockedSocket::bind_private(socket)?)),
+        Place::Unix(socket) => Ok(Box::new(LockedSocket::bind(socket)?)),
+    }
+}

@@ -17,7 +17,7 @@ pub struct ManagerOptions {
 
 impl ManagerOptions {
     /// The default limits, and no parent.
-    pub fn new(address: impl Into<Address>) -> ManagerOptions {
-        ManagerOptions { address: address.into(), limits: Limits::default(), parent: None }
+    pub fn new(address: Address) -> ManagerOptions {
+        ManagerOptions { address, limits: Limits::default(), parent: None }
     }
 }

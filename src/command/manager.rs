@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Parser};
 use manager::{Address, ManagerOptions};
 
-use super::logging;
 use super::output::complain;
+use super::{logging, socket};
 
 /// Hosts synchronization objects and task pools for the processes of one user.
 ///
@@ -15,11 +14,12 @@ use super::output::complain;
 #[derive(Debug, Parser)]
 #[command(name = "manager", version)]
 struct Arguments {
-    /// The socket to serve [default: $RALLYPOINT_SOCKET, or $XDG_RUNTIME_DIR/rallypoint/manager.sock].
+    /// The address to serve, as in unix:/path/manager.sock, or the path alone [default: $RALLYPOINT_SOCKET, or
+    /// $XDG_RUNTIME_DIR/rallypoint/manager.sock].
     ///
     /// If neither variable is set, it is /tmp/rallypoint-UID/manager.sock. The folder must belong to the user who runs
     /// this and be closed to all others, and its path must have no links. The manager makes it if it is missing.
-    #[arg(long, value_name = "PATH", value_parser = OsStringValueParser::new().try_map(Address::parse))]
+    #[arg(long, value_name = "ADDRESS", value_parser = socket::parser())]
     socket: Option<Address>,
 
     /// Log more: once for what matters, twice for sessions, three times for every message.
@@ -37,7 +37,7 @@ struct Arguments {
 pub fn main() -> ExitCode {
     let arguments = super::parse::<Arguments>();
     logging::start(logging::level(arguments.verbose));
-    match serve(arguments) {
+    match serve(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain("manager", &error);
@@ -46,8 +46,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let address = arguments.socket.map_or_else(Address::of_this_user, Ok)?;
+fn serve(arguments: &Arguments) -> Result<(), manager::Error> {
+    let address = socket::address::<Arguments>(arguments.socket.as_ref());
     let options = ManagerOptions { parent: arguments.parent, ..ManagerOptions::new(address) };
-    Ok(manager::serve(options, manager::announce)?)
+    manager::serve(options, manager::announce)
 }

@@ -4,15 +4,15 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IsTerminal, stdin};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, CommandFactory};
 use client::Result;
+use manager::Address;
 use protocol::shortened;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use sys::Signal;
@@ -75,8 +75,9 @@ pub(crate) struct Run {
     #[arg(allow_hyphen_values = true)]
     grace: Duration,
 
-    #[arg(long, value_name = "PATH", help = socket::HELP)]
-    socket: Option<PathBuf>,
+    #[arg(long, value_name = "ADDRESS", value_parser = socket::parser())]
+    #[arg(help = socket::HELP, long_help = socket::LONG_HELP)]
+    socket: Option<Address>,
 
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
@@ -107,14 +108,15 @@ enum RunInput {
 
 impl Run {
     /// Runs the command, and returns the exit status.
-    pub(crate) fn run(&self) -> u8 {
+    pub(crate) fn run<P: CommandFactory>(&self) -> u8 {
+        let address = socket::address::<P>(self.socket.as_ref());
         let (sender, inputs) = channel();
         // Before the command starts, so that no signal comes too early to end it.
         let wanted = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|&signal| !signals::is_ignored(signal));
         if let Err(error) = signals::forward(wanted, sender.clone(), RunInput::Signal) {
             return give_up(NOT_STARTED, &format!("signals cannot be handled: {error}"));
         }
-        let preconditions = socket::connect(self.socket.as_deref())
+        let preconditions = socket::connect(&address)
             .and_then(|manager| Preconditions::open(&manager, self.stop.as_deref(), self.lock.as_deref()));
         match preconditions {
             Ok(preconditions) => self.run_under(&Arc::new(preconditions), &sender, &inputs),

@@ -1,11 +1,11 @@
 //! Serving a named pool of a running manager with worker processes.
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
-use clap::Args;
+use clap::{Args, CommandFactory};
+use manager::Address;
 use protocol::limits::PROCESSES_MAX;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use worker::{Ended, Service};
@@ -28,8 +28,9 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "NUMBER", value_parser = parse_processes)]
     processes: Option<usize>,
 
-    #[arg(long, value_name = "PATH", help = socket::HELP)]
-    socket: Option<PathBuf>,
+    #[arg(long, value_name = "ADDRESS", value_parser = socket::parser())]
+    #[arg(help = socket::HELP, long_help = socket::LONG_HELP)]
+    socket: Option<Address>,
 }
 
 /// What happens while a pool is served.
@@ -44,8 +45,8 @@ enum ServeInput {
 
 impl Serve {
     /// Serves until a signal or the pool's end.
-    pub(crate) fn run(&self) -> ExitCode {
-        match self.try_run() {
+    pub(crate) fn run<P: CommandFactory>(&self) -> ExitCode {
+        match self.try_run(&socket::address::<P>(self.socket.as_ref())) {
             Ok(()) => ExitCode::SUCCESS,
             Err(text) => {
                 complain("worker", &text);
@@ -55,12 +56,12 @@ impl Serve {
     }
 
     /// Serves; the error is the message to print.
-    fn try_run(&self) -> Result<(), String> {
+    fn try_run(&self, address: &Address) -> Result<(), String> {
         let (sender, inputs) = channel();
         // Before the workers start, so that no signal comes too early to end them.
         signals::forward([SIGINT, SIGTERM], sender.clone(), |_| ServeInput::Signal)
             .map_err(|error| format!("signals cannot be handled: {error}"))?;
-        let manager = socket::connect(self.socket.as_deref()).map_err(|error| error.to_string())?;
+        let manager = socket::connect(address).map_err(|error| error.to_string())?;
         let service =
             Service::start(&manager, &self.pool, self.processes).map_err(|error| error.to_string())?;
         thread::scope(|scope| {
@@ -72,7 +73,7 @@ impl Serve {
                         "worker is ready: {} pool {:?} at {}",
                         who_serves(service.processes()),
                         self.pool,
-                        manager.socket().display()
+                        manager.address()
                     )),
                     ServeInput::Signal if is_leaving => service.terminate(),
                     ServeInput::Signal => match service.leave() {
@@ -84,27 +85,24 @@ impl Serve {
                         Err(_) => service.terminate(),
                     },
                     ServeInput::Ended(Ended::Left) if is_leaving => return Ok(()),
-                    ServeInput::Ended(ended) => return self.conclude(ended, manager.socket()),
+                    ServeInput::Ended(ended) => return self.conclude(ended, manager.address()),
                 }
             }
             Ok(())
         })
     }
 
-    fn conclude(&self, ended: Ended, socket: &Path) -> Result<(), String> {
+    fn conclude(&self, ended: Ended, address: &Address) -> Result<(), String> {
         match ended {
             Ended::Terminated => Ok(()),
             Ended::Left => {
                 say(&format!("pool {:?} is closed or removed", self.pool));
                 Ok(())
             }
-            Ended::ManagerGone => {
-                let socket = socket.display();
-                Err(format!(
-                    "the manager at {socket} is gone; start it again with `manager --socket {socket}`, and then \
-                     this program"
-                ))
-            }
+            Ended::ManagerGone => Err(format!(
+                "the manager at {address} is gone; start it again with `manager --socket {address}`, and then this \
+                 program"
+            )),
             Ended::Broken(reason) => Err(reason),
         }
     }

@@ -1,19 +1,36 @@
-//! The option `--socket`, which names the manager to connect to.
+//! The option `--socket`, the address of a manager. All programs read it in one way.
 
-use std::path::Path;
-
+use clap::CommandFactory;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::error::ErrorKind;
 use client::{Manager, Result};
+use manager::Address;
 
-/// The help of `--socket`.
-pub(super) const HELP: &str =
-    "The manager's socket [default: the one that RALLYPOINT_SOCKET names, or this user's own]";
+/// The help of the option.
+pub(super) const HELP: &str = "The address of the manager, as in unix:/path/manager.sock, or the path alone \
+    [default: $RALLYPOINT_SOCKET, or $XDG_RUNTIME_DIR/rallypoint/manager.sock]";
 
-/// Connects to the manager at this socket, or at the default one.
-pub(super) fn connect(socket: Option<&Path>) -> Result<Manager> {
-    let manager = match socket {
-        Some(socket) => Manager::connect_to(socket),
-        None => Manager::connect(),
-    }?;
-    log::info!("connected to the manager at {}", manager.socket().display());
+/// The long help of the option for a program that connects.
+pub(super) const LONG_HELP: &str = "The address of the manager, as in unix:/path/manager.sock, or the path alone \
+    [default: $RALLYPOINT_SOCKET, or $XDG_RUNTIME_DIR/rallypoint/manager.sock]\n\n\
+    Without either it is /tmp/rallypoint-UID/manager.sock.";
+
+/// What reads the value of the option.
+pub(super) fn parser() -> impl TypedValueParser<Value = Address> {
+    OsStringValueParser::new().try_map(Address::parse)
+}
+
+/// The address that the option names, or else the default one. A variable of the environment that is no address is a
+/// mistake of usage, like an option that is none, and ends this program, `P`.
+pub(super) fn address<P: CommandFactory>(option: Option<&Address>) -> Address {
+    option.cloned().map_or_else(Address::of_this_user, Ok).unwrap_or_else(|error| {
+        P::command().error(ErrorKind::ValueValidation, error).exit();
+    })
+}
+
+/// Connects to the manager at this address.
+pub(super) fn connect(address: &Address) -> Result<Manager> {
+    let manager = Manager::connect_to(address)?;
+    log::info!("connected to the manager at {}", manager.address());
     Ok(manager)
 }

@@ -50,8 +50,8 @@ pub fn main() -> ExitCode {
     let CommandLine { serve, action, verbose } = super::parse::<CommandLine>();
     logging::start(logging::level(verbose));
     match (action, serve) {
-        (Some(Action::Run(run)), _) => ExitCode::from(run.run()),
-        (None, Some(serve)) => serve.run(),
+        (Some(Action::Run(run)), _) => ExitCode::from(run.run::<CommandLine>()),
+        (None, Some(serve)) => serve.run::<CommandLine>(),
         (None, None) => unreachable!("without a command, a pool is required"),
     }
 }

@@ -28,7 +28,7 @@ fn start(socket: &Path, processes: usize) -> Running {
     let line = running.line();
     let servers = if processes == 1 { "1 process serves" } else { &format!("{processes} processes serve") };
     let socket = socket.canonicalize().unwrap();
-    assert_eq!(line, format!("worker is ready: {servers} pool \"demo\" at {}", socket.display()));
+    assert_eq!(line, format!("worker is ready: {servers} pool \"demo\" at unix:{}", socket.display()));
     running
 }
 
@@ -165,7 +165,7 @@ fn worker_ends_when_its_manager_does() {
     let socket = program.socket.canonicalize().unwrap_or(program.socket.clone());
     let expected = format!(
         "worker: the manager at {0} is gone; start it again with `manager --socket {0}`, and then this program",
-        socket.display()
+        format_args!("unix:{}", socket.display())
     );
     assert_eq!(text.lines().last(), Some(&*expected), "{text}");
 }
@@ -192,7 +192,7 @@ fn worker_says_what_is_wrong() {
     // The program checks its arguments first, so it does not matter that there is no manager.
     let socket = "/nonexistent/manager.sock";
     let cases: [(&[&str], i32, &str); 6] = [
-        (&["--pool", "demo"], 1, "worker: no manager is running at /nonexistent"),
+        (&["--pool", "demo"], 1, "worker: no manager is running at unix:/nonexistent"),
         (&["--pool", ""], 2, "error: invalid value '' for '--pool <NAME>': a name must not be empty"),
         (&["--pool", "a\tb"], 2, "a name must not hold control characters"),
         (&["--pool", "a", "--processes", "0"], 2, "a pool needs at least one process"),

@@ -12,7 +12,7 @@ use client::{Event, Manager, Result};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::support::helper;
-use crate::support::{PATIENCE, Running, apply, eventually, is_alive, test};
+use crate::support::{PATIENCE, Running, apply, eventually, is_alive, socket_of, test};
 
 /// The helper whose children and grandchildren use its proxies.
 pub(crate) const USER: &str = "fork-user";
@@ -87,7 +87,7 @@ pub(crate) fn drop_copies() -> Result<()> {
                 Ok(true)
             });
             assert!(
-                manager.as_ref().is_some_and(|manager| manager.socket().exists()),
+                manager.as_ref().is_some_and(|manager| socket_of(manager).exists()),
                 "others still find it"
             );
             let is_set = event.as_ref().map(Event::is_set).transpose()?;

@@ -1,4 +1,5 @@
 //! The manager as a program: its socket, its owner, and what it leaves behind.
 
+mod address;
 pub(crate) mod private;
 pub(crate) mod socket;

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::support::helper;
-use crate::support::{Running, apply, descendants, eventually, is_alive, kill, test, within};
+use crate::support::{Running, apply, descendants, eventually, is_alive, kill, socket_of, test, within};
 
 /// The helper that owns a private manager, which is a copy of it.
 pub(crate) const OWNER: &str = "owner";
@@ -29,7 +29,7 @@ const SOON: Duration = Duration::from_secs(1);
 pub(crate) fn own() -> Result<()> {
     let manager = Manager::start()?;
     manager.event("mine")?.set()?;
-    println!("{}", manager.socket().display());
+    println!("{}", socket_of(&manager).display());
     loop {
         sleep(Duration::from_secs(1000));
     }

@@ -24,20 +24,20 @@ use crate::support::{
 /// A user who is not the one that the tests run as.
 const NOBODY: u32 = 65_534;
 
-fn manager(socket: &Path) -> Command {
+pub(super) fn manager(socket: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_manager"));
     command.arg("--socket").arg(socket);
     command
 }
 
-fn worker(socket: &Path) -> Command {
+pub(super) fn worker(socket: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
     command.args(["--pool", "demo", "--socket"]).arg(socket);
     command
 }
 
 /// Runs a program that must end. Returns its exit status, its standard output and its standard error.
-fn run(command: &mut Command) -> (Option<i32>, String, String) {
+pub(super) fn run(command: &mut Command) -> (Option<i32>, String, String) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;
     while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
@@ -51,7 +51,7 @@ fn run(command: &mut Command) -> (Option<i32>, String, String) {
 }
 
 /// The error that a program prints when it ends because something is wrong.
-fn complaint(command: &mut Command) -> String {
+pub(super) fn complaint(command: &mut Command) -> String {
     let (status, output, text) = run(command);
     assert_eq!((status, output.as_str()), (Some(1), ""), "{text}");
     let name = Path::new(command.get_program()).file_name().unwrap().to_str().unwrap();
@@ -63,8 +63,10 @@ fn complaint(command: &mut Command) -> String {
 fn without_a_manager_is_an_error_that_says_what_to_do() {
     let folder = private_folder();
     let socket = folder.path().join("none.sock");
-    let expected =
-        format!("no manager is running at {0}; start one with `manager --socket {0}`", socket.display());
+    let expected = format!(
+        "no manager is running at unix:{0}; start one with `manager --socket unix:{0}`",
+        socket.display()
+    );
     let error = Manager::connect_to(&socket).unwrap_err();
     assert!(error.is_not_running(), "{error:?}");
     assert_eq!(error.to_string(), expected);
@@ -179,6 +181,8 @@ fn that_is_a_folder_or_a_file_is_refused_and_left_as_it_is() {
     fs::write(&file, "precious").unwrap();
     let text = complaint(&mut manager(folder.path()));
     assert!(text.contains("is a folder") && text.contains("/manager.sock`"), "{text}");
+    let text = complaint(&mut manager(Path::new("/")));
+    assert!(text.contains("/ is a folder") && text.contains("/manager.sock`"), "{text}");
     let text = complaint(&mut manager(&file));
     assert!(text.contains("is not a socket; choose another path"), "{text}");
     for (path, what) in [(folder.path(), "a folder"), (&file, "a file")] {
@@ -208,7 +212,7 @@ fn that_is_served_without_its_lock_file_is_refused_too() {
     fs::remove_file(program.socket.with_added_extension("lock")).unwrap();
     for _ in 0..2 {
         let text = complaint(&mut manager(&program.socket));
-        let expected = format!("another manager (process {}) serves", program.running.process());
+        let expected = format!("a process (process {}) listens", program.running.process());
         assert!(text.contains(&expected), "{text}");
     }
     program.connect().event("a").unwrap().set().unwrap();
@@ -283,7 +287,7 @@ fn by_default_is_in_the_runtime_folder() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_manager"));
     let command = command.env("XDG_RUNTIME_DIR", folder.path()).env_remove(SOCKET_VARIABLE);
     let mut manager = Running::start(command);
-    assert_eq!(manager.line(), format!("manager is ready at {}", socket.display()));
+    assert_eq!(manager.line(), format!("manager is ready at unix:{}", socket.display()));
     assert_eq!(fs::metadata(&own).unwrap().mode() & 0o777, 0o700);
     assert_eq!(fs::metadata(&socket).unwrap().mode() & 0o777, 0o600);
 
@@ -300,7 +304,7 @@ fn by_default_is_in_the_runtime_folder() {
     let mut served = Command::new(env!("CARGO_BIN_EXE_manager"));
     let mut second =
         Running::start(served.env("XDG_RUNTIME_DIR", folder.path()).env(SOCKET_VARIABLE, &other));
-    assert_eq!(second.line(), format!("manager is ready at {}", other.display()));
+    assert_eq!(second.line(), format!("manager is ready at unix:{}", other.display()));
     manager.signal(Signal::TERM);
     assert_eq!(manager.wait(), Some(0));
 }
@@ -391,7 +395,10 @@ fn is_closed_to_other_users() {
     let mut text = String::new();
     outsider.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(outsider.wait().unwrap().code(), Some(0));
-    assert!(text.contains("serves the processes of user 0 alone: this client's user is 65534"), "{text}");
+    assert!(
+        text.contains("serves the processes of user 0 alone: this client is one of user 65534"),
+        "{text}"
+    );
 
     RemoteClient::with_event(&program, "a", false);
 }

@@ -13,7 +13,7 @@ type Bytes = (String, Epoch, ObjectId);
 
 /// The bytes of a proxy, put together here.
 fn forged(manager: &Manager, epoch: Epoch, id: ObjectId) -> Vec<u8> {
-    encode(&(manager.socket().to_str().unwrap(), epoch, id)).unwrap()
+    encode(&(manager.address().to_string(), epoch, id)).unwrap()
 }
 
 /// An id that no object ever had.

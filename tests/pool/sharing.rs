@@ -156,7 +156,7 @@ fn a_server_that_cannot_start_workers_leaves_the_pool_to_others() {
     let text = fs::read_to_string(file).unwrap();
     let last = text.lines().last().unwrap();
     assert!(last.starts_with("worker: 5 workers in a row ended before they were ready"), "{text}");
-    assert!(last.contains("and wrote: ") && last.contains("no manager is running at"), "{text}");
+    assert!(last.contains("and wrote: ") && last.contains("no manager can be reached at"), "{text}");
     assert!(workers.into_iter().all(|process| !is_alive(process)), "it has ended all of its workers");
 
     // Nobody else has noticed anything.
@@ -253,7 +253,7 @@ fn a_server_has_a_sensible_number_of_processes() {
         assert!(error.is_bad_argument() && error.to_string().contains(expected), "{error:?}");
         let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
         command.args(["--pool", "shared", "--processes", &processes.to_string(), "--socket"]);
-        let output = command.arg(manager.socket()).output().unwrap();
+        let output = command.arg(manager.address()).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.starts_with("error: invalid value") && text.contains(expected), "{text}");

@@ -277,7 +277,7 @@ fn a_batch_stops_what_its_tasks_submitted() {
     let manager = Manager::start().unwrap();
     let pool = Pool::builder(&manager).processes(4).name("nest").start().unwrap();
     let running = events::<4>(&manager);
-    let socket = manager.socket().to_str().unwrap().to_owned();
+    let socket = manager.address().to_string();
     let calls = running.chunks(2).map(|pair| (socket.clone(), pair.to_vec()));
     let result = pool.batch(submit_more).chunk_size(1).starmap_async(calls).unwrap();
     eventually("two of the inner tasks run, which is all there is room for", || {

@@ -268,7 +268,7 @@ fn a_proxy_of_another_manager_does_not_travel() {
     assert!(!foreign.is_set().unwrap());
 
     let before = pool.apply(process, ()).unwrap();
-    let socket = other.socket().display().to_string();
+    let socket = other.address().to_string();
     let error = pool.apply(make_event, (socket,)).unwrap_err();
     assert!(
         error.is_bad_encoding() && error.to_string().contains("its result: a proxy of another manager"),
@@ -322,7 +322,7 @@ fn a_proxy_that_only_a_task_has_keeps_its_object() {
 fn proxies_travel_as_results() {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 2).unwrap();
-    let socket = manager.socket().to_str().unwrap().to_owned();
+    let socket = manager.address().to_string();
     let result = pool.map_async(make_event, (0..20).map(|_| socket.clone())).unwrap();
     assert!(result.wait(None).unwrap());
     for event in result.get(None).unwrap() {

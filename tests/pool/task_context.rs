@@ -184,7 +184,7 @@ fn what_a_task_starts_is_stopped_with_it() {
     let manager = Manager::start().unwrap();
     let pool = Pool::builder(&manager).processes(2).name("family").start().unwrap();
     let running = manager.anonymous_event().unwrap();
-    let arguments = (manager.socket().to_str().unwrap().to_owned(), "family".to_owned(), running.clone());
+    let arguments = (manager.address().to_string(), "family".to_owned(), running.clone());
     let result = pool.apply_async(start_another, arguments).unwrap();
     running.wait(PATIENCE).unwrap().expect("it runs");
     result.handle().stop_event().set().unwrap();

@@ -171,7 +171,7 @@ fn an_initializer_that_fails_is_reported() {
         ),
         (
             builder().initializer(fail_with_error, ()),
-            "fail_with_error` failed: no manager is running at /no/such",
+            "fail_with_error` failed: no manager is running at unix:/no/such",
         ),
         (
             builder().initializer(fail_with_panic, ()),

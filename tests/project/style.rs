@@ -25,6 +25,9 @@ const UNSAFE_FILES: &[&str] = &[
     "tests/support/counting_allocator.rs",
 ];
 
+/// Where streams are made, and where they arrive. Everything else uses what carries them through one interface.
+const PLACE_FILES: &[&str] = &["protocol/transport/src/address.rs", "manager/src/listen.rs"];
+
 /// The files of libraries that may print: their process ends right after that, or printing is their job.
 const PRINTING_FILES: &[&str] = &[
     "client/src/pool/workers/assignment.rs",
@@ -181,6 +184,15 @@ fn names_are_spelled_out(sources: &[Source]) -> Vec<String> {
         let mut parts = code(line).split(|character: char| !character.is_ascii_alphanumeric());
         let part = parts.find(|part| ABBREVIATIONS.contains(part))?;
         (source.is_rust() && !is_in_list).then(|| format!("abbreviates `{part}`"))
+    })
+}
+
+#[apply(rule)]
+fn what_carries_a_stream_is_told_apart_only_where_it_is_listed(sources: &[Source]) -> Vec<String> {
+    let is_listed = |path: &str| PLACE_FILES.contains(&path);
+    offending_lines(sources, |source, line| {
+        let does = code(line).contains(concat!("Place::", "Unix"));
+        (source.is_rust() && does && !is_listed(&source.path)).then(|| "tells transports apart".to_string())
     })
 }
 

@@ -118,6 +118,11 @@ pub(crate) fn private_folder() -> TempDir {
     tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir().unwrap()
 }
 
+/// The path of a manager's socket.
+pub(crate) fn socket_of(manager: &Manager) -> PathBuf {
+    manager.address().to_string().strip_prefix("unix:").expect("it has a socket").into()
+}
+
 /// Starts a manager at this socket, and returns when it is ready.
 pub(crate) fn serve(socket: &Path) -> Running {
     serve_by(&mut Command::new(env!("CARGO_BIN_EXE_manager")), socket)
@@ -126,7 +131,7 @@ pub(crate) fn serve(socket: &Path) -> Running {
 /// Starts a manager at this socket by a command that passes its arguments on, and returns when it is ready.
 pub(crate) fn serve_by(command: &mut Command, socket: &Path) -> Running {
     let mut running = Running::start(command.arg("--socket").arg(socket));
-    assert_eq!(running.line(), format!("manager is ready at {}", socket.display()));
+    assert_eq!(running.line(), format!("manager is ready at unix:{}", socket.display()));
     running
 }
 

@@ -1,18 +1,14 @@
 //! From the address of a manager to a connection on which a session has begun.
 
-use std::fs;
 use std::io::{self, ErrorKind as IoErrorKind};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
 use protocol::limits::PROGRAM_BYTES_MAX;
 use protocol::{
     Epoch, FrameBuffer, FrameError, Greeting, HELLO_BYTES_MAX, Hello, VERSION_NEWEST, VERSION_OLDEST,
 };
 use sys::process::effective_user;
-use transport::{Address, ReadMode, Readiness, Stream};
+use transport::{Address, ConnectErrorKind, ReadMode, Readiness, Stream};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -29,7 +25,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct EstablishedStream {
     /// The connection.
-    pub(crate) stream: Stream,
+    pub(crate) stream: Box<dyn Stream>,
     /// The epoch of the manager.
     pub(crate) epoch: Epoch,
     /// The bytes that came behind the greeting.
@@ -41,7 +37,7 @@ pub(crate) fn connect(address: &Address) -> Result<EstablishedStream> {
     let begun = Instant::now();
     loop {
         let (error, time_max) = match try_connect(address) {
-            Ok(stream) => return greet(stream, path_of(address), GREETING_TIME_MAX),
+            Ok(stream) => return greet(stream, address, GREETING_TIME_MAX),
             Err(Attempt::Refused(error)) => (error, REFUSED_TIME_MAX),
             Err(Attempt::Full(error)) => (error, GREETING_TIME_MAX),
             Err(Attempt::Failed(error)) => return Err(error),
@@ -51,42 +47,6 @@ pub(crate) fn connect(address: &Address) -> Result<EstablishedStream> {
         }
         std::thread::sleep(vary(RETRY_PAUSE));
     }
-}
-
-/// The form of an address that means the same in every process: with the absolute path of the socket, without links.
-/// Proxies travel in formats that know text and not paths, so the path must be text.
-pub(crate) fn canonical(address: &Address) -> Result<Address> {
-    let socket = path_of(address);
-    check_length(socket)?;
-    let path = fs::canonicalize(socket).map_err(|error| not_connected(socket, &error))?;
-    check_length(&path)?;
-    if path.to_str().is_none() {
-        let path = path.display();
-        let text = format!("the path of a socket must be UTF-8, and {path} is not");
-        return Err(Error::new(ErrorKind::BadName, text));
-    }
-    Ok(Address::Unix(path))
-}
-
-/// The path of the socket at an address. Errors name it, since people know it.
-fn path_of(address: &Address) -> &Path {
-    let Address::Unix(path) = address;
-    path
-}
-
-fn check_length(socket: &Path) -> Result<()> {
-    let bytes = socket.as_os_str().len();
-    if bytes <= SOCKET_PATH_BYTES_MAX {
-        return Ok(());
-    }
-    let path = socket.display();
-    Err(Error::new(
-        ErrorKind::Limit,
-        format!(
-            "the path of a socket has at most {SOCKET_PATH_BYTES_MAX} bytes, this one has {bytes}; \
-             use a shorter one than {path}"
-        ),
-    ))
 }
 
 /// Why one try did not connect.
@@ -99,17 +59,14 @@ enum Attempt {
     Failed(Error),
 }
 
-/// Connects once, and sends the hello. Never waits: if the backlog is full, the stream has no peer yet.
-fn try_connect(address: &Address) -> std::result::Result<Stream, Attempt> {
-    let socket = path_of(address);
-    let stream = Stream::connect(address).map_err(|error| match error.kind() {
-        IoErrorKind::ConnectionRefused => Attempt::Refused(not_connected(socket, &error)),
-        _ => Attempt::Failed(not_connected(socket, &error)),
+/// Connects once, and sends the hello. Never waits.
+fn try_connect(address: &Address) -> std::result::Result<Box<dyn Stream>, Attempt> {
+    let stream = address.connect().map_err(|error| match error.kind {
+        ConnectErrorKind::Refused => Attempt::Refused(error.into()),
+        ConnectErrorKind::Full => Attempt::Full(unanswered(address, GREETING_TIME_MAX)),
+        _ => Attempt::Failed(error.into()),
     })?;
-    if !stream.is_connected() {
-        return Err(Attempt::Full(unanswered(socket, GREETING_TIME_MAX)));
-    }
-    check_peer(&stream, socket).map_err(Attempt::Failed)?;
+    check_peer(&*stream, address).map_err(Attempt::Failed)?;
 
     let mut hello = Vec::new();
     let appended = Hello::new(std::process::id(), &program_name()).append(&mut hello);
@@ -119,66 +76,58 @@ fn try_connect(address: &Address) -> std::result::Result<Stream, Attempt> {
         Ok(_) => Ok(stream),
         Err(error) => Err(match error.kind() {
             IoErrorKind::NotConnected | IoErrorKind::WouldBlock => {
-                Attempt::Full(unanswered(socket, GREETING_TIME_MAX))
+                Attempt::Full(unanswered(address, GREETING_TIME_MAX))
             }
             IoErrorKind::BrokenPipe | IoErrorKind::ConnectionReset => {
-                Attempt::Refused(not_connected(socket, &IoErrorKind::ConnectionRefused.into()))
+                Attempt::Refused(address.refused().into())
             }
-            _ => Attempt::Failed(not_connected(socket, &error)),
+            _ => Attempt::Failed(broken(address, &error)),
         }),
     }
 }
 
 /// Refuses a manager that another user runs: this process sends it nothing, and believes nothing that it says.
-fn check_peer(stream: &Stream, socket: &Path) -> Result<()> {
-    let path = socket.display();
+fn check_peer(stream: &dyn Stream, address: &Address) -> Result<()> {
     let own = effective_user();
-    match stream.peer().map(|peer| peer.user) {
-        Ok(Some(peer)) if peer == own => Ok(()),
-        Ok(Some(peer)) => Err(Error::new(
-            ErrorKind::Other,
-            format!(
-                "the manager at {path} is run by user {peer}, not by this one ({own}); \
-                 use a socket of your own"
-            ),
-        )),
-        Ok(None) => {
-            Err(Error::new(ErrorKind::Other, format!("the system does not say which user serves {path}")))
-        }
-        Err(error) => Err(not_connected(socket, &error)),
-    }
+    let peer = stream.peer().map_err(|error| broken(address, &error))?;
+    peer.check(own).map_err(|stranger| {
+        let text = format!(
+            "the manager at {address} is run by {stranger}, not by this one ({own}); use a socket of your own"
+        );
+        Error::new(ErrorKind::Other, text)
+    })
 }
 
 /// Waits for the greeting, and begins the session.
-fn greet(stream: Stream, socket: &Path, time_max: Duration) -> Result<EstablishedStream> {
+fn greet(stream: Box<dyn Stream>, address: &Address, time_max: Duration) -> Result<EstablishedStream> {
     let mut frames = FrameBuffer::new(HELLO_BYTES_MAX);
     let deadline = Instant::now() + time_max;
     let greeting = loop {
-        let body = frames.next_body().map_err(|error| foreign(socket, error))?;
+        let body = frames.next_body().map_err(|error| foreign(address, error))?;
         if let Some(body) = body {
-            break Greeting::decode(body).map_err(|error| foreign(socket, error))?;
+            break Greeting::decode(body).map_err(|error| foreign(address, error))?;
         }
         let timeout = deadline.saturating_duration_since(Instant::now());
         if timeout.is_zero() {
-            return Err(unanswered(socket, time_max));
+            return Err(unanswered(address, time_max));
         }
         stream.wait(Readiness::READABLE, Some(timeout));
         match stream.read(frames.space(), ReadMode::NonBlocking) {
-            Ok(0) => return Err(hung_up(socket)),
+            Ok(0) => return Err(hung_up(address)),
             Ok(bytes) => frames.filled(bytes),
             Err(error) => match error.kind() {
                 IoErrorKind::WouldBlock => {}
-                IoErrorKind::ConnectionReset => return Err(hung_up(socket)),
-                _ => return Err(not_connected(socket, &error)),
+                IoErrorKind::ConnectionReset => return Err(hung_up(address)),
+                _ => return Err(broken(address, &error)),
             },
         }
     };
     match greeting {
         Greeting::Welcome { version, .. } if !(VERSION_OLDEST..=VERSION_NEWEST).contains(&version) => {
-            Err(unspoken(socket, version))
+            Err(unspoken(address, version))
         }
         Greeting::Welcome { epoch, session, .. } => {
-            log::debug!("session {session} begins at {}", socket.display());
+            log::debug!("session {session} begins at {address}");
             Ok(EstablishedStream { stream, epoch, frames })
         }
         Greeting::Refused(refusal) => Err(refusal.into()),
@@ -202,101 +151,67 @@ fn vary(pause: Duration) -> Duration {
     pause / 2 + pause * u32::from(random) / 255
 }
 
-fn not_connected(socket: &Path, error: &io::Error) -> Error {
-    let path = socket.display();
-    match error.kind() {
-        IoErrorKind::NotFound | IoErrorKind::ConnectionRefused | IoErrorKind::NotADirectory => {
-            not_running(socket)
-        }
-        IoErrorKind::PermissionDenied => Error::new(
-            ErrorKind::Other,
-            format!("this user may not connect to {path} (permission denied); use a socket of your own"),
-        ),
-        _ => Error::new(ErrorKind::Other, format!("cannot connect to {path}: {error}")),
-    }
+fn broken(address: &Address, error: &io::Error) -> Error {
+    Error::new(ErrorKind::Other, format!("cannot connect to {address}: {error}"))
 }
 
-/// The error for a path at which nothing listens. It advises to start a manager only where one would start.
-fn not_running(socket: &Path) -> Error {
-    let path = socket.display();
-    let folder = match socket.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    if let Ok(found) = fs::metadata(socket)
-        && !found.file_type().is_socket()
-    {
-        let what = if found.is_dir() { "a folder" } else { "a file" };
-        let text = format!("{path} is {what}, not a socket; name the socket of a manager");
-        return Error::new(ErrorKind::Other, text);
-    }
-    let open = match fs::symlink_metadata(folder) {
-        Ok(found) if !found.is_dir() => "is not a folder",
-        Ok(found) if found.uid() != effective_user() => "belongs to another user",
-        Ok(found) if found.mode() & 0o077 != 0 => "is open to others",
-        // A manager makes a folder that is missing.
-        _ => {
-            let text = format!("no manager is running at {path}; start one with `manager --socket {path}`");
-            return Error::new(ErrorKind::NotRunning, text);
-        }
-    };
-    let text = format!(
-        "no manager is running at {path}, and none would start there, as {} {open}; start one with `manager`, \
-         and name the socket that it prints",
-        folder.display()
-    );
-    Error::new(ErrorKind::NotRunning, text)
-}
-
-fn unanswered(socket: &Path, time: Duration) -> Error {
-    let path = socket.display();
+fn unanswered(address: &Address, time: Duration) -> Error {
     Error::new(
         ErrorKind::Other,
         format!(
-            "what listens at {path} did not answer for {time:?}; it is overloaded, suspended, or not a manager"
+            "what listens at {address} did not answer for {time:?}; it is overloaded, suspended, or not a manager"
         ),
     )
 }
 
-fn hung_up(socket: &Path) -> Error {
-    let path = socket.display();
+fn hung_up(address: &Address) -> Error {
     Error::new(
         ErrorKind::ManagerGone,
-        format!("the manager at {path} closed the connection without a greeting"),
+        format!("the manager at {address} closed the connection without a greeting"),
     )
 }
 
-fn unspoken(socket: &Path, version: u16) -> Error {
-    let path = socket.display();
+fn unspoken(address: &Address, version: u16) -> Error {
     Error::new(
         ErrorKind::VersionMismatch,
         format!(
-            "the manager at {path} speaks version {version} of the protocol, and this program speaks versions \
+            "the manager at {address} speaks version {version} of the protocol, and this program speaks versions \
              {VERSION_OLDEST} to {VERSION_NEWEST}; bring the older of the two up to date"
         ),
     )
 }
 
-fn foreign(socket: &Path, error: FrameError) -> Error {
-    Error::new(ErrorKind::Other, format!("what listens at {} is not a manager: {error}", socket.display()))
+fn foreign(address: &Address, error: FrameError) -> Error {
+    Error::new(ErrorKind::Other, format!("what listens at {address} is not a manager: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs::Permissions;
+    use std::fs::{self, Permissions};
     use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::{UnixListener, UnixStream};
+    use std::path::{Path, PathBuf};
 
+    use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
     use protocol::{Code, Refusal, SessionId};
 
     use super::*;
     use crate::connection::fake_manager::FakeManager;
 
-    fn in_a_folder(name: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+    fn in_a_folder(name: &str) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir().unwrap();
         let path = folder.path().join(name);
         (folder, path)
+    }
+
+    fn at(path: impl AsRef<Path>) -> Address {
+        Address::unix(path).unwrap()
+    }
+
+    fn error_at(path: &Path) -> Error {
+        let canonical = at(path).canonical().map_err(Error::from);
+        canonical.and_then(|address| connect(&address)).unwrap_err()
     }
 
     /// The error of a handshake in which the other side sends this.
@@ -304,13 +219,13 @@ mod tests {
         let (mine, mut other) = UnixStream::pair().unwrap();
         other.write_all(said).unwrap();
         drop(other);
-        greet(mine.into(), Path::new("x.sock"), GREETING_TIME_MAX).unwrap_err()
+        greet(mine.into(), &at("/x.sock"), GREETING_TIME_MAX).unwrap_err()
     }
 
     #[test]
     fn a_session_begins() {
         let manager = FakeManager::start(|mut peer| assert_eq!(peer.next(), None));
-        let session = connect(&manager.socket().into()).unwrap();
+        let session = connect(&at(manager.socket())).unwrap();
         assert_eq!(session.epoch, FakeManager::EPOCH);
     }
 
@@ -321,10 +236,10 @@ mod tests {
         drop(UnixListener::bind(&dead).unwrap());
         for path in [&missing, &dead] {
             let begun = Instant::now();
-            let error = canonical(&path.into()).and_then(|address| connect(&address)).unwrap_err();
+            let error = error_at(path);
             assert!(error.is_not_running(), "{error:?}");
             assert!(
-                error.to_string().ends_with(&format!("`manager --socket {}`", path.display())),
+                error.to_string().ends_with(&format!("`manager --socket unix:{}`", path.display())),
                 "{error}"
             );
             assert!(begun.elapsed() < Duration::from_secs(5));
@@ -334,7 +249,7 @@ mod tests {
     #[test]
     fn a_manager_is_advised_only_where_it_would_start() {
         let error_at = |path: &Path| {
-            let error = canonical(&path.into()).and_then(|address| connect(&address)).unwrap_err();
+            let error = error_at(path);
             assert!(!error.to_string().contains("manager --socket"), "{error}");
             error
         };
@@ -365,13 +280,13 @@ mod tests {
         Greeting::Welcome { version, session: SessionId(1), epoch }.append(&mut said).unwrap();
         let error = error_after(&said);
         assert!(error.is_version_mismatch(), "{error:?}");
-        assert!(error.to_string().contains("at x.sock speaks version 2"), "{error}");
+        assert!(error.to_string().contains("at unix:/x.sock speaks version 2"), "{error}");
     }
 
     #[test]
     fn a_path_that_fits_no_address_is_refused_before_it_is_tried() {
         let (_folder, path) = in_a_folder(&"x".repeat(SOCKET_PATH_BYTES_MAX));
-        let error = canonical(&path.into()).unwrap_err();
+        let error = Error::from(at(path).canonical().unwrap_err());
         assert!(error.is_limit(), "{error:?}");
         assert!(error.to_string().contains("at most 107 bytes"), "{error}");
     }
@@ -379,7 +294,7 @@ mod tests {
     #[test]
     fn a_peer_that_never_greets_is_given_up() {
         let (mine, _silent) = UnixStream::pair().unwrap();
-        let error = greet(mine.into(), Path::new("x.sock"), Duration::from_millis(50)).unwrap_err();
+        let error = greet(mine.into(), &at("/x.sock"), Duration::from_millis(50)).unwrap_err();
         assert!(error.to_string().contains("did not answer"), "{error}");
     }
 
@@ -389,7 +304,7 @@ mod tests {
         let _listener = UnixListener::bind(&path).unwrap();
         let mut waiting = Vec::new();
         let refusal = loop {
-            match try_connect(&path.as_path().into()) {
+            match try_connect(&at(&path)) {
                 Ok(stream) => waiting.push(stream),
                 Err(attempt) => break attempt,
             }

@@ -10,6 +10,7 @@ use protocol::{
     append_frame, decode, limits,
 };
 use tempfile::TempDir;
+use transport::Address;
 use uuid::Uuid;
 
 use crate::connection::connect::connect;
@@ -63,7 +64,7 @@ impl FakeManager {
 
     /// A connection that nobody else uses.
     pub(crate) fn connection(&self) -> SharedConnection {
-        let session = connect(&self.socket.as_path().into()).unwrap();
+        let session = connect(&Address::unix(&self.socket).unwrap()).unwrap();
         SharedConnection::new(session.stream, session.frames)
     }
 }

@@ -40,7 +40,7 @@ impl Reader {
     /// Receives once: what has come already, or else what comes first.
     pub(crate) fn receive(
         &mut self,
-        stream: &Stream,
+        stream: &dyn Stream,
         mode: ReadMode,
         takes_descriptors: bool,
     ) -> io::Result<ReceiveOutcome> {
@@ -65,10 +65,14 @@ impl Reader {
 
     /// Receives once, and keeps a descriptor until the answer with which it came is whole.
     #[cold]
-    fn receive_with_descriptors(&mut self, stream: &Stream, mode: ReadMode) -> io::Result<usize> {
-        let received = stream.read_with_descriptors(self.incoming.space(), &mut self.enclosed, mode);
-        self.enclosed.truncate(ENCLOSED_MAX);
-        received
+    fn receive_with_descriptors(&mut self, stream: &dyn Stream, mode: ReadMode) -> io::Result<usize> {
+        let enclosed = &mut self.enclosed;
+        let mut take = |descriptor| {
+            if enclosed.len() < ENCLOSED_MAX {
+                enclosed.push_back(descriptor);
+            }
+        };
+        stream.read_with_descriptors(self.incoming.space(), &mut take, mode)
     }
 
     /// The descriptor that came with an answer, if this kind of answer brings one.

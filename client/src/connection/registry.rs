@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use protocol::Epoch;
 use transport::Address;
 
-use crate::connection::connect::{canonical, connect};
+use crate::connection::connect::connect;
 use crate::connection::link::Link;
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Result};
@@ -30,14 +30,14 @@ static REGISTRY: LinkRegistry = LinkRegistry::new(0);
 impl Link {
     /// The link to the manager at this address, made now if this process has none that lives.
     pub fn connect(address: &Address) -> Result<Arc<Link>> {
-        find_or_make(&canonical(address)?, Link::is_live)
+        find_or_make(&address.canonical()?, Link::is_live)
     }
 }
 
 /// The link to the manager of this epoch at this address.
 pub(crate) fn link_to_epoch(address: &Address, epoch: Epoch) -> Result<Arc<Link>> {
     // A link to the right epoch need not live: if it does not, no other would be better.
-    let link = find_or_make(&canonical(address)?, |link| link.epoch() == epoch || link.is_live())?;
+    let link = find_or_make(&address.canonical()?, |link| link.epoch() == epoch || link.is_live())?;
     if link.epoch() == epoch { Ok(link) } else { Err(stale(address)) }
 }
 
@@ -47,10 +47,8 @@ pub(crate) fn check_epoch(address: &Address, epoch: Epoch) -> Result<()> {
 }
 
 fn stale(address: &Address) -> Error {
-    let Address::Unix(path) = address;
     let text = format!(
-        "this handle comes from an earlier life of the manager at {}; its object ended with that manager",
-        path.display()
+        "this handle comes from an earlier life of the manager at {address}; its object ended with that manager"
     );
     Error::new(ErrorKind::Stale, text)
 }

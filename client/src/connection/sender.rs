@@ -20,7 +20,7 @@ pub(crate) enum WriteOutcome {
 }
 
 /// Moves into the stream as much as it takes without waiting.
-pub(crate) fn write(sender: &mut Sender, stream: &Stream) -> io::Result<WriteOutcome> {
+pub(crate) fn write(sender: &mut Sender, stream: &dyn Stream) -> io::Result<WriteOutcome> {
     while !sender.poll_output().is_empty() {
         match stream.write(sender.poll_output()) {
             Ok(bytes) => sender.handle_written(bytes),

@@ -63,7 +63,7 @@ pub(crate) fn own_slot() -> Arc<AnswerSlot> {
 /// A connection after its handshake.
 #[derive(Debug)]
 pub(crate) struct SharedConnection {
-    stream: Stream,
+    stream: Box<dyn Stream>,
     sender: Mutex<Sender>,
     callers: Callers<Result<ReceivedAnswer>, Reader>,
     /// Which answers are acknowledged. If this process dies, the manager takes back the grants of all later ones.
@@ -74,7 +74,7 @@ pub(crate) struct SharedConnection {
 
 impl SharedConnection {
     /// A connection over a stream after its handshake, with the bytes that came behind the greeting.
-    pub(crate) fn new(stream: Stream, frames: FrameBuffer) -> SharedConnection {
+    pub(crate) fn new(stream: Box<dyn Stream>, frames: FrameBuffer) -> SharedConnection {
         SharedConnection {
             stream,
             sender: Mutex::new(Sender::new()),
@@ -237,7 +237,7 @@ impl SharedConnection {
     /// Sends what is queued, and a goodbye. Nothing must be sent on this connection after that.
     pub(crate) fn say_goodbye(&self) {
         let Ok(mut sender) = self.append_one_way(Request::Goodbye) else { return };
-        while let Ok(WriteOutcome::Part) = sender::write(&mut sender, &self.stream) {
+        while let Ok(WriteOutcome::Part) = sender::write(&mut sender, &*self.stream) {
             if !self.wait_for(Readiness::WRITABLE, GOODBYE_TIME_MAX).writable {
                 return;
             }
@@ -265,7 +265,7 @@ impl SharedConnection {
 
     /// Moves all bytes to send into the socket. Other senders wait meanwhile, which keeps the order.
     fn flush(&self, sender: &mut Sender) -> io::Result<()> {
-        let outcome = match sender::write(sender, &self.stream) {
+        let outcome = match sender::write(sender, &*self.stream) {
             Ok(WriteOutcome::All) => return Ok(()),
             Ok(WriteOutcome::Part) => self.flush_full_socket(sender),
             Err(error) => Err(error),
@@ -294,7 +294,7 @@ impl SharedConnection {
             {
                 break Err(io::ErrorKind::BrokenPipe.into());
             }
-            match sender::write(sender, &self.stream) {
+            match sender::write(sender, &*self.stream) {
                 Ok(WriteOutcome::All) => break Ok(()),
                 Ok(WriteOutcome::Part) => {}
                 Err(error) => break Err(error),
@@ -314,7 +314,7 @@ impl SharedConnection {
     /// Receives once, and gives every whole answer to its caller. At the end of the connection all callers learn of it.
     fn read(&self, reader: &mut Reader, mode: ReadMode) -> ReceiveOutcome {
         let takes_descriptors = self.takes_descriptors.load(Ordering::Acquire) > 0;
-        let received = reader.receive(&self.stream, mode, takes_descriptors);
+        let received = reader.receive(&*self.stream, mode, takes_descriptors);
         // This happens even at the end: answers may have come together with the greeting.
         let given = self.give_answers(reader);
         let end = match (received, given) {

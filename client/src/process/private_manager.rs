@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use protocol::endpoint::{MANAGER_VARIABLE, default_folder};
+use protocol::endpoint::MANAGER_VARIABLE;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sys::Signal;
-use sys::process::{Process, effective_user};
+use sys::process::Process;
+use transport::{Address, unix};
 use uuid::Uuid;
 
 use crate::{Error, ErrorKind, Result};
@@ -39,7 +40,7 @@ impl PrivateManager {
     /// Starts a manager, and returns when it is ready.
     pub(crate) fn start() -> Result<PrivateManager> {
         let socket = private_socket();
-        let mut command = command(&socket)?;
+        let mut command = command(&Address::unix(&socket)?)?;
         // In a group of its own, so that Ctrl-C in a terminal reaches the program alone, which then ends its
         // manager.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
@@ -64,8 +65,8 @@ impl PrivateManager {
     }
 
     /// The address of the manager.
-    pub(crate) fn socket(&self) -> &Path {
-        &self.socket
+    pub(crate) fn address(&self) -> Result<Address> {
+        Ok(Address::unix(&self.socket)?)
     }
 
     /// Waits for the one line that a manager writes when it is ready.
@@ -120,7 +121,7 @@ impl Drop for PrivateManager {
         }
         // A killed manager leaves its files. The name belongs to this manager alone, so no other manager can be there.
         let _ = std::fs::remove_file(&self.socket);
-        let _ = std::fs::remove_file(self.socket.with_added_extension("lock"));
+        let _ = std::fs::remove_file(unix::lock_of(&self.socket));
     }
 }
 
@@ -130,23 +131,21 @@ impl Drop for PrivateManager {
 /// A manager recognizes a file by the beginning and the end of its name, and may remove it once no process holds its
 /// lock: see `stale_sockets` in the package `manager`.
 fn private_socket() -> PathBuf {
-    let runtime_folder = std::env::var("XDG_RUNTIME_DIR").ok();
-    let folder = default_folder(runtime_folder.as_deref(), effective_user());
-    Path::new(&folder).join(format!("private-{}.sock", Uuid::new_v4().simple()))
+    unix::default_folder().join(format!("private-{}.sock", Uuid::new_v4().simple()))
 }
 
-/// The command that runs a private manager at this socket: a copy of this program, or the `manager` program.
-fn command(socket: &Path) -> Result<Command> {
+/// The command that runs a private manager at this address: a copy of this program, or the `manager` program.
+fn command(address: &Address) -> Result<Command> {
     let owner = std::process::id().to_string();
     #[cfg(feature = "embedded")]
     if crate::process::role::is_initialized() {
         return crate::process::role::copy_of_this_program(
             crate::process::role::MANAGER,
-            [socket.as_os_str(), owner.as_ref()],
+            [address.as_ref(), owner.as_ref()],
         );
     }
     let mut command = Command::new(manager_program()?);
-    command.arg("--socket").arg(socket).arg("--parent").arg(owner);
+    command.arg("--socket").arg(address).arg("--parent").arg(owner);
     Ok(command)
 }
 
@@ -191,7 +190,7 @@ fn failed(text: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
+    use protocol::endpoint::{SOCKET_PATH_BYTES_MAX, default_folder};
 
     use super::*;
 

@@ -143,7 +143,9 @@ pub(crate) fn instead_of(socket: &Path, mode: u32, user: u32) -> PathBuf {
     let name = socket.file_name().unwrap_or(OsStr::new("manager.sock"));
     // Anybody may make a folder in a shared one such as `/tmp`.
     let above = if mode & (STICKY | 0o002) == STICKY | 0o002 { folder_of(socket) } else { Path::new("/tmp") };
-    above.join(format!("rallypoint-{user}")).join(name)
+    let own = above.join(format!("rallypoint-{user}")).join(name);
+    // This one may be what cannot be used.
+    if own == socket { above.join(format!("rallypoint-{user}-own")).join(name) } else { own }
 }
 
 #[cfg(test)]
@@ -208,6 +210,7 @@ mod tests {
         }
         let instead = PathBuf::from(format!("/tmp/rallypoint-{}/m.sock", user()));
         assert_eq!(instead_of(Path::new("/m.sock"), 0o755, user()), instead);
+        assert_ne!(instead_of(&instead, 0o700, user()), instead);
     }
 
     #[test]

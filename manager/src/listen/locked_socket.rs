@@ -6,17 +6,20 @@
 //! that takes one checks that the file still exists. And since somebody may remove the lock file of a living manager,
 //! no manager unlinks a socket at which a process listens, lock or no lock.
 
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use transport::unix::{LocalListener, LocalStream, is_in_folder_of_variable, lock_of};
 use transport::{Address, Listener, Stream};
 
-use super::folder;
+use super::{folder, stale_sockets};
 use crate::Error;
 
 /// How long after its lock a killed manager may still seem to listen: the system closes its files one by one.
@@ -26,9 +29,11 @@ const LAST_BREATH: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct LockedSocket {
     /// Where clients arrive; accepts without blocking, and yields streams that do not block.
-    listener: Listener,
+    listener: LocalListener,
     /// Where the socket is.
     socket: PathBuf,
+    /// The same as clients are to name it.
+    address: Address,
     /// Which file the socket is, by device and inode.
     identity: (u64, u64),
     /// Whether no manager will serve this socket again, so that the lock file goes too.
@@ -40,33 +45,57 @@ pub(crate) struct LockedSocket {
 impl LockedSocket {
     /// Binds the socket at this path, if the folder is safe and no other manager serves it.
     pub(crate) fn bind(socket: &Path) -> Result<LockedSocket, Error> {
+        LockedSocket::try_bind(socket).map_err(|error| with_variable(error, socket, false))
+    }
+
+    /// Binds a socket that no other manager will serve. Nothing is left behind at its end, and what was left behind in
+    /// its folder by others of its kind is cleared away.
+    pub(crate) fn bind_private(socket: &Path) -> Result<LockedSocket, Error> {
+        let mut locked =
+            LockedSocket::try_bind(socket).map_err(|error| with_variable(error, socket, true))?;
+        locked.is_last = true;
+        stale_sockets::clear(folder::folder_of(socket));
+        Ok(locked)
+    }
+
+    fn try_bind(socket: &Path) -> Result<LockedSocket, Error> {
         check_path(socket)?;
+        let address = Address::unix(socket).map_err(|_| Error::PathWithoutName { socket: socket.into() })?;
         folder::prepare(socket, sys::process::effective_user())?;
         // Before it makes a lock file, which would stay.
         look_for_stale(socket)?;
         let lock = take_lock(socket)?;
         if remove_stale(socket)? {
-            log::info!("takes over the socket that an earlier manager left at {}", socket.display());
+            log::info!("takes over the socket that an earlier manager left at {address}");
         }
         let failed = |source| Error::Bind { socket: socket.into(), source };
-        let listener = Listener::bind_unix(socket).map_err(failed)?;
+        let listener = LocalListener::bind(socket).map_err(failed)?;
         let identity = fs::symlink_metadata(socket).map(identity).map_err(failed)?;
-        Ok(LockedSocket { listener, socket: socket.into(), identity, is_last: false, lock })
+        Ok(LockedSocket { listener, socket: socket.into(), address, identity, is_last: false, lock })
+    }
+}
+
+/// An error that says so where the folder is one that a variable of the environment names.
+fn with_variable(error: Error, socket: &Path, is_private: bool) -> Error {
+    match error.is_of_folder() && is_in_folder_of_variable(socket) {
+        true => Error::FolderOfVariable { error: Box::new(error), is_private },
+        false => error,
+    }
+}
+
+impl Listener for LockedSocket {
+    fn address(&self) -> &Address {
+        &self.address
     }
 
-    /// Leaves nothing behind at the end, for a socket that no manager will serve again.
-    pub(crate) fn leave_nothing(&mut self) {
-        self.is_last = true;
+    fn accept(&self) -> io::Result<Box<dyn Stream>> {
+        Ok(Box::new(self.listener.accept()?))
     }
+}
 
-    /// Where the socket is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.socket
-    }
-
-    /// Where clients arrive.
-    pub(crate) fn listener(&self) -> &Listener {
-        &self.listener
+impl AsFd for LockedSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
     }
 }
 
@@ -95,32 +124,24 @@ fn check_path(socket: &Path) -> Result<(), Error> {
     if socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
         return Err(Error::PathTooLong { socket: socket.into() });
     }
-    if socket.file_name().is_none() {
-        return Err(Error::PathWithoutName { socket: socket.into() });
-    }
     match fs::metadata(socket) {
         Ok(found) if found.is_dir() => {
             let user = sys::process::effective_user();
             let instead = folder::instead_of(&socket.join("manager.sock"), found.mode(), user);
             Err(Error::PathIsFolder { folder: socket.into(), instead })
         }
+        _ if socket.file_name().is_none() => Err(Error::PathWithoutName { socket: socket.into() }),
         _ => Ok(()),
     }
-}
-
-/// The path of the lock file that belongs to a socket.
-fn lock_of(socket: &Path) -> PathBuf {
-    let mut lock = OsString::from(socket);
-    lock.push(".lock");
-    lock.into()
 }
 
 /// Takes the lock, and writes the process id of this manager into its file.
 fn take_lock(socket: &Path) -> Result<File, Error> {
     let lock = lock_of(socket);
     let failed = |source| Error::Lock { lock: lock.clone(), source };
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
     let mut file = loop {
         let mut file = options.open(&lock).map_err(failed)?;
         match file.try_lock() {
@@ -128,7 +149,12 @@ fn take_lock(socket: &Path) -> Result<File, Error> {
             Ok(()) if is_at(&file, &lock).map_err(failed)? => break file,
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(Error::AlreadyServed { socket: socket.into(), holder: read_holder(&mut file) });
+                let (socket, holder) = (socket.into(), read_holder(&mut file));
+                let is_there = fs::symlink_metadata(&socket).is_ok();
+                return Err(match is_there {
+                    true => Error::AlreadyServed { socket, holder },
+                    false => Error::ServedWithoutSocket { socket, holder },
+                });
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
@@ -161,10 +187,10 @@ pub(crate) fn remove_stale(socket: &Path) -> Result<bool, Error> {
     if !look_for_stale(socket)? {
         return Ok(false);
     }
-    if knock(socket).map_err(failed)?.is_some() {
+    if knock(socket)?.is_some() {
         std::thread::sleep(LAST_BREATH);
-        if let Some(stream) = knock(socket).map_err(failed)? {
-            return Err(Error::AlreadyServed { socket: socket.into(), holder: listener_of(&stream) });
+        if let Some(stream) = knock(socket)? {
+            return Err(Error::ForeignListener { socket: socket.into(), process: listener_of(&stream) });
         }
     }
     fs::remove_file(socket).map_err(failed)?;
@@ -183,16 +209,20 @@ fn look_for_stale(socket: &Path) -> Result<bool, Error> {
 
 /// A connection to the process that listens at this socket; none if nobody listens. Never waits, and counts a full
 /// queue of connections as a process that listens.
-fn knock(socket: &Path) -> io::Result<Option<Stream>> {
-    match Stream::connect(&Address::from(socket)) {
+fn knock(socket: &Path) -> Result<Option<LocalStream>, Error> {
+    let socket = socket.to_owned();
+    match LocalStream::connect(&socket) {
         Ok(stream) => Ok(Some(stream)),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(None),
-        Err(error) => Err(error),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::PROTOTYPE) => {
+            Err(Error::SocketOfAnotherType { socket })
+        }
+        Err(source) => Err(Error::Bind { socket, source }),
     }
 }
 
 /// The process that listens at the other end of a connection, if the system tells.
-fn listener_of(stream: &Stream) -> Option<u32> {
+fn listener_of(stream: &LocalStream) -> Option<u32> {
     stream.peer().ok()?.process
 }
 
@@ -227,6 +257,9 @@ mod tests {
         let refused = LockedSocket::bind(outer.path()).unwrap_err();
         assert!(matches!(refused, Error::PathIsFolder { .. }), "{refused}");
         assert_eq!(fs::read_dir(outer.path()).unwrap().count(), 0);
+        let refused = LockedSocket::bind(Path::new("/")).unwrap_err();
+        let advice = format!("`--socket /tmp/rallypoint-{}/manager.sock`", sys::process::effective_user());
+        assert!(refused.to_string().contains(&advice), "{refused}");
     }
 
     #[test]
@@ -234,8 +267,10 @@ mod tests {
         let long = PathBuf::from("/".repeat(40)).join("x".repeat(SOCKET_PATH_BYTES_MAX));
         let refused = LockedSocket::bind(&long).unwrap_err();
         assert!(refused.to_string().contains("at most 107"), "{refused}");
-        assert!(matches!(LockedSocket::bind(Path::new("/")), Err(Error::PathWithoutName { .. })));
-        assert!(matches!(LockedSocket::bind(Path::new("")), Err(Error::PathWithoutName { .. })));
+        for path in ["/no/such/folder/..", ""] {
+            let refused = LockedSocket::bind(Path::new(path)).unwrap_err();
+            assert!(matches!(refused, Error::PathWithoutName { .. }), "{path}: {refused}");
+        }
     }
 
     #[test]
@@ -282,7 +317,7 @@ mod tests {
         fs::remove_file(lock_of(&socket)).unwrap();
         let refused = LockedSocket::bind(&socket).unwrap_err();
         let this = std::process::id();
-        assert!(matches!(refused, Error::AlreadyServed { holder: Some(holder), .. } if holder == this));
+        assert!(matches!(refused, Error::ForeignListener { process: Some(found), .. } if found == this));
         let found = fs::symlink_metadata(&socket).map(identity).unwrap();
         assert_eq!(found, first.identity, "the first one's socket is still there");
         drop(first);
@@ -298,10 +333,10 @@ mod tests {
         rustix::net::listen(&listener, 1).unwrap();
         // The manager accepts none of these, and soon the system queues no more.
         let mut crowd = Vec::new();
-        while crowd.last().is_none_or(Stream::is_connected) {
+        while crowd.last().is_none_or(LocalStream::is_connected) {
             crowd.extend(knock(&socket).unwrap());
         }
-        assert!(matches!(LockedSocket::bind(&socket), Err(Error::AlreadyServed { .. })));
+        assert!(matches!(LockedSocket::bind(&socket), Err(Error::ForeignListener { .. })));
     }
 
     #[test]
@@ -315,13 +350,35 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_of_another_type_is_called_so_and_left_alone() {
+        let outer = folder();
+        let socket = outer.path().join("m.sock");
+        let _datagram = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+        let refused = LockedSocket::bind(&socket).unwrap_err();
+        assert!(matches!(refused, Error::SocketOfAnotherType { .. }), "{refused}");
+        assert!(socket.exists());
+    }
+
+    #[test]
+    fn a_manager_whose_socket_was_removed_is_named() {
+        let outer = folder();
+        let socket = outer.path().join("m.sock");
+        let _first = LockedSocket::bind(&socket).unwrap();
+        fs::remove_file(&socket).unwrap();
+        let refused = LockedSocket::bind(&socket).unwrap_err();
+        assert!(matches!(refused, Error::ServedWithoutSocket { holder: Some(_), .. }), "{refused}");
+    }
+
+    #[test]
     fn a_lock_file_that_is_a_link_is_not_followed() {
         let outer = folder();
         let socket = outer.path().join("m.sock");
         let precious = outer.path().join("precious");
         fs::write(&precious, "precious").unwrap();
         symlink(&precious, lock_of(&socket)).unwrap();
-        assert!(matches!(LockedSocket::bind(&socket), Err(Error::Lock { .. })));
+        let refused = LockedSocket::bind(&socket).unwrap_err();
+        assert!(matches!(refused, Error::Lock { .. }), "{refused}");
+        assert!(refused.to_string().ends_with("it is a symbolic link; remove it"), "{refused}");
         assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
     }
 
@@ -332,8 +389,7 @@ mod tests {
         drop(LockedSocket::bind(&socket).unwrap());
         assert!(lock_of(&socket).exists(), "the next one is expected");
 
-        let mut locked = LockedSocket::bind(&socket).unwrap();
-        locked.leave_nothing();
+        let locked = LockedSocket::bind_private(&socket).unwrap();
         assert!(matches!(LockedSocket::bind(&socket), Err(Error::AlreadyServed { .. })));
         drop(locked);
         assert_eq!(fs::read_dir(outer.path()).unwrap().count(), 0);
@@ -343,8 +399,7 @@ mod tests {
     fn a_lock_file_that_was_replaced_is_left_alone_and_its_lock_guards_nothing() {
         let outer = folder();
         let socket = outer.path().join("m.sock");
-        let mut locked = LockedSocket::bind(&socket).unwrap();
-        locked.leave_nothing();
+        let locked = LockedSocket::bind_private(&socket).unwrap();
         assert!(is_at(&locked.lock, &lock_of(&socket)).unwrap());
         fs::remove_file(lock_of(&socket)).unwrap();
         assert!(!is_at(&locked.lock, &lock_of(&socket)).unwrap());

@@ -10,6 +10,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::fs::OFlags;
+
 use super::locked_socket::{is_at, remove_stale};
 use crate::Error;
 
@@ -48,7 +50,7 @@ pub(crate) fn clear(folder: &Path) {
 fn clear_one(lock: &Path) -> Result<bool, Error> {
     let failed = |source| Error::Lock { lock: lock.into(), source };
     // Opening must neither follow a link nor wait for the other end of a pipe.
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(lock).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     // A manager that begins makes this file a moment before it takes the lock, and writes into it after that.
@@ -131,7 +133,7 @@ mod tests {
         let [socket, lock] = stale_socket(&folder, "private-1-1.sock");
         fs::remove_file(&socket).unwrap();
         let _listener = UnixListener::bind(&socket).unwrap();
-        assert!(matches!(clear_one(&lock), Err(Error::AlreadyServed { .. })));
+        assert!(matches!(clear_one(&lock), Err(Error::ForeignListener { .. })));
         assert!(socket.exists() && lock.exists());
     }
 

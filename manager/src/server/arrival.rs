@@ -18,22 +18,21 @@ use super::table::ConnectionSlot;
 
 impl Server {
     /// Takes a connection that was just accepted, or refuses it.
-    pub(crate) fn admit(&mut self, stream: Stream) {
+    pub(crate) fn admit(&mut self, stream: Box<dyn Stream>) {
         let identity = stream.peer();
         self.admit_as(stream, identity);
     }
 
     /// Takes a connection of this peer, or refuses it.
-    pub(super) fn admit_as(&mut self, stream: Stream, identity: io::Result<PeerIdentity>) {
+    pub(super) fn admit_as(&mut self, stream: Box<dyn Stream>, identity: io::Result<PeerIdentity>) {
         let process_id = identity.as_ref().ok().and_then(|identity| identity.process);
-        let refusal = match identity.map(|identity| identity.user) {
-            Ok(Some(user)) if user == self.user => self.refusal_of_one_too_many(),
-            Ok(Some(user)) => Some(self.forbidden(&format_args!("this client's user is {user}"))),
-            Ok(None) => Some(self.forbidden(&"the system does not tell this client's user")),
+        let refusal = match identity.map(|identity| identity.check(self.user)) {
+            Ok(Ok(())) => self.refusal_of_one_too_many(),
+            Ok(Err(stranger)) => Some(self.forbidden(&format_args!("this client is one of {stranger}"))),
             Err(error) => Some(self.forbidden(&error)),
         };
         let process = match process_id {
-            Some(id) if refusal.is_none() => watch(&stream, id),
+            Some(id) if refusal.is_none() => watch(&*stream, id),
             _ => None,
         };
         let slot = self.table.insert(PeerConnection::new(stream, process_id, process));
@@ -102,7 +101,7 @@ impl Server {
 }
 
 /// What watches a peer's process; none if the system cannot.
-fn watch(stream: &Stream, id: u32) -> Option<Process> {
+fn watch(stream: &dyn Stream, id: u32) -> Option<Process> {
     match stream.peer_process(id) {
         Ok(process) => Some(process),
         Err(error) => {

@@ -16,7 +16,7 @@ use super::output::{Output, SendOutcome};
 #[derive(Debug)]
 pub(crate) struct PeerConnection {
     /// What connects it.
-    stream: Stream,
+    stream: Box<dyn Stream>,
     /// The process id of the peer, if the kernel tells.
     pub(crate) process_id: Option<u32>,
     /// The process of the peer, if it can be watched.
@@ -85,7 +85,11 @@ pub(crate) enum ReadOutcome {
 
 impl PeerConnection {
     /// A connection that was just accepted.
-    pub(crate) fn new(stream: Stream, process_id: Option<u32>, process: Option<Process>) -> PeerConnection {
+    pub(crate) fn new(
+        stream: Box<dyn Stream>,
+        process_id: Option<u32>,
+        process: Option<Process>,
+    ) -> PeerConnection {
         PeerConnection {
             stream,
             process_id,
@@ -123,7 +127,12 @@ impl PeerConnection {
 
     /// Sends what the kernel takes at once.
     pub(crate) fn send(&mut self) -> SendOutcome {
-        self.output.send(&self.stream)
+        self.output.send(&*self.stream)
+    }
+
+    /// Whether descriptors can be sent to the peer.
+    pub(crate) fn passes_descriptors(&self) -> bool {
+        self.stream.passes_descriptors()
     }
 
     /// Ends the connection for both sides while the server still watches its process.

@@ -6,7 +6,6 @@
 use std::hint;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use protocol::Epoch;
 use rustix::io::Errno;
 use sys::process::Process;
-use transport::Address;
+use transport::{Address, Listener};
 use uuid::Uuid;
 
 use super::Server;
@@ -25,10 +24,7 @@ use super::busy_poll::{Outlook, POLL_TIME};
 use super::clock::{Clock, nanoseconds};
 use super::signals::EndSignals;
 use super::source::Source;
-use crate::listen::folder::folder_of;
-use crate::listen::locked_socket::LockedSocket;
-use crate::listen::stale_sockets;
-use crate::{Error, ManagerOptions};
+use crate::{Error, ManagerOptions, listen};
 
 /// The tokens that do not belong to a connection; the slots of connections count from 0 and never come near.
 const LISTENER: Token = Token(usize::MAX - 1);
@@ -45,22 +41,22 @@ const ACCEPTS_PER_TURN_MAX: usize = 64;
 /// How long to wait, when no descriptor is left, before accepting a connection again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A manager that is bound to its socket and not running yet: clients can connect, and wait until it runs.
+/// A manager that is bound to its address and not running yet: clients can connect, and wait until it runs.
 ///
 /// ```no_run
 /// use manager::{Address, EventLoop, ManagerOptions};
 ///
 /// let address: Address = "unix:/run/user/1000/rallypoint/manager.sock".parse()?;
 /// let manager = EventLoop::bind(ManagerOptions::new(address))?;
-/// println!("serving {}", manager.socket().display());
+/// println!("serving {}", manager.address());
 /// manager.run()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct EventLoop {
-    /// The socket and its lock; declared first, so that clients that lose their connection at the end find no
-    /// socket to connect to again.
-    socket: LockedSocket,
+    /// Where clients arrive; declared first, so that clients that lose their connection at the end find nobody to
+    /// connect to again.
+    listener: Box<dyn Listener>,
     /// What waits.
     poll: Poll,
     /// The clock.
@@ -110,29 +106,25 @@ impl Stopper {
 }
 
 impl EventLoop {
-    /// Binds the socket: checks its folder, takes its lock, and listens.
+    /// Listens at the address. If that is a socket, its folder is checked and its lock is taken first.
     ///
     /// From here on SIGINT and SIGTERM end the manager in order rather than the process at once.
     ///
     /// # Errors
     ///
-    /// If the folder is not safe, another manager serves this socket, or the system refuses what a manager needs.
+    /// If the folder is not safe, another manager serves this address, or the system refuses what a manager needs.
     pub fn bind(options: ManagerOptions) -> Result<EventLoop, Error> {
         let signals = EndSignals::install().map_err(Error::system("handle signals"))?;
-        let Address::Unix(path) = &options.address;
-        let mut socket = LockedSocket::bind(path)?;
-        if options.parent.is_some() {
-            // Only the parent knows this socket, and no other manager will serve it.
-            socket.leave_nothing();
-            stale_sockets::clear(folder_of(socket.path()));
-        }
+        // Only the parent knows this address, and no other manager will serve it.
+        let is_private = options.parent.is_some();
+        let listener = listen::bind(&options.address, is_private)?;
         let poll = Poll::new().map_err(Error::system("wait for events"))?;
         let parent = options.parent.map(watch_parent).transpose()?;
         let parent_is_gone = matches!(parent, Some(None));
         let parent = parent.flatten();
 
         watch(&poll, signals.as_fd(), SIGNALS)?;
-        watch(&poll, socket.listener().as_fd(), LISTENER)?;
+        watch(&poll, listener.as_fd(), LISTENER)?;
         if let Some(parent) = &parent {
             watch(&poll, parent.as_fd(), PARENT)?;
         }
@@ -140,7 +132,7 @@ impl EventLoop {
         let registry = poll.registry().try_clone().map_err(Error::system("wait for events"))?;
 
         Ok(EventLoop {
-            socket,
+            listener,
             poll,
             clock: Clock::new(),
             server: Server::new(Epoch(Uuid::new_v4()), options.limits, registry),
@@ -154,8 +146,8 @@ impl EventLoop {
     }
 
     /// Where clients find this manager.
-    pub fn socket(&self) -> &Path {
-        self.socket.path()
+    pub fn address(&self) -> &Address {
+        self.listener.address()
     }
 
     /// Which life of a manager this is.
@@ -189,12 +181,12 @@ impl EventLoop {
     ///
     /// If the system cannot wait for events.
     pub fn run(mut self) -> Result<(), Error> {
-        log::info!("the manager at {} serves, in epoch {}", self.socket().display(), self.epoch().0);
+        log::info!("the manager at {} serves, in epoch {}", self.address(), self.epoch().0);
         let mut events = Events::with_capacity(EVENTS_MAX);
         while !self.has_ended {
             self.turn(&mut events)?;
         }
-        log::info!("the manager at {} ends", self.socket().display());
+        log::info!("the manager at {} ends", self.address());
         Ok(())
     }
 
@@ -307,7 +299,7 @@ impl EventLoop {
         }
         self.accepting = Accepting::Now;
         for _ in 0..ACCEPTS_PER_TURN_MAX {
-            match self.socket.listener().accept() {
+            match self.listener.accept() {
                 Ok(stream) => {
                     self.accept_works();
                     self.server.admit(stream);

@@ -72,7 +72,7 @@ impl Output {
     }
 
     /// Sends what the kernel takes at once: in one call, and in one more for each enclosed descriptor.
-    pub(crate) fn send(&mut self, stream: &Stream) -> SendOutcome {
+    pub(crate) fn send(&mut self, stream: &dyn Stream) -> SendOutcome {
         while self.pending() > 0 {
             match self.send_once(stream) {
                 Ok(bytes) => {
@@ -101,7 +101,7 @@ impl Output {
     }
 
     /// Sends once: up to the next descriptor, or from it on.
-    fn send_once(&mut self, stream: &Stream) -> io::Result<usize> {
+    fn send_once(&mut self, stream: &dyn Stream) -> io::Result<usize> {
         match self.enclosed.front() {
             None => stream.write(&self.bytes[self.sent..]),
             Some((place, _)) if *place > self.sent => stream.write(&self.bytes[self.sent..*place]),
@@ -224,14 +224,14 @@ mod tests {
     fn everything_arrives_however_slowly_it_is_read() {
         let (sender, mut receiver) = UnixStream::pair().unwrap();
         receiver.set_nonblocking(true).unwrap();
-        let sender = Stream::from(sender);
+        let sender = <Box<dyn Stream>>::from(sender);
         let text = "x".repeat(100_000);
         let count = 40;
         let mut output = output(&vec![text.as_str(); count]);
         let mut received = Vec::new();
         let mut piece = [0; 65_536];
         loop {
-            let sent = output.send(&sender);
+            let sent = output.send(&*sender);
             match receiver.read(&mut piece) {
                 Ok(bytes) => received.extend_from_slice(&piece[..bytes]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock && sent == SendOutcome::All => break,
@@ -244,10 +244,15 @@ mod tests {
     }
 
     /// Receives once: the bytes, and how many descriptors came with them.
-    fn receive(receiver: &Stream) -> (Vec<u8>, usize) {
+    fn receive(receiver: &dyn Stream) -> (Vec<u8>, usize) {
         let (mut bytes, mut descriptors) = ([0; 100], Vec::new());
-        let received =
-            receiver.read_with_descriptors(&mut bytes, &mut descriptors, ReadMode::Blocking).unwrap();
+        let received = receiver
+            .read_with_descriptors(
+                &mut bytes,
+                &mut |descriptor| descriptors.push(descriptor),
+                ReadMode::Blocking,
+            )
+            .unwrap();
         (bytes[..received].to_vec(), descriptors.len())
     }
 
@@ -255,18 +260,18 @@ mod tests {
     fn a_descriptor_comes_with_the_first_byte_of_its_frame() {
         let (sender, receiver) = UnixStream::pair().unwrap();
         let descriptor: Arc<OwnedFd> = Arc::new(sender.try_clone().unwrap().into());
-        let (sender, receiver) = (Stream::from(sender), Stream::from(receiver));
+        let (sender, receiver) = (<Box<dyn Stream>>::from(sender), <Box<dyn Stream>>::from(receiver));
         let mut output = output(&["one"]);
         for text in ["two", "three"] {
             let appended = output.append_with(Arc::clone(&descriptor), |bytes| append_frame(bytes, text));
             appended.unwrap();
         }
         output.append(|bytes| append_frame(bytes, "four")).unwrap();
-        assert_eq!(output.send(&sender), SendOutcome::All);
+        assert_eq!(output.send(&*sender), SendOutcome::All);
         drop((output, descriptor));
-        let (bytes, count) = receive(&receiver);
+        let (bytes, count) = receive(&*receiver);
         assert_eq!((texts(&bytes), count), (vec!["one".into(), "two".into()], 1));
-        let (bytes, count) = receive(&receiver);
+        let (bytes, count) = receive(&*receiver);
         assert_eq!((texts(&bytes), count), (vec!["three".into(), "four".into()], 1));
     }
 
@@ -275,7 +280,7 @@ mod tests {
         let (sender, receiver) = UnixStream::pair().unwrap();
         drop(receiver);
         let mut output = output(&["text"]);
-        assert_eq!(output.send(&sender.into()), SendOutcome::Broken);
+        assert_eq!(output.send(&*<Box<dyn Stream>>::from(sender)), SendOutcome::Broken);
         assert_eq!(output.pending(), 0);
     }
 }

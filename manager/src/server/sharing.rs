@@ -18,9 +18,12 @@ const UNSENT_MAX: usize = 8;
 impl Server {
     /// Answers a session that asked for memory.
     pub(super) fn share(&mut self, session: SessionId, request: RequestId, memory: SharedMemory) {
-        let unsent = self.sessions.get(&session).and_then(|&slot| self.table.get_mut(slot));
-        let unsent = unsent.map_or(0, |connection| connection.output.enclosed());
+        let connection = self.sessions.get(&session).and_then(|&slot| self.table.get_mut(slot));
+        let passes_descriptors =
+            connection.as_ref().is_some_and(|connection| connection.passes_descriptors());
+        let unsent = connection.map_or(0, |connection| connection.output.enclosed());
         let shared = match memory {
+            _ if !passes_descriptors => Err(refusal("this connection cannot carry memory")),
             _ if unsent >= UNSENT_MAX => {
                 Err(refusal("this client has not taken the memory that it asked for before"))
             }

@@ -138,8 +138,14 @@ fn a_peer_that_is_not_known_to_be_this_user_is_forbidden() {
     let user = sys::process::effective_user();
     let process = Some(std::process::id());
     let identities: [(io::Result<PeerIdentity>, String); 3] = [
-        (Ok(PeerIdentity { process, user: Some(user + 1) }), format!("this client's user is {}", user + 1)),
-        (Ok(PeerIdentity { process, user: None }), "does not tell this client's user".to_owned()),
+        (
+            Ok(PeerIdentity { process, user: Some(user + 1) }),
+            format!("this client is one of user {}", user + 1),
+        ),
+        (
+            Ok(PeerIdentity { process, user: None }),
+            "this client is one of a user whom the system does not tell".to_owned(),
+        ),
         (Err(io::Error::other("no such thing")), "no such thing".to_owned()),
     ];
     for (identity, expected) in identities {

@@ -13,21 +13,21 @@ use super::patience::eventually;
 use super::peer::{Peer, object, open_event};
 use super::player::{PART, Player, SOCKET};
 use super::running_manager::private_folder;
-use crate::{Error, EventLoop, ManagerOptions};
+use crate::{Address, Error, EventLoop, ManagerOptions};
 
 /// Does nothing as a test. The other tests run it as a process of its own, with a part to play.
 #[test]
 fn play() {
     let (Ok(part), Some(socket)) = (env::var(PART), env::var_os(SOCKET)) else { return };
     let socket = PathBuf::from(socket);
-    let options = ManagerOptions::new(&socket);
+    let options = ManagerOptions::new(Address::unix(&socket).unwrap());
     match part.as_str() {
         "manager" => crate::serve(options, crate::announce).unwrap(),
         "manager of another user" => {
             // Any process may play this: the manager compares what the kernel says of its peers with another user.
             let mut manager = EventLoop::bind(options).unwrap();
             *manager.user() += 1;
-            crate::announce(&socket);
+            crate::announce(&Address::unix(&socket).unwrap());
             manager.run().unwrap();
         }
         "manager with few descriptors" => {
@@ -69,7 +69,7 @@ fn signals_end_a_manager_in_order() {
         let folder = private_folder();
         let socket = folder.path().join("manager.sock");
         let mut manager = Player::start("manager", &socket);
-        assert_eq!(manager.wait_for("manager is ready at "), socket.display().to_string());
+        assert_eq!(manager.wait_for("manager is ready at "), format!("unix:{}", socket.display()));
         let mut peer = Peer::connect(&socket);
         peer.begin_session();
         manager.signal(signal);
@@ -86,7 +86,7 @@ fn a_killed_manager_leaves_a_socket_that_the_next_takes_over() {
     let mut killed = Player::start("manager", &socket);
     killed.wait_for("manager is ready at ");
 
-    let refused = EventLoop::bind(ManagerOptions::new(&socket)).unwrap_err();
+    let refused = EventLoop::bind(ManagerOptions::new(Address::unix(&socket).unwrap())).unwrap_err();
     let process = killed.child.id();
     assert!(matches!(refused, Error::AlreadyServed { holder: Some(holder), .. } if holder == process));
 
@@ -119,10 +119,13 @@ fn a_manager_of_a_process_that_is_not_its_parent_ends_at_once() {
     let socket = folder.path().join("manager.sock");
     // No process is its own parent.
     let other = std::process::id();
-    EventLoop::bind(ManagerOptions { parent: Some(other), ..ManagerOptions::new(&socket) })
-        .unwrap()
-        .run()
-        .unwrap();
+    EventLoop::bind(ManagerOptions {
+        parent: Some(other),
+        ..ManagerOptions::new(Address::unix(&socket).unwrap())
+    })
+    .unwrap()
+    .run()
+    .unwrap();
     assert!(!socket.exists());
 }
 

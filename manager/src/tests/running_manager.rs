@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::peer::Peer;
 use crate::server::Patience;
-use crate::{Error, EventLoop, ManagerOptions, Stopper};
+use crate::{Address, Error, EventLoop, ManagerOptions, Stopper};
 
 /// A running manager.
 pub(super) struct RunningManager {
@@ -31,7 +31,11 @@ impl RunningManager {
     pub(super) fn start_with(limits: Limits, patience: Patience) -> RunningManager {
         let folder = private_folder();
         let socket = folder.path().join("manager.sock");
-        let mut manager = EventLoop::bind(ManagerOptions { limits, ..ManagerOptions::new(&socket) }).unwrap();
+        let mut manager = EventLoop::bind(ManagerOptions {
+            limits,
+            ..ManagerOptions::new(Address::unix(&socket).unwrap())
+        })
+        .unwrap();
         *manager.patience() = patience;
         let (epoch, stopper) = (manager.epoch(), manager.stopper());
         let thread = Some(std::thread::spawn(move || manager.run()));

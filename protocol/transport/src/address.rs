@@ -6,11 +6,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use protocol::endpoint::{self, SOCKET_VARIABLE};
+use protocol::endpoint::SOCKET_VARIABLE;
+
+use crate::{ConnectError, Stream, unix};
 
 /// Where a manager is found.
 ///
-/// As text it is `unix:` and the path of a Unix socket; a path alone means the same.
+/// As text it is `unix:` and the absolute path of a Unix socket. A path alone means the same where an address is read,
+/// and a relative one is completed there, once.
 ///
 /// ```
 /// use transport::Address;
@@ -22,10 +25,21 @@ use protocol::endpoint::{self, SOCKET_VARIABLE};
 /// # Ok::<(), transport::AddressError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Address {
-    /// A Unix socket of this machine, at this path.
+pub struct Address {
+    place: Place,
+    text: OsString,
+}
+
+/// What an address leads to. Only the code that makes and accepts streams tells these apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// A Unix socket of this machine, at this absolute path.
     Unix(PathBuf),
 }
+
+/// What addresses look like, for messages.
+const FORMS: &str =
+    "an address is the path of a Unix socket of this machine, as in `unix:/path/manager.sock`";
 
 /// Why a text is not an address. The message says what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +56,20 @@ pub enum AddressError {
         text: OsString,
         /// The transport that it names.
         transport: String,
+    },
+    /// The path is relative, and the folder in which this process works cannot be told.
+    Relative {
+        /// The path.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// An environment variable is not an address.
+    InVariable {
+        /// The variable's name.
+        variable: &'static str,
+        /// What is wrong with its value.
+        error: Box<AddressError>,
     },
 }
 
@@ -63,8 +91,25 @@ impl Address {
         };
         match path.is_empty() {
             true => Err(AddressError::WithoutPath { text: text.to_owned() }),
-            false => Ok(Address::Unix(path.into())),
+            false => Address::unix(path),
         }
+    }
+
+    /// The address of the Unix socket at this path. A relative path is one from the folder in which this process works.
+    ///
+    /// # Errors
+    ///
+    /// If the path is empty; or relative, and this process's folder is gone.
+    pub fn unix(path: impl AsRef<Path>) -> Result<Address, AddressError> {
+        let path = path.as_ref();
+        if path.as_os_str().is_empty() {
+            return Err(AddressError::WithoutPath { text: OsString::new() });
+        }
+        let absolute = std::path::absolute(path)
+            .map_err(|error| AddressError::Relative { path: path.into(), reason: error.to_string() })?;
+        let mut text = OsString::from("unix:");
+        text.push(&absolute);
+        Ok(Address { place: Place::Unix(absolute), text })
     }
 
     /// The default address of this user's manager: the one that the environment variable `RALLYPOINT_SOCKET` names, or
@@ -75,12 +120,47 @@ impl Address {
     /// If the variable is not empty and not an address.
     pub fn of_this_user() -> Result<Address, AddressError> {
         match std::env::var_os(SOCKET_VARIABLE) {
-            Some(text) if !text.is_empty() => Address::parse(text),
-            _ => {
-                let runtime_folder = std::env::var("XDG_RUNTIME_DIR").ok();
-                let user = sys::process::effective_user();
-                Ok(Address::Unix(endpoint::default_socket(runtime_folder.as_deref(), user).into()))
-            }
+            Some(text) if !text.is_empty() => Address::parse(text).map_err(|error| {
+                AddressError::InVariable { variable: SOCKET_VARIABLE, error: Box::new(error) }
+            }),
+            _ => Address::unix(unix::default_socket()),
+        }
+    }
+
+    /// What the address leads to.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The address in the form that means the same in every process: that of a socket has no links. Proxies travel in
+    /// formats that know text and not paths, so it is text.
+    ///
+    /// # Errors
+    ///
+    /// If nothing is there, or the address is too long, or not text.
+    pub fn canonical(&self) -> Result<Address, ConnectError> {
+        match &self.place {
+            Place::Unix(path) => unix::diagnosis::canonical(path),
+        }
+    }
+
+    /// Begins to connect. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// If nobody listens there, or has room for another stream; what else the system has.
+    pub fn connect(&self) -> Result<Box<dyn Stream>, ConnectError> {
+        match &self.place {
+            Place::Unix(path) => unix::diagnosis::connect(path),
+        }
+    }
+
+    /// The error for an address at which nobody listens, as when the other side closes before it has said anything.
+    #[must_use]
+    pub fn refused(&self) -> ConnectError {
+        match &self.place {
+            Place::Unix(path) => unix::diagnosis::refused(path),
         }
     }
 }
@@ -103,49 +183,38 @@ impl FromStr for Address {
     }
 }
 
-impl From<PathBuf> for Address {
-    /// The address of the Unix socket at this path.
-    fn from(path: PathBuf) -> Address {
-        Address::Unix(path)
-    }
-}
-
-impl From<&Path> for Address {
-    /// The address of the Unix socket at this path.
-    fn from(path: &Path) -> Address {
-        Address::Unix(path.into())
-    }
-}
-
-impl From<&PathBuf> for Address {
-    /// The address of the Unix socket at this path.
-    fn from(path: &PathBuf) -> Address {
-        Address::Unix(path.into())
+/// The whole text, for arguments and variables of other programs.
+impl AsRef<OsStr> for Address {
+    fn as_ref(&self) -> &OsStr {
+        &self.text
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Unix(path) => write!(formatter, "unix:{}", path.display()),
-        }
+        self.text.display().fmt(formatter)
     }
 }
 
 impl fmt::Display for AddressError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AddressError::WithoutPath { text } => write!(
-                formatter,
-                "the address “{}” names no socket; write its path, as in `/path/manager.sock`",
-                text.display()
-            ),
+            AddressError::WithoutPath { text } => {
+                write!(formatter, "the address “{}” names no socket; {FORMS}", text.display())
+            }
             AddressError::NotSupported { text, transport } => write!(
                 formatter,
-                "the address {} is one of {transport}, which this version does not support; name a Unix socket of \
-                 this machine, as in `unix:/path/manager.sock`",
+                "the address {} is one of {transport}, which this version does not support; {FORMS}",
                 text.display()
             ),
+            AddressError::Relative { path, reason } => write!(
+                formatter,
+                "the path {} is relative to a folder that cannot be found ({reason}); write an absolute one",
+                path.display()
+            ),
+            AddressError::InVariable { variable, error } => {
+                write!(formatter, "the value of {variable} is wrong: {error}")
+            }
         }
     }
 }
@@ -156,20 +225,32 @@ impl std::error::Error for AddressError {}
 mod tests {
     use super::*;
 
-    fn unix(path: &str) -> Result<Address, AddressError> {
-        Ok(Address::Unix(path.into()))
-    }
-
     #[test]
     fn a_path_is_an_address_with_and_without_its_transport() {
-        for path in ["/run/manager.sock", "manager.sock", "./tls:manager.sock", "/a:b", "größe.sock"] {
-            assert_eq!(path.parse(), unix(path), "{path}");
-            assert_eq!(format!("unix:{path}").parse(), unix(path), "{path}");
-            assert_eq!(Address::from(Path::new(path)).to_string(), format!("unix:{path}"));
+        for path in ["/run/manager.sock", "/a:b", "/größe.sock"] {
+            let address: Address = path.parse().unwrap();
+            assert_eq!(address.place(), &Place::Unix(path.into()));
+            assert_eq!(address.to_string(), format!("unix:{path}"));
+            assert_eq!(format!("unix:{path}").parse(), Ok(address), "{path}");
         }
         let not_text = OsStr::from_bytes(b"unix:/\xff");
         let path = OsStr::from_bytes(b"/\xff");
-        assert_eq!(Address::parse(not_text), Ok(Address::Unix(path.into())));
+        let address = Address::parse(not_text).unwrap();
+        assert_eq!(address.place(), &Place::Unix(path.into()));
+        assert_eq!(AsRef::<OsStr>::as_ref(&address), not_text);
+    }
+
+    #[test]
+    fn a_relative_path_is_completed_once() {
+        let here = std::env::current_dir().unwrap();
+        for path in ["manager.sock", "./tls:manager.sock", "größe.sock", "../manager.sock"] {
+            let expected = here.join(path.trim_start_matches("./"));
+            for text in [path.to_owned(), format!("unix:{path}")] {
+                let address: Address = text.parse().unwrap();
+                assert_eq!(address.place(), &Place::Unix(expected.clone()), "{text}");
+                assert_eq!(address.to_string(), format!("unix:{}", expected.display()));
+            }
+        }
     }
 
     #[test]

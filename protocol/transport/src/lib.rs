@@ -2,12 +2,17 @@
 //!
 //! The manager and its clients use a [`Stream`], and know nothing about what carries it. They read and write it, ask it
 //! for the process at its other end, poll it, and pass descriptors if it can. Today only Unix sockets carry streams, in
-//! `unix`. Another transport is one more file, one more variant of [`Address`], [`Listener`] and [`Stream`], and what
-//! the compiler then asks for.
+//! [`unix`].
+//!
+//! Another transport is one more file with its own [`Stream`], one more variant of [`Place`] and one more form of an
+//! address; and in the manager, a [`Listener`]. The compiler asks for each. Nothing else tells the kinds of places
+//! apart, which a test of the project checks.
 
 mod address;
+mod connect_error;
 mod stream;
-mod unix;
+pub mod unix;
 
-pub use address::{Address, AddressError};
-pub use stream::{Listener, PeerIdentity, ReadMode, Readiness, Stream};
+pub use address::{Address, AddressError, Place};
+pub use connect_error::{ConnectError, ConnectErrorKind};
+pub use stream::{Listener, PeerIdentity, ReadMode, Readiness, Stranger, Stream};

@@ -34,7 +34,7 @@ fn submit_to(
     manager: &FakeManager,
     submit: impl FnOnce(Submission<'_>, &[Chunk]) -> Result<Arc<SubmittedBatch>>,
 ) -> (Arc<SubmittedBatch>, Arc<SubmittedBatches>) {
-    let link = Link::connect(&manager.socket().into()).unwrap();
+    let link = Link::connect(&transport::Address::unix(manager.socket()).unwrap()).unwrap();
     let submitted = Arc::<SubmittedBatches>::default();
     let submission = Submission {
         served_as: None,
