@@ -11,7 +11,7 @@ use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::time::Duration;
 
-use manager_core::{Effect, Ending, Holding, Input, State, Time};
+use manager_core::{Effect, Holding, Input, SessionEnd, State, Time};
 use mio::Registry;
 use protocol::limits::HELLO_TIME_MAX;
 use protocol::{Answer, Epoch, FrameBuffer, Limits, SessionId};
@@ -93,7 +93,7 @@ pub(crate) struct Server {
     /// Effects to perform; empty between inputs, and kept for its memory.
     effects: Vec<Effect>,
     /// Ends of sessions that the core does not know yet.
-    endings: VecDeque<(SessionId, Ending)>,
+    endings: VecDeque<(SessionId, SessionEnd)>,
     /// Buffers that no connection uses now.
     spares: Vec<FrameBuffer>,
     /// Connections to read again in the next turn.

@@ -35,7 +35,7 @@ pub enum Input<'a> {
         /// The session, which has begun and not ended.
         session: SessionId,
         /// How.
-        ending: Ending,
+        ending: SessionEnd,
     },
     /// Nothing but time passed: [`State::next_deadline`](crate::State::next_deadline) is reached.
     TimePassed,
@@ -53,7 +53,7 @@ pub struct Peer {
 
 /// How a session ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Ending {
+pub enum SessionEnd {
     /// It said goodbye: it has received everything that it was sent.
     Goodbye,
     /// It ended otherwise.

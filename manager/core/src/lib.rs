@@ -42,7 +42,7 @@ mod store;
 mod time;
 mod waiting;
 
-pub use input::{DeathCause, Effect, Ending, Input, Peer};
+pub use input::{DeathCause, Effect, Input, Peer, SessionEnd};
 pub use objects::mirror::Publication;
 pub use sessions::deferred_release::Holding;
 pub use state::State;

@@ -12,7 +12,7 @@ use protocol::{
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::objects::mirror::Mirror;
+use crate::objects::mirror::MirrorPlaces;
 use crate::pools::batch::BatchSpec;
 use crate::sessions::session::Session;
 use crate::store::catalog::{Catalog, Handle};
@@ -40,7 +40,7 @@ pub struct State {
     /// The blocked requests of each thread, to find deadlocks.
     pub(crate) blocked: BTreeMap<Caller, SmallVec<[Key; 1]>>,
     /// The places where events are published.
-    pub(crate) mirror: Mirror,
+    pub(crate) mirror: MirrorPlaces,
     /// The token of the next lock grant.
     pub(crate) token: u64,
     /// How many holdings of locks there were; their numbers come from this.
@@ -84,7 +84,7 @@ impl State {
             waiters: Slab::new(),
             deadlines: BTreeSet::new(),
             blocked: BTreeMap::new(),
-            mirror: Mirror::default(),
+            mirror: MirrorPlaces::default(),
             token: first_token,
             holds: 0,
             touched: VecDeque::new(),

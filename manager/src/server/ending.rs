@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use manager_core::{DeathCause, Ending};
+use manager_core::{DeathCause, SessionEnd};
 use mio::unix::SourceFd;
 use protocol::{Code, Refusal, SessionId, StopSignal};
 use sys::Signal;
@@ -20,7 +20,7 @@ impl Server {
         connection.died = Some(cause.clone());
         match connection.phase {
             Phase::Fresh | Phase::Session(_) | Phase::Leaving(_) => self.read(slot),
-            Phase::Ending(session) => self.end(slot, session, Ending::Died(cause)),
+            Phase::Ending(session) => self.end(slot, session, SessionEnd::Died(cause)),
             Phase::Farewell => self.close(slot),
         }
         self.settle();
@@ -46,9 +46,9 @@ impl Server {
         let Some(connection) = self.table.get_mut(slot) else { return };
         match connection.phase {
             Phase::Fresh | Phase::Farewell => self.close(slot),
-            Phase::Leaving(session) => self.end(slot, session, Ending::Goodbye),
+            Phase::Leaving(session) => self.end(slot, session, SessionEnd::Goodbye),
             Phase::Session(session) => match connection.how_it_ended() {
-                Some(cause) => self.end(slot, session, Ending::Died(cause)),
+                Some(cause) => self.end(slot, session, SessionEnd::Died(cause)),
                 None => self.await_death(slot, session),
             },
             Phase::Ending(_) => {}
@@ -78,7 +78,7 @@ impl Server {
             }
             Phase::Ending(session) => {
                 let cause = connection.how_it_ended().unwrap_or(DeathCause::Disconnected);
-                self.end(slot, session, Ending::Died(cause));
+                self.end(slot, session, SessionEnd::Died(cause));
             }
             Phase::Farewell => self.close(slot),
             Phase::Session(_) | Phase::Leaving(_) => {}
@@ -86,7 +86,7 @@ impl Server {
     }
 
     /// Ends a session whose connection is over.
-    pub(super) fn end(&mut self, slot: ConnectionSlot, session: SessionId, ending: Ending) {
+    pub(super) fn end(&mut self, slot: ConnectionSlot, session: SessionId, ending: SessionEnd) {
         log::debug!("session {session} ends: its process {ending}");
         self.sessions.remove(&session);
         self.endings.push_back((session, ending));

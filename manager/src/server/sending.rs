@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
-use manager_core::{DeathCause, Ending};
+use manager_core::{DeathCause, SessionEnd};
 use mio::Interest;
 use mio::unix::SourceFd;
 use protocol::{Answer, Code, FrameError, Greeting, Refusal, Reply, RequestId, SessionId, append_frame};
@@ -74,7 +74,7 @@ impl Server {
         log::info!("a connection of process {} is closed: {text}", connection.process_id.unwrap_or(0));
         if let Phase::Session(session) | Phase::Leaving(session) = connection.phase {
             self.sessions.remove(&session);
-            self.endings.push_back((session, Ending::Died(DeathCause::Dropped(text))));
+            self.endings.push_back((session, SessionEnd::Died(DeathCause::Dropped(text))));
         }
         connection.phase = Phase::Farewell;
         connection.input = None;

@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
-use manager_core::{DeathCause, Effect, Ending, Input, Peer, State, Time};
+use manager_core::{DeathCause, Effect, Input, Peer, SessionEnd, State, Time};
 use protocol::{Envelope, Epoch, Limits, Request, RequestId, SessionId};
 use uuid::Uuid;
 
@@ -61,8 +61,8 @@ impl World {
         let chosen = usize::from(step >> 4 & 3);
         match step & 15 {
             0 if self.clients.len() < SESSIONS_MAX => self.begin(),
-            1 if chosen < self.clients.len() => self.end(chosen, Ending::Goodbye),
-            2 if chosen < self.clients.len() => self.end(chosen, Ending::Died(DeathCause::Signal(9))),
+            1 if chosen < self.clients.len() => self.end(chosen, SessionEnd::Goodbye),
+            2 if chosen < self.clients.len() => self.end(chosen, SessionEnd::Died(DeathCause::Signal(9))),
             3 => self.apply(Input::TimePassed, None),
             4 => self.restore(),
             _ if chosen < self.clients.len() => {
@@ -89,7 +89,7 @@ impl World {
         self.apply(Input::SessionBegan { session, peer }, None);
     }
 
-    fn end(&mut self, chosen: usize, ending: Ending) {
+    fn end(&mut self, chosen: usize, ending: SessionEnd) {
         let session = self.clients.swap_remove(chosen).session;
         self.apply(Input::SessionEnded { session, ending }, Some(session));
     }
@@ -106,7 +106,7 @@ impl World {
         let is_goodbye = matches!(envelope.body, Request::Goodbye);
         self.apply(Input::Request { session, envelope }, None);
         if is_goodbye && let Some(left) = self.position(session) {
-            self.end(left, Ending::Goodbye);
+            self.end(left, SessionEnd::Goodbye);
         }
     }
 
@@ -145,7 +145,7 @@ impl World {
         released.into_iter().for_each(|holding| self.apply(Input::DeferredRelease(holding), ended));
         for session in dropped {
             if let Some(left) = self.position(session) {
-                self.end(left, Ending::Died(DeathCause::Dropped("dropped".into())));
+                self.end(left, SessionEnd::Died(DeathCause::Dropped("dropped".into())));
             }
         }
     }
@@ -163,7 +163,7 @@ impl World {
     /// Ends every session, and finds that nobody waits any more.
     fn finish(mut self) {
         while !self.clients.is_empty() {
-            self.end(0, Ending::Goodbye);
+            self.end(0, SessionEnd::Goodbye);
         }
         assert_eq!(self.states[0].next_deadline(), None);
     }

@@ -249,7 +249,7 @@ impl State {
     /// Breaks the barriers in whose wait queues this waiter is, because it will not wait any longer. Most waiters are
     /// in none, so they need no text that says why.
     pub(crate) fn break_barriers_of(&mut self, waiter: Key, why: impl FnOnce(&State) -> String) {
-        let is_barrier = |entry: &&wait_queue::Entry| matches!(entry.want, Want::Barrier { .. });
+        let is_barrier = |entry: &&wait_queue::WaitQueueEntry| matches!(entry.want, Want::Barrier { .. });
         let entries = self.waiters[waiter].targets.iter().filter(is_barrier);
         let barriers: SmallVec<[Key; 1]> = entries.map(|entry| entry.object).collect();
         if !barriers.is_empty() {

@@ -16,7 +16,7 @@ use crate::{Effect, State};
 
 /// The places of the mirror.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Mirror {
+pub(crate) struct MirrorPlaces {
     /// How many places were ever used. Those from this number on never were.
     used: u32,
     /// The places that were used and are free, and their states: the next event counts on from there, because a thread
@@ -37,7 +37,7 @@ pub struct Publication {
     pub state: mirror::EventState,
 }
 
-impl Mirror {
+impl MirrorPlaces {
     /// Takes a place, if there are fewer than this many in use.
     fn take(&mut self, places_max: usize) -> Option<Publication> {
         let (number, state) = match self.free.pop() {

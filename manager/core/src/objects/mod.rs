@@ -22,7 +22,7 @@ use crate::pools::pool::Pool;
 use crate::store::catalog::Handle;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Lane};
-use crate::waiting::wait_queue::Entry;
+use crate::waiting::wait_queue::WaitQueueEntry;
 
 pub(crate) mod barrier;
 pub(crate) mod condition;
@@ -232,7 +232,7 @@ impl State {
     /// Takes what a waiter wants. Its object has it ready.
     pub(crate) fn take(
         &mut self,
-        entry: Entry,
+        entry: WaitQueueEntry,
         caller: Caller,
         unconfirmed: &mut SmallVec<[Unconfirmed; 1]>,
     ) -> Grant {

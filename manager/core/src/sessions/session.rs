@@ -17,7 +17,7 @@ use crate::pools::prefetch::Granted;
 use crate::sessions::deferred_release::Deferral;
 use crate::store::catalog::Held;
 use crate::store::slab::Key;
-use crate::{DeathCause, Ending, Peer, State, Time};
+use crate::{DeathCause, Peer, SessionEnd, State, Time};
 
 /// One client process.
 #[derive(Debug, Serialize, Deserialize)]
@@ -204,7 +204,7 @@ impl State {
     }
 
     /// Handles what a session leaves behind. All of its waits go first, so that nothing goes to the dead.
-    pub(crate) fn session_ended(&mut self, session: SessionId, ending: &Ending) {
+    pub(crate) fn session_ended(&mut self, session: SessionId, ending: &SessionEnd) {
         let gone = self.sessions.remove(&session).expect("a session ends once");
         let abandoner = Abandoner::of(session, &gone, ending.to_string().into());
         let what = abandoner.describe();
@@ -219,16 +219,16 @@ impl State {
         undelivered.into_iter().rev().for_each(|grant| self.give_back(grant));
         let unconfirmed = gone.unconfirmed.into_iter().map(|(_, grant)| grant);
         match ending {
-            Ending::Goodbye => unconfirmed.for_each(|grant| self.let_go(grant)),
-            Ending::Died(_) => unconfirmed.rev().for_each(|grant| self.give_back(grant)),
+            SessionEnd::Goodbye => unconfirmed.for_each(|grant| self.let_go(grant)),
+            SessionEnd::Died(_) => unconfirmed.rev().for_each(|grant| self.give_back(grant)),
         }
         gone.references.values().for_each(|&held| self.release(held));
     }
 
     /// Handles the tasks that were granted to a session. If the manager cut it off, it may have gone on working, so
     /// nobody knows which of them it has begun; otherwise the manager has read everything that it sent.
-    fn tasks_left_behind(&mut self, granted: &[Granted], ending: &Ending, what: &str) {
-        let is_known = !matches!(ending, Ending::Died(DeathCause::Dropped(_)));
+    fn tasks_left_behind(&mut self, granted: &[Granted], ending: &SessionEnd, what: &str) {
+        let is_known = !matches!(ending, SessionEnd::Died(DeathCause::Dropped(_)));
         let never_began = |granted: &&Granted| is_known && granted.after.is_some();
         // Backwards, because each goes to the front of those that wait.
         granted.iter().rev().filter(never_began).for_each(|&granted| self.task_prefetched_lost(granted));
@@ -238,11 +238,11 @@ impl State {
 }
 
 /// Completes “process 12 (deploy) …”.
-impl fmt::Display for Ending {
+impl fmt::Display for SessionEnd {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Ending::Goodbye => formatter.write_str("left"),
-            Ending::Died(cause) => cause.fmt(formatter),
+            SessionEnd::Goodbye => formatter.write_str("left"),
+            SessionEnd::Died(cause) => cause.fmt(formatter),
         }
     }
 }

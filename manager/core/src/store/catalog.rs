@@ -221,9 +221,9 @@ mod tests {
         assert!(size_of::<Object>() <= 112, "an object has {} bytes", size_of::<Object>());
         assert!(size_of::<Option<Object>>() == size_of::<Object>(), "a slab adds nothing to it");
         assert!(
-            size_of::<wait_queue::Entry>() <= 40,
+            size_of::<wait_queue::WaitQueueEntry>() <= 40,
             "an entry has {} bytes",
-            size_of::<wait_queue::Entry>()
+            size_of::<wait_queue::WaitQueueEntry>()
         );
         assert!(size_of::<Waiter>() <= 136, "a waiter has {} bytes", size_of::<Waiter>());
         assert!(size_of::<Option<Waiter>>() == size_of::<Waiter>(), "a slab adds nothing to it");

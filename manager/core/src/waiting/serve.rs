@@ -18,7 +18,7 @@ use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Want};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Decision, Lane, Readiness, Relock, Waiter};
-use crate::waiting::wait_queue::{self, Entry, Position};
+use crate::waiting::wait_queue::{self, Position, WaitQueueEntry};
 
 /// The most bytes of one grant in an answer, without an item, a task or results: a cause or an abandonment, with the
 /// name of a program and a reason.
@@ -68,13 +68,13 @@ impl State {
     }
 
     /// Whether the object of an entry would serve it, apart from other waiters.
-    fn readiness(&self, caller: Caller, entry: &Entry) -> Readiness {
+    fn readiness(&self, caller: Caller, entry: &WaitQueueEntry) -> Readiness {
         self.catalog.at(entry.object).body.readiness(&entry.want, caller)
     }
 
     /// Whether no waiter before this entry in its wait queue has a claim on what it would take. An entry without a
     /// position would be the last.
-    fn is_first_in_queue(&self, caller: Caller, entry: &Entry, position: Option<Position>) -> bool {
+    fn is_first_in_queue(&self, caller: Caller, entry: &WaitQueueEntry, position: Option<Position>) -> bool {
         let object = self.catalog.at(entry.object);
         let queue = object.wait_queue(&entry.want);
         if queue.is_empty() || !object.body.is_used_up(&entry.want) || object.body.is_held_by(caller) {
@@ -121,8 +121,8 @@ impl State {
 
     /// Refuses to take all targets of a wait if the answer could be larger than a frame, so that nothing is taken that
     /// its taker never learns of. A single grant always fits.
-    fn check_answer_fits(&self, targets: &[Entry]) -> Result<(), Refusal> {
-        let item_bytes = |entry: &Entry| match entry.want {
+    fn check_answer_fits(&self, targets: &[WaitQueueEntry]) -> Result<(), Refusal> {
+        let item_bytes = |entry: &WaitQueueEntry| match entry.want {
             Want::Item => self.next_item_bytes(entry.object),
             _ => 0,
         };
@@ -139,14 +139,14 @@ impl State {
     }
 
     /// Discards what entries that were not served brought along.
-    pub(crate) fn discard(&mut self, entries: &mut SmallVec<[Entry; 1]>) {
+    pub(crate) fn discard(&mut self, entries: &mut SmallVec<[WaitQueueEntry; 1]>) {
         while let Some(entry) = entries.pop() {
             self.discard_entry(entry);
         }
     }
 
     /// Discards what an entry that was not served brought along.
-    pub(crate) fn discard_entry(&mut self, entry: Entry) {
+    pub(crate) fn discard_entry(&mut self, entry: WaitQueueEntry) {
         if let Want::Room(item) = entry.want {
             self.discard_item(*item);
         }
@@ -161,7 +161,7 @@ impl State {
         let mut waiter = Waiter {
             mode: WaitMode::Any,
             deadline: None,
-            targets: smallvec![Entry::new(lock, Want::Relock)],
+            targets: smallvec![WaitQueueEntry::new(lock, Want::Relock)],
             decided: Some(Box::new(decision)),
             ..*waiter
         };

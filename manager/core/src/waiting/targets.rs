@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::State;
 use crate::store::slab::Key;
 use crate::waiting::wait::Caller;
-use crate::waiting::wait_queue::Entry;
+use crate::waiting::wait_queue::WaitQueueEntry;
 
 impl State {
     /// Refuses a wait whose request is not allowed.
@@ -118,12 +118,12 @@ impl State {
         &mut self,
         caller: Caller,
         targets: &Targets<'_>,
-    ) -> Result<SmallVec<[Entry; 1]>, Refusal> {
+    ) -> Result<SmallVec<[WaitQueueEntry; 1]>, Refusal> {
         // Finds all objects before it stores any item, so that a refusal stores nothing.
         let objects = self.find_targets(caller, targets)?;
         let mut entries = SmallVec::with_capacity(targets.len());
         for (&object, target) in objects.iter().zip(targets) {
-            entries.push(Entry::new(object, self.want(target)));
+            entries.push(WaitQueueEntry::new(object, self.want(target)));
         }
         Ok(entries)
     }

@@ -29,7 +29,7 @@ use crate::objects::{Unconfirmed, Want, moves_nothing};
 use crate::state::Due;
 use crate::store::slab::Key;
 use crate::waiting::serve::Verdict;
-use crate::waiting::wait_queue::{self, Entry, Position};
+use crate::waiting::wait_queue::{self, Position, WaitQueueEntry};
 use crate::{State, Time};
 
 /// The caller: one thread of one client process.
@@ -48,7 +48,7 @@ pub(crate) struct Waiter {
     pub(crate) since: Time,
     pub(crate) deadline: Option<Time>,
     pub(crate) mode: WaitMode,
-    pub(crate) targets: SmallVec<[Entry; 1]>,
+    pub(crate) targets: SmallVec<[WaitQueueEntry; 1]>,
     /// The lock that it gave up, and must hold again before it gets its answer.
     pub(crate) relock: Option<Relock>,
     /// How it was decided, if it now waits only for its lock.
@@ -207,7 +207,7 @@ impl State {
 
     /// Takes one entry of a waiter out of its wait queue, if it is in one.
     fn leave_queue(&mut self, position: Position) {
-        let Entry { object, ref want, .. } = *wait_queue::entry(&self.waiters, position);
+        let WaitQueueEntry { object, ref want, .. } = *wait_queue::entry(&self.waiters, position);
         if !matches!(want, Want::Settled) {
             let lane = want.lane();
             self.catalog.at_mut(object).wait_queue_mut(lane).remove(&mut self.waiters, position);
@@ -224,7 +224,7 @@ impl State {
                 self.leave_queue(position);
                 let left = replace(
                     wait_queue::entry_mut(&mut self.waiters, position),
-                    Entry::new(object, Want::Settled),
+                    WaitQueueEntry::new(object, Want::Settled),
                 );
                 // A waiter behind it may be served now.
                 self.touch(left.object);

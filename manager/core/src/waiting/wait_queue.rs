@@ -13,7 +13,7 @@ use crate::waiting::wait::Waiter;
 
 /// A waiter's entry in the wait queue of one of its targets.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Entry {
+pub(crate) struct WaitQueueEntry {
     /// The object that it waits for.
     pub(crate) object: Key,
     /// What it wants of it.
@@ -38,9 +38,9 @@ pub(crate) struct WaitQueue {
     length: u32,
 }
 
-impl Entry {
-    pub(crate) fn new(object: Key, want: Want) -> Entry {
-        Entry { object, want, previous: None, next: None }
+impl WaitQueueEntry {
+    pub(crate) fn new(object: Key, want: Want) -> WaitQueueEntry {
+        WaitQueueEntry { object, want, previous: None, next: None }
     }
 }
 
@@ -84,7 +84,7 @@ impl WaitQueue {
     }
 
     pub(crate) fn remove(&mut self, waiters: &mut Slab<Waiter>, position: Position) {
-        let Entry { previous, next, .. } = *entry(waiters, position);
+        let WaitQueueEntry { previous, next, .. } = *entry(waiters, position);
         match previous {
             Some(previous) => entry_mut(waiters, previous).next = next,
             None => self.first = next,
@@ -97,11 +97,11 @@ impl WaitQueue {
     }
 }
 
-pub(crate) fn entry(waiters: &Slab<Waiter>, position: Position) -> &Entry {
+pub(crate) fn entry(waiters: &Slab<Waiter>, position: Position) -> &WaitQueueEntry {
     &waiters[position.waiter].targets[position.target() as usize]
 }
 
-pub(crate) fn entry_mut(waiters: &mut Slab<Waiter>, position: Position) -> &mut Entry {
+pub(crate) fn entry_mut(waiters: &mut Slab<Waiter>, position: Position) -> &mut WaitQueueEntry {
     &mut waiters[position.waiter].targets[position.target() as usize]
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use manager_core::{DeathCause, Effect, Ending, Input, Peer, Publication, State, Time};
+use manager_core::{DeathCause, Effect, Input, Peer, Publication, SessionEnd, State, Time};
 use protocol::{
     Envelope, Limits, ObjectId, OpenMode, Reply, Request, RequestId, SessionId, SharedMemory, Spec, Target,
     ThreadId, WaitMode,
@@ -160,7 +160,7 @@ impl Run {
             self.begin(SessionId(step + 1));
         } else if self.random.chance(40) {
             let chosen = self.random.below(self.sessions.len() as u64) as usize;
-            let ending = self.random.pick(&[Ending::Goodbye, Ending::Died(DeathCause::Signal(9))]);
+            let ending = self.random.pick(&[SessionEnd::Goodbye, SessionEnd::Died(DeathCause::Signal(9))]);
             self.end(chosen, ending);
         } else {
             let body = choose(&mut self.random);
@@ -179,7 +179,7 @@ impl Run {
         }
     }
 
-    fn end(&mut self, chosen: usize, ending: Ending) {
+    fn end(&mut self, chosen: usize, ending: SessionEnd) {
         let (session, _) = self.sessions.swap_remove(chosen);
         self.open.retain(|(of, _), _| *of != session);
         self.apply(Input::SessionEnded { session, ending });
@@ -272,7 +272,7 @@ impl Run {
         self.now = self.now.after_ns(1_000_000_000);
         self.apply(Input::TimePassed);
         while !self.sessions.is_empty() {
-            self.end(0, Ending::Goodbye);
+            self.end(0, SessionEnd::Goodbye);
         }
         assert_eq!(self.state.next_deadline(), None, "a deadline was left, seed {seed}");
         let last = SessionId(u64::MAX);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use manager_core::{DeathCause, Ending};
+use manager_core::{DeathCause, SessionEnd};
 use protocol::{
     BatchOptions, Code, FailureKind, Grant, ObjectId, ObjectState, Outcome, Progress, Reply, Request,
     SessionId, Spec, StopSignal, Target, TaskInput,
@@ -222,9 +222,9 @@ fn a_goodbye_gives_back_what_had_not_begun_and_a_cut_connection_does_not() {
     let died = Some(FailureKind::WorkerDied);
     let cut_off = DeathCause::Dropped("it never reads".to_owned());
     for (ending, expected) in [
-        (Ending::Goodbye, vec![(0, None), (1, died)]),
-        (Ending::Died(DeathCause::Disconnected), vec![(0, None), (1, died)]),
-        (Ending::Died(cut_off), vec![(0, None), (1, died), (2, died), (3, died), (4, died)]),
+        (SessionEnd::Goodbye, vec![(0, None), (1, died)]),
+        (SessionEnd::Died(DeathCause::Disconnected), vec![(0, None), (1, died)]),
+        (SessionEnd::Died(cut_off), vec![(0, None), (1, died), (2, died), (3, died), (4, died)]),
     ] {
         let mut scene = Scene::new(16);
         let worker = scene.worker;
@@ -377,7 +377,7 @@ fn what_is_prefetched_by_a_process_that_was_signalled_starts_elsewhere() {
         thread: protocol::ThreadId(1),
     };
     assert_eq!(scene.world.refused(worker, wait).0, Code::Cancelled);
-    scene.world.end(worker, Ending::Died(DeathCause::Signal(15)));
+    scene.world.end(worker, SessionEnd::Died(DeathCause::Signal(15)));
     assert_eq!(scene.endings(), [(0, None), (1, Some(FailureKind::Stopped))]);
     assert_eq!(scene.take(other, 64), [2]);
 }

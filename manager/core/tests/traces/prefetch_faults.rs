@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use manager_core::{DeathCause, Ending};
+use manager_core::{DeathCause, SessionEnd};
 use protocol::{
     BatchOptions, FailureKind, Grant, ObjectId, Outcome, Reply, Request, RequestId, SessionId, Spec,
     StopSignal, Target, TaskInput, ThreadId,
@@ -176,7 +176,7 @@ impl Errands {
         }
         let cause =
             if cut_off { DeathCause::Dropped("it was slow".to_owned()) } else { DeathCause::Signal(9) };
-        self.world.end(session, Ending::Died(cause));
+        self.world.end(session, SessionEnd::Died(cause));
     }
 
     /// The manager reads the next message of a worker.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use manager_core::{DeathCause, Ending};
+use manager_core::{DeathCause, SessionEnd};
 use protocol::{
     BatchOptions, Code, FailureKind, Kind, ObjectId, Outcome, Reply, Request, SessionId, Spec, StopSignal,
     Target,
@@ -182,7 +182,7 @@ fn a_process_that_was_signalled_gets_no_task_any_more_and_its_task_is_called_sto
     assert_eq!(world.ask(owner, signal.clone()), Reply::Count(1));
     assert_eq!(world.signals, [(worker, StopSignal::Terminate)]);
     assert_eq!(world.refused(worker, task(pool)).0, Code::Cancelled);
-    world.end(worker, Ending::Died(DeathCause::Signal(15)));
+    world.end(worker, SessionEnd::Died(DeathCause::Signal(15)));
     let results = world.results(owner, ours).results;
     let Outcome::Failed(failure) = &results[0].outcome else { panic!("it was stopped") };
     assert_eq!(failure.kind, FailureKind::Stopped, "and it is not started again");

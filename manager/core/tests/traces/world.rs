@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use manager_core::{DeathCause, Effect, Ending, Holding, Input, Peer, Publication, State, Time};
+use manager_core::{DeathCause, Effect, Holding, Input, Peer, Publication, SessionEnd, State, Time};
 use protocol::{
     BatchOptions, Code, Envelope, Epoch, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request,
     RequestId, Results, SessionId, SharedMemory, Spec, StopSignal, Target, TaskInput,
@@ -78,17 +78,17 @@ impl World {
 
     /// Ends a session as by SIGKILL.
     pub(crate) fn kill(&mut self, session: SessionId) {
-        self.end(session, Ending::Died(DeathCause::Signal(9)));
+        self.end(session, SessionEnd::Died(DeathCause::Signal(9)));
     }
 
     /// Ends a session.
-    pub(crate) fn end(&mut self, session: SessionId, ending: Ending) {
+    pub(crate) fn end(&mut self, session: SessionId, ending: SessionEnd) {
         self.apply(Input::SessionEnded { session, ending });
     }
 
     /// Ends a session in order.
     pub(crate) fn leave(&mut self, session: SessionId) {
-        self.apply(Input::SessionEnded { session, ending: Ending::Goodbye });
+        self.apply(Input::SessionEnded { session, ending: SessionEnd::Goodbye });
     }
 
     /// Lets time pass and applies what is due, in steps, as an event loop would.
