@@ -7,7 +7,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Abandonment, BarrierStatus, Cause, Kind, ObjectId, Progress, SessionId, ThreadId};
+use crate::{Abandonment, BarrierStatus, Cause, Kind, ObjectId, SessionId, TaskCounts, ThreadId};
 
 /// One client process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,7 +81,7 @@ pub enum ObjectState {
         /// The function that its tasks call.
         function: Arc<str>,
         /// Its progress.
-        progress: Progress,
+        progress: TaskCounts,
     },
     /// A lock or reentrant lock.
     Lock {

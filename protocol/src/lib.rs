@@ -52,8 +52,8 @@ pub use payload::Payload;
 pub use reason::{ReasonError, check_reason};
 pub use refusal::{Code, Refusal};
 pub use reply::{
-    Abandonment, Answer, BarrierStatus, Cause, Grant, GrantedTask, ItemGrant, LockGrant, Progress, Reply,
-    Results, Taken, TaskGrant, TaskResult, TasksGrant,
+    Abandonment, Answer, BarrierStatus, Cause, Grant, GrantedTask, ItemGrant, LockGrant, Reply, Results,
+    TaskCounts, TaskGrant, TaskResult, TasksGrant, WaitResult,
 };
 pub use request::{Envelope, OpenMode, Request, Selector};
 pub use shared_memory::SharedMemory;

@@ -35,7 +35,7 @@ pub enum Reply {
         created: bool,
     },
     /// A wait has ended with what it waited for.
-    Taken(Taken),
+    Taken(WaitResult),
     /// A wait has timed out.
     TimedOut {
         /// The lock that the wait gave up and the waiter holds again, if it waited for a condition.
@@ -44,7 +44,7 @@ pub enum Reply {
     /// Who set the event and why, if it is set.
     SetBy(Option<Cause>),
     /// The progress of a batch.
-    Progress(Progress),
+    Progress(TaskCounts),
     /// A number.
     Count(u64),
     /// Which lock a condition is over.
@@ -88,7 +88,7 @@ pub enum Reply {
 
 /// What a wait took.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Taken {
+pub struct WaitResult {
     /// In a wait for any: the position of the target that was taken. In a wait for all: 0.
     pub index: u32,
     /// What was taken: one grant in a wait for any, one for each target, in order, in a wait for all.
@@ -255,7 +255,7 @@ pub struct TaskResult {
 
 /// The progress of a batch, in tasks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct TaskCounts {
     /// Those that wait for a worker.
     pub waiting: u32,
     /// Those that run.

@@ -122,7 +122,7 @@ fn grants(reply: &Reply) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use protocol::{ItemGrant, Payload, Taken, ThreadId, WaitMode};
+    use protocol::{ItemGrant, Payload, ThreadId, WaitMode, WaitResult};
 
     use super::*;
 
@@ -133,7 +133,7 @@ mod tests {
     fn item(carries: bool) -> Answer {
         let item = ItemGrant { number: 1, carries, payload: Payload::from([].as_slice()) };
         let grants = [Grant::Item(item)].into_iter().collect();
-        answer(Reply::Taken(Taken { index: 0, grants, reacquired: None }))
+        answer(Reply::Taken(WaitResult { index: 0, grants, reacquired: None }))
     }
 
     #[test]

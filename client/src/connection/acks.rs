@@ -89,7 +89,7 @@ impl Drop for AckHold {
 
 #[cfg(test)]
 mod tests {
-    use protocol::{Grant, ItemGrant, Payload, Reply, Taken};
+    use protocol::{Grant, ItemGrant, Payload, Reply, WaitResult};
 
     use super::*;
 
@@ -98,7 +98,7 @@ mod tests {
         let acks = Arc::new(SharedAcks::new());
         let item = ItemGrant { number: 1, carries: true, payload: Payload::from([].as_slice()) };
         let grants = [Grant::Item(item)].into_iter().collect();
-        let item = Reply::Taken(Taken { index: 0, grants, reacquired: None });
+        let item = Reply::Taken(WaitResult { index: 0, grants, reacquired: None });
         let answers = [Reply::Done, item, Reply::Done].into_iter().zip(1..);
         let mut holds =
             answers.map(|(body, request)| acks.handle_answer(&Answer { request: RequestId(request), body }));

@@ -49,7 +49,7 @@ impl Display for ObjectState {
                 write!(formatter, "{}{}", count((*batches).into(), "open batch"), closed(*is_closed))
             }
             ObjectState::Batch { function, progress } => {
-                let protocol::Progress { waiting, running, returned, failed } = progress;
+                let protocol::TaskCounts { waiting, running, returned, failed } = progress;
                 let counts = format!("{waiting} wait, {running} run, {returned} returned, {failed} failed");
                 write!(formatter, "tasks of `{function}`: {counts}")
             }
@@ -161,7 +161,7 @@ fn count(count: u64, what: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use protocol::{ObjectId, Progress, SessionId, ThreadId, Wanted};
+    use protocol::{ObjectId, SessionId, TaskCounts, ThreadId, Wanted};
     use uuid::Uuid;
 
     use super::*;
@@ -239,7 +239,7 @@ mod tests {
         });
         let left = "free, left behind by pid 12 (deploy), which was ended by signal 9 (SIGKILL) after holding it 1.0 s";
         let barrier = |broken, acting| ObjectState::Barrier { parties: 3, waiting: 1, broken, acting };
-        let progress = Progress { waiting: 1, running: 2, returned: 3, failed: 4 };
+        let progress = TaskCounts { waiting: 1, running: 2, returned: 3, failed: 4 };
         let queue = |capacity, unfinished, is_closed, holders| ObjectState::Queue {
             length: 1,
             capacity,

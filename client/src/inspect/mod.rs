@@ -23,7 +23,7 @@ mod query;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use protocol::{Kind, ObjectId, Progress, SessionId, ThreadId, Wanted};
+pub use protocol::{Kind, ObjectId, SessionId, TaskCounts, ThreadId, Wanted};
 
 use crate::{Abandonment, EventCause};
 
@@ -103,7 +103,7 @@ pub enum ObjectState {
         /// The function that its tasks call.
         function: Arc<str>,
         /// How far it is.
-        progress: Progress,
+        progress: TaskCounts,
     },
     /// A lock.
     Lock {

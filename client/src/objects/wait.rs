@@ -110,7 +110,7 @@ fn wait(
     mode: WaitMode,
     targets: &[&dyn Waitable],
     timeout: Option<Duration>,
-) -> Result<Option<(protocol::Taken, Option<AckHold>)>> {
+) -> Result<Option<(protocol::WaitResult, Option<AckHold>)>> {
     // The manager would refuse this too, once it had read all targets.
     let targets_max = Limits::default().wait_targets_max;
     if targets.len() > targets_max {

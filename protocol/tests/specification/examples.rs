@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use protocol::{
     Abandonment, Answer, BatchOptions, Cause, Code, Envelope, FrameError, Grant, GrantedTask, Greeting,
     Hello, ItemGrant, LockGrant, OpenMode, Outcome, Payload, Refusal, Reply, Request, RequestId, Results,
-    SessionId, SharedMemory, Signal, Spec, StopSignal, Taken, Target, TaskGrant, TaskInput, TaskResult,
-    TasksGrant, ThreadId, WaitMode, append_frame, decode,
+    SessionId, SharedMemory, Signal, Spec, StopSignal, Target, TaskGrant, TaskInput, TaskResult, TasksGrant,
+    ThreadId, WaitMode, WaitResult, append_frame, decode,
 };
 use smallvec::smallvec;
 
@@ -66,7 +66,7 @@ fn wait_for_any(targets: &[Target<'static>], timeout_ns: Option<u64>) -> Request
 
 /// The answer that one target was taken, and no lock was given up meanwhile.
 fn taken(request: u64, index: u32, grant: Grant) -> Message {
-    answer(request, Reply::Taken(Taken { index, grants: smallvec![grant], reacquired: None }))
+    answer(request, Reply::Taken(WaitResult { index, grants: smallvec![grant], reacquired: None }))
 }
 
 /// The messages of the page's worked examples, by the names that they have there.
@@ -135,7 +135,7 @@ fn conditions() -> [(&'static str, Message); 4] {
     let wait = wait_for_any(&[Target::Condition { id: OTHER, hold: Some(8) }], None);
     let notify = Request::Notify { id: OTHER, count: Some(1), hold: None, thread: ThreadId(2) };
     let reacquired = Some(LockGrant { hold: 8, token: 302, depth: 1, abandoned: None });
-    let notified = Taken { index: 0, grants: smallvec![Grant::Notified], reacquired };
+    let notified = WaitResult { index: 0, grants: smallvec![Grant::Notified], reacquired };
     [
         ("wait for a condition", request(5, 4, wait)),
         ("notify one", request(4, 3, notify)),

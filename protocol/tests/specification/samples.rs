@@ -5,9 +5,9 @@
 use protocol::{
     Abandonment, Answer, BarrierStatus, BatchOptions, Cause, Code, Envelope, Epoch, Failure, FailureKind,
     Grant, GrantedTask, HolderInfo, Introduction, ItemGrant, Kind, LockChoice, LockGrant, ObjectId,
-    ObjectInfo, ObjectState, ObjectSummary, OpenMode, Outcome, Payload, PermitsInfo, Progress, Refusal,
-    Reply, Request, RequestId, Results, Selector, SessionId, SessionInfo, SharedMemory, Signal, Spec,
-    StopSignal, Taken, Target, TaskGrant, TaskInput, TaskResult, TasksGrant, ThreadId, WaitMode, WaiterInfo,
+    ObjectInfo, ObjectState, ObjectSummary, OpenMode, Outcome, Payload, PermitsInfo, Refusal, Reply, Request,
+    RequestId, Results, Selector, SessionId, SessionInfo, SharedMemory, Signal, Spec, StopSignal, Target,
+    TaskCounts, TaskGrant, TaskInput, TaskResult, TasksGrant, ThreadId, WaitMode, WaitResult, WaiterInfo,
     Wanted,
 };
 use smallvec::smallvec;
@@ -296,7 +296,7 @@ fn parts_of_replies(samples: &mut Vec<Sample>) {
     structs!(samples,
         Answer { request: RequestId(LARGE), body: Reply::Done }
         Refusal { code: Code::Closed, text: "why".into() }
-        Taken {
+        WaitResult {
             index: 300,
             grants: smallvec![Grant::Event(cause()), Grant::Results(results())],
             reacquired: Some(lock_grant()),
@@ -322,7 +322,7 @@ fn parts_of_replies(samples: &mut Vec<Sample>) {
         GrantedTask { task: 7, retry: 300, arguments: payload() }
         Results { results: vec![TaskResult { task: 7, outcome: Outcome::Failed(failure()) }], complete: true }
         TaskResult { task: 7, outcome: Outcome::Returned(payload()) }
-        Progress { waiting: 100, running: 200, returned: 300, failed: 4 }
+        TaskCounts { waiting: 100, running: 200, returned: 300, failed: 4 }
         BarrierStatus { parties: 300, waiting: 200, broken: Some("why".into()) }
     );
 }
@@ -363,16 +363,16 @@ fn payload() -> Payload {
     Payload::from(&[0xff, 1, 2][..])
 }
 
-fn progress() -> Progress {
-    Progress { waiting: 100, running: 200, returned: 300, failed: 4 }
+fn progress() -> TaskCounts {
+    TaskCounts { waiting: 100, running: 200, returned: 300, failed: 4 }
 }
 
 fn results() -> Results {
     Results { results: vec![TaskResult { task: 7, outcome: Outcome::Failed(failure()) }], complete: true }
 }
 
-fn taken() -> Taken {
-    Taken { index: 300, grants: smallvec![Grant::Event(cause())], reacquired: Some(lock_grant()) }
+fn taken() -> WaitResult {
+    WaitResult { index: 300, grants: smallvec![Grant::Event(cause())], reacquired: Some(lock_grant()) }
 }
 
 fn item_grant() -> ItemGrant {

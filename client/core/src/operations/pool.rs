@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use protocol::{
-    BatchOptions, Grant, ObjectId, Outcome, Progress, Reply, Request, Results, StopSignal, Target, TaskInput,
-    ThreadId,
+    BatchOptions, Grant, ObjectId, Outcome, Reply, Request, Results, StopSignal, Target, TaskCounts,
+    TaskInput, ThreadId,
 };
 
 use super::answers::{self, taken};
@@ -152,13 +152,13 @@ pub struct GetBatchProgress {
 }
 
 impl Operation<'static> for GetBatchProgress {
-    type Output = Progress;
+    type Output = TaskCounts;
 
     fn into_request(self) -> Request<'static> {
         Request::BatchProgress { id: self.id }
     }
 
-    fn output(reply: Reply) -> Result<Progress, Unexpected> {
+    fn output(reply: Reply) -> Result<TaskCounts, Unexpected> {
         match reply {
             Reply::Progress(progress) => Ok(progress),
             reply => Err(Unexpected::reply(reply)),

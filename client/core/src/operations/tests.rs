@@ -4,7 +4,7 @@ use alloc::string::ToString;
 use core::fmt::Debug;
 use std::format;
 
-use protocol::{Cause, Grant, Kind, ObjectId, Reply, Taken, ThreadId};
+use protocol::{Cause, Grant, Kind, ObjectId, Reply, ThreadId, WaitResult};
 use uuid::Uuid;
 
 use super::*;
@@ -19,7 +19,7 @@ fn cause() -> Cause {
 }
 
 fn taken_one(grant: Grant) -> Reply {
-    Reply::Taken(Taken { index: 0, grants: [grant].into_iter().collect(), reacquired: None })
+    Reply::Taken(WaitResult { index: 0, grants: [grant].into_iter().collect(), reacquired: None })
 }
 
 /// Makes an operation's request, and returns what the operation makes of an answer.
@@ -53,7 +53,7 @@ fn a_wait_for_one_target_brings_what_the_target_grants() {
     assert_eq!(run(wait(), Reply::TimedOut { reacquired: None }), Ok(None));
     let error = run(wait(), taken_one(Grant::Latch)).unwrap_err();
     assert_eq!(error.to_string(), "the manager sent a grant of the wrong kind: Latch");
-    let nothing = Taken { index: 0, grants: [].into_iter().collect(), reacquired: None };
+    let nothing = WaitResult { index: 0, grants: [].into_iter().collect(), reacquired: None };
     assert!(matches!(run(wait(), Reply::Taken(nothing)), Err(Unexpected::Reply(_))));
 }
 

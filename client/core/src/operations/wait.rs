@@ -1,6 +1,6 @@
 //! Waits for one target, or for several.
 
-use protocol::{LockGrant, Reply, Request, Signal, Taken, Targets, ThreadId, WaitMode};
+use protocol::{LockGrant, Reply, Request, Signal, Targets, ThreadId, WaitMode, WaitResult};
 
 use super::answers::taken;
 use crate::{Operation, Unexpected, WaitTarget};
@@ -48,7 +48,7 @@ pub struct Wait<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitEnd {
     /// It took something.
-    Taken(Taken),
+    Taken(WaitResult),
     /// Its timeout ended first.
     TimedOut {
         /// The lock that the wait gave up and the waiter holds again, if it waited for a condition.

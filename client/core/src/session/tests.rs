@@ -6,7 +6,7 @@ use std::format;
 
 use protocol::limits::FRAME_BYTES_MAX;
 use protocol::{
-    Answer, Code, Envelope, Grant, ItemGrant, ObjectId, Payload, Refusal, Taken, ThreadId, append_frame,
+    Answer, Code, Envelope, Grant, ItemGrant, ObjectId, Payload, Refusal, ThreadId, WaitResult, append_frame,
     decode,
 };
 use uuid::Uuid;
@@ -117,7 +117,7 @@ fn release(hold: u64) -> DeferredRelease {
 /// An item that is held, since it carries proxies.
 fn item() -> Reply {
     let item = ItemGrant { number: 1, carries: true, payload: Payload::from([].as_slice()) };
-    Reply::Taken(Taken { index: 0, grants: [Grant::Item(item)].into_iter().collect(), reacquired: None })
+    Reply::Taken(WaitResult { index: 0, grants: [Grant::Item(item)].into_iter().collect(), reacquired: None })
 }
 
 #[test]

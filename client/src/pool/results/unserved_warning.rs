@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client_core::operations::{Inspect, ListSessions, Page};
-use protocol::{ObjectId, ObjectState, Progress, Selector};
+use protocol::{ObjectId, ObjectState, Selector, TaskCounts};
 
 use crate::Result;
 use crate::connection::link::Link;
@@ -36,7 +36,7 @@ impl UnservedWarning {
     /// the manager runs any that it might follow with these.
     fn is_unserved(&self, link: &Link, batch: ObjectId) -> Result<bool> {
         let inspect = |id| link.run(Inspect { object: Selector::Id(id) });
-        let ObjectState::Batch { progress: Progress { waiting: 1.., running: 0, .. }, .. } =
+        let ObjectState::Batch { progress: TaskCounts { waiting: 1.., running: 0, .. }, .. } =
             inspect(batch)?.state
         else {
             return Ok(false);

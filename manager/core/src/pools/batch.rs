@@ -19,7 +19,7 @@ use protocol::limits::{
 };
 use protocol::{
     BatchOptions, Code, Failure, FailureKind, Grant, Kind, Name, ObjectId, ObjectState, Outcome, Payload,
-    Progress, Refusal, Reply, RequestId, Results, SessionId, Spec, Target, Targets, TaskInput, TaskResult,
+    Refusal, Reply, RequestId, Results, SessionId, Spec, Target, Targets, TaskCounts, TaskInput, TaskResult,
     WaitMode,
 };
 use serde::{Deserialize, Serialize};
@@ -96,9 +96,9 @@ impl Batch {
         self.function.clone()
     }
 
-    fn progress(&self) -> Progress {
+    fn progress(&self) -> TaskCounts {
         let prefetched = self.running.values().filter(|running| running.is_prefetched()).count();
-        Progress {
+        TaskCounts {
             waiting: (self.waiting.len() + prefetched) as u32,
             running: (self.running.len() - prefetched) as u32,
             returned: self.returned,

@@ -10,7 +10,7 @@ use alloc::format;
 use core::mem::take;
 
 use protocol::limits::FRAME_BYTES_MAX;
-use protocol::{Code, LockGrant, Refusal, Reply, Taken, WaitMode};
+use protocol::{Code, LockGrant, Refusal, Reply, WaitMode, WaitResult};
 use smallvec::{SmallVec, smallvec};
 
 use crate::State;
@@ -182,7 +182,7 @@ impl State {
                 for grant in unconfirmed {
                     self.session_at(session).grant_unconfirmed(grant);
                 }
-                Reply::Taken(Taken { index, grants, reacquired })
+                Reply::Taken(WaitResult { index, grants, reacquired })
             }
         };
         self.reply(session, waiter.request, reply);

@@ -1,8 +1,8 @@
 //! Inspection: sessions, objects, holders, waiters.
 
 use protocol::{
-    Abandonment, BarrierStatus, Code, HolderInfo, ObjectId, ObjectState, ObjectSummary, Progress, Reply,
-    Request, Selector, SessionId, SessionInfo, Spec, Target, ThreadId, WaiterInfo, Wanted,
+    Abandonment, BarrierStatus, Code, HolderInfo, ObjectId, ObjectState, ObjectSummary, Reply, Request,
+    Selector, SessionId, SessionInfo, Spec, Target, TaskCounts, ThreadId, WaiterInfo, Wanted,
 };
 use uuid::Uuid;
 
@@ -258,7 +258,7 @@ fn a_pool_and_a_batch_tell_how_far_they_are() {
     world.fill(a, batch, &[b"a", b"b"]);
     world.take_task(a, pool);
     assert_eq!(world.inspect(a, pool).state, ObjectState::Pool { batches: 1, is_closed: false });
-    let progress = Progress { waiting: 1, running: 1, ..Progress::default() };
+    let progress = TaskCounts { waiting: 1, running: 1, ..TaskCounts::default() };
     assert_eq!(world.inspect(a, batch).state, ObjectState::Batch { function: "f".into(), progress });
     world.block(a, wait_for(Target::Results { batch }));
     assert_eq!(world.inspect(a, batch).waiting, 1);

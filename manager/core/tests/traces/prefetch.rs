@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use manager_core::{DeathCause, SessionEnd};
 use protocol::{
-    BatchOptions, Code, FailureKind, Grant, ObjectId, ObjectState, Outcome, Progress, Reply, Request,
-    SessionId, Spec, StopSignal, Target, TaskInput,
+    BatchOptions, Code, FailureKind, Grant, ObjectId, ObjectState, Outcome, Reply, Request, SessionId, Spec,
+    StopSignal, Target, TaskCounts, TaskInput,
 };
 
 use crate::words::wait_for;
@@ -82,7 +82,7 @@ impl Scene {
 
     fn progress(&mut self) -> (u32, u32) {
         match self.world.ask(self.owner, Request::BatchProgress { id: self.batch }) {
-            Reply::Progress(Progress { waiting, running, .. }) => (waiting, running),
+            Reply::Progress(TaskCounts { waiting, running, .. }) => (waiting, running),
             other => panic!("not progress: {other:?}"),
         }
     }

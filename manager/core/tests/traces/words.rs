@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::{
     Code, Grant, LockChoice, LockGrant, ObjectId, ObjectInfo, Reply, Request, RequestId, Selector, SessionId,
-    Spec, Taken, Target, ThreadId, WaitMode,
+    Spec, Target, ThreadId, WaitMode, WaitResult,
 };
 
 use crate::world::World;
@@ -136,7 +136,7 @@ pub(crate) const JOINABLE: Spec = Spec::Queue { capacity: None, is_joinable: tru
 
 impl World {
     /// What a wait that was served took.
-    pub(crate) fn taken(&mut self, session: SessionId, request: RequestId) -> Taken {
+    pub(crate) fn taken(&mut self, session: SessionId, request: RequestId) -> WaitResult {
         match self.answer(session, request) {
             Some(Reply::Taken(taken)) => taken,
             other => panic!("{request:?} must be served, not {other:?}"),

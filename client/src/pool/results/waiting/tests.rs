@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Barrier};
 
-use protocol::{Code, ObjectId, Outcome, Payload, Refusal, Reply, Taken, TaskResult};
+use protocol::{Code, ObjectId, Outcome, Payload, Refusal, Reply, TaskResult, WaitResult};
 use uuid::Uuid;
 
 use super::*;
@@ -57,7 +57,7 @@ fn result() -> Reply {
     writer.push(&7_u32).unwrap();
     let outcome = Outcome::Returned(Payload::from(writer.finish().as_slice()));
     let results = Results { results: vec![TaskResult { task: 0, outcome }], complete: true };
-    Reply::Taken(Taken {
+    Reply::Taken(WaitResult {
         index: 0,
         grants: [Grant::Results(results)].into_iter().collect(),
         reacquired: None,
