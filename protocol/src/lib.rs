@@ -22,6 +22,7 @@ extern crate alloc;
 
 pub mod endpoint;
 mod frame;
+mod grant;
 mod handshake;
 mod id;
 mod inspect;
@@ -40,6 +41,10 @@ mod task;
 mod wait;
 
 pub use frame::{FrameBuffer, FrameError, append_frame, decode};
+pub use grant::{
+    Abandonment, BarrierStatus, Cause, Grant, GrantedTask, ItemGrant, LockGrant, Results, TaskCounts,
+    TaskGrant, TaskResult, TasksGrant, WaitResult,
+};
 pub use handshake::{Greeting, Hello, Introduction, MAGIC, VERSION_NEWEST, VERSION_OLDEST};
 pub use id::{Epoch, ObjectId, RequestId, SessionId, ThreadId};
 pub use inspect::{
@@ -51,10 +56,7 @@ pub use name::{Name, NameError};
 pub use payload::Payload;
 pub use reason::{ReasonError, check_reason};
 pub use refusal::{Code, Refusal};
-pub use reply::{
-    Abandonment, Answer, BarrierStatus, Cause, Grant, GrantedTask, ItemGrant, LockGrant, Reply, Results,
-    TaskCounts, TaskGrant, TaskResult, TasksGrant, WaitResult,
-};
+pub use reply::{Answer, Reply};
 pub use request::{Envelope, OpenMode, Request, Selector};
 pub use shared_memory::SharedMemory;
 pub use shortened::shortened;

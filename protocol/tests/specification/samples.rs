@@ -3,62 +3,22 @@
 //! The numbers and bytes are chosen so that `Page::skip` can tell the types apart.
 
 use protocol::{
-    Abandonment, Answer, BarrierStatus, BatchOptions, Cause, Code, Envelope, Epoch, Failure, FailureKind,
-    Grant, GrantedTask, HolderInfo, Introduction, ItemGrant, Kind, LockChoice, LockGrant, ObjectId,
-    ObjectInfo, ObjectState, ObjectSummary, OpenMode, Outcome, Payload, PermitsInfo, Refusal, Reply, Request,
-    RequestId, Results, Selector, SessionId, SessionInfo, SharedMemory, Signal, Spec, StopSignal, Target,
-    TaskCounts, TaskGrant, TaskInput, TaskResult, TasksGrant, ThreadId, WaitMode, WaitResult, WaiterInfo,
-    Wanted,
+    Abandonment, Answer, BarrierStatus, BatchOptions, Cause, Code, Envelope, Failure, FailureKind, Grant,
+    GrantedTask, Introduction, ItemGrant, Kind, LockChoice, LockGrant, OpenMode, Outcome, Refusal, Reply,
+    Request, RequestId, Results, Selector, SessionId, SharedMemory, Signal, Spec, StopSignal, Target,
+    TaskCounts, TaskGrant, TaskInput, TaskResult, TasksGrant, ThreadId, WaitMode, WaitResult,
 };
 use smallvec::smallvec;
-use uuid::Uuid;
 
-use inspections::{object_info, object_summary, session_info};
+pub(crate) use sample::Sample;
+pub(crate) use values::{EPOCH, OBJECT, OTHER, STOP};
 
-/// A variant of an enum, or a struct, and an example of it.
-pub(crate) struct Sample {
-    /// The name of the enum or struct.
-    pub(crate) owner: &'static str,
-    /// The name of the variant, if it is one.
-    pub(crate) variant: Option<&'static str>,
-    /// The names of its fields in order; none if they have no names.
-    pub(crate) fields: Vec<&'static str>,
-    /// An encoded value.
-    pub(crate) bytes: Vec<u8>,
-}
-
-/// Appends a sample of each variant of an enum. The `match` makes the compiler ask for a variant that is missing.
-macro_rules! variants {
-    ($samples:ident, $owner:ident {
-        $($variant:ident $({ $($field:ident: $value:expr),+ $(,)? })? $(($inner:expr))?),+ $(,)?
-    }) => {
-        let _every = |value: &$owner| match value { $($owner::$variant { .. } => {})+ };
-        $($samples.push(Sample {
-            owner: stringify!($owner),
-            variant: Some(stringify!($variant)),
-            fields: vec![$($(stringify!($field)),+)?],
-            bytes: encode::<$owner>($owner::$variant $({ $($field: $value),+ })? $(($inner))?),
-        });)+
-    };
-}
-
-/// Appends a sample of a struct. It names every field, so the compiler asks for one that is missing.
-macro_rules! structs {
-    ($samples:ident, $($owner:ident { $($field:ident: $value:expr),+ $(,)? })+) => {
-        $($samples.push(Sample {
-            owner: stringify!($owner),
-            variant: None,
-            fields: vec![$(stringify!($field)),+],
-            bytes: encode::<$owner>($owner { $($field: $value),+ }),
-        });)+
-    };
-}
+use sample::{encode, structs, variants};
+use values::*;
 
 mod inspections;
-
-fn encode<T: serde::Serialize>(value: T) -> Vec<u8> {
-    postcard::to_allocvec(&value).unwrap()
-}
+mod sample;
+mod values;
 
 /// Every sample. A new enum or struct gets a paragraph in one of the functions below.
 pub(crate) fn all() -> Vec<Sample> {
@@ -70,24 +30,6 @@ pub(crate) fn all() -> Vec<Sample> {
     inspections::inspections(&mut samples);
     samples
 }
-
-/// A u64 that is not a u32.
-const LARGE: u64 = u64::MAX - 7;
-
-/// An i32 whose bytes are those of a larger u32 than any of the samples.
-const FAR_BELOW: i32 = i32::MIN + 7;
-
-/// The id that the samples and examples use for an object.
-pub(crate) const OBJECT: ObjectId = ObjectId(Uuid::from_u128(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff));
-
-/// The id that the examples use for a second object.
-pub(crate) const OTHER: ObjectId = ObjectId(Uuid::from_u128(0xffee_ddcc_bbaa_9988_7766_5544_3322_1100));
-
-/// The id that the examples use for a stop event.
-pub(crate) const STOP: ObjectId = ObjectId(Uuid::from_u128(0x0f1e_2d3c_4b5a_6978_8796_a5b4_c3d2_e1f0));
-
-/// The epoch that the samples and examples use.
-pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xf0f1_f2f3_f4f5_f6f7_f8f9_fafb_fcfd_feff));
 
 fn requests(samples: &mut Vec<Sample>) {
     variants!(samples, Request {
@@ -325,68 +267,4 @@ fn parts_of_replies(samples: &mut Vec<Sample>) {
         TaskCounts { waiting: 100, running: 200, returned: 300, failed: 4 }
         BarrierStatus { parties: 300, waiting: 200, broken: Some("why".into()) }
     );
-}
-
-fn cause() -> Cause {
-    Cause { process: 4711, program: "program".into(), age_ns: LARGE, reason: Some("why".into()) }
-}
-
-fn batch_options() -> BatchOptions {
-    BatchOptions {
-        stop: OBJECT,
-        parent: Some(OBJECT),
-        priority: FAR_BELOW,
-        retries: 300,
-        time_limit_ns: Some(LARGE),
-    }
-}
-
-fn task_grant() -> TaskGrant {
-    let function = "count".into();
-    TaskGrant { batch: OBJECT, task: 7, function, arguments: payload(), stop: OBJECT, retry: 300 }
-}
-
-fn tasks_grant() -> TasksGrant {
-    let tasks = vec![granted_task(), granted_task()];
-    TasksGrant { batch: OBJECT, function: "count".into(), stop: OBJECT, tasks }
-}
-
-fn granted_task() -> GrantedTask {
-    GrantedTask { task: 7, retry: 300, arguments: payload() }
-}
-
-fn failure() -> Failure {
-    Failure { kind: FailureKind::WorkerDied, text: "why".into() }
-}
-
-fn payload() -> Payload {
-    Payload::from(&[0xff, 1, 2][..])
-}
-
-fn progress() -> TaskCounts {
-    TaskCounts { waiting: 100, running: 200, returned: 300, failed: 4 }
-}
-
-fn results() -> Results {
-    Results { results: vec![TaskResult { task: 7, outcome: Outcome::Failed(failure()) }], complete: true }
-}
-
-fn taken() -> WaitResult {
-    WaitResult { index: 300, grants: smallvec![Grant::Event(cause())], reacquired: Some(lock_grant()) }
-}
-
-fn item_grant() -> ItemGrant {
-    ItemGrant { number: LARGE, carries: true, payload: payload() }
-}
-
-fn lock_grant() -> LockGrant {
-    LockGrant { hold: LARGE, token: LARGE, depth: 300, abandoned: Some(abandonment()) }
-}
-
-fn abandonment() -> Abandonment {
-    Abandonment { process: 4711, program: "program".into(), how: "left".into(), held_ns: LARGE }
-}
-
-fn barrier_status() -> BarrierStatus {
-    BarrierStatus { parties: 300, waiting: 200, broken: Some("why".into()) }
 }

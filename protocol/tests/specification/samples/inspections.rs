@@ -1,6 +1,12 @@
 //! Samples of what an inspection shows.
 
-use super::*;
+use protocol::{
+    HolderInfo, Kind, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, SessionId, SessionInfo, ThreadId,
+    WaiterInfo, Wanted,
+};
+
+use super::sample::{Sample, encode, structs, variants};
+use super::values::*;
 
 pub(super) fn inspections(samples: &mut Vec<Sample>) {
     structs!(samples,
@@ -75,46 +81,4 @@ pub(super) fn inspections(samples: &mut Vec<Sample>) {
             holders: vec![(session_info(), LARGE), (session_info(), LARGE)],
         },
     });
-}
-
-pub(super) fn session_info() -> SessionInfo {
-    SessionInfo {
-        session: SessionId(LARGE),
-        process: 4711,
-        program: "program".into(),
-        age_ns: LARGE,
-        objects: 300,
-        waits: 200,
-        tasks: 100,
-    }
-}
-
-fn permits_info() -> PermitsInfo {
-    PermitsInfo { session: session_info(), permits: LARGE, held_ns: LARGE }
-}
-
-pub(super) fn object_summary() -> ObjectSummary {
-    ObjectSummary { id: OBJECT, name: Some("stop".into()), kind: Kind::Queue, is_awaited: true }
-}
-
-pub(super) fn object_info() -> ObjectInfo {
-    let state = ObjectState::Latch { count: LARGE };
-    let waiters = vec![waiter_info()];
-    ObjectInfo { id: OBJECT, name: Some("stop".into()), references: 300, state, waiters, waiting: 200 }
-}
-
-fn holder_info() -> HolderInfo {
-    let thread = ThreadId(LARGE);
-    HolderInfo { process: 4711, program: "program".into(), thread, held_ns: LARGE, depth: 300, token: LARGE }
-}
-
-fn waiter_info() -> WaiterInfo {
-    WaiterInfo {
-        process: 4711,
-        program: "program".into(),
-        thread: ThreadId(LARGE),
-        wants: Wanted::Lock,
-        waited_ns: LARGE,
-        remaining_ns: Some(LARGE),
-    }
 }

@@ -1,0 +1,134 @@
+//! The values in the samples.
+
+use protocol::{
+    Abandonment, BarrierStatus, BatchOptions, Cause, Epoch, Failure, FailureKind, Grant, GrantedTask,
+    HolderInfo, ItemGrant, Kind, LockGrant, ObjectId, ObjectInfo, ObjectState, ObjectSummary, Outcome,
+    Payload, PermitsInfo, Results, SessionId, SessionInfo, TaskCounts, TaskGrant, TaskResult, TasksGrant,
+    ThreadId, WaitResult, WaiterInfo, Wanted,
+};
+use smallvec::smallvec;
+use uuid::Uuid;
+
+/// A u64 that is not a u32.
+pub(super) const LARGE: u64 = u64::MAX - 7;
+
+/// An i32 whose bytes are those of a larger u32 than any of the samples.
+pub(super) const FAR_BELOW: i32 = i32::MIN + 7;
+
+/// The id that the samples and examples use for an object.
+pub(crate) const OBJECT: ObjectId = ObjectId(Uuid::from_u128(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff));
+
+/// The id that the examples use for a second object.
+pub(crate) const OTHER: ObjectId = ObjectId(Uuid::from_u128(0xffee_ddcc_bbaa_9988_7766_5544_3322_1100));
+
+/// The id that the examples use for a stop event.
+pub(crate) const STOP: ObjectId = ObjectId(Uuid::from_u128(0x0f1e_2d3c_4b5a_6978_8796_a5b4_c3d2_e1f0));
+
+/// The epoch that the samples and examples use.
+pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xf0f1_f2f3_f4f5_f6f7_f8f9_fafb_fcfd_feff));
+
+pub(super) fn cause() -> Cause {
+    Cause { process: 4711, program: "program".into(), age_ns: LARGE, reason: Some("why".into()) }
+}
+
+pub(super) fn batch_options() -> BatchOptions {
+    BatchOptions {
+        stop: OBJECT,
+        parent: Some(OBJECT),
+        priority: FAR_BELOW,
+        retries: 300,
+        time_limit_ns: Some(LARGE),
+    }
+}
+
+pub(super) fn task_grant() -> TaskGrant {
+    let function = "count".into();
+    TaskGrant { batch: OBJECT, task: 7, function, arguments: payload(), stop: OBJECT, retry: 300 }
+}
+
+pub(super) fn tasks_grant() -> TasksGrant {
+    let tasks = vec![granted_task(), granted_task()];
+    TasksGrant { batch: OBJECT, function: "count".into(), stop: OBJECT, tasks }
+}
+
+pub(super) fn granted_task() -> GrantedTask {
+    GrantedTask { task: 7, retry: 300, arguments: payload() }
+}
+
+pub(super) fn failure() -> Failure {
+    Failure { kind: FailureKind::WorkerDied, text: "why".into() }
+}
+
+pub(super) fn payload() -> Payload {
+    Payload::from(&[0xff, 1, 2][..])
+}
+
+pub(super) fn progress() -> TaskCounts {
+    TaskCounts { waiting: 100, running: 200, returned: 300, failed: 4 }
+}
+
+pub(super) fn results() -> Results {
+    Results { results: vec![TaskResult { task: 7, outcome: Outcome::Failed(failure()) }], complete: true }
+}
+
+pub(super) fn taken() -> WaitResult {
+    WaitResult { index: 300, grants: smallvec![Grant::Event(cause())], reacquired: Some(lock_grant()) }
+}
+
+pub(super) fn item_grant() -> ItemGrant {
+    ItemGrant { number: LARGE, carries: true, payload: payload() }
+}
+
+pub(super) fn lock_grant() -> LockGrant {
+    LockGrant { hold: LARGE, token: LARGE, depth: 300, abandoned: Some(abandonment()) }
+}
+
+pub(super) fn abandonment() -> Abandonment {
+    Abandonment { process: 4711, program: "program".into(), how: "left".into(), held_ns: LARGE }
+}
+
+pub(super) fn barrier_status() -> BarrierStatus {
+    BarrierStatus { parties: 300, waiting: 200, broken: Some("why".into()) }
+}
+
+pub(super) fn session_info() -> SessionInfo {
+    SessionInfo {
+        session: SessionId(LARGE),
+        process: 4711,
+        program: "program".into(),
+        age_ns: LARGE,
+        objects: 300,
+        waits: 200,
+        tasks: 100,
+    }
+}
+
+pub(super) fn permits_info() -> PermitsInfo {
+    PermitsInfo { session: session_info(), permits: LARGE, held_ns: LARGE }
+}
+
+pub(super) fn object_summary() -> ObjectSummary {
+    ObjectSummary { id: OBJECT, name: Some("stop".into()), kind: Kind::Queue, is_awaited: true }
+}
+
+pub(super) fn object_info() -> ObjectInfo {
+    let state = ObjectState::Latch { count: LARGE };
+    let waiters = vec![waiter_info()];
+    ObjectInfo { id: OBJECT, name: Some("stop".into()), references: 300, state, waiters, waiting: 200 }
+}
+
+pub(super) fn holder_info() -> HolderInfo {
+    let thread = ThreadId(LARGE);
+    HolderInfo { process: 4711, program: "program".into(), thread, held_ns: LARGE, depth: 300, token: LARGE }
+}
+
+pub(super) fn waiter_info() -> WaiterInfo {
+    WaiterInfo {
+        process: 4711,
+        program: "program".into(),
+        thread: ThreadId(LARGE),
+        wants: Wanted::Lock,
+        waited_ns: LARGE,
+        remaining_ns: Some(LARGE),
+    }
+}
