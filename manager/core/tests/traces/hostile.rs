@@ -8,7 +8,8 @@ use protocol::{
 };
 use uuid::Uuid;
 
-use crate::fuzz::{Random, run};
+use crate::fuzz::{run, run_with_snapshots};
+use crate::random::Random;
 use crate::world::EPOCH;
 
 /// Few ids, so that they collide in every way: used again, of another kind, removed in between.
@@ -228,5 +229,12 @@ pub(crate) fn request(random: &mut Random) -> Request<'static> {
 fn anything_may_be_sent() {
     for seed in 0..200 {
         run(seed, 400, None, request);
+    }
+}
+
+#[test]
+fn a_restored_state_takes_anything_as_the_one_that_was_written_down() {
+    for seed in 0..100 {
+        run_with_snapshots(seed, 400, None, request);
     }
 }

@@ -17,6 +17,7 @@ mod orderly;
 mod prefetch;
 mod prefetch_faults;
 mod queues;
+mod random;
 mod runs;
 mod semaphores;
 mod snapshots;

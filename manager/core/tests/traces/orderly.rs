@@ -6,7 +6,8 @@ use protocol::{
 };
 use uuid::Uuid;
 
-use crate::fuzz::{Random, run};
+use crate::fuzz::{run, run_with_snapshots};
+use crate::random::Random;
 use crate::words::{JOINABLE, bounded, queue, semaphore};
 
 const LOCKS: [u128; 3] = [10, 11, 12];
@@ -113,5 +114,12 @@ pub(crate) fn request(random: &mut Random) -> Request<'static> {
 fn nobody_is_forgotten_and_no_thread_waits_forever_in_a_cycle() {
     for seed in 0..200 {
         run(seed, 500, Some(setup), request);
+    }
+}
+
+#[test]
+fn a_restored_state_serves_in_the_same_order() {
+    for seed in 0..100 {
+        run_with_snapshots(seed, 500, Some(setup), request);
     }
 }

@@ -10,7 +10,8 @@ use protocol::{
     StopSignal, Target, TaskInput, ThreadId,
 };
 
-use crate::fuzz::{Random, assert_same};
+use crate::fuzz::assert_same;
+use crate::random::Random;
 use crate::words::wait_for;
 use crate::world::World;
 

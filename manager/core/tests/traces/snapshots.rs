@@ -2,8 +2,7 @@
 
 use manager_core::{Effect, Input, State, Time};
 
-use crate::fuzz::{Random, run_with_snapshots};
-use crate::{hostile, orderly};
+use crate::random::Random;
 
 /// Restores a state now and then, and also goes on with the original.
 pub(crate) struct Snapshots {
@@ -42,19 +41,5 @@ impl Snapshots {
         let restored: State = postcard::from_bytes(&snapshot).unwrap();
         assert!(postcard::to_allocvec(&restored).unwrap() == snapshot, "seed {seed}");
         self.kept = Some(std::mem::replace(state, restored));
-    }
-}
-
-#[test]
-fn a_restored_state_takes_anything_as_the_one_that_was_written_down() {
-    for seed in 0..100 {
-        run_with_snapshots(seed, 400, None, hostile::request);
-    }
-}
-
-#[test]
-fn a_restored_state_serves_in_the_same_order() {
-    for seed in 0..100 {
-        run_with_snapshots(seed, 500, Some(orderly::setup), orderly::request);
     }
 }

@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use manager_core::{DeathCause, Effect, Holding, Input, Peer, Publication, SessionEnd, State, Time};
 use protocol::{
-    BatchOptions, Code, Envelope, Epoch, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request,
-    RequestId, Results, SessionId, SharedMemory, Spec, StopSignal, Target, TaskInput,
+    BatchOptions, Code, Envelope, Epoch, Kind, Limits, ObjectId, OpenMode, Reply, Request, RequestId,
+    SessionId, SharedMemory, Spec, StopSignal, TaskInput,
 };
 use uuid::Uuid;
-
-use crate::words::wait_for;
 
 pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xe0));
 
@@ -267,38 +265,5 @@ impl World {
     pub(crate) fn fill(&mut self, session: SessionId, batch: ObjectId, tasks: &[&[u8]]) {
         let tasks = tasks.iter().map(|arguments| TaskInput { arguments, carries: Vec::new() }).collect();
         assert_eq!(self.ask(session, Request::BatchAdd { id: batch, tasks, last: true }), Reply::Done);
-    }
-
-    /// Takes a task in a worker: its batch, number and arguments.
-    pub(crate) fn take_task(&mut self, worker: SessionId, pool: ObjectId) -> (ObjectId, u32, Vec<u8>) {
-        let request = self.send(worker, wait_for(Target::Task { pool }));
-        self.task_of(worker, request)
-    }
-
-    /// What a worker's wait was granted.
-    pub(crate) fn task_of(&mut self, worker: SessionId, request: RequestId) -> (ObjectId, u32, Vec<u8>) {
-        match self.answer(worker, request) {
-            Some(Reply::Taken(taken)) => match &taken.grants[..] {
-                [Grant::Task(task)] => (task.batch, task.task, task.arguments.as_bytes().to_vec()),
-                other => panic!("not a task: {other:?}"),
-            },
-            other => panic!("no task: {other:?}"),
-        }
-    }
-
-    pub(crate) fn end_task(&mut self, worker: SessionId, batch: ObjectId, task: u32, result: &[u8]) -> Reply {
-        let outcome = Outcome::Returned(result);
-        self.ask(worker, Request::TaskEnd { batch, task, outcome, carries: Vec::new() })
-    }
-
-    /// Takes the results that are there.
-    pub(crate) fn results(&mut self, session: SessionId, batch: ObjectId) -> Results {
-        match self.ask(session, wait_for(Target::Results { batch })) {
-            Reply::Taken(mut taken) => match taken.grants.pop() {
-                Some(Grant::Results(results)) => results,
-                other => panic!("not results: {other:?}"),
-            },
-            other => panic!("no results: {other:?}"),
-        }
     }
 }
