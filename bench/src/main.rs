@@ -31,7 +31,7 @@ use crate::settings::Settings;
 /// iceoryx2. A rival that is not installed is left out and named. This program installs nothing.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/bench")]
-struct Arguments {
+struct BenchArguments {
     /// End within a minute: fewer turns, and so more noise.
     #[arg(long)]
     quick: bool,
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     procspawn::init();
     let done = match peer::role() {
         Some((role, arguments)) => families::play(&role, &arguments),
-        None => run(Arguments::parse()),
+        None => run(BenchArguments::parse()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Result<()> {
+fn run(arguments: BenchArguments) -> Result<()> {
     let settings = Settings { is_quick: arguments.quick, manager: manager(arguments.manager)? };
     let families = chosen(&arguments.only)?;
     arguments.json.iter().chain(&arguments.svg).try_for_each(|path| report::check_writable(path))?;

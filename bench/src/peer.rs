@@ -13,15 +13,15 @@ const ROLE: &str = "role:";
 const END_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A process that reads lines and answers them. It ends when its standard input does.
-pub(crate) struct Peer {
+pub(crate) struct PeerProcess {
     process: Child,
     asks: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
-impl Peer {
+impl PeerProcess {
     /// Starts it, and waits until it says that it is ready.
-    pub(crate) fn start(command: &mut Command) -> Result<Peer> {
+    pub(crate) fn start(command: &mut Command) -> Result<PeerProcess> {
         let program = command.get_program().display().to_string();
         let mut process = command
             .stdin(Stdio::piped())
@@ -30,7 +30,7 @@ impl Peer {
             .with_context(|| format!("starting {program}"))?;
         let asks = process.stdin.take();
         let answers = BufReader::new(process.stdout.take().context("its output is a pipe")?);
-        let mut peer = Peer { process, asks, answers };
+        let mut peer = PeerProcess { process, asks, answers };
         match peer.hear()?.as_str() {
             "ready" => Ok(peer),
             other => bail!("{program} prints {other:?} instead of `ready`"),
@@ -38,8 +38,8 @@ impl Peer {
     }
 
     /// Starts a copy of this program in a role.
-    pub(crate) fn copy(role: &str, arguments: &[String]) -> Result<Peer> {
-        Peer::start(copy_of_this_program(role)?.args(arguments))
+    pub(crate) fn copy(role: &str, arguments: &[String]) -> Result<PeerProcess> {
+        PeerProcess::start(copy_of_this_program(role)?.args(arguments))
             .with_context(|| format!("in the role {role}"))
     }
 
@@ -64,7 +64,7 @@ impl Peer {
     }
 }
 
-impl Drop for Peer {
+impl Drop for PeerProcess {
     fn drop(&mut self) {
         self.asks = None;
         end(&mut self.process);

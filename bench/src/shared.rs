@@ -23,59 +23,59 @@ const BYTES: usize = 4096;
 /// How long to wait for the end of a measurement that takes less than a second.
 const DONE_TIME_MAX: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
-const _: () = assert!(size_of::<Shared>() <= BYTES);
+const _: () = assert!(size_of::<MeasurementMemory>() <= BYTES);
 
 /// A word on a cache line of its own, which processes change and wait on.
 #[derive(Debug)]
 #[repr(C, align(64))]
-pub(crate) struct Word(AtomicU32);
+pub(crate) struct PaddedWord(AtomicU32);
 
 /// What the processes of a measurement share.
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct Shared {
+pub(crate) struct MeasurementMemory {
     /// The number of the round: the participants wait for the next.
-    pub(crate) gate: Word,
+    pub(crate) gate: PaddedWord,
     /// The word that the measured processes wait on.
-    pub(crate) word: Word,
+    pub(crate) word: PaddedWord,
     /// How many threads have begun to wait.
-    pub(crate) arrived: Word,
+    pub(crate) arrived: PaddedWord,
     /// How many threads are awake again.
-    pub(crate) awake: Word,
+    pub(crate) awake: PaddedWord,
     /// Whether the measurement is over, which the measuring process waits for.
-    pub(crate) done: Word,
+    pub(crate) done: PaddedWord,
     /// When it was over, by [`now_ns`].
     pub(crate) done_ns: AtomicU64,
 }
 
-impl Shared {
+impl MeasurementMemory {
     /// New shared memory, all zero, and the path by which other processes open it while this one lives.
-    pub(crate) fn create() -> Result<(&'static Shared, String)> {
+    pub(crate) fn create() -> Result<(&'static MeasurementMemory, String)> {
         let file = File::from(memfd_create("bench", MemfdFlags::CLOEXEC)?);
         ftruncate(&file, BYTES as u64)?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
-        let shared = Shared::map(&file)?;
+        let shared = MeasurementMemory::map(&file)?;
         // The path works as long as the descriptor is open.
         std::mem::forget(file);
         Ok((shared, path))
     }
 
     /// The memory that another process created.
-    pub(crate) fn open(path: impl AsRef<Path>) -> Result<&'static Shared> {
+    pub(crate) fn open(path: impl AsRef<Path>) -> Result<&'static MeasurementMemory> {
         let path = path.as_ref();
         let file = File::options().read(true).write(true).open(path);
-        Shared::map(&file.with_context(|| format!("opening shared memory at {}", path.display()))?)
+        MeasurementMemory::map(&file.with_context(|| format!("opening shared memory at {}", path.display()))?)
     }
 
-    fn map(file: &File) -> Result<&'static Shared> {
+    fn map(file: &File) -> Result<&'static MeasurementMemory> {
         // SAFETY: a fresh mapping, at an address that the kernel chooses, touches nothing that is there.
         let address = unsafe {
             mmap(ptr::null_mut(), BYTES, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, file, 0)?
         };
-        // SAFETY: the mapping is page-aligned, as large as the file and as `Shared`, and never unmapped; this program
-        // has made the file and never shortens it. It began as zeros, which is valid for atomics, and all processes
-        // access it as atomics alone.
-        Ok(unsafe { &*address.cast::<Shared>() })
+        // SAFETY: the mapping is page-aligned, as large as the file and as `MeasurementMemory`, and never unmapped;
+        // this program has made the file and never shortens it. It began as zeros, which is valid for atomics, and all
+        // processes access it as atomics alone.
+        Ok(unsafe { &*address.cast::<MeasurementMemory>() })
     }
 
     /// Ends the measurement now, and wakes the waiter in [`await_done`](Self::await_done).
@@ -92,7 +92,7 @@ impl Shared {
     }
 }
 
-impl Word {
+impl PaddedWord {
     /// The value.
     pub(crate) fn get(&self) -> u32 {
         self.0.load(Ordering::Acquire)

@@ -70,7 +70,7 @@ impl Measured {
 
 /// Identifies a contender.
 #[derive(Clone, Copy)]
-pub(crate) struct Key(usize);
+pub(crate) struct ContenderKey(usize);
 
 /// The contenders that take turns.
 #[derive(Default)]
@@ -85,19 +85,19 @@ impl<'a> Turns<'a> {
     }
 
     /// Adds a contender.
-    pub(crate) fn add(&mut self, contender: impl Contender + 'a) -> Key {
+    pub(crate) fn add(&mut self, contender: impl Contender + 'a) -> ContenderKey {
         self.contenders.push(Box::new(contender));
-        Key(self.contenders.len() - 1)
+        ContenderKey(self.contenders.len() - 1)
     }
 
     /// Adds a contender, if there is one.
-    pub(crate) fn add_if(&mut self, contender: Option<impl Contender + 'a>) -> Option<Key> {
+    pub(crate) fn add_if(&mut self, contender: Option<impl Contender + 'a>) -> Option<ContenderKey> {
         contender.map(|contender| self.add(contender))
     }
 
     /// Has every contender take this many turns, after one that does not count. Each round begins with another
     /// contender.
-    pub(crate) fn run(mut self, rounds: usize) -> Result<Results> {
+    pub(crate) fn run(mut self, rounds: usize) -> Result<Measurements> {
         let count = self.contenders.len();
         let mut measured: Vec<_> =
             (0..count).map(|_| Measured { turns: Vec::new(), all: Samples::new() }).collect();
@@ -111,16 +111,19 @@ impl<'a> Turns<'a> {
                 }
             }
         }
-        Ok(Results(measured))
+        Ok(Measurements(measured))
     }
 }
 
 /// The times of all contenders.
-pub(crate) struct Results(Vec<Measured>);
+pub(crate) struct Measurements(Vec<Measured>);
 
 /// Measures this many times, each time with new processes, and takes the turns of all. Where the kernel happens to put
 /// the memory of a process shifts all of its turns alike, and would look like a difference.
-pub(crate) fn afresh<K>(times: usize, measure: impl Fn() -> Result<(K, Results)>) -> Result<(K, Results)> {
+pub(crate) fn afresh<K>(
+    times: usize,
+    measure: impl Fn() -> Result<(K, Measurements)>,
+) -> Result<(K, Measurements)> {
     let (keys, mut results) = measure()?;
     for _ in 1..times {
         let (_, others) = measure()?;
@@ -132,10 +135,10 @@ pub(crate) fn afresh<K>(times: usize, measure: impl Fn() -> Result<(K, Results)>
     Ok((keys, results))
 }
 
-impl Index<Key> for Results {
+impl Index<ContenderKey> for Measurements {
     type Output = Measured;
 
-    fn index(&self, Key(number): Key) -> &Measured {
+    fn index(&self, ContenderKey(number): ContenderKey) -> &Measured {
         &self.0[number]
     }
 }

@@ -14,7 +14,7 @@ use protocol::{
 use uuid::Uuid;
 
 /// A session that has begun.
-pub(crate) struct Session {
+pub(crate) struct WireSession {
     socket: UnixStream,
     input: FrameBuffer,
     output: Vec<u8>,
@@ -24,15 +24,15 @@ pub(crate) struct Session {
     received: u64,
 }
 
-impl Session {
+impl WireSession {
     /// Connects, and begins a session.
-    pub(crate) fn connect(socket: &Path) -> Result<Session> {
+    pub(crate) fn connect(socket: &Path) -> Result<WireSession> {
         let mut socket = UnixStream::connect(socket)?;
         let mut hello = Vec::new();
         Hello::new(std::process::id(), "bench").append(&mut hello)?;
         socket.write_all(&hello)?;
         let input = FrameBuffer::new(FRAME_BYTES_MAX);
-        let mut session = Session { socket, input, output: Vec::new(), requests: 0, received: 0 };
+        let mut session = WireSession { socket, input, output: Vec::new(), requests: 0, received: 0 };
         match session.next(Greeting::decode)? {
             Greeting::Welcome { .. } => Ok(session),
             Greeting::Refused(refusal) => bail!("the manager refuses a session: {}", refusal.text),

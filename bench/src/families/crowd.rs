@@ -6,13 +6,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use client::{Event, EventMirror, Manager};
 
-use crate::peer::{self, Peer};
+use crate::peer::{self, PeerProcess};
 use crate::quiet::await_quiet;
 use crate::report::{ALL_CORES, Bound, Row, Unit};
 use crate::rivals::Missing;
-use crate::server::Server;
+use crate::server::ManagerProcess;
 use crate::settings::Settings;
-use crate::shared::{Shared, now_ns};
+use crate::shared::{MeasurementMemory, now_ns};
 use crate::turns::{Contender, Samples, Turns};
 
 /// How many threads wait.
@@ -28,7 +28,7 @@ const STACK_BYTES: usize = 128 << 10;
 const EVENT: &str = "crowd";
 
 pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row>> {
-    let server = Server::start(settings)?;
+    let server = ManagerProcess::start(settings)?;
     let event = server.connect()?.event(EVENT)?;
 
     let mut turns = Turns::new();
@@ -39,7 +39,7 @@ pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row
         }
         Ok(())
     })?);
-    let wake = |_: &Shared, wakes: bool| Ok(if wakes { event.set() } else { event.clear() }?);
+    let wake = |_: &MeasurementMemory, wakes: bool| Ok(if wakes { event.set() } else { event.clear() }?);
     let ours = turns.add(Crowd::start(How::Wait(server.socket_text()), &[server.id()], wake)?);
     let mirror = turns.add(Crowd::start(How::Mirror(server.socket_text()), &[server.id()], wake)?);
     let results = turns.run(settings.pick(20, 4))?;
@@ -87,27 +87,27 @@ impl How {
 
 /// Processes with waiting threads, and the function that wakes them: false as its argument prepares, and true wakes.
 struct Crowd<F> {
-    shared: &'static Shared,
+    shared: &'static MeasurementMemory,
     wake: F,
     /// The processes that have to be at rest before the crowd is woken.
     at_rest: Vec<u32>,
-    _processes: Vec<Peer>,
+    _processes: Vec<PeerProcess>,
 }
 
-impl<F: FnMut(&Shared, bool) -> Result<()>> Crowd<F> {
+impl<F: FnMut(&MeasurementMemory, bool) -> Result<()>> Crowd<F> {
     fn start(how: How, others: &[u32], wake: F) -> Result<Crowd<F>> {
-        let (shared, path) = Shared::create()?;
+        let (shared, path) = MeasurementMemory::create()?;
         let threads = (THREADS / PROCESSES).to_string();
         let [how, socket] = how.into_arguments();
         let arguments = [path, threads, how, socket];
         let processes: Vec<_> =
-            (0..PROCESSES).map(|_| Peer::copy("crowd", &arguments)).collect::<Result<_>>()?;
-        let at_rest = processes.iter().map(Peer::id).chain(others.iter().copied()).collect();
+            (0..PROCESSES).map(|_| PeerProcess::copy("crowd", &arguments)).collect::<Result<_>>()?;
+        let at_rest = processes.iter().map(PeerProcess::id).chain(others.iter().copied()).collect();
         Ok(Crowd { shared, wake, at_rest, _processes: processes })
     }
 }
 
-impl<F: FnMut(&Shared, bool) -> Result<()>> Contender for Crowd<F> {
+impl<F: FnMut(&MeasurementMemory, bool) -> Result<()>> Contender for Crowd<F> {
     fn turn(&mut self, samples: &mut Samples) -> Result<()> {
         let shared = self.shared;
         (self.wake)(shared, false)?;
@@ -132,7 +132,7 @@ impl<F: FnMut(&Shared, bool) -> Result<()>> Contender for Crowd<F> {
 /// In a role: a process of a crowd.
 pub(crate) fn wait_again(arguments: &[String]) -> Result<()> {
     let [path, threads, how, socket] = arguments else { anyhow::bail!("four arguments are needed") };
-    let shared = Shared::open(path)?;
+    let shared = MeasurementMemory::open(path)?;
     let place = match How::of_arguments(how, socket)? {
         How::Futex => Place::Futex,
         How::Wait(socket) => Place::Event(Manager::connect_to(socket)?.event(EVENT)?),
@@ -159,7 +159,7 @@ enum Place {
 }
 
 /// One thread of a crowd.
-fn wait_in_rounds(shared: &Shared, place: &Place) {
+fn wait_in_rounds(shared: &MeasurementMemory, place: &Place) {
     for round in 0.. {
         shared.gate.wait_while(round);
         shared.arrived.increment();

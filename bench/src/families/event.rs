@@ -10,10 +10,10 @@ use crate::pinning;
 use crate::report::{A_CORE_EACH, Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
 use crate::rivals::python::Python;
-use crate::rivals::redis::{Connection, Redis};
-use crate::server::Server;
+use crate::rivals::redis::{Redis, RedisConnection};
+use crate::server::ManagerProcess;
 use crate::settings::Settings;
-use crate::turns::{self, Key, Results, Samples, Turns};
+use crate::turns::{self, ContenderKey, Measurements, Samples, Turns};
 
 /// How many calls a turn has.
 const CALLS: usize = 500;
@@ -74,7 +74,7 @@ fn a_core_each_row(settings: &Settings, missing: &Missing) -> Result<Option<Row>
     }
     let ((floor, ours, redis), results) = turns::afresh(settings.pick(6, 3), || {
         let servers = pinning::to_first_core()?;
-        let server = Server::start(settings)?;
+        let server = ManagerProcess::start(settings)?;
         let event = server.connect()?.anonymous_event()?;
         let redis = missing.check("Redis", Redis::start());
         let redis_client = redis.as_ref().map(Redis::connect).transpose()?;
@@ -104,15 +104,15 @@ fn asking(event: Event) -> impl FnMut(&mut Samples) -> Result<()> {
     }
 }
 
-fn getting(mut client: Connection) -> impl FnMut(&mut Samples) -> Result<()> {
+fn getting(mut client: RedisConnection) -> impl FnMut(&mut Samples) -> Result<()> {
     move |samples| samples.time(CALLS, || client.get())
 }
 
 /// The floor, ours, ours in pipelines, Python and Redis.
-type Keys = (Key, Key, Key, Option<Key>, Option<Key>);
+type EventKeys = (ContenderKey, ContenderKey, ContenderKey, Option<ContenderKey>, Option<ContenderKey>);
 
-fn take_turns(settings: &Settings, missing: &Missing) -> Result<(Keys, Results)> {
-    let server = Server::start(settings)?;
+fn take_turns(settings: &Settings, missing: &Missing) -> Result<(EventKeys, Measurements)> {
+    let server = ManagerProcess::start(settings)?;
     let manager = server.connect()?;
     let event = manager.anonymous_event()?;
     let redis = missing.check("Redis", Redis::start());

@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use protocol::{Answer, Envelope, ObjectId, Reply, Request, RequestId, append_frame};
 use uuid::Uuid;
 
-use crate::peer::{self, Peer};
-use crate::shared::Shared;
+use crate::peer::{self, PeerProcess};
+use crate::shared::MeasurementMemory;
 use crate::turns::{Contender, Samples};
 
 /// A bare ping-pong over a Unix socket, of frames as large as those of `is_set`. Both sides block.
@@ -116,16 +116,16 @@ pub(crate) fn relay(arguments: &[String]) -> Result<()> {
 
 /// Two processes that pass control by a futex in shared memory.
 pub(crate) struct FutexPair {
-    shared: &'static Shared,
+    shared: &'static MeasurementMemory,
     calls: usize,
-    _other: Peer,
+    _other: PeerProcess,
 }
 
 impl FutexPair {
     /// Starts the other side on the cores that this thread may use. A turn has `calls` rounds.
     pub(crate) fn start(calls: usize) -> Result<FutexPair> {
-        let (shared, path) = Shared::create()?;
-        Ok(FutexPair { shared, calls, _other: Peer::copy("futex", &[path])? })
+        let (shared, path) = MeasurementMemory::create()?;
+        Ok(FutexPair { shared, calls, _other: PeerProcess::copy("futex", &[path])? })
     }
 }
 
@@ -143,7 +143,7 @@ impl Contender for FutexPair {
 /// In a role: the other side of a futex.
 pub(crate) fn futex_back(arguments: &[String]) -> Result<()> {
     let [path] = arguments else { anyhow::bail!("a path is needed") };
-    let shared = Shared::open(path)?;
+    let shared = MeasurementMemory::open(path)?;
     peer::end_with_input();
     peer::ready();
     loop {

@@ -4,15 +4,15 @@ use anyhow::{Context, Result};
 use client::{Event, Manager};
 
 use super::floors::{FutexPair, PingPong, Relay};
-use crate::peer::{self, Peer};
+use crate::peer::{self, PeerProcess};
 use crate::pinning;
 use crate::report::{Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
 use crate::rivals::iceoryx::Iceoryx;
 use crate::rivals::python::Python;
-use crate::server::Server;
+use crate::server::ManagerProcess;
 use crate::settings::Settings;
-use crate::turns::{self, Key, Results, Samples, Turns};
+use crate::turns::{self, ContenderKey, Measurements, Samples, Turns};
 
 /// How many rounds a turn has.
 const ROUNDS: usize = 300;
@@ -44,12 +44,12 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
 }
 
 /// The three floors and ours; Python and iceoryx2.
-type Keys = ([Key; 4], (Option<Key>, Option<Key>));
+type HandoverKeys = ([ContenderKey; 4], (Option<ContenderKey>, Option<ContenderKey>));
 
-fn take_turns(settings: &Settings, missing: &Missing) -> Result<(Keys, Results)> {
-    let server = Server::start(settings)?;
+fn take_turns(settings: &Settings, missing: &Missing) -> Result<(HandoverKeys, Measurements)> {
+    let server = ManagerProcess::start(settings)?;
     let (mine, other) = events(&server.connect()?)?;
-    let _partner = Peer::copy("handover", &[server.socket_text()])?;
+    let _partner = PeerProcess::copy("handover", &[server.socket_text()])?;
     let python = missing.check("Python", Python::start("manager"));
     let iceoryx = missing.check("iceoryx2", Iceoryx::start(ROUNDS));
 

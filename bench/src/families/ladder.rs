@@ -14,9 +14,9 @@ use crate::peer;
 use crate::pinning;
 use crate::report::{Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
-use crate::server::Server;
+use crate::server::ManagerProcess;
 use crate::settings::Settings;
-use crate::turns::{self, Contender, Key, Results, Samples, Turns};
+use crate::turns::{self, Contender, ContenderKey, Measurements, Samples, Turns};
 
 /// How many calls a turn has.
 const CALLS: usize = 500;
@@ -30,20 +30,20 @@ pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row
         ("ladder_client", "and the client asks for its id each time", client),
         ("ladder_is_set", "and the codec, the core, many callers: is_set()", ours),
     ];
-    let row = |(name, what, key): (&'static str, &str, Key)| {
+    let row = |(name, what, key): (&'static str, &str, ContenderKey)| {
         let row = Row::new(name, what, Unit::Microseconds, ONE_CORE);
         row.floor(&results[floor]).ours(&results[key]).value_is(Bound::OursToFloor)
     };
     Ok(rungs.into_iter().map(row).collect())
 }
 
-fn take_turns(settings: &Settings) -> Result<([Key; 4], Results)> {
-    let server = Server::start(settings)?;
+fn take_turns(settings: &Settings) -> Result<([ContenderKey; 4], Measurements)> {
+    let server = ManagerProcess::start(settings)?;
     let event = server.connect()?.anonymous_event()?;
     let mut turns = Turns::new();
     let floor = turns.add(PingPong::start(CALLS)?);
-    let epoll = turns.add(Rung::start(Client::Plain)?);
-    let client = turns.add(Rung::start(Client::AsOurs)?);
+    let epoll = turns.add(Rung::start(RungClient::Plain)?);
+    let client = turns.add(Rung::start(RungClient::AsOurs)?);
     let ours = turns.add(|samples: &mut Samples| {
         samples.time(CALLS, || {
             ensure!(!event.is_set()?, "nobody has set this event");
@@ -55,7 +55,7 @@ fn take_turns(settings: &Settings) -> Result<([Key; 4], Results)> {
 
 /// What the client of a rung does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Client {
+enum RungClient {
     /// It writes and reads.
     Plain,
     /// It makes the system calls that ours makes.
@@ -69,11 +69,11 @@ struct Rung {
     other: Child,
     request: Vec<u8>,
     reply: Vec<u8>,
-    client: Client,
+    client: RungClient,
 }
 
 impl Rung {
-    fn start(client: Client) -> Result<Rung> {
+    fn start(client: RungClient) -> Result<Rung> {
         let (request, reply) = frames()?;
         let (socket, other) = UnixStream::pair()?;
         let other = peer::copy_of_this_program("ladder")?
@@ -88,7 +88,7 @@ impl Contender for Rung {
     fn turn(&mut self, samples: &mut Samples) -> Result<()> {
         let socket = self.socket.as_mut().context("it is open until the end")?;
         samples.time(CALLS, || {
-            if self.client == Client::Plain {
+            if self.client == RungClient::Plain {
                 socket.write_all(&self.request)?;
                 return Ok(socket.read_exact(&mut self.reply)?);
             }

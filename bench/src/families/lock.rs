@@ -7,9 +7,9 @@ use crate::pinning;
 use crate::report::{Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
 use crate::rivals::python::Python;
-use crate::server::Server;
+use crate::server::ManagerProcess;
 use crate::settings::Settings;
-use crate::turns::{self, Key, Results, Samples, Turns};
+use crate::turns::{self, ContenderKey, Measurements, Samples, Turns};
 
 /// How many times a turn acquires and releases the lock.
 const CALLS: usize = 300;
@@ -34,10 +34,10 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
 }
 
 /// The floor, ours and Python.
-type Keys = (Key, Key, Option<Key>);
+type LockKeys = (ContenderKey, ContenderKey, Option<ContenderKey>);
 
-fn take_turns(settings: &Settings, missing: &Missing) -> Result<(Keys, Results)> {
-    let server = Server::start(settings)?;
+fn take_turns(settings: &Settings, missing: &Missing) -> Result<(LockKeys, Measurements)> {
+    let server = ManagerProcess::start(settings)?;
     let lock = server.connect()?.anonymous_lock()?;
     let python = missing.check("Python", Python::start("manager"));
 

@@ -9,9 +9,9 @@ use crate::pinning;
 use crate::report::{Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
 use crate::rivals::python::Python;
-use crate::server::Server;
+use crate::server::ManagerProcess;
 use crate::settings::Settings;
-use crate::shared::Shared;
+use crate::shared::MeasurementMemory;
 use crate::turns::{Samples, Turns};
 
 /// How many looks are one sample, since one takes less time than to read a clock.
@@ -25,10 +25,10 @@ const SAMPLES: usize = 20;
 
 pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
     let _pinned = pinning::to_first_core()?;
-    let server = Server::start(settings)?;
+    let server = ManagerProcess::start(settings)?;
     let mirror = server.connect()?.anonymous_event()?.mirror()?;
     ensure!(mirror.is_mapped(), "the mirror is not mapped");
-    let (shared, _) = Shared::create()?;
+    let (shared, _) = MeasurementMemory::create()?;
     let python = missing.check("Python", Python::start("event"));
 
     let mut turns = Turns::new();

@@ -9,10 +9,10 @@ use crate::pinning;
 use crate::quiet::await_quiet;
 use crate::report::{Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
-use crate::server::Server;
+use crate::server::ManagerProcess;
 use crate::settings::Settings;
 use crate::turns::{Samples, Turns};
-use crate::wire::{Session, open_event};
+use crate::wire::{WireSession, open_event};
 
 /// How many events there are in the measurements with many.
 const EVENTS: u32 = 1_000_000;
@@ -32,8 +32,8 @@ const CALLS: usize = 500;
 pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row>> {
     let connections = connections_allowed();
     let _pinned = pinning::to_first_core()?;
-    let (alone, many_events) = (Server::start(settings)?, Server::start(settings)?);
-    let many_connections = Server::start(settings)?;
+    let (alone, many_events) = (ManagerProcess::start(settings)?, ManagerProcess::start(settings)?);
+    let many_connections = ManagerProcess::start(settings)?;
 
     let (_maker, event_bytes) = fill_with_events(&many_events)?;
     let (mut sessions, connection_bytes) = fill_with_connections(&many_connections, connections)?;
@@ -99,7 +99,7 @@ fn connections_allowed() -> usize {
 }
 
 /// How many bytes each of `count` more takes, once there are some.
-fn bytes_each(server: &Server, count: usize, fill: impl FnOnce() -> Result<()>) -> Result<f64> {
+fn bytes_each(server: &ManagerProcess, count: usize, fill: impl FnOnce() -> Result<()>) -> Result<f64> {
     await_quiet(&[server.id()])?;
     let before = server.resident_bytes()?;
     fill()?;
@@ -108,15 +108,16 @@ fn bytes_each(server: &Server, count: usize, fill: impl FnOnce() -> Result<()>) 
 }
 
 /// Makes the events. Returns the session that keeps them, and how many bytes each takes.
-fn fill_with_events(server: &Server) -> Result<(Session, f64)> {
-    let mut session = Session::connect(server.socket())?;
+fn fill_with_events(server: &ManagerProcess) -> Result<(WireSession, f64)> {
+    let mut session = WireSession::connect(server.socket())?;
     session.make_events(0, WARM as u32)?;
     let bytes = bytes_each(server, EVENTS as usize - WARM, || session.make_events(WARM as u32, EVENTS))?;
     Ok((session, bytes))
 }
 
-fn fill_with_connections(server: &Server, count: usize) -> Result<(Vec<Session>, f64)> {
-    let connect = |count| (0..count).map(|_| Session::connect(server.socket())).collect::<Result<Vec<_>>>();
+fn fill_with_connections(server: &ManagerProcess, count: usize) -> Result<(Vec<WireSession>, f64)> {
+    let connect =
+        |count| (0..count).map(|_| WireSession::connect(server.socket())).collect::<Result<Vec<_>>>();
     let mut sessions = connect(WARM)?;
     let bytes = bytes_each(server, count - WARM, || {
         sessions.extend(connect(count - WARM)?);
@@ -126,12 +127,12 @@ fn fill_with_connections(server: &Server, count: usize) -> Result<(Vec<Session>,
 }
 
 /// Has each client wait for the same event, and in the end checks that all of them did.
-fn fill_with_waiters(server: &Server, sessions: &mut [Session]) -> Result<f64> {
-    let mut setter = Session::connect(server.socket())?;
+fn fill_with_waiters(server: &ManagerProcess, sessions: &mut [WireSession]) -> Result<f64> {
+    let mut setter = WireSession::connect(server.socket())?;
     let Reply::Opened { id, .. } = setter.call(open_event("waited for"))? else {
         anyhow::bail!("an event cannot be opened");
     };
-    let mut wait = |session: &mut Session| -> Result<()> {
+    let mut wait = |session: &mut WireSession| -> Result<()> {
         session.queue(Request::Wait {
             mode: WaitMode::Any,
             targets: [Target::Event { id }].into_iter().collect(),

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use client::Manager;
 use std::time::Instant;
 
-use crate::peer::{self, Peer};
+use crate::peer::{self, PeerProcess};
 use crate::pinning;
 use crate::report::{Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
@@ -17,7 +17,7 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
     let mut turns = Turns::new();
     let floor = turns.add(|samples: &mut Samples| {
         let began = Instant::now();
-        let _copy = Peer::copy("nothing", &[])?;
+        let _copy = PeerProcess::copy("nothing", &[])?;
         samples.record(began.elapsed());
         Ok(())
     });

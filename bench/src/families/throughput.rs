@@ -11,10 +11,10 @@ use crate::pinning;
 use crate::report::{A_CORE_EACH, Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
 use crate::rivals::redis::{Get, Redis};
-use crate::server::Server;
+use crate::server::ManagerProcess;
 use crate::settings::Settings;
-use crate::turns::{Key, Results, Turns};
-use crate::wire::Session;
+use crate::turns::{ContenderKey, Measurements, Turns};
+use crate::wire::WireSession;
 
 /// How many clients there are.
 const CLIENTS: usize = 50;
@@ -27,7 +27,7 @@ const REQUESTS: usize = 20_000;
 
 pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
     let pinned = pinning::to_first_core()?;
-    let server = Server::start(settings)?;
+    let server = ManagerProcess::start(settings)?;
     let redis = missing.check("Redis", Redis::start());
     let rounds = settings.pick(30, 9);
 
@@ -49,14 +49,14 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
 
 /// The measurements with one and with many requests in flight.
 struct Both {
-    results: Results,
-    ours: [Key; 2],
-    redis: [Option<Key>; 2],
+    results: Measurements,
+    ours: [ContenderKey; 2],
+    redis: [Option<ContenderKey>; 2],
 }
 
-fn both(server: &Server, redis: Option<&Redis>, rounds: usize) -> Result<Both> {
+fn both(server: &ManagerProcess, redis: Option<&Redis>, rounds: usize) -> Result<Both> {
     let mut turns = Turns::new();
-    let mut add = |depth| -> Result<(Key, Option<Key>)> {
+    let mut add = |depth| -> Result<(ContenderKey, Option<ContenderKey>)> {
         let ours = turns.add(Generator::new(ours(server)?, depth, REQUESTS)?);
         let redis = redis.map(|redis| Generator::new(gets(redis)?, depth, REQUESTS)).transpose()?;
         Ok((ours, turns.add_if(redis)))
@@ -81,7 +81,7 @@ impl Both {
     }
 }
 
-fn ours(server: &Server) -> Result<Vec<(UnixStream, IsSet)>> {
+fn ours(server: &ManagerProcess) -> Result<Vec<(UnixStream, IsSet)>> {
     (0..CLIENTS).map(|_| IsSet::connect(server)).collect()
 }
 
@@ -101,8 +101,8 @@ struct IsSet {
 }
 
 impl IsSet {
-    fn connect(server: &Server) -> Result<(UnixStream, IsSet)> {
-        let mut session = Session::connect(server.socket())?;
+    fn connect(server: &ManagerProcess) -> Result<(UnixStream, IsSet)> {
+        let mut session = WireSession::connect(server.socket())?;
         let event = ObjectId(Uuid::new_v4());
         let opened = session.call(Request::Open {
             id: event,

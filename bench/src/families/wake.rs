@@ -5,14 +5,14 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use client::Manager;
 
-use crate::peer::{self, Peer};
+use crate::peer::{self, PeerProcess};
 use crate::pinning;
 use crate::report::{Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
-use crate::server::Server;
+use crate::server::ManagerProcess;
 use crate::settings::Settings;
-use crate::shared::{Shared, now_ns};
-use crate::turns::{self, Contender, Key, Results, Samples, Turns};
+use crate::shared::{MeasurementMemory, now_ns};
+use crate::turns::{self, Contender, ContenderKey, Measurements, Samples, Turns};
 
 /// How many times a turn wakes the waiter.
 const CALLS: usize = 100;
@@ -38,44 +38,45 @@ pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row
     ])
 }
 
-fn take_turns(settings: &Settings) -> Result<([Key; 3], Results)> {
-    let server = Server::start(settings)?;
+fn take_turns(settings: &Settings) -> Result<([ContenderKey; 3], Measurements)> {
+    let server = ManagerProcess::start(settings)?;
     let event = server.connect()?.event(EVENT)?;
     let socket = server.socket_text();
-    let set_or_clear = |_: &Shared, wakes: bool| Ok(if wakes { event.set() } else { event.clear() }?);
+    let set_or_clear =
+        |_: &MeasurementMemory, wakes: bool| Ok(if wakes { event.set() } else { event.clear() }?);
 
     let mut turns = Turns::new();
-    let floor = turns.add(Waiter::start("futex", "", |shared, wakes| {
+    let floor = turns.add(WaitingProcess::start("futex", "", |shared, wakes| {
         shared.word.set(u32::from(wakes));
         if wakes {
             shared.word.wake(1);
         }
         Ok(())
     })?);
-    let wait = turns.add(Waiter::start("wait", &socket, set_or_clear)?);
-    let mirror = turns.add(Waiter::start("mirror", &socket, set_or_clear)?);
+    let wait = turns.add(WaitingProcess::start("wait", &socket, set_or_clear)?);
+    let mirror = turns.add(WaitingProcess::start("mirror", &socket, set_or_clear)?);
     Ok(([floor, wait, mirror], turns.run(settings.pick(10, 5))?))
 }
 
 /// A process that waits again and again, and the function that wakes it: false as its argument prepares, and true
 /// wakes.
-struct Waiter<F> {
-    shared: &'static Shared,
+struct WaitingProcess<F> {
+    shared: &'static MeasurementMemory,
     wake: F,
-    _process: Peer,
+    _process: PeerProcess,
 }
 
-impl<F: FnMut(&Shared, bool) -> Result<()>> Waiter<F> {
+impl<F: FnMut(&MeasurementMemory, bool) -> Result<()>> WaitingProcess<F> {
     /// Starts one that waits in this way, with the manager at this socket.
-    fn start(how: &str, socket: &str, wake: F) -> Result<Waiter<F>> {
-        let (shared, path) = Shared::create()?;
+    fn start(how: &str, socket: &str, wake: F) -> Result<WaitingProcess<F>> {
+        let (shared, path) = MeasurementMemory::create()?;
         shared.done.set(1);
-        let process = Peer::copy("wake", &[path, how.to_owned(), socket.to_owned()])?;
-        Ok(Waiter { shared, wake, _process: process })
+        let process = PeerProcess::copy("wake", &[path, how.to_owned(), socket.to_owned()])?;
+        Ok(WaitingProcess { shared, wake, _process: process })
     }
 }
 
-impl<F: FnMut(&Shared, bool) -> Result<()>> Contender for Waiter<F> {
+impl<F: FnMut(&MeasurementMemory, bool) -> Result<()>> Contender for WaitingProcess<F> {
     fn turn(&mut self, samples: &mut Samples) -> Result<()> {
         for _ in 0..CALLS {
             (self.wake)(self.shared, false)?;
@@ -94,7 +95,7 @@ impl<F: FnMut(&Shared, bool) -> Result<()>> Contender for Waiter<F> {
 /// In a role: the process that waits.
 pub(crate) fn wait_again(arguments: &[String]) -> Result<()> {
     let [path, how, socket] = arguments else { bail!("three arguments are needed") };
-    let shared = Shared::open(path)?;
+    let shared = MeasurementMemory::open(path)?;
     match how.as_str() {
         "futex" => again(shared, || {
             shared.word.wait_while(0);
@@ -112,7 +113,7 @@ pub(crate) fn wait_again(arguments: &[String]) -> Result<()> {
     }
 }
 
-fn again(shared: &Shared, wait: impl Fn() -> Result<()>) -> Result<()> {
+fn again(shared: &MeasurementMemory, wait: impl Fn() -> Result<()>) -> Result<()> {
     peer::end_with_input();
     peer::ready();
     loop {

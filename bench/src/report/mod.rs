@@ -12,17 +12,8 @@ use anyhow::{Context, Result};
 
 pub(crate) use json::write_json;
 pub(crate) use plot::write_plot;
-pub(crate) use row::{Bound, Row, Unit};
+pub(crate) use row::{A_CORE_EACH, ALL_CORES, Bound, ONE_CORE, Row, Unit};
 pub(crate) use table::table;
-
-/// All processes share one core.
-pub(crate) const ONE_CORE: &str = "one core";
-
-/// Each side has a core of its own.
-pub(crate) const A_CORE_EACH: &str = "a core each";
-
-/// The kernel chooses the cores.
-pub(crate) const ALL_CORES: &str = "all cores";
 
 /// Checks that a file can be written, and leaves it as it is: a wrong path should fail before minutes of measuring.
 pub(crate) fn check_writable(path: &Path) -> Result<()> {

@@ -6,8 +6,7 @@ use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::row::median;
-use super::{A_CORE_EACH, Row};
+use super::row::{A_CORE_EACH, Row, median};
 
 /// How wide the picture is.
 const WIDTH: u32 = 1100;

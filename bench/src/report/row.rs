@@ -2,6 +2,15 @@
 
 use crate::turns::Measured;
 
+/// All processes share one core.
+pub(crate) const ONE_CORE: &str = "one core";
+
+/// Each side has a core of its own.
+pub(crate) const A_CORE_EACH: &str = "a core each";
+
+/// The kernel chooses the cores.
+pub(crate) const ALL_CORES: &str = "all cores";
+
 /// The unit of a row's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {

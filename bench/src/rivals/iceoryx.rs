@@ -5,7 +5,7 @@ use iceoryx2::port::listener::Listener;
 use iceoryx2::port::notifier::Notifier;
 use iceoryx2::prelude::*;
 
-use crate::peer::{self, Peer};
+use crate::peer::{self, PeerProcess};
 use crate::turns::{Contender, Samples};
 
 /// The event that asks the other side to end.
@@ -50,7 +50,7 @@ pub(crate) struct Iceoryx {
     /// How many rounds a turn has.
     rounds: usize,
     /// Declared last, so that it is dropped after it was asked to end.
-    _other: Peer,
+    _other: PeerProcess,
 }
 
 impl Iceoryx {
@@ -58,7 +58,7 @@ impl Iceoryx {
     pub(crate) fn start(rounds: usize) -> Result<Iceoryx> {
         let names = ["first", "second"].map(|side| format!("rallypoint/bench/{}/{side}", std::process::id()));
         let side = Side::open(&names[0], &names[1])?;
-        let other = Peer::copy("iceoryx", &names)?;
+        let other = PeerProcess::copy("iceoryx", &names)?;
         Ok(Iceoryx { side, rounds, _other: other })
     }
 }

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::peer::Peer;
+use crate::peer::PeerProcess;
 use crate::turns::Samples;
 
 /// Python, prepared for the measurements of one family.
-pub(crate) struct Python(Peer);
+pub(crate) struct Python(PeerProcess);
 
 impl Python {
     /// Starts it on the cores that this thread may use.
     pub(crate) fn start(family: &str) -> Result<Python> {
         // The script is a file, since a process that Python spawns imports it again.
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/rivals.py");
-        Ok(Python(Peer::start(Command::new("python3").arg("-B").arg(script).arg(family))?))
+        Ok(Python(PeerProcess::start(Command::new("python3").arg("-B").arg(script).arg(family))?))
     }
 
     /// Records the times of `count` operations.

@@ -58,8 +58,8 @@ impl Redis {
     }
 
     /// A connection.
-    pub(crate) fn connect(&self) -> Result<Connection> {
-        Ok(Connection(UnixStream::connect(&self.socket)?))
+    pub(crate) fn connect(&self) -> Result<RedisConnection> {
+        Ok(RedisConnection(UnixStream::connect(&self.socket)?))
     }
 }
 
@@ -82,9 +82,9 @@ pub(crate) fn become_program_that_ends_with_parent(arguments: &[String]) -> Resu
 }
 
 /// A connection to a server.
-pub(crate) struct Connection(UnixStream);
+pub(crate) struct RedisConnection(UnixStream);
 
-impl Connection {
+impl RedisConnection {
     fn set(&mut self) -> Result<()> {
         self.0.write_all(b"*3\r\n$3\r\nSET\r\n$5\r\nevent\r\n$1\r\n0\r\n")?;
         let mut answer = [0; 5];
