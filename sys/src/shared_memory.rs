@@ -21,15 +21,15 @@ use rustix::io::Errno;
 use crate::limits;
 
 /// The element of shared memory: an atomic integer, for which all bytes are a value.
-pub trait Word: sealed::Word {}
+pub trait Word: sealed::Sealed {}
 
-impl<W: sealed::Word> Word for W {}
+impl<W: sealed::Sealed> Word for W {}
 
 mod sealed {
-    pub trait Word {}
+    pub trait Sealed {}
 
-    impl Word for super::AtomicU32 {}
-    impl Word for super::AtomicU64 {}
+    impl Sealed for super::AtomicU32 {}
+    impl Sealed for super::AtomicU64 {}
 }
 
 /// An array of words in memory that other processes have mapped, too. A forked child shares it as well.

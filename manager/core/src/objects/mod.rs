@@ -14,7 +14,7 @@ use self::condition::Condition;
 use self::event::Event;
 use self::latch::Latch;
 use self::lock::Lock;
-use self::queue::{Item, Queue};
+use self::queue::{Queue, QueueItem};
 use self::semaphore::Semaphore;
 use crate::State;
 use crate::pools::batch::{Batch, BatchSpec};
@@ -111,7 +111,7 @@ pub(crate) enum Want {
     /// An item of a queue.
     Item,
     /// Room in a queue for this item.
-    Room(Box<Item>),
+    Room(Box<QueueItem>),
     /// That all items of a queue are finished.
     Joined,
     /// Nothing any more: the waiter has another entry in the wait queue of this object, a barrier, and only that entry
@@ -171,7 +171,7 @@ pub(crate) enum Unconfirmed {
     /// It notified a condition, not for all.
     Notification(Handle),
     /// It took an item out of a queue.
-    Item(Handle, Item),
+    Item(Handle, QueueItem),
 }
 
 impl Unconfirmed {

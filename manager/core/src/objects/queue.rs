@@ -35,7 +35,7 @@ const LANES: &[Lane] = &[Lane::Main, Lane::Putters, Lane::Joiners];
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Queue {
     capacity: Option<u64>,
-    items: VecDeque<Item>,
+    items: VecDeque<QueueItem>,
     is_closed: bool,
     /// The items that are not finished, by the session that has them, in the order in which it got them; none if it is
     /// not joinable.
@@ -52,7 +52,7 @@ pub(crate) struct Queue {
 
 /// An item: in the queue, with a waiter that wants to put it, or with a session that has to acknowledge it.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Item {
+pub(crate) struct QueueItem {
     payload: Payload,
     /// Keeps alive the objects whose proxies are in it.
     carries: Vec<Pin>,
@@ -63,7 +63,7 @@ pub(crate) struct Item {
 struct HandedOut {
     number: u64,
     thread: ThreadId,
-    item: Item,
+    item: QueueItem,
 }
 
 impl Queue {
@@ -105,7 +105,7 @@ impl Queue {
     }
 
     /// Takes a finished item from the session that got it, if there is one.
-    fn finish(&mut self, caller: Caller, number: Option<u64>) -> Option<Item> {
+    fn finish(&mut self, caller: Caller, number: Option<u64>) -> Option<QueueItem> {
         let unfinished = self.unfinished.as_mut()?;
         let items = unfinished.get_mut(&caller.session)?;
         let position = match number {
@@ -228,21 +228,21 @@ impl State {
     }
 
     /// Takes an item into the manager's keeping, before it is in any queue.
-    pub(crate) fn store_item(&mut self, item: &[u8], carries: &[ObjectId]) -> Item {
+    pub(crate) fn store_item(&mut self, item: &[u8], carries: &[ObjectId]) -> QueueItem {
         self.stored_tasks += 1;
         self.stored_bytes += item.len();
         let carries = carries.iter().filter_map(|&id| self.pin(id)).collect();
-        Item { payload: Payload::from(item), carries }
+        QueueItem { payload: Payload::from(item), carries }
     }
 
     /// Releases an item from the manager's keeping.
-    pub(crate) fn discard_item(&mut self, item: Item) {
+    pub(crate) fn discard_item(&mut self, item: QueueItem) {
         self.stored_tasks -= 1;
         self.stored_bytes -= item.payload.as_bytes().len();
         item.carries.into_iter().for_each(|pin| self.unpin(pin));
     }
 
-    pub(crate) fn item_put(&mut self, key: Key, item: Item) -> Grant {
+    pub(crate) fn item_put(&mut self, key: Key, item: QueueItem) -> Grant {
         let queue = self.queue_at(key);
         queue.items.push_back(item);
         queue.unfinished_count += u64::from(queue.unfinished.is_some());
@@ -284,7 +284,7 @@ impl State {
     }
 
     /// Puts an item that a dead process had not acknowledged back to the front.
-    fn item_given_back(&mut self, key: Key, item: Item) {
+    fn item_given_back(&mut self, key: Key, item: QueueItem) {
         self.queue_at(key).items.push_front(item);
         self.touch(key);
     }
