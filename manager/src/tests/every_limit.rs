@@ -10,31 +10,15 @@ use std::collections::BTreeSet;
 
 use protocol::{Code, FailureKind};
 
-use self::Beyond::{ComesLater, Cut, Ended, NotCounted, Refused, TaskFails};
+use self::beyond::Beyond::{self, ComesLater, Cut, Ended, NotCounted, Refused, TaskFails};
 
+mod beyond;
 mod messages;
 mod settings;
 mod tasks;
 
 const LIMITS: &str = include_str!("../../../protocol/src/limits.rs");
 const PAGE: &str = include_str!("../../../protocol/PROTOCOL.md");
-
-/// What happens to whoever goes beyond a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Beyond {
-    /// The request is refused with this code.
-    Refused(Code),
-    /// The connection ends, after a refusal with this code.
-    Ended(Code),
-    /// The task fails as this kind.
-    TaskFails(FailureKind),
-    /// What is over is cut off.
-    Cut,
-    /// What is over comes with a later answer.
-    ComesLater,
-    /// Nothing: the limit is for clients.
-    NotCounted,
-}
 
 /// A limit, what happens beyond it, and the function that meets it, exceeds it by one, and tells what happened.
 type Line = (&'static str, &'static [Beyond], fn() -> Vec<Beyond>);

@@ -11,7 +11,7 @@ use protocol::{
     WaitMode,
 };
 
-use super::Beyond::{self, Cut, Ended};
+use super::beyond::Beyond::{self, Cut, Ended};
 use crate::server::Patience;
 use crate::tests::manager_process::ManagerProcess;
 use crate::tests::peer::{

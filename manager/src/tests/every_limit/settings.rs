@@ -6,7 +6,7 @@ use std::time::Duration;
 use protocol::limits::REASON_BYTES_MAX;
 use protocol::{Limits, LockChoice, Outcome, Reply, Request, Spec, Target, ThreadId, WaitMode};
 
-use super::Beyond::{self, Ended, Refused};
+use super::beyond::Beyond::{self, Ended, Refused};
 use super::tasks::{BATCH, fails, outcome, put, worker_and_owner};
 use crate::server::Patience;
 use crate::tests::peer::{

@@ -9,7 +9,7 @@ use protocol::{
     TaskInput, TasksGrant, ThreadId,
 };
 
-use super::Beyond::{self, ComesLater, Cut, NotCounted, Refused, TaskFails};
+use super::beyond::Beyond::{self, ComesLater, Cut, NotCounted, Refused, TaskFails};
 use crate::tests::manager_process::ManagerProcess;
 use crate::tests::peer::{
     Peer, add_tasks, done, object, open_anonymous, open_batch, refused, refused_alike, wait_for,

@@ -1,0 +1,20 @@
+//! What happens beyond a limit.
+
+use protocol::{Code, FailureKind};
+
+/// What happens to whoever goes beyond a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beyond {
+    /// The request is refused with this code.
+    Refused(Code),
+    /// The connection ends, after a refusal with this code.
+    Ended(Code),
+    /// The task fails as this kind.
+    TaskFails(FailureKind),
+    /// What is over is cut off.
+    Cut,
+    /// What is over comes with a later answer.
+    ComesLater,
+    /// Nothing: the limit is for clients.
+    NotCounted,
+}
