@@ -2,17 +2,19 @@
 
 use alloc::borrow::{Cow, ToOwned};
 
-/// The most bytes of such a text.
-const SHOWN_BYTES_MAX: usize = 64;
+use crate::limits::NAME_BYTES_MAX;
 
-/// The beginning of a text that comes from elsewhere, such as a name, as a message quotes it: 64 bytes of it, cut at a
-/// character and with an ellipsis, if it has more.
+/// The most bytes of such a text: as many as a name has.
+const SHOWN_BYTES_MAX: usize = NAME_BYTES_MAX;
+
+/// A text that comes from elsewhere, as a message quotes it: whole if it could be a name, or else its beginning, cut
+/// at a character, and an ellipsis.
 ///
 /// ```
 /// use protocol::shortened;
 ///
 /// assert_eq!(shortened("deploy"), "deploy");
-/// assert_eq!(shortened(&"x".repeat(5000)), "x".repeat(64) + "…");
+/// assert_eq!(shortened(&"x".repeat(5000)), "x".repeat(255) + "…");
 /// ```
 pub fn shortened(text: &str) -> Cow<'_, str> {
     match text.floor_char_boundary(SHOWN_BYTES_MAX) {
@@ -27,7 +29,8 @@ mod tests {
 
     #[test]
     fn a_text_is_cut_at_a_character_and_only_if_it_is_too_long() {
-        let longest = "ö".repeat(SHOWN_BYTES_MAX / 2);
+        let longest = "x".to_owned() + &"ö".repeat(SHOWN_BYTES_MAX / 2);
+        assert_eq!(longest.len(), SHOWN_BYTES_MAX);
         assert_eq!(shortened(&longest), longest);
         let longer = "x".to_owned() + &longest;
         assert_eq!(shortened(&longer), longer.strip_suffix('ö').unwrap().to_owned() + "…");

@@ -61,7 +61,12 @@ fn of_a_manager_is_as_long_as_was_asked_for() {
     let cases: [Case; 7] = [
         (&[], "", &[], &[]),
         (&["-v"], "", info, &["DEBUG", "TRACE"]),
-        (&["-v", "-v"], "", &["INFO", "session 1 begins: process", "session 1 ends: Goodbye"], &["TRACE"]),
+        (
+            &["-v", "-v"],
+            "",
+            &["INFO", "session 1 begins: process", "session 1 ends: its process left"],
+            &["TRACE"],
+        ),
         (&["-vvv"], "", &["session 1 asks", "session 1 gets"], &["mio::"]),
         (&[], "debug", &["serves, in epoch", "session 1 begins"], &["TRACE"]),
         (&[], "manager=info", info, &["DEBUG"]),
@@ -73,7 +78,7 @@ fn of_a_manager_is_as_long_as_was_asked_for() {
         assert!(running.line().contains("ready"));
         Manager::connect_to(&socket).unwrap().event("a").unwrap().set().unwrap();
         // A manager that gets the signal before it has read the goodbye would not log the goodbye.
-        let goodbyes = case.2.iter().filter(|text| text.contains("Goodbye"));
+        let goodbyes = case.2.iter().filter(|text| text.contains("its process left"));
         goodbyes.for_each(|text| eventually(text, || fs::read_to_string(&log).unwrap().contains(text)));
         running.signal(Signal::TERM);
         assert_eq!(running.wait(), Some(0));
@@ -115,7 +120,8 @@ fn of_a_worker_and_its_processes_is_as_long_as_was_asked_for() {
 fn of_a_command_that_runs_under_an_event() {
     let program = ManagerProgram::start();
     let log = program.socket.with_extension("log");
-    let told = &["connected to the manager at ", "the command runs: true", "the command has ended"];
+    let told =
+        &["connected to the manager at ", "the command runs: true", "the command exited with status 0"];
     for case in [(&[][..], "", &[][..], &[][..]), (&["-v"][..], "", &told[..], &[][..])] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
         command.arg("run").args(case.0).args(["--stop", "stop", "--socket"]).arg(&program.socket);
