@@ -37,7 +37,8 @@ pub enum Input<'a> {
         /// How.
         ending: SessionEnd,
     },
-    /// Nothing but time passed: [`State::next_deadline`](crate::State::next_deadline) is reached.
+    /// Nothing but time passed: [`State::next_deadline`](crate::State::next_deadline) is reached. It also goes on with
+    /// what earlier inputs have left.
     TimePassed,
 }
 

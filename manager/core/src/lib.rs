@@ -41,6 +41,7 @@ mod state;
 mod store;
 mod time;
 mod waiting;
+mod work;
 
 pub use input::{DeathCause, Effect, Input, Peer, SessionEnd};
 pub use objects::mirror::Publication;

@@ -10,14 +10,15 @@ use protocol::{
     WaitMode,
 };
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
 use crate::objects::mirror::MirrorPlaces;
 use crate::pools::batch::BatchSpec;
 use crate::sessions::session::Session;
 use crate::store::catalog::{Catalog, Handle};
 use crate::store::slab::{Key, Slab};
+use crate::waiting::deadlock::Searches;
 use crate::waiting::wait::{Caller, Waiter};
+use crate::work::Meter;
 use crate::{Effect, Input, Time};
 
 /// Everything that a manager knows.
@@ -38,7 +39,9 @@ pub struct State {
     /// What is due and when, the nearest first.
     pub(crate) deadlines: BTreeSet<(Time, Due)>,
     /// The blocked requests of each thread, to find deadlocks.
-    pub(crate) blocked: BTreeMap<Caller, SmallVec<[Key; 1]>>,
+    pub(crate) blocked: BTreeSet<(Caller, Key)>,
+    /// The searches for deadlocks that take long.
+    pub(crate) searches: Searches,
     /// The places where events are published.
     pub(crate) mirror: MirrorPlaces,
     /// The token of the next lock grant.
@@ -55,6 +58,8 @@ pub struct State {
     pub(crate) stored_tasks: usize,
     /// Bytes of arguments and outcomes that are stored.
     pub(crate) stored_bytes: usize,
+    /// How much the current input has done.
+    pub(crate) meter: Meter,
     /// The effects of the input that is being applied; none between inputs.
     #[serde(skip)]
     pub(crate) effects: Vec<Effect>,
@@ -83,7 +88,8 @@ impl State {
             catalog: Catalog::new(),
             waiters: Slab::new(),
             deadlines: BTreeSet::new(),
-            blocked: BTreeMap::new(),
+            blocked: BTreeSet::new(),
+            searches: Searches::default(),
             mirror: MirrorPlaces::default(),
             token: first_token,
             holds: 0,
@@ -92,13 +98,15 @@ impl State {
             unused: Vec::new(),
             stored_tasks: 0,
             stored_bytes: 0,
+            meter: Meter::new(),
             effects: Vec::new(),
         }
     }
 
     /// Takes one input and appends its effects to `effects`.
     ///
-    /// `now` must not go back. Waits whose deadline `now` has reached time out before the input takes effect.
+    /// `now` must not go back. Waits whose deadline `now` has reached time out before the input takes effect; if they
+    /// are many, some of them with the inputs that follow.
     ///
     /// ```
     /// use manager_core::{Effect, Input, Peer, State, Time};
@@ -122,23 +130,28 @@ impl State {
     pub fn apply(&mut self, now: Time, input: Input<'_>, effects: &mut Vec<Effect>) {
         assert!(now >= self.now, "time does not go back");
         self.now = now;
+        self.meter.begin_input();
         core::mem::swap(&mut self.effects, effects);
-        self.expire();
+        self.expire(if matches!(input, Input::TimePassed) { 1 } else { 16 });
         self.settle();
         match &input {
             Input::SessionBegan { session, peer } => self.session_began(*session, peer),
             Input::Request { session, envelope } => self.request(*session, envelope),
             Input::DeferredRelease(holding) => self.apply_deferred_release(*holding),
             Input::SessionEnded { session, ending } => self.session_ended(*session, ending),
-            Input::TimePassed => {}
+            Input::TimePassed => self.work_on(),
         }
         self.settle();
         core::mem::swap(&mut self.effects, effects);
     }
 
-    /// When to apply [`Input::TimePassed`] if no other input comes before.
+    /// When to apply [`Input::TimePassed`] if no other input comes before. It is at once while something is left of
+    /// earlier inputs, since no input takes long.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        match self.is_idle() {
+            true => self.deadlines.first().map(|(deadline, _)| *deadline),
+            false => Some(self.now),
+        }
     }
 
     /// Carries out one request. A wait answers itself, now or later. Every other request is answered at once, but after

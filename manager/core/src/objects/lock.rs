@@ -221,6 +221,7 @@ impl State {
 
     /// Notes that the lock has no holder any more.
     fn lock_not_held(&mut self, key: Key, holder: Holder) {
+        self.searches.lock_opened(key);
         let id = holder.caller.session;
         if let Some(session) = self.sessions.get_mut(&id) {
             session.held.remove(&key);

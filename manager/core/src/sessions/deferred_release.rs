@@ -26,6 +26,7 @@ use smallvec::SmallVec;
 
 use crate::objects::Body;
 use crate::store::slab::Key;
+use crate::store::small_map::SmallMap;
 use crate::waiting::wait::Caller;
 use crate::{Effect, State};
 
@@ -33,7 +34,7 @@ use crate::{Effect, State};
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Deferral {
     /// Those of its locks that other threads wait for, or have waited for since it got them: few as a rule.
-    wanted: Vec<Key>,
+    wanted: SmallMap<Key, ()>,
     /// Whether it shares the memory in which it may defer releases.
     is_shared: bool,
 }
@@ -52,13 +53,12 @@ pub struct Holding {
 impl Deferral {
     /// Whether the session may have released this lock without sending that. It sends the release of a wanted lock.
     fn may_have_released(&self, lock: Key) -> bool {
-        self.is_shared && !self.wanted.contains(&lock)
+        self.is_shared && self.wanted.get(lock).is_none()
     }
 
     /// Notes that a session no longer holds a lock.
     pub(crate) fn lock_unwanted(&mut self, session: SessionId, lock: Key, effects: &mut Vec<Effect>) {
-        if let Some(position) = self.wanted.iter().position(|wanted| *wanted == lock) {
-            self.wanted.swap_remove(position);
+        if self.wanted.remove(lock).is_some() {
             self.report_wanted(session, None, effects);
         }
     }
@@ -162,9 +162,8 @@ impl State {
     pub(crate) fn lock_wanted(&mut self, key: Key, is_news: bool) {
         if let Some(holding) = self.holding_at(key)
             && let Some(holder) = self.sessions.get_mut(&holding.session)
-            && !holder.deferral.wanted.contains(&key)
+            && holder.deferral.wanted.insert(key, ())
         {
-            holder.deferral.wanted.push(key);
             let looked_for = is_news.then_some(holding);
             holder.deferral.report_wanted(holding.session, looked_for, &mut self.effects);
         }

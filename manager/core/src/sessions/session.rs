@@ -17,6 +17,7 @@ use crate::pools::prefetch::Granted;
 use crate::sessions::deferred_release::Deferral;
 use crate::store::catalog::Held;
 use crate::store::slab::Key;
+use crate::store::small_map::SmallMap;
 use crate::{DeathCause, Peer, SessionEnd, State, Time};
 
 /// One client process.
@@ -28,8 +29,8 @@ pub(crate) struct Session {
     pub(crate) program: Arc<str>,
     /// How many proxies of each object it holds, by the [`number`](crate::store::catalog::number) of the object's id.
     pub(crate) references: BTreeMap<u128, Held>,
-    /// Its blocked requests in ascending order, and their waiters.
-    waits: VecDeque<(RequestId, Key)>,
+    /// Its blocked requests, and their waiters.
+    waits: SmallMap<RequestId, Key>,
     /// The tasks that were granted to it and have not ended, in the order of the grants.
     pub(crate) running: Vec<Granted>,
     /// The batches it made that are not complete.
@@ -63,7 +64,7 @@ impl Session {
             process: peer.process,
             program: peer.program.as_str().into(),
             references: BTreeMap::new(),
-            waits: VecDeque::new(),
+            waits: SmallMap::default(),
             running: Vec::new(),
             batches: BTreeSet::new(),
             is_terminating: false,
@@ -116,7 +117,7 @@ impl Session {
 
     /// The waiters of its blocked requests.
     pub(crate) fn waiters(&self) -> impl Iterator<Item = Key> {
-        self.waits.iter().map(|&(_, waiter)| waiter)
+        self.waits.values().copied()
     }
 
     /// How many of its requests are blocked.
@@ -124,26 +125,18 @@ impl Session {
         self.waits.len()
     }
 
-    /// The position of a blocked request in `waits`, or where it would be.
-    fn wait_position(&self, request: RequestId) -> Result<usize, usize> {
-        self.waits.binary_search_by_key(&request, |(other, _)| *other)
-    }
-
     /// The waiter of a blocked request.
     pub(crate) fn waiter_of(&self, request: RequestId) -> Option<Key> {
-        Some(self.waits[self.wait_position(request).ok()?].1)
+        self.waits.get(request).copied()
     }
 
     /// Notes a blocked request, whose id is not blocked yet.
     pub(crate) fn add_wait(&mut self, request: RequestId, waiter: Key) {
-        let position = self.wait_position(request).unwrap_or_else(|position| position);
-        self.waits.insert(position, (request, waiter));
+        self.waits.insert(request, waiter);
     }
 
     pub(crate) fn remove_wait(&mut self, request: RequestId) {
-        if let Ok(position) = self.wait_position(request) {
-            self.waits.remove(position);
-        }
+        self.waits.remove(request);
     }
 }
 
@@ -209,7 +202,7 @@ impl State {
         let abandoner = Abandoner::of(session, &gone, ending.to_string().into());
         let what = abandoner.describe();
         let mut undelivered = Vec::new();
-        gone.waits.iter().for_each(|&(_, waiter)| undelivered.extend(self.forsake(waiter, &what)));
+        gone.waiters().for_each(|waiter| undelivered.extend(self.forsake(waiter, &what)));
         gone.batches.iter().for_each(|&batch| self.batch_abandoned(batch, &abandoner));
         self.tasks_left_behind(&gone.running, ending, &what);
         for &key in &gone.held {

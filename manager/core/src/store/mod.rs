@@ -5,3 +5,4 @@ pub(crate) mod lifetime;
 pub(crate) mod names;
 pub(crate) mod open;
 pub(crate) mod slab;
+pub(crate) mod small_map;

@@ -6,168 +6,200 @@
 //! that would doom its own thread is refused, so no thread is ever doomed for long. One more way leads into a cycle: a
 //! notified waiter that cannot have its lock again. Its wait must not fail, so the core refuses the youngest other
 //! request in the cycle.
+//!
+//! # Large graphs
+//!
+//! The core finds a deadlock at once if that takes no more steps than one input may. Otherwise the wait blocks, and the
+//! [search](crate::waiting::search) goes on in slices, between other inputs. If it finds that the wait is doomed, the
+//! core refuses the youngest request in the cycle, as for a notified waiter.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::mem::take;
 
 use protocol::{Code, Refusal, WaitMode};
+use serde::{Deserialize, Serialize};
 
 use crate::State;
-use crate::objects::{Body, Want};
 use crate::store::slab::Key;
+use crate::waiting::search::Search;
 use crate::waiting::wait::{Caller, Waiter};
 
-/// The most threads to examine for a deadlock. Longer chains of locks are not searched to their end.
-const THREADS_MAX: usize = 4096;
+/// The most locks of a cycle that a refusal names.
+const NAMED_MAX: usize = 100;
+
+/// The searches for deadlocks that take more steps than one input may.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Searches {
+    /// The one that goes on, and the threads for whose sake.
+    current: Option<Box<(Search, Vec<Caller>)>>,
+    /// The threads for which the next one looks.
+    next: Vec<Caller>,
+}
+
+/// What a look for a cycle brought.
+#[derive(Debug)]
+enum Found {
+    /// The wait ends, as far as the core can know.
+    NoCycle,
+    /// It never ends: the locks on the way round, each with its holder.
+    Cycle(Vec<(Key, Caller)>),
+    /// It would take too many steps to know.
+    TooLarge,
+}
+
+impl Searches {
+    /// Whether a search goes on, or waits for its turn.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.current.is_none() && self.next.is_empty()
+    }
+
+    /// Notes that a thread does something else than waiting as before.
+    #[inline]
+    pub(crate) fn thread_moved(&mut self, caller: Caller) {
+        if let Some(current) = &mut self.current {
+            current.0.thread_moved(caller);
+        }
+    }
+
+    /// Notes that a lock has no holder any more.
+    #[inline]
+    pub(crate) fn lock_opened(&mut self, lock: Key) {
+        if let Some(current) = &mut self.current {
+            current.0.open(lock);
+        }
+    }
+}
 
 impl State {
-    /// Refuses a wait that would doom its thread. It is not parked yet.
-    pub(crate) fn check_deadlock(&self, waiter: &Waiter) -> Result<(), Refusal> {
+    /// Refuses a wait that would doom its thread. It is not parked yet. Returns whether it takes a longer search to
+    /// know.
+    pub(crate) fn check_deadlock(&self, waiter: &Waiter) -> Result<bool, Refusal> {
         match self.find_cycle(waiter) {
-            Some(cycle) => {
+            Found::Cycle(cycle) => {
                 let text = format!("this wait would never end: {}", self.describe_cycle(waiter, &cycle));
                 Err(Refusal::new(Code::Deadlock, text))
             }
-            None => Ok(()),
+            Found::NoCycle => Ok(false),
+            Found::TooLarge => Ok(true),
         }
+    }
+
+    /// Looks in slices whether a thread that waits is doomed.
+    pub(crate) fn search_for(&mut self, caller: Caller) {
+        self.searches.next.push(caller);
     }
 
     /// Breaks the cycles that a waiter which must have its lock again closes, by refusing another request in each. The
     /// waiter may have been served meanwhile, and its key may be another's.
     pub(crate) fn break_deadlock(&mut self, relocking: Key) {
-        while let Some(waiter) = self.waiters.get(relocking)
-            && let Some(cycle) = self.find_cycle(waiter)
-        {
-            let text = self.describe_cycle(waiter, &cycle);
-            let text = format!("this wait would never end: {text}");
-            let requests = cycle.iter().filter_map(|(_, caller)| self.blocked.get(caller)).flatten();
-            let refusable = requests.filter(|&&key| !self.waiters[key].is_relocking());
-            let youngest = refusable.max_by_key(|&&key| (self.waiters[key].since, self.waiters[key].request));
-            // A waiter that must have its lock again took no lock since it gave it up. So in a cycle of such waiters
-            // alone each would have begun to wait before the next, which cannot be, unless one thread waits in several
-            // ways.
-            let Some(&youngest) = youngest else {
-                return;
-            };
-            self.refuse_waiter(youngest, Refusal::new(Code::Deadlock, text));
-        }
-    }
-
-    /// If this wait dooms its thread: the locks on the way round, each with its holder.
-    fn find_cycle(&self, waiter: &Waiter) -> Option<VecDeque<(Key, Caller)>> {
-        // Nearly all waits end here: they have a way out of their own, or the holder of the lock goes on.
-        let locks = self.blocking_locks(waiter)?;
-        let goes_on = |holder: &Caller| *holder != waiter.caller && !self.blocked.contains_key(holder);
-        let has_way_out = match waiter.mode {
-            WaitMode::Any => locks.values().any(goes_on),
-            WaitMode::All => locks.values().all(goes_on),
-        };
-        if has_way_out {
-            return None;
-        }
-        let doomed = self.doomed(waiter)?;
-        let mut cycle = VecDeque::new();
-        let mut seen = BTreeSet::from([waiter.caller]);
-        let mut at = waiter;
-        loop {
-            let locks = self.blocking_locks(at)?;
-            let (&lock, &holder) = locks.iter().find(|(_, holder)| doomed.contains(holder))?;
-            cycle.push_back((lock, holder));
-            if !seen.insert(holder) {
-                // This leaves out what leads into the cycle and is not part of it, unless it is the caller's own way.
-                return Some(cycle);
-            }
-            at = &self.waiters[*self.blocked.get(&holder)?.first()?];
-        }
-    }
-
-    /// The threads that are doomed if this one waits, including this one; none if it is not doomed.
-    fn doomed(&self, waiter: &Waiter) -> Option<BTreeSet<Caller>> {
-        let mut doomed = BTreeSet::from([waiter.caller]);
-        let mut reached = VecDeque::from([waiter.caller]);
-        let mut order = VecDeque::new();
-        while let Some(caller) = reached.pop_front() {
-            if doomed.len() > THREADS_MAX {
-                return None;
-            }
-            order.push_front(caller);
-            for holder in self.holders_before(caller, waiter) {
-                if doomed.insert(holder) {
-                    reached.push_back(holder);
+        while let Some(waiter) = self.waiters.get(relocking) {
+            match self.find_cycle(waiter) {
+                Found::NoCycle => return,
+                Found::TooLarge => return self.search_for(waiter.caller),
+                Found::Cycle(cycle) => {
+                    let text = self.describe_cycle(waiter, &cycle);
+                    // A waiter that must have its lock again took no lock since it gave it up. So in a cycle of such
+                    // waiters alone each would have begun to wait before the next, which cannot be, unless one thread
+                    // waits in several ways.
+                    if !self.refuse_youngest(&cycle, text) {
+                        return;
+                    }
                 }
             }
         }
-        // All count as doomed at first. Each round saves those that have a way out, until it saves nobody. It examines
-        // the farthest first, so that one round does a long chain.
-        loop {
-            let before = doomed.len();
-            for caller in &order {
-                if doomed.contains(caller) && !self.stays_doomed(*caller, waiter, &doomed) {
-                    doomed.remove(caller);
-                }
-            }
-            if !doomed.contains(&waiter.caller) {
-                return None;
-            }
-            if doomed.len() == before {
-                return Some(doomed);
-            }
+    }
+
+    /// Refuses the youngest request of a cycle that may fail. Returns false if none may.
+    fn refuse_youngest(&mut self, cycle: &[(Key, Caller)], text: String) -> bool {
+        let requests = cycle.iter().flat_map(|&(_, caller)| self.waiters_of_thread(caller));
+        let refusable = requests.filter(|&key| !self.waiters[key].is_relocking());
+        let youngest = refusable.max_by_key(|&key| (self.waiters[key].since, self.waiters[key].request));
+        let text = format!("this wait would never end: {text}");
+        youngest.map(|youngest| self.refuse_waiter(youngest, Refusal::new(Code::Deadlock, text))).is_some()
+    }
+
+    /// Whether this wait dooms its thread, as far as the steps of this input go.
+    fn find_cycle(&self, waiter: &Waiter) -> Found {
+        if self.has_way_out(waiter) {
+            return Found::NoCycle;
         }
+        let mut search = Search::of([waiter.caller]);
+        if !search.go_on(self, Some(waiter)) {
+            return Found::TooLarge;
+        }
+        if !search.is_doomed(waiter.caller) {
+            return Found::NoCycle;
+        }
+        search.way_round(self, waiter).map_or(Found::TooLarge, Found::Cycle)
     }
 
-    fn stays_doomed(&self, caller: Caller, asking: &Waiter, doomed: &BTreeSet<Caller>) -> bool {
-        let mut waits = self.waits_of(caller, asking).peekable();
-        waits.peek().is_some()
-            && waits.all(|waiter| match (self.blocking_locks(waiter), waiter.mode) {
-                (None, _) => false,
-                (Some(locks), WaitMode::Any) => locks.values().all(|holder| doomed.contains(holder)),
-                (Some(locks), WaitMode::All) => locks.values().any(|holder| doomed.contains(holder)),
-            })
-    }
-
-    fn holders_before(&self, caller: Caller, asking: &Waiter) -> BTreeSet<Caller> {
-        let locks = self.waits_of(caller, asking).filter_map(|waiter| self.blocking_locks(waiter));
-        locks.flat_map(BTreeMap::into_values).collect()
-    }
-
-    /// The blocked requests of a thread, and the one that asks if it is this thread's.
-    fn waits_of<'a>(&'a self, caller: Caller, asking: &'a Waiter) -> impl Iterator<Item = &'a Waiter> {
-        let parked = self.blocked.get(&caller).into_iter().flatten().map(|&key| &self.waiters[key]);
-        let others =
-            parked.filter(move |waiter| waiter.request != asking.request || waiter.caller != asking.caller);
-        others.chain((caller == asking.caller).then_some(asking))
-    }
-
-    /// The held locks that block a wait, with their holders; none if it has another way out.
-    fn blocking_locks(&self, waiter: &Waiter) -> Option<BTreeMap<Key, Caller>> {
+    /// Whether a wait needs no search, as nearly all: it has a way out of its own, or the holder of the lock goes on.
+    fn has_way_out(&self, waiter: &Waiter) -> bool {
         if waiter.deadline.is_some() {
-            return None;
+            return true;
         }
-        let mut locks = BTreeMap::new();
-        for entry in &waiter.targets {
-            let holder = match (&self.catalog.at(entry.object).body, &entry.want) {
-                (Body::Lock(lock), Want::Lock | Want::Relock) => lock.holder(),
-                _ => None,
-            };
-            match holder {
-                Some(holder) => {
-                    locks.insert(entry.object, holder.caller);
-                }
-                None if waiter.mode == WaitMode::Any => return None,
-                None => {}
-            }
+        let mut targets = waiter.targets.iter().map(|entry| {
+            self.step(1);
+            self.holder_before(entry)
+        });
+        let goes_on = |holder: Caller| holder != waiter.caller && !self.is_waiting(holder);
+        match waiter.mode {
+            WaitMode::Any => targets.any(|holder| holder.is_none_or(goes_on)),
+            WaitMode::All => targets.all(|holder| holder.is_none_or(goes_on)),
         }
-        Some(locks)
     }
 
-    fn describe_cycle(&self, waiter: &Waiter, cycle: &VecDeque<(Key, Caller)>) -> String {
+    /// Goes on with a search that takes long, and refuses what it has found to be doomed.
+    pub(crate) fn go_on_searching(&mut self) {
+        let mut current = match self.searches.current.take() {
+            Some(current) => current,
+            None => {
+                let callers = take(&mut self.searches.next);
+                Box::new((Search::of(callers.iter().copied()), callers))
+            }
+        };
+        while current.0.go_on(self, None) {
+            let Some(&caller) = current.1.last() else { return };
+            if !current.0.is_doomed(caller) {
+                current.1.pop();
+                continue;
+            }
+            let waiter = self.waiters_of_thread(caller).next().expect("a doomed thread waits");
+            let waiter = &self.waiters[waiter];
+            let Some(way) = current.0.way_round(self, waiter) else { break };
+            let text = self.describe_cycle(waiter, &way);
+            let cycle = without_lead(&way);
+            self.searches.current = Some(current);
+            let is_broken = self.refuse_youngest(cycle, text);
+            current = self.searches.current.take().expect("the search was put there");
+            if !is_broken {
+                current.1.pop();
+            }
+        }
+        self.searches.current = Some(current);
+    }
+
+    fn describe_cycle(&self, waiter: &Waiter, cycle: &[(Key, Caller)]) -> String {
         let mut text = self.describe_caller(waiter.caller);
-        for (position, (lock, holder)) in cycle.iter().enumerate() {
+        for (position, (lock, holder)) in cycle.iter().take(NAMED_MAX).enumerate() {
             let joint = if position == 0 { "" } else { ", which" };
             let (lock, holder) = (self.describe(*lock), self.describe_caller(*holder));
             text.push_str(&format!("{joint} waits for {lock}, held by {holder}"));
         }
+        if cycle.len() > NAMED_MAX {
+            text.push_str(&format!(", and so on by {} more locks", cycle.len() - NAMED_MAX));
+        }
         text
     }
+}
+
+/// A way round without what leads to its cycle.
+fn without_lead(way: &[(Key, Caller)]) -> &[(Key, Caller)] {
+    let last = way.last().map(|&(_, holder)| holder);
+    let first = way.iter().position(|&(_, holder)| Some(holder) == last).unwrap_or(0);
+    // Its last lock leads back to the holder of the first, or to the thread where the way began.
+    if first + 1 == way.len() { way } else { &way[first + 1..] }
 }

@@ -1,6 +1,7 @@
 //! Waiting: wait queues, which waiter is served, deadlines, deadlocks.
 
 pub(crate) mod deadlock;
+pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod targets;
 pub(crate) mod wait;

@@ -32,6 +32,9 @@ use crate::waiting::serve::Verdict;
 use crate::waiting::wait_queue::{self, Position, WaitQueueEntry};
 use crate::{State, Time};
 
+/// How many steps a waiter counts when it comes and when it leaves, apart from its targets.
+const STEPS_PER_WAITER: u64 = 4;
+
 /// The caller: one thread of one client process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Caller {
@@ -126,9 +129,13 @@ impl State {
     /// Parks a waiter that cannot be decided at once, if it may wait.
     fn block(&mut self, mut waiter: Waiter) -> Result<(), Refusal> {
         let admitted = self.check_room_to_wait(waiter.caller.session, waiter.request);
-        if let Err(refusal) = admitted.and_then(|()| self.check_deadlock(&waiter)) {
-            self.discard(&mut waiter.targets);
-            return Err(refusal);
+        match admitted.and_then(|()| self.check_deadlock(&waiter)) {
+            Ok(false) => {}
+            Ok(true) => self.search_for(waiter.caller),
+            Err(refusal) => {
+                self.discard(&mut waiter.targets);
+                return Err(refusal);
+            }
         }
         waiter.relock = self.give_up_lock(&waiter);
         self.park(waiter);
@@ -154,8 +161,10 @@ impl State {
         let (caller, request, deadline) = (waiter.caller, waiter.request, waiter.deadline);
         let targets = waiter.targets.len() as u32;
         let key = self.waiters.insert(waiter);
+        self.searches.thread_moved(caller);
+        self.step(STEPS_PER_WAITER + u64::from(targets));
         self.session_at(caller.session).add_wait(request, key);
-        self.blocked.entry(caller).or_default().push(key);
+        self.blocked.insert((caller, key));
         for target in 0..targets {
             let position = Position::new(key, target);
             let entry = wait_queue::entry(&self.waiters, position);
@@ -183,19 +192,15 @@ impl State {
             self.leave_queue(Position::new(key, target));
         }
         let waiter = self.waiters.remove(key);
+        self.searches.thread_moved(waiter.caller);
+        self.step(STEPS_PER_WAITER + waiter.targets.len() as u64);
         if let Some(deadline) = waiter.deadline {
             self.deadlines.remove(&(deadline, Due::Waiter(key)));
         }
         if let Some(session) = self.sessions.get_mut(&waiter.caller.session) {
             session.remove_wait(waiter.request);
         }
-        if let Some(keys) = self.blocked.get_mut(&waiter.caller) {
-            let position = keys.iter().position(|other| *other == key);
-            keys.swap_remove(position.expect("a blocked request is listed under its caller"));
-            if keys.is_empty() {
-                self.blocked.remove(&waiter.caller);
-            }
-        }
+        self.blocked.remove(&(waiter.caller, key));
         // It may now be possible to serve a waiter behind this one, such as one behind a large request that gave up.
         for entry in &waiter.targets {
             if self.catalog.at(entry.object).body.is_used_up(&entry.want) {
@@ -272,10 +277,10 @@ impl State {
         Reply::Done
     }
 
-    /// Ends whatever is due: waits that give up, and tasks whose time is over.
-    pub(crate) fn expire(&mut self) {
+    /// Ends whatever is due: waits that give up, and tasks whose time is over; up to a part of this input's steps.
+    pub(crate) fn expire(&mut self, part: u64) {
         while let Some(&(deadline, due)) = self.deadlines.first() {
-            if deadline > self.now {
+            if deadline > self.now || self.is_over_part(part) {
                 break;
             }
             match due {

@@ -8,7 +8,7 @@ use protocol::{
 };
 use uuid::Uuid;
 
-use crate::fuzz::{run, run_with_snapshots};
+use crate::fuzz::{run, run_in_slices, run_with_snapshots};
 use crate::random::Random;
 use crate::world::EPOCH;
 
@@ -236,5 +236,12 @@ fn anything_may_be_sent() {
 fn a_restored_state_takes_anything_as_the_one_that_was_written_down() {
     for seed in 0..100 {
         run_with_snapshots(seed, 400, None, request);
+    }
+}
+
+#[test]
+fn a_manager_that_does_a_few_steps_at_a_time_takes_anything() {
+    for seed in 0..100 {
+        run_in_slices(seed, 400, None, request);
     }
 }

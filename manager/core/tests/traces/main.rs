@@ -22,6 +22,7 @@ mod runs;
 mod semaphores;
 mod snapshots;
 mod stale_holds;
+mod steps;
 mod stopping;
 mod tasks;
 mod waits;

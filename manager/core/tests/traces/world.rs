@@ -17,6 +17,8 @@ pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xe0));
 pub(crate) struct World {
     state: State,
     now: Time,
+    /// The most steps of one input.
+    steps_most: u64,
     sessions: u64,
     requests: u64,
     objects: u128,
@@ -49,6 +51,7 @@ impl World {
         World {
             state: State::new(EPOCH, limits, 1),
             now: Time::ZERO,
+            steps_most: 0,
             sessions: 0,
             requests: 0,
             objects: 0,
@@ -97,6 +100,27 @@ impl World {
             self.apply(Input::TimePassed);
         }
         self.now = end;
+    }
+
+    /// The most steps that one input has taken so far.
+    pub(crate) fn steps_most(&self) -> u64 {
+        self.steps_most
+    }
+
+    /// Has the core do one slice of what it has left.
+    pub(crate) fn slice(&mut self) {
+        assert_eq!(self.state.next_deadline(), Some(self.now), "something is left");
+        self.apply(Input::TimePassed);
+    }
+
+    /// Has the core do all that it has left. Returns in how many slices.
+    pub(crate) fn work(&mut self) -> usize {
+        let mut slices = 0;
+        while self.state.next_deadline() == Some(self.now) {
+            self.slice();
+            slices += 1;
+        }
+        slices
     }
 
     /// Whether the core asks to be woken at some time.
@@ -173,6 +197,7 @@ impl World {
     pub(crate) fn apply(&mut self, input: Input<'_>) {
         let mut effects = Vec::new();
         self.state.apply(self.now, input, &mut effects);
+        self.steps_most = self.steps_most.max(self.state.steps());
         if let Some(trace) = &mut self.trace {
             writeln!(trace, "{effects:?}, next at {:?}", self.state.next_deadline()).unwrap();
         }

@@ -1,0 +1,86 @@
+//! How much one input does, and what is left for later ones.
+//!
+//! No input takes long, so that no client keeps the manager from others. The core counts *steps*: the waiters that it
+//! examines, the targets of a wait, the locks on a way through a graph. What needs more steps than an input may take is
+//! left, and goes on in slices: [`State::next_deadline`] is at once as long as something is left, and each
+//! [`Input::TimePassed`](crate::Input::TimePassed) does one slice. Other inputs may come in between.
+
+use core::cell::Cell;
+
+use serde::{Deserialize, Serialize};
+
+use crate::State;
+
+/// The most steps of one input. A step takes some ten nanoseconds as a rule, and some hundred at worst.
+const STEPS_MAX: u64 = 16_384;
+
+/// How much the current input has done.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Meter {
+    steps: Cell<u64>,
+    steps_max: Cell<u64>,
+}
+
+impl Meter {
+    pub(crate) fn new() -> Meter {
+        Meter { steps: Cell::new(0), steps_max: Cell::new(STEPS_MAX) }
+    }
+
+    pub(crate) fn begin_input(&mut self) {
+        self.steps.set(0);
+    }
+}
+
+impl State {
+    /// Counts steps.
+    #[inline]
+    pub(crate) fn step(&self, steps: u64) {
+        self.meter.steps.set(self.meter.steps.get() + steps);
+    }
+
+    /// Whether this input has done enough, and leaves the rest for later.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.meter.steps.get() >= self.meter.steps_max.get()
+    }
+
+    /// Whether this input has done so much that a part of its steps, such as one sixteenth, is used up.
+    #[inline]
+    pub(crate) fn is_over_part(&self, part: u64) -> bool {
+        self.meter.steps.get() >= self.meter.steps_max.get() / part
+    }
+
+    /// Asks a question without a limit to its steps, and does not count them.
+    pub(crate) fn uncounted<T>(&self, ask: impl FnOnce() -> T) -> T {
+        let meter = (self.meter.steps.get(), self.meter.steps_max.replace(u64::MAX));
+        let answer = ask();
+        self.meter.steps.set(meter.0);
+        self.meter.steps_max.set(meter.1);
+        answer
+    }
+
+    /// Whether nothing is left of earlier inputs.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.searches.is_idle()
+    }
+
+    /// Does one slice of what earlier inputs have left.
+    pub(crate) fn work_on(&mut self) {
+        if !self.searches.is_idle() {
+            self.go_on_searching();
+        }
+    }
+
+    /// How many steps the last input took.
+    #[doc(hidden)]
+    pub fn steps(&self) -> u64 {
+        self.meter.steps.get()
+    }
+
+    /// Sets how many steps one input may take, for tests that cannot have large graphs.
+    #[doc(hidden)]
+    pub fn set_steps_max(&mut self, steps_max: u64) {
+        self.meter.steps_max.set(steps_max);
+    }
+}

@@ -1,0 +1,142 @@
+//! How much one input does at the limits, in steps: no graph and no line of waiters makes an input long.
+
+use protocol::{Code, ObjectId, Request, RequestId, SessionId, Spec};
+
+use crate::words::{
+    SECOND, all, any, condition, event, lock, notify_all, on_thread, over, release, wait_at_most, wait_for,
+};
+use crate::world::World;
+
+/// The most steps of one input: what the core allows, and what begins before it looks whether that is used up.
+const STEPS_MAX: u64 = 16_384 + 2_100;
+
+/// Locks, each acquired by a thread of its own, counted from 1.
+fn held_locks(world: &mut World, session: SessionId, count: u64) -> Vec<ObjectId> {
+    let locks: Vec<_> = (0..count).map(|_| world.open(session, None, Spec::Lock)).collect();
+    for (&id, thread) in locks.iter().zip(1..) {
+        let request = world.send(session, on_thread(thread, wait_for(lock(id))));
+        world.locked(session, request);
+    }
+    locks
+}
+
+/// Has a thread of its own wait for each of these locks but the last, in a chain. The last thread runs.
+fn chain(world: &mut World, session: SessionId, locks: &[ObjectId]) -> Vec<RequestId> {
+    let waits = locks.iter().skip(1).zip(1..);
+    waits.map(|(&next, thread)| world.block(session, on_thread(thread, wait_for(lock(next))))).collect()
+}
+
+#[test]
+fn a_wait_for_a_thousand_locks_whose_holders_wait_for_a_thousand() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let locks = held_locks(&mut world, a, 1000);
+    let way_out = world.open(b, None, Spec::Lock);
+    world.acquire(b, lock(way_out));
+    let targets: Vec<_> = locks.iter().map(|&id| lock(id)).collect();
+    let behind: Vec<_> = [lock(way_out)].into_iter().chain(targets.clone()).collect();
+    for thread in 1..=1000 {
+        world.block(a, on_thread(thread, any(&behind)));
+    }
+    let victim = world.block(b, all(&targets));
+    assert_eq!(world.answer(b, victim), None, "this takes more steps than one input may");
+    let slices = world.work();
+    assert!((2..1000).contains(&slices), "{slices} slices");
+    let (code, text) = world.refusal(b, victim);
+    assert_eq!(code, Code::Deadlock, "{text}");
+    world.silent();
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+    // The others go on.
+    world.release(b, way_out);
+    assert_eq!(world.granted().len(), 1);
+}
+
+#[test]
+fn a_wait_that_closes_a_long_chain_of_locks() {
+    let mut world = World::new();
+    let a = world.session("a");
+    let locks = held_locks(&mut world, a, 30_000);
+    chain(&mut world, a, &locks);
+    // One more waits behind it all, which is no deadlock.
+    let b = world.session("b");
+    let last = world.block(b, wait_for(lock(locks[0])));
+    world.work();
+    world.silent();
+    let victim = world.block(a, on_thread(30_000, wait_for(lock(locks[0]))));
+    assert!(world.work() > 1);
+    let (code, text) = world.refusal(a, victim);
+    assert_eq!(code, Code::Deadlock);
+    assert!(text.ends_with("and so on by 29900 more locks"), "{text}");
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+    world.done(b, Request::Cancel { request: last });
+    world.refusal(b, last);
+    world.silent();
+}
+
+#[test]
+fn threads_go_on_while_the_core_looks_for_a_deadlock_among_them() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let locks = held_locks(&mut world, a, 30_000);
+    let waits = chain(&mut world, a, &locks);
+    world.block(a, on_thread(30_000, wait_for(lock(locks[0]))));
+    world.slice();
+    // A request in the middle is cancelled, and that breaks the cycle.
+    world.done(a, Request::Cancel { request: waits[15_000] });
+    world.refusal(a, waits[15_000]);
+    world.work();
+    world.silent();
+    // It waits again, and is now the youngest. Another process takes its lock by force while the core looks.
+    let again = world.block(a, on_thread(15_001, wait_for(lock(locks[15_001]))));
+    world.slice();
+    world.done(b, Request::ForceRelease { id: locks[7] });
+    world.work();
+    assert_eq!(world.granted(), [waits[6]], "the thread before it has the lock, and nobody is refused");
+    // Without help it is refused.
+    let closing = world.block(a, on_thread(7, wait_for(lock(locks[7 + 1]))));
+    world.work();
+    assert_eq!(world.refusal(a, closing).0, Code::Deadlock);
+    assert_eq!(world.answer(a, again), None);
+    world.silent();
+}
+
+#[test]
+fn a_notification_for_all_by_a_thread_in_a_long_chain_of_locks() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let locks = held_locks(&mut world, a, 4000);
+    let (l, x) = (world.open(b, None, Spec::Lock), world.open(b, None, Spec::Lock));
+    let c = world.open(b, None, over(l));
+    let sleepers: Vec<_> = (2..200)
+        .map(|thread| {
+            let request = world.send(b, on_thread(thread, wait_for(lock(l))));
+            world.locked(b, request);
+            world.block(b, on_thread(thread, wait_for(condition(c))))
+        })
+        .collect();
+    let request = world.send(b, on_thread(300, wait_for(lock(x))));
+    world.locked(b, request);
+    // The notifier holds `l`, and waits in another request behind all of the chain.
+    world.acquire(b, lock(l));
+    chain(&mut world, a, &locks);
+    world.block(b, wait_for(lock(locks[0])));
+    assert_eq!(world.count(b, notify_all(c)), sleepers.len() as u64);
+    world.work();
+    world.silent();
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+    world.done(b, release(l));
+    assert_eq!(world.granted(), [sleepers[0]]);
+}
+
+#[test]
+fn waits_of_one_thread_that_end_together() {
+    let mut world = World::new();
+    let a = world.session("a");
+    let stop = world.event(a, "stop");
+    for _ in 0..60_000 {
+        world.send(a, wait_at_most(SECOND, event(stop)));
+    }
+    world.pass(SECOND);
+    world.work();
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
