@@ -6,8 +6,10 @@ use transport::{Address, Listener, Place};
 use self::locked_socket::LockedSocket;
 use crate::Error;
 
+mod file_identity;
 mod folder;
 mod locked_socket;
+mod removal;
 mod stale_sockets;
 
 /// Listens at an address. A private one is known to the process alone that started this manager: no other manager will

@@ -9,21 +9,18 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
 use rustix::fs::OFlags;
-use rustix::io::Errno;
-use transport::unix::{LocalListener, LocalStream, is_in_folder_of_variable, lock_of};
+use transport::unix::{LocalListener, is_in_folder_of_variable, lock_of};
 use transport::{Address, Listener, Stream};
 
+use super::file_identity::{identity, is_at};
+use super::removal::{look_for_stale, remove_stale};
 use super::{folder, stale_sockets};
 use crate::Error;
-
-/// How long after its lock a killed manager may still seem to listen: the system closes its files one by one.
-const LAST_BREATH: Duration = Duration::from_millis(50);
 
 /// A bound socket, and the right to serve it. Gives both up when dropped.
 #[derive(Debug)]
@@ -116,10 +113,6 @@ impl Drop for LockedSocket {
     }
 }
 
-fn identity(metadata: fs::Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
-}
-
 fn check_path(socket: &Path) -> Result<(), Error> {
     if socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
         return Err(Error::PathTooLong { socket: socket.into() });
@@ -164,66 +157,11 @@ fn take_lock(socket: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-/// Whether an open file is the one at this path.
-pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let found = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        found => found?,
-    };
-    Ok(identity(found) == identity(file.metadata()?))
-}
-
 /// The process id of the manager that holds a lock; none if it has not written it yet.
 fn read_holder(lock: &mut File) -> Option<u32> {
     let mut text = String::new();
     lock.take(16).read_to_string(&mut text).ok()?;
     text.trim_end().parse().ok()
-}
-
-/// Unlinks a socket that no manager serves any more: this process must hold its lock, and no process may listen there.
-/// Returns whether there was one.
-pub(crate) fn remove_stale(socket: &Path) -> Result<bool, Error> {
-    let failed = |source| Error::Bind { socket: socket.into(), source };
-    if !look_for_stale(socket)? {
-        return Ok(false);
-    }
-    if knock(socket)?.is_some() {
-        std::thread::sleep(LAST_BREATH);
-        if let Some(stream) = knock(socket)? {
-            return Err(Error::ForeignListener { socket: socket.into(), process: listener_of(&stream) });
-        }
-    }
-    fs::remove_file(socket).map_err(failed)?;
-    Ok(true)
-}
-
-/// Whether there is a socket already. Something else there is an error.
-fn look_for_stale(socket: &Path) -> Result<bool, Error> {
-    match fs::symlink_metadata(socket) {
-        Ok(metadata) if metadata.file_type().is_socket() => Ok(true),
-        Ok(_) => Err(Error::NotASocket { socket: socket.into() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(Error::Bind { socket: socket.into(), source }),
-    }
-}
-
-/// A connection to the process that listens at this socket; none if nobody listens. Never waits, and counts a full
-/// queue of connections as a process that listens.
-fn knock(socket: &Path) -> Result<Option<LocalStream>, Error> {
-    let socket = socket.to_owned();
-    match LocalStream::connect(&socket) {
-        Ok(stream) => Ok(Some(stream)),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(None),
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::PROTOTYPE) => {
-            Err(Error::SocketOfAnotherType { socket })
-        }
-        Err(source) => Err(Error::Bind { socket, source }),
-    }
-}
-
-/// The process that listens at the other end of a connection, if the system tells.
-fn listener_of(stream: &LocalStream) -> Option<u32> {
-    stream.peer().ok()?.process
 }
 
 #[cfg(test)]
@@ -233,8 +171,10 @@ mod tests {
 
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
     use tempfile::TempDir;
+    use transport::unix::LocalStream;
 
     use super::*;
+    use crate::listen::removal::knock;
 
     fn folder() -> TempDir {
         tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o700)).tempdir().unwrap()

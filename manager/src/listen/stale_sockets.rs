@@ -12,7 +12,8 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::locked_socket::{is_at, remove_stale};
+use super::file_identity::is_at;
+use super::removal::remove_stale;
 use crate::Error;
 
 /// What the lock files of private managers begin and end with, as `client` names their sockets.

@@ -9,6 +9,7 @@
 //! apart, which a test of the project checks.
 
 mod address;
+mod connect;
 mod connect_error;
 mod stream;
 pub mod unix;

@@ -1,0 +1,53 @@
+//! What an address leads to: for each kind of place, the transport that knows it.
+
+use protocol::endpoint::SOCKET_VARIABLE;
+
+use crate::{Address, AddressError, ConnectError, Place, Stream, unix};
+
+impl Address {
+    /// The default address of this user's manager: the one that the environment variable `RALLYPOINT_SOCKET` names, or
+    /// else a socket in this user's own folder.
+    ///
+    /// # Errors
+    ///
+    /// If the variable is not empty and not an address.
+    pub fn of_this_user() -> Result<Address, AddressError> {
+        match std::env::var_os(SOCKET_VARIABLE) {
+            Some(text) if !text.is_empty() => Address::parse(text).map_err(|error| {
+                AddressError::InVariable { variable: SOCKET_VARIABLE, error: Box::new(error) }
+            }),
+            _ => Address::unix(unix::default_socket()),
+        }
+    }
+
+    /// The address in the form that means the same in every process: that of a socket has no links. Proxies travel in
+    /// formats that know text and not paths, so it is text.
+    ///
+    /// # Errors
+    ///
+    /// If nothing is there, or the address is too long, or not text.
+    pub fn canonical(&self) -> Result<Address, ConnectError> {
+        match self.place() {
+            Place::Unix(path) => unix::diagnosis::canonical(path),
+        }
+    }
+
+    /// Begins to connect. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// If nobody listens there, or has room for another stream; what else the system has.
+    pub fn connect(&self) -> Result<Box<dyn Stream>, ConnectError> {
+        match self.place() {
+            Place::Unix(path) => unix::diagnosis::connect(path),
+        }
+    }
+
+    /// The error for an address at which nobody listens, as when the other side closes before it has said anything.
+    #[must_use]
+    pub fn refused(&self) -> ConnectError {
+        match self.place() {
+            Place::Unix(path) => unix::diagnosis::refused(path),
+        }
+    }
+}
