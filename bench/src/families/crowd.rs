@@ -134,9 +134,9 @@ pub(crate) fn wait_again(arguments: &[String]) -> Result<()> {
     let [path, threads, how, socket] = arguments else { anyhow::bail!("four arguments are needed") };
     let shared = MeasurementMemory::open(path)?;
     let place = match How::of_arguments(how, socket)? {
-        How::Futex => Place::Futex,
-        How::Wait(socket) => Place::Event(Manager::connect_to(socket)?.event(EVENT)?),
-        How::Mirror(socket) => Place::Mirror(Manager::connect_to(socket)?.event(EVENT)?.mirror()?),
+        How::Futex => WaitingPlace::Futex,
+        How::Wait(socket) => WaitingPlace::Event(Manager::connect_to(socket)?.event(EVENT)?),
+        How::Mirror(socket) => WaitingPlace::Mirror(Manager::connect_to(socket)?.event(EVENT)?.mirror()?),
     };
     for _ in 0..threads.parse()? {
         let place = place.clone();
@@ -152,24 +152,24 @@ pub(crate) fn wait_again(arguments: &[String]) -> Result<()> {
 
 /// Where a thread of a crowd waits.
 #[derive(Clone)]
-enum Place {
+enum WaitingPlace {
     Futex,
     Event(Event),
     Mirror(EventMirror),
 }
 
 /// One thread of a crowd.
-fn wait_in_rounds(shared: &MeasurementMemory, place: &Place) {
+fn wait_in_rounds(shared: &MeasurementMemory, place: &WaitingPlace) {
     for round in 0.. {
         shared.gate.wait_while(round);
         shared.arrived.increment();
         let waited = match place {
-            Place::Futex => {
+            WaitingPlace::Futex => {
                 shared.word.wait_while(0);
                 Ok(())
             }
-            Place::Event(event) => event.wait(None).map(drop),
-            Place::Mirror(mirror) => mirror.wait(None).map(drop),
+            WaitingPlace::Event(event) => event.wait(None).map(drop),
+            WaitingPlace::Mirror(mirror) => mirror.wait(None).map(drop),
         };
         // The manager has ended, and so has the measurement.
         if waited.is_err() {

@@ -8,7 +8,7 @@ use protocol::{
     Epoch, FrameBuffer, FrameError, Greeting, HELLO_BYTES_MAX, Hello, VERSION_NEWEST, VERSION_OLDEST,
 };
 use sys::process::effective_user;
-use transport::{Address, ConnectErrorKind, ReadMode, Readiness, Stream};
+use transport::{Address, ConnectErrorKind, ReadMode, Stream, StreamReadiness};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -111,7 +111,7 @@ fn greet(stream: Box<dyn Stream>, address: &Address, time_max: Duration) -> Resu
         if timeout.is_zero() {
             return Err(unanswered(address, time_max));
         }
-        stream.wait(Readiness::READABLE, Some(timeout));
+        stream.wait(StreamReadiness::READABLE, Some(timeout));
         match stream.read(frames.space(), ReadMode::NonBlocking) {
             Ok(0) => return Err(hung_up(address)),
             Ok(bytes) => frames.filled(bytes),

@@ -9,7 +9,7 @@ use client_core::operations::Share;
 use client_core::{DeferredRelease, Operation};
 use protocol::{Epoch, Reply, Request, RequestId, Target};
 use sys::shared_memory::{Access, SharedWords, Word};
-use transport::{Address, ReadMode, Readiness};
+use transport::{Address, ReadMode, StreamReadiness};
 
 use crate::connection::acks::AckHold;
 use crate::connection::connect::EstablishedStream;
@@ -310,7 +310,7 @@ impl PendingAnswer {
                 return Ok(answer);
             }
             // If another thread reads, the answer can come without the socket being readable here.
-            self.link.connection.wait_for(Readiness::READABLE, rest.min(CHECK_TIME));
+            self.link.connection.wait_for(StreamReadiness::READABLE, rest.min(CHECK_TIME));
         }
     }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use client_core::{DeferredRelease, DisconnectReason};
 use protocol::{Answer, FrameBuffer, FrameError, Reply, Request, RequestId};
-use transport::{ReadMode, Readiness, Stream};
+use transport::{ReadMode, Stream, StreamReadiness};
 
 use crate::connection::acks::{AckHold, SharedAcks};
 use crate::connection::callers::Callers;
@@ -238,7 +238,7 @@ impl SharedConnection {
     pub(crate) fn say_goodbye(&self) {
         let Ok(mut sender) = self.append_one_way(Request::Goodbye) else { return };
         while let Ok(WriteOutcome::Part) = sender::write(&mut sender, &*self.stream) {
-            if !self.wait_for(Readiness::WRITABLE, GOODBYE_TIME_MAX).writable {
+            if !self.wait_for(StreamReadiness::WRITABLE, GOODBYE_TIME_MAX).writable {
                 return;
             }
         }
@@ -286,7 +286,7 @@ impl SharedConnection {
         let mut role: Option<Reader> = None;
         let outcome = loop {
             role = role.or_else(|| self.callers.take_reader());
-            let wanted = if role.is_some() { Readiness::EITHER } else { Readiness::WRITABLE };
+            let wanted = if role.is_some() { StreamReadiness::EITHER } else { StreamReadiness::WRITABLE };
             let ready = self.wait_for(wanted, ROOM_CHECK_TIME);
             if let Some(reader) = &mut role
                 && ready.readable
@@ -307,7 +307,7 @@ impl SharedConnection {
     }
 
     /// Waits until the stream is ready for one of the wanted uses, at most this long. Returns what it is ready for.
-    pub(crate) fn wait_for(&self, wanted: Readiness, timeout: Duration) -> Readiness {
+    pub(crate) fn wait_for(&self, wanted: StreamReadiness, timeout: Duration) -> StreamReadiness {
         self.stream.wait(wanted, Some(timeout))
     }
 

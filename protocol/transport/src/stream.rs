@@ -93,7 +93,7 @@ pub trait Stream: AsFd + fmt::Debug + Send + Sync {
 
     /// Waits until the stream is ready for something that is wanted, for at most `timeout`; with `None`, forever.
     /// Returns what it is ready for. An interruption counts as a timeout.
-    fn wait(&self, wanted: Readiness, timeout: Option<Duration>) -> Readiness;
+    fn wait(&self, wanted: StreamReadiness, timeout: Option<Duration>) -> StreamReadiness;
 
     /// Ends the stream in both directions, for every process that holds a copy of it.
     fn hang_up(&self);
@@ -113,7 +113,7 @@ pub enum ReadMode {
 
 /// What a stream is ready for, or should become ready for. The end of a stream counts as both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Readiness {
+pub struct StreamReadiness {
     /// Bytes, or the end, can be read.
     pub readable: bool,
     /// Bytes can be written.
@@ -160,13 +160,13 @@ impl fmt::Display for Stranger {
 
 impl std::error::Error for Stranger {}
 
-impl Readiness {
+impl StreamReadiness {
     /// To read.
-    pub const READABLE: Readiness = Readiness { readable: true, writable: false };
+    pub const READABLE: StreamReadiness = StreamReadiness { readable: true, writable: false };
     /// To write.
-    pub const WRITABLE: Readiness = Readiness { readable: false, writable: true };
+    pub const WRITABLE: StreamReadiness = StreamReadiness { readable: false, writable: true };
     /// To read or write.
-    pub const EITHER: Readiness = Readiness { readable: true, writable: true };
+    pub const EITHER: StreamReadiness = StreamReadiness { readable: true, writable: true };
 }
 
 #[cfg(test)]

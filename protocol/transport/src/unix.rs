@@ -25,7 +25,7 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use sys::descriptors::{self, Waiting};
 use sys::process::{Process, effective_user};
 
-use crate::stream::{PeerIdentity, ReadMode, Readiness, Stream};
+use crate::stream::{PeerIdentity, ReadMode, Stream, StreamReadiness};
 
 pub(crate) mod diagnosis;
 
@@ -193,7 +193,7 @@ impl Stream for LocalStream {
         }
     }
 
-    fn wait(&self, wanted: Readiness, timeout: Option<Duration>) -> Readiness {
+    fn wait(&self, wanted: StreamReadiness, timeout: Option<Duration>) -> StreamReadiness {
         let mut events = PollFlags::empty();
         events.set(PollFlags::IN, wanted.readable);
         events.set(PollFlags::OUT, wanted.writable);
@@ -201,11 +201,11 @@ impl Stream for LocalStream {
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut sockets = [PollFd::new(&self.0, events)];
         if let Err(Errno::INTR) | Ok(0) = poll(&mut sockets, timeout.as_ref()) {
-            return Readiness::default();
+            return StreamReadiness::default();
         }
         let found = sockets[0].revents();
         let has_ended = found.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
-        Readiness {
+        StreamReadiness {
             readable: has_ended || found.contains(PollFlags::IN),
             writable: has_ended || found.contains(PollFlags::OUT),
         }
@@ -305,13 +305,13 @@ mod tests {
     #[test]
     fn readiness_is_waited_for_and_a_hang_up_is_seen() {
         let (ours, theirs) = pair();
-        assert_eq!(theirs.wait(Readiness::READABLE, Some(Duration::ZERO)), Readiness::default());
-        assert_eq!(theirs.wait(Readiness::EITHER, None), Readiness::WRITABLE);
+        assert_eq!(theirs.wait(StreamReadiness::READABLE, Some(Duration::ZERO)), StreamReadiness::default());
+        assert_eq!(theirs.wait(StreamReadiness::EITHER, None), StreamReadiness::WRITABLE);
         while ours.write(&[0; 4096]).is_ok() {}
-        assert_eq!(ours.wait(Readiness::WRITABLE, Some(Duration::ZERO)), Readiness::default());
-        assert_eq!(theirs.wait(Readiness::READABLE, None), Readiness::READABLE);
+        assert_eq!(ours.wait(StreamReadiness::WRITABLE, Some(Duration::ZERO)), StreamReadiness::default());
+        assert_eq!(theirs.wait(StreamReadiness::READABLE, None), StreamReadiness::READABLE);
         theirs.hang_up();
-        assert!(ours.wait(Readiness::READABLE, None).readable);
-        assert!(ours.wait(Readiness::WRITABLE, None).writable, "a write shows the end");
+        assert!(ours.wait(StreamReadiness::READABLE, None).readable);
+        assert!(ours.wait(StreamReadiness::WRITABLE, None).writable, "a write shows the end");
     }
 }

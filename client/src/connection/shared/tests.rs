@@ -163,7 +163,7 @@ fn an_answer_can_be_taken_without_waiting() {
     connection.begin(&slot, open(1)).unwrap();
     assert!(connection.try_finish(&slot).is_none());
     answer.send(()).unwrap();
-    connection.wait_for(Readiness::READABLE, Duration::from_secs(1));
+    connection.wait_for(StreamReadiness::READABLE, Duration::from_secs(1));
     let answer = std::iter::repeat_with(|| connection.try_finish(&slot)).find_map(|answer| answer);
     assert_eq!(answer.unwrap().unwrap().reply, opened(1));
     assert!(connection.try_finish(&slot).is_none());
