@@ -1,4 +1,8 @@
 //! The project itself: its style and its examples.
 
+pub(crate) mod circles;
 pub(crate) mod examples;
+pub(crate) mod modules;
+pub(crate) mod sources;
 pub(crate) mod style;
+pub(crate) mod type_names;

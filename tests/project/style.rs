@@ -1,12 +1,10 @@
 //! The style of the project, as far as a program can check it. Each test names every place that offends it.
-//!
-//! The tests find files by walking the folders, so they work in a tarball as well as in a repository.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::support::{apply, test};
+use crate::project::sources::{Source, rule};
+use crate::support::apply;
 
 /// The most lines of a source file: one subject, read from the top.
 const LINES_MAX: usize = 500;
@@ -84,27 +82,6 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("tests/fuzz", &["manager-core", "protocol"]),
     ("", &["client", "manager", "protocol", "sys", "worker"]),
 ];
-
-/// A file that people write.
-struct Source {
-    /// The path from the root of the workspace.
-    path: String,
-    /// The whole text.
-    text: String,
-}
-
-/// Makes a test of a function that finds offences in the sources. It names each, and fails if there are any.
-macro_rules! rule {
-    ($(#[$attribute:meta])* fn $name:ident($sources:ident: &[Source]) -> Vec<String> $body:block) => {
-        #[apply(test)]
-        $(#[$attribute])*
-        fn $name() {
-            let $sources = &sources()[..];
-            let offences: Vec<String> = $body;
-            assert!(offences.is_empty(), "{}", offences.join("\n"));
-        }
-    };
-}
 
 #[apply(rule)]
 fn every_source_file_begins_by_saying_what_it_is(sources: &[Source]) -> Vec<String> {
@@ -303,56 +280,4 @@ fn offending_lines(sources: &[Source], offence: impl Fn(&Source, &str) -> Option
 /// A line of Rust without its comment. A `//` inside a text cuts too much, which only makes the tests milder.
 fn code(line: &str) -> &str {
     line.split("//").next().unwrap_or_default()
-}
-
-impl Source {
-    fn is_rust(&self) -> bool {
-        self.path.ends_with(".rs")
-    }
-
-    /// Whether it is a part of a library, and so of whatever program uses it.
-    fn is_library(&self) -> bool {
-        self.is_rust()
-            && self.path.contains("src/")
-            && !self.path.contains("/tests")
-            && !self.path.starts_with("src/command/")
-            && !self.path.starts_with("src/bin/")
-            && !self.path.ends_with("main.rs")
-            && !self.path.starts_with("bench/")
-    }
-}
-
-fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut paths = Vec::new();
-    walk(root, &mut paths);
-    paths.sort();
-    assert!(
-        paths.iter().any(|path| path.ends_with("protocol/src/lib.rs")),
-        "the walk has missed the sources"
-    );
-    let sources = paths.into_iter().map(|path| Source {
-        path: path.strip_prefix(root).expect("found below the root").display().to_string(),
-        text: fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
-    });
-    sources.collect()
-}
-
-/// Finds the files that people write. Hidden folders belong to tools, except for the checks in `.ci`.
-fn walk(folder: &Path, paths: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
-        let path = entry.expect("a folder can be read to its end").path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.is_symlink() || name == "target" || (name.starts_with('.') && name != ".ci") {
-            continue;
-        }
-        if path.is_dir() {
-            walk(&path, paths);
-            continue;
-        }
-        let is_script = [".ci", "scripts"].iter().any(|name| folder.file_name() == Some(name.as_ref()));
-        if is_script || [".rs", ".md", ".toml"].iter().any(|ending| name.ends_with(ending)) {
-            paths.push(path);
-        }
-    }
 }
