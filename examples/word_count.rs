@@ -31,14 +31,17 @@ fn add(total: &mut Counts, counts: Counts) {
     }
 }
 
-/// The sources and pages below a folder.
+/// The sources and pages below a folder, without those that links lead to, and those in the folders of tools.
 fn sources(folder: &Path) -> Vec<String> {
     let mut files = Vec::new();
-    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
-        match path.extension().and_then(|kind| kind.to_str()) {
-            Some("md" | "rs") => files.push(path.display().to_string()),
-            _ if path.ends_with("target") => {}
-            _ => files.extend(sources(&path)),
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        let is_tools = name == "target" || name.as_encoded_bytes().starts_with(b".");
+        let is_text = path.extension().is_some_and(|ending| ending == "md" || ending == "rs");
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() && !is_tools => files.extend(sources(&path)),
+            Ok(kind) if kind.is_file() && is_text => files.push(path.display().to_string()),
+            _ => {}
         }
     }
     files

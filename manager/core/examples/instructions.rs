@@ -5,6 +5,7 @@
 //! which the core takes inputs.
 
 use std::hint::black_box;
+use std::process::ExitCode;
 
 use manager_core::{Effect, Input, Peer, State, Time};
 use protocol::{
@@ -434,16 +435,22 @@ fn apply_counted(
     black_box(());
 }
 
-fn main() {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [name, times] = &arguments[..] else {
-        SCENARIOS.iter().for_each(|(name, _)| println!("{name}"));
-        return;
+    let known = match &arguments[..] {
+        [] => {
+            SCENARIOS.iter().for_each(|(name, _)| println!("{name}"));
+            return ExitCode::SUCCESS;
+        }
+        [name, times] => SCENARIOS.iter().find(|(known, _)| known == name).zip(times.parse::<u64>().ok()),
+        _ => None,
     };
-    let scenario = SCENARIOS.iter().find(|(known, _)| known == name);
-    let (_, scenario) = scenario.unwrap_or_else(|| panic!("there is no {name:?}"));
-    let times: u64 = times.parse().expect("TIMES is a number");
+    let Some(((_, scenario), times)) = known else {
+        eprintln!("usage: instructions [NAME TIMES]");
+        return ExitCode::from(2);
+    };
     let mut world = World::new();
     (0..WARM_UP + times).for_each(|_| scenario(&mut world));
     println!("{} waits were granted", world.granted);
+    ExitCode::SUCCESS
 }
