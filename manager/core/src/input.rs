@@ -111,7 +111,7 @@ pub enum Effect {
         /// A holding that may have been released there.
         holding: Option<Holding>,
     },
-    /// Send this signal to the process of a session, which has begun and not ended.
+    /// Send this signal to the process of a session, which has begun. If it has ended, there is nobody to signal.
     Signal {
         /// To whom.
         session: SessionId,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::objects::mirror::MirrorPlaces;
 use crate::pools::batch::BatchSpec;
+use crate::sessions::departure::Departures;
 use crate::sessions::session::Session;
 use crate::store::catalog::{Catalog, Handle};
 use crate::store::slab::{Key, Slab};
@@ -40,6 +41,8 @@ pub struct State {
     pub(crate) deadlines: BTreeSet<(Time, Due)>,
     /// The blocked requests of each thread, to find deadlocks.
     pub(crate) blocked: BTreeSet<(Caller, Key)>,
+    /// The sessions that have ended and leave much behind.
+    pub(crate) departures: Departures,
     /// The searches for deadlocks that take long.
     pub(crate) searches: Searches,
     /// The places where events are published.
@@ -89,6 +92,7 @@ impl State {
             waiters: Slab::new(),
             deadlines: BTreeSet::new(),
             blocked: BTreeSet::new(),
+            departures: Departures::default(),
             searches: Searches::default(),
             mirror: MirrorPlaces::default(),
             token: first_token,
@@ -219,7 +223,7 @@ impl State {
         if !request.wants_answer() {
             return;
         }
-        if let Some(receiver) = self.sessions.get_mut(&session) {
+        if let Some(receiver) = self.sessions.get_mut(&session).filter(|receiver| !receiver.is_gone) {
             receiver.answers += 1;
             self.effects.push(Effect::Reply { session, request, reply });
         }

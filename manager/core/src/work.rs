@@ -62,12 +62,14 @@ impl State {
     /// Whether nothing is left of earlier inputs.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.searches.is_idle()
+        self.searches.is_idle() && self.departures.is_empty()
     }
 
     /// Does one slice of what earlier inputs have left.
     pub(crate) fn work_on(&mut self) {
-        if !self.searches.is_idle() {
+        // First what frees something.
+        self.go_on_departing();
+        if !self.is_over() && !self.searches.is_idle() {
             self.go_on_searching();
         }
     }

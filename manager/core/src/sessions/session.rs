@@ -2,7 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -35,6 +35,8 @@ pub(crate) struct Session {
     pub(crate) running: Vec<Granted>,
     /// The batches it made that are not complete.
     pub(crate) batches: BTreeSet<ObjectId>,
+    /// Whether it has ended, and still leaves things behind.
+    pub(crate) is_gone: bool,
     /// Whether it was sent a signal to end, and so gets no tasks.
     pub(crate) is_terminating: bool,
     /// The objects of which it holds something that its end leaves behind, and the pools that end with it.
@@ -50,7 +52,7 @@ pub(crate) struct Session {
 }
 
 /// A session that leaves something behind, and how.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Abandoner {
     pub(crate) session: SessionId,
     process: u32,
@@ -67,6 +69,7 @@ impl Session {
             waits: SmallMap::default(),
             running: Vec::new(),
             batches: BTreeSet::new(),
+            is_gone: false,
             is_terminating: false,
             held: BTreeSet::new(),
             deferral: Deferral::default(),
@@ -90,6 +93,16 @@ impl Session {
         } else {
             self.unconfirmed.pop_front().map(|(_, grant)| grant)
         }
+    }
+
+    /// Takes the next grant that it may not have received, when it has ended: backwards if they go to others, because
+    /// each goes to the front of its queue.
+    pub(crate) fn pop_unconfirmed(&mut self, ending: &SessionEnd) -> Option<Unconfirmed> {
+        let next = match ending {
+            SessionEnd::Goodbye => self.unconfirmed.pop_front(),
+            SessionEnd::Died(_) => self.unconfirmed.pop_back(),
+        };
+        next.map(|(_, grant)| grant)
     }
 
     /// Refuses an impossible count of answers that were read, and a client that never confirms anything.
@@ -159,7 +172,7 @@ impl Abandoner {
     }
 
     /// What happened, in a sentence.
-    fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         format!("process {} ({}) {}", self.process, self.program, self.how)
     }
 }
@@ -182,7 +195,7 @@ impl State {
     }
 
     /// Forgets a grant that was received.
-    fn let_go(&mut self, grant: Unconfirmed) {
+    pub(crate) fn let_go(&mut self, grant: Unconfirmed) {
         if let Unconfirmed::Item(_, item) = grant {
             self.discard_item(item);
         }
@@ -196,31 +209,9 @@ impl State {
         }
     }
 
-    /// Handles what a session leaves behind. All of its waits go first, so that nothing goes to the dead.
-    pub(crate) fn session_ended(&mut self, session: SessionId, ending: &SessionEnd) {
-        let gone = self.sessions.remove(&session).expect("a session ends once");
-        let abandoner = Abandoner::of(session, &gone, ending.to_string().into());
-        let what = abandoner.describe();
-        let mut undelivered = Vec::new();
-        gone.waiters().for_each(|waiter| undelivered.extend(self.forsake(waiter, &what)));
-        gone.batches.iter().for_each(|&batch| self.batch_abandoned(batch, &abandoner));
-        self.tasks_left_behind(&gone.running, ending, &what);
-        for &key in &gone.held {
-            Body::abandoned(self, key, &abandoner, &what);
-        }
-        // Backwards, because each goes to the front of its queue.
-        undelivered.into_iter().rev().for_each(|grant| self.give_back(grant));
-        let unconfirmed = gone.unconfirmed.into_iter().map(|(_, grant)| grant);
-        match ending {
-            SessionEnd::Goodbye => unconfirmed.for_each(|grant| self.let_go(grant)),
-            SessionEnd::Died(_) => unconfirmed.rev().for_each(|grant| self.give_back(grant)),
-        }
-        gone.references.values().for_each(|&held| self.release(held));
-    }
-
     /// Handles the tasks that were granted to a session. If the manager cut it off, it may have gone on working, so
     /// nobody knows which of them it has begun; otherwise the manager has read everything that it sent.
-    fn tasks_left_behind(&mut self, granted: &[Granted], ending: &SessionEnd, what: &str) {
+    pub(crate) fn tasks_left_behind(&mut self, granted: &[Granted], ending: &SessionEnd, what: &str) {
         let is_known = !matches!(ending, SessionEnd::Died(DeathCause::Dropped(_)));
         let never_began = |granted: &&Granted| is_known && granted.after.is_some();
         // Backwards, because each goes to the front of those that wait.

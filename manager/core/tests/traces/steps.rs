@@ -1,6 +1,6 @@
 //! How much one input does at the limits, in steps: no graph and no line of waiters makes an input long.
 
-use protocol::{Code, ObjectId, Request, RequestId, SessionId, Spec};
+use protocol::{Code, Kind, ObjectId, Request, RequestId, SessionId, Spec};
 
 use crate::words::{
     SECOND, all, any, condition, event, lock, notify_all, on_thread, over, release, wait_at_most, wait_for,
@@ -138,5 +138,62 @@ fn waits_of_one_thread_that_end_together() {
     }
     world.pass(SECOND);
     world.work();
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
+
+#[test]
+fn the_death_of_a_session_with_many_objects_goes_on_in_slices() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let shared = world.event(b, "shared");
+    let held = world.open(b, None, Spec::Lock);
+    world.acquire(a, lock(held));
+    let behind = world.block(b, wait_for(lock(held)));
+    let objects: Vec<_> = (0..50_000).map(|_| world.open(a, None, Spec::Latch { count: 1 })).collect();
+    world.kill(a);
+    world.locked(b, behind);
+    assert!(!world.is_set(b, shared), "another may ask in between");
+    assert!(world.work() > 1);
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+    for id in [objects[0], objects[25_000], objects[49_999]] {
+        assert_eq!(world.refused(b, Request::LatchCount { id }).0, Code::NoSuchObject);
+    }
+}
+
+#[test]
+fn the_death_of_an_owner_of_many_batches_goes_on_in_slices() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let pool = world.open(b, Some("pool"), Spec::Pool);
+    let batches: Vec<_> = (0..5000).map(|_| world.batch(a, pool)).collect();
+    let stop = world.stop_of(batches[4999]);
+    world.attach(b, stop, Kind::Event);
+    let stopped = world.block(b, wait_for(event(stop)));
+    world.kill(a);
+    assert_eq!(world.answer(b, stopped), None);
+    assert!(world.work() > 1);
+    world.taken(b, stopped);
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+    assert_eq!(world.refused(b, Request::BatchProgress { id: batches[0] }).0, Code::NoSuchObject);
+}
+
+#[test]
+fn nothing_that_goes_to_the_dead_is_lost() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let held = world.open(b, None, Spec::Lock);
+    world.acquire(b, lock(held));
+    let stop = world.event(a, "stop");
+    for _ in 0..20_000 {
+        world.send(a, wait_for(event(stop)));
+    }
+    let waiting = world.send(a, on_thread(2, wait_for(lock(held))));
+    let behind = world.block(b, on_thread(2, wait_for(lock(held))));
+    world.kill(a);
+    // The departure has not come to the wait of the dead, and it gets the lock.
+    world.release(b, held);
+    assert!(world.work() > 1);
+    assert_eq!(world.answer(a, waiting), None, "nobody reads it");
+    assert!(world.locked(b, behind).abandoned.is_some());
     assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
 }
