@@ -1,6 +1,7 @@
 //! The options for a pool's workers, and workers that cannot start or do not last.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::process::{Stdio, exit};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -324,11 +325,17 @@ fn every_task_is_accounted_for_while_workers_are_killed() {
     eventually("there are four workers again", || pool.process_ids().len() == 4);
 }
 
-/// A seed that differs from run to run. It is printed.
+/// A seed that differs from run to run, or the one that `RALLYPOINT_SEED` names. It is printed.
+///
+/// It chooses the victims and the pauses between them. What else happens meanwhile is up to the processes.
 pub(crate) fn seed() -> u64 {
-    let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
-    println!("seed {seed}");
-    seed
+    let seed = match env::var("RALLYPOINT_SEED") {
+        Ok(text) => text.parse().expect("RALLYPOINT_SEED is a number"),
+        Err(_) => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64,
+    };
+    println!("RALLYPOINT_SEED={seed}");
+    // The sequence below never leaves zero.
+    seed | 1
 }
 
 /// Kills one of the workers, and waits until the pool knows that.

@@ -6,6 +6,7 @@ use protocol::{LockGrant, ObjectId, Reply, Request, Selector, SessionId, SharedM
 
 use crate::fuzz::run_with_deferred_releases;
 use crate::orderly;
+use crate::random::seeds;
 use crate::words::{NO_TIME, SECOND, lock, rlock, wait_at_most, wait_for};
 use crate::world::World;
 
@@ -141,7 +142,7 @@ fn what_is_wanted_is_counted_over_all_locks_whatever_ends_it() {
 
 #[test]
 fn a_client_that_may_defer_releases_and_does_not_gets_the_same_answers() {
-    for seed in 0..100 {
+    for seed in seeds(100) {
         run_with_deferred_releases(seed, 500, Some(orderly::setup), orderly::request);
     }
 }

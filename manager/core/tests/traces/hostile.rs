@@ -9,7 +9,7 @@ use protocol::{
 use uuid::Uuid;
 
 use crate::fuzz::{run, run_in_slices, run_with_snapshots};
-use crate::random::Random;
+use crate::random::{Random, seeds};
 use crate::world::EPOCH;
 
 /// Few ids, so that they collide in every way: used again, of another kind, removed in between.
@@ -227,21 +227,21 @@ pub(crate) fn request(random: &mut Random) -> Request<'static> {
 
 #[test]
 fn anything_may_be_sent() {
-    for seed in 0..200 {
+    for seed in seeds(200) {
         run(seed, 400, None, request);
     }
 }
 
 #[test]
 fn a_restored_state_takes_anything_as_the_one_that_was_written_down() {
-    for seed in 0..100 {
+    for seed in seeds(100) {
         run_with_snapshots(seed, 400, None, request);
     }
 }
 
 #[test]
 fn a_manager_that_does_a_few_steps_at_a_time_takes_anything() {
-    for seed in 0..100 {
+    for seed in seeds(100) {
         run_in_slices(seed, 400, None, request);
     }
 }

@@ -7,7 +7,7 @@ use protocol::{
 use uuid::Uuid;
 
 use crate::fuzz::{run, run_in_slices, run_with_snapshots};
-use crate::random::Random;
+use crate::random::{Random, seeds};
 use crate::words::{JOINABLE, bounded, queue, semaphore};
 
 const LOCKS: [u128; 3] = [10, 11, 12];
@@ -112,21 +112,21 @@ pub(crate) fn request(random: &mut Random) -> Request<'static> {
 
 #[test]
 fn nobody_is_forgotten_and_no_thread_waits_forever_in_a_cycle() {
-    for seed in 0..200 {
+    for seed in seeds(200) {
         run(seed, 500, Some(setup), request);
     }
 }
 
 #[test]
 fn a_restored_state_serves_in_the_same_order() {
-    for seed in 0..100 {
+    for seed in seeds(100) {
         run_with_snapshots(seed, 500, Some(setup), request);
     }
 }
 
 #[test]
 fn a_manager_that_does_a_few_steps_at_a_time_keeps_the_rules() {
-    for seed in 0..100 {
+    for seed in seeds(100) {
         run_in_slices(seed, 500, Some(setup), request);
     }
 }

@@ -11,7 +11,7 @@ use protocol::{
 };
 
 use crate::fuzz::assert_same;
-use crate::random::Random;
+use crate::random::{Random, seeds};
 use crate::words::wait_for;
 use crate::world::World;
 
@@ -298,8 +298,7 @@ impl Errands {
 
 #[test]
 fn workers_that_keep_to_the_rules_lose_nothing_and_begin_nothing_twice() {
-    for seed in 0..100 {
-        println!("seed {seed}");
+    for seed in seeds(100) {
         let [once, twice] = [(); 2].map(|()| {
             let mut errands = Errands::new(seed);
             (0..600).for_each(|_| errands.step());
