@@ -5,10 +5,10 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread::sleep;
-use std::time::Duration;
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
 
-use client::{Manager, Result};
+use client::{Event, Manager, Result};
 use protocol::endpoint::MANAGER_VARIABLE;
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -40,6 +40,54 @@ fn owner(name: &str, folder: &TempDir) -> Command {
     let mut command = helper::command(name);
     command.env("XDG_RUNTIME_DIR", folder.path()).env_remove(MANAGER_VARIABLE);
     command
+}
+
+#[apply(test)]
+fn a_private_manager_lives_as_long_as_its_handles() {
+    let manager = Manager::start().unwrap();
+    let socket = socket_of(&manager);
+    let stop = manager.event("stop").unwrap();
+    let clone = manager.clone();
+    drop(manager);
+    stop.set_because("still here").unwrap();
+    assert_eq!(stop.wait(None).unwrap().unwrap().reason.as_deref(), Some("still here"));
+
+    drop(clone);
+    assert!(stop.is_set().unwrap_err().is_manager_gone());
+    assert!(Manager::connect_to(&socket).unwrap_err().is_not_running());
+    assert!(!socket.exists() && !socket.with_added_extension("lock").exists());
+}
+
+#[apply(test)]
+fn two_private_managers_know_nothing_of_each_other() {
+    let [one, two] = [(); 2].map(|()| Manager::start().unwrap());
+    assert_ne!(one.address(), two.address());
+    let [first, second]: [Event; 2] = [&one, &two].map(|manager| manager.event("stop").unwrap());
+    first.set().unwrap();
+    assert!(!second.is_set().unwrap());
+    drop(one);
+    second.set().unwrap();
+}
+
+#[apply(test)]
+fn a_private_manager_that_is_killed_is_gone_for_everyone() {
+    let manager = Manager::start().unwrap();
+    let socket = socket_of(&manager);
+    let never = manager.event("never").unwrap();
+    // The first line of the lock file is the process id of its holder; see `manager`.
+    let lock = fs::read_to_string(socket.with_added_extension("lock")).unwrap();
+    let process = lock.lines().next().unwrap().trim().parse().unwrap();
+    thread::scope(|scope| {
+        let waiters = [(); 8].map(|()| scope.spawn(|| never.wait(None)));
+        kill(process, Signal::KILL);
+        for waiter in waiters {
+            assert!(waiter.join().unwrap().unwrap_err().is_manager_gone());
+        }
+    });
+    let begun = Instant::now();
+    drop(manager);
+    assert!(begun.elapsed() < SOON, "nobody waits for a manager that is gone");
+    assert!(!socket.exists());
 }
 
 #[apply(test)]
