@@ -68,21 +68,6 @@ const PHRASES: &[&str] = &[
     concat!("who", " waits is"),
 ];
 
-/// Which packages of this workspace a package may import.
-const IMPORTS: &[(&str, &[&str])] = &[
-    ("protocol", &[]),
-    ("sys", &[]),
-    ("protocol/transport", &["protocol", "sys"]),
-    ("manager/core", &["protocol"]),
-    ("manager", &["manager-core", "protocol", "sys", "transport"]),
-    ("client/core", &["protocol"]),
-    ("client", &["client-core", "manager", "protocol", "sys", "transport"]),
-    ("worker", &["client", "protocol", "sys"]),
-    ("bench", &["client", "protocol", "worker"]),
-    ("tests/fuzz", &["manager-core", "protocol"]),
-    ("", &["client", "manager", "protocol", "sys", "worker"]),
-];
-
 #[apply(rule)]
 fn every_source_file_begins_by_saying_what_it_is(sources: &[Source]) -> Vec<String> {
     let rust = sources.iter().filter(|source| source.is_rust());
@@ -191,54 +176,6 @@ fn libraries_print_only_where_it_is_listed(sources: &[Source]) -> Vec<String> {
         calls.iter().any(|call| line.contains(call))
     };
     outside_of_list(PRINTING_FILES, "prints", sources.iter().filter(|source| source.is_library()), does)
-}
-
-#[apply(rule)]
-fn packages_import_only_whom_they_may(sources: &[Source]) -> Vec<String> {
-    let manifests =
-        sources.iter().filter_map(|source| Some((source.path.strip_suffix("Cargo.toml")?, source)));
-    let mut offences = Vec::new();
-    for (folder, manifest) in manifests {
-        let folder = folder.trim_end_matches('/');
-        let Some((_, allowed)) = IMPORTS.iter().find(|(importer, _)| *importer == folder) else {
-            offences.push(format!("{} is not in the list of who may import whom", manifest.path));
-            continue;
-        };
-        for (table, line) in dependencies(&manifest.text) {
-            let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
-            let is_member = !name.is_empty() && IMPORTS.iter().any(|(member, _)| import_name(member) == name);
-            if is_member && !allowed.contains(&name) {
-                offences.push(format!("{} must not import {name}", manifest.path));
-            }
-            let is_always_there = table == "[dependencies]" && !line.contains("optional = true");
-            if (folder, name) == ("client", "manager") && is_always_there {
-                offences.push(format!("{} may import {name} only behind a feature", manifest.path));
-            }
-        }
-    }
-    offences
-}
-
-/// The name under which a package of this folder is imported.
-fn import_name(folder: &str) -> String {
-    match folder {
-        "protocol/transport" => "transport".to_owned(),
-        folder => folder.replace('/', "-"),
-    }
-}
-
-/// The lines by which a manifest imports packages, each with the header of its table.
-fn dependencies(manifest: &str) -> Vec<(&str, &str)> {
-    let mut table = "";
-    let mut found = Vec::new();
-    for line in manifest.lines() {
-        if line.starts_with('[') {
-            table = line;
-        } else if table.ends_with("dependencies]") && table != "[workspace.dependencies]" {
-            found.push((table, line));
-        }
-    }
-    found
 }
 
 /// Finds code that does something outside the listed files, and listed files that do not do it.
