@@ -4,7 +4,7 @@ mod crowd;
 mod event;
 mod floors;
 mod handover;
-mod ladder;
+mod layers;
 mod lock;
 mod mirror;
 mod pool;
@@ -32,7 +32,7 @@ pub(crate) struct Family {
 /// All families, in the order in which they run.
 pub(crate) const ALL: &[Family] = &[
     Family { name: "event", measure: event::measure },
-    Family { name: "ladder", measure: ladder::measure },
+    Family { name: "layers", measure: layers::measure },
     Family { name: "mirror", measure: mirror::measure },
     Family { name: "lock", measure: lock::measure },
     Family { name: "handover", measure: handover::measure },
@@ -53,7 +53,7 @@ pub(crate) fn play(role: &str, arguments: &[String]) -> Result<()> {
         "handover" => handover::hand_back(arguments),
         "wake" => wake::wait_again(arguments),
         "crowd" => crowd::wait_again(arguments),
-        "ladder" => ladder::answer(arguments),
+        "layers" => layers::answer(arguments),
         "nothing" => start::nothing(),
         "iceoryx" => rivals::iceoryx::ring_back(arguments),
         "ends-with-parent" => rivals::redis::become_program_that_ends_with_parent(arguments),

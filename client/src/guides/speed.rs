@@ -7,9 +7,9 @@
 //!
 //! A call goes to another process and back, and most of its cost is waking that process: two context switches. The
 //! floor is a bare ping-pong of equally large frames, over a Unix socket, both ends on one core. `scripts/bench --only
-//! ladder` adds one part at a time:
+//! layers` adds one part at a time:
 //!
-//! | rung | to the floor |
+//! | layer | to the floor |
 //! | --- | --- |
 //! | the bare ping-pong: each side blocks in a read, and writes | 1.00 |
 //! | the server waits with epoll for many, as a manager must | 0.94 |

@@ -1,4 +1,4 @@
-//! Where the time of `is_set` goes: from the bare ping-pong up, each rung does one more thing that ours does.
+//! Where the time of `is_set` goes: each layer on top of the bare ping-pong does one more thing that ours does.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -25,16 +25,16 @@ pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row
     let _pinned = pinning::to_first_core()?;
     let ([floor, epoll, client, ours], results) =
         turns::afresh(settings.pick(6, 3), || take_turns(settings))?;
-    let rungs = [
-        ("ladder_epoll", "ping-pong, the server waits with epoll", epoll),
-        ("ladder_client", "and the client asks for its id each time", client),
-        ("ladder_is_set", "and the codec, the core, many callers: is_set()", ours),
+    let layers = [
+        ("layers_epoll", "ping-pong, the server waits with epoll", epoll),
+        ("layers_client", "and the client asks for its id each time", client),
+        ("layers_is_set", "and the codec, the core, many callers: is_set()", ours),
     ];
     let row = |(name, what, key): (&'static str, &str, ContenderKey)| {
         let row = Row::new(name, what, Unit::Microseconds, ONE_CORE);
         row.floor(&results[floor]).ours(&results[key]).value_is(Bound::OursToFloor)
     };
-    Ok(rungs.into_iter().map(row).collect())
+    Ok(layers.into_iter().map(row).collect())
 }
 
 fn take_turns(settings: &Settings) -> Result<([ContenderKey; 4], Measurements)> {
@@ -42,8 +42,8 @@ fn take_turns(settings: &Settings) -> Result<([ContenderKey; 4], Measurements)> 
     let event = server.connect()?.anonymous_event()?;
     let mut turns = Turns::new();
     let floor = turns.add(PingPong::start(CALLS)?);
-    let epoll = turns.add(Rung::start(RungClient::Plain)?);
-    let client = turns.add(Rung::start(RungClient::AsOurs)?);
+    let epoll = turns.add(Layer::start(LayerClient::Plain)?);
+    let client = turns.add(Layer::start(LayerClient::AsOurs)?);
     let ours = turns.add(|samples: &mut Samples| {
         samples.time(CALLS, || {
             ensure!(!event.is_set()?, "nobody has set this event");
@@ -53,9 +53,9 @@ fn take_turns(settings: &Settings) -> Result<([ContenderKey; 4], Measurements)> 
     Ok(([floor, epoll, client, ours], turns.run(settings.pick(30, 6))?))
 }
 
-/// What the client of a rung does.
+/// What the client of a layer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RungClient {
+enum LayerClient {
     /// It writes and reads.
     Plain,
     /// It makes the system calls that ours makes.
@@ -63,32 +63,32 @@ enum RungClient {
 }
 
 /// A ping-pong with a server that makes the system calls of the manager.
-struct Rung {
+struct Layer {
     /// Given up first, by which the other side ends.
     socket: Option<UnixStream>,
     other: Child,
     request: Vec<u8>,
     reply: Vec<u8>,
-    client: RungClient,
+    client: LayerClient,
 }
 
-impl Rung {
-    fn start(client: RungClient) -> Result<Rung> {
+impl Layer {
+    fn start(client: LayerClient) -> Result<Layer> {
         let (request, reply) = frames()?;
         let (socket, other) = UnixStream::pair()?;
-        let other = peer::copy_of_this_program("ladder")?
+        let other = peer::copy_of_this_program("layers")?
             .arg(reply.len().to_string())
             .stdin(Stdio::from(OwnedFd::from(other)))
             .spawn()?;
-        Ok(Rung { socket: Some(socket), other, request, reply, client })
+        Ok(Layer { socket: Some(socket), other, request, reply, client })
     }
 }
 
-impl Contender for Rung {
+impl Contender for Layer {
     fn turn(&mut self, samples: &mut Samples) -> Result<()> {
         let socket = self.socket.as_mut().context("it is open until the end")?;
         samples.time(CALLS, || {
-            if self.client == RungClient::Plain {
+            if self.client == LayerClient::Plain {
                 socket.write_all(&self.request)?;
                 return Ok(socket.read_exact(&mut self.reply)?);
             }
@@ -101,14 +101,14 @@ impl Contender for Rung {
     }
 }
 
-impl Drop for Rung {
+impl Drop for Layer {
     fn drop(&mut self) {
         self.socket = None;
         peer::end(&mut self.other);
     }
 }
 
-/// In a role: the other side of a rung, on its standard input.
+/// In a role: the other side of a layer, on its standard input.
 pub(super) fn answer(arguments: &[String]) -> Result<()> {
     let [reply_bytes] = arguments else { anyhow::bail!("a size is needed") };
     let (mut request, reply) = ([0; 4096], vec![0; reply_bytes.parse()?]);
