@@ -58,6 +58,16 @@ impl Lock {
         self.holder
     }
 
+    /// The thread that holds it and may acquire it again.
+    pub(crate) fn reentrant_holder(&self) -> Option<Caller> {
+        self.holder.as_ref().filter(|_| self.is_reentrant).map(|holder| holder.caller)
+    }
+
+    /// Whether a caller could take it: nobody holds it, or it is reentrant and the caller does.
+    pub(crate) fn is_ready_for(&self, caller: Caller) -> bool {
+        self.holder.is_none_or(|holder| self.is_reentrant && holder.caller == caller)
+    }
+
     /// Whether a thread holds it, in this holding if one is named.
     pub(crate) fn is_held_in(&self, caller: Caller, hold: Option<u64>) -> bool {
         self.is_held_by(caller)

@@ -143,7 +143,7 @@ impl State {
         }
         let mut targets = waiter.targets.iter().map(|entry| {
             self.step(1);
-            self.holder_before(entry)
+            self.holder_before(waiter.caller, entry)
         });
         let goes_on = |holder: Caller| holder != waiter.caller && !self.is_waiting(holder);
         match waiter.mode {

@@ -186,8 +186,9 @@ impl Search {
         let mut missing = 0;
         for entry in &waiter.targets {
             state.step(1);
-            let holder =
-                state.holder_before(entry).filter(|&holder| self.may_be_doomed(holder, state, asking));
+            let holder = state
+                .holder_before(waiter.caller, entry)
+                .filter(|&holder| self.may_be_doomed(holder, state, asking));
             match (holder, waiter.mode) {
                 (Some(holder), _) => {
                     missing += 1;
@@ -234,7 +235,8 @@ impl Search {
             };
             let next = at.targets.iter().find_map(|entry| {
                 state.step(1);
-                let holder = state.holder_before(entry).filter(|&holder| self.is_doomed(holder))?;
+                let holder =
+                    state.holder_before(at.caller, entry).filter(|&holder| self.is_doomed(holder))?;
                 Some((entry.object, holder))
             });
             let (lock, holder) = next.expect(broken);
@@ -261,10 +263,13 @@ impl State {
         self.waiters_of_thread(caller).next().is_some()
     }
 
-    /// The thread that holds what this entry waits for, if that is a held lock.
-    pub(crate) fn holder_before(&self, entry: &WaitQueueEntry) -> Option<Caller> {
+    /// The thread that holds what this entry of a caller waits for, if that is a held lock. A reentrant lock is ready for
+    /// its holder.
+    pub(crate) fn holder_before(&self, caller: Caller, entry: &WaitQueueEntry) -> Option<Caller> {
         match (&self.catalog.at(entry.object).body, &entry.want) {
-            (Body::Lock(lock), Want::Lock | Want::Relock) => Some(lock.holder()?.caller),
+            (Body::Lock(lock), Want::Lock | Want::Relock) if !lock.is_ready_for(caller) => {
+                Some(lock.holder()?.caller)
+            }
             _ => None,
         }
     }

@@ -238,9 +238,31 @@ impl State {
             let waiter = &self.waiters[position.waiter];
             next = wait_queue::next_waiter(&self.waiters, position);
             match self.verdict(waiter, Some(position.waiter)) {
-                Verdict::Blocked if waiter.has_claim() => return,
+                Verdict::Blocked if waiter.has_claim() => return self.serve_holder(key),
                 Verdict::Blocked => {}
                 verdict => {
+                    let mut waiter = self.unpark(position.waiter);
+                    self.carry_out(&mut waiter, verdict);
+                }
+            }
+        }
+    }
+
+    /// Serves other waits of the thread that holds a reentrant lock: a thread need not queue for what it holds.
+    fn serve_holder(&mut self, key: Key) {
+        let Body::Lock(lock) = &self.catalog.at(key).body else { return };
+        let Some(caller) = lock.reentrant_holder() else { return };
+        let is_for = |waiter: Key| self.waiters[waiter].targets.iter().any(|entry| entry.object == key);
+        if !self.waiters_of_thread(caller).any(is_for) {
+            return;
+        }
+        let mut next = self.catalog.at(key).wait_queue_in(Lane::Main).first();
+        while let Some(position) = next {
+            let waiter = &self.waiters[position.waiter];
+            next = wait_queue::next_waiter(&self.waiters, position);
+            if waiter.caller == caller {
+                let verdict = self.verdict(waiter, Some(position.waiter));
+                if !matches!(verdict, Verdict::Blocked) {
                     let mut waiter = self.unpark(position.waiter);
                     self.carry_out(&mut waiter, verdict);
                 }

@@ -424,3 +424,14 @@ fn a_condition_and_a_lock_are_not_waited_for_in_one_request() {
     assert_eq!(world.refused(a, any(&[lock(x), condition(c)])).0, Code::BadTarget);
     assert_eq!(world.count(a, notify_all(c)), 0, "the lock is still held");
 }
+
+#[test]
+fn a_wait_for_all_may_name_a_reentrant_lock_that_its_thread_holds() {
+    let mut world = World::new();
+    let a = world.session("a");
+    let (r, e) = (world.open(a, None, Spec::RLock), world.auto_event(a));
+    world.acquire(a, rlock(r));
+    let both = world.block(a, all(&[rlock(r), event(e)]));
+    world.set(a, e);
+    assert_eq!(world.taken(a, both).grants.len(), 2);
+}

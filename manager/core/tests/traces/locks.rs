@@ -312,3 +312,18 @@ fn a_lock_whose_last_proxy_goes_while_it_is_held_is_freed() {
     assert_eq!(world.refused(a, release(l)).0, Code::NoSuchObject);
     world.kill(a);
 }
+
+#[test]
+fn a_thread_need_not_queue_for_a_reentrant_lock_that_another_of_its_waits_got() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let r = world.open(a, Some("r"), Spec::RLock);
+    world.acquire(a, rlock(r));
+    let first = world.block(b, wait_for(rlock(r)));
+    let other = world.block(a, on_thread(2, wait_for(rlock(r))));
+    let second = world.block(b, wait_for(rlock(r)));
+    world.release(a, r);
+    assert_eq!(world.locked(b, first).depth, 1);
+    assert_eq!(world.locked(b, second).depth, 2);
+    assert_eq!(world.answer(a, other), None);
+}
