@@ -54,7 +54,7 @@ struct Tied {
 
 /// The process that set an event, when, and why.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct SetBy {
+pub(crate) struct SetBy {
     process: u32,
     program: Arc<str>,
     at: Time,
@@ -122,8 +122,8 @@ impl ObjectBody for Event {
     }
 
     fn given_back(state: &mut State, key: Key, grant: Unconfirmed) {
-        if let Unconfirmed::Event { clears, .. } = grant {
-            state.event_given_back(key, clears);
+        if let Unconfirmed::Event { clears, set_by, .. } = grant {
+            state.event_given_back(key, clears, set_by);
         }
     }
 
@@ -268,7 +268,8 @@ impl State {
         if event.auto_reset {
             // Nothing to publish: an auto-reset event is not mirrored.
             event.is_set = false;
-            unconfirmed.push(Unconfirmed::Event { handle, clears: event.clears });
+            let set_by = event.set_by.as_deref().cloned().expect("an event that was set knows its setter");
+            unconfirmed.push(Unconfirmed::Event { handle, clears: event.clears, set_by });
         }
         grant
     }
@@ -279,12 +280,19 @@ impl State {
     }
 
     /// Sets an auto-reset event again if its grant was on its way to a process that died, unless it was cleared since.
-    fn event_given_back(&mut self, key: Key, clears: u32) {
+    /// It is as if nobody had taken that set: its cause counts, also before that of a later set.
+    fn event_given_back(&mut self, key: Key, clears: u32, set_by: SetBy) {
         let event = self.event_at(key);
-        if event.clears == clears {
-            event.is_set = true;
-            self.touch(key);
+        if event.clears != clears {
+            return;
         }
+        if let Some(last) = &mut event.set_by
+            && (!event.is_set || set_by.at <= last.at)
+        {
+            **last = set_by;
+        }
+        event.is_set = true;
+        self.touch(key);
     }
 
     /// What was last published of an event, if it is mirrored.

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use self::barrier::Barrier;
 use self::condition::Condition;
-use self::event::Event;
+use self::event::{Event, SetBy};
 use self::latch::Latch;
 use self::lock::Lock;
 use self::queue::{Queue, QueueItem};
@@ -166,8 +166,8 @@ impl Want {
 /// A grant of something that granting uses up. It would be lost with the process that it is on its way to.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Unconfirmed {
-    /// It cleared an auto-reset event, which requests had cleared this often.
-    Event { handle: Handle, clears: u32 },
+    /// It cleared an auto-reset event that was set by this cause, and that requests had cleared this often.
+    Event { handle: Handle, clears: u32, set_by: SetBy },
     /// It notified a condition, not for all.
     Notification(Handle),
     /// It took an item out of a queue.

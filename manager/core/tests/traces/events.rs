@@ -186,3 +186,29 @@ fn a_client_that_never_confirms_is_dropped_before_it_bloats_the_manager() {
     world.send(a, Request::EventIsSet { id: turn });
     assert_eq!(world.dropped, [(a, Code::LimitReached)]);
 }
+
+#[test]
+fn an_event_that_a_death_sets_again_names_the_cause_of_the_set_that_was_lost() {
+    let mut world = World::new();
+    let (a, b, c) = (world.session("a"), world.session("b"), world.session("c"));
+    let turn = world.auto_event(a);
+    let setter = |grant| match grant {
+        Grant::Event(cause) => cause.process,
+        other => panic!("not an event: {other:?}"),
+    };
+    world.set(a, turn);
+    let first = world.send(b, wait_for(event(turn)));
+    world.set(c, turn);
+    assert_eq!(setter(world.take(c, event(turn))), 300);
+    world.kill(b);
+    assert_eq!(setter(world.take(c, event(turn))), 100);
+    assert_eq!(world.answer(b, first).is_some(), true, "it was on its way");
+    // Even if it was set again since, the first cause counts.
+    let b = world.session("b");
+    world.set(a, turn);
+    world.send(b, wait_for(event(turn)));
+    world.set(c, turn);
+    world.kill(b);
+    assert_eq!(setter(world.take(c, event(turn))), 100);
+    assert!(!world.is_set(c, turn));
+}
