@@ -53,7 +53,7 @@
 //! acquired nothing can release a plain semaphore, as in Python.
 //!
 //! **4. An item of a queue is not lost with its receiver.** In Python an item is gone once a process has received it.
-//! Here it goes back to the front if its receiver dies before acknowledging it: in a plain queue by its next request,
+//! Here it goes back to the others if its receiver dies before acknowledging it: in a plain queue by its next request,
 //! in a joinable one by `task_done`. A process leaves in order by dropping every proxy; `process::exit` and a panic are
 //! deaths. So only the process that received the item calls `task_done` for it, and `join` waits for the second
 //! receiver as it did for the first. [`Queue`](crate::Queue) says more.

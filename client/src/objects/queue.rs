@@ -27,12 +27,12 @@ use crate::{Item, Manager, OpenOptions, Putting, Result, Taken};
 /// # An item is lost only when its receiver has acknowledged it
 /// - In a plain queue, **the next request of the process that got it acknowledges it**, whatever request that is, and
 ///   of whichever of its threads. A loop over `get` acknowledges each item when it gets the next. If the process dies
-///   before, the item goes back to the front. A process that ends in order has acknowledged all it got. It ends in
+///   before, the item goes back into the queue. A process that ends in order has acknowledged all it got. It ends in
 ///   order if it drops every proxy and handle of this manager, as when `main` returns and no static or other thread
 ///   keeps one. Anything else counts as a death: a signal, `process::exit`, `abort`, and a panic that drops the last of
 ///   them, so an item that makes a consumer panic comes back.
 /// - In a joinable queue, **[`task_done`](Self::task_done) acknowledges it**, and nothing else does. When a process
-///   ends, in whatever way, its unfinished items go back to the front, in the order in which they were put, and
+///   ends, in whatever way, its unfinished items go back into the queue, in the order in which they were put, and
 ///   [`join`](Self::join) waits for their next receivers. Use a joinable queue for work that must not be lost.
 ///
 /// So an item may be handed out twice, if its first receiver dies between the work and the acknowledgement. Items that

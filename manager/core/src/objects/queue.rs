@@ -1,6 +1,6 @@
 //! Queues: items move from producers to consumers, in order, each to one.
 //!
-//! An item that was handed to a process goes back to the front of the queue if the process dies before it has
+//! An item that was handed to a process goes back into the queue, in the order of the puts, if the process dies before it has
 //! *acknowledged* it. In a plain queue the acknowledgement is the next request of that process, whatever it is: so a
 //! consumer that loops over `get` acknowledges each item by asking for the next. In a joinable queue it is `task_done`,
 //! which finishes one item; the queue is joined when all are finished.
@@ -42,6 +42,8 @@ pub(crate) struct Queue {
     unfinished: Option<BTreeMap<SessionId, VecDeque<HandedOut>>>,
     /// How many items were put and are not finished, if it is joinable.
     unfinished_count: u64,
+    /// How many items were put. The count is the number of the last one.
+    put: u64,
     /// How many items were handed out. The count is the number of the last one.
     handed_out: u64,
     /// The waiters that want to put.
@@ -54,6 +56,8 @@ pub(crate) struct Queue {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct QueueItem {
     payload: Payload,
+    /// Its number among all that were put into its queue; 0 before it is.
+    number: u64,
     /// Keeps alive the objects whose proxies are in it.
     carries: Vec<Pin>,
 }
@@ -80,6 +84,7 @@ impl Queue {
             is_closed: false,
             unfinished: is_joinable.then(BTreeMap::new),
             unfinished_count: 0,
+            put: 0,
             handed_out: 0,
             putters: WaitQueue::default(),
             joiners: WaitQueue::default(),
@@ -102,6 +107,12 @@ impl Queue {
             return Readiness::Never(Refusal::new(Code::Closed, "the queue is closed"));
         }
         Readiness::when(self.capacity.is_none_or(|capacity| self.length() < capacity))
+    }
+
+    /// Puts an item back that was not acknowledged, among the others in the order in which they were put.
+    fn put_back(&mut self, item: QueueItem) {
+        let position = self.items.partition_point(|other| other.number < item.number);
+        self.items.insert(position, item);
     }
 
     /// Takes a finished item from the session that got it, if there is one.
@@ -200,16 +211,24 @@ impl ObjectBody for Queue {
 }
 
 impl State {
-    /// Refuses an item that no queue could hold, or for which the manager has no room now.
-    pub(crate) fn check_item(&self, item: &[u8], carries: &[ObjectId]) -> Result<(), Refusal> {
+    /// Refuses an item that no queue could hold, or for which the manager has no room now. `brought` counts the
+    /// items that the same wait brings, and their bytes; with this one afterwards.
+    pub(crate) fn check_item(
+        &self,
+        item: &[u8],
+        carries: &[ObjectId],
+        brought: &mut (usize, usize),
+    ) -> Result<(), Refusal> {
+        *brought = (brought.0 + 1, brought.1 + item.len());
+        let (items, bytes) = *brought;
         let (items_max, bytes_max) = (self.limits.tasks_max, self.limits.stored_bytes_max);
         let text = if item.len() > PAYLOAD_BYTES_MAX {
             format!("an item has at most {PAYLOAD_BYTES_MAX} bytes, this one has {}", item.len())
         } else if carries.len() > CARRIES_MAX {
             format!("an item carries at most {CARRIES_MAX} proxies, this one {}", carries.len())
-        } else if self.stored_tasks >= items_max {
+        } else if self.stored_tasks + items > items_max {
             format!("the manager holds {} of at most {items_max} tasks and items", self.stored_tasks)
-        } else if self.stored_bytes + item.len() > bytes_max {
+        } else if self.stored_bytes + bytes > bytes_max {
             format!(
                 "the manager stores {} of at most {bytes_max} bytes for tasks and items",
                 self.stored_bytes
@@ -232,7 +251,7 @@ impl State {
         self.stored_tasks += 1;
         self.stored_bytes += item.len();
         let carries = carries.iter().filter_map(|&id| self.pin(id)).collect();
-        QueueItem { payload: Payload::from(item), carries }
+        QueueItem { payload: Payload::from(item), number: 0, carries }
     }
 
     /// Releases an item from the manager's keeping.
@@ -242,8 +261,10 @@ impl State {
         item.carries.into_iter().for_each(|pin| self.unpin(pin));
     }
 
-    pub(crate) fn item_put(&mut self, key: Key, item: QueueItem) -> Grant {
+    pub(crate) fn item_put(&mut self, key: Key, mut item: QueueItem) -> Grant {
         let queue = self.queue_at(key);
+        queue.put += 1;
+        item.number = queue.put;
         queue.items.push_back(item);
         queue.unfinished_count += u64::from(queue.unfinished.is_some());
         self.touch(key);
@@ -283,18 +304,18 @@ impl State {
         Grant::Item(grant)
     }
 
-    /// Puts an item that a dead process had not acknowledged back to the front.
+    /// Puts an item back that a dead process had not acknowledged.
     fn item_given_back(&mut self, key: Key, item: QueueItem) {
-        self.queue_at(key).items.push_front(item);
+        self.queue_at(key).put_back(item);
         self.touch(key);
     }
 
-    /// Puts everything that a session got from a joinable queue and has not finished back to the front.
+    /// Puts everything back that a session got from a joinable queue and has not finished.
     fn items_return(&mut self, key: Key, session: SessionId) {
         let queue = self.queue_at(key);
         let items = queue.unfinished.as_mut().and_then(|unfinished| unfinished.remove(&session));
         for handed_out in items.into_iter().flatten().rev() {
-            queue.items.push_front(handed_out.item);
+            queue.put_back(handed_out.item);
         }
         self.touch(key);
     }

@@ -87,19 +87,25 @@ impl State {
         targets: &Targets<'_>,
     ) -> Result<SmallVec<[Key; 1]>, Refusal> {
         let mut objects = SmallVec::new();
+        let mut brought = (0, 0);
         for target in targets {
-            objects.push(self.find_target(caller, target)?);
+            objects.push(self.find_target(caller, target, &mut brought)?);
         }
         Ok(objects)
     }
 
-    fn find_target(&self, caller: Caller, target: &Target<'_>) -> Result<Key, Refusal> {
+    fn find_target(
+        &self,
+        caller: Caller,
+        target: &Target<'_>,
+        brought: &mut (usize, usize),
+    ) -> Result<Key, Refusal> {
         match target {
             Target::Tasks { most: 0, .. } => {
                 return Err(Refusal::new(Code::BadArgument, "a wait for tasks asks for at least one"));
             }
             Target::Task { .. } | Target::Tasks { .. } => self.check_may_work(caller.session)?,
-            Target::Put { item, carries, .. } => self.check_item(item, carries)?,
+            Target::Put { item, carries, .. } => self.check_item(item, carries, brought)?,
             _ => {}
         }
         let (id, kind) = target.object();
