@@ -1,0 +1,181 @@
+//! Serving: who gets what, in which order.
+//!
+//! After each input the model examines the waits in the order in which they came, serves the first that can be served,
+//! and begins anew. So no wait takes what one that came before could take. A wait for all blocks nobody; only one for
+//! any that waits for more permits than there are holds up those behind it.
+
+use protocol::{Code, Grant};
+
+use super::locks::Lock;
+use super::queues::Queue;
+use super::sessions::{Unconfirmed, Used};
+use super::waits::{Decision, Wait, Want};
+use super::{Body, Caller, Model};
+
+/// What is to become of a wait.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    Blocked,
+    TakeOne(usize),
+    TakeAll,
+    Refuse(Code),
+}
+
+/// Whether an object would serve a wait now.
+enum Readiness {
+    Ready,
+    NotYet,
+    Never(Code),
+}
+
+use Readiness::{Never, NotYet, Ready};
+
+impl Model {
+    /// Serves until nobody can be served, breaks deadlocks of waits for their own locks, and frees what nothing keeps.
+    pub(crate) fn serve(&mut self) {
+        loop {
+            let verdicts = self.waits.iter().map(|(&key, wait)| (key, self.verdict(wait, key)));
+            let served = verdicts.into_iter().find(|(_, verdict)| !matches!(verdict, Verdict::Blocked));
+            if let Some((key, verdict)) = served {
+                self.served += 1;
+                match verdict {
+                    Verdict::Refuse(code) => self.refuse_wait(key, code),
+                    verdict => {
+                        let wait = self.waits.remove(&key).unwrap();
+                        self.decide(wait, verdict);
+                    }
+                }
+            } else if !(self.trip_one() || self.break_one_deadlock() || self.free_one()) {
+                return;
+            }
+        }
+    }
+
+    /// What is to become of a wait that came as this number.
+    pub(crate) fn verdict(&self, wait: &Wait, arrival: u64) -> Verdict {
+        let mut ready = 0;
+        for (position, want) in wait.targets.iter().enumerate() {
+            match self.readiness(want, wait.caller, arrival) {
+                Ready if !wait.is_for_all => return Verdict::TakeOne(position),
+                Ready => ready += 1,
+                NotYet => {}
+                Never(code) => return Verdict::Refuse(code),
+            }
+        }
+        if wait.is_for_all && ready == wait.targets.len() { Verdict::TakeAll } else { Verdict::Blocked }
+    }
+
+    fn readiness(&self, want: &Want, caller: Caller, arrival: u64) -> Readiness {
+        let when = |is_ready: bool| if is_ready { Ready } else { NotYet };
+        let Some(id) = want.object() else { return NotYet };
+        match (want, &self.objects[&id].body) {
+            (Want::Event(_), Body::Event(event)) => when(event.set_by.is_some()),
+            (Want::Lock(_) | Want::Relock(_), Body::Lock(lock)) => {
+                when(lock.holder.as_ref().is_none_or(|holder| lock.is_reentrant && holder.caller == caller))
+            }
+            (Want::Permits(_, permits), Body::Semaphore(semaphore)) => {
+                // Whoever came before and still waits wants more than there is.
+                let is_ahead = |(_, other): (&u64, &Wait)| {
+                    let wants_some = |want: &Want| matches!(want, Want::Permits(other, _) if *other == id);
+                    !other.is_for_all && other.targets.iter().any(wants_some)
+                };
+                let is_held_up = self.waits.range(..arrival).any(is_ahead);
+                when(semaphore.available() >= *permits && !is_held_up)
+            }
+            (Want::Barrier { .. }, Body::Barrier(barrier)) => {
+                if barrier.is_broken {
+                    Never(Code::Broken)
+                } else {
+                    NotYet
+                }
+            }
+            (Want::Latch(_), Body::Latch(latch)) => when(latch.count == 0),
+            (Want::Get(_), Body::Queue(queue)) => match queue.items.is_empty() {
+                true if queue.is_closed => Never(Code::Closed),
+                is_empty => when(!is_empty),
+            },
+            (Want::Put { .. }, Body::Queue(Queue { is_closed: true, .. })) => Never(Code::Closed),
+            (Want::Put { .. }, Body::Queue(queue)) => {
+                when(queue.capacity.is_none_or(|capacity| (queue.items.len() as u64) < capacity))
+            }
+            (Want::Join(_), Body::Queue(queue)) => when(queue.unfinished_count == 0),
+            (Want::Notification(_), _) => NotYet,
+            (want, _) => unreachable!("the kind was checked when the wait began: {want:?}"),
+        }
+    }
+
+    /// Takes what a wait can take, and answers it.
+    pub(crate) fn decide(&mut self, mut wait: Wait, verdict: Verdict) {
+        self.loosened = true;
+        if let Verdict::Refuse(code) = verdict {
+            return self.reply(wait.caller.session, wait.request, super::refused(code));
+        }
+        if let Some(decision) = wait.decided.take() {
+            let (lock, hold, depth) = wait.gave_up.expect("it waits for the lock that it gave up");
+            let reacquired = self.take_lock(lock, wait.caller, Some(hold), depth);
+            return self.answer(&wait, decision, Some(reacquired));
+        }
+        let mut unconfirmed = Vec::new();
+        let (index, taken) = match verdict {
+            Verdict::TakeOne(position) => (position as u32, vec![wait.targets.swap_remove(position)]),
+            _ => (0, std::mem::take(&mut wait.targets)),
+        };
+        let taken = taken.into_iter();
+        let grants = taken.map(|want| self.take(want, wait.caller, &mut unconfirmed)).collect();
+        self.conclude(wait, Decision::Taken { index, grants, unconfirmed });
+    }
+
+    fn take(&mut self, want: Want, caller: Caller, unconfirmed: &mut Vec<Unconfirmed>) -> Grant {
+        match want {
+            Want::Event(id) => self.take_event(id, unconfirmed),
+            Want::Lock(id) => Grant::Lock(self.take_lock(id, caller, None, 1)),
+            Want::Permits(id, permits) => {
+                let now = self.now;
+                let abandoned = self.semaphore(id).unwrap().take(caller.session, permits, now);
+                Grant::Permits { abandoned }
+            }
+            Want::Latch(_) => Grant::Latch,
+            Want::Get(queue) => self.take_item(queue, caller, unconfirmed),
+            Want::Put { queue, item } => {
+                self.queue(queue).unwrap().put(item);
+                Grant::Put
+            }
+            Want::Join(_) => Grant::Joined,
+            Want::Relock(_) | Want::Notification(_) | Want::Barrier { .. } | Want::Nothing => {
+                unreachable!("it is not taken")
+            }
+        }
+    }
+
+    /// Ends a wait that was decided: with its answer, or with a wait for the lock that it gave up.
+    pub(crate) fn conclude(&mut self, mut wait: Wait, decision: Decision) {
+        self.loosened = true;
+        let Some((lock, hold, depth)) = wait.gave_up else { return self.answer(&wait, decision, None) };
+        let is_its = |lock: &mut Lock| lock.is_reentrant && lock.is_held_by(wait.caller, None);
+        if self.lock(lock).is_ok_and(is_its) {
+            let reacquired = self.take_lock(lock, wait.caller, Some(hold), depth);
+            return self.answer(&wait, decision, Some(reacquired));
+        }
+        wait.is_for_all = false;
+        wait.deadline = None;
+        wait.targets = vec![Want::Relock(lock)];
+        wait.decided = Some(decision);
+        let key = self.park(wait);
+        self.relocking.push(key);
+    }
+
+    fn answer(&mut self, wait: &Wait, decision: Decision, reacquired: Option<protocol::LockGrant>) {
+        let (unconfirmed, decision) = match decision {
+            Decision::Taken { index, grants, unconfirmed } => {
+                (unconfirmed, Decision::Taken { index, grants, unconfirmed: Vec::new() })
+            }
+            Decision::TimedOut => (Vec::new(), Decision::TimedOut),
+        };
+        self.reply_with(wait.caller.session, wait.request, decision.reply(reacquired), unconfirmed);
+    }
+
+    /// Notes a grant that must not be lost.
+    pub(crate) fn unconfirmed(&self, id: protocol::ObjectId, what: Used) -> Unconfirmed {
+        Unconfirmed { object: (id, self.objects[&id].serial), what }
+    }
+}

@@ -1,0 +1,289 @@
+//! Waits: which are allowed, how they begin, time out and are cancelled ("Waiting").
+
+use protocol::limits::{CARRIES_MAX, PAYLOAD_BYTES_MAX};
+use protocol::{Code, Grant, LockGrant, ObjectId, Reply, RequestId, SessionId, Target, WaitMode, WaitResult};
+
+use super::queues::Item;
+use super::serving::Verdict;
+use super::sessions::Unconfirmed;
+use super::{Caller, Model};
+
+/// A blocked wait.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    pub(crate) caller: Caller,
+    pub(crate) request: RequestId,
+    pub(crate) since: u64,
+    pub(crate) deadline: Option<u64>,
+    /// Whether it is for all of several targets.
+    pub(crate) is_for_all: bool,
+    pub(crate) targets: Vec<Want>,
+    /// The lock that it gave up: its holding, and how often its holder had acquired it.
+    pub(crate) gave_up: Option<(ObjectId, u64, u32)>,
+    /// How it was decided, if it only waits to hold its lock again.
+    pub(crate) decided: Option<Decision>,
+}
+
+/// What a wait wants of one of its targets.
+#[derive(Debug)]
+pub(crate) enum Want {
+    Event(ObjectId),
+    /// A lock of either kind.
+    Lock(ObjectId),
+    /// The lock that it gave up.
+    Relock(ObjectId),
+    Notification(ObjectId),
+    Permits(ObjectId, u64),
+    /// To pass a barrier; with the number of the party once all have come.
+    Barrier {
+        id: ObjectId,
+        has_action: bool,
+        came: Option<u32>,
+    },
+    Latch(ObjectId),
+    Get(ObjectId),
+    Put {
+        queue: ObjectId,
+        item: Item,
+    },
+    Join(ObjectId),
+    /// Nothing any more, since the wait has come to a barrier.
+    Nothing,
+}
+
+#[derive(Debug)]
+pub(crate) enum Decision {
+    Taken { index: u32, grants: Vec<Grant>, unconfirmed: Vec<Unconfirmed> },
+    TimedOut,
+}
+
+impl Want {
+    pub(crate) fn object(&self) -> Option<ObjectId> {
+        match *self {
+            Want::Event(id)
+            | Want::Lock(id)
+            | Want::Relock(id)
+            | Want::Notification(id)
+            | Want::Permits(id, _)
+            | Want::Barrier { id, .. }
+            | Want::Latch(id)
+            | Want::Get(id)
+            | Want::Put { queue: id, .. }
+            | Want::Join(id) => Some(id),
+            Want::Nothing => None,
+        }
+    }
+}
+
+impl Decision {
+    pub(crate) fn reply(self, reacquired: Option<LockGrant>) -> Reply {
+        match self {
+            Decision::TimedOut => Reply::TimedOut { reacquired },
+            Decision::Taken { index, grants, .. } => {
+                Reply::Taken(WaitResult { index, grants: grants.into(), reacquired })
+            }
+        }
+    }
+
+    /// Whether it took something that cannot be passed on.
+    pub(crate) fn is_final(&self) -> bool {
+        let moves_nothing =
+            |grant: &Grant| matches!(grant, Grant::Notified | Grant::Event(_) | Grant::Latch | Grant::Joined);
+        match self {
+            Decision::Taken { grants, unconfirmed, .. } => {
+                unconfirmed.is_empty() && !grants.iter().all(moves_nothing)
+            }
+            Decision::TimedOut => false,
+        }
+    }
+}
+
+impl Model {
+    /// Refuses a wait whose request is not allowed.
+    pub(crate) fn check_wait(
+        &self,
+        request: RequestId,
+        mode: WaitMode,
+        targets: &[Target<'_>],
+    ) -> Result<(), Code> {
+        if !request.wants_answer() {
+            return Err(Code::BadArgument);
+        }
+        if targets.is_empty() {
+            return Err(Code::BadTarget);
+        }
+        if targets.len() > self.limits.wait_targets_max {
+            return Err(Code::LimitReached);
+        }
+        let count = |is_it: fn(&Target<'_>) -> bool| targets.iter().filter(|target| is_it(target)).count();
+        let conditions = count(|target| matches!(target, Target::Condition { .. }));
+        let locks = count(|target| matches!(target, Target::Lock { .. } | Target::RLock { .. }));
+        if conditions > 1 || (conditions == 1 && locks > 0) {
+            return Err(Code::BadTarget);
+        }
+        if mode == WaitMode::All && targets.len() > 1 {
+            let gets = count(|target| matches!(target, Target::Get { .. }));
+            let others = count(|target| {
+                matches!(
+                    target,
+                    Target::Task { .. }
+                        | Target::Tasks { .. }
+                        | Target::Results { .. }
+                        | Target::ManyResults { .. }
+                        | Target::Condition { .. }
+                        | Target::Barrier { .. }
+                )
+            });
+            let is_named_twice = |one: &Target<'_>| {
+                targets.iter().filter(|other| other.object().0 == one.object().0).count() > 1
+            };
+            if gets > 1 || others > 0 || targets.iter().any(is_named_twice) {
+                return Err(Code::BadTarget);
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses targets for which this caller may not wait as things are.
+    pub(crate) fn check_targets(&mut self, caller: Caller, targets: &[Target<'_>]) -> Result<(), Code> {
+        let (mut items, mut bytes) = (0, 0);
+        targets.iter().try_for_each(|target| {
+            if let Target::Put { item, carries, .. } = target {
+                items += 1;
+                bytes += item.len();
+                self.check_item(item, carries, items, bytes)?;
+            }
+            let (id, kind) = target.object();
+            self.find(id, kind)?;
+            match *target {
+                Target::Condition { id, hold } => self.check_condition(caller, id, hold),
+                Target::Semaphore { id, permits } => self.check_permits(id, permits),
+                Target::Join { queue } => self.check_joinable(queue),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// Refuses an item that no queue could hold, or for which the manager has no room: with it, the wait brings this
+    /// many items of this many bytes.
+    fn check_item(&self, item: &[u8], carries: &[ObjectId], items: usize, bytes: usize) -> Result<(), Code> {
+        let (items_kept, bytes_kept) = self.kept();
+        let is_too_much = item.len() > PAYLOAD_BYTES_MAX
+            || carries.len() > CARRIES_MAX
+            || items_kept + items > self.limits.tasks_max
+            || bytes_kept + bytes > self.limits.stored_bytes_max;
+        if is_too_much { Err(Code::LimitReached) } else { Ok(()) }
+    }
+
+    /// Begins a wait.
+    pub(crate) fn wait(
+        &mut self,
+        caller: Caller,
+        request: RequestId,
+        mode: WaitMode,
+        targets: &[Target<'_>],
+        timeout_ns: Option<u64>,
+    ) -> Result<(), Code> {
+        self.check_wait(request, mode, targets)?;
+        self.check_targets(caller, targets)?;
+        let wait = Wait {
+            caller,
+            request,
+            since: self.now,
+            deadline: timeout_ns.map(|timeout_ns| self.now.saturating_add(timeout_ns)),
+            is_for_all: mode == WaitMode::All && targets.len() > 1,
+            targets: targets.iter().map(|target| self.want(target)).collect(),
+            gave_up: None,
+            decided: None,
+        };
+        // A wait that only asks has no effect, unless it gives up a lock or breaks a barrier.
+        let has_effect = |want: &Want| matches!(want, Want::Notification(_) | Want::Barrier { .. });
+        let only_asks = timeout_ns == Some(0) && !wait.targets.iter().any(has_effect);
+        match self.verdict(&wait, u64::MAX) {
+            Verdict::Blocked if only_asks => self.conclude(wait, Decision::TimedOut),
+            Verdict::Blocked => return self.block(wait),
+            verdict => self.decide(wait, verdict),
+        }
+        Ok(())
+    }
+
+    fn want(&self, target: &Target<'_>) -> Want {
+        match *target {
+            Target::Event { id } => Want::Event(id),
+            Target::Lock { id } | Target::RLock { id } => Want::Lock(id),
+            Target::Condition { id, .. } => Want::Notification(id),
+            Target::Semaphore { id, permits } => Want::Permits(id, permits),
+            Target::Barrier { id, has_action } => Want::Barrier { id, has_action, came: None },
+            Target::Latch { id } => Want::Latch(id),
+            Target::Get { queue } => Want::Get(queue),
+            Target::Put { queue, item, ref carries } => {
+                let carries = carries.iter().filter_map(|&id| self.pin(id)).collect();
+                Want::Put { queue, item: Item { payload: item.into(), carries, put: 0 } }
+            }
+            Target::Join { queue } => Want::Join(queue),
+            _ => unreachable!("the simulator has no such target yet"),
+        }
+    }
+
+    /// Has a wait that cannot be decided at once wait, if it may.
+    fn block(&mut self, mut wait: Wait) -> Result<(), Code> {
+        let of_session = |other: &&Wait| other.caller.session == wait.caller.session;
+        if self.waits.values().filter(of_session).count() >= self.limits.session_waits_max {
+            return Err(Code::LimitReached);
+        }
+        if self.waits.values().filter(of_session).any(|other| other.request == wait.request) {
+            return Err(Code::BadArgument);
+        }
+        if self.is_deadlock(&wait) {
+            return Err(Code::Deadlock);
+        }
+        let condition = wait.targets.iter().find_map(|want| match want {
+            Want::Notification(id) => Some(*id),
+            _ => None,
+        });
+        if let Some(condition) = condition {
+            wait.gave_up = Some(self.give_up_lock(condition));
+        }
+        self.park(wait);
+        Ok(())
+    }
+
+    /// Puts a wait at the end of the line.
+    pub(crate) fn park(&mut self, wait: Wait) -> u64 {
+        let locks: Vec<ObjectId> = wait
+            .targets
+            .iter()
+            .filter_map(|want| match want {
+                Want::Lock(id) | Want::Relock(id) => Some(*id),
+                _ => None,
+            })
+            .collect();
+        locks.into_iter().for_each(|lock| self.lock_wanted(lock, true));
+        self.arrivals += 1;
+        self.waits.insert(self.arrivals, wait);
+        self.arrivals
+    }
+
+    /// Ends what is due, the earliest first.
+    pub(crate) fn expire(&mut self) {
+        loop {
+            let due = self.waits.iter().filter(|(_, wait)| wait.deadline.is_some_and(|due| due <= self.now));
+            let Some(key) = due.min_by_key(|(_, wait)| wait.deadline).map(|(&key, _)| key) else { return };
+            self.break_barriers_of(key);
+            let wait = self.waits.remove(&key).unwrap();
+            self.conclude(wait, Decision::TimedOut);
+        }
+    }
+
+    pub(crate) fn cancel(&mut self, session: SessionId, request: RequestId) -> Reply {
+        let is_it = |(_, wait): &(&u64, &Wait)| wait.caller.session == session && wait.request == request;
+        let found = self.waits.iter().find(is_it).map(|(&key, _)| key);
+        if let Some(key) = found
+            && !self.waits[&key].decided.as_ref().is_some_and(Decision::is_final)
+        {
+            self.break_barriers_of(key);
+            self.refuse_wait(key, Code::Cancelled);
+        }
+        Reply::Done
+    }
+}

@@ -1,0 +1,196 @@
+//! Choices: what happens next. Each seed draws its own limits, and how likely everything is: so some runs are all
+//! locks, and in some nobody dies.
+
+use protocol::{Kind, Limits, ObjectId, Request, RequestId, SessionId, SharedMemory};
+
+use super::random::Random;
+use super::running::Run;
+use super::step::{End, Step, id};
+
+/// The kinds of objects, without batches.
+pub(crate) const KINDS: [Kind; 8] = [
+    Kind::Event,
+    Kind::Lock,
+    Kind::RLock,
+    Kind::Condition,
+    Kind::Semaphore,
+    Kind::Barrier,
+    Kind::Latch,
+    Kind::Queue,
+];
+
+/// What a seed has chosen for its whole run.
+pub(crate) struct Choices {
+    pub(crate) random: Random,
+    /// How likely each kind is, in the order of `KINDS`.
+    pub(crate) kinds: [u64; KINDS.len()],
+    /// How likely each sort of request is: see `requests`.
+    pub(crate) sorts: [u64; 9],
+    sessions_max: u64,
+    /// One input in so many ends a session.
+    ends: u64,
+    /// One input in so many is time.
+    times: u64,
+    /// Out of how many requests one is sent by a client that makes a mistake.
+    pub(crate) mistakes: u64,
+    /// How many threads each session has.
+    pub(crate) threads: u64,
+    /// How many objects there should be.
+    pub(crate) objects: u64,
+    /// How many ids there are.
+    pub(crate) ids: u64,
+    /// Whether the clients tell at once how many answers they have read.
+    confirms: u64,
+    next_session: u64,
+    requests: Vec<(SessionId, u64)>,
+}
+
+/// The limits of a seed: often so small that it reaches them.
+pub(crate) fn limits(random: &mut Random) -> Limits {
+    let mut small = |smallest: u64, span: u64, large: usize| match random.one_in(2) {
+        true => (smallest + random.below(span)) as usize,
+        false => large,
+    };
+    Limits {
+        objects_max: small(2, 10, 1000),
+        mirrored_events_max: small(0, 3, 1000),
+        wait_targets_max: small(1, 4, 1000),
+        session_waits_max: small(0, 5, 1000),
+        tasks_max: small(0, 10, 1000),
+        stored_bytes_max: small(0, 60, 100_000),
+        ..Limits::default()
+    }
+}
+
+impl Choices {
+    pub(crate) fn new(mut random: Random) -> Choices {
+        let mut kinds = [0; KINDS.len()];
+        kinds.iter_mut().for_each(|weight| *weight = random.pick(&[0, 0, 1, 4]));
+        kinds[random.below(KINDS.len() as u64) as usize] = 8;
+        if kinds[3] > 0 {
+            kinds[1] += 1;
+            kinds[2] += 1;
+        }
+        let mut sorts = [2, 2, 1, 12, 2, 2, 12, 1, 1];
+        for weight in &mut sorts {
+            *weight *= random.pick(&[1, 1, 2, 5]);
+        }
+        Choices {
+            kinds,
+            sorts,
+            sessions_max: 1 + random.below(4),
+            ends: random.pick(&[10, 40, 100, 100_000]),
+            times: random.pick(&[3, 10, 30]),
+            mistakes: random.pick(&[5, 50, 500]),
+            threads: 1 + random.below(3),
+            objects: 1 + random.below(6),
+            ids: 6 + random.below(20),
+            confirms: random.pick(&[1, 2, 10]),
+            next_session: 1,
+            requests: Vec::new(),
+            random,
+        }
+    }
+
+    /// The next step of a run.
+    pub(crate) fn next(&mut self, run: &Run) -> Step {
+        if let Some(&session) = run.dropped.first() {
+            return self.end(session, End::Dropped);
+        }
+        if let Some(holding) = run.wanted
+            && self.random.one_in(2)
+        {
+            return Step::Deferred { session: holding.session, lock: holding.lock };
+        }
+        let living = self.requests.len() as u64;
+        if living == 0 || (living < self.sessions_max && self.random.one_in(8)) {
+            let session = SessionId(self.next_session);
+            self.next_session += 1;
+            self.requests.push((session, 0));
+            return Step::Begin { session };
+        }
+        if self.random.one_in(self.times) {
+            return match self.random.one_in(2) {
+                true => Step::Due,
+                false => Step::Pass { nanoseconds: self.random.below(400) },
+            };
+        }
+        let chosen = self.random.below(living) as usize;
+        let session = self.requests[chosen].0;
+        if self.random.one_in(self.ends) {
+            let end = self.random.pick(&[End::Goodbye, End::Killed, End::Exited, End::Disconnected]);
+            return self.end(session, end);
+        }
+        let body = self.request(run, session);
+        if self.random.one_in(200)
+            && let Some(lock) = self.object_of(run, &[Kind::Lock, Kind::RLock])
+        {
+            return Step::Deferred { session, lock };
+        }
+        // A client may leave out ids. A hostile one uses one again.
+        let last = &mut self.requests[chosen].1;
+        *last += if self.random.one_in(20) { 2 } else { 1 };
+        let last = *last;
+        let request = match self.random.below(40) {
+            0..4 => RequestId::ONE_WAY,
+            4 if self.mistake() => RequestId(last.saturating_sub(1 + self.random.below(3)).max(1)),
+            _ => RequestId(last),
+        };
+        if self.random.one_in(40) && self.mistake() {
+            return Step::Overcount { session, request, body };
+        }
+        let unread = match self.random.one_in(self.confirms) {
+            true => 0,
+            false => self.random.below(6),
+        };
+        Step::Request { session, request, unread, body }
+    }
+
+    fn end(&mut self, session: SessionId, ending: End) -> Step {
+        self.requests.retain(|(other, _)| *other != session);
+        Step::End { session, ending }
+    }
+
+    /// Whether a client makes a mistake now.
+    pub(crate) fn mistake(&mut self) -> bool {
+        self.random.one_in(self.mistakes)
+    }
+
+    /// An id, of an object or not.
+    pub(crate) fn any_id(&mut self) -> ObjectId {
+        id(u128::from(1 + self.random.below(self.ids)))
+    }
+
+    /// An id of no object, if there is one.
+    pub(crate) fn fresh_id(&mut self, run: &Run) -> ObjectId {
+        for _ in 0..8 {
+            let id = self.any_id();
+            if !run.model.objects.contains_key(&id) || self.mistake() {
+                return id;
+            }
+        }
+        self.any_id()
+    }
+
+    /// An object of one of these kinds, or none.
+    pub(crate) fn object_of(&mut self, run: &Run, kinds: &[Kind]) -> Option<ObjectId> {
+        let count = run.model.objects.len() as u64;
+        if count == 0 {
+            return None;
+        }
+        let first = self.random.below(count) as usize;
+        let ids = run.model.objects.keys();
+        let mut ids = ids.clone().skip(first).chain(ids.take(first));
+        ids.find(|&&id| run.model.kind_of(id).is_some_and(|kind| kinds.contains(&kind))).copied()
+    }
+
+    /// A kind, as likely as the seed says.
+    pub(crate) fn kind(&mut self) -> Kind {
+        KINDS[self.random.weighted(&self.kinds)]
+    }
+
+    pub(crate) fn share(&mut self) -> Request<'static> {
+        let memory = self.random.pick(&[SharedMemory::Mirror, SharedMemory::DeferredReleases]);
+        Request::Share { memory }
+    }
+}

@@ -1,0 +1,303 @@
+//! Runs: the core and the model take the same inputs, and must do the same.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use manager_core::{Effect, Holding, Input, Peer, State, Time};
+use protocol::{
+    Envelope, Epoch, Limits, ObjectId, OpenMode, Request, RequestId, SessionId, Signal, Spec, Target,
+    ThreadId, WaitMode,
+};
+use uuid::Uuid;
+
+use super::choosing::{Choices, limits};
+use super::random::Random;
+use super::step::{CURRENT, End, Step};
+use crate::reference::{Body, Model};
+
+pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xe0));
+
+/// Whether the core serves all waits that one input frees in the order in which they came, and not object by object.
+/// While it does not, a run ends where that makes a difference.
+const GLOBAL_ORDER: bool = false;
+
+/// The steps of a run after which the core and the model differ, and how.
+#[derive(Debug)]
+pub(crate) struct Divergence {
+    pub(crate) limits: Limits,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) what: String,
+}
+
+/// A core and its model.
+pub(crate) struct Run {
+    core: State,
+    pub(crate) model: Model,
+    now: u64,
+    effects: Vec<Effect>,
+    /// How many inputs both have taken.
+    pub(crate) inputs: u64,
+    /// The sessions that the core wants dropped.
+    pub(crate) dropped: Vec<SessionId>,
+    /// A holding that may have been released in memory.
+    pub(crate) wanted: Option<Holding>,
+    /// Whether the run ended where the page's order counts and the core's differs.
+    ended: bool,
+}
+
+/// Runs one seed for so many steps. Returns how many inputs there were.
+pub(crate) fn run_seed(seed: u64, steps: u64) -> Result<u64, Box<Divergence>> {
+    let mut random = Random(seed);
+    let limits = limits(&mut random);
+    let mut run = Run::new(limits.clone());
+    let mut choices = Choices::new(random);
+    let mut trace = Vec::with_capacity(steps as usize);
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        for _ in 0..steps {
+            let step = choices.next(&run);
+            trace.push(step.clone());
+            run.take(&step)?;
+            if run.ended {
+                return Ok(());
+            }
+        }
+        run.finish(&limits)
+    }));
+    let what = match result {
+        Ok(Ok(())) => return Ok(run.inputs),
+        Ok(Err(what)) => what,
+        Err(panic) => panic_text(&*panic),
+    };
+    Err(Box::new(Divergence { limits, steps: trace, what }))
+}
+
+/// Takes the steps of a trace. Returns after which of them the core and the model differ, and how.
+pub(crate) fn replay(limits: &Limits, steps: &[Step]) -> Option<(usize, String)> {
+    let mut run = Run::new(limits.clone());
+    let mut taken = 0;
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        for step in steps {
+            taken += 1;
+            run.take(step)?;
+        }
+        run.finish(limits)
+    }));
+    match result {
+        Ok(Ok(())) => None,
+        Ok(Err(what)) => Some((taken, what)),
+        Err(panic) => Some((taken, panic_text(&*panic))),
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("a panic: {}", text.unwrap_or("of no text"))
+}
+
+impl Run {
+    fn new(limits: Limits) -> Run {
+        Run {
+            core: State::new(EPOCH, limits.clone(), 1),
+            model: Model::new(EPOCH, limits, 1),
+            now: 0,
+            effects: Vec::new(),
+            inputs: 0,
+            dropped: Vec::new(),
+            wanted: None,
+            ended: false,
+        }
+    }
+
+    /// Takes a step, unless it means nothing because others were left out.
+    fn take(&mut self, step: &Step) -> Result<(), String> {
+        let lives = |session: &SessionId| self.model.sessions.contains_key(session);
+        match step {
+            Step::Begin { session } if !lives(session) => {
+                let process = session.0 as u32 % 100_000 * 100;
+                let peer = Peer { process, program: format!("program {session}") };
+                self.apply(&Input::SessionBegan { session: *session, peer })
+            }
+            Step::Request { session, request, unread, body } if lives(session) => {
+                let received = self.model.sessions[session].answers.saturating_sub(*unread);
+                self.request(*session, *request, received, body)
+            }
+            Step::Overcount { session, request, body } if lives(session) => {
+                let received = self.model.sessions[session].answers + 1;
+                self.request(*session, *request, received, body)
+            }
+            Step::End { session, ending } if lives(session) => {
+                self.dropped.retain(|dropped| dropped != session);
+                self.apply(&Input::SessionEnded { session: *session, ending: (*ending).into() })
+            }
+            Step::Deferred { session, lock } if lives(session) => {
+                let hold = self.hold_of(*lock);
+                self.apply(&Input::DeferredRelease(Holding { session: *session, lock: *lock, hold }))
+            }
+            Step::Pass { nanoseconds } => {
+                self.now = self.now.saturating_add(*nanoseconds);
+                self.apply(&Input::TimePassed)
+            }
+            Step::Due => {
+                if let Some(due) = self.model.next_deadline().filter(|&due| due < self.now + 1_000_000) {
+                    self.now = self.now.max(due);
+                }
+                self.apply(&Input::TimePassed)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn request(
+        &mut self,
+        session: SessionId,
+        request: RequestId,
+        received: u64,
+        body: &Request<'static>,
+    ) -> Result<(), String> {
+        if self.dropped.contains(&session) {
+            return Ok(());
+        }
+        let body = self.resolved(session, body);
+        let uncertain = self.core.uncertain_holdings(&body);
+        let expected = self.model.uncertain(&body);
+        if uncertain[..] != expected[..] {
+            return Err(format!("the core is uncertain of {uncertain:?}, the model of {expected:?}"));
+        }
+        self.apply(&Input::Request { session, envelope: Envelope { request, received, body } })
+    }
+
+    fn apply(&mut self, input: &Input<'_>) -> Result<(), String> {
+        if self.ended {
+            return Ok(());
+        }
+        self.inputs += 1;
+        self.effects.clear();
+        self.core.apply(Time::from_nanoseconds(self.now), input.clone(), &mut self.effects);
+        if self.inputs.is_multiple_of(16) {
+            self.core.assert_settled();
+        }
+        let result = self.model.apply(self.now, input, &self.effects);
+        if !GLOBAL_ORDER && self.model.order_counts(result.is_err()) {
+            self.ended = true;
+            return Ok(());
+        }
+        result.map_err(|what| format!("{what}\nafter the input {input:?} at {} ns", self.now))?;
+        let due = self.core.next_deadline();
+        let expected = self.model.next_deadline().map(Time::from_nanoseconds);
+        if due != expected {
+            return Err(format!(
+                "the core is next due at {due:?}, the model at {expected:?}, after {input:?}"
+            ));
+        }
+        self.wanted = None;
+        for effect in &self.effects {
+            match effect {
+                Effect::Drop { session, .. } => self.dropped.push(*session),
+                Effect::LocksWanted { holding: Some(holding), .. } => self.wanted = Some(*holding),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all sessions, removes every object, and looks whether there is as much room as at first.
+    fn finish(&mut self, limits: &Limits) -> Result<(), String> {
+        let sessions: Vec<SessionId> = self.model.sessions.keys().copied().collect();
+        for session in sessions {
+            self.take(&Step::End { session, ending: End::Killed })?;
+        }
+        let last = SessionId(1_000_000);
+        self.take(&Step::Begin { session: last })?;
+        let mut number = 0;
+        let mut ask = |run: &mut Run, body: Request<'static>| {
+            number += 1;
+            run.take(&Step::Request { session: last, request: RequestId(number), unread: 0, body })
+        };
+        ask(self, Request::ListObjects { after: None })?;
+        if self.ended {
+            return Ok(());
+        }
+        while let Some((&id, _)) = self.model.objects.iter().find(|(_, object)| object.name.is_some()) {
+            ask(self, Request::Remove { id })?;
+        }
+        ask(self, Request::ListObjects { after: None })?;
+        if !self.model.objects.is_empty() {
+            // What carries itself stays.
+            return Ok(());
+        }
+        let queue = ObjectId(Uuid::from_u128(1));
+        let spec = Spec::Queue { capacity: None, is_joinable: false };
+        ask(self, Request::Open { id: queue, name: None, spec, mode: OpenMode::OpenOrCreate })?;
+        for _ in 0..=limits.tasks_max.min(20) {
+            let put = Target::Put { queue, item: &[1, 2, 3, 4], carries: Vec::new() };
+            let targets = [put].into_iter().collect();
+            ask(self, Request::Wait { mode: WaitMode::Any, targets, timeout_ns: None, thread: ThreadId(1) })?;
+        }
+        Ok(())
+    }
+
+    /// The number of the holding of a lock, or of the lock of a condition.
+    fn hold_of(&self, id: ObjectId) -> u64 {
+        match self.model.objects.get(&id).map(|object| &object.body) {
+            Some(Body::Lock(lock)) => lock.holder.as_ref().map_or(0, |holder| holder.hold),
+            Some(Body::Condition(condition)) => self.hold_of(condition.lock),
+            _ => 0,
+        }
+    }
+
+    /// A request that has numbers where its step says what there is.
+    fn resolved(&self, session: SessionId, body: &Request<'static>) -> Request<'static> {
+        let mut body = body.clone();
+        let hold_now = |id: ObjectId, hold: &mut Option<u64>| {
+            if *hold == Some(CURRENT) {
+                *hold = Some(self.hold_of(id));
+            }
+        };
+        match &mut body {
+            Request::Release { id, hold, .. } | Request::Notify { id, hold, .. } => hold_now(*id, hold),
+            Request::SignalAndWait { signal, targets, .. } => {
+                if let Signal::Release { id, hold } = signal {
+                    hold_now(*id, hold);
+                }
+                for target in targets {
+                    if let Target::Condition { id, hold } = target {
+                        hold_now(*id, hold);
+                    }
+                }
+            }
+            Request::Wait { targets, .. } => {
+                for target in targets {
+                    if let Target::Condition { id, hold } = target {
+                        hold_now(*id, hold);
+                    }
+                }
+            }
+            Request::BarrierPass { id, turn } if *turn == CURRENT => *turn = self.turn_of(*id),
+            Request::BarrierAbort { id, turn: Some(turn), .. } if *turn == CURRENT => {
+                *turn = self.turn_of(*id)
+            }
+            Request::QueueTaskDone { id, item: Some(item), .. } if *item == CURRENT => {
+                *item = self.item_of(session, *id);
+            }
+            _ => {}
+        }
+        body
+    }
+
+    fn turn_of(&self, id: ObjectId) -> u64 {
+        match self.model.objects.get(&id).map(|object| &object.body) {
+            Some(Body::Barrier(barrier)) => barrier.acting.map_or(0, |(_, turn)| turn),
+            _ => 0,
+        }
+    }
+
+    fn item_of(&self, session: SessionId, id: ObjectId) -> u64 {
+        match self.model.objects.get(&id).map(|object| &object.body) {
+            Some(Body::Queue(queue)) => {
+                let items = queue.unfinished.as_ref().and_then(|unfinished| unfinished.get(&session));
+                items.and_then(|items| items.last()).map_or(0, |(number, _, _)| *number)
+            }
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The steps of a run, as data: what a client or its manager does next.
+//!
+//! A step names what exists in a way that still means something when steps before it are left out: the holding of a
+//! lock is the one that there is, and the count of answers depends on how many there were.
+
+use manager_core::{DeathCause, SessionEnd};
+use protocol::{ObjectId, Request, RequestId, SessionId};
+use uuid::Uuid;
+
+/// The holding, turn or item that there is now, instead of its number.
+pub(crate) const CURRENT: u64 = u64::MAX;
+
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Begin {
+        session: SessionId,
+    },
+    /// A request; its `received` is said as how many of the answers the client has not read.
+    Request {
+        session: SessionId,
+        request: RequestId,
+        unread: u64,
+        body: Request<'static>,
+    },
+    /// A request whose `received` counts one answer too many.
+    Overcount {
+        session: SessionId,
+        request: RequestId,
+        body: Request<'static>,
+    },
+    End {
+        session: SessionId,
+        ending: End,
+    },
+    /// The manager finds a release of the session's holding of this lock in the memory that they share.
+    Deferred {
+        session: SessionId,
+        lock: ObjectId,
+    },
+    /// Time passes.
+    Pass {
+        nanoseconds: u64,
+    },
+    /// Time passes up to the next deadline.
+    Due,
+}
+
+/// How a session ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    Goodbye,
+    Killed,
+    Exited,
+    Disconnected,
+    Dropped,
+}
+
+impl From<End> for SessionEnd {
+    fn from(end: End) -> SessionEnd {
+        match end {
+            End::Goodbye => SessionEnd::Goodbye,
+            End::Killed => SessionEnd::Died(DeathCause::Signal(9)),
+            End::Exited => SessionEnd::Died(DeathCause::Exit(3)),
+            End::Disconnected => SessionEnd::Died(DeathCause::Disconnected),
+            End::Dropped => SessionEnd::Died(DeathCause::Dropped("it was cut off".into())),
+        }
+    }
+}
+
+/// The id of an object, by a small number.
+pub(crate) const fn id(number: u128) -> ObjectId {
+    ObjectId(Uuid::from_u128(number))
+}

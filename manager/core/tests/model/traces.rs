@@ -1,0 +1,82 @@
+//! Traces after which the core and the model once differed.
+
+use protocol::{
+    Limits, ObjectId, OpenMode, Request, RequestId, SessionId, Signal, Spec, Target, Targets, ThreadId,
+    WaitMode,
+};
+
+use crate::simulator::running::replay;
+use crate::simulator::step::{CURRENT, Step, id};
+
+/// Asserts that the core and the model do the same.
+fn agree(limits: &Limits, steps: &[Step]) {
+    if let Some((taken, what)) = replay(limits, steps) {
+        panic!("after {taken} of {} steps: {what}", steps.len());
+    }
+}
+
+fn targets<const COUNT: usize>(targets: [Target<'static>; COUNT]) -> Targets<'static> {
+    targets.into_iter().collect()
+}
+
+fn request(session: u64, request: u64, body: Request<'static>) -> Step {
+    Step::Request { session: SessionId(session), request: RequestId(request), unread: 0, body }
+}
+
+fn open(id: ObjectId, spec: Spec) -> Request<'static> {
+    Request::Open { id, name: None, spec, mode: OpenMode::OpenOrCreate }
+}
+
+fn wait<const COUNT: usize>(thread: u64, mode: WaitMode, list: [Target<'static>; COUNT]) -> Request<'static> {
+    Request::Wait { mode, targets: targets(list), timeout_ns: None, thread: ThreadId(thread) }
+}
+
+/// One more party completes two barriers: the first in its list counts.
+#[test]
+fn a_party_that_completes_two_barriers_passes_the_first_in_its_list() {
+    let parties = |parties| Spec::Barrier { parties };
+    let barrier = |number, has_action| Target::Barrier { id: id(number), has_action };
+    agree(
+        &Limits::default(),
+        &[
+            Step::Begin { session: SessionId(1) },
+            request(1, 1, open(id(1), parties(2))),
+            request(1, 2, open(id(2), parties(1))),
+            request(1, 3, wait(1, WaitMode::Any, [barrier(1, true)])),
+            request(1, 4, wait(2, WaitMode::Any, [barrier(2, false), barrier(1, true), barrier(2, false)])),
+        ],
+    );
+}
+
+/// A reentrant lock is taken and taken again in one input, and keeps its token.
+#[test]
+fn two_waits_of_one_thread_take_a_reentrant_lock_in_one_step() {
+    let semaphore = Target::Semaphore { id: id(3), permits: 1 };
+    let signal = Signal::SemaphoreRelease { id: id(3), permits: 1 };
+    agree(
+        &Limits::default(),
+        &[
+            Step::Begin { session: SessionId(1) },
+            request(1, 1, open(id(1), Spec::RLock)),
+            request(1, 2, open(id(2), Spec::Lock)),
+            request(1, 3, open(id(3), Spec::Semaphore { permits: 0, is_bounded: false })),
+            request(
+                1,
+                4,
+                wait(1, WaitMode::All, [Target::RLock { id: id(1) }, Target::Lock { id: id(2) }, semaphore]),
+            ),
+            request(
+                1,
+                5,
+                Request::SignalAndWait {
+                    signal,
+                    mode: WaitMode::Any,
+                    targets: targets([Target::RLock { id: id(1) }]),
+                    timeout_ns: None,
+                    thread: ThreadId(1),
+                },
+            ),
+            request(1, 6, Request::Release { id: id(1), hold: Some(CURRENT), thread: ThreadId(9) }),
+        ],
+    );
+}
