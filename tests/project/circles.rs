@@ -12,6 +12,10 @@ const CIRCULAR: &[(&str, &str)] = &[
         "manager/core/src/",
         "the one state machine: `impl State` is spread over its objects, which need all of it",
     ),
+    (
+        "manager/core/tests/model/reference/",
+        "the one model: `impl Model` is spread over the chapters of the page, which refer to each other",
+    ),
     ("tests/command/", TASKS_AND_HELPERS),
     ("tests/faults/", TASKS_AND_HELPERS),
     ("tests/manager/", TASKS_AND_HELPERS),

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use simulator::running::run_seed;
+use simulator::seeds::run_seed;
 use simulator::shrinking::shrink;
 use simulator::source::source;
 

@@ -6,7 +6,7 @@ mod reference;
 mod simulator;
 mod traces;
 
-use simulator::running::run_seed;
+use simulator::seeds::run_seed;
 use simulator::shrinking::shrink;
 use simulator::source::source;
 

@@ -202,7 +202,7 @@ fn an_event_that_a_death_sets_again_names_the_cause_of_the_set_that_was_lost() {
     assert_eq!(setter(world.take(c, event(turn))), 300);
     world.kill(b);
     assert_eq!(setter(world.take(c, event(turn))), 100);
-    assert_eq!(world.answer(b, first).is_some(), true, "it was on its way");
+    assert!(world.answer(b, first).is_some(), "it was on its way");
     // Even if it was set again since, the first cause counts.
     let b = world.session("b");
     world.set(a, turn);

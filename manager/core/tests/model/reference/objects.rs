@@ -68,12 +68,12 @@ impl Model {
                 self.create(lock, None, Body::Lock(Lock::new(is_reentrant)));
                 Body::Condition(Condition { lock, is_own: true })
             }
-            Spec::Semaphore { permits: 0, is_bounded: true } => return Err(Code::BadArgument),
+            Spec::Semaphore { permits: 0, is_bounded: true }
+            | Spec::Barrier { parties: 0 }
+            | Spec::Queue { capacity: Some(0), .. } => return Err(Code::BadArgument),
             Spec::Semaphore { permits, is_bounded } => Body::Semaphore(Semaphore::new(permits, is_bounded)),
-            Spec::Barrier { parties: 0 } => return Err(Code::BadArgument),
             Spec::Barrier { parties } => Body::Barrier(Barrier::new(parties)),
             Spec::Latch { count } => Body::Latch(Latch { count_at_first: count, count }),
-            Spec::Queue { capacity: Some(0), .. } => return Err(Code::BadArgument),
             Spec::Queue { capacity, is_joinable } => Body::Queue(Queue::new(capacity, is_joinable)),
             Spec::Pool => unreachable!("the simulator makes no pools yet"),
         };

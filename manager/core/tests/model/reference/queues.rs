@@ -13,14 +13,16 @@ pub(crate) struct Queue {
     /// The items in the queue, in the order in which they were put.
     pub(crate) items: Vec<Item>,
     pub(crate) is_closed: bool,
-    /// What each session has not finished: the number of the delivery, the thread that got it, and the item; none if
-    /// the queue is not joinable.
-    pub(crate) unfinished: Option<BTreeMap<SessionId, Vec<(u64, u64, Item)>>>,
+    /// What each session has not finished; none if the queue is not joinable.
+    pub(crate) unfinished: Option<BTreeMap<SessionId, Vec<Delivery>>>,
     /// How many items were put and are not finished.
     pub(crate) unfinished_count: u64,
     puts: u64,
     deliveries: u64,
 }
+
+/// The number of a delivery, the thread that got it, and the item.
+type Delivery = (u64, u64, Item);
 
 #[derive(Debug)]
 pub(crate) struct Item {

@@ -5,6 +5,7 @@ pub(crate) mod choosing;
 pub(crate) mod random;
 pub(crate) mod requests;
 pub(crate) mod running;
+pub(crate) mod seeds;
 pub(crate) mod shrinking;
 pub(crate) mod source;
 pub(crate) mod step;

@@ -9,8 +9,6 @@ use protocol::{
 };
 use uuid::Uuid;
 
-use super::choosing::{Choices, limits};
-use super::random::Random;
 use super::step::{CURRENT, End, Step};
 use crate::reference::{Body, Model};
 
@@ -19,14 +17,6 @@ pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xe0));
 /// Whether the core serves all waits that one input frees in the order in which they came, and not object by object.
 /// While it does not, a run ends where that makes a difference.
 const GLOBAL_ORDER: bool = false;
-
-/// The steps of a run after which the core and the model differ, and how.
-#[derive(Debug)]
-pub(crate) struct Divergence {
-    pub(crate) limits: Limits,
-    pub(crate) steps: Vec<Step>,
-    pub(crate) what: String,
-}
 
 /// A core and its model.
 pub(crate) struct Run {
@@ -41,33 +31,7 @@ pub(crate) struct Run {
     /// A holding that may have been released in memory.
     pub(crate) wanted: Option<Holding>,
     /// Whether the run ended where the page's order counts and the core's differs.
-    ended: bool,
-}
-
-/// Runs one seed for so many steps. Returns how many inputs there were.
-pub(crate) fn run_seed(seed: u64, steps: u64) -> Result<u64, Box<Divergence>> {
-    let mut random = Random(seed);
-    let limits = limits(&mut random);
-    let mut run = Run::new(limits.clone());
-    let mut choices = Choices::new(random);
-    let mut trace = Vec::with_capacity(steps as usize);
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        for _ in 0..steps {
-            let step = choices.next(&run);
-            trace.push(step.clone());
-            run.take(&step)?;
-            if run.ended {
-                return Ok(());
-            }
-        }
-        run.finish(&limits)
-    }));
-    let what = match result {
-        Ok(Ok(())) => return Ok(run.inputs),
-        Ok(Err(what)) => what,
-        Err(panic) => panic_text(&*panic),
-    };
-    Err(Box::new(Divergence { limits, steps: trace, what }))
+    pub(crate) ended: bool,
 }
 
 /// Takes the steps of a trace. Returns after which of them the core and the model differ, and how.
@@ -88,14 +52,14 @@ pub(crate) fn replay(limits: &Limits, steps: &[Step]) -> Option<(usize, String)>
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     format!("a panic: {}", text.unwrap_or("of no text"))
 }
 
 impl Run {
-    fn new(limits: Limits) -> Run {
+    pub(crate) fn new(limits: Limits) -> Run {
         Run {
             core: State::new(EPOCH, limits.clone(), 1),
             model: Model::new(EPOCH, limits, 1),
@@ -109,7 +73,7 @@ impl Run {
     }
 
     /// Takes a step, unless it means nothing because others were left out.
-    fn take(&mut self, step: &Step) -> Result<(), String> {
+    pub(crate) fn take(&mut self, step: &Step) -> Result<(), String> {
         let lives = |session: &SessionId| self.model.sessions.contains_key(session);
         match step {
             Step::Begin { session } if !lives(session) => {
@@ -201,7 +165,7 @@ impl Run {
     }
 
     /// Ends all sessions, removes every object, and looks whether there is as much room as at first.
-    fn finish(&mut self, limits: &Limits) -> Result<(), String> {
+    pub(crate) fn finish(&mut self, limits: &Limits) -> Result<(), String> {
         let sessions: Vec<SessionId> = self.model.sessions.keys().copied().collect();
         for session in sessions {
             self.take(&Step::End { session, ending: End::Killed })?;
@@ -274,7 +238,7 @@ impl Run {
             }
             Request::BarrierPass { id, turn } if *turn == CURRENT => *turn = self.turn_of(*id),
             Request::BarrierAbort { id, turn: Some(turn), .. } if *turn == CURRENT => {
-                *turn = self.turn_of(*id)
+                *turn = self.turn_of(*id);
             }
             Request::QueueTaskDone { id, item: Some(item), .. } if *item == CURRENT => {
                 *item = self.item_of(session, *id);

@@ -2,7 +2,8 @@
 
 use protocol::{Request, Targets};
 
-use super::running::{Divergence, replay};
+use super::running::replay;
+use super::seeds::Divergence;
 use super::step::Step;
 
 /// Leaves out what does not matter.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::running::Divergence;
+use super::seeds::Divergence;
 
 /// Fields of which the value is a variant, and its type.
 const TYPES: &[(&str, &str)] = &[

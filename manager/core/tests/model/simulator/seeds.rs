@@ -1,0 +1,44 @@
+//! Seeds: each makes a run.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use protocol::Limits;
+
+use super::choosing::{Choices, limits};
+use super::random::Random;
+use super::running::{Run, panic_text};
+use super::step::Step;
+
+/// The steps of a run after which the core and the model differ, and how.
+#[derive(Debug)]
+pub(crate) struct Divergence {
+    pub(crate) limits: Limits,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) what: String,
+}
+
+/// Runs one seed for so many steps. Returns how many inputs there were.
+pub(crate) fn run_seed(seed: u64, steps: u64) -> Result<u64, Box<Divergence>> {
+    let mut random = Random(seed);
+    let limits = limits(&mut random);
+    let mut run = Run::new(limits.clone());
+    let mut choices = Choices::new(random);
+    let mut trace = Vec::with_capacity(steps as usize);
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        for _ in 0..steps {
+            let step = choices.next(&run);
+            trace.push(step.clone());
+            run.take(&step)?;
+            if run.ended {
+                return Ok(());
+            }
+        }
+        run.finish(&limits)
+    }));
+    let what = match result {
+        Ok(Ok(())) => return Ok(run.inputs),
+        Ok(Err(what)) => what,
+        Err(panic) => panic_text(&*panic),
+    };
+    Err(Box::new(Divergence { limits, steps: trace, what }))
+}
