@@ -1,9 +1,9 @@
 //! Queues: items move from producers to consumers, in order, each to one.
 //!
-//! An item that was handed to a process goes back into the queue, in the order of the puts, if the process dies before it has
-//! *acknowledged* it. In a plain queue the acknowledgement is the next request of that process, whatever it is: so a
-//! consumer that loops over `get` acknowledges each item by asking for the next. In a joinable queue it is `task_done`,
-//! which finishes one item; the queue is joined when all are finished.
+//! An item that was handed to a process goes back into the queue, in the order of the puts, if the process dies before
+//! it has *acknowledged* it. In a plain queue the acknowledgement is the next request of that process, whatever it is:
+//! so a consumer that loops over `get` acknowledges each item by asking for the next. In a joinable queue it is
+//! `task_done`, which finishes one item; the queue is joined when all are finished.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;

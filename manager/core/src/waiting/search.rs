@@ -263,8 +263,8 @@ impl State {
         self.waiters_of_thread(caller).next().is_some()
     }
 
-    /// The thread that holds what this entry of a caller waits for, if that is a held lock. A reentrant lock is ready for
-    /// its holder.
+    /// The thread that holds what this entry of a caller waits for, if that is a held lock. A reentrant lock is ready
+    /// for its holder.
     pub(crate) fn holder_before(&self, caller: Caller, entry: &WaitQueueEntry) -> Option<Caller> {
         match (&self.catalog.at(entry.object).body, &entry.want) {
             (Body::Lock(lock), Want::Lock | Want::Relock) if !lock.is_ready_for(caller) => {

@@ -14,8 +14,8 @@ impl Model {
         self.lock_holders(wait).is_some() && self.doomed(Some(wait)).contains(&wait.caller)
     }
 
-    /// The threads whose waits would never end, with this wait if there is one. All count as doomed at first; then those
-    /// are saved that have a way out, until nobody is.
+    /// The threads whose waits would never end, with this wait if there is one. All count as doomed at first; then
+    /// those are saved that have a way out, until nobody is.
     fn doomed(&self, asking: Option<&Wait>) -> BTreeSet<Caller> {
         let waits: Vec<&Wait> = self.waits.values().chain(asking).collect();
         let mut doomed: BTreeSet<Caller> = waits.iter().map(|wait| wait.caller).collect();

@@ -4,12 +4,13 @@ use protocol::{Code, Epoch, Kind, LockChoice, Name, ObjectId, OpenMode, Reply, S
 
 use super::barriers::Barrier;
 use super::conditions::Condition;
+use super::effects::Expected;
 use super::events::Event;
 use super::latches::Latch;
 use super::locks::Lock;
 use super::queues::Queue;
 use super::semaphores::Semaphore;
-use super::sessions::Used;
+use super::sessions::{Unconfirmed, Used};
 use super::waits::{Decision, Want};
 use super::{Answer, Body, Model, Object, Pin, refused};
 
@@ -230,7 +231,7 @@ impl Model {
             Body::Queue(queue) => queue.all_items().any(|item| item.carries.contains(&pin)),
             _ => false,
         };
-        let is_in_item = |grants: &[super::sessions::Unconfirmed]| {
+        let is_in_item = |grants: &[Unconfirmed]| {
             grants.iter().any(|grant| matches!(&grant.what, Used::Item(item) if item.carries.contains(&pin)))
         };
         self.objects.values().any(is_in_object)
@@ -244,9 +245,10 @@ impl Model {
                 let mut items = session.unconfirmed.iter();
                 items.any(|(_, grant)| matches!(&grant.what, Used::Item(item) if item.carries.contains(&pin)))
             })
-            || self.effects.iter().any(
-                |effect| matches!(effect, super::effects::Expected::Reply { unconfirmed, .. } if is_in_item(unconfirmed)),
-            )
+            || self.effects.iter().any(|effect| match effect {
+                Expected::Reply { unconfirmed, .. } => is_in_item(unconfirmed),
+                _ => false,
+            })
     }
 }
 
