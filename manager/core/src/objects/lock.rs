@@ -118,8 +118,8 @@ impl ObjectBody for Lock {
         state.lock_abandon(key, abandoner);
     }
 
-    fn destroyed(&mut self, state: &mut State, key: Key, end: &ObjectEnd) {
-        state.lock_destroyed(key, self, end);
+    fn destroyed(&mut self, state: &mut State, key: Key, _: &ObjectEnd) {
+        state.lock_destroyed(key, self);
     }
 }
 
@@ -246,13 +246,10 @@ impl State {
         Relock { lock: key, hold: holder.hold, depth: holder.depth }
     }
 
-    /// Follows up on a lock's end: its conditions end with it.
-    fn lock_destroyed(&mut self, key: Key, lock: &Lock, end: &ObjectEnd) {
+    /// Follows up on a lock's end. Its conditions have ended.
+    fn lock_destroyed(&mut self, key: Key, lock: &Lock) {
         if let Some(holder) = lock.holder {
             self.lock_not_held(key, holder);
-        }
-        for &condition in &lock.conditions {
-            self.destroy(condition, end);
         }
     }
 

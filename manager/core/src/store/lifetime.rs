@@ -7,6 +7,7 @@
 use alloc::collections::btree_map::Entry;
 use alloc::format;
 use alloc::string::String;
+use core::mem::take;
 
 use protocol::{Code, Epoch, Kind, ObjectId, Refusal, Reply, SessionId, shortened};
 
@@ -148,6 +149,13 @@ impl State {
 
     /// Destroys an object, and refuses its waiters.
     pub(crate) fn destroy(&mut self, key: Key, end: &ObjectEnd) {
+        // The conditions over a lock go first, so that none of them passes a notification on to a waiter that would
+        // then hold the lock.
+        if let Body::Lock(lock) = &mut self.catalog.at_mut(key).body {
+            for condition in take(&mut lock.conditions) {
+                self.destroy(condition, end);
+            }
+        }
         for &lane in self.catalog.at(key).lanes() {
             while let Some(position) = self.catalog.at(key).wait_queue_in(lane).first() {
                 self.refuse_waiter(position.waiter, end.refusal());
