@@ -14,6 +14,7 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 
 use protocol::{Abandonment, Code, Kind, LockGrant, ObjectId, ObjectState, Refusal, Reply, SessionId, Spec};
 use serde::{Deserialize, Serialize};
@@ -133,7 +134,7 @@ impl State {
 
     /// Makes a caller that gave the lock up for a wait its holder again: in the same holding, as often as before.
     pub(crate) fn lock_retake(&mut self, relock: Relock, caller: Caller) -> LockGrant {
-        self.lock_take_in(relock.lock, caller, relock.hold, relock.depth)
+        self.lock_take_in(relock.lock, caller, relock.hold, relock.depth.get())
     }
 
     fn lock_take_in(&mut self, key: Key, caller: Caller, hold: u64, depth: u32) -> LockGrant {
@@ -243,7 +244,8 @@ impl State {
     pub(crate) fn lock_give_up(&mut self, key: Key) -> Relock {
         let holder = self.lock_at(key).holder.expect("a wait gives up a lock that it holds");
         self.lock_free(key);
-        Relock { lock: key, hold: holder.hold, depth: holder.depth }
+        let depth = NonZeroU32::new(holder.depth).expect("a held lock was acquired");
+        Relock { lock: key, serial: self.catalog.at(key).serial, hold: holder.hold, depth }
     }
 
     /// Follows up on a lock's end. Its conditions have ended.

@@ -155,7 +155,11 @@ impl State {
     /// Ends a wait that was decided: with its answer, or with a wait for the lock that it gave up.
     pub(crate) fn conclude(&mut self, waiter: &mut Waiter, decision: Decision) {
         self.discard(&mut waiter.targets);
-        let Some(Relock { lock, .. }) = waiter.relock else {
+        // A party that has come to a barrier is in no other wait queue: its condition and the lock may have ended.
+        let lives = |relock: &Relock| {
+            self.catalog.get(relock.lock).is_some_and(|object| object.serial == relock.serial)
+        };
+        let Some(Relock { lock, .. }) = waiter.relock.filter(lives) else {
             return self.answer(waiter, decision, None);
         };
         let mut waiter = Waiter {

@@ -19,6 +19,7 @@ use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::format;
 use core::mem::replace;
+use core::num::NonZeroU32;
 
 use protocol::{Code, Grant, Refusal, Reply, RequestId, SessionId, Targets, ThreadId, WaitMode};
 use serde::{Deserialize, Serialize};
@@ -62,8 +63,10 @@ pub(crate) struct Waiter {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Relock {
     pub(crate) lock: Key,
+    /// The serial of the lock: it may have ended meanwhile, and its key may be another's.
+    pub(crate) serial: u64,
     pub(crate) hold: u64,
-    pub(crate) depth: u32,
+    pub(crate) depth: NonZeroU32,
 }
 
 /// Whether an object would serve a waiter now.

@@ -1,12 +1,12 @@
 //! Traces after which the core and the model once differed.
 
 use protocol::{
-    Limits, ObjectId, OpenMode, Request, RequestId, SessionId, Signal, Spec, Target, Targets, ThreadId,
-    WaitMode,
+    Limits, LockChoice, ObjectId, OpenMode, Request, RequestId, SessionId, Signal, Spec, Target, Targets,
+    ThreadId, WaitMode,
 };
 
 use crate::simulator::running::replay;
-use crate::simulator::step::{CURRENT, Step, id};
+use crate::simulator::step::{CURRENT, End, Step, id};
 
 /// Asserts that the core and the model do the same.
 fn agree(limits: &Limits, steps: &[Step]) {
@@ -77,6 +77,31 @@ fn two_waits_of_one_thread_take_a_reentrant_lock_in_one_step() {
                 },
             ),
             request(1, 6, Request::Release { id: id(1), hold: Some(CURRENT), thread: ThreadId(9) }),
+        ],
+    );
+}
+
+/// The manager ended here once, as it looked for the lock.
+#[test]
+fn a_party_whose_lock_has_ended_passes_the_barrier_without_it() {
+    let over = LockChoice::Own { id: id(2), is_reentrant: false };
+    let barrier = Target::Barrier { id: id(3), has_action: true };
+    agree(
+        &Limits::default(),
+        &[
+            Step::Begin { session: SessionId(1) },
+            Step::Begin { session: SessionId(2) },
+            request(1, 1, open(id(1), Spec::Condition { over })),
+            request(2, 1, wait(1, WaitMode::Any, [Target::Lock { id: id(2) }])),
+            request(2, 2, open(id(3), Spec::Barrier { parties: 2 })),
+            request(
+                2,
+                3,
+                wait(1, WaitMode::Any, [Target::Condition { id: id(1), hold: None }, barrier.clone()]),
+            ),
+            request(2, 4, wait(2, WaitMode::Any, [barrier])),
+            Step::End { session: SessionId(1), ending: End::Killed },
+            request(2, 5, Request::BarrierPass { id: id(3), turn: CURRENT }),
         ],
     );
 }

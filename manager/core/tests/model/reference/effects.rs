@@ -136,7 +136,9 @@ impl Model {
                         holding.lock == found.lock
                             && (holding.hold == found.hold || holding.hold > self.known.hold)
                     }
-                    (holding, found) => holding == found,
+                    // Its waiters may have come in the same step.
+                    (None, _) => true,
+                    (Some(_), None) => false,
                 };
                 session == of && wanted == actual && same
             }

@@ -111,7 +111,7 @@ impl Model {
             return self.reply(wait.caller.session, wait.request, super::refused(code));
         }
         if let Some(decision) = wait.decided.take() {
-            let (lock, hold, depth) = wait.gave_up.expect("it waits for the lock that it gave up");
+            let ((lock, _), hold, depth) = wait.gave_up.expect("it waits for the lock that it gave up");
             let reacquired = self.take_lock(lock, wait.caller, Some(hold), depth);
             return self.answer(&wait, decision, Some(reacquired));
         }
@@ -150,7 +150,10 @@ impl Model {
     /// Ends a wait that was decided: with its answer, or with a wait for the lock that it gave up.
     pub(crate) fn conclude(&mut self, mut wait: Wait, decision: Decision) {
         self.loosened = true;
-        let Some((lock, hold, depth)) = wait.gave_up else { return self.answer(&wait, decision, None) };
+        // The lock may have ended while a party waited for the end of a barrier's action.
+        let Some(((lock, _), hold, depth)) = wait.gave_up.filter(|(lock, ..)| self.exists(*lock)) else {
+            return self.answer(&wait, decision, None);
+        };
         let is_its = |lock: &mut Lock| lock.is_reentrant && lock.is_held_by(wait.caller, None);
         if self.lock(lock).is_ok_and(is_its) {
             let reacquired = self.take_lock(lock, wait.caller, Some(hold), depth);

@@ -6,7 +6,7 @@ use protocol::{Code, Grant, LockGrant, ObjectId, Reply, RequestId, SessionId, Ta
 use super::queues::Item;
 use super::serving::Verdict;
 use super::sessions::Unconfirmed;
-use super::{Caller, Model};
+use super::{Caller, Model, Pin};
 
 /// A blocked wait.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Wait {
     pub(crate) is_for_all: bool,
     pub(crate) targets: Vec<Want>,
     /// The lock that it gave up: its holding, and how often its holder had acquired it.
-    pub(crate) gave_up: Option<(ObjectId, u64, u32)>,
+    pub(crate) gave_up: Option<(Pin, u64, u32)>,
     /// How it was decided, if it only waits to hold its lock again.
     pub(crate) decided: Option<Decision>,
 }
@@ -242,7 +242,8 @@ impl Model {
             _ => None,
         });
         if let Some(condition) = condition {
-            wait.gave_up = Some(self.give_up_lock(condition));
+            let (lock, hold, depth) = self.give_up_lock(condition);
+            wait.gave_up = Some(((lock, self.objects[&lock].serial), hold, depth));
         }
         self.park(wait);
         Ok(())
