@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::project::modules::Modules;
+use crate::project::modules::{Module, Modules};
 use crate::project::sources::{Source, rule};
 use crate::support::{apply, test};
 
@@ -38,7 +38,9 @@ fn each_type_has_its_own_name(sources: &[Source]) -> Vec<String> {
 fn shared_names(sources: &[Source], listed: &[(&[&str], &str)]) -> Vec<String> {
     let modules = Modules::of(sources);
     let mut files: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for module in modules.iter().filter(|module| !module.is_test) {
+    // An example may share a folder with tests, which are not its own.
+    let is_test = |module: &&Module| module.is_test || module.file.contains("/tests/");
+    for module in modules.iter().filter(|module| !is_test(module)) {
         for name in &module.types {
             files.entry(name).or_default().push(&module.file);
         }

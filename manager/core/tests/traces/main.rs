@@ -16,6 +16,7 @@ mod objects;
 mod orderly;
 mod prefetch;
 mod prefetch_faults;
+mod queue_order;
 mod queues;
 mod random;
 mod runs;
