@@ -41,6 +41,8 @@ impl State {
             Selector::Name(name) => self.key_of_name(name)?,
         };
         let object = self.catalog.at(key);
+        let waiting = self.waiters_of(object).count() as u32;
+        self.step(u64::from(waiting));
         Ok(Reply::Object(Box::new(ObjectInfo {
             id: object.id,
             name: name_of(object),
@@ -51,7 +53,7 @@ impl State {
                 .take(LIST_MAX)
                 .map(|position| self.waiter_info(position))
                 .collect(),
-            waiting: self.waiters_of(object).count() as u32,
+            waiting,
         })))
     }
 

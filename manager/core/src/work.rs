@@ -74,8 +74,7 @@ impl State {
         }
     }
 
-    /// How many steps the last input took.
-    #[doc(hidden)]
+    /// How many steps the last input took, about: a measure of its work.
     pub fn steps(&self) -> u64 {
         self.meter.steps.get()
     }

@@ -44,6 +44,7 @@ impl State {
             let position = parked.map(|waiter| Position::new(waiter, target as u32));
             self.is_first_in_queue(waiter.caller, &waiter.targets[target], position)
         };
+        self.step(waiter.targets.len() as u64);
         let mut ready = 0;
         for (target, entry) in waiter.targets.iter().enumerate() {
             match (self.readiness(waiter.caller, entry), waiter.mode) {
@@ -77,7 +78,7 @@ impl State {
     fn is_first_in_queue(&self, caller: Caller, entry: &WaitQueueEntry, position: Option<Position>) -> bool {
         let object = self.catalog.at(entry.object);
         let queue = object.wait_queue(&entry.want);
-        if queue.is_empty() || !object.body.is_used_up(&entry.want) || object.body.is_held_by(caller) {
+        if queue.has_no_claims() || !object.body.is_used_up(&entry.want) || object.body.is_held_by(caller) {
             return true;
         }
         let mut before = match position {
@@ -89,6 +90,7 @@ impl State {
             if is_another && self.waiters[at.waiter].has_claim() {
                 return false;
             }
+            self.step(1);
             before = wait_queue::previous(&self.waiters, at);
         }
         true
@@ -235,12 +237,50 @@ impl State {
         Body::serve(self, key);
     }
 
+    /// Whether a wait for all cannot be served, although the object of this entry has changed. As a rule it lacks the
+    /// same target as before, so that one look is enough; and nothing that it lacks can be taken before its object
+    /// changes.
+    fn lacks_a_target(&mut self, position: Position) -> bool {
+        let waiter = &self.waiters[position.waiter];
+        if waiter.mode == WaitMode::Any {
+            return false;
+        }
+        self.step(1);
+        let entries = &waiter.targets;
+        match self.readiness(waiter.caller, &entries[position.target() as usize]) {
+            Readiness::Ready => {}
+            Readiness::NotYet => return true,
+            Readiness::Never(_) => return false,
+        }
+        let before = waiter.lacking as usize;
+        let order = (before..entries.len()).chain(0..before);
+        let mut counted = 0;
+        let lacking = order.inspect(|_| counted += 1).find_map(|target| {
+            match self.readiness(waiter.caller, &entries[target]) {
+                Readiness::Ready => None,
+                Readiness::NotYet => Some(Some(target)),
+                Readiness::Never(_) => Some(None),
+            }
+        });
+        self.step(counted);
+        match lacking.flatten() {
+            Some(target) => {
+                self.waiters[position.waiter].lacking = target as u32;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Walks a wait queue from the front, up to a waiter that cannot be served and has a claim before those behind it.
     pub(crate) fn serve_wait_queue(&mut self, key: Key, lane: Lane) {
         let mut next = self.catalog.at(key).wait_queue_in(lane).first();
         while let Some(position) = next {
-            let waiter = &self.waiters[position.waiter];
             next = wait_queue::next_waiter(&self.waiters, position);
+            if self.lacks_a_target(position) {
+                continue;
+            }
+            let waiter = &self.waiters[position.waiter];
             match self.verdict(waiter, Some(position.waiter)) {
                 Verdict::Blocked if waiter.has_claim() => return self.serve_holder(key),
                 Verdict::Blocked => {}

@@ -52,6 +52,8 @@ pub(crate) struct Waiter {
     pub(crate) since: Time,
     pub(crate) deadline: Option<Time>,
     pub(crate) mode: WaitMode,
+    /// In a wait for all: a target that could not be taken when the wait was examined last.
+    pub(crate) lacking: u32,
     pub(crate) targets: SmallVec<[WaitQueueEntry; 1]>,
     /// The lock that it gave up, and must hold again before it gets its answer.
     pub(crate) relock: Option<Relock>,
@@ -112,6 +114,7 @@ impl State {
             since: self.now,
             deadline: timeout_ns.map(|timeout_ns| self.now.after_ns(timeout_ns)),
             mode: if targets.len() == 1 { WaitMode::Any } else { mode },
+            lacking: 0,
             targets: self.entries(caller, targets)?,
             relock: None,
             decided: None,
@@ -206,7 +209,7 @@ impl State {
         self.blocked.remove(&(waiter.caller, key));
         // It may now be possible to serve a waiter behind this one, such as one behind a large request that gave up.
         for entry in &waiter.targets {
-            if self.catalog.at(entry.object).body.is_used_up(&entry.want) {
+            if waiter.has_claim() && self.catalog.at(entry.object).body.is_used_up(&entry.want) {
                 self.touch(entry.object);
             }
         }

@@ -36,6 +36,8 @@ pub(crate) struct WaitQueue {
     first: Option<Position>,
     last: Option<Position>,
     length: u32,
+    /// How many of them come before those behind them.
+    claims: u32,
 }
 
 impl WaitQueueEntry {
@@ -69,6 +71,11 @@ impl WaitQueue {
         self.length == 0
     }
 
+    /// Whether no waiter in it comes before those behind it.
+    pub(crate) fn has_no_claims(&self) -> bool {
+        self.claims == 0
+    }
+
     pub(crate) fn len(&self) -> u32 {
         self.length
     }
@@ -81,6 +88,7 @@ impl WaitQueue {
         }
         self.last = Some(position);
         self.length += 1;
+        self.claims += u32::from(waiters[position.waiter].has_claim());
     }
 
     pub(crate) fn remove(&mut self, waiters: &mut Slab<Waiter>, position: Position) {
@@ -94,6 +102,7 @@ impl WaitQueue {
             None => self.last = previous,
         }
         self.length -= 1;
+        self.claims -= u32::from(waiters[position.waiter].has_claim());
     }
 }
 

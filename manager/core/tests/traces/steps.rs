@@ -3,7 +3,8 @@
 use protocol::{Code, Kind, ObjectId, Request, RequestId, SessionId, Spec};
 
 use crate::words::{
-    SECOND, all, any, condition, event, lock, notify_all, on_thread, over, release, wait_at_most, wait_for,
+    SECOND, all, any, condition, event, lock, notify_all, on_thread, over, permits, release, semaphore,
+    wait_at_most, wait_for,
 };
 use crate::world::World;
 
@@ -196,4 +197,55 @@ fn nothing_that_goes_to_the_dead_is_lost() {
     assert_eq!(world.answer(a, waiting), None, "nobody reads it");
     assert!(world.locked(b, behind).abandoned.is_some());
     assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
+
+/// The most steps of an input that examines a line of waits for all: a few for each.
+const STEPS_PER_WAIT: u64 = 8;
+
+#[test]
+fn cancels_and_releases_before_a_long_line_of_waits_for_all() {
+    const WAITS: u64 = 20_000;
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let (x, y) = (world.open(a, None, Spec::Lock), world.open(a, None, Spec::Lock));
+    world.acquire(b, lock(x));
+    world.acquire(b, lock(y));
+    let waits: Vec<_> = (0..WAITS).map(|_| world.block(a, all(&[lock(x), lock(y)]))).collect();
+    world.forget_steps();
+    for &request in waits.iter().step_by(2) {
+        world.done(a, Request::Cancel { request });
+        world.refusal(a, request);
+    }
+    assert!(world.steps_most() <= 100, "a cancel takes {} steps", world.steps_most());
+    // Each release finds that the whole line lacks the other lock, and anyone may take the lock meanwhile.
+    for _ in 0..5 {
+        world.release(b, x);
+        world.acquire(b, lock(x));
+    }
+    let most = WAITS / 2 * STEPS_PER_WAIT;
+    assert!(world.steps_most() <= most, "a release takes {} steps", world.steps_most());
+    world.release(b, x);
+    world.release(b, y);
+    assert_eq!(world.granted(), [waits[1]]);
+}
+
+#[test]
+fn an_event_that_frees_waits_for_a_thousand_targets_behind_others_that_stay() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let start = world.event(b, "start");
+    let never = world.event(b, "never");
+    let permits_of: Vec<_> = (0..999).map(|_| world.open(a, None, semaphore(1_000_000))).collect();
+    let mut targets: Vec<_> = permits_of.iter().map(|&id| permits(id, 1)).collect();
+    targets.push(event(start));
+    let mut behind = targets.clone();
+    behind.insert(500, event(never));
+    let blocked: Vec<_> = (0..100).map(|_| world.block(a, all(&behind))).collect();
+    let freed: Vec<_> = (0..20).map(|_| world.block(a, all(&targets))).collect();
+    world.forget_steps();
+    world.set(b, start);
+    assert_eq!(world.granted(), freed);
+    // Each wait reads its targets a few times, and no change to one target has all lines walked again.
+    assert!(world.steps_most() <= 120 * 1000 * 4, "{} steps", world.steps_most());
+    world.done(a, Request::Cancel { request: blocked[0] });
 }

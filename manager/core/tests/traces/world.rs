@@ -107,6 +107,11 @@ impl World {
         self.steps_most
     }
 
+    /// Forgets how many steps earlier inputs have taken.
+    pub(crate) fn forget_steps(&mut self) {
+        self.steps_most = 0;
+    }
+
     /// Has the core do one slice of what it has left.
     pub(crate) fn slice(&mut self) {
         assert_eq!(self.state.next_deadline(), Some(self.now), "something is left");
