@@ -19,15 +19,15 @@ const USAGE: &str = "usage: simulate [--inputs N] [--seed S] [--steps N] [--thre
   --steps    how many steps each run has, 1000 by default
   --threads  how many threads, 2 by default";
 
-struct Arguments {
+struct Simulation {
     inputs: u64,
     seed: u64,
     steps: u64,
     threads: u64,
 }
 
-fn arguments() -> Option<Arguments> {
-    let mut arguments = Arguments { inputs: 1_000_000, seed: 0, steps: 1000, threads: 2 };
+fn arguments() -> Option<Simulation> {
+    let mut arguments = Simulation { inputs: 1_000_000, seed: 0, steps: 1000, threads: 2 };
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
         let value = given.next()?.replace('_', "").parse().ok()?;
@@ -43,7 +43,7 @@ fn arguments() -> Option<Arguments> {
 }
 
 fn main() -> ExitCode {
-    let Some(Arguments { inputs, seed, steps, threads }) = arguments() else {
+    let Some(Simulation { inputs, seed, steps, threads }) = arguments() else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
