@@ -96,6 +96,8 @@ pub(crate) struct Server {
     endings: VecDeque<(SessionId, SessionEnd)>,
     /// Buffers that no connection uses now.
     spares: Vec<FrameBuffer>,
+    /// How much work this turn has done for the connection that it reads.
+    work: u64,
     /// Connections to read again in the next turn.
     to_read: VecDeque<ConnectionSlot>,
     /// Connections to send to at the end of this turn.
@@ -139,6 +141,7 @@ impl Server {
             effects: Vec::new(),
             endings: VecDeque::new(),
             spares: Vec::new(),
+            work: 0,
             to_read: VecDeque::new(),
             to_flush: VecDeque::new(),
             has_closed: false,

@@ -11,6 +11,13 @@ use super::table::ConnectionSlot;
 /// The most bytes to read from one connection in one turn, so that a busy peer does not starve the others.
 const TURN_BYTES_MAX: usize = 16 << 10;
 
+/// The most work to do for one connection in one turn, in the core's steps: what many small requests ask for may be
+/// large. It is a millisecond or two.
+const TURN_WORK_MAX: u64 = 16_384;
+
+/// How many bytes of answers count as one step.
+const BYTES_PER_STEP: u64 = 16;
+
 /// How many buffers to keep for the peers that send the next frames.
 const SPARE_BUFFERS_MAX: usize = 4;
 
@@ -61,6 +68,13 @@ impl Server {
     /// Reads and handles frames until there are no more, or no more in this turn.
     fn read_frames(&mut self, slot: ConnectionSlot, buffer: &mut FrameBuffer) -> ReadUntil {
         let mut share = TURN_BYTES_MAX;
+        self.work = 0;
+        // What its last share did not do for comes first.
+        if buffer.is_mid_frame()
+            && let Some(until) = self.handle_frames(slot, buffer)
+        {
+            return until;
+        }
         while share > 0 {
             let Some(connection) = self.table.get_mut(slot) else { return ReadUntil::Drained };
             let is_over = connection.died.is_some() || connection.is_broken;
@@ -74,24 +88,30 @@ impl Server {
                 ReadOutcome::Nothing => return ReadUntil::Drained,
                 ReadOutcome::Bytes(bytes) => share -= bytes,
             }
-            if !self.handle_frames(slot, buffer) || (may_stop_short && !filled) {
+            if let Some(until) = self.handle_frames(slot, buffer) {
+                return until;
+            }
+            if may_stop_short && !filled {
                 return ReadUntil::Drained;
             }
         }
         ReadUntil::ShareUsed
     }
 
-    /// Handles the frames that have arrived whole. Returns whether the server still reads from the peer.
-    fn handle_frames(&mut self, slot: ConnectionSlot, buffer: &mut FrameBuffer) -> bool {
+    /// Handles the frames that have arrived whole. Returns why to read no more of the peer in this turn, if so.
+    fn handle_frames(&mut self, slot: ConnectionSlot, buffer: &mut FrameBuffer) -> Option<ReadUntil> {
         loop {
-            let Some(connection) = self.table.get_mut(slot) else { return false };
+            let Some(connection) = self.table.get_mut(slot) else { return Some(ReadUntil::Drained) };
             let phase = connection.phase;
             if !phase.listens() {
-                return false;
+                return Some(ReadUntil::Drained);
+            }
+            if self.work >= TURN_WORK_MAX {
+                return Some(ReadUntil::ShareUsed);
             }
             buffer.set_body_bytes_max(phase.body_bytes_max());
             match (buffer.next_body(), phase) {
-                (Ok(None), _) => return true,
+                (Ok(None), _) => return None,
                 (Ok(Some(body)), Phase::Fresh) => self.greet(slot, body),
                 (Ok(Some(body)), Phase::Session(session)) => self.request(slot, session, body),
                 (Ok(Some(_)), _) => {
@@ -130,7 +150,13 @@ impl Server {
         {
             connection.phase = Phase::Leaving(session);
         }
+        let pending = self.table.get_mut(slot).map_or(0, |connection| connection.output.pending());
         self.look_up_doubts(&envelope.body);
         self.apply(Input::Request { session, envelope });
+        self.work += self.core.steps();
+        if let Some(connection) = self.table.get_mut(slot) {
+            let more = connection.output.pending().saturating_sub(pending);
+            self.work += more as u64 / BYTES_PER_STEP;
+        }
     }
 }

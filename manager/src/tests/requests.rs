@@ -4,7 +4,8 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use protocol::{
-    Answer, Code, Grant, Greeting, Hello, Outcome, Reply, Request, RequestId, SessionId, Target, append_frame,
+    Answer, Code, Grant, Greeting, Hello, Outcome, Reply, Request, RequestId, Selector, SessionId, Target,
+    append_frame,
 };
 
 use super::peer::{object, open_event, wait_for};
@@ -127,4 +128,38 @@ fn a_wait_times_out_with_nobody_else_to_wake_the_loop() {
         assert_eq!(reply, Reply::TimedOut { reacquired: None });
         assert!(began.elapsed() >= timeout);
     }
+}
+
+#[test]
+fn large_answers_that_one_client_asks_for_by_the_hundred_keep_nobody_waiting() {
+    const WAITS: u64 = 1000;
+    const INSPECTIONS: u64 = 300;
+    let manager = RunningManager::start();
+    let (mut greedy, mut innocent) = (manager.session(), manager.session());
+    greedy.call(open_event(1, "awaited"));
+    innocent.call(open_event(2, "other"));
+    let mut bytes = Vec::new();
+    for _ in 0..WAITS {
+        bytes.extend(greedy.frame(wait_for(Target::Event { id: object(1) }, None)));
+    }
+    for _ in 0..INSPECTIONS {
+        bytes.extend(greedy.frame(Request::Inspect { object: Selector::Id(object(1)) }));
+    }
+    let mut stream = greedy.stream.try_clone().unwrap();
+    let writer = std::thread::spawn(move || stream.write_all(&bytes).unwrap());
+    let reader = std::thread::spawn(move || {
+        for _ in 0..INSPECTIONS {
+            assert!(matches!(greedy.answer().unwrap().body, Reply::Object(_)));
+        }
+    });
+    let mut longest = Duration::ZERO;
+    while !reader.is_finished() {
+        let began = Instant::now();
+        assert_eq!(innocent.call(Request::EventIsSet { id: object(2) }), Reply::Flag(false));
+        longest = longest.max(began.elapsed());
+    }
+    reader.join().unwrap();
+    writer.join().unwrap();
+    println!("the innocent client waited {longest:?} at most");
+    assert!(longest < Duration::from_secs(1), "{longest:?}");
 }
