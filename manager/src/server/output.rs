@@ -25,9 +25,13 @@ pub(crate) struct Output {
     bytes: Vec<u8>,
     /// How many of the bytes were sent.
     sent: usize,
-    /// Descriptors that go with the byte at this place, in order.
-    enclosed: VecDeque<(usize, Arc<OwnedFd>)>,
+    /// Descriptors that go with these bytes, while there are some; a client gets two in its life.
+    enclosed: Option<Box<EnclosedDescriptors>>,
 }
+
+/// Descriptors, each with the place of the byte that it goes with, in order.
+#[derive(Debug, Default)]
+struct EnclosedDescriptors(VecDeque<(usize, Arc<OwnedFd>)>);
 
 /// How far a [`send`](Output::send) came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,13 +61,13 @@ impl Output {
     ) -> Result<(), FrameError> {
         let place = self.bytes.len();
         frame(&mut self.bytes)?;
-        self.enclosed.push_back((place, descriptor));
+        self.enclosed.get_or_insert_default().0.push_back((place, descriptor));
         Ok(())
     }
 
     /// How many descriptors wait to be sent.
     pub(crate) fn enclosed(&self) -> usize {
-        self.enclosed.len()
+        self.enclosed.as_ref().map_or(0, |enclosed| enclosed.0.len())
     }
 
     /// How many bytes wait to be sent.
@@ -77,7 +81,7 @@ impl Output {
             match self.send_once(stream) {
                 Ok(bytes) => {
                     self.sent += bytes;
-                    if self.enclosed.is_empty() {
+                    if self.enclosed.is_none() {
                         break;
                     }
                 }
@@ -102,11 +106,12 @@ impl Output {
 
     /// Sends once: up to the next descriptor, or from it on.
     fn send_once(&mut self, stream: &dyn Stream) -> io::Result<usize> {
-        match self.enclosed.front() {
+        let mut enclosed = self.enclosed.iter().flat_map(|enclosed| enclosed.0.iter());
+        match enclosed.next() {
             None => stream.write(&self.bytes[self.sent..]),
             Some((place, _)) if *place > self.sent => stream.write(&self.bytes[self.sent..*place]),
             Some((_, descriptor)) => {
-                let end = self.enclosed.get(1).map_or(self.bytes.len(), |(place, _)| *place);
+                let end = enclosed.next().map_or(self.bytes.len(), |(place, _)| *place);
                 let bytes = &self.bytes[self.sent..end];
                 let sent = match stream.write_with_descriptor(bytes, descriptor.as_fd()) {
                     // Peers that do not read may use up the descriptors that a user can have on the way. Then a peer
@@ -116,7 +121,17 @@ impl Output {
                     }
                     sent => sent,
                 };
-                sent.inspect(|_| drop(self.enclosed.pop_front()))
+                sent.inspect(|_| self.first_enclosed_is_sent())
+            }
+        }
+    }
+
+    /// Drops the first descriptor, which the system has taken.
+    fn first_enclosed_is_sent(&mut self) {
+        if let Some(enclosed) = &mut self.enclosed {
+            enclosed.0.pop_front();
+            if enclosed.0.is_empty() {
+                self.enclosed = None;
             }
         }
     }
@@ -126,7 +141,7 @@ impl Output {
     pub(crate) fn keep_begun_frame(&mut self) {
         let (start, end) = self.begun_frame();
         // A descriptor goes with the beginning of a frame, and so with a frame that is dropped.
-        self.enclosed.clear();
+        self.enclosed = None;
         self.bytes.truncate(end);
         self.bytes.drain(..start);
         self.bytes.shrink_to_fit();
@@ -139,7 +154,8 @@ impl Output {
             let (start, _) = self.begun_frame();
             self.bytes.drain(..start);
             self.sent -= start;
-            self.enclosed.iter_mut().for_each(|(place, _)| *place -= start);
+            let enclosed = self.enclosed.iter_mut().flat_map(|enclosed| enclosed.0.iter_mut());
+            enclosed.for_each(|(place, _)| *place -= start);
         }
     }
 

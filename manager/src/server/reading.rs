@@ -52,7 +52,7 @@ impl Server {
             return;
         }
         let body_bytes_max = connection.phase.body_bytes_max();
-        let lent = connection.input.take().or_else(|| self.spares.pop());
+        let lent = connection.input.take().map(|kept| *kept).or_else(|| self.spares.pop());
         let mut buffer = lent.unwrap_or_else(|| FrameBuffer::new(body_bytes_max));
         buffer.set_body_bytes_max(body_bytes_max);
         let until = self.read_frames(slot, &mut buffer);
@@ -134,7 +134,7 @@ impl Server {
         } else if let Some(connection) = self.table.get_mut(slot)
             && connection.phase.listens()
         {
-            connection.input = Some(buffer);
+            connection.input = Some(Box::new(buffer));
         }
     }
 
