@@ -389,14 +389,14 @@ fn is_closed_to_other_users() {
     }
     fs::set_permissions(&program.socket, Permissions::from_mode(0o666)).unwrap();
     let error = RemoteClient::start_with(&mut as_nobody(REMOTE_CLIENT)).err().unwrap();
-    assert!(error.to_string().contains("is run by user 0, not by this one (65534)"), "{error:?}");
+    assert!(error.to_string().contains("belongs to user 0, not to this one (65534)"), "{error:?}");
 
     let mut outsider = as_nobody("other user").stdout(Stdio::piped()).spawn().unwrap();
     let mut text = String::new();
     outsider.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(outsider.wait().unwrap().code(), Some(0));
     assert!(
-        text.contains("serves the processes of user 0 alone: this client is one of user 65534"),
+        text.contains("serves the processes of user 0 alone: this client belongs to user 65534"),
         "{text}"
     );
 

@@ -90,9 +90,9 @@ fn try_connect(address: &Address) -> std::result::Result<Box<dyn Stream>, Attemp
 fn check_peer(stream: &dyn Stream, address: &Address) -> Result<()> {
     let own = effective_user();
     let peer = stream.peer().map_err(|error| broken(address, &error))?;
-    peer.check(own).map_err(|stranger| {
+    peer.check(own).map_err(|untrusted| {
         let text = format!(
-            "the manager at {address} is run by {stranger}, not by this one ({own}); use a socket of your own"
+            "the manager at {address} {untrusted}, not to this one ({own}); use a socket of your own"
         );
         Error::new(ErrorKind::Other, text)
     })

@@ -28,7 +28,7 @@ impl Server {
         let process_id = identity.as_ref().ok().and_then(|identity| identity.process);
         let refusal = match identity.map(|identity| identity.check(self.user)) {
             Ok(Ok(())) => self.refusal_of_one_too_many(),
-            Ok(Err(stranger)) => Some(self.forbidden(&format_args!("this client is one of {stranger}"))),
+            Ok(Err(untrusted)) => Some(self.forbidden(&format_args!("this client {untrusted}"))),
             Err(error) => Some(self.forbidden(&error)),
         };
         let process = match process_id {

@@ -140,11 +140,11 @@ fn a_peer_that_is_not_known_to_be_this_user_is_forbidden() {
     let identities: [(io::Result<PeerIdentity>, String); 3] = [
         (
             Ok(PeerIdentity { process, user: Some(user + 1) }),
-            format!("this client is one of user {}", user + 1),
+            format!("this client belongs to user {}", user + 1),
         ),
         (
             Ok(PeerIdentity { process, user: None }),
-            "this client is one of a user whom the system does not tell".to_owned(),
+            "this client belongs to a user that the system does not name".to_owned(),
         ),
         (Err(io::Error::other("no such thing")), "no such thing".to_owned()),
     ];

@@ -16,4 +16,4 @@ pub mod unix;
 
 pub use address::{Address, AddressError, Place};
 pub use connect_error::{ConnectError, ConnectErrorKind};
-pub use stream::{Listener, PeerIdentity, ReadMode, Stranger, Stream, StreamReadiness};
+pub use stream::{Listener, PeerIdentity, ReadMode, Stream, StreamReadiness, UntrustedPeer};

@@ -129,9 +129,10 @@ pub struct PeerIdentity {
     pub user: Option<u32>,
 }
 
-/// Somebody whom a process does not trust. As text it is who that is, as in “user 1001”.
+/// A peer that the processes of this user do not trust. As text it says whose process it is, as in “belongs to user
+/// 1001”.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stranger {
+pub struct UntrustedPeer {
     user: Option<u32>,
 }
 
@@ -141,24 +142,24 @@ impl PeerIdentity {
     /// # Errors
     ///
     /// If it is another user's process, or is not known to be this user's.
-    pub fn check(&self, user: u32) -> Result<(), Stranger> {
+    pub fn check(&self, user: u32) -> Result<(), UntrustedPeer> {
         match self.user {
             Some(found) if found == user => Ok(()),
-            other => Err(Stranger { user: other }),
+            other => Err(UntrustedPeer { user: other }),
         }
     }
 }
 
-impl fmt::Display for Stranger {
+impl fmt::Display for UntrustedPeer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.user {
-            Some(user) => write!(formatter, "user {user}"),
-            None => formatter.write_str("a user whom the system does not tell"),
+            Some(user) => write!(formatter, "belongs to user {user}"),
+            None => formatter.write_str("belongs to a user that the system does not name"),
         }
     }
 }
 
-impl std::error::Error for Stranger {}
+impl std::error::Error for UntrustedPeer {}
 
 impl StreamReadiness {
     /// To read.
@@ -177,8 +178,8 @@ mod tests {
     fn only_processes_of_the_same_user_are_trusted() {
         let peer = |user| PeerIdentity { process: Some(1), user };
         assert_eq!(peer(Some(1000)).check(1000), Ok(()));
-        assert_eq!(peer(Some(0)).check(1000).unwrap_err().to_string(), "user 0");
+        assert_eq!(peer(Some(0)).check(1000).unwrap_err().to_string(), "belongs to user 0");
         let unknown = peer(None).check(1000).unwrap_err();
-        assert_eq!(unknown.to_string(), "a user whom the system does not tell");
+        assert_eq!(unknown.to_string(), "belongs to a user that the system does not name");
     }
 }
