@@ -45,7 +45,8 @@
 //! else, takes 2.5 floors on this kernel, which now and then schedules a sender once more before it sleeps. This
 //! library takes 2.9. To sleep until an answer comes, clients call `poll` instead of a blocking receive, which the
 //! kernel also wakes when the manager reads the request; that alone would make it 3.3. Shared memory between the two
-//! passes control in less than half a floor, but then nobody knows who waits for whom, or who died.
+//! passes control in less than half a floor, but then no process can say which one waits, for what, or which one has
+//! died.
 //!
 //! # Crowds
 //!

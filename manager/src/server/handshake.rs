@@ -1,4 +1,4 @@
-//! Judging a hello: the one message of a peer that nothing is known about yet.
+//! The check of a hello: the first message of a peer, of which the manager knows nothing yet.
 
 use protocol::limits::PROGRAM_BYTES_MAX;
 use protocol::{Code, FrameError, Hello, Refusal, VERSION_NEWEST, VERSION_OLDEST};

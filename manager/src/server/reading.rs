@@ -151,7 +151,7 @@ impl Server {
             connection.phase = Phase::Leaving(session);
         }
         let pending = self.table.get_mut(slot).map_or(0, |connection| connection.output.pending());
-        self.look_up_doubts(&envelope.body);
+        self.apply_uncertain_releases(&envelope.body);
         self.apply(Input::Request { session, envelope });
         self.work += self.core.steps();
         if let Some(connection) = self.table.get_mut(slot) {

@@ -68,7 +68,7 @@ impl Server {
     }
 
     /// Looks for the deferred releases on which the answer to a request depends, and applies them.
-    pub(super) fn look_up_doubts(&mut self, request: &Request<'_>) {
+    pub(super) fn apply_uncertain_releases(&mut self, request: &Request<'_>) {
         if !self.deferred.is_empty() {
             for holding in self.core.uncertain_holdings(request) {
                 self.look_up(holding);

@@ -17,7 +17,7 @@ use crate::objects::object_body::ObjectBody;
 use crate::store::catalog::{Handle, Held, Pin, no_such_object, number};
 use crate::store::slab::Key;
 
-/// Why an object ends. Only an object that has waiters has this put into words.
+/// Why an object ends. This becomes a text only if somebody waits for the object.
 #[derive(Debug)]
 pub(crate) enum ObjectEnd {
     /// Nothing kept it any more.
