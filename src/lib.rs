@@ -40,7 +40,9 @@ struct FrontPage;
 pub mod command;
 
 // Managers, and what happens to calls.
-pub use client::{Address, Error, Later, Manager, OpenOptions, Pipeline, Result, inspect, python, speed};
+pub use client::{
+    Address, AddressError, Error, Later, Manager, OpenOptions, Pipeline, Result, inspect, python, speed,
+};
 // Objects.
 pub use client::{
     Abandonment, Barrier, Condition, Event, EventCause, EventMirror, Item, Items, Joined, Latch, Lock,

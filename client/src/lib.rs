@@ -76,7 +76,7 @@ pub use pool::{
     StopReport,
 };
 pub use process::role::init;
-pub use transport::Address;
+pub use transport::{Address, AddressError};
 pub use values::encoding::{decode, encode, take_decode_error};
 
 pub(crate) use error::ErrorKind;

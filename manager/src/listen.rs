@@ -1,7 +1,7 @@
 //! Where clients arrive. Each kind of address has its listener here: for a Unix socket, one that one manager serves, in
 //! a folder that one user can enter.
 
-use transport::{Address, Listener, Place};
+use transport::{Address, Listener, Place, place};
 
 use self::locked_socket::LockedSocket;
 use crate::Error;
@@ -15,7 +15,7 @@ mod stale_sockets;
 /// Listens at an address. A private one is known to the process alone that started this manager: no other manager will
 /// serve it, and nothing is left behind there.
 pub(crate) fn bind(address: &Address, is_private: bool) -> Result<Box<dyn Listener>, Error> {
-    match address.place() {
+    match place(address) {
         Place::Unix(socket) if is_private => Ok(Box::new(LockedSocket::bind_private(socket)?)),
         Place::Unix(socket) => Ok(Box::new(LockedSocket::bind(socket)?)),
     }

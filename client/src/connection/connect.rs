@@ -61,7 +61,7 @@ enum Attempt {
 
 /// Connects once, and sends the hello. Never waits.
 fn try_connect(address: &Address) -> std::result::Result<Box<dyn Stream>, Attempt> {
-    let stream = address.connect().map_err(|error| match error.kind {
+    let stream = transport::connect(address).map_err(|error| match error.kind {
         ConnectErrorKind::Refused => Attempt::Refused(error.into()),
         ConnectErrorKind::Full => Attempt::Full(unanswered(address, GREETING_TIME_MAX)),
         _ => Attempt::Failed(error.into()),
@@ -79,7 +79,7 @@ fn try_connect(address: &Address) -> std::result::Result<Box<dyn Stream>, Attemp
                 Attempt::Full(unanswered(address, GREETING_TIME_MAX))
             }
             IoErrorKind::BrokenPipe | IoErrorKind::ConnectionReset => {
-                Attempt::Refused(address.refused().into())
+                Attempt::Refused(transport::refused(address).into())
             }
             _ => Attempt::Failed(broken(address, &error)),
         }),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     fn error_at(path: &Path) -> Error {
-        let canonical = at(path).canonical().map_err(Error::from);
+        let canonical = transport::canonical(&at(path)).map_err(Error::from);
         canonical.and_then(|address| connect(&address)).unwrap_err()
     }
 
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn a_path_that_fits_no_address_is_refused_before_it_is_tried() {
         let (_folder, path) = in_a_folder(&"x".repeat(SOCKET_PATH_BYTES_MAX));
-        let error = Error::from(at(path).canonical().unwrap_err());
+        let error = Error::from(transport::canonical(&at(path)).unwrap_err());
         assert!(error.is_limit(), "{error:?}");
         assert!(error.to_string().contains("at most 107 bytes"), "{error}");
     }

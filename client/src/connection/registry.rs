@@ -30,14 +30,14 @@ static REGISTRY: LinkRegistry = LinkRegistry::new(0);
 impl Link {
     /// The link to the manager at this address, made now if this process has none that lives.
     pub fn connect(address: &Address) -> Result<Arc<Link>> {
-        find_or_make(&address.canonical()?, Link::is_live)
+        find_or_make(&transport::canonical(address)?, Link::is_live)
     }
 }
 
 /// The link to the manager of this epoch at this address.
 pub(crate) fn link_to_epoch(address: &Address, epoch: Epoch) -> Result<Arc<Link>> {
     // A link to the right epoch need not live: if it does not, no other would be better.
-    let link = find_or_make(&address.canonical()?, |link| link.epoch() == epoch || link.is_live())?;
+    let link = find_or_make(&transport::canonical(address)?, |link| link.epoch() == epoch || link.is_live())?;
     if link.epoch() == epoch { Ok(link) } else { Err(stale(address)) }
 }
 

@@ -12,13 +12,14 @@ use std::str::FromStr;
 /// and a relative one is completed there, once.
 ///
 /// ```
-/// use transport::Address;
+/// # use transport as rallypoint;
+/// use rallypoint::Address;
 ///
 /// let address: Address = "/run/user/1000/rallypoint/manager.sock".parse()?;
 /// assert_eq!(address.to_string(), "unix:/run/user/1000/rallypoint/manager.sock");
 /// assert_eq!(address.to_string().parse(), Ok(address));
 /// assert!("tls://example.org:7420".parse::<Address>().is_err(), "that is for a later version");
-/// # Ok::<(), transport::AddressError>(())
+/// # Ok::<(), rallypoint::AddressError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
@@ -107,12 +108,12 @@ impl Address {
         text.push(&absolute);
         Ok(Address { place: Place::Unix(absolute), text })
     }
+}
 
-    /// What the address leads to.
-    #[must_use]
-    pub fn place(&self) -> &Place {
-        &self.place
-    }
+/// What an address leads to.
+#[must_use]
+pub fn place(address: &Address) -> &Place {
+    &address.place
 }
 
 /// The transport that a text names: the part before its first colon, if that could not be the beginning of an absolute
@@ -179,14 +180,14 @@ mod tests {
     fn a_path_is_an_address_with_and_without_its_transport() {
         for path in ["/run/manager.sock", "/a:b", "/größe.sock"] {
             let address: Address = path.parse().unwrap();
-            assert_eq!(address.place(), &Place::Unix(path.into()));
+            assert_eq!(place(&address), &Place::Unix(path.into()));
             assert_eq!(address.to_string(), format!("unix:{path}"));
             assert_eq!(format!("unix:{path}").parse(), Ok(address), "{path}");
         }
         let not_text = OsStr::from_bytes(b"unix:/\xff");
         let path = OsStr::from_bytes(b"/\xff");
         let address = Address::parse(not_text).unwrap();
-        assert_eq!(address.place(), &Place::Unix(path.into()));
+        assert_eq!(place(&address), &Place::Unix(path.into()));
         assert_eq!(AsRef::<OsStr>::as_ref(&address), not_text);
     }
 
@@ -197,7 +198,7 @@ mod tests {
             let expected = here.join(path.trim_start_matches("./"));
             for text in [path.to_owned(), format!("unix:{path}")] {
                 let address: Address = text.parse().unwrap();
-                assert_eq!(address.place(), &Place::Unix(expected.clone()), "{text}");
+                assert_eq!(place(&address), &Place::Unix(expected.clone()), "{text}");
                 assert_eq!(address.to_string(), format!("unix:{}", expected.display()));
             }
         }

@@ -2,7 +2,7 @@
 
 use protocol::endpoint::SOCKET_VARIABLE;
 
-use crate::{Address, AddressError, ConnectError, Place, Stream, unix};
+use crate::{Address, AddressError, ConnectError, Place, Stream, place, unix};
 
 impl Address {
     /// The default address of this user's manager: the one that the environment variable `RALLYPOINT_SOCKET` names, or
@@ -19,35 +19,35 @@ impl Address {
             _ => Address::unix(unix::default_socket()),
         }
     }
+}
 
-    /// The address in the form that means the same in every process: that of a socket has no links. Proxies travel in
-    /// formats that know text and not paths, so it is text.
-    ///
-    /// # Errors
-    ///
-    /// If nothing is there, or the address is too long, or not text.
-    pub fn canonical(&self) -> Result<Address, ConnectError> {
-        match self.place() {
-            Place::Unix(path) => unix::diagnosis::canonical(path),
-        }
+/// The address in the form that means the same in every process: that of a socket has no links. Proxies travel in
+/// formats that know text and not paths, so it is text.
+///
+/// # Errors
+///
+/// If nothing is there, or the address is too long, or not text.
+pub fn canonical(address: &Address) -> Result<Address, ConnectError> {
+    match place(address) {
+        Place::Unix(path) => unix::diagnosis::canonical(path),
     }
+}
 
-    /// Begins to connect. Never waits.
-    ///
-    /// # Errors
-    ///
-    /// If nobody listens there, or has room for another stream; what else the system has.
-    pub fn connect(&self) -> Result<Box<dyn Stream>, ConnectError> {
-        match self.place() {
-            Place::Unix(path) => unix::diagnosis::connect(path),
-        }
+/// Begins to connect to an address. Never waits.
+///
+/// # Errors
+///
+/// If nobody listens there, or has room for another stream; what else the system has.
+pub fn connect(address: &Address) -> Result<Box<dyn Stream>, ConnectError> {
+    match place(address) {
+        Place::Unix(path) => unix::diagnosis::connect(path),
     }
+}
 
-    /// The error for an address at which nobody listens, as when the other side closes before it has said anything.
-    #[must_use]
-    pub fn refused(&self) -> ConnectError {
-        match self.place() {
-            Place::Unix(path) => unix::diagnosis::refused(path),
-        }
+/// The error for an address at which nobody listens, as when the other side closes before it has said anything.
+#[must_use]
+pub fn refused(address: &Address) -> ConnectError {
+    match place(address) {
+        Place::Unix(path) => unix::diagnosis::refused(path),
     }
 }

@@ -14,6 +14,7 @@ mod connect_error;
 mod stream;
 pub mod unix;
 
-pub use address::{Address, AddressError, Place};
+pub use address::{Address, AddressError, Place, place};
+pub use connect::{canonical, connect, refused};
 pub use connect_error::{ConnectError, ConnectErrorKind};
 pub use stream::{Listener, PeerIdentity, ReadMode, Stream, StreamReadiness, UntrustedPeer};
