@@ -17,7 +17,7 @@ impl Server {
         let Some(connection) = self.table.get_mut(slot) else { return };
         let Some(cause) = connection.process_exit() else { return };
         connection.read_to_end = true;
-        connection.died = Some(cause.clone());
+        connection.died = Some(Box::new(cause.clone()));
         match connection.phase {
             Phase::Fresh | Phase::Session(_) | Phase::Leaving(_) => self.read(slot),
             Phase::Ending(session) => self.end(slot, session, SessionEnd::Died(cause)),
