@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use client_core::operations::Share;
+use client_core::operations::{Share, may_be_late};
 use client_core::{DeferredRelease, Operation};
-use protocol::{Epoch, Reply, Request, RequestId, Target};
+use protocol::{Epoch, Reply, Request, RequestId};
 use sys::shared_memory::{Access, SharedWords, Word};
 use transport::{Address, ReadMode, StreamReadiness};
 
@@ -337,22 +337,6 @@ impl Drop for PendingAnswer {
         if std::process::id() == self.link.process {
             self.link.connection.abandon(self.request);
         }
-    }
-}
-
-/// Whether the answer may have to wait for another process. This assumes that objects are free that are usually held
-/// for short times.
-fn may_be_late(request: &Request<'_>) -> bool {
-    match request {
-        Request::SignalAndWait { .. } => true,
-        Request::Wait { timeout_ns: Some(0), .. } => false,
-        Request::Wait { targets, .. } => !targets.iter().all(|target| {
-            matches!(
-                target,
-                Target::Lock { .. } | Target::RLock { .. } | Target::Semaphore { .. } | Target::Put { .. }
-            )
-        }),
-        _ => false,
     }
 }
 

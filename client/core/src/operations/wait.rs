@@ -1,6 +1,6 @@
 //! Waits for one target, or for several.
 
-use protocol::{LockGrant, Reply, Request, Signal, Targets, ThreadId, WaitMode, WaitResult};
+use protocol::{LockGrant, Reply, Request, Signal, Target, Targets, ThreadId, WaitMode, WaitResult};
 
 use super::answers::taken;
 use crate::{Operation, Unexpected, WaitTarget};
@@ -73,5 +73,36 @@ impl<'a> Operation<'a> for Wait<'a> {
             Reply::TimedOut { reacquired } => Ok(WaitEnd::TimedOut { reacquired }),
             reply => Err(Unexpected::reply(reply)),
         }
+    }
+}
+
+/// Whether the answer to a request may have to wait until another process does something. A driver can then sleep in a
+/// way that costs more to begin, and that nothing but the answer disturbs.
+#[must_use]
+pub fn may_be_late(request: &Request<'_>) -> bool {
+    match request {
+        Request::SignalAndWait { .. } => true,
+        Request::Wait { timeout_ns: Some(0), .. } => false,
+        Request::Wait { targets, .. } => !targets.iter().all(is_usually_ready),
+        // The manager answers it at once, or begins something whose outcome comes later.
+        _ => false,
+    }
+}
+
+/// Whether a wait for this target is usually answered at once: others hold or fill such an object for short times only.
+/// This names every target, so that the compiler asks whoever adds one.
+fn is_usually_ready(target: &Target<'_>) -> bool {
+    match target {
+        Target::Lock { .. } | Target::RLock { .. } | Target::Semaphore { .. } | Target::Put { .. } => true,
+        Target::Barrier { .. }
+        | Target::Condition { .. }
+        | Target::Event { .. }
+        | Target::Get { .. }
+        | Target::Join { .. }
+        | Target::Latch { .. }
+        | Target::ManyResults { .. }
+        | Target::Results { .. }
+        | Target::Task { .. }
+        | Target::Tasks { .. } => false,
     }
 }
