@@ -5,6 +5,7 @@ use std::sync::mpsc::Sender;
 use std::thread;
 
 use signal_hook::iterator::Signals;
+use sys::signals::SignalDisposition;
 
 /// Starts a thread that sends a description of each of these signals when it arrives.
 pub(super) fn forward<T: Send + 'static>(
@@ -22,8 +23,5 @@ pub(super) fn forward<T: Send + 'static>(
 
 /// Whether this process was started with this signal ignored, as `nohup` does; false if the system does not say.
 pub(super) fn is_ignored(signal: i32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
-    mask & (1 << (signal - 1)) != 0
+    sys::signals::disposition(signal) == Some(SignalDisposition::Ignored)
 }

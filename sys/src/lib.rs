@@ -6,6 +6,7 @@
 //! | module | what it wraps |
 //! | --- | --- |
 //! | [`process`] | pidfds: watching, signalling and identifying one process; the peer of a socket as one |
+//! | [`signals`] | what this process does when it gets a signal |
 //! | [`process_group`] | process groups and sessions, signalled as a whole |
 //! | [`shared_memory`] | anonymous files (memfd), sealed and mapped as arrays of atomic words |
 //! | [`futex`] | sleeping on a word until another thread or process wakes the sleeper |
@@ -22,5 +23,6 @@ pub mod process;
 pub mod process_group;
 pub mod robust_list;
 pub mod shared_memory;
+pub mod signals;
 
 pub use rustix::process::Signal;

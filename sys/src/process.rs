@@ -15,6 +15,10 @@ use rustix::process::{
     set_parent_process_death_signal,
 };
 
+/// A path that leads each process to the program that it runs. The path by which the program was started may lead to
+/// another file by now.
+pub const RUNNING_PROGRAM: &str = "/proc/self/exe";
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcessExit {

@@ -21,7 +21,7 @@ pub(crate) const MANAGER: &str = "manager";
 static IS_INITIALIZED: AtomicBool = AtomicBool::new(false);
 
 /// Makes this program its own manager. Call it first thing in `main`, and only there; programs with tasks call
-/// `worker::init` instead, which does this too.
+/// `rallypoint::init` instead, which does this too.
 ///
 /// In a process that [`Manager::start`](crate::Manager::start) started, this runs the manager and never returns. In any
 /// other process it returns at once.
@@ -70,12 +70,10 @@ where
     if !is_initialized() {
         return Err(Error::new(
             ErrorKind::Other,
-            "this program cannot start copies of itself: call `worker::init` or `client::init` \
-             first thing in `main`",
+            "this program cannot start copies of itself: call `rallypoint::init` first thing in `main`",
         ));
     }
-    // The path of the program may lead to another file by now; this one leads to the running program.
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(sys::process::RUNNING_PROGRAM);
     if let Some(program) = std::env::args_os().next() {
         command.arg0(program);
     }

@@ -1,6 +1,5 @@
 //! Ctrl-C: SIGINT stops the batches of a pool.
 
-use std::fs;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -11,6 +10,7 @@ use protocol::StopSignal;
 use signal_hook::consts::SIGINT;
 use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::{Handle, Signals};
+use sys::signals::SignalDisposition;
 
 use crate::connection::link::Link;
 use crate::pool::stopping::escalation::stop_batches;
@@ -163,17 +163,7 @@ impl Drop for InterruptListener {
 
 /// Whether SIGINT is neither caught nor ignored.
 fn interrupts_end_this_process() -> bool {
-    fs::read_to_string("/proc/self/status").is_ok_and(|status| interrupts_end(&status))
-}
-
-/// The same for a process with this text in `/proc/PID/status`.
-fn interrupts_end(status: &str) -> bool {
-    let is_in = |mask: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(mask))?;
-        let bits = u64::from_str_radix(line.trim(), 16).ok()?;
-        Some(bits >> (SIGINT - 1) & 1 == 1)
-    };
-    is_in("SigCgt:") == Some(false) && is_in("SigIgn:") == Some(false)
+    sys::signals::disposition(SIGINT) == Some(SignalDisposition::Default)
 }
 
 #[cfg(test)]
@@ -181,12 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_status_of_a_process_says_what_an_interrupt_does() {
-        let status = |ignored, caught| format!("SigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}\n");
-        assert!(interrupts_end(&status(0x1000, 0x4440)));
-        assert!(!interrupts_end(&status(2, 0x4440)), "as in a background job of a shell script");
-        assert!(!interrupts_end(&status(0, 2)));
-        assert!(!interrupts_end("no status"));
+    fn an_interrupt_that_is_caught_does_not_end_this_process() {
         let seen = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGINT, seen).unwrap();
         assert!(!interrupts_end_this_process());

@@ -1,0 +1,62 @@
+//! What this process does when it gets a signal.
+
+use std::fs;
+
+/// What a process does when it gets a signal: its disposition, as signal(7) calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignalDisposition {
+    /// What the system does by default, which ends the process as a rule.
+    Default,
+    /// Nothing. A program can be started so, as `nohup` and the background jobs of shell scripts are.
+    Ignored,
+    /// It runs a handler.
+    Caught,
+}
+
+/// What this process does when it gets the signal of this number; none if the system does not say.
+#[must_use]
+pub fn disposition(signal: i32) -> Option<SignalDisposition> {
+    disposition_in(&fs::read_to_string("/proc/self/status").ok()?, signal)
+}
+
+/// The same for a process with this text in `/proc/PID/status`.
+fn disposition_in(status: &str, signal: i32) -> Option<SignalDisposition> {
+    let bit = u32::try_from(signal).ok()?.checked_sub(1)?;
+    let is_in = |mask: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(mask))?;
+        let signals = u64::from_str_radix(line.trim(), 16).ok()?;
+        Some(signals.checked_shr(bit)? & 1 == 1)
+    };
+    Some(match (is_in("SigIgn:")?, is_in("SigCgt:")?) {
+        (true, _) => SignalDisposition::Ignored,
+        (false, true) => SignalDisposition::Caught,
+        (false, false) => SignalDisposition::Default,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIGINT: i32 = 2;
+    const SIGKILL: i32 = 9;
+
+    #[test]
+    fn the_status_of_a_process_says_what_it_does_with_a_signal() {
+        let status = |ignored, caught| format!("SigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}\n");
+        let found = |status: String| disposition_in(&status, SIGINT);
+        assert_eq!(found(status(0x1000, 0x4440)), Some(SignalDisposition::Default));
+        assert_eq!(found(status(2, 0x4440)), Some(SignalDisposition::Ignored));
+        assert_eq!(found(status(0, 2)), Some(SignalDisposition::Caught));
+        assert_eq!(found("no status".to_owned()), None);
+        assert_eq!(disposition_in(&status(0, u64::MAX), 64), Some(SignalDisposition::Caught));
+        for no_signal in [-1, 0, 65] {
+            assert_eq!(disposition_in(&status(0, 0), no_signal), None);
+        }
+    }
+
+    #[test]
+    fn nobody_catches_a_kill() {
+        assert_eq!(disposition(SIGKILL), Some(SignalDisposition::Default));
+    }
+}
