@@ -52,9 +52,11 @@ pub use client::{
 // Values that travel.
 pub use client::{decode, encode, take_decode_error};
 // Pools.
+#[cfg(feature = "progress")]
+pub use client::WithBar;
 pub use client::{
     AsyncResult, BatchBuilder, BatchHandle, Ending, Initialized, Pool, PoolBuilder, Progress, ResultIterator,
-    StopReport, WithBar, task,
+    StopReport, task,
 };
 // Workers.
 pub use worker::{Ended, Registry, Service, init, is_worker, tasks};
