@@ -17,9 +17,10 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// one or several hold. A clone is cheap.
 ///
 /// ```no_run
-/// # fn main() -> client::Result<()> {
-/// let manager = match client::Manager::connect() {
-///     Err(error) if error.is_not_running() => client::Manager::start()?,
+/// # use client as rallypoint;
+/// # fn main() -> rallypoint::Result<()> {
+/// let manager = match rallypoint::Manager::connect() {
+///     Err(error) if error.is_not_running() => rallypoint::Manager::start()?,
 ///     other => other?,
 /// };
 /// # drop(manager);

@@ -23,8 +23,9 @@ use crate::process::private_manager::PrivateManager;
 /// not use them.
 ///
 /// ```no_run
-/// # fn main() -> client::Result<()> {
-/// let manager = client::Manager::start()?;
+/// # use client as rallypoint;
+/// # fn main() -> rallypoint::Result<()> {
+/// let manager = rallypoint::Manager::start()?;
 /// let stop = manager.event("stop")?;
 /// stop.set()?;
 /// assert!(stop.is_set()?);
@@ -45,7 +46,7 @@ impl Manager {
     /// It ends when the last clone of this handle is dropped, and also when this process ends, in whatever way.
     /// Dropping the last clone waits until the manager has ended, at most about two seconds.
     ///
-    /// In a program that called [`init`](crate::init) (or `worker::init`), the manager is a copy of this program.
+    /// In a program that called `rallypoint::init`, the manager is a copy of this program.
     /// Otherwise it is the program `manager`: the one that `RALLYPOINT_MANAGER` names, or else one in the folder of
     /// this program or the folder above, or else one on the `PATH`.
     ///

@@ -174,7 +174,7 @@ fn an_owner_that_finds_no_manager_learns_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let (_elsewhere, mut command) = owner_elsewhere(&folder);
     let text = complaint(command.env("PATH", folder.path()));
-    assert!(text.contains("client::init") && text.contains("RALLYPOINT_MANAGER"), "{text}");
+    assert!(text.contains("rallypoint::init") && text.contains("RALLYPOINT_MANAGER"), "{text}");
 }
 
 /// A copy of this program that has no manager beside it, and the folder that it is in.

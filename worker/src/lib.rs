@@ -4,15 +4,15 @@
 //! anything else, and has to know the functions that tasks name. [`init`] does both, at the beginning of `main`:
 //!
 //! ```no_run
-//! use client::{Manager, Pool};
-//! use worker::Registry;
+//! # mod rallypoint { pub use client::*; pub use worker::{Registry, init, tasks}; }
+//! use rallypoint::{Manager, Pool, Registry};
 //!
 //! fn square(number: u64) -> u64 {
 //!     number * number
 //! }
 //!
-//! fn main() -> client::Result<()> {
-//!     worker::init(Registry::new().task(square));
+//! fn main() -> rallypoint::Result<()> {
+//!     rallypoint::init(Registry::new().task(square));
 //!
 //!     let manager = Manager::start()?;
 //!     let pool = Pool::builder(&manager).processes(4).start()?;
@@ -79,13 +79,13 @@ const MISUSE: i32 = 2;
 /// and only there.
 ///
 /// In a process that a pool started as a worker, or [`Manager::start`](client::Manager::start) as a manager, it never
-/// returns. Otherwise it returns at once. It includes [`client::init`].
+/// returns. Otherwise it returns at once. It includes what the client's [`init`](client::init) does.
 ///
 /// If the registry has a mistake, such as two functions under one name, this prints it to standard error and exits with
 /// status 2: every start of the program shows it, not only the first use of a pool.
 pub fn init(registry: Registry) {
     if let Some(fault) = registry.fault() {
-        fail(MISUSE, &format!("the registry given to `worker::init` is wrong: {fault}"));
+        fail(MISUSE, &format!("the registry given to `rallypoint::init` is wrong: {fault}"));
     }
     client::internal::set_registered(registry.names());
     client::internal::init_with(|role, _| match role {

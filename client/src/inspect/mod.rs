@@ -7,8 +7,9 @@
 //! All durations are from the moment when the manager answered. Everything implements `Display`, too:
 //!
 //! ```no_run
-//! # fn main() -> client::Result<()> {
-//! let manager = client::Manager::connect()?;
+//! # use client as rallypoint;
+//! # fn main() -> rallypoint::Result<()> {
+//! let manager = rallypoint::Manager::connect()?;
 //! let deploy = manager.inspect("deploy")?;
 //! println!("{deploy}");
 //! // lock "deploy": held by pid 12 (deploy), thread 1, for 3.2 s

@@ -42,10 +42,11 @@ use crate::{Error, ErrorKind, Manager, OpenOptions, Passed, Result, Taken};
 /// [`reset`](Self::reset). The text says who broke it, and how.
 ///
 /// ```no_run
+/// # use client as rallypoint;
 /// use std::time::Duration;
 ///
-/// # fn main() -> client::Result<()> {
-/// let manager = client::Manager::start()?;
+/// # fn main() -> rallypoint::Result<()> {
+/// let manager = rallypoint::Manager::start()?;
 /// let start = manager.barrier("start", 2)?;
 /// let other = start.clone();
 /// let thread = std::thread::spawn(move || other.wait(Duration::from_secs(5)));

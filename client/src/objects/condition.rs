@@ -40,8 +40,9 @@ use crate::{
 /// A clone is the same condition. A proxy carries its lock with it when it is sent to another process.
 ///
 /// ```no_run
-/// # fn main() -> client::Result<()> {
-/// let manager = client::Manager::connect()?;
+/// # use client as rallypoint;
+/// # fn main() -> rallypoint::Result<()> {
+/// let manager = rallypoint::Manager::connect()?;
 /// let stock = manager.condition("stock")?;
 /// let filled = manager.event("filled")?;
 ///

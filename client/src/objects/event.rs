@@ -33,10 +33,11 @@ use crate::{EventCause, Manager, OpenOptions, Result, Taken, Waitable};
 /// once ([`is_manager_gone`](crate::Error::is_manager_gone)).
 ///
 /// ```no_run
+/// # use client as rallypoint;
 /// use std::time::Duration;
 ///
-/// # fn main() -> client::Result<()> {
-/// let manager = client::Manager::start()?;
+/// # fn main() -> rallypoint::Result<()> {
+/// let manager = rallypoint::Manager::start()?;
 /// let stop = manager.event("stop")?;
 /// assert!(stop.wait(Duration::from_millis(10))?.is_none());
 ///

@@ -32,9 +32,10 @@ use crate::{Abandonment, Error, ErrorKind, Result};
 /// gets no notice; an outside resource that must know compares [`token`](Self::token)s.
 ///
 /// ```no_run
+/// # use client as rallypoint;
 /// # fn write(_token: u64, _line: &str) {}
-/// # fn main() -> client::Result<()> {
-/// let manager = client::Manager::connect()?;
+/// # fn main() -> rallypoint::Result<()> {
+/// let manager = rallypoint::Manager::connect()?;
 /// let guard = manager.lock("ledger")?.acquire()?;
 /// write(guard.token(), "a store that refuses tokens smaller than the last");
 /// guard.release()?;

@@ -26,8 +26,9 @@ use crate::{Manager, OpenOptions, Result, Taken};
 /// the manager dies, every call fails at once ([`is_manager_gone`](crate::Error::is_manager_gone)).
 ///
 /// ```no_run
-/// # fn main() -> client::Result<()> {
-/// let manager = client::Manager::start()?;
+/// # use client as rallypoint;
+/// # fn main() -> rallypoint::Result<()> {
+/// let manager = rallypoint::Manager::start()?;
 /// let ready = manager.latch("services ready", 2)?;
 /// assert_eq!(ready.count_down()?, 1);
 /// assert_eq!(ready.count_down()?, 0);

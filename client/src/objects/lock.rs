@@ -33,8 +33,9 @@ use crate::{LockGuard, Manager, OpenOptions, Result, Taken};
 /// this user.
 ///
 /// ```no_run
-/// # fn main() -> client::Result<()> {
-/// let manager = client::Manager::connect()?;
+/// # use client as rallypoint;
+/// # fn main() -> rallypoint::Result<()> {
+/// let manager = rallypoint::Manager::connect()?;
 /// let lock = manager.lock("deploy")?;
 /// let guard = lock.acquire()?;
 /// if let Some(abandonment) = guard.abandoned() {
@@ -59,8 +60,9 @@ pub struct Lock {
 /// another thread of the same process waits.
 ///
 /// ```no_run
-/// # fn main() -> client::Result<()> {
-/// let manager = client::Manager::connect()?;
+/// # use client as rallypoint;
+/// # fn main() -> rallypoint::Result<()> {
+/// let manager = rallypoint::Manager::connect()?;
 /// let lock = manager.rlock("accounts")?;
 /// let outer = lock.acquire()?;
 /// let inner = lock.acquire()?;

@@ -35,9 +35,10 @@ const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// elsewhere, and if the manager has no memory to share, the same calls are round trips.
 ///
 /// ```no_run
+/// # use client as rallypoint;
 /// # fn step() -> bool { false }
-/// # fn main() -> client::Result<()> {
-/// let manager = client::Manager::connect()?;
+/// # fn main() -> rallypoint::Result<()> {
+/// let manager = rallypoint::Manager::connect()?;
 /// let stop = manager.event("stop")?.mirror()?;
 /// while !stop.is_set()? && step() {}
 /// # Ok(())

@@ -19,8 +19,9 @@ use crate::{Manager, Result};
 /// queued task or item carries one.
 ///
 /// ```no_run
-/// # fn main() -> client::Result<()> {
-/// let manager = client::Manager::connect()?;
+/// # use client as rallypoint;
+/// # fn main() -> rallypoint::Result<()> {
+/// let manager = rallypoint::Manager::connect()?;
 /// let turn = manager.event_options().auto_reset(true).create_new("turn")?;
 /// let same = manager.event_options().auto_reset(true).open("turn")?;
 /// let other = manager.event_options().auto_reset(true).anonymous()?;

@@ -16,8 +16,9 @@ use crate::{Abandonment, Error, ErrorKind, Result};
 /// Permits belong to the process, so any thread may drop them. In a forked child, the parent's permits do nothing.
 ///
 /// ```no_run
-/// # fn main() -> client::Result<()> {
-/// let manager = client::Manager::connect()?;
+/// # use client as rallypoint;
+/// # fn main() -> rallypoint::Result<()> {
+/// let manager = rallypoint::Manager::connect()?;
 /// let tickets = manager.semaphore("tickets", 100)?;
 /// let pair = tickets.acquire(2)?;
 /// // They are used up, so they do not come back.

@@ -47,8 +47,9 @@ use crate::{Item, Manager, OpenOptions, Putting, Result, Taken};
 /// every call fails at once ([`is_manager_gone`](crate::Error::is_manager_gone)).
 ///
 /// ```no_run
-/// # fn main() -> client::Result<()> {
-/// let manager = client::Manager::start()?;
+/// # use client as rallypoint;
+/// # fn main() -> rallypoint::Result<()> {
+/// let manager = rallypoint::Manager::start()?;
 /// let words = manager.queue_options::<String>().capacity(100).joinable(true).create_new("words")?;
 /// words.put(&"hello".to_owned())?;
 /// words.close()?;

@@ -29,8 +29,9 @@ use crate::{Manager, OpenOptions, Permit, Result, Taken};
 /// A wait for several objects takes one permit of a semaphore, and more by [`permits`](Self::permits).
 ///
 /// ```no_run
-/// # fn main() -> client::Result<()> {
-/// let manager = client::Manager::connect()?;
+/// # use client as rallypoint;
+/// # fn main() -> rallypoint::Result<()> {
+/// let manager = rallypoint::Manager::connect()?;
 /// let downloads = manager.bounded_semaphore("downloads", 4)?;
 /// let permit = downloads.acquire(1)?;
 /// assert!(downloads.available()? <= 3);
@@ -48,11 +49,12 @@ proxy!(Semaphore, Kind::Semaphore);
 /// A number of permits of a semaphore, to wait for together with other objects. [`Semaphore::permits`] makes it.
 ///
 /// ```no_run
-/// # fn main() -> client::Result<()> {
-/// let manager = client::Manager::connect()?;
+/// # use client as rallypoint;
+/// # fn main() -> rallypoint::Result<()> {
+/// let manager = rallypoint::Manager::connect()?;
 /// let (stop, slots) = (manager.event("stop")?, manager.semaphore("slots", 8)?);
-/// match client::wait_any(&[&stop, &slots.permits(3)], None)? {
-///     Some((1, client::Taken::Permit(permit))) => println!("go on with {} slots", permit.permits()),
+/// match rallypoint::wait_any(&[&stop, &slots.permits(3)], None)? {
+///     Some((1, rallypoint::Taken::Permit(permit))) => println!("go on with {} slots", permit.permits()),
 ///     _ => println!("stop"),
 /// }
 /// # Ok(())

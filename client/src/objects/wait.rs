@@ -27,10 +27,11 @@ use crate::{Error, ErrorKind, Result, Taken, Waitable, duration};
 /// waiter. When the manager dies, the wait fails at once ([`is_manager_gone`](Error::is_manager_gone)).
 ///
 /// ```no_run
-/// # fn main() -> client::Result<()> {
-/// use client::{Taken, wait_any};
+/// # use client as rallypoint;
+/// # fn main() -> rallypoint::Result<()> {
+/// use rallypoint::{Taken, wait_any};
 ///
-/// let manager = client::Manager::connect()?;
+/// let manager = rallypoint::Manager::connect()?;
 /// let (stop, lock) = (manager.event("stop")?, manager.lock("deploy")?);
 /// match wait_any(&[&stop, &lock], None)? {
 ///     Some((1, Taken::Lock(guard))) => drop(guard),

@@ -62,8 +62,9 @@ impl Manager {
     /// with [`is_manager_gone`](Error::is_manager_gone), and may have been carried out.
     ///
     /// ```no_run
-    /// # fn main() -> client::Result<()> {
-    /// let manager = client::Manager::connect()?;
+    /// # use client as rallypoint;
+    /// # fn main() -> rallypoint::Result<()> {
+    /// let manager = rallypoint::Manager::connect()?;
     /// let (go, ready) = (manager.event("go")?, manager.latch("ready", 3)?);
     /// let jobs = manager.queue("jobs")?;
     /// let (left, length) = manager.pipeline(|pipeline| {

@@ -25,13 +25,14 @@ impl<'a> Pipeline<'a> {
     /// trip.
     ///
     /// ```no_run
-    /// # fn main() -> client::Result<()> {
-    /// let manager = client::Manager::connect()?;
+    /// # use client as rallypoint;
+    /// # fn main() -> rallypoint::Result<()> {
+    /// let manager = rallypoint::Manager::connect()?;
     /// let opened = manager.pipeline(|pipeline| {
     ///     let names = (0..100).map(|number| format!("stop {number}"));
     ///     names.map(|name| pipeline.open_or_create(manager.event_options(), &name)).collect::<Vec<_>>()
     /// })?;
-    /// let events = opened.into_iter().map(client::Later::get).collect::<client::Result<Vec<_>>>()?;
+    /// let events = opened.into_iter().map(rallypoint::Later::get).collect::<rallypoint::Result<Vec<_>>>()?;
     /// assert_eq!(events.len(), 100);
     /// # Ok(())
     /// # }

@@ -149,6 +149,12 @@ fn command(address: &Address) -> Result<Command> {
     Ok(command)
 }
 
+/// What a program does so that it needs no other, if it can be its own manager.
+const INIT_ADVICE: &str = match cfg!(feature = "embedded") {
+    true => "call `rallypoint::init` first thing in `main`, or ",
+    false => "",
+};
+
 /// The `manager` program: named by the environment, beside this program or one folder up, or on the search
 /// path.
 fn manager_program() -> Result<PathBuf> {
@@ -161,8 +167,8 @@ fn manager_program() -> Result<PathBuf> {
     let mut candidates = beside.chain(std::env::split_paths(&search)).map(|folder| folder.join("manager"));
     candidates.find(|program| program.is_file()).ok_or_else(|| {
         failed(format!(
-            "there is no manager to start: call `client::init` (or `worker::init`) first thing in `main`, \
-             or put the `manager` program beside {} or on PATH, or name it in {MANAGER_VARIABLE}",
+            "there is no manager to start: {INIT_ADVICE}put the `manager` program beside {} or on PATH, or name it in \
+             {MANAGER_VARIABLE}",
             this.display()
         ))
     })

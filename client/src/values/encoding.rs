@@ -14,14 +14,15 @@ use crate::{Error, ErrorKind, Result};
 /// the proxies until the bytes have arrived.
 ///
 /// ```no_run
-/// # fn main() -> client::Result<()> {
-/// let manager = client::Manager::connect()?;
+/// # use client as rallypoint;
+/// # fn main() -> rallypoint::Result<()> {
+/// let manager = rallypoint::Manager::connect()?;
 /// let stop = manager.event("stop")?;
-/// std::fs::write("stop.proxy", client::encode(&stop)?).expect("the folder can be written to");
+/// std::fs::write("stop.proxy", rallypoint::encode(&stop)?).expect("the folder can be written to");
 ///
 /// // Later, in another process.
 /// let bytes = std::fs::read("stop.proxy").expect("it was written");
-/// match client::decode::<client::Event>(&bytes) {
+/// match rallypoint::decode::<rallypoint::Event>(&bytes) {
 ///     Ok(stop) => stop.set()?,
 ///     Err(error) if error.is_stale() => println!("that manager has ended, and its event with it"),
 ///     Err(error) => return Err(error),
@@ -67,9 +68,10 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 /// when decoding has failed:
 ///
 /// ```
-/// fn decode(bytes: &[u8]) -> Result<client::Event, client::Error> {
-///     client::take_decode_error();
-///     postcard::from_bytes(bytes).map_err(|error| match client::take_decode_error() {
+/// # use client as rallypoint;
+/// fn decode(bytes: &[u8]) -> Result<rallypoint::Event, rallypoint::Error> {
+///     rallypoint::take_decode_error();
+///     postcard::from_bytes(bytes).map_err(|error| match rallypoint::take_decode_error() {
 ///         Some(error) => error,
 ///         None => panic!("the bytes are not a proxy: {error}"),
 ///     })

@@ -30,8 +30,9 @@ pub type CommandResult = Result<Captured, String>;
 /// program has the worker's folder and environment.
 ///
 /// ```
+/// # mod rallypoint { pub use client::*; pub use worker::{Registry, init, tasks}; }
 /// use std::time::Duration;
-/// use worker::tasks::Command;
+/// use rallypoint::tasks::Command;
 ///
 /// let command = Command::new("sort")
 ///     .argument("--unique")

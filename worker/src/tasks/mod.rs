@@ -1,11 +1,12 @@
 //! The functions that the program `worker` serves, with the types for submitting them by name.
 //!
 //! ```no_run
-//! use client::task::named;
-//! use client::{Manager, Pool};
-//! use worker::tasks::{COMMAND, Command, CommandResult};
+//! # mod rallypoint { pub use client::*; pub use worker::{Registry, init, tasks}; }
+//! use rallypoint::task::named;
+//! use rallypoint::tasks::{COMMAND, Command, CommandResult};
+//! use rallypoint::{Manager, Pool};
 //!
-//! # fn main() -> client::Result<()> {
+//! # fn main() -> rallypoint::Result<()> {
 //! let manager = Manager::connect()?;
 //! let pool = Pool::open(&manager, "demo")?;
 //! let command = named::<(Command,), CommandResult>(COMMAND);
@@ -27,5 +28,5 @@ pub use countdown::countdown;
 /// The name under which the program `worker` serves [`command`](fn@command): [`Command`] to [`CommandResult`].
 pub const COMMAND: &str = "command";
 
-/// The name under which the program `worker` serves [`countdown`]: `(u32, Event)` to `client::Result<()>`.
+/// The name under which the program `worker` serves [`countdown`]: `(u32, Event)` to `Result<()>`.
 pub const COUNTDOWN: &str = "countdown";
