@@ -1,13 +1,10 @@
 //! How the pictures of a moment are asked for.
 
-use std::time::Duration;
-
 use client_core::operations::{Inspect, ListObjects, ListSessions, Page};
 use protocol::Selector;
 
-use super::{
-    HolderInfo, ObjectId, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, SessionInfo, WaiterInfo,
-};
+use super::processes::{SessionInfo, WaiterInfo};
+use super::{ObjectId, ObjectInfo, ObjectSummary};
 use crate::{Manager, Result};
 
 impl Manager {
@@ -63,14 +60,6 @@ impl Manager {
     }
 }
 
-impl From<protocol::SessionInfo> for SessionInfo {
-    fn from(info: protocol::SessionInfo) -> SessionInfo {
-        let protocol::SessionInfo { session, process, program, age_ns, objects, waits, tasks } = info;
-        let connected = Duration::from_nanos(age_ns);
-        SessionInfo { session, process, program, connected, objects, waits, tasks }
-    }
-}
-
 impl From<protocol::ObjectSummary> for ObjectSummary {
     fn from(summary: protocol::ObjectSummary) -> ObjectSummary {
         let protocol::ObjectSummary { id, name, kind, is_awaited } = summary;
@@ -83,62 +72,5 @@ impl From<protocol::ObjectInfo> for ObjectInfo {
         let protocol::ObjectInfo { id, name, references, state, waiters, waiting } = info;
         let waiters = waiters.into_iter().map(WaiterInfo::from).collect();
         ObjectInfo { id, name, references, state: state.into(), waiters, waiting }
-    }
-}
-
-impl From<protocol::ObjectState> for ObjectState {
-    fn from(state: protocol::ObjectState) -> ObjectState {
-        use protocol::ObjectState as Told;
-        match state {
-            Told::Event { auto_reset, set_by } => {
-                ObjectState::Event { auto_reset, set: set_by.map(Into::into) }
-            }
-            Told::Pool { batches, is_closed } => ObjectState::Pool { batches, is_closed },
-            Told::Batch { function, progress } => ObjectState::Batch { function, progress },
-            Told::Lock { is_reentrant, holder, abandoned } => ObjectState::Lock {
-                is_reentrant,
-                holder: holder.map(Into::into),
-                abandoned: abandoned.map(Into::into),
-            },
-            Told::Condition { lock } => ObjectState::Condition { lock },
-            Told::Semaphore { available, permits_max, holders } => {
-                let holders = holders.into_iter().map(PermitsInfo::from).collect();
-                ObjectState::Semaphore { available, permits_max, holders }
-            }
-            Told::Barrier { status, acting } => ObjectState::Barrier {
-                parties: status.parties,
-                waiting: status.waiting,
-                broken: status.broken.map(|cause| cause.to_string()),
-                acting: acting.map(Into::into),
-            },
-            Told::Latch { count } => ObjectState::Latch { count },
-            Told::Queue { length, capacity, unfinished, is_closed, holders } => {
-                let holders = holders.into_iter().map(|(session, items)| (session.into(), items)).collect();
-                ObjectState::Queue { length, capacity, unfinished, is_closed, holders }
-            }
-        }
-    }
-}
-
-impl From<protocol::PermitsInfo> for PermitsInfo {
-    fn from(info: protocol::PermitsInfo) -> PermitsInfo {
-        let protocol::PermitsInfo { session, permits, held_ns } = info;
-        PermitsInfo { session: session.into(), permits, held: Duration::from_nanos(held_ns) }
-    }
-}
-
-impl From<protocol::HolderInfo> for HolderInfo {
-    fn from(info: protocol::HolderInfo) -> HolderInfo {
-        let protocol::HolderInfo { process, program, thread, held_ns, depth, token } = info;
-        HolderInfo { process, program, thread, held: Duration::from_nanos(held_ns), depth, token }
-    }
-}
-
-impl From<protocol::WaiterInfo> for WaiterInfo {
-    fn from(info: protocol::WaiterInfo) -> WaiterInfo {
-        let protocol::WaiterInfo { process, program, thread, wants, waited_ns, remaining_ns } = info;
-        let waited = Duration::from_nanos(waited_ns);
-        let remaining = remaining_ns.map(Duration::from_nanos);
-        WaiterInfo { process, program, thread, wants, waited, remaining }
     }
 }
