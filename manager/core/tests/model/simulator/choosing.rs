@@ -47,7 +47,7 @@ pub(crate) struct Choices {
 
 /// The limits of a seed: often so small that it reaches them.
 pub(crate) fn limits(random: &mut Random) -> Limits {
-    let mut small = |smallest: u64, span: u64, large: usize| match random.one_in(2) {
+    let mut small = |smallest: u64, span: u64, large: usize| match random.chance(2) {
         true => (smallest + random.below(span)) as usize,
         false => large,
     };
@@ -98,48 +98,48 @@ impl Choices {
             return self.end(session, End::Dropped);
         }
         if let Some(holding) = run.wanted
-            && self.random.one_in(2)
+            && self.random.chance(2)
         {
             return Step::Deferred { session: holding.session, lock: holding.lock };
         }
         let living = self.requests.len() as u64;
-        if living == 0 || (living < self.sessions_max && self.random.one_in(8)) {
+        if living == 0 || (living < self.sessions_max && self.random.chance(8)) {
             let session = SessionId(self.next_session);
             self.next_session += 1;
             self.requests.push((session, 0));
             return Step::Begin { session };
         }
-        if self.random.one_in(self.times) {
-            return match self.random.one_in(2) {
+        if self.random.chance(self.times) {
+            return match self.random.chance(2) {
                 true => Step::Due,
                 false => Step::Pass { nanoseconds: self.random.below(400) },
             };
         }
         let chosen = self.random.below(living) as usize;
         let session = self.requests[chosen].0;
-        if self.random.one_in(self.ends) {
+        if self.random.chance(self.ends) {
             let end = self.random.pick(&[End::Goodbye, End::Killed, End::Exited, End::Disconnected]);
             return self.end(session, end);
         }
         let body = self.request(run, session);
-        if self.random.one_in(200)
+        if self.random.chance(200)
             && let Some(lock) = self.object_of(run, &[Kind::Lock, Kind::RLock])
         {
             return Step::Deferred { session, lock };
         }
         // A client may leave out ids. A hostile one uses one again.
         let last = &mut self.requests[chosen].1;
-        *last += if self.random.one_in(20) { 2 } else { 1 };
+        *last += if self.random.chance(20) { 2 } else { 1 };
         let last = *last;
         let request = match self.random.below(40) {
             0..4 => RequestId::ONE_WAY,
             4 if self.mistake() => RequestId(last.saturating_sub(1 + self.random.below(3)).max(1)),
             _ => RequestId(last),
         };
-        if self.random.one_in(40) && self.mistake() {
+        if self.random.chance(40) && self.mistake() {
             return Step::Overcount { session, request, body };
         }
-        let unread = match self.random.one_in(self.confirms) {
+        let unread = match self.random.chance(self.confirms) {
             true => 0,
             false => self.random.below(6),
         };
@@ -153,7 +153,7 @@ impl Choices {
 
     /// Whether a client makes a mistake now.
     pub(crate) fn mistake(&mut self) -> bool {
-        self.random.one_in(self.mistakes)
+        self.random.chance(self.mistakes)
     }
 
     /// An id, of an object or not.
@@ -186,11 +186,23 @@ impl Choices {
 
     /// A kind, as likely as the seed says.
     pub(crate) fn kind(&mut self) -> Kind {
-        KINDS[self.random.weighted(&self.kinds)]
+        KINDS[weighted(&mut self.random, &self.kinds)]
     }
 
     pub(crate) fn share(&mut self) -> Request<'static> {
         let memory = self.random.pick(&[SharedMemory::Mirror, SharedMemory::DeferredReleases]);
         Request::Share { memory }
     }
+}
+
+/// The position of one of these weights, each as likely as it is large. One of them is not zero.
+pub(super) fn weighted(random: &mut Random, weights: &[u64]) -> usize {
+    let mut left = random.below(weights.iter().sum());
+    for (position, weight) in weights.iter().enumerate() {
+        if left < *weight {
+            return position;
+        }
+        left -= weight;
+    }
+    unreachable!("the weights are more than what is left")
 }

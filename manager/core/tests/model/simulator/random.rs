@@ -1,4 +1,4 @@
-//! Numbers that look random.
+//! Numbers that look random, for the simulator and for the traces.
 
 /// A small generator (splitmix64); the same seed gives the same numbers.
 pub(crate) struct Random(pub(crate) u64);
@@ -16,23 +16,11 @@ impl Random {
     }
 
     /// Whether a chance of one in this many comes true.
-    pub(crate) fn one_in(&mut self, many: u64) -> bool {
-        self.below(many) == 0
+    pub(crate) fn chance(&mut self, one_in: u64) -> bool {
+        self.below(one_in) == 0
     }
 
-    pub(crate) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len() as u64) as usize]
-    }
-
-    /// The position of one of these weights, each as likely as it is large. One of them is not zero.
-    pub(crate) fn weighted(&mut self, weights: &[u64]) -> usize {
-        let mut left = self.below(weights.iter().sum());
-        for (position, weight) in weights.iter().enumerate() {
-            if left < *weight {
-                return position;
-            }
-            left -= weight;
-        }
-        unreachable!("the weights are more than what is left")
+    pub(crate) fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len() as u64) as usize].clone()
     }
 }

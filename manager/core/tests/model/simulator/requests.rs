@@ -6,7 +6,7 @@ use protocol::{
 };
 use uuid::Uuid;
 
-use super::choosing::Choices;
+use super::choosing::{Choices, weighted};
 use super::running::{EPOCH, Run};
 use super::step::CURRENT;
 
@@ -17,14 +17,14 @@ impl Choices {
     /// A request of one session.
     pub(crate) fn request(&mut self, run: &Run, session: SessionId) -> Request<'static> {
         let living = run.model.objects.len() as u64;
-        if living == 0 || (living < self.objects && self.random.one_in(3)) {
+        if living == 0 || (living < self.objects && self.random.chance(3)) {
             return self.open(run);
         }
         let sorts = self.sorts;
-        match self.random.weighted(&sorts) {
+        match weighted(&mut self.random, &sorts) {
             0 => self.open(run),
             1 => self.refer(run),
-            2 => match self.random.one_in(3) {
+            2 => match self.random.chance(3) {
                 true => Request::Remove { id: self.object(run) },
                 false => Request::Detach { id: self.object(run) },
             },
@@ -45,7 +45,7 @@ impl Choices {
             6 => self.of_kind(run),
             7 => self.look(run),
             _ => match self.object_of(run, &[Kind::Event]) {
-                Some(id) if self.random.one_in(2) => Request::EventMirror { id },
+                Some(id) if self.random.chance(2) => Request::EventMirror { id },
                 _ => self.share(),
             },
         }
@@ -92,10 +92,10 @@ impl Choices {
             Kind::RLock => Spec::RLock,
             Kind::Condition => {
                 let over = match self.object_of(run, &[Kind::Lock, Kind::RLock]) {
-                    Some(id) if self.random.one_in(2) => LockChoice::Given { id },
+                    Some(id) if self.random.chance(2) => LockChoice::Given { id },
                     _ if self.mistake() => LockChoice::Given { id: self.any_id() },
                     _ => {
-                        let is_reentrant = self.random.one_in(2);
+                        let is_reentrant = self.random.chance(2);
                         let id = if self.mistake() { id } else { self.fresh_id(run) };
                         LockChoice::Own { id, is_reentrant }
                     }
@@ -104,7 +104,7 @@ impl Choices {
             }
             Kind::Semaphore => Spec::Semaphore {
                 permits: if self.mistake() { u64::MAX - 1 } else { self.random.below(4) },
-                is_bounded: self.random.one_in(2),
+                is_bounded: self.random.chance(2),
             },
             Kind::Barrier => {
                 let parties = self.random.pick(&[1, 2, 2, 2, 3, 3]);
@@ -114,9 +114,9 @@ impl Choices {
             Kind::Queue => {
                 let capacity = self.random.pick(&[None, Some(1), Some(1), Some(2)]);
                 let capacity = if self.mistake() { Some(0) } else { capacity };
-                Spec::Queue { capacity, is_joinable: self.random.one_in(2) }
+                Spec::Queue { capacity, is_joinable: self.random.chance(2) }
             }
-            _ => Spec::Event { auto_reset: self.random.one_in(2) },
+            _ => Spec::Event { auto_reset: self.random.chance(2) },
         };
         Request::Open { id, name, spec, mode }
     }
@@ -159,13 +159,13 @@ impl Choices {
             Kind::RLock => Target::RLock { id },
             Kind::Condition => Target::Condition { id, hold: self.hold() },
             Kind::Semaphore => Target::Semaphore { id, permits: self.permits() },
-            Kind::Barrier => Target::Barrier { id, has_action: self.random.one_in(3) },
+            Kind::Barrier => Target::Barrier { id, has_action: self.random.chance(3) },
             Kind::Latch => Target::Latch { id },
             Kind::Queue => match self.random.below(9) {
                 0..4 => Target::Get { queue: id },
                 4 => Target::Join { queue: id },
                 _ => {
-                    let carries = match self.random.one_in(4) {
+                    let carries = match self.random.chance(4) {
                         true => vec![self.object(run)],
                         false => Vec::new(),
                     };
@@ -220,7 +220,7 @@ impl Choices {
         match self.random.below(6) {
             0 => Request::ListSessions { after: None },
             1 => Request::ListSessions { after: Some(SessionId(self.random.below(6))) },
-            2 => Request::ListObjects { after: self.random.one_in(2).then(|| self.any_id()) },
+            2 => Request::ListObjects { after: self.random.chance(2).then(|| self.any_id()) },
             3 => Request::Inspect { object: Selector::Name(self.random.pick(&NAMES)) },
             _ => Request::Inspect { object: Selector::Id(self.object(run)) },
         }
