@@ -133,6 +133,8 @@ impl Peer {
                 Ok(bytes) => self.buffer.filled(bytes),
                 // The kernel's way of saying that the manager closed without having read everything.
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                // A read with a timeout is not restarted when this process was suspended and continued: signal(7).
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("{error}"),
             }
         }
