@@ -3,8 +3,11 @@
 //! `cargo run --release --example barrier`
 
 mod arguments;
+mod output;
 
 use rallypoint::{Barrier, Manager, Pool, Registry, Result};
+
+use output::println;
 
 /// Runs in a worker process. Returns how many parties came before this one, and whether it leads.
 fn meet(start: Barrier) -> Result<(u32, bool)> {

@@ -3,8 +3,11 @@
 //! `cargo run --release --example condition`
 
 mod arguments;
+mod output;
 
 use rallypoint::{Condition, Event, Manager, Pool, Registry, Result};
+
+use output::println;
 
 /// Runs in a worker process.
 fn take(stock: Condition, filled: Event) -> Result<String> {

@@ -3,8 +3,11 @@
 //! `cargo run --release --example event`
 
 mod arguments;
+mod output;
 
 use rallypoint::{Event, Manager, Pool, Registry, Result};
+
+use output::println;
 
 /// Runs in a worker process.
 fn wait(start: Event) -> Result<String> {

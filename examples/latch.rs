@@ -3,10 +3,13 @@
 //! `cargo run --release --example latch`
 
 mod arguments;
+mod output;
 
 use std::time::Duration;
 
 use rallypoint::{Latch, Manager, Pool, Registry, Result};
+
+use output::println;
 
 /// Runs in a worker process.
 fn start_service(ready: Latch) -> Result<()> {

@@ -3,10 +3,13 @@
 //! `cargo run --release --example lock`
 
 mod arguments;
+mod output;
 
 use std::fs;
 
 use rallypoint::{Lock, Manager, Pool, Registry, Result};
+
+use output::println;
 
 /// Runs in a worker process: adds one to the number in a file, fifty times.
 fn count(file: String, lock: Lock) -> Result<()> {

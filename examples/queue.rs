@@ -3,8 +3,11 @@
 //! `cargo run --release --example queue`
 
 mod arguments;
+mod output;
 
 use rallypoint::{Manager, Pool, Queue, Registry, Result};
+
+use output::println;
 
 /// Runs in a worker process. Ends when the queue is closed and empty.
 fn add_up(numbers: Queue<u64>) -> Result<u64> {

@@ -3,11 +3,14 @@
 //! `cargo run --release --example safe_stop`
 
 mod arguments;
+mod output;
 
 use std::thread::sleep;
 use std::time::Duration;
 
 use rallypoint::{Event, Manager, Pool, Registry, Result};
+
+use output::println;
 
 /// Runs in a worker process. Takes ten seconds, and stops early if it finds the event set after one of them.
 fn task(identifier: u32, stop: Event) -> Result<()> {

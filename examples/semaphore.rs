@@ -3,10 +3,13 @@
 //! `cargo run --release --example semaphore`
 
 mod arguments;
+mod output;
 
 use std::time::Duration;
 
 use rallypoint::{Manager, Pool, Registry, Result, Semaphore, task};
+
+use output::println;
 
 const PERMITS: u64 = 2;
 

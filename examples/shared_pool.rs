@@ -4,12 +4,15 @@
 //! `cargo run --release --example shared_pool`
 
 mod arguments;
+mod output;
 
 use std::env;
 use std::process::Command;
 use std::time::Duration;
 
 use rallypoint::{Manager, Pool, Registry, Result, Service, task};
+
+use output::println;
 
 /// Runs in a worker process.
 fn work(number: u32) -> u32 {

@@ -4,6 +4,7 @@
 //! `cargo run --release --example stop_blocked`
 
 mod arguments;
+mod output;
 
 use std::io::{Read, pipe};
 use std::thread::sleep;
@@ -11,6 +12,8 @@ use std::time::Duration;
 
 use rallypoint::tasks::{Command, Exit, command};
 use rallypoint::{Manager, Pool, Registry, Result, task};
+
+use output::println;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

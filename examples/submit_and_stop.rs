@@ -4,6 +4,7 @@
 //! `cargo run --release --example submit_and_stop`. The tasks' own lines appear where `worker` runs.
 
 mod arguments;
+mod output;
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -11,6 +12,8 @@ use std::time::Duration;
 use rallypoint::task::named;
 use rallypoint::tasks::COUNTDOWN;
 use rallypoint::{Event, Manager, Pool, Result};
+
+use output::println;
 
 fn main() -> Result<()> {
     // The variable RALLYPOINT_SOCKET names another manager than this user's own.

@@ -3,8 +3,11 @@
 //! `cargo run --release --example wait_any`
 
 mod arguments;
+mod output;
 
 use rallypoint::{Event, Lock, Manager, Pool, Registry, Result, wait_any};
+
+use output::println;
 
 /// Runs in a worker process. If both objects are ready, the wait takes the first in the list.
 fn work(stop: Event, lock: Lock) -> Result<String> {

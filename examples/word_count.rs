@@ -4,6 +4,7 @@
 //! `cargo run --release --example word_count [FILE …]`; without files, it reads the sources of this project.
 
 mod arguments;
+mod output;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,6 +12,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use rallypoint::{Manager, Pool, Registry, Result};
+
+use output::println;
 
 /// How often each word occurs.
 type Counts = BTreeMap<String, u64>;

@@ -2,9 +2,10 @@
 
 use std::env;
 use std::fs;
-use std::process::{Command, Output};
+use std::io::pipe;
+use std::process::{Child, Command, Output, Stdio};
 
-use crate::support::{apply, test};
+use crate::support::{ManagerProgram, Running, apply, test};
 
 /// The command that runs an example. Cargo builds the examples with the tests, into the folder beside this program's.
 fn example(name: &str) -> Command {
@@ -13,6 +14,14 @@ fn example(name: &str) -> Command {
     let path = folder.join(name);
     assert!(path.exists(), "{} is not there: `cargo test --workspace` builds it", path.display());
     Command::new(path)
+}
+
+/// The names of all examples.
+fn names() -> Vec<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let sources = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    sources.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
 }
 
 /// The lines that a program prints, which must succeed.
@@ -45,14 +54,32 @@ fn each_kind_of_object_has_an_example_that_prints_what_happens() {
 
 #[apply(test)]
 fn every_example_refuses_arguments_that_it_does_not_know() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let names = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
-    for name in names.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()) {
+    for name in names() {
         let Output { status, stderr, .. } = example(&name).arg("--unknown").output().unwrap();
         let stderr = String::from_utf8(stderr).unwrap();
         assert_eq!(status.code(), Some(2), "{name}: {stderr}");
         assert!(stderr.starts_with(&format!("usage: {name}")), "{name}: {stderr}");
+    }
+}
+
+#[apply(test)]
+fn every_example_goes_on_quietly_if_nobody_reads_its_output() {
+    // One of them submits to a pool that others serve.
+    let program = ManagerProgram::start();
+    let mut worker = Command::new(env!("CARGO_BIN_EXE_worker"));
+    worker.args(["--pool", "demo", "--processes", "4", "--socket"]).arg(&program.socket);
+    let _worker = Running::start(&mut worker);
+    let start = |name: String| {
+        let (reader, writer) = pipe().unwrap();
+        drop(reader);
+        let mut command = example(&name);
+        command.env("RALLYPOINT_SOCKET", &program.socket).stdout(writer).stderr(Stdio::piped());
+        (name, command.spawn().unwrap())
+    };
+    let running: Vec<(String, Child)> = names().into_iter().map(start).collect();
+    for (name, child) in running {
+        let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+        assert_eq!((status.code(), &*String::from_utf8_lossy(&stderr)), (Some(0), ""), "{name}");
     }
 }
 
