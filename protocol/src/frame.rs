@@ -141,9 +141,28 @@ impl FrameBuffer {
         }
         if self.bytes.len() - self.end < Self::SPACE_BYTES_MIN {
             let grown = (self.bytes.len() * 2).max(2 * Self::SPACE_BYTES_MIN);
+            let grown = grown.min(self.bytes.len().max(self.missing_to()) + Self::SPACE_BYTES_MIN);
+            self.bytes.reserve_exact(grown - self.bytes.len());
             self.bytes.resize(grown, 0);
         }
         &mut self.bytes[self.end..]
+    }
+
+    /// How large the buffer has to be for the frame that has come in part. There is no end to be seen if its length has
+    /// not come, or whole frames wait to be taken.
+    fn missing_to(&self) -> usize {
+        let come = &self.bytes[self.start..self.end];
+        match come.first_chunk::<LENGTH_BYTES>().map(|length| u32::from_le_bytes(*length) as usize) {
+            Some(bytes) if bytes <= self.body_bytes_max && come.len() < LENGTH_BYTES + bytes => {
+                LENGTH_BYTES + bytes
+            }
+            _ => usize::MAX / 2,
+        }
+    }
+
+    /// How much memory it takes.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Takes the first `bytes` bytes of [`space`](Self::space) as read.
@@ -233,6 +252,18 @@ mod tests {
         let mut buffer = FrameBuffer::new(100);
         feed(&mut buffer, &101_u32.to_le_bytes());
         assert_eq!(buffer.next_body(), Err(FrameError::TooLong { bytes: 101, bytes_max: 100 }));
+    }
+
+    #[test]
+    fn a_large_frame_needs_little_more_memory_than_it_has_bytes() {
+        for bytes in [5_000, (1 << 20) - 10, 1 << 20, (1 << 20) + 5_000, FRAME_BYTES_MAX] {
+            let mut buffer = FrameBuffer::new(FRAME_BYTES_MAX);
+            feed(&mut buffer, &(bytes as u32).to_le_bytes());
+            feed(&mut buffer, &alloc::vec![7; bytes]);
+            assert_eq!(buffer.next_body().unwrap().map(<[u8]>::len), Some(bytes));
+            let most = bytes + 3 * FrameBuffer::SPACE_BYTES_MIN;
+            assert!(buffer.capacity() <= most, "{} bytes for {bytes}", buffer.capacity());
+        }
     }
 
     #[test]
