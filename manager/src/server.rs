@@ -16,6 +16,7 @@ use mio::Registry;
 use protocol::limits::HELLO_TIME_MAX;
 use protocol::{Answer, Epoch, FrameBuffer, Limits, SessionId};
 
+use self::buffers::Stamp;
 use self::busy_poll::{BusyPoll, Outlook};
 use self::clock::{first_token, nanoseconds};
 use self::source::Source;
@@ -24,6 +25,7 @@ use crate::shared_memory::deferred_releases::DeferredReleaseMemory;
 use crate::shared_memory::mirror::Mirror;
 
 mod arrival;
+mod buffers;
 mod busy_poll;
 mod clock;
 mod connection;
@@ -78,6 +80,8 @@ pub(crate) struct Server {
     registry: Registry,
     /// The moment of this turn.
     now: Time,
+    /// The same, as connections keep it.
+    moment: Stamp,
     /// All connections.
     table: Table,
     /// The connection of each session. A session that is ending is no longer here.
@@ -94,6 +98,8 @@ pub(crate) struct Server {
     effects: Vec<Effect>,
     /// Ends of sessions that the core does not know yet.
     endings: VecDeque<(SessionId, SessionEnd)>,
+    /// How much memory the buffers of all connections take.
+    buffered: usize,
     /// Buffers that no connection uses now.
     spares: Vec<FrameBuffer>,
     /// How much work this turn has done for the connection that it reads.
@@ -132,6 +138,7 @@ impl Server {
             user: sys::process::effective_user(),
             registry,
             now: Time::ZERO,
+            moment: Stamp::default(),
             table: Table::default(),
             sessions: HashMap::new(),
             session_last: 0,
@@ -140,6 +147,7 @@ impl Server {
             found: VecDeque::new(),
             effects: Vec::new(),
             endings: VecDeque::new(),
+            buffered: 0,
             spares: Vec::new(),
             work: 0,
             to_read: VecDeque::new(),
@@ -158,6 +166,7 @@ impl Server {
     /// Begins a turn with what the last one left undone.
     pub(crate) fn begin_turn(&mut self, now: Time) {
         self.now = now;
+        self.moment = Stamp::at(now);
         self.answered = AnsweredPeers::None;
         // Counted first, since reading may put a connection back into this queue.
         for _ in 0..self.to_read.len() {

@@ -99,6 +99,17 @@ pub struct Limits {
     /// Bytes that wait to be sent to one client that does not read. With more, its session ends, with
     /// [`Code::LimitReached`](crate::Code::LimitReached).
     pub output_bytes_max: usize,
+    /// Bytes of memory for all clients together, as the manager counts them; a quarter of it is for what is on its way:
+    /// frames that have arrived in part, and answers that were not read. If there is more, the connection that has kept
+    /// the most of it for the longest time ends, with [`Code::LimitReached`](crate::Code::LimitReached).
+    pub memory_bytes_max: usize,
+}
+
+impl Limits {
+    /// The part of [`memory_bytes_max`](Self::memory_bytes_max) for what is on its way to the manager or from it.
+    pub fn buffer_bytes_max(&self) -> usize {
+        self.memory_bytes_max / 4
+    }
 }
 
 impl Default for Limits {
@@ -113,6 +124,7 @@ impl Default for Limits {
             // On a small machine, as much as it can address.
             stored_bytes_max: usize::try_from(4_u64 << 30).unwrap_or(usize::MAX),
             output_bytes_max: 64 << 20,
+            memory_bytes_max: usize::try_from(8_u64 << 30).unwrap_or(usize::MAX),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How a connection begins: the server accepts or refuses it, greets the peer, and begins a session.
 
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd};
 use std::{fmt, io};
 
@@ -87,10 +88,12 @@ impl Server {
         self.session_last += 1;
         let session = SessionId(self.session_last);
         let greeting = Greeting::Welcome { version: accepted.version, session, epoch: self.epoch };
+        let appended =
+            self.change(slot, |connection| connection.output.append(|output| greeting.append(output)));
         let Some(connection) = self.table.get_mut(slot) else { return };
-        connection.output.append(|output| greeting.append(output)).expect("a greeting fits into a frame");
+        appended.transpose().expect("a greeting fits into a frame");
         connection.phase = Phase::Session(session);
-        let process = connection.process_id.unwrap_or(accepted.process);
+        let process = connection.process_id.map_or(accepted.process, NonZeroU32::get);
         log::debug!("session {session} begins: process {process}, {}", accepted.program);
         self.table.set_deadline(slot, None);
         self.sessions.insert(session, slot);

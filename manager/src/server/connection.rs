@@ -1,6 +1,7 @@
 //! One peer: its socket, its process, and how far its connection has come.
 
 use std::io::ErrorKind;
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use manager_core::{DeathCause, Time};
@@ -9,6 +10,7 @@ use protocol::{FrameBuffer, HELLO_BYTES_MAX, SessionId};
 use sys::process::{Process, ProcessExit};
 use transport::{ReadMode, Stream};
 
+use super::buffers::Stamp;
 use super::busy_poll::PeerTiming;
 use super::output::{Output, SendOutcome};
 
@@ -18,7 +20,7 @@ pub(crate) struct PeerConnection {
     /// What connects it.
     stream: Box<dyn Stream>,
     /// The process id of the peer, if the kernel tells.
-    pub(crate) process_id: Option<u32>,
+    pub(crate) process_id: Option<NonZeroU32>,
     /// The process of the peer, if it can be watched.
     pub(crate) process: Option<Process>,
     /// How the process ended, once that was noticed.
@@ -43,6 +45,8 @@ pub(crate) struct PeerConnection {
     pub(crate) awaits_room: bool,
     /// How soon the peer tends to come back after an answer.
     pub(crate) timing: PeerTiming,
+    /// When the peer last took or sent something while its buffers were not empty, or when they began to fill.
+    pub(super) moved_at: Stamp,
 }
 
 /// How far a connection has come.
@@ -92,7 +96,7 @@ impl PeerConnection {
     ) -> PeerConnection {
         PeerConnection {
             stream,
-            process_id,
+            process_id: process_id.and_then(NonZeroU32::new),
             process,
             died: None,
             phase: Phase::Fresh,
@@ -105,7 +109,14 @@ impl PeerConnection {
             awaits_flush: false,
             awaits_room: false,
             timing: PeerTiming::default(),
+            moved_at: Stamp::default(),
         }
+    }
+
+    /// How much memory its buffers take. What an empty output keeps does not count: it is small.
+    pub(super) fn buffered(&self) -> usize {
+        let input = self.input.as_ref().map_or(0, |input| input.capacity());
+        input + self.output.buffered()
     }
 
     /// Reads once into free space of `buffer`, at most `bytes_max`. Also returns whether that was filled; if not, there

@@ -59,9 +59,11 @@ impl Server {
     /// descriptors just before its end shows.
     fn await_death(&mut self, slot: ConnectionSlot, session: SessionId) {
         self.sessions.remove(&session);
+        self.change(slot, |connection| {
+            connection.phase = Phase::Ending(session);
+            connection.hang_up();
+        });
         let Some(connection) = self.table.get_mut(slot) else { return };
-        connection.phase = Phase::Ending(session);
-        connection.hang_up();
         // It is registered, and if it were not, nothing would be lost.
         let _ = self.registry.deregister(&mut SourceFd(&connection.as_fd().as_raw_fd()));
         self.set_deadline(slot, self.patience.death);
@@ -96,6 +98,7 @@ impl Server {
     /// Closes a connection that has no session any more.
     pub(super) fn close(&mut self, slot: ConnectionSlot) {
         let Some(connection) = self.table.remove(slot) else { return };
+        self.buffered -= connection.buffered();
         self.has_closed = true;
         // Closing alone is not enough: a copy of a descriptor in another process would keep its registration alive.
         let _ = self.registry.deregister(&mut SourceFd(&connection.as_fd().as_raw_fd()));

@@ -75,6 +75,11 @@ impl Output {
         self.bytes.len() - self.sent
     }
 
+    /// How much memory it takes while it is not empty.
+    pub(crate) fn buffered(&self) -> usize {
+        if self.bytes.is_empty() { 0 } else { self.bytes.capacity() }
+    }
+
     /// Sends what the kernel takes at once: in one call, and in one more for each enclosed descriptor.
     pub(crate) fn send(&mut self, stream: &dyn Stream) -> SendOutcome {
         while self.pending() > 0 {

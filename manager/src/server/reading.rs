@@ -52,7 +52,11 @@ impl Server {
             return;
         }
         let body_bytes_max = connection.phase.body_bytes_max();
-        let lent = connection.input.take().map(|kept| *kept).or_else(|| self.spares.pop());
+        let kept = match connection.input {
+            Some(_) => self.change(slot, |connection| connection.input.take()).flatten(),
+            None => None,
+        };
+        let lent = kept.map(|kept| *kept).or_else(|| self.spares.pop());
         let mut buffer = lent.unwrap_or_else(|| FrameBuffer::new(body_bytes_max));
         buffer.set_body_bytes_max(body_bytes_max);
         let until = self.read_frames(slot, &mut buffer);
@@ -131,10 +135,13 @@ impl Server {
             if self.spares.len() < SPARE_BUFFERS_MAX {
                 self.spares.push(buffer);
             }
-        } else if let Some(connection) = self.table.get_mut(slot)
-            && connection.phase.listens()
-        {
-            connection.input = Some(Box::new(buffer));
+        } else if self.table.get_mut(slot).is_some_and(|connection| connection.phase.listens()) {
+            let moment = self.moment;
+            self.change(slot, |connection| {
+                connection.input = Some(Box::new(buffer));
+                connection.moved_at = moment;
+            });
+            self.limit_buffers();
         }
     }
 

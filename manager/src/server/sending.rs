@@ -1,5 +1,6 @@
 //! Sending to peers: answers, collected during a turn, written at its end, and limited.
 
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
@@ -28,25 +29,29 @@ impl Server {
     /// Like [`reply`](Self::reply), with a descriptor if there is one.
     pub(super) fn reply_with(&mut self, session: SessionId, answer: Answer, enclosed: Option<Arc<OwnedFd>>) {
         let Some(&slot) = self.sessions.get(&session) else { return };
-        let Some(connection) = self.table.get_mut(slot) else { return };
         log::trace!("session {session} gets {answer:?}");
-        let frame = |output: &mut Vec<u8>| append_frame(output, &answer);
-        let appended = match enclosed {
-            None => connection.output.append(frame),
-            Some(descriptor) => connection.output.append_with(descriptor, frame),
-        };
-        if let Err(error) = appended {
-            let appended = connection.output.append(|output| append_frame(output, &too_large(answer, error)));
-            appended.expect("a short refusal fits into a frame");
-        }
-        if connection.output.pending() <= self.limits.output_bytes_max {
-            return self.ask_flush(slot);
+        let pending = self.change(slot, |connection| {
+            let frame = |output: &mut Vec<u8>| append_frame(output, &answer);
+            let appended = match enclosed {
+                None => connection.output.append(frame),
+                Some(descriptor) => connection.output.append_with(descriptor, frame),
+            };
+            if let Err(error) = appended {
+                let refusal = too_large(answer, error);
+                let appended = connection.output.append(|output| append_frame(output, &refusal));
+                appended.expect("a short refusal fits into a frame");
+            }
+            connection.output.pending()
+        });
+        if pending.is_none_or(|pending| pending <= self.limits.output_bytes_max) {
+            self.ask_flush(slot);
+            return self.limit_buffers();
         }
         // Perhaps the peer reads well, and only this turn brought too much.
         self.flush(slot);
         let Some(connection) = self.table.get_mut(slot) else { return };
         if connection.output.pending() > self.limits.output_bytes_max {
-            connection.output.keep_begun_frame();
+            self.change(slot, |connection| connection.output.keep_begun_frame());
             let text = format!(
                 "more than {} bytes wait to be read by this client, which is the limit; the connection is closed",
                 self.limits.output_bytes_max
@@ -58,26 +63,32 @@ impl Server {
     /// Ends a connection in any phase with a refusal, which the peer gets a while to read.
     pub(super) fn refuse(&mut self, slot: ConnectionSlot, refusal: Refusal) {
         let Some(connection) = self.table.get_mut(slot) else { return };
-        let text = refusal.text.clone();
-        let appended = match connection.phase {
-            Phase::Fresh => connection.output.append(|output| Greeting::Refused(refusal).append(output)),
-            Phase::Session(_) | Phase::Leaving(_) => {
-                let answer = Answer { request: RequestId::ONE_WAY, body: Reply::Refused(refusal) };
-                connection.output.append(|output| append_frame(output, &answer))
-            }
-            Phase::Ending(_) | Phase::Farewell => return,
-        };
-        if let Err(error) = appended {
-            log::debug!("a refusal cannot be sent: {error}");
+        if matches!(connection.phase, Phase::Ending(_) | Phase::Farewell) {
+            return;
         }
+        let text = refusal.text.clone();
+        self.change(slot, |connection| {
+            connection.input = None;
+            let appended = match connection.phase {
+                Phase::Fresh => connection.output.append(|output| Greeting::Refused(refusal).append(output)),
+                _ => {
+                    let answer = Answer { request: RequestId::ONE_WAY, body: Reply::Refused(refusal) };
+                    connection.output.append(|output| append_frame(output, &answer))
+                }
+            };
+            if let Err(error) = appended {
+                log::debug!("a refusal cannot be sent: {error}");
+            }
+        });
+        let Some(connection) = self.table.get_mut(slot) else { return };
         // Below the default level: the log must not slow the manager down when a peer errs in a loop.
-        log::info!("a connection of process {} is closed: {text}", connection.process_id.unwrap_or(0));
+        let process = connection.process_id.map_or(0, NonZeroU32::get);
+        log::info!("a connection of process {process} is closed: {text}");
         if let Phase::Session(session) | Phase::Leaving(session) = connection.phase {
             self.sessions.remove(&session);
             self.endings.push_back((session, SessionEnd::Died(DeathCause::Dropped(text))));
         }
         connection.phase = Phase::Farewell;
-        connection.input = None;
         self.set_deadline(slot, self.patience.farewell);
         self.ask_flush(slot);
     }
@@ -87,11 +98,21 @@ impl Server {
         let Some(connection) = self.table.get_mut(slot) else { return };
         connection.awaits_flush = false;
         let is_farewell = connection.phase == Phase::Farewell;
-        match connection.send() {
+        let moment = self.moment;
+        let sent = self.change(slot, |connection| {
+            let pending = connection.output.pending();
+            let sent = connection.send();
+            if connection.output.pending() < pending {
+                connection.moved_at = moment;
+            }
+            sent
+        });
+        match sent.expect("the connection was found above") {
             SendOutcome::All | SendOutcome::Broken if is_farewell => self.close(slot),
             SendOutcome::All => self.await_room(slot, false),
             SendOutcome::Part => self.await_room(slot, true),
             SendOutcome::Broken => {
+                let Some(connection) = self.table.get_mut(slot) else { return };
                 // It will read no more, but may have said goodbye before it closed.
                 connection.read_to_end = true;
                 connection.is_broken = true;

@@ -45,6 +45,9 @@ impl Server {
     }
 
     fn share_deferred_releases(&mut self, session: SessionId) -> Result<(usize, Arc<OwnedFd>), Refusal> {
+        if !self.has_room_to_defer() {
+            return Err(refusal("the manager has no room for the deferred releases of one more session"));
+        }
         let Entry::Vacant(place) = self.deferred.entry(session) else {
             return Err(refusal(
                 "a session has one array of deferred releases, and this one has asked for it before",

@@ -46,6 +46,11 @@ impl Table {
         self.slots.get_mut(slot)?.as_mut()
     }
 
+    /// All connections, with their slots.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnectionSlot, &PeerConnection)> {
+        (0..).zip(&self.slots).filter_map(|(slot, connection)| Some((slot, connection.as_ref()?)))
+    }
+
     /// Takes a connection out. Its slot is free at once.
     pub(crate) fn remove(&mut self, slot: ConnectionSlot) -> Option<PeerConnection> {
         self.set_deadline(slot, None);

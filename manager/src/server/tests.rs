@@ -15,10 +15,12 @@ use crate::tests::peer::{Peer, object, open_event, wait_for};
 /// A server whose turns the test begins and ends.
 struct ByHand {
     server: Server,
+    /// The time of its turns.
+    now: Time,
     _poll: Poll,
 }
 
-/// The time of all turns: so late that the loop may poll in vain.
+/// The time of the first turn: so late that the loop may poll in vain.
 fn now() -> Time {
     Time::from_nanoseconds(1_000_000_000)
 }
@@ -28,7 +30,7 @@ impl ByHand {
         let poll = Poll::new().unwrap();
         let registry = poll.registry().try_clone().unwrap();
         let server = Server::new(Epoch(Uuid::from_u128(1)), Limits::default(), registry);
-        ByHand { server, _poll: poll }
+        ByHand { server, now: now(), _poll: poll }
     }
 
     /// A client with a session, and its slot.
@@ -57,7 +59,7 @@ impl ByHand {
     }
 
     fn begin_turn(&mut self, readable: impl IntoIterator<Item = ConnectionSlot>) {
-        self.server.begin_turn(now());
+        self.server.begin_turn(self.now);
         readable.into_iter().for_each(|slot| self.server.readable(slot, false));
     }
 
@@ -200,4 +202,110 @@ fn a_peer_may_leave_as_many_bytes_unread_as_the_limit_says() {
     desk.server.limits.output_bytes_max += answer - 1;
     ask(&mut desk);
     assert_eq!(phase(&mut desk), Phase::Farewell, "it is over the limit by a byte");
+}
+
+/// What the buffers of all connections take.
+fn buffered(desk: &ByHand) -> usize {
+    desk.server.table.iter().map(|(_, connection)| connection.buffered()).sum()
+}
+
+/// Has a client leave answers unread until some wait in the manager.
+fn leave_unread(desk: &mut ByHand, peer: &mut Peer, slot: ConnectionSlot) {
+    while desk.pending(slot) < 4096 {
+        peer.send(Request::EventIsSet { id: object(1) });
+        desk.turn([slot]);
+    }
+}
+
+/// Sends this much of a frame that has more.
+fn send_part(desk: &mut ByHand, peer: &mut Peer, slot: ConnectionSlot, bytes: usize) {
+    peer.send_bytes(&(1_u32 << 20).to_le_bytes());
+    for _ in 0..bytes / 1024 {
+        peer.send_bytes(&[0; 1024]);
+        desk.turn([slot]);
+    }
+}
+
+#[test]
+fn the_memory_of_all_buffers_is_counted_until_it_is_given_back() {
+    let mut desk = ByHand::new();
+    let (mut deaf, deaf_slot) = desk.session();
+    desk.call(&mut deaf, deaf_slot, open_event(1, "gate"));
+    let (mut halting, halting_slot) = desk.session();
+    let (mut leaving, leaving_slot) = desk.session();
+    assert_eq!(desk.server.buffered, 0);
+
+    leave_unread(&mut desk, &mut deaf, deaf_slot);
+    let unread = desk.server.buffered;
+    assert!(unread >= 4096 && unread == buffered(&desk), "{unread}");
+    send_part(&mut desk, &mut halting, halting_slot, 100 << 10);
+    send_part(&mut desk, &mut leaving, leaving_slot, 10 << 10);
+    let all = desk.server.buffered;
+    assert!(all >= unread + (110 << 10) && all == buffered(&desk), "{all}");
+
+    // One finishes its frame, which is no request; one reads; one goes.
+    halting.send_bytes(&vec![0; (1 << 20) - (100 << 10)][..100 << 10]);
+    while desk.pending(deaf_slot) > 0 {
+        deaf.answer().unwrap();
+        desk.server.writable(deaf_slot);
+        desk.turn([]);
+    }
+    drop(leaving);
+    for _ in 0..20 {
+        desk.turn([halting_slot, leaving_slot]);
+    }
+    assert_eq!(desk.server.buffered, buffered(&desk));
+    drop(halting);
+    desk.turn([halting_slot]);
+    assert_eq!((desk.server.buffered, buffered(&desk)), (0, 0));
+}
+
+#[test]
+fn when_all_buffers_take_too_much_the_client_that_has_held_most_for_longest_is_cut_off() {
+    let mut desk = ByHand::new();
+    let (mut deaf, deaf_slot) = desk.session();
+    desk.call(&mut deaf, deaf_slot, open_event(1, "gate"));
+    leave_unread(&mut desk, &mut deaf, deaf_slot);
+    let (mut sender, sender_slot) = desk.session();
+    let phase = |desk: &mut ByHand, slot| desk.server.table.get_mut(slot).unwrap().phase;
+
+    // A minute later another client sends a frame that is larger than what waits for the first one.
+    desk.now = now().after_ns(60_000_000_000);
+    send_part(&mut desk, &mut sender, sender_slot, 60 << 10);
+    let all = desk.server.buffered;
+    assert!(all > 60 << 10);
+    desk.server.limits.memory_bytes_max = 4 * all;
+    desk.server.limit_buffers();
+    assert!(matches!(phase(&mut desk, deaf_slot), Phase::Session(_)), "it is at the limit");
+
+    desk.server.limits.memory_bytes_max = 4 * (all - 1);
+    desk.server.limit_buffers();
+    assert_eq!(phase(&mut desk, deaf_slot), Phase::Farewell, "it is over the limit by a byte");
+    assert!(matches!(phase(&mut desk, sender_slot), Phase::Session(_)));
+    assert_eq!(desk.server.buffered, buffered(&desk));
+
+    // Nor may a frame alone be larger.
+    desk.server.limits.memory_bytes_max = 4 << 10;
+    desk.server.limit_buffers();
+    desk.turn([]);
+    let refusal = sender.last_refusal();
+    assert_eq!(refusal.code, Code::LimitReached);
+    assert!(refusal.text.contains("1024 bytes"), "{refusal}");
+    sender.expect_end();
+}
+
+#[test]
+fn a_few_sessions_defer_releases_if_there_is_little_memory() {
+    let mut desk = ByHand::new();
+    desk.server.limits.memory_bytes_max = 4 * 16 * 1024;
+    let share = Request::Share { memory: protocol::SharedMemory::DeferredReleases };
+    for _ in 0..2 {
+        let (mut peer, slot) = desk.session();
+        desk.call(&mut peer, slot, share.clone());
+    }
+    let (mut peer, slot) = desk.session();
+    peer.send(share);
+    desk.turn([slot]);
+    let Reply::Refused(refusal) = peer.answer().unwrap().body else { panic!("not refused") };
+    assert_eq!(refusal.code, Code::LimitReached, "{refusal}");
 }

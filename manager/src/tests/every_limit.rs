@@ -1,10 +1,10 @@
 //! A walk over all limits: each is met without harm, and exceeded by one.
 //!
 //! The table says what happens beyond each limit. It has a line for every limit in `protocol/src/limits.rs`, and is
-//! compared with what stands there, with `PROTOCOL.md`, and with what a running manager does. `HELLO_TIME_MAX` and
-//! `output_bytes_max` are met exactly in turns that are taken by hand (`server/tests.rs`): no peer sees when a turn
-//! begins, and how much the kernel takes. The limits of a manager are set to a few here: the usual ones would need more
-//! memory, descriptors and time than a test has.
+//! compared with what stands there, with `PROTOCOL.md`, and with what a running manager does. `HELLO_TIME_MAX`,
+//! `output_bytes_max` and `memory_bytes_max` are met exactly in turns that are taken by hand (`server/tests.rs`): no
+//! peer sees when a turn begins, and how much the kernel takes. The limits of a manager are set to a few here: the
+//! usual ones would need more memory, descriptors and time than a test has.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -49,6 +49,7 @@ const TABLE: &[Line] = &[
     ("tasks_max", &[LIMIT_REACHED], settings::tasks),
     ("stored_bytes_max", &[LIMIT_REACHED, TOO_LARGE], settings::stored_bytes),
     ("output_bytes_max", &[Ended(Code::LimitReached)], settings::output_bytes),
+    ("memory_bytes_max", &[Ended(Code::LimitReached)], settings::memory_bytes),
 ];
 
 #[test]

@@ -18,6 +18,7 @@ fn numbers() -> BTreeMap<&'static str, u64> {
         tasks_max,
         stored_bytes_max,
         output_bytes_max,
+        memory_bytes_max,
     } = Limits::default();
     let numbers = [
         ("VERSION_OLDEST", usize::from(protocol::VERSION_OLDEST)),
@@ -46,6 +47,7 @@ fn numbers() -> BTreeMap<&'static str, u64> {
         ("tasks_max", tasks_max),
         ("stored_bytes_max", stored_bytes_max),
         ("output_bytes_max", output_bytes_max),
+        ("memory_bytes_max", memory_bytes_max),
     ];
     numbers.into_iter().map(|(name, value)| (name, value as u64)).collect()
 }

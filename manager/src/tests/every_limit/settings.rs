@@ -137,3 +137,19 @@ pub(super) fn output_bytes() -> Vec<Beyond> {
     done(&mut witness, Request::Goodbye);
     vec![Ended(refusal.code)]
 }
+
+pub(super) fn memory_bytes() -> Vec<Beyond> {
+    let (manager, mut witness) = session(Limits { memory_bytes_max: 4 * (64 << 10), ..Limits::default() });
+    let mut halting = manager.session();
+    halting.stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    halting.send_bytes(&(1_u32 << 20).to_le_bytes());
+    halting.send_bytes(&[0; 32 << 10]);
+    done(&mut witness, open_anonymous(1, EVENT));
+    // Until the manager has stopped listening: the pipe fills up, or is broken.
+    while halting.stream.write_all(&[0; 1 << 10]).is_ok() {}
+    let refusal = halting.last_refusal();
+    halting.expect_end();
+    assert!(refusal.text.contains("65536 bytes"), "{refusal}");
+    done(&mut witness, Request::Goodbye);
+    vec![Ended(refusal.code)]
+}
