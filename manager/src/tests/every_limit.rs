@@ -70,6 +70,7 @@ fn every_limit_is_in_the_table_with_what_its_documentation_says() {
     let Some(source) = file_of_protocol("src/limits.rs") else { return };
     let documented = documented_limits(&source);
     let names: BTreeSet<&str> = documented.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names.len(), documented.len(), "each has its own name");
     let walked: BTreeSet<&str> = TABLE.iter().map(|(name, ..)| *name).collect();
     assert_eq!(walked, names);
     for (name, text) in &documented {
@@ -91,12 +92,15 @@ fn the_page_says_of_every_limit_what_the_table_says() {
 /// A file of the package `protocol`, which stands beside this one in the repository. A published package has no other
 /// beside it: there, what its tests compare was compared before it was packed.
 fn file_of_protocol(path: &str) -> Option<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    if !root.join("protocol").is_dir() {
-        println!("not compared with {path}: this is not the repository");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Cargo writes this file when it packs a package.
+    if root.join("Cargo.toml.orig").exists() {
+        println!(
+            "not compared with {path}: this is a published package, which was compared before it was packed"
+        );
         return None;
     }
-    let path = root.join("protocol").join(path);
+    let path = root.join("../protocol").join(path);
     Some(fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
