@@ -8,6 +8,7 @@
 //! | [`process`] | pidfds: watching, signalling and identifying one process; the peer of a socket as one |
 //! | [`signals`] | what this process does when it gets a signal |
 //! | [`process_group`] | process groups and sessions, signalled as a whole |
+//! | [`process_session`] | process sessions: everything that a process has started, ended as a whole |
 //! | [`shared_memory`] | anonymous files (memfd), sealed and mapped as arrays of atomic words |
 //! | [`futex`] | sleeping on a word until another thread or process wakes the sleeper |
 //! | [`robust_list`] | a word that the kernel marks when the thread that owns it ends |
@@ -21,6 +22,7 @@ pub mod futex;
 pub mod limits;
 pub mod process;
 pub mod process_group;
+pub mod process_session;
 pub mod robust_list;
 pub mod shared_memory;
 pub mod signals;

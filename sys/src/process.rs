@@ -111,6 +111,35 @@ impl Process {
         Ok(pidfd_send_signal(&self.pidfd, signal)?)
     }
 
+    /// Sends a signal to every process of the group that this process leads, in one step, even if the process has
+    /// ended. Linux before 6.9 sends it to this process alone.
+    ///
+    /// # Errors
+    ///
+    /// If the group has no members, or none that this user may signal.
+    #[allow(unsafe_code)]
+    pub fn signal_group(&self, signal: Signal) -> io::Result<()> {
+        // Since Linux 6.9; libc does not know it yet.
+        const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
+        // SAFETY: the call takes numbers, and a null pointer in place of more about the signal.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                self.pidfd.as_raw_fd(),
+                signal.as_raw(),
+                std::ptr::null::<libc::siginfo_t>(),
+                PIDFD_SIGNAL_PROCESS_GROUP,
+            )
+        };
+        match result {
+            0 => Ok(()),
+            _ => match io::Error::last_os_error() {
+                error if error.raw_os_error() == Some(libc::EINVAL) => self.signal(signal),
+                error => Err(error),
+            },
+        }
+    }
+
     /// The wait status of a process whose parent has fetched it. Known to Linux 6.15 and later.
     #[allow(unsafe_code)]
     fn status_after_reaping(&self) -> Option<i32> {

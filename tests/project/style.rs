@@ -16,6 +16,7 @@ const COLUMNS_MAX: usize = 120;
 const UNSAFE_FILES: &[&str] = &[
     "bench/src/shared.rs",
     "sys/src/process.rs",
+    "sys/src/process_session.rs",
     "sys/src/robust_list.rs",
     "sys/src/shared_memory.rs",
     "tests/faults/fork.rs",

@@ -1,0 +1,340 @@
+//! Process sessions (setsid(2)): a process and everything that it starts, ended together.
+//!
+//! A process belongs to the session of the process that started it, until it begins a session of its own, as daemons
+//! do. Process groups are parts of a session: a shell with job control and timeout(1) begin groups, but no session. So
+//! whoever ends a session ends more than a group.
+//!
+//! The system has no call for this. So this module looks for the members in `/proc`, kills what it finds, waits for
+//! that, and looks again until there is nobody. A process that a signal is about to end cannot fork, so nobody who was
+//! seen once has children that are seen later.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
+use rustix::process::{Signal, getpid, setsid};
+
+use crate::process::Process;
+
+/// How long to wait for processes that were killed, before looking whether others came.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often to follow a process to its parent: far more than there are levels in practice.
+const LEVELS_MAX: usize = 1_024;
+
+/// A session, which may be over. Two sessions differ, even if the system has given the number of the first to the
+/// second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessSession {
+    /// The process that leads it, or has led it. The session has its number, which no other process gets while the
+    /// session has members.
+    leader: u32,
+    /// When the leader started, in the system's ticks.
+    started: u64,
+}
+
+impl ProcessSession {
+    /// The session that this process leads. The process may have ended, but must not be reaped yet.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such process, or it leads no session.
+    pub fn led_by(leader: u32) -> io::Result<ProcessSession> {
+        let stat = Stat::of(leader)?;
+        if stat.session != leader {
+            let text = format!("process {leader} leads no process session");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        Ok(ProcessSession { leader, started: stat.started })
+    }
+
+    /// The number of the session, which is that of its leader.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.leader
+    }
+
+    /// Whether this process has started the leader, or has started a process that did, and so on. A process whose
+    /// parent has ended descends from the process that adopted it.
+    #[must_use]
+    pub fn descends_from(&self, ancestor: u32) -> bool {
+        let mut process = self.leader;
+        for _ in 0..LEVELS_MAX {
+            match Stat::of(process) {
+                Ok(stat) if stat.parent == ancestor => return true,
+                Ok(stat) if stat.parent != 0 => process = stat.parent,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Kills the members of the session, all but one if `spared` names it, and returns those that have not ended yet.
+    /// If there are none, the session is over, and nothing of it runs any more.
+    ///
+    /// A member of another user may not be killed. It counts until it ends.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not tell who is there.
+    pub fn kill(&self, spared: Option<u32>) -> io::Result<Vec<Process>> {
+        let mut living = Vec::new();
+        for entry in fs::read_dir("/proc")? {
+            let entry = entry?;
+            let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+                continue;
+            };
+            if !Stat::of(id).is_ok_and(|stat| stat.session == self.leader) || Some(id) == spared {
+                continue;
+            }
+            if self.has_successor() {
+                return Ok(Vec::new());
+            }
+            let process = match Process::open(id) {
+                Ok(process) => process,
+                // It was reaped meanwhile.
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => continue,
+                Err(error) => return Err(error),
+            };
+            // Asks again: the number could be another's by now, and from here on it is not.
+            let stat = Stat::of(id).ok().filter(|stat| stat.session == self.leader);
+            let Some(stat) = stat.filter(|_| !process.has_ended()) else { continue };
+            // If it leads a group, the whole group gets the signal in one step. The only possible errors are that it
+            // has ended, and that it belongs to another user.
+            let _ = if stat.group == id {
+                process.signal_group(Signal::KILL)
+            } else {
+                process.signal(Signal::KILL)
+            };
+            living.push(process);
+        }
+        Ok(living)
+    }
+
+    /// Kills the members of the session, all but one if `spared` names it, and waits until nothing of it runs any more:
+    /// as long as it takes, if one of them cannot end.
+    pub fn end(&self, spared: Option<u32>) {
+        loop {
+            match self.kill(spared) {
+                Ok(living) if living.is_empty() => return,
+                Ok(living) => wait_for_all(&living, LOOK_INTERVAL),
+                // As when no descriptor is left.
+                Err(_) => thread::sleep(LOOK_INTERVAL),
+            }
+        }
+    }
+
+    /// Whether another process has the leader's number. The system gives it away only after the session's end.
+    fn has_successor(&self) -> bool {
+        Stat::of(self.leader).is_ok_and(|stat| stat.started != self.started)
+    }
+}
+
+/// Waits until all of these have ended, or the time is over.
+fn wait_for_all(processes: &[Process], time: Duration) {
+    let deadline = Instant::now() + time;
+    for process in processes {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Ok(left) = Timespec::try_from(left) else { return };
+        let mut watched = [PollFd::new(process, PollFlags::IN)];
+        // If this fails, the caller looks again sooner.
+        if !matches!(poll(&mut watched, Some(&left)), Ok(1..)) {
+            return;
+        }
+    }
+}
+
+/// Starts a command as the leader of a session of its own. Before the command runs, while only its process exists,
+/// `admit` gets its number, on another thread; if that fails, the command never runs, and this returns the error.
+///
+/// # Errors
+///
+/// Those of [`Command::spawn`] and of `admit`.
+#[allow(unsafe_code)]
+pub fn spawn(command: Command, admit: impl FnOnce(u32) -> io::Result<()> + Send) -> io::Result<Child> {
+    let mut command = command;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let copy_of_ours = ours.as_raw_fd();
+    let before = move || {
+        setsid()?;
+        // SAFETY: this is the child's copy of the descriptor, which the parent keeps open until the child has sent its
+        // number, and nobody in the child uses it. While it is open, the end of the parent would not show.
+        drop(unsafe { OwnedFd::from_raw_fd(copy_of_ours) });
+        let number = getpid().as_raw_pid().to_ne_bytes();
+        send(&theirs, &number, SendFlags::NOSIGNAL)?;
+        loop {
+            match recv(&theirs, &mut [0], RecvFlags::empty()) {
+                Ok((_, 1..)) => return Ok(()),
+                Ok(_) => return Err(io::Error::from_raw_os_error(libc::ECANCELED)),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    };
+    // SAFETY: it runs in the forked child, where other threads may have left locks taken: it makes system calls, and
+    // neither allocates nor takes a lock. An error without text allocates nothing either.
+    unsafe { command.pre_exec(before) };
+    thread::scope(|scope| {
+        let gate = scope.spawn(move || {
+            let mut number = [0; 4];
+            match recv(&ours, &mut number, RecvFlags::empty()) {
+                Ok((_, 4)) => {}
+                // There is no child, and `spawn` says why.
+                _ => return Ok(()),
+            }
+            admit(i32::from_ne_bytes(number).cast_unsigned())?;
+            // If the child has ended, `spawn` says so.
+            let _ = send(&ours, &[1], SendFlags::NOSIGNAL);
+            Ok(())
+        });
+        let spawned = command.spawn();
+        // Otherwise the gate would wait for a child that does not exist.
+        drop(command);
+        match gate.join() {
+            Ok(Err(refused)) => Err(refused),
+            _ => spawned,
+        }
+    })
+}
+
+/// What `/proc/<pid>/stat` says about a process that was not reaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stat {
+    parent: u32,
+    group: u32,
+    session: u32,
+    started: u64,
+}
+
+impl Stat {
+    fn of(process: u32) -> io::Result<Stat> {
+        let text = fs::read(format!("/proc/{process}/stat"))?;
+        Stat::parse(&text).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+    }
+
+    fn parse(stat: &[u8]) -> Option<Stat> {
+        // The second field is the program's name in parentheses, and the name may hold spaces and parentheses.
+        let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
+        let mut fields = std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace();
+        // Fields are counted from 1 in proc(5): the state is the third, the start time the 22nd.
+        let parent = fields.nth(4 - 3)?.parse().ok()?;
+        let group = fields.next()?.parse().ok()?;
+        let session = fields.next()?.parse().ok()?;
+        let started = fields.nth(22 - 7)?.parse().ok()?;
+        Some(Stat { parent, group, session, started })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::process::Stdio;
+
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+    }
+
+    fn start(script: &str) -> (Child, ProcessSession) {
+        let child = spawn(shell(script), |_| Ok(())).unwrap();
+        let session = ProcessSession::led_by(child.id()).unwrap();
+        (child, session)
+    }
+
+    /// Reads a number from the next line of the child's output.
+    fn number(child: &mut Child) -> u32 {
+        let (mut text, mut byte) = (String::new(), [0]);
+        while child.stdout.as_mut().unwrap().read(&mut byte).unwrap() == 1 && byte != *b"\n" {
+            text.push(byte[0].into());
+        }
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_session_ends_with_all_its_groups_and_orphans() {
+        // timeout(1) begins a group of its own.
+        let (mut child, session) =
+            start("(timeout 1000 sleep 1000 & echo $!) & wait; echo 0; exec sleep 1000");
+        let process = Process::open(number(&mut child)).unwrap();
+        number(&mut child);
+        assert!(session.descends_from(std::process::id()) && !session.descends_from(child.id()));
+        assert!(!process.has_ended());
+        session.end(None);
+        assert!(process.has_ended() && Process::of_child(&child).unwrap().has_ended());
+        child.wait().unwrap();
+        assert!(session.kill(None).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_leader_can_be_spared_and_its_children_are_not() {
+        let (mut child, session) = start("sleep 1000 & echo $!; wait; exec sleep 1000");
+        let process = Process::open(number(&mut child)).unwrap();
+        session.end(Some(child.id()));
+        assert!(process.has_ended() && !Process::of_child(&child).unwrap().has_ended());
+        session.end(None);
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn what_has_begun_a_session_of_its_own_goes_on() {
+        let (mut child, session) = start("setsid sh -c 'echo $$; exec sleep 1000' & wait");
+        let process = Process::open(number(&mut child)).unwrap();
+        session.end(None);
+        child.wait().unwrap();
+        assert!(!process.has_ended());
+        process.signal(Signal::KILL).unwrap();
+    }
+
+    #[test]
+    fn a_command_that_is_not_admitted_never_runs() {
+        let folder = std::env::temp_dir().join(format!("rallypoint-sys-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let mut command = shell("touch ran");
+        command.current_dir(&folder);
+        let refused = spawn(command, |_| Err(io::Error::other("no"))).unwrap_err();
+        assert_eq!(refused.to_string(), "no");
+        assert!(fs::read_dir(&folder).unwrap().next().is_none());
+        fs::remove_dir(&folder).unwrap();
+        let missing = spawn(Command::new("/no/such/program"), |_| Ok(())).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_process_that_leads_no_session_has_none() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        assert_eq!(ProcessSession::led_by(child.id()).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(ProcessSession::led_by(child.id()).is_err());
+    }
+
+    #[test]
+    fn the_fields_are_found_whatever_the_program_is_called() {
+        let numbers: Vec<String> = (4..53).map(|field| field.to_string()).collect();
+        for name in ["sh", "two words", "a) Z 1 (b", ")", "(("] {
+            let stat = format!("3 ({name}) S {}\n", numbers.join(" "));
+            let expected = Stat { parent: 4, group: 5, session: 6, started: 22 };
+            assert_eq!(Stat::parse(stat.as_bytes()), Some(expected), "{name:?}");
+        }
+        assert_eq!(Stat::parse(b"3 (sh) S 4 5"), None);
+    }
+
+    #[test]
+    fn a_number_that_was_given_away_stands_for_no_one() {
+        let (mut child, session) = start("exec sleep 1000");
+        let earlier = ProcessSession { started: session.started - 1, ..session };
+        assert!(earlier.kill(None).unwrap().is_empty());
+        assert!(!Process::of_child(&child).unwrap().has_ended());
+        session.end(None);
+        child.wait().unwrap();
+    }
+}
