@@ -45,9 +45,9 @@ pub use client::{
 };
 // Objects.
 pub use client::{
-    Abandonment, Barrier, Condition, Event, EventCause, EventMirror, Item, Items, Joined, Latch, Lock,
-    LockGuard, Passed, Permit, PermitRequest, Putting, Queue, RLock, Semaphore, Taken, Waitable, WokenBy,
-    wait_all, wait_any,
+    Abandonment, Barrier, BoundChild, Condition, Event, EventCause, EventMirror, Item, Items, Joined, Latch,
+    Lock, LockGuard, Passed, Permit, PermitRequest, Putting, Queue, RLock, Semaphore, Taken, Waitable,
+    WokenBy, wait_all, wait_any,
 };
 // Values that travel.
 pub use client::{decode, encode, take_decode_error};

@@ -52,6 +52,7 @@ pub use guides::{python, speed};
 pub use manager::Manager;
 pub use objects::abandonment::Abandonment;
 pub use objects::barrier::Barrier;
+pub use objects::bound_child::BoundChild;
 pub use objects::condition::{Condition, WokenBy};
 pub use objects::event::Event;
 pub use objects::event_cause::EventCause;

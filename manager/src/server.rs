@@ -16,6 +16,7 @@ use mio::Registry;
 use protocol::limits::HELLO_TIME_MAX;
 use protocol::{Answer, Epoch, FrameBuffer, Limits, SessionId};
 
+use self::bound::BoundProcesses;
 use self::buffers::Stamp;
 use self::busy_poll::{BusyPoll, Outlook};
 use self::clock::{first_token, nanoseconds};
@@ -25,6 +26,7 @@ use crate::shared_memory::deferred_releases::DeferredReleaseMemory;
 use crate::shared_memory::mirror::Mirror;
 
 mod arrival;
+pub(crate) mod bound;
 mod buffers;
 mod busy_poll;
 mod clock;
@@ -100,6 +102,8 @@ pub(crate) struct Server {
     endings: VecDeque<(SessionId, SessionEnd)>,
     /// How much memory the buffers of all connections take.
     buffered: usize,
+    /// The processes that sessions wait for before they end.
+    bound: BoundProcesses,
     /// Buffers that no connection uses now.
     spares: Vec<FrameBuffer>,
     /// How much work this turn has done for the connection that it reads.
@@ -148,6 +152,7 @@ impl Server {
             effects: Vec::new(),
             endings: VecDeque::new(),
             buffered: 0,
+            bound: BoundProcesses::default(),
             spares: Vec::new(),
             work: 0,
             to_read: VecDeque::new(),
@@ -260,7 +265,8 @@ impl Server {
             self.apply_found();
             let Some((session, ending)) = self.endings.pop_front() else { return };
             self.close_deferred_releases(session);
-            self.core.apply(self.now, Input::SessionEnded { session, ending }, &mut self.effects);
+            let input = self.bound.end(session, &ending).unwrap_or(Input::SessionEnded { session, ending });
+            self.core.apply(self.now, input, &mut self.effects);
             self.perform();
         }
     }
@@ -274,6 +280,8 @@ impl Server {
                     self.reply(session, Answer { request, body: reply });
                 }
                 Effect::Share { session, request, memory } => self.share(session, request, memory),
+                Effect::Bind { session, request, leader } => self.bind(session, request, leader),
+                Effect::Unbind { session, leader } => self.bound.unbind(session, leader),
                 Effect::Publish(publication) => self.publish(publication),
                 Effect::LocksWanted { session, wanted, holding } => self.want(session, wanted, holding),
                 Effect::Signal { session, signal } => self.signal(session, signal),

@@ -26,6 +26,8 @@ pub struct SessionInfo {
     pub waits: u32,
     /// How many tasks it runs.
     pub tasks: u32,
+    /// How it ended, and which processes that are bound to it are still there, if that is what it waits for.
+    pub ending: Option<Arc<str>>,
 }
 
 /// One object in brief, as in a list.
@@ -160,6 +162,8 @@ pub struct HolderInfo {
     pub depth: u32,
     /// The token of its grant.
     pub token: u64,
+    /// As in [`SessionInfo::ending`].
+    pub ending: Option<Arc<str>>,
 }
 
 /// A thread that waits.

@@ -68,6 +68,10 @@ pub const UNCONFIRMED_MAX: usize = 65_536;
 /// typing mistake from filling the machine. The owner's own library refuses more; the manager does not count them.
 pub const PROCESSES_MAX: usize = 1_024;
 
+/// The most process sessions that are bound to one session at one time. `BindProcesses` of one more is refused with
+/// [`Code::LimitReached`](crate::Code::LimitReached).
+pub const BOUND_PROCESSES_MAX: usize = 1_024;
+
 /// How long a fresh connection may take to send its hello. A slower one ends, with
 /// [`Code::Protocol`](crate::Code::Protocol).
 pub const HELLO_TIME_MAX: Duration = Duration::from_secs(10);

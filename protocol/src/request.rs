@@ -360,6 +360,20 @@ pub enum Request<'a> {
         /// As in a wait.
         thread: ThreadId,
     },
+    /// Binds a process session (setsid(2)) to this session, which then ends only when no process of either is left: the
+    /// manager kills what is left of the process session as soon as this session's process or connection has ended, and
+    /// until that is done, everything that this session holds stays held. Answer: Done.
+    BindProcesses {
+        /// The process that leads the process session. The client has started it, or has started a process that did,
+        /// and so on; and nobody has reaped it.
+        leader: u32,
+    },
+    /// Ends one such binding, if there is one. The client sends it once nothing of the process session runs any more.
+    /// Answer: Done.
+    UnbindProcesses {
+        /// The process that led the process session.
+        leader: u32,
+    },
 }
 
 /// What opening does if the object exists, and if it does not.

@@ -61,6 +61,7 @@ mod tests {
                     held: Duration::from_millis(3_290),
                     depth: 2,
                     token: 7,
+                    ending: Some("left; so".into()),
                 }),
                 abandoned: None,
             },
@@ -68,7 +69,7 @@ mod tests {
             waiting: 3,
         };
         let lines = [
-            "reentrant lock \"deploy\": held by pid 12 (deploy), thread 1, 2 times, for 3.2 s",
+            "reentrant lock \"deploy\": held by pid 12 (deploy), thread 1, 2 times, for 3.2 s, which left; so",
             "  1. pid 14 (deploy), thread 2, has waited 1.5 s for the lock",
             "  2. pid 15 (deploy), thread 2, has waited 1.5 s for the lock, gives up in 1 min 1 s",
             "  and 1 more",

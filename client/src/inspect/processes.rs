@@ -26,6 +26,9 @@ pub struct SessionInfo {
     pub waits: u32,
     /// How many tasks of pools it runs.
     pub tasks: u32,
+    /// How it ended, and which processes [bound](crate::BoundChild) to it are still there; none unless the manager
+    /// waits for their end. What the session holds stays held until then.
+    pub ending: Option<Arc<str>>,
 }
 
 /// A holder of permits of a semaphore.
@@ -56,6 +59,8 @@ pub struct HolderInfo {
     pub depth: u32,
     /// The token of its guard.
     pub token: u64,
+    /// As in [`SessionInfo::ending`].
+    pub ending: Option<Arc<str>>,
 }
 
 /// A waiter.
@@ -78,9 +83,9 @@ pub struct WaiterInfo {
 
 impl From<protocol::SessionInfo> for SessionInfo {
     fn from(info: protocol::SessionInfo) -> SessionInfo {
-        let protocol::SessionInfo { session, process, program, age_ns, objects, waits, tasks } = info;
+        let protocol::SessionInfo { session, process, program, age_ns, objects, waits, tasks, ending } = info;
         let connected = Duration::from_nanos(age_ns);
-        SessionInfo { session, process, program, connected, objects, waits, tasks }
+        SessionInfo { session, process, program, connected, objects, waits, tasks, ending }
     }
 }
 
@@ -93,8 +98,9 @@ impl From<protocol::PermitsInfo> for PermitsInfo {
 
 impl From<protocol::HolderInfo> for HolderInfo {
     fn from(info: protocol::HolderInfo) -> HolderInfo {
-        let protocol::HolderInfo { process, program, thread, held_ns, depth, token } = info;
-        HolderInfo { process, program, thread, held: Duration::from_nanos(held_ns), depth, token }
+        let protocol::HolderInfo { process, program, thread, held_ns, depth, token, ending } = info;
+        let held = Duration::from_nanos(held_ns);
+        HolderInfo { process, program, thread, held, depth, token, ending }
     }
 }
 
@@ -110,11 +116,11 @@ impl From<protocol::WaiterInfo> for WaiterInfo {
 /// As in `pid 12 (deploy), connected 3.2 s ago, 4 objects, 1 wait, 0 tasks`.
 impl Display for SessionInfo {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
-        let SessionInfo { process, program, connected, objects, waits, tasks, .. } = self;
+        let SessionInfo { process, program, connected, objects, waits, tasks, ending, .. } = self;
         write!(formatter, "pid {process} ({program}), connected {} ago, ", Rounded(*connected))?;
         let [objects, waits, tasks] = [objects, waits, tasks].map(|&count| u64::from(count));
         let counts = [count(objects, "object"), count(waits, "wait"), count(tasks, "task")];
-        write!(formatter, "{}", counts.join(", "))
+        write!(formatter, "{}{}", counts.join(", "), which(ending.as_deref()))
     }
 }
 
@@ -122,18 +128,19 @@ impl Display for SessionInfo {
 impl Display for PermitsInfo {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
         let PermitsInfo { session, permits, held } = self;
-        let SessionInfo { process, program, .. } = session;
-        write!(formatter, "{permits} held by pid {process} ({program}) for {}", Rounded(*held))
+        let SessionInfo { process, program, ending, .. } = session;
+        let (held, which) = (Rounded(*held), which(ending.as_deref()));
+        write!(formatter, "{permits} held by pid {process} ({program}) for {held}{which}")
     }
 }
 
 /// As in `held by pid 12 (deploy), thread 1, for 3.2 s`.
 impl Display for HolderInfo {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
-        let HolderInfo { process, program, thread, held, depth, .. } = self;
+        let HolderInfo { process, program, thread, held, depth, ending, .. } = self;
         let often = if *depth > 1 { format!(", {depth} times") } else { String::new() };
-        let held = Rounded(*held);
-        write!(formatter, "held by pid {process} ({program}), thread {thread}{often}, for {held}")
+        let (held, which) = (Rounded(*held), which(ending.as_deref()));
+        write!(formatter, "held by pid {process} ({program}), thread {thread}{often}, for {held}{which}")
     }
 }
 
@@ -148,6 +155,11 @@ impl Display for WaiterInfo {
             None => Ok(()),
         }
     }
+}
+
+/// What became of a process, if the manager waits for the end of what is bound to it.
+fn which(ending: Option<&str>) -> String {
+    ending.map(|ending| format!(", which {ending}")).unwrap_or_default()
 }
 
 /// As in `2 items`.
@@ -173,6 +185,7 @@ pub(super) mod tests {
             objects: 4,
             waits: 1,
             tasks: 0,
+            ending: None,
         }
     }
 
@@ -186,5 +199,9 @@ pub(super) mod tests {
     fn a_session_reads_as_a_line() {
         let text = "pid 12 (deploy), connected 3.2 s ago, 4 objects, 1 wait, 0 tasks";
         assert_eq!(session().to_string(), text);
+        let ending = SessionInfo { ending: Some("left; so".into()), ..session() };
+        assert_eq!(ending.to_string(), format!("{text}, which left; so"));
+        let holder = PermitsInfo { session: ending, permits: 2, held: Duration::from_millis(3_290) };
+        assert_eq!(holder.to_string(), "2 held by pid 12 (deploy) for 3.2 s, which left; so");
     }
 }

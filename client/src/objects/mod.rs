@@ -5,6 +5,7 @@
 
 pub(crate) mod abandonment;
 pub(crate) mod barrier;
+pub(crate) mod bound_child;
 pub(crate) mod condition;
 pub(crate) mod event;
 pub(crate) mod event_cause;

@@ -3,6 +3,7 @@
 //! A driver that keeps the inputs of a state, each with its time, can repeat everything that the state did.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use protocol::{Envelope, Refusal, Reply, RequestId, SessionId, SharedMemory, StopSignal};
 use serde::{Deserialize, Serialize};
@@ -30,7 +31,17 @@ pub enum Input<'a> {
     /// The driver found a release that a session has deferred. If the session no longer holds the lock in this holding,
     /// nothing happens.
     DeferredRelease(Holding),
-    /// A session's process ended, or its connection did.
+    /// A session's process ended, or its connection did, and processes that are bound to it are still there. Nothing
+    /// more comes of it but its end. Its waits end now, and what it holds stays held until then.
+    SessionEnding {
+        /// The session, which has begun and not ended.
+        session: SessionId,
+        /// How.
+        ending: SessionEnd,
+        /// The leaders of the process sessions that are bound to it.
+        bound: Vec<u32>,
+    },
+    /// A session's process ended, or its connection did, and so did all processes that were bound to it.
     SessionEnded {
         /// The session, which has begun and not ended.
         session: SessionId,
@@ -96,6 +107,23 @@ pub enum Effect {
         request: RequestId,
         /// Which memory.
         memory: SharedMemory,
+    },
+    /// Bind the process session that this process leads to a session, and answer the request with
+    /// [`Reply::Done`], or with a refusal. As with a reply, there may be nobody to read it.
+    Bind {
+        /// To whom.
+        session: SessionId,
+        /// The request that it answers; never [`RequestId::ONE_WAY`].
+        request: RequestId,
+        /// The leader of the process session.
+        leader: u32,
+    },
+    /// End such a binding, if there is one.
+    Unbind {
+        /// Of whom.
+        session: SessionId,
+        /// The leader of the process session.
+        leader: u32,
     },
     /// Write this into the mirror, and wake the threads that sleep at its place if they may go on: if the event is
     /// set, or no longer exists.

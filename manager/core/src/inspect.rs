@@ -72,6 +72,7 @@ impl State {
             objects: session.references.len() as u32,
             waits: session.waits() as u32,
             tasks: session.tasks_begun(),
+            ending: session.ending.clone(),
         }
     }
 
@@ -84,6 +85,7 @@ impl State {
             held_ns: self.now.ns_since(holder.since),
             depth: holder.depth,
             token: holder.token,
+            ending: session.ending.clone(),
         }
     }
 

@@ -142,6 +142,7 @@ impl State {
             Input::SessionBegan { session, peer } => self.session_began(*session, peer),
             Input::Request { session, envelope } => self.request(*session, envelope),
             Input::DeferredRelease(holding) => self.apply_deferred_release(*holding),
+            Input::SessionEnding { session, ending, bound } => self.session_ending(*session, ending, bound),
             Input::SessionEnded { session, ending } => self.session_ended(*session, ending),
             Input::TimePassed => self.work_on(),
         }
@@ -178,6 +179,7 @@ impl State {
                 self.batch_run(Caller { session, thread }, request, spec, tasks, timeout_ns)
             }
             Request::Share { memory } => return self.share(session, request, memory),
+            Request::BindProcesses { leader } => return self.bind_processes(session, request, leader),
             _ => {
                 let result = self.simple_request(session, body);
                 self.settle();
@@ -215,6 +217,14 @@ impl State {
             if memory == SharedMemory::DeferredReleases {
                 self.deferred_releases_shared(session);
             }
+        }
+    }
+
+    /// Has processes bound to a session that wants an answer, since the processes may run only after it.
+    fn bind_processes(&mut self, session: SessionId, request: RequestId, leader: u32) {
+        if request.wants_answer() {
+            self.session_at(session).answers += 1;
+            self.effects.push(Effect::Bind { session, request, leader });
         }
     }
 

@@ -1,10 +1,11 @@
 //! How a connection ends: by a goodbye, by the death of its process, or because its time was over.
 
+use std::num::NonZero;
 use std::os::fd::{AsFd, AsRawFd};
 
 use manager_core::{DeathCause, SessionEnd};
 use mio::unix::SourceFd;
-use protocol::{Code, Refusal, SessionId, StopSignal};
+use protocol::{Answer, Code, Refusal, Reply, RequestId, SessionId, StopSignal};
 use sys::Signal;
 
 use super::Server;
@@ -23,6 +24,24 @@ impl Server {
             Phase::Ending(session) => self.end(slot, session, SessionEnd::Died(cause)),
             Phase::Farewell => self.close(slot),
         }
+        self.settle();
+    }
+
+    /// Binds a process session to a session, and answers.
+    pub(super) fn bind(&mut self, session: SessionId, request: RequestId, leader: u32) {
+        let slot = self.sessions.get(&session);
+        let client = slot.and_then(|&slot| self.table.get_mut(slot)?.process_id).map(NonZero::get);
+        let body = match self.bound.bind(session, leader, client, &self.registry) {
+            Ok(()) => Reply::Done,
+            Err(refusal) => Reply::Refused(refusal),
+        };
+        self.reply(session, Answer { request, body });
+    }
+
+    /// Processes that were bound to sessions may be gone.
+    pub(crate) fn bound_gone(&mut self) {
+        let gone = self.bound.take_gone();
+        self.endings.extend(gone);
         self.settle();
     }
 

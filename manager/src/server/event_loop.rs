@@ -20,6 +20,7 @@ use transport::{Address, Listener};
 use uuid::Uuid;
 
 use super::Server;
+use super::bound::BOUND_GONE;
 use super::busy_poll::{Outlook, POLL_TIME};
 use super::clock::{Clock, nanoseconds};
 use super::signals::EndSignals;
@@ -275,6 +276,7 @@ impl EventLoop {
             }
             SIGNALS | STOPPER => self.has_ended = true,
             PARENT => self.has_ended |= self.parent.as_ref().is_some_and(Process::has_ended),
+            BOUND_GONE => self.server.bound_gone(),
             token => match Source::of(token) {
                 Source::Process(slot) => self.server.process_ended(slot),
                 Source::Socket(slot) => {

@@ -40,6 +40,7 @@ const TABLE: &[Line] = &[
     ("TASKS_PER_REQUEST_MAX", &[LIMIT_REACHED], tasks::tasks_per_request),
     ("TASKS_PER_GRANT_MAX", &[ComesLater, Refused(Code::BadArgument)], tasks::tasks_per_grant),
     ("TASKS_BYTES_MAX", &[ComesLater], tasks::tasks_bytes),
+    ("BOUND_PROCESSES_MAX", &[LIMIT_REACHED], tasks::bound_processes),
     ("PROCESSES_MAX", &[NotCounted], tasks::processes),
     ("sessions_max", &[Ended(Code::LimitReached)], settings::sessions),
     ("objects_max", &[LIMIT_REACHED], settings::objects),

@@ -38,6 +38,7 @@ fn numbers() -> BTreeMap<&'static str, u64> {
         ("PROCESSES_MAX", limits::PROCESSES_MAX),
         ("UNCONFIRMED_MAX", limits::UNCONFIRMED_MAX),
         ("RESULTS_BYTES_MAX", limits::RESULTS_BYTES_MAX),
+        ("BOUND_PROCESSES_MAX", limits::BOUND_PROCESSES_MAX),
         ("HELLO_TIME_MAX", limits::HELLO_TIME_MAX.as_secs() as usize),
         ("sessions_max", sessions_max),
         ("objects_max", objects_max),

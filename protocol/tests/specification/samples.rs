@@ -95,6 +95,8 @@ fn requests(samples: &mut Vec<Sample>) {
             timeout_ns: Some(LARGE),
             thread: ThreadId(LARGE),
         },
+        BindProcesses { leader: 4711 },
+        UnbindProcesses { leader: 4711 },
     });
 }
 

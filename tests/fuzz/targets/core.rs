@@ -127,7 +127,9 @@ impl World {
         let mut released = Vec::new();
         for effect in once {
             match effect {
-                Effect::Reply { session, request, .. } | Effect::Share { session, request, .. } => {
+                Effect::Reply { session, request, .. }
+                | Effect::Share { session, request, .. }
+                | Effect::Bind { session, request, .. } => {
                     self.answered(session, request, ended);
                 }
                 Effect::Drop { session, .. } => dropped.push(session),
@@ -135,7 +137,7 @@ impl World {
                     // Every other holding is taken to have been released without a request.
                     released.extend(holding.filter(|holding| holding.hold % 2 == 0));
                 }
-                Effect::Publish(_) => {}
+                Effect::Publish(_) | Effect::Unbind { .. } => {}
                 Effect::Signal { session, .. } => {
                     let is_known = ended == Some(session) || self.position(session).is_some();
                     assert!(is_known, "a signal to a session that has ended");

@@ -30,7 +30,7 @@ pub use pool::{
 };
 pub use queue::{GetTarget, JoinTarget, PutTarget, QueueClose, QueueLength, QueueTaskDone};
 pub use semaphore::{PermitsTarget, SemaphoreAvailable, SemaphoreForget, SemaphoreRelease};
-pub use session::{Cancel, Share};
+pub use session::{BindProcesses, Cancel, Share, UnbindProcesses};
 pub use wait::{Wait, WaitEnd, WaitFor, may_be_late};
 
 #[cfg(test)]

@@ -47,3 +47,43 @@ impl Operation<'static> for Share {
         }
     }
 }
+
+/// Binds a process session to this session, so that what this session holds stays held until its processes are gone.
+#[derive(Clone, Copy, Debug)]
+pub struct BindProcesses {
+    /// The process that leads the process session.
+    pub leader: u32,
+}
+
+impl Operation<'static> for BindProcesses {
+    type Output = ();
+
+    fn into_request(self) -> Request<'static> {
+        let BindProcesses { leader } = self;
+        Request::BindProcesses { leader }
+    }
+
+    fn output(reply: Reply) -> Result<(), Unexpected> {
+        answers::done(reply)
+    }
+}
+
+/// Ends such a binding.
+#[derive(Clone, Copy, Debug)]
+pub struct UnbindProcesses {
+    /// The process that led the process session.
+    pub leader: u32,
+}
+
+impl Operation<'static> for UnbindProcesses {
+    type Output = ();
+
+    fn into_request(self) -> Request<'static> {
+        let UnbindProcesses { leader } = self;
+        Request::UnbindProcesses { leader }
+    }
+
+    fn output(reply: Reply) -> Result<(), Unexpected> {
+        answers::done(reply)
+    }
+}

@@ -4,7 +4,7 @@ use alloc::string::ToString;
 use core::fmt::Debug;
 use std::format;
 
-use protocol::{Cause, Grant, Kind, ObjectId, Reply, ThreadId, WaitResult};
+use protocol::{Cause, Grant, Kind, ObjectId, Reply, Request, ThreadId, WaitResult};
 use uuid::Uuid;
 
 use super::*;
@@ -73,4 +73,15 @@ fn an_answer_of_another_kind_is_refused() {
     expect_refused(TasksGiveBack { batch: id(), tasks: [1].into() });
     expect_refused(QueueClose { id: id() });
     expect_refused(WaitFor { target: GetTarget { queue: id() }, timeout_ns: Some(0), thread: ThreadId(1) });
+}
+
+#[test]
+fn an_operation_on_bound_processes_is_done_or_refused() {
+    assert_eq!(BindProcesses { leader: 1 }.into_request(), Request::BindProcesses { leader: 1 });
+    assert_eq!(UnbindProcesses { leader: 1 }.into_request(), Request::UnbindProcesses { leader: 1 });
+    assert_eq!(BindProcesses::output(Reply::Done), Ok(()));
+    assert!(
+        BindProcesses::output(Reply::Count(1)).is_err()
+            && UnbindProcesses::output(Reply::Flag(true)).is_err()
+    );
 }

@@ -269,7 +269,8 @@ impl State {
             Request::Wait { .. }
             | Request::SignalAndWait { .. }
             | Request::BatchRun { .. }
-            | Request::Share { .. } => {
+            | Request::Share { .. }
+            | Request::BindProcesses { .. } => {
                 unreachable!("what does not answer at once with a reply is no simple request")
             }
             Request::Cancel { request } => Ok(self.cancel(session, request)),
@@ -315,6 +316,10 @@ impl State {
             Request::Inspect { object } => self.inspect(object),
             Request::EventMirror { id } => self.event_mirror(id),
             // It means something only to the driver, which then applies the end of the session.
+            Request::UnbindProcesses { leader } => {
+                self.effects.push(crate::Effect::Unbind { session, leader });
+                Ok(Reply::Done)
+            }
             Request::Goodbye => Ok(Reply::Done),
         }
     }

@@ -8,7 +8,9 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::take;
 
@@ -53,6 +55,27 @@ impl Departures {
 }
 
 impl State {
+    /// Ends the waits of a session that ends as soon as the processes bound to it are gone. So nothing goes to the
+    /// dead, and what it holds stays held. If the waits are more than an input may end, the others go with the session.
+    pub(crate) fn session_ending(&mut self, id: SessionId, ending: &SessionEnd, bound: &[u32]) {
+        let how: Arc<str> = ending.to_string().into();
+        let session = self.session_at(id);
+        let mut text = format!("{how}; what is bound to it has not ended yet: process session");
+        bound.iter().for_each(|leader| text.push_str(&format!(" {leader}")));
+        session.ending = Some(text.into());
+        session.is_terminating = true;
+        session.deferral = Default::default();
+        let what = Abandoner::of(id, session, how).describe();
+        let mut undelivered = Vec::new();
+        loop {
+            let next_waiter = self.session_at(id).waiters().next();
+            let Some(waiter) = next_waiter.filter(|_| !self.is_over()) else { break };
+            undelivered.extend(self.forsake(waiter, &what));
+        }
+        // Backwards, because each goes to the front of its queue.
+        undelivered.into_iter().rev().for_each(|grant| self.give_back(grant));
+    }
+
     /// Handles the end of a session, at once or in slices.
     pub(crate) fn session_ended(&mut self, id: SessionId, ending: &SessionEnd) {
         let how = ending.to_string().into();

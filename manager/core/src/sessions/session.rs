@@ -39,6 +39,8 @@ pub(crate) struct Session {
     pub(crate) is_gone: bool,
     /// Whether it was sent a signal to end, and so gets no tasks.
     pub(crate) is_terminating: bool,
+    /// How it ended, and which processes that are bound to it are still there, if that is what it waits for.
+    pub(crate) ending: Option<Arc<str>>,
     /// The objects of which it holds something that its end leaves behind, and the pools that end with it.
     pub(crate) held: BTreeSet<Key>,
     /// What deferred releases need to know about it.
@@ -71,6 +73,7 @@ impl Session {
             batches: BTreeSet::new(),
             is_gone: false,
             is_terminating: false,
+            ending: None,
             held: BTreeSet::new(),
             deferral: Deferral::default(),
             since,

@@ -239,7 +239,10 @@ impl Run {
                     }
                     (session, request)
                 }
-                Effect::Share { session, request, .. } => (session, request),
+                Effect::Share { session, request, .. } | Effect::Bind { session, request, .. } => {
+                    (session, request)
+                }
+                Effect::Unbind { .. } => continue,
                 Effect::LocksWanted { session, wanted, holding } => {
                     let lives = self.sessions.iter().any(|(live, _)| *live == session);
                     assert!(lives || ended == Some(session), "deferred releases of the dead, seed {seed}");

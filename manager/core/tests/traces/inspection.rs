@@ -33,6 +33,7 @@ fn sessions_are_listed_with_what_they_do() {
         objects,
         waits,
         tasks,
+        ending: None,
     };
     let sessions = vec![info(a, "owner", 1_000_000_000, 3, 0, 0), info(b, "worker", 0, 1, 1, 1)];
     let all = world.ask(a, Request::ListSessions { after: None });
@@ -110,6 +111,7 @@ fn a_lock_tells_its_holder_and_its_waiters_in_order() {
         held_ns: 3_000_000_000,
         depth: 2,
         token,
+        ending: None,
     };
     assert_eq!(info.state, ObjectState::Lock { is_reentrant: true, holder: Some(holder), abandoned: None });
     let waiter = |process, program: &str, thread, waited_ns, remaining_ns| WaiterInfo {

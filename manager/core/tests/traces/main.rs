@@ -1,6 +1,7 @@
 //! Traces: sessions and requests go in, answers come out, under a clock that only the test moves. None of these sleeps.
 
 mod barriers;
+mod bound;
 mod conditions;
 mod deadlocks;
 mod deferred_releases;

@@ -34,6 +34,10 @@ pub(crate) struct World {
     pub(crate) wants: Vec<(SessionId, u64, Option<Holding>)>,
     /// Memory that the core has shared.
     pub(crate) shared: Vec<(SessionId, RequestId, SharedMemory)>,
+    /// The process sessions that the core had bound.
+    pub(crate) bound: Vec<(SessionId, RequestId, u32)>,
+    /// The process sessions whose binding ended.
+    pub(crate) unbound: Vec<(SessionId, u32)>,
     /// Signals that the core has sent.
     pub(crate) signals: Vec<(SessionId, StopSignal)>,
     /// The stop events of batches.
@@ -61,6 +65,8 @@ impl World {
             published: Vec::new(),
             wants: Vec::new(),
             shared: Vec::new(),
+            bound: Vec::new(),
+            unbound: Vec::new(),
             signals: Vec::new(),
             stops: BTreeMap::new(),
             trace: None,
@@ -210,6 +216,8 @@ impl World {
             match effect {
                 Effect::Reply { session, request, reply } => self.answers.push((session, request, reply)),
                 Effect::Share { session, request, memory } => self.shared.push((session, request, memory)),
+                Effect::Bind { session, request, leader } => self.bound.push((session, request, leader)),
+                Effect::Unbind { session, leader } => self.unbound.push((session, leader)),
                 Effect::LocksWanted { session, wanted, holding } => {
                     self.wants.push((session, wanted, holding));
                 }

@@ -1,13 +1,16 @@
 //! Limits of tasks, results and items.
 
+use std::process::Command;
+
 use protocol::limits::{
-    CARRIES_MAX, FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX, PROCESSES_MAX, RESULTS_BYTES_MAX, TASKS_BYTES_MAX,
-    TASKS_PER_GRANT_MAX, TASKS_PER_REQUEST_MAX,
+    BOUND_PROCESSES_MAX, CARRIES_MAX, FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX, PROCESSES_MAX, RESULTS_BYTES_MAX,
+    TASKS_BYTES_MAX, TASKS_PER_GRANT_MAX, TASKS_PER_REQUEST_MAX,
 };
 use protocol::{
     BatchOptions, Failure, FailureKind, Grant, ObjectId, Outcome, Reply, Request, Results, Spec, Target,
     TaskInput, TasksGrant, ThreadId,
 };
+use sys::process_session;
 
 use super::beyond::Beyond::{self, ComesLater, Cut, NotCounted, Refused, TaskFails};
 use crate::tests::manager_process::ManagerProcess;
@@ -190,6 +193,26 @@ pub(super) fn tasks_per_grant() -> Vec<Beyond> {
     let refusal = refused(peer, Request::TasksGiveBack { batch: object(BATCH), tasks });
     assert!(refusal.text.contains(&TASKS_PER_GRANT_MAX.to_string()), "{refusal}");
     vec![ComesLater, Refused(refusal.code)]
+}
+
+pub(super) fn bound_processes() -> Vec<Beyond> {
+    let manager = ManagerProcess::start();
+    let mut command = Command::new("sleep");
+    command.arg("1000");
+    let mut child = process_session::spawn(command, |_| Ok(())).unwrap();
+    let leader = child.id();
+    let mut peer = manager.session();
+    for _ in 0..BOUND_PROCESSES_MAX {
+        done(&mut peer, Request::BindProcesses { leader });
+    }
+    let refusal = refused(&mut peer, Request::BindProcesses { leader });
+    assert!(refusal.text.contains(&BOUND_PROCESSES_MAX.to_string()), "{refusal}");
+    done(&mut peer, Request::UnbindProcesses { leader });
+    done(&mut peer, Request::BindProcesses { leader });
+    // The end of the session ends what is bound to it.
+    drop(peer);
+    assert!(!child.wait().unwrap().success());
+    vec![Refused(refusal.code)]
 }
 
 pub(super) fn tasks_bytes() -> Vec<Beyond> {

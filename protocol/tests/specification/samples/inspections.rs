@@ -18,6 +18,7 @@ pub(super) fn inspections(samples: &mut Vec<Sample>) {
             objects: 300,
             waits: 200,
             tasks: 100,
+            ending: Some("left".into()),
         }
         ObjectSummary { id: OBJECT, name: Some("stop".into()), kind: Kind::Queue, is_awaited: true }
         ObjectInfo {
@@ -36,6 +37,7 @@ pub(super) fn inspections(samples: &mut Vec<Sample>) {
             held_ns: LARGE,
             depth: 300,
             token: LARGE,
+            ending: Some("left".into()),
         }
         WaiterInfo {
             process: 4711,

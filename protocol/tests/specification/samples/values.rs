@@ -100,6 +100,7 @@ pub(super) fn session_info() -> SessionInfo {
         objects: 300,
         waits: 200,
         tasks: 100,
+        ending: None,
     }
 }
 
@@ -119,7 +120,8 @@ pub(super) fn object_info() -> ObjectInfo {
 
 pub(super) fn holder_info() -> HolderInfo {
     let thread = ThreadId(LARGE);
-    HolderInfo { process: 4711, program: "program".into(), thread, held_ns: LARGE, depth: 300, token: LARGE }
+    let (held_ns, token) = (LARGE, LARGE);
+    HolderInfo { process: 4711, program: "program".into(), thread, held_ns, depth: 300, token, ending: None }
 }
 
 pub(super) fn waiter_info() -> WaiterInfo {

@@ -24,6 +24,7 @@ impl Model {
             objects: session.references.len() as u32,
             waits: self.waits.values().filter(|wait| wait.caller.session == id).count() as u32,
             tasks: 0,
+            ending: None,
         }
     }
 
@@ -103,6 +104,7 @@ impl Model {
                         held_ns: self.now - holder.since,
                         depth: holder.depth,
                         token: holder.token,
+                        ending: None,
                     }
                 }),
                 abandoned: lock.abandoned.clone(),

@@ -191,6 +191,7 @@ impl Model {
                 let _ = self.release_lock(caller, *lock, Some(*hold));
             }
             Input::SessionEnded { session, ending } => self.session_ended(*session, ending),
+            Input::SessionEnding { .. } => unreachable!("the simulator binds no processes: {input:?}"),
             Input::TimePassed => {}
         }
         self.serve();

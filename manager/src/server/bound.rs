@@ -1,0 +1,284 @@
+//! Process sessions that are bound to sessions: a session ends only when they are over.
+//!
+//! A killed client is seen to be dead before the processes that it has started are. So that these do not run beside the
+//! next holder of its lock, the client binds them to its session first. When its process or its connection has ended,
+//! the core hears that the session is ending, and keeps what it holds. Meanwhile a thread kills the bound processes and
+//! waits until the last of them is gone. Then the core hears of the session's end.
+//!
+//! It has to be a thread, since looking for the members of a process session takes some milliseconds on a large
+//! machine. There is one for the manager, from the first binding on.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use manager_core::{Input, SessionEnd};
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use protocol::limits::BOUND_PROCESSES_MAX;
+use protocol::{Code, Refusal, SessionId};
+use sys::process::Process;
+use sys::process_session::ProcessSession;
+
+/// The token with which the event loop learns that bound processes are gone.
+pub(crate) const BOUND_GONE: Token = Token(usize::MAX - 5);
+
+/// How long to wait before asking again whether processes that were killed have ended. It doubles each time.
+const PAUSE_MIN: Duration = Duration::from_micros(250);
+const PAUSE_MAX: Duration = Duration::from_millis(100);
+
+/// How often to look for processes that came after the others were killed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The process sessions that are bound to sessions.
+#[derive(Debug, Default)]
+pub(super) struct BoundProcesses {
+    /// Those of each session that has some, and goes on.
+    sessions: HashMap<SessionId, Vec<ProcessSession>>,
+    /// How each session ended that waits for the end of what is bound to it.
+    ending: HashMap<SessionId, SessionEnd>,
+    /// What ends them, once there was a binding.
+    ender: Option<EndingThread>,
+}
+
+/// The thread that ends bound processes, as the event loop sees it. Dropping this ends the thread.
+#[derive(Debug)]
+struct EndingThread {
+    /// Takes what is to be ended, and for which session.
+    orders: Sender<EndOrder>,
+    /// Brings the sessions of which nothing is left.
+    gone: Receiver<SessionId>,
+    /// Becomes readable when there are some.
+    bell: UnixStream,
+}
+
+/// What is to be ended, and for which session.
+#[derive(Debug)]
+struct EndOrder {
+    session: SessionId,
+    bound: Vec<ProcessSession>,
+}
+
+impl BoundProcesses {
+    /// Binds a process session to a session of this client.
+    pub(super) fn bind(
+        &mut self,
+        session: SessionId,
+        leader: u32,
+        client: Option<u32>,
+        registry: &Registry,
+    ) -> Result<(), Refusal> {
+        let bound = find(leader, client)?;
+        if self.ender.is_none() {
+            let ender = EndingThread::start(registry).map_err(|error| {
+                Refusal::new(Code::LimitReached, format!("the manager cannot watch processes: {error}"))
+            })?;
+            self.ender = Some(ender);
+        }
+        let all = self.sessions.entry(session).or_default();
+        if all.len() >= BOUND_PROCESSES_MAX {
+            let text =
+                format!("{} process sessions are bound to this session, which is the limit", all.len());
+            return Err(Refusal::new(Code::LimitReached, text));
+        }
+        all.push(bound);
+        Ok(())
+    }
+
+    /// Ends a binding, if there is one.
+    pub(super) fn unbind(&mut self, session: SessionId, leader: u32) {
+        if let Some(all) = self.sessions.get_mut(&session) {
+            if let Some(position) = all.iter().position(|bound| bound.id() == leader) {
+                all.remove(position);
+            }
+            if all.is_empty() {
+                self.sessions.remove(&session);
+            }
+        }
+    }
+
+    /// If processes are bound to a session that ends, has them ended first, and returns what to tell the core now.
+    pub(super) fn end(&mut self, session: SessionId, ending: &SessionEnd) -> Option<Input<'static>> {
+        let bound = self.sessions.remove(&session)?;
+        let ender = self.ender.as_ref()?;
+        let leaders = bound.iter().map(ProcessSession::id).collect();
+        if ender.orders.send(EndOrder { session, bound }).is_err() {
+            log::error!("the processes that are bound to session {session} cannot be ended");
+            return None;
+        }
+        self.ending.insert(session, ending.clone());
+        Some(Input::SessionEnding { session, ending: ending.clone(), bound: leaders })
+    }
+
+    /// The sessions of which nothing is left since the last call, and how they ended.
+    pub(super) fn take_gone(&mut self) -> Vec<(SessionId, SessionEnd)> {
+        let Some(ender) = &self.ender else { return Vec::new() };
+        // The bell first: if it rings again, there is more.
+        while matches!((&ender.bell).read(&mut [0; 64]), Ok(1..)) {}
+        let gone = ender.gone.try_iter();
+        gone.filter_map(|session| Some((session, self.ending.remove(&session)?))).collect()
+    }
+}
+
+/// The process session that this process leads, which has to descend from the client.
+fn find(leader: u32, client: Option<u32>) -> Result<ProcessSession, Refusal> {
+    let refused = |text: String| Refusal::new(Code::BadArgument, text);
+    let client =
+        client.ok_or_else(|| refused("the system does not tell this client's process id".to_owned()))?;
+    let bound = ProcessSession::led_by(leader)
+        .map_err(|error| refused(format!("process {leader} cannot be bound to a session: {error}")))?;
+    if bound.descends_from(client) {
+        return Ok(bound);
+    }
+    Err(refused(format!("process {leader} does not descend from the client, which is process {client}")))
+}
+
+impl EndingThread {
+    fn start(registry: &Registry) -> io::Result<EndingThread> {
+        let (bell, rope) = UnixStream::pair()?;
+        bell.set_nonblocking(true)?;
+        rope.set_nonblocking(true)?;
+        registry.register(&mut SourceFd(&bell.as_raw_fd()), BOUND_GONE, Interest::READABLE)?;
+        let (orders, incoming) = channel();
+        let (report, gone) = channel();
+        thread::Builder::new().name("bound".to_owned()).spawn(move || {
+            end_all(&incoming, |session| {
+                let _ = report.send(session);
+                // If it is full, it rings already.
+                let _ = (&rope).write(&[1]);
+            });
+        })?;
+        Ok(EndingThread { orders, gone, bell })
+    }
+}
+
+/// The thread: ends what it is told to, and reports each session of which nothing is left, until nobody gives orders.
+fn end_all(orders: &Receiver<EndOrder>, mut report: impl FnMut(SessionId)) {
+    let mut ends: Vec<PendingEnd> = Vec::new();
+    let mut pause = PAUSE_MIN;
+    loop {
+        let order = if ends.is_empty() {
+            orders.recv().map_err(RecvTimeoutError::from)
+        } else {
+            orders.recv_timeout(pause)
+        };
+        pause = match order {
+            Ok(order) => {
+                ends.push(PendingEnd::new(order));
+                PAUSE_MIN
+            }
+            Err(RecvTimeoutError::Timeout) => PAUSE_MAX.min(2 * pause),
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        ends.retain_mut(|end| {
+            let is_over = end.advance();
+            if is_over {
+                report(end.session);
+            }
+            !is_over
+        });
+    }
+}
+
+/// How far the end of what is bound to one session has come.
+#[derive(Debug)]
+struct PendingEnd {
+    session: SessionId,
+    /// What may still have members.
+    bound: Vec<ProcessSession>,
+    /// The members that were killed and have not ended.
+    living: Vec<Process>,
+    /// When the members were looked for.
+    looked: Option<Instant>,
+}
+
+impl PendingEnd {
+    fn new(EndOrder { session, bound }: EndOrder) -> PendingEnd {
+        PendingEnd { session, bound, living: Vec::new(), looked: None }
+    }
+
+    /// Kills whoever is there. Returns whether nobody is left.
+    fn advance(&mut self) -> bool {
+        self.living.retain(|process| !process.has_ended());
+        let is_late = |looked: Instant| looked.elapsed() >= LOOK_INTERVAL;
+        if self.living.is_empty() || self.looked.is_none_or(is_late) {
+            self.looked = Some(Instant::now());
+            self.living.clear();
+            let living = &mut self.living;
+            self.bound.retain(|bound| match bound.kill(None) {
+                Ok(members) => {
+                    let is_over = members.is_empty();
+                    living.extend(members);
+                    !is_over
+                }
+                Err(error) => {
+                    log::warn!("the members of process session {} are not known: {error}", bound.id());
+                    true
+                }
+            });
+        }
+        self.bound.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_session_is_reported_when_nothing_of_it_is_left() {
+        let start = || {
+            let mut command = Command::new("sh");
+            command.args(["-c", "sleep 1000 & timeout 1000 sleep 1000 & wait"]);
+            sys::process_session::spawn(command, |_| Ok(())).unwrap()
+        };
+        let children = [start(), start()];
+        let bound: Vec<ProcessSession> =
+            children.iter().map(|child| ProcessSession::led_by(child.id()).unwrap()).collect();
+        let (orders, incoming) = channel();
+        let (report, gone) = channel();
+        let thread = thread::spawn(move || end_all(&incoming, |session| report.send(session).unwrap()));
+        orders.send(EndOrder { session: SessionId(7), bound: bound.clone() }).unwrap();
+        assert_eq!(gone.recv(), Ok(SessionId(7)));
+        for (child, bound) in children.iter().zip(bound) {
+            assert!(Process::of_child(child).unwrap().has_ended());
+            assert!(bound.kill(None).unwrap().is_empty());
+        }
+        for mut child in children {
+            child.wait().unwrap();
+        }
+        drop(orders);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn only_leaders_that_descend_from_the_client_are_bound() {
+        let child = sys::process_session::spawn(
+            {
+                let mut command = Command::new("sleep");
+                command.arg("1000");
+                command
+            },
+            |_| Ok(()),
+        );
+        let mut child = child.unwrap();
+        let here = std::process::id();
+        assert!(find(child.id(), Some(here)).is_ok());
+        for (leader, client, expected) in [
+            (child.id(), None, "does not tell"),
+            (child.id(), Some(child.id()), "does not descend"),
+            (u32::MAX, Some(here), "cannot be bound"),
+        ] {
+            let refusal = find(leader, client).unwrap_err();
+            assert!(refusal.code == Code::BadArgument && refusal.text.contains(expected), "{refusal}");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
