@@ -52,10 +52,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// ended. With --stop, the command does not start if the event is set. If the event is set later, this program stops
 /// the command: its process group gets SIGTERM, and SIGKILL if it has not ended after the grace. It does the same when
 /// it loses the lock and when the manager ends. It passes SIGINT, SIGTERM and SIGHUP on to the command, with the same
-/// grace; a second signal kills at once. If this program is killed, the command is killed too. It notices within a
-/// second that the lock was taken away or removed: until then the command may run beside the next holder's.
+/// grace; a second signal kills at once.
 ///
-/// The command runs in a process group of its own, and processes that it leaves behind there end with it. It has no
+/// The next holder gets the lock only when nothing of the command runs any more, whichever process is killed: this
+/// program, its helper, the command, or a process that the command has started. If this program is killed, the command
+/// is killed too. There are three exceptions. This program notices within a second that somebody has taken the lock
+/// away by force or removed it: until then the command may run beside the next holder's. If the manager ends, so do its
+/// locks, and a new manager grants them while the command has its grace. And what has begun a session of its own
+/// (setsid), as daemons do, has left the command and goes on without the lock.
+///
+/// The command runs in a process group of its own, and processes that it leaves behind end with it. It has no
 /// terminal. Its output is this program's, and so is its input unless that is a terminal.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_STATUS)]
@@ -134,7 +140,7 @@ impl Run {
         if let Err(status) = self.wait_to_start(preconditions, inputs) {
             return status;
         }
-        let command = match self.start() {
+        let command = match self.start(preconditions) {
             Ok(command) => Arc::new(command),
             Err(status) => {
                 // The command's failure counts, whatever becomes of the lock.
@@ -204,7 +210,7 @@ impl Run {
     }
 
     /// Starts the command. The error is the exit status.
-    fn start(&self) -> std::result::Result<SupervisedCommand, u8> {
+    fn start(&self, preconditions: &Preconditions) -> std::result::Result<SupervisedCommand, u8> {
         let (name, arguments) = self.command.split_first().expect("the command line has a command");
         let mut program = Program::new(name);
         program.arguments = arguments.iter().map(|argument| argument.as_encoded_bytes().to_vec()).collect();
@@ -213,10 +219,13 @@ impl Run {
         let nothing = File::open("/dev/null").map_err(|error| give_up(NOT_STARTED, &error.to_string()))?;
         let input = stdin();
         let input = if input.is_terminal() { nothing.as_fd() } else { input.as_fd() };
-        SupervisedCommand::start(&program, input, Stdio::inherit(), Stdio::inherit()).map_err(|fault| {
-            let status = if fault.is_not_found() { NOT_FOUND } else { NOT_STARTED };
-            give_up(status, &format!("{}: {fault}", name.display()))
-        })
+        let output = Stdio::inherit;
+        SupervisedCommand::start(Some(preconditions.link()), &program, input, output(), output()).map_err(
+            |fault| {
+                let status = if fault.is_not_found() { NOT_FOUND } else { NOT_STARTED };
+                give_up(status, &format!("{}: {fault}", name.display()))
+            },
+        )
     }
 
     /// Waits until the command has ended, and stops it if there is a reason. Returns how it ended, and the reason.

@@ -1,6 +1,8 @@
 //! The programs at a command line: what they run, print and exit with.
 
+pub(crate) mod bound;
 pub(crate) mod command_task;
 pub(crate) mod log;
+pub(crate) mod overlaps;
 pub(crate) mod worker_program;
 pub(crate) mod worker_run;

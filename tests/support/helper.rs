@@ -9,7 +9,7 @@ use client::{Event, Manager, Pool, Result};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use worker::Registry;
 
-use crate::command::{command_task, log};
+use crate::command::{bound, command_task, log, overlaps};
 use crate::faults::{fork, malformed_peers};
 use crate::manager::private;
 use crate::pool::{imap, interrupt, progress, sharing, stop, task};
@@ -68,6 +68,9 @@ pub(crate) fn run(name: &str) -> ExitCode {
         fork::USER => fork::use_copies(),
         fork::DROPPER => fork::drop_copies(),
         "other user" => malformed_peers::call(),
+        bound::HOLDER => bound::hold_for_child(),
+        overlaps::COMMAND => overlaps::be_command(),
+        overlaps::MEMBER => overlaps::be_member(),
         log::PARTS => log::part(),
         log::WAITS_IN_VAIN => log::wait_in_vain(),
         log::STARTS_LATE => log::start_late(),

@@ -74,6 +74,11 @@ impl Preconditions {
         })
     }
 
+    /// The way to the manager of these objects.
+    pub fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
     /// Waits until the command may start: until it has the lock, if there is one.
     pub fn wait(&self) -> Result<Permission> {
         let stop = self.stop.as_ref().map(|stop| Target::Event { id: stop.id() });

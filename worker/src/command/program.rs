@@ -71,7 +71,7 @@ pub(crate) fn bytes(text: impl AsRef<OsStr>) -> Vec<u8> {
     text.as_ref().as_bytes().to_vec()
 }
 
-/// The first message to a supervisor.
+/// The first message to a supervisor, once it is ready.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Order {
     /// The process that the command must not outlive.
@@ -83,6 +83,8 @@ pub(crate) struct Order {
 /// A message from a supervisor, one packet each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Report {
+    /// The supervisor leads a session of its own, and waits for its order.
+    Ready,
     /// The command runs.
     Started,
     /// There is no command, and the supervisor ends.
@@ -168,6 +170,7 @@ mod tests {
     #[test]
     fn reports_fit_a_packet() {
         for report in [
+            Report::Ready,
             Report::Started,
             Report::NotStarted { part: FailedPart::Program, errno: i32::MIN },
             Report::Ended(Exit::Status(i32::MIN)),

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use sys::process::{self, Process};
+use sys::process_session::ProcessSession;
 use sys::{Signal, process_group};
 
 use super::program::{Exit, FailedPart, Order, Report};
@@ -33,8 +34,14 @@ fn try_supervise() -> io::Result<()> {
     // In a session of its own, the supervisor does not get a signal to the worker's process group, after which it has
     // work to do. It has no terminal either, so the command's use of a terminal cannot suspend it.
     process_group::begin_session()?;
+    let session = ProcessSession::led_by(std::process::id())?;
     let channel = take_stdin()?;
-    let (order, mut descriptors) = DescriptorMessage::receive(&channel)?;
+    report(&channel, Report::Ready)?;
+    let (order, mut descriptors) = match DescriptorMessage::receive(&channel) {
+        // The worker has ended, or wants no command any more.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+        received => received?,
+    };
     let Order { parent, program } = postcard::from_bytes(&order).map_err(io::Error::other)?;
     let stdin =
         descriptors.pop().ok_or_else(|| io::Error::other("the command's standard input is missing"))?;
@@ -51,7 +58,7 @@ fn try_supervise() -> io::Result<()> {
     match command.stdin(Stdio::from(stdin)).process_group(0).spawn() {
         Ok(child) => {
             drop(command);
-            CommandSupervisor { channel, worker, child }.supervise()
+            CommandSupervisor { session, channel, worker, child }.supervise()
         }
         Err(error) => not_started(&channel, FailedPart::Program, &error),
     }
@@ -81,6 +88,8 @@ fn report(channel: &OwnedFd, report: Report) -> io::Result<()> {
 
 /// Supervises a command that runs.
 struct CommandSupervisor {
+    /// Everything that the command starts, unless it leaves on purpose; and this process.
+    session: ProcessSession,
     /// Brings signals from the worker, and takes reports to it.
     channel: OwnedFd,
     /// Readable when the worker has ended.
@@ -96,9 +105,12 @@ impl CommandSupervisor {
         if let (Ok(command), Ok(())) = (&watched, report(&self.channel, Report::Started)) {
             self.pass_on_signals(command);
         }
-        // Also after a regular end: processes that the command leaves behind in its group end with it.
+        // Also after a regular end: processes that the command leaves behind end with it. Those of its group get the
+        // signal in one step; the session has other groups if the command has begun some, as timeout(1) does.
         self.signal(Signal::KILL);
         let exit = Exit::from(self.child.wait()?);
+        // Whoever waits for the end of the command goes on with the report, and nothing of it may run any more.
+        self.session.end(Some(std::process::id()));
         // This fails if the worker has ended, and then nobody needs the report.
         let _ = report(&self.channel, Report::Ended(exit));
         Ok(())

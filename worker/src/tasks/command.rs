@@ -125,14 +125,17 @@ impl Command {
     /// Runs it in this thread, until it has ended.
     fn run(&self) -> CommandResult {
         let stdin = self.stdin().map_err(|error| self.fault(&error))?;
+        let stop = stop_event();
+        let manager = stop.as_ref().map(|stop| stop.reference().link()).transpose();
+        let manager = manager.map_err(|error| self.fault(&error))?;
         let output = || if self.is_streamed { Stdio::inherit() } else { Stdio::piped() };
-        let mut running = SupervisedCommand::start(&self.program, stdin.as_fd(), output(), output())
+        let mut running = SupervisedCommand::start(manager, &self.program, stdin.as_fd(), output(), output())
             .map_err(|fault| format!("{}: {fault}", self.program.name_of(fault.part)))?;
         drop(stdin);
         let (stdout, stderr) = running.take_output();
         let streams = [stdout.map(OwnedFd::from), stderr.map(OwnedFd::from)];
         let mut captures = streams.map(Capture::new);
-        let watch = stop_event().map(|stop| StopWatch::start(&stop)).transpose();
+        let watch = stop.as_ref().map(StopWatch::start).transpose();
         let watch = watch.map_err(|error| self.fault(&error))?;
         let exit = self.attend(&running, &mut captures, watch).map_err(|error| self.fault(&error))?;
         let [stdout, stderr] = captures.map(Capture::finish);
@@ -194,8 +197,11 @@ impl Command {
 ///
 /// It runs in a process group of its own. When its batch is stopped, the whole group gets SIGTERM, and SIGKILL if the
 /// program has not ended after its [grace](Command::grace); the task then returns how it ended. Whatever the program
-/// leaves behind in its group is killed when it has ended. The whole group is killed when the worker ends, however that
-/// happens.
+/// leaves behind is killed when it has ended, except for what has begun a session of its own (setsid(2)), as daemons
+/// do. All of it is killed when the worker ends, however that happens.
+///
+/// Nothing of the program runs any more when its task ends, whether the task returns or fails, as when its worker dies.
+/// So an attempt that the batch allows by its retries begins only after that.
 ///
 /// A worker that serves this function runs any program for whoever can submit to its pool: all processes of the same
 /// user.
