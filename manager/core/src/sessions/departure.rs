@@ -28,6 +28,9 @@ const STEPS_PER_BATCH: u64 = 64;
 /// How many steps it counts to let go of anything else.
 const STEPS_PER_THING: u64 = 8;
 
+/// How many process sessions to name that are bound to a session that is ending.
+const BOUND_SHOWN_MAX: usize = 8;
+
 /// The departures that take more steps than one input may, the next to go on with first.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Departures {
@@ -54,15 +57,23 @@ impl Departures {
     }
 }
 
+/// As in `left; what is bound to it has not ended yet: process session 4711`.
+fn still_bound(how: &str, bound: &[u32]) -> String {
+    let mut text = format!("{how}; what is bound to it has not ended yet: process session");
+    bound.iter().take(BOUND_SHOWN_MAX).for_each(|leader| text.push_str(&format!(" {leader}")));
+    match bound.len().saturating_sub(BOUND_SHOWN_MAX) {
+        0 => text,
+        more => format!("{text} and {more} more"),
+    }
+}
+
 impl State {
     /// Ends the waits of a session that ends as soon as the processes bound to it are gone. So nothing goes to the
     /// dead, and what it holds stays held. If the waits are more than an input may end, the others go with the session.
     pub(crate) fn session_ending(&mut self, id: SessionId, ending: &SessionEnd, bound: &[u32]) {
         let how: Arc<str> = ending.to_string().into();
         let session = self.session_at(id);
-        let mut text = format!("{how}; what is bound to it has not ended yet: process session");
-        bound.iter().for_each(|leader| text.push_str(&format!(" {leader}")));
-        session.ending = Some(text.into());
+        session.ending = Some(still_bound(&how, bound).into());
         session.is_terminating = true;
         session.deferral = Default::default();
         let what = Abandoner::of(id, session, how).describe();

@@ -51,6 +51,19 @@ fn what_an_ending_session_holds_stays_held() {
 }
 
 #[test]
+fn only_some_of_many_bound_processes_are_named() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let bound = (1..=1_024).collect();
+    world.apply(Input::SessionEnding { session: a, ending: SessionEnd::Goodbye, bound });
+    let Reply::Sessions { sessions, .. } = world.ask(b, Request::ListSessions { after: None }) else {
+        panic!("no list")
+    };
+    let text = "what is bound to it has not ended yet: process session 1 2 3 4 5 6 7 8 and 1016 more";
+    assert_eq!(sessions[0].ending.as_deref(), Some(&*format!("left; {text}")));
+}
+
+#[test]
 fn an_ending_session_waits_for_nothing_and_its_lock_can_be_taken_by_force() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
