@@ -6,8 +6,11 @@
 //!
 //! The system has no call for this. So this module looks for the members in `/proc`, kills what it finds, waits for
 //! that, and looks again until there is nobody. A process that a signal is about to end cannot fork, so nobody who was
-//! seen once has children that are seen later.
+//! seen once has children that are seen later. And nobody hides from a look by forking and ending all the time: a look
+//! goes from lower numbers to higher ones, and a child has a higher number than its parent, unless the numbers have
+//! begun anew meanwhile. Then there is another look.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -25,12 +28,13 @@ use crate::process::Process;
 /// How long to wait for processes that were killed, before looking whether others came.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often to follow a process to its parent: far more than there are levels in practice.
-const LEVELS_MAX: usize = 1_024;
+/// How often to follow a process to its parent: more than there are levels in practice, and no more than takes a
+/// millisecond.
+const LEVELS_MAX: usize = 64;
 
 /// A session, which may be over. Two sessions differ, even if the system has given the number of the first to the
 /// second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProcessSession {
     /// The process that leads it, or has led it. The session has its number, which no other process gets while the
     /// session has members.
@@ -84,37 +88,8 @@ impl ProcessSession {
     ///
     /// If the system does not tell who is there.
     pub fn kill(&self, spared: Option<u32>) -> io::Result<Vec<Process>> {
-        let mut living = Vec::new();
-        for entry in fs::read_dir("/proc")? {
-            let entry = entry?;
-            let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-                continue;
-            };
-            if !Stat::of(id).is_ok_and(|stat| stat.session == self.leader) || Some(id) == spared {
-                continue;
-            }
-            if self.has_successor() {
-                return Ok(Vec::new());
-            }
-            let process = match Process::open(id) {
-                Ok(process) => process,
-                // It was reaped meanwhile.
-                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => continue,
-                Err(error) => return Err(error),
-            };
-            // Asks again: the number could be another's by now, and from here on it is not.
-            let stat = Stat::of(id).ok().filter(|stat| stat.session == self.leader);
-            let Some(stat) = stat.filter(|_| !process.has_ended()) else { continue };
-            // If it leads a group, the whole group gets the signal in one step. The only possible errors are that it
-            // has ended, and that it belongs to another user.
-            let _ = if stat.group == id {
-                process.signal_group(Signal::KILL)
-            } else {
-                process.signal(Signal::KILL)
-            };
-            living.push(process);
-        }
-        Ok(living)
+        let living = kill_all(&BTreeSet::from([*self]), spared)?;
+        Ok(living.into_iter().map(|(_, process)| process).collect())
     }
 
     /// Kills the members of the session, all but one if `spared` names it, and waits until nothing of it runs any more:
@@ -134,6 +109,65 @@ impl ProcessSession {
     fn has_successor(&self) -> bool {
         Stat::of(self.leader).is_ok_and(|stat| stat.started != self.started)
     }
+}
+
+/// Kills the members of all of these sessions, as [`ProcessSession::kill`] does, and says of which each is. This takes
+/// about as long for many sessions as for one.
+///
+/// # Errors
+///
+/// If the system does not tell who is there.
+pub fn kill_all(
+    sessions: &BTreeSet<ProcessSession>,
+    spared: Option<u32>,
+) -> io::Result<Vec<(ProcessSession, Process)>> {
+    loop {
+        let last = last_number()?;
+        let living = look_and_kill(sessions, spared)?;
+        if last_number()? >= last {
+            return Ok(living);
+        }
+    }
+}
+
+fn look_and_kill(
+    sessions: &BTreeSet<ProcessSession>,
+    spared: Option<u32>,
+) -> io::Result<Vec<(ProcessSession, Process)>> {
+    let mut living = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Ok(seen) = Stat::of(id) else { continue };
+        let first = ProcessSession { leader: seen.session, started: 0 };
+        let mut candidates = sessions.range(first..).take_while(|session| session.leader == seen.session);
+        let Some(session) = candidates.find(|session| !session.has_successor()) else { continue };
+        if Some(id) == spared {
+            continue;
+        }
+        let process = match Process::open(id) {
+            Ok(process) => process,
+            // It was reaped meanwhile.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => continue,
+            Err(error) => return Err(error),
+        };
+        // Asks again: the number could be another's by now, and from here on it is not.
+        let stat = Stat::of(id).ok().filter(|stat| stat.session == session.leader);
+        let Some(stat) = stat.filter(|_| !process.has_ended()) else { continue };
+        // If it leads a group, the whole group gets the signal in one step. The only possible errors are that it has
+        // ended, and that it belongs to another user.
+        let _ =
+            if stat.group == id { process.signal_group(Signal::KILL) } else { process.signal(Signal::KILL) };
+        living.push((*session, process));
+    }
+    Ok(living)
+}
+
+/// The number that the system gave away last.
+fn last_number() -> io::Result<u32> {
+    let text = fs::read_to_string("/proc/loadavg")?;
+    let number = text.split_ascii_whitespace().last().and_then(|number| number.parse().ok());
+    number.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
 /// Waits until all of these have ended, or the time is over.
@@ -306,6 +340,34 @@ mod tests {
         fs::remove_dir(&folder).unwrap();
         let missing = spawn(Command::new("/no/such/program"), |_| Ok(())).unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn one_look_finds_the_members_of_many_sessions() {
+        let mut started = [start("exec sleep 1000"), start("sleep 1000 & wait"), start("exec sleep 1000")];
+        let [first, second, _] = started.each_ref().map(|(_, session)| *session);
+        let earlier = ProcessSession { started: first.started - 1, ..first };
+        let sessions = BTreeSet::from([earlier, first, second]);
+        let living = kill_all(&sessions, None).unwrap();
+        assert!(living.iter().all(|(session, _)| *session == first || *session == second));
+        assert!(living.iter().any(|(session, _)| *session == second));
+        sessions.iter().for_each(|session| session.end(None));
+        assert!(kill_all(&sessions, None).unwrap().is_empty());
+        let ended = started.each_ref().map(|(child, _)| Process::of_child(child).unwrap().has_ended());
+        assert_eq!(ended, [true, true, false]);
+        started[2].1.end(None);
+        for (child, _) in &mut started {
+            child.wait().unwrap();
+        }
+    }
+
+    #[test]
+    fn the_number_given_away_last_grows() {
+        let last = last_number().unwrap();
+        let mut child = Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        // It could have begun anew between the two.
+        assert!(last_number().unwrap() > last || child.id() < last);
     }
 
     #[test]

@@ -36,10 +36,13 @@ fn shell(script: &str) -> Command {
     command
 }
 
+/// In place of a socket: the holder starts a manager of its own.
+const OWN: &str = "own";
+
 /// Holds a lock and a permit, starts a child under one of them, and says when it runs.
 pub(crate) fn hold_for_child() -> Result<()> {
     let [socket, under, time] = [2, 3, 4].map(|number| std::env::args().nth(number).expect("an argument"));
-    let manager = Manager::connect_to(socket)?;
+    let manager = if socket == OWN { Manager::start()? } else { Manager::connect_to(socket)? };
     let guard = manager.lock("lock")?.acquire()?;
     let permit = manager.semaphore("permits", 1)?.acquire(1)?;
     let mut child = if under == "lock" {
@@ -92,6 +95,17 @@ fn a_holders_child_is_gone_before_the_next_holder_comes() {
         assert!(living.is_empty(), "{living:?} of {processes:?} run");
         drop((guard, permit));
     }
+}
+
+#[apply(test)]
+fn a_holders_child_ends_with_a_manager_of_its_own() {
+    let time = time(3);
+    let mut holder = Running::start(helper::command(HOLDER).args([OWN, "lock"]).arg(&time));
+    assert_eq!(holder.line(), "runs");
+    let processes = family(holder.process(), &time);
+    assert!(processes.len() >= 5, "{processes:?}");
+    kill(holder.process(), Signal::KILL);
+    eventually("all of them end", || !processes.iter().any(|&process| is_alive(process)));
 }
 
 #[apply(test)]

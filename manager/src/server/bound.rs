@@ -8,7 +8,7 @@
 //! It has to be a thread, since looking for the members of a process session takes some milliseconds on a large
 //! machine. There is one for the manager, from the first binding on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -22,7 +22,7 @@ use mio::{Interest, Registry, Token};
 use protocol::limits::BOUND_PROCESSES_MAX;
 use protocol::{Code, Refusal, SessionId};
 use sys::process::Process;
-use sys::process_session::ProcessSession;
+use sys::process_session::{ProcessSession, kill_all};
 
 /// The token with which the event loop learns that bound processes are gone.
 pub(crate) const BOUND_GONE: Token = Token(usize::MAX - 5);
@@ -34,13 +34,16 @@ const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// How often to look for processes that came after the others were killed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long a manager that ends waits for processes that were killed.
+const LAST_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// The process sessions that are bound to sessions.
 #[derive(Debug, Default)]
 pub(super) struct BoundProcesses {
     /// Those of each session that has some, and goes on.
     sessions: HashMap<SessionId, Vec<ProcessSession>>,
-    /// How each session ended that waits for the end of what is bound to it.
-    ending: HashMap<SessionId, SessionEnd>,
+    /// How each session ended that waits for the end of what is bound to it, and what that is.
+    ending: HashMap<SessionId, (SessionEnd, Vec<ProcessSession>)>,
     /// What ends them, once there was a binding.
     ender: Option<EndingThread>,
 }
@@ -106,11 +109,10 @@ impl BoundProcesses {
         let bound = self.sessions.remove(&session)?;
         let ender = self.ender.as_ref()?;
         let leaders = bound.iter().map(ProcessSession::id).collect();
+        self.ending.insert(session, (ending.clone(), bound.clone()));
         if ender.orders.send(EndOrder { session, bound }).is_err() {
             log::error!("the processes that are bound to session {session} cannot be ended");
-            return None;
         }
-        self.ending.insert(session, ending.clone());
         Some(Input::SessionEnding { session, ending: ending.clone(), bound: leaders })
     }
 
@@ -120,7 +122,27 @@ impl BoundProcesses {
         // The bell first: if it rings again, there is more.
         while matches!((&ender.bell).read(&mut [0; 64]), Ok(1..)) {}
         let gone = ender.gone.try_iter();
-        gone.filter_map(|session| Some((session, self.ending.remove(&session)?))).collect()
+        gone.filter_map(|session| Some((session, self.ending.remove(&session)?.0))).collect()
+    }
+
+    /// When the manager ends: kills what is bound to sessions that are ending or dead, and waits a little until nothing
+    /// of it is left.
+    pub(super) fn end_at_once(&mut self, mut is_dead: impl FnMut(SessionId) -> bool) {
+        let dead = self.sessions.drain().filter(|(session, _)| is_dead(*session)).map(|(_, bound)| bound);
+        let ending = self.ending.drain().map(|(_, (_, bound))| bound);
+        let bound: BTreeSet<ProcessSession> = dead.chain(ending).flatten().collect();
+        if bound.is_empty() {
+            return;
+        }
+        let began = Instant::now();
+        let mut pause = PAUSE_MIN;
+        while !matches!(kill_all(&bound, None), Ok(living) if living.is_empty()) {
+            if began.elapsed() >= LAST_TIME_MAX {
+                return log::warn!("processes that were bound to sessions go on");
+            }
+            thread::sleep(pause);
+            pause = PAUSE_MAX.min(2 * pause);
+        }
     }
 }
 
@@ -158,70 +180,87 @@ impl EndingThread {
 
 /// The thread: ends what it is told to, and reports each session of which nothing is left, until nobody gives orders.
 fn end_all(orders: &Receiver<EndOrder>, mut report: impl FnMut(SessionId)) {
-    let mut ends: Vec<PendingEnd> = Vec::new();
+    let mut under_way = EndsUnderWay::default();
     let mut pause = PAUSE_MIN;
     loop {
-        let order = if ends.is_empty() {
+        let order = if under_way.orders.is_empty() {
             orders.recv().map_err(RecvTimeoutError::from)
         } else {
             orders.recv_timeout(pause)
         };
         pause = match order {
             Ok(order) => {
-                ends.push(PendingEnd::new(order));
+                // Those that came meanwhile need no look of their own.
+                under_way.begin(order);
+                orders.try_iter().for_each(|order| under_way.begin(order));
                 PAUSE_MIN
             }
             Err(RecvTimeoutError::Timeout) => PAUSE_MAX.min(2 * pause),
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        ends.retain_mut(|end| {
-            let is_over = end.advance();
-            if is_over {
-                report(end.session);
-            }
-            !is_over
-        });
+        under_way.advance(&mut report);
     }
 }
 
-/// How far the end of what is bound to one session has come.
-#[derive(Debug)]
-struct PendingEnd {
-    session: SessionId,
-    /// What may still have members.
-    bound: Vec<ProcessSession>,
-    /// The members that were killed and have not ended.
+/// What is being ended.
+#[derive(Debug, Default)]
+struct EndsUnderWay {
+    orders: Vec<EndOrder>,
+    /// What may still have members, whether one order names it or several.
+    bound: BTreeMap<ProcessSession, KilledMembers>,
+}
+
+/// The members of a process session that were killed.
+#[derive(Debug, Default)]
+struct KilledMembers {
+    /// Those that have not ended.
     living: Vec<Process>,
     /// When the members were looked for.
     looked: Option<Instant>,
 }
 
-impl PendingEnd {
-    fn new(EndOrder { session, bound }: EndOrder) -> PendingEnd {
-        PendingEnd { session, bound, living: Vec::new(), looked: None }
+impl EndsUnderWay {
+    fn begin(&mut self, order: EndOrder) {
+        for bound in &order.bound {
+            self.bound.entry(*bound).or_default();
+        }
+        self.orders.push(order);
     }
 
-    /// Kills whoever is there. Returns whether nobody is left.
-    fn advance(&mut self) -> bool {
-        self.living.retain(|process| !process.has_ended());
+    /// Kills whoever is there, and reports the sessions of which nothing is left.
+    fn advance(&mut self, report: &mut impl FnMut(SessionId)) {
         let is_late = |looked: Instant| looked.elapsed() >= LOOK_INTERVAL;
-        if self.living.is_empty() || self.looked.is_none_or(is_late) {
-            self.looked = Some(Instant::now());
-            self.living.clear();
-            let living = &mut self.living;
-            self.bound.retain(|bound| match bound.kill(None) {
-                Ok(members) => {
-                    let is_over = members.is_empty();
-                    living.extend(members);
-                    !is_over
-                }
-                Err(error) => {
-                    log::warn!("the members of process session {} are not known: {error}", bound.id());
-                    true
-                }
-            });
+        let mut to_look = BTreeSet::new();
+        for (bound, members) in &mut self.bound {
+            members.living.retain(|process| !process.has_ended());
+            if members.living.is_empty() || members.looked.is_none_or(is_late) {
+                to_look.insert(*bound);
+            }
         }
-        self.bound.is_empty()
+        if to_look.is_empty() {
+            return;
+        }
+        match kill_all(&to_look, None) {
+            Ok(living) => {
+                for bound in &to_look {
+                    let looked = Some(Instant::now());
+                    self.bound.insert(*bound, KilledMembers { living: Vec::new(), looked });
+                }
+                for (bound, process) in living {
+                    self.bound.entry(bound).or_default().living.push(process);
+                }
+                self.bound.retain(|_, members| !members.living.is_empty());
+            }
+            Err(error) => log::warn!("the members of process sessions are not known: {error}"),
+        }
+        let bound = &self.bound;
+        self.orders.retain(|order| {
+            let is_over = order.bound.iter().all(|of_it| !bound.contains_key(of_it));
+            if is_over {
+                report(order.session);
+            }
+            !is_over
+        });
     }
 }
 
@@ -245,7 +284,10 @@ mod tests {
         let (report, gone) = channel();
         let thread = thread::spawn(move || end_all(&incoming, |session| report.send(session).unwrap()));
         orders.send(EndOrder { session: SessionId(7), bound: bound.clone() }).unwrap();
-        assert_eq!(gone.recv(), Ok(SessionId(7)));
+        orders.send(EndOrder { session: SessionId(8), bound: vec![bound[0]; 1_000] }).unwrap();
+        let mut reported = [gone.recv().unwrap(), gone.recv().unwrap()];
+        reported.sort_unstable();
+        assert_eq!(reported, [SessionId(7), SessionId(8)]);
         for (child, bound) in children.iter().zip(bound) {
             assert!(Process::of_child(child).unwrap().has_ended());
             assert!(bound.kill(None).unwrap().is_empty());
@@ -255,6 +297,29 @@ mod tests {
         }
         drop(orders);
         thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_manager_that_ends_ends_what_is_bound_to_the_dead() {
+        let start = || {
+            let mut command = Command::new("sh");
+            command.args(["-c", "sleep 1000 & wait"]);
+            sys::process_session::spawn(command, |_| Ok(())).unwrap()
+        };
+        let mut children = [start(), start(), start()];
+        let mut bound = BoundProcesses::default();
+        let [dead, ending, alive] =
+            children.each_ref().map(|child| vec![ProcessSession::led_by(child.id()).unwrap()]);
+        bound.sessions.insert(SessionId(1), dead);
+        bound.ending.insert(SessionId(2), (SessionEnd::Goodbye, ending));
+        bound.sessions.insert(SessionId(3), alive.clone());
+        bound.end_at_once(|session| session == SessionId(1));
+        let ended = children.each_ref().map(|child| Process::of_child(child).unwrap().has_ended());
+        assert_eq!(ended, [true, true, false]);
+        alive[0].end(None);
+        for child in &mut children {
+            child.wait().unwrap();
+        }
     }
 
     #[test]
@@ -277,6 +342,9 @@ mod tests {
         ] {
             let refusal = find(leader, client).unwrap_err();
             assert!(refusal.code == Code::BadArgument && refusal.text.contains(expected), "{refusal}");
+        }
+        for other in [0, 1, here] {
+            assert_eq!(find(other, Some(here)).unwrap_err().code, Code::BadArgument, "{other}");
         }
         child.kill().unwrap();
         child.wait().unwrap();

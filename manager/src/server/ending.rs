@@ -12,6 +12,9 @@ use super::Server;
 use super::connection::Phase;
 use super::table::ConnectionSlot;
 
+/// How many steps it counts to bind processes: the manager asks the system for each from the leader to the client.
+const BINDING_STEPS: u64 = 2_048;
+
 impl Server {
     /// A peer's process may have ended. The server still reads what it sent before.
     pub(crate) fn process_ended(&mut self, slot: ConnectionSlot) {
@@ -29,6 +32,7 @@ impl Server {
 
     /// Binds a process session to a session, and answers.
     pub(super) fn bind(&mut self, session: SessionId, request: RequestId, leader: u32) {
+        self.work += BINDING_STEPS;
         let slot = self.sessions.get(&session);
         let client = slot.and_then(|&slot| self.table.get_mut(slot)?.process_id).map(NonZero::get);
         let body = match self.bound.bind(session, leader, client, &self.registry) {
@@ -43,6 +47,16 @@ impl Server {
         let gone = self.bound.take_gone();
         self.endings.extend(gone);
         self.settle();
+    }
+
+    /// When the manager ends: kills what is bound to sessions whose processes have ended, of which it may not have
+    /// heard yet, as that of its own parent.
+    pub(crate) fn end_bound_to_dead(&mut self) {
+        let (table, sessions) = (&mut self.table, &self.sessions);
+        self.bound.end_at_once(|session| {
+            let connection = sessions.get(&session).and_then(|&slot| table.get_mut(slot));
+            connection.is_none_or(|connection| connection.process_exit().is_some())
+        });
     }
 
     /// Sends a signal to the process of a session, if it can be watched: its number alone could be another's by now.

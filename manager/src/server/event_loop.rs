@@ -188,6 +188,7 @@ impl EventLoop {
             self.turn(&mut events)?;
         }
         log::info!("the manager at {} ends", self.address());
+        self.server.end_bound_to_dead();
         Ok(())
     }
 
