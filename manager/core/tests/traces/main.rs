@@ -2,6 +2,8 @@
 
 mod barriers;
 mod bound;
+mod condition_deadlocks;
+mod condition_locks;
 mod conditions;
 mod deadlocks;
 mod deferred_releases;
@@ -17,11 +19,12 @@ mod objects;
 mod orderly;
 mod prefetch;
 mod prefetch_faults;
-mod queue_order;
 mod queues;
 mod random;
+mod returned_items;
 mod runs;
 mod semaphores;
+mod signals;
 mod snapshots;
 mod stale_holds;
 mod steps;
