@@ -9,7 +9,7 @@ use client::Manager;
 use protocol::endpoint::SOCKET_VARIABLE;
 use rustix::process::Signal;
 
-use super::socket::{complaint, manager, run, worker};
+use super::programs::{complaint, manager, run, worker};
 use crate::support::{ManagerProgram, Running, apply, eventually, is_alive, private_folder, serve, test};
 
 #[apply(test)]

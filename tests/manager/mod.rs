@@ -2,4 +2,5 @@
 
 mod address;
 pub(crate) mod private;
+mod programs;
 pub(crate) mod socket;

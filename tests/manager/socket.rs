@@ -8,56 +8,18 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use client::Manager;
 use protocol::endpoint::SOCKET_VARIABLE;
 use rustix::process::{Signal, geteuid};
 
+use super::programs::{complaint, manager, worker};
 use crate::support::helper;
 use crate::support::remote_client::{EventOrder, REMOTE_CLIENT, RemoteClient, Report};
-use crate::support::{
-    ManagerProgram, PATIENCE, Running, apply, eventually, kill, private_folder, serve, test,
-};
+use crate::support::{ManagerProgram, Running, apply, eventually, kill, private_folder, serve, test};
 
 /// A user who is not the one that the tests run as.
 const NOBODY: u32 = 65_534;
-
-pub(super) fn manager(socket: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_manager"));
-    command.arg("--socket").arg(socket);
-    command
-}
-
-pub(super) fn worker(socket: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
-    command.args(["--pool", "demo", "--socket"]).arg(socket);
-    command
-}
-
-/// Runs a program that must end. Returns its exit status, its standard output and its standard error.
-pub(super) fn run(command: &mut Command) -> (Option<i32>, String, String) {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
-        sleep(Duration::from_millis(2));
-    }
-    // If the program has not ended, its status will show it.
-    let _ = child.kill();
-    let output = child.wait_with_output().unwrap();
-    let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-    (output.status.code(), stdout, stderr)
-}
-
-/// The error that a program prints when it ends because something is wrong.
-pub(super) fn complaint(command: &mut Command) -> String {
-    let (status, output, text) = run(command);
-    assert_eq!((status, output.as_str()), (Some(1), ""), "{text}");
-    let name = Path::new(command.get_program()).file_name().unwrap().to_str().unwrap();
-    assert!(text.starts_with(&format!("{name}: ")) && text.lines().count() == 1, "{text}");
-    text
-}
 
 #[apply(test)]
 fn without_a_manager_is_an_error_that_says_what_to_do() {
@@ -338,29 +300,6 @@ fn of_a_manager_whose_errors_nobody_reads_is_refused_like_any_other() {
     assert_eq!(status(&["rallypoint:manager".as_ref(), long.as_ref(), this.as_ref()]), Some(1));
     assert_eq!(status(&["rallypoint:manager".as_ref(), long.as_ref(), "none".as_ref()]), Some(2));
     assert_eq!(status(&["rallypoint:unheard of".as_ref()]), Some(2));
-}
-
-#[apply(test)]
-fn programs_explain_themselves() {
-    let programs = [
-        ("manager", env!("CARGO_BIN_EXE_manager"), "--socket"),
-        ("worker", env!("CARGO_BIN_EXE_worker"), "--pool"),
-    ];
-    for (name, program, option) in programs {
-        let (status, output, _) = run(Command::new(program).arg("--help"));
-        assert_eq!(status, Some(0));
-        assert!(output.contains(&format!("Usage: {name} ")) && output.contains(option), "{output}");
-        assert!(!output.contains("--parent"), "{output}");
-
-        let (status, output, _) = run(Command::new(program).arg("--version"));
-        assert_eq!((status, output), (Some(0), format!("{name} {}\n", env!("CARGO_PKG_VERSION"))));
-
-        for arguments in [["--no-such-option", "x"], ["--socket", "--verbose"], ["what", "ever"]] {
-            let (status, output, text) = run(Command::new(program).args(arguments));
-            assert_eq!((status, output.as_str()), (Some(2), ""), "{name} {arguments:?}");
-            assert!(text.starts_with("error: ") && text.contains("--help"), "{text}");
-        }
-    }
 }
 
 #[apply(test)]

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use client::{Manager, RLock};
 use rustix::process::Signal;
 
-use crate::objects::lock::{self, AT_ONCE, assert_abandoned};
+use crate::objects::abandoned_lock::assert_abandoned;
+use crate::objects::lock::{self, AT_ONCE};
 use crate::support::observation::{holder, inspect, until_waiting};
 use crate::support::remote_client::{LockOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, apply, kill, test};

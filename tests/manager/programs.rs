@@ -1,0 +1,66 @@
+//! The programs at a command line: how tests start them, and how they explain themselves.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::support::{PATIENCE, apply, test};
+
+pub(super) fn manager(socket: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_manager"));
+    command.arg("--socket").arg(socket);
+    command
+}
+
+pub(super) fn worker(socket: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+    command.args(["--pool", "demo", "--socket"]).arg(socket);
+    command
+}
+
+/// Runs a program that must end. Returns its exit status, its standard output and its standard error.
+pub(super) fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
+        sleep(Duration::from_millis(2));
+    }
+    // If the program has not ended, its status will show it.
+    let _ = child.kill();
+    let output = child.wait_with_output().unwrap();
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    (output.status.code(), stdout, stderr)
+}
+
+/// The error that a program prints when it ends because something is wrong.
+pub(super) fn complaint(command: &mut Command) -> String {
+    let (status, output, text) = run(command);
+    assert_eq!((status, output.as_str()), (Some(1), ""), "{text}");
+    let name = Path::new(command.get_program()).file_name().unwrap().to_str().unwrap();
+    assert!(text.starts_with(&format!("{name}: ")) && text.lines().count() == 1, "{text}");
+    text
+}
+
+#[apply(test)]
+fn explain_themselves() {
+    let programs = [
+        ("manager", env!("CARGO_BIN_EXE_manager"), "--socket"),
+        ("worker", env!("CARGO_BIN_EXE_worker"), "--pool"),
+    ];
+    for (name, program, option) in programs {
+        let (status, output, _) = run(Command::new(program).arg("--help"));
+        assert_eq!(status, Some(0));
+        assert!(output.contains(&format!("Usage: {name} ")) && output.contains(option), "{output}");
+        assert!(!output.contains("--parent"), "{output}");
+
+        let (status, output, _) = run(Command::new(program).arg("--version"));
+        assert_eq!((status, output), (Some(0), format!("{name} {}\n", env!("CARGO_PKG_VERSION"))));
+
+        for arguments in [["--no-such-option", "x"], ["--socket", "--verbose"], ["what", "ever"]] {
+            let (status, output, text) = run(Command::new(program).args(arguments));
+            assert_eq!((status, output.as_str()), (Some(2), ""), "{name} {arguments:?}");
+            assert!(text.starts_with("error: ") && text.contains("--help"), "{text}");
+        }
+    }
+}
