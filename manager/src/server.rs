@@ -17,10 +17,10 @@ use protocol::limits::HELLO_TIME_MAX;
 use protocol::{Answer, Epoch, FrameBuffer, Limits, SessionId};
 
 use self::bound::BoundProcesses;
-use self::buffers::Stamp;
 use self::busy_poll::{BusyPoll, Outlook};
 use self::clock::{first_token, nanoseconds};
 use self::source::Source;
+use self::stamp::Stamp;
 use self::table::{ConnectionSlot, Table};
 use crate::shared_memory::deferred_releases::DeferredReleaseMemory;
 use crate::shared_memory::mirror::Mirror;
@@ -40,6 +40,7 @@ mod sending;
 mod sharing;
 mod signals;
 mod source;
+mod stamp;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -8,33 +8,15 @@
 //! Not reading from such clients instead would not do: most of what they leave unread, others may cause, by setting an
 //! event for which they wait. And what they hold would be kept from everybody for as long as they like.
 
-use manager_core::Time;
 use protocol::{Code, Refusal};
 
 use super::Server;
 use super::connection::{PeerConnection, Phase};
+use super::stamp::Stamp;
 use super::table::ConnectionSlot;
 
 /// How much memory a session takes in which it defers releases: a page.
 const DEFERRED_BYTES: usize = 4096;
-
-/// A moment to about a millisecond, in a few bytes. It comes round after fifty days.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stamp(u32);
-
-impl Stamp {
-    /// The nanoseconds of one unit, as a power of two.
-    const SHIFT: u32 = 20;
-
-    pub(super) fn at(time: Time) -> Stamp {
-        Stamp((time.ns_since(Time::ZERO) >> Stamp::SHIFT) as u32)
-    }
-
-    /// How many units have passed since.
-    fn age(self, now: Stamp) -> u32 {
-        now.0.wrapping_sub(self.0)
-    }
-}
 
 impl Server {
     /// Changes a connection, and notes how that changes the memory of its buffers.

@@ -10,9 +10,9 @@ use protocol::{FrameBuffer, HELLO_BYTES_MAX, SessionId};
 use sys::process::{Process, ProcessExit};
 use transport::{ReadMode, Stream};
 
-use super::buffers::Stamp;
 use super::busy_poll::PeerTiming;
 use super::output::{Output, SendOutcome};
+use super::stamp::Stamp;
 
 /// One peer. Most of a crowd are idle, so what an idle one does not need is behind a pointer.
 #[derive(Debug)]
