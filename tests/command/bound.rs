@@ -11,13 +11,10 @@ use protocol::limits::BOUND_PROCESSES_MAX;
 use rustix::process::Signal;
 use worker::tasks;
 
-use super::overlaps::{COMMAND, Records};
+use super::overlaps::{Records, be_command};
 use crate::support::{
     ManagerProgram, Running, apply, descendants, eventually, helper, is_alive, kill, private_folder, test,
 };
-
-/// A program that holds a lock and permits, and has a bound child.
-pub(crate) const HOLDER: &str = "holds for a child";
 
 /// A child with processes in groups of their own, as timeout(1) begins one, and with one whose parent has ended. They
 /// sleep for this time, by which they are found.
@@ -40,6 +37,7 @@ fn shell(script: &str) -> Command {
 const OWN: &str = "own";
 
 /// Holds a lock and a permit, starts a child under one of them, and says when it runs.
+#[apply(helper)]
 pub(crate) fn hold_for_child() -> Result<()> {
     let [socket, under, time] = [2, 3, 4].map(|number| std::env::args().nth(number).expect("an argument"));
     let manager = if socket == OWN { Manager::start()? } else { Manager::connect_to(socket)? };
@@ -81,7 +79,7 @@ fn a_holders_child_is_gone_before_the_next_holder_comes() {
     let manager = program.connect();
     for under in ["lock", "permit"] {
         let time = time(1);
-        let mut command = helper::command(HOLDER);
+        let mut command = helper::command(hold_for_child);
         let mut holder = Running::start(command.arg(&program.socket).arg(under).arg(&time));
         assert_eq!(holder.line(), "runs");
         let processes = family(holder.process(), &time);
@@ -100,7 +98,7 @@ fn a_holders_child_is_gone_before_the_next_holder_comes() {
 #[apply(test)]
 fn a_holders_child_ends_with_a_manager_of_its_own() {
     let time = time(3);
-    let mut holder = Running::start(helper::command(HOLDER).args([OWN, "lock"]).arg(&time));
+    let mut holder = Running::start(helper::command(hold_for_child).args([OWN, "lock"]).arg(&time));
     assert_eq!(holder.line(), "runs");
     let processes = family(holder.process(), &time);
     assert!(processes.len() >= 5, "{processes:?}");
@@ -179,7 +177,7 @@ fn the_next_attempt_of_a_command_begins_when_the_last_one_is_gone() {
     let records = Records::new(folder.path());
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 2).unwrap();
-    let copy = helper::command(COMMAND);
+    let copy = helper::command(be_command);
     let command = tasks::Command::new(copy.get_program()).arguments(copy.get_args()).argument(folder.path());
     let result = pool.batch(tasks::command).retries(1_000).apply_async((command.streamed(),)).unwrap();
     for attempt in 1..=KILLS {

@@ -7,23 +7,21 @@ use std::time::{Duration, Instant};
 use client::task::named;
 use client::{AsyncResult, Event, Manager, Pool, Result, task};
 use rustix::process::Signal;
-use worker::Registry;
 use worker::tasks::{COMMAND, Captured, Command, CommandResult, Exit, OUTPUT_BYTES_MAX, command};
 
 use crate::support::helper;
+use crate::support::tasks::TaskFunction;
 use crate::support::{
     ManagerProgram, PATIENCE, Running, apply, descendants, eventually, is_alive, kill, test, within,
 };
+
+inventory::submit! { TaskFunction(|registry| registry.task(command).task(command_until)) }
 
 /// The time within which no process is left.
 const SOON: Duration = Duration::from_secs(2);
 
 /// A program with children and grandchildren, all in its group.
 const FAMILY: &str = "sh -c 'sleep 1001 & sleep 1002' & sleep 1003 & wait";
-
-pub(crate) fn register(registry: Registry) -> Registry {
-    registry.task(command).task(command_until)
-}
 
 /// Runs a command, and stops its own batch when the event is set.
 fn command_until(command: Command, end: Event) -> CommandResult {
@@ -174,6 +172,7 @@ fn ends_with_its_worker_that_is_killed() {
 
 /// An owner whose workers run commands, one of them without a supervisor. It says when they start, and stays until it
 /// is killed.
+#[apply(helper)]
 pub(crate) fn own() -> Result<()> {
     let manager = Manager::start()?;
     let pool = Pool::builder(&manager).processes(3).start()?;
@@ -197,7 +196,7 @@ fn ends_with_the_owner_that_is_killed_also_if_all_is_suspended() {
 
 /// Does something to all processes of an owner whose workers run commands, and then kills the owner.
 fn kill_owner(prepare: fn(&[u32])) {
-    let mut owner = Running::start(&mut helper::command("own commands"));
+    let mut owner = Running::start(&mut helper::command(own));
     assert_eq!(owner.line(), "started");
     // The manager, three workers, two supervisors, and three times a shell with what it starts.
     eventually("all of them run", || descendants(owner.process()).len() == 1 + 3 + 2 + 3 * 5);

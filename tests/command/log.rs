@@ -15,16 +15,7 @@ use worker::tasks::{COMMAND, Command as Task, CommandResult};
 
 use crate::pool::{stop, task};
 use crate::support::helper;
-use crate::support::{ManagerProgram, Running, apply, eventually, private_folder, test};
-
-/// A program that waits for the results of a pool that nobody serves.
-pub(crate) const WAITS_IN_VAIN: &str = "waits in vain";
-
-/// A program whose worker takes a long time to start.
-pub(crate) const STARTS_LATE: &str = "starts late";
-
-/// A program whose worker gets a signal and ends in order.
-pub(crate) const PARTS: &str = "parts";
+use crate::support::{ManagerProgram, Running, apply, eventually, private_folder, task_function, test};
 
 /// How long a stopped task may take before SIGTERM, and then again before SIGKILL.
 const SIGNAL_TIME: Duration = Duration::from_millis(500);
@@ -132,6 +123,7 @@ fn of_a_command_that_runs_under_an_event() {
 }
 
 /// Waits for a first call, and then for one that is queued behind a call of another program.
+#[apply(helper)]
 pub(crate) fn wait_in_vain() -> Result<()> {
     env_logger::Builder::new().filter_level(::log::LevelFilter::Warn).init();
     let socket = env::args_os().nth(2).expect("its argument is a socket");
@@ -150,7 +142,7 @@ pub(crate) fn wait_in_vain() -> Result<()> {
 fn of_an_owner_tells_that_nobody_serves_its_pool() {
     let program = ManagerProgram::start();
     let manager = program.connect();
-    let mut command = helper::command(WAITS_IN_VAIN);
+    let mut command = helper::command(wait_in_vain);
     command.arg(&program.socket).env_remove(VARIABLE).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut owner = command.spawn().unwrap();
     let mut told = BufReader::new(owner.stderr.take().unwrap()).lines();
@@ -178,11 +170,13 @@ fn of_an_owner_tells_that_nobody_serves_its_pool() {
 }
 
 /// Ends when the event is set.
+#[apply(task_function)]
 pub(crate) fn be_late(go_on: Event) -> Result<()> {
     go_on.wait(None).map(drop)
 }
 
 /// Has a worker whose initializer waits until the test has read the warning about it.
+#[apply(helper)]
 pub(crate) fn start_late() -> Result<()> {
     env_logger::Builder::new().filter_level(::log::LevelFilter::Warn).init();
     let manager = Manager::start()?;
@@ -197,7 +191,7 @@ pub(crate) fn start_late() -> Result<()> {
 
 #[apply(test)]
 fn of_an_owner_tells_that_an_initializer_does_not_end() {
-    let mut command = helper::command(STARTS_LATE);
+    let mut command = helper::command(start_late);
     command.env_remove(VARIABLE).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut owner = command.spawn().unwrap();
     let mut told = BufReader::new(owner.stderr.take().unwrap()).lines();
@@ -211,6 +205,7 @@ fn of_an_owner_tells_that_an_initializer_does_not_end() {
 }
 
 /// Stops a task that ends in order when it gets the signal, as its worker does then.
+#[apply(helper)]
 pub(crate) fn part() -> Result<()> {
     env_logger::Builder::new().filter_level(::log::LevelFilter::Debug).init();
     let manager = Manager::start()?;
@@ -227,7 +222,7 @@ pub(crate) fn part() -> Result<()> {
 
 #[apply(test)]
 fn of_an_owner_does_not_report_an_end_in_order_as_a_death() {
-    let output = helper::command(PARTS).env_remove(VARIABLE).output().unwrap();
+    let output = helper::command(part).env_remove(VARIABLE).output().unwrap();
     let log = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{log}");
     assert!(log.contains("retired; another takes its place"), "{log}");

@@ -16,10 +16,6 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Running, apply, descendants, helper, private_folder, serve_by, test};
 
-/// The command as a helper of this program, and the processes that it starts.
-pub(crate) const COMMAND: &str = "overlap command";
-pub(crate) const MEMBER: &str = "overlap member";
-
 /// How many processes to kill; many more if a person asks for it. `scripts/check-overlaps` does.
 const KILLS: &str = "RALLYPOINT_TEST_OVERLAP_KILLS";
 const KILLS_BY_DEFAULT: u32 = 40;
@@ -120,6 +116,7 @@ fn argument(number: usize) -> String {
 }
 
 /// Begins, starts a child and a grandchild, and looks for a while.
+#[apply(helper)]
 pub(crate) fn be_command() -> Result<()> {
     let records = Records::new(Path::new(&argument(2)));
     let number = records.begin();
@@ -131,6 +128,7 @@ pub(crate) fn be_command() -> Result<()> {
 }
 
 /// Starts the processes below it, and looks until it is killed.
+#[apply(helper)]
 pub(crate) fn be_member() -> Result<()> {
     let records = Records::new(Path::new(&argument(2)));
     let (number, levels) = (argument(3).parse().unwrap(), argument(4).parse::<u32>().unwrap());
@@ -141,7 +139,7 @@ pub(crate) fn be_member() -> Result<()> {
 }
 
 fn member(records: &Records, number: u64, levels: u32) -> Command {
-    let mut command = helper::command(MEMBER);
+    let mut command = helper::command(be_member);
     command.arg(&records.folder).arg(number.to_string()).arg(levels.to_string());
     command
 }
@@ -171,7 +169,7 @@ impl Crowd {
     fn run(&self) -> Child {
         let mut command = Command::new(&self.program);
         command.args(["run", "--lock", "lock", "--socket"]).arg(&self.socket).arg("--");
-        let inner = helper::command(COMMAND);
+        let inner = helper::command(be_command);
         command.arg(inner.get_program()).args(inner.get_args()).arg(&self.records.folder);
         // They say of each holder that it was killed.
         command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()

@@ -7,11 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use client::{Event, Lock, Pool, Taken};
-use worker::Registry;
 
 use crate::support::observation::holder;
 use crate::support::remote_client::{LockOrder, RemoteClient, Report};
-use crate::support::{ManagerProgram, PATIENCE, apply, eventually, test};
+use crate::support::{ManagerProgram, PATIENCE, apply, eventually, task_function, test};
 
 /// The timeout of a caller that does not wait.
 const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
@@ -131,12 +130,9 @@ fn the_first_of_two_that_are_ready_is_taken() {
     assert_eq!(taken.0, 0, "{taken:?}");
 }
 
-pub(crate) fn register(registry: Registry) -> Registry {
-    registry.task(hold_and_go_on).task(hammer)
-}
-
 /// Takes a lock and drops it again and again: by waiting for it, by only looking, or by waiting for one of two objects.
 /// Returns how often it got the lock, and how often the lock was abandoned.
+#[apply(task_function)]
 fn hammer(lock: Lock, never: Event, rounds: u32, how: u32) -> client::Result<(u32, u32)> {
     let (mut had, mut abandoned) = (0, 0);
     for _ in 0..rounds {
@@ -173,6 +169,7 @@ fn processes_that_hammer_a_lock_all_get_on_and_find_nothing_abandoned() {
 }
 
 /// Takes a lock, drops it, and sends the manager nothing more until a file exists.
+#[apply(task_function)]
 fn hold_and_go_on(lock: Lock, dropped: String, ends: String) -> client::Result<()> {
     drop(lock.acquire()?);
     drop(lock);

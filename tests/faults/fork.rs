@@ -14,12 +14,6 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use crate::support::helper;
 use crate::support::{PATIENCE, Running, apply, eventually, is_alive, socket_of, test};
 
-/// The helper whose children and grandchildren use its proxies.
-pub(crate) const USER: &str = "fork-user";
-
-/// The helper whose children drop its proxies.
-pub(crate) const DROPPER: &str = "fork-dropper";
-
 /// How many children a helper has, one after the other: each starts at another moment of what the threads do.
 const CHILDREN: usize = 50;
 
@@ -28,22 +22,23 @@ const CALLERS: usize = 3;
 
 #[apply(test)]
 fn children_of_children_use_copies_in_sessions_of_their_own() {
-    comes_to_a_good_end(USER);
+    comes_to_a_good_end(use_copies);
 }
 
 #[apply(test)]
 fn what_a_child_drops_its_parent_keeps() {
-    comes_to_a_good_end(DROPPER);
+    comes_to_a_good_end(drop_copies);
 }
 
 /// Runs a helper that panics, fails or hangs if something is wrong.
-fn comes_to_a_good_end(name: &str) {
-    let mut parent = Running::start(&mut helper::command(name));
+fn comes_to_a_good_end(helper: impl Fn() -> Result<()>) {
+    let mut parent = Running::start(&mut helper::command(helper));
     eventually("it has no more children to wait for", || !is_alive(parent.process()));
     assert_eq!(parent.wait(), Some(0), "{}", parent.line());
 }
 
 /// Runs the first helper.
+#[apply(helper)]
 pub(crate) fn use_copies() -> Result<()> {
     amid_calls(|manager, asked| {
         for _ in 0..CHILDREN {
@@ -70,6 +65,7 @@ pub(crate) fn use_copies() -> Result<()> {
 }
 
 /// Runs the second helper.
+#[apply(helper)]
 pub(crate) fn drop_copies() -> Result<()> {
     amid_calls(|busy_manager, _| {
         for number in 0..CHILDREN {

@@ -17,7 +17,7 @@ use protocol::{
 
 use crate::support::remote_client::{RemoteClient, Report};
 use crate::support::trials::has_python;
-use crate::support::{ManagerProgram, PATIENCE, apply, test};
+use crate::support::{ManagerProgram, PATIENCE, apply, helper, test};
 
 /// How long a call may take while others try to hold it up, on a busy machine.
 const CALL_TIME_MAX: Duration = Duration::from_secs(5);
@@ -26,9 +26,10 @@ const CALL_TIME_MAX: Duration = Duration::from_secs(5);
 const PAGE: &str = include_str!("../../protocol/PROTOCOL.md");
 
 /// A process of another user: prints the greeting that the manager sends it.
+#[apply(helper)]
 pub(crate) fn call() -> client::Result<()> {
     let socket = env::args_os().nth(2).expect("its argument is a socket");
-    println!("{}", Peer::connect(Path::new(&socket)).refused_greeting());
+    println!("{}", RawClient::connect(Path::new(&socket)).refused_greeting());
     Ok(())
 }
 
@@ -56,7 +57,7 @@ fn unnoticed(happens: fn(&ManagerProgram)) {
 #[apply(test)]
 fn of_another_version_learns_both_versions() {
     unnoticed(|program| {
-        let mut peer = Peer::connect(&program.socket);
+        let mut peer = RawClient::connect(&program.socket);
         peer.send(&hello(&Hello { version_oldest: 40, version_newest: 50, ..Hello::new(1, "later") }));
         let refusal = peer.refused_greeting();
         assert_eq!(refusal.code, Code::VersionMismatch);
@@ -74,7 +75,7 @@ fn that_speaks_something_else_is_dropped() {
         let noise = vec![0xff; 1 << 20];
         for bytes in [b"GET / HTTP/1.1\r\n\r\n".as_slice(), b"\x04\0\0\0SSH-", &[0; 4], &[0; 100_000], &noise]
         {
-            let mut peer = Peer::connect(&program.socket);
+            let mut peer = RawClient::connect(&program.socket);
             peer.send(bytes);
             let refusal = peer.refused_greeting();
             assert_eq!(refusal.code, Code::Protocol);
@@ -86,7 +87,7 @@ fn that_speaks_something_else_is_dropped() {
         }
         // An unknown variant, bytes that are left over, an empty body, and a frame over the limit.
         for bytes in [b"\x03\0\0\0\x01\0\x7f".as_slice(), b"\x04\0\0\0\x01\0\x10\x10", &[0; 4], &noise] {
-            let mut peer = Peer::in_session(&program.socket);
+            let mut peer = RawClient::in_session(&program.socket);
             peer.send(bytes);
             assert_eq!(peer.last_refusal().code, Code::Protocol);
             peer.expect_end();
@@ -101,14 +102,14 @@ fn that_sends_half_a_frame_holds_up_nobody() {
         let goodbye = Envelope { request: RequestId::ONE_WAY, received: 0, body: Request::Goodbye };
         let mut frame = Vec::new();
         append_frame(&mut frame, &goodbye).unwrap();
-        let mut peers: Vec<Peer> = Vec::new();
+        let mut peers: Vec<RawClient> = Vec::new();
         for length in 1..hello.len() {
-            let mut peer = Peer::connect(&program.socket);
+            let mut peer = RawClient::connect(&program.socket);
             peer.send(&hello[..length]);
             peers.push(peer);
         }
         for length in 1..frame.len() {
-            let mut peer = Peer::in_session(&program.socket);
+            let mut peer = RawClient::in_session(&program.socket);
             peer.send(&frame[..length]);
             peers.push(peer);
         }
@@ -123,14 +124,14 @@ fn that_sends_half_a_frame_holds_up_nobody() {
 fn that_announces_too_much_is_dropped() {
     unnoticed(|program| {
         for bytes in [HELLO_BYTES_MAX as u32 + 1, u32::MAX] {
-            let mut peer = Peer::connect(&program.socket);
+            let mut peer = RawClient::connect(&program.socket);
             peer.send(&bytes.to_le_bytes());
             let refusal = peer.refused_greeting();
             assert!(refusal.text.contains(&format!("{bytes} bytes is over the limit of 4096")), "{refusal}");
             peer.expect_end();
         }
         for bytes in [FRAME_BYTES_MAX as u32 + 1, u32::MAX] {
-            let mut peer = Peer::in_session(&program.socket);
+            let mut peer = RawClient::in_session(&program.socket);
             peer.send(&bytes.to_le_bytes());
             let refusal = peer.last_refusal();
             assert!(
@@ -145,7 +146,7 @@ fn that_announces_too_much_is_dropped() {
 #[apply(test)]
 fn that_says_nothing_is_dropped_also_in_a_flood() {
     unnoticed(|program| {
-        let mut peers: Vec<Peer> = (0..400).map(|_| Peer::connect(&program.socket)).collect();
+        let mut peers: Vec<RawClient> = (0..400).map(|_| RawClient::connect(&program.socket)).collect();
         for peer in peers.iter_mut().step_by(2) {
             peer.send(&hello(&Hello::new(1, "slow"))[..7]);
         }
@@ -161,7 +162,7 @@ fn that_says_nothing_is_dropped_also_in_a_flood() {
 fn that_comes_and_goes_is_forgotten() {
     unnoticed(|program| {
         for round in 0..1_000 {
-            let mut peer = Peer::connect(&program.socket);
+            let mut peer = RawClient::connect(&program.socket);
             match round % 3 {
                 0 => {}
                 1 => peer.send(&hello(&Hello::new(1, "hasty"))),
@@ -199,21 +200,21 @@ fn hello(hello: &Hello) -> Vec<u8> {
 }
 
 /// The other end of a connection, down to single bytes.
-pub(crate) struct Peer {
+pub(crate) struct RawClient {
     pub(crate) stream: UnixStream,
     frames: FrameBuffer,
 }
 
-impl Peer {
-    fn connect(socket: &Path) -> Peer {
+impl RawClient {
+    fn connect(socket: &Path) -> RawClient {
         let stream = UnixStream::connect(socket).unwrap();
         // A peer that says nothing has to wait until its time is over.
         stream.set_read_timeout(Some(HELLO_TIME_MAX + PATIENCE)).unwrap();
-        Peer { stream, frames: FrameBuffer::new(FRAME_BYTES_MAX) }
+        RawClient { stream, frames: FrameBuffer::new(FRAME_BYTES_MAX) }
     }
 
-    pub(crate) fn in_session(socket: &Path) -> Peer {
-        let mut peer = Peer::connect(socket);
+    pub(crate) fn in_session(socket: &Path) -> RawClient {
+        let mut peer = RawClient::connect(socket);
         peer.send(&hello(&Hello::new(1, "peer")));
         let greeting = peer.greeting();
         assert!(matches!(greeting, Greeting::Welcome { .. }), "{greeting:?}");

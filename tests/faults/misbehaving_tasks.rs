@@ -10,25 +10,9 @@ use std::time::Duration;
 use client::task::TaskFunction;
 use client::{Event, Manager, Pool, Result};
 use rustix::stdio::{dup2_stdout, stdout};
-use worker::Registry;
 
 use crate::pool::task::{add, process};
-use crate::support::{PATIENCE, apply, descendants, eventually, is_alive, test};
-
-pub(crate) fn register(registry: Registry) -> Registry {
-    registry
-        .task(fork_and_return)
-        .task(fork_and_act)
-        .task(fork_and_stay)
-        .task(close_output)
-        .task(break_output)
-        .task(print)
-        .task(block_signals)
-        .task(ignore_signals)
-        .task(exit)
-        .task(abort)
-        .task(run_family)
-}
+use crate::support::{PATIENCE, apply, descendants, eventually, is_alive, task_function, test};
 
 /// Forks. True in the child.
 #[allow(unsafe_code)]
@@ -42,6 +26,7 @@ fn fork() -> bool {
     }
 }
 
+#[apply(task_function)]
 fn fork_and_return(number: u32) -> (u32, u32) {
     let parent = process();
     fork();
@@ -49,6 +34,7 @@ fn fork_and_return(number: u32) -> (u32, u32) {
 }
 
 /// The child sets the event and panics.
+#[apply(task_function)]
 fn fork_and_act(event: Event) -> u32 {
     if fork() {
         event.set_because("a child did").unwrap();
@@ -58,6 +44,7 @@ fn fork_and_act(event: Event) -> u32 {
 }
 
 /// The child stays for a long time. Returns the worker's process id.
+#[apply(task_function)]
 fn fork_and_stay() -> u32 {
     let parent = process();
     if fork() {
@@ -68,12 +55,14 @@ fn fork_and_stay() -> u32 {
 
 /// Closes its standard output.
 #[allow(unsafe_code)]
+#[apply(task_function)]
 fn close_output() {
     // SAFETY: nobody else uses the number while this task runs.
     assert_eq!(unsafe { libc::close(1) }, 0);
 }
 
 /// Makes its standard output a pipe that nobody reads, and writes to it.
+#[apply(task_function)]
 fn break_output() {
     let (reader, writer) = std::io::pipe().unwrap();
     dup2_stdout(&writer).unwrap();
@@ -82,6 +71,7 @@ fn break_output() {
 }
 
 /// Prints something, and opens and closes a file. Returns what its standard output is.
+#[apply(task_function)]
 fn print() -> String {
     println!();
     drop(File::open("/dev/zero").unwrap());
@@ -94,6 +84,7 @@ fn print() -> String {
 
 /// Blocks all signals in this thread and in those that it starts, and never checks whether it is to stop.
 #[allow(unsafe_code)]
+#[apply(task_function)]
 fn block_signals(running: Event) -> Result<()> {
     // SAFETY: a set of signals is plain memory, which `sigfillset` fills, and both calls get valid pointers.
     unsafe {
@@ -109,6 +100,7 @@ fn block_signals(running: Event) -> Result<()> {
 
 /// Ignores all signals, and never checks whether it is to stop.
 #[allow(unsafe_code)]
+#[apply(task_function)]
 fn ignore_signals(running: Event) -> Result<()> {
     for signal in 1..=31 {
         // SAFETY: an ignored signal runs no code. The call refuses the two signals that cannot be ignored.
@@ -120,15 +112,18 @@ fn ignore_signals(running: Event) -> Result<()> {
     }
 }
 
+#[apply(task_function)]
 fn exit(status: i32) {
     std::process::exit(status);
 }
 
+#[apply(task_function)]
 fn abort() {
     std::process::abort();
 }
 
 /// Runs a shell that has children, without a command supervisor.
+#[apply(task_function)]
 pub(crate) fn run_family(script: String) -> i32 {
     Command::new("sh").args(["-c", &script]).status().unwrap().code().unwrap_or(-1)
 }

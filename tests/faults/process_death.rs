@@ -1,11 +1,12 @@
 //! Processes that are killed: nothing hangs, no process is left over, and only what they were doing is lost.
 
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use client::Pool;
+use client::{Manager, Pool, Result};
 use rustix::process::Signal;
 
-use crate::pool::task::{add, hold, process};
+use crate::pool::task::{add, hold, process, sleep_long};
 use crate::support::helper;
 use crate::support::{ManagerProgram, Running, apply, descendants, eventually, is_alive, kill, test, within};
 
@@ -14,7 +15,7 @@ const SOON: Duration = Duration::from_secs(1);
 
 #[apply(test)]
 fn of_a_worker_costs_the_task_it_ran() {
-    let manager = client::Manager::start().unwrap();
+    let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 2).unwrap();
     eventually("both are ready", || pool.process_ids().len() == 2);
     let [first, second] = [0, 1].map(|_| manager.anonymous_event().unwrap());
@@ -39,7 +40,7 @@ fn of_a_worker_costs_the_task_it_ran() {
 
 #[apply(test)]
 fn of_an_idle_worker_costs_nothing() {
-    let manager = client::Manager::start().unwrap();
+    let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 1).unwrap();
     let before = pool.apply(process, ()).unwrap();
     kill(before, Signal::KILL);
@@ -51,7 +52,7 @@ fn of_an_idle_worker_costs_nothing() {
 
 #[apply(test)]
 fn of_the_owner_ends_manager_workers_and_commands() {
-    let mut owner = Running::start(&mut helper::command("own"));
+    let mut owner = Running::start(&mut helper::command(own_busy_pool));
     assert_eq!(owner.line(), "started");
     // The manager, three workers, and the command that one of them runs, with its supervisor.
     eventually("all of them run", || descendants(owner.process()).len() == 6);
@@ -84,4 +85,22 @@ fn of_the_manager_is_noticed_at_once_and_ends_the_workers() {
     pool.terminate();
     drop(pool);
     assert_eq!(program.running.wait(), None);
+}
+
+/// Owns a manager and a pool whose workers are busy, one of them with a command.
+#[apply(helper)]
+pub(crate) fn own_busy_pool() -> Result<()> {
+    let manager = Manager::start()?;
+    let pool = Pool::builder(&manager).processes(3).start()?;
+    let started = manager.anonymous_event()?;
+    let never = manager.anonymous_event()?;
+    let _waits = pool.apply_async(hold, (started.clone(), never))?;
+    let _sleeps = pool.apply_async(sleep_long, ())?;
+    let _runs =
+        pool.apply_async(worker::tasks::command, (worker::tasks::Command::new("sleep").argument("1000"),))?;
+    started.wait(None)?;
+    println!("started");
+    loop {
+        sleep(Duration::from_secs(1000));
+    }
 }

@@ -16,16 +16,11 @@ use tempfile::TempDir;
 use crate::support::helper;
 use crate::support::{Running, apply, descendants, eventually, is_alive, kill, socket_of, test, within};
 
-/// The helper that owns a private manager, which is a copy of it.
-pub(crate) const OWNER: &str = "owner";
-
-/// The same, but this one cannot start copies of itself. Its manager is the program `manager`.
-pub(crate) const OWNER_WITHOUT_INIT: &str = "owner-without-init";
-
 /// The time within which no process and no file is left.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Runs as an owner: starts a manager, uses it, prints its socket, and stays until it is killed.
+/// Owns a private manager, which is a copy of it: uses it, prints its socket, and stays until it is killed.
+#[apply(helper)]
 pub(crate) fn own() -> Result<()> {
     let manager = Manager::start()?;
     manager.event("mine")?.set()?;
@@ -35,9 +30,16 @@ pub(crate) fn own() -> Result<()> {
     }
 }
 
+/// The same, but this one cannot start copies of itself. Its manager is the program `manager`.
+#[apply(helper)]
+#[without_init]
+pub(crate) fn own_without_init() -> Result<()> {
+    own()
+}
+
 /// A command for a helper, with a folder for its sockets that no other program uses.
-fn owner(name: &str, folder: &TempDir) -> Command {
-    let mut command = helper::command(name);
+fn owner(helper: impl Fn() -> Result<()>, folder: &TempDir) -> Command {
+    let mut command = helper::command(helper);
     command.env("XDG_RUNTIME_DIR", folder.path()).env_remove(MANAGER_VARIABLE);
     command
 }
@@ -93,14 +95,14 @@ fn a_private_manager_that_is_killed_is_gone_for_everyone() {
 #[apply(test)]
 fn a_copy_of_its_owner_ends_with_it_and_leaves_no_files() {
     let folder = tempfile::tempdir().unwrap();
-    ends_with_owner(&mut owner(OWNER, &folder), &env::current_exe().unwrap());
+    ends_with_owner(&mut owner(own, &folder), &env::current_exe().unwrap());
 }
 
 #[apply(test)]
 fn the_next_one_clears_away_what_a_killed_one_left() {
     let folder = tempfile::tempdir().unwrap();
     let start = || {
-        let mut owner = Running::start(&mut self::owner(OWNER, &folder));
+        let mut owner = Running::start(&mut self::owner(own, &folder));
         let socket = PathBuf::from(owner.line());
         (owner, socket)
     };
@@ -126,14 +128,14 @@ fn the_next_one_clears_away_what_a_killed_one_left() {
 fn the_program_manager_ends_with_its_owner_and_leaves_no_files() {
     let folder = tempfile::tempdir().unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_manager"));
-    ends_with_owner(owner(OWNER_WITHOUT_INIT, &folder).env(MANAGER_VARIABLE, program), program);
+    ends_with_owner(owner(own_without_init, &folder).env(MANAGER_VARIABLE, program), program);
 }
 
 #[apply(test)]
 fn the_program_manager_is_found_beside_the_owner() {
     let folder = tempfile::tempdir().unwrap();
     // The program of this test is one folder below.
-    ends_with_owner(&mut owner(OWNER_WITHOUT_INIT, &folder), Path::new(env!("CARGO_BIN_EXE_manager")));
+    ends_with_owner(&mut owner(own_without_init, &folder), Path::new(env!("CARGO_BIN_EXE_manager")));
 }
 
 #[apply(test)]
@@ -163,9 +165,9 @@ fn ends_with_owner(command: &mut Command, program: &Path) {
 #[apply(test)]
 fn a_wrong_program_is_reported() {
     let folder = tempfile::tempdir().unwrap();
-    let text = complaint(owner(OWNER_WITHOUT_INIT, &folder).env(MANAGER_VARIABLE, "/nonexistent/manager"));
+    let text = complaint(owner(own_without_init, &folder).env(MANAGER_VARIABLE, "/nonexistent/manager"));
     assert!(text.contains("cannot be started from /nonexistent/manager: No such file"), "{text}");
-    let text = complaint(owner(OWNER_WITHOUT_INIT, &folder).env(MANAGER_VARIABLE, "/bin/true"));
+    let text = complaint(owner(own_without_init, &folder).env(MANAGER_VARIABLE, "/bin/true"));
     assert!(text.contains("ended before it was ready (exit status: 0)"), "{text}");
 }
 
@@ -185,7 +187,7 @@ fn owner_elsewhere(folder: &TempDir) -> (TempDir, Command) {
     let program = elsewhere.path().join("elsewhere");
     fs::hard_link(env::current_exe().unwrap(), &program).unwrap();
     let mut command = Command::new(program);
-    command.arg(format!("helper:{OWNER_WITHOUT_INIT}"));
+    command.arg(helper::argument(own_without_init));
     command.env("XDG_RUNTIME_DIR", folder.path()).env_remove(MANAGER_VARIABLE);
     (elsewhere, command)
 }

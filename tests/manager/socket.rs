@@ -14,8 +14,9 @@ use protocol::endpoint::SOCKET_VARIABLE;
 use rustix::process::{Signal, geteuid};
 
 use super::programs::{complaint, manager, worker};
+use crate::faults::malformed_peers::call;
 use crate::support::helper;
-use crate::support::remote_client::{EventOrder, REMOTE_CLIENT, RemoteClient, Report};
+use crate::support::remote_client::{EventOrder, RemoteClient, Report, follow_orders};
 use crate::support::{ManagerProgram, Running, apply, eventually, kill, private_folder, serve, test};
 
 /// A user who is not the one that the tests run as.
@@ -253,7 +254,7 @@ fn by_default_is_in_the_runtime_folder() {
     assert_eq!(fs::metadata(&own).unwrap().mode() & 0o777, 0o700);
     assert_eq!(fs::metadata(&socket).unwrap().mode() & 0o777, 0o600);
 
-    let mut command = helper::command(REMOTE_CLIENT);
+    let mut command = helper::command(follow_orders);
     command.env("XDG_RUNTIME_DIR", folder.path()).env_remove(SOCKET_VARIABLE);
     let mut client = RemoteClient::start_with(&mut command).unwrap();
     let order = EventOrder::Open { name: "a".to_owned(), auto_reset: false };
@@ -313,13 +314,13 @@ fn is_closed_to_other_users() {
         // Only root can start a process of another user.
         return;
     }
-    let as_nobody = |helper: &str| {
+    let as_nobody = |argument: String| {
         // The path of this program may lead through folders that only this user can enter; `/proc/self/exe` does not.
         let mut command = Command::new("/proc/self/exe");
-        command.arg(format!("helper:{helper}")).arg(&program.socket).uid(NOBODY).gid(NOBODY).current_dir("/");
+        command.arg(argument).arg(&program.socket).uid(NOBODY).gid(NOBODY).current_dir("/");
         command
     };
-    let error = RemoteClient::start_with(&mut as_nobody(REMOTE_CLIENT)).err().unwrap();
+    let error = RemoteClient::start_with(&mut as_nobody(helper::argument(follow_orders))).err().unwrap();
     assert!(error.to_string().contains("permission denied"), "the folder is closed to it: {error:?}");
 
     // Somebody opens the folder and the socket while the manager runs: both sides still check the other's user.
@@ -327,10 +328,10 @@ fn is_closed_to_other_users() {
         fs::set_permissions(folder, Permissions::from_mode(0o711)).unwrap();
     }
     fs::set_permissions(&program.socket, Permissions::from_mode(0o666)).unwrap();
-    let error = RemoteClient::start_with(&mut as_nobody(REMOTE_CLIENT)).err().unwrap();
+    let error = RemoteClient::start_with(&mut as_nobody(helper::argument(follow_orders))).err().unwrap();
     assert!(error.to_string().contains("belongs to user 0, not to this one (65534)"), "{error:?}");
 
-    let mut outsider = as_nobody("other user").stdout(Stdio::piped()).spawn().unwrap();
+    let mut outsider = as_nobody(helper::argument(call)).stdout(Stdio::piped()).spawn().unwrap();
     let mut text = String::new();
     outsider.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(outsider.wait().unwrap().code(), Some(0));

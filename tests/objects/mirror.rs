@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::Signal;
 
-use crate::faults::malformed_peers::Peer;
+use crate::faults::malformed_peers::RawClient;
 use crate::support::remote_client::{EventOrder, RemoteClient, Report};
 use crate::support::{ManagerProgram, PATIENCE, apply, eventually, private_folder, serve_by, state, test};
 
@@ -251,7 +251,7 @@ fn cannot_be_written_by_clients() {
 
 /// The mirror's memory as a bare descriptor, with which a peer may do what it likes.
 fn memory_of(program: &ManagerProgram) -> (File, usize) {
-    let mut peer = Peer::in_session(&program.socket);
+    let mut peer = RawClient::in_session(&program.socket);
     let share = Request::Share { memory: SharedMemory::Mirror };
     let mut frame = Vec::new();
     append_frame(&mut frame, &Envelope { request: RequestId(1), received: 0, body: share }).unwrap();

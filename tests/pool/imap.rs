@@ -6,27 +6,20 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use client::{Event, Manager, Pool, Result, ResultIterator};
-use worker::Registry;
 
 use crate::pool::task::{add, hold, repeat, set};
 use crate::support::helper;
-use crate::support::{ManagerProgram, PATIENCE, Running, apply, eventually, test};
+use crate::support::{ManagerProgram, PATIENCE, Running, apply, eventually, task_function, test};
 
 /// Long enough to see that something does not happen.
 const MOMENT: Duration = Duration::from_millis(50);
 
-/// A program that draws a long input.
-pub(crate) const LONG_INPUT: &str = "long input";
-
-/// Registers the tasks of these tests.
-pub(crate) fn register(registry: Registry) -> Registry {
-    registry.task(double).task(double_unless)
-}
-
+#[apply(task_function)]
 pub(crate) fn double(number: u64) -> u64 {
     2 * number
 }
 
+#[apply(task_function)]
 fn double_unless(number: u64, bad: u64) -> u64 {
     assert!(number != bad, "{number} is bad");
     2 * number
@@ -80,7 +73,7 @@ fn peak_memory(process: u32) -> u64 {
 #[apply(test)]
 fn long_input_takes_little_memory_however_large() {
     let program = ManagerProgram::start();
-    let mut owner = Running::start(helper::command(LONG_INPUT).arg(&program.socket));
+    let mut owner = Running::start(helper::command(draw_long_input).arg(&program.socket));
     let line = owner.line();
     assert_eq!(owner.wait(), Some(0), "{line}");
     let (calls, owner) = line.split_once(' ').unwrap();
@@ -94,6 +87,7 @@ fn long_input_takes_little_memory_however_large() {
 }
 
 /// Draws large calls from an endless input and takes some results. Prints how many, and how much memory it took.
+#[apply(helper)]
 pub(crate) fn draw_long_input() -> Result<()> {
     let manager = Manager::connect_to(std::env::args().nth(2).unwrap())?;
     let pool = Pool::new(&manager, 2)?;

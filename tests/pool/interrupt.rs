@@ -11,13 +11,9 @@ use crate::pool::task::add;
 use crate::support::helper;
 use crate::support::{PATIENCE, Running, apply, test};
 
-/// Programs with a pool that handles interrupts: the tasks of one listen, those of the other do not.
-pub(crate) const LISTENS: &str = "interrupt-listens";
-pub(crate) const DEAF: &str = "interrupt-deaf";
-
 #[apply(test)]
 fn stops_the_tasks_and_the_program_goes_on() {
-    let mut program = Running::start(&mut helper::command(LISTENS));
+    let mut program = Running::start(&mut helper::command(listen));
     assert_eq!(program.line(), "running");
     program.signal(Signal::INT);
     assert_eq!(program.line(), "stopped: true, because of interrupted (SIGINT)");
@@ -35,7 +31,7 @@ fn stops_the_tasks_and_the_program_goes_on() {
 
 #[apply(test)]
 fn twice_skips_the_grace() {
-    let mut program = Running::start(&mut helper::command(DEAF));
+    let mut program = Running::start(&mut helper::command(be_deaf));
     assert_eq!(program.line(), "running");
     let begun = Instant::now();
     program.signal(Signal::INT);
@@ -51,7 +47,7 @@ fn twice_skips_the_grace() {
 #[apply(test)]
 fn at_a_terminal_reaches_workers_by_their_owner_alone() {
     // The signal goes to the program's whole group, as from a terminal.
-    let mut program = Running::start(helper::command(LISTENS).process_group(0));
+    let mut program = Running::start(helper::command(listen).process_group(0));
     assert_eq!(program.line(), "running");
     let group = Pid::from_raw(program.process().cast_signed()).unwrap();
     kill_process_group(group, Signal::INT).unwrap();
@@ -60,6 +56,7 @@ fn at_a_terminal_reaches_workers_by_their_owner_alone() {
 }
 
 /// Runs a task that listens, twice.
+#[apply(helper)]
 pub(crate) fn listen() -> Result<()> {
     let manager = Manager::start()?;
     let pool = Pool::builder(&manager).processes(2).stop_on_interrupt(PATIENCE).start()?;
@@ -81,6 +78,7 @@ pub(crate) fn listen() -> Result<()> {
 }
 
 /// Runs a task that does not listen, with a grace that nobody would wait for.
+#[apply(helper)]
 pub(crate) fn be_deaf() -> Result<()> {
     let manager = Manager::start()?;
     let pool = Pool::builder(&manager).processes(2).stop_on_interrupt(100 * PATIENCE).start()?;

@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use client::{Manager, Pool};
 use rustix::process::Signal;
 
+use crate::pool::broken_programs::{BREAK, BROKEN, find_no_room, register_twice, start_broken};
 use crate::pool::imap::double;
-use crate::pool::task::{add, hold, process, set, sleep_long};
+use crate::pool::task::{add, count_down, hold, process, set, sleep_long};
 use crate::support::helper;
 use crate::support::{ManagerProgram, PATIENCE, Running, apply, eventually, is_alive, state, test};
 
 #[apply(test)]
 fn four_tasks_stop_by_one_event_and_the_pool_goes_on() {
-    let mut helper = Running::start(&mut helper::command("stop"));
+    let mut helper = Running::start(&mut helper::command(stop_and_go_on));
     let mut lines: Vec<String> = Vec::new();
     while let line = helper.line()
         && !line.is_empty()
@@ -257,7 +258,7 @@ fn can_be_dropped_while_its_manager_does_not_answer() {
 
 #[apply(test)]
 fn a_worker_without_room_comes_later() {
-    let mut helper = Running::start(&mut helper::command(helper::NO_ROOM));
+    let mut helper = Running::start(&mut helper::command(find_no_room));
     for line in ["the worker is gone", "after a while: nothing", "when there is room: 5"] {
         assert_eq!(helper.line(), line);
     }
@@ -303,17 +304,37 @@ fn a_pool_that_cannot_start_is_an_error() {
 
 #[apply(test)]
 fn workers_that_cannot_start_fail_the_tasks_with_the_reason() {
-    let mut helper = Running::start(helper::command("broken").env(helper::BREAK, "1"));
+    let mut helper = Running::start(helper::command(start_broken).env(BREAK, "1"));
     let line = helper.line();
     assert!(line.contains("5 workers in a row ended before they were ready"), "{line}");
-    assert!(line.contains(&format!("exited with status {}", helper::BROKEN)), "{line}");
+    assert!(line.contains(&format!("exited with status {}", BROKEN)), "{line}");
     assert_eq!(helper.wait(), Some(1));
 }
 
 #[apply(test)]
 fn a_function_that_is_registered_twice_is_reported_at_the_start() {
-    let output = helper::command("twice").output().unwrap();
+    let output = helper::command(register_twice).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("`integration::pool::task::add` is registered twice"), "{text}");
+}
+
+/// Stops four tasks with one event, and goes on to use the pool.
+#[apply(helper)]
+pub(crate) fn stop_and_go_on() -> client::Result<()> {
+    let manager = Manager::start()?;
+    let stop = manager.anonymous_event()?;
+    let running = (0..4).map(|_| manager.anonymous_event()).collect::<client::Result<Vec<_>>>()?;
+    let pool = Pool::builder(&manager).processes(4).start()?;
+    let arguments = running.iter().zip(0..).map(|(running, number)| (number, running.clone(), stop.clone()));
+    let result = pool.starmap_async(count_down, arguments)?;
+    for event in &running {
+        event.wait(None)?;
+    }
+    println!("Safely stopping all tasks");
+    stop.set()?;
+    result.get(None)?.into_iter().collect::<client::Result<()>>()?;
+    println!("All stopped");
+    println!("Another task: {}", pool.apply(add, (2, 3))?);
+    Ok(())
 }

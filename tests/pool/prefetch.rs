@@ -9,18 +9,13 @@ use std::time::{Duration, Instant};
 
 use client::{Event, Manager, Pool};
 use rustix::process::{Signal, getpid, kill_process};
-use worker::Registry;
 
 use crate::pool::task::add;
 use crate::pool::worker_options::{kill_one, seed};
-use crate::support::{PATIENCE, apply, eventually, test};
-
-/// Registers the tasks of these tests.
-pub(crate) fn register(registry: Registry) -> Registry {
-    registry.task(mark).task(trip).task(pass_on).task(note_stop)
-}
+use crate::support::{PATIENCE, apply, eventually, task_function, test};
 
 /// Leaves a mark if its batch was stopped before it began.
+#[apply(task_function)]
 fn note_stop(folder: String, number: u32) {
     if client::task::stop_requested() {
         mark(folder, number);
@@ -45,12 +40,14 @@ fn of_a_stopped_batch_nothing_begins_any_more() {
 }
 
 /// Leaves a mark that this task has begun; fails if there is one.
+#[apply(task_function)]
 fn mark(folder: String, number: u32) -> u32 {
     File::create_new(Path::new(&folder).join(number.to_string())).expect("it begins for the first time");
     std::process::id()
 }
 
 /// Leaves a mark, and kills its process at the last of every `every` numbers.
+#[apply(task_function)]
 fn trip(folder: String, number: u32, every: u32) {
     mark(folder, number);
     if number % every == every - 1 {
@@ -59,6 +56,7 @@ fn trip(folder: String, number: u32, every: u32) {
 }
 
 /// At the number `at`, waits until the task of the next number runs. Returns whether it did.
+#[apply(task_function)]
 fn pass_on(number: u32, at: u32, reached: Event) -> bool {
     match number.checked_sub(at) {
         Some(0) => reached.wait(PATIENCE).unwrap().is_some(),

@@ -14,9 +14,6 @@ use crate::pool::task::{add, fail_at, hold};
 use crate::support::helper;
 use crate::support::{PATIENCE, apply, eventually, test};
 
-/// A program that shows bars.
-pub(crate) const BARS: &str = "bars";
-
 #[apply(test)]
 fn counts_calls_that_run_return_and_fail() {
     let manager = Manager::start().unwrap();
@@ -63,6 +60,7 @@ fn can_be_asked_for_while_another_thread_waits() {
 }
 
 /// Shows a bar on standard error in each way that there is, and prints the results to standard output.
+#[apply(helper)]
 pub(crate) fn show_bars() -> Result<()> {
     let manager = Manager::start()?;
     let pool = Pool::new(&manager, 2)?;
@@ -82,7 +80,7 @@ const BARRED: &[u8] = b"5050\n7260\ntrue\n";
 
 #[apply(test)]
 fn bars_show_nothing_where_nobody_looks() {
-    let output = helper::command(BARS).output().unwrap();
+    let output = helper::command(show_bars).output().unwrap();
     assert_eq!(output.stdout, BARRED);
     // The task that panics prints some lines. There is nothing else.
     let text = String::from_utf8(output.stderr).unwrap();
@@ -95,7 +93,7 @@ fn bars_show_at_a_terminal_how_far_it_is() {
     unlockpt(&ours).unwrap();
     let path = ptsname(&ours, Vec::new()).unwrap();
     let theirs = File::options().read(true).write(true).open(path.to_str().unwrap()).unwrap();
-    let mut command = helper::command(BARS);
+    let mut command = helper::command(show_bars);
     let child = command.env("TERM", "xterm").stdout(Stdio::piped()).stderr(theirs).spawn().unwrap();
     // The terminal closes when the program has ended and this program has no descriptor of it.
     drop(command);

@@ -10,21 +10,18 @@ use client::task::named;
 use client::{Event, Manager, Pool, task};
 use rustix::process::Signal;
 use worker::tasks::{COMMAND, CommandResult};
-use worker::{Ended, Registry, Service};
+use worker::{Ended, Service};
 
 use crate::pool::stop::note;
 use crate::pool::task::{add, hold};
 use crate::support::helper;
 use crate::support::{
-    ManagerProgram, PATIENCE, Running, apply, descendants, eventually, is_alive, kill, test, within,
+    ManagerProgram, PATIENCE, Running, apply, descendants, eventually, is_alive, kill, task_function, test,
+    within,
 };
 
-/// Registers the tasks of these tests.
-pub(crate) fn register(registry: Registry) -> Registry {
-    registry.task(tell_why)
-}
-
 /// Waits to be stopped, and appends the reason to a file.
+#[apply(task_function)]
 fn tell_why(running: Event, file: String) {
     let stop = task::stop_event().expect("this is a task");
     running.set().unwrap();
@@ -189,10 +186,8 @@ fn tasks_of_a_terminated_pool_see_that_they_are_to_stop() {
     assert!((1..=2).contains(&reasons.lines().count()), "{reasons}");
 }
 
-/// The helper that owns a shared pool until it is ended.
-pub(crate) const OWNER: &str = "shared pool";
-
 /// Owns a shared pool.
+#[apply(helper)]
 pub(crate) fn own() -> client::Result<()> {
     let manager = Manager::connect()?;
     let pool = Pool::builder(&manager).processes(2).name("shared").start()?;
@@ -207,7 +202,7 @@ fn a_pool_ends_with_its_owner_for_all_and_can_be_made_again() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let own = || {
-        let mut owner = Running::start(helper::command(OWNER).env("RALLYPOINT_SOCKET", &program.socket));
+        let mut owner = Running::start(helper::command(self::own).env("RALLYPOINT_SOCKET", &program.socket));
         assert_eq!(owner.line(), "5");
         owner
     };

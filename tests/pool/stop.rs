@@ -9,37 +9,25 @@ use std::time::{Duration, Instant};
 
 use client::{Ending, Event, Manager, Pool, Result, task};
 use rustix::process::{Signal, getpid, kill_process};
-use worker::Registry;
 
 use crate::pool::task::{add, hold, process, set};
 use crate::support::helper;
-use crate::support::{ManagerProgram, PATIENCE, Running, apply, eventually, test};
+use crate::support::{ManagerProgram, PATIENCE, Running, apply, eventually, task_function, test};
 
 /// A grace that is not used up if all tasks end when asked.
 const LONG: Duration = PATIENCE;
 /// A grace for tasks that do not end when asked. SIGTERM has the same time to end them, even on a busy machine.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// Registers the tasks of these tests.
-pub(crate) fn register(registry: Registry) -> Registry {
-    registry
-        .task(doze)
-        .task(listen)
-        .task(block)
-        .task(block_sigterm)
-        .task(end_at_signal)
-        .task(submit_more)
-        .task(note)
-        .task(die_at_first)
-}
-
 /// Sleeps until it is stopped. Returns whether it was.
+#[apply(task_function)]
 pub(crate) fn doze(running: Event) -> bool {
     running.set().unwrap();
     !task::sleep(Duration::from_secs(1000))
 }
 
 /// Waits to be stopped; returns the reason.
+#[apply(task_function)]
 fn listen(running: Event) -> Option<String> {
     let stop = task::stop_event().expect("this is a task");
     running.set().unwrap();
@@ -47,6 +35,7 @@ fn listen(running: Event) -> Option<String> {
 }
 
 /// Does not check whether it is to stop.
+#[apply(task_function)]
 pub(crate) fn block(running: Event) -> u32 {
     running.set().unwrap();
     thread::sleep(Duration::from_secs(1000));
@@ -54,6 +43,7 @@ pub(crate) fn block(running: Event) -> u32 {
 }
 
 /// Ends in order at SIGTERM, and not before.
+#[apply(task_function)]
 pub(crate) fn end_at_signal(running: Event) {
     let is_asked = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGTERM, is_asked.clone()).unwrap();
@@ -62,12 +52,14 @@ pub(crate) fn end_at_signal(running: Event) {
 }
 
 /// Does not check whether it is to stop, and survives SIGTERM.
+#[apply(task_function)]
 pub(crate) fn block_sigterm(running: Event) -> u32 {
     signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::new(AtomicBool::new(false))).unwrap();
     block(running)
 }
 
 /// Submits two tasks that sleep, and returns whether they were stopped.
+#[apply(task_function)]
 fn submit_more(socket: String, running: Vec<Event>) -> Result<Vec<bool>> {
     let manager = Manager::connect_to(socket)?;
     let pool = Pool::open(&manager, "nest")?;
@@ -75,12 +67,14 @@ fn submit_more(socket: String, running: Vec<Event>) -> Result<Vec<bool>> {
 }
 
 /// Appends a line to a file.
+#[apply(task_function)]
 pub(crate) fn note(file: String, line: String) {
     let mut file = OpenOptions::new().create(true).append(true).open(file).unwrap();
     file.write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 /// Kills its process the first few times; returns how often it was started.
+#[apply(task_function)]
 fn die_at_first(file: String, times: usize) -> usize {
     note(file.clone(), "started".to_owned());
     let started = std::fs::read_to_string(file).unwrap().lines().count();
@@ -412,7 +406,7 @@ fn owners_that_share_a_pool_stop_their_own_only() {
     let manager = program.connect();
     let workers = Pool::builder(&manager).processes(3).name("shared").start().unwrap();
     let (running, end) = (manager.event("running").unwrap(), manager.event("end").unwrap());
-    let mut other = Running::start(helper::command("share").env("RALLYPOINT_SOCKET", &program.socket));
+    let mut other = Running::start(helper::command(share).env("RALLYPOINT_SOCKET", &program.socket));
     wait_for(&[running]);
 
     let [first, second] = events(&manager);
@@ -441,6 +435,7 @@ fn owners_that_share_a_pool_stop_their_own_only() {
 }
 
 /// The other owner of a shared pool: a program of its own.
+#[apply(helper)]
 pub(crate) fn share() -> Result<()> {
     let manager = Manager::connect()?;
     let pool = Pool::open(&manager, "shared")?;

@@ -8,43 +8,20 @@ use client::{Event, Manager, Pool};
 use serde::de::Deserializer;
 use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
-use worker::Registry;
 
-use crate::command::{command_task, log};
-use crate::faults::misbehaving_tasks;
-use crate::pool::{task_context, worker_options};
-use crate::support::{apply, test};
+use crate::support::{apply, task_function, test};
 
-/// What the workers of this program can run.
-pub(crate) fn registry() -> Registry {
-    let registry = command_task::register(task_context::register(Registry::new()));
-    worker_options::register(misbehaving_tasks::register(registry))
-        .task(add)
-        .task(divide)
-        .task(fail_at)
-        .task(turn)
-        .task(process)
-        .task(hold)
-        .task(sleep_long)
-        .task(count_down)
-        .task(set)
-        .task(make_event)
-        .task(repeat)
-        .task(length)
-        .task(keep_secret)
-        .task(hear_secret)
-        .task(log::be_late)
-        .named("add", add)
-}
-
+#[apply(task_function)]
 pub(crate) fn add(left: u32, right: u32) -> u32 {
     left + right
 }
 
+#[apply(task_function)]
 fn divide(dividend: u32, divisor: u32) -> Result<u32, String> {
     dividend.checked_div(divisor).ok_or_else(|| format!("{dividend} divided by zero"))
 }
 
+#[apply(task_function)]
 pub(crate) fn fail_at(number: u32, bad: u32) -> u32 {
     assert!(number != bad, "{number} is bad");
     number
@@ -56,27 +33,32 @@ enum Shape {
     Polygon { corners: Vec<(f64, f64)>, name: Option<String> },
 }
 
+#[apply(task_function)]
 fn turn(shapes: Vec<Shape>) -> Vec<Shape> {
     shapes.into_iter().rev().collect()
 }
 
 /// The process that runs it.
+#[apply(task_function)]
 pub(crate) fn process() -> u32 {
     std::process::id()
 }
 
 /// Sets one event when it runs, and returns when the other is set.
+#[apply(task_function)]
 pub(crate) fn hold(running: Event, end: Event) -> client::Result<u32> {
     running.set()?;
     end.wait(None)?;
     Ok(process())
 }
 
+#[apply(task_function)]
 pub(crate) fn sleep_long() {
     sleep(Duration::from_secs(1000));
 }
 
 /// Counts down as in the example, but looks more often.
+#[apply(task_function)]
 pub(crate) fn count_down(identifier: u32, running: Event, stop: Event) -> client::Result<()> {
     println!("Task {identifier} running");
     running.set()?;
@@ -91,20 +73,24 @@ pub(crate) fn count_down(identifier: u32, running: Event, stop: Event) -> client
     Ok(())
 }
 
+#[apply(task_function)]
 pub(crate) fn set(event: Event) -> client::Result<()> {
     event.set_because("a task did")
 }
 
+#[apply(task_function)]
 fn make_event(socket: String) -> client::Result<Event> {
     let event = Manager::connect_to(socket)?.anonymous_event()?;
     event.set()?;
     Ok(event)
 }
 
+#[apply(task_function)]
 pub(crate) fn repeat(text: String, times: usize) -> String {
     text.repeat(times)
 }
 
+#[apply(task_function)]
 pub(crate) fn length(text: String) -> usize {
     text.len()
 }
@@ -124,10 +110,12 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
+#[apply(task_function)]
 fn keep_secret() -> Secret {
     Secret
 }
 
+#[apply(task_function)]
 fn hear_secret(_: Secret) {}
 
 #[apply(test)]

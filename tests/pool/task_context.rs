@@ -7,33 +7,22 @@ use std::time::{Duration, Instant};
 
 use client::{Event, Manager, Pool, Result, Taken, task, wait_any};
 use signal_hook::consts::SIGTERM;
-use worker::Registry;
 
 use crate::pool::task::process;
-use crate::support::{PATIENCE, apply, eventually, test};
+use crate::support::{PATIENCE, apply, eventually, task_function, test};
 
 /// Longer than any test may take.
 const LONG: Duration = Duration::from_secs(1000);
 
-pub(crate) fn register(registry: Registry) -> Registry {
-    registry
-        .task(doze)
-        .task(nap)
-        .task(spin)
-        .task(wait_for_either)
-        .task(stop_oneself)
-        .task(spread)
-        .task(start_another)
-        .task(shrug_off_signal)
-}
-
 /// Sets the event, and sleeps until it is stopped. Returns whether it slept to the end, and whether it was to stop.
+#[apply(task_function)]
 fn doze(running: Event) -> Result<(bool, bool)> {
     running.set()?;
     Ok((task::sleep(LONG), task::stop_requested()))
 }
 
 /// Sleeps for this many milliseconds. Returns whether it slept to the end, and how many it slept.
+#[apply(task_function)]
 fn nap(milliseconds: u64) -> (bool, u64) {
     let before = Instant::now();
     let is_whole = task::sleep(Duration::from_millis(milliseconds));
@@ -41,6 +30,7 @@ fn nap(milliseconds: u64) -> (bool, u64) {
 }
 
 /// Asks all the time whether it is to stop. Returns the reason.
+#[apply(task_function)]
 fn spin(running: Event) -> Result<Option<String>> {
     assert_eq!(task::stop_cause()?, None);
     running.set()?;
@@ -49,6 +39,7 @@ fn spin(running: Event) -> Result<Option<String>> {
 }
 
 /// Returns which event was set first: 0 for the stop event, 1 for the other.
+#[apply(task_function)]
 fn wait_for_either(running: Event, other: Event) -> Result<usize> {
     let stop = task::stop_event().expect("this is a task");
     running.set()?;
@@ -57,12 +48,14 @@ fn wait_for_either(running: Event, other: Event) -> Result<usize> {
     Ok(position)
 }
 
+#[apply(task_function)]
 fn stop_oneself() -> Result<bool> {
     task::stop_event().expect("this is a task").set_because("I have had enough")?;
     Ok(task::sleep(LONG))
 }
 
 /// Sleeps in several threads. Returns how many of them slept to the end.
+#[apply(task_function)]
 fn spread(running: Event) -> Result<usize> {
     running.set()?;
     let threads: Vec<_> = (0..4).map(|_| thread::spawn(|| task::sleep(LONG))).collect();
@@ -70,12 +63,14 @@ fn spread(running: Event) -> Result<usize> {
 }
 
 /// Submits a task that sleeps to the same pool, and waits for it.
+#[apply(task_function)]
 fn start_another(socket: String, pool: String, running: Event) -> Result<(bool, bool)> {
     let manager = Manager::connect_to(socket)?;
     Pool::open(&manager, &pool)?.apply(doze, (running,))?
 }
 
 /// Goes on until it gets SIGTERM, and returns in spite of it.
+#[apply(task_function)]
 fn shrug_off_signal(running: Event) -> Result<u32> {
     let terminated = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(SIGTERM, terminated.clone()).unwrap();

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use client::{Event, Manager, Pool, PoolBuilder, Result, task};
 use rustix::process::{Pid, Signal, kill_process};
-use worker::Registry;
 
+use crate::pool::broken_programs::{BREAK, BROKEN, BROKEN_WORDS, start_broken};
 use crate::pool::task::{add, process};
 use crate::support::helper;
-use crate::support::{PATIENCE, apply, eventually, is_alive, kill, test};
+use crate::support::{PATIENCE, apply, eventually, is_alive, kill, task_function, test};
 
 /// The argument of this process's initializer.
 static GREETING: OnceLock<String> = OnceLock::new();
@@ -25,31 +25,19 @@ static CALLS: AtomicU32 = AtomicU32::new(0);
 /// The event that the initializer was given.
 static EVENT: Mutex<Option<Event>> = Mutex::new(None);
 
-pub(crate) fn register(registry: Registry) -> Registry {
-    registry
-        .task(greet)
-        .task(greeting)
-        .task(keep_event)
-        .task(kept_event_is_set)
-        .task(measure)
-        .task(fail_with_text)
-        .task(fail_with_error)
-        .task(fail_with_panic)
-        .task(fail_loudly)
-        .task(allocate)
-        .task(dawdle)
-}
-
+#[apply(task_function)]
 fn greet(text: String) {
     CALLS.fetch_add(1, Ordering::Relaxed);
     GREETING.set(text).unwrap();
 }
 
 /// The process, how often its initializer was called, and with what.
+#[apply(task_function)]
 fn greeting() -> (u32, u32, String) {
     (process(), CALLS.load(Ordering::Relaxed), GREETING.get().cloned().unwrap_or_default())
 }
 
+#[apply(task_function)]
 fn keep_event(event: Event) -> Result<()> {
     assert!(!task::stop_requested(), "an initializer is not a task");
     event.set()?;
@@ -57,26 +45,32 @@ fn keep_event(event: Event) -> Result<()> {
     Ok(())
 }
 
+#[apply(task_function)]
 fn kept_event_is_set() -> Result<bool> {
     EVENT.lock().unwrap().as_ref().expect("the initializer has run").is_set()
 }
 
+#[apply(task_function)]
 fn measure(bytes: Vec<u8>) -> std::result::Result<(), String> {
     GREETING.set(bytes.len().to_string()).map_err(|_| "it was called twice".to_owned())
 }
 
+#[apply(task_function)]
 fn fail_with_text(text: String) -> std::result::Result<(), String> {
     Err(text)
 }
 
+#[apply(task_function)]
 fn fail_with_error() -> Result<()> {
     Manager::connect_to("/no/such/manager").map(drop)
 }
 
+#[apply(task_function)]
 fn fail_with_panic() {
     panic!("the disk is full");
 }
 
+#[apply(task_function)]
 fn fail_loudly() {
     for number in 0..2000 {
         eprintln!("line {number} of many");
@@ -86,12 +80,14 @@ fn fail_loudly() {
 }
 
 /// Allocates this many bytes, and uses them.
+#[apply(task_function)]
 fn allocate(bytes: usize) -> usize {
     let memory = vec![1_u8; bytes];
     memory.iter().step_by(4096).map(|&byte| usize::from(byte)).sum()
 }
 
 /// Takes some milliseconds, and at least until the event is set, if there is one.
+#[apply(task_function)]
 fn dawdle(number: u32, end: Option<Event>) -> u32 {
     thread::sleep(Duration::from_millis(5));
     if let Some(end) = end {
@@ -195,15 +191,14 @@ fn an_initializer_that_prints_much_is_reported_with_its_last_lines() {
 
 #[apply(test)]
 fn workers_that_cannot_start_are_reported_with_their_output() {
-    let mut owner = helper::command("broken");
-    let output =
-        owner.env(helper::BREAK, "1").stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
+    let mut owner = helper::command(start_broken);
+    let output = owner.env(BREAK, "1").stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
     let told = String::from_utf8(output.stdout).unwrap();
-    assert!(told.contains(&format!("exited with status {}", helper::BROKEN)), "{told}");
-    assert!(told.contains(helper::BROKEN_WORDS), "{told}");
+    assert!(told.contains(&format!("exited with status {}", BROKEN)), "{told}");
+    assert!(told.contains(BROKEN_WORDS), "{told}");
     // Each worker's standard error has also reached the program's own.
     let passed_on = String::from_utf8(output.stderr).unwrap();
-    assert!(passed_on.matches(helper::BROKEN_WORDS).count() >= 5, "{passed_on}");
+    assert!(passed_on.matches(BROKEN_WORDS).count() >= 5, "{passed_on}");
 }
 
 #[apply(test)]

@@ -16,14 +16,7 @@ const CIRCULAR: &[(&str, &str)] = &[
         "manager/core/tests/model/reference/",
         "the one model: `impl Model` is spread over the chapters of the page, which refer to each other",
     ),
-    ("tests/command/", TASKS_AND_HELPERS),
-    ("tests/faults/", TASKS_AND_HELPERS),
-    ("tests/manager/", TASKS_AND_HELPERS),
-    ("tests/pool/", TASKS_AND_HELPERS),
-    ("tests/support/", TASKS_AND_HELPERS),
 ];
-
-const TASKS_AND_HELPERS: &str = "the tests' tasks and helpers are listed where all of them are run";
 
 /// For each file, the files that it uses, each with a path that leads there.
 type Graph<'a> = BTreeMap<&'a str, BTreeMap<&'a str, String>>;

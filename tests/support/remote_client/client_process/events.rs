@@ -6,11 +6,11 @@ use std::time::Duration;
 use client::{Event, Latch, Result};
 use protocol::{Grant, Reply, Request, Target, ThreadId, WaitMode};
 
-use super::{Performer, failure};
+use super::{ClientProcess, failure};
 use crate::support::PATIENCE;
 use crate::support::remote_client::{EventOrder, Report, Setter};
 
-impl Performer {
+impl ClientProcess {
     pub(super) fn follow_event(&mut self, order: EventOrder) -> Result<Report> {
         match order {
             EventOrder::Open { name, auto_reset } => {

@@ -5,10 +5,10 @@ use std::thread;
 
 use client::{Barrier, Latch, Passed, Queue, Result};
 
-use super::{Performer, failure};
+use super::{ClientProcess, failure};
 use crate::support::remote_client::{BarrierAction, BarrierOrder, LatchOrder, QueueOrder, Report};
 
-impl Performer {
+impl ClientProcess {
     pub(super) fn follow_queue(&mut self, order: QueueOrder) -> Result<Report> {
         match order {
             QueueOrder::Use(queue) => self.queue = Some(queue),

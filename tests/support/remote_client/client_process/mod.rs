@@ -8,17 +8,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use client::internal::{ErrorKind, PendingAnswer};
 use client::{Barrier, Error, Event, EventMirror, Latch, LockGuard, Manager, Permit, Queue, Result};
 
-use super::{CONNECT_LATER, Order, Report, read, write};
+use super::framing::{CONNECT_LATER, read, write};
+use super::order::Order;
+use super::report::Report;
+use crate::support::{apply, helper};
 
 mod events;
 mod guards;
 mod rendezvous;
 
-/// Connects to the manager that the argument names, and follows orders until there are no more.
-pub(crate) fn perform() -> Result<()> {
+/// A remote client: connects to the manager at the socket that is its argument, or to the default one, and follows
+/// orders until there are no more.
+#[apply(helper)]
+pub(crate) fn follow_orders() -> Result<()> {
     let (mut orders, mut reports) = (io::stdin().lock(), io::stdout().lock());
-    let mut performer = match connect() {
-        Ok(manager) => Performer { manager, ..Performer::default() },
+    let mut process = match connect() {
+        Ok(manager) => ClientProcess { manager, ..ClientProcess::default() },
         Err(error) => {
             write(&mut reports, &Err::<Report, Error>(error));
             return Ok(());
@@ -30,7 +35,7 @@ pub(crate) fn perform() -> Result<()> {
             // This panics without printing a message.
             resume_unwind(Box::new("on purpose"));
         }
-        let outcome = catch_unwind(AssertUnwindSafe(|| performer.follow(order)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| process.follow(order)));
         write(&mut reports, &outcome.unwrap_or_else(|panic| Ok(panicked(&*panic))));
     }
     Ok(())
@@ -52,7 +57,7 @@ fn panicked(panic: &(dyn Any + Send)) -> Report {
 
 /// What a remote client holds and uses, in the order in which it is dropped.
 #[derive(Default)]
-struct Performer {
+struct ClientProcess {
     guards: Vec<LockGuard>,
     permits: Vec<Permit>,
     event: Option<Event>,
@@ -66,7 +71,7 @@ struct Performer {
     manager: Option<Manager>,
 }
 
-impl Performer {
+impl ClientProcess {
     fn follow(&mut self, order: Order) -> Result<Report> {
         match order {
             Order::Event(order) => self.follow_event(order),

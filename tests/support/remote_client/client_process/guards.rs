@@ -4,11 +4,11 @@ use client::{
     Condition, Event, Lock, LockGuard, Permit, Result, Taken, Waitable, WokenBy, wait_all, wait_any,
 };
 
-use super::{Performer, failure};
+use super::{ClientProcess, failure};
 use crate::support::PATIENCE;
 use crate::support::remote_client::{ConditionOrder, Held, LockOrder, Report, SemaphoreOrder};
 
-impl Performer {
+impl ClientProcess {
     pub(super) fn follow_lock(&mut self, order: LockOrder) -> Result<Report> {
         match order {
             LockOrder::Acquire(lock, None) => return Ok(self.guard(lock.acquire().map(Some)?)),
