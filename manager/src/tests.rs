@@ -2,13 +2,13 @@
 
 mod deaths;
 mod every_limit;
+mod helper;
 mod limits;
 mod malformed_peers;
 mod manager_process;
 mod patience;
-pub(crate) mod peer;
-mod player;
 mod processes;
+pub(crate) mod raw_client;
 mod refusals;
 mod requests;
 mod running_manager;

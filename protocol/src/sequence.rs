@@ -49,16 +49,16 @@ mod tests {
     use super::*;
     use crate::{Answer, Envelope, FrameError, ObjectId, Target, decode};
 
-    /// How many elements the liars below announce.
+    /// How many elements the iterator below announces.
     const ANNOUNCED: usize = 1 << 31;
 
     /// Brings the numbers below `come`, and announces many more.
-    struct Liar {
+    struct WrongHint {
         next: u64,
         come: u64,
     }
 
-    impl Iterator for Liar {
+    impl Iterator for WrongHint {
         type Item = u64;
 
         fn next(&mut self) -> Option<u64> {
@@ -75,8 +75,8 @@ mod tests {
     #[test]
     fn room_is_made_for_what_has_come_and_not_for_what_is_announced() {
         for come in [0, 1, 3, 1000] {
-            let liar = SeqDeserializer::<_, Error>::new(Liar { next: 0, come });
-            let numbers: SmallVec<[u64; 1]> = deserialize(liar).unwrap();
+            let items = SeqDeserializer::<_, Error>::new(WrongHint { next: 0, come });
+            let numbers: SmallVec<[u64; 1]> = deserialize(items).unwrap();
             assert!(numbers.iter().copied().eq(0..come));
             assert!(numbers.capacity() <= RESERVED_MAX.max(2 * come as usize), "for {come} numbers");
         }

@@ -159,14 +159,14 @@ mod tests {
 
     #[test]
     fn an_item_that_cannot_be_encoded_is_an_error() {
-        struct Shy;
-        impl Serialize for Shy {
+        struct Unserializable;
+        impl Serialize for Unserializable {
             fn serialize<S: Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
                 Err(S::Error::custom("no"))
             }
         }
-        let error = encoded(&Shy).unwrap_err();
-        assert!(error.is_bad_encoding() && error.to_string().contains("Shy"), "{error:?}");
+        let error = encoded(&Unserializable).unwrap_err();
+        assert!(error.is_bad_encoding() && error.to_string().contains("Unserializable"), "{error:?}");
     }
 
     #[test]

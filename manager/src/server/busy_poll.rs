@@ -144,17 +144,17 @@ mod tests {
     const PROMPT: PeerTiming = PeerTiming { returns: RETURNS, misses: 0, is_trusted: true };
 
     /// A loop and a peer's timing, at a time.
-    struct Scene {
+    struct Fixture {
         busy_poll: BusyPoll,
         timing: PeerTiming,
         now: Time,
     }
 
-    impl Scene {
+    impl Fixture {
         /// After a time that has earned the whole allowance.
-        fn new() -> Scene {
+        fn new() -> Fixture {
             let now = Time::ZERO.after_ns(IN_VAIN * ALLOWANCE_NS_MAX.cast_unsigned());
-            Scene { busy_poll: BusyPoll::new(), timing: PeerTiming::default(), now }
+            Fixture { busy_poll: BusyPoll::new(), timing: PeerTiming::default(), now }
         }
 
         /// Whether the loop polls for the peer now that it was answered.
@@ -181,57 +181,57 @@ mod tests {
 
     #[test]
     fn a_peer_is_polled_for_when_it_was_near_for_a_while_and_then_each_time() {
-        let mut scene = Scene::new();
-        assert_eq!(scene.returns_before_poll(NEAR), 16);
-        scene.note(Outlook::Came);
-        assert_eq!(scene.returns_before_poll(NEAR), 0);
+        let mut fixture = Fixture::new();
+        assert_eq!(fixture.returns_before_poll(NEAR), 16);
+        fixture.note(Outlook::Came);
+        assert_eq!(fixture.returns_before_poll(NEAR), 0);
     }
 
     #[test]
     fn a_peer_that_is_missed_is_polled_for_less_and_less_and_one_that_comes_as_at_first() {
-        let mut scene = Scene::new();
+        let mut fixture = Fixture::new();
         let mut returns = || {
-            let returns = scene.returns_before_poll(NEAR);
-            scene.note(Outlook::Missed);
+            let returns = fixture.returns_before_poll(NEAR);
+            fixture.note(Outlook::Missed);
             returns
         };
         assert_eq!([(); 6].map(|()| returns()), [16, 32, 64, 128, 128, 128]);
-        assert_eq!(scene.returns_before_poll(NEAR), 128);
-        scene.note(Outlook::Came);
-        scene.note(Outlook::Missed);
-        assert_eq!(scene.returns_before_poll(NEAR), 32);
+        assert_eq!(fixture.returns_before_poll(NEAR), 128);
+        fixture.note(Outlook::Came);
+        fixture.note(Outlook::Missed);
+        assert_eq!(fixture.returns_before_poll(NEAR), 32);
     }
 
     #[test]
     fn a_peer_that_shares_the_core_or_comes_late_is_let_alone() {
         for after in [Duration::from_micros(10), Duration::from_millis(1)] {
-            let mut scene = Scene::new();
-            scene.timing = PROMPT;
-            scene.busy_poll.note_return(&mut scene.timing, after);
-            assert_eq!(scene.returns_before_poll(after), 1000, "{after:?}");
-            assert_eq!(scene.returns_before_poll(NEAR), 16);
+            let mut fixture = Fixture::new();
+            fixture.timing = PROMPT;
+            fixture.busy_poll.note_return(&mut fixture.timing, after);
+            assert_eq!(fixture.returns_before_poll(after), 1000, "{after:?}");
+            assert_eq!(fixture.returns_before_poll(NEAR), 16);
         }
     }
 
     #[test]
     fn what_came_first_by_chance_changes_nothing() {
-        let mut scene = Scene::new();
-        scene.timing = PROMPT;
-        scene.note(Outlook::Interrupted);
-        assert_eq!(scene.timing, PROMPT);
+        let mut fixture = Fixture::new();
+        fixture.timing = PROMPT;
+        fixture.note(Outlook::Interrupted);
+        assert_eq!(fixture.timing, PROMPT);
     }
 
     /// How often the loop polls in vain in a second, for many peers with such a timing, of which none comes.
     fn misses_in_a_second(timing: impl Fn(usize) -> PeerTiming) -> usize {
-        let mut scene = Scene::new();
-        let began = scene.now;
-        scene.busy_poll = BusyPoll { allowance_ns: 0, counted_until: began, in_a_row: 0 };
+        let mut fixture = Fixture::new();
+        let began = fixture.now;
+        fixture.busy_poll = BusyPoll { allowance_ns: 0, counted_until: began, in_a_row: 0 };
         let mut misses = 0;
-        while scene.now.since(began) < Duration::from_secs(1) {
-            scene.timing = timing(misses);
-            scene.now = scene.now.after_ns(10_000);
-            if scene.is_polled_for() {
-                scene.note(Outlook::Missed);
+        while fixture.now.since(began) < Duration::from_secs(1) {
+            fixture.timing = timing(misses);
+            fixture.now = fixture.now.after_ns(10_000);
+            if fixture.is_polled_for() {
+                fixture.note(Outlook::Missed);
                 misses += 1;
             }
         }
@@ -249,25 +249,26 @@ mod tests {
 
     #[test]
     fn a_peer_that_always_comes_is_polled_for_whatever_others_waste() {
-        let mut scene = Scene::new();
-        scene.busy_poll = BusyPoll { allowance_ns: -ALLOWANCE_NS_MAX, counted_until: scene.now, in_a_row: 0 };
-        scene.timing = PROMPT;
-        assert!(scene.is_polled_for());
-        scene.note(Outlook::Came);
-        assert!(scene.is_polled_for());
-        scene.note(Outlook::Missed);
-        assert_eq!(scene.returns_before_poll(NEAR), 1000);
+        let mut fixture = Fixture::new();
+        fixture.busy_poll =
+            BusyPoll { allowance_ns: -ALLOWANCE_NS_MAX, counted_until: fixture.now, in_a_row: 0 };
+        fixture.timing = PROMPT;
+        assert!(fixture.is_polled_for());
+        fixture.note(Outlook::Came);
+        assert!(fixture.is_polled_for());
+        fixture.note(Outlook::Missed);
+        assert_eq!(fixture.returns_before_poll(NEAR), 1000);
     }
 
     #[test]
     fn the_loop_sleeps_now_and_then_even_if_every_poll_pays() {
-        let mut scene = Scene::new();
-        scene.timing = PROMPT;
+        let mut fixture = Fixture::new();
+        fixture.timing = PROMPT;
         let mut polls = || {
-            let is_polled_for = scene.is_polled_for();
+            let is_polled_for = fixture.is_polled_for();
             match is_polled_for {
-                true => scene.note(Outlook::Came),
-                false => scene.busy_poll.sleeps(),
+                true => fixture.note(Outlook::Came),
+                false => fixture.busy_poll.sleeps(),
             }
             is_polled_for
         };

@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use super::connection::Phase;
 use super::*;
-use crate::tests::peer::{Peer, object, open_event, wait_for};
+use crate::tests::raw_client::{RawClient, object, open_event, wait_for};
 
 /// A server whose turns the test begins and ends.
-struct ByHand {
+struct ManualLoop {
     server: Server,
     /// The time of its turns.
     now: Time,
@@ -25,21 +25,21 @@ fn now() -> Time {
     Time::from_nanoseconds(1_000_000_000)
 }
 
-impl ByHand {
-    fn new() -> ByHand {
+impl ManualLoop {
+    fn new() -> ManualLoop {
         let poll = Poll::new().unwrap();
         let registry = poll.registry().try_clone().unwrap();
         let server = Server::new(Epoch(Uuid::from_u128(1)), Limits::default(), registry);
-        ByHand { server, now: now(), _poll: poll }
+        ManualLoop { server, now: now(), _poll: poll }
     }
 
     /// A client with a session, and its slot.
-    fn session(&mut self) -> (Peer, ConnectionSlot) {
+    fn session(&mut self) -> (RawClient, ConnectionSlot) {
         let (stream, theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
         let slot = self.server.table.len();
         self.server.admit(theirs.into());
-        let mut peer = Peer::over(stream);
+        let mut peer = RawClient::over(stream);
         peer.send_hello(&Hello::new(std::process::id(), "test"));
         self.turn([slot]);
         assert!(matches!(peer.greeting(), Some(Greeting::Welcome { .. })));
@@ -47,7 +47,7 @@ impl ByHand {
     }
 
     /// Sends a client's request, and has a turn of its own answer it.
-    fn call(&mut self, peer: &mut Peer, slot: ConnectionSlot, body: Request<'_>) {
+    fn call(&mut self, peer: &mut RawClient, slot: ConnectionSlot, body: Request<'_>) {
         peer.send(body);
         self.turn([slot]);
         assert!(!matches!(peer.answer().unwrap().body, Reply::Refused(_)));
@@ -72,30 +72,30 @@ impl ByHand {
 #[test]
 fn all_that_a_turn_says_to_a_peer_leaves_in_one_write() {
     const WAITS: usize = 2_000;
-    let mut desk = ByHand::new();
-    let mut crowds: Vec<(Peer, ConnectionSlot)> = (0..4).map(|_| desk.session()).collect();
-    let (mut setter, setter_slot) = desk.session();
-    desk.call(&mut setter, setter_slot, open_event(1, "gate"));
+    let mut manual = ManualLoop::new();
+    let mut crowds: Vec<(RawClient, ConnectionSlot)> = (0..4).map(|_| manual.session()).collect();
+    let (mut setter, setter_slot) = manual.session();
+    manual.call(&mut setter, setter_slot, open_event(1, "gate"));
     for (peer, slot) in &mut crowds {
         for _ in 0..WAITS {
             peer.send(wait_for(Target::Event { id: object(1) }, None));
-            desk.turn([*slot]);
+            manual.turn([*slot]);
         }
-        assert_eq!(desk.pending(*slot), 0, "they wait");
+        assert_eq!(manual.pending(*slot), 0, "they wait");
     }
     setter.send(Request::EventSet { id: object(1), reason: None });
-    desk.begin_turn([setter_slot]);
+    manual.begin_turn([setter_slot]);
     // All of the answers are there before the first write, and there is one write to each peer.
     let slots: Vec<ConnectionSlot> = crowds.iter().map(|(_, slot)| *slot).collect();
-    let to_flush = &desk.server.to_flush;
+    let to_flush = &manual.server.to_flush;
     assert_eq!(*to_flush, [slots.as_slice(), &[setter_slot]].concat());
     for slot in slots {
-        assert!(desk.pending(slot) > WAITS, "at least a byte for each answer");
+        assert!(manual.pending(slot) > WAITS, "at least a byte for each answer");
     }
-    desk.server.end_turn();
-    assert!(desk.server.to_flush.is_empty());
+    manual.server.end_turn();
+    assert!(manual.server.to_flush.is_empty());
     for (peer, slot) in &mut crowds {
-        assert_eq!(desk.pending(*slot), 0, "one write has taken it all");
+        assert_eq!(manual.pending(*slot), 0, "one write has taken it all");
         for _ in 0..WAITS {
             let Reply::Taken(taken) = peer.answer().unwrap().body else { panic!("not taken") };
             assert!(matches!(taken.grants[..], [Grant::Event(_)]));
@@ -106,33 +106,33 @@ fn all_that_a_turn_says_to_a_peer_leaves_in_one_write() {
 
 #[test]
 fn a_peer_that_was_answered_alone_is_expected_and_none_of_several() {
-    let mut desk = ByHand::new();
-    let (mut first, first_slot) = desk.session();
-    let (mut second, second_slot) = desk.session();
-    desk.call(&mut first, first_slot, open_event(1, "gate"));
-    desk.call(&mut second, second_slot, open_event(2, "gate"));
+    let mut manual = ManualLoop::new();
+    let (mut first, first_slot) = manual.session();
+    let (mut second, second_slot) = manual.session();
+    manual.call(&mut first, first_slot, open_event(1, "gate"));
+    manual.call(&mut second, second_slot, open_event(2, "gate"));
     let ask = Request::EventIsSet { id: object(1) };
-    desk.call(&mut first, first_slot, ask.clone());
-    assert_eq!(desk.server.expected(), None, "it is new");
+    manual.call(&mut first, first_slot, ask.clone());
+    assert_eq!(manual.server.expected(), None, "it is new");
     for _ in 0..100 {
-        desk.server.note_return(Source::Socket(first_slot), now().after_ns(50_000));
+        manual.server.note_return(Source::Socket(first_slot), now().after_ns(50_000));
     }
     for _ in 0..2 {
-        desk.call(&mut first, first_slot, ask.clone());
-        assert_eq!(desk.server.expected(), Some(first_slot));
-        desk.server.note_outlook(first_slot, Outlook::Came);
+        manual.call(&mut first, first_slot, ask.clone());
+        assert_eq!(manual.server.expected(), Some(first_slot));
+        manual.server.note_outlook(first_slot, Outlook::Came);
     }
 
     for peer in [&mut first, &mut second] {
         peer.send(ask.clone());
     }
-    desk.turn([first_slot, second_slot]);
-    assert_eq!(desk.server.expected(), None);
+    manual.turn([first_slot, second_slot]);
+    assert_eq!(manual.server.expected(), None);
 
     // No peer is answered, as this one only waits.
     first.send(wait_for(Target::Event { id: object(1) }, None));
-    desk.turn([first_slot]);
-    assert_eq!(desk.server.expected(), None);
+    manual.turn([first_slot]);
+    assert_eq!(manual.server.expected(), None);
 }
 
 #[test]
@@ -151,11 +151,11 @@ fn a_peer_that_is_not_known_to_be_this_user_is_forbidden() {
         (Err(io::Error::other("no such thing")), "no such thing".to_owned()),
     ];
     for (identity, expected) in identities {
-        let mut desk = ByHand::new();
+        let mut manual = ManualLoop::new();
         let (stream, theirs) = UnixStream::pair().unwrap();
-        desk.server.admit_as(theirs.into(), identity);
-        desk.turn([]);
-        let mut peer = Peer::over(stream);
+        manual.server.admit_as(theirs.into(), identity);
+        manual.turn([]);
+        let mut peer = RawClient::over(stream);
         let refusal = peer.refused_greeting();
         assert_eq!(refusal.code, Code::Forbidden, "{refusal}");
         assert!(refusal.text.contains(&expected), "{refusal}");
@@ -165,129 +165,129 @@ fn a_peer_that_is_not_known_to_be_this_user_is_forbidden() {
 
 #[test]
 fn a_hello_may_take_all_of_its_time() {
-    let mut desk = ByHand::new();
+    let mut manual = ManualLoop::new();
     let (stream, theirs) = UnixStream::pair().unwrap();
-    desk.server.begin_turn(now());
-    desk.server.admit(theirs.into());
-    desk.server.end_turn();
+    manual.server.begin_turn(now());
+    manual.server.admit(theirs.into());
+    manual.server.end_turn();
     let time_ns = nanoseconds(HELLO_TIME_MAX);
-    desk.server.begin_turn(now().after_ns(time_ns - 1));
-    desk.server.end_turn();
-    assert_eq!(desk.server.table.get_mut(0).unwrap().phase, Phase::Fresh);
-    desk.server.begin_turn(now().after_ns(time_ns));
-    desk.server.end_turn();
-    let refusal = Peer::over(stream).refused_greeting();
+    manual.server.begin_turn(now().after_ns(time_ns - 1));
+    manual.server.end_turn();
+    assert_eq!(manual.server.table.get_mut(0).unwrap().phase, Phase::Fresh);
+    manual.server.begin_turn(now().after_ns(time_ns));
+    manual.server.end_turn();
+    let refusal = RawClient::over(stream).refused_greeting();
     assert_eq!(refusal.code, Code::Protocol, "{refusal}");
     assert!(refusal.text.contains("10s"), "{refusal}");
 }
 
 #[test]
 fn a_peer_may_leave_as_many_bytes_unread_as_the_limit_says() {
-    let mut desk = ByHand::new();
-    let (mut peer, slot) = desk.session();
-    desk.call(&mut peer, slot, open_event(1, "gate"));
-    let mut ask = |desk: &mut ByHand| {
+    let mut manual = ManualLoop::new();
+    let (mut peer, slot) = manual.session();
+    manual.call(&mut peer, slot, open_event(1, "gate"));
+    let mut ask = |manual: &mut ManualLoop| {
         peer.send(Request::EventIsSet { id: object(1) });
-        desk.turn([slot]);
-        desk.pending(slot)
+        manual.turn([slot]);
+        manual.pending(slot)
     };
     // Until the kernel takes no more.
-    while ask(&mut desk) == 0 {}
-    let before = ask(&mut desk);
-    let answer = ask(&mut desk) - before;
-    desk.server.limits.output_bytes_max = before + 2 * answer;
-    assert_eq!(ask(&mut desk), before + 2 * answer);
-    let phase = |desk: &mut ByHand| desk.server.table.get_mut(slot).unwrap().phase;
-    assert!(matches!(phase(&mut desk), Phase::Session(_)), "it is at the limit");
-    desk.server.limits.output_bytes_max += answer - 1;
-    ask(&mut desk);
-    assert_eq!(phase(&mut desk), Phase::Farewell, "it is over the limit by a byte");
+    while ask(&mut manual) == 0 {}
+    let before = ask(&mut manual);
+    let answer = ask(&mut manual) - before;
+    manual.server.limits.output_bytes_max = before + 2 * answer;
+    assert_eq!(ask(&mut manual), before + 2 * answer);
+    let phase = |manual: &mut ManualLoop| manual.server.table.get_mut(slot).unwrap().phase;
+    assert!(matches!(phase(&mut manual), Phase::Session(_)), "it is at the limit");
+    manual.server.limits.output_bytes_max += answer - 1;
+    ask(&mut manual);
+    assert_eq!(phase(&mut manual), Phase::Farewell, "it is over the limit by a byte");
 }
 
 /// What the buffers of all connections take.
-fn buffered(desk: &ByHand) -> usize {
-    desk.server.table.iter().map(|(_, connection)| connection.buffered()).sum()
+fn buffered(manual: &ManualLoop) -> usize {
+    manual.server.table.iter().map(|(_, connection)| connection.buffered()).sum()
 }
 
 /// Has a client leave answers unread until some wait in the manager.
-fn leave_unread(desk: &mut ByHand, peer: &mut Peer, slot: ConnectionSlot) {
-    while desk.pending(slot) < 4096 {
+fn leave_unread(manual: &mut ManualLoop, peer: &mut RawClient, slot: ConnectionSlot) {
+    while manual.pending(slot) < 4096 {
         peer.send(Request::EventIsSet { id: object(1) });
-        desk.turn([slot]);
+        manual.turn([slot]);
     }
 }
 
 /// Sends this much of a frame that has more.
-fn send_part(desk: &mut ByHand, peer: &mut Peer, slot: ConnectionSlot, bytes: usize) {
+fn send_part(manual: &mut ManualLoop, peer: &mut RawClient, slot: ConnectionSlot, bytes: usize) {
     peer.send_bytes(&(1_u32 << 20).to_le_bytes());
     for _ in 0..bytes / 1024 {
         peer.send_bytes(&[0; 1024]);
-        desk.turn([slot]);
+        manual.turn([slot]);
     }
 }
 
 #[test]
 fn the_memory_of_all_buffers_is_counted_until_it_is_given_back() {
-    let mut desk = ByHand::new();
-    let (mut deaf, deaf_slot) = desk.session();
-    desk.call(&mut deaf, deaf_slot, open_event(1, "gate"));
-    let (mut halting, halting_slot) = desk.session();
-    let (mut leaving, leaving_slot) = desk.session();
-    assert_eq!(desk.server.buffered, 0);
+    let mut manual = ManualLoop::new();
+    let (mut deaf, deaf_slot) = manual.session();
+    manual.call(&mut deaf, deaf_slot, open_event(1, "gate"));
+    let (mut halting, halting_slot) = manual.session();
+    let (mut leaving, leaving_slot) = manual.session();
+    assert_eq!(manual.server.buffered, 0);
 
-    leave_unread(&mut desk, &mut deaf, deaf_slot);
-    let unread = desk.server.buffered;
-    assert!(unread >= 4096 && unread == buffered(&desk), "{unread}");
-    send_part(&mut desk, &mut halting, halting_slot, 100 << 10);
-    send_part(&mut desk, &mut leaving, leaving_slot, 10 << 10);
-    let all = desk.server.buffered;
-    assert!(all >= unread + (110 << 10) && all == buffered(&desk), "{all}");
+    leave_unread(&mut manual, &mut deaf, deaf_slot);
+    let unread = manual.server.buffered;
+    assert!(unread >= 4096 && unread == buffered(&manual), "{unread}");
+    send_part(&mut manual, &mut halting, halting_slot, 100 << 10);
+    send_part(&mut manual, &mut leaving, leaving_slot, 10 << 10);
+    let all = manual.server.buffered;
+    assert!(all >= unread + (110 << 10) && all == buffered(&manual), "{all}");
 
     // One finishes its frame, which is no request; one reads; one goes.
     halting.send_bytes(&vec![0; (1 << 20) - (100 << 10)][..100 << 10]);
-    while desk.pending(deaf_slot) > 0 {
+    while manual.pending(deaf_slot) > 0 {
         deaf.answer().unwrap();
-        desk.server.writable(deaf_slot);
-        desk.turn([]);
+        manual.server.writable(deaf_slot);
+        manual.turn([]);
     }
     drop(leaving);
     for _ in 0..20 {
-        desk.turn([halting_slot, leaving_slot]);
+        manual.turn([halting_slot, leaving_slot]);
     }
-    assert_eq!(desk.server.buffered, buffered(&desk));
+    assert_eq!(manual.server.buffered, buffered(&manual));
     drop(halting);
-    desk.turn([halting_slot]);
-    assert_eq!((desk.server.buffered, buffered(&desk)), (0, 0));
+    manual.turn([halting_slot]);
+    assert_eq!((manual.server.buffered, buffered(&manual)), (0, 0));
 }
 
 #[test]
 fn when_all_buffers_take_too_much_the_client_that_has_held_most_for_longest_is_cut_off() {
-    let mut desk = ByHand::new();
-    let (mut deaf, deaf_slot) = desk.session();
-    desk.call(&mut deaf, deaf_slot, open_event(1, "gate"));
-    leave_unread(&mut desk, &mut deaf, deaf_slot);
-    let (mut sender, sender_slot) = desk.session();
-    let phase = |desk: &mut ByHand, slot| desk.server.table.get_mut(slot).unwrap().phase;
+    let mut manual = ManualLoop::new();
+    let (mut deaf, deaf_slot) = manual.session();
+    manual.call(&mut deaf, deaf_slot, open_event(1, "gate"));
+    leave_unread(&mut manual, &mut deaf, deaf_slot);
+    let (mut sender, sender_slot) = manual.session();
+    let phase = |manual: &mut ManualLoop, slot| manual.server.table.get_mut(slot).unwrap().phase;
 
     // A minute later another client sends a frame that is larger than what waits for the first one.
-    desk.now = now().after_ns(60_000_000_000);
-    send_part(&mut desk, &mut sender, sender_slot, 60 << 10);
-    let all = desk.server.buffered;
+    manual.now = now().after_ns(60_000_000_000);
+    send_part(&mut manual, &mut sender, sender_slot, 60 << 10);
+    let all = manual.server.buffered;
     assert!(all > 60 << 10);
-    desk.server.limits.memory_bytes_max = 4 * all;
-    desk.server.limit_buffers();
-    assert!(matches!(phase(&mut desk, deaf_slot), Phase::Session(_)), "it is at the limit");
+    manual.server.limits.memory_bytes_max = 4 * all;
+    manual.server.limit_buffers();
+    assert!(matches!(phase(&mut manual, deaf_slot), Phase::Session(_)), "it is at the limit");
 
-    desk.server.limits.memory_bytes_max = 4 * (all - 1);
-    desk.server.limit_buffers();
-    assert_eq!(phase(&mut desk, deaf_slot), Phase::Farewell, "it is over the limit by a byte");
-    assert!(matches!(phase(&mut desk, sender_slot), Phase::Session(_)));
-    assert_eq!(desk.server.buffered, buffered(&desk));
+    manual.server.limits.memory_bytes_max = 4 * (all - 1);
+    manual.server.limit_buffers();
+    assert_eq!(phase(&mut manual, deaf_slot), Phase::Farewell, "it is over the limit by a byte");
+    assert!(matches!(phase(&mut manual, sender_slot), Phase::Session(_)));
+    assert_eq!(manual.server.buffered, buffered(&manual));
 
     // Nor may a frame alone be larger.
-    desk.server.limits.memory_bytes_max = 4 << 10;
-    desk.server.limit_buffers();
-    desk.turn([]);
+    manual.server.limits.memory_bytes_max = 4 << 10;
+    manual.server.limit_buffers();
+    manual.turn([]);
     let refusal = sender.last_refusal();
     assert_eq!(refusal.code, Code::LimitReached);
     assert!(refusal.text.contains("1024 bytes"), "{refusal}");
@@ -296,16 +296,16 @@ fn when_all_buffers_take_too_much_the_client_that_has_held_most_for_longest_is_c
 
 #[test]
 fn a_few_sessions_defer_releases_if_there_is_little_memory() {
-    let mut desk = ByHand::new();
-    desk.server.limits.memory_bytes_max = 4 * 16 * 1024;
+    let mut manual = ManualLoop::new();
+    manual.server.limits.memory_bytes_max = 4 * 16 * 1024;
     let share = Request::Share { memory: protocol::SharedMemory::DeferredReleases };
     for _ in 0..2 {
-        let (mut peer, slot) = desk.session();
-        desk.call(&mut peer, slot, share.clone());
+        let (mut peer, slot) = manual.session();
+        manual.call(&mut peer, slot, share.clone());
     }
-    let (mut peer, slot) = desk.session();
+    let (mut peer, slot) = manual.session();
     peer.send(share);
-    desk.turn([slot]);
+    manual.turn([slot]);
     let Reply::Refused(refusal) = peer.answer().unwrap().body else { panic!("not refused") };
     assert_eq!(refusal.code, Code::LimitReached, "{refusal}");
 }

@@ -9,8 +9,8 @@ use protocol::{
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::peer::{Peer, object, wait_for};
-use super::player::Player;
+use super::helper::Helper;
+use super::raw_client::{RawClient, object, wait_for};
 use super::running_manager::RunningManager;
 
 const POOL: u128 = 1;
@@ -22,13 +22,13 @@ fn open_pool() -> Request<'static> {
 }
 
 /// Takes a task, and then does something other than ending it.
-pub(super) fn play_worker(part: &str, socket: &Path) {
-    let mut peer = Peer::connect(socket);
+pub(super) fn run_worker(name: &str, socket: &Path) {
+    let mut peer = RawClient::connect(socket);
     peer.begin_session();
     peer.call(open_pool());
     peer.call(wait_for(Target::Task { pool: object(POOL) }, None));
     println!("worker: runs the task");
-    match part {
+    match name {
         "worker that is killed" => std::thread::park(),
         "worker that exits" => std::process::exit(7),
         "worker that disconnects" => {
@@ -41,14 +41,14 @@ pub(super) fn play_worker(part: &str, socket: &Path) {
             println!("child: {}", child.id());
             child.wait().unwrap();
         }
-        part => panic!("no part is called {part:?}"),
+        name => panic!("no helper is called {name:?}"),
     }
 }
 
 /// Gives a task to a worker, has something happen to the worker, and returns what the owner of the task learns.
-fn failure(part: &str, happens: impl FnOnce(&mut Player)) -> String {
+fn failure(name: &str, happens: impl FnOnce(&mut Helper)) -> String {
     failure_after(|manager| {
-        let mut worker = Player::start(part, manager.socket());
+        let mut worker = Helper::start(name, manager.socket());
         worker.wait_for("worker: ");
         happens(&mut worker);
         worker

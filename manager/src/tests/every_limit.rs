@@ -12,18 +12,18 @@ use std::path::Path;
 
 use protocol::{Code, FailureKind};
 
-use self::beyond::Beyond::{self, ComesLater, Cut, Ended, NotCounted, Refused, TaskFails};
+use self::consequence::Consequence::{self, ComesLater, Cut, Ended, NotCounted, Refused, TaskFails};
 
-mod beyond;
+mod consequence;
 mod messages;
 mod settings;
 mod tasks;
 
 /// A limit, what happens beyond it, and the function that meets it, exceeds it by one, and tells what happened.
-type Line = (&'static str, &'static [Beyond], fn() -> Vec<Beyond>);
+type Line = (&'static str, &'static [Consequence], fn() -> Vec<Consequence>);
 
-const LIMIT_REACHED: Beyond = Refused(Code::LimitReached);
-const TOO_LARGE: Beyond = TaskFails(FailureKind::TooLarge);
+const LIMIT_REACHED: Consequence = Refused(Code::LimitReached);
+const TOO_LARGE: Consequence = TaskFails(FailureKind::TooLarge);
 
 const TABLE: &[Line] = &[
     ("HELLO_BYTES_MAX", &[Ended(Code::Protocol)], messages::hello_bytes),
@@ -106,7 +106,7 @@ fn file_of_protocol(path: &str) -> Option<String> {
 }
 
 /// Asserts that a text says what happens beyond a limit, and names these codes.
-fn assert_says(place: &str, text: &str, beyond: &[Beyond], codes: &BTreeSet<String>) {
+fn assert_says(place: &str, text: &str, beyond: &[Consequence], codes: &BTreeSet<String>) {
     let mut expected = BTreeSet::new();
     for beyond in beyond {
         let words = match beyond {

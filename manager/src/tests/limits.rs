@@ -7,7 +7,7 @@ use protocol::limits::REASON_BYTES_MAX;
 use protocol::{Code, Greeting, Hello, Limits, Reply, Request};
 
 use super::patience::eventually;
-use super::peer::{object, open_event};
+use super::raw_client::{object, open_event};
 use super::running_manager::RunningManager;
 use crate::server::Patience;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use protocol::limits::FRAME_BYTES_MAX;
 use protocol::{Code, HELLO_BYTES_MAX, Hello, Reply, Request};
 
-use super::peer::{Peer, object, open_event};
+use super::raw_client::{RawClient, object, open_event};
 use super::running_manager::RunningManager;
 use crate::server::Patience;
 
@@ -73,7 +73,7 @@ fn garbage_in_a_session_ends_it() {
 #[test]
 fn bytes_after_a_request_in_its_frame_end_the_session() {
     let mut bytes =
-        Peer::connect(RunningManager::start().socket()).frame(Request::EventIsSet { id: object(1) });
+        RawClient::connect(RunningManager::start().socket()).frame(Request::EventIsSet { id: object(1) });
     bytes.push(0);
     bytes[0] += 1;
     refused_in_session(&bytes);

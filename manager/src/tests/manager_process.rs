@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use protocol::Refusal;
 use tempfile::TempDir;
 
-use super::peer::Peer;
-use super::player::Player;
+use super::helper::Helper;
+use super::raw_client::RawClient;
 use super::running_manager::private_folder;
 
 /// A manager in a process of its own.
 pub(super) struct ManagerProcess {
     folder: TempDir,
     socket: PathBuf,
-    _process: Player,
+    _process: Helper,
 }
 
 impl ManagerProcess {
@@ -22,11 +22,11 @@ impl ManagerProcess {
         ManagerProcess::start_as("manager")
     }
 
-    /// One that plays this part.
-    pub(super) fn start_as(part: &str) -> ManagerProcess {
+    /// One that is the helper of this name.
+    pub(super) fn start_as(name: &str) -> ManagerProcess {
         let folder = private_folder();
         let socket = folder.path().join("manager.sock");
-        let mut process = Player::start(part, &socket);
+        let mut process = Helper::start(name, &socket);
         process.wait_for("manager is ready at ");
         ManagerProcess { folder, socket, _process: process }
     }
@@ -40,12 +40,12 @@ impl ManagerProcess {
     }
 
     /// A connection that has said nothing yet.
-    pub(super) fn connect(&self) -> Peer {
-        Peer::connect(&self.socket)
+    pub(super) fn connect(&self) -> RawClient {
+        RawClient::connect(&self.socket)
     }
 
     /// A connection with a session.
-    pub(super) fn session(&self) -> Peer {
+    pub(super) fn session(&self) -> RawClient {
         let mut peer = self.connect();
         peer.begin_session();
         peer

@@ -1,4 +1,4 @@
-//! Managers that are processes of their own: this test program, run again to play that part or another.
+//! Managers that are processes of their own: this test program, run again as a helper.
 
 use std::env;
 use std::os::unix::process::ExitStatusExt;
@@ -8,23 +8,23 @@ use protocol::{Reply, Request};
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
-use super::deaths::play_worker;
+use super::deaths::run_worker;
+use super::helper::{Helper, NAME, SOCKET};
 use super::patience::eventually;
-use super::peer::{Peer, object, open_event};
-use super::player::{PART, Player, SOCKET};
+use super::raw_client::{RawClient, object, open_event};
 use super::running_manager::private_folder;
 use crate::{Address, Error, EventLoop, ManagerOptions};
 
-/// Does nothing as a test. The other tests run it as a process of its own, with a part to play.
+/// Does nothing as a test. The other tests run it as a process of its own, with the name of a helper.
 #[test]
-fn play() {
-    let (Ok(part), Some(socket)) = (env::var(PART), env::var_os(SOCKET)) else { return };
+fn run_helper() {
+    let (Ok(name), Some(socket)) = (env::var(NAME), env::var_os(SOCKET)) else { return };
     let socket = PathBuf::from(socket);
     let options = ManagerOptions::new(Address::unix(&socket).unwrap());
-    match part.as_str() {
+    match name.as_str() {
         "manager" => crate::serve(options, crate::announce).unwrap(),
         "manager of another user" => {
-            // Any process may play this: the manager compares what the kernel says of its peers with another user.
+            // Any process may do this: the manager compares what the kernel says of its peers with another user.
             let mut manager = EventLoop::bind(options).unwrap();
             *manager.user() += 1;
             crate::announce(&Address::unix(&socket).unwrap());
@@ -53,13 +53,13 @@ fn play() {
             crate::serve(ManagerOptions { parent, ..options }, crate::announce).unwrap();
         }
         "parent of a manager" => {
-            let mut manager = Player::start("manager of its parent", &socket);
+            let mut manager = Helper::start("manager of its parent", &socket);
             println!("manager: {} ready at {}", manager.child.id(), manager.wait_for("ready at "));
             std::thread::park();
         }
-        part => play_worker(part, &socket),
+        name => run_worker(name, &socket),
     }
-    // What a test program would print at its end is not part of any part.
+    // What a test program would print at its end is no part of a helper.
     std::process::exit(0);
 }
 
@@ -68,9 +68,9 @@ fn signals_end_a_manager_in_order() {
     for signal in [Signal::INT, Signal::TERM] {
         let folder = private_folder();
         let socket = folder.path().join("manager.sock");
-        let mut manager = Player::start("manager", &socket);
+        let mut manager = Helper::start("manager", &socket);
         assert_eq!(manager.wait_for("manager is ready at "), format!("unix:{}", socket.display()));
-        let mut peer = Peer::connect(&socket);
+        let mut peer = RawClient::connect(&socket);
         peer.begin_session();
         manager.signal(signal);
         peer.expect_end();
@@ -83,30 +83,30 @@ fn signals_end_a_manager_in_order() {
 fn a_killed_manager_leaves_a_socket_that_the_next_takes_over() {
     let folder = private_folder();
     let socket = folder.path().join("manager.sock");
-    let mut killed = Player::start("manager", &socket);
+    let mut killed = Helper::start("manager", &socket);
     killed.wait_for("manager is ready at ");
 
     let refused = EventLoop::bind(ManagerOptions::new(Address::unix(&socket).unwrap())).unwrap_err();
     let process = killed.child.id();
     assert!(matches!(refused, Error::AlreadyServed { holder: Some(holder), .. } if holder == process));
 
-    let mut peer = Peer::connect(&socket);
+    let mut peer = RawClient::connect(&socket);
     peer.begin_session();
     killed.signal(Signal::KILL);
     peer.expect_end();
     assert_eq!(killed.child.wait().unwrap().signal(), Some(9));
     assert!(socket.exists());
 
-    Player::start("manager", &socket).wait_for("manager is ready at ");
+    Helper::start("manager", &socket).wait_for("manager is ready at ");
 }
 
 #[test]
 fn a_manager_ends_with_its_parent() {
     let folder = private_folder();
     let socket = folder.path().join("manager.sock");
-    let mut parent = Player::start("parent of a manager", &socket);
+    let mut parent = Helper::start("parent of a manager", &socket);
     parent.wait_for("manager: ");
-    let mut peer = Peer::connect(&socket);
+    let mut peer = RawClient::connect(&socket);
     peer.begin_session();
     parent.signal(Signal::KILL);
     peer.expect_end();
@@ -136,14 +136,14 @@ const DESCRIPTORS: u64 = 24;
 fn without_descriptors_existing_clients_are_served_and_others_wait() {
     let folder = private_folder();
     let socket = folder.path().join("manager.sock");
-    let mut manager = Player::start("manager with few descriptors", &socket);
+    let mut manager = Helper::start("manager with few descriptors", &socket);
     manager.wait_for("manager is ready at ");
 
-    let mut served = Peer::connect(&socket);
+    let mut served = RawClient::connect(&socket);
     served.begin_session();
     served.call(open_event(1, "still here"));
     // The manager cannot accept all of these, and the system queues the others.
-    let mut crowd: Vec<Peer> = (0..DESCRIPTORS * 2).map(|_| Peer::connect(&socket)).collect();
+    let mut crowd: Vec<RawClient> = (0..DESCRIPTORS * 2).map(|_| RawClient::connect(&socket)).collect();
     let mut last = crowd.pop().unwrap();
     let before = processor_ticks(&manager);
     for _ in 0..100 {
@@ -161,8 +161,8 @@ fn without_descriptors_existing_clients_are_served_and_others_wait() {
 }
 
 /// The processor time that a process used, in hundredths of a second.
-fn processor_ticks(player: &Player) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", player.child.id())).unwrap();
+fn processor_ticks(helper: &Helper) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", helper.child.id())).unwrap();
     let (_, after_name) = stat.rsplit_once(')').unwrap();
     let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()

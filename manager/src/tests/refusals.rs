@@ -13,13 +13,13 @@ use rustix::thread::set_thread_res_uid;
 use uuid::Uuid;
 
 use super::manager_process::ManagerProcess;
-use super::peer::{Peer, done, object, open, open_anonymous, open_event, refused, wait_for};
+use super::raw_client::{RawClient, done, object, open, open_anonymous, open_event, refused, wait_for};
 
 /// Another user than the one that runs these tests as root.
 const OTHER_USER: u32 = 65_534;
 
 /// The refusal of a wait that has blocked, after a request that ends it.
-fn refused_wait(peer: &mut Peer, wait: Request<'_>, ends: Request<'_>) -> Refusal {
+fn refused_wait(peer: &mut RawClient, wait: Request<'_>, ends: Request<'_>) -> Refusal {
     peer.send(wait);
     peer.send(ends);
     match peer.answer() {
@@ -161,7 +161,7 @@ fn a_process_of_another_user_is_forbidden_though_it_may_enter_the_folder() {
         UnixStream::connect(socket).unwrap()
     };
     let stream = std::thread::spawn(connect).join().unwrap();
-    let refusal = Peer::over(stream).refused_greeting();
+    let refusal = RawClient::over(stream).refused_greeting();
     assert_eq!(refusal.code, Code::Forbidden, "{refusal}");
     assert!(refusal.text.contains(&OTHER_USER.to_string()), "{refusal}");
 }

@@ -8,7 +8,7 @@ use protocol::{
     append_frame,
 };
 
-use super::peer::{object, open_event, wait_for};
+use super::raw_client::{object, open_event, wait_for};
 use super::running_manager::RunningManager;
 
 #[test]

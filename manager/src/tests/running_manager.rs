@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use protocol::{Epoch, Limits};
 use tempfile::TempDir;
 
-use super::peer::Peer;
+use super::raw_client::RawClient;
 use crate::server::Patience;
 use crate::{Address, Error, EventLoop, ManagerOptions, Stopper};
 
@@ -47,12 +47,12 @@ impl RunningManager {
     }
 
     /// A connection that has said nothing yet.
-    pub(super) fn connect(&self) -> Peer {
-        Peer::connect(&self.socket)
+    pub(super) fn connect(&self) -> RawClient {
+        RawClient::connect(&self.socket)
     }
 
     /// A connection with a session.
-    pub(super) fn session(&self) -> Peer {
+    pub(super) fn session(&self) -> RawClient {
         let mut peer = self.connect();
         peer.begin_session();
         peer

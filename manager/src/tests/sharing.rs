@@ -2,8 +2,8 @@
 
 use protocol::{Code, Reply, Request, SessionId, SharedMemory};
 
-use super::peer::{Peer, object, open_event};
-use super::player::Player;
+use super::helper::Helper;
+use super::raw_client::{RawClient, object, open_event};
 use super::running_manager::{RunningManager, private_folder};
 
 const MIRROR: Request<'_> = Request::Share { memory: SharedMemory::Mirror };
@@ -58,9 +58,9 @@ fn a_peer_that_asks_for_memory_without_end_is_refused_and_no_other_notices() {
 fn a_manager_that_may_make_no_large_files_goes_without() {
     let folder = private_folder();
     let socket = folder.path().join("manager.sock");
-    let mut manager = Player::start("manager with small files", &socket);
+    let mut manager = Helper::start("manager with small files", &socket);
     manager.wait_for("manager is ready at ");
-    let mut peer = Peer::connect(&socket);
+    let mut peer = RawClient::connect(&socket);
     assert_eq!(peer.begin_session(), SessionId(1));
     peer.call(open_event(1, "event"));
     assert_eq!(code_of(peer.call(MIRROR)), Code::LimitReached);
@@ -76,16 +76,16 @@ fn a_client_whose_descriptors_find_no_room_gets_its_answers() {
     let folder = private_folder();
     let socket = folder.path().join("manager.sock");
     // The kernel counts descriptors on their way by user, and against the limit of the sender, if it is not privileged.
-    let mut manager = Player::start("manager with few descriptors and no privileges", &socket);
+    let mut manager = Helper::start("manager with few descriptors and no privileges", &socket);
     manager.wait_for("manager is ready at ");
-    let mut deaf: Vec<Peer> = (0..4).map(|_| Peer::connect(&socket)).collect();
+    let mut deaf: Vec<RawClient> = (0..4).map(|_| RawClient::connect(&socket)).collect();
     for peer in &mut deaf {
         peer.begin_session();
         for _ in 0..16 {
             peer.send(MIRROR);
         }
     }
-    let mut victim = Peer::connect(&socket);
+    let mut victim = RawClient::connect(&socket);
     victim.begin_session();
     victim.call(open_event(1, "event"));
     assert!(matches!(victim.call(DEFERRED), Reply::Shared { .. } | Reply::Refused(_)));

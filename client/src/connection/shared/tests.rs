@@ -199,7 +199,7 @@ fn the_end_of_the_manager_wakes_everyone_and_says_why() {
 }
 
 #[test]
-fn a_one_way_request_to_a_manager_that_is_gone_fails_with_its_last_words() {
+fn a_one_way_request_to_a_manager_that_is_gone_fails_with_its_last_refusal() {
     let (gone, is_gone) = mpsc::channel();
     let manager = FakeManager::start(move |mut peer| {
         peer.say_farewell(Refusal::new(Code::LimitReached, "too many sessions"));

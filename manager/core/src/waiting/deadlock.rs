@@ -1,17 +1,17 @@
 //! Deadlocks: found when a request would close a cycle, and described in words.
 //!
-//! A thread is *doomed* if it is blocked without a deadline and nothing it waits for can come: each of its targets
-//! (one of them, in a wait for all) is a lock whose holder is doomed too. A wait for anything but a lock may be served
-//! by a thread outside the cycle, and a wait with a deadline ends in time; neither dooms its thread. A blocking request
-//! that would doom its own thread is refused, so no thread is ever doomed for long. One more way leads into a cycle: a
-//! notified waiter that cannot have its lock again. Its wait must not fail, so the core refuses the youngest other
-//! request in the cycle.
+//! A thread is *deadlocked* if it is blocked without a deadline and nothing it waits for can come: each of its targets
+//! (one of them, in a wait for all) is a lock whose holder is deadlocked too. A wait for anything but a lock may be
+//! served by a thread outside the cycle, and a wait with a deadline ends in time; neither deadlocks its thread. A
+//! blocking request that would deadlock its own thread is refused, so no thread is ever deadlocked for long. One more
+//! way leads into a cycle: a notified waiter that cannot have its lock again. Its wait must not fail, so the core
+//! refuses the youngest other request in the cycle.
 //!
 //! # Large graphs
 //!
 //! The core finds a deadlock at once if that takes no more steps than one input may. Otherwise the wait blocks, and the
-//! [search](crate::waiting::search) goes on in slices, between other inputs. If it finds that the wait is doomed, the
-//! core refuses the youngest request in the cycle, as for a notified waiter.
+//! [search](crate::waiting::search) goes on in slices, between other inputs. If it finds that the wait is deadlocked,
+//! the core refuses the youngest request in the cycle, as for a notified waiter.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -74,7 +74,7 @@ impl Searches {
 }
 
 impl State {
-    /// Refuses a wait that would doom its thread. It is not parked yet. Returns whether it takes a longer search to
+    /// Refuses a wait that would deadlock its thread. It is not parked yet. Returns whether it takes a longer search to
     /// know.
     pub(crate) fn check_deadlock(&self, waiter: &Waiter) -> Result<bool, Refusal> {
         match self.find_cycle(waiter) {
@@ -87,7 +87,7 @@ impl State {
         }
     }
 
-    /// Looks in slices whether a thread that waits is doomed.
+    /// Looks in slices whether a thread that waits is deadlocked.
     pub(crate) fn search_for(&mut self, caller: Caller) {
         self.searches.next.push(caller);
     }
@@ -121,7 +121,7 @@ impl State {
         youngest.map(|youngest| self.refuse_waiter(youngest, Refusal::new(Code::Deadlock, text))).is_some()
     }
 
-    /// Whether this wait dooms its thread, as far as the steps of this input go.
+    /// Whether this wait deadlocks its thread, as far as the steps of this input go.
     fn find_cycle(&self, waiter: &Waiter) -> Found {
         if self.has_way_out(waiter) {
             return Found::NoCycle;
@@ -130,7 +130,7 @@ impl State {
         if !search.go_on(self, Some(waiter)) {
             return Found::TooLarge;
         }
-        if !search.is_doomed(waiter.caller) {
+        if !search.is_deadlocked(waiter.caller) {
             return Found::NoCycle;
         }
         search.way_round(self, waiter).map_or(Found::TooLarge, Found::Cycle)
@@ -152,7 +152,7 @@ impl State {
         }
     }
 
-    /// Goes on with a search that takes long, and refuses what it has found to be doomed.
+    /// Goes on with a search that takes long, and refuses what it has found to be deadlocked.
     pub(crate) fn go_on_searching(&mut self) {
         let mut current = match self.searches.current.take() {
             Some(current) => current,
@@ -163,11 +163,11 @@ impl State {
         };
         while current.0.go_on(self, None) {
             let Some(&caller) = current.1.last() else { return };
-            if !current.0.is_doomed(caller) {
+            if !current.0.is_deadlocked(caller) {
                 current.1.pop();
                 continue;
             }
-            let waiter = self.waiters_of_thread(caller).next().expect("a doomed thread waits");
+            let waiter = self.waiters_of_thread(caller).next().expect("a deadlocked thread waits");
             let waiter = &self.waiters[waiter];
             let Some(way) = current.0.way_round(self, waiter) else { break };
             let text = self.describe_cycle(waiter, &way);

@@ -1,12 +1,12 @@
-//! The search for doomed threads: which of the threads that a wait leads to can never go on.
+//! The search for deadlocked threads: which of the threads that a wait leads to can never go on.
 //!
 //! Threads, their waits and the locks that they wait for are a graph. A thread is *saved* if one of its waits may be
 //! served: a wait for any if one of its locks may become free, a wait for all if all of them may. The search first
 //! reaches every thread that counts, and reads each wait once. Then each saved thread opens its locks, and each lock
-//! that opens is told once to each wait for it. Whoever is not saved in the end is doomed.
+//! that opens is told once to each wait for it. Whoever is not saved in the end is deadlocked.
 //!
 //! So a search takes as many steps as the graph has edges. It can stop after any number of them and go on later, while
-//! the threads go on as well: being doomed lasts, so whoever moves meanwhile was not doomed, and is saved.
+//! the threads go on as well: being deadlocked lasts, so whoever moves meanwhile was not deadlocked, and is saved.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -59,7 +59,7 @@ struct SearchedWait {
     missing: u32,
 }
 
-/// A way from one doomed thread to the next.
+/// A way from one deadlocked thread to the next.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Way {
     /// The locks, each with its holder.
@@ -105,8 +105,8 @@ impl Search {
         }
     }
 
-    /// Whether a thread was reached and is not saved. It is doomed if the search is finished.
-    pub(crate) fn is_doomed(&self, caller: Caller) -> bool {
+    /// Whether a thread was reached and is not saved. It is deadlocked if the search is finished.
+    pub(crate) fn is_deadlocked(&self, caller: Caller) -> bool {
         self.numbers.get(&caller).is_some_and(|&number| !self.threads[number as usize].is_saved)
     }
 
@@ -188,7 +188,7 @@ impl Search {
             state.step(1);
             let holder = state
                 .holder_before(waiter.caller, entry)
-                .filter(|&holder| self.may_be_doomed(holder, state, asking));
+                .filter(|&holder| self.may_be_deadlocked(holder, state, asking));
             match (holder, waiter.mode) {
                 (Some(holder), _) => {
                     missing += 1;
@@ -205,7 +205,7 @@ impl Search {
     }
 
     /// Whether a holder waits, and is not known to be saved.
-    fn may_be_doomed(&self, holder: Caller, state: &State, asking: Option<&Waiter>) -> bool {
+    fn may_be_deadlocked(&self, holder: Caller, state: &State, asking: Option<&Waiter>) -> bool {
         match self.numbers.get(&holder) {
             Some(&number) => !self.threads[number as usize].is_saved,
             None => state.is_waiting(holder) || asking.is_some_and(|asking| asking.caller == holder),
@@ -222,10 +222,11 @@ impl Search {
         self.threads[holder as usize].locks.push(lock);
     }
 
-    /// Follows a way by doomed threads, from this wait of one of them, until it comes back to a thread or this input is
-    /// over. Returns the way once it has come back: each lock, with its holder. What leads to the cycle is part of it.
+    /// Follows a way by deadlocked threads, from this wait of one of them, until it comes back to a thread or this
+    /// input is over. Returns the way once it has come back: each lock, with its holder. What leads to the cycle is
+    /// part of it.
     pub(crate) fn way_round(&mut self, state: &State, from: &Waiter) -> Option<Vec<(Key, Caller)>> {
-        let broken = "a doomed thread waits for another";
+        let broken = "a deadlocked thread waits for another";
         let mut way = take(&mut self.way);
         way.seen.insert(from.caller);
         loop {
@@ -236,7 +237,7 @@ impl Search {
             let next = at.targets.iter().find_map(|entry| {
                 state.step(1);
                 let holder =
-                    state.holder_before(at.caller, entry).filter(|&holder| self.is_doomed(holder))?;
+                    state.holder_before(at.caller, entry).filter(|&holder| self.is_deadlocked(holder))?;
                 Some((entry.object, holder))
             });
             let (lock, holder) = next.expect(broken);

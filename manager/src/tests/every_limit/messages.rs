@@ -11,15 +11,15 @@ use protocol::{
     WaitMode,
 };
 
-use super::beyond::Beyond::{self, Cut, Ended};
+use super::consequence::Consequence::{self, Cut, Ended};
 use crate::server::Patience;
 use crate::tests::manager_process::ManagerProcess;
-use crate::tests::peer::{
-    Peer, done, object, open, open_anonymous, open_batch, open_event, refused, refused_alike, wait_for,
+use crate::tests::raw_client::{
+    RawClient, done, object, open, open_anonymous, open_batch, open_event, refused, refused_alike, wait_for,
 };
 use crate::tests::running_manager::RunningManager;
 
-pub(super) fn hello_bytes() -> Vec<Beyond> {
+pub(super) fn hello_bytes() -> Vec<Consequence> {
     let manager = ManagerProcess::start();
     let hello = |bytes: usize| {
         let mut frame = Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn hello_bytes() -> Vec<Beyond> {
     vec![Ended(refusal.code)]
 }
 
-pub(super) fn hello_time() -> Vec<Beyond> {
+pub(super) fn hello_time() -> Vec<Consequence> {
     assert_eq!(Patience::default().hello, HELLO_TIME_MAX);
     let patience = Patience { hello: Duration::from_millis(50), ..Patience::default() };
     let manager = RunningManager::start_with(Limits::default(), patience);
@@ -49,7 +49,7 @@ pub(super) fn hello_time() -> Vec<Beyond> {
     vec![Ended(refusal.code)]
 }
 
-pub(super) fn program_bytes() -> Vec<Beyond> {
+pub(super) fn program_bytes() -> Vec<Consequence> {
     let manager = ManagerProcess::start();
     let mut shown = Vec::new();
     for bytes in [PROGRAM_BYTES_MAX, PROGRAM_BYTES_MAX + 1] {
@@ -66,7 +66,7 @@ pub(super) fn program_bytes() -> Vec<Beyond> {
     vec![Cut]
 }
 
-pub(super) fn frame_bytes() -> Vec<Beyond> {
+pub(super) fn frame_bytes() -> Vec<Consequence> {
     let manager = ManagerProcess::start();
     let mut peer = manager.session();
     let bytes = vec![0; FRAME_BYTES_MAX];
@@ -107,10 +107,10 @@ pub(super) fn frame_bytes() -> Vec<Beyond> {
     for refusal in [&too_long, &refusal] {
         assert!(refusal.text.contains(&FRAME_BYTES_MAX.to_string()), "{refusal}");
     }
-    vec![Ended(too_long.code), Beyond::Refused(refusal.code)]
+    vec![Ended(too_long.code), Consequence::Refused(refusal.code)]
 }
 
-pub(super) fn name_bytes() -> Vec<Beyond> {
+pub(super) fn name_bytes() -> Vec<Consequence> {
     let manager = ManagerProcess::start();
     let mut peer = manager.session();
     let peer = &mut peer;
@@ -126,10 +126,10 @@ pub(super) fn name_bytes() -> Vec<Beyond> {
         Request::Inspect { object: Selector::Name(&long) },
         open_batch(9, 2, 8, &long),
     ];
-    vec![Beyond::Refused(refused_alike(peer, NAME_BYTES_MAX, requests))]
+    vec![Consequence::Refused(refused_alike(peer, NAME_BYTES_MAX, requests))]
 }
 
-pub(super) fn reason_bytes() -> Vec<Beyond> {
+pub(super) fn reason_bytes() -> Vec<Consequence> {
     let manager = ManagerProcess::start();
     let mut peer = manager.session();
     let peer = &mut peer;
@@ -150,15 +150,15 @@ pub(super) fn reason_bytes() -> Vec<Beyond> {
     }
     let code = refused_alike(peer, REASON_BYTES_MAX, requests(&long));
     requests(&long[1..]).into_iter().for_each(|request| done(peer, request));
-    vec![Beyond::Refused(code)]
+    vec![Consequence::Refused(code)]
 }
 
-pub(super) fn unconfirmed_grants() -> Vec<Beyond> {
+pub(super) fn unconfirmed_grants() -> Vec<Consequence> {
     let manager = ManagerProcess::start();
     let mut peer = manager.session();
     done(&mut peer, open_anonymous(1, Spec::Event { auto_reset: true }));
     // Nothing is read meanwhile, so all of these confirm the one answer before.
-    let grants = |peer: &mut Peer, count: usize| {
+    let grants = |peer: &mut RawClient, count: usize| {
         let id = object(1);
         let signal = Signal::EventSet { id, reason: None };
         let targets = [Target::Event { id }].into();

@@ -6,24 +6,24 @@ use std::time::Duration;
 use protocol::limits::REASON_BYTES_MAX;
 use protocol::{Limits, LockChoice, Outcome, Reply, Request, Spec, Target, ThreadId, WaitMode};
 
-use super::beyond::Beyond::{self, Ended, Refused};
+use super::consequence::Consequence::{self, Ended, Refused};
 use super::tasks::{BATCH, fails, outcome, put, worker_and_owner};
 use crate::server::Patience;
-use crate::tests::peer::{
-    Peer, add_tasks, done, object, open_anonymous, open_batch, refused_alike, wait_for,
+use crate::tests::raw_client::{
+    RawClient, add_tasks, done, object, open_anonymous, open_batch, refused_alike, wait_for,
 };
 use crate::tests::running_manager::RunningManager;
 
 const EVENT: Spec = Spec::Event { auto_reset: false };
 
 /// A session with a manager of these limits.
-fn session(limits: Limits) -> (RunningManager, Peer) {
+fn session(limits: Limits) -> (RunningManager, RawClient) {
     let manager = RunningManager::start_with(limits, Patience::default());
     let peer = manager.session();
     (manager, peer)
 }
 
-pub(super) fn sessions() -> Vec<Beyond> {
+pub(super) fn sessions() -> Vec<Consequence> {
     let (manager, _first) = session(Limits { sessions_max: 2, ..Limits::default() });
     let mut second = manager.connect();
     let mut third = manager.connect();
@@ -34,7 +34,7 @@ pub(super) fn sessions() -> Vec<Beyond> {
     vec![Ended(refusal.code)]
 }
 
-pub(super) fn objects() -> Vec<Beyond> {
+pub(super) fn objects() -> Vec<Consequence> {
     let (_manager, mut peer) = session(Limits { objects_max: 3, ..Limits::default() });
     let peer = &mut peer;
     done(peer, open_anonymous(1, Spec::Pool));
@@ -48,7 +48,7 @@ pub(super) fn objects() -> Vec<Beyond> {
     vec![Refused(code)]
 }
 
-pub(super) fn mirrored_events() -> Vec<Beyond> {
+pub(super) fn mirrored_events() -> Vec<Consequence> {
     let (_manager, mut peer) = session(Limits { mirrored_events_max: 2, ..Limits::default() });
     for number in 1..=3 {
         done(&mut peer, open_anonymous(number, EVENT));
@@ -61,7 +61,7 @@ pub(super) fn mirrored_events() -> Vec<Beyond> {
     vec![Refused(refused_alike(&mut peer, 2, [mirror(3)]))]
 }
 
-pub(super) fn wait_targets() -> Vec<Beyond> {
+pub(super) fn wait_targets() -> Vec<Consequence> {
     let (_manager, mut peer) = session(Limits { wait_targets_max: 3, ..Limits::default() });
     for number in 1..=4 {
         done(&mut peer, open_anonymous(number, EVENT));
@@ -75,7 +75,7 @@ pub(super) fn wait_targets() -> Vec<Beyond> {
     vec![Refused(refused_alike(&mut peer, 3, modes.map(|mode| wait(mode, 4))))]
 }
 
-pub(super) fn session_waits() -> Vec<Beyond> {
+pub(super) fn session_waits() -> Vec<Consequence> {
     let (_manager, mut peer) = session(Limits { session_waits_max: 2, ..Limits::default() });
     done(&mut peer, open_anonymous(1, EVENT));
     let wait = || wait_for(Target::Event { id: object(1) }, None);
@@ -89,7 +89,7 @@ pub(super) fn session_waits() -> Vec<Beyond> {
     vec![Refused(refused_alike(&mut peer, 2, [wait()]))]
 }
 
-pub(super) fn tasks() -> Vec<Beyond> {
+pub(super) fn tasks() -> Vec<Consequence> {
     let (_manager, peer) = session(Limits { tasks_max: 3, ..Limits::default() });
     let peer = &mut worker_and_owner(peer);
     done(peer, add_tasks(BATCH, b"", 1));
@@ -100,7 +100,7 @@ pub(super) fn tasks() -> Vec<Beyond> {
     vec![Refused(code)]
 }
 
-pub(super) fn stored_bytes() -> Vec<Beyond> {
+pub(super) fn stored_bytes() -> Vec<Consequence> {
     let limits = Limits { stored_bytes_max: 100, ..Limits::default() };
     let (_manager, peer) = session(limits.clone());
     let peer = &mut worker_and_owner(peer);
@@ -117,7 +117,7 @@ pub(super) fn stored_bytes() -> Vec<Beyond> {
     vec![Refused(code), fails(&failed)]
 }
 
-pub(super) fn output_bytes() -> Vec<Beyond> {
+pub(super) fn output_bytes() -> Vec<Consequence> {
     let (manager, mut deaf) = session(Limits { output_bytes_max: 64 << 10, ..Limits::default() });
     let mut witness = manager.session();
     done(&mut witness, open_anonymous(1, EVENT));
@@ -138,7 +138,7 @@ pub(super) fn output_bytes() -> Vec<Beyond> {
     vec![Ended(refusal.code)]
 }
 
-pub(super) fn memory_bytes() -> Vec<Beyond> {
+pub(super) fn memory_bytes() -> Vec<Consequence> {
     let (manager, mut witness) = session(Limits { memory_bytes_max: 4 * (64 << 10), ..Limits::default() });
     let mut halting = manager.session();
     halting.stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();

@@ -12,10 +12,10 @@ use protocol::{
 };
 use sys::process_session;
 
-use super::beyond::Beyond::{self, ComesLater, Cut, NotCounted, Refused, TaskFails};
+use super::consequence::Consequence::{self, ComesLater, Cut, NotCounted, Refused, TaskFails};
 use crate::tests::manager_process::ManagerProcess;
-use crate::tests::peer::{
-    Peer, add_tasks, done, object, open_anonymous, open_batch, refused, refused_alike, wait_for,
+use crate::tests::raw_client::{
+    RawClient, add_tasks, done, object, open_anonymous, open_batch, refused, refused_alike, wait_for,
 };
 
 const POOL: u128 = 1;
@@ -27,7 +27,7 @@ pub(super) const QUEUE: u128 = 4;
 const AROUND_RESULT: usize = 16;
 
 /// Makes a session the owner of a pool, a batch and a queue, and the pool's only worker.
-pub(super) fn worker_and_owner(mut peer: Peer) -> Peer {
+pub(super) fn worker_and_owner(mut peer: RawClient) -> RawClient {
     done(&mut peer, open_anonymous(POOL, Spec::Pool));
     done(&mut peer, open_batch(BATCH, POOL, STOP, "f"));
     done(&mut peer, open_anonymous(QUEUE, Spec::Queue { capacity: None, is_joinable: false }));
@@ -43,7 +43,7 @@ fn grant(reply: Reply) -> Grant {
 }
 
 /// Ends the next task of the pool like this.
-fn end_next_task(peer: &mut Peer, outcome: Outcome<&[u8], &str>, carries: &[ObjectId]) {
+fn end_next_task(peer: &mut RawClient, outcome: Outcome<&[u8], &str>, carries: &[ObjectId]) {
     let Grant::Task(task) = grant(peer.call(wait_for(Target::Task { pool: object(POOL) }, Some(0)))) else {
         panic!("not a task");
     };
@@ -51,7 +51,7 @@ fn end_next_task(peer: &mut Peer, outcome: Outcome<&[u8], &str>, carries: &[Obje
     done(peer, Request::TaskEnd { batch, task, outcome, carries });
 }
 
-fn results(peer: &mut Peer) -> Results {
+fn results(peer: &mut RawClient) -> Results {
     match grant(peer.call(wait_for(Target::Results { batch: object(BATCH) }, Some(0)))) {
         Grant::Results(results) => results,
         other => panic!("not results: {other:?}"),
@@ -59,13 +59,13 @@ fn results(peer: &mut Peer) -> Results {
 }
 
 /// How a task ends whose worker reports this.
-pub(super) fn outcome(peer: &mut Peer, reported: Outcome<&[u8], &str>, carries: &[ObjectId]) -> Outcome {
+pub(super) fn outcome(peer: &mut RawClient, reported: Outcome<&[u8], &str>, carries: &[ObjectId]) -> Outcome {
     done(peer, add_tasks(BATCH, b"", 1));
     end_next_task(peer, reported, carries);
     results(peer).results.remove(0).outcome
 }
 
-pub(super) fn fails(outcome: &Outcome) -> Beyond {
+pub(super) fn fails(outcome: &Outcome) -> Consequence {
     match outcome {
         Outcome::Failed(Failure { kind, .. }) => TaskFails(*kind),
         Outcome::Returned(_) => panic!("it has not failed"),
@@ -91,7 +91,7 @@ fn bring(number: u128, bytes: &[u8], carries: Vec<ObjectId>) -> [Request<'_>; 3]
     [add, run(number, tasks), put(bytes, carries)]
 }
 
-pub(super) fn payload_bytes() -> Vec<Beyond> {
+pub(super) fn payload_bytes() -> Vec<Consequence> {
     let manager = ManagerProcess::start();
     let peer = &mut worker_and_owner(manager.session());
     let bytes = vec![0; PAYLOAD_BYTES_MAX + 1];
@@ -104,7 +104,7 @@ pub(super) fn payload_bytes() -> Vec<Beyond> {
     vec![Refused(code), fails(&failed)]
 }
 
-pub(super) fn carries() -> Vec<Beyond> {
+pub(super) fn carries() -> Vec<Consequence> {
     let manager = ManagerProcess::start();
     let peer = &mut worker_and_owner(manager.session());
     let many = vec![object(QUEUE); CARRIES_MAX + 1];
@@ -116,7 +116,7 @@ pub(super) fn carries() -> Vec<Beyond> {
     vec![Refused(code), fails(&failed)]
 }
 
-pub(super) fn failure_bytes() -> Vec<Beyond> {
+pub(super) fn failure_bytes() -> Vec<Consequence> {
     let manager = ManagerProcess::start();
     let peer = &mut worker_and_owner(manager.session());
     for bytes in [FAILURE_BYTES_MAX, FAILURE_BYTES_MAX + 1] {
@@ -128,7 +128,7 @@ pub(super) fn failure_bytes() -> Vec<Beyond> {
     vec![Cut]
 }
 
-pub(super) fn results_bytes() -> Vec<Beyond> {
+pub(super) fn results_bytes() -> Vec<Consequence> {
     let manager = ManagerProcess::start();
     let peer = &mut worker_and_owner(manager.session());
     let half = vec![0; RESULTS_BYTES_MAX / 2 - AROUND_RESULT + 1];
@@ -148,7 +148,7 @@ pub(super) fn results_bytes() -> Vec<Beyond> {
     vec![ComesLater]
 }
 
-pub(super) fn tasks_per_request() -> Vec<Beyond> {
+pub(super) fn tasks_per_request() -> Vec<Consequence> {
     let manager = ManagerProcess::start();
     let peer = &mut worker_and_owner(manager.session());
     let task = TaskInput { arguments: b"", carries: Vec::new() };
@@ -160,7 +160,7 @@ pub(super) fn tasks_per_request() -> Vec<Beyond> {
 }
 
 /// Adds short tasks with arguments of this size, and takes as many at once as the manager gives.
-fn grant_of_short_tasks(peer: &mut Peer, count: usize, bytes: usize, most: u32) -> TasksGrant {
+fn grant_of_short_tasks(peer: &mut RawClient, count: usize, bytes: usize, most: u32) -> TasksGrant {
     let arguments = vec![0; bytes];
     done(peer, add_tasks(BATCH, &arguments, count));
     let wait = |most| wait_for(Target::Tasks { pool: object(POOL), most }, Some(0));
@@ -177,7 +177,7 @@ fn grant_of_short_tasks(peer: &mut Peer, count: usize, bytes: usize, most: u32) 
     }
 }
 
-pub(super) fn tasks_per_grant() -> Vec<Beyond> {
+pub(super) fn tasks_per_grant() -> Vec<Consequence> {
     let all = 10 * TASKS_PER_GRANT_MAX;
     for most in [TASKS_PER_GRANT_MAX, TASKS_PER_GRANT_MAX + 1] {
         let manager = ManagerProcess::start();
@@ -195,7 +195,7 @@ pub(super) fn tasks_per_grant() -> Vec<Beyond> {
     vec![ComesLater, Refused(refusal.code)]
 }
 
-pub(super) fn bound_processes() -> Vec<Beyond> {
+pub(super) fn bound_processes() -> Vec<Consequence> {
     let manager = ManagerProcess::start();
     let mut command = Command::new("sleep");
     command.arg("1000");
@@ -215,7 +215,7 @@ pub(super) fn bound_processes() -> Vec<Beyond> {
     vec![Refused(refusal.code)]
 }
 
-pub(super) fn tasks_bytes() -> Vec<Beyond> {
+pub(super) fn tasks_bytes() -> Vec<Consequence> {
     let mut counts = Vec::new();
     for bytes in [TASKS_BYTES_MAX / 4, TASKS_BYTES_MAX / 4 + 1, TASKS_BYTES_MAX + 1] {
         let manager = ManagerProcess::start();
@@ -226,7 +226,7 @@ pub(super) fn tasks_bytes() -> Vec<Beyond> {
     vec![ComesLater]
 }
 
-pub(super) fn processes() -> Vec<Beyond> {
+pub(super) fn processes() -> Vec<Consequence> {
     let manager = ManagerProcess::start();
     let mut owner = worker_and_owner(manager.session());
     // Each of these stands for the wait of a process: whose wait it is makes no difference to a pool.

@@ -11,28 +11,30 @@ impl Model {
     /// Whether a wait would never end if it blocked.
     pub(crate) fn is_deadlock(&self, wait: &Wait) -> bool {
         // Most waits have a way out of their own.
-        self.lock_holders(wait).is_some() && self.doomed(Some(wait)).contains(&wait.caller)
+        self.lock_holders(wait).is_some() && self.deadlocked(Some(wait)).contains(&wait.caller)
     }
 
-    /// The threads whose waits would never end, with this wait if there is one. All count as doomed at first; then
+    /// The threads whose waits would never end, with this wait if there is one. All count as deadlocked at first; then
     /// those are saved that have a way out, until nobody is.
-    fn doomed(&self, asking: Option<&Wait>) -> BTreeSet<Caller> {
+    fn deadlocked(&self, asking: Option<&Wait>) -> BTreeSet<Caller> {
         let waits: Vec<&Wait> = self.waits.values().chain(asking).collect();
-        let mut doomed: BTreeSet<Caller> = waits.iter().map(|wait| wait.caller).collect();
+        let mut deadlocked: BTreeSet<Caller> = waits.iter().map(|wait| wait.caller).collect();
         loop {
             let saved = waits.iter().find(|wait| {
                 let ends = match self.lock_holders(wait) {
                     None => true,
                     // Some other thread gives back one of the locks, or, in a wait for all, each of them.
-                    Some(holders) if wait.is_for_all => holders.iter().all(|holder| !doomed.contains(holder)),
-                    Some(holders) => holders.iter().any(|holder| !doomed.contains(holder)),
+                    Some(holders) if wait.is_for_all => {
+                        holders.iter().all(|holder| !deadlocked.contains(holder))
+                    }
+                    Some(holders) => holders.iter().any(|holder| !deadlocked.contains(holder)),
                 };
-                ends && doomed.contains(&wait.caller)
+                ends && deadlocked.contains(&wait.caller)
             });
             match saved {
                 // Another wait of the same thread is a way out, too: it may give back what the thread holds.
-                Some(wait) => doomed.remove(&wait.caller),
-                None => return doomed,
+                Some(wait) => deadlocked.remove(&wait.caller),
+                None => return deadlocked,
             };
         }
     }
@@ -82,15 +84,17 @@ impl Model {
     /// Refuses one wait in a cycle that a wait for its own lock has closed in this input.
     pub(crate) fn break_one_deadlock(&mut self) -> bool {
         while let Some(&key) = self.relocking.last() {
-            let doomed = match self.waits.get(&key) {
-                Some(wait) if self.lock_holders(wait).is_some() => self.doomed(None),
+            let deadlocked = match self.waits.get(&key) {
+                Some(wait) if self.lock_holders(wait).is_some() => self.deadlocked(None),
                 _ => BTreeSet::new(),
             };
             let caller = self.waits.get(&key).map(|wait| wait.caller);
-            if let Some(caller) = caller.filter(|caller| doomed.contains(caller)) {
+            if let Some(caller) = caller.filter(|caller| deadlocked.contains(caller)) {
                 let before = self.waited_for(caller);
                 let may_be_refused = |(_, wait): &(&u64, &Wait)| {
-                    before.contains(&wait.caller) && doomed.contains(&wait.caller) && wait.decided.is_none()
+                    before.contains(&wait.caller)
+                        && deadlocked.contains(&wait.caller)
+                        && wait.decided.is_none()
                 };
                 let candidates: Vec<u64> =
                     self.waits.iter().filter(may_be_refused).map(|(&key, _)| key).collect();

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::patience::LONG;
 
 /// A client that can also misbehave.
-pub(crate) struct Peer {
+pub(crate) struct RawClient {
     /// The socket.
     pub(crate) stream: UnixStream,
     buffer: FrameBuffer,
@@ -22,15 +22,15 @@ pub(crate) struct Peer {
     received: u64,
 }
 
-impl Peer {
-    pub(crate) fn connect(socket: &Path) -> Peer {
-        Peer::over(UnixStream::connect(socket).unwrap())
+impl RawClient {
+    pub(crate) fn connect(socket: &Path) -> RawClient {
+        RawClient::over(UnixStream::connect(socket).unwrap())
     }
 
     /// A client at this end of a connection.
-    pub(crate) fn over(stream: UnixStream) -> Peer {
+    pub(crate) fn over(stream: UnixStream) -> RawClient {
         stream.set_read_timeout(Some(LONG)).unwrap();
-        Peer { stream, buffer: FrameBuffer::new(FRAME_BYTES_MAX), requests: 0, received: 0 }
+        RawClient { stream, buffer: FrameBuffer::new(FRAME_BYTES_MAX), requests: 0, received: 0 }
     }
 
     /// Says hello and expects to be welcome.
@@ -181,13 +181,13 @@ pub(crate) fn add_tasks(batch: u128, arguments: &[u8], count: usize) -> Request<
 }
 
 /// Has a request carried out.
-pub(crate) fn done(peer: &mut Peer, body: Request<'_>) {
+pub(crate) fn done(peer: &mut RawClient, body: Request<'_>) {
     let reply = peer.call(body);
     assert!(!matches!(reply, Reply::Refused(_)), "{reply:?}");
 }
 
 /// The refusal of a request.
-pub(crate) fn refused(peer: &mut Peer, body: Request<'_>) -> Refusal {
+pub(crate) fn refused(peer: &mut RawClient, body: Request<'_>) -> Refusal {
     match peer.call(body) {
         Reply::Refused(refusal) => refusal,
         other => panic!("not refused: {other:?}"),
@@ -196,7 +196,7 @@ pub(crate) fn refused(peer: &mut Peer, body: Request<'_>) -> Refusal {
 
 /// The one code with which all of these requests are refused, with texts that name this limit.
 pub(crate) fn refused_alike<'a>(
-    peer: &mut Peer,
+    peer: &mut RawClient,
     limit: usize,
     requests: impl IntoIterator<Item = Request<'a>>,
 ) -> Code {

@@ -1,4 +1,4 @@
-//! Another process: this test program itself, run again to play a part.
+//! Helpers: this test program itself, run again as another process.
 
 use std::env;
 use std::io::{BufRead, BufReader};
@@ -7,27 +7,27 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The variable that says which part to play; without it there is none.
-pub(super) const PART: &str = "MANAGER_TEST_PART";
+/// The variable that names the helper that this process is; without it, it is none.
+pub(super) const NAME: &str = "MANAGER_TEST_HELPER";
 
 /// The variable that names the socket.
 pub(super) const SOCKET: &str = "MANAGER_TEST_SOCKET";
 
 /// Another process, which is killed when it is dropped.
-pub(super) struct Player {
+pub(super) struct Helper {
     pub(super) child: Child,
     output: BufReader<ChildStdout>,
 }
 
-impl Player {
-    /// Starts a part at a socket.
-    pub(super) fn start(part: &str, socket: &Path) -> Player {
+impl Helper {
+    /// Starts the helper of this name at a socket.
+    pub(super) fn start(name: &str, socket: &Path) -> Helper {
         let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["--exact", "tests::processes::play", "--nocapture"]);
-        command.env(PART, part).env(SOCKET, socket).stdout(Stdio::piped());
+        command.args(["--exact", "tests::processes::run_helper", "--nocapture"]);
+        command.env(NAME, name).env(SOCKET, socket).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        Player { child, output }
+        Helper { child, output }
     }
 
     /// Waits for a line with this text, and returns the rest of the line.
@@ -47,7 +47,7 @@ impl Player {
     }
 }
 
-impl Drop for Player {
+impl Drop for Helper {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();

@@ -4,7 +4,7 @@ use protocol::{Code, FailureKind};
 
 /// What happens to whoever goes beyond a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Beyond {
+pub(super) enum Consequence {
     /// The request is refused with this code.
     Refused(Code),
     /// The connection ends, after a refusal with this code.
