@@ -10,6 +10,7 @@
 //! | [`process_group`] | process groups and sessions, signalled as a whole |
 //! | [`process_session`] | process sessions: everything that a process has started, ended as a whole |
 //! | [`shared_memory`] | anonymous files (memfd), sealed and mapped as arrays of atomic words |
+//! | [`fork_mark`] | memory that the kernel clears in a forked child |
 //! | [`futex`] | sleeping on a word until another thread or process wakes the sleeper |
 //! | [`robust_list`] | a word that the kernel marks when the thread that owns it ends |
 //! | [`descriptors`] | open descriptors that travel over a Unix socket (`SCM_RIGHTS`) |
@@ -18,6 +19,7 @@
 //! Errors are [`std::io::Error`]s with the system's error number, unless a function says otherwise.
 
 pub mod descriptors;
+pub mod fork_mark;
 pub mod futex;
 pub mod limits;
 pub mod process;
