@@ -97,7 +97,8 @@ pub mod internal {
     pub use crate::process::role::{copy_of_this_program, init_with, role};
     pub use crate::process::thread::this_thread;
     pub use crate::task::{
-        ChunkError, ChunkWriter, TaskScope, enter_task, is_stopped, name_fault, read_chunk, set_registered,
+        CallError, TaskScope, append_value, enter_task, is_known_stopped, is_stopped, name_fault, read_value,
+        set_registered,
     };
     pub use crate::values::carry::{Carried, collect_carried};
 }

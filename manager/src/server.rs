@@ -22,6 +22,7 @@ use self::clock::{first_token, nanoseconds};
 use self::source::Source;
 use self::stamp::Stamp;
 use self::table::{ConnectionSlot, Table};
+use crate::shared_memory::call_record::CallRecordMemory;
 use crate::shared_memory::deferred_releases::DeferredReleaseMemory;
 use crate::shared_memory::mirror::Mirror;
 
@@ -95,6 +96,8 @@ pub(crate) struct Server {
     mirror: OnceCell<Option<Mirror>>,
     /// Where sessions enter the locks that they release without a request.
     deferred: HashMap<SessionId, DeferredReleaseMemory>,
+    /// The call records of those sessions that share one.
+    call_records: HashMap<SessionId, CallRecordMemory>,
     /// The deferred releases that were found, to be applied before anything else.
     found: VecDeque<Holding>,
     /// Effects to perform; empty between inputs, and kept for its memory.
@@ -149,6 +152,7 @@ impl Server {
             session_last: 0,
             mirror: OnceCell::new(),
             deferred: HashMap::new(),
+            call_records: HashMap::new(),
             found: VecDeque::new(),
             effects: Vec::new(),
             endings: VecDeque::new(),
@@ -266,6 +270,7 @@ impl Server {
             self.apply_found();
             let Some((session, ending)) = self.endings.pop_front() else { return };
             self.close_deferred_releases(session);
+            self.close_call_record(session);
             let input = self.bound.end(session, &ending).unwrap_or(Input::SessionEnded { session, ending });
             self.core.apply(self.now, input, &mut self.effects);
             self.perform();

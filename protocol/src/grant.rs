@@ -26,8 +26,8 @@ pub struct WaitResult {
 pub enum Grant {
     /// The event was set, by this cause.
     Event(Cause),
-    /// A task to run.
-    Task(TaskGrant),
+    /// Calls to run, one after the other.
+    Tasks(TasksGrant),
     /// Results of a batch.
     Results(Results),
     /// A lock, or a reentrant lock once more.
@@ -57,8 +57,6 @@ pub enum Grant {
     Put,
     /// Every item of the queue is finished.
     Joined,
-    /// Tasks to run, one after the other.
-    Tasks(TasksGrant),
 }
 
 /// An item that was delivered to this session and that it is to acknowledge.
@@ -114,46 +112,27 @@ pub struct Cause {
     pub reason: Option<Arc<str>>,
 }
 
-/// A task that this session is to run now, and to end with `TaskEnd`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskGrant {
-    /// The batch it belongs to.
-    pub batch: ObjectId,
-    /// Its number there.
-    pub task: u32,
-    /// The function to call.
-    pub function: Arc<str>,
-    /// The encoded arguments.
-    pub arguments: Payload,
-    /// The batch's stop event, which asks the task to end.
-    pub stop: ObjectId,
-    /// How often it was started before, in workers that died.
-    pub retry: u32,
-}
-
-/// Tasks that this session is to run in order, and to end with `TaskEnd` each. All but the first are prefetched:
-/// the session begins one only once it has sent the `TaskEnd` of the one before it, or returns it with
-/// `TasksGiveBack`.
+/// Consecutive calls of one batch that this session is to run in order, and to end with
+/// [`CallsEnd`](crate::Request::CallsEnd). The first begins with the grant. The others are *prefetched*: each begins
+/// when the one before it has ended, or the session returns it with [`CallsGiveBack`](crate::Request::CallsGiveBack).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TasksGrant {
     /// The batch they belong to.
     pub batch: ObjectId,
     /// The function to call.
     pub function: Arc<str>,
-    /// The batch's stop event, which asks the tasks to end.
+    /// The batch's stop event, which asks the calls to end.
     pub stop: ObjectId,
-    /// The tasks, in order; at least one.
-    pub tasks: Vec<GrantedTask>,
-}
-
-/// One of several tasks that were granted together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GrantedTask {
-    /// Its number in the batch.
-    pub task: u32,
-    /// How often it was started before, in workers that died.
+    /// The number of the first call in the batch.
+    pub first: u64,
+    /// How many calls; at least one.
+    pub calls: u32,
+    /// How often these calls were begun before, in workers that died.
     pub retry: u32,
-    /// The encoded arguments.
+    /// Whether the session is to report the end of each call at once, because the batch limits the time of a call.
+    pub report_each: bool,
+    /// The encoded arguments of each call, one after the other, each preceded by their length: see
+    /// [`calls`](crate::calls).
     pub arguments: Payload,
 }
 
@@ -162,30 +141,32 @@ pub struct GrantedTask {
 pub struct Results {
     /// Those that were not taken before, as many as fit into a reply.
     pub results: Vec<TaskResult>,
-    /// Whether these were the last: every task has ended, and no more will be added.
+    /// Whether these were the last: every call has ended, and no more will be added.
     pub complete: bool,
 }
 
-/// How one task of a batch ended.
+/// How consecutive calls of a batch ended, all in the same way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskResult {
-    /// The task's number.
-    pub task: u32,
-    /// How it ended.
+    /// The number of the first call.
+    pub first: u64,
+    /// How many calls; at least one.
+    pub calls: u32,
+    /// How they ended.
     pub outcome: Outcome,
 }
 
-/// The progress of a batch, in tasks.
+/// The progress of a batch, in calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskCounts {
     /// Those that wait for a worker.
-    pub waiting: u32,
+    pub waiting: u64,
     /// Those that run.
-    pub running: u32,
+    pub running: u64,
     /// Those that returned.
-    pub returned: u32,
+    pub returned: u64,
     /// Those that failed.
-    pub failed: u32,
+    pub failed: u64,
 }
 
 /// The state of a barrier.

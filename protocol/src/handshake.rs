@@ -15,10 +15,10 @@ use crate::{Epoch, Refusal, SessionId};
 pub const MAGIC: [u8; 4] = *b"RLYP";
 
 /// The oldest protocol version that this crate can speak.
-pub const VERSION_OLDEST: u16 = 1;
+pub const VERSION_OLDEST: u16 = 2;
 
 /// The newest protocol version that this crate can speak.
-pub const VERSION_NEWEST: u16 = 1;
+pub const VERSION_NEWEST: u16 = 2;
 
 /// The first message of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn greetings_come_back_as_they_were_sent() {
         let epoch = Epoch(uuid::Uuid::from_u128(7));
-        let welcome = Greeting::Welcome { version: 1, session: SessionId(3), epoch };
+        let welcome = Greeting::Welcome { version: VERSION_NEWEST, session: SessionId(3), epoch };
         assert_eq!(Greeting::decode(&body(|output| welcome.append(output))), Ok(welcome));
         let refused = Greeting::Refused(Refusal::new(Code::VersionMismatch, "no version in common"));
         assert_eq!(Greeting::decode(&body(|output| refused.append(output))), Ok(refused));

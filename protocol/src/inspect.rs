@@ -24,7 +24,7 @@ pub struct SessionInfo {
     pub objects: u32,
     /// How many of its requests are blocked.
     pub waits: u32,
-    /// How many tasks it runs.
+    /// How many calls it runs.
     pub tasks: u32,
     /// How it ended, and which processes that are bound to it are still there, if that is what it waits for.
     pub ending: Option<Arc<str>>,
@@ -80,7 +80,7 @@ pub enum ObjectState {
     },
     /// A batch.
     Batch {
-        /// The function that its tasks call.
+        /// The function that it calls.
         function: Arc<str>,
         /// Its progress.
         progress: TaskCounts,
@@ -188,7 +188,7 @@ pub struct WaiterInfo {
 pub enum Wanted {
     /// That the event is set.
     Event,
-    /// A task of the pool.
+    /// A call of the pool to run.
     Task,
     /// Results of the batch.
     Results,

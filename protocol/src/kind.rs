@@ -11,9 +11,9 @@ use crate::ObjectId;
 pub enum Kind {
     /// A flag that processes wait for.
     Event,
-    /// A queue of tasks that worker processes serve.
+    /// A queue of calls that worker processes run.
     Pool,
-    /// The tasks of one call to a pool, and their results.
+    /// The calls of one submission to a pool, and their results.
     Batch,
     /// A lock that one thread holds at a time.
     Lock,
@@ -57,7 +57,7 @@ pub enum Spec {
         /// Whether a wait that succeeds clears it, so that one `set` wakes one waiter.
         auto_reset: bool,
     },
-    /// A pool without workers or tasks at first.
+    /// A pool without workers or calls at first.
     Pool,
     /// A lock, free at first.
     Lock,

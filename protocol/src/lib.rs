@@ -20,6 +20,7 @@
 
 extern crate alloc;
 
+pub mod calls;
 pub mod endpoint;
 mod frame;
 mod grant;
@@ -42,8 +43,8 @@ mod wait;
 
 pub use frame::{FrameBuffer, FrameError, append_frame, decode};
 pub use grant::{
-    Abandonment, BarrierStatus, Cause, Grant, GrantedTask, ItemGrant, LockGrant, Results, TaskCounts,
-    TaskGrant, TaskResult, TasksGrant, WaitResult,
+    Abandonment, BarrierStatus, Cause, Grant, ItemGrant, LockGrant, Results, TaskCounts, TaskResult,
+    TasksGrant, WaitResult,
 };
 pub use handshake::{Greeting, Hello, Introduction, MAGIC, VERSION_NEWEST, VERSION_OLDEST};
 pub use id::{Epoch, ObjectId, RequestId, SessionId, ThreadId};
@@ -60,5 +61,5 @@ pub use reply::{Answer, Reply};
 pub use request::{Envelope, OpenMode, Request, Selector};
 pub use shared_memory::SharedMemory;
 pub use shortened::shortened;
-pub use task::{BatchOptions, Failure, FailureKind, Outcome, StopSignal, TaskInput};
+pub use task::{BatchOptions, CallsOutcome, Failure, FailureKind, Outcome, StopSignal, TaskInput};
 pub use wait::{Signal, Target, Targets, WaitMode};

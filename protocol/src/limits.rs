@@ -18,9 +18,9 @@ pub const HELLO_BYTES_MAX: usize = 4096;
 /// [`Code::LimitReached`](crate::Code::LimitReached).
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 
-/// The largest arguments or results of one task, or item of a queue, encoded, in bytes: a frame, less ample room for
-/// what surrounds them. Larger arguments or a larger item are refused with
-/// [`Code::LimitReached`](crate::Code::LimitReached). A task with larger results fails as
+/// The largest arguments or results of calls that travel together, or item of a queue, encoded, in bytes: a frame, less
+/// ample room for what surrounds them. Larger arguments or a larger item are refused with
+/// [`Code::LimitReached`](crate::Code::LimitReached). Calls with larger results fail as
 /// [`TooLarge`](crate::FailureKind::TooLarge).
 pub const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
 
@@ -35,28 +35,35 @@ pub const REASON_BYTES_MAX: usize = 1024;
 /// The longest name of a program in a hello, in bytes of UTF-8. The manager cuts a longer one at a character.
 pub const PROGRAM_BYTES_MAX: usize = 255;
 
-/// The longest text of a failed task that is kept, in bytes of UTF-8. The manager cuts a longer one at a character.
+/// The longest text of a failed call that is kept, in bytes of UTF-8. The manager cuts a longer one at a character.
 pub const FAILURE_BYTES_MAX: usize = 64 << 10;
 
-/// The most bytes of task results that one reply brings, so that it stays well inside a frame. Each result counts 16
-/// bytes more than it has. The rest comes with a later reply; a single result that is larger comes alone.
+/// The most bytes of results that one reply brings, so that it stays well inside a frame. Each entry, for one or more
+/// calls, counts 16 bytes more than it has. The rest comes with a later reply; a single entry that is larger comes
+/// alone.
 pub const RESULTS_BYTES_MAX: usize = 1 << 20;
 
-/// The most tasks that one request adds to a batch, so that no request keeps the manager from others for long. More are
-/// refused with [`Code::LimitReached`](crate::Code::LimitReached).
-pub const TASKS_PER_REQUEST_MAX: usize = 16_384;
+/// The most chunks that one request adds to a batch, so that no request keeps the manager from others for long. More
+/// are refused with [`Code::LimitReached`](crate::Code::LimitReached).
+pub const CHUNKS_PER_REQUEST_MAX: usize = 16_384;
 
-/// The most tasks that one grant brings; the others come with later grants. Giving back more at once is refused with
-/// [`Code::BadArgument`](crate::Code::BadArgument).
-pub const TASKS_PER_GRANT_MAX: usize = 64;
+/// The most calls in one chunk. More are refused with [`Code::LimitReached`](crate::Code::LimitReached).
+pub const CALLS_PER_CHUNK_MAX: usize = 65_536;
 
-/// The most bytes of arguments that one grant of several tasks brings, so that no large task is kept from another
-/// worker. The rest comes with a later grant; a single task that is larger comes alone.
-pub const TASKS_BYTES_MAX: usize = 64 << 10;
+/// The most calls that one request adds to a batch, in all of its chunks, so that no request keeps the manager from
+/// others for long. More are refused with [`Code::LimitReached`](crate::Code::LimitReached).
+pub const CALLS_PER_REQUEST_MAX: usize = 1 << 20;
 
-/// The most objects whose proxies one task, result or item carries. Arguments or an item that carry more are refused
-/// with [`Code::LimitReached`](crate::Code::LimitReached). A task whose result carries more fails as
-/// [`TooLarge`](crate::FailureKind::TooLarge).
+/// The most calls that one grant brings; the others come with later grants.
+pub const CALLS_PER_GRANT_MAX: usize = 4_096;
+
+/// The most bytes of arguments that one grant of several calls brings, so that no large call is kept from another
+/// worker. The rest comes with a later grant; a single call that is larger comes alone.
+pub const GRANT_BYTES_MAX: usize = 64 << 10;
+
+/// The most objects whose proxies one chunk, one report of results, or one item carries. Arguments or an item that
+/// carry more are refused with [`Code::LimitReached`](crate::Code::LimitReached). Calls whose results carry more fail
+/// as [`TooLarge`](crate::FailureKind::TooLarge).
 pub const CARRIES_MAX: usize = 1_024;
 
 /// The most grants that a session was sent and has not confirmed by its count of answers. If there are more, the next
@@ -93,11 +100,11 @@ pub struct Limits {
     /// Requests of one session that are blocked at one time. One more that would block is refused with
     /// [`Code::LimitReached`](crate::Code::LimitReached).
     pub session_waits_max: usize,
-    /// Tasks whose results were not fetched, and items that were not acknowledged, taken together. A request that
+    /// Calls whose results were not fetched, and items that were not acknowledged, taken together. A request that
     /// brings more is refused with [`Code::LimitReached`](crate::Code::LimitReached).
     pub tasks_max: usize,
     /// Bytes of the arguments, results and items that are stored. A request that brings more is refused with
-    /// [`Code::LimitReached`](crate::Code::LimitReached). A task whose result has no room fails as
+    /// [`Code::LimitReached`](crate::Code::LimitReached). Calls whose results have no room fail as
     /// [`TooLarge`](crate::FailureKind::TooLarge).
     pub stored_bytes_max: usize,
     /// Bytes that wait to be sent to one client that does not read. With more, its session ends, with
@@ -124,7 +131,7 @@ impl Default for Limits {
             mirrored_events_max: 1 << 20,
             wait_targets_max: 1_024,
             session_waits_max: 65_536,
-            tasks_max: 4 << 20,
+            tasks_max: 16 << 20,
             // On a small machine, as much as it can address.
             stored_bytes_max: usize::try_from(4_u64 << 30).unwrap_or(usize::MAX),
             output_bytes_max: 64 << 20,

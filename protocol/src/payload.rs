@@ -6,7 +6,7 @@ use core::fmt;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The encoded arguments or results of a task, or an item of a queue. Cheap to clone; on the wire a length and the
+/// The encoded arguments or results of calls, or an item of a queue. Cheap to clone; on the wire a length and the
 /// bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload(pub Arc<[u8]>);

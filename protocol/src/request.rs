@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BatchOptions, Epoch, Kind, ObjectId, Outcome, RequestId, SessionId, SharedMemory, Signal, Spec,
+    BatchOptions, CallsOutcome, Epoch, Kind, ObjectId, RequestId, SessionId, SharedMemory, Signal, Spec,
     StopSignal, Targets, TaskInput, ThreadId, WaitMode,
 };
 
@@ -109,29 +109,29 @@ pub enum Request<'a> {
         id: ObjectId,
         /// The pool that runs it.
         pool: ObjectId,
-        /// The name of the function that every task of the batch calls.
+        /// The name of the function that the batch calls.
         function: &'a str,
         /// How it runs.
         options: BatchOptions,
     },
-    /// Adds tasks to a batch. Their numbers follow those of the tasks before. Answer: Done.
+    /// Adds calls to a batch. Their numbers follow those of the calls before. Answer: Done.
     BatchAdd {
         /// The batch.
         id: ObjectId,
-        /// The tasks.
+        /// The calls, in chunks.
         #[serde(borrow)]
         tasks: Vec<TaskInput<'a>>,
-        /// Whether these are the last. The batch is complete once all of its tasks have ended.
+        /// Whether these are the last. The batch is complete once all of its calls have ended.
         last: bool,
     },
-    /// Ends the tasks of a batch that have not started, as
-    /// [`FailureKind::Cancelled`](crate::FailureKind::Cancelled). Those that run go on. Answer: Count, how many tasks
+    /// Ends the calls of a batch that have not begun, as
+    /// [`FailureKind::Cancelled`](crate::FailureKind::Cancelled). Those that run go on. Answer: Count, how many calls
     /// this ended.
     BatchCancel {
         /// The batch.
         id: ObjectId,
     },
-    /// Has a signal sent to every process that runs a task of this batch. Such a process gets no further task.
+    /// Has a signal sent to every process that runs a call of this batch. Such a process gets no further call.
     /// Answer: Count, how many processes.
     BatchSignal {
         /// The batch.
@@ -144,16 +144,17 @@ pub enum Request<'a> {
         /// The batch.
         id: ObjectId,
     },
-    /// Reports how a task that was granted to this session ended. Answer: Done.
-    TaskEnd {
+    /// Reports how calls ended that were granted to this session together: consecutive ones, from the first that had
+    /// not ended. Calls that the manager knows to have ended already are skipped. Answer: Done.
+    CallsEnd {
         /// The batch.
         batch: ObjectId,
-        /// The task's number in it.
-        task: u32,
-        /// How it ended.
+        /// The number of the first of these calls.
+        first: u64,
+        /// How they ended, in order; at least one.
         #[serde(borrow)]
-        outcome: Outcome<&'a [u8], &'a str>,
-        /// The objects whose proxies the result carries.
+        ends: Vec<CallsOutcome<&'a [u8], &'a str>>,
+        /// The objects whose proxies the results carry.
         carries: Vec<ObjectId>,
     },
     /// Closes a pool: it takes no more batches, and workers end once its batches are complete. Answer: Done.
@@ -161,12 +162,12 @@ pub enum Request<'a> {
         /// The pool.
         id: ObjectId,
     },
-    /// Closes a pool and fails all of its tasks, started or not, as
+    /// Closes a pool and fails all of its calls, begun or not, as
     /// [`FailureKind::Terminated`](crate::FailureKind::Terminated). Answer: Done.
     PoolTerminate {
         /// The pool.
         id: ObjectId,
-        /// The reason, for the owners of the tasks.
+        /// The reason, for the owners of the calls.
         reason: &'a str,
     },
     /// Ends the session in order: the client has read everything it was sent, and closes the connection next.
@@ -332,15 +333,15 @@ pub enum Request<'a> {
         /// The event.
         id: ObjectId,
     },
-    /// Returns tasks that were granted to this session and that it has not begun, so that others may run them.
-    /// Answer: Done.
-    TasksGiveBack {
+    /// Returns calls that were granted to this session and that it has not begun, so that others may run them: this one
+    /// and all behind it that were granted together with it. Answer: Done.
+    CallsGiveBack {
         /// The batch.
         batch: ObjectId,
-        /// The numbers of the tasks, in the order in which they were granted.
-        tasks: Vec<u32>,
+        /// The number of the first call to return.
+        first: u64,
     },
-    /// Makes a batch of these tasks and no others, and begins a wait for its results, in one atomic step. If this is
+    /// Makes a batch of these calls and no others, and begins a wait for its results, in one atomic step. If this is
     /// refused, there is no batch, unless its wait was cancelled after it had begun. Answer: that of a wait for
     /// [`Target::Results`](crate::Target::Results).
     BatchRun {

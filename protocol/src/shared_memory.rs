@@ -14,6 +14,8 @@ pub enum SharedMemory {
     Mirror,
     /// This session and the manager write it: see [`deferred_releases`].
     DeferredReleases,
+    /// This session writes it, and the manager reads it when the session has ended: see [`call_record`].
+    CallRecord,
 }
 
 /// The mirror: the flags of events, to be read without a round trip. An array of words of 32 bits.
@@ -103,6 +105,55 @@ pub mod deferred_releases {
 
     /// The number of entries.
     pub const ENTRIES_MAX: usize = WORDS - ENTRIES;
+}
+
+/// The call record of a worker: which of the calls that it was granted have begun, and the results of those that
+/// returned. The manager reads it when the session has ended, so that a death costs one call at most. An array of words
+/// of 64 bits, then bytes.
+///
+/// A report costs a write and wakes the manager, which is much for a short call. A worker with a record may report
+/// several calls at once, as long as the record has what it did not report. All numbers in it are those of calls in
+/// their batch. The record has the results of the calls from [`FIRST`] up to [`ENDED`], without the latter. The calls
+/// before [`BEGUN`] have begun, and no other.
+///
+/// - To begin with other calls than before, the worker clears [`BATCH`], sets `FIRST`, `ENDED` and `BEGUN` to the
+///   number of the first, [`BYTES`] to 0, and then `BATCH`. As long as the record names no batch, or other calls than
+///   the session was granted, none of these has begun.
+/// - Before it begins a call, it sets `BEGUN` to the number of the next.
+/// - When a call has returned, it appends the result to [`RESULTS`], sets `BYTES`, then `ENDED`.
+/// - When it has sent the results as a [`CallsEnd`](crate::Request::CallsEnd), it sets `FIRST` to `ENDED`,
+///   then `BYTES` to 0. What the manager then finds twice counts once.
+///
+/// A call that failed, or whose result carries proxies or has no room, does not go into the record. The worker reports
+/// it, after all that stands in the record, before it begins the next call; then `FIRST` and `ENDED` are the number of
+/// the next.
+///
+/// Each store is to become visible after those before it. A worker that ends in the middle of them has lost nothing.
+pub mod call_record {
+    /// The index of the first of two words with the id of the batch, in the order of its bytes; both are 0 for none.
+    pub const BATCH: usize = 0;
+
+    /// The index of the number of the first call whose result stands in the record.
+    pub const FIRST: usize = 2;
+
+    /// The index of the number of the first call that has not ended.
+    pub const ENDED: usize = 3;
+
+    /// The index of the number of the first call that has not begun.
+    pub const BEGUN: usize = 4;
+
+    /// The index of the number of bytes of the results.
+    pub const BYTES: usize = 5;
+
+    /// The index of the first word of the results: see [`calls`](crate::calls). They are bytes, whatever the byte order
+    /// of the machine.
+    pub const RESULTS: usize = 8;
+
+    /// The number of words, results included: 64 KiB.
+    pub const WORDS: usize = 8_192;
+
+    /// The most bytes of results.
+    pub const RESULTS_BYTES_MAX: usize = (WORDS - RESULTS) * size_of::<u64>();
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Tasks: what is sent with them, and how they end.
+//! The calls of a batch: what is sent with them, and how they end.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -11,15 +11,15 @@ use crate::{ObjectId, Payload};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchOptions {
     /// The id of the batch's stop event, which is made with the batch, with one reference of the session. Once it was
-    /// set, tasks that have not started never start, and end as [`FailureKind::Cancelled`].
+    /// set, calls that have not begun never begin, and end as [`FailureKind::Cancelled`].
     pub stop: ObjectId,
     /// An event that also sets the stop event when it is set, such as the stop event of the task that opens this batch.
     pub parent: Option<ObjectId>,
-    /// Tasks of higher priority start first; those of one priority take turns, batch by batch.
+    /// Calls of higher priority begin first; batches of one priority take turns.
     pub priority: i32,
-    /// How often a task is started again if its worker dies.
+    /// How often a call is begun again if its worker dies in it.
     pub retries: u32,
-    /// Nanoseconds that a task may run. After that its worker is killed, and it fails as [`FailureKind::TimeLimit`].
+    /// Nanoseconds that a call may run. After that its worker is killed, and it fails as [`FailureKind::TimeLimit`].
     pub time_limit_ns: Option<u64>,
 }
 
@@ -32,25 +32,38 @@ pub enum StopSignal {
     Kill,
 }
 
-/// One task to be added to a batch.
+/// A chunk: calls that travel together to a batch. Each is on its own from there on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskInput<'a> {
-    /// The encoded arguments.
+    /// The encoded arguments of each call, one after the other, each preceded by their length: see
+    /// [`calls`](crate::calls).
     pub arguments: &'a [u8],
-    /// The objects whose proxies the arguments carry. They exist at least until the task has ended.
+    /// The objects whose proxies the arguments carry. They exist at least until all of the calls have ended.
     pub carries: Vec<ObjectId>,
+    /// How many calls; at least one.
+    pub calls: u32,
 }
 
-/// How a task ended.
+/// How consecutive calls ended, all in the same way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallsOutcome<Bytes = Payload, Text = Arc<str>> {
+    /// How many calls; at least one.
+    pub calls: u32,
+    /// How they ended.
+    pub outcome: Outcome<Bytes, Text>,
+}
+
+/// How one or more calls ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome<Bytes = Payload, Text = Arc<str>> {
-    /// The function returned; these are its encoded results.
+    /// The function returned. These are the encoded results, each preceded by its length: see
+    /// [`calls`](crate::calls).
     Returned(Bytes),
-    /// It did not return.
+    /// It did not return, in any of the calls.
     Failed(Failure<Text>),
 }
 
-/// Why a task has no result.
+/// Why a call has no result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure<Text = Arc<str>> {
     /// What programs decide by.
@@ -59,7 +72,7 @@ pub struct Failure<Text = Arc<str>> {
     pub text: Text,
 }
 
-/// The way in which a task failed. Variants are only ever added, at the end.
+/// The way in which a call failed. Variants are only ever added, at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
     /// The function panicked; the text is the panic's.
@@ -68,17 +81,17 @@ pub enum FailureKind {
     UnknownFunction,
     /// The arguments did not decode, or the result did not encode.
     BadEncoding,
-    /// The worker process ended while it ran the task.
+    /// The worker process ended while it ran the call.
     WorkerDied,
     /// The pool was terminated.
     Terminated,
     /// The result is over a limit; the text names it.
     TooLarge,
-    /// The task was dropped before it started.
+    /// The call was dropped before it began.
     Cancelled,
-    /// The worker was sent a signal to stop this task, and ended.
+    /// The worker was sent a signal to stop this call, and ended.
     Stopped,
-    /// The task ran longer than its batch allows.
+    /// The call ran longer than its batch allows.
     TimeLimit,
     /// The arguments did not decode: a proxy among them comes from an earlier life of the manager.
     StaleEpoch,

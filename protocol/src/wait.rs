@@ -27,10 +27,14 @@ pub enum Target<'a> {
         /// The event.
         id: ObjectId,
     },
-    /// For a worker: ready when the pool has a task that has not started. Taking starts it in this session.
-    Task {
+    /// For a worker: ready when the pool has a call that has not begun. Taking begins it in this session. The grant may
+    /// prefetch further calls of the same batch if its calls have been short; each of them begins when the one before
+    /// it has ended.
+    Tasks {
         /// The pool.
         pool: ObjectId,
+        /// The most calls to grant; at least one.
+        most: u32,
     },
     /// For a batch's owner: ready when results have come that were not taken, or when the batch is complete.
     /// Taking moves the results out of the manager.
@@ -103,20 +107,11 @@ pub enum Target<'a> {
         /// The joinable queue.
         queue: ObjectId,
     },
-    /// For a worker: like [`Task`](Self::Task), but the grant may prefetch further tasks of the same batch, if tasks of
-    /// the batch have been short and nobody else waits for one. Taking starts the first; each of the others starts when
-    /// the one before it has ended.
-    Tasks {
-        /// The pool.
-        pool: ObjectId,
-        /// The most tasks to grant; at least one.
-        most: u32,
-    },
-    /// For a batch's owner: like [`Results`](Self::Results), but not before there are `least` results.
+    /// For a batch's owner: like [`Results`](Self::Results), but not before there are results of `least` calls.
     ManyResults {
         /// The batch.
         batch: ObjectId,
-        /// The number of results that make it ready. When the batch is complete, any number does.
+        /// The number of ended calls that makes it ready. When the batch is complete, any number does.
         least: u32,
     },
 }
@@ -126,7 +121,7 @@ impl Target<'_> {
     pub fn object(&self) -> (ObjectId, Kind) {
         match *self {
             Target::Event { id } => (id, Kind::Event),
-            Target::Task { pool } | Target::Tasks { pool, .. } => (pool, Kind::Pool),
+            Target::Tasks { pool, .. } => (pool, Kind::Pool),
             Target::Results { batch } | Target::ManyResults { batch, .. } => (batch, Kind::Batch),
             Target::Lock { id } => (id, Kind::Lock),
             Target::RLock { id } => (id, Kind::RLock),

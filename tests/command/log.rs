@@ -85,14 +85,14 @@ fn of_a_worker_and_its_processes_is_as_long_as_was_asked_for() {
     let log = program.socket.with_extension("log");
     let info: &[&str] =
         &["connected to the manager at ", "starts workers: 1", "this worker is ready", "workers have ended"];
-    let debug: &[&str] = &["is started", "worker::run_loop] task 0 of batch", "calls `command`"];
+    let debug: &[&str] = &["is started", "worker::run_loop::run_calls] call 0 of batch", "calls `command`"];
     let cases: [Case; 7] = [
         (&[], "", &[], &[]),
         (&["-v"], "", info, &["DEBUG"]),
         (&["-vv"], "", info, &["TRACE"]),
         (&["-vv"], "", debug, &["TRACE"]),
         (&[], "debug", debug, &["TRACE"]),
-        (&[], "worker::run_loop=debug", &["task 0 of batch"], &["is started", "connected"]),
+        (&[], "worker::run_loop=debug", &["call 0 of batch"], &["is started", "connected"]),
         (&["-vv"], "error", &[], &[]),
     ];
     for case in cases {

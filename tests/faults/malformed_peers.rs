@@ -62,7 +62,7 @@ fn of_another_version_learns_both_versions() {
         let refusal = peer.refused_greeting();
         assert_eq!(refusal.code, Code::VersionMismatch);
         assert!(
-            refusal.text.contains("versions 1 to 1") && refusal.text.contains("versions 40 to 50"),
+            refusal.text.contains("versions 2 to 2") && refusal.text.contains("versions 40 to 50"),
             "{refusal}"
         );
         peer.expect_end();

@@ -1,6 +1,7 @@
 //! Pools of workers: tasks, results, and the ways in which both end.
 
 pub(crate) mod broken_programs;
+pub(crate) mod calls;
 pub(crate) mod imap;
 pub(crate) mod interrupt;
 pub(crate) mod lifecycle;

@@ -167,7 +167,7 @@ fn the_first_failure_in_the_order_of_the_input_is_reported() {
     let error = pool.batch(fail_at).chunk_size(1).starmap(calls(|_| 14)).unwrap_err();
     assert!(error.to_string().contains("panicked in call 15 of 20"), "{error}");
     let error = pool.batch(fail_at).chunk_size(10).starmap(calls(|_| 14)).unwrap_err();
-    assert!(error.to_string().contains("panicked in one of the calls 11 to 20 of 20"), "{error}");
+    assert!(error.to_string().contains("panicked in call 15 of 20"), "{error}");
 }
 
 #[apply(test)]

@@ -15,6 +15,7 @@ const COLUMNS_MAX: usize = 120;
 /// The files in which `unsafe` is allowed. Each of them says why nothing else will do.
 const UNSAFE_FILES: &[&str] = &[
     "bench/src/shared.rs",
+    "sys/src/fork_mark.rs",
     "sys/src/process.rs",
     "sys/src/process_session.rs",
     "sys/src/robust_list.rs",

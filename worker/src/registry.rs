@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use client::internal::{Carried, ChunkError, ChunkWriter, collect_carried, name_fault, read_chunk};
+use client::internal::{CallError, Carried, append_value, collect_carried, name_fault, read_value};
 use client::task::LocalFunction;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,13 +33,15 @@ pub struct Registry {
     fault: Option<String>,
 }
 
-/// A function without its types: it takes the encoded arguments of one or more calls, and hands over encoded results.
+/// A function without its types: it takes the encoded arguments of a call and memory for the result, and hands over the
+/// encoded result.
 ///
-/// It hands them over while the values still exist: if the values hold proxies, their objects have to live until the
-/// manager keeps them for the results.
-pub(crate) type Function = Box<dyn Fn(&[u8], HandOver<'_>) -> Result<(), ChunkError> + Send + Sync>;
+/// It hands it over while the value still exists: if the value holds proxies, their objects have to live until the
+/// manager keeps them for the result.
+pub(crate) type Function =
+    Box<dyn Fn(&[u8], &mut Vec<u8>, HandOver<'_>) -> Result<(), CallError> + Send + Sync>;
 
-/// Receives encoded results, and the objects whose proxies are in them.
+/// Receives an encoded result, preceded by its length, and the objects whose proxies are in it.
 pub(crate) type HandOver<'a> = &'a mut dyn FnMut(&[u8], Carried);
 
 impl Registry {
@@ -75,8 +77,9 @@ impl Registry {
         Arguments: DeserializeOwned,
     {
         let fault = name_fault(&name);
-        let erased =
-            Box::new(move |arguments: &[u8], hand_over: HandOver<'_>| run(&function, arguments, hand_over));
+        let erased = Box::new(move |arguments: &[u8], space: &mut Vec<u8>, hand_over: HandOver<'_>| {
+            run(&function, arguments, space, hand_over)
+        });
         let fault = match self.functions.insert(name.clone(), erased) {
             Some(_) => Some(format!("`{name}` is registered twice")),
             None => fault,
@@ -107,30 +110,30 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// Makes all calls of a chunk, or none if the arguments of one cannot be decoded.
-fn run<F, Arguments>(function: &F, arguments: &[u8], hand_over: HandOver<'_>) -> Result<(), ChunkError>
+/// Makes a call, unless its arguments cannot be decoded.
+fn run<F, Arguments>(
+    function: &F,
+    arguments: &[u8],
+    space: &mut Vec<u8>,
+    hand_over: HandOver<'_>,
+) -> Result<(), CallError>
 where
     F: LocalFunction<Arguments, Output: Serialize>,
     Arguments: DeserializeOwned,
 {
-    let calls: Vec<Arguments> = read_chunk(arguments)?;
-    let call = |arguments| {
-        let result = function.call(arguments);
-        fork::end_if_forked();
-        result
-    };
-    let results: Vec<F::Output> = calls.into_iter().map(call).collect();
-    let (encoded, carried) = collect_carried(|| {
-        let mut writer = ChunkWriter::new();
-        results.iter().try_for_each(|result| writer.push(result))?;
-        Ok::<_, ChunkError>(writer.finish())
-    });
-    hand_over(&encoded?, carried);
+    let result = function.call(read_value(arguments)?);
+    fork::end_if_forked();
+    space.clear();
+    let (encoded, carried) = collect_carried(|| append_value(&result, std::mem::take(space)));
+    *space = encoded?;
+    hand_over(space, carried);
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use protocol::calls;
+
     use super::*;
 
     fn double(number: u32) -> u32 {
@@ -141,41 +144,32 @@ mod tests {
         dividend.checked_div(divisor).ok_or_else(|| "divided by zero".to_owned())
     }
 
-    fn call<T: DeserializeOwned>(
-        registry: &Registry,
-        name: &str,
-        arguments: &[u8],
-    ) -> Result<Vec<T>, ChunkError> {
-        let mut results = None;
+    fn call<T: DeserializeOwned>(registry: &Registry, name: &str, arguments: &[u8]) -> Result<T, CallError> {
+        let mut result = None;
         let function = registry.find(name).unwrap();
-        function(arguments, &mut |bytes, carried| {
+        function(arguments, &mut Vec::new(), &mut |mut bytes, carried| {
             assert_eq!(carried, Carried::default());
-            results = Some(read_chunk(bytes).unwrap());
+            result = Some(read_value(calls::take_first(&mut bytes).unwrap()).unwrap());
+            assert!(bytes.is_empty());
         })?;
-        Ok(results.expect("it returned without an error"))
-    }
-
-    fn chunk<T: Serialize>(items: &[T]) -> Vec<u8> {
-        let mut writer = ChunkWriter::new();
-        items.iter().try_for_each(|item| writer.push(item)).unwrap();
-        writer.finish()
+        Ok(result.expect("it returned without an error"))
     }
 
     #[test]
     fn functions_run_on_encoded_arguments() {
         let registry = Registry::new().named("double", double).named("divide", divide);
-        assert_eq!(call::<u32>(&registry, "double", &chunk(&[(1_u32,), (2,), (3,)])).unwrap(), [2, 4, 6]);
-        let quotients =
-            call::<Result<u32, String>>(&registry, "divide", &chunk(&[(7_u32, 2_u32), (1, 0)])).unwrap();
-        assert_eq!(quotients, [Ok(3), Err("divided by zero".to_owned())]);
+        assert_eq!(call::<u32>(&registry, "double", &[21]).unwrap(), 42);
+        assert_eq!(call::<Result<u32, String>>(&registry, "divide", &[7, 2]).unwrap(), Ok(3));
+        let error = call::<Result<u32, String>>(&registry, "divide", &[1, 0]).unwrap();
+        assert_eq!(error, Err("divided by zero".to_owned()));
         assert!(registry.find("halve").is_none());
     }
 
     #[test]
-    fn no_call_is_made_unless_all_arguments_decode() {
+    fn no_call_is_made_unless_its_arguments_decode() {
         let registry = Registry::new().named("fail", |_: bool| -> () { panic!("it was called") });
-        assert!(matches!(call::<()>(&registry, "fail", &[2, 1, 9]), Err(ChunkError::Decode(_))));
-        assert!(matches!(call::<()>(&registry, "fail", &[1, 1, 1]), Err(ChunkError::Leftover { bytes: 1 })));
+        assert!(matches!(call::<()>(&registry, "fail", &[9]), Err(CallError::Decode(_))));
+        assert!(matches!(call::<()>(&registry, "fail", &[1, 1]), Err(CallError::Leftover { bytes: 1 })));
     }
 
     #[test]

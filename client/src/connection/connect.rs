@@ -280,7 +280,7 @@ mod tests {
         Greeting::Welcome { version, session: SessionId(1), epoch }.append(&mut said).unwrap();
         let error = error_after(&said);
         assert!(error.is_version_mismatch(), "{error:?}");
-        assert!(error.to_string().contains("at unix:/x.sock speaks version 2"), "{error}");
+        assert!(error.to_string().contains("at unix:/x.sock speaks version 3"), "{error}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use protocol::{
     Answer, Envelope, Epoch, FrameBuffer, Greeting, Hello, Refusal, Reply, Request, RequestId, SessionId,
-    append_frame, decode, limits,
+    VERSION_NEWEST, append_frame, decode, limits,
 };
 use tempfile::TempDir;
 use transport::Address;
@@ -74,7 +74,8 @@ impl AcceptedClient {
         let mut peer = AcceptedClient { stream, frames: FrameBuffer::new(limits::FRAME_BYTES_MAX) };
         assert!(peer.read(), "a client left before its hello");
         Hello::decode(peer.frames.next_body().unwrap().expect("a hello comes whole")).unwrap();
-        let greeting = Greeting::Welcome { version: 1, session: SessionId(1), epoch: FakeManager::EPOCH };
+        let greeting =
+            Greeting::Welcome { version: VERSION_NEWEST, session: SessionId(1), epoch: FakeManager::EPOCH };
         let mut bytes = Vec::new();
         greeting.append(&mut bytes).unwrap();
         peer.stream.write_all(&bytes).unwrap();

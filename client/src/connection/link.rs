@@ -1,7 +1,7 @@
 //! One manager as this process sees it: a connection, and a new one in every forked child.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -210,6 +210,12 @@ impl Link {
             self.deferred_releases_asked_for.get_or_init(|| ());
         }
         Ok(())
+    }
+
+    /// Asks for memory in which this process notes the calls that it runs, for the manager to read if it dies: see
+    /// [`protocol::shared_memory::call_record`]. None if the manager has none to share.
+    pub fn call_record(&self) -> Result<Option<SharedWords<AtomicU64>>> {
+        self.map(protocol::SharedMemory::CallRecord, Access::Write)
     }
 
     /// Releases a lock, on the link of this process.

@@ -30,6 +30,8 @@
 //! | a sentinel at the end of a queue | [`close`]: consumers that [iterate] get what is left, and end |
 //! | `connection.wait([...])` | [`wait_any`] and [`wait_all`], over objects of all kinds |
 //! | `Pool(n)` and its verbs | [`Pool::new`]; `apply`, `map`, `starmap` and their `_async` forms |
+//! | `chunksize=n` | [`chunk_size(n)`], which is only how calls travel: each returns or fails on its own |
+//! | `maxtasksperchild=n` | [`max_tasks_per_child(n)`], which counts calls and not chunks |
 //! | nothing | [`Latch`], [`inspect`], names, [fencing tokens] |
 //!
 //! Shared values, lists, dictionaries and namespaces of a `Manager` have no counterpart here: this library coordinates
@@ -85,7 +87,8 @@
 //! **9. An `Err` that a task returns is a value.** In Python a function fails by an exception, and `get` raises it.
 //! Here a task that returns `Result<T, E>` gives its caller that `Result`, inside the `Result` of the call itself; only
 //! a task that did not return, because it panicked or its worker died, is an [`Error`](crate::Error). In a `map`, one
-//! `Err` leaves the other results alone.
+//! `Err` leaves the other results alone, and so does a call that fails: the calls that travel in one chunk do not share
+//! their fate, as they do in Python.
 //!
 //! **10. Everyone learns of the manager's end at once, as one error.** In Python it is an `EOFError`, a
 //! `BrokenPipeError` or a `ConnectionRefusedError`, depending on the place. Here every call that waits and every later
@@ -149,6 +152,8 @@
 //! [`wait_any`]: crate::wait_any
 //! [`wait_all`]: crate::wait_all
 //! [`Pool::new`]: crate::Pool::new
+//! [`chunk_size(n)`]: crate::BatchBuilder::chunk_size
+//! [`max_tasks_per_child(n)`]: crate::PoolBuilder::max_tasks_per_child
 //! [`Latch`]: crate::Latch
 //! [`inspect`]: crate::inspect
 //! [fencing tokens]: crate::LockGuard::token

@@ -55,7 +55,9 @@
 //!
 //! # Pools
 //!
-//! A task of no length costs its worker no round trip of its own: the manager hands out several short tasks at a time,
-//! while no other worker waits for one, and results reach a caller that wants all of them many at a time. A single call
-//! with a wait ([`apply`](crate::Pool::apply)) is one request, and wakes its worker, the manager and its owner, one
-//! after the other. The owner polls for the result for a while before it sleeps, as the manager does for its peers.
+//! A call of no length costs its worker no round trip of its own: the manager hands out many short calls at a time,
+//! while nobody else waits for one, and the worker reports their results together. Until then it notes them in memory
+//! that the manager reads if the worker dies, so that none is lost. Results reach a caller that wants all of them many
+//! at a time. A single call with a wait ([`apply`](crate::Pool::apply)) is one request, and wakes its worker, the
+//! manager and its owner, one after the other. The owner polls for the result for a while before it sleeps, as the
+//! manager does for its peers.

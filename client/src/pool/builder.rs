@@ -90,8 +90,9 @@ impl<'a> PoolBuilder<'a> {
         self
     }
 
-    /// Has each worker end after this many tasks, at least one, and another one take its place: for functions that
-    /// leak memory or wear a process out otherwise. As in Python, calls that travel in one chunk are one task.
+    /// Has each worker end after this many calls, at least one, and another one take its place: for functions that
+    /// leak memory or wear a process out otherwise. Each call counts, however it travels; in Python a whole chunk
+    /// counts as one task.
     pub fn max_tasks_per_child(mut self, tasks: u32) -> PoolBuilder<'a> {
         self.tasks_max = Some(tasks);
         self

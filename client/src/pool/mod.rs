@@ -1,8 +1,8 @@
 //! Pools: worker processes that run tasks for the programs that submit them.
 //!
-//! A [`Pool`] is this program's handle of a pool in the manager. A verb such as `map` cuts its calls into chunks and
-//! submits them as one batch; workers fetch the chunks from the manager; the results come back when the program waits
-//! for them.
+//! A [`Pool`] is this program's handle of a pool in the manager. A verb such as `map` cuts its calls into chunks, in
+//! which they travel, and submits them as one batch; workers fetch the calls from the manager; the results come back
+//! when the program waits for them.
 //!
 //! | part | what it holds |
 //! | --- | --- |
@@ -69,7 +69,7 @@ use crate::pool::workers::supervisor::Supervisor;
 ///
 /// # Processes that die
 ///
-/// A worker that dies costs the task it ran, which fails with [`Error::is_worker_died`](crate::Error::is_worker_died);
+/// A worker that dies costs the call it ran, which fails with [`Error::is_worker_died`](crate::Error::is_worker_died);
 /// another worker takes its place. When this process dies in any way, the kernel ends its workers. When the manager
 /// dies, its workers end too, and every result fails with [`Error::is_manager_gone`](crate::Error::is_manager_gone).
 ///

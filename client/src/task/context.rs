@@ -56,6 +56,13 @@ struct StopView {
     view: Option<View>,
 }
 
+impl StopView {
+    /// Whether the event is set, or was removed; none if it has no mirror.
+    fn is_set(&self) -> Option<bool> {
+        self.view.as_ref().map(|view| !matches!(view.is_set(), Ok(false)))
+    }
+}
+
 /// Whether the task that this process runs must stop: its batch was stopped, or the batch that started this one, or
 /// its owner has died.
 ///
@@ -99,10 +106,16 @@ fn find_out_whether_to_stop(turn: u64) -> bool {
     look(&link, stop, turn).unwrap_or_else(|| !matches!(link.run(EventIsSet { id: stop }), Ok(false)))
 }
 
-/// Whether a stop event is set, for a worker that is about to begin a task. It takes no round trip, except for the
+/// Whether a stop event is set, for a worker that is about to begin a call. It takes no round trip, except for the
 /// first call of a thread with this event. An event without a mirror counts as not set.
 pub fn is_stopped(link: &Arc<Link>, stop: ObjectId) -> bool {
     look(link, stop, NO_TURN).unwrap_or(false)
+}
+
+/// Like [`is_stopped`], but it never takes a round trip: an event that this thread has not looked at before counts as
+/// not set.
+pub fn is_known_stopped(stop: ObjectId) -> bool {
+    STOP_VIEW.with_borrow(|known| known.stop == Some(stop) && known.is_set() == Some(true))
 }
 
 /// Reads a stop event in the mirror, and remembers the view for this turn. An event that was removed counts as set.
@@ -116,8 +129,10 @@ fn look(link: &Arc<Link>, stop: ObjectId, turn: u64) -> Option<bool> {
         }
     }
     STOP_VIEW.with_borrow_mut(|known| {
-        known.turn = turn;
-        known.view.as_ref().map(|view| !matches!(view.is_set(), Ok(false)))
+        if turn != NO_TURN {
+            known.turn = turn;
+        }
+        known.is_set()
     })
 }
 

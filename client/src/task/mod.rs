@@ -8,16 +8,15 @@
 //! While it runs, a task learns here whether it must stop: [`stop_requested`] asks, [`sleep`] ends early, and a wait
 //! for [`stop_event`] can include other objects.
 
-mod chunk;
+mod call;
 mod context;
 mod function;
 mod registered;
 
-pub(crate) use chunk::CHUNK_BYTES;
-pub use chunk::{CHUNK_ITEMS_MAX, ChunkError, ChunkWriter, read_chunk};
+pub use call::{CallError, append_value, read_value};
 pub(crate) use context::current_stop;
 #[doc(hidden)]
-pub use context::{TaskScope, enter_task, is_stopped};
+pub use context::{TaskScope, enter_task, is_known_stopped, is_stopped};
 pub use context::{sleep, stop_cause, stop_event, stop_requested};
 pub use function::{LocalFunction, Named, TaskFunction, named};
 pub(crate) use registered::{check_registered, is_registry_set};

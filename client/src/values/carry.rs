@@ -22,6 +22,11 @@ thread_local! {
 pub struct Carried(Vec<(Epoch, ObjectId)>);
 
 impl Carried {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The objects, which must belong to this manager: it cannot keep those of another one alive.
     pub fn of(self, manager: Epoch) -> Result<Vec<ObjectId>> {
         let check = |(home, id)| {

@@ -9,9 +9,9 @@ use std::process::ExitCode;
 
 use manager_core::{Effect, Input, Peer, State, Time};
 use protocol::{
-    Answer, BatchOptions, Envelope, Epoch, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request,
-    RequestId, Selector, SessionId, SharedMemory, Signal, Spec, StopSignal, Target, TaskInput, ThreadId,
-    WaitMode, append_frame, decode,
+    Answer, BatchOptions, CallsOutcome, Envelope, Epoch, Grant, Kind, Limits, ObjectId, OpenMode, Outcome,
+    Reply, Request, RequestId, Selector, SessionId, SharedMemory, Signal, Spec, StopSignal, Target,
+    TaskInput, ThreadId, WaitMode, append_frame, decode,
 };
 use uuid::Uuid;
 
@@ -89,11 +89,10 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("run a batch of one task", |world| {
         let options = BatchOptions { stop: STOP, parent: None, priority: 0, retries: 0, time_limit_ns: None };
         world.send(0, Request::BatchOpen { id: BATCH, pool: POOL, function: "count", options });
-        let tasks = vec![TaskInput { arguments: &[7; 16], carries: Vec::new() }];
+        let tasks = vec![TaskInput { arguments: &ONE_CALL, carries: Vec::new(), calls: 1 }];
         world.send(0, Request::BatchAdd { id: BATCH, tasks, last: true });
-        world.send(1, wait(Target::Task { pool: POOL }));
-        let outcome = Outcome::Returned(&[7; 16][..]);
-        world.send(1, Request::TaskEnd { batch: BATCH, task: 0, outcome, carries: Vec::new() });
+        world.send(1, wait(Target::Tasks { pool: POOL, most: 1 }));
+        world.send(1, end_call(0));
         world.close_batch();
     }),
     ("run one task in one request", |world| {
@@ -103,30 +102,28 @@ const SCENARIOS: &[(&str, Scenario)] = &[
             pool: POOL,
             function: "count",
             options,
-            tasks: vec![TaskInput { arguments: &[7; 16], carries: Vec::new() }],
+            tasks: vec![TaskInput { arguments: &ONE_CALL, carries: Vec::new(), calls: 1 }],
             timeout_ns: None,
             thread: ThreadId(1),
         };
         world.send(0, run);
         world.send(1, wait(Target::Tasks { pool: POOL, most: 1 }));
-        let outcome = Outcome::Returned(&[7; 16][..]);
-        world.send(1, Request::TaskEnd { batch: BATCH, task: 0, outcome, carries: Vec::new() });
-        world.tasks.clear();
+        world.send(1, end_call(0));
+        world.calls.clear();
         [BATCH, STOP].into_iter().for_each(|id| world.send(0, Request::Detach { id }));
     }),
     ("run a batch of forty in grants", |world| {
         let options = BatchOptions { stop: STOP, parent: None, priority: 0, retries: 0, time_limit_ns: None };
         world.send(0, Request::BatchOpen { id: BATCH, pool: POOL, function: "count", options });
-        let one = || TaskInput { arguments: &[7; 16], carries: Vec::new() };
-        // The first grants bring one task each, until the core knows that they are short.
+        let one = || TaskInput { arguments: &ONE_CALL, carries: Vec::new(), calls: 1 };
+        // The first grants bring one call each, until the core knows that they are short.
         world.send(0, Request::BatchAdd { id: BATCH, tasks: (0..40).map(|_| one()).collect(), last: true });
         let mut ended = 0;
         while ended < 40 {
             world.send(1, wait(Target::Tasks { pool: POOL, most: 4 }));
-            let granted = std::mem::take(&mut world.tasks);
-            for task in granted.iter().copied() {
-                let outcome = Outcome::Returned(&[7; 16][..]);
-                world.send(1, Request::TaskEnd { batch: BATCH, task, outcome, carries: Vec::new() });
+            let granted = std::mem::take(&mut world.calls);
+            for call in granted.iter().copied() {
+                world.send(1, end_call(call));
             }
             ended += granted.len();
         }
@@ -171,9 +168,9 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("give a task back", |world| {
         world.open_batch();
         world.send(1, wait(Target::Tasks { pool: POOL, most: 1 }));
-        world.send(1, Request::TasksGiveBack { batch: BATCH, tasks: vec![0] });
+        world.send(1, Request::CallsGiveBack { batch: BATCH, first: 0 });
         world.send(0, Request::BatchCancel { id: BATCH });
-        world.tasks.clear();
+        world.calls.clear();
         world.close_batch();
     }),
     ("close and terminate a pool", |world| {
@@ -276,8 +273,8 @@ struct World {
     answered: Vec<u8>,
     /// How many waits were granted.
     granted: u64,
-    /// The tasks of the last grant that brought several.
-    tasks: Vec<u32>,
+    /// The calls that were granted and not looked at.
+    calls: Vec<u64>,
     /// The turn of the last barrier whose parties all came.
     turn: u64,
     /// Whether the request is meant to be refused.
@@ -297,7 +294,7 @@ impl World {
             sent: Vec::new(),
             answered: Vec::new(),
             granted: 0,
-            tasks: Vec::new(),
+            calls: Vec::new(),
             turn: 0,
             may_refuse: false,
         };
@@ -346,7 +343,7 @@ impl World {
                 self.received[receiver.expect("answers go to those that asked")] += 1;
                 self.granted += u64::from(is_granted(&answer));
                 assert!(self.may_refuse || !matches!(answer.body, Reply::Refused(_)), "{answer:?}");
-                self.tasks.extend(tasks_of(&answer));
+                self.calls.extend(calls_of(&answer));
                 if let Reply::Taken(taken) = &answer.body
                     && let Some(Grant::Barrier { turn, .. }) = taken.grants.first()
                 {
@@ -358,11 +355,11 @@ impl World {
 }
 
 impl World {
-    /// Makes a batch with one task.
+    /// Makes a batch with one call.
     fn open_batch(&mut self) {
         let options = BatchOptions { stop: STOP, parent: None, priority: 0, retries: 0, time_limit_ns: None };
         self.send(0, Request::BatchOpen { id: BATCH, pool: POOL, function: "count", options });
-        let tasks = vec![TaskInput { arguments: &[7; 16], carries: Vec::new() }];
+        let tasks = vec![TaskInput { arguments: &ONE_CALL, carries: Vec::new(), calls: 1 }];
         self.send(0, Request::BatchAdd { id: BATCH, tasks, last: true });
     }
 
@@ -380,15 +377,30 @@ impl World {
     }
 }
 
-/// The tasks that an answer brings, if these are several.
-fn tasks_of(answer: &Answer) -> Vec<u32> {
+/// The calls that an answer brings.
+fn calls_of(answer: &Answer) -> Vec<u64> {
     match &answer.body {
         Reply::Taken(taken) => match taken.grants.first() {
-            Some(Grant::Tasks(granted)) => granted.tasks.iter().map(|task| task.task).collect(),
+            Some(Grant::Tasks(granted)) => {
+                (granted.first..granted.first + u64::from(granted.calls)).collect()
+            }
             _ => Vec::new(),
         },
         _ => Vec::new(),
     }
+}
+
+/// The arguments or the result of one call.
+const ONE_CALL: [u8; 17] = {
+    let mut bytes = [7; 17];
+    bytes[0] = 16;
+    bytes
+};
+
+/// The report that one call has returned.
+fn end_call(call: u64) -> Request<'static> {
+    let ends = vec![CallsOutcome { calls: 1, outcome: Outcome::Returned(&ONE_CALL[..]) }];
+    Request::CallsEnd { batch: BATCH, first: call, ends, carries: Vec::new() }
 }
 
 fn is_granted(answer: &Answer) -> bool {

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use protocol::{Envelope, Refusal, Reply, RequestId, SessionId, SharedMemory, StopSignal};
 use serde::{Deserialize, Serialize};
 
-use crate::{Holding, Publication};
+use crate::{CallRecord, Holding, Publication};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,15 @@ pub enum Input<'a> {
         ending: SessionEnd,
         /// The leaders of the process sessions that are bound to it.
         bound: Vec<u32>,
+    },
+    /// The driver has read the [call record](protocol::SharedMemory::CallRecord) of a session. Nothing but the end of
+    /// that session follows.
+    CallsFound {
+        /// The session, which has begun and not ended.
+        session: SessionId,
+        /// What the record says, true or not.
+        #[serde(borrow)]
+        record: CallRecord<'a>,
     },
     /// A session's process ended, or its connection did, and so did all processes that were bound to it.
     SessionEnded {

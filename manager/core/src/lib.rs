@@ -45,6 +45,7 @@ mod work;
 
 pub use input::{DeathCause, Effect, Input, Peer, SessionEnd};
 pub use objects::mirror::Publication;
+pub use pools::call_record::CallRecord;
 pub use sessions::deferred_release::Holding;
 pub use state::State;
 pub use time::Time;

@@ -57,7 +57,7 @@ pub struct State {
     pub(crate) relocking: Vec<Key>,
     /// The objects that seemed unused, to be examined before this input ends.
     pub(crate) unused: Vec<Handle>,
-    /// Tasks that wait, run, or have ended and were not fetched.
+    /// Calls that wait, run, or have ended and were not fetched, and items of queues.
     pub(crate) stored_tasks: usize,
     /// Bytes of arguments and outcomes that are stored.
     pub(crate) stored_bytes: usize,
@@ -73,8 +73,8 @@ pub struct State {
 pub(crate) enum Due {
     /// A waiter gives up.
     Waiter(Key),
-    /// A running task's time is over.
-    Task { batch: Key, number: u32 },
+    /// The time of a running call is over: the first one of this range.
+    Call { batch: Key, range: u64 },
 }
 
 impl State {
@@ -143,6 +143,7 @@ impl State {
             Input::Request { session, envelope } => self.request(*session, envelope),
             Input::DeferredRelease(holding) => self.apply_deferred_release(*holding),
             Input::SessionEnding { session, ending, bound } => self.session_ending(*session, ending, bound),
+            Input::CallsFound { session, record } => self.calls_found(*session, record),
             Input::SessionEnded { session, ending } => self.session_ended(*session, ending),
             Input::TimePassed => self.work_on(),
         }

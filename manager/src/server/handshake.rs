@@ -82,12 +82,12 @@ mod tests {
         bytes.extend_from_slice(&[40, 0, 50, 0, 0xff]);
         let refusal = judge(&bytes).unwrap_err();
         assert_eq!(refusal.code, Code::VersionMismatch);
-        assert!(refusal.text.contains("1 to 1") && refusal.text.contains("40 to 50"), "{refusal}");
+        assert!(refusal.text.contains("2 to 2") && refusal.text.contains("40 to 50"), "{refusal}");
     }
 
     #[test]
     fn other_bytes_are_refused() {
-        for bytes in [b"GET / HTTP/1.1".as_slice(), b"", b"RLYP", b"RLYP\x01\0\x01\0\xff"] {
+        for bytes in [b"GET / HTTP/1.1".as_slice(), b"", b"RLYP", b"RLYP\x02\0\x02\0\xff"] {
             assert_eq!(judge(bytes).unwrap_err().code, Code::Protocol, "{bytes:?}");
         }
     }

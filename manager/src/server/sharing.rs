@@ -9,10 +9,11 @@ use manager_core::{Holding, Input, Publication};
 use protocol::{Answer, Code, Refusal, Reply, Request, RequestId, SessionId, SharedMemory};
 
 use super::Server;
+use crate::shared_memory::call_record::CallRecordMemory;
 use crate::shared_memory::deferred_releases::DeferredReleaseMemory;
 use crate::shared_memory::mirror::Mirror;
 
-/// The most descriptors that wait for one client, which needs two in its life.
+/// The most descriptors that wait for one client, which needs three in its life.
 const UNSENT_MAX: usize = 8;
 
 impl Server {
@@ -29,6 +30,7 @@ impl Server {
             }
             SharedMemory::Mirror => self.share_mirror(),
             SharedMemory::DeferredReleases => self.share_deferred_releases(session),
+            SharedMemory::CallRecord => self.share_call_record(session),
         };
         let (body, descriptor) = match shared {
             Ok((bytes, descriptor)) => (Reply::Shared { bytes: bytes as u64 }, Some(descriptor)),
@@ -58,6 +60,19 @@ impl Server {
             Err(error) => {
                 log::debug!("session {session} gets no memory for deferred releases: {error}");
                 Err(refusal("the system gave this manager no memory for deferred releases"))
+            }
+        }
+    }
+
+    fn share_call_record(&mut self, session: SessionId) -> Result<(usize, Arc<OwnedFd>), Refusal> {
+        let Entry::Vacant(place) = self.call_records.entry(session) else {
+            return Err(refusal("a session has one call record, and this one has asked for it before"));
+        };
+        match CallRecordMemory::new() {
+            Ok((record, descriptor)) => Ok((place.insert(record).bytes(), descriptor)),
+            Err(error) => {
+                log::debug!("session {session} gets no memory for a call record: {error}");
+                Err(refusal("the system gave this manager no memory for a call record"))
             }
         }
     }
@@ -106,6 +121,15 @@ impl Server {
             self.apply_found();
         }
         self.deferred.remove(&session);
+    }
+
+    /// Reports what stands in the call record of a session, before its end. Nothing that it sent is still to be read.
+    pub(super) fn close_call_record(&mut self, session: SessionId) {
+        let Some(record) = self.call_records.remove(&session) else { return };
+        let content = record.read();
+        let record = content.as_record();
+        self.core.apply(self.now, Input::CallsFound { session, record }, &mut self.effects);
+        self.perform();
     }
 
     /// Writes the new state of an event.

@@ -10,7 +10,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::helper::Helper;
-use super::raw_client::{RawClient, object, wait_for};
+use super::raw_client::{EMPTY_CALL, RawClient, object, wait_for};
 use super::running_manager::RunningManager;
 
 const POOL: u128 = 1;
@@ -26,7 +26,7 @@ pub(super) fn run_worker(name: &str, socket: &Path) {
     let mut peer = RawClient::connect(socket);
     peer.begin_session();
     peer.call(open_pool());
-    peer.call(wait_for(Target::Task { pool: object(POOL) }, None));
+    peer.call(wait_for(Target::Tasks { pool: object(POOL), most: 1 }, None));
     println!("worker: runs the task");
     match name {
         "worker that is killed" => std::thread::park(),
@@ -64,7 +64,7 @@ fn failure_after<Worker>(work: impl FnOnce(&RunningManager) -> Worker) -> String
     let options =
         BatchOptions { stop: object(STOP), parent: None, priority: 0, retries: 0, time_limit_ns: None };
     assert_eq!(owner.call(Request::BatchOpen { id, pool, function: "f", options }), Reply::Done);
-    let tasks = vec![TaskInput { arguments: b"", carries: Vec::new() }];
+    let tasks = vec![TaskInput { arguments: EMPTY_CALL, carries: Vec::new(), calls: 1 }];
     assert_eq!(owner.call(Request::BatchAdd { id, tasks, last: true }), Reply::Done);
 
     let _worker = work(&manager);
@@ -120,7 +120,7 @@ fn a_goodbye_is_heard_from_a_peer_that_is_gone_before_its_answers_are_sent() {
     let text = failure_after(|manager| {
         let mut peer = manager.session();
         peer.call(open_pool());
-        peer.call(wait_for(Target::Task { pool: object(POOL) }, None));
+        peer.call(wait_for(Target::Tasks { pool: object(POOL), most: 1 }, None));
         // More than the manager reads in one turn, so that it sends answers to a closed socket before it is through.
         let requests = (0..20_000).flat_map(|_| peer.frame(Request::EventIsSet { id: object(9) }));
         let mut bytes: Vec<u8> = requests.collect();

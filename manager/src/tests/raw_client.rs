@@ -6,8 +6,9 @@ use std::path::Path;
 
 use protocol::limits::FRAME_BYTES_MAX;
 use protocol::{
-    Answer, BatchOptions, Code, Envelope, FrameBuffer, Greeting, Hello, ObjectId, OpenMode, Refusal, Reply,
-    Request, RequestId, SessionId, Spec, Target, TaskInput, ThreadId, WaitMode, append_frame, decode,
+    Answer, BatchOptions, CallsOutcome, Code, Envelope, FrameBuffer, Greeting, Hello, ObjectId, OpenMode,
+    Outcome, Refusal, Reply, Request, RequestId, SessionId, Spec, Target, TaskInput, ThreadId, WaitMode,
+    append_frame, calls, decode,
 };
 use uuid::Uuid;
 
@@ -174,10 +175,36 @@ pub(crate) fn open_batch(number: u128, pool: u128, stop: u128, function: &str) -
     Request::BatchOpen { id: object(number), pool: object(pool), function, options }
 }
 
-/// A request that adds this many tasks to a batch.
-pub(crate) fn add_tasks(batch: u128, arguments: &[u8], count: usize) -> Request<'_> {
-    let task = TaskInput { arguments, carries: Vec::new() };
+/// The arguments or results of one call that have no bytes.
+pub(crate) const EMPTY_CALL: &[u8] = &[0];
+
+/// The arguments or results of one call that take so many bytes, their length included.
+pub(crate) fn call_of(bytes: usize) -> Vec<u8> {
+    let with_length = |length: usize| {
+        let mut call = Vec::new();
+        calls::append(&mut call, &vec![0; length]);
+        call
+    };
+    let lengths = bytes.saturating_sub(calls::LENGTH_BYTES_MAX)..bytes;
+    let mut fitting = lengths.rev().map(with_length);
+    fitting.find(|call| call.len() == bytes).expect("a length takes a few bytes")
+}
+
+/// A request that adds this many calls to a batch, in a chunk each.
+pub(crate) fn add_calls(batch: u128, arguments: &[u8], count: usize) -> Request<'_> {
+    let task = TaskInput { arguments, carries: Vec::new(), calls: 1 };
     Request::BatchAdd { id: object(batch), tasks: vec![task; count], last: false }
+}
+
+/// A request that reports how one call ended.
+pub(crate) fn end_call<'a>(
+    batch: u128,
+    call: u64,
+    outcome: Outcome<&'a [u8], &'a str>,
+    carries: &[ObjectId],
+) -> Request<'a> {
+    let ends = vec![CallsOutcome { calls: 1, outcome }];
+    Request::CallsEnd { batch: object(batch), first: call, ends, carries: carries.to_vec() }
 }
 
 /// Has a request carried out.

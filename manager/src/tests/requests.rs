@@ -8,7 +8,7 @@ use protocol::{
     append_frame,
 };
 
-use super::raw_client::{object, open_event, wait_for};
+use super::raw_client::{end_call, object, open_event, wait_for};
 use super::running_manager::RunningManager;
 
 #[test]
@@ -17,7 +17,11 @@ fn sessions_are_counted_from_one_and_told_the_epoch() {
     for number in 1..=3 {
         let mut peer = manager.connect();
         peer.send_hello(&Hello::new(1, "test"));
-        let expected = Greeting::Welcome { version: 1, session: SessionId(number), epoch: manager.epoch };
+        let expected = Greeting::Welcome {
+            version: protocol::VERSION_NEWEST,
+            session: SessionId(number),
+            epoch: manager.epoch,
+        };
         assert_eq!(peer.greeting(), Some(expected));
     }
 }
@@ -93,8 +97,7 @@ fn a_large_request_arrives_and_leaves_room_for_small_ones() {
     let mut peer = manager.session();
     let large = vec![7; 10 << 20];
     for _ in 0..3 {
-        let outcome = Outcome::Returned(large.as_slice());
-        let reply = peer.call(Request::TaskEnd { batch: object(9), task: 0, outcome, carries: Vec::new() });
+        let reply = peer.call(end_call(9, 0, Outcome::Returned(large.as_slice()), &[]));
         assert!(matches!(reply, Reply::Refused(refusal) if refusal.code != Code::Protocol));
         assert!(matches!(peer.call(open_event(1, "small")), Reply::Opened { .. }));
     }

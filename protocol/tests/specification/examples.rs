@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use protocol::{
-    Abandonment, Answer, BatchOptions, Cause, Code, Envelope, FrameError, Grant, GrantedTask, Greeting,
+    Abandonment, Answer, BatchOptions, CallsOutcome, Cause, Code, Envelope, FrameError, Grant, Greeting,
     Hello, ItemGrant, LockGrant, OpenMode, Outcome, Payload, Refusal, Reply, Request, RequestId, Results,
-    SessionId, SharedMemory, Signal, Spec, StopSignal, Target, TaskGrant, TaskInput, TaskResult, TasksGrant,
-    ThreadId, WaitMode, WaitResult, append_frame, decode,
+    SessionId, SharedMemory, Signal, Spec, StopSignal, Target, TaskInput, TaskResult, TasksGrant, ThreadId,
+    WaitMode, WaitResult, append_frame, decode,
 };
 use smallvec::smallvec;
 
@@ -78,14 +78,14 @@ pub(crate) fn messages() -> BTreeMap<&'static str, Message> {
     messages.extend(conditions());
     messages.extend(queues());
     messages.extend(combinations());
-    messages.extend(tasks());
+    messages.extend(calls());
     messages.extend(shared_memory());
-    messages.extend(many_tasks());
+    messages.extend(many_calls());
     messages
 }
 
 fn handshakes() -> [(&'static str, Message); 3] {
-    let welcome = Greeting::Welcome { version: 1, session: SessionId(3), epoch: EPOCH };
+    let welcome = Greeting::Welcome { version: 2, session: SessionId(3), epoch: EPOCH };
     let refusal = Refusal::new(Code::VersionMismatch, "too new");
     [
         ("hello", Message::Hello(Hello::new(4711, "prog"))),
@@ -183,7 +183,7 @@ fn shared_memory() -> [(&'static str, Message); 4] {
     ]
 }
 
-fn tasks() -> [(&'static str, Message); 7] {
+fn calls() -> [(&'static str, Message); 7] {
     let options = BatchOptions {
         stop: STOP,
         parent: None,
@@ -192,40 +192,51 @@ fn tasks() -> [(&'static str, Message); 7] {
         time_limit_ns: Some(1_500_000_000),
     };
     let open = Request::BatchOpen { id: OBJECT, pool: OTHER, function: "count", options };
-    let tasks = vec![TaskInput { arguments: &[1, 7], carries: vec![] }];
-    let granted = Grant::Task(TaskGrant {
+    let tasks = vec![TaskInput { arguments: &[1, 7], carries: vec![], calls: 1 }];
+    let granted = Grant::Tasks(TasksGrant {
         batch: OBJECT,
-        task: 0,
         function: "count".into(),
-        arguments: Payload::from(&[1, 7][..]),
         stop: STOP,
+        first: 0,
+        calls: 1,
         retry: 0,
+        report_each: true,
+        arguments: Payload::from(&[1, 7][..]),
     });
     let outcome = Outcome::Returned(Payload::from(&[1, 8][..]));
-    let results = Grant::Results(Results { results: vec![TaskResult { task: 0, outcome }], complete: true });
-    let outcome = Outcome::Returned(&[1, 8][..]);
-    let end = Request::TaskEnd { batch: OBJECT, task: 0, outcome, carries: vec![] };
+    let results = vec![TaskResult { first: 0, calls: 1, outcome }];
+    let results = Grant::Results(Results { results, complete: true });
+    let ends = vec![CallsOutcome { calls: 1, outcome: Outcome::Returned(&[1, 8][..]) }];
+    let end = Request::CallsEnd { batch: OBJECT, first: 0, ends, carries: vec![] };
     let kill = Request::BatchSignal { id: OBJECT, signal: StopSignal::Kill };
     [
         ("open a batch", request(4, 3, open)),
-        ("add a task", request(5, 4, Request::BatchAdd { id: OBJECT, tasks, last: true })),
-        ("a task to run", taken(2, 0, granted)),
-        ("the task has ended", request(3, 2, end)),
+        ("add a call", request(5, 4, Request::BatchAdd { id: OBJECT, tasks, last: true })),
+        ("a call to run", taken(2, 0, granted)),
+        ("the call has ended", request(3, 2, end)),
         ("its result", taken(6, 0, results)),
         ("start nothing more", request(7, 5, Request::BatchCancel { id: OBJECT })),
         ("kill what runs", request(8, 6, kill)),
     ]
 }
 
-fn many_tasks() -> [(&'static str, Message); 4] {
-    let tasks = [1, 2].map(|task| GrantedTask { task, retry: 0, arguments: Payload::from(&[1, 7][..]) });
-    let grant = TasksGrant { batch: OBJECT, function: "count".into(), stop: STOP, tasks: tasks.to_vec() };
+fn many_calls() -> [(&'static str, Message); 4] {
+    let grant = TasksGrant {
+        batch: OBJECT,
+        function: "count".into(),
+        stop: STOP,
+        first: 1,
+        calls: 2,
+        retry: 0,
+        report_each: false,
+        arguments: Payload::from(&[1, 7, 1, 8][..]),
+    };
     let tasks = wait_for_any(&[Target::Tasks { pool: OTHER, most: 64 }], None);
     let results = wait_for_any(&[Target::ManyResults { batch: OBJECT, least: 100 }], None);
     [
-        ("ask for several tasks", request(4, 3, tasks)),
-        ("several tasks to run", taken(4, 0, Grant::Tasks(grant))),
-        ("give one back", request(5, 4, Request::TasksGiveBack { batch: OBJECT, tasks: vec![2] })),
+        ("ask for several calls", request(4, 3, tasks)),
+        ("several calls to run", taken(4, 0, Grant::Tasks(grant))),
+        ("give one back", request(5, 4, Request::CallsGiveBack { batch: OBJECT, first: 2 })),
         ("wait for many results", request(9, 7, results)),
     ]
 }

@@ -3,10 +3,10 @@
 //! The numbers and bytes are chosen so that `Page::skip` can tell the types apart.
 
 use protocol::{
-    Abandonment, Answer, BarrierStatus, BatchOptions, Cause, Code, Envelope, Failure, FailureKind, Grant,
-    GrantedTask, Introduction, ItemGrant, Kind, LockChoice, LockGrant, OpenMode, Outcome, Refusal, Reply,
-    Request, RequestId, Results, Selector, SessionId, SharedMemory, Signal, Spec, StopSignal, Target,
-    TaskCounts, TaskGrant, TaskInput, TaskResult, TasksGrant, ThreadId, WaitMode, WaitResult,
+    Abandonment, Answer, BarrierStatus, BatchOptions, CallsOutcome, Cause, Code, Envelope, Failure,
+    FailureKind, Grant, Introduction, ItemGrant, Kind, LockChoice, LockGrant, OpenMode, Outcome, Refusal,
+    Reply, Request, RequestId, Results, Selector, SessionId, SharedMemory, Signal, Spec, StopSignal, Target,
+    TaskCounts, TaskInput, TaskResult, TasksGrant, ThreadId, WaitMode, WaitResult,
 };
 use smallvec::smallvec;
 
@@ -49,11 +49,16 @@ fn requests(samples: &mut Vec<Sample>) {
         EventIsSet { id: OBJECT },
         EventCause { id: OBJECT },
         BatchOpen { id: OBJECT, pool: OBJECT, function: "count", options: batch_options() },
-        BatchAdd { id: OBJECT, tasks: vec![TaskInput { arguments: &[0xff], carries: vec![] }], last: true },
+        BatchAdd { id: OBJECT, tasks: vec![TaskInput { arguments: &[0xff], carries: vec![], calls: 300 }], last: true },
         BatchCancel { id: OBJECT },
         BatchSignal { id: OBJECT, signal: StopSignal::Kill },
         BatchProgress { id: OBJECT },
-        TaskEnd { batch: OBJECT, task: 7, outcome: Outcome::Returned(&[0xff]), carries: vec![OBJECT] },
+        CallsEnd {
+            batch: OBJECT,
+            first: LARGE,
+            ends: vec![CallsOutcome { calls: 300, outcome: Outcome::Returned(&[0xff]) }],
+            carries: vec![OBJECT],
+        },
         PoolClose { id: OBJECT },
         PoolTerminate { id: OBJECT, reason: "why" },
         Goodbye,
@@ -85,13 +90,13 @@ fn requests(samples: &mut Vec<Sample>) {
         Inspect { object: Selector::Name("stop") },
         Share { memory: SharedMemory::DeferredReleases },
         EventMirror { id: OBJECT },
-        TasksGiveBack { batch: OBJECT, tasks: vec![300, 7] },
+        CallsGiveBack { batch: OBJECT, first: LARGE },
         BatchRun {
             id: OBJECT,
             pool: OBJECT,
             function: "count",
             options: batch_options(),
-            tasks: vec![TaskInput { arguments: &[0xff], carries: vec![OBJECT] }],
+            tasks: vec![TaskInput { arguments: &[0xff], carries: vec![OBJECT], calls: 300 }],
             timeout_ns: Some(LARGE),
             thread: ThreadId(LARGE),
         },
@@ -111,7 +116,8 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
             retries: 300,
             time_limit_ns: Some(LARGE),
         }
-        TaskInput { arguments: &[0xff, 2], carries: vec![OBJECT, OBJECT] }
+        TaskInput { arguments: &[0xff, 2], carries: vec![OBJECT, OBJECT], calls: 300 }
+        CallsOutcome { calls: 300, outcome: Outcome::Returned(payload()) }
         Failure { kind: FailureKind::Panicked, text: "why".into() }
     );
     variants!(samples, Kind { Event, Pool, Batch, Lock, RLock, Condition, Semaphore, Barrier, Latch, Queue });
@@ -131,7 +137,7 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
     variants!(samples, WaitMode { Any, All });
     variants!(samples, Target {
         Event { id: OBJECT },
-        Task { pool: OBJECT },
+        Tasks { pool: OBJECT, most: 300 },
         Results { batch: OBJECT },
         Lock { id: OBJECT },
         RLock { id: OBJECT },
@@ -142,7 +148,6 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
         Get { queue: OBJECT },
         Put { queue: OBJECT, item: &[0xff], carries: vec![OBJECT] },
         Join { queue: OBJECT },
-        Tasks { pool: OBJECT, most: 300 },
         ManyResults { batch: OBJECT, least: 300 },
     });
     variants!(samples, Signal {
@@ -152,7 +157,7 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
         LatchCountDown { id: OBJECT, count: LARGE },
     });
     variants!(samples, StopSignal { Terminate, Kill });
-    variants!(samples, SharedMemory { Mirror, DeferredReleases });
+    variants!(samples, SharedMemory { Mirror, DeferredReleases, CallRecord });
     variants!(samples, Selector { Id(OBJECT), Name("stop") });
     variants!(samples, Outcome {
         Returned(payload()),
@@ -198,7 +203,7 @@ fn replies(samples: &mut Vec<Sample>) {
     });
     variants!(samples, Grant {
         Event(cause()),
-        Task(task_grant()),
+        Tasks(tasks_grant()),
         Results(results()),
         Lock(lock_grant()),
         Notified,
@@ -208,7 +213,6 @@ fn replies(samples: &mut Vec<Sample>) {
         Item(item_grant()),
         Put,
         Joined,
-        Tasks(tasks_grant()),
     });
     variants!(
         samples,
@@ -249,24 +253,22 @@ fn parts_of_replies(samples: &mut Vec<Sample>) {
         LockGrant { hold: LARGE, token: LARGE, depth: 300, abandoned: Some(abandonment()) }
         Abandonment { process: 4711, program: "program".into(), how: "left".into(), held_ns: LARGE }
         Cause { process: 4711, program: "program".into(), age_ns: LARGE, reason: Some("why".into()) }
-        TaskGrant {
-            batch: OBJECT,
-            task: 7,
-            function: "count".into(),
-            arguments: payload(),
-            stop: OBJECT,
-            retry: 300,
-        }
         TasksGrant {
             batch: OBJECT,
             function: "count".into(),
             stop: OBJECT,
-            tasks: vec![granted_task(), granted_task()],
+            first: LARGE,
+            calls: 300,
+            retry: 200,
+            report_each: true,
+            arguments: payload(),
         }
-        GrantedTask { task: 7, retry: 300, arguments: payload() }
-        Results { results: vec![TaskResult { task: 7, outcome: Outcome::Failed(failure()) }], complete: true }
-        TaskResult { task: 7, outcome: Outcome::Returned(payload()) }
-        TaskCounts { waiting: 100, running: 200, returned: 300, failed: 4 }
+        Results {
+            results: vec![TaskResult { first: LARGE, calls: 300, outcome: Outcome::Failed(failure()) }],
+            complete: true,
+        }
+        TaskResult { first: LARGE, calls: 300, outcome: Outcome::Returned(payload()) }
+        TaskCounts { waiting: LARGE, running: LARGE - 1, returned: LARGE - 2, failed: LARGE - 3 }
         BarrierStatus { parties: 300, waiting: 200, broken: Some("why".into()) }
     );
 }

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, fcntl_getfd};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
 
@@ -20,8 +21,14 @@ pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
     Ok(given)
 }
 
-/// Opens the standard streams that are closed: their input is empty, and their output is discarded.
+/// Opens the standard streams that are closed: their input is empty, and their output is discarded. If none is closed,
+/// this is one system call.
 pub(crate) fn reopen_closed() {
+    let mut streams =
+        [stdin(), stdout(), stderr()].map(|stream| PollFd::from_borrowed_fd(stream, PollFlags::empty()));
+    if poll(&mut streams, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) == Ok(0) {
+        return;
+    }
     reopen_if_closed(stdin(), |file| dup2_stdin(file));
     reopen_if_closed(stdout(), |file| dup2_stdout(file));
     reopen_if_closed(stderr(), |file| dup2_stderr(file));

@@ -1,7 +1,8 @@
 //! The initializer: called once in each worker, before its first task.
 
 use client::Result;
-use client::internal::{ChunkError, Initializer, InitializerAnswer, read_chunk};
+use client::internal::{CallError, Initializer, InitializerAnswer, read_value};
+use protocol::calls;
 use serde::de::DeserializeOwned;
 
 use crate::error::failed;
@@ -16,26 +17,26 @@ pub(crate) fn initialize(registry: &Registry, initializer: &Initializer) -> Resu
 
 fn call(registry: &Registry, initializer: &Initializer) -> std::result::Result<(), String> {
     let function = registry.find(&initializer.function).ok_or("is not registered")?;
-    let mut results = Vec::new();
-    let mut keep = |bytes: &[u8], _| results = bytes.to_vec();
-    let outcome = panics::catch(|| function(&initializer.arguments, &mut keep));
+    let mut result = Vec::new();
+    let mut keep = |bytes: &[u8], _| result = bytes.to_vec();
+    let outcome = panics::catch(|| function(&initializer.arguments, &mut Vec::new(), &mut keep));
     fork::end_if_forked();
     outcome.map_err(|panic| format!("panicked: {panic}"))?.map_err(|error| wrong_types(&error))?;
     match initializer.answer {
         InitializerAnswer::Nothing => Ok(()),
-        InitializerAnswer::Error => check::<client::Error>(&results),
-        InitializerAnswer::Text => check::<String>(&results),
+        InitializerAnswer::Error => check::<client::Error>(&result),
+        InitializerAnswer::Text => check::<String>(&result),
     }
 }
 
 /// Decodes what it returned, and passes an error on.
-fn check<E: DeserializeOwned + std::fmt::Display>(results: &[u8]) -> std::result::Result<(), String> {
-    let results: Vec<std::result::Result<(), E>> =
-        read_chunk(results).map_err(|error| wrong_types(&error))?;
-    results.into_iter().collect::<std::result::Result<(), E>>().map_err(|error| format!("failed: {error}"))
+fn check<E: DeserializeOwned + std::fmt::Display>(mut result: &[u8]) -> std::result::Result<(), String> {
+    let result = calls::take_first(&mut result).unwrap_or_default();
+    let result: std::result::Result<(), E> = read_value(result).map_err(|error| wrong_types(&error))?;
+    result.map_err(|error| format!("failed: {error}"))
 }
 
-fn wrong_types(error: &ChunkError) -> String {
+fn wrong_types(error: &CallError) -> String {
     format!("is called with, or returns, other types than the pool was given: {error}")
 }
 
@@ -48,7 +49,7 @@ mod tests {
             .named("nothing", |_: u8| ())
             .named("text", |number: u8| if number < 9 { Ok(()) } else { Err(format!("{number}")) })
             .named("panic", |_: u8| -> () { panic!("no") });
-        call(&registry, &Initializer { function: function.to_owned(), arguments: vec![1, 9], answer })
+        call(&registry, &Initializer { function: function.to_owned(), arguments: vec![9], answer })
     }
 
     #[test]

@@ -25,8 +25,8 @@ pub use latch::{LatchCount, LatchCountDown, LatchTarget};
 pub use lock::{LockForceRelease, LockRelease, LockTarget};
 pub use open::{Attach, Detach, Open, Remove};
 pub use pool::{
-    BatchAdd, BatchCancel, BatchOpen, BatchRun, BatchSignal, GetBatchProgress, ManyResultsTarget, PoolClose,
-    PoolTerminate, ResultsTarget, TaskEnd, TasksGiveBack,
+    BatchAdd, BatchCancel, BatchOpen, BatchRun, BatchSignal, CallsEnd, CallsGiveBack, GetBatchProgress,
+    ManyResultsTarget, PoolClose, PoolTerminate, ResultsTarget,
 };
 pub use queue::{GetTarget, JoinTarget, PutTarget, QueueClose, QueueLength, QueueTaskDone};
 pub use semaphore::{PermitsTarget, SemaphoreAvailable, SemaphoreForget, SemaphoreRelease};

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use protocol::{
-    BatchOptions, Grant, ObjectId, Outcome, Reply, Request, Results, StopSignal, Target, TaskCounts,
+    BatchOptions, CallsOutcome, Grant, ObjectId, Reply, Request, Results, StopSignal, Target, TaskCounts,
     TaskInput, ThreadId,
 };
 
@@ -30,12 +30,12 @@ impl Operation<'static> for PoolClose {
     }
 }
 
-/// Closes a pool and fails all of its tasks.
+/// Closes a pool and fails all of its calls.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolTerminate<'a> {
     /// The pool.
     pub id: ObjectId,
-    /// Why, for the owners of the tasks.
+    /// Why, for the owners of the calls.
     pub reason: &'a str,
 }
 
@@ -59,7 +59,7 @@ pub struct BatchOpen<'a> {
     pub id: ObjectId,
     /// The pool that runs it.
     pub pool: ObjectId,
-    /// The name of the function that every task calls.
+    /// The name of the function that the batch calls.
     pub function: &'a str,
     /// How it runs.
     pub options: BatchOptions,
@@ -78,12 +78,12 @@ impl<'a> Operation<'a> for BatchOpen<'a> {
     }
 }
 
-/// Adds tasks to a batch.
+/// Adds calls to a batch.
 #[derive(Clone, Debug)]
 pub struct BatchAdd<'a> {
     /// The batch.
     pub id: ObjectId,
-    /// The tasks.
+    /// The calls, in chunks.
     pub tasks: Vec<TaskInput<'a>>,
     /// Whether these are the last.
     pub last: bool,
@@ -102,7 +102,7 @@ impl<'a> Operation<'a> for BatchAdd<'a> {
     }
 }
 
-/// Ends the tasks of a batch that have not started. Its output is how many.
+/// Ends the calls of a batch that have not begun. Its output is how many.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchCancel {
     /// The batch.
@@ -122,7 +122,7 @@ impl Operation<'static> for BatchCancel {
     }
 }
 
-/// Has the manager send a signal to every process that runs a task of a batch. Its output is how many.
+/// Has the manager send a signal to every process that runs a call of a batch. Its output is how many.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchSignal {
     /// The batch.
@@ -166,18 +166,18 @@ impl Operation<'static> for GetBatchProgress {
     }
 }
 
-/// Makes a batch of these tasks and no others, and waits for results. None if the timeout ended first.
+/// Makes a batch of these calls and no others, and waits for results. None if the timeout ended first.
 #[derive(Clone, Debug)]
 pub struct BatchRun<'a> {
     /// The id that the batch gets.
     pub id: ObjectId,
     /// The pool that runs it.
     pub pool: ObjectId,
-    /// The name of the function that every task calls.
+    /// The name of the function that the batch calls.
     pub function: &'a str,
     /// How it runs.
     pub options: BatchOptions,
-    /// The tasks.
+    /// The calls, in chunks.
     pub tasks: Vec<TaskInput<'a>>,
     /// Nanoseconds after which the wait gives up; none waits forever.
     pub timeout_ns: Option<u64>,
@@ -198,25 +198,25 @@ impl<'a> Operation<'a> for BatchRun<'a> {
     }
 }
 
-/// Reports how a task of this session ended.
+/// Reports how consecutive calls of this session ended.
 #[derive(Clone, Debug)]
-pub struct TaskEnd<'a> {
+pub struct CallsEnd<'a> {
     /// The batch.
     pub batch: ObjectId,
-    /// The task's number in it.
-    pub task: u32,
-    /// How it ended.
-    pub outcome: Outcome<&'a [u8], &'a str>,
-    /// The objects whose proxies the result carries.
+    /// The number of the first of them.
+    pub first: u64,
+    /// How they ended, in order.
+    pub ends: Vec<CallsOutcome<&'a [u8], &'a str>>,
+    /// The objects whose proxies the results carry.
     pub carries: Vec<ObjectId>,
 }
 
-impl<'a> Operation<'a> for TaskEnd<'a> {
+impl<'a> Operation<'a> for CallsEnd<'a> {
     type Output = ();
 
     fn into_request(self) -> Request<'a> {
-        let TaskEnd { batch, task, outcome, carries } = self;
-        Request::TaskEnd { batch, task, outcome, carries }
+        let CallsEnd { batch, first, ends, carries } = self;
+        Request::CallsEnd { batch, first, ends, carries }
     }
 
     fn output(reply: Reply) -> Result<(), Unexpected> {
@@ -224,21 +224,22 @@ impl<'a> Operation<'a> for TaskEnd<'a> {
     }
 }
 
-/// Gives back tasks of one batch that this session was granted and has not started.
-#[derive(Clone, Debug)]
-pub struct TasksGiveBack {
+/// Gives back a call that this session was granted and has not begun, and all behind it that were granted together
+/// with it.
+#[derive(Clone, Copy, Debug)]
+pub struct CallsGiveBack {
     /// The batch.
     pub batch: ObjectId,
-    /// The numbers of the tasks, in the order in which they were granted.
-    pub tasks: Vec<u32>,
+    /// The number of the first call to give back.
+    pub first: u64,
 }
 
-impl Operation<'static> for TasksGiveBack {
+impl Operation<'static> for CallsGiveBack {
     type Output = ();
 
     fn into_request(self) -> Request<'static> {
-        let TasksGiveBack { batch, tasks } = self;
-        Request::TasksGiveBack { batch, tasks }
+        let CallsGiveBack { batch, first } = self;
+        Request::CallsGiveBack { batch, first }
     }
 
     fn output(reply: Reply) -> Result<(), Unexpected> {
@@ -273,7 +274,7 @@ impl WaitTarget<'static> for ResultsTarget {
 pub struct ManyResultsTarget {
     /// The batch.
     pub batch: ObjectId,
-    /// How many there must be, unless they are the last.
+    /// How many calls must have ended, unless they are the last.
     pub least: u32,
 }
 

@@ -70,7 +70,7 @@ fn an_answer_of_another_kind_is_refused() {
     expect_refused(LatchCount { id: id() });
     expect_refused(GetBarrierStatus { id: id() });
     expect_refused(GetBatchProgress { id: id() });
-    expect_refused(TasksGiveBack { batch: id(), tasks: [1].into() });
+    expect_refused(CallsGiveBack { batch: id(), first: 1 });
     expect_refused(QueueClose { id: id() });
     expect_refused(WaitFor { target: GetTarget { queue: id() }, timeout_ns: Some(0), thread: ThreadId(1) });
 }

@@ -102,7 +102,6 @@ fn is_usually_ready(target: &Target<'_>) -> bool {
         | Target::Latch { .. }
         | Target::ManyResults { .. }
         | Target::Results { .. }
-        | Target::Task { .. }
         | Target::Tasks { .. } => false,
     }
 }

@@ -262,7 +262,7 @@ fn a_sender_without_room_reads_so_that_neither_side_waits_for_the_other() {
     let slot = Arc::default();
     let first = connection.begin(&slot, open(1)).unwrap();
     for _ in 0..4 {
-        let task = TaskInput { arguments: &large, carries: Vec::new() };
+        let task = TaskInput { arguments: &large, carries: Vec::new(), calls: 1 };
         connection.send(Request::BatchAdd { id: object(0), tasks: vec![task], last: false }).unwrap();
     }
     assert_eq!(connection.ask(open(2)), Ok(opened(2)));

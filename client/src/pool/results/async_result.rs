@@ -72,20 +72,16 @@ impl<T: DeserializeOwned> AsyncResult<Vec<T>> {
     }
 
     /// Waits until all calls have ended, and returns the outcome of each, in the order of the input. After a stop,
-    /// these are the results of the calls that returned, and the errors of the others. Calls that travelled in one
-    /// chunk fail together, each with the same error.
+    /// these are the results of the calls that returned, and the errors of the others.
     ///
     /// # Errors
     ///
     /// Those of [`get`](Self::get), except for the failures of calls.
     pub fn outcomes(&self) -> Result<Vec<Result<T>>> {
         self.batch.wait(None)?;
-        let mut outcomes = Vec::new();
-        self.batch.each_chunk(|count, chunk| {
-            match chunk {
-                Ok(results) => outcomes.extend(results.into_iter().map(Ok)),
-                Err(error) => outcomes.extend((0..count).map(|_| Err(error.clone()))),
-            }
+        let mut outcomes = Vec::with_capacity(self.batch.calls());
+        self.batch.each_call(|outcome| {
+            outcomes.push(outcome);
             Ok(())
         })?;
         Ok(outcomes)
@@ -111,9 +107,9 @@ fn one_result<T: DeserializeOwned>(batch: &SubmittedBatch) -> Result<T> {
 
 /// The results of all calls in order, or the first failure in that order.
 fn all_results<T: DeserializeOwned>(batch: &SubmittedBatch) -> Result<Vec<T>> {
-    let mut results = Vec::new();
-    batch.each_chunk(|_, chunk| {
-        results.extend(chunk?);
+    let mut results = Vec::with_capacity(batch.calls());
+    batch.each_call(|result| {
+        results.push(result?);
         Ok(())
     })?;
     Ok(results)
@@ -128,8 +124,8 @@ impl<T> AsyncResult<T> {
     /// * The failure of the first call, in the order of the input, that did not return: [`Error::is_panicked`],
     ///   [`Error::is_unknown_function`], [`Error::is_bad_encoding`], [`Error::is_worker_died`],
     ///   [`Error::is_terminated`], [`Error::is_cancelled`], [`Error::is_stopped`], [`Error::is_time_limit`], or
-    ///   [`Error::is_limit`] if what it returned is too large to travel. Calls that travelled in one chunk fail
-    ///   together. An `Err` that a task returns is not among these: it is a value.
+    ///   [`Error::is_limit`] if what it returned is too large to travel. The text names the call. An `Err` that a task
+    ///   returns is not among these: it is a value.
     /// * The reason why the manager refused the submission, such as [`Error::is_closed`] or [`Error::is_limit`].
     pub fn get(&self, timeout: impl Into<Option<Duration>>) -> Result<T> {
         let timeout = timeout.into();

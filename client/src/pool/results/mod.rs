@@ -5,14 +5,14 @@ mod busy_poll;
 pub(crate) mod callbacks;
 mod decoding;
 pub(crate) mod detached_batches;
-mod failure;
+pub(crate) mod failure;
 pub(crate) mod outcomes;
 pub(crate) mod progress;
 #[cfg(feature = "progress")]
 pub(crate) mod progress_bar;
 mod result_iterator;
 mod result_rate;
-pub(crate) mod slots;
+pub(crate) mod runs;
 pub(crate) mod submitted_batch;
 pub(crate) mod unserved_warning;
 mod waiting;

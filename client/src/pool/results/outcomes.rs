@@ -1,33 +1,29 @@
 //! The outcomes of a batch that have come so far. Nothing here knows how they come.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use protocol::{FailureKind, Outcome, Results};
+use protocol::{FailureKind, Outcome, Results, TaskResult};
 
 use crate::pool::errors::protocol_fault;
-use crate::pool::results::slots::{ChunkSlot, Slots};
+use crate::pool::results::runs::{ResultRun, Runs};
 use crate::{Error, ErrorKind};
 
 /// The outcomes of a batch that have come so far.
 #[derive(Debug)]
 pub(crate) struct Outcomes {
-    /// The slots of its chunks.
-    pub(crate) slots: Slots,
-    /// How many of these slots have an outcome.
-    ended: usize,
-    /// Numbers of slots in the order in which their outcomes came, if the program takes them in that order.
-    arrivals: Option<VecDeque<u64>>,
+    /// Those that were not taken.
+    pub(crate) runs: Runs,
     /// How many calls were submitted.
     pub(crate) calls: u64,
-    /// How many calls were in chunks that returned.
+    /// How many calls returned.
     pub(crate) returned: u64,
-    /// How many calls were in chunks that failed.
+    /// How many calls failed.
     pub(crate) failed: u64,
     /// How many results the program has taken from an iterator.
     pub(crate) taken: u64,
     /// How many calls may be submitted and not taken, of a batch whose input is drawn lazily.
     pub(crate) window: u64,
-    /// Whether the batch takes no more chunks.
+    /// Whether the batch takes no more calls.
     pub(crate) is_sealed: bool,
     /// The reason why the input was not drawn to its end, until the program has this error.
     pub(crate) cut: Option<Error>,
@@ -40,11 +36,9 @@ pub(crate) struct Outcomes {
 }
 
 impl Outcomes {
-    fn new(slots: Slots) -> Outcomes {
+    fn new(runs: Runs) -> Outcomes {
         Outcomes {
-            slots,
-            ended: 0,
-            arrivals: None,
+            runs,
             calls: 0,
             returned: 0,
             failed: 0,
@@ -58,31 +52,38 @@ impl Outcomes {
         }
     }
 
-    /// A batch without outcomes that was submitted as a whole, in chunks with these numbers of calls.
-    pub(crate) fn of_whole(counts: impl Iterator<Item = u32> + Clone) -> Outcomes {
-        let calls = counts.clone().map(u64::from).sum();
-        Outcomes { calls, is_sealed: true, ..Outcomes::new(Slots::whole(counts)) }
+    /// A batch without outcomes that was submitted as a whole, with this number of calls.
+    pub(crate) fn of_whole(calls: u64) -> Outcomes {
+        Outcomes { calls, is_sealed: true, ..Outcomes::new(Runs::Whole(BTreeMap::new())) }
     }
 
     /// A batch without outcomes whose input is drawn lazily.
     pub(crate) fn of_stream(window: u64, is_ordered: bool) -> Outcomes {
-        let arrivals = (!is_ordered).then(VecDeque::new);
-        Outcomes { window, arrivals, ..Outcomes::new(Slots::passing()) }
+        let runs = match is_ordered {
+            true => Runs::InOrder { runs: BTreeMap::new(), next: 0 },
+            false => Runs::AsTheyCome(VecDeque::new()),
+        };
+        Outcomes { window, ..Outcomes::new(runs) }
     }
 
     /// A batch without outcomes whose results the program has dropped.
     pub(crate) fn of_detached() -> Outcomes {
-        Outcomes { is_detached: true, ..Outcomes::new(Slots::passing()) }
+        Outcomes { is_detached: true, ..Outcomes::new(Runs::AsTheyCome(VecDeque::new())) }
     }
 
     /// Whether all calls have ended and no more outcomes will come.
     pub(crate) fn is_complete(&self) -> bool {
-        self.is_sealed && self.ended == self.slots.len()
+        self.is_sealed && self.open() == 0
+    }
+
+    /// How many calls have not ended.
+    pub(crate) fn open(&self) -> u64 {
+        self.calls - self.returned - self.failed
     }
 
     /// Whether it was submitted as a whole.
     pub(crate) fn is_whole(&self) -> bool {
-        matches!(self.slots, Slots::Whole(_))
+        matches!(self.runs, Runs::Whole(_))
     }
 
     /// Whether this process still draws its input.
@@ -103,7 +104,7 @@ impl Outcomes {
                 continue;
             }
             is_stopped |= is_cancelled(&result.outcome);
-            if let Err(error) = self.take_in_one(result.task, result.outcome) {
+            if let Err(error) = self.take_in_one(result) {
                 self.broken.get_or_insert(error);
             }
         }
@@ -113,19 +114,14 @@ impl Outcomes {
         is_stopped && !self.is_sealed
     }
 
-    fn take_in_one(&mut self, task: u32, outcome: Outcome) -> Result<(), Error> {
-        let (number, slot) = self
-            .slots
-            .find(task)
-            .filter(|(_, slot)| slot.outcome.is_none())
-            .ok_or_else(|| protocol_fault("a result came for a task that was not submitted"))?;
-        match outcome {
-            Outcome::Returned(_) => self.returned += u64::from(slot.count),
-            Outcome::Failed(_) => self.failed += u64::from(slot.count),
+    fn take_in_one(&mut self, result: TaskResult) -> Result<(), Error> {
+        let TaskResult { first, calls, outcome } = result;
+        let has_returned = matches!(outcome, Outcome::Returned(_));
+        let run = ResultRun { first, calls, outcome };
+        if calls == 0 || run.end() > self.calls || u64::from(calls) > self.open() || !self.runs.add(run) {
+            return Err(protocol_fault("a result came for a call that was not submitted"));
         }
-        slot.outcome = Some(outcome);
-        self.ended += 1;
-        self.arrivals.iter_mut().for_each(|arrivals| arrivals.push_back(number));
+        *(if has_returned { &mut self.returned } else { &mut self.failed }) += u64::from(calls);
         Ok(())
     }
 
@@ -142,34 +138,24 @@ impl Outcomes {
         }
     }
 
-    /// Adds a chunk of this many calls.
-    pub(crate) fn add(&mut self, count: u32) {
-        self.slots.add(count);
-        self.calls += u64::from(count);
+    /// Adds so many calls.
+    pub(crate) fn add(&mut self, calls: u32) {
+        self.calls += u64::from(calls);
     }
 
-    /// Takes back the chunk that was added last.
-    pub(crate) fn take_back_last(&mut self) {
-        let count = self.slots.take_back_last().map_or(0, |slot| slot.count);
-        self.calls -= u64::from(count);
+    /// Takes back the calls that were added last, since the manager refused them.
+    pub(crate) fn take_back_last(&mut self, calls: u32) {
+        self.calls -= u64::from(calls).min(self.open());
     }
 
-    /// Whether a chunk has ended that can be taken.
+    /// Whether a call has ended that can be taken.
     pub(crate) fn has_next(&self) -> bool {
-        match &self.arrivals {
-            Some(arrivals) => !arrivals.is_empty(),
-            None => self.slots.has_first_ended(),
-        }
+        self.runs.has_next()
     }
 
-    /// Takes the next chunk that has ended.
-    pub(crate) fn take_next(&mut self) -> Option<ChunkSlot> {
-        let slot = match &mut self.arrivals {
-            Some(arrivals) => arrivals.pop_front().and_then(|number| self.slots.take(number)),
-            None => self.slots.take_first_ended(),
-        };
-        self.ended -= usize::from(slot.is_some());
-        slot
+    /// Takes the next calls that have ended.
+    pub(crate) fn take_next(&mut self) -> Option<ResultRun> {
+        self.runs.take_next()
     }
 
     /// Whether every call returned.
@@ -184,17 +170,17 @@ fn is_cancelled(outcome: &Outcome) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use protocol::{Failure, Payload, TaskResult};
+    use protocol::{Failure, Payload};
 
     use super::*;
 
-    fn returned(task: u32) -> TaskResult {
-        TaskResult { task, outcome: Outcome::Returned(Payload::from([].as_slice())) }
+    fn returned(first: u64, calls: u32) -> TaskResult {
+        TaskResult { first, calls, outcome: Outcome::Returned(Payload::from([].as_slice())) }
     }
 
-    fn cancelled(task: u32) -> TaskResult {
+    fn cancelled(first: u64, calls: u32) -> TaskResult {
         let failure = Failure { kind: FailureKind::Cancelled, text: "".into() };
-        TaskResult { task, outcome: Outcome::Failed(failure) }
+        TaskResult { first, calls, outcome: Outcome::Failed(failure) }
     }
 
     fn results(results: &[TaskResult], complete: bool) -> Results {
@@ -203,23 +189,33 @@ mod tests {
 
     #[test]
     fn a_whole_batch_is_complete_when_all_has_come() {
-        let mut outcomes = Outcomes::of_whole([3, 2].into_iter());
-        assert!(!outcomes.take_in(results(&[returned(1)], false)));
+        let mut outcomes = Outcomes::of_whole(5);
+        assert!(!outcomes.take_in(results(&[returned(3, 2)], false)));
         assert!(!outcomes.is_complete() && outcomes.has_more_to_come());
-        outcomes.take_in(results(&[cancelled(0)], true));
+        outcomes.take_in(results(&[cancelled(0, 3)], true));
         assert!(outcomes.is_complete() && !outcomes.has_more_to_come() && !outcomes.is_successful());
         assert_eq!((outcomes.calls, outcomes.returned, outcomes.failed), (5, 2, 3));
     }
 
     #[test]
     fn impossible_results_are_a_fault_of_the_manager() {
-        for fault in
-            [results(&[returned(1)], false), results(&[returned(0), returned(0)], false), results(&[], true)]
-        {
-            let mut outcomes = Outcomes::of_whole([1].into_iter());
+        let faults = [
+            results(&[returned(2, 1)], false),
+            results(&[returned(1, 2)], false),
+            results(&[returned(0, 0)], false),
+            results(&[returned(u64::MAX, u32::MAX)], false),
+            results(&[returned(0, 1), returned(0, 1)], false),
+            results(&[], true),
+        ];
+        for fault in faults {
+            let mut outcomes = Outcomes::of_whole(2);
             outcomes.take_in(fault);
             assert!(outcomes.broken.is_some());
         }
+        let mut outcomes = Outcomes::of_stream(100, false);
+        outcomes.add(1);
+        outcomes.take_in(results(&[returned(0, 1), returned(0, 1)], false));
+        assert!(outcomes.broken.is_some());
     }
 
     #[test]
@@ -228,10 +224,10 @@ mod tests {
             let mut outcomes = Outcomes::of_stream(100, is_ordered);
             outcomes.add(10);
             outcomes.add(20);
-            outcomes.take_in(results(&[returned(1)], false));
+            outcomes.take_in(results(&[returned(10, 20)], false));
             assert_eq!(outcomes.take_next().is_some(), !is_ordered);
-            outcomes.take_in(results(&[returned(0)], false));
-            let rest: Vec<u32> = std::iter::from_fn(|| outcomes.take_next()).map(|slot| slot.count).collect();
+            outcomes.take_in(results(&[returned(0, 10)], false));
+            let rest: Vec<u32> = std::iter::from_fn(|| outcomes.take_next()).map(|run| run.calls).collect();
             assert_eq!(rest, expected[usize::from(!is_ordered)..]);
             assert!(!outcomes.is_complete(), "more may be added");
         }
@@ -241,7 +237,9 @@ mod tests {
     fn a_stream_that_others_end_says_so() {
         let mut outcomes = Outcomes::of_stream(100, true);
         outcomes.add(1);
-        assert!(outcomes.take_in(results(&[cancelled(0)], false)), "no more should be drawn");
+        outcomes.add(3);
+        outcomes.take_back_last(3);
+        assert!(outcomes.take_in(results(&[cancelled(0, 1)], false)), "no more should be drawn");
         outcomes.take_in(results(&[], true));
         assert!(outcomes.is_complete() && outcomes.cut.as_ref().is_some_and(Error::is_terminated));
     }

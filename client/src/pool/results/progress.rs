@@ -12,13 +12,13 @@ use crate::pool::results::submitted_batch::SubmittedBatch;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Calls that returned. Calls that travel in one chunk count when all of them have returned.
+    /// Calls that returned.
     pub done: u64,
     /// Calls that failed, were cancelled, or were stopped by a signal.
     pub failed: u64,
     /// Calls that workers run now.
     pub running: u64,
-    /// Calls that wait for a worker, or for their turn in a chunk.
+    /// Calls that have not begun.
     pub waiting: u64,
     /// All of these together: the calls of the batch, or those drawn so far if the input is drawn lazily.
     pub total: u64,
@@ -42,12 +42,12 @@ impl SubmittedBatch {
         let is_complete = state.outcomes.is_complete();
         drop(state);
         let open = total - returned - failed;
-        let running = if is_complete { 0 } else { u64::from(self.running()?).min(open) };
+        let running = if is_complete { 0 } else { self.running()?.min(open) };
         Ok(Progress { done: returned, failed, running, waiting: open - running, total })
     }
 
-    /// How many workers run a chunk of it.
-    fn running(&self) -> Result<u32> {
+    /// How many of its calls run.
+    fn running(&self) -> Result<u64> {
         Ok(self.reference.run(GetBatchProgress { id: self.id() })?.running)
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 
 use crate::pool::results::outcomes::Outcomes;
-use crate::pool::results::slots::ChunkSlot;
+use crate::pool::results::runs::ResultRun;
 use crate::pool::results::submitted_batch::SubmittedBatch;
 use crate::pool::stopping::batch_handle::BatchHandle;
 use crate::{Error, ErrorKind, Result};
@@ -32,7 +32,7 @@ use crate::{Error, ErrorKind, Result};
 /// are dropped. A `next` of the input that does not return blocks only its own thread.
 pub struct ResultIterator<T> {
     batch: Arc<SubmittedBatch>,
-    /// Results of the current chunk that were not taken.
+    /// Results that came together and were not taken.
     ready: VecDeque<Result<T>>,
     /// How many calls there will be, if the input says so.
     total: Option<usize>,
@@ -69,12 +69,12 @@ impl<T: DeserializeOwned> ResultIterator<T> {
     ) -> Option<Result<T>> {
         while self.ready.is_empty() && !self.is_over {
             match take_next(&self.batch, deadline) {
-                Ok(NextChunk::Ended(slot)) => match self.batch.decode(&slot, None) {
-                    Ok(results) => self.ready.extend(results.into_iter().map(Ok)),
-                    Err(error) => self.ready.extend((0..slot.count).map(|_| Err(error.clone()))),
-                },
-                Ok(NextChunk::TimedOut) => return Some(Err(timed_out())),
-                Ok(NextChunk::Over(cut)) => {
+                Ok(Next::Ended(run)) => {
+                    let total = self.total.map(|total| total as u64);
+                    self.ready.extend(self.batch.results(&run, total));
+                }
+                Ok(Next::TimedOut) => return Some(Err(timed_out())),
+                Ok(Next::Over(cut)) => {
                     self.is_over = true;
                     return cut.map(Err);
                 }
@@ -127,27 +127,27 @@ impl<T> fmt::Debug for ResultIterator<T> {
     }
 }
 
-/// The result of a wait for the next chunk.
+/// The result of a wait for the next calls that have ended.
 #[derive(Debug)]
-enum NextChunk {
-    /// A chunk that has ended.
-    Ended(ChunkSlot),
-    /// There are no more chunks; with the reason, if the input was not drawn to its end.
+enum Next {
+    /// Calls that have ended.
+    Ended(ResultRun),
+    /// There are no more; with the reason, if the input was not drawn to its end.
     Over(Option<Error>),
-    /// No chunk has ended in time.
+    /// None has ended in time.
     TimedOut,
 }
 
-/// Waits for the next chunk that has ended, and takes it.
-fn take_next(batch: &SubmittedBatch, deadline: Option<Instant>) -> Result<NextChunk> {
+/// Waits for the next calls that have ended, and takes them.
+fn take_next(batch: &SubmittedBatch, deadline: Option<Instant>) -> Result<Next> {
     loop {
         let has_next = |outcomes: &Outcomes| outcomes.has_next() || outcomes.is_complete();
         let Some(mut state) = batch.wait_until(deadline, has_next)? else {
-            return Ok(NextChunk::TimedOut);
+            return Ok(Next::TimedOut);
         };
         match state.outcomes.take_next() {
-            Some(slot) => return Ok(NextChunk::Ended(slot)),
-            None if state.outcomes.is_complete() => return Ok(NextChunk::Over(state.outcomes.cut.take())),
+            Some(run) => return Ok(Next::Ended(run)),
+            None if state.outcomes.is_complete() => return Ok(Next::Over(state.outcomes.cut.take())),
             // Another thread took it first.
             None => {}
         }

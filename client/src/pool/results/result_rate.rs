@@ -44,8 +44,8 @@ impl ResultRate {
     }
 
     /// Notes that this many results have come in this time. Zero means that they come more slowly than before.
-    pub(crate) fn note(&mut self, results: usize, time: Duration) {
-        let each = time.as_nanos() / (results.max(1) as u128);
+    pub(crate) fn note(&mut self, results: u64, time: Duration) {
+        let each = time.as_nanos() / u128::from(results.max(1));
         self.least = match results {
             0 => 1,
             _ if each > SLOW.as_nanos() => 1,

@@ -15,7 +15,6 @@ use crate::objects::reference::{Proxy, Reference};
 use crate::pool::results::detached_batches::{DetachedBatch, DetachedBatches};
 use crate::pool::results::outcomes::Outcomes;
 use crate::pool::results::result_rate::ResultRate;
-use crate::pool::results::slots::ChunkSlot;
 use crate::pool::results::unserved_warning::UnservedWarning;
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Event, Result};
@@ -137,12 +136,9 @@ impl SubmittedBatch {
         }
     }
 
-    /// Shows the slots of all chunks that were not taken.
-    pub(crate) fn inspect<R>(
-        &self,
-        look: impl FnOnce(&mut dyn Iterator<Item = (u64, &ChunkSlot)>) -> R,
-    ) -> R {
-        look(&mut self.lock().outcomes.slots.iter())
+    /// How many calls were submitted.
+    pub(crate) fn calls(&self) -> usize {
+        self.lock().outcomes.calls as usize
     }
 
     /// Seals a batch whose input was drawn to its end.

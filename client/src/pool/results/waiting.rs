@@ -98,7 +98,7 @@ impl SubmittedBatch {
         let mut state = self.lock();
         state.is_asking = false;
         self.changed.notify_all();
-        let came = answer.as_ref().map_or(0, |answer| answer.as_ref().map_or(0, |came| came.results.len()));
+        let came = answer.as_ref().ok().and_then(Option::as_ref).map_or(0, calls_in);
         state.rate.note(came, took);
         let results = match answer {
             // Fewer have come; the next request fetches them.
@@ -149,7 +149,7 @@ impl SubmittedBatch {
                 self.reference.link()?.begin(wait.into_request())?
             }
         };
-        let is_one = is_fresh && self.lock().outcomes.slots.len() == 1;
+        let is_one = is_fresh && self.lock().outcomes.calls == 1;
         let early = if is_one { poll_briefly(&mut results) } else { Ok(None) };
         // Read first: if the manager refused the batch, this answer says why, and the wait's only that there is none.
         if let Err(error) = submissions.into_iter().try_for_each(|submission| submission.wait().map(drop)) {
@@ -177,6 +177,11 @@ impl SubmittedBatch {
             },
         }
     }
+}
+
+/// How many calls these results are of.
+fn calls_in(results: &Results) -> u64 {
+    results.results.iter().map(|result| u64::from(result.calls)).sum()
 }
 
 #[cfg(test)]

@@ -40,8 +40,8 @@ impl BatchHandle {
     /// Drops the calls that have not started: they fail with [`Error::is_cancelled`](crate::Error::is_cancelled). Those
     /// that run go on.
     ///
-    /// A worker may have prefetched some short calls. It may start these for some milliseconds more; those that it has
-    /// not started by then are cancelled, too. A call that is reported as cancelled never started. To prevent any
+    /// A worker may have prefetched short calls. It may start these for some milliseconds more; those that it has not
+    /// started by then are cancelled, too. A call that is reported as cancelled never started. To prevent any
     /// further call from starting, [`stop`](Self::stop) the batch.
     ///
     /// A batch whose input is drawn lazily draws no more of it.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use protocol::{FailureKind, ObjectId, Outcome, StopSignal};
 
 use crate::pool::errors::protocol_fault;
+use crate::pool::results::failure::{CallPlace, task_failed};
 use crate::pool::results::submitted_batch::SubmittedBatch;
 use crate::pool::stopping::stop_report::{Ending, StopReport};
 use crate::{Error, ErrorKind, Result};
@@ -70,35 +71,40 @@ fn wait_for_end(
     fault.map_or(Ok(batches), Err)
 }
 
-/// The chunks of a batch that a signal has ended so far.
+/// The calls of a batch that a signal has ended so far.
 fn stopped_calls(batch: &SubmittedBatch) -> Vec<(ObjectId, u64)> {
-    batch.inspect(|slots| {
-        let stopped = slots.filter(|(_, slot)| {
-            matches!(&slot.outcome, Some(Outcome::Failed(failure)) if failure.kind == FailureKind::Stopped)
-        });
-        stopped.map(|(number, _)| (batch.id(), number)).collect()
-    })
+    let state = batch.lock();
+    let runs = state.outcomes.runs.in_order().into_iter().map(|(_, run)| run);
+    let stopped = runs.filter(
+        |run| matches!(&run.outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Stopped),
+    );
+    stopped.flat_map(|run| (run.first..run.end()).map(|number| (batch.id(), number))).collect()
 }
 
 fn endings(batch: &SubmittedBatch, terminated: &BTreeSet<(ObjectId, u64)>) -> Vec<Ending> {
-    let broken = batch.broken();
-    batch.inspect(|slots| {
-        let mut endings = Vec::new();
-        for (number, slot) in slots {
-            let ending = match &slot.outcome {
-                Some(Outcome::Returned(_)) => Ending::Returned,
-                Some(Outcome::Failed(failure)) => match failure.kind {
-                    FailureKind::Cancelled => Ending::Cancelled,
-                    FailureKind::Stopped if terminated.contains(&(batch.id(), number)) => Ending::Terminated,
-                    FailureKind::Stopped => Ending::Killed,
-                    _ => Ending::Failed(batch.error_of(failure)),
-                },
-                None => {
-                    Ending::Failed(broken.clone().unwrap_or_else(|| protocol_fault("a result is missing")))
+    let state = batch.lock();
+    let outcomes = &state.outcomes;
+    let missing = || {
+        let broken = outcomes.broken.clone();
+        Ending::Failed(broken.unwrap_or_else(|| protocol_fault("a result is missing")))
+    };
+    let (mut endings, mut open) = (Vec::new(), outcomes.open());
+    for (open_before, run) in outcomes.runs.in_order() {
+        endings.extend((0..open_before).map(|_| missing()));
+        open -= open_before;
+        endings.extend((run.first..run.end()).map(|number| match &run.outcome {
+            Outcome::Returned(_) => Ending::Returned,
+            Outcome::Failed(failure) => match failure.kind {
+                FailureKind::Cancelled => Ending::Cancelled,
+                FailureKind::Stopped if terminated.contains(&(batch.id(), number)) => Ending::Terminated,
+                FailureKind::Stopped => Ending::Killed,
+                _ => {
+                    let total = outcomes.is_whole().then_some(outcomes.calls);
+                    Ending::Failed(task_failed(&batch.function, failure, CallPlace { number, total }))
                 }
-            };
-            endings.extend(std::iter::repeat_n(ending, slot.count as usize));
-        }
-        endings
-    })
+            },
+        }));
+    }
+    endings.extend((0..open).map(|_| missing()));
+    endings
 }

@@ -34,8 +34,8 @@ impl StopReport {
         StopReport { endings }
     }
 
-    /// How each call ended, in the order of the input; calls that travelled in one chunk end together. They do not
-    /// include calls whose results were taken from an iterator before, nor those whose `AsyncResult` was dropped.
+    /// How each call ended, in the order of the input. They do not include calls whose results were taken from an
+    /// iterator before, nor those whose `AsyncResult` was dropped.
     pub fn endings(&self) -> &[Ending] {
         &self.endings
     }

@@ -19,8 +19,7 @@ use crate::pool::submit::submission::{self, RunOptions, Submission};
 use crate::pool::{Pool, Workers};
 use crate::task::TaskFunction;
 
-/// How many chunks of a `map` each worker gets by default, as in Python: enough that a worker that is done early takes
-/// over chunks from one that is late.
+/// How many chunks a `map` makes for each worker by default, as in Python.
 const CHUNKS_PER_PROCESS: usize = 4;
 
 /// How many chunks per worker an iterator's window has room for by default: enough that workers do not wait for input
@@ -61,13 +60,15 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         BatchBuilder { pool, function, chunk_size: None, window: None, options: RunOptions::default() }
     }
 
-    /// Sends this many calls at a time to a worker, at least one. Large chunks cost less to send; small ones balance
-    /// the work better, and a worker's death costs less: the calls of a chunk fail together.
+    /// Sends this many calls at a time to the manager, at least one. Large chunks cost less to send; a small chunk of
+    /// lazily drawn input leaves sooner, since it leaves when it is full.
     ///
-    /// By default, `map` and `starmap` do as in Python: each worker gets about four chunks. An opened pool counts as
-    /// one worker for each core here. With [`retries`](Self::retries) or a [`time_limit`](Self::time_limit), and always
-    /// in `imap` and the methods like it, each call travels alone. A lazily drawn chunk leaves when it is full, even if
-    /// the input is slow.
+    /// A chunk is only how calls travel. Each call returns, fails, is stopped, lost or started again on its own, and
+    /// the manager spreads calls among workers whatever their chunks: it hands out several at once only as long as they
+    /// are so short that they take about a millisecond together.
+    ///
+    /// By default, `map` and `starmap` do as in Python: they make about four chunks for each worker, where an opened
+    /// pool counts as one worker for each core here. In `imap` and the methods like it, each call travels alone.
     pub fn chunk_size(mut self, calls: usize) -> Self {
         self.chunk_size = Some(calls);
         self
@@ -80,17 +81,17 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         self
     }
 
-    /// Starts a call again if its worker died, up to this many times; zero by default. A chunk of several calls starts
-    /// again as a whole. A call that fails in another way does not start again, nor does one that was stopped or
-    /// exceeded its time limit.
+    /// Starts a call again if its worker died while it ran, up to this many times; zero by default. A call that fails
+    /// in another way does not start again, nor does one that was stopped or exceeded its time limit. Calls that waited
+    /// in a worker that died had not started: others run them, and that is no retry.
     pub fn retries(mut self, retries: u32) -> Self {
         self.options.retries = retries;
         self
     }
 
     /// How long a call may run. After that, the pool kills and replaces its worker, and the call fails with
-    /// [`Error::is_time_limit`](crate::Error::is_time_limit). For a chunk of several calls it is the time for all of
-    /// them. Time in the queue does not count.
+    /// [`Error::is_time_limit`](crate::Error::is_time_limit). Time in the queue does not count, nor does the time of
+    /// other calls.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.options.time_limit = Some(limit);
         self
@@ -231,10 +232,8 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     {
         self.check()?;
         self.pool.check_may_submit(&self.function)?;
-        let chunk_size = self.chunk_size.unwrap_or_else(|| match self.options.is_per_call() {
-            true => 1,
-            false => calls.len().div_ceil(self.pool.processes.saturating_mul(CHUNKS_PER_PROCESS)),
-        });
+        let default = || calls.len().div_ceil(self.pool.processes.saturating_mul(CHUNKS_PER_PROCESS));
+        let chunk_size = self.chunk_size.unwrap_or_else(default);
         let chunks = encode_chunks(&calls, chunk_size, self.pool.reference.epoch())?;
         // Up to here, proxies among the arguments keep their objects alive. From here on, the tasks do.
         submit(self.submission(self.function.name())?, &chunks)
@@ -289,13 +288,6 @@ impl<'pool, F> BatchBuilder<'pool, F> {
             return Ok(());
         };
         Err(bad_argument(text))
-    }
-}
-
-impl RunOptions {
-    /// Whether an option applies to each call, so that each should travel alone.
-    fn is_per_call(&self) -> bool {
-        self.retries > 0 || self.time_limit.is_some()
     }
 }
 

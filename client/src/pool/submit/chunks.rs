@@ -1,21 +1,24 @@
 //! How the calls of a batch are cut into chunks, and the chunks distributed among requests.
 
-use protocol::limits::{PAYLOAD_BYTES_MAX, TASKS_PER_REQUEST_MAX};
+use protocol::limits::{CALLS_PER_CHUNK_MAX, CHUNKS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{Epoch, ObjectId, TaskInput};
 use serde::Serialize;
 
-use crate::task::{CHUNK_BYTES, CHUNK_ITEMS_MAX, ChunkError, ChunkWriter};
+use crate::task::{CallError, append_value};
 use crate::values::carry::collect_carried_of;
 use crate::{Error, ErrorKind, Result};
+
+/// The bytes at which a chunk of several calls is full, so that one frame holds some of them.
+const CHUNK_BYTES: usize = 1 << 20;
 
 /// The most bytes that a frame holds for each carried proxy, and for each chunk.
 const CARRIED_BYTES: usize = 17;
 const CHUNK_OVERHEAD_BYTES: usize = 16;
 
-/// Encoded arguments of some calls that one worker runs one after the other.
+/// Calls that travel to the manager together.
 #[derive(Debug)]
 pub(crate) struct Chunk {
-    /// The encoded arguments.
+    /// The encoded arguments of each call, preceded by their length.
     arguments: Vec<u8>,
     /// How many calls.
     pub(crate) count: u32,
@@ -26,20 +29,21 @@ pub(crate) struct Chunk {
 impl Chunk {
     /// Encodes at most `chunk_size` of these calls, and fewer if they are large, for the manager of this epoch.
     fn encode<Arguments: Serialize>(calls: &[Arguments], chunk_size: usize, manager: Epoch) -> Result<Chunk> {
-        let mut writer = ChunkWriter::new();
         let (encoded, carries) = collect_carried_of(manager, || {
+            let (mut arguments, mut count) = (Vec::new(), 0);
             for call in calls.iter().take(chunk_size) {
-                if writer.bytes() >= CHUNK_BYTES {
+                if arguments.len() >= CHUNK_BYTES {
                     break;
                 }
-                writer.push(call)?;
+                arguments = append_value(call, arguments)?;
+                count += 1;
             }
-            Ok(())
+            Ok((arguments, count))
         });
-        encoded.map_err(|error: ChunkError| {
+        let (arguments, count) = encoded.map_err(|error: CallError| {
             Error::new(ErrorKind::BadEncoding, format!("the arguments of a task do not encode: {error}"))
         })?;
-        let chunk = Chunk { count: writer.count(), arguments: writer.finish(), carries: carries? };
+        let chunk = Chunk { arguments, count, carries: carries? };
         match (chunk.frame_bytes(), chunk.count) {
             (bytes, _) if bytes <= PAYLOAD_BYTES_MAX => Ok(chunk),
             (bytes, 1) => Err(Error::new(
@@ -53,7 +57,7 @@ impl Chunk {
 
     /// The chunk as a batch takes it.
     pub(crate) fn as_input(&self) -> TaskInput<'_> {
-        TaskInput { arguments: &self.arguments, carries: self.carries.clone() }
+        TaskInput { arguments: &self.arguments, carries: self.carries.clone(), calls: self.count }
     }
 
     /// How many bytes it takes in a frame, at most.
@@ -78,7 +82,7 @@ pub(crate) fn encode_until_fault<Arguments: Serialize>(
     chunk_size: usize,
     manager: Epoch,
 ) -> (Vec<Chunk>, Option<Error>) {
-    let mut chunk_size = chunk_size.clamp(1, CHUNK_ITEMS_MAX as usize);
+    let mut chunk_size = chunk_size.clamp(1, CALLS_PER_CHUNK_MAX);
     let mut chunks = Vec::with_capacity(calls.len().div_ceil(chunk_size));
     let mut rest = calls;
     while !rest.is_empty() {
@@ -95,12 +99,18 @@ pub(crate) fn encode_until_fault<Arguments: Serialize>(
     (chunks, None)
 }
 
-/// These chunks, in the groups in which requests add them to a batch. No request is much larger than a chunk may be.
+/// How many calls these chunks have.
+pub(crate) fn count(chunks: &[Chunk]) -> u64 {
+    chunks.iter().map(|chunk| u64::from(chunk.count)).sum()
+}
+
+/// These chunks, in the groups in which requests add them to a batch. No request is much larger than a chunk may be. So
+/// none has too many calls either, since each takes a byte at least.
 pub(crate) fn inputs(chunks: &[Chunk]) -> impl Iterator<Item = Vec<TaskInput<'_>>> {
     let mut rest = chunks;
     std::iter::from_fn(move || {
         let mut bytes = rest.first()?.frame_bytes();
-        let more = rest[1..].iter().take(TASKS_PER_REQUEST_MAX - 1).take_while(|chunk| {
+        let more = rest[1..].iter().take(CHUNKS_PER_REQUEST_MAX - 1).take_while(|chunk| {
             bytes += chunk.frame_bytes();
             bytes <= CHUNK_BYTES
         });
@@ -113,11 +123,11 @@ pub(crate) fn inputs(chunks: &[Chunk]) -> impl Iterator<Item = Vec<TaskInput<'_>
 #[cfg(test)]
 mod tests {
     use protocol::limits::NAME_BYTES_MAX;
-    use protocol::{BatchOptions, Envelope, Request, RequestId, ThreadId, append_frame};
+    use protocol::{BatchOptions, Envelope, Request, RequestId, ThreadId, append_frame, calls};
     use uuid::Uuid;
 
     use super::*;
-    use crate::task::read_chunk;
+    use crate::task::read_value;
     use crate::values::carry;
 
     const HOME: Epoch = Epoch(Uuid::from_u128(7));
@@ -179,14 +189,17 @@ mod tests {
 
     #[test]
     fn small_calls_before_one_that_just_fits_go_in_a_chunk_of_their_own() {
-        let just_fits = "x".repeat(PAYLOAD_BYTES_MAX - 22);
-        let calls = ["a", "b", just_fits.as_str(), "c"];
-        let chunks = encode_chunks(&calls, 100, HOME).unwrap();
+        let just_fits = "x".repeat(PAYLOAD_BYTES_MAX - 24);
+        let texts = ["a", "b", just_fits.as_str(), "c"];
+        let chunks = encode_chunks(&texts, 100, HOME).unwrap();
         let counts: Vec<u32> = chunks.iter().map(|chunk| chunk.count).collect();
         assert_eq!(counts, [2, 1, 1]);
-        assert_eq!(read_chunk::<String>(&chunks[0].arguments).unwrap(), ["a", "b"]);
+        let mut rest = chunks[0].arguments.as_slice();
+        for expected in ["a", "b"] {
+            assert_eq!(read_value::<String>(calls::take_first(&mut rest).unwrap()).unwrap(), expected);
+        }
         // Alone in its request, which is as full as any.
-        assert_eq!(cut(&calls, 100), [[2], [1], [1]]);
+        assert_eq!(cut(&texts, 100), [[2], [1], [1]]);
     }
 
     #[test]

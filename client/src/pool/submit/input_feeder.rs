@@ -90,7 +90,7 @@ fn add(batch: &SubmittedBatch, chunk: &Chunk) -> Result<bool> {
         return Ok(true);
     };
     let mut state = batch.lock();
-    state.outcomes.take_back_last();
+    state.outcomes.take_back_last(chunk.count);
     batch.changed.notify_all();
     if state.outcomes.is_sealed { Ok(false) } else { Err(error) }
 }

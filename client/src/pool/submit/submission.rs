@@ -13,7 +13,7 @@ use crate::objects::reference::{Proxy, Reference};
 use crate::pool::results::outcomes::Outcomes;
 use crate::pool::results::submitted_batch::{BatchState, Submitted, SubmittedBatch};
 use crate::pool::results::unserved_warning::{UnservedWarning, WARNING_DELAY};
-use crate::pool::submit::chunks::{Chunk, inputs};
+use crate::pool::submit::chunks::{Chunk, count, inputs};
 use crate::pool::submitted_batches::SubmittedBatches;
 use crate::process::thread::this_thread;
 use crate::task::current_stop;
@@ -24,9 +24,9 @@ use crate::{Event, Result, duration};
 pub(crate) struct RunOptions {
     /// Batches with a higher priority start first.
     pub(crate) priority: i32,
-    /// How often a chunk starts again after its worker has died.
+    /// How often a call starts again after its worker has died.
     pub(crate) retries: u32,
-    /// How long a chunk may run.
+    /// How long a call may run.
     pub(crate) time_limit: Option<Duration>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Submission<'a> {
 /// Sends the whole batch to the manager. If the manager refuses a part of it, the first wait for the batch reports
 /// that.
 pub(crate) fn submit(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc<SubmittedBatch>> {
-    let outcomes = Outcomes::of_whole(chunks.iter().map(|chunk| chunk.count));
+    let outcomes = Outcomes::of_whole(count(chunks));
     let batch = submission.open(outcomes, |request| submission.link.begin_queued(request))?;
     let id = batch.id();
     let added: Result<()> = inputs(chunks).try_for_each(|tasks| {
@@ -73,7 +73,7 @@ pub(crate) fn run(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc<Su
     if inputs.next().is_some() {
         return submit(submission, chunks);
     }
-    let outcomes = Outcomes::of_whole(chunks.iter().map(|chunk| chunk.count));
+    let outcomes = Outcomes::of_whole(count(chunks));
     let Submission { link, pool, served_as, function, .. } = submission;
     let timeout_ns = served_as.map(|_| duration::nanoseconds(WARNING_DELAY));
     let batch = submission.begin(outcomes, |id, options| {

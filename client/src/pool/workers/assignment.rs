@@ -28,7 +28,7 @@ pub struct Assignment {
     pub parent: u32,
     /// The function to call before the first task.
     pub initializer: Option<Initializer>,
-    /// After how many tasks the worker ends and another one takes its place.
+    /// After how many calls the worker ends and another one takes its place.
     pub tasks_max: Option<u32>,
     /// How many bytes of address space the worker may have.
     pub memory_bytes_max: Option<u64>,

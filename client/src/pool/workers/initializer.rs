@@ -5,8 +5,9 @@ use std::any::Any;
 use protocol::Epoch;
 use serde::{Deserialize, Serialize};
 
-use crate::task::{ChunkWriter, TaskFunction};
+use crate::task::TaskFunction;
 use crate::values::carry::collect_carried_of;
+use crate::values::encoding::why_not_encoded;
 use crate::{Error, ErrorKind, Result};
 
 /// What an initializer may return: nothing, or a result whose error is text or this crate's own.
@@ -49,7 +50,7 @@ pub enum InitializerAnswer {
 pub struct Initializer {
     /// The name of the function.
     pub function: String,
-    /// Its arguments: a chunk of one call.
+    /// Its encoded arguments.
     pub arguments: Vec<u8>,
     /// How it reports that it failed.
     pub answer: InitializerAnswer,
@@ -76,17 +77,16 @@ impl PoolInitializer {
         F: TaskFunction<Arguments, Output: Initialized>,
         Arguments: Serialize + Send + 'static,
     {
-        let mut writer = ChunkWriter::new();
-        let (encoded, carries) = collect_carried_of(manager, || writer.push(&arguments));
-        encoded.map_err(|error| {
-            let text = format!("the arguments of the initializer do not encode: {error}");
+        let (encoded, carries) = collect_carried_of(manager, || postcard::to_allocvec(&arguments));
+        let encoded = encoded.map_err(|error| {
+            let text = format!("the arguments of the initializer do not encode: {}", why_not_encoded(&error));
             Error::new(ErrorKind::BadEncoding, text)
         })?;
         // The pool itself keeps the objects that they carry alive, so those only have to be of this manager.
         carries?;
         let initializer = Initializer {
             function: function.name().to_owned(),
-            arguments: writer.finish(),
+            arguments: encoded,
             answer: F::Output::ANSWER,
         };
         let is_built_apart = function.is_built_apart();

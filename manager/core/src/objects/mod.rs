@@ -90,9 +90,7 @@ pub(crate) mod object_body;
 pub(crate) enum Want {
     /// That an event is set.
     Event,
-    /// A task of a pool.
-    Task,
-    /// Tasks of a pool: one to start, and others prefetched, this many in all.
+    /// Calls of a pool: one to begin, and others prefetched, this many in all.
     Tasks { most: u32 },
     /// Results of a batch, at least this many.
     Results { least: u32 },
@@ -148,7 +146,7 @@ impl Want {
     pub(crate) fn inspect(&self) -> Wanted {
         match *self {
             Want::Event => Wanted::Event,
-            Want::Task | Want::Tasks { .. } => Wanted::Task,
+            Want::Tasks { .. } => Wanted::Task,
             Want::Results { .. } => Wanted::Results,
             Want::Lock => Wanted::Lock,
             Want::Relock => Wanted::Relock,
@@ -214,7 +212,6 @@ impl State {
     pub(crate) fn want(&mut self, target: &Target<'_>) -> Want {
         match target {
             Target::Event { .. } => Want::Event,
-            Target::Task { .. } => Want::Task,
             Target::Tasks { most, .. } => Want::Tasks { most: *most },
             Target::Results { .. } => Want::Results { least: 1 },
             Target::ManyResults { least, .. } => Want::Results { least: *least },
@@ -239,7 +236,6 @@ impl State {
         let key = entry.object;
         match entry.want {
             Want::Event => self.event_take(key, unconfirmed),
-            Want::Task => self.task_take(key, caller.session),
             Want::Tasks { most } => self.tasks_take(key, caller.session, most),
             Want::Results { .. } => self.results_take(key),
             Want::Lock => Grant::Lock(self.lock_take(key, caller)),
@@ -285,10 +281,10 @@ impl State {
             Request::BatchSignal { id, signal } => self.batch_signal(id, signal),
             Request::BatchAdd { id, ref tasks, last } => self.batch_add(session, id, tasks, last),
             Request::BatchProgress { id } => self.batch_progress(id),
-            Request::TaskEnd { batch, task, ref outcome, ref carries } => {
-                self.task_end(session, batch, task, outcome, carries)
+            Request::CallsEnd { batch, first, ref ends, ref carries } => {
+                self.calls_end(session, batch, first, ends, carries)
             }
-            Request::TasksGiveBack { batch, ref tasks } => self.tasks_give_back(session, batch, tasks),
+            Request::CallsGiveBack { batch, first } => self.calls_give_back(session, batch, first),
             Request::PoolClose { id } => self.pool_close(id),
             Request::PoolTerminate { id, reason } => self.pool_terminate(session, id, reason),
             Request::Release { id, hold, thread } => self.release_lock(Caller { session, thread }, id, hold),

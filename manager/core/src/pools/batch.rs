@@ -1,26 +1,27 @@
-//! Batches: the tasks of one call to a pool, from their arrival to the moment their owner fetches the results.
+//! Batches: the calls of one submission to a pool, from their arrival to the moment their owner fetches the results.
 //!
-//! A task is *waiting*, then *running* in one session, then *ended* with an outcome, which its owner takes;
-//! `task` tells how. Every task ends exactly once: later reports of its end are refused. A batch is complete when its
-//! owner has said that no more tasks come and all of them have ended.
+//! A call is *waiting*, then *running* in one session, then *ended* with an outcome, which its owner takes;
+//! `calls` tells how. Every call ends exactly once: later reports of its end are refused. Calls travel in chunks, and
+//! are kept in runs that share a state or an outcome. A batch is complete when its owner has said that no more calls
+//! come and all of them have ended.
 //!
-//! Each batch has a *stop event*, which its tasks look at. Once it is set, tasks that have not started never will. A
-//! task's stop event also sets those of the batches that the task opened, so stopping a batch stops what its tasks
+//! Each batch has a *stop event*, which its calls look at. Once it is set, calls that have not begun never will. A
+//! call's stop event also sets those of the batches that the call opened, so stopping a batch stops what its calls
 //! started. The owner's death and the pool's termination set it, too.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use protocol::limits::{
-    CARRIES_MAX, FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX, RESULTS_BYTES_MAX, TASKS_PER_REQUEST_MAX,
+    CALLS_PER_CHUNK_MAX, CALLS_PER_REQUEST_MAX, CARRIES_MAX, CHUNKS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX,
+    RESULTS_BYTES_MAX,
 };
 use protocol::{
-    BatchOptions, Code, Failure, FailureKind, Grant, Kind, Name, ObjectId, ObjectState, Outcome, Payload,
-    Refusal, Reply, RequestId, Results, SessionId, Spec, Target, Targets, TaskCounts, TaskInput, TaskResult,
-    WaitMode,
+    BatchOptions, Code, Failure, Grant, Kind, Name, ObjectId, ObjectState, Outcome, Payload, Refusal, Reply,
+    RequestId, Results, SessionId, Spec, Target, Targets, TaskCounts, TaskInput, TaskResult, WaitMode, calls,
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,12 +29,15 @@ use crate::State;
 use crate::objects::event::Event;
 use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Want};
-use crate::pools::prefetch::TaskTime;
-use crate::pools::task::{Running, Task};
+use crate::pools::calls::Running;
+use crate::pools::chunk::{WaitingCalls, WaitingChunk};
+use crate::pools::outcomes::{CANCELLED, EndedCalls, failed};
+use crate::pools::prefetch::CallTime;
 use crate::sessions::session::Abandoner;
 use crate::store::catalog::{Object, Pin};
 use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
+use crate::store::small_map::SmallMap;
 use crate::waiting::wait::{Caller, Readiness};
 
 /// A batch.
@@ -46,26 +50,38 @@ pub(crate) struct Batch {
     /// The session that made it.
     owner: SessionId,
     pub(crate) options: BatchOptions,
-    /// Its turn among the startable batches of its pool, while it has tasks to start.
+    /// Its turn among the startable batches of its pool, while it has calls to begin.
     pub(crate) turn: Option<u64>,
-    /// Tasks to start, in order.
-    pub(crate) waiting: VecDeque<Task>,
-    /// Tasks that were started or prefetched, by number.
-    pub(crate) running: BTreeMap<u32, Running>,
-    /// How long its tasks take.
-    pub(crate) task_time: TaskTime,
-    /// Outcomes that the owner has not taken, in the order in which they came.
-    ended: VecDeque<TaskResult>,
+    /// Calls to begin, in order.
+    pub(crate) waiting: WaitingCalls,
+    /// Calls that were granted, by the first of each grant.
+    pub(crate) running: SmallMap<u64, Running>,
+    /// How long its calls take.
+    pub(crate) call_time: CallTime,
+    /// Outcomes that the owner has not taken.
+    ended: EndedCalls,
+    /// Objects whose proxies are in arguments, by the first call of the chunk.
+    pinned: BTreeMap<u64, ChunkPins>,
     /// Objects whose proxies are in results; kept until the batch is freed, since the owner may still decode them.
     pub(crate) carried: Vec<Pin>,
-    /// How many tasks were ever added, which is the number of the next.
-    added: u32,
-    returned: u32,
-    failed: u32,
+    /// How many calls were ever added, which is the number of the next.
+    added: u64,
+    returned: u64,
+    failed: u64,
     /// Whether the owner has said that no more come.
     is_sealed: bool,
-    /// Whether tasks that have not started never will.
+    /// Whether calls that have not begun never will.
     is_stopped: bool,
+}
+
+/// The objects whose proxies are in the arguments of one chunk.
+#[derive(Debug, Serialize, Deserialize)]
+struct ChunkPins {
+    /// The number after that of its last call.
+    end: u64,
+    /// How many of its calls have not ended.
+    left: u64,
+    pins: Box<[Pin]>,
 }
 
 /// What a batch is opened with.
@@ -75,7 +91,7 @@ pub(crate) struct BatchSpec<'a> {
     pub(crate) id: ObjectId,
     /// The pool that runs it.
     pub(crate) pool: ObjectId,
-    /// The function that its tasks call.
+    /// The function that it calls.
     pub(crate) function: &'a str,
     /// How it runs.
     pub(crate) options: BatchOptions,
@@ -86,24 +102,43 @@ impl Batch {
         self.is_sealed && self.waiting.is_empty() && self.running.is_empty()
     }
 
-    /// Whether tasks that have not started never will.
+    /// Whether calls that have not begun never will.
     pub(crate) fn is_stopped(&self) -> bool {
         self.is_stopped
     }
 
-    /// The function that its tasks call.
+    /// The function that it calls.
     pub(crate) fn function(&self) -> Arc<str> {
         self.function.clone()
     }
 
     fn progress(&self) -> TaskCounts {
-        let prefetched = self.running.values().filter(|running| running.is_prefetched()).count();
+        let granted: u64 = self.running.values().map(|running| u64::from(running.calls)).sum();
+        let prefetched: u64 = self.running.values().map(|running| u64::from(running.prefetched())).sum();
         TaskCounts {
-            waiting: (self.waiting.len() + prefetched) as u32,
-            running: (self.running.len() - prefetched) as u32,
+            waiting: self.waiting.calls() + prefetched,
+            running: granted - prefetched,
             returned: self.returned,
             failed: self.failed,
         }
+    }
+}
+
+impl Batch {
+    /// The objects that are no longer pinned, as these calls have ended.
+    fn unpinned(&mut self, first: u64, end: u64) -> Vec<Box<[Pin]>> {
+        let mut unpinned = Vec::new();
+        let mut before = end;
+        while let Some((&chunk_first, chunk)) = self.pinned.range_mut(..before).next_back()
+            && chunk.end > first
+        {
+            chunk.left -= chunk.end.min(end) - chunk_first.max(first);
+            if chunk.left == 0 {
+                unpinned.extend(self.pinned.remove(&chunk_first).map(|chunk| chunk.pins));
+            }
+            before = chunk_first;
+        }
+        unpinned
     }
 }
 
@@ -124,7 +159,7 @@ impl ObjectBody for Batch {
     fn readiness(&self, want: &Want, _: Caller) -> Readiness {
         match want {
             Want::Results { least } => {
-                Readiness::when(self.ended.len() >= *least.max(&1) as usize || self.is_complete())
+                Readiness::when(self.ended.calls() >= u64::from(*least.max(&1)) || self.is_complete())
             }
             _ => unreachable!("the kind was checked when the wait began"),
         }
@@ -139,8 +174,8 @@ impl ObjectBody for Batch {
 
     /// Gives back what it kept. It is complete.
     fn destroyed(&mut self, state: &mut State, _: Key, _: &ObjectEnd) {
-        state.stored_tasks -= self.ended.len();
-        state.stored_bytes -= self.ended.iter().map(|result| stored_bytes(&result.outcome)).sum::<usize>();
+        state.stored_tasks -= self.ended.calls() as usize;
+        state.stored_bytes -= self.ended.stored_bytes();
         state.unpin_all(&self.carried);
     }
 }
@@ -163,10 +198,11 @@ impl State {
             owner: session,
             options,
             turn: None,
-            waiting: VecDeque::new(),
-            running: BTreeMap::new(),
-            task_time: TaskTime::default(),
-            ended: VecDeque::new(),
+            waiting: WaitingCalls::default(),
+            running: SmallMap::default(),
+            call_time: CallTime::default(),
+            ended: EndedCalls::default(),
+            pinned: BTreeMap::new(),
             carried: Vec::new(),
             added: 0,
             returned: 0,
@@ -219,7 +255,7 @@ impl State {
         let batch = self.batch_at(key);
         batch.is_sealed = last;
         batch.waiting.reserve(tasks.len());
-        tasks.iter().for_each(|task| self.batch_add_one(key, task));
+        tasks.iter().for_each(|chunk| self.batch_add_chunk(key, chunk));
         if self.batch_at(key).is_stopped {
             self.batch_end_waiting(key, &CANCELLED);
         }
@@ -252,11 +288,16 @@ impl State {
     fn check_room_to_store(&self, tasks: &[TaskInput<'_>]) -> Result<(), Refusal> {
         let (tasks_max, bytes_max) = (self.limits.tasks_max, self.limits.stored_bytes_max);
         let bytes: usize = tasks.iter().map(|task| task.arguments.len()).sum();
-        let text = if tasks.len() > TASKS_PER_REQUEST_MAX {
-            format!("a request adds at most {TASKS_PER_REQUEST_MAX} tasks, this one {}", tasks.len())
+        let count: usize = tasks.iter().map(|task| task.calls as usize).sum();
+        let text = if tasks.len() > CHUNKS_PER_REQUEST_MAX {
+            format!("a request adds at most {CHUNKS_PER_REQUEST_MAX} chunks, this one {}", tasks.len())
+        } else if tasks.iter().any(|task| task.calls as usize > CALLS_PER_CHUNK_MAX) {
+            format!("a chunk has at most {CALLS_PER_CHUNK_MAX} calls")
+        } else if count > CALLS_PER_REQUEST_MAX {
+            format!("a request adds at most {CALLS_PER_REQUEST_MAX} calls, this one {count}")
         } else if tasks.iter().any(|task| task.carries.len() > CARRIES_MAX) {
-            format!("the arguments of a task carry at most {CARRIES_MAX} proxies")
-        } else if self.stored_tasks + tasks.len() > tasks_max {
+            format!("the arguments of a chunk carry at most {CARRIES_MAX} proxies")
+        } else if self.stored_tasks + count > tasks_max {
             format!("the manager holds {} of at most {tasks_max} tasks and items", self.stored_tasks)
         } else if self.stored_bytes + bytes > bytes_max {
             format!(
@@ -264,25 +305,32 @@ impl State {
                 self.stored_bytes
             )
         } else if tasks.iter().any(|task| task.arguments.len() > PAYLOAD_BYTES_MAX) {
-            format!("the arguments of a task have at most {PAYLOAD_BYTES_MAX} bytes")
+            format!("the arguments of a chunk have at most {PAYLOAD_BYTES_MAX} bytes")
+        } else if !tasks.iter().all(has_its_calls) {
+            let text =
+                "a chunk has one call at least, and the arguments of so many calls, each with its length";
+            return Err(Refusal::new(Code::BadArgument, text));
         } else {
             return Ok(());
         };
         Err(Refusal::new(Code::LimitReached, text))
     }
 
-    fn batch_add_one(&mut self, key: Key, task: &TaskInput<'_>) {
-        self.stored_tasks += 1;
-        self.stored_bytes += task.arguments.len();
-        let carries = task.carries.iter().filter_map(|&id| self.pin(id)).collect();
+    fn batch_add_chunk(&mut self, key: Key, chunk: &TaskInput<'_>) {
+        let &TaskInput { arguments, ref carries, calls } = chunk;
+        self.stored_tasks += calls as usize;
+        self.stored_bytes += arguments.len();
+        let pins: Box<[Pin]> = carries.iter().filter_map(|&id| self.pin(id)).collect();
         let batch = self.batch_at(key);
-        let number = batch.added;
-        // A manager holds far fewer than 2^32 tasks, but an endless batch may count further; its numbers wrap.
-        batch.added = batch.added.wrapping_add(1);
-        batch.waiting.push_back(Task { number, retry: 0, arguments: Payload::from(task.arguments), carries });
+        let first = batch.added;
+        batch.added += u64::from(calls);
+        if !pins.is_empty() {
+            batch.pinned.insert(first, ChunkPins { end: batch.added, left: calls.into(), pins });
+        }
+        batch.waiting.push_back(WaitingChunk::new(first, calls, 0, Payload::from(arguments)));
     }
 
-    /// Gives a batch a turn in its pool if it has tasks to start and has none.
+    /// Gives a batch a turn in its pool if it has calls to begin and has none.
     pub(crate) fn batch_offer(&mut self, key: Key) {
         let batch = self.batch_at(key);
         if batch.turn.is_some() || batch.waiting.is_empty() {
@@ -306,14 +354,14 @@ impl State {
     pub(crate) fn batch_cancel(&mut self, id: ObjectId) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Batch)?;
         let batch = self.batch_at(key);
-        let count = batch.waiting.len() as u64;
+        let count = batch.waiting.calls();
         batch.running.values_mut().for_each(Running::cancel);
         self.batch_end_waiting(key, &CANCELLED);
         self.batch_moved_on(key);
         Ok(Reply::Count(count))
     }
 
-    /// The stop event of a batch was set: no more of its tasks start, now or later.
+    /// The stop event of a batch was set: no more of its calls begin, now or later.
     pub(crate) fn batch_stop(&mut self, key: Key) {
         let batch = self.batch_at(key);
         if batch.is_stopped || batch.is_complete() {
@@ -324,49 +372,51 @@ impl State {
         self.batch_moved_on(key);
     }
 
-    /// Ends the tasks that have not started.
+    /// Ends the calls that have not begun.
     fn batch_end_waiting(&mut self, key: Key, failure: &Failure<&str>) {
         self.batch_withdraw(key);
         let text: Arc<str> = failure.text.into();
-        for task in core::mem::take(&mut self.batch_at(key).waiting) {
-            self.stored_bytes -= task.arguments.as_bytes().len();
-            self.end(key, task.number, failed(failure.kind, text.clone()));
-            self.unpin_all(&task.carries);
+        for chunk in self.batch_at(key).waiting.take_all() {
+            self.stored_bytes -= chunk.stored_bytes();
+            self.end(key, chunk.first, chunk.calls, failed(failure.kind, text.clone()));
         }
     }
 
-    /// Counts and stores the outcome of a task that neither waits nor runs any more.
-    pub(crate) fn end(&mut self, key: Key, number: u32, outcome: Outcome) {
+    /// Counts and stores the outcome of consecutive calls that neither wait nor run any more.
+    pub(crate) fn end(&mut self, key: Key, first: u64, calls: u32, outcome: Outcome) {
         let is_wanted = self.is_referred_to(key);
-        let bytes = stored_bytes(&outcome);
         let batch = self.batch_at(key);
         match outcome {
-            Outcome::Returned(_) => batch.returned += 1,
-            Outcome::Failed(_) => batch.failed += 1,
+            Outcome::Returned(_) => batch.returned += u64::from(calls),
+            Outcome::Failed(_) => batch.failed += u64::from(calls),
         }
         if is_wanted {
-            batch.ended.push_back(TaskResult { task: number, outcome });
+            let bytes = batch.ended.push(TaskResult { first, calls, outcome });
             self.stored_bytes += bytes;
         } else {
-            self.stored_tasks -= 1;
+            self.stored_tasks -= calls as usize;
+        }
+        let batch = self.batch_at(key);
+        if !batch.pinned.is_empty() {
+            let unpinned = batch.unpinned(first, first + u64::from(calls));
+            unpinned.iter().for_each(|pins| self.unpin_all(pins));
         }
     }
 
-    /// Fails every task that has not ended. The pool has forgotten the batch already.
+    /// Fails every call that has not ended. The pool has forgotten the batch already.
     pub(crate) fn batch_fail_rest(&mut self, key: Key, failure: &Failure<&str>) {
         self.batch_at(key).is_sealed = true;
         self.batch_at(key).turn = None;
         let text: Arc<str> = failure.text.into();
-        let numbers: Vec<u32> = self.batch_at(key).running.keys().copied().collect();
-        for number in numbers {
-            self.take_back(key, number);
-            self.end(key, number, failed(failure.kind, text.clone()));
+        while let Some(range) = self.batch(key).running.first_key() {
+            let running = self.stop_running(key, range);
+            self.end(key, running.first, running.calls, failed(failure.kind, text.clone()));
         }
         self.batch_end_waiting(key, failure);
         self.batch_moved_on(key);
     }
 
-    /// The owner is gone: tasks that have not started never will, and the stop event tells the others to stop.
+    /// The owner is gone: calls that have not begun never will, and the stop event tells the others to stop.
     pub(crate) fn batch_abandoned(&mut self, id: ObjectId, abandoner: &Abandoner) {
         let key = self.catalog.key(id).expect("a batch that is not complete is pinned");
         let batch = self.batch_at(key);
@@ -406,18 +456,9 @@ impl State {
     /// Moves results to the owner, as many as fit into a reply.
     pub(crate) fn results_take(&mut self, key: Key) -> Grant {
         let batch = self.batch_at(key);
-        let (mut count, mut bytes) = (0, 0);
-        for result in &batch.ended {
-            let more = stored_bytes(&result.outcome);
-            if count > 0 && bytes + more > RESULTS_BYTES_MAX {
-                break;
-            }
-            count += 1;
-            bytes += more;
-        }
-        let results: Vec<TaskResult> = batch.ended.drain(..count).collect();
+        let (results, calls, bytes) = batch.ended.take(RESULTS_BYTES_MAX);
         let complete = batch.ended.is_empty() && batch.is_complete();
-        self.stored_tasks -= results.len();
+        self.stored_tasks -= calls as usize;
         self.stored_bytes -= bytes;
         Grant::Results(Results { results, complete })
     }
@@ -425,6 +466,13 @@ impl State {
     pub(crate) fn batch_progress(&mut self, id: ObjectId) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Batch)?;
         Ok(Reply::Progress(self.batch_at(key).progress()))
+    }
+
+    pub(crate) fn batch(&self, key: Key) -> &Batch {
+        match &self.catalog.at(key).body {
+            Body::Batch(batch) => batch,
+            _ => unreachable!("the kind was checked when the key was found"),
+        }
     }
 
     pub(crate) fn batch_at(&mut self, key: Key) -> &mut Batch {
@@ -435,26 +483,7 @@ impl State {
     }
 }
 
-/// How a task that was dropped before it started ends.
-pub(crate) const CANCELLED: Failure<&str> =
-    Failure { kind: FailureKind::Cancelled, text: "it was cancelled before it started" };
-
-pub(crate) fn failed(kind: FailureKind, text: impl Into<Arc<str>>) -> Outcome {
-    Outcome::Failed(Failure { kind, text: text.into() })
-}
-
-/// About how many bytes an outcome takes besides its payload, in the manager's memory and in a reply.
-pub(crate) const OUTCOME_BYTES: usize = 16;
-
-/// How many bytes an outcome takes in the manager's memory and in a reply.
-fn stored_bytes(outcome: &Outcome) -> usize {
-    match outcome {
-        Outcome::Returned(payload) => payload.as_bytes().len() + OUTCOME_BYTES,
-        Outcome::Failed(failure) => failure.text.len() + OUTCOME_BYTES,
-    }
-}
-
-/// The text up to the limit, cut between characters.
-pub(crate) fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(FAILURE_BYTES_MAX)]
+/// Whether the arguments of a chunk are those of its calls.
+fn has_its_calls(chunk: &TaskInput<'_>) -> bool {
+    chunk.calls > 0 && calls::fit(chunk.arguments, chunk.calls.into())
 }

@@ -1,6 +1,9 @@
-//! Pools: batches of tasks, and the workers that take them.
+//! Pools: batches of calls, and the workers that take them.
 
 pub(crate) mod batch;
+pub(crate) mod call_record;
+pub(crate) mod calls;
+mod chunk;
+mod outcomes;
 pub(crate) mod pool;
 pub(crate) mod prefetch;
-pub(crate) mod task;

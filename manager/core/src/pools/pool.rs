@@ -1,8 +1,8 @@
-//! Pools: where workers get the tasks that they run.
+//! Pools: where workers get the calls that they run.
 //!
-//! A pool knows which of its batches have tasks to start, and hands out one task of each in turn, so that a small
+//! A pool knows which of its batches have calls to begin, and grants some of each in turn, so that a small
 //! batch is not stuck behind a huge one. Workers wait for a pool as for any object, first come, first served. A closed
-//! pool in which every task has ended refuses its workers, which then leave.
+//! pool in which every call has ended refuses its workers, which then leave.
 //!
 //! A session that makes a pool with `CreateNew` owns it, and it ends with its owner. A pool made with `OpenOrCreate`
 //! has no owner: the processes that serve it come and go.
@@ -28,7 +28,7 @@ use crate::waiting::wait::{Caller, Readiness};
 /// A pool.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Pool {
-    /// The batches with tasks to start, by priority and turn; the first is next, and gets a new turn.
+    /// The batches with calls to begin, by priority and turn; the first is next, and gets a new turn.
     startable: BTreeMap<(Reverse<i32>, u64), Key>,
     /// The last turn that was given.
     turn_last: u64,
@@ -70,7 +70,7 @@ impl Pool {
         self.open_batches.insert(batch);
     }
 
-    /// Gives a turn to a batch that has tasks to start, behind the others of its priority. Returns the turn.
+    /// Gives a turn to a batch that has calls to begin, behind the others of its priority. Returns the turn.
     pub(crate) fn add_startable(&mut self, batch: Key, priority: i32) -> u64 {
         self.turn_last += 1;
         self.startable.insert((Reverse(priority), self.turn_last), batch);
@@ -82,7 +82,7 @@ impl Pool {
         self.startable.remove(&(Reverse(priority), turn));
     }
 
-    /// Whether no batch has tasks to start.
+    /// Whether no batch has calls to begin.
     pub(crate) fn has_nothing_to_start(&self) -> bool {
         self.startable.is_empty()
     }
@@ -169,7 +169,7 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// Closes a pool and fails every task in it that has not ended. Stop events tell those that run to stop.
+    /// Closes a pool and fails every call in it that has not ended. Stop events tell those that run to stop.
     fn terminate(&mut self, key: Key, reason: &str, ender: &Ender<'_>) {
         let pool = self.pool_at(key);
         pool.is_closed = true;
@@ -180,7 +180,7 @@ impl State {
         for batch in batches {
             self.batch_fail_rest(batch, &failure);
         }
-        // After all have ended: a set event would cancel tasks that have not, such as those of batches that these tasks
+        // After all have ended: a set event would cancel calls that have not, such as those of batches that these calls
         // opened.
         for stop in stops {
             match *ender {

@@ -12,7 +12,6 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::mem::take;
 
 use protocol::SessionId;
 use serde::{Deserialize, Serialize};
@@ -47,8 +46,8 @@ struct Departure {
     what: String,
     /// What its waits took and could not bring to it.
     undelivered: Vec<Unconfirmed>,
-    /// Whether the tasks that it ran are dealt with.
-    has_left_tasks: bool,
+    /// Whether the calls that were granted to it are dealt with.
+    has_left_calls: bool,
 }
 
 impl Departures {
@@ -103,7 +102,7 @@ impl State {
             abandoner,
             what,
             undelivered: Vec::new(),
-            has_left_tasks: false,
+            has_left_calls: false,
         };
         self.depart(Box::new(departure));
     }
@@ -140,11 +139,12 @@ impl State {
         }
         self.step(STEPS_PER_THING);
         let session = self.session_at(*id);
-        if !departure.has_left_tasks {
-            departure.has_left_tasks = true;
-            let running = take(&mut session.running);
-            self.step(STEPS_PER_THING * running.len() as u64);
-            self.tasks_left_behind(&running, &departure.ending, what);
+        if !departure.has_left_calls {
+            departure.has_left_calls = true;
+            if let Some(grants) = session.grants.take() {
+                self.step(STEPS_PER_THING * grants.len() as u64);
+                self.grants_left_behind(&grants, &departure.ending, what);
+            }
         } else if let Some(key) = session.held.pop_first() {
             Body::abandoned(self, key, abandoner, what);
         } else if let Some(grant) = departure.undelivered.pop() {

@@ -1,10 +1,10 @@
 //! What the core knows about one client process: what it refers to, waits for, runs, and has not confirmed.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 
 use protocol::limits::UNCONFIRMED_MAX;
@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Unconfirmed};
-use crate::pools::prefetch::Granted;
+use crate::pools::call_record::FoundRecord;
+use crate::pools::calls::Granted;
 use crate::sessions::deferred_release::Deferral;
 use crate::store::catalog::Held;
 use crate::store::slab::Key;
@@ -31,8 +32,8 @@ pub(crate) struct Session {
     pub(crate) references: BTreeMap<u128, Held>,
     /// Its blocked requests, and their waiters.
     waits: SmallMap<RequestId, Key>,
-    /// The tasks that were granted to it and have not ended, in the order of the grants.
-    pub(crate) running: Vec<Granted>,
+    /// The calls that were granted to it and have not ended. None if it was granted none so far.
+    pub(crate) grants: Option<Box<Grants>>,
     /// The batches it made that are not complete.
     pub(crate) batches: BTreeSet<ObjectId>,
     /// Whether it has ended, and still leaves things behind.
@@ -53,6 +54,14 @@ pub(crate) struct Session {
     unconfirmed: VecDeque<(u64, Unconfirmed)>,
 }
 
+/// The grants of calls to a session that have not wholly ended, in their order.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Grants {
+    open: SmallMap<u64, Granted>,
+    /// What the call record of the session says, once the driver has read it.
+    pub(crate) found: Option<FoundRecord>,
+}
+
 /// A session that leaves something behind, and how.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Abandoner {
@@ -69,7 +78,7 @@ impl Session {
             program: peer.program.as_str().into(),
             references: BTreeMap::new(),
             waits: SmallMap::default(),
-            running: Vec::new(),
+            grants: None,
             batches: BTreeSet::new(),
             is_gone: false,
             is_terminating: false,
@@ -126,9 +135,9 @@ impl Session {
         Ok(())
     }
 
-    /// How many tasks it runs.
-    pub(crate) fn tasks_begun(&self) -> u32 {
-        self.running.iter().filter(|granted| granted.after.is_none()).count() as u32
+    /// How many calls it runs: one of each grant.
+    pub(crate) fn calls_begun(&self) -> u32 {
+        self.grants.as_ref().map_or(0, |grants| grants.len() as u32)
     }
 
     /// The waiters of its blocked requests.
@@ -153,6 +162,32 @@ impl Session {
 
     pub(crate) fn remove_wait(&mut self, request: RequestId) {
         self.waits.remove(request);
+    }
+}
+
+impl Grants {
+    /// The place of the next grant, behind all that are open.
+    pub(crate) fn next(&self) -> u64 {
+        self.open.last_key().map_or(0, |last| last + 1)
+    }
+
+    /// Adds the next grant.
+    pub(crate) fn add(&mut self, order: u64, granted: Granted) {
+        self.open.insert(order, granted);
+    }
+
+    /// Removes a grant of which all calls have ended.
+    pub(crate) fn remove(&mut self, order: u64) {
+        self.open.remove(order);
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    fn iter(&self) -> impl DoubleEndedIterator<Item = Granted> {
+        self.open.values().copied()
     }
 }
 
@@ -212,15 +247,14 @@ impl State {
         }
     }
 
-    /// Handles the tasks that were granted to a session. If the manager cut it off, it may have gone on working, so
+    /// Handles the calls that were granted to a session. If the manager cut it off, it may have gone on working, so
     /// nobody knows which of them it has begun; otherwise the manager has read everything that it sent.
-    pub(crate) fn tasks_left_behind(&mut self, granted: &[Granted], ending: &SessionEnd, what: &str) {
+    pub(crate) fn grants_left_behind(&mut self, grants: &Grants, ending: &SessionEnd, what: &str) {
         let is_known = !matches!(ending, SessionEnd::Died(DeathCause::Dropped(_)));
-        let never_began = |granted: &&Granted| is_known && granted.after.is_some();
         // Backwards, because each goes to the front of those that wait.
-        granted.iter().rev().filter(never_began).for_each(|&granted| self.task_prefetched_lost(granted));
-        let lost = granted.iter().filter(|granted| !never_began(granted));
-        lost.for_each(|&granted| self.task_lost(granted, what));
+        for granted in grants.iter().rev() {
+            self.calls_left_behind(granted, grants.found.as_ref(), is_known, what);
+        }
     }
 }
 

@@ -45,6 +45,30 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
         }
     }
 
+    pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut V> {
+        match self {
+            SmallMap::Few(entries) => {
+                let at = position(entries, key).ok()?;
+                Some(&mut entries[at].1)
+            }
+            SmallMap::Many(entries) => entries.get_mut(&key),
+        }
+    }
+
+    /// The entry of this key, or else of the greatest key below it.
+    pub(crate) fn at_or_below(&self, key: K) -> Option<(K, &V)> {
+        match self {
+            SmallMap::Few(entries) => {
+                let behind = entries.partition_point(|(other, _)| *other <= key);
+                let (found, value) = &entries[behind.checked_sub(1)?];
+                Some((*found, value))
+            }
+            SmallMap::Many(entries) => {
+                entries.range(..=key).next_back().map(|(found, value)| (*found, value))
+            }
+        }
+    }
+
     /// Adds an entry. Returns false, and changes nothing, if there is one of this key.
     pub(crate) fn insert(&mut self, key: K, value: V) -> bool {
         match self {
@@ -85,8 +109,34 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
         }
     }
 
+    /// The least key.
+    pub(crate) fn first_key(&self) -> Option<K> {
+        match self {
+            SmallMap::Few(entries) => entries.first().map(|(key, _)| *key),
+            SmallMap::Many(entries) => entries.first_key_value().map(|(key, _)| *key),
+        }
+    }
+
+    /// The greatest key.
+    pub(crate) fn last_key(&self) -> Option<K> {
+        match self {
+            SmallMap::Few(entries) => entries.last().map(|(key, _)| *key),
+            SmallMap::Many(entries) => entries.last_key_value().map(|(key, _)| *key),
+        }
+    }
+
+    /// The values, to change them.
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        let (few, many) = match self {
+            SmallMap::Few(entries) => (Some(entries), None),
+            SmallMap::Many(entries) => (None, Some(entries)),
+        };
+        let few = few.into_iter().flatten().map(|(_, value)| value);
+        few.chain(many.into_iter().flat_map(BTreeMap::values_mut))
+    }
+
     /// The values, in the order of their keys.
-    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+    pub(crate) fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
         let (few, many) = match self {
             SmallMap::Few(entries) => (Some(entries), None),
             SmallMap::Many(entries) => (None, Some(entries)),
@@ -118,6 +168,19 @@ mod tests {
             }
             assert!(map.values().copied().eq((0..count).map(|key| 2 * key)));
             assert_eq!((map.len(), map.get(0), map.get(count)), (count, Some(&0), None));
+            assert_eq!((map.first_key(), map.last_key()), (Some(0), Some(count - 1)));
+            map.values_mut().for_each(|value| *value += 1);
+            *map.get_mut(1).unwrap() += 1;
+            assert!(map.values().copied().eq((0..count).map(|key| 2 * key + 1 + usize::from(key == 1))));
+            *map.get_mut(1).unwrap() -= 1;
+            map.values_mut().for_each(|value| *value -= 1);
+            assert_eq!(map.get_mut(count), None);
+            assert_eq!(map.at_or_below(count), Some((count - 1, &(2 * count - 2))));
+            map.remove(1);
+            assert_eq!((map.at_or_below(1), map.at_or_below(2)), (Some((0, &0)), Some((2, &4))));
+            map.remove(0);
+            assert_eq!(map.at_or_below(1), None);
+            assert!(map.insert(1, 2) && map.insert(0, 0));
             for key in 0..count {
                 assert_eq!(map.get(key), Some(&(2 * key)));
                 assert_eq!((map.remove(key), map.remove(key)), (Some(2 * key), None));

@@ -56,10 +56,7 @@ impl State {
         let mut items = 0;
         for target in targets {
             match target {
-                Target::Task { .. }
-                | Target::Tasks { .. }
-                | Target::Results { .. }
-                | Target::ManyResults { .. } => {
+                Target::Tasks { .. } | Target::Results { .. } | Target::ManyResults { .. } => {
                     return bad("tasks and results can be large, so they are not part of a wait for all");
                 }
                 Target::Condition { .. } | Target::Barrier { .. } => {
@@ -104,7 +101,7 @@ impl State {
             Target::Tasks { most: 0, .. } => {
                 return Err(Refusal::new(Code::BadArgument, "a wait for tasks asks for at least one"));
             }
-            Target::Task { .. } | Target::Tasks { .. } => self.check_may_work(caller.session)?,
+            Target::Tasks { .. } => self.check_may_work(caller.session)?,
             Target::Put { item, carries, .. } => self.check_item(item, carries, brought)?,
             _ => {}
         }

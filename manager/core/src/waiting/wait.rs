@@ -283,7 +283,7 @@ impl State {
         Reply::Done
     }
 
-    /// Ends whatever is due: waits that give up, and tasks whose time is over; up to a part of this input's steps.
+    /// Ends whatever is due: waits that give up, and calls whose time is over; up to a part of this input's steps.
     pub(crate) fn expire(&mut self, part: u64) {
         while let Some(&(deadline, due)) = self.deadlines.first() {
             if deadline > self.now || self.is_over_part(part) {
@@ -291,7 +291,7 @@ impl State {
             }
             match due {
                 Due::Waiter(key) => self.waiter_overdue(key),
-                Due::Task { batch, number } => self.task_overdue(batch, number),
+                Due::Call { batch, range } => self.call_overdue(batch, range),
             }
         }
     }

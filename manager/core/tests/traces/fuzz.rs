@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use manager_core::{DeathCause, Effect, Input, Peer, Publication, SessionEnd, State, Time};
+use manager_core::{CallRecord, DeathCause, Effect, Input, Peer, Publication, SessionEnd, State, Time};
 use protocol::{
     Envelope, Limits, ObjectId, OpenMode, Reply, Request, RequestId, SessionId, SharedMemory, Spec, Target,
     ThreadId, WaitMode,
@@ -183,6 +183,10 @@ impl Run {
     }
 
     fn end(&mut self, chosen: usize, ending: SessionEnd) {
+        if self.random.chance(2) {
+            let (session, record) = (self.sessions[chosen].0, record(&mut self.random));
+            self.apply(Input::CallsFound { session, record });
+        }
         let (session, _) = self.sessions.swap_remove(chosen);
         self.open.retain(|(of, _), _| *of != session);
         self.apply(Input::SessionEnded { session, ending });
@@ -353,4 +357,12 @@ fn thread_of(request: &Request<'_>) -> Option<ThreadId> {
         | Request::Notify { thread, .. } => Some(*thread),
         _ => None,
     }
+}
+
+/// What a session may leave in its call record.
+fn record(random: &mut Random) -> CallRecord<'static> {
+    let call = |random: &mut Random| random.pick(&[0, 0, 1, 2, 3, 4, 5, 8, u64::MAX]);
+    let results: &[u8] = random.pick(&[[1, 7, 0, 0].as_slice(), &[1, 7], &[0x80], &[]]);
+    let batch = ObjectId(Uuid::from_u128(random.below(8).into()));
+    CallRecord { batch, first: call(random), ended: call(random), begun: call(random), results }
 }

@@ -2,9 +2,9 @@
 //! inputs have the same effects.
 
 use protocol::{
-    BatchOptions, Epoch, Failure, FailureKind, Kind, LockChoice, ObjectId, OpenMode, Outcome, Request,
-    RequestId, Selector, SharedMemory, Signal, Spec, StopSignal, Target, Targets, TaskInput, ThreadId,
-    WaitMode,
+    BatchOptions, CallsOutcome, Epoch, Failure, FailureKind, Kind, LockChoice, ObjectId, OpenMode, Outcome,
+    Request, RequestId, Selector, SharedMemory, Signal, Spec, StopSignal, Target, Targets, TaskInput,
+    ThreadId, WaitMode,
 };
 use uuid::Uuid;
 
@@ -50,7 +50,6 @@ fn target(random: &mut Random) -> Target<'static> {
     let id = id(random);
     match random.below(14) {
         0 => Target::Event { id },
-        1 if random.chance(2) => Target::Task { pool: id },
         1 => Target::Tasks { pool: id, most: random.pick(&[0, 1, 3, u32::MAX]) },
         2 if random.chance(2) => Target::Results { batch: id },
         2 => Target::ManyResults { batch: id, least: random.pick(&[0, 1, 3, u32::MAX]) },
@@ -110,9 +109,27 @@ fn batch_options(random: &mut Random) -> BatchOptions {
     }
 }
 
+fn call(random: &mut Random) -> u64 {
+    random.pick(&[0, 0, 1, 2, 3, 4, 5, 8, u64::MAX])
+}
+
+fn calls_outcome(random: &mut Random) -> CallsOutcome<&'static [u8], &'static str> {
+    let outcome = if random.chance(3) {
+        Outcome::Failed(Failure { kind: FailureKind::Panicked, text: "no" })
+    } else {
+        Outcome::Returned(random.pick(&[[1, 7].as_slice(), &[1, 7, 0], &[0x80], &[]]))
+    };
+    CallsOutcome { calls: random.pick(&[1, 1, 2, 0, u32::MAX]), outcome }
+}
+
 fn tasks(random: &mut Random, id: ObjectId) -> Vec<TaskInput<'static>> {
     let count = random.pick(&[0, 1, 2, 11]);
-    (0..count).map(|_| TaskInput { arguments: b"abc".as_slice(), carries: carried(random, id) }).collect()
+    let chunk = |random: &mut Random| TaskInput {
+        arguments: random.pick(&[&[2, 7, 7], &[0, 1, 7, 0, 0], &[0x80], &[]]),
+        carries: carried(random, id),
+        calls: random.pick(&[1, 1, 4, 4, 0, u32::MAX]),
+    };
+    (0..count).map(|_| chunk(random)).collect()
 }
 
 pub(crate) fn request(random: &mut Random) -> Request<'static> {
@@ -166,18 +183,11 @@ pub(crate) fn request(random: &mut Random) -> Request<'static> {
             thread,
         },
         25 => Request::BatchAdd { id, tasks: tasks(random, id), last: random.chance(2) },
-        26 if random.chance(4) => Request::TasksGiveBack {
+        26 if random.chance(4) => Request::CallsGiveBack { batch: id, first: call(random) },
+        26 => Request::CallsEnd {
             batch: id,
-            tasks: (0..random.below(3)).map(|_| random.below(6) as u32).collect(),
-        },
-        26 => Request::TaskEnd {
-            batch: id,
-            task: random.below(4) as u32,
-            outcome: if random.chance(3) {
-                Outcome::Failed(Failure { kind: FailureKind::Panicked, text: "no" })
-            } else {
-                Outcome::Returned(b"result")
-            },
+            first: call(random),
+            ends: (0..random.pick(&[0, 1, 1, 1, 3])).map(|_| calls_outcome(random)).collect(),
             carries: carried(random, id),
         },
         27 if random.chance(2) => Request::PoolClose { id },

@@ -21,7 +21,7 @@ fn sessions_are_listed_with_what_they_do() {
     let pool = world.open(a, Some("pool"), Spec::Pool);
     let batch = world.batch(a, pool);
     world.fill(a, batch, &[b"task"]);
-    world.take_task(b, pool);
+    world.take_call(b, pool);
     let e = world.event(b, "e");
     world.event(b, "e");
     world.block(b, wait_for(event(e)));
@@ -258,7 +258,7 @@ fn a_pool_and_a_batch_tell_how_far_they_are() {
     let pool = world.open(a, None, Spec::Pool);
     let batch = world.batch(a, pool);
     world.fill(a, batch, &[b"a", b"b"]);
-    world.take_task(a, pool);
+    world.take_call(a, pool);
     assert_eq!(world.inspect(a, pool).state, ObjectState::Pool { batches: 1, is_closed: false });
     let progress = TaskCounts { waiting: 1, running: 1, ..TaskCounts::default() };
     assert_eq!(world.inspect(a, batch).state, ObjectState::Batch { function: "f".into(), progress });

@@ -2,6 +2,9 @@
 
 mod barriers;
 mod bound;
+mod call_records;
+mod call_words;
+mod chunks;
 mod condition_deadlocks;
 mod condition_locks;
 mod conditions;

@@ -109,12 +109,12 @@ fn a_task_keeps_the_objects_alive_whose_proxies_it_carries() {
     let pool = world.open(owner, None, Spec::Pool);
     let id = world.open(owner, None, MANUAL);
     let batch = world.batch(owner, pool);
-    let tasks = vec![TaskInput { arguments: b"", carries: vec![id] }];
+    let tasks = vec![TaskInput { arguments: &[0], carries: vec![id], calls: 1 }];
     world.ask(owner, Request::BatchAdd { id: batch, tasks, last: true });
     world.ask(owner, Request::Detach { id });
-    let (batch, task, _) = world.take_task(worker, pool);
+    let (batch, task, _) = world.take_call(worker, pool);
     assert!(!world.is_set(worker, id), "alive while the task runs");
-    assert_eq!(world.end_task(worker, batch, task, b""), Reply::Done);
+    assert_eq!(world.end_call(worker, batch, task, b""), Reply::Done);
     assert_eq!(world.refused(worker, Request::EventIsSet { id }).0, Code::NoSuchObject);
 }
 
@@ -126,7 +126,7 @@ fn the_id_of_a_removed_object_may_be_used_again_without_confusing_the_counts() {
     let id = world.open(a, Some("first"), MANUAL);
     world.attach(b, id, Kind::Event);
     let batch = world.batch(a, pool);
-    let tasks = vec![TaskInput { arguments: b"", carries: vec![id] }];
+    let tasks = vec![TaskInput { arguments: &[0], carries: vec![id], calls: 1 }];
     world.ask(a, Request::BatchAdd { id: batch, tasks, last: true });
     world.ask(a, Request::Remove { id });
     // Under the same id stands a pool now, which only `b` and an open batch keep alive.
@@ -136,8 +136,8 @@ fn the_id_of_a_removed_object_may_be_used_again_without_confusing_the_counts() {
     assert_eq!(world.ask(b, Request::Detach { id }), Reply::Done);
     // What the first object left behind does not reach the second.
     assert_eq!(world.ask(a, Request::Detach { id }), Reply::Done);
-    let (batch, task, _) = world.take_task(b, pool);
-    assert_eq!(world.end_task(b, batch, task, b""), Reply::Done);
+    let (batch, task, _) = world.take_call(b, pool);
+    assert_eq!(world.end_call(b, batch, task, b""), Reply::Done);
     assert_eq!(world.ask(b, Request::PoolClose { id }), Reply::Done);
     world.kill(b);
     world.kill(a);

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use manager_core::{DeathCause, SessionEnd};
 use protocol::{
-    BatchOptions, Code, FailureKind, Grant, ObjectId, ObjectState, Outcome, Reply, Request, SessionId, Spec,
-    StopSignal, Target, TaskCounts, TaskInput,
+    BatchOptions, Code, FailureKind, Grant, ObjectId, ObjectState, Reply, Request, SessionId, Spec,
+    StopSignal, Target, TaskCounts,
 };
 
+use crate::call_words::{self, calls_of, empty_calls};
 use crate::words::wait_for;
 use crate::world::World;
 
@@ -48,39 +49,35 @@ impl Scene {
         scene
     }
 
-    /// Takes tasks in a worker, at most that many.
-    fn take(&mut self, worker: SessionId, most: u32) -> Vec<u32> {
+    /// Takes calls in a worker, at most that many.
+    fn take(&mut self, worker: SessionId, most: u32) -> Vec<u64> {
         match self.world.take(worker, Target::Tasks { pool: self.pool, most }) {
             Grant::Tasks(grant) if grant.batch == self.batch => {
                 assert_eq!((&*grant.function, grant.stop), ("f", self.stop));
-                for task in &grant.tasks {
-                    assert_eq!(task.arguments.as_bytes(), task.task.to_le_bytes());
-                }
-                grant.tasks.iter().map(|task| task.task).collect()
+                let calls: Vec<u64> = (grant.first..grant.first + u64::from(grant.calls)).collect();
+                let arguments = calls.iter().flat_map(|&call| calls_of(&[&(call as u32).to_le_bytes()]));
+                assert!(grant.arguments.as_bytes().iter().copied().eq(arguments), "{grant:?}");
+                calls
             }
             other => panic!("not tasks of the batch: {other:?}"),
         }
     }
 
-    fn end(&mut self, worker: SessionId, task: u32) {
-        assert_eq!(self.world.end_task(worker, self.batch, task, b"done"), Reply::Done);
+    fn end(&mut self, worker: SessionId, task: u64) {
+        assert_eq!(self.world.end_call(worker, self.batch, task, b"done"), Reply::Done);
     }
 
-    fn give_back(&mut self, worker: SessionId, tasks: &[u32]) -> Reply {
-        self.world.ask(worker, Request::TasksGiveBack { batch: self.batch, tasks: tasks.to_vec() })
+    /// Has a worker give back this call and those behind it.
+    fn give_back(&mut self, worker: SessionId, first: u64) -> Reply {
+        self.world.ask(worker, Request::CallsGiveBack { batch: self.batch, first })
     }
 
-    /// How tasks ended whose results the owner has not taken: number, and kind of failure.
-    fn endings(&mut self) -> Vec<(u32, Option<FailureKind>)> {
-        let results = self.world.results(self.owner, self.batch).results;
-        let kind = |outcome| match outcome {
-            Outcome::Returned(_) => None,
-            Outcome::Failed(failure) => Some(failure.kind),
-        };
-        results.into_iter().map(|result| (result.task, kind(result.outcome))).collect()
+    /// How calls ended whose results the owner has not taken: number, and kind of failure.
+    fn endings(&mut self) -> Vec<(u64, Option<FailureKind>)> {
+        call_words::endings(self.world.results(self.owner, self.batch).results)
     }
 
-    fn progress(&mut self) -> (u32, u32) {
+    fn progress(&mut self) -> (u64, u64) {
         match self.world.ask(self.owner, Request::BatchProgress { id: self.batch }) {
             Reply::Progress(TaskCounts { waiting, running, .. }) => (waiting, running),
             other => panic!("not progress: {other:?}"),
@@ -143,7 +140,7 @@ fn a_grant_is_expected_to_take_a_moment_at_most_and_has_not_too_many_bytes() {
     assert_eq!(scene.take(worker, 64).len(), 10);
     let mut scene = Scene::with(400, Duration::from_nanos(1), |_| {});
     let worker = scene.worker;
-    assert_eq!(scene.take(worker, u32::MAX).len(), 64);
+    assert_eq!(scene.take(worker, u32::MAX).len(), 100);
 
     let mut world = World::new();
     let (owner, worker) = (world.session("owner"), world.session("worker"));
@@ -154,8 +151,9 @@ fn a_grant_is_expected_to_take_a_moment_at_most_and_has_not_too_many_bytes() {
         let Grant::Tasks(grant) = world.take(worker, Target::Tasks { pool, most: 64 }) else {
             panic!("tasks")
         };
-        assert_eq!(grant.tasks.len(), expected);
-        grant.tasks.iter().for_each(|task| drop(world.end_task(worker, batch, task.task, b"")));
+        assert_eq!(grant.calls, expected);
+        (0..u64::from(expected))
+            .for_each(|call| drop(world.end_call(worker, batch, grant.first + call, b"")));
     }
 }
 
@@ -168,25 +166,21 @@ fn nothing_is_prefetched_while_another_worker_waits_or_has_something_to_start() 
     let Grant::Tasks(grant) = scene.world.take(worker, Target::Tasks { pool: scene.pool, most: 64 }) else {
         panic!("tasks")
     };
-    assert_eq!((grant.batch, grant.tasks.len()), (other, 1));
+    assert_eq!((grant.batch, grant.calls), (other, 1));
     assert!(scene.take(worker, 64).len() > 1);
 
     let pool = scene.world.open(owner, None, Spec::Pool);
     let (first, second) = (scene.world.session("first"), scene.world.session("second"));
     let batch = scene.world.batch(owner, pool);
-    let add = |tasks: usize| Request::BatchAdd {
-        id: batch,
-        tasks: vec![TaskInput { arguments: b"", carries: vec![] }; tasks],
-        last: false,
-    };
+    let add = |calls: usize| Request::BatchAdd { id: batch, tasks: empty_calls(calls), last: false };
     scene.world.done(owner, add(1));
-    let (_, task, _) = scene.world.take_task(first, pool);
-    scene.world.end_task(first, batch, task, b"");
+    let (_, task, _) = scene.world.take_call(first, pool);
+    scene.world.end_call(first, batch, task, b"");
     let waits =
         [first, second].map(|worker| scene.world.block(worker, wait_for(Target::Tasks { pool, most: 64 })));
     scene.world.done(owner, add(100));
     let mut count = |worker, wait| match scene.world.grant(worker, wait) {
-        Grant::Tasks(grant) => grant.tasks.len(),
+        Grant::Tasks(grant) => grant.calls,
         other => panic!("not tasks: {other:?}"),
     };
     assert_eq!((count(first, waits[0]), count(second, waits[1])), (1, 24));
@@ -210,11 +204,11 @@ fn with_retries_the_task_that_had_begun_comes_before_those_that_had_not() {
     let (worker, other) = (scene.worker, scene.world.session("other"));
     assert_eq!(scene.take(worker, 64), [1, 2, 3, 4]);
     scene.world.kill(worker);
-    let Grant::Tasks(grant) = scene.world.take(other, Target::Tasks { pool: scene.pool, most: 64 }) else {
-        panic!("tasks")
+    let mut take = || match scene.world.take(other, Target::Tasks { pool: scene.pool, most: 64 }) {
+        Grant::Tasks(grant) => (grant.first, grant.calls, grant.retry),
+        other => panic!("not calls: {other:?}"),
     };
-    let retries: Vec<(u32, u32)> = grant.tasks.iter().map(|task| (task.task, task.retry)).collect();
-    assert_eq!(retries, [(1, 1), (2, 0), (3, 0), (4, 0)], "only what had begun was started before");
+    assert_eq!([take(), take()], [(1, 1, 1), (2, 3, 0)], "only what had begun was begun before");
 }
 
 #[test]
@@ -239,7 +233,7 @@ fn what_is_given_back_goes_to_the_front_in_order() {
     let mut scene = Scene::new(16);
     let (worker, other) = (scene.worker, scene.world.session("other"));
     assert_eq!(scene.take(worker, 64), [1, 2, 3, 4]);
-    assert_eq!(scene.give_back(worker, &[3, 4]), Reply::Done);
+    assert_eq!(scene.give_back(worker, 3), Reply::Done);
     assert_eq!(scene.progress(), (15, 1));
     assert_eq!(scene.take(other, 64), [3, 4, 5]);
     scene.end(worker, 1);
@@ -262,24 +256,23 @@ fn a_worker_that_waits_gets_what_another_gives_back() {
     for (task, worker) in [(3, worker), (4, other), (5, other)] {
         assert_eq!(scene.take(worker, 64), [task]);
     }
-    let wait = scene.world.block(idle, wait_for(Target::Task { pool: scene.pool }));
+    let wait = scene.world.block(idle, wait_for(Target::Tasks { pool: scene.pool, most: 1 }));
     // Whether or not the manager took it as begun: its worker knows better.
-    assert_eq!(scene.give_back(other, &[5]), Reply::Done);
-    assert_eq!(scene.world.task_of(idle, wait).1, 5);
+    assert_eq!(scene.give_back(other, 5), Reply::Done);
+    assert_eq!(scene.world.call_of(idle, wait).1, 5);
 }
 
 #[test]
-fn a_task_that_was_given_back_passes_on_which_task_the_next_one_follows() {
+fn a_call_that_seemed_to_have_begun_may_be_given_back_with_all_behind_it() {
     let mut scene = Scene::new(16);
     let (worker, other) = (scene.worker, scene.world.session("other"));
     assert_eq!(scene.take(worker, 64), [1, 2, 3, 4]);
-    assert_eq!(scene.give_back(worker, &[2]), Reply::Done);
     scene.end(worker, 1);
-    assert_eq!(scene.give_back(worker, &[3]), Reply::Done, "which had begun, as far as was known");
+    assert_eq!(scene.give_back(worker, 2), Reply::Done);
+    assert_eq!(scene.progress(), (15, 0));
     scene.world.kill(worker);
-    let died = Some(FailureKind::WorkerDied);
-    assert_eq!(scene.endings(), [(0, None), (1, None), (4, died)]);
-    assert_eq!(scene.take(other, 64), [3, 2, 5]);
+    assert_eq!(scene.endings(), [(0, None), (1, None)]);
+    assert_eq!(scene.take(other, 64), [2, 3, 4]);
 }
 
 #[test]
@@ -287,14 +280,16 @@ fn nobody_gives_back_what_it_was_not_granted() {
     let mut scene = Scene::new(16);
     let (worker, other) = (scene.worker, scene.world.session("other"));
     assert_eq!(scene.take(worker, 64), [1, 2, 3, 4]);
-    assert!(is_refused(&scene.give_back(other, &[4])));
-    for tasks in [&[3, 0][..], &[5], &[4, 4], &[0; 65]] {
-        assert!(is_refused(&scene.give_back(worker, tasks)), "{tasks:?}");
+    assert!(is_refused(&scene.give_back(other, 4)));
+    for call in [0, 5, u64::MAX] {
+        assert!(is_refused(&scene.give_back(worker, call)), "{call}");
     }
     assert_eq!(scene.progress(), (15, 1), "nothing has changed");
-    let unknown = Request::TasksGiveBack { batch: scene.world.fresh_id(), tasks: vec![1] };
+    let unknown = Request::CallsGiveBack { batch: scene.world.fresh_id(), first: 1 };
     assert_eq!(scene.world.refused(worker, unknown).0, Code::NoSuchObject);
-    assert!(is_refused(&scene.world.end_task(worker, scene.batch, 3, b"")), "it has not begun");
+    assert!(is_refused(&scene.world.end_call(worker, scene.batch, 3, b"")), "others come before it");
+    scene.end(worker, 1);
+    assert!(is_refused(&scene.give_back(worker, 1)), "it has ended");
 }
 
 #[test]
@@ -312,11 +307,11 @@ fn what_is_prefetched_of_a_cancelled_or_stopped_batch_never_starts_once_it_is_gi
         }
         let ended: Vec<_> = (3..=8).map(|task| (task, cancelled)).collect();
         assert_eq!(scene.endings(), [&[(0, None)], &ended[..]].concat());
-        scene.give_back(worker, &[2]);
+        scene.give_back(worker, 2);
         assert_eq!(scene.endings(), [(2, cancelled)]);
         scene.end(worker, 1);
         assert!(scene.world.results(owner, scene.batch).complete);
-        scene.world.block(other, wait_for(Target::Task { pool: scene.pool }));
+        scene.world.block(other, wait_for(Target::Tasks { pool: scene.pool, most: 1 }));
     }
 }
 
@@ -356,7 +351,7 @@ fn an_end_that_is_told_too_late_still_shows_that_the_next_task_has_begun() {
     let worker = scene.worker;
     assert_eq!(scene.take(worker, 64), [1, 2, 3]);
     scene.world.pass(limit);
-    assert!(is_refused(&scene.world.end_task(worker, scene.batch, 1, b"")));
+    assert!(is_refused(&scene.world.end_call(worker, scene.batch, 1, b"")));
     scene.world.kill(worker);
     let (overdue, died) = (Some(FailureKind::TimeLimit), Some(FailureKind::WorkerDied));
     assert_eq!(scene.endings(), [(0, None), (1, overdue), (2, died)]);
@@ -388,10 +383,10 @@ fn terminating_the_pool_ends_what_is_prefetched_too() {
     let (worker, owner) = (scene.worker, scene.owner);
     assert_eq!(scene.take(worker, 64), [1, 2]);
     scene.world.done(owner, Request::PoolTerminate { id: scene.pool, reason: "enough" });
-    let ended: Vec<u32> = scene.endings().into_iter().map(|(task, _)| task).collect();
+    let ended: Vec<u64> = scene.endings().into_iter().map(|(task, _)| task).collect();
     assert_eq!(ended, (0..=8).collect::<Vec<_>>());
-    assert!(is_refused(&scene.world.end_task(worker, scene.batch, 1, b"")));
-    assert!(is_refused(&scene.give_back(worker, &[2])));
+    assert!(is_refused(&scene.world.end_call(worker, scene.batch, 1, b"")));
+    assert!(is_refused(&scene.give_back(worker, 2)));
     scene.world.kill(worker);
 }
 
@@ -427,7 +422,7 @@ fn many_results_are_waited_for_together() {
             scene.end(worker, task);
         }
         let Grant::Results(results) = scene.world.grant(owner, wait) else { panic!("results") };
-        let tasks: Vec<u32> = results.results.iter().map(|result| result.task).collect();
+        let tasks: Vec<u64> = results.results.iter().map(|result| result.first).collect();
         assert_eq!((tasks, results.complete), (expected.clone(), expected == [5]));
     }
 }

@@ -1,15 +1,18 @@
-//! Workers that keep to the rules of prefetched tasks, die and are cut off at any moment, with messages still on
-//! their way: no task begins twice unless it may start again, none is lost, and every report of one is true.
+//! Workers that keep to the rules of prefetched calls, die and are cut off at any moment, with messages still on
+//! their way: no call begins twice unless it may start again, none is lost, and every report of one is true. Those that
+//! keep a call record report several calls at a time, and lose nothing but the call that they died in.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use manager_core::{DeathCause, SessionEnd};
+use manager_core::{CallRecord, DeathCause, Input, SessionEnd};
 use protocol::{
-    BatchOptions, FailureKind, Grant, ObjectId, Outcome, Reply, Request, RequestId, SessionId, Spec,
-    StopSignal, Target, TaskInput, ThreadId,
+    BatchOptions, FailureKind, Grant, ObjectId, Reply, Request, RequestId, SessionId, Spec, StopSignal,
+    Target, TaskInput, ThreadId,
 };
+use uuid::Uuid;
 
+use crate::call_words::{empty_calls, endings, input};
 use crate::fuzz::assert_same;
 use crate::random::{Random, seeds};
 use crate::words::wait_for;
@@ -17,24 +20,30 @@ use crate::world::World;
 
 /// What a worker has said and the manager has not read.
 enum Said {
-    Ended(ObjectId, u32),
-    GaveBack(ObjectId, Vec<u32>),
+    /// From this call on, so many have ended.
+    Ended(ObjectId, u64, usize),
+    GaveBack(ObjectId, u64),
     Waits,
 }
 
 /// A worker, as it sees itself.
 struct Worker {
     session: SessionId,
-    /// The task that it runs.
-    runs: Option<(ObjectId, u32)>,
-    prefetched: VecDeque<(ObjectId, u32)>,
+    /// The batch of its last grant, and the calls that have not begun.
+    granted: Option<(ObjectId, VecDeque<u64>)>,
+    /// The call that it runs.
+    runs: Option<u64>,
+    /// The first call that has ended and was not reported, and the first that has not ended.
+    unreported: (u64, u64),
     on_its_way: VecDeque<Said>,
     /// Its wait, once the manager has read it.
     wait: Option<RequestId>,
     is_waiting: bool,
+    /// Whether it keeps a call record.
+    has_record: bool,
 }
 
-/// What the test knows about one task.
+/// What the test knows about one call.
 #[derive(Default)]
 struct Fate {
     begun: u32,
@@ -49,11 +58,30 @@ struct Errands {
     world: World,
     owner: SessionId,
     pool: ObjectId,
-    batches: Vec<(ObjectId, BatchOptions, u32)>,
+    batches: Vec<(ObjectId, BatchOptions, u64)>,
     /// The batches that were made with all of their tasks.
     sealed: BTreeSet<ObjectId>,
     workers: Vec<Worker>,
-    fates: BTreeMap<(ObjectId, u32), Fate>,
+    fates: BTreeMap<(ObjectId, u64), Fate>,
+}
+
+impl Worker {
+    /// Sends what it has not reported.
+    fn report(&mut self, batch: ObjectId) {
+        let (first, ended) = self.unreported;
+        if first < ended {
+            self.on_its_way.push_back(Said::Ended(batch, first, (ended - first) as usize));
+            self.unreported.0 = ended;
+        }
+    }
+
+    /// What its record says, if it has one: the batch, and the first call that was not reported, that has not ended and
+    /// that has not begun.
+    fn record(&self) -> Option<(ObjectId, u64, u64, u64)> {
+        let batch = self.granted.as_ref().map_or(ObjectId(Uuid::nil()), |(batch, _)| *batch);
+        let (first, ended) = self.unreported;
+        self.has_record.then_some((batch, first, ended, self.runs.map_or(ended, |call| call + 1)))
+    }
 }
 
 impl Errands {
@@ -116,7 +144,7 @@ impl Errands {
         }
     }
 
-    /// Tasks to add to a batch now.
+    /// Calls to add to a batch now.
     fn tasks_for(&mut self, chosen: usize) -> Vec<TaskInput<'static>> {
         let count = self.random.pick(&[1, 5, 40]);
         let (id, _, added) = &mut self.batches[chosen];
@@ -124,7 +152,10 @@ impl Errands {
             self.fates.insert((*id, *added), Fate::default());
             *added += 1;
         }
-        vec![TaskInput { arguments: b"", carries: vec![] }; count]
+        if self.random.chance(2) {
+            return empty_calls(count);
+        }
+        vec![input(&[0; 40][..count], count as u32)]
     }
 
     fn disturb(&mut self) {
@@ -142,17 +173,21 @@ impl Errands {
 
     fn hire(&mut self) {
         let session = self.world.session("worker");
+        let has_record = self.random.chance(2);
         self.workers.push(Worker {
             session,
+            granted: None,
             runs: None,
-            prefetched: VecDeque::new(),
+            unreported: (0, 0),
             on_its_way: VecDeque::new(),
             wait: None,
             is_waiting: false,
+            has_record,
         });
     }
 
-    /// A worker dies, and the manager reads all that it sent; or the manager cuts it off, and it goes on unheard.
+    /// A worker dies, and the manager reads all that it sent, then its record; or the manager cuts it off, and it goes
+    /// on unheard.
     fn lose(&mut self) {
         let chosen = self.random.below(self.workers.len() as u64) as usize;
         let cut_off = self.random.chance(4);
@@ -161,19 +196,29 @@ impl Errands {
                 self.deliver(chosen);
             }
         }
+        let known = (!cut_off || self.random.chance(2)).then(|| self.workers[chosen].record()).flatten();
         // A grant that it has not read counts as prefetched.
         self.read(chosen);
-        let Worker { session, runs, prefetched, on_its_way, .. } = self.workers.swap_remove(chosen);
+        let Worker { session, granted, runs, on_its_way, .. } = self.workers.swap_remove(chosen);
         for said in on_its_way {
-            if let Said::GaveBack(batch, tasks) = said {
-                tasks.into_iter().for_each(|task| {
-                    self.fates.get_mut(&(batch, task)).unwrap().may_be_lost = true;
-                });
+            if let Said::GaveBack(batch, first) = said {
+                let behind = self.fates.range_mut((batch, first)..);
+                behind.take_while(|((of, _), _)| *of == batch).for_each(|(_, fate)| fate.may_be_lost = true);
             }
         }
-        let uncertain = if cut_off { prefetched.len() } else { usize::from(runs.is_none()) };
-        for task in prefetched.iter().take(uncertain) {
-            self.fates.get_mut(task).unwrap().may_be_lost = true;
+        let (batch, prefetched) = granted.unwrap_or((self.pool, VecDeque::new()));
+        let uncertain = match known {
+            _ if cut_off => prefetched.len(),
+            Some(_) => 0,
+            None => usize::from(runs.is_none()),
+        };
+        for &call in prefetched.iter().take(uncertain) {
+            self.fates.get_mut(&(batch, call)).unwrap().may_be_lost = true;
+        }
+        if let Some((batch, first, ended, begun)) = known {
+            let results = vec![0; (ended - first) as usize];
+            let record = CallRecord { batch, first, ended, begun, results: &results };
+            self.world.apply(Input::CallsFound { session, record });
         }
         let cause =
             if cut_off { DeathCause::Dropped("it was slow".to_owned()) } else { DeathCause::Signal(9) };
@@ -186,11 +231,11 @@ impl Errands {
         let session = worker.session;
         match worker.on_its_way.pop_front() {
             None => {}
-            Some(Said::Ended(batch, task)) => {
-                self.world.end_task(session, batch, task, b"");
+            Some(Said::Ended(batch, first, calls)) => {
+                self.world.end_calls(session, batch, first, &vec![b"".as_slice(); calls]);
             }
-            Some(Said::GaveBack(batch, tasks)) => {
-                self.world.ask(session, Request::TasksGiveBack { batch, tasks });
+            Some(Said::GaveBack(batch, first)) => {
+                self.world.ask(session, Request::CallsGiveBack { batch, first });
             }
             Some(Said::Waits) => {
                 let target = Target::Tasks { pool: self.pool, most: 1 + self.random.below(9) as u32 };
@@ -208,33 +253,47 @@ impl Errands {
             None => return,
             Some(Reply::Taken(mut taken)) => match taken.grants.pop() {
                 Some(Grant::Tasks(granted)) => {
-                    worker.prefetched.extend(granted.tasks.iter().map(|task| (granted.batch, task.task)));
+                    let calls = granted.first..granted.first + u64::from(granted.calls);
+                    worker.granted = Some((granted.batch, calls.collect()));
+                    worker.unreported = (granted.first, granted.first);
                     worker.is_waiting = false;
                 }
-                other => panic!("not tasks: {other:?}"),
+                other => panic!("not calls: {other:?}"),
             },
             // It was told to end, and asks for no more.
             Some(Reply::Refused(_)) => {}
-            Some(other) => panic!("not an answer to a wait for tasks: {other:?}"),
+            Some(other) => panic!("not an answer to a wait for calls: {other:?}"),
         }
         worker.wait = None;
     }
 
     fn work(&mut self, chosen: usize) {
         self.read(chosen);
-        let gives_back = self.random.chance(6);
+        let (gives_back, reports) = (self.random.chance(6), self.random.chance(3));
         let worker = &mut self.workers[chosen];
-        if gives_back && let Some(&(batch, _)) = worker.prefetched.front() {
-            let tasks = worker.prefetched.drain(..).map(|(_, task)| task).collect();
-            worker.on_its_way.push_back(Said::GaveBack(batch, tasks));
-        } else if let Some((batch, task)) = worker.runs.take() {
-            worker.on_its_way.push_back(Said::Ended(batch, task));
-        } else if let Some(task) = worker.prefetched.pop_front() {
-            worker.runs = Some(task);
-            self.fates.get_mut(&task).unwrap().begun += 1;
-        } else if !worker.is_waiting {
-            worker.is_waiting = true;
-            worker.on_its_way.push_back(Said::Waits);
+        let Some((batch, calls)) = &mut worker.granted else {
+            if !worker.is_waiting {
+                worker.is_waiting = true;
+                worker.on_its_way.push_back(Said::Waits);
+            }
+            return;
+        };
+        let batch = *batch;
+        if gives_back && let Some(&first) = calls.front() {
+            calls.clear();
+            worker.on_its_way.push_back(Said::GaveBack(batch, first));
+        } else if let Some(call) = worker.runs.take() {
+            worker.unreported.1 = call + 1;
+        } else if let Some(call) = calls.pop_front() {
+            worker.runs = Some(call);
+            self.fates.get_mut(&(batch, call)).unwrap().begun += 1;
+        }
+        let is_over = worker.runs.is_none() && worker.granted.as_ref().unwrap().1.is_empty();
+        if reports || is_over || !worker.has_record {
+            worker.report(batch);
+        }
+        if is_over {
+            worker.granted = None;
         }
     }
 
@@ -249,12 +308,8 @@ impl Errands {
             };
             let Reply::Taken(mut taken) = self.world.ask(self.owner, none) else { continue };
             let Some(Grant::Results(results)) = taken.grants.pop() else { panic!("results") };
-            for result in results.results {
-                let fate = self.fates.get_mut(&(batch, result.task)).expect("the task was added");
-                let kind = match result.outcome {
-                    Outcome::Returned(_) => None,
-                    Outcome::Failed(failure) => Some(failure.kind),
-                };
+            for (call, kind) in endings(results.results) {
+                let fate = self.fates.get_mut(&(batch, call)).expect("the call was added");
                 assert!(fate.ended.replace(kind).is_none(), "it ended twice");
                 match kind {
                     None => assert!((1..=1 + options.retries).contains(&fate.begun)),
@@ -291,7 +346,7 @@ impl Errands {
             self.collect();
         }
         let open = self.fates.values().filter(|fate| fate.ended.is_none()).count();
-        assert_eq!(open, 0, "{open} tasks never ended");
+        assert_eq!(open, 0, "{open} calls never ended");
         self.world.trace.unwrap()
     }
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use protocol::{
     BatchOptions, Code, Grant, Limits, ObjectId, Outcome, Reply, Request, RequestId, Results, SessionId,
-    Spec, Target, TaskInput, TaskResult, ThreadId,
+    Spec, Target, ThreadId,
 };
 
+use crate::call_words::{calls_of, input, returned};
 use crate::words::{event, wait_for};
 use crate::world::World;
 
@@ -29,13 +30,14 @@ impl Scene {
         Scene { world, owner, worker, pool, batch, options }
     }
 
-    fn run<'a>(&self, tasks: &[&'a [u8]]) -> Request<'a> {
+    fn run(&self, calls: &[&[u8]]) -> Request<'static> {
+        let chunk = |&arguments: &&[u8]| input(calls_of(&[arguments]).leak(), 1);
         Request::BatchRun {
             id: self.batch,
             pool: self.pool,
             function: "f",
             options: self.options,
-            tasks: tasks.iter().map(|&arguments| TaskInput { arguments, carries: vec![] }).collect(),
+            tasks: calls.iter().map(chunk).collect(),
             timeout_ns: None,
             thread: ThreadId(1),
         }
@@ -54,8 +56,8 @@ impl Scene {
 
     /// Has the only task of the batch start, and its result come to the next wait.
     fn assert_goes_on(&mut self) {
-        let (batch, task, _) = self.world.take_task(self.worker, self.pool);
-        assert_eq!(self.world.end_task(self.worker, batch, task, b"A"), Reply::Done);
+        let (batch, task, _) = self.world.take_call(self.worker, self.pool);
+        assert_eq!(self.world.end_call(self.worker, batch, task, b"A"), Reply::Done);
         let again = self.world.send(self.owner, wait_for(Target::Results { batch }));
         assert_eq!(self.results(again), Results { results: vec![returned(0, b"A")], complete: true });
     }
@@ -68,18 +70,14 @@ impl Scene {
     }
 }
 
-fn returned(task: u32, bytes: &[u8]) -> TaskResult {
-    TaskResult { task, outcome: Outcome::Returned(bytes.into()) }
-}
-
 #[test]
 fn a_run_is_answered_with_its_results_and_has_no_more_tasks() {
     let mut scene = Scene::new(Limits::default());
-    let waiting = scene.world.block(scene.worker, wait_for(Target::Task { pool: scene.pool }));
+    let waiting = scene.world.block(scene.worker, wait_for(Target::Tasks { pool: scene.pool, most: 1 }));
     let run = scene.world.block(scene.owner, scene.run(&[b"a"]));
-    let (batch, task, arguments) = scene.world.task_of(scene.worker, waiting);
+    let (batch, task, arguments) = scene.world.call_of(scene.worker, waiting);
     assert_eq!((batch, task, &arguments[..]), (scene.batch, 0, &b"a"[..]));
-    assert_eq!(scene.world.end_task(scene.worker, batch, task, b"A"), Reply::Done);
+    assert_eq!(scene.world.end_call(scene.worker, batch, task, b"A"), Reply::Done);
     assert_eq!(scene.results(run), Results { results: vec![returned(0, b"A")], complete: true });
     let more = Request::BatchAdd { id: batch, tasks: vec![], last: false };
     assert_eq!(scene.world.refused(scene.owner, more).0, Code::Closed);
@@ -94,12 +92,12 @@ fn a_run_of_several_is_answered_with_the_first_result_and_waited_for_again() {
     let mut scene = Scene::new(Limits::default());
     let run = scene.world.block(scene.owner, scene.run(&[b"a", b"b"]));
     let (batch, pool) = (scene.batch, scene.pool);
-    assert_eq!(scene.world.take_task(scene.worker, pool).1, 0);
-    assert_eq!(scene.world.end_task(scene.worker, batch, 0, b"A"), Reply::Done);
+    assert_eq!(scene.world.take_call(scene.worker, pool).1, 0);
+    assert_eq!(scene.world.end_call(scene.worker, batch, 0, b"A"), Reply::Done);
     assert_eq!(scene.results(run), Results { results: vec![returned(0, b"A")], complete: false });
     let rest = scene.world.block(scene.owner, wait_for(Target::Results { batch }));
-    assert_eq!(scene.world.take_task(scene.worker, pool).1, 1);
-    assert_eq!(scene.world.end_task(scene.worker, batch, 1, b"B"), Reply::Done);
+    assert_eq!(scene.world.take_call(scene.worker, pool).1, 1);
+    assert_eq!(scene.world.end_call(scene.worker, batch, 1, b"B"), Reply::Done);
     assert_eq!(scene.results(rest), Results { results: vec![returned(1, b"B")], complete: true });
 }
 
@@ -195,7 +193,7 @@ fn a_run_under_a_parent_that_is_set_starts_nothing() {
     let parent = scene.world.event(scene.worker, "parent");
     scene.world.set(scene.worker, parent);
     scene.options.parent = Some(parent);
-    let waiting = scene.world.block(scene.worker, wait_for(Target::Task { pool: scene.pool }));
+    let waiting = scene.world.block(scene.worker, wait_for(Target::Tasks { pool: scene.pool, most: 1 }));
     let run = scene.run(&[b"a"]);
     let run = scene.world.send(scene.owner, run);
     let results = scene.results(run);
@@ -235,9 +233,9 @@ fn a_run_is_stopped_by_its_event_and_by_the_death_of_its_owner() {
     let mut scene = Scene::new(Limits::default());
     scene.world.attach(scene.worker, scene.pool, protocol::Kind::Pool);
     scene.world.block(scene.owner, scene.run(&[b"a"]));
-    let (batch, task, _) = scene.world.take_task(scene.worker, scene.pool);
+    let (batch, task, _) = scene.world.take_call(scene.worker, scene.pool);
     scene.world.kill(scene.owner);
     assert!(scene.world.is_set(scene.worker, scene.options.stop), "the worker sees it");
-    assert_eq!(scene.world.end_task(scene.worker, batch, task, b"A"), Reply::Done);
+    assert_eq!(scene.world.end_call(scene.worker, batch, task, b"A"), Reply::Done);
     scene.assert_absent_for(scene.worker);
 }

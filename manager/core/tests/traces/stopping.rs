@@ -8,6 +8,7 @@ use protocol::{
     Target,
 };
 
+use crate::call_words::{self};
 use crate::words::{event, wait_for};
 use crate::world::World;
 
@@ -37,17 +38,12 @@ fn batch(
 }
 
 /// How the tasks with results ended: number, and kind of failure.
-fn endings(world: &mut World, owner: SessionId, batch: ObjectId) -> Vec<(u32, Option<FailureKind>)> {
-    let kind = |outcome| match outcome {
-        Outcome::Returned(_) => None,
-        Outcome::Failed(failure) => Some(failure.kind),
-    };
-    let results = world.results(owner, batch).results;
-    results.into_iter().map(|result| (result.task, kind(result.outcome))).collect()
+fn endings(world: &mut World, owner: SessionId, batch: ObjectId) -> Vec<(u64, Option<FailureKind>)> {
+    call_words::endings(world.results(owner, batch).results)
 }
 
 fn task(pool: ObjectId) -> Request<'static> {
-    wait_for(Target::Task { pool })
+    wait_for(Target::Tasks { pool, most: 1 })
 }
 
 #[test]
@@ -55,11 +51,11 @@ fn the_stop_event_reaches_tasks_that_run_and_ends_those_that_have_not_started() 
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let (batch, stop) = batch(&mut world, owner, pool, &[b"a", b"b", b"c"], |_| {});
-    world.take_task(worker, pool);
+    world.take_call(worker, pool);
     let asked = world.block(worker, wait_for(event(stop)));
     world.set(owner, stop);
     assert!(matches!(world.answer(worker, asked), Some(Reply::Taken(_))));
-    world.end_task(worker, batch, 0, b"stopped");
+    world.end_call(worker, batch, 0, b"stopped");
     let cancelled = Some(FailureKind::Cancelled);
     assert_eq!(endings(&mut world, owner, batch), [(1, cancelled), (2, cancelled), (0, None)]);
     assert!(world.results(owner, batch).complete);
@@ -83,11 +79,11 @@ fn cancelling_ends_what_has_not_started_and_leaves_the_rest_alone() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let (batch, stop) = batch(&mut world, owner, pool, &[b"a", b"b", b"c"], |_| {});
-    world.take_task(worker, pool);
+    world.take_call(worker, pool);
     assert_eq!(world.ask(owner, Request::BatchCancel { id: batch }), Reply::Count(2));
     assert!(!world.is_set(owner, stop));
     assert_eq!(world.ask(owner, Request::BatchCancel { id: batch }), Reply::Count(0));
-    world.end_task(worker, batch, 0, b"A");
+    world.end_call(worker, batch, 0, b"A");
     let cancelled = Some(FailureKind::Cancelled);
     assert_eq!(endings(&mut world, owner, batch), [(1, cancelled), (2, cancelled), (0, None)]);
 }
@@ -97,7 +93,7 @@ fn stopping_a_batch_stops_what_its_tasks_started() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let (_, stop) = batch(&mut world, owner, pool, &[b"a"], |_| {});
-    world.take_task(worker, pool);
+    world.take_call(worker, pool);
     let (inner, inner_stop) = batch(&mut world, worker, pool, &[b"b"], |options| options.parent = Some(stop));
     let (deep, deep_stop) =
         batch(&mut world, worker, pool, &[b"c"], |options| options.parent = Some(inner_stop));
@@ -120,7 +116,7 @@ fn a_terminated_pool_tells_its_tasks_to_stop_and_what_they_started() {
     let (owner, worker, pool) = pool(&mut world);
     let elsewhere = world.open(owner, Some("elsewhere"), Spec::Pool);
     let (outer, stop) = batch(&mut world, owner, pool, &[b"a", b"b"], |_| {});
-    world.take_task(worker, pool);
+    world.take_call(worker, pool);
     let inner = [pool, elsewhere]
         .map(|pool| batch(&mut world, worker, pool, &[b"c"], |options| options.parent = Some(stop)));
     let asked = world.block(worker, wait_for(event(stop)));
@@ -144,7 +140,7 @@ fn the_death_of_an_owner_tells_its_tasks_to_stop() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let (_, stop) = batch(&mut world, owner, pool, &[b"a"], |_| {});
-    world.take_task(worker, pool);
+    world.take_call(worker, pool);
     world.attach(worker, stop, Kind::Event);
     world.kill(owner);
     let Reply::SetBy(Some(cause)) = world.ask(worker, Request::EventCause { id: stop }) else {
@@ -160,15 +156,15 @@ fn a_signal_goes_to_the_processes_that_run_the_batch_and_to_no_other() {
     let (second, other, idle) = (world.session("second"), world.session("other"), world.session("idle"));
     let (ours, _) = batch(&mut world, owner, pool, &[b"a", b"b"], |options| options.priority = 1);
     batch(&mut world, owner, pool, &[b"c"], |_| {});
-    world.take_task(worker, pool);
-    world.take_task(second, pool);
-    world.take_task(other, pool);
+    world.take_call(worker, pool);
+    world.take_call(second, pool);
+    world.take_call(other, pool);
     let waiting = world.block(idle, task(pool));
     let signal = Request::BatchSignal { id: ours, signal: StopSignal::Kill };
     assert_eq!(world.ask(owner, signal), Reply::Count(2));
     assert_eq!(world.signals, [(worker, StopSignal::Kill), (second, StopSignal::Kill)]);
     batch(&mut world, owner, pool, &[b"d"], |_| {});
-    assert_eq!(world.task_of(idle, waiting).2, b"d");
+    assert_eq!(world.call_of(idle, waiting).2, b"d");
 }
 
 #[test]
@@ -177,7 +173,7 @@ fn a_process_that_was_signalled_gets_no_task_any_more_and_its_task_is_called_sto
     let (owner, worker, pool) = pool(&mut world);
     let (ours, _) = batch(&mut world, owner, pool, &[b"a"], |options| options.retries = 3);
     let (theirs, _) = batch(&mut world, owner, pool, &[b"b"], |_| {});
-    world.take_task(worker, pool);
+    world.take_call(worker, pool);
     let signal = Request::BatchSignal { id: ours, signal: StopSignal::Terminate };
     assert_eq!(world.ask(owner, signal.clone()), Reply::Count(1));
     assert_eq!(world.signals, [(worker, StopSignal::Terminate)]);
@@ -192,7 +188,7 @@ fn a_process_that_was_signalled_gets_no_task_any_more_and_its_task_is_called_sto
     );
     assert_eq!(world.ask(owner, signal), Reply::Count(0));
     let next = world.session("next");
-    assert_eq!(world.take_task(next, pool).0, theirs);
+    assert_eq!(world.take_call(next, pool).0, theirs);
 }
 
 #[test]
@@ -200,7 +196,7 @@ fn a_wait_for_a_task_that_is_on_ends_with_the_signal() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let (ours, _) = batch(&mut world, owner, pool, &[b"a"], |_| {});
-    world.take_task(worker, pool);
+    world.take_call(worker, pool);
     let waiting = world.block(worker, task(pool));
     world.ask(owner, Request::BatchSignal { id: ours, signal: StopSignal::Kill });
     batch(&mut world, owner, pool, &[b"b"], |_| {});
@@ -214,9 +210,9 @@ fn a_signalled_task_may_still_return() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let (ours, _) = batch(&mut world, owner, pool, &[b"a"], |_| {});
-    world.take_task(worker, pool);
+    world.take_call(worker, pool);
     world.ask(owner, Request::BatchSignal { id: ours, signal: StopSignal::Terminate });
-    assert_eq!(world.end_task(worker, ours, 0, b"A"), Reply::Done);
+    assert_eq!(world.end_call(worker, ours, 0, b"A"), Reply::Done);
     assert_eq!(endings(&mut world, owner, ours), [(0, None)]);
     assert_eq!(world.refused(worker, task(pool)).0, Code::Cancelled);
 }
@@ -228,16 +224,16 @@ fn a_task_whose_worker_dies_is_started_again_as_often_as_was_asked() {
     let (ours, _) = batch(&mut world, owner, pool, &[b"a", b"b"], |options| options.retries = 2);
     for _ in 0..3 {
         let worker = world.session("worker");
-        assert_eq!(world.take_task(worker, pool), (ours, 0, b"a".to_vec()), "it goes first again");
+        assert_eq!(world.take_call(worker, pool), (ours, 0, b"a".to_vec()), "it goes first again");
         world.kill(worker);
     }
     assert_eq!(endings(&mut world, owner, ours), [(0, Some(FailureKind::WorkerDied))]);
     let worker = world.session("worker");
-    assert_eq!(world.take_task(worker, pool).1, 1);
+    assert_eq!(world.take_call(worker, pool).1, 1);
     world.kill(worker);
     let worker = world.session("worker");
-    assert_eq!(world.take_task(worker, pool).1, 1);
-    world.end_task(worker, ours, 1, b"B");
+    assert_eq!(world.take_call(worker, pool).1, 1);
+    world.end_call(worker, ours, 1, b"B");
     assert_eq!(endings(&mut world, owner, ours), [(1, None)]);
 }
 
@@ -250,7 +246,7 @@ fn a_task_that_runs_too_long_fails_and_its_worker_is_killed() {
         options.retries = 3;
     });
     world.pass(3 * SECOND);
-    world.take_task(worker, pool);
+    world.take_call(worker, pool);
     world.pass(SECOND - Duration::from_nanos(1));
     assert!(world.signals.is_empty());
     world.pass(Duration::from_nanos(1));
@@ -261,8 +257,8 @@ fn a_task_that_runs_too_long_fails_and_its_worker_is_killed() {
     assert_eq!(&*failure.text, "it ran longer than the 1s that its batch allows, and its worker was killed");
     world.kill(worker);
     let next = world.session("next");
-    assert_eq!(world.take_task(next, pool).1, 1);
-    world.end_task(next, ours, 1, b"in time");
+    assert_eq!(world.take_call(next, pool).1, 1);
+    world.end_call(next, ours, 1, b"in time");
     assert!(!world.has_deadline());
     assert_eq!(endings(&mut world, owner, ours), [(1, None)]);
 }
@@ -277,7 +273,7 @@ fn higher_priorities_start_first_and_equal_ones_take_turns() {
     let (one, _) = batch(&mut world, owner, pool, &[b"1".as_slice(); 2], |_| {});
     let (two, _) = batch(&mut world, owner, pool, &[b"2".as_slice(); 2], |_| {});
     let (high, _) = batch(&mut world, owner, pool, &[b"h"], |options| options.priority = 7);
-    let order: Vec<ObjectId> = (0..7).map(|_| world.take_task(worker, pool).0).collect();
+    let order: Vec<ObjectId> = (0..7).map(|_| world.take_call(worker, pool).0).collect();
     assert_eq!(order, [high, one, two, one, two, low, low]);
 }
 

@@ -1,10 +1,11 @@
 //! Pools and batches: which worker runs what, in which order, and how every task ends exactly once.
 
 use protocol::{
-    Code, Failure, FailureKind, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request, SessionId,
-    Spec, Target, TaskInput, TaskResult, WaitMode,
+    Code, FailureKind, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request, SessionId, Spec,
+    Target, TaskInput, TaskResult, WaitMode,
 };
 
+use crate::call_words::{calls_of, empty_calls, endings, input, returned};
 use crate::words::{wait, wait_for};
 use crate::world::World;
 
@@ -13,10 +14,6 @@ fn pool(world: &mut World) -> (SessionId, SessionId, ObjectId) {
     let (owner, worker) = (world.session("owner"), world.session("worker"));
     let pool = world.open(owner, None, Spec::Pool);
     (owner, worker, pool)
-}
-
-fn returned(task: u32, bytes: &[u8]) -> TaskResult {
-    TaskResult { task, outcome: Outcome::Returned(bytes.into()) }
 }
 
 /// The kind and text of a result that is a failure.
@@ -33,13 +30,13 @@ fn tasks_start_in_order_and_results_come_as_they_end() {
     let (owner, worker, pool) = pool(&mut world);
     let batch = world.batch(owner, pool);
     world.fill(owner, batch, &[b"a", b"b"]);
-    assert_eq!(world.take_task(worker, pool), (batch, 0, b"a".to_vec()));
-    assert_eq!(world.take_task(worker, pool), (batch, 1, b"b".to_vec()));
-    assert_eq!(world.end_task(worker, batch, 1, b"B"), Reply::Done);
+    assert_eq!(world.take_call(worker, pool), (batch, 0, b"a".to_vec()));
+    assert_eq!(world.take_call(worker, pool), (batch, 1, b"b".to_vec()));
+    assert_eq!(world.end_call(worker, batch, 1, b"B"), Reply::Done);
     let results = world.results(owner, batch);
     assert_eq!((results.results, results.complete), (vec![returned(1, b"B")], false));
     let wait = world.block(owner, wait_for(Target::Results { batch }));
-    assert_eq!(world.end_task(worker, batch, 0, b"A"), Reply::Done);
+    assert_eq!(world.end_call(worker, batch, 0, b"A"), Reply::Done);
     let Some(Reply::Taken(taken)) = world.answer(owner, wait) else { panic!("the last result") };
     let [Grant::Results(results)] = &taken.grants[..] else { panic!("results") };
     assert_eq!((&results.results[..], results.complete), (&[returned(0, b"A")][..], true));
@@ -55,12 +52,12 @@ fn workers_that_wait_are_served_first_come_first_served() {
     let waits = [world.block(first, task(pool)), world.block(second, task(pool))];
     let batch = world.batch(owner, pool);
     world.fill(owner, batch, &[b"a", b"b"]);
-    assert_eq!(world.task_of(first, waits[0]).1, 0);
-    assert_eq!(world.task_of(second, waits[1]).1, 1);
+    assert_eq!(world.call_of(first, waits[0]).1, 0);
+    assert_eq!(world.call_of(second, waits[1]).1, 1);
 }
 
 fn task(pool: ObjectId) -> Request<'static> {
-    wait_for(Target::Task { pool })
+    wait_for(Target::Tasks { pool, most: 1 })
 }
 
 #[test]
@@ -69,10 +66,10 @@ fn a_small_batch_is_not_stuck_behind_a_huge_one() {
     let (owner, worker, pool) = pool(&mut world);
     let huge = world.batch(owner, pool);
     world.fill(owner, huge, &[b"h".as_slice(); 100]);
-    world.take_task(worker, pool);
+    world.take_call(worker, pool);
     let small = world.batch(owner, pool);
     world.fill(owner, small, &[b"s".as_slice(); 2]);
-    let order: Vec<ObjectId> = (0..5).map(|_| world.take_task(worker, pool).0).collect();
+    let order: Vec<ObjectId> = (0..5).map(|_| world.take_call(worker, pool).0).collect();
     assert_eq!(order, [huge, small, huge, small, huge]);
 }
 
@@ -83,10 +80,10 @@ fn a_worker_that_dies_costs_the_task_it_ran_and_names_the_signal() {
     let other = world.session("other");
     let batch = world.batch(owner, pool);
     world.fill(owner, batch, &[b"a", b"b"]);
-    world.take_task(worker, pool);
+    world.take_call(worker, pool);
     world.kill(worker);
-    let (_, task, _) = world.take_task(other, pool);
-    assert_eq!(world.end_task(other, batch, task, b"B"), Reply::Done);
+    let (_, task, _) = world.take_call(other, pool);
+    assert_eq!(world.end_call(other, batch, task, b"B"), Reply::Done);
     let results = world.results(owner, batch);
     assert!(results.complete);
     let (kind, text) = failure(&results.results[0]);
@@ -102,13 +99,13 @@ fn a_task_is_ended_once_and_only_by_the_session_that_runs_it() {
     let outsider = world.session("outsider");
     let batch = world.batch(owner, pool);
     world.fill(owner, batch, &[b"a"]);
-    let (_, task, _) = world.take_task(worker, pool);
+    let (_, task, _) = world.take_call(worker, pool);
     let refused =
         |reply: Reply| matches!(reply, Reply::Refused(refusal) if refusal.code == Code::BadArgument);
-    assert!(refused(world.end_task(outsider, batch, task, b"x")));
-    assert!(refused(world.end_task(worker, batch, 7, b"x")));
-    assert_eq!(world.end_task(worker, batch, task, b"A"), Reply::Done);
-    assert!(refused(world.end_task(worker, batch, task, b"x")));
+    assert!(refused(world.end_call(outsider, batch, task, b"x")));
+    assert!(refused(world.end_call(worker, batch, 7, b"x")));
+    assert_eq!(world.end_call(worker, batch, task, b"A"), Reply::Done);
+    assert!(refused(world.end_call(worker, batch, task, b"x")));
     assert_eq!(world.results(owner, batch).results, [returned(0, b"A")]);
 }
 
@@ -118,10 +115,9 @@ fn a_failure_brings_its_text_and_the_worker_lives_on() {
     let (owner, worker, pool) = pool(&mut world);
     let batch = world.batch(owner, pool);
     world.fill(owner, batch, &[b"a", b"b"]);
-    world.take_task(worker, pool);
-    let outcome = Outcome::Failed(Failure { kind: FailureKind::Panicked, text: "index out of bounds" });
-    world.ask(worker, Request::TaskEnd { batch, task: 0, outcome, carries: vec![] });
-    world.take_task(worker, pool);
+    world.take_call(worker, pool);
+    world.fail_call(worker, batch, 0, "index out of bounds");
+    world.take_call(worker, pool);
     assert_eq!(failure(&world.results(owner, batch).results[0]).1, "index out of bounds");
 }
 
@@ -135,9 +131,9 @@ fn a_closed_pool_finishes_what_it_has_and_then_lets_its_workers_go() {
     assert_eq!(world.ask(owner, Request::PoolClose { id: pool }), Reply::Done);
     let (id, options) = (world.fresh_id(), world.batch_options());
     assert_eq!(world.refused(owner, Request::BatchOpen { id, pool, function: "f", options }).0, Code::Closed);
-    let (_, number, _) = world.take_task(worker, pool);
+    let (_, number, _) = world.take_call(worker, pool);
     let waiting = world.block(idle, task(pool));
-    assert_eq!(world.end_task(worker, batch, number, b"A"), Reply::Done);
+    assert_eq!(world.end_call(worker, batch, number, b"A"), Reply::Done);
     assert!(
         matches!(world.answer(idle, waiting), Some(Reply::Refused(refusal)) if refusal.code == Code::Closed)
     );
@@ -151,15 +147,14 @@ fn a_terminated_pool_fails_everything_that_has_not_ended() {
     let (owner, worker, pool) = pool(&mut world);
     let batch = world.batch(owner, pool);
     world.fill(owner, batch, &[b"a", b"b"]);
-    world.take_task(worker, pool);
+    world.take_call(worker, pool);
     assert_eq!(world.ask(owner, Request::PoolTerminate { id: pool, reason: "enough" }), Reply::Done);
     let results = world.results(owner, batch);
     assert!(results.complete);
-    assert_eq!(results.results.len(), 2);
-    for result in &results.results {
-        assert_eq!(failure(result), (FailureKind::Terminated, "enough"));
-    }
-    assert!(matches!(world.end_task(worker, batch, 0, b"late"), Reply::Refused(_)));
+    assert_eq!(failure(&results.results[0]), (FailureKind::Terminated, "enough"));
+    let terminated = Some(FailureKind::Terminated);
+    assert_eq!(endings(results.results), [(0, terminated), (1, terminated)]);
+    assert!(matches!(world.end_call(worker, batch, 0, b"late"), Reply::Refused(_)));
     assert_eq!(world.refused(worker, task(pool)).0, Code::Closed);
     world.kill(worker);
 }
@@ -171,7 +166,7 @@ fn removing_a_named_pool_ends_its_tasks_and_its_workers() {
     let pool = world.open(owner, Some("demo"), Spec::Pool);
     let batch = world.batch(owner, pool);
     world.fill(owner, batch, &[b"a"]);
-    world.take_task(worker, pool);
+    world.take_call(worker, pool);
     let idle = world.block(worker, task(pool));
     assert_eq!(world.ask(owner, Request::Remove { id: pool }), Reply::Done);
     // The last task has ended, so the waiting worker learns that the pool is closed before the pool is gone.
@@ -186,10 +181,10 @@ fn the_death_of_an_owner_drops_what_has_not_started() {
     let pool = world.open(worker, Some("demo"), Spec::Pool);
     let batch = world.batch(owner, pool);
     world.fill(owner, batch, &[b"a", b"b", b"c"]);
-    let (_, number, _) = world.take_task(worker, pool);
+    let (_, number, _) = world.take_call(worker, pool);
     world.kill(owner);
     let waiting = world.block(worker, task(pool));
-    assert_eq!(world.end_task(worker, batch, number, b"A"), Reply::Done);
+    assert_eq!(world.end_call(worker, batch, number, b"A"), Reply::Done);
     assert_eq!(world.answer(worker, waiting), None);
     assert_eq!(world.refused(worker, Request::BatchProgress { id: batch }).0, Code::NoSuchObject);
 }
@@ -201,7 +196,7 @@ fn a_process_may_own_the_batch_it_works_on_and_die() {
     let pool = world.open(both, Some("demo"), Spec::Pool);
     let batch = world.batch(both, pool);
     world.fill(both, batch, &[b"a", b"b"]);
-    world.take_task(both, pool);
+    world.take_call(both, pool);
     world.ask(both, Request::Detach { id: batch });
     world.kill(both);
     let later = world.session("later");
@@ -217,8 +212,8 @@ fn tasks_whose_results_nobody_wants_run_all_the_same() {
     world.fill(owner, batch, &[b"a", b"b"]);
     assert_eq!(world.ask(owner, Request::Detach { id: batch }), Reply::Done);
     for _ in 0..2 {
-        let (_, number, _) = world.take_task(worker, pool);
-        assert_eq!(world.end_task(worker, batch, number, b"x"), Reply::Done);
+        let (_, number, _) = world.take_call(worker, pool);
+        assert_eq!(world.end_call(worker, batch, number, b"x"), Reply::Done);
     }
     assert_eq!(world.refused(owner, Request::BatchProgress { id: batch }).0, Code::NoSuchObject);
 }
@@ -230,11 +225,10 @@ fn progress_counts_every_task_in_one_place() {
     let batch = world.batch(owner, pool);
     world.fill(owner, batch, &[b"a", b"b", b"c", b"d"]);
     for _ in 0..3 {
-        world.take_task(worker, pool);
+        world.take_call(worker, pool);
     }
-    world.end_task(worker, batch, 0, b"A");
-    let outcome = Outcome::Failed(Failure { kind: FailureKind::Panicked, text: "no" });
-    world.ask(worker, Request::TaskEnd { batch, task: 1, outcome, carries: vec![] });
+    world.end_call(worker, batch, 0, b"A");
+    world.fail_call(worker, batch, 1, "no");
     let Reply::Progress(progress) = world.ask(owner, Request::BatchProgress { id: batch }) else {
         panic!("progress");
     };
@@ -258,20 +252,18 @@ fn limits_of_tasks_and_bytes_are_errors_and_give_way_when_results_are_fetched() 
     let mut world = World::with_limits(Limits { tasks_max: 2, stored_bytes_max: 100, ..Limits::default() });
     let (owner, worker, pool) = pool(&mut world);
     let batch = world.batch(owner, pool);
-    let add = |count: usize, bytes: &'static [u8]| Request::BatchAdd {
-        id: batch,
-        tasks: vec![TaskInput { arguments: bytes, carries: vec![] }; count],
-        last: false,
-    };
-    assert_eq!(world.refused(owner, add(3, b"")).0, Code::LimitReached);
-    assert_eq!(world.refused(owner, add(1, &[0; 101])).0, Code::LimitReached);
-    assert_eq!(world.ask(owner, add(2, b"a")), Reply::Done);
-    assert_eq!(world.refused(owner, add(1, b"")).0, Code::LimitReached);
-    let (_, number, _) = world.take_task(worker, pool);
-    assert_eq!(world.end_task(worker, batch, number, &[0; 99]), Reply::Done, "a task always ends");
+    let add = |tasks: Vec<TaskInput<'static>>| Request::BatchAdd { id: batch, tasks, last: false };
+    let large = calls_of(&[&[0; 100]]).leak();
+    assert_eq!(world.refused(owner, add(empty_calls(3))).0, Code::LimitReached);
+    assert_eq!(world.refused(owner, add(vec![input(&[0; 3], 3)])).0, Code::LimitReached);
+    assert_eq!(world.refused(owner, add(vec![input(large, 1)])).0, Code::LimitReached);
+    assert_eq!(world.ask(owner, add(vec![input(&[0; 2], 2)])), Reply::Done);
+    assert_eq!(world.refused(owner, add(empty_calls(1))).0, Code::LimitReached);
+    let (_, number, _) = world.take_call(worker, pool);
+    assert_eq!(world.end_call(worker, batch, number, &[0; 99]), Reply::Done, "a task always ends");
     let results = world.results(owner, batch).results;
     assert_eq!(failure(&results[0]).0, FailureKind::TooLarge);
-    assert_eq!(world.ask(owner, add(1, b"")), Reply::Done);
+    assert_eq!(world.ask(owner, add(empty_calls(1))), Reply::Done);
 }
 
 #[test]
@@ -285,9 +277,9 @@ fn what_would_not_fit_into_an_answer_is_refused_before_anything_is_taken() {
         assert_eq!(world.refused(owner, terminate).0, Code::BadArgument, "{reason:?}");
     }
     let other = world.open(owner, None, Spec::Pool);
-    let both = [Target::Task { pool }, Target::Task { pool: other }];
+    let both = [Target::Tasks { pool, most: 1 }, Target::Tasks { pool: other, most: 1 }];
     assert_eq!(world.refused(worker, wait(WaitMode::All, &both, None)).0, Code::BadTarget);
-    assert_eq!(world.take_task(worker, pool).1, 0);
+    assert_eq!(world.take_call(worker, pool).1, 0);
 }
 
 /// Makes a pool with `CreateNew`, which then belongs to this session.
@@ -307,12 +299,12 @@ fn a_pool_that_was_made_anew_ends_with_its_owner_and_its_name_is_free() {
     let batch = world.batch(friend, pool);
     world.fill(friend, batch, &[b"a", b"b"]);
     let worker = world.session("worker");
-    world.take_task(worker, pool);
-    world.take_task(worker, pool);
+    world.take_call(worker, pool);
+    world.take_call(worker, pool);
     let waiting = world.block(idle, task(pool));
     world.kill(owner);
     let results = world.results(friend, batch);
-    assert!(results.complete && results.results.len() == 2);
+    assert!(results.complete && endings(results.results.clone()).len() == 2);
     let (kind, text) = failure(&results.results[0]);
     assert_eq!(kind, FailureKind::Terminated);
     let how = "process 100 (owner) was ended by signal 9 (SIGKILL)";

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use protocol::{
-    Code, Grant, LockChoice, LockGrant, ObjectId, ObjectInfo, Outcome, Reply, Request, RequestId, Results,
-    Selector, SessionId, Spec, Target, ThreadId, WaitMode, WaitResult,
+    Code, Grant, LockChoice, LockGrant, ObjectId, ObjectInfo, Reply, Request, RequestId, Selector, SessionId,
+    Spec, Target, ThreadId, WaitMode, WaitResult,
 };
 
 use crate::world::World;
@@ -232,38 +232,5 @@ impl World {
 
     pub(crate) fn length(&mut self, session: SessionId, id: ObjectId) -> u64 {
         self.count(session, Request::QueueLength { id })
-    }
-
-    /// Takes a task in a worker: its batch, number and arguments.
-    pub(crate) fn take_task(&mut self, worker: SessionId, pool: ObjectId) -> (ObjectId, u32, Vec<u8>) {
-        let request = self.send(worker, wait_for(Target::Task { pool }));
-        self.task_of(worker, request)
-    }
-
-    /// What a worker's wait was granted.
-    pub(crate) fn task_of(&mut self, worker: SessionId, request: RequestId) -> (ObjectId, u32, Vec<u8>) {
-        match self.answer(worker, request) {
-            Some(Reply::Taken(taken)) => match &taken.grants[..] {
-                [Grant::Task(task)] => (task.batch, task.task, task.arguments.as_bytes().to_vec()),
-                other => panic!("not a task: {other:?}"),
-            },
-            other => panic!("no task: {other:?}"),
-        }
-    }
-
-    pub(crate) fn end_task(&mut self, worker: SessionId, batch: ObjectId, task: u32, result: &[u8]) -> Reply {
-        let outcome = Outcome::Returned(result);
-        self.ask(worker, Request::TaskEnd { batch, task, outcome, carries: Vec::new() })
-    }
-
-    /// Takes the results that are there.
-    pub(crate) fn results(&mut self, session: SessionId, batch: ObjectId) -> Results {
-        match self.ask(session, wait_for(Target::Results { batch })) {
-            Reply::Taken(mut taken) => match taken.grants.pop() {
-                Some(Grant::Results(results)) => results,
-                other => panic!("not results: {other:?}"),
-            },
-            other => panic!("no results: {other:?}"),
-        }
     }
 }

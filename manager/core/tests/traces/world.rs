@@ -7,7 +7,7 @@ use std::time::Duration;
 use manager_core::{DeathCause, Effect, Holding, Input, Peer, Publication, SessionEnd, State, Time};
 use protocol::{
     BatchOptions, Code, Envelope, Epoch, Kind, Limits, ObjectId, OpenMode, Reply, Request, RequestId,
-    SessionId, SharedMemory, Spec, StopSignal, TaskInput,
+    SessionId, SharedMemory, Spec, StopSignal,
 };
 use uuid::Uuid;
 
@@ -297,11 +297,5 @@ impl World {
     /// The stop event of a batch.
     pub(crate) fn stop_of(&self, batch: ObjectId) -> ObjectId {
         self.stops[&batch]
-    }
-
-    /// Adds tasks with these arguments, and says that they are the last.
-    pub(crate) fn fill(&mut self, session: SessionId, batch: ObjectId, tasks: &[&[u8]]) {
-        let tasks = tasks.iter().map(|arguments| TaskInput { arguments, carries: Vec::new() }).collect();
-        assert_eq!(self.ask(session, Request::BatchAdd { id: batch, tasks, last: true }), Reply::Done);
     }
 }

@@ -15,7 +15,8 @@ use super::consequence::Consequence::{self, Cut, Ended};
 use crate::server::Patience;
 use crate::tests::manager_process::ManagerProcess;
 use crate::tests::raw_client::{
-    RawClient, done, object, open, open_anonymous, open_batch, open_event, refused, refused_alike, wait_for,
+    RawClient, done, end_call, object, open, open_anonymous, open_batch, open_event, refused, refused_alike,
+    wait_for,
 };
 use crate::tests::running_manager::RunningManager;
 
@@ -70,10 +71,7 @@ pub(super) fn frame_bytes() -> Vec<Consequence> {
     let manager = ManagerProcess::start();
     let mut peer = manager.session();
     let bytes = vec![0; FRAME_BYTES_MAX];
-    let mut frame_with = |bytes| {
-        let outcome = Outcome::Returned(bytes);
-        peer.frame(Request::TaskEnd { batch: object(9), task: 0, outcome, carries: Vec::new() })
-    };
+    let mut frame_with = |bytes| peer.frame(end_call(9, 0, Outcome::Returned(bytes), &[]));
     let some = FRAME_BYTES_MAX - 100;
     let around = frame_with(&bytes[..some]).len() - 4 - some;
     let largest = frame_with(&bytes[around..]);

@@ -10,7 +10,8 @@ use super::consequence::Consequence::{self, Ended, Refused};
 use super::tasks::{BATCH, fails, outcome, put, worker_and_owner};
 use crate::server::Patience;
 use crate::tests::raw_client::{
-    RawClient, add_tasks, done, object, open_anonymous, open_batch, refused_alike, wait_for,
+    EMPTY_CALL, RawClient, add_calls, call_of, done, object, open_anonymous, open_batch, refused_alike,
+    wait_for,
 };
 use crate::tests::running_manager::RunningManager;
 
@@ -92,11 +93,11 @@ pub(super) fn session_waits() -> Vec<Consequence> {
 pub(super) fn tasks() -> Vec<Consequence> {
     let (_manager, peer) = session(Limits { tasks_max: 3, ..Limits::default() });
     let peer = &mut worker_and_owner(peer);
-    done(peer, add_tasks(BATCH, b"", 1));
+    done(peer, add_calls(BATCH, EMPTY_CALL, 1));
     done(peer, put(b"", Vec::new()));
-    let code = refused_alike(peer, 3, [add_tasks(BATCH, b"", 2)]);
-    done(peer, add_tasks(BATCH, b"", 1));
-    assert_eq!(refused_alike(peer, 3, [add_tasks(BATCH, b"", 1), put(b"", Vec::new())]), code);
+    let code = refused_alike(peer, 3, [add_calls(BATCH, EMPTY_CALL, 2)]);
+    done(peer, add_calls(BATCH, EMPTY_CALL, 1));
+    assert_eq!(refused_alike(peer, 3, [add_calls(BATCH, EMPTY_CALL, 1), put(b"", Vec::new())]), code);
     vec![Refused(code)]
 }
 
@@ -105,15 +106,15 @@ pub(super) fn stored_bytes() -> Vec<Consequence> {
     let (_manager, peer) = session(limits.clone());
     let peer = &mut worker_and_owner(peer);
     done(peer, put(&[0; 40], Vec::new()));
-    let code = refused_alike(peer, 100, [add_tasks(BATCH, &[0; 61], 1), put(&[0; 61], Vec::new())]);
-    done(peer, add_tasks(BATCH, &[0; 60], 1));
+    let code = refused_alike(peer, 100, [add_calls(BATCH, &call_of(61), 1), put(&[0; 61], Vec::new())]);
+    done(peer, add_calls(BATCH, &call_of(60), 1));
 
     let (_manager, peer) = session(limits);
     let peer = &mut worker_and_owner(peer);
-    // A result counts with 16 bytes more than it has.
-    let most = [0; 84];
+    // A result counts with 16 bytes more than it has, and the arguments are one byte.
+    let most = call_of(83);
     assert!(matches!(outcome(peer, Outcome::Returned(&most), &[]), Outcome::Returned(_)));
-    let failed = outcome(peer, Outcome::Returned(&[0; 85]), &[]);
+    let failed = outcome(peer, Outcome::Returned(&call_of(84)), &[]);
     vec![Refused(code), fails(&failed)]
 }
 

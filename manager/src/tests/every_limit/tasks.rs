@@ -3,8 +3,9 @@
 use std::process::Command;
 
 use protocol::limits::{
-    BOUND_PROCESSES_MAX, CARRIES_MAX, FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX, PROCESSES_MAX, RESULTS_BYTES_MAX,
-    TASKS_BYTES_MAX, TASKS_PER_GRANT_MAX, TASKS_PER_REQUEST_MAX,
+    BOUND_PROCESSES_MAX, CALLS_PER_CHUNK_MAX, CALLS_PER_GRANT_MAX, CALLS_PER_REQUEST_MAX, CARRIES_MAX,
+    CHUNKS_PER_REQUEST_MAX, FAILURE_BYTES_MAX, GRANT_BYTES_MAX, PAYLOAD_BYTES_MAX, PROCESSES_MAX,
+    RESULTS_BYTES_MAX,
 };
 use protocol::{
     BatchOptions, Failure, FailureKind, Grant, ObjectId, Outcome, Reply, Request, Results, Spec, Target,
@@ -15,7 +16,8 @@ use sys::process_session;
 use super::consequence::Consequence::{self, ComesLater, Cut, NotCounted, Refused, TaskFails};
 use crate::tests::manager_process::ManagerProcess;
 use crate::tests::raw_client::{
-    RawClient, add_tasks, done, object, open_anonymous, open_batch, refused, refused_alike, wait_for,
+    EMPTY_CALL, RawClient, add_calls, call_of, done, end_call, object, open_anonymous, open_batch, refused,
+    refused_alike, wait_for,
 };
 
 const POOL: u128 = 1;
@@ -42,13 +44,17 @@ fn grant(reply: Reply) -> Grant {
     }
 }
 
-/// Ends the next task of the pool like this.
-fn end_next_task(peer: &mut RawClient, outcome: Outcome<&[u8], &str>, carries: &[ObjectId]) {
-    let Grant::Task(task) = grant(peer.call(wait_for(Target::Task { pool: object(POOL) }, Some(0)))) else {
-        panic!("not a task");
+fn tasks(most: u32) -> Target<'static> {
+    Target::Tasks { pool: object(POOL), most }
+}
+
+/// Ends the next call of the pool like this.
+fn end_next_call(peer: &mut RawClient, outcome: Outcome<&[u8], &str>, carries: &[ObjectId]) {
+    let Grant::Tasks(granted) = grant(peer.call(wait_for(tasks(1), Some(0)))) else {
+        panic!("not a call");
     };
-    let (batch, task, carries) = (task.batch, task.task, carries.to_vec());
-    done(peer, Request::TaskEnd { batch, task, outcome, carries });
+    assert_eq!(granted.batch, object(BATCH));
+    done(peer, end_call(BATCH, granted.first, outcome, carries));
 }
 
 fn results(peer: &mut RawClient) -> Results {
@@ -58,10 +64,10 @@ fn results(peer: &mut RawClient) -> Results {
     }
 }
 
-/// How a task ends whose worker reports this.
+/// How a call ends whose worker reports this.
 pub(super) fn outcome(peer: &mut RawClient, reported: Outcome<&[u8], &str>, carries: &[ObjectId]) -> Outcome {
-    done(peer, add_tasks(BATCH, b"", 1));
-    end_next_task(peer, reported, carries);
+    done(peer, add_calls(BATCH, EMPTY_CALL, 1));
+    end_next_call(peer, reported, carries);
     results(peer).results.remove(0).outcome
 }
 
@@ -72,7 +78,7 @@ pub(super) fn fails(outcome: &Outcome) -> Consequence {
     }
 }
 
-/// A batch and its tasks in one request, which only asks for results.
+/// A batch and its calls in one request, which only asks for results.
 fn run(number: u128, tasks: Vec<TaskInput<'_>>) -> Request<'_> {
     let stop = object(number + 1);
     let options = BatchOptions { stop, parent: None, priority: 0, retries: 0, time_limit_ns: None };
@@ -86,7 +92,7 @@ pub(super) fn put(item: &[u8], carries: Vec<ObjectId>) -> Request<'_> {
 
 /// What brings these arguments and this item.
 fn bring(number: u128, bytes: &[u8], carries: Vec<ObjectId>) -> [Request<'_>; 3] {
-    let tasks = vec![TaskInput { arguments: bytes, carries: carries.clone() }];
+    let tasks = vec![TaskInput { arguments: bytes, carries: carries.clone(), calls: 1 }];
     let add = Request::BatchAdd { id: object(BATCH), tasks: tasks.clone(), last: false };
     [add, run(number, tasks), put(bytes, carries)]
 }
@@ -94,8 +100,7 @@ fn bring(number: u128, bytes: &[u8], carries: Vec<ObjectId>) -> [Request<'_>; 3]
 pub(super) fn payload_bytes() -> Vec<Consequence> {
     let manager = ManagerProcess::start();
     let peer = &mut worker_and_owner(manager.session());
-    let bytes = vec![0; PAYLOAD_BYTES_MAX + 1];
-    let (large, largest) = (&bytes[..], &bytes[1..]);
+    let (large, largest) = (&call_of(PAYLOAD_BYTES_MAX + 1)[..], &call_of(PAYLOAD_BYTES_MAX)[..]);
     let code = refused_alike(peer, PAYLOAD_BYTES_MAX, bring(10, large, Vec::new()));
     let returned = outcome(peer, Outcome::Returned(largest), &[]);
     assert!(matches!(returned, Outcome::Returned(payload) if payload.as_bytes().len() == PAYLOAD_BYTES_MAX));
@@ -109,10 +114,10 @@ pub(super) fn carries() -> Vec<Consequence> {
     let peer = &mut worker_and_owner(manager.session());
     let many = vec![object(QUEUE); CARRIES_MAX + 1];
     let most = &many[1..];
-    let code = refused_alike(peer, CARRIES_MAX, bring(10, b"", many.clone()));
-    assert!(matches!(outcome(peer, Outcome::Returned(b""), most), Outcome::Returned(_)));
-    let failed = outcome(peer, Outcome::Returned(b""), &many);
-    bring(20, b"", most.to_vec()).into_iter().for_each(|request| done(peer, request));
+    let code = refused_alike(peer, CARRIES_MAX, bring(10, EMPTY_CALL, many.clone()));
+    assert!(matches!(outcome(peer, Outcome::Returned(EMPTY_CALL), most), Outcome::Returned(_)));
+    let failed = outcome(peer, Outcome::Returned(EMPTY_CALL), &many);
+    bring(20, EMPTY_CALL, most.to_vec()).into_iter().for_each(|request| done(peer, request));
     vec![Refused(code), fails(&failed)]
 }
 
@@ -131,68 +136,94 @@ pub(super) fn failure_bytes() -> Vec<Consequence> {
 pub(super) fn results_bytes() -> Vec<Consequence> {
     let manager = ManagerProcess::start();
     let peer = &mut worker_and_owner(manager.session());
-    let half = vec![0; RESULTS_BYTES_MAX / 2 - AROUND_RESULT + 1];
+    let half = call_of(RESULTS_BYTES_MAX / 2 - AROUND_RESULT);
     let mut counts = Vec::new();
-    for second in [&half[1..], &half] {
-        done(peer, add_tasks(BATCH, b"", 2));
-        end_next_task(peer, Outcome::Returned(&half[1..]), &[]);
-        end_next_task(peer, Outcome::Returned(second), &[]);
+    for second in [&half, &call_of(RESULTS_BYTES_MAX / 2 - AROUND_RESULT + 1)] {
+        done(peer, add_calls(BATCH, EMPTY_CALL, 2));
+        end_next_call(peer, Outcome::Returned(&half), &[]);
+        end_next_call(peer, Outcome::Returned(second), &[]);
         counts.push(results(peer).results.len());
     }
     assert_eq!(counts, [2, 1]);
     assert_eq!(results(peer).results.len(), 1);
     // One that is larger comes alone.
-    let Outcome::Returned(_) = outcome(peer, Outcome::Returned(&vec![0; RESULTS_BYTES_MAX]), &[]) else {
+    let Outcome::Returned(_) = outcome(peer, Outcome::Returned(&call_of(RESULTS_BYTES_MAX)), &[]) else {
         panic!("it has returned");
     };
     vec![ComesLater]
 }
 
-pub(super) fn tasks_per_request() -> Vec<Consequence> {
-    let manager = ManagerProcess::start();
-    let peer = &mut worker_and_owner(manager.session());
-    let task = TaskInput { arguments: b"", carries: Vec::new() };
-    let requests =
-        |count: usize, number| [add_tasks(BATCH, b"", count), run(number, vec![task.clone(); count])];
-    let (most, more) = (requests(TASKS_PER_REQUEST_MAX, 10), requests(TASKS_PER_REQUEST_MAX + 1, 20));
-    most.into_iter().for_each(|request| done(peer, request));
-    vec![Refused(refused_alike(peer, TASKS_PER_REQUEST_MAX, more))]
+/// What adds these chunks.
+fn add_chunks(number: u128, tasks: Vec<TaskInput<'_>>) -> [Request<'_>; 2] {
+    let add = Request::BatchAdd { id: object(BATCH), tasks: tasks.clone(), last: false };
+    [add, run(number, tasks)]
 }
 
-/// Adds short tasks with arguments of this size, and takes as many at once as the manager gives.
-fn grant_of_short_tasks(peer: &mut RawClient, count: usize, bytes: usize, most: u32) -> TasksGrant {
-    let arguments = vec![0; bytes];
-    done(peer, add_tasks(BATCH, &arguments, count));
-    let wait = |most| wait_for(Target::Tasks { pool: object(POOL), most }, Some(0));
-    // The first task begins and ends in one turn, as both requests come at once: it takes no time at all.
-    let outcome = Outcome::Returned(b"".as_slice());
-    let end = Request::TaskEnd { batch: object(BATCH), task: 0, outcome, carries: Vec::new() };
-    let frames: Vec<u8> = [wait(1), end, wait(most)].into_iter().flat_map(|body| peer.frame(body)).collect();
+/// So many chunks of so many calls.
+fn chunks(arguments: &[u8], calls: usize, count: usize) -> Vec<TaskInput<'_>> {
+    vec![TaskInput { arguments: &arguments[..calls], carries: Vec::new(), calls: calls as u32 }; count]
+}
+
+/// Has one manager add as many as there may be, and another one more, where each is asked in every way.
+fn add_up_to(limit: usize, chunks: impl Fn(usize) -> Vec<TaskInput<'static>>) -> Vec<Consequence> {
+    let manager = ManagerProcess::start();
+    let peer = &mut worker_and_owner(manager.session());
+    add_chunks(10, chunks(limit)).into_iter().for_each(|request| done(peer, request));
+    vec![Refused(refused_alike(peer, limit, add_chunks(20, chunks(limit + 1))))]
+}
+
+/// Calls without arguments, more than a chunk may have.
+const MANY_CALLS: &[u8] = &[0; CALLS_PER_CHUNK_MAX + 1];
+
+pub(super) fn chunks_per_request() -> Vec<Consequence> {
+    add_up_to(CHUNKS_PER_REQUEST_MAX, |count| chunks(MANY_CALLS, 1, count))
+}
+
+pub(super) fn calls_per_chunk() -> Vec<Consequence> {
+    add_up_to(CALLS_PER_CHUNK_MAX, |calls| chunks(MANY_CALLS, calls, 1))
+}
+
+pub(super) fn calls_per_request() -> Vec<Consequence> {
+    add_up_to(CALLS_PER_REQUEST_MAX, |calls| {
+        let mut tasks = chunks(MANY_CALLS, CALLS_PER_CHUNK_MAX, calls / CALLS_PER_CHUNK_MAX);
+        tasks.extend(chunks(MANY_CALLS, 1, calls % CALLS_PER_CHUNK_MAX));
+        tasks
+    })
+}
+
+/// Adds short calls with arguments of this size, and takes as many at once as the manager gives.
+fn grant_of_short_calls(peer: &mut RawClient, count: usize, bytes: usize, most: u32) -> TasksGrant {
+    done(peer, add_calls(BATCH, &call_of(bytes), count));
+    // The first call begins and ends in one turn, as both requests come at once: it takes no time at all.
+    let end = end_call(BATCH, 0, Outcome::Returned(EMPTY_CALL), &[]);
+    let requests = [wait_for(tasks(1), Some(0)), end, wait_for(tasks(most), Some(0))];
+    let frames: Vec<u8> = requests.into_iter().flat_map(|body| peer.frame(body)).collect();
     peer.send_bytes(&frames);
-    assert!(matches!(grant(peer.answer().unwrap().body), Grant::Tasks(first) if first.tasks.len() == 1));
+    assert!(matches!(grant(peer.answer().unwrap().body), Grant::Tasks(first) if first.calls == 1));
     assert_eq!(peer.answer().unwrap().body, Reply::Done);
     match grant(peer.answer().unwrap().body) {
         Grant::Tasks(grant) => grant,
-        other => panic!("not tasks: {other:?}"),
+        other => panic!("not calls: {other:?}"),
     }
 }
 
-pub(super) fn tasks_per_grant() -> Vec<Consequence> {
-    let all = 10 * TASKS_PER_GRANT_MAX;
-    for most in [TASKS_PER_GRANT_MAX, TASKS_PER_GRANT_MAX + 1] {
+pub(super) fn calls_per_grant() -> Vec<Consequence> {
+    for most in [CALLS_PER_GRANT_MAX, CALLS_PER_GRANT_MAX + 1] {
         let manager = ManagerProcess::start();
         let peer = &mut worker_and_owner(manager.session());
-        let grant = grant_of_short_tasks(peer, all, 0, most as u32);
-        assert_eq!(grant.tasks.len(), TASKS_PER_GRANT_MAX);
-        let tasks = grant.tasks.iter().map(|task| task.task).collect();
-        done(peer, Request::TasksGiveBack { batch: object(BATCH), tasks });
+        done(
+            peer,
+            Request::BatchAdd {
+                id: object(BATCH),
+                tasks: chunks(MANY_CALLS, CALLS_PER_CHUNK_MAX, 1),
+                last: false,
+            },
+        );
+        let grant = grant_of_short_calls(peer, 1, 1, most as u32);
+        assert_eq!(grant.calls as usize, CALLS_PER_GRANT_MAX);
+        done(peer, Request::CallsGiveBack { batch: object(BATCH), first: grant.first });
     }
-    let manager = ManagerProcess::start();
-    let peer = &mut worker_and_owner(manager.session());
-    let tasks = (0..=TASKS_PER_GRANT_MAX as u32).collect();
-    let refusal = refused(peer, Request::TasksGiveBack { batch: object(BATCH), tasks });
-    assert!(refusal.text.contains(&TASKS_PER_GRANT_MAX.to_string()), "{refusal}");
-    vec![ComesLater, Refused(refusal.code)]
+    vec![ComesLater]
 }
 
 pub(super) fn bound_processes() -> Vec<Consequence> {
@@ -215,12 +246,12 @@ pub(super) fn bound_processes() -> Vec<Consequence> {
     vec![Refused(refusal.code)]
 }
 
-pub(super) fn tasks_bytes() -> Vec<Consequence> {
+pub(super) fn grant_bytes() -> Vec<Consequence> {
     let mut counts = Vec::new();
-    for bytes in [TASKS_BYTES_MAX / 4, TASKS_BYTES_MAX / 4 + 1, TASKS_BYTES_MAX + 1] {
+    for bytes in [GRANT_BYTES_MAX / 4, GRANT_BYTES_MAX / 4 + 1, GRANT_BYTES_MAX + 1] {
         let manager = ManagerProcess::start();
         let peer = &mut worker_and_owner(manager.session());
-        counts.push(grant_of_short_tasks(peer, 40, bytes, 10).tasks.len());
+        counts.push(grant_of_short_calls(peer, 40, bytes, 10).calls);
     }
     assert_eq!(counts, [4, 3, 1]);
     vec![ComesLater]
@@ -231,7 +262,7 @@ pub(super) fn processes() -> Vec<Consequence> {
     let mut owner = worker_and_owner(manager.session());
     // Each of these stands for the wait of a process: whose wait it is makes no difference to a pool.
     for _ in 0..=PROCESSES_MAX {
-        owner.send(wait_for(Target::Task { pool: object(POOL) }, None));
+        owner.send(wait_for(tasks(1), None));
     }
     let inspect = Request::Inspect { object: protocol::Selector::Id(object(POOL)) };
     let Reply::Object(pool) = owner.call(inspect) else { panic!("the pool is there") };

@@ -1,10 +1,10 @@
 //! The values in the samples.
 
 use protocol::{
-    Abandonment, BarrierStatus, BatchOptions, Cause, Epoch, Failure, FailureKind, Grant, GrantedTask,
-    HolderInfo, ItemGrant, Kind, LockGrant, ObjectId, ObjectInfo, ObjectState, ObjectSummary, Outcome,
-    Payload, PermitsInfo, Results, SessionId, SessionInfo, TaskCounts, TaskGrant, TaskResult, TasksGrant,
-    ThreadId, WaitResult, WaiterInfo, Wanted,
+    Abandonment, BarrierStatus, BatchOptions, Cause, Epoch, Failure, FailureKind, Grant, HolderInfo,
+    ItemGrant, Kind, LockGrant, ObjectId, ObjectInfo, ObjectState, ObjectSummary, Outcome, Payload,
+    PermitsInfo, Results, SessionId, SessionInfo, TaskCounts, TaskResult, TasksGrant, ThreadId, WaitResult,
+    WaiterInfo, Wanted,
 };
 use smallvec::smallvec;
 use uuid::Uuid;
@@ -41,18 +41,17 @@ pub(super) fn batch_options() -> BatchOptions {
     }
 }
 
-pub(super) fn task_grant() -> TaskGrant {
-    let function = "count".into();
-    TaskGrant { batch: OBJECT, task: 7, function, arguments: payload(), stop: OBJECT, retry: 300 }
-}
-
 pub(super) fn tasks_grant() -> TasksGrant {
-    let tasks = vec![granted_task(), granted_task()];
-    TasksGrant { batch: OBJECT, function: "count".into(), stop: OBJECT, tasks }
-}
-
-pub(super) fn granted_task() -> GrantedTask {
-    GrantedTask { task: 7, retry: 300, arguments: payload() }
+    TasksGrant {
+        batch: OBJECT,
+        function: "count".into(),
+        stop: OBJECT,
+        first: LARGE,
+        calls: 300,
+        retry: 200,
+        report_each: true,
+        arguments: payload(),
+    }
 }
 
 pub(super) fn failure() -> Failure {
@@ -64,11 +63,14 @@ pub(super) fn payload() -> Payload {
 }
 
 pub(super) fn progress() -> TaskCounts {
-    TaskCounts { waiting: 100, running: 200, returned: 300, failed: 4 }
+    TaskCounts { waiting: LARGE, running: LARGE - 1, returned: LARGE - 2, failed: LARGE - 3 }
 }
 
 pub(super) fn results() -> Results {
-    Results { results: vec![TaskResult { task: 7, outcome: Outcome::Failed(failure()) }], complete: true }
+    Results {
+        results: vec![TaskResult { first: LARGE, calls: 300, outcome: Outcome::Failed(failure()) }],
+        complete: true,
+    }
 }
 
 pub(super) fn taken() -> WaitResult {

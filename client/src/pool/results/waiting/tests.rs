@@ -11,7 +11,7 @@ use crate::connection::link::Link;
 use crate::pool::submit::chunks::{Chunk, encode_chunks};
 use crate::pool::submit::submission::{self, RunOptions, Submission};
 use crate::pool::submitted_batches::SubmittedBatches;
-use crate::task::ChunkWriter;
+use crate::task::append_value;
 
 /// Submits a batch of one call in this way, to a manager that gives these answers in turn.
 fn submit(
@@ -53,10 +53,9 @@ fn refusal() -> Reply {
 }
 
 fn result() -> Reply {
-    let mut writer = ChunkWriter::new();
-    writer.push(&7_u32).unwrap();
-    let outcome = Outcome::Returned(Payload::from(writer.finish().as_slice()));
-    let results = Results { results: vec![TaskResult { task: 0, outcome }], complete: true };
+    let bytes = append_value(&7_u32, Vec::new()).unwrap();
+    let outcome = Outcome::Returned(Payload::from(bytes.as_slice()));
+    let results = Results { results: vec![TaskResult { first: 0, calls: 1, outcome }], complete: true };
     Reply::Taken(WaitResult {
         index: 0,
         grants: [Grant::Results(results)].into_iter().collect(),

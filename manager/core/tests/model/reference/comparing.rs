@@ -93,7 +93,8 @@ fn same_results(expected: &Results, actual: &Results) -> bool {
     expected.complete == actual.complete
         && expected.results.len() == actual.results.len()
         && results.all(|(expected, actual)| {
-            expected.task == actual.task && same_outcome(&expected.outcome, &actual.outcome)
+            (expected.first, expected.calls) == (actual.first, actual.calls)
+                && same_outcome(&expected.outcome, &actual.outcome)
         })
 }
 

@@ -190,6 +190,7 @@ impl Model {
                 let caller = Caller { session: *session, thread: 0 };
                 let _ = self.release_lock(caller, *lock, Some(*hold));
             }
+            Input::CallsFound { .. } => unreachable!("the simulator makes no pools yet"),
             Input::SessionEnded { session, ending } => self.session_ended(*session, ending),
             Input::SessionEnding { .. } => unreachable!("the simulator binds no processes: {input:?}"),
             Input::TimePassed => {}

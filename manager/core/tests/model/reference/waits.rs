@@ -126,8 +126,7 @@ impl Model {
             let others = count(|target| {
                 matches!(
                     target,
-                    Target::Task { .. }
-                        | Target::Tasks { .. }
+                    Target::Tasks { .. }
                         | Target::Results { .. }
                         | Target::ManyResults { .. }
                         | Target::Condition { .. }

@@ -1,0 +1,100 @@
+//! Outcomes: how calls ended, until their owner takes that.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use protocol::limits::FAILURE_BYTES_MAX;
+use protocol::{Failure, FailureKind, Outcome, TaskResult};
+use serde::{Deserialize, Serialize};
+
+/// Outcomes that an owner has not taken, in the order in which they came.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct EndedCalls {
+    results: VecDeque<TaskResult>,
+    /// How many calls these are of.
+    calls: u64,
+}
+
+impl EndedCalls {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.results.is_empty()
+    }
+
+    /// How many calls have ended.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    /// The bytes that they take.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        self.results.iter().map(|result| stored_bytes(&result.outcome)).sum()
+    }
+
+    /// Adds the outcome of some calls. Returns how many bytes it takes.
+    pub(crate) fn push(&mut self, result: TaskResult) -> usize {
+        self.calls += u64::from(result.calls);
+        if self.joins_last(&result) {
+            return 0;
+        }
+        let bytes = stored_bytes(&result.outcome);
+        self.results.push_back(result);
+        bytes
+    }
+
+    /// Adds calls to the last that have ended, if they follow them and have the same failure.
+    fn joins_last(&mut self, result: &TaskResult) -> bool {
+        let Some(last) = self.results.back_mut() else { return false };
+        let (Outcome::Failed(before), Outcome::Failed(failure)) = (&last.outcome, &result.outcome) else {
+            return false;
+        };
+        let follows = last.first + u64::from(last.calls) == result.first;
+        let is_same = before.kind == failure.kind && Arc::ptr_eq(&before.text, &failure.text);
+        match last.calls.checked_add(result.calls) {
+            Some(together) if follows && is_same => last.calls = together,
+            _ => return false,
+        }
+        true
+    }
+
+    /// Takes the first of them: one, and further ones up to this number of bytes. Also returns of how many calls they
+    /// are, and their bytes.
+    pub(crate) fn take(&mut self, bytes_max: usize) -> (Vec<TaskResult>, u64, usize) {
+        let (mut count, mut calls, mut bytes) = (0, 0, 0);
+        for result in &self.results {
+            let more = stored_bytes(&result.outcome);
+            if count > 0 && bytes + more > bytes_max {
+                break;
+            }
+            count += 1;
+            calls += u64::from(result.calls);
+            bytes += more;
+        }
+        self.calls -= calls;
+        (self.results.drain(..count).collect(), calls, bytes)
+    }
+}
+
+/// How a call that was dropped before it began ends.
+pub(crate) const CANCELLED: Failure<&str> =
+    Failure { kind: FailureKind::Cancelled, text: "it was cancelled before it started" };
+
+pub(crate) fn failed(kind: FailureKind, text: impl Into<Arc<str>>) -> Outcome {
+    Outcome::Failed(Failure { kind, text: text.into() })
+}
+
+/// About how many bytes an outcome takes besides its payload, in the manager's memory and in a reply.
+pub(crate) const OUTCOME_BYTES: usize = 16;
+
+/// How many bytes an outcome takes in the manager's memory and in a reply.
+fn stored_bytes(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Returned(payload) => payload.as_bytes().len() + OUTCOME_BYTES,
+        Outcome::Failed(failure) => failure.text.len() + OUTCOME_BYTES,
+    }
+}
+
+/// The text up to the limit, cut between characters.
+pub(crate) fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(FAILURE_BYTES_MAX)]
+}
