@@ -26,7 +26,7 @@ mod shared_memory;
 #[cfg(test)]
 mod tests;
 
-pub use error::Error;
+pub use error::{Error, FolderError};
 pub use options::ManagerOptions;
 pub use transport::{Address, AddressError};
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod circles;
 pub(crate) mod examples;
+pub(crate) mod functions;
 pub(crate) mod imports;
 pub(crate) mod modules;
 pub(crate) mod sources;

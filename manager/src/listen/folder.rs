@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
-use crate::Error;
+use crate::FolderError;
 
 /// How many links to follow. More go in a circle.
 const LINKS_MAX: usize = 40;
@@ -29,10 +29,10 @@ pub(crate) fn folder_of(socket: &Path) -> &Path {
 
 /// Makes the folder of this socket if it is missing, and checks that only this user can enter it, and that no other can
 /// replace it.
-pub(crate) fn prepare(socket: &Path, user: u32) -> Result<(), Error> {
+pub(crate) fn prepare(socket: &Path, user: u32) -> Result<(), FolderError> {
     let folder = folder_of(socket);
     check_way(folder)?;
-    let failed = |source| Error::Folder { folder: folder.into(), source };
+    let failed = |source| FolderError::Unusable { folder: folder.into(), source };
     match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
         // Examined in either case: what counts is what is there now.
@@ -43,22 +43,22 @@ pub(crate) fn prepare(socket: &Path, user: u32) -> Result<(), Error> {
     let instead = || instead_of(socket, mode, user);
     let folder = PathBuf::from(folder);
     if metadata.is_symlink() {
-        Err(Error::FolderIsLink { folder })
+        Err(FolderError::IsLink { folder })
     } else if !metadata.is_dir() {
-        Err(Error::FolderIsNone { folder })
+        Err(FolderError::IsNone { folder })
     } else if metadata.uid() != user {
-        Err(Error::FolderOfAnother { folder, owner: metadata.uid(), user, instead: instead() })
+        Err(FolderError::OfAnother { folder, owner: metadata.uid(), user, instead: instead() })
     } else if mode & 0o077 != 0 {
         let instead = if may_be_closed(&folder, mode) { None } else { Some(instead()) };
-        Err(Error::FolderOpenToOthers { folder, mode, instead })
+        Err(FolderError::OpenToOthers { folder, mode, instead })
     } else {
         Ok(())
     }
 }
 
 /// Checks everything that a path leads through except its last folder, which has stricter rules.
-fn check_way(folder: &Path) -> Result<(), Error> {
-    let failed = |source| Error::Folder { folder: folder.into(), source };
+fn check_way(folder: &Path) -> Result<(), FolderError> {
+    let failed = |source| FolderError::Unusable { folder: folder.into(), source };
     let absolute = std::path::absolute(folder).map_err(failed)?;
     let mut rest: VecDeque<OsString> = components_of(&absolute);
     let mut way = PathBuf::from("/");
@@ -74,7 +74,7 @@ fn check_way(folder: &Path) -> Result<(), Error> {
         if found.is_symlink() {
             links += 1;
             if links > LINKS_MAX || !is_of_the_system(&found, &above) {
-                return Err(Error::FolderIsLink { folder: path });
+                return Err(FolderError::IsLink { folder: path });
             }
             let target = fs::read_link(&path).map_err(failed)?;
             if target.is_absolute() {
@@ -87,7 +87,7 @@ fn check_way(folder: &Path) -> Result<(), Error> {
         } else if found.is_dir() {
             (way, above) = (path, found);
         } else {
-            return Err(Error::FolderIsNone { folder: path });
+            return Err(FolderError::IsNone { folder: path });
         }
     }
     Ok(())
@@ -107,12 +107,12 @@ fn is_of_the_system(link: &Metadata, folder: &Metadata) -> bool {
 
 /// Refuses a folder in which others may replace what is there. A group that root chose for its folder may do so, and so
 /// may a group with the number of the user, who is its only member.
-fn check_not_open(folder: &Path, metadata: &Metadata) -> Result<(), Error> {
+fn check_not_open(folder: &Path, metadata: &Metadata) -> Result<(), FolderError> {
     let mode = metadata.mode() & 0o7777;
     let is_group_trusted = metadata.uid() == 0 || metadata.gid() == metadata.uid();
     let is_open = mode & 0o002 != 0 || (mode & 0o020 != 0 && !is_group_trusted);
     if is_open && mode & STICKY == 0 {
-        return Err(Error::WayOpenToOthers { folder: folder.into(), mode });
+        return Err(FolderError::WayOpenToOthers { folder: folder.into(), mode });
     }
     Ok(())
 }
@@ -174,7 +174,7 @@ mod tests {
         prepare(&outer.path().join("inner/m.sock"), user()).unwrap();
         assert_eq!(fs::metadata(outer.path().join("inner")).unwrap().mode() & 0o777, 0o700);
         let refused = prepare(&outer.path().join("not/there/m.sock"), user()).unwrap_err();
-        assert!(matches!(refused, Error::Folder { .. }), "{refused}");
+        assert!(matches!(refused, FolderError::Unusable { .. }), "{refused}");
     }
 
     #[test]
@@ -183,7 +183,7 @@ mod tests {
         for mode in [0o701, 0o710, 0o755, 0o777, 0o740] {
             set_mode(outer.path(), mode);
             let refused = prepare(&outer.path().join("m.sock"), user()).unwrap_err();
-            assert!(matches!(refused, Error::FolderOpenToOthers { mode: found, .. } if found == mode));
+            assert!(matches!(refused, FolderError::OpenToOthers { mode: found, .. } if found == mode));
             let expected = format!("(mode {mode:04o}); run `chmod 700 {}`", outer.path().display());
             assert!(refused.to_string().contains(&expected), "{refused}");
         }
@@ -217,7 +217,7 @@ mod tests {
     fn a_folder_of_another_user_is_refused() {
         let outer = folder();
         let refused = prepare(&outer.path().join("m.sock"), user() + 1).unwrap_err();
-        assert!(matches!(refused, Error::FolderOfAnother { owner, .. } if owner == user()), "{refused}");
+        assert!(matches!(refused, FolderError::OfAnother { owner, .. } if owner == user()), "{refused}");
     }
 
     #[test]
@@ -232,7 +232,7 @@ mod tests {
         let cases = [("link", &link), ("link/own", &link), ("link/../real", &link), ("dangling", &dangling)];
         for (way, expected) in cases {
             match prepare(&outer.path().join(way).join("m.sock"), user()) {
-                Err(Error::FolderIsLink { folder }) => assert_eq!(folder, *expected, "{way}"),
+                Err(FolderError::IsLink { folder }) => assert_eq!(folder, *expected, "{way}"),
                 other => panic!("{way}: {other:?}"),
             }
         }
@@ -260,7 +260,7 @@ mod tests {
         for (mode, is_refused) in [(0o777, true), (0o707, true), (0o755, false), (0o1777, false)] {
             set_mode(&middle, mode);
             match prepare(&socket, user()) {
-                Err(Error::WayOpenToOthers { folder, mode: found }) if is_refused => {
+                Err(FolderError::WayOpenToOthers { folder, mode: found }) if is_refused => {
                     assert_eq!((folder, found), (middle.clone(), mode));
                 }
                 Ok(()) if !is_refused => {}
@@ -276,7 +276,7 @@ mod tests {
         fs::write(&file, "").unwrap();
         for way in ["file/m.sock", "file/own/m.sock"] {
             match prepare(&outer.path().join(way), user()) {
-                Err(Error::FolderIsNone { folder }) => assert_eq!(folder, file),
+                Err(FolderError::IsNone { folder }) => assert_eq!(folder, file),
                 other => panic!("{way}: {other:?}"),
             }
         }

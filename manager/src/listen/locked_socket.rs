@@ -74,9 +74,11 @@ impl LockedSocket {
 
 /// An error that says so where the folder is one that a variable of the environment names.
 fn with_variable(error: Error, socket: &Path, is_private: bool) -> Error {
-    match error.is_of_folder() && is_in_folder_of_variable(socket) {
-        true => Error::FolderOfVariable { error: Box::new(error), is_private },
-        false => error,
+    match error {
+        Error::Folder(error) if is_in_folder_of_variable(socket) => {
+            Error::FolderOfVariable { error, is_private }
+        }
+        error => error,
     }
 }
 

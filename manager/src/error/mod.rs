@@ -7,6 +7,10 @@ use protocol::endpoint::{SOCKET_PATH_BYTES_MAX, SOCKET_VARIABLE};
 use rustix::io::Errno;
 use transport::unix::FOLDER_VARIABLE;
 
+pub use folder::FolderError;
+
+mod folder;
+
 /// Why a manager cannot start, or cannot go on. The text says what to do about it, where something can be done.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -28,55 +32,12 @@ pub enum Error {
         /// A path that would do.
         instead: PathBuf,
     },
-    /// The socket's folder does not exist and cannot be made, or cannot be examined.
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The socket's folder, or one on the way to it, is a link; another user who may change a link may send clients
-    /// elsewhere.
-    FolderIsLink {
-        /// The link.
-        folder: PathBuf,
-    },
-    /// What should be the socket's folder, or one on the way to it, is something else.
-    FolderIsNone {
-        /// The path of the thing.
-        folder: PathBuf,
-    },
-    /// The socket's folder belongs to another user.
-    FolderOfAnother {
-        /// The folder.
-        folder: PathBuf,
-        /// The user id of its owner.
-        owner: u32,
-        /// The user id of this process.
-        user: u32,
-        /// A path of the socket that would do.
-        instead: PathBuf,
-    },
-    /// The socket's folder has permissions for others than its owner.
-    FolderOpenToOthers {
-        /// The folder.
-        folder: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-        /// A path of the socket that would do, if others may need the folder as it is.
-        instead: Option<PathBuf>,
-    },
-    /// On the way to the socket's folder is one in which others may replace it.
-    WayOpenToOthers {
-        /// The folder on the way.
-        folder: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// The socket's folder, or the way to it, cannot be used.
+    Folder(FolderError),
     /// The socket's folder, which a variable of the environment names, cannot be used.
     FolderOfVariable {
         /// Why.
-        error: Box<Error>,
+        error: FolderError,
         /// Whether this is a private manager, whose socket nobody chooses.
         is_private: bool,
     },
@@ -140,18 +101,11 @@ impl Error {
     pub(crate) fn system(action: &'static str) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::System { action, source }
     }
+}
 
-    /// Whether the folder of the socket is what is wrong.
-    pub(crate) fn is_of_folder(&self) -> bool {
-        matches!(
-            self,
-            Error::Folder { .. }
-                | Error::FolderIsLink { .. }
-                | Error::FolderIsNone { .. }
-                | Error::FolderOfAnother { .. }
-                | Error::FolderOpenToOthers { .. }
-                | Error::WayOpenToOthers { .. }
-        )
+impl From<FolderError> for Error {
+    fn from(error: FolderError) -> Error {
+        Error::Folder(error)
     }
 }
 
@@ -165,19 +119,11 @@ impl fmt::Display for Error {
                 socket.display(),
                 socket.as_os_str().len()
             ),
-            Error::PathWithoutName { socket } => {
-                let path = socket.display();
-                write!(
-                    formatter,
-                    "the socket's path “{path}” does not end in a file name; name a file in a folder of your own, \
-                     as in `--socket /path/manager.sock`"
-                )
-            }
-            Error::Folder { folder, source } => write!(
+            Error::PathWithoutName { socket } => write!(
                 formatter,
-                "the socket's folder {} cannot be used: {source}{}",
-                folder.display(),
-                advice_on_folder(source)
+                "the socket's path “{}” does not end in a file name; name a file in a folder of your own, as in \
+                 `--socket /path/manager.sock`",
+                socket.display()
             ),
             Error::PathIsFolder { folder, instead } => write!(
                 formatter,
@@ -185,42 +131,7 @@ impl fmt::Display for Error {
                 folder.display(),
                 instead.display()
             ),
-            Error::FolderIsLink { folder } => write!(
-                formatter,
-                "{}, on the way to the socket, is a symbolic link; name the folder that it leads to",
-                folder.display()
-            ),
-            Error::FolderIsNone { folder } => write!(
-                formatter,
-                "{}, on the way to the socket, is not a folder; choose another path",
-                folder.display()
-            ),
-            Error::FolderOfAnother { folder, owner, user, instead } => write!(
-                formatter,
-                "the socket's folder {} belongs to user {owner}, and this is user {user}; choose a folder of \
-                 your own, which is made if it is missing: `--socket {}`",
-                folder.display(),
-                instead.display()
-            ),
-            Error::FolderOpenToOthers { folder, mode, instead: None } => write!(
-                formatter,
-                "the socket's folder {0} is open to others (mode {mode:04o}); run `chmod 700 {0}`, or choose \
-                 another",
-                folder.display()
-            ),
-            Error::FolderOpenToOthers { folder, mode, instead: Some(instead) } => write!(
-                formatter,
-                "the socket's folder {} is open to others (mode {mode:04o}); choose a folder of your own, \
-                 which is made if it is missing: `--socket {}`",
-                folder.display(),
-                instead.display()
-            ),
-            Error::WayOpenToOthers { folder, mode } => write!(
-                formatter,
-                "the folder {}, on the way to the socket, is open to changes by others (mode {mode:04o}), \
-                 who could put another in the place of the socket's; choose another path",
-                folder.display()
-            ),
+            Error::Folder(error) => error.fmt(formatter),
             Error::FolderOfVariable { error, is_private } => {
                 write!(formatter, "{error} (that comes from a variable: correct or unset {FOLDER_VARIABLE}")?;
                 if !is_private {
@@ -270,17 +181,6 @@ impl fmt::Display for Error {
     }
 }
 
-/// What to do about a folder that cannot be made or looked at.
-fn advice_on_folder(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::NotFound => "; only the last folder of the path is made if it is missing",
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "; choose a folder in which this user may write"
-        }
-        _ => "",
-    }
-}
-
 /// The number of a process in brackets, and a space; nothing if it is not known.
 struct Number(Option<u32>);
 
@@ -296,32 +196,12 @@ impl fmt::Display for Number {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Folder { source, .. }
-            | Error::Lock { source, .. }
-            | Error::Bind { source, .. }
-            | Error::System { source, .. } => Some(source),
+            Error::Lock { source, .. } | Error::Bind { source, .. } | Error::System { source, .. } => {
+                Some(source)
+            }
+            Error::Folder(error) => error.source(),
             Error::FolderOfVariable { error, .. } => Some(error),
             _ => None,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn advice_on_a_folder_fits_what_the_system_says() {
-        let text =
-            |kind: io::ErrorKind| Error::Folder { folder: "/a/b".into(), source: kind.into() }.to_string();
-        assert!(
-            text(io::ErrorKind::NotFound)
-                .ends_with("only the last folder of the path is made if it is missing")
-        );
-        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem] {
-            assert!(text(kind).ends_with("choose a folder in which this user may write"), "{kind}");
-        }
-        let full = text(io::ErrorKind::StorageFull);
-        assert!(full.ends_with(&io::ErrorKind::StorageFull.to_string()), "{full}");
     }
 }
