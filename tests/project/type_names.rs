@@ -26,7 +26,6 @@ const SHARED: &[(&[&str], &str)] = &[
         "what an answer carries, and the same as programs see it",
     ),
     (&["Error"], "the error of a package, which others name with the package"),
-    (&["Session"], "one client process, as the manager's core and as its own core keep it"),
 ];
 
 #[apply(rule)]

@@ -12,8 +12,7 @@
 //! * [`PendingRequests`]: the requests that wait for an answer, and the end of all waiting.
 //! * [`Acks`]: which answers were received, which every request tells the manager.
 //!
-//! [`Session`] puts them together for a driver in which one thread or task owns all of it. A driver that is shared by
-//! threads puts each part behind a lock of its own, as the package `client` does.
+//! A driver that threads share puts each part behind a lock of its own, as the package `client` does.
 //!
 //! # Operations
 //!
@@ -37,6 +36,7 @@ pub mod operations;
 mod outgoing;
 mod pending;
 mod request_map;
+#[cfg(test)]
 mod session;
 
 pub use acks::{Acks, HeldAnswer, UnacknowledgedGrants};
@@ -48,4 +48,3 @@ pub use operation::{Operation, Unexpected, WaitTarget};
 pub use outgoing::Outgoing;
 pub use pending::{PendingRequests, Unclaimed};
 pub use request_map::RequestMap;
-pub use session::{RequestError, Session, SessionEvent};

@@ -1,4 +1,4 @@
-//! A whole session for a driver in which one thread or task owns all of it.
+//! A whole session, whose parts the tests drive from one thread.
 
 use alloc::collections::VecDeque;
 use core::fmt;
@@ -14,7 +14,7 @@ use crate::{
 /// moves the bytes of [`poll_output`](Self::poll_output) into the connection and those of the connection into
 /// [`space`](Self::space), and then takes the events of [`poll_event`](Self::poll_event).
 #[derive(Debug)]
-pub struct Session<M = NoReleaseMemory> {
+pub(crate) struct Session<M = NoReleaseMemory> {
     outgoing: Outgoing<M>,
     incoming: Incoming,
     /// Each request waits with its own id, which an event names.
@@ -28,7 +28,7 @@ pub struct Session<M = NoReleaseMemory> {
 
 /// What has happened to a request.
 #[derive(Debug, PartialEq, Eq)]
-pub enum SessionEvent {
+pub(crate) enum SessionEvent {
     /// It is answered.
     Answered {
         /// The request.
@@ -47,7 +47,7 @@ pub enum SessionEvent {
 
 /// Why a request was not made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RequestError {
+pub(crate) enum RequestError {
     /// The session is over.
     Ended(DisconnectReason),
     /// It does not fit into a frame.
@@ -58,7 +58,7 @@ pub enum RequestError {
 
 impl<M: ReleaseMemory> Session<M> {
     /// A session that goes on where the handshake ended, with the bytes that came behind the greeting.
-    pub fn new(frames: FrameBuffer) -> Session<M> {
+    pub(crate) fn new(frames: FrameBuffer) -> Session<M> {
         Session {
             outgoing: Outgoing::new(),
             incoming: Incoming::new(frames),
@@ -74,7 +74,7 @@ impl<M: ReleaseMemory> Session<M> {
     /// # Errors
     /// If the session is over, the request is too large, or it is a wait and too many grants are not acknowledged. Then
     /// nothing is sent.
-    pub fn request(&mut self, body: Request<'_>) -> Result<RequestId, RequestError> {
+    pub(crate) fn request(&mut self, body: Request<'_>) -> Result<RequestId, RequestError> {
         UnacknowledgedGrants::check(self.acks.is_full(), &body).map_err(RequestError::Unacknowledged)?;
         let request = self.outgoing.next_request();
         self.pending.insert(request, request).map_err(RequestError::Ended)?;
@@ -90,7 +90,7 @@ impl<M: ReleaseMemory> Session<M> {
     ///
     /// # Errors
     /// If the session is over, or the request is too large.
-    pub fn send(&mut self, body: Request<'_>) -> Result<(), RequestError> {
+    pub(crate) fn send(&mut self, body: Request<'_>) -> Result<(), RequestError> {
         if let Some(end) = self.pending.end() {
             return Err(RequestError::Ended(end.clone()));
         }
@@ -98,56 +98,56 @@ impl<M: ReleaseMemory> Session<M> {
     }
 
     /// Gives a request up. If its answer has not come, this cancels the request, and drops the answer when it comes.
-    pub fn abandon(&mut self, request: RequestId) {
+    pub(crate) fn abandon(&mut self, request: RequestId) {
         if self.pending.abandon(request).is_some() {
             self.send(Request::Cancel { request }).expect("a session with a pending request is not over");
         }
     }
 
     /// Releases a lock: with the next request, or at once if somebody wants it.
-    pub fn release(&mut self, release: DeferredRelease) {
+    pub(crate) fn release(&mut self, release: DeferredRelease) {
         if self.pending.end().is_none() {
             self.outgoing.release(release, self.acks.acknowledged(), self.acks.latest());
         }
     }
 
     /// Defers releases in this memory from now on.
-    pub fn set_release_memory(&mut self, memory: M) {
+    pub(crate) fn set_release_memory(&mut self, memory: M) {
         self.outgoing.set_release_memory(memory);
     }
 
     /// Releases an answer that was held, so that it can be acknowledged.
-    pub fn release_answer(&mut self, answer: HeldAnswer) {
+    pub(crate) fn release_answer(&mut self, answer: HeldAnswer) {
         self.acks.release(answer);
     }
 
     /// The bytes to send next.
-    pub fn poll_output(&self) -> &[u8] {
+    pub(crate) fn poll_output(&self) -> &[u8] {
         self.outgoing.poll_output()
     }
 
     /// Notes that this many bytes of [`poll_output`](Self::poll_output) have left.
-    pub fn handle_written(&mut self, bytes: usize) {
+    pub(crate) fn handle_written(&mut self, bytes: usize) {
         self.outgoing.handle_written(bytes);
     }
 
     /// Space to read into, of some kilobytes at least.
-    pub fn space(&mut self) -> &mut [u8] {
+    pub(crate) fn space(&mut self) -> &mut [u8] {
         self.incoming.space()
     }
 
     /// Takes this many bytes, which were read into [`space`](Self::space).
-    pub fn handle_input(&mut self, bytes: usize) {
+    pub(crate) fn handle_input(&mut self, bytes: usize) {
         self.incoming.handle_input(bytes);
     }
 
     /// Notes that no more bytes will come.
-    pub fn handle_input_over(&mut self) {
+    pub(crate) fn handle_input_over(&mut self) {
         self.is_input_over = true;
     }
 
     /// The next event. Answers that came before the end of the session come before it here, too.
-    pub fn poll_event(&mut self) -> Option<SessionEvent> {
+    pub(crate) fn poll_event(&mut self) -> Option<SessionEvent> {
         while self.pending.end().is_none() {
             let end = match self.incoming.poll_answer() {
                 Ok(Some(answer)) => {
@@ -171,12 +171,12 @@ impl<M: ReleaseMemory> Session<M> {
     }
 
     /// Why the session is over, if it is.
-    pub fn end(&self) -> Option<&DisconnectReason> {
+    pub(crate) fn end(&self) -> Option<&DisconnectReason> {
         self.pending.end()
     }
 
     /// How many answers came that nobody waited for.
-    pub fn unclaimed(&self) -> Unclaimed {
+    pub(crate) fn unclaimed(&self) -> Unclaimed {
         self.pending.unclaimed()
     }
 }
