@@ -27,7 +27,7 @@ const UNSAFE_FILES: &[&str] = &[
 
 /// Where streams are made, and where they arrive. Everything else uses what carries them through one interface.
 const PLACE_FILES: &[&str] =
-    &["protocol/transport/src/address.rs", "protocol/transport/src/connect.rs", "manager/src/listen.rs"];
+    &["protocol/transport/src/address.rs", "protocol/transport/src/connect.rs", "manager/src/listen/mod.rs"];
 
 /// The files of libraries that may print: their process ends right after that, or printing is their job.
 const PRINTING_FILES: &[&str] = &[
