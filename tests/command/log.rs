@@ -13,7 +13,8 @@ use client::{Event, Manager, Pool, Result};
 use rustix::process::Signal;
 use worker::tasks::{COMMAND, Command as Task, CommandResult};
 
-use crate::pool::{stop, task};
+use crate::pool::stopping_tasks::end_at_signal;
+use crate::pool::task;
 use crate::support::helper;
 use crate::support::{ManagerProgram, Running, apply, eventually, private_folder, task_function, test};
 
@@ -211,7 +212,7 @@ pub(crate) fn part() -> Result<()> {
     let manager = Manager::start()?;
     let pool = Pool::new(&manager, 1)?;
     let running = manager.anonymous_event()?;
-    let result = pool.apply_async(stop::end_at_signal, (running.clone(),))?;
+    let result = pool.apply_async(end_at_signal, (running.clone(),))?;
     running.wait(None)?;
     let first = pool.process_ids();
     result.stop(SIGNAL_TIME)?;

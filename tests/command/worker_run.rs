@@ -1,141 +1,24 @@
 //! `worker run`: one command under an event, a lock, or both, as a shell uses it.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use client::Manager;
-use client::internal::Reference;
-use protocol::{ObjectState, OpenMode, Reply, Request, Selector, Spec};
+use protocol::Request;
 use rustix::process::Signal;
-use tempfile::TempDir;
 
-use crate::support::{
-    ManagerProgram, PATIENCE, Running, apply, descendants, eventually, is_alive, kill, test, within,
-};
-
-/// The time within which no process is left.
-const SOON: Duration = Duration::from_secs(2);
+use super::run_fixture::{FAMILY, RunFixture, RunProcess, SOON, expect_nobody};
+use crate::support::{PATIENCE, Running, apply, descendants, eventually, is_alive, kill, test, within};
 
 const STOPPED: Option<i32> = Some(75);
 const LOCK_LOST: Option<i32> = Some(76);
 const NO_MANAGER: Option<i32> = Some(69);
 
-/// A manager, and a folder for the command to work in.
-struct Stage {
-    program: ManagerProgram,
-    manager: Manager,
-    folder: TempDir,
-}
-
-impl Stage {
-    fn new() -> Stage {
-        let program = ManagerProgram::start();
-        let manager = program.connect();
-        Stage { program, manager, folder: tempfile::tempdir().unwrap() }
-    }
-
-    /// A `worker run` with these options, and a shell that runs this script.
-    fn command(&self, options: &[&str], script: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
-        command.arg("run").args(options).arg("--socket").arg(&self.program.socket);
-        command.args(["--", "sh", "-c", script]).current_dir(self.folder.path());
-        command
-    }
-
-    fn output(&self, options: &[&str], script: &str) -> Output {
-        self.command(options, script).output().unwrap()
-    }
-
-    /// Starts it with its standard error captured, and returns when the script has made the file `ready`.
-    fn start(&self, options: &[&str], script: &str) -> Started {
-        let started = Started::from(&mut self.command(options, script));
-        eventually("the command runs", || self.path("ready").exists());
-        fs::remove_file(self.path("ready")).unwrap();
-        started
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn lock(&self) -> Reference {
-        let link = self.manager.link();
-        Reference::open(link, Some("lock"), Spec::Lock, OpenMode::OpenOrCreate).unwrap()
-    }
-
-    /// The process that holds the lock, and whether the lock is abandoned.
-    fn holder(&self) -> (Option<u32>, bool) {
-        let id = self.lock().id();
-        let Reply::Object(object) =
-            self.manager.link().call(Request::Inspect { object: Selector::Id(id) }).unwrap()
-        else {
-            panic!("no object");
-        };
-        let ObjectState::Lock { holder, abandoned, .. } = object.state else { panic!("no lock") };
-        (holder.map(|holder| holder.process), abandoned.is_some())
-    }
-
-    /// How many requests wait for the lock.
-    fn waiting(&self) -> u32 {
-        let id = self.lock().id();
-        match self.manager.link().call(Request::Inspect { object: Selector::Id(id) }).unwrap() {
-            Reply::Object(object) => object.waiting,
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-/// A `worker run` whose standard error is captured, and that ends with its test.
-struct Started {
-    child: Child,
-}
-
-impl Started {
-    fn from(command: &mut Command) -> Started {
-        Started { child: command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap() }
-    }
-
-    fn process(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Waits until it has ended. Returns its exit status and its standard error.
-    fn end(mut self) -> (Option<i32>, String) {
-        let mut text = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-        (self.child.wait().unwrap().code(), text)
-    }
-
-    /// All processes that it and its command started, once all of [`FAMILY`] run.
-    fn family(&self) -> Vec<u32> {
-        // The supervisor, a shell, its two children and two grandchildren; a shell may become one of these itself.
-        eventually("all of them run", || descendants(self.process()).len() >= 5);
-        descendants(self.process())
-    }
-}
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A script that starts children and grandchildren, makes the file `ready`, and stays.
-const FAMILY: &str = "sh -c 'sleep 1021 & sleep 1022' & sleep 1023 & touch ready; wait";
-
-fn expect_nobody(processes: &[u32]) {
-    for &process in processes {
-        within(SOON, "nobody is left", || !is_alive(process));
-    }
-}
-
 #[apply(test)]
 fn ends_as_its_command_does() {
-    let stage = Stage::new();
+    let fixture = RunFixture::new();
     for (options, script, status) in [
         (&["--stop", "stop"][..], "exit 0", 0),
         (&["--lock", "lock"][..], "exit 7", 7),
@@ -143,7 +26,7 @@ fn ends_as_its_command_does() {
         (&["--stop", "stop"][..], "kill -TERM $$", 143),
         (&["--lock", "lock"][..], "kill -KILL $$", 137),
     ] {
-        let output = stage.output(options, script);
+        let output = fixture.output(options, script);
         assert_eq!(output.status.code(), Some(status), "{options:?} {script}: {output:?}");
         assert!(output.stderr.is_empty(), "{output:?}");
     }
@@ -151,11 +34,11 @@ fn ends_as_its_command_does() {
 
 #[apply(test)]
 fn says_what_is_wrong() {
-    let stage = Stage::new();
-    let socket = stage.program.socket.to_str().unwrap();
-    fs::write(stage.path("no program"), "").unwrap();
-    stage.manager.event("an event").unwrap();
-    let not_executable = stage.path("no program");
+    let fixture = RunFixture::new();
+    let socket = fixture.program.socket.to_str().unwrap();
+    fs::write(fixture.path("no program"), "").unwrap();
+    fixture.manager.event("an event").unwrap();
+    let not_executable = fixture.path("no program");
     let here = ["--socket", socket];
     let long = "x".repeat(5000);
     for (arguments, status, expected) in [
@@ -194,7 +77,11 @@ fn says_what_is_wrong() {
         assert!(text.contains(expected), "{arguments:?}: {text}");
         assert!(text.len() < 1000, "it quotes the beginning of what is long: {text}");
     }
-    assert_eq!(stage.output(&["--lock", "l"], "exit 0").status.code(), Some(0), "none of them kept the lock");
+    assert_eq!(
+        fixture.output(&["--lock", "l"], "exit 0").status.code(),
+        Some(0),
+        "none of them kept the lock"
+    );
 
     let help = Command::new(env!("CARGO_BIN_EXE_worker")).args(["run", "--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
@@ -206,8 +93,9 @@ fn says_what_is_wrong() {
 
 #[apply(test)]
 fn passes_input_and_output() {
-    let stage = Stage::new();
-    let mut command = stage.command(&["--lock", "lock"], "read line; echo got $line; echo oops >&2; exit 3");
+    let fixture = RunFixture::new();
+    let mut command =
+        fixture.command(&["--lock", "lock"], "read line; echo got $line; echo oops >&2; exit 3");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"hello\n").unwrap();
@@ -218,41 +106,41 @@ fn passes_input_and_output() {
 
 #[apply(test)]
 fn does_not_start_when_the_event_is_set() {
-    let stage = Stage::new();
-    stage.manager.event("stop").unwrap().set_because("not today").unwrap();
+    let fixture = RunFixture::new();
+    fixture.manager.event("stop").unwrap().set_because("not today").unwrap();
     for options in [&["--stop", "stop"][..], &["--stop", "stop", "--lock", "lock"][..]] {
-        let output = stage.output(options, "touch started");
+        let output = fixture.output(options, "touch started");
         assert_eq!(output.status.code(), STOPPED);
         assert!(String::from_utf8(output.stderr).unwrap().contains("not today"));
-        assert!(!stage.path("started").exists());
+        assert!(!fixture.path("started").exists());
     }
-    assert_eq!(stage.holder(), (None, false));
+    assert_eq!(fixture.holder(), (None, false));
 }
 
 #[apply(test)]
 fn stops_the_whole_group_when_the_event_is_set() {
-    let stage = Stage::new();
-    let child = stage.start(&["--stop", "stop", "--lock", "lock"], FAMILY);
+    let fixture = RunFixture::new();
+    let child = fixture.start(&["--stop", "stop", "--lock", "lock"], FAMILY);
     let processes = child.family();
-    assert_eq!(stage.holder().0, Some(child.process()));
+    assert_eq!(fixture.holder().0, Some(child.process()));
     let before = Instant::now();
-    stage.manager.event("stop").unwrap().set_because("enough").unwrap();
+    fixture.manager.event("stop").unwrap().set_because("enough").unwrap();
     let (status, text) = child.end();
     assert!(before.elapsed() < SOON, "it took {:?}", before.elapsed());
     assert_eq!(status, STOPPED, "{text}");
     assert!(text.starts_with("worker run: stopped: set by pid ") && text.contains("enough"), "{text}");
     expect_nobody(&processes);
-    assert_eq!(stage.holder(), (None, false));
+    assert_eq!(fixture.holder(), (None, false));
 }
 
 #[apply(test)]
 fn kills_a_command_that_outlives_the_grace() {
-    let stage = Stage::new();
+    let fixture = RunFixture::new();
     let script = "trap '' TERM; touch ready; sleep 1024; sleep 1025";
-    let child = stage.start(&["--stop", "stop", "--grace", "400ms"], script);
+    let child = fixture.start(&["--stop", "stop", "--grace", "400ms"], script);
     let processes = descendants(child.process());
     let before = Instant::now();
-    stage.manager.event("stop").unwrap().set().unwrap();
+    fixture.manager.event("stop").unwrap().set().unwrap();
     assert_eq!(child.end().0, STOPPED);
     let time = before.elapsed();
     assert!(time >= Duration::from_millis(400) && time < SOON, "it took {time:?}");
@@ -261,70 +149,74 @@ fn kills_a_command_that_outlives_the_grace() {
 
 #[apply(test)]
 fn one_command_at_a_time_has_the_lock() {
-    let stage = Stage::new();
+    let fixture = RunFixture::new();
     let script = "echo in >> log; sleep 0.02; echo out >> log";
     let children: Vec<Child> =
-        (0..8).map(|_| stage.command(&["--lock", "lock"], script).spawn().unwrap()).collect();
+        (0..8).map(|_| fixture.command(&["--lock", "lock"], script).spawn().unwrap()).collect();
     for mut child in children {
         assert!(child.wait().unwrap().success());
     }
-    assert_eq!(fs::read_to_string(stage.path("log")).unwrap(), "in\nout\n".repeat(8));
+    assert_eq!(fs::read_to_string(fixture.path("log")).unwrap(), "in\nout\n".repeat(8));
 }
 
 #[apply(test)]
 fn waiting_for_the_lock_can_be_stopped() {
-    let stage = Stage::new();
-    let holder = stage.start(&["--lock", "lock", "--stop", "other"], FAMILY);
-    let waiting = Started::from(&mut stage.command(&["--lock", "lock", "--stop", "stop"], "touch started"));
-    eventually("it waits", || stage.waiting() == 1);
-    stage.manager.event("stop").unwrap().set().unwrap();
+    let fixture = RunFixture::new();
+    let holder = fixture.start(&["--lock", "lock", "--stop", "other"], FAMILY);
+    let waiting =
+        RunProcess::from(&mut fixture.command(&["--lock", "lock", "--stop", "stop"], "touch started"));
+    eventually("it waits", || fixture.waiting() == 1);
+    fixture.manager.event("stop").unwrap().set().unwrap();
     assert_eq!(waiting.end().0, STOPPED);
-    assert!(!stage.path("started").exists());
-    assert_eq!(stage.holder().0, Some(holder.process()), "the holder of the lock is not stopped");
+    assert!(!fixture.path("started").exists());
+    assert_eq!(fixture.holder().0, Some(holder.process()), "the holder of the lock is not stopped");
     kill(holder.process(), Signal::TERM);
     assert_eq!(holder.end().0, Some(143));
 }
 
 #[apply(test)]
 fn waiting_for_the_lock_ends_at_a_signal() {
-    let stage = Stage::new();
-    let holder = stage.start(&["--lock", "lock"], FAMILY);
+    let fixture = RunFixture::new();
+    let holder = fixture.start(&["--lock", "lock"], FAMILY);
     for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
-        let waiting = Started::from(&mut stage.command(&["--lock", "lock"], "touch started"));
-        eventually("it waits", || stage.waiting() == 1);
+        let waiting = RunProcess::from(&mut fixture.command(&["--lock", "lock"], "touch started"));
+        eventually("it waits", || fixture.waiting() == 1);
         kill(waiting.process(), signal);
         assert_eq!(waiting.end().0, Some(status));
-        assert_eq!(stage.waiting(), 0);
+        assert_eq!(fixture.waiting(), 0);
     }
     kill(holder.process(), Signal::TERM);
     assert_eq!(holder.end().0, Some(143));
-    assert_eq!(stage.holder(), (None, false));
-    assert!(!stage.path("started").exists());
+    assert_eq!(fixture.holder(), (None, false));
+    assert!(!fixture.path("started").exists());
 }
 
 #[apply(test)]
 fn gives_the_lock_back_whatever_becomes_of_the_command() {
-    let stage = Stage::new();
+    let fixture = RunFixture::new();
     for (program, status) in [("true", 0), ("false", 1), ("no-such-program", 127)] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
-        command.args(["run", "--lock", "lock", "--socket"]).arg(&stage.program.socket).args(["--", program]);
+        command
+            .args(["run", "--lock", "lock", "--socket"])
+            .arg(&fixture.program.socket)
+            .args(["--", program]);
         assert_eq!(command.output().unwrap().status.code(), Some(status));
-        assert_eq!(stage.holder(), (None, false));
+        assert_eq!(fixture.holder(), (None, false));
     }
     // A command ends together with all that it has started.
-    let child = stage.start(&["--lock", "lock"], "touch ready; sleep 1026 & echo $! > process");
+    let child = fixture.start(&["--lock", "lock"], "touch ready; sleep 1026 & echo $! > process");
     assert_eq!(child.end().0, Some(0));
-    let process = fs::read_to_string(stage.path("process")).unwrap().trim().parse().unwrap();
+    let process = fs::read_to_string(fixture.path("process")).unwrap().trim().parse().unwrap();
     within(SOON, "what it left behind has ended", || !is_alive(process));
 }
 
 #[apply(test)]
 fn ends_the_command_when_the_lock_is_taken_away() {
-    let stage = Stage::new();
+    let fixture = RunFixture::new();
     for options in [&["--lock", "lock"][..], &["--lock", "lock", "--stop", "stop"][..]] {
-        let child = stage.start(options, FAMILY);
+        let child = fixture.start(options, FAMILY);
         let processes = child.family();
-        let lock = stage.lock();
+        let lock = fixture.lock();
         lock.call_for_done(Request::ForceRelease { id: lock.id() }).unwrap();
         let before = Instant::now();
         let (status, text) = child.end();
@@ -332,24 +224,24 @@ fn ends_the_command_when_the_lock_is_taken_away() {
         assert!(text.contains("the lock is lost") && before.elapsed() < PATIENCE, "{text}");
         expect_nobody(&processes);
         // The next holder's grant says so, and clears the mark.
-        let output = stage.output(&["--lock", "lock"], "exit 0");
+        let output = fixture.output(&["--lock", "lock"], "exit 0");
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success() && text.contains("was left behind by pid"), "{text}");
     }
     // It notices that even if the command has ended before the next check.
-    let child = stage.start(&["--lock", "lock"], "touch ready; while ! test -e end; do sleep 0.01; done");
-    let lock = stage.lock();
+    let child = fixture.start(&["--lock", "lock"], "touch ready; while ! test -e end; do sleep 0.01; done");
+    let lock = fixture.lock();
     lock.call_for_done(Request::ForceRelease { id: lock.id() }).unwrap();
-    fs::write(stage.path("end"), "").unwrap();
+    fs::write(fixture.path("end"), "").unwrap();
     assert_eq!(child.end().0, LOCK_LOST);
 }
 
 #[apply(test)]
 fn ends_the_command_when_the_lock_is_removed() {
-    let stage = Stage::new();
-    let child = stage.start(&["--lock", "lock"], FAMILY);
+    let fixture = RunFixture::new();
+    let child = fixture.start(&["--lock", "lock"], FAMILY);
     let processes = child.family();
-    stage.lock().remove().unwrap();
+    fixture.lock().remove().unwrap();
     assert_eq!(child.end().0, LOCK_LOST);
     expect_nobody(&processes);
 }
@@ -361,11 +253,11 @@ fn ends_the_command_when_the_manager_is_gone() {
         (&["--lock", "lock", "--stop", "stop"][..], LOCK_LOST),
         (&["--stop", "stop"][..], NO_MANAGER),
     ] {
-        let stage = Stage::new();
-        let child = stage.start(options, FAMILY);
+        let fixture = RunFixture::new();
+        let child = fixture.start(options, FAMILY);
         let processes = child.family();
         let before = Instant::now();
-        stage.program.running.signal(Signal::KILL);
+        fixture.program.running.signal(Signal::KILL);
         let (status, text) = child.end();
         assert_eq!(status, expected, "{options:?}: {text}");
         assert!(text.contains("the manager is gone") && before.elapsed() < SOON, "{text}");
@@ -375,32 +267,32 @@ fn ends_the_command_when_the_manager_is_gone() {
 
 #[apply(test)]
 fn that_is_killed_leaves_no_command_and_an_abandoned_lock() {
-    let stage = Stage::new();
-    let child = stage.start(&["--lock", "lock", "--stop", "stop"], FAMILY);
+    let fixture = RunFixture::new();
+    let child = fixture.start(&["--lock", "lock", "--stop", "stop"], FAMILY);
     let (process, processes) = (child.process(), child.family());
     kill(process, Signal::KILL);
     assert_eq!(child.end().0, None);
     expect_nobody(&processes);
-    eventually("the lock is marked", || stage.holder() == (None, true));
-    let output = stage.output(&["--lock", "lock"], "exit 5");
+    eventually("the lock is marked", || fixture.holder() == (None, true));
+    let output = fixture.output(&["--lock", "lock"], "exit 5");
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(5));
     let expected = format!("the lock was left behind by pid {process} (worker), which was ended by signal 9");
     assert!(text.contains(&expected), "{text}");
-    assert_eq!(stage.holder(), (None, false));
+    assert_eq!(fixture.holder(), (None, false));
 }
 
 #[apply(test)]
 fn passes_signals_on() {
-    let stage = Stage::new();
+    let fixture = RunFixture::new();
     for (signal, name, number) in
         [(Signal::INT, "INT", 2), (Signal::TERM, "TERM", 15), (Signal::HUP, "HUP", 1)]
     {
         let script = format!("trap 'echo {name}; exit 9' {name}; touch ready; sleep 1027 & wait");
-        let mut command = stage.command(&["--stop", "stop"], &script);
+        let mut command = fixture.command(&["--stop", "stop"], &script);
         let mut running = Running::start(&mut command);
-        eventually("the command runs", || stage.path("ready").exists());
-        fs::remove_file(stage.path("ready")).unwrap();
+        eventually("the command runs", || fixture.path("ready").exists());
+        fs::remove_file(fixture.path("ready")).unwrap();
         let processes = descendants(running.process());
         running.signal(signal);
         assert_eq!(running.line(), name);
@@ -408,21 +300,21 @@ fn passes_signals_on() {
         expect_nobody(&processes);
 
         // A shell makes its background children ignore interrupts. A command that is no shell does not ignore them.
-        let child = stage.start(&["--lock", "lock"], "touch ready; exec sleep 1028");
+        let child = fixture.start(&["--lock", "lock"], "touch ready; exec sleep 1028");
         kill(child.process(), signal);
         assert_eq!(child.end().0, Some(128 + number));
-        assert_eq!(stage.holder(), (None, false));
+        assert_eq!(fixture.holder(), (None, false));
     }
 }
 
 #[apply(test)]
 fn a_second_signal_kills() {
-    let stage = Stage::new();
+    let fixture = RunFixture::new();
     let script = "trap 'touch asked' TERM; touch ready; while :; do sleep 1029 & wait; done";
-    let child = stage.start(&["--stop", "stop", "--grace", "1h"], script);
+    let child = fixture.start(&["--stop", "stop", "--grace", "1h"], script);
     let processes = descendants(child.process());
     kill(child.process(), Signal::TERM);
-    eventually("it was asked", || Path::exists(&stage.path("asked")));
+    eventually("it was asked", || Path::exists(&fixture.path("asked")));
     kill(child.process(), Signal::TERM);
     assert_eq!(child.end().0, Some(137));
     expect_nobody(&processes);
@@ -430,14 +322,14 @@ fn a_second_signal_kills() {
 
 #[apply(test)]
 fn leaves_ignored_signals_ignored() {
-    let stage = Stage::new();
+    let fixture = RunFixture::new();
     let inner =
-        stage.command(&["--stop", "stop"], "touch ready; while ! test -e end; do sleep 0.01; done; exit 6");
+        fixture.command(&["--stop", "stop"], "touch ready; while ! test -e end; do sleep 0.01; done; exit 6");
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(inner.get_program()).args(inner.get_args());
-    let child = Started::from(command.current_dir(stage.folder.path()));
-    eventually("the command runs", || stage.path("ready").exists());
+    let child = RunProcess::from(command.current_dir(fixture.folder.path()));
+    eventually("the command runs", || fixture.path("ready").exists());
     kill(child.process(), Signal::HUP);
-    fs::write(stage.path("end"), "").unwrap();
+    fs::write(fixture.path("end"), "").unwrap();
     assert_eq!(child.end().0, Some(6));
 }

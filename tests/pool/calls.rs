@@ -12,7 +12,7 @@ use serde::de::Deserializer;
 use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
 
-use crate::pool::stop::block;
+use crate::pool::stopping_tasks::block;
 use crate::pool::task::{add, fail_at, process, repeat};
 use crate::support::tasks::TaskFunction;
 use crate::support::{PATIENCE, apply, eventually, kill, task_function, test};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use client::{Event, Manager, Pool, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::pool::stop::{block_sigterm, doze};
+use crate::pool::stopping_tasks::{block_sigterm, doze};
 use crate::pool::task::add;
 use crate::support::helper;
 use crate::support::{PATIENCE, Running, apply, test};

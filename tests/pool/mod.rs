@@ -9,6 +9,7 @@ pub(crate) mod prefetch;
 pub(crate) mod progress;
 pub(crate) mod sharing;
 pub(crate) mod stop;
+pub(crate) mod stopping_tasks;
 pub(crate) mod task;
 pub(crate) mod task_context;
 pub(crate) mod worker_options;

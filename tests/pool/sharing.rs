@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use worker::tasks::{COMMAND, CommandResult};
 use worker::{Ended, Service};
 
-use crate::pool::stop::note;
+use crate::pool::stopping_tasks::note;
 use crate::pool::task::{add, hold};
 use crate::support::helper;
 use crate::support::{

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// What the predicates of [`Error`](super::Error) distinguish, in groups by what an error is about.
 ///
-/// It is no part of the public interface. The error that a task returned travels with the number of its kind: once there
-/// are releases, a new kind goes to the end.
+/// It is no part of the public interface. The error that a task returned travels with the number of its kind: once
+/// there are releases, a new kind goes to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ErrorKind {
     // The manager.
