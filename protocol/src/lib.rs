@@ -49,7 +49,8 @@ pub use grant::{
 pub use handshake::{Greeting, Hello, Introduction, MAGIC, VERSION_NEWEST, VERSION_OLDEST};
 pub use id::{Epoch, ObjectId, RequestId, SessionId, ThreadId};
 pub use inspect::{
-    HolderInfo, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, SessionInfo, WaiterInfo, Wanted,
+    HolderInfo, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, SessionInfo,
+    WaiterInfo, Wanted,
 };
 pub use kind::{Kind, LockChoice, Spec};
 pub use limits::{HELLO_BYTES_MAX, Limits};
@@ -61,5 +62,7 @@ pub use reply::{Answer, Reply};
 pub use request::{Envelope, OpenMode, Request, Selector};
 pub use shared_memory::SharedMemory;
 pub use shortened::shortened;
-pub use task::{BatchOptions, CallsOutcome, Failure, FailureKind, Outcome, StopSignal, TaskInput};
+pub use task::{
+    BatchOptions, CallsOutcome, CallsOutcomes, Failure, FailureKind, Outcome, StopSignal, TaskInput,
+};
 pub use wait::{Signal, Target, Targets, WaitMode};

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BatchOptions, CallsOutcome, Epoch, Kind, ObjectId, RequestId, SessionId, SharedMemory, Signal, Spec,
+    BatchOptions, CallsOutcomes, Epoch, Kind, ObjectId, RequestId, SessionId, SharedMemory, Signal, Spec,
     StopSignal, Targets, TaskInput, ThreadId, WaitMode,
 };
 
@@ -152,8 +152,8 @@ pub enum Request<'a> {
         /// The number of the first of these calls.
         first: u64,
         /// How they ended, in order; at least one.
-        #[serde(borrow)]
-        ends: Vec<CallsOutcome<&'a [u8], &'a str>>,
+        #[serde(borrow, deserialize_with = "crate::sequence::deserialize")]
+        ends: CallsOutcomes<'a>,
         /// The objects whose proxies the results carry.
         carries: Vec<ObjectId>,
     },

@@ -1,4 +1,4 @@
-//! Reading the lists that travel inline: targets and grants.
+//! Reading the lists that travel inline: targets, grants and ends of calls.
 //!
 //! A list begins with its length, and a peer may lie about it. Each byte of a frame can announce an element that takes
 //! a hundred bytes of memory, and `SmallVec` would reserve all of it before it has seen one element. This code makes

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::{ObjectId, Payload};
 
@@ -52,6 +53,9 @@ pub struct CallsOutcome<Bytes = Payload, Text = Arc<str>> {
     /// How they ended.
     pub outcome: Outcome<Bytes, Text>,
 }
+
+/// How the calls of one report ended; nearly always in one way.
+pub type CallsOutcomes<'a> = SmallVec<[CallsOutcome<&'a [u8], &'a str>; 1]>;
 
 /// How one or more calls ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -399,7 +399,7 @@ const ONE_CALL: [u8; 17] = {
 
 /// The report that one call has returned.
 fn end_call(call: u64) -> Request<'static> {
-    let ends = vec![CallsOutcome { calls: 1, outcome: Outcome::Returned(&ONE_CALL[..]) }];
+    let ends = [CallsOutcome { calls: 1, outcome: Outcome::Returned(&ONE_CALL[..]) }].into();
     Request::CallsEnd { batch: BATCH, first: call, ends, carries: Vec::new() }
 }
 

@@ -203,7 +203,7 @@ pub(crate) fn end_call<'a>(
     outcome: Outcome<&'a [u8], &'a str>,
     carries: &[ObjectId],
 ) -> Request<'a> {
-    let ends = vec![CallsOutcome { calls: 1, outcome }];
+    let ends = [CallsOutcome { calls: 1, outcome }].into();
     Request::CallsEnd { batch: object(batch), first: call, ends, carries: carries.to_vec() }
 }
 

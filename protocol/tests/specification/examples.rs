@@ -206,7 +206,7 @@ fn calls() -> [(&'static str, Message); 7] {
     let outcome = Outcome::Returned(Payload::from(&[1, 8][..]));
     let results = vec![TaskResult { first: 0, calls: 1, outcome }];
     let results = Grant::Results(Results { results, complete: true });
-    let ends = vec![CallsOutcome { calls: 1, outcome: Outcome::Returned(&[1, 8][..]) }];
+    let ends = [CallsOutcome { calls: 1, outcome: Outcome::Returned(&[1, 8][..]) }].into();
     let end = Request::CallsEnd { batch: OBJECT, first: 0, ends, carries: vec![] };
     let kill = Request::BatchSignal { id: OBJECT, signal: StopSignal::Kill };
     [

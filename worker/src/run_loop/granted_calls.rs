@@ -15,7 +15,7 @@ use client::internal::operations::{CallsEnd, CallsGiveBack};
 use client::internal::{Link, Operation};
 use protocol::limits::CALLS_PER_GRANT_MAX;
 use protocol::shared_memory::call_record::RESULTS_BYTES_MAX;
-use protocol::{CallsOutcome, ObjectId, Outcome, TasksGrant};
+use protocol::{CallsOutcome, CallsOutcomes, ObjectId, Outcome, TasksGrant};
 use uuid::Uuid;
 
 use crate::run_loop::call_record::CallRecordWriter;
@@ -217,7 +217,7 @@ impl Calls {
             calls: self.returned,
             outcome: Outcome::Returned(self.results.as_slice()),
         });
-        let ends: Vec<_> =
+        let ends: CallsOutcomes<'_> =
             returned.into_iter().chain(outcome.map(|outcome| CallsOutcome { calls: 1, outcome })).collect();
         let count: u64 = ends.iter().map(|end| u64::from(end.calls)).sum();
         if count == 0 {

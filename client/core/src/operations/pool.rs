@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use protocol::{
-    BatchOptions, CallsOutcome, Grant, ObjectId, Reply, Request, Results, StopSignal, Target, TaskCounts,
+    BatchOptions, CallsOutcomes, Grant, ObjectId, Reply, Request, Results, StopSignal, Target, TaskCounts,
     TaskInput, ThreadId,
 };
 
@@ -206,7 +206,7 @@ pub struct CallsEnd<'a> {
     /// The number of the first of them.
     pub first: u64,
     /// How they ended, in order.
-    pub ends: Vec<CallsOutcome<&'a [u8], &'a str>>,
+    pub ends: CallsOutcomes<'a>,
     /// The objects whose proxies the results carry.
     pub carries: Vec<ObjectId>,
 }

@@ -97,14 +97,14 @@ impl World {
     ) -> Reply {
         let calls = results.len() as u32;
         let results = calls_of(results);
-        let ends = vec![CallsOutcome { calls, outcome: Outcome::Returned(results.as_slice()) }];
+        let ends = [CallsOutcome { calls, outcome: Outcome::Returned(results.as_slice()) }].into();
         self.ask(worker, Request::CallsEnd { batch, first, ends, carries: Vec::new() })
     }
 
     /// Has a worker report that one call failed.
     pub(crate) fn fail_call(&mut self, worker: SessionId, batch: ObjectId, call: u64, text: &str) -> Reply {
         let outcome = Outcome::Failed(Failure { kind: FailureKind::Panicked, text });
-        let ends = vec![CallsOutcome { calls: 1, outcome }];
+        let ends = [CallsOutcome { calls: 1, outcome }].into();
         self.ask(worker, Request::CallsEnd { batch, first: call, ends, carries: Vec::new() })
     }
 

@@ -89,7 +89,7 @@ impl Scene {
 
     fn report(&mut self, first: u64, ends: Vec<CallsOutcome<&[u8], &str>>) -> Reply {
         let (batch, carries) = (self.batch, Vec::new());
-        self.world.ask(self.worker, Request::CallsEnd { batch, first, ends, carries })
+        self.world.ask(self.worker, Request::CallsEnd { batch, first, ends: ends.into(), carries })
     }
 
     fn endings(&mut self) -> Vec<(u64, Option<FailureKind>)> {

@@ -56,7 +56,7 @@ fn requests(samples: &mut Vec<Sample>) {
         CallsEnd {
             batch: OBJECT,
             first: LARGE,
-            ends: vec![CallsOutcome { calls: 300, outcome: Outcome::Returned(&[0xff]) }],
+            ends: [CallsOutcome { calls: 300, outcome: Outcome::Returned(&[0xff][..]) }].into(),
             carries: vec![OBJECT],
         },
         PoolClose { id: OBJECT },
