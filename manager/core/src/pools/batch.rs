@@ -56,6 +56,10 @@ pub(crate) struct Batch {
     pub(crate) waiting: WaitingCalls,
     /// Calls that were granted, by the first of each grant.
     pub(crate) running: SmallMap<u64, Running>,
+    /// How many calls were granted and have not ended.
+    pub(crate) granted: u64,
+    /// How many of those have begun, as far as the core knows.
+    pub(crate) begun: u64,
     /// How long its calls take.
     pub(crate) call_time: CallTime,
     /// Outcomes that the owner has not taken.
@@ -113,11 +117,9 @@ impl Batch {
     }
 
     fn progress(&self) -> TaskCounts {
-        let granted: u64 = self.running.values().map(|running| u64::from(running.calls)).sum();
-        let prefetched: u64 = self.running.values().map(|running| u64::from(running.prefetched())).sum();
         TaskCounts {
-            waiting: self.waiting.calls() + prefetched,
-            running: granted - prefetched,
+            waiting: self.waiting.calls() + self.granted - self.begun,
+            running: self.begun,
             returned: self.returned,
             failed: self.failed,
         }
@@ -200,6 +202,8 @@ impl State {
             turn: None,
             waiting: WaitingCalls::default(),
             running: SmallMap::default(),
+            granted: 0,
+            begun: 0,
             call_time: CallTime::default(),
             ended: EndedCalls::default(),
             pinned: BTreeMap::new(),
@@ -356,6 +360,8 @@ impl State {
         let batch = self.batch_at(key);
         let count = batch.waiting.calls();
         batch.running.values_mut().for_each(Running::cancel);
+        let ranges = batch.running.len();
+        self.step(ranges as u64);
         self.batch_end_waiting(key, &CANCELLED);
         self.batch_moved_on(key);
         Ok(Reply::Count(count))

@@ -12,8 +12,8 @@ use core::time::Duration;
 
 use protocol::limits::{CARRIES_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{
-    CallsOutcome, Code, FailureKind, Kind, ObjectId, Outcome, Payload, Refusal, Reply, SessionId, StopSignal,
-    TasksGrant, calls,
+    CallsOutcome, Code, FailureKind, Kind, ObjectId, Outcome, Payload, Refusal, Reply,
+    SessionId, StopSignal, TasksGrant, calls,
 };
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +137,7 @@ impl State {
             cancelled_from: None,
         };
         batch.running.insert(first, running);
+        batch.granted += u64::from(calls);
         let report_each = batch.options.time_limit_ns.is_some();
         let (function, stop) = (batch.function(), batch.options.stop);
         self.stored_bytes = self.stored_bytes + arguments.as_bytes().len() - freed;
@@ -154,6 +155,7 @@ impl State {
         let running = batch.range_mut(range);
         running.since = Some(now);
         running.deadline = deadline;
+        batch.begun += 1;
         if let Some(deadline) = deadline {
             self.deadlines.insert((deadline, Due::Call { batch: key, range }));
         }
@@ -230,11 +232,14 @@ impl State {
 
     /// Notes that the first calls of a range have ended; the next has not begun. Returns whether there is one.
     pub(crate) fn advance(&mut self, key: Key, range: u64, calls: u32) -> bool {
-        let running = self.batch_at(key).range_mut(range);
+        let batch = self.batch_at(key);
+        let running = batch.range_mut(range);
         running.first += u64::from(calls);
         running.calls -= calls;
-        running.since = None;
+        let had_begun = running.since.take().is_some();
         let (is_over, deadline) = (running.calls == 0, running.deadline.take());
+        batch.granted -= u64::from(calls);
+        batch.begun -= u64::from(had_begun);
         if let Some(deadline) = deadline {
             self.deadlines.remove(&(deadline, Due::Call { batch: key, range }));
         }
@@ -273,7 +278,10 @@ impl State {
 
     /// Takes a range from its session and gives back the bytes that it kept.
     pub(crate) fn stop_running(&mut self, key: Key, range: u64) -> Running {
-        let running = self.batch_at(key).running.remove(range).expect("the caller found the range");
+        let batch = self.batch_at(key);
+        let running = batch.running.remove(range).expect("the caller found the range");
+        batch.granted -= u64::from(running.calls);
+        batch.begun -= u64::from(running.since.is_some());
         let session = self.sessions.get_mut(&running.session);
         if let Some(grants) = session.and_then(|session| session.grants.as_mut()) {
             grants.remove(running.order);
@@ -293,9 +301,12 @@ impl State {
             let rest = self.stop_running(key, range).rest_from(number);
             return self.calls_not_begun(key, rest, cancelled_from);
         }
-        let running = self.batch_at(key).range_mut(range);
+        let batch = self.batch_at(key);
+        let running = batch.range_mut(range);
         let rest = running.rest_from(number);
-        running.calls = (number - next) as u32;
+        let given_back = running.end() - number;
+        running.calls -= given_back as u32;
+        batch.granted -= given_back;
         self.calls_not_begun(key, rest, cancelled_from);
     }
 
@@ -393,6 +404,7 @@ impl State {
             running.is_signalled = true;
             sessions.push(running.session);
         }
+        self.step(sessions.len() as u64);
         sessions.sort_unstable();
         sessions.dedup();
         for session in sessions {
