@@ -1,6 +1,7 @@
 //! The other end of a connection, down to single bytes.
 
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use protocol::{
     Outcome, Refusal, Reply, Request, RequestId, SessionId, Spec, Target, TaskInput, ThreadId, WaitMode,
     append_frame, calls, decode,
 };
+use sys::descriptors::{self, Waiting};
 use uuid::Uuid;
 
 use super::patience::LONG;
@@ -88,6 +90,16 @@ impl RawClient {
         let answer = self.answer().expect("the connection goes on");
         assert_eq!(answer.request, RequestId(self.requests));
         answer.body
+    }
+
+    /// Like `call`, with the descriptors that come with the answer. Nothing else may be on its way.
+    pub(crate) fn call_for_descriptors(&mut self, body: Request<'_>) -> (Reply, Vec<OwnedFd>) {
+        self.send(body);
+        let mut descriptors = Vec::new();
+        let bytes =
+            descriptors::receive(&self.stream, self.buffer.space(), &mut descriptors, Waiting::AsSocket);
+        self.buffer.filled(bytes.expect("the connection goes on"));
+        (self.answer().expect("the connection goes on").body, descriptors)
     }
 
     pub(crate) fn greeting(&mut self) -> Option<Greeting> {
