@@ -98,7 +98,7 @@ pub mod internal {
     pub use crate::process::thread::this_thread;
     pub use crate::task::{
         CallError, TaskScope, append_value, enter_task, is_known_stopped, is_stopped, name_fault, read_value,
-        set_registered,
+        set_registered, set_worker_index,
     };
     pub use crate::values::carry::{Carried, collect_carried};
 }

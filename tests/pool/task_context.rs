@@ -1,15 +1,17 @@
 //! What a task learns while it runs: whether it is to stop, and how it waits for that.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use client::{Event, Manager, Pool, Result, Taken, task, wait_any};
+use rustix::process::{Signal, getpid, kill_process};
 use signal_hook::consts::SIGTERM;
 
 use crate::pool::task::process;
-use crate::support::{PATIENCE, apply, eventually, task_function, test};
+use crate::support::{PATIENCE, apply, eventually, kill, task_function, test};
 
 /// Longer than any test may take.
 const LONG: Duration = Duration::from_secs(1000);
@@ -209,4 +211,53 @@ fn a_worker_that_survives_its_signal_is_replaced() {
     });
     pool.close().unwrap();
     pool.join().unwrap();
+}
+
+/// Which call it is, which attempt, the index of its worker, and its process.
+#[apply(task_function)]
+fn who_runs_this() -> (u64, u32, usize, u32) {
+    let call = task::current_call().expect("this is a task");
+    let seen_by_another = thread::spawn(task::current_call).join().unwrap();
+    assert_eq!(seen_by_another, Some(call));
+    (call.number(), call.attempt(), call.worker(), std::process::id())
+}
+
+/// Kills its process at the first attempt, and returns the number of the next.
+#[apply(task_function)]
+fn die_at_first() -> (u64, u32) {
+    let call = task::current_call().expect("this is a task");
+    if call.attempt() == 1 {
+        kill_process(getpid(), Signal::KILL).unwrap();
+    }
+    (call.number(), call.attempt())
+}
+
+#[apply(test)]
+fn a_task_knows_which_call_it_is_and_which_worker_runs_it() {
+    const WORKERS: usize = 3;
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, WORKERS).unwrap();
+    assert_eq!(task::current_call(), None);
+    for round in 0..2 {
+        let mut processes = BTreeMap::new();
+        for chunk_size in [1, 7, 100] {
+            let calls =
+                pool.batch(who_runs_this).chunk_size(chunk_size).starmap((0..100).map(|_| ())).unwrap();
+            for (position, (number, attempt, worker, process)) in (0..).zip(calls) {
+                assert_eq!((number, attempt), (position, 1));
+                assert!(worker < WORKERS, "round {round}: worker {worker}");
+                assert_eq!(*processes.entry(worker).or_insert(process), process);
+            }
+        }
+        // The next worker has the index of the one that is gone.
+        eventually("all are ready", || pool.process_ids().len() == WORKERS);
+        let killed = pool.process_ids()[0];
+        kill(killed, Signal::KILL);
+        eventually("another takes its place", || {
+            let ready = pool.process_ids();
+            ready.len() == WORKERS && !ready.contains(&killed)
+        });
+    }
+    let attempts = pool.batch(die_at_first).retries(1).starmap((0..2).map(|_| ())).unwrap();
+    assert_eq!(attempts, [(0, 2), (1, 2)]);
 }

@@ -8,7 +8,7 @@
 //! turn.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,6 +28,12 @@ static CURRENT: Mutex<Option<Current>> = Mutex::new(None);
 /// Counts the tasks that begin and end here, so that a thread notices when its knowledge is of another task.
 static TURN: AtomicU64 = AtomicU64::new(0);
 
+/// The number of the call that runs, while a task does.
+static CALL: AtomicU64 = AtomicU64::new(0);
+
+/// The index of this worker.
+static WORKER: AtomicU32 = AtomicU32::new(0);
+
 /// A number that is no turn.
 const NO_TURN: u64 = u64::MAX;
 
@@ -43,6 +49,39 @@ struct Current {
     link: Arc<Link>,
     /// The stop event of its batch, which the batch keeps alive.
     stop: ObjectId,
+    /// How often its calls were begun before.
+    retry: u32,
+}
+
+/// The call that a worker runs: which it is of its batch, and where it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CurrentCall {
+    number: u64,
+    attempt: u32,
+    worker: usize,
+}
+
+impl CurrentCall {
+    /// Its place among the calls of its batch, counted from 0: the place of its arguments in what was submitted, and of
+    /// its outcome among the [outcomes](crate::AsyncResult::outcomes).
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Which attempt to run it this is: 1 for the first, more if its worker died and the batch allows
+    /// [retries](crate::Batch::retries).
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The index of the worker among those that one program has started for the pool, counted from 0. A worker that
+    /// takes the place of another has the index of that one, so no two of them that run at one time have the same.
+    #[must_use]
+    pub fn worker(&self) -> usize {
+        self.worker
+    }
 }
 
 /// How a thread reads a stop event.
@@ -100,7 +139,7 @@ pub fn stop_requested() -> bool {
 /// Whether the task must stop, for the first call of a thread, or by a round trip.
 #[cold]
 fn find_out_whether_to_stop(turn: u64) -> bool {
-    let Some(Current { link, stop }) = current() else {
+    let Some(Current { link, stop, .. }) = current() else {
         return false;
     };
     look(&link, stop, turn).unwrap_or_else(|| !matches!(link.run(EventIsSet { id: stop }), Ok(false)))
@@ -151,7 +190,7 @@ fn look(link: &Arc<Link>, stop: ObjectId, turn: u64) -> Option<bool> {
 /// }
 /// ```
 pub fn sleep(duration: Duration) -> bool {
-    let Some(Current { link, stop }) = current() else {
+    let Some(Current { link, stop, .. }) = current() else {
         std::thread::sleep(duration);
         return true;
     };
@@ -172,7 +211,7 @@ pub fn sleep(duration: Duration) -> bool {
 ///
 /// It is an event like any other. A task that sets it stops its own batch.
 pub fn stop_event() -> Option<Event> {
-    let Current { link, stop } = current()?;
+    let Current { link, stop, .. } = current()?;
     let attach = Attach { id: stop, kind: Kind::Event, epoch: link.epoch() };
     // This does not wait for an answer: the task's batch keeps the event until the count has arrived.
     let _ = if link.is_lazy() { link.queue(attach.into_request()) } else { link.run(attach) };
@@ -186,10 +225,29 @@ pub fn stop_event() -> Option<Event> {
 /// [`is_manager_gone`](crate::Error::is_manager_gone); [`is_no_such_object`](crate::Error::is_no_such_object) if the
 /// batch ended in another way.
 pub fn stop_cause() -> Result<Option<EventCause>> {
-    let Some(Current { link, stop }) = current() else {
+    let Some(Current { link, stop, .. }) = current() else {
         return Ok(None);
     };
     link.run(GetEventCause { id: stop }).map(|cause| cause.map(EventCause::from))
+}
+
+/// The call that this process runs; none outside of a task. All threads of a worker process see the same.
+///
+/// ```no_run
+/// fn render(frame: String) -> String {
+///     let call = client::task::current_call().expect("this is a task");
+///     let scratch = format!("/tmp/render-{}", call.worker());
+///     println!("frame {} of this batch, attempt {}, in {scratch}", call.number(), call.attempt());
+///     frame.to_uppercase()
+/// }
+/// ```
+pub fn current_call() -> Option<CurrentCall> {
+    let Current { retry, .. } = current()?;
+    Some(CurrentCall {
+        number: CALL.load(Ordering::Relaxed),
+        attempt: retry.saturating_add(1),
+        worker: WORKER.load(Ordering::Relaxed) as usize,
+    })
 }
 
 /// The stop event of the task that this process runs, as the parent of what the task starts. None outside of a task,
@@ -198,9 +256,15 @@ pub(crate) fn current_stop(epoch: Epoch) -> Option<ObjectId> {
     current().filter(|current| current.link.epoch() == epoch).map(|current| current.stop)
 }
 
-/// Notes that this process runs a task with this stop event, while the returned scope lives.
-pub fn enter_task(link: &Arc<Link>, stop: ObjectId) -> TaskScope {
-    set_current(Some(Current { link: Arc::clone(link), stop }));
+/// Notes which worker this process is.
+pub fn set_worker_index(index: u32) {
+    WORKER.store(index, Ordering::Relaxed);
+}
+
+/// Notes that this process runs calls with this stop event, which were begun so often before, while the returned scope
+/// lives.
+pub fn enter_task(link: &Arc<Link>, stop: ObjectId, retry: u32) -> TaskScope {
+    set_current(Some(Current { link: Arc::clone(link), stop, retry }));
     TaskScope { _private: () }
 }
 
@@ -209,6 +273,13 @@ pub fn enter_task(link: &Arc<Link>, stop: ObjectId) -> TaskScope {
 #[must_use = "the task has ended when this is dropped"]
 pub struct TaskScope {
     _private: (),
+}
+
+impl TaskScope {
+    /// Notes that the call with this number begins.
+    pub fn begin_call(&self, number: u64) {
+        CALL.store(number, Ordering::Relaxed);
+    }
 }
 
 impl Drop for TaskScope {
@@ -240,6 +311,7 @@ mod tests {
     fn outside_of_a_task_nothing_stops() {
         assert!(!stop_requested());
         assert!(stop_event().is_none());
+        assert_eq!(current_call(), None);
         assert_eq!(stop_cause().unwrap(), None);
         assert_eq!(current_stop(Epoch(Uuid::nil())), None);
         let before = Instant::now();

@@ -6,7 +6,7 @@
 //! and [`named`] gives its types.
 //!
 //! While it runs, a task learns here whether it must stop: [`stop_requested`] asks, [`sleep`] ends early, and a wait
-//! for [`stop_event`] can include other objects.
+//! for [`stop_event`] can include other objects. [`current_call`] says which call it is, and which worker runs it.
 
 mod call;
 mod context;
@@ -15,9 +15,9 @@ mod registered;
 
 pub use call::{CallError, append_value, read_value};
 pub(crate) use context::current_stop;
+pub use context::{CurrentCall, current_call, sleep, stop_cause, stop_event, stop_requested};
 #[doc(hidden)]
-pub use context::{TaskScope, enter_task, is_known_stopped, is_stopped};
-pub use context::{sleep, stop_cause, stop_event, stop_requested};
+pub use context::{TaskScope, enter_task, is_known_stopped, is_stopped, set_worker_index};
 pub use function::{LocalFunction, Named, TaskFunction, named};
 pub(crate) use registered::{check_registered, is_registry_set};
 pub use registered::{name_fault, set_registered};

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use client::internal::operations::Attach;
-use client::internal::{Assignment, Link, Reference};
+use client::internal::{Assignment, Link, Reference, set_worker_index};
 use client::{Error, Result};
 use protocol::{Grant, Kind, Target};
 use rustix::stdio::dup2_stderr;
@@ -46,7 +46,8 @@ impl fmt::Display for WorkerEnd {
 /// Works for the pool that this worker is assigned to, until there is nothing more to do.
 pub(crate) fn work(registry: &Registry) -> Result<WorkerEnd> {
     let parent_watch = ParentWatch::take().map_err(|error| failed(&error))?;
-    let (assignment, stderr) = Assignment::receive(parent_watch.supervisor())?;
+    let (assignment, index, stderr) = Assignment::receive(parent_watch.supervisor())?;
+    set_worker_index(index);
     parent_watch::end_with_parent(assignment.parent).map_err(|error| failed(&error))?;
     panics::note_all();
     fork::note_own_process();

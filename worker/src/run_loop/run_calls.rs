@@ -32,7 +32,7 @@ pub(crate) fn run_calls(
     space: &mut Vec<u8>,
 ) -> Result<u32> {
     granted.accept(grant);
-    let _scope = enter_task(link, grant.stop);
+    let scope = enter_task(link, grant.stop, grant.retry);
     let mut all_arguments = grant.arguments.as_bytes();
     let mut begun = 0;
     let mut has_result = false;
@@ -46,6 +46,7 @@ pub(crate) fn run_calls(
             break;
         }
         let number = grant.first + u64::from(begun);
+        scope.begin_call(number);
         log::debug!("call {number} of batch {} calls `{}`", grant.batch, grant.function);
         begun += 1;
         let arguments =

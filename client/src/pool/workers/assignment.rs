@@ -3,7 +3,9 @@
 //! Its command line only says that it is a worker, and how much its owner logs. The rest comes over its standard input,
 //! a socket: there it may have any size, and a list of processes does not show it.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 
 use protocol::{Epoch, ObjectId};
 use serde::{Deserialize, Serialize};
@@ -43,14 +45,19 @@ impl Assignment {
         DescriptorMessage::new(&bytes).map_err(|error| failed(&error))
     }
 
-    /// In a worker: receives the assignment, and the standard error that the worker uses once it is ready.
-    pub fn receive(socket: impl AsFd) -> Result<(Assignment, OwnedFd)> {
+    /// In a worker: receives the assignment, which is the same for all workers, the index of this one, and the standard
+    /// error that it uses once it is ready.
+    pub fn receive(mut socket: &UnixStream) -> Result<(Assignment, u32, OwnedFd)> {
         let (bytes, mut descriptors) =
             DescriptorMessage::receive(socket).map_err(|error| malformed(&error))?;
+        let mut index = [0; size_of::<u32>()];
+        socket.read_exact(&mut index).map_err(|error| malformed(&error))?;
         let (assignment, rest): (Assignment, _) =
             postcard::take_from_bytes(&bytes).map_err(|error| malformed(&error))?;
         match descriptors.pop() {
-            Some(stderr) if rest.is_empty() && descriptors.is_empty() => Ok((assignment, stderr)),
+            Some(stderr) if rest.is_empty() && descriptors.is_empty() => {
+                Ok((assignment, u32::from_ne_bytes(index), stderr))
+            }
             _ => Err(malformed(&"it is of another version")),
         }
     }
@@ -69,8 +76,8 @@ fn malformed(what: &dyn std::fmt::Display) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::os::unix::net::UnixStream;
+    use std::io::{self, Write};
+    use std::os::fd::AsFd;
 
     use uuid::Uuid;
 
@@ -99,13 +106,16 @@ mod tests {
     fn an_assignment_arrives_as_it_was_sent() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         assignment().pack().unwrap().send(&ours, &[io::stderr().as_fd()]).unwrap();
-        assert_eq!(Assignment::receive(&theirs).unwrap().0, assignment());
+        (&ours).write_all(&7_u32.to_ne_bytes()).unwrap();
+        let (received, index, _) = Assignment::receive(&theirs).unwrap();
+        assert_eq!((received, index), (assignment(), 7));
     }
 
     #[test]
     fn bytes_that_are_not_an_assignment_are_an_error() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         DescriptorMessage::new(b"\xff").unwrap().send(&ours, &[io::stderr().as_fd()]).unwrap();
+        (&ours).write_all(&0_u32.to_ne_bytes()).unwrap();
         assignment().pack().unwrap().send(&ours, &[]).unwrap();
         drop(ours);
         for _ in 0..3 {

@@ -4,7 +4,7 @@
 //! a byte each: [`READY`] when it can work, [`LEAVING`] when it ends because it must take no more tasks, and
 //! [`RETIRING`] when it ends because it has run its number of tasks.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -36,6 +36,8 @@ pub(crate) struct WorkerProcess {
     process: Process,
     /// The other end of the worker's standard input, until the worker closes its own.
     control: Option<UnixStream>,
+    /// Its index among the workers of its supervisor.
+    index: u32,
     is_ready: bool,
     is_leaving: bool,
     is_retiring: bool,
@@ -46,12 +48,17 @@ pub(crate) struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Starts a worker with this command and this assignment, in a process group of its own.
-    pub(crate) fn start(mut command: Command, assignment: &DescriptorMessage) -> io::Result<WorkerProcess> {
+    /// Starts a worker with this command, this assignment and this index, in a process group of its own.
+    pub(crate) fn start(
+        mut command: Command,
+        assignment: &DescriptorMessage,
+        index: u32,
+    ) -> io::Result<WorkerProcess> {
         let (control, theirs) = UnixStream::pair()?;
         control.set_nonblocking(true)?;
         // Sent before the start, so that this never waits, whatever the program does with it.
         assignment.send(&control, &[io::stderr().as_fd()])?;
+        (&control).write_all(&index.to_ne_bytes())?;
         // In a group of its own, the worker does not get a terminal's Ctrl-C: only the owner decides when it ends.
         command.stdin(Stdio::from(OwnedFd::from(theirs))).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn()?;
@@ -60,6 +67,7 @@ impl WorkerProcess {
                 child,
                 process,
                 control: Some(control),
+                index,
                 is_ready: false,
                 is_leaving: false,
                 is_retiring: false,
@@ -84,6 +92,11 @@ impl WorkerProcess {
     /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its index among the workers of its supervisor.
+    pub(crate) fn index(&self) -> u32 {
+        self.index
     }
 
     /// Whether it has reported that it is ready.

@@ -235,7 +235,9 @@ impl SupervisorThread {
     fn start_missing(&mut self) {
         while self.workers.len() < self.wanted && Instant::now() >= self.start_after {
             let command = (self.hooks.command)();
-            match command.and_then(|command| WorkerProcess::start(command, &self.hooks.assignment)) {
+            let index = self.free_index();
+            let assignment = &self.hooks.assignment;
+            match command.and_then(|command| WorkerProcess::start(command, assignment, index)) {
                 Ok(worker) => {
                     self.no_room_since = None;
                     log::debug!("worker {} is started", worker.id());
@@ -245,6 +247,16 @@ impl SupervisorThread {
                 Err(error) => self.count_failure(&format!("a worker cannot be started: {error}")),
             }
         }
+    }
+
+    /// The lowest index that no worker has.
+    fn free_index(&self) -> u32 {
+        let mut taken: Vec<u32> = self.workers.iter().map(WorkerProcess::index).collect();
+        taken.sort_unstable();
+        (0..)
+            .zip(taken)
+            .find(|(index, taken)| index != taken)
+            .map_or(self.workers.len() as u32, |(index, _)| index)
     }
 
     /// Waits until a worker ends or reports something, the owner has a request, or the pause is over.
