@@ -77,6 +77,8 @@ pub enum ObjectState {
         batches: u32,
         /// Whether it takes no more.
         is_closed: bool,
+        /// The calls that run, batch by batch, a thousand at most.
+        running: Vec<RunningCallInfo>,
     },
     /// A batch.
     Batch {
@@ -145,6 +147,23 @@ pub struct PermitsInfo {
     pub permits: u64,
     /// For how many nanoseconds it has held at least one permit without a break.
     pub held_ns: u64,
+}
+
+/// A call that runs. A worker reports short calls some milliseconds late, and then this is one that it has just ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningCallInfo {
+    /// The worker.
+    pub session: SessionInfo,
+    /// The function.
+    pub function: Arc<str>,
+    /// The batch.
+    pub batch: ObjectId,
+    /// The number of the call in its batch.
+    pub number: u64,
+    /// How often it was begun before.
+    pub retry: u32,
+    /// For how many nanoseconds it has run.
+    pub running_ns: u64,
 }
 
 /// A thread that holds a lock.

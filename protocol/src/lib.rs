@@ -49,7 +49,7 @@ pub use grant::{
 pub use handshake::{Greeting, Hello, Introduction, MAGIC, VERSION_NEWEST, VERSION_OLDEST};
 pub use id::{Epoch, ObjectId, RequestId, SessionId, ThreadId};
 pub use inspect::{
-    HolderInfo, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, SessionInfo,
+    HolderInfo, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, RunningCallInfo, SessionInfo,
     WaiterInfo, Wanted,
 };
 pub use kind::{Kind, LockChoice, Spec};

@@ -20,6 +20,7 @@ const SHARED: &[(&[&str], &str)] = &[
             "ObjectState",
             "ObjectSummary",
             "PermitsInfo",
+            "RunningCallInfo",
             "SessionInfo",
             "WaiterInfo",
         ],

@@ -25,7 +25,7 @@ mod state;
 
 pub use protocol::{Kind, ObjectId, SessionId, TaskCounts, ThreadId, Wanted};
 
-pub use self::processes::{HolderInfo, PermitsInfo, SessionInfo, WaiterInfo};
+pub use self::processes::{HolderInfo, PermitsInfo, RunningCallInfo, SessionInfo, WaiterInfo};
 pub use self::state::ObjectState;
 
 /// One object, in a line.

@@ -4,7 +4,7 @@ use std::fmt::{Display, Formatter, Result};
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{SessionId, ThreadId, Wanted};
+use protocol::{ObjectId, SessionId, ThreadId, Wanted};
 
 use crate::duration::Rounded;
 
@@ -41,6 +41,26 @@ pub struct PermitsInfo {
     pub permits: u64,
     /// How long it has held permits without a break.
     pub held: Duration,
+}
+
+/// A call of a task function that a worker runs.
+///
+/// A worker reports short calls some milliseconds late, and then this is one that it has just ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunningCallInfo {
+    /// The worker.
+    pub session: SessionInfo,
+    /// The function.
+    pub function: Arc<str>,
+    /// The batch.
+    pub batch: ObjectId,
+    /// Its place among the calls of the batch, counted from 0.
+    pub number: u64,
+    /// Which attempt to run it this is: 1 for the first.
+    pub attempt: u32,
+    /// How long it has run.
+    pub running: Duration,
 }
 
 /// The holder of a lock.
@@ -96,6 +116,14 @@ impl From<protocol::PermitsInfo> for PermitsInfo {
     }
 }
 
+impl From<protocol::RunningCallInfo> for RunningCallInfo {
+    fn from(info: protocol::RunningCallInfo) -> RunningCallInfo {
+        let protocol::RunningCallInfo { session, function, batch, number, retry, running_ns } = info;
+        let (attempt, running) = (retry.saturating_add(1), Duration::from_nanos(running_ns));
+        RunningCallInfo { session: session.into(), function, batch, number, attempt, running }
+    }
+}
+
 impl From<protocol::HolderInfo> for HolderInfo {
     fn from(info: protocol::HolderInfo) -> HolderInfo {
         let protocol::HolderInfo { process, program, thread, held_ns, depth, token, ending } = info;
@@ -131,6 +159,20 @@ impl Display for PermitsInfo {
         let SessionInfo { process, program, ending, .. } = session;
         let (held, which) = (Rounded(*held), which(ending.as_deref()));
         write!(formatter, "{permits} held by pid {process} ({program}) for {held}{which}")
+    }
+}
+
+/// As in `pid 12 (deploy) runs call 4 of work for 3.2 s`, where the first call has the number 1, as in errors.
+impl Display for RunningCallInfo {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
+        let RunningCallInfo { session, function, number, attempt, running, .. } = self;
+        let SessionInfo { process, program, ending, .. } = session;
+        let number = number.saturating_add(1);
+        write!(formatter, "pid {process} ({program}) runs call {number} of `{function}`")?;
+        if *attempt > 1 {
+            write!(formatter, ", attempt {attempt},")?;
+        }
+        write!(formatter, " for {}{}", Rounded(*running), which(ending.as_deref()))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use protocol::{Kind, ObjectId, TaskCounts};
 
-use super::processes::{HolderInfo, PermitsInfo, SessionInfo, count};
+use super::processes::{HolderInfo, PermitsInfo, RunningCallInfo, SessionInfo, count};
 use crate::{Abandonment, EventCause};
 
 /// The state of an object, by its kind.
@@ -25,6 +25,8 @@ pub enum ObjectState {
         batches: u32,
         /// Whether it takes no more.
         is_closed: bool,
+        /// The calls that workers run, batch by batch, a thousand at most.
+        running: Vec<RunningCallInfo>,
     },
     /// The tasks of one call to a pool.
     Batch {
@@ -113,7 +115,10 @@ impl From<protocol::ObjectState> for ObjectState {
             Told::Event { auto_reset, set_by } => {
                 ObjectState::Event { auto_reset, set: set_by.map(Into::into) }
             }
-            Told::Pool { batches, is_closed } => ObjectState::Pool { batches, is_closed },
+            Told::Pool { batches, is_closed, running } => {
+                let running = running.into_iter().map(RunningCallInfo::from).collect();
+                ObjectState::Pool { batches, is_closed, running }
+            }
             Told::Batch { function, progress } => ObjectState::Batch { function, progress },
             Told::Lock { is_reentrant, holder, abandoned } => ObjectState::Lock {
                 is_reentrant,
@@ -146,8 +151,9 @@ impl Display for ObjectState {
         match self {
             ObjectState::Event { set: Some(cause), .. } => cause.fmt(formatter),
             ObjectState::Event { set: None, .. } => formatter.write_str("not set"),
-            ObjectState::Pool { batches, is_closed } => {
-                write!(formatter, "{}{}", count((*batches).into(), "open batch"), closed(*is_closed))
+            ObjectState::Pool { batches, is_closed, running } => {
+                write!(formatter, "{}{}", count((*batches).into(), "open batch"), closed(*is_closed))?;
+                running.iter().try_for_each(|call| write!(formatter, ", {call}"))
             }
             ObjectState::Batch { function, progress } => {
                 let protocol::TaskCounts { waiting, running, returned, failed } = progress;
@@ -221,9 +227,23 @@ mod tests {
         let held = Duration::from_millis(1_500);
         let one = PermitsInfo { session: session(), permits: 1, held };
         let semaphore = |permits_max, holders| ObjectState::Semaphore { available: 2, permits_max, holders };
+        let call = |attempt| RunningCallInfo {
+            session: session(),
+            function: "work".into(),
+            batch: ObjectId(uuid::Uuid::nil()),
+            number: 3,
+            attempt,
+            running: held,
+        };
+        let pool = |is_closed, running| ObjectState::Pool { batches: 2, is_closed, running };
         let cases = [
             (ObjectState::Event { auto_reset: true, set: None }, "not set"),
-            (ObjectState::Pool { batches: 2, is_closed: true }, "2 open batches, closed"),
+            (pool(true, vec![]), "2 open batches, closed"),
+            (pool(false, vec![call(1)]), "2 open batches, pid 12 (deploy) runs call 4 of `work` for 1.5 s"),
+            (
+                pool(false, vec![call(2)]),
+                "2 open batches, pid 12 (deploy) runs call 4 of `work`, attempt 2, for 1.5 s",
+            ),
             (
                 ObjectState::Batch { function: "work".into(), progress },
                 "tasks of `work`: 1 wait, 2 run, 3 returned, 4 failed",

@@ -12,7 +12,7 @@ use core::time::Duration;
 
 use protocol::limits::{CARRIES_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{
-    CallsOutcome, Code, FailureKind, Kind, ObjectId, Outcome, Payload, Refusal, Reply,
+    CallsOutcome, Code, FailureKind, Kind, ObjectId, Outcome, Payload, Refusal, Reply, RunningCallInfo,
     SessionId, StopSignal, TasksGrant, calls,
 };
 use serde::{Deserialize, Serialize};
@@ -219,6 +219,23 @@ impl State {
         if self.batch(key).range(range).since.is_none() {
             self.begin(key, range);
         }
+    }
+
+    /// The calls of a batch that run, as far as the core knows.
+    pub(crate) fn running_calls(&self, key: Key) -> impl Iterator<Item = RunningCallInfo> + '_ {
+        let (id, batch) = (self.catalog.at(key).id, self.batch(key));
+        batch.running.values().filter_map(move |running| {
+            let since = running.since?;
+            self.step(1);
+            Some(RunningCallInfo {
+                session: self.session_info(running.session),
+                function: batch.function(),
+                batch: id,
+                number: running.first,
+                retry: running.retry,
+                running_ns: self.now.ns_since(since),
+            })
+        })
     }
 
     /// Learns from so many calls of a range that end now how long a call takes.

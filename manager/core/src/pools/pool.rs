@@ -16,6 +16,7 @@ use protocol::{Code, Failure, FailureKind, Kind, ObjectId, ObjectState, Refusal,
 use serde::{Deserialize, Serialize};
 
 use crate::State;
+use crate::inspect::LIST_MAX;
 use crate::objects::object_body::ObjectBody;
 use crate::objects::reason::check_reason;
 use crate::objects::{Body, Want};
@@ -102,8 +103,14 @@ impl ObjectBody for Pool {
         Some(Spec::Pool)
     }
 
-    fn inspect(&self, _: &State, _: &Object) -> ObjectState {
-        ObjectState::Pool { batches: self.open_batches.len() as u32, is_closed: self.is_closed }
+    fn inspect(&self, state: &State, _: &Object) -> ObjectState {
+        state.step(self.open_batches.len() as u64);
+        let running = self.open_batches.iter().flat_map(|&batch| state.running_calls(batch));
+        ObjectState::Pool {
+            batches: self.open_batches.len() as u32,
+            is_closed: self.is_closed,
+            running: running.take(LIST_MAX).collect(),
+        }
     }
 
     fn readiness(&self, _: &Want, _: Caller) -> Readiness {

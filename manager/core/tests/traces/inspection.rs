@@ -1,5 +1,7 @@
 //! Inspection: sessions, objects, holders, waiters.
 
+use std::time::Duration;
+
 use protocol::{
     Abandonment, BarrierStatus, Code, HolderInfo, ObjectId, ObjectState, ObjectSummary, Reply, Request,
     Selector, SessionId, SessionInfo, Spec, Target, TaskCounts, ThreadId, WaiterInfo, Wanted,
@@ -259,7 +261,14 @@ fn a_pool_and_a_batch_tell_how_far_they_are() {
     let batch = world.batch(a, pool);
     world.fill(a, batch, &[b"a", b"b"]);
     world.take_call(a, pool);
-    assert_eq!(world.inspect(a, pool).state, ObjectState::Pool { batches: 1, is_closed: false });
+    world.pass(Duration::from_secs(1));
+    let ObjectState::Pool { batches: 1, is_closed: false, running } = world.inspect(a, pool).state else {
+        panic!("it is open and has a batch")
+    };
+    // The other call waits.
+    let [call] = &running[..] else { panic!("{running:?}") };
+    assert_eq!((call.session.process, call.session.tasks, &*call.function), (100, 1, "f"));
+    assert_eq!((call.batch, call.number, call.retry, call.running_ns), (batch, 0, 0, 1_000_000_000));
     let progress = TaskCounts { waiting: 1, running: 1, ..TaskCounts::default() };
     assert_eq!(world.inspect(a, batch).state, ObjectState::Batch { function: "f".into(), progress });
     world.block(a, wait_for(Target::Results { batch }));

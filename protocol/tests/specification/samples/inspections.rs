@@ -1,8 +1,8 @@
 //! Samples of what an inspection shows.
 
 use protocol::{
-    HolderInfo, Kind, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, SessionId, SessionInfo, ThreadId,
-    WaiterInfo, Wanted,
+    HolderInfo, Kind, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, RunningCallInfo, SessionId,
+    SessionInfo, ThreadId, WaiterInfo, Wanted,
 };
 
 use super::sample::{Sample, encode, structs, variants};
@@ -30,6 +30,14 @@ pub(super) fn inspections(samples: &mut Vec<Sample>) {
             waiting: 200,
         }
         PermitsInfo { session: session_info(), permits: LARGE, held_ns: LARGE }
+        RunningCallInfo {
+            session: session_info(),
+            function: "count".into(),
+            batch: OBJECT,
+            number: LARGE,
+            retry: 300,
+            running_ns: LARGE,
+        }
         HolderInfo {
             process: 4711,
             program: "program".into(),
@@ -64,7 +72,7 @@ pub(super) fn inspections(samples: &mut Vec<Sample>) {
     });
     variants!(samples, ObjectState {
         Event { auto_reset: true, set_by: Some(cause()) },
-        Pool { batches: 300, is_closed: true },
+        Pool { batches: 300, is_closed: true, running: vec![running_call_info()] },
         Batch { function: "count".into(), progress: progress() },
         Lock { is_reentrant: true, holder: Some(holder_info()), abandoned: Some(abandonment()) },
         Condition { lock: OBJECT },

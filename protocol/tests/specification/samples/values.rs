@@ -3,8 +3,8 @@
 use protocol::{
     Abandonment, BarrierStatus, BatchOptions, Cause, Epoch, Failure, FailureKind, Grant, HolderInfo,
     ItemGrant, Kind, LockGrant, ObjectId, ObjectInfo, ObjectState, ObjectSummary, Outcome, Payload,
-    PermitsInfo, Results, SessionId, SessionInfo, TaskCounts, TaskResult, TasksGrant, ThreadId, WaitResult,
-    WaiterInfo, Wanted,
+    PermitsInfo, Results, RunningCallInfo, SessionId, SessionInfo, TaskCounts, TaskResult, TasksGrant,
+    ThreadId, WaitResult, WaiterInfo, Wanted,
 };
 use smallvec::smallvec;
 use uuid::Uuid;
@@ -103,6 +103,17 @@ pub(super) fn session_info() -> SessionInfo {
         waits: 200,
         tasks: 100,
         ending: None,
+    }
+}
+
+pub(super) fn running_call_info() -> RunningCallInfo {
+    RunningCallInfo {
+        session: session_info(),
+        function: "count".into(),
+        batch: OBJECT,
+        number: LARGE,
+        retry: 300,
+        running_ns: LARGE,
     }
 }
 
