@@ -30,8 +30,9 @@
 //! its message. The standard input is empty, and the other two streams are those of the program that made the pool.
 //! The process ends, in the middle of a task if need be, when that program or the manager ends.
 //!
-//! A task finds out from [`client::task`] whether it is to stop. If it does not stop, a signal ends its worker in the
-//! end, together with all processes that the task has started and that have stayed in the worker's process group.
+//! A task finds out from [`rallypoint::task`](client::task) whether it is to stop. If it does not stop, a signal ends
+//! its worker in the end, together with all processes that the task has started and that have stayed in the worker's
+//! process group.
 //!
 //! # What a task should not do, and what happens then
 //!

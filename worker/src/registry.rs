@@ -62,7 +62,7 @@ impl Registry {
     }
 
     /// Adds a function, or a closure, under a name, so that programs built apart from this one can submit it with
-    /// [`client::task::named`].
+    /// [`rallypoint::task::named`](client::task::named).
     pub fn named<F, Arguments>(self, name: impl Into<String>, function: F) -> Registry
     where
         F: LocalFunction<Arguments, Output: Serialize> + Send + Sync + 'static,

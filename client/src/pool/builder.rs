@@ -136,7 +136,7 @@ impl<'a> PoolBuilder<'a> {
     /// # Errors
     ///
     /// A number is zero, or the processes are too many ([`Error::is_bad_argument`](crate::Error::is_bad_argument)); the
-    /// program has not called `worker::init` first thing in `main`; an object with this name exists
+    /// program has not called `rallypoint::init` first thing in `main`; an object with this name exists
     /// ([`Error::is_already_exists`](crate::Error::is_already_exists)); the initializer is not registered
     /// ([`Error::is_unknown_function`](crate::Error::is_unknown_function)), or its arguments do not encode
     /// ([`Error::is_bad_encoding`](crate::Error::is_bad_encoding)) or hold a proxy of another manager

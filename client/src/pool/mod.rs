@@ -47,7 +47,7 @@ use crate::pool::workers::supervisor::Supervisor;
 /// Worker processes, and the tasks that they run.
 ///
 /// The verbs mean the same as in Python's `multiprocessing.Pool`. A task is a plain function that this program
-/// registered with `worker::init`; its arguments and results are serde types. Tasks start in the order of their
+/// registered with `rallypoint::init`; its arguments and results are serde types. Tasks start in the order of their
 /// batches' arrival; batches that wait at the same time take turns.
 ///
 /// | verb | calls | gives |

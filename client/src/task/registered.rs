@@ -6,7 +6,7 @@ use protocol::{Name, shortened};
 
 use crate::{Error, ErrorKind};
 
-/// The names that `worker::init` found in the registry, sorted; unset in a program that did not call it.
+/// The names that `rallypoint::init` found in the registry, sorted; unset in a program that did not call it.
 static REGISTERED: OnceLock<Vec<String>> = OnceLock::new();
 
 /// Publishes the names of this program's registry. Only the first call counts.
@@ -15,7 +15,7 @@ pub fn set_registered(mut names: Vec<String>) {
     let _ = REGISTERED.set(names);
 }
 
-/// Whether the program published its registry, as `worker::init` does.
+/// Whether the program published its registry, as `rallypoint::init` does.
 pub(crate) fn is_registry_set() -> bool {
     REGISTERED.get().is_some()
 }
@@ -32,7 +32,7 @@ fn check_against(name: &str, registered: &[String]) -> Result<(), Error> {
     let text = match name_fault(name) {
         Some(fault) => fault,
         None => format!(
-            "the function `{}` is not registered; `worker::init` was given {}",
+            "the function `{}` is not registered; `rallypoint::init` was given {}",
             shortened(name),
             if registered.is_empty() { "no functions".to_owned() } else { list(registered) }
         ),
@@ -75,7 +75,7 @@ mod tests {
         let error = check_against("app::steal", &registered).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the function `app::steal` is not registered; `worker::init` was given `app::load`, `app::store`"
+            "the function `app::steal` is not registered; `rallypoint::init` was given `app::load`, `app::store`"
         );
     }
 

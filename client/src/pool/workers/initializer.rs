@@ -14,7 +14,7 @@ use crate::{Error, ErrorKind, Result};
 ///
 /// A worker whose initializer returns an error cannot start.
 #[diagnostic::on_unimplemented(
-    message = "an initializer returns nothing, `client::Result<()>` or `Result<(), String>`, and not `{Self}`"
+    message = "an initializer returns nothing, `rallypoint::Result<()>` or `Result<(), String>`, and not `{Self}`"
 )]
 pub trait Initialized {
     /// How the worker reads the value.

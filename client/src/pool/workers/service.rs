@@ -34,7 +34,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// The name is not valid, or an object of another kind has it; the program has not called `worker::init` first
+    /// The name is not valid, or an object of another kind has it; the program has not called `rallypoint::init` first
     /// thing in `main`; the number of processes is zero, or over 1,024
     /// ([`is_bad_argument`](crate::Error::is_bad_argument)).
     pub fn start(manager: &Manager, name: &str, processes: Option<usize>) -> Result<Service> {

@@ -68,7 +68,7 @@ pub(crate) fn check_can_start(processes: usize) -> Result<()> {
     if !is_registry_set() {
         return Err(Error::new(
             ErrorKind::Other,
-            "a pool's workers are copies of this program, which must call `worker::init(registry)` \
+            "a pool's workers are copies of this program, which must call `rallypoint::init(registry)` \
              first thing in `main`",
         ));
     }

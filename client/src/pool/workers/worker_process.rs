@@ -117,7 +117,7 @@ impl WorkerProcess {
             let id = self.id();
             log::warn!(
                 "worker {id} is not ready after {READY_TIME:?}: its initializer, or what its program does before \
-                 `worker::init`, takes long or does not end"
+                 `rallypoint::init`, takes long or does not end"
             );
         }
     }
