@@ -201,7 +201,10 @@ impl Command {
 /// do. All of it is killed when the worker ends, however that happens.
 ///
 /// Nothing of the program runs any more when its task ends, whether the task returns or fails, as when its worker dies.
-/// So an attempt that the batch allows by its retries begins only after that.
+/// So an attempt that the batch allows by its retries begins only after that. A pool that is terminated is an
+/// exception: its tasks fail at once, and the programs are killed when their workers have ended, which is later than
+/// that. Nobody waits for them, [`join`](client::Pool::join) neither; what must not begin before they are gone has to
+/// wait for a lock that they hold, as `worker run --lock` does.
 ///
 /// A worker that serves this function runs any program for whoever can submit to its pool: all processes of the same
 /// user.
