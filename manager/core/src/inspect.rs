@@ -106,7 +106,7 @@ impl State {
             thread: waiter.caller.thread,
             wants: wait_queue::entry(&self.waiters, position).want.inspect(),
             waited_ns: self.now.ns_since(waiter.since),
-            remaining_ns: waiter.deadline.map(|deadline| deadline.ns_since(self.now)),
+            remaining_ns: waiter.deadline().map(|deadline| deadline.ns_since(self.now)),
         }
     }
 }

@@ -9,9 +9,9 @@ impl State {
     #[doc(hidden)]
     pub fn assert_settled(&self) {
         assert!(self.is_idle(), "something is left for later inputs");
+        assert!(!self.is_unsettled, "something is to be done");
         assert!(self.touched.is_empty(), "no object is to be served");
-        assert!(self.relocking.is_empty(), "no cycle is to be looked for");
-        assert!(self.unused.is_empty(), "no object is to be freed");
+        assert!(self.agenda.is_empty() && self.left.agenda.is_empty(), "nobody is to be examined");
         for &(caller, key) in &self.blocked {
             // A thread with several waits may by now hold a reentrant lock that another of its waits is for.
             if self.waiters_of_thread(caller).count() == 1 {

@@ -15,9 +15,11 @@ use crate::objects::mirror::MirrorPlaces;
 use crate::pools::batch::BatchSpec;
 use crate::sessions::departure::Departures;
 use crate::sessions::session::Session;
-use crate::store::catalog::{Catalog, Handle};
+use crate::store::catalog::Catalog;
 use crate::store::slab::{Key, Slab};
+use crate::waiting::agenda::Agenda;
 use crate::waiting::deadlock::Searches;
+use crate::waiting::leftover::Leftover;
 use crate::waiting::wait::{Caller, Waiter};
 use crate::work::Meter;
 use crate::{Effect, Input, Time};
@@ -51,12 +53,20 @@ pub struct State {
     pub(crate) token: u64,
     /// How many holdings of locks there were; their numbers come from this.
     pub(crate) holds: u64,
+    /// How many waiters there were; their numbers come from this.
+    pub(crate) arrivals: u64,
     /// The objects whose waiters are to be examined before this input ends.
     pub(crate) touched: VecDeque<Key>,
-    /// The waiters that have begun to wait for their lock again, and may have closed a cycle.
-    pub(crate) relocking: Vec<Key>,
-    /// The objects that seemed unused, to be examined before this input ends.
-    pub(crate) unused: Vec<Handle>,
+    /// What else is to be done before this input ends.
+    pub(crate) agenda: Agenda,
+    /// Whether something is touched or on the agenda.
+    pub(crate) is_unsettled: bool,
+    /// Whether something is on the agenda.
+    pub(crate) has_agenda: bool,
+    /// What earlier inputs have left of their agendas.
+    pub(crate) left: Leftover,
+    /// Whether they have left something.
+    pub(crate) has_left: bool,
     /// Calls that wait, run, or have ended and were not fetched, and items of queues.
     pub(crate) stored_tasks: usize,
     /// Bytes of arguments and outcomes that are stored.
@@ -97,9 +107,13 @@ impl State {
             mirror: MirrorPlaces::default(),
             token: first_token,
             holds: 0,
+            arrivals: 0,
             touched: VecDeque::new(),
-            relocking: Vec::new(),
-            unused: Vec::new(),
+            agenda: Agenda::default(),
+            is_unsettled: false,
+            has_agenda: false,
+            left: Leftover::default(),
+            has_left: false,
             stored_tasks: 0,
             stored_bytes: 0,
             meter: Meter::new(),
@@ -136,8 +150,11 @@ impl State {
         self.now = now;
         self.meter.begin_input();
         core::mem::swap(&mut self.effects, effects);
-        self.expire(if matches!(input, Input::TimePassed) { 1 } else { 16 });
-        self.settle();
+        self.expire(match input {
+            Input::TimePassed if self.has_left => 2,
+            Input::TimePassed => 1,
+            _ => 16,
+        });
         match &input {
             Input::SessionBegan { session, peer } => self.session_began(*session, peer),
             Input::Request { session, envelope } => self.request(*session, envelope),
@@ -164,6 +181,9 @@ impl State {
     /// the waiters that it serves: when `set` returns, the answers to the waiters that it woke are on their way.
     fn request(&mut self, session: SessionId, envelope: &Envelope<'_>) {
         let Envelope { request, received, ref body } = *envelope;
+        if self.has_left {
+            self.make_way(session, body);
+        }
         if let Err(refusal) = self.confirm(session, received) {
             return self.effects.push(Effect::Drop { session, refusal });
         }
@@ -183,13 +203,11 @@ impl State {
             Request::BindProcesses { leader } => return self.bind_processes(session, request, leader),
             _ => {
                 let result = self.simple_request(session, body);
-                self.settle();
-                return self.reply(session, request, result.unwrap_or_else(Reply::Refused));
+                return self.reply_at_last(session, request, result.unwrap_or_else(Reply::Refused));
             }
         };
         if let Err(refusal) = begun {
-            self.settle();
-            self.reply(session, request, Reply::Refused(refusal));
+            self.reply_at_last(session, request, Reply::Refused(refusal));
         }
     }
 

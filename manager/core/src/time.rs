@@ -21,9 +21,17 @@ impl Time {
         Time { nanoseconds }
     }
 
-    /// The moment that is this many nanoseconds later, or the last one that a `u64` holds (584 years).
+    /// The nanoseconds since moment zero.
+    pub(crate) fn nanoseconds(self) -> u64 {
+        self.nanoseconds
+    }
+
+    /// The last moment, after 584 years. One number is left for what never comes.
+    pub(crate) const LAST: Time = Time { nanoseconds: u64::MAX - 1 };
+
+    /// The moment that is this many nanoseconds later, or the last one.
     pub fn after_ns(self, nanoseconds: u64) -> Time {
-        Time { nanoseconds: self.nanoseconds.saturating_add(nanoseconds) }
+        Time { nanoseconds: self.nanoseconds.saturating_add(nanoseconds) }.min(Time::LAST)
     }
 
     /// The nanoseconds from an earlier moment to this, 0 if it is not earlier.

@@ -50,6 +50,21 @@ impl State {
         self.meter.steps.get() >= self.meter.steps_max.get() / part
     }
 
+    /// Does something within a part of this input's steps, such as one half.
+    pub(crate) fn within(&mut self, part: u64, work: impl FnOnce(&mut State)) {
+        let steps_max = self.meter.steps_max.get();
+        self.meter.steps_max.set(steps_max.div_ceil(part));
+        work(self);
+        self.meter.steps_max.set(steps_max);
+    }
+
+    /// Does something without a limit to its steps.
+    pub(crate) fn without_limit(&mut self, work: impl FnOnce(&mut State)) {
+        let steps_max = self.meter.steps_max.replace(u64::MAX);
+        work(self);
+        self.meter.steps_max.set(steps_max);
+    }
+
     /// Asks a question without a limit to its steps, and does not count them.
     pub(crate) fn uncounted<T>(&self, ask: impl FnOnce() -> T) -> T {
         let meter = (self.meter.steps.get(), self.meter.steps_max.replace(u64::MAX));
@@ -62,13 +77,18 @@ impl State {
     /// Whether nothing is left of earlier inputs.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.searches.is_idle() && self.departures.is_empty()
+        !self.has_left && self.searches.is_idle() && self.departures.is_empty()
     }
 
     /// Does one slice of what earlier inputs have left.
     pub(crate) fn work_on(&mut self) {
-        // First what frees something.
-        self.go_on_departing();
+        // First those who wait, and then what frees more.
+        if self.has_left {
+            self.within(if self.departures.is_empty() { 1 } else { 2 }, State::serve_left);
+        }
+        if !self.is_over() {
+            self.go_on_departing();
+        }
         if !self.is_over() && !self.searches.is_idle() {
             self.go_on_searching();
         }

@@ -71,7 +71,8 @@ impl ManualLoop {
 
 #[test]
 fn all_that_a_turn_says_to_a_peer_leaves_in_one_write() {
-    const WAITS: usize = 2_000;
+    // As many as one input serves.
+    const WAITS: usize = 500;
     let mut manual = ManualLoop::new();
     let mut crowds: Vec<(RawClient, ConnectionSlot)> = (0..4).map(|_| manual.session()).collect();
     let (mut setter, setter_slot) = manual.session();

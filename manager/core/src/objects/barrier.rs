@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 use crate::State;
-use crate::objects::object_body::ObjectBody;
+use crate::objects::object_body::{ObjectBody, Service};
 use crate::objects::reason::check_reason;
 use crate::objects::{Body, Want};
 use crate::sessions::session::Abandoner;
@@ -96,8 +96,14 @@ impl ObjectBody for Barrier {
         }
     }
 
-    fn serve(state: &mut State, key: Key) {
-        state.barrier_serve(key);
+    /// A broken barrier refuses its waiters one by one. A whole one lets the parties go if all have come.
+    #[inline]
+    fn service(&self, waiting: u32) -> Service {
+        match (self.broken.is_some(), self.acting.is_none() && waiting >= self.parties) {
+            (true, _) => Service::Queues,
+            (false, true) => Service::Together,
+            (false, false) => Service::Nobody,
+        }
     }
 
     fn abandoned(state: &mut State, key: Key, _: &Abandoner, what: &str) {
@@ -114,22 +120,16 @@ impl ObjectBody for Barrier {
 }
 
 impl State {
-    /// Refuses everyone if the barrier is broken; lets the parties go if all have come.
-    fn barrier_serve(&mut self, key: Key) {
-        let barrier = self.barrier_at(key);
-        let (parties, is_acting) = (barrier.parties, barrier.acting.is_some());
-        if let Err(refusal) = barrier.check_whole() {
-            return self.barrier_refuse_all(key, &refusal);
-        }
-        let waiting = self.catalog.at(key).wait_queue(&ANYONE).len();
-        if is_acting || waiting < parties {
-            return;
-        }
+    /// Lets the parties go, all of which have come.
+    pub(crate) fn barrier_serve(&mut self, key: Key) {
+        let parties = self.barrier_at(key).parties as usize;
         let queue = self.barrier_queue(key);
-        if queue.len() >= parties as usize {
+        if let Some(behind) = queue.len().checked_sub(parties) {
             self.barrier_trip(key, queue);
             // Those behind them may already be enough for the next turn.
-            self.touch(key);
+            if behind >= parties {
+                self.touch(key);
+            }
         }
     }
 

@@ -59,11 +59,6 @@ impl Lock {
         self.holder
     }
 
-    /// The thread that holds it and may acquire it again.
-    pub(crate) fn reentrant_holder(&self) -> Option<Caller> {
-        self.holder.as_ref().filter(|_| self.is_reentrant).map(|holder| holder.caller)
-    }
-
     /// Whether a caller could take it: nobody holds it, or it is reentrant and the caller does.
     pub(crate) fn is_ready_for(&self, caller: Caller) -> bool {
         self.holder.is_none_or(|holder| self.is_reentrant && holder.caller == caller)
@@ -147,8 +142,12 @@ impl State {
         }
         lock.holder = Some(Holder { caller, since: now, token, hold, depth });
         let abandoned = lock.abandoned.take().map(|abandoned| *abandoned);
+        let is_reentrant = lock.is_reentrant;
         self.token += 1;
         self.session_at(caller.session).held.insert(key);
+        if is_reentrant {
+            self.touch_waits_of(caller);
+        }
         if !self.catalog.at(key).wait_queue_in(Lane::Main).is_empty() {
             self.lock_wanted(key, false);
         }

@@ -13,6 +13,17 @@ use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Lane, Readiness};
 use crate::waiting::wait_queue::WaitQueue;
 
+/// How the waiters of an object are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// Each for itself, from the front of each wait queue.
+    Queues,
+    /// Several in one step.
+    Together,
+    /// None can be.
+    Nobody,
+}
+
 /// What distinguishes an object from those of other kinds.
 ///
 /// The questions take the body alone. A function that changes more than the body takes the whole state and the object's
@@ -64,10 +75,11 @@ pub(crate) trait ObjectBody: Debug {
         unreachable!("only a queue has lanes beside the main one")
     }
 
-    /// Serves those of its waiters that can be served now.
+    /// How those of its waiters are served that can be served now, if there are this many in its main wait queue.
     #[inline]
-    fn serve(state: &mut State, key: Key) {
-        state.serve_wait_queue(key, Lane::Main);
+    fn service(&self, waiting: u32) -> Service {
+        let _ = waiting;
+        Service::Queues
     }
 
     /// Notes that a session has made it with `CreateNew`.
@@ -149,8 +161,8 @@ impl ObjectBody for Body {
     }
 
     #[inline]
-    fn serve(state: &mut State, key: Key) {
-        for_kind!(state.catalog.at(key).body, serve(state, key));
+    fn service(&self, waiting: u32) -> Service {
+        with_body!(self, it => it.service(waiting))
     }
 
     #[inline]

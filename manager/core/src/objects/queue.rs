@@ -183,12 +183,6 @@ impl ObjectBody for Queue {
         if lane == Lane::Putters { &mut self.putters } else { &mut self.joiners }
     }
 
-    fn serve(state: &mut State, key: Key) {
-        for &lane in LANES {
-            state.serve_wait_queue(key, lane);
-        }
-    }
-
     fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, _: &str) {
         state.items_return(key, abandoner.session);
     }
@@ -289,6 +283,7 @@ impl State {
         let handle = self.catalog.handle(key);
         let queue = self.queue_at(key);
         let item = queue.items.pop_front().expect("a ready queue has an item");
+        let is_closed = queue.is_closed;
         queue.handed_out += 1;
         let number = queue.handed_out;
         let grant = ItemGrant { number, carries: !item.carries.is_empty(), payload: item.payload.clone() };
@@ -300,7 +295,11 @@ impl State {
             }
             None => unconfirmed.push(Unconfirmed::Item(handle, item)),
         }
-        self.touch(key);
+        match is_closed {
+            // It may have been the last.
+            true => self.touch(key),
+            false => self.touch_lane(key, Lane::Putters),
+        }
         Grant::Item(grant)
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct Session {
     pub(crate) batches: BTreeSet<ObjectId>,
     /// Whether it has ended, and still leaves things behind.
     pub(crate) is_gone: bool,
+    /// Whether it gets an answer later that comes before all others.
+    pub(crate) is_owed: bool,
     /// Whether it was sent a signal to end, and so gets no tasks.
     pub(crate) is_terminating: bool,
     /// How it ended, and which processes that are bound to it are still there, if that is what it waits for.
@@ -81,6 +83,7 @@ impl Session {
             grants: None,
             batches: BTreeSet::new(),
             is_gone: false,
+            is_owed: false,
             is_terminating: false,
             ending: None,
             held: BTreeSet::new(),

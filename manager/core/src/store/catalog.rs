@@ -130,6 +130,10 @@ impl Catalog {
         Handle { key, serial: self.at(key).serial }
     }
 
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Object> {
+        self.objects.get_mut(key)
+    }
+
     /// The key of the object that a handle names, if the object still exists.
     pub(crate) fn resolve(&self, handle: Handle) -> Option<Key> {
         self.get(handle.key).filter(|object| object.serial == handle.serial).map(|_| handle.key)

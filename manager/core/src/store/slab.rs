@@ -46,6 +46,10 @@ impl<T> Slab<T> {
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
         self.entries.get(key as usize)?.as_ref()
     }
+
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        self.entries.get_mut(key as usize)?.as_mut()
+    }
 }
 
 impl<T> Index<Key> for Slab<T> {

@@ -1,6 +1,8 @@
 //! Waiting: wait queues, which waiter is served, deadlines, deadlocks.
 
+pub(crate) mod agenda;
 pub(crate) mod deadlock;
+pub(crate) mod leftover;
 pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod targets;

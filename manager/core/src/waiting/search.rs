@@ -177,7 +177,7 @@ impl Search {
     }
 
     fn read_wait(&mut self, thread: u32, waiter: &Waiter, state: &State, asking: Option<&Waiter>) {
-        if waiter.deadline.is_some() {
+        if waiter.deadline().is_some() {
             return self.save(thread);
         }
         let wait = self.waits.len() as u32;

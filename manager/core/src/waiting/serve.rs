@@ -1,11 +1,9 @@
 //! Serving: which waiters can take what they want now, taking it, and going on until none can.
 //!
-//! Code that changes an object so that a waiter may be served *touches* it; at the end of each input `settle` walks the
-//! wait queues of touched objects from the front. A waiter leaves all of its wait queues in the moment its wait is
-//! decided, so no wait is decided twice, and it takes what it takes in that same moment, so nothing is granted twice
-//! either.
+//! The [agenda](crate::waiting::agenda) says whom to examine. A waiter leaves all of its wait queues in the moment its
+//! wait is decided, so no wait is decided twice, and it takes what it takes in that same moment, so nothing is granted
+//! twice either.
 
-use alloc::boxed::Box;
 use alloc::format;
 use core::mem::take;
 
@@ -14,11 +12,11 @@ use protocol::{Code, LockGrant, Refusal, Reply, WaitMode, WaitResult};
 use smallvec::{SmallVec, smallvec};
 
 use crate::State;
+use crate::objects::Want;
 use crate::objects::object_body::ObjectBody;
-use crate::objects::{Body, Want};
 use crate::store::slab::Key;
-use crate::waiting::wait::{Caller, Decision, Lane, Readiness, Relock, Waiter};
-use crate::waiting::wait_queue::{self, Position, WaitQueueEntry};
+use crate::waiting::wait::{Decision, Lane, Readiness, Relock, Waiter};
+use crate::waiting::wait_queue::WaitQueueEntry;
 
 /// The most bytes of one grant in an answer, without an item, a task or results: a cause or an abandonment, with the
 /// name of a program and a reason.
@@ -38,23 +36,19 @@ pub(crate) enum Verdict {
 }
 
 impl State {
-    /// Whether and how a waiter can be served now. `parked` is its key, if it is in wait queues.
-    pub(crate) fn verdict(&self, waiter: &Waiter, parked: Option<Key>) -> Verdict {
-        let is_first = |target: usize| {
-            let position = parked.map(|waiter| Position::new(waiter, target as u32));
-            self.is_first_in_queue(waiter.caller, &waiter.targets[target], position)
-        };
+    /// Whether and how a waiter can be served now.
+    pub(crate) fn verdict(&self, waiter: &Waiter) -> Verdict {
+        let is_first = |target: usize| self.is_first_in_queue(waiter, &waiter.targets[target]);
         self.step(waiter.targets.len() as u64);
         let mut ready = 0;
         for (target, entry) in waiter.targets.iter().enumerate() {
-            match (self.readiness(waiter.caller, entry), waiter.mode) {
+            match (self.readiness(waiter, entry), waiter.mode) {
                 (Readiness::Ready, WaitMode::Any) if is_first(target) => return Verdict::TakeOne(target),
                 (Readiness::Ready, WaitMode::All) => ready += 1,
                 (Readiness::Ready, WaitMode::Any) | (Readiness::NotYet, _) => {}
                 (Readiness::Never(refusal), _) => return Verdict::Refuse(refusal),
             }
         }
-        // The wait queues come last, because they may be long, and most waits for all lack something.
         let takes_all = ready == waiter.targets.len() && (0..ready).all(is_first);
         match takes_all.then(|| self.check_answer_fits(&waiter.targets)) {
             Some(Ok(())) => Verdict::TakeAll,
@@ -65,35 +59,26 @@ impl State {
 
     /// Whether a waiter that is in wait queues cannot be served now.
     pub(crate) fn is_blocked(&self, key: Key) -> bool {
-        matches!(self.verdict(&self.waiters[key], Some(key)), Verdict::Blocked)
+        matches!(self.verdict(&self.waiters[key]), Verdict::Blocked)
     }
 
-    /// Whether the object of an entry would serve it, apart from other waiters.
-    fn readiness(&self, caller: Caller, entry: &WaitQueueEntry) -> Readiness {
-        self.catalog.at(entry.object).body.readiness(&entry.want, caller)
+    /// Whether the object of an entry would serve its waiter, apart from other waiters in the line. It does not serve
+    /// those behind a line that is being served.
+    fn readiness(&self, waiter: &Waiter, entry: &WaitQueueEntry) -> Readiness {
+        let readiness = self.catalog.at(entry.object).body.readiness(&entry.want, waiter.caller);
+        match readiness {
+            Readiness::Ready if self.has_left && self.is_spoken_for(waiter, entry) => Readiness::NotYet,
+            readiness => readiness,
+        }
     }
 
-    /// Whether no waiter before this entry in its wait queue has a claim on what it would take. An entry without a
-    /// position would be the last.
-    fn is_first_in_queue(&self, caller: Caller, entry: &WaitQueueEntry, position: Option<Position>) -> bool {
+    /// Whether no waiter that came before in the wait queue of this entry has a claim on what it would take.
+    fn is_first_in_queue(&self, waiter: &Waiter, entry: &WaitQueueEntry) -> bool {
         let object = self.catalog.at(entry.object);
-        let queue = object.wait_queue(&entry.want);
-        if queue.has_no_claims() || !object.body.is_used_up(&entry.want) || object.body.is_held_by(caller) {
-            return true;
-        }
-        let mut before = match position {
-            Some(position) => wait_queue::previous(&self.waiters, position),
-            None => queue.last(),
-        };
-        while let Some(at) = before {
-            let is_another = position.is_none_or(|position| position.waiter != at.waiter);
-            if is_another && self.waiters[at.waiter].has_claim() {
-                return false;
-            }
-            self.step(1);
-            before = wait_queue::previous(&self.waiters, at);
-        }
-        true
+        let Some(claimant) = object.wait_queue(&entry.want).claimant() else { return true };
+        !object.body.is_used_up(&entry.want)
+            || object.body.is_held_by(waiter.caller)
+            || self.waiters[claimant].arrival >= waiter.arrival
     }
 
     /// Takes what the verdict says and answers, or has the waiter wait for its lock. It is in no wait queue.
@@ -164,17 +149,12 @@ impl State {
         let Some(Relock { lock, .. }) = waiter.relock.filter(lives) else {
             return self.answer(waiter, decision, None);
         };
-        let mut waiter = Waiter {
-            mode: WaitMode::Any,
-            deadline: None,
-            targets: smallvec![WaitQueueEntry::new(lock, Want::Relock)],
-            decided: Some(Box::new(decision)),
-            ..*waiter
-        };
-        match self.verdict(&waiter, None) {
+        let mut waiter = waiter.for_its_lock(lock, decision);
+        match self.verdict(&waiter) {
             Verdict::Blocked => {
                 let key = self.park(waiter);
-                self.relocking.push(key);
+                self.agenda.relocking.push(key);
+                self.note_agenda();
             }
             verdict => self.carry_out(&mut waiter, verdict),
         }
@@ -194,60 +174,18 @@ impl State {
         self.reply(session, waiter.request, reply);
     }
 
-    /// Notes that a waiter for this object may now be served.
-    pub(crate) fn touch(&mut self, key: Key) {
-        if !core::mem::replace(&mut self.catalog.at_mut(key).is_touched, true) {
-            self.touched.push_back(key);
-        }
-    }
-
-    /// Serves the waiters that can be served after a change, breaks the cycles that remain then, and frees what is not
-    /// used, until nothing changes.
-    #[inline]
-    pub(crate) fn settle(&mut self) {
-        if !self.is_settled() {
-            self.settle_all();
-        }
-    }
-
-    /// Whether everything that has changed was dealt with.
-    #[inline]
-    pub(crate) fn is_settled(&self) -> bool {
-        self.touched.is_empty() && self.relocking.is_empty() && self.unused.is_empty()
-    }
-
-    fn settle_all(&mut self) {
-        loop {
-            if let Some(key) = self.touched.pop_front() {
-                if self.catalog.get(key).is_some() {
-                    self.catalog.at_mut(key).is_touched = false;
-                    self.serve(key);
-                }
-            } else if let Some(key) = self.relocking.pop() {
-                self.break_deadlock(key);
-            } else if let Some(noted) = self.unused.pop() {
-                self.free(noted);
-            } else {
-                return;
-            }
-        }
-    }
-
-    fn serve(&mut self, key: Key) {
-        Body::serve(self, key);
-    }
-
     /// Whether a wait for all cannot be served, although the object of this entry has changed. As a rule it lacks the
     /// same target as before, so that one look is enough; and nothing that it lacks can be taken before its object
     /// changes.
-    fn lacks_a_target(&mut self, position: Position) -> bool {
-        let waiter = &self.waiters[position.waiter];
+    #[inline]
+    fn lacks_a_target(&mut self, key: Key, changed: usize) -> bool {
+        let waiter = &self.waiters[key];
         if waiter.mode == WaitMode::Any {
             return false;
         }
         self.step(1);
         let entries = &waiter.targets;
-        match self.readiness(waiter.caller, &entries[position.target() as usize]) {
+        match self.readiness(waiter, &entries[changed]) {
             Readiness::Ready => {}
             Readiness::NotYet => return true,
             Readiness::Never(_) => return false,
@@ -256,7 +194,7 @@ impl State {
         let order = (before..entries.len()).chain(0..before);
         let mut counted = 0;
         let lacking = order.inspect(|_| counted += 1).find_map(|target| {
-            match self.readiness(waiter.caller, &entries[target]) {
+            match self.readiness(waiter, &entries[target]) {
                 Readiness::Ready => None,
                 Readiness::NotYet => Some(Some(target)),
                 Readiness::Never(_) => Some(None),
@@ -265,51 +203,26 @@ impl State {
         self.step(counted);
         match lacking.flatten() {
             Some(target) => {
-                self.waiters[position.waiter].lacking = target as u32;
+                self.waiters[key].lacking = target as u32;
                 true
             }
             None => false,
         }
     }
 
-    /// Walks a wait queue from the front, up to a waiter that cannot be served and has a claim before those behind it.
-    pub(crate) fn serve_wait_queue(&mut self, key: Key, lane: Lane) {
-        let mut next = self.catalog.at(key).wait_queue_in(lane).first();
-        while let Some(position) = next {
-            next = wait_queue::next_waiter(&self.waiters, position);
-            if self.lacks_a_target(position) {
-                continue;
-            }
-            let waiter = &self.waiters[position.waiter];
-            match self.verdict(waiter, Some(position.waiter)) {
-                Verdict::Blocked if waiter.has_claim() => return self.serve_holder(key),
-                Verdict::Blocked => {}
-                verdict => {
-                    let mut waiter = self.unpark(position.waiter);
-                    self.carry_out(&mut waiter, verdict);
-                }
-            }
+    /// Examines a waiter, of which this target may have changed, and serves it if it can be served. Returns false if
+    /// nobody behind it in its wait queue can be.
+    pub(crate) fn examine(&mut self, key: Key, target: u32, walked: Option<(Key, Lane)>) -> bool {
+        if self.lacks_a_target(key, target as usize) {
+            return true;
         }
-    }
-
-    /// Serves other waits of the thread that holds a reentrant lock: a thread need not queue for what it holds.
-    fn serve_holder(&mut self, key: Key) {
-        let Body::Lock(lock) = &self.catalog.at(key).body else { return };
-        let Some(caller) = lock.reentrant_holder() else { return };
-        let is_for = |waiter: Key| self.waiters[waiter].targets.iter().any(|entry| entry.object == key);
-        if !self.waiters_of_thread(caller).any(is_for) {
-            return;
-        }
-        let mut next = self.catalog.at(key).wait_queue_in(Lane::Main).first();
-        while let Some(position) = next {
-            let waiter = &self.waiters[position.waiter];
-            next = wait_queue::next_waiter(&self.waiters, position);
-            if waiter.caller == caller {
-                let verdict = self.verdict(waiter, Some(position.waiter));
-                if !matches!(verdict, Verdict::Blocked) {
-                    let mut waiter = self.unpark(position.waiter);
-                    self.carry_out(&mut waiter, verdict);
-                }
+        let waiter = &self.waiters[key];
+        match self.verdict(waiter) {
+            Verdict::Blocked => !waiter.has_claim(),
+            verdict => {
+                let mut waiter = self.unpark_from(key, walked);
+                self.carry_out(&mut waiter, verdict);
+                true
             }
         }
     }

@@ -5,10 +5,10 @@
 //!
 //! # Fairness
 //!
-//! First come, first served, for each object: no waiter takes what an earlier one in the wait queue could take, nor
-//! anything of which an earlier one wants more. A wait for all holds nobody up. It is examined in its turn, and takes
-//! when it finds everything ready; so under steady demand it may wait long. A step that frees several objects, such as
-//! a death, passes them on one by one.
+//! First come, first served: no waiter takes what an earlier one could take, nor anything of which an earlier one in
+//! the wait queue wants more. A wait for all holds nobody up. It is examined in its turn, and takes when it finds
+//! everything ready; so under steady demand it may wait long. If a step frees several objects, as a death does, the
+//! waiters for all of them are served in the order in which they came; see [`agenda`](crate::waiting::agenda).
 //!
 //! # Waits that hold a lock again
 //!
@@ -19,11 +19,11 @@ use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::format;
 use core::mem::replace;
-use core::num::NonZeroU32;
+use core::num::{NonZeroU32, NonZeroU64};
 
 use protocol::{Code, Grant, Refusal, Reply, RequestId, SessionId, Targets, ThreadId, WaitMode};
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::objects::object_body::ObjectBody;
 use crate::objects::{Unconfirmed, Want, moves_nothing};
@@ -32,6 +32,9 @@ use crate::store::slab::Key;
 use crate::waiting::serve::Verdict;
 use crate::waiting::wait_queue::{self, Position, WaitQueueEntry};
 use crate::{State, Time};
+
+/// How much longer a wait goes on if it may yet be served.
+const PUT_OFF_NS: u64 = 1_000_000;
 
 /// How many steps a waiter counts when it comes and when it leaves, apart from its targets.
 const STEPS_PER_WAITER: u64 = 4;
@@ -50,7 +53,9 @@ pub(crate) struct Waiter {
     pub(crate) request: RequestId,
     /// When it came.
     pub(crate) since: Time,
-    pub(crate) deadline: Option<Time>,
+    deadline: Option<Deadline>,
+    /// Its number among all waiters, in the order in which they came; the last of all before it is in wait queues.
+    pub(crate) arrival: u64,
     pub(crate) mode: WaitMode,
     /// In a wait for all: a target that could not be taken when the wait was examined last.
     pub(crate) lacking: u32,
@@ -60,6 +65,10 @@ pub(crate) struct Waiter {
     /// How it was decided, if it now waits only for its lock.
     pub(crate) decided: Option<Box<Decision>>,
 }
+
+/// When a waiter gives up, in so many bytes that none takes no more.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Deadline(NonZeroU64);
 
 /// A lock to hold again: in the same holding, and as often as its holder had acquired it.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -112,15 +121,18 @@ impl State {
             caller,
             request,
             since: self.now,
-            deadline: timeout_ns.map(|timeout_ns| self.now.after_ns(timeout_ns)),
+            deadline: timeout_ns.map(|timeout_ns| Deadline::at(self.now.after_ns(timeout_ns))),
+            arrival: u64::MAX,
             mode: if targets.len() == 1 { WaitMode::Any } else { mode },
             lacking: 0,
             targets: self.entries(caller, targets)?,
             relock: None,
             decided: None,
         };
-        match self.verdict(&waiter, None) {
-            Verdict::Blocked if timeout_ns == Some(0) && !waiter.leaves_a_mark() => {
+        match self.verdict(&waiter) {
+            Verdict::Blocked
+                if timeout_ns == Some(0) && !waiter.leaves_a_mark() && !self.may_be_left(targets) =>
+            {
                 self.conclude(&mut waiter, Decision::TimedOut);
                 Ok(())
             }
@@ -163,8 +175,10 @@ impl State {
     }
 
     /// Puts a waiter into the wait queue of each of its targets.
-    pub(crate) fn park(&mut self, waiter: Waiter) -> Key {
-        let (caller, request, deadline) = (waiter.caller, waiter.request, waiter.deadline);
+    pub(crate) fn park(&mut self, mut waiter: Waiter) -> Key {
+        self.arrivals += 1;
+        waiter.arrival = self.arrivals;
+        let (caller, request, deadline) = (waiter.caller, waiter.request, waiter.deadline());
         let targets = waiter.targets.len() as u32;
         let key = self.waiters.insert(waiter);
         self.searches.thread_moved(caller);
@@ -194,13 +208,18 @@ impl State {
 
     /// Takes a waiter out of the wait queues of its targets, and out of the state.
     pub(crate) fn unpark(&mut self, key: Key) -> Waiter {
+        self.unpark_from(key, None)
+    }
+
+    /// The same in a walk of a wait queue, which goes on with those behind it there.
+    pub(crate) fn unpark_from(&mut self, key: Key, walked: Option<(Key, Lane)>) -> Waiter {
         for target in 0..self.waiters[key].targets.len() as u32 {
             self.leave_queue(Position::new(key, target));
         }
         let waiter = self.waiters.remove(key);
         self.searches.thread_moved(waiter.caller);
         self.step(STEPS_PER_WAITER + waiter.targets.len() as u64);
-        if let Some(deadline) = waiter.deadline {
+        if let Some(deadline) = waiter.deadline() {
             self.deadlines.remove(&(deadline, Due::Waiter(key)));
         }
         if let Some(session) = self.sessions.get_mut(&waiter.caller.session) {
@@ -208,9 +227,14 @@ impl State {
         }
         self.blocked.remove(&(waiter.caller, key));
         // It may now be possible to serve a waiter behind this one, such as one behind a large request that gave up.
-        for entry in &waiter.targets {
-            if waiter.has_claim() && self.catalog.at(entry.object).body.is_used_up(&entry.want) {
-                self.touch(entry.object);
+        if waiter.has_claim() {
+            for entry in &waiter.targets {
+                if let Some(next) = entry.behind().filter(|next| next.waiter != key)
+                    && walked != Some((entry.object, entry.want.lane()))
+                    && self.catalog.at(entry.object).body.is_used_up(&entry.want)
+                {
+                    self.touch_from(entry.object, entry.want.lane(), next);
+                }
             }
         }
         waiter
@@ -221,6 +245,9 @@ impl State {
         let WaitQueueEntry { object, ref want, .. } = *wait_queue::entry(&self.waiters, position);
         if !matches!(want, Want::Settled) {
             let lane = want.lane();
+            if self.has_left || !self.agenda.has_no_places() {
+                self.leave_place(object, lane, position);
+            }
             self.catalog.at_mut(object).wait_queue_mut(lane).remove(&mut self.waiters, position);
         }
     }
@@ -238,7 +265,9 @@ impl State {
                     WaitQueueEntry::new(object, Want::Settled),
                 );
                 // A waiter behind it may be served now.
-                self.touch(left.object);
+                if let Some(next) = left.behind().filter(|next| next.waiter != here.waiter) {
+                    self.touch_from(left.object, left.want.lane(), next);
+                }
                 self.discard_entry(left);
             }
         }
@@ -284,7 +313,14 @@ impl State {
     }
 
     /// Ends whatever is due: waits that give up, and calls whose time is over; up to a part of this input's steps.
+    #[inline]
     pub(crate) fn expire(&mut self, part: u64) {
+        if self.deadlines.first().is_some_and(|(deadline, _)| *deadline <= self.now) {
+            self.expire_due(part);
+        }
+    }
+
+    fn expire_due(&mut self, part: u64) {
         while let Some(&(deadline, due)) = self.deadlines.first() {
             if deadline > self.now || self.is_over_part(part) {
                 break;
@@ -294,9 +330,13 @@ impl State {
                 Due::Call { batch, range } => self.call_overdue(batch, range),
             }
         }
+        self.within(if part == 1 { 1 } else { 2 }, State::settle);
     }
 
     fn waiter_overdue(&mut self, key: Key) {
+        if self.has_left && self.may_yet_be_served(key) {
+            return self.put_off(key);
+        }
         let session = self.waiters[key].caller.session;
         self.break_barriers_of(key, |state| {
             format!("{} did not wait longer", state.describe_session(session))
@@ -306,15 +346,53 @@ impl State {
     }
 }
 
+impl State {
+    /// Lets a waiter wait a little longer.
+    fn put_off(&mut self, key: Key) {
+        let later = Deadline::at(self.now.after_ns(PUT_OFF_NS));
+        if let Some(before) = self.waiters[key].deadline.replace(later) {
+            self.deadlines.remove(&(before.time(), Due::Waiter(key)));
+        }
+        self.deadlines.insert((later.time(), Due::Waiter(key)));
+    }
+}
+
 /// Which of an object's wait queues: only a queue has more than one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Lane {
     Main,
     Putters,
     Joiners,
 }
 
+impl Deadline {
+    fn at(time: Time) -> Deadline {
+        Deadline(NonZeroU64::new(!time.nanoseconds()).unwrap_or(NonZeroU64::MIN))
+    }
+
+    fn time(self) -> Time {
+        Time::from_nanoseconds(!self.0.get())
+    }
+}
+
 impl Waiter {
+    /// When it gives up.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.deadline.map(Deadline::time)
+    }
+
+    /// The same waiter once it was decided, for the lock alone that it gave up.
+    pub(crate) fn for_its_lock(&self, lock: Key, decision: Decision) -> Waiter {
+        Waiter {
+            mode: WaitMode::Any,
+            deadline: None,
+            arrival: u64::MAX,
+            targets: smallvec![WaitQueueEntry::new(lock, Want::Relock)],
+            decided: Some(Box::new(decision)),
+            ..*self
+        }
+    }
+
     /// Whether even a wait that gives up at once has an effect.
     fn leaves_a_mark(&self) -> bool {
         self.targets.iter().any(|entry| entry.want.leaves_a_mark())

@@ -36,13 +36,18 @@ pub(crate) struct WaitQueue {
     first: Option<Position>,
     last: Option<Position>,
     length: u32,
-    /// How many of them come before those behind them.
-    claims: u32,
+    /// The first waiter that comes before those behind it: its key, counted from one, so that none is no larger.
+    claimant: Option<NonZeroU32>,
 }
 
 impl WaitQueueEntry {
     pub(crate) fn new(object: Key, want: Want) -> WaitQueueEntry {
         WaitQueueEntry { object, want, previous: None, next: None }
+    }
+
+    /// The entry that was behind it when it left the wait queue, of whichever waiter.
+    pub(crate) fn behind(&self) -> Option<Position> {
+        self.next
     }
 }
 
@@ -63,17 +68,13 @@ impl WaitQueue {
         self.first
     }
 
-    pub(crate) fn last(&self) -> Option<Position> {
-        self.last
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Whether no waiter in it comes before those behind it.
-    pub(crate) fn has_no_claims(&self) -> bool {
-        self.claims == 0
+    /// The first waiter in it that comes before those behind it.
+    pub(crate) fn claimant(&self) -> Option<Key> {
+        self.claimant.map(|number| number.get() - 1)
     }
 
     pub(crate) fn len(&self) -> u32 {
@@ -88,7 +89,9 @@ impl WaitQueue {
         }
         self.last = Some(position);
         self.length += 1;
-        self.claims += u32::from(waiters[position.waiter].has_claim());
+        if self.claimant.is_none() && waiters[position.waiter].has_claim() {
+            self.claimant = Some(NonZeroU32::MIN.saturating_add(position.waiter));
+        }
     }
 
     pub(crate) fn remove(&mut self, waiters: &mut Slab<Waiter>, position: Position) {
@@ -102,7 +105,29 @@ impl WaitQueue {
             None => self.last = previous,
         }
         self.length -= 1;
-        self.claims -= u32::from(waiters[position.waiter].has_claim());
+        if self.claimant() == Some(position.waiter) {
+            self.find_claimant(waiters, position.waiter, previous, next);
+        }
+    }
+
+    /// Finds the next claimant behind an entry of the first that has left. Entries that it passes are behind none that
+    /// comes later, so each is passed once.
+    fn find_claimant(
+        &mut self,
+        waiters: &Slab<Waiter>,
+        before: Key,
+        previous: Option<Position>,
+        next: Option<Position>,
+    ) {
+        // A wait for any may name an object twice; its entries are side by side.
+        if previous.is_some_and(|previous| previous.waiter == before) {
+            return;
+        }
+        let mut at = next;
+        while let Some(position) = at.filter(|at| !waiters[at.waiter].has_claim()) {
+            at = entry(waiters, position).next;
+        }
+        self.claimant = at.map(|at| NonZeroU32::MIN.saturating_add(at.waiter));
     }
 }
 
@@ -112,11 +137,6 @@ pub(crate) fn entry(waiters: &Slab<Waiter>, position: Position) -> &WaitQueueEnt
 
 pub(crate) fn entry_mut(waiters: &mut Slab<Waiter>, position: Position) -> &mut WaitQueueEntry {
     &mut waiters[position.waiter].targets[position.target() as usize]
-}
-
-/// The entry before this one, of whichever waiter.
-pub(crate) fn previous(waiters: &Slab<Waiter>, position: Position) -> Option<Position> {
-    entry(waiters, position).previous
 }
 
 /// The next entry of another waiter, as a wait for any may name an object twice.

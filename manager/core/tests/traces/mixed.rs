@@ -152,7 +152,7 @@ fn a_wait_for_all_holds_nobody_up_whatever_it_lacks() {
 }
 
 #[test]
-fn a_wait_that_does_not_get_what_one_death_frees_gets_it_later() {
+fn what_one_death_frees_goes_to_the_waits_in_the_order_in_which_they_came() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
     let (c, d) = (world.session("c"), world.session("d"));
@@ -163,13 +163,13 @@ fn a_wait_that_does_not_get_what_one_death_frees_gets_it_later() {
     let first = world.block(b, all(&[lock(y), lock(z)]));
     let second = world.block(c, all(&[lock(x), lock(y)]));
     let third = world.block(d, wait_for(lock(x)));
-    // All three become free in one moment, and the core examines them one after the other: `x` first.
+    // All three become free in one moment, and `x` before the others.
     world.kill(a);
+    assert_eq!(world.granted(), [first, third]);
+    world.release(d, x);
+    world.silent();
+    world.release(b, y);
     assert_eq!(world.granted(), [second]);
-    world.release(c, x);
-    assert_eq!(world.granted(), [third]);
-    world.release(c, y);
-    assert_eq!(world.granted(), [first]);
 }
 
 #[test]

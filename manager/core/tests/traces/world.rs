@@ -108,6 +108,11 @@ impl World {
         self.now = end;
     }
 
+    /// Lets time pass, and applies nothing meanwhile, as a driver that comes late.
+    pub(crate) fn jump(&mut self, time: Duration) {
+        self.now = self.now.after_ns(time.as_nanos() as u64);
+    }
+
     /// The most steps that one input has taken so far.
     pub(crate) fn steps_most(&self) -> u64 {
         self.steps_most
@@ -120,18 +125,22 @@ impl World {
 
     /// Has the core do one slice of what it has left.
     pub(crate) fn slice(&mut self) {
-        assert_eq!(self.state.next_deadline(), Some(self.now), "something is left");
+        assert!(self.has_work(), "something is left");
         self.apply(Input::TimePassed);
     }
 
     /// Has the core do all that it has left. Returns in how many slices.
     pub(crate) fn work(&mut self) -> usize {
         let mut slices = 0;
-        while self.state.next_deadline() == Some(self.now) {
+        while self.has_work() {
             self.slice();
             slices += 1;
         }
         slices
+    }
+
+    fn has_work(&self) -> bool {
+        self.state.next_deadline().is_some_and(|deadline| deadline <= self.now)
     }
 
     /// Whether the core asks to be woken at some time.
@@ -152,10 +161,21 @@ impl World {
         self.apply(Input::Request { session, envelope: Envelope { request, received, body } });
     }
 
-    /// Sends a request and takes its answer, which must come at once.
+    /// Sends a request and takes its answer, which must come at once, or when the core has done all that follows.
     pub(crate) fn ask(&mut self, session: SessionId, body: Request<'_>) -> Reply {
         let request = self.send(session, body);
-        self.answer(session, request).expect("the request must be answered at once")
+        let at_once = self.answer(session, request);
+        at_once
+            .or_else(|| {
+                self.work();
+                self.answer(session, request)
+            })
+            .expect("the request must be answered")
+    }
+
+    /// Whether a request has to wait until the core has done what is left.
+    pub(crate) fn holds_back(&self, session: SessionId, body: &Request<'_>) -> bool {
+        self.state.holds_back(session, body)
     }
 
     /// Sends a request that must be refused, and takes the code and text.

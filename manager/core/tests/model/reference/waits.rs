@@ -189,7 +189,7 @@ impl Model {
             caller,
             request,
             since: self.now,
-            deadline: timeout_ns.map(|timeout_ns| self.now.saturating_add(timeout_ns)),
+            deadline: timeout_ns.map(|timeout_ns| self.now.saturating_add(timeout_ns).min(u64::MAX - 1)),
             is_for_all: mode == WaitMode::All && targets.len() > 1,
             targets: targets.iter().map(|target| self.want(target)).collect(),
             gave_up: None,

@@ -16,7 +16,7 @@ pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xe0));
 
 /// Whether the core serves all waits that one input frees in the order in which they came, and not object by object.
 /// While it does not, a run ends where that makes a difference.
-const GLOBAL_ORDER: bool = false;
+const GLOBAL_ORDER: bool = true;
 
 /// A core and its model.
 pub(crate) struct Run {

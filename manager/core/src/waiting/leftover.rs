@@ -1,0 +1,160 @@
+//! What inputs leave of their agendas, because serving a long line takes more steps than one input may.
+//!
+//! It is done in slices, between other inputs. Meanwhile:
+//!
+//! - What the input changed is changed for everyone: an event that was set is set, a lock that was released is free.
+//! - The waiters that the agenda has not come to are still blocked, and are served in the order in which they came. No
+//!   wait that begins meanwhile, and none that another input serves, takes what one of them could still get: to those
+//!   behind its place, such an object is not ready.
+//! - A request with an answer that promises something about these waiters gets it when all are served: as always, the
+//!   answer to a set comes after those to whom the set let through. Until then its session's other requests wait.
+//! - A wait whose time is over goes on for a moment if the agenda may still come to it. A wait may be cancelled, and
+//!   its session may end.
+//! - A request that would see half of it, or undo it, has to wait as well: see [`holds_back`](State::holds_back). The
+//!   clear of an event does not keep those from going on whom its set let through.
+
+use alloc::vec::Vec;
+use core::mem::{swap, take};
+
+use protocol::{Reply, Request, RequestId, SessionId, Target, Targets};
+use serde::{Deserialize, Serialize};
+
+use crate::State;
+use crate::objects::object_body::{ObjectBody, Service};
+use crate::objects::{Body, Want};
+use crate::store::slab::Key;
+use crate::waiting::agenda::Agenda;
+use crate::waiting::wait::{Lane, Waiter};
+use crate::waiting::wait_queue::WaitQueueEntry;
+
+/// What earlier inputs have left.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Leftover {
+    /// What is to be done.
+    pub(crate) agenda: Agenda,
+    /// The answers that come once it is done.
+    owed: Vec<(SessionId, RequestId, Reply)>,
+    /// Whether the current request has left something.
+    pub(crate) is_news: bool,
+}
+
+impl State {
+    /// Whether a request has to wait until what earlier inputs have left is done. The driver then applies it later, and
+    /// later requests of its session after it; it may ask again after each input. If the driver applies it all the
+    /// same, this input first does all that is left, however long that takes.
+    pub fn holds_back(&self, session: SessionId, request: &Request<'_>) -> bool {
+        self.has_left && (self.owes(session) || self.depends_on_leftover(request))
+    }
+
+    /// Whether all requests of a session have to wait, because it gets an answer to an earlier one first.
+    pub fn owes(&self, session: SessionId) -> bool {
+        self.has_left && self.sessions.get(&session).is_some_and(|session| session.is_owed)
+    }
+
+    fn depends_on_leftover(&self, request: &Request<'_>) -> bool {
+        match request {
+            Request::Wait { targets, .. } | Request::SignalAndWait { targets, .. } => {
+                self.may_be_left(targets)
+            }
+            Request::EventClear { id } | Request::QueueClose { id } | Request::Remove { id } => {
+                self.catalog.key(*id).is_some_and(|key| self.left.agenda.comes_to_any(key))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a target would be taken from waiters who came before.
+    fn is_spoken_for_at(&self, target: &Target<'_>) -> bool {
+        let Some(key) = self.catalog.key(target.object().0) else { return false };
+        let is_used_up = match &self.catalog.at(key).body {
+            Body::Event(event) => event.is_used_up(&Want::Event),
+            Body::Latch(_) | Body::Condition(_) | Body::Batch(_) => false,
+            _ => true,
+        };
+        is_used_up && self.left.agenda.comes_to_any(key)
+    }
+
+    /// Whether a wait for these targets has to wait for those who came before, even if it only asks.
+    pub(crate) fn may_be_left(&self, targets: &Targets<'_>) -> bool {
+        self.has_left && targets.iter().any(|target| self.is_spoken_for_at(target))
+    }
+
+    /// Whether waiters who came before a waiter may still get what it would take of this object.
+    pub(crate) fn is_spoken_for(&self, waiter: &Waiter, entry: &WaitQueueEntry) -> bool {
+        let body = &self.catalog.at(entry.object).body;
+        self.left.agenda.comes_to((entry.object, entry.want.lane()), waiter.arrival)
+            && body.is_used_up(&entry.want)
+            && !body.is_held_by(waiter.caller)
+    }
+
+    /// Whether what is left may come to a waiter, and serve it.
+    pub(crate) fn may_yet_be_served(&self, key: Key) -> bool {
+        let waiter = &self.waiters[key];
+        self.step(waiter.targets.len() as u64);
+        let comes = |entry: &WaitQueueEntry| {
+            let object = self.catalog.at(entry.object);
+            self.left.agenda.comes_to((entry.object, entry.want.lane()), waiter.arrival)
+                || object.body.service(object.wait_queue_in(Lane::Main).len()) == Service::Together
+        };
+        self.left.agenda.comes_to_waiter(key, waiter) || waiter.targets.iter().any(comes)
+    }
+
+    /// Makes way for a request.
+    pub(crate) fn make_way(&mut self, session: SessionId, request: &Request<'_>) {
+        if self.holds_back(session, request) {
+            self.without_limit(|state| {
+                while state.has_left {
+                    state.serve_left();
+                }
+            });
+        }
+        self.left.is_news = false;
+    }
+
+    /// Answers a request, once everything is done that follows from it.
+    pub(crate) fn reply_at_last(&mut self, session: SessionId, request: RequestId, reply: Reply) {
+        self.settle();
+        if self.has_left && self.left.is_news && request.wants_answer() {
+            self.session_at(session).is_owed = true;
+            return self.left.owed.push((session, request, reply));
+        }
+        self.reply(session, request, reply);
+    }
+
+    /// Leaves the agenda for later inputs.
+    pub(crate) fn leave_agenda(&mut self) {
+        // One search for all of them takes less than one for each.
+        for key in take(&mut self.agenda.relocking) {
+            if let Some(caller) = self.waiters.get(key).map(|waiter| waiter.caller) {
+                self.search_for(caller);
+            }
+        }
+        if self.agenda.is_empty() {
+            return;
+        }
+        self.has_left = true;
+        self.left.is_news = true;
+        if self.left.agenda.is_empty() {
+            swap(&mut self.left.agenda, &mut self.agenda);
+        } else {
+            let agenda = take(&mut self.agenda);
+            self.left.agenda.append(agenda);
+        }
+    }
+
+    /// Goes on with what is left.
+    pub(crate) fn serve_left(&mut self) {
+        swap(&mut self.left.agenda, &mut self.agenda);
+        self.has_left = false;
+        self.note_agenda();
+        self.settle_all();
+        if !self.has_left {
+            for (session, request, reply) in take(&mut self.left.owed) {
+                if let Some(session) = self.sessions.get_mut(&session) {
+                    session.is_owed = false;
+                }
+                self.reply(session, request, reply);
+            }
+        }
+    }
+}
