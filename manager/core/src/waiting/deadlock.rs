@@ -116,7 +116,7 @@ impl State {
     fn refuse_youngest(&mut self, cycle: &[(Key, Caller)], text: String) -> bool {
         let requests = cycle.iter().flat_map(|&(_, caller)| self.waiters_of_thread(caller));
         let refusable = requests.filter(|&key| !self.waiters[key].is_relocking());
-        let youngest = refusable.max_by_key(|&key| (self.waiters[key].since, self.waiters[key].request));
+        let youngest = refusable.max_by_key(|&key| self.waiters[key].arrival);
         let text = format!("this wait would never end: {text}");
         youngest.map(|youngest| self.refuse_waiter(youngest, Refusal::new(Code::Deadlock, text))).is_some()
     }

@@ -105,3 +105,131 @@ fn a_party_whose_lock_has_ended_passes_the_barrier_without_it() {
         ],
     );
 }
+
+/// Two requests of one moment: the one that came later counts as the younger, whatever their numbers are.
+#[test]
+fn the_request_that_came_last_is_refused_to_break_a_cycle() {
+    agree(
+        &Limits::default(),
+        &[
+            Step::Begin { session: SessionId(1) },
+            request(
+                1,
+                1,
+                Request::Open { id: id(12), name: Some("a"), spec: Spec::Lock, mode: OpenMode::OpenOrCreate },
+            ),
+            Step::Begin { session: SessionId(3) },
+            request(
+                1,
+                6,
+                open(id(13), Spec::Condition { over: LockChoice::Own { id: id(9), is_reentrant: true } }),
+            ),
+            request(1, 26, wait(1, WaitMode::Any, [Target::RLock { id: id(9) }])),
+            request(1, 34, wait(2, WaitMode::Any, [Target::RLock { id: id(9) }])),
+            request(
+                1,
+                37,
+                Request::Wait {
+                    mode: WaitMode::Any,
+                    targets: targets([Target::Lock { id: id(12) }]),
+                    timeout_ns: Some(635),
+                    thread: ThreadId(1),
+                },
+            ),
+            request(1, 40, wait(1, WaitMode::Any, [Target::Condition { id: id(13), hold: None }])),
+            request(
+                1,
+                44,
+                Request::Notify { id: id(13), count: None, hold: Some(CURRENT), thread: ThreadId(2) },
+            ),
+            request(1, 48, wait(2, WaitMode::Any, [Target::Condition { id: id(13), hold: Some(CURRENT) }])),
+            request(
+                3,
+                40,
+                Request::Wait {
+                    mode: WaitMode::Any,
+                    targets: targets([Target::RLock { id: id(9) }]),
+                    timeout_ns: Some(CURRENT),
+                    thread: ThreadId(1),
+                },
+            ),
+            request(
+                1,
+                55,
+                Request::Wait {
+                    mode: WaitMode::Any,
+                    targets: targets([Target::Condition { id: id(13), hold: Some(CURRENT) }]),
+                    timeout_ns: Some(357),
+                    thread: ThreadId(1),
+                },
+            ),
+            request(1, 64, wait(1, WaitMode::Any, [Target::RLock { id: id(9) }])),
+            request(3, 51, wait(1, WaitMode::Any, [Target::Lock { id: id(12) }])),
+            Step::Due,
+        ],
+    );
+}
+
+/// The conditions over a lock end before its waits, so nobody gets a notification of one of these.
+#[test]
+fn a_notification_ends_with_its_condition_when_their_lock_is_removed() {
+    agree(
+        &Limits::default(),
+        &[
+            Step::Begin { session: SessionId(4) },
+            request(4, 1, open(id(5), Spec::Semaphore { permits: 1, is_bounded: true })),
+            request(
+                4,
+                5,
+                Request::Open {
+                    id: id(4),
+                    name: Some("b"),
+                    spec: Spec::Condition { over: LockChoice::Own { id: id(6), is_reentrant: false } },
+                    mode: OpenMode::OpenOrCreate,
+                },
+            ),
+            request(
+                4,
+                68,
+                Request::Wait {
+                    mode: WaitMode::Any,
+                    targets: targets([Target::Semaphore { id: id(5), permits: 1 }]),
+                    timeout_ns: Some(12),
+                    thread: ThreadId(1),
+                },
+            ),
+            request(
+                4,
+                75,
+                Request::Wait {
+                    mode: WaitMode::All,
+                    targets: targets([Target::Lock { id: id(6) }]),
+                    timeout_ns: Some(487),
+                    thread: ThreadId(1),
+                },
+            ),
+            request(4, 79, wait(1, WaitMode::Any, [Target::Condition { id: id(4), hold: None }])),
+            request(4, 90, wait(1, WaitMode::Any, [Target::Lock { id: id(6) }])),
+            request(
+                4,
+                91,
+                Request::SignalAndWait {
+                    signal: Signal::SemaphoreRelease { id: id(5), permits: 1 },
+                    mode: WaitMode::All,
+                    targets: targets([Target::Lock { id: id(6) }]),
+                    timeout_ns: Some(611),
+                    thread: ThreadId(1),
+                },
+            ),
+            request(
+                4,
+                99,
+                Request::Notify { id: id(4), count: None, hold: Some(CURRENT), thread: ThreadId(1) },
+            ),
+            request(4, 100, wait(1, WaitMode::Any, [Target::Condition { id: id(4), hold: None }])),
+            request(4, 102, Request::Notify { id: id(4), count: Some(1), hold: None, thread: ThreadId(1) }),
+            request(4, 103, wait(1, WaitMode::Any, [Target::Condition { id: id(4), hold: Some(CURRENT) }])),
+            request(4, 104, Request::Remove { id: id(6) }),
+        ],
+    );
+}

@@ -176,6 +176,7 @@ impl Model {
             |object: &Object| matches!(&object.body, Body::Condition(condition) if condition.lock == id);
         let conditions: Vec<ObjectId> =
             self.objects.iter().filter(|(_, object)| is_over(object)).map(|(&id, _)| id).collect();
+        conditions.into_iter().for_each(|condition| self.destroy(condition));
         if let Some(published) = self.publication_end(id) {
             self.effects.push(published);
         }
@@ -184,7 +185,6 @@ impl Model {
         while let Some(key) = self.find_wait(id) {
             self.refuse_wait(key, Code::Removed);
         }
-        conditions.into_iter().for_each(|condition| self.destroy(condition));
     }
 
     fn find_wait(&self, id: ObjectId) -> Option<u64> {
