@@ -179,6 +179,11 @@ impl FrameBuffer {
         Ok(self.next_range()?.map(|range| &self.bytes[range]))
     }
 
+    /// Has the last body, of this many bytes, come again as the next. Call it before anything else is read.
+    pub fn put_back(&mut self, body_bytes: usize) {
+        self.start -= LENGTH_BYTES + body_bytes;
+    }
+
     fn next_range(&mut self) -> Result<Option<Range<usize>>, FrameError> {
         let Some(length) = self.bytes[self.start..self.end].first_chunk::<LENGTH_BYTES>() else {
             return Ok(None);
@@ -240,6 +245,21 @@ mod tests {
             assert_eq!(received, texts, "cut into pieces of {cut}");
             assert!(!buffer.is_mid_frame());
         }
+    }
+
+    #[test]
+    fn a_body_that_is_put_back_comes_again() {
+        let mut sent = Vec::new();
+        ["first", "second"].iter().for_each(|text| append_frame(&mut sent, text).unwrap());
+        let mut buffer = FrameBuffer::new(100);
+        feed(&mut buffer, &sent);
+        let first = buffer.next_body().unwrap().unwrap().to_vec();
+        buffer.put_back(first.len());
+        assert_eq!(buffer.next_body(), Ok(Some(&first[..])));
+        let second = buffer.next_body().unwrap().unwrap().to_vec();
+        buffer.put_back(second.len());
+        assert!(buffer.is_mid_frame());
+        assert_eq!(decode::<&str>(buffer.next_body().unwrap().unwrap()), Ok("second"));
     }
 
     #[test]

@@ -26,7 +26,7 @@ const SPARE_BUFFERS_MAX: usize = 4;
 enum ReadUntil {
     /// There is no more to read, or the connection is over.
     Drained,
-    /// There may be more, and the other connections come first.
+    /// There may be more, and the other connections come first, or what earlier requests have left.
     ShareUsed,
     /// Nothing will come any more.
     End,
@@ -117,7 +117,13 @@ impl Server {
             match (buffer.next_body(), phase) {
                 (Ok(None), _) => return None,
                 (Ok(Some(body)), Phase::Fresh) => self.greet(slot, body),
-                (Ok(Some(body)), Phase::Session(session)) => self.request(slot, session, body),
+                (Ok(Some(body)), Phase::Session(session)) => {
+                    let body_bytes = body.len();
+                    if !self.request(slot, session, body) {
+                        buffer.put_back(body_bytes);
+                        return Some(ReadUntil::ShareUsed);
+                    }
+                }
                 (Ok(Some(_)), _) => {
                     let text = "a message came after the goodbye; the connection is closed";
                     self.refuse(slot, Refusal::new(Code::Protocol, text));
@@ -145,12 +151,22 @@ impl Server {
         }
     }
 
-    /// Hands a request to the core.
-    fn request(&mut self, slot: ConnectionSlot, session: SessionId, body: &[u8]) {
+    /// Hands a request to the core. Returns false if it has to wait, and the rest of its session with it, until the
+    /// core has done what earlier requests have left.
+    fn request(&mut self, slot: ConnectionSlot, session: SessionId, body: &[u8]) -> bool {
+        if self.core.owes(session) {
+            return false;
+        }
         let envelope: Envelope<'_> = match decode(body) {
             Ok(envelope) => envelope,
-            Err(error) => return self.refuse(slot, not_a_message(error)),
+            Err(error) => {
+                self.refuse(slot, not_a_message(error));
+                return true;
+            }
         };
+        if self.core.holds_back(session, &envelope.body) {
+            return false;
+        }
         log::trace!("session {session} asks {envelope:?}");
         if envelope.body == Request::Goodbye
             && let Some(connection) = self.table.get_mut(slot)
@@ -165,5 +181,6 @@ impl Server {
             let more = connection.output.pending().saturating_sub(pending);
             self.work += more as u64 / BYTES_PER_STEP;
         }
+        true
     }
 }

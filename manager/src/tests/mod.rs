@@ -4,6 +4,7 @@ mod call_records;
 mod deaths;
 mod every_limit;
 mod helper;
+mod innocent;
 mod limits;
 mod malformed_peers;
 mod manager_process;

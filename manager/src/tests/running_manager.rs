@@ -4,6 +4,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use protocol::{Epoch, Limits};
 use tempfile::TempDir;
@@ -18,6 +19,8 @@ pub(super) struct RunningManager {
     pub(super) epoch: Epoch,
     socket: PathBuf,
     stopper: Stopper,
+    /// Where the system tells about its thread.
+    thread_folder: PathBuf,
     thread: Option<JoinHandle<Result<(), Error>>>,
     _folder: TempDir,
 }
@@ -38,8 +41,24 @@ impl RunningManager {
         .unwrap();
         *manager.patience() = patience;
         let (epoch, stopper) = (manager.epoch(), manager.stopper());
-        let thread = Some(std::thread::spawn(move || manager.run()));
-        RunningManager { epoch, socket, stopper, thread, _folder: folder }
+        let (tell, told) = std::sync::mpsc::channel();
+        let thread = Some(std::thread::spawn(move || {
+            tell.send(std::fs::read_link("/proc/thread-self").unwrap()).unwrap();
+            manager.run()
+        }));
+        let thread_folder = Path::new("/proc").join(told.recv().unwrap());
+        RunningManager { epoch, socket, stopper, thread_folder, thread, _folder: folder }
+    }
+
+    /// How long its thread has run so far, whatever else the machine does.
+    pub(super) fn busy_time(&self) -> Duration {
+        const TICK_MS: u64 = 10;
+        let status = std::fs::read_to_string(self.thread_folder.join("stat")).unwrap();
+        // The name of the thread, in brackets, may have spaces. After it, user and system time are the 12th and 13th.
+        let (_, fields) = status.rsplit_once(')').unwrap();
+        let ticks: u64 =
+            fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * TICK_MS)
     }
 
     pub(super) fn socket(&self) -> &Path {
