@@ -53,7 +53,7 @@ struct Fate {
     ended: Option<Option<FailureKind>>,
 }
 
-struct Errands {
+struct Workload {
     random: Random,
     world: World,
     owner: SessionId,
@@ -84,14 +84,14 @@ impl Worker {
     }
 }
 
-impl Errands {
-    fn new(seed: u64) -> Errands {
+impl Workload {
+    fn new(seed: u64) -> Workload {
         let mut world = World::new();
         world.trace = Some(String::new());
         let owner = world.session("owner");
         let pool = world.open(owner, None, Spec::Pool);
         let (random, sealed, fates) = (Random(seed), BTreeSet::new(), BTreeMap::new());
-        Errands { random, world, owner, pool, batches: Vec::new(), sealed, workers: Vec::new(), fates }
+        Workload { random, world, owner, pool, batches: Vec::new(), sealed, workers: Vec::new(), fates }
     }
 
     fn step(&mut self) {
@@ -355,9 +355,9 @@ impl Errands {
 fn workers_that_keep_to_the_rules_lose_nothing_and_begin_nothing_twice() {
     for seed in seeds(100) {
         let [once, twice] = [(); 2].map(|()| {
-            let mut errands = Errands::new(seed);
-            (0..600).for_each(|_| errands.step());
-            errands.finish()
+            let mut workload = Workload::new(seed);
+            (0..600).for_each(|_| workload.step());
+            workload.finish()
         });
         assert_same(seed, &once, &twice);
     }

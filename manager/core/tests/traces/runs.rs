@@ -12,7 +12,7 @@ use crate::words::{event, wait_for};
 use crate::world::World;
 
 /// An owner with a pool, a worker, and the id of a batch that does not exist yet.
-struct Scene {
+struct Fixture {
     world: World,
     owner: SessionId,
     worker: SessionId,
@@ -21,13 +21,13 @@ struct Scene {
     options: BatchOptions,
 }
 
-impl Scene {
-    fn new(limits: Limits) -> Scene {
+impl Fixture {
+    fn new(limits: Limits) -> Fixture {
         let mut world = World::with_limits(limits);
         let (owner, worker) = (world.session("owner"), world.session("worker"));
         let pool = world.open(owner, None, Spec::Pool);
         let (batch, options) = (world.fresh_id(), world.batch_options());
-        Scene { world, owner, worker, pool, batch, options }
+        Fixture { world, owner, worker, pool, batch, options }
     }
 
     fn run(&self, calls: &[&[u8]]) -> Request<'static> {
@@ -72,81 +72,82 @@ impl Scene {
 
 #[test]
 fn a_run_is_answered_with_its_results_and_has_no_more_tasks() {
-    let mut scene = Scene::new(Limits::default());
-    let waiting = scene.world.block(scene.worker, wait_for(Target::Tasks { pool: scene.pool, most: 1 }));
-    let run = scene.world.block(scene.owner, scene.run(&[b"a"]));
-    let (batch, task, arguments) = scene.world.call_of(scene.worker, waiting);
-    assert_eq!((batch, task, &arguments[..]), (scene.batch, 0, &b"a"[..]));
-    assert_eq!(scene.world.end_call(scene.worker, batch, task, b"A"), Reply::Done);
-    assert_eq!(scene.results(run), Results { results: vec![returned(0, b"A")], complete: true });
+    let mut fixture = Fixture::new(Limits::default());
+    let waiting =
+        fixture.world.block(fixture.worker, wait_for(Target::Tasks { pool: fixture.pool, most: 1 }));
+    let run = fixture.world.block(fixture.owner, fixture.run(&[b"a"]));
+    let (batch, task, arguments) = fixture.world.call_of(fixture.worker, waiting);
+    assert_eq!((batch, task, &arguments[..]), (fixture.batch, 0, &b"a"[..]));
+    assert_eq!(fixture.world.end_call(fixture.worker, batch, task, b"A"), Reply::Done);
+    assert_eq!(fixture.results(run), Results { results: vec![returned(0, b"A")], complete: true });
     let more = Request::BatchAdd { id: batch, tasks: vec![], last: false };
-    assert_eq!(scene.world.refused(scene.owner, more).0, Code::Closed);
-    for id in [batch, scene.options.stop] {
-        scene.world.done(scene.owner, Request::Detach { id });
+    assert_eq!(fixture.world.refused(fixture.owner, more).0, Code::Closed);
+    for id in [batch, fixture.options.stop] {
+        fixture.world.done(fixture.owner, Request::Detach { id });
     }
-    scene.assert_absent_for(scene.owner);
+    fixture.assert_absent_for(fixture.owner);
 }
 
 #[test]
 fn a_run_of_several_is_answered_with_the_first_result_and_waited_for_again() {
-    let mut scene = Scene::new(Limits::default());
-    let run = scene.world.block(scene.owner, scene.run(&[b"a", b"b"]));
-    let (batch, pool) = (scene.batch, scene.pool);
-    assert_eq!(scene.world.take_call(scene.worker, pool).1, 0);
-    assert_eq!(scene.world.end_call(scene.worker, batch, 0, b"A"), Reply::Done);
-    assert_eq!(scene.results(run), Results { results: vec![returned(0, b"A")], complete: false });
-    let rest = scene.world.block(scene.owner, wait_for(Target::Results { batch }));
-    assert_eq!(scene.world.take_call(scene.worker, pool).1, 1);
-    assert_eq!(scene.world.end_call(scene.worker, batch, 1, b"B"), Reply::Done);
-    assert_eq!(scene.results(rest), Results { results: vec![returned(1, b"B")], complete: true });
+    let mut fixture = Fixture::new(Limits::default());
+    let run = fixture.world.block(fixture.owner, fixture.run(&[b"a", b"b"]));
+    let (batch, pool) = (fixture.batch, fixture.pool);
+    assert_eq!(fixture.world.take_call(fixture.worker, pool).1, 0);
+    assert_eq!(fixture.world.end_call(fixture.worker, batch, 0, b"A"), Reply::Done);
+    assert_eq!(fixture.results(run), Results { results: vec![returned(0, b"A")], complete: false });
+    let rest = fixture.world.block(fixture.owner, wait_for(Target::Results { batch }));
+    assert_eq!(fixture.world.take_call(fixture.worker, pool).1, 1);
+    assert_eq!(fixture.world.end_call(fixture.worker, batch, 1, b"B"), Reply::Done);
+    assert_eq!(fixture.results(rest), Results { results: vec![returned(1, b"B")], complete: true });
 }
 
 #[test]
 fn a_run_of_nothing_is_complete_at_once() {
-    let mut scene = Scene::new(Limits::default());
-    let run = scene.world.send(scene.owner, scene.run(&[]));
-    assert_eq!(scene.results(run), Results { results: vec![], complete: true });
+    let mut fixture = Fixture::new(Limits::default());
+    let run = fixture.world.send(fixture.owner, fixture.run(&[]));
+    assert_eq!(fixture.results(run), Results { results: vec![], complete: true });
 }
 
 #[test]
 fn a_run_that_is_refused_has_made_nothing() {
     let limits = Limits { tasks_max: 2, stored_bytes_max: 10, session_waits_max: 1, ..Limits::default() };
-    let mut scene = Scene::new(limits);
-    let refused = |scene: &mut Scene, run: Request<'_>, code: Code| {
-        assert_eq!(scene.world.refused(scene.owner, run).0, code);
-        scene.assert_absent_for(scene.owner);
+    let mut fixture = Fixture::new(limits);
+    let refused = |fixture: &mut Fixture, run: Request<'_>, code: Code| {
+        assert_eq!(fixture.world.refused(fixture.owner, run).0, code);
+        fixture.assert_absent_for(fixture.owner);
     };
-    let run = scene.run(&[b"a".as_slice(); 3]);
-    refused(&mut scene, run, Code::LimitReached);
-    let run = scene.run(&[&[0; 11]]);
-    refused(&mut scene, run, Code::LimitReached);
-    let mut run = scene.run(&[b"a"]);
+    let run = fixture.run(&[b"a".as_slice(); 3]);
+    refused(&mut fixture, run, Code::LimitReached);
+    let run = fixture.run(&[&[0; 11]]);
+    refused(&mut fixture, run, Code::LimitReached);
+    let mut run = fixture.run(&[b"a"]);
     let Request::BatchRun { function, .. } = &mut run else { unreachable!("it is one") };
     *function = "";
-    refused(&mut scene, run, Code::BadName);
+    refused(&mut fixture, run, Code::BadName);
 
-    let never = scene.world.event(scene.owner, "never");
-    let blocked = scene.world.block(scene.owner, wait_for(event(never)));
-    let run = scene.run(&[b"a"]);
-    refused(&mut scene, run, Code::LimitReached);
-    scene.world.done(scene.owner, Request::Cancel { request: blocked });
+    let never = fixture.world.event(fixture.owner, "never");
+    let blocked = fixture.world.block(fixture.owner, wait_for(event(never)));
+    let run = fixture.run(&[b"a"]);
+    refused(&mut fixture, run, Code::LimitReached);
+    fixture.world.done(fixture.owner, Request::Cancel { request: blocked });
 
     // One-way, so nobody would get the results.
-    let run = scene.run(&[b"a"]);
-    scene.world.send_as(scene.owner, RequestId::ONE_WAY, run);
-    scene.assert_absent_for(scene.owner);
+    let run = fixture.run(&[b"a"]);
+    fixture.world.send_as(fixture.owner, RequestId::ONE_WAY, run);
+    fixture.assert_absent_for(fixture.owner);
 
-    scene.world.done(scene.owner, Request::PoolClose { id: scene.pool });
-    let run = scene.run(&[b"a"]);
-    refused(&mut scene, run, Code::Closed);
+    fixture.world.done(fixture.owner, Request::PoolClose { id: fixture.pool });
+    let run = fixture.run(&[b"a"]);
+    refused(&mut fixture, run, Code::Closed);
 }
 
 #[test]
 fn a_run_with_ids_that_do_not_fit_has_made_nothing() {
-    let mut scene = Scene::new(Limits { objects_max: 3, ..Limits::default() });
-    let taken = scene.world.event(scene.owner, "taken");
-    let (batch, stop, missing) = (scene.batch, scene.options.stop, scene.world.fresh_id());
-    let pool = scene.pool;
+    let mut fixture = Fixture::new(Limits { objects_max: 3, ..Limits::default() });
+    let taken = fixture.world.event(fixture.owner, "taken");
+    let (batch, stop, missing) = (fixture.batch, fixture.options.stop, fixture.world.fresh_id());
+    let pool = fixture.pool;
     for (batch, stop, parent, pool, code) in [
         (batch, batch, None, pool, Code::BadArgument),
         (batch, stop, Some(missing), pool, Code::NoSuchObject),
@@ -156,86 +157,87 @@ fn a_run_with_ids_that_do_not_fit_has_made_nothing() {
         // There is room for one more object, and not for two.
         (batch, stop, None, pool, Code::LimitReached),
     ] {
-        (scene.batch, scene.options, scene.pool) =
-            (batch, BatchOptions { stop, parent, ..scene.options }, pool);
-        let run = scene.run(&[b"a"]);
-        assert_eq!(scene.world.refused(scene.owner, run).0, code);
-        scene.assert_absent_for(scene.owner);
+        (fixture.batch, fixture.options, fixture.pool) =
+            (batch, BatchOptions { stop, parent, ..fixture.options }, pool);
+        let run = fixture.run(&[b"a"]);
+        assert_eq!(fixture.world.refused(fixture.owner, run).0, code);
+        fixture.assert_absent_for(fixture.owner);
     }
 
-    let mut scene = Scene::new(Limits::default());
-    let taken = scene.world.open(scene.owner, None, Spec::Event { auto_reset: false });
-    let (batch, stop) = (scene.batch, scene.options.stop);
+    let mut fixture = Fixture::new(Limits::default());
+    let taken = fixture.world.open(fixture.owner, None, Spec::Event { auto_reset: false });
+    let (batch, stop) = (fixture.batch, fixture.options.stop);
     for (batch, stop, fresh) in [(taken, stop, stop), (batch, taken, batch)] {
-        (scene.batch, scene.options.stop) = (batch, stop);
-        let run = scene.run(&[b"a"]);
-        assert_eq!(scene.world.refused(scene.owner, run).0, Code::AlreadyExists);
-        assert_eq!(scene.world.refused(scene.owner, Request::Detach { id: fresh }).0, Code::NoSuchObject);
+        (fixture.batch, fixture.options.stop) = (batch, stop);
+        let run = fixture.run(&[b"a"]);
+        assert_eq!(fixture.world.refused(fixture.owner, run).0, Code::AlreadyExists);
+        assert_eq!(fixture.world.refused(fixture.owner, Request::Detach { id: fresh }).0, Code::NoSuchObject);
     }
-    scene.world.done(scene.owner, Request::Detach { id: taken });
-    scene.assert_absent_for(scene.owner);
+    fixture.world.done(fixture.owner, Request::Detach { id: taken });
+    fixture.assert_absent_for(fixture.owner);
 
     // A refused run can be tried again, but not under the id of a blocked request.
-    (scene.batch, scene.options.stop) = (batch, stop);
-    let never = scene.world.event(scene.owner, "never");
-    let blocked = scene.world.block(scene.owner, wait_for(event(never)));
-    let run = scene.run(&[b"a"]);
-    scene.world.send_as(scene.owner, blocked, run);
-    assert!(matches!(scene.world.answer(scene.owner, blocked), Some(Reply::Refused(_))));
-    scene.assert_absent_for(scene.owner);
-    let run = scene.run(&[b"a"]);
-    scene.world.block(scene.owner, run);
+    (fixture.batch, fixture.options.stop) = (batch, stop);
+    let never = fixture.world.event(fixture.owner, "never");
+    let blocked = fixture.world.block(fixture.owner, wait_for(event(never)));
+    let run = fixture.run(&[b"a"]);
+    fixture.world.send_as(fixture.owner, blocked, run);
+    assert!(matches!(fixture.world.answer(fixture.owner, blocked), Some(Reply::Refused(_))));
+    fixture.assert_absent_for(fixture.owner);
+    let run = fixture.run(&[b"a"]);
+    fixture.world.block(fixture.owner, run);
 }
 
 #[test]
 fn a_run_under_a_parent_that_is_set_starts_nothing() {
-    let mut scene = Scene::new(Limits::default());
-    let parent = scene.world.event(scene.worker, "parent");
-    scene.world.set(scene.worker, parent);
-    scene.options.parent = Some(parent);
-    let waiting = scene.world.block(scene.worker, wait_for(Target::Tasks { pool: scene.pool, most: 1 }));
-    let run = scene.run(&[b"a"]);
-    let run = scene.world.send(scene.owner, run);
-    let results = scene.results(run);
+    let mut fixture = Fixture::new(Limits::default());
+    let parent = fixture.world.event(fixture.worker, "parent");
+    fixture.world.set(fixture.worker, parent);
+    fixture.options.parent = Some(parent);
+    let waiting =
+        fixture.world.block(fixture.worker, wait_for(Target::Tasks { pool: fixture.pool, most: 1 }));
+    let run = fixture.run(&[b"a"]);
+    let run = fixture.world.send(fixture.owner, run);
+    let results = fixture.results(run);
     assert!(results.complete && matches!(results.results[0].outcome, Outcome::Failed(_)), "{results:?}");
-    assert_eq!(scene.world.answer(scene.worker, waiting), None);
+    assert_eq!(fixture.world.answer(fixture.worker, waiting), None);
 }
 
 #[test]
 fn a_run_that_is_cancelled_goes_on() {
-    let mut scene = Scene::new(Limits::default());
-    let run = scene.world.block(scene.owner, scene.run(&[b"a"]));
-    scene.world.done(scene.owner, Request::Cancel { request: run });
-    assert!(matches!(scene.world.answer(scene.owner, run), Some(Reply::Refused(_))));
-    scene.assert_goes_on();
+    let mut fixture = Fixture::new(Limits::default());
+    let run = fixture.world.block(fixture.owner, fixture.run(&[b"a"]));
+    fixture.world.done(fixture.owner, Request::Cancel { request: run });
+    assert!(matches!(fixture.world.answer(fixture.owner, run), Some(Reply::Refused(_))));
+    fixture.assert_goes_on();
 }
 
 #[test]
 fn a_run_whose_time_is_over_goes_on() {
-    let mut scene = Scene::new(Limits::default());
-    let mut run = scene.run(&[b"a"]);
+    let mut fixture = Fixture::new(Limits::default());
+    let mut run = fixture.run(&[b"a"]);
     let Request::BatchRun { timeout_ns, .. } = &mut run else { unreachable!("it is one") };
     *timeout_ns = Some(1000);
-    let run = scene.world.block(scene.owner, run);
-    scene.world.pass(Duration::from_nanos(1000));
-    assert!(matches!(scene.world.answer(scene.owner, run), Some(Reply::TimedOut { .. })));
-    scene.assert_goes_on();
+    let run = fixture.world.block(fixture.owner, run);
+    fixture.world.pass(Duration::from_nanos(1000));
+    assert!(matches!(fixture.world.answer(fixture.owner, run), Some(Reply::TimedOut { .. })));
+    fixture.assert_goes_on();
 }
 
 #[test]
 fn a_run_is_stopped_by_its_event_and_by_the_death_of_its_owner() {
-    let mut scene = Scene::new(Limits::default());
-    let run = scene.world.block(scene.owner, scene.run(&[b"a"]));
-    scene.world.set(scene.worker, scene.options.stop);
-    let results = scene.results(run);
+    let mut fixture = Fixture::new(Limits::default());
+    let run = fixture.world.block(fixture.owner, fixture.run(&[b"a"]));
+    fixture.world.set(fixture.worker, fixture.options.stop);
+    let results = fixture.results(run);
     assert!(results.complete && matches!(results.results[0].outcome, Outcome::Failed(_)), "{results:?}");
 
-    let mut scene = Scene::new(Limits::default());
-    scene.world.attach(scene.worker, scene.pool, protocol::Kind::Pool);
-    scene.world.block(scene.owner, scene.run(&[b"a"]));
-    let (batch, task, _) = scene.world.take_call(scene.worker, scene.pool);
-    scene.world.kill(scene.owner);
-    assert!(scene.world.is_set(scene.worker, scene.options.stop), "the worker sees it");
-    assert_eq!(scene.world.end_call(scene.worker, batch, task, b"A"), Reply::Done);
-    scene.assert_absent_for(scene.worker);
+    let mut fixture = Fixture::new(Limits::default());
+    fixture.world.attach(fixture.worker, fixture.pool, protocol::Kind::Pool);
+    fixture.world.block(fixture.owner, fixture.run(&[b"a"]));
+    let (batch, task, _) = fixture.world.take_call(fixture.worker, fixture.pool);
+    fixture.world.kill(fixture.owner);
+    assert!(fixture.world.is_set(fixture.worker, fixture.options.stop), "the worker sees it");
+    assert_eq!(fixture.world.end_call(fixture.worker, batch, task, b"A"), Reply::Done);
+    fixture.assert_absent_for(fixture.worker);
 }

@@ -1,0 +1,112 @@
+//! Calls that came in one chunk and do not return: a death, a limit, a cancel or a signal costs those that it must.
+
+use std::time::Duration;
+
+use protocol::{FailureKind, Reply, Request, StopSignal, Target};
+
+use crate::call_words::{calls_of, endings};
+use crate::chunks::{CANCELLED, DIED, Fixture, failed, is_refused};
+use crate::words::wait_for;
+
+#[test]
+fn a_death_costs_one_call_of_a_chunk() {
+    let mut fixture = Fixture::with_short_calls(16, |_| {});
+    let (worker, other) = (fixture.worker, fixture.world.session("other"));
+    assert_eq!(fixture.numbers(worker), 1..5);
+    fixture.end(1, &[b"A", b"B"]);
+    fixture.world.kill(worker);
+    assert_eq!(fixture.endings(), [(1, None), (2, None), (3, DIED)]);
+    let grant = fixture.take_in(other, 64);
+    assert_eq!((grant.first, grant.calls), (4, 3));
+    assert_eq!(grant.arguments.as_bytes(), calls_of(&[&[4], &[5], &[6]]));
+}
+
+#[test]
+fn the_time_limit_is_that_of_a_call() {
+    let limit = Duration::from_millis(50);
+    let mut fixture =
+        Fixture::with_short_calls(16, |options| options.time_limit_ns = Some(limit.as_nanos() as u64));
+    let (worker, other) = (fixture.worker, fixture.world.session("other"));
+    let grant = fixture.take(64);
+    assert_eq!((grant.first, grant.calls, grant.report_each), (1, 4, true));
+    for call in [1, 2] {
+        fixture.world.pass(limit * 3 / 4);
+        fixture.end(call, &[b""]);
+    }
+    assert!(fixture.world.signals.is_empty());
+    fixture.world.pass(limit);
+    assert_eq!(fixture.world.signals, [(worker, StopSignal::Kill)]);
+    assert_eq!(fixture.progress(), [13, 0, 3, 1], "nobody knows of a call that has begun");
+    fixture.world.kill(worker);
+    assert_eq!(fixture.endings(), [(1, None), (2, None), (3, Some(FailureKind::TimeLimit))]);
+    assert_eq!(fixture.numbers(other), 4..5, "its calls are not short");
+}
+
+#[test]
+fn a_cancelled_batch_begins_no_more_calls_of_a_chunk() {
+    for stops in [false, true] {
+        let mut fixture = Fixture::with_short_calls(16, |options| options.retries = 3);
+        let (worker, other) = (fixture.worker, fixture.world.session("other"));
+        assert_eq!(fixture.numbers(worker), 1..5);
+        match stops {
+            true => fixture.world.set(fixture.owner, fixture.stop),
+            false => {
+                let cancel = Request::BatchCancel { id: fixture.batch };
+                assert_eq!(fixture.world.ask(fixture.owner, cancel), Reply::Count(12));
+            }
+        }
+        let results = fixture.world.results(fixture.owner, fixture.batch).results;
+        assert_eq!((results.len(), results[0].first, results[0].calls), (1, 5, 12), "in one run");
+        assert_eq!(endings(results), (5..17).map(|call| (call, CANCELLED)).collect::<Vec<_>>());
+        fixture.end(1, &[b"A"]);
+        fixture.end(2, &[b"B"]);
+        let give_back = Request::CallsGiveBack { batch: fixture.batch, first: 4 };
+        assert_eq!(fixture.world.ask(worker, give_back), Reply::Done);
+        fixture.world.kill(worker);
+        assert_eq!(fixture.endings(), [(1, None), (2, None), (4, CANCELLED), (3, DIED)]);
+        fixture.world.block(other, wait_for(Target::Tasks { pool: fixture.pool, most: 1 }));
+    }
+}
+
+#[test]
+fn what_was_cancelled_in_a_cut_connection_is_lost_and_the_rest_starts_again() {
+    let mut fixture = Fixture::with_short_calls(16, |options| options.retries = 1);
+    let (worker, other) = (fixture.worker, fixture.world.session("other"));
+    assert_eq!(fixture.numbers(worker), 1..5);
+    fixture.world.ask(fixture.owner, Request::BatchCancel { id: fixture.batch });
+    fixture.endings();
+    let cut_off = manager_core::DeathCause::Dropped("it never reads".to_owned());
+    fixture.world.end(worker, manager_core::SessionEnd::Died(cut_off));
+    assert_eq!(fixture.endings(), [(2, DIED), (3, DIED), (4, DIED)]);
+    let grant = fixture.take_in(other, 64);
+    assert_eq!(
+        (grant.first, grant.calls, grant.retry),
+        (1, 1, 1),
+        "it had begun before the batch was cancelled"
+    );
+}
+
+#[test]
+fn a_signal_stops_the_call_that_runs_and_no_other_of_its_chunk() {
+    let mut fixture = Fixture::with_short_calls(16, |_| {});
+    let (worker, other) = (fixture.worker, fixture.world.session("other"));
+    assert_eq!(fixture.numbers(worker), 1..5);
+    fixture.end(1, &[b"A"]);
+    let signal = Request::BatchSignal { id: fixture.batch, signal: StopSignal::Kill };
+    assert_eq!(fixture.world.ask(fixture.owner, signal), Reply::Count(1));
+    fixture.world.kill(worker);
+    assert_eq!(fixture.endings(), [(1, None), (2, Some(FailureKind::Stopped))]);
+    assert_eq!(fixture.numbers(other), 3..6);
+}
+
+#[test]
+fn a_terminated_pool_fails_the_calls_of_each_grant_in_runs() {
+    let mut fixture = Fixture::with_short_calls(16, |_| {});
+    assert_eq!(fixture.numbers(fixture.worker), 1..5);
+    fixture.world.done(fixture.owner, Request::PoolTerminate { id: fixture.pool, reason: "enough" });
+    let results = fixture.world.results(fixture.owner, fixture.batch).results;
+    let runs: Vec<(u64, u32)> = results.iter().map(|run| (run.first, run.calls)).collect();
+    assert_eq!(runs, [(1, 4), (5, 12)]);
+    assert!(is_refused(&fixture.report(1, vec![failed(1)])));
+    fixture.world.kill(fixture.worker);
+}
