@@ -25,6 +25,7 @@ pub mod limits;
 pub mod process;
 pub mod process_group;
 pub mod process_session;
+mod process_stat;
 pub mod robust_list;
 pub mod shared_memory;
 pub mod signals;

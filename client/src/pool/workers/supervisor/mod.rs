@@ -24,6 +24,10 @@ use crate::pool::workers::worker_process::WorkerProcess;
 use crate::process::descriptor_message::DescriptorMessage;
 use crate::sync::lock;
 
+pub use ended::Ended;
+
+mod ended;
+
 /// How many workers in a row may die before they are ready, until the pool is broken.
 const FAILURES_MAX: u32 = 5;
 
@@ -50,30 +54,6 @@ pub(crate) struct Supervisor {
     shared: Arc<SupervisorControl>,
     /// The process that the thread is in. A child that was forked from it has a copy of this, and no such thread.
     process: u32,
-}
-
-/// How a supervisor ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Every worker left, because the pool is closed or gone, or on request.
-    Left,
-    /// The owner terminated them.
-    Terminated,
-    /// Too many workers in a row died before they were ready, or there was no room to start any; the text says how.
-    Broken(String),
-    /// The workers died because their manager is gone.
-    ManagerGone,
-}
-
-impl fmt::Display for Ended {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Ended::Left => "they have left",
-            Ended::Terminated => "their owner terminated them",
-            Ended::Broken(text) => text,
-            Ended::ManagerGone => "their manager is gone",
-        })
-    }
 }
 
 /// The functions that the supervisor needs from its owner. The supervisor's thread calls all of them.
