@@ -51,6 +51,7 @@ impl Manager {
     /// this program or the folder above, or else one on the `PATH`.
     ///
     /// # Errors
+    ///
     /// If there is no such program, or the manager does not become ready; the text says which, and what to do.
     pub fn start() -> Result<Manager> {
         let private = PrivateManager::start()?;
@@ -62,6 +63,7 @@ impl Manager {
     /// `rallypoint/manager.sock` in `XDG_RUNTIME_DIR`, or `/tmp/rallypoint-<user id>/manager.sock`.
     ///
     /// # Errors
+    ///
     /// As with [`connect_to`](Self::connect_to).
     pub fn connect() -> Result<Manager> {
         Manager::at(&Address::of_this_user()?)
@@ -70,6 +72,7 @@ impl Manager {
     /// Connects to the manager at this address: `unix:` and the path of its socket, or the path alone.
     ///
     /// # Errors
+    ///
     /// If no manager runs there ([`is_not_running`](crate::Error::is_not_running)), or it speaks a version that this
     /// crate does not ([`is_version_mismatch`](crate::Error::is_version_mismatch)), belongs to another user, or does
     /// not answer for 10 seconds; if the path is longer than 107 bytes ([`is_limit`](crate::Error::is_limit)); if this

@@ -168,6 +168,7 @@ impl FrameBuffer {
     /// Takes the first `bytes` bytes of [`space`](Self::space) as read.
     ///
     /// # Panics
+    ///
     /// If there was less space.
     pub fn filled(&mut self, bytes: usize) {
         assert!(bytes <= self.bytes.len() - self.end, "more was filled than there was space");

@@ -96,6 +96,21 @@ fn no_line_is_too_long_to_read(sources: &[Source]) -> Vec<String> {
 }
 
 #[apply(rule)]
+fn an_empty_line_follows_each_heading_of_a_documentation(sources: &[Source]) -> Vec<String> {
+    let mut offences = Vec::new();
+    for source in sources.iter().filter(|source| source.is_rust()) {
+        let lines: Vec<&str> = source.text.lines().map(str::trim).collect();
+        for (index, pair) in lines.windows(2).enumerate() {
+            let is_heading = ["/// # Errors", "/// # Panics", "/// # Safety"].contains(&pair[0]);
+            if is_heading && pair[1] != "///" {
+                offences.push(format!("{}:{} is followed by no empty line", source.path, index + 1));
+            }
+        }
+    }
+    offences
+}
+
+#[apply(rule)]
 fn no_line_ends_in_white_space(sources: &[Source]) -> Vec<String> {
     offending_lines(sources, |_, line| (line.trim_end() != line).then(|| "ends in white space".to_string()))
 }

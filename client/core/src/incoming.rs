@@ -42,6 +42,7 @@ impl Incoming {
     /// The next whole answer to a request.
     ///
     /// # Errors
+    ///
     /// If the bytes are not an answer. Then nothing behind them can be read.
     pub fn poll_answer(&mut self) -> Result<Option<Answer>, FrameError> {
         while let Some(body) = self.frames.next_body()? {

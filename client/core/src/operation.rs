@@ -20,6 +20,7 @@ pub trait Operation<'a> {
     /// What the answer to the request means.
     ///
     /// # Errors
+    ///
     /// If this is not an answer to that request: then the manager breaks the protocol.
     fn output(reply: Reply) -> Result<Self::Output, Unexpected>;
 }
@@ -35,6 +36,7 @@ pub trait WaitTarget<'a> {
     /// What the grant of this target means.
     ///
     /// # Errors
+    ///
     /// If it is a grant of something else.
     fn granted(grant: Grant) -> Result<Self::Granted, Unexpected>;
 }

@@ -49,6 +49,7 @@ impl<M: ReleaseMemory> Outgoing<M> {
     /// answers it acknowledges.
     ///
     /// # Errors
+    ///
     /// If the request does not fit into a frame. The deferred releases are encoded all the same, and nothing else is
     /// changed.
     pub fn append(

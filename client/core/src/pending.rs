@@ -34,6 +34,7 @@ impl<W> PendingRequests<W> {
     /// Adds a request before it is sent.
     ///
     /// # Errors
+    ///
     /// If the session is over: then nothing is added, and the request must not be sent.
     pub fn insert(&mut self, request: RequestId, waiter: W) -> Result<(), DisconnectReason> {
         if let Some(end) = &self.end {

@@ -41,6 +41,7 @@ impl Manager {
     /// Everything about the object of this name, of whatever kind.
     ///
     /// # Errors
+    ///
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if there is none.
     pub fn inspect(&self, name: &str) -> Result<ObjectInfo> {
         self.inspect_selected(Selector::Name(name))
@@ -50,6 +51,7 @@ impl Manager {
     /// that.
     ///
     /// # Errors
+    ///
     /// As with [`inspect`](Self::inspect).
     pub fn inspect_id(&self, id: ObjectId) -> Result<ObjectInfo> {
         self.inspect_selected(Selector::Id(id))

@@ -65,6 +65,7 @@ impl Barrier {
     /// Waits until all parties have come. With `None` it waits forever.
     ///
     /// # Errors
+    ///
     /// [`is_timeout`](Error::is_timeout) if the timeout ends first, even one of zero: then the barrier is broken;
     /// [`is_broken`](Error::is_broken) if it is broken already, or is broken or reset meanwhile;
     /// [`is_removed`](Error::is_removed) if it is removed meanwhile.
@@ -83,6 +84,7 @@ impl Barrier {
     /// others' errors says why. A panic then goes on in the caller.
     ///
     /// # Errors
+    ///
     /// As with [`wait`](Self::wait); [`is_broken`](Error::is_broken) with the text of the action's error if the action
     /// fails, and if somebody breaks or resets the barrier while it runs.
     pub fn wait_with<E: fmt::Display>(
@@ -154,6 +156,7 @@ impl Barrier {
     /// the first cause remains.
     ///
     /// # Errors
+    ///
     /// [`is_limit`](Error::is_limit) if the reason is longer than 1024 bytes;
     /// [`is_bad_argument`](Error::is_bad_argument) if it holds control characters, such as line feeds.
     pub fn abort(&self, reason: &str) -> Result<()> {
@@ -164,6 +167,7 @@ impl Barrier {
     /// Puts the barrier into the state of a new one. Every waiter fails with [`is_broken`](Error::is_broken).
     ///
     /// # Errors
+    ///
     /// [`is_no_such_object`](Error::is_no_such_object) if the barrier was removed.
     pub fn reset(&self) -> Result<()> {
         self.reference.run(BarrierReset { id: self.id() })
@@ -172,6 +176,7 @@ impl Barrier {
     /// How many parties have to come.
     ///
     /// # Errors
+    ///
     /// As with [`reset`](Self::reset).
     pub fn parties(&self) -> Result<u32> {
         self.status().map(|status| status.parties)
@@ -180,6 +185,7 @@ impl Barrier {
     /// How many parties wait at the barrier now, including those that wait for the end of an action.
     ///
     /// # Errors
+    ///
     /// As with [`reset`](Self::reset).
     pub fn waiting(&self) -> Result<u32> {
         self.status().map(|status| status.waiting)
@@ -188,6 +194,7 @@ impl Barrier {
     /// Who or what broke the barrier, for people to read; none if it is not broken.
     ///
     /// # Errors
+    ///
     /// As with [`reset`](Self::reset).
     pub fn broken(&self) -> Result<Option<String>> {
         self.status().map(|status| status.broken.map(|cause| cause.to_string()))
@@ -196,6 +203,7 @@ impl Barrier {
     /// Whether the barrier is broken.
     ///
     /// # Errors
+    ///
     /// As with [`reset`](Self::reset).
     pub fn is_broken(&self) -> Result<bool> {
         self.status().map(|status| status.broken.is_some())
@@ -232,6 +240,7 @@ impl Manager {
     /// The barrier of this name for this many parties, made now if there is none.
     ///
     /// # Errors
+    ///
     /// As with [`OpenOptions::open_or_create`]; [`is_bad_argument`](Error::is_bad_argument) for no parties.
     pub fn barrier(&self, name: &str, parties: u32) -> Result<Barrier> {
         self.barrier_options(parties).open_or_create(name)
@@ -240,6 +249,7 @@ impl Manager {
     /// A new barrier without a name, which lives as long as there are proxies of it.
     ///
     /// # Errors
+    ///
     /// [`is_bad_argument`](Error::is_bad_argument) for no parties.
     pub fn anonymous_barrier(&self, parties: u32) -> Result<Barrier> {
         self.barrier_options(parties).anonymous()

@@ -122,6 +122,7 @@ impl BoundChild<'_> {
     /// nothing of it runs any more: what it has left behind is killed. Later calls return the same.
     ///
     /// # Errors
+    ///
     /// Those of the system.
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         drop(self.stdin.take());
@@ -135,6 +136,7 @@ impl BoundChild<'_> {
     /// Kills the child, and waits until nothing of it runs any more. If it has ended by itself, this returns how.
     ///
     /// # Errors
+    ///
     /// Those of the system.
     pub fn kill(&mut self) -> io::Result<ExitStatus> {
         self.end()
@@ -197,6 +199,7 @@ impl LockGuard {
     /// locks is started under any of them, since all stay held while it runs; keep the other guards as long.
     ///
     /// # Errors
+    ///
     /// [`is_not_owner`](Error::is_not_owner) if this guard holds no lock; [`is_bad_argument`](Error::is_bad_argument)
     /// if the manager cannot watch the child, as when it does not see the same process ids; or the command cannot be
     /// started, for which there is no predicate. In each case, nothing has run.
@@ -211,6 +214,7 @@ impl Permit {
     /// Starts a child process that never runs without these permits: see [`BoundChild`].
     ///
     /// # Errors
+    ///
     /// As with [`LockGuard::spawn`].
     pub fn spawn(&self, command: Command) -> Result<BoundChild<'_>> {
         self.check_held()?;

@@ -87,6 +87,7 @@ impl Condition {
     /// Acquires the condition's lock, waiting as long as it takes.
     ///
     /// # Errors
+    ///
     /// As with [`Lock::acquire`].
     pub fn acquire(&self) -> Result<LockGuard> {
         match &self.lock {
@@ -98,6 +99,7 @@ impl Condition {
     /// Acquires the condition's lock if this needs no waiting; none otherwise.
     ///
     /// # Errors
+    ///
     /// As with [`Lock::try_acquire`].
     pub fn try_acquire(&self) -> Result<Option<LockGuard>> {
         self.acquire_timeout(Duration::ZERO)
@@ -106,6 +108,7 @@ impl Condition {
     /// Acquires the condition's lock; none if the timeout ends first.
     ///
     /// # Errors
+    ///
     /// As with [`Lock::acquire_timeout`].
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<LockGuard>> {
         match &self.lock {
@@ -122,6 +125,7 @@ impl Condition {
     /// guards of the outer acquisitions still release their part, and keep their old token.
     ///
     /// # Errors
+    ///
     /// [`is_not_owner`](Error::is_not_owner) if the guard is of another lock or another thread, which then keeps it, or
     /// if [`force_release`](Lock::force_release) took the lock away from it; [`is_removed`](Error::is_removed) if the
     /// condition or its lock is removed meanwhile. After any error but the first the guard does not hold the lock, and
@@ -142,6 +146,7 @@ impl Condition {
     /// between.
     ///
     /// # Errors
+    ///
     /// Those of [`wait`](Self::wait). An error of the predicate ends the wait, and is returned with the lock held.
     pub fn wait_for(
         &self,
@@ -175,6 +180,7 @@ impl Condition {
     /// giving the lock up.
     ///
     /// # Errors
+    ///
     /// As with [`wait`](Self::wait), and [`wait_any`](crate::wait_any). Locks cannot be among the others
     /// ([`is_bad_target`](Error::is_bad_target)).
     pub fn wait_or(
@@ -230,6 +236,7 @@ impl Condition {
     /// Wakes the longest waiter. Returns how many it woke: one, or none if nobody waits.
     ///
     /// # Errors
+    ///
     /// [`is_not_owner`](Error::is_not_owner) if the calling thread does not hold the lock, as in Python. The woken
     /// waiters go on when they have it.
     pub fn notify_one(&self) -> Result<usize> {
@@ -239,6 +246,7 @@ impl Condition {
     /// Wakes the longest waiters, this many at most. Returns how many it woke.
     ///
     /// # Errors
+    ///
     /// As with [`notify_one`](Self::notify_one).
     pub fn notify(&self, count: usize) -> Result<usize> {
         // There are never more waiters than that.
@@ -248,6 +256,7 @@ impl Condition {
     /// Wakes all waiters. Returns how many it woke.
     ///
     /// # Errors
+    ///
     /// As with [`notify_one`](Self::notify_one).
     pub fn notify_all(&self) -> Result<usize> {
         self.notify_some(None)
@@ -371,6 +380,7 @@ impl Manager {
     /// The condition of this name, made now if there is none: with a reentrant lock of its own.
     ///
     /// # Errors
+    ///
     /// As with [`OpenOptions::open_or_create`].
     pub fn condition(&self, name: &str) -> Result<Condition> {
         self.condition_options().open_or_create(name)

@@ -56,6 +56,7 @@ impl Manager {
     /// The event of this name, made now if there is none: not set at first, and set until it is cleared.
     ///
     /// # Errors
+    ///
     /// As with [`OpenOptions::open_or_create`].
     pub fn event(&self, name: &str) -> Result<Event> {
         self.event_options().open_or_create(name)
@@ -79,6 +80,7 @@ impl Event {
     /// When this returns, every later `is_set` in any process sees it.
     ///
     /// # Errors
+    ///
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
     pub fn set(&self) -> Result<()> {
         self.set_for(None)
@@ -87,6 +89,7 @@ impl Event {
     /// Sets the event, and says why: waiters get the reason with the [`EventCause`].
     ///
     /// # Errors
+    ///
     /// [`is_limit`](crate::Error::is_limit) if the reason is longer than 1024 bytes;
     /// [`is_bad_argument`](crate::Error::is_bad_argument) if it holds control characters, such as line feeds, which
     /// would garble the terminal of its reader;
@@ -103,6 +106,7 @@ impl Event {
     /// Clears the event: from now on callers wait.
     ///
     /// # Errors
+    ///
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
     pub fn clear(&self) -> Result<()> {
         self.reference.run(EventClear { id: self.id() })
@@ -111,6 +115,7 @@ impl Event {
     /// Whether the event is set. Changes nothing, even with auto reset.
     ///
     /// # Errors
+    ///
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
     pub fn is_set(&self) -> Result<bool> {
         self.reference.run(EventIsSet { id: self.id() })
@@ -121,6 +126,7 @@ impl Event {
     /// With `None` it waits forever; `Duration::ZERO` only looks. The manager keeps the time, with a monotonic clock.
     ///
     /// # Errors
+    ///
     /// [`is_removed`](crate::Error::is_removed) if the event is removed meanwhile, and
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if it was removed before.
     pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<Option<EventCause>> {
@@ -131,6 +137,7 @@ impl Event {
     /// Who set the event, when, and why; none if it is not set.
     ///
     /// # Errors
+    ///
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if the event was removed.
     pub fn cause(&self) -> Result<Option<EventCause>> {
         self.reference.run(GetEventCause { id: self.id() }).map(|cause| cause.map(EventCause::from))
@@ -142,6 +149,7 @@ impl Event {
     /// With it, two processes that pass control back and forth each pay one round trip for a turn.
     ///
     /// # Errors
+    ///
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if this event was removed; then it does not wait.
     /// Otherwise as with [`wait_any`](crate::wait_any): if the wait cannot begin, such as for an object of another
     /// manager or one that was removed, the event is not set; if the wait fails later, it stays set.

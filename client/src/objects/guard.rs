@@ -115,6 +115,7 @@ impl LockGuard {
     /// Releases the lock, and returns when the manager has done so. (Dropping does not wait for that.)
     ///
     /// # Errors
+    ///
     /// [`is_not_owner`](Error::is_not_owner) if [`force_release`](crate::Lock::force_release) has taken the lock away;
     /// the text says who holds it.
     pub fn release(mut self) -> Result<()> {

@@ -43,6 +43,7 @@ impl Item {
     /// The value.
     ///
     /// # Errors
+    ///
     /// [`is_bad_encoding`](Error::is_bad_encoding) if the item is not a `T`, or carries a proxy that cannot be attached
     /// to its object. In the latter case another predicate says why: [`is_no_such_object`](Error::is_no_such_object),
     /// [`is_wrong_kind`](Error::is_wrong_kind) or [`is_stale`](Error::is_stale). This finishes the item, in a joinable

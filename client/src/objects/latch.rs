@@ -45,6 +45,7 @@ impl Latch {
     /// Counts down by one, and returns what is left. The count does not go below zero.
     ///
     /// # Errors
+    ///
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if the latch was removed.
     pub fn count_down(&self) -> Result<u64> {
         self.count_down_by(1)
@@ -53,6 +54,7 @@ impl Latch {
     /// Counts down by this number, but not below zero, and returns what is left.
     ///
     /// # Errors
+    ///
     /// As with [`count_down`](Self::count_down).
     pub fn count_down_by(&self, count: u64) -> Result<u64> {
         self.reference.run(LatchCountDown { id: self.id(), count })
@@ -61,6 +63,7 @@ impl Latch {
     /// What is left to count down.
     ///
     /// # Errors
+    ///
     /// As with [`count_down`](Self::count_down).
     pub fn count(&self) -> Result<u64> {
         self.reference.run(LatchCount { id: self.id() })
@@ -69,6 +72,7 @@ impl Latch {
     /// Waits until the count is zero. False if the timeout ends first; with `None` it waits forever.
     ///
     /// # Errors
+    ///
     /// [`is_removed`](crate::Error::is_removed) if the latch is removed meanwhile.
     pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<bool> {
         let taken = self.reference.wait(LatchTarget { id: self.id() }, timeout.into())?;
@@ -79,6 +83,7 @@ impl Latch {
     /// count goes down all the same.
     ///
     /// # Errors
+    ///
     /// As with [`wait`](Self::wait).
     pub fn count_down_and_wait(&self, timeout: impl Into<Option<Duration>>) -> Result<bool> {
         let signal = Signal::LatchCountDown { id: self.id(), count: 1 };
@@ -114,6 +119,7 @@ impl Manager {
     /// The latch of this name, made now if there is none, with this count at first. A latch of 0 is open at once.
     ///
     /// # Errors
+    ///
     /// As with [`OpenOptions::open_or_create`]; the first count is a parameter, so all callers must give the same one.
     pub fn latch(&self, name: &str, count: u64) -> Result<Latch> {
         self.latch_options(count).open_or_create(name)

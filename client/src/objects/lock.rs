@@ -82,6 +82,7 @@ macro_rules! lock {
             /// Acquires the lock, waiting as long as it takes.
             ///
             /// # Errors
+            ///
             /// [`is_deadlock`](crate::Error::is_deadlock) if it would wait forever; the text names the whole cycle;
             /// [`is_removed`](crate::Error::is_removed) if the lock is removed meanwhile.
             pub fn acquire(&self) -> Result<LockGuard> {
@@ -91,6 +92,7 @@ macro_rules! lock {
             /// Acquires the lock if this needs no waiting; none otherwise.
             ///
             /// # Errors
+            ///
             /// As with [`acquire_timeout`](Self::acquire_timeout).
             pub fn try_acquire(&self) -> Result<Option<LockGuard>> {
                 self.acquire_timeout(Duration::ZERO)
@@ -99,6 +101,7 @@ macro_rules! lock {
             /// Acquires the lock. None if the timeout ends first, by the manager's monotonic clock.
             ///
             /// # Errors
+            ///
             /// [`is_removed`](crate::Error::is_removed) if the lock is removed meanwhile. A deadlock is not an error,
             /// since the timeout ends it.
             pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<LockGuard>> {
@@ -112,6 +115,7 @@ macro_rules! lock {
             /// it. So a process may acquire a lock and end, and another may release it, as in Python.
             ///
             /// # Errors
+            ///
             /// [`is_not_owner`](crate::Error::is_not_owner) if another thread holds the lock, which the text names, or
             /// nobody does.
             pub fn release(&self) -> Result<()> {
@@ -124,6 +128,7 @@ macro_rules! lock {
             /// is smaller than the next one.
             ///
             /// # Errors
+            ///
             /// [`is_not_owner`](crate::Error::is_not_owner) if nobody holds it.
             pub fn force_release(&self) -> Result<()> {
                 self.reference.run(LockForceRelease { id: self.id() })
@@ -163,6 +168,7 @@ impl Manager {
     /// The lock of this name, made now if there is none.
     ///
     /// # Errors
+    ///
     /// As with [`OpenOptions::open_or_create`].
     pub fn lock(&self, name: &str) -> Result<Lock> {
         self.lock_options().open_or_create(name)
@@ -181,6 +187,7 @@ impl Manager {
     /// The reentrant lock of this name, made now if there is none.
     ///
     /// # Errors
+    ///
     /// As with [`OpenOptions::open_or_create`].
     pub fn rlock(&self, name: &str) -> Result<RLock> {
         self.rlock_options().open_or_create(name)

@@ -68,6 +68,7 @@ impl Event {
     /// trips, and later calls take one for each event.
     ///
     /// # Errors
+    ///
     /// [`is_wrong_parameters`](Error::is_wrong_parameters) for an event with
     /// [`auto_reset`](crate::OpenOptions::auto_reset): a read does not clear the event, so it would let anybody
     /// through.
@@ -82,6 +83,7 @@ impl EventMirror {
     /// Whether the event is set.
     ///
     /// # Errors
+    ///
     /// [`is_manager_gone`](Error::is_manager_gone); [`is_no_such_object`](Error::is_no_such_object) once the event was
     /// removed.
     #[inline]
@@ -100,6 +102,7 @@ impl EventMirror {
     /// in no order.
     ///
     /// # Errors
+    ///
     /// As with [`is_set`](Self::is_set), and [`is_removed`](Error::is_removed) if the event is removed meanwhile.
     pub fn wait(&self, timeout: impl Into<Option<Duration>>) -> Result<bool> {
         match &self.view {

@@ -44,6 +44,7 @@ impl<'a, P: Proxy> OpenOptions<'a, P> {
     /// Opens the object of this name, or makes it if there is none.
     ///
     /// # Errors
+    ///
     /// [`is_wrong_kind`](crate::Error::is_wrong_kind) or [`is_wrong_parameters`](crate::Error::is_wrong_parameters) if
     /// the object is of another kind or has other parameters, with both in the text;
     /// [`is_bad_name`](crate::Error::is_bad_name) if this is not a name; [`is_limit`](crate::Error::is_limit) if the
@@ -55,6 +56,7 @@ impl<'a, P: Proxy> OpenOptions<'a, P> {
     /// Makes an object of this name.
     ///
     /// # Errors
+    ///
     /// If there is one already ([`is_already_exists`](crate::Error::is_already_exists)).
     pub fn create_new(self, name: &str) -> Result<P> {
         self.get(Some(name), OpenMode::CreateNew)
@@ -63,6 +65,7 @@ impl<'a, P: Proxy> OpenOptions<'a, P> {
     /// Opens the object of this name.
     ///
     /// # Errors
+    ///
     /// If there is none ([`is_no_such_object`](crate::Error::is_no_such_object)), or as with
     /// [`open_or_create`](Self::open_or_create).
     pub fn open(self, name: &str) -> Result<P> {

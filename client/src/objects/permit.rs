@@ -64,6 +64,7 @@ impl Permit {
     /// Releases the permits, and returns when the manager has done so. (Dropping does not wait for that.)
     ///
     /// # Errors
+    ///
     /// [`is_over_release`](Error::is_over_release) if another caller has released as many in its place.
     pub fn release(mut self) -> Result<()> {
         let process = std::mem::take(&mut self.process);
@@ -75,6 +76,7 @@ impl Permit {
     /// available; [`Semaphore::release`](crate::Semaphore::release) can put others in their place.
     ///
     /// # Errors
+    ///
     /// [`is_not_owner`](Error::is_not_owner) if this process no longer holds them, because another caller has released
     /// as many in its place, or if this is a forked child; [`is_no_such_object`](Error::is_no_such_object) if the
     /// semaphore was removed.

@@ -71,6 +71,7 @@ impl<T> Queue<T> {
     /// How many items are in the queue. Items that were handed out do not count, acknowledged or not.
     ///
     /// # Errors
+    ///
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if the queue was removed.
     pub fn len(&self) -> Result<u64> {
         self.reference.run(QueueLength { id: self.id() })
@@ -79,6 +80,7 @@ impl<T> Queue<T> {
     /// Whether no item is in the queue.
     ///
     /// # Errors
+    ///
     /// As with [`len`](Self::len).
     pub fn is_empty(&self) -> Result<bool> {
         self.len().map(|length| length == 0)
@@ -88,6 +90,7 @@ impl<T> Queue<T> {
     /// finished. A thread that has none finishes the oldest of its process, so one thread can get items for others.
     ///
     /// # Errors
+    ///
     /// [`is_not_owner`](crate::Error::is_not_owner) if this process has no unfinished item;
     /// [`is_bad_target`](crate::Error::is_bad_target) if the queue is not joinable.
     pub fn task_done(&self) -> Result<()> {
@@ -98,6 +101,7 @@ impl<T> Queue<T> {
     /// with `None` it waits forever.
     ///
     /// # Errors
+    ///
     /// [`is_bad_target`](crate::Error::is_bad_target) if the queue is not joinable.
     pub fn join(&self, timeout: impl Into<Option<Duration>>) -> Result<bool> {
         let joined = self.reference.wait(JoinTarget { queue: self.id() }, timeout.into())?;
@@ -114,6 +118,7 @@ impl<T> Queue<T> {
     /// then fails likewise. Closing the queue again changes nothing.
     ///
     /// # Errors
+    ///
     /// As with [`len`](Self::len).
     pub fn close(&self) -> Result<()> {
         self.reference.run(QueueClose { id: self.id() })
@@ -130,6 +135,7 @@ impl<T: Serialize> Queue<T> {
     /// Puts an item at the end, and waits for room if the queue is full.
     ///
     /// # Errors
+    ///
     /// [`is_closed`](crate::Error::is_closed) if the queue is; [`is_bad_encoding`](crate::Error::is_bad_encoding) if
     /// the value does not encode; [`is_bad_target`](crate::Error::is_bad_target) if it carries a proxy of another
     /// manager, which this one cannot keep alive; [`is_limit`](crate::Error::is_limit) if it encodes to more than 16
@@ -141,6 +147,7 @@ impl<T: Serialize> Queue<T> {
     /// Puts an item at the end. False if the queue is full; then nothing is put.
     ///
     /// # Errors
+    ///
     /// As with [`put`](Self::put).
     pub fn try_put(&self, item: &T) -> Result<bool> {
         self.insert(item, Some(Duration::ZERO))
@@ -149,6 +156,7 @@ impl<T: Serialize> Queue<T> {
     /// Puts an item at the end, and waits for room. False if the timeout ends first; then nothing is put.
     ///
     /// # Errors
+    ///
     /// As with [`put`](Self::put).
     pub fn put_timeout(&self, item: &T, timeout: Duration) -> Result<bool> {
         self.insert(item, Some(timeout))
@@ -157,6 +165,7 @@ impl<T: Serialize> Queue<T> {
     /// A `put` as something to wait for together with other objects.
     ///
     /// # Errors
+    ///
     /// If the value cannot become an item, as with [`put`](Self::put).
     pub fn putting<'a>(&self, item: &'a T) -> Result<Putting<'a>> {
         Putting::new(item, &self.reference)
@@ -173,6 +182,7 @@ impl<T: DeserializeOwned> Queue<T> {
     /// Takes the first item, and waits for one if the queue is empty.
     ///
     /// # Errors
+    ///
     /// [`is_closed`](crate::Error::is_closed) if the queue is, and empty; [`is_removed`](crate::Error::is_removed) if
     /// it is removed meanwhile; [`is_bad_encoding`](crate::Error::is_bad_encoding) if the item is not a `T`: then it is
     /// lost, and in a joinable queue it is finished without a `task_done` ([`Item::decode`] says why). If a proxy in it
@@ -185,6 +195,7 @@ impl<T: DeserializeOwned> Queue<T> {
     /// Takes the first item; none if the queue is empty now.
     ///
     /// # Errors
+    ///
     /// As with [`get`](Self::get).
     pub fn try_get(&self) -> Result<Option<T>> {
         self.take(Some(Duration::ZERO))
@@ -193,6 +204,7 @@ impl<T: DeserializeOwned> Queue<T> {
     /// Takes the first item, and waits for one; none if the timeout ends first.
     ///
     /// # Errors
+    ///
     /// As with [`get`](Self::get).
     pub fn get_timeout(&self, timeout: Duration) -> Result<Option<T>> {
         self.take(Some(timeout))
@@ -288,6 +300,7 @@ impl Manager {
     /// The queue of this name, made now if there is none: without a bound, and not joinable.
     ///
     /// # Errors
+    ///
     /// As with [`OpenOptions::open_or_create`].
     pub fn queue<T>(&self, name: &str) -> Result<Queue<T>> {
         self.queue_options().open_or_create(name)

@@ -10,6 +10,7 @@ impl LockGuard {
     /// lock has it before the wait begins. None if the timeout ends first; the lock is released all the same.
     ///
     /// # Errors
+    ///
     /// As with [`release`](Self::release), and then it does not wait; as with [`wait_any`](crate::wait_any), and then
     /// the lock is released all the same.
     pub fn release_and_wait(
@@ -30,6 +31,7 @@ impl Permit {
     /// them has them before the wait begins. None if the timeout ends first; the permits are released all the same.
     ///
     /// # Errors
+    ///
     /// As with [`release`](Self::release), and then it does not wait; as with [`wait_any`](crate::wait_any), and then
     /// the permits are released all the same.
     pub fn release_and_wait(

@@ -70,6 +70,7 @@ impl Semaphore {
     /// Acquires this many permits, all in one step, waiting as long as it takes.
     ///
     /// # Errors
+    ///
     /// [`is_bad_argument`](crate::Error::is_bad_argument) for no permits, or more than a bounded semaphore ever has;
     /// [`is_removed`](crate::Error::is_removed) if the semaphore is removed meanwhile.
     pub fn acquire(&self, permits: u64) -> Result<Permit> {
@@ -79,6 +80,7 @@ impl Semaphore {
     /// Acquires this many permits if they are available and nobody waits; none otherwise.
     ///
     /// # Errors
+    ///
     /// As with [`acquire`](Self::acquire).
     pub fn try_acquire(&self, permits: u64) -> Result<Option<Permit>> {
         self.acquire_timeout(permits, Duration::ZERO)
@@ -87,6 +89,7 @@ impl Semaphore {
     /// Acquires this many permits. None if the timeout ends first, by the manager's monotonic clock.
     ///
     /// # Errors
+    ///
     /// As with [`acquire`](Self::acquire).
     pub fn acquire_timeout(&self, permits: u64, timeout: Duration) -> Result<Option<Permit>> {
         self.acquire_within(permits, Some(timeout))
@@ -105,6 +108,7 @@ impl Semaphore {
     /// process holds none, this first clears permits that dead processes have abandoned, and then adds.
     ///
     /// # Errors
+    ///
     /// [`is_over_release`](crate::Error::is_over_release) if a bounded semaphore would have more than it was made with;
     /// [`is_bad_argument`](crate::Error::is_bad_argument) for no permits.
     pub fn release(&self, permits: u64) -> Result<()> {
@@ -115,6 +119,7 @@ impl Semaphore {
     /// for more.
     ///
     /// # Errors
+    ///
     /// [`is_no_such_object`](crate::Error::is_no_such_object) if the semaphore was removed.
     pub fn available(&self) -> Result<u64> {
         self.reference.run(SemaphoreAvailable { id: self.id() })
@@ -180,6 +185,7 @@ impl Manager {
     /// The semaphore of this name, made now if there is none: with this many permits at first, and any number later.
     ///
     /// # Errors
+    ///
     /// As with [`OpenOptions::open_or_create`]; a semaphore that was made with another number has other parameters.
     pub fn semaphore(&self, name: &str, permits: u64) -> Result<Semaphore> {
         self.semaphore_options(permits).open_or_create(name)
@@ -188,6 +194,7 @@ impl Manager {
     /// The bounded semaphore of this name, made now if there is none: with this many permits at first, and never more.
     ///
     /// # Errors
+    ///
     /// As with [`semaphore`](Self::semaphore); [`is_bad_argument`](crate::Error::is_bad_argument) for no permits.
     pub fn bounded_semaphore(&self, name: &str, permits: u64) -> Result<Semaphore> {
         self.semaphore_options(permits).bounded(true).open_or_create(name)

@@ -42,6 +42,7 @@ use crate::{Error, ErrorKind, Result, Taken, Waitable, duration};
 /// ```
 ///
 /// # Errors
+///
 /// [`is_removed`](Error::is_removed) if one of the objects is removed meanwhile;
 /// [`is_deadlock`](Error::is_deadlock) if nothing in the list could ever come;
 /// [`is_limit`](Error::is_limit) for more than 1024 objects; those of the objects themselves.
@@ -67,6 +68,7 @@ pub fn wait_any(
 /// order, or put one lock in front of all.
 ///
 /// # Errors
+///
 /// As with [`wait_any`]; [`is_bad_target`](Error::is_bad_target) if an object is named twice, or cannot be part of such
 /// a wait: conditions, barriers, and more than one queue to get from.
 pub fn wait_all(

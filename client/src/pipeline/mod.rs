@@ -57,6 +57,7 @@ impl Manager {
     /// closure panics, the manager still carries out those that it had asked for.
     ///
     /// # Errors
+    ///
     /// A failure is in its [`Later`]. If the caller has dropped that, the error is not lost: `pipeline` returns the
     /// first such error, and drops the closure's value. When the manager is gone, every request without an answer fails
     /// with [`is_manager_gone`](Error::is_manager_gone), and may have been carried out.
@@ -164,6 +165,7 @@ impl<T> Later<T> {
     /// The value.
     ///
     /// # Errors
+    ///
     /// As with the method of the object; [`is_bad_argument`](Error::is_bad_argument) inside of the closure, when the
     /// request is not sent.
     pub fn get(self) -> Result<T> {

@@ -62,6 +62,7 @@ pub fn role() -> Option<Vec<OsString>> {
 /// A command that starts this program in a role, with arguments. The caller sets everything else.
 ///
 /// # Errors
+///
 /// If `init` was not called: the copy would run as the program itself, and start copies in its turn.
 pub fn copy_of_this_program<I>(role: &str, arguments: I) -> Result<Command>
 where

@@ -222,6 +222,7 @@ pub fn stop_event() -> Option<Event> {
 /// Who stopped the task that this process runs, when, and why; none if nobody has, and outside of a task.
 ///
 /// # Errors
+///
 /// [`is_manager_gone`](crate::Error::is_manager_gone); [`is_no_such_object`](crate::Error::is_no_such_object) if the
 /// batch ended in another way.
 pub fn stop_cause() -> Result<Option<EventCause>> {

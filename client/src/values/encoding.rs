@@ -32,6 +32,7 @@ use crate::{Error, ErrorKind, Result};
 /// ```
 ///
 /// # Errors
+///
 /// [`is_bad_encoding`](Error::is_bad_encoding) if the value cannot be encoded.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     postcard::to_allocvec(value).map_err(|error| {
@@ -43,6 +44,7 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
 /// Decodes a value that [`encode`] wrote, and attaches every proxy in it to its object.
 ///
 /// # Errors
+///
 /// If a proxy cannot be attached, the error says why:
 /// - [`is_stale`](Error::is_stale): it comes from an earlier life of the manager, whose objects ended with it;
 /// - [`is_no_such_object`](Error::is_no_such_object): its object never was, was removed, or was freed with its last

@@ -72,6 +72,7 @@ impl<M: ReleaseMemory> Session<M> {
     /// Makes a request, whose answer or end will be a [`SessionEvent`].
     ///
     /// # Errors
+    ///
     /// If the session is over, the request is too large, or it is a wait and too many grants are not acknowledged. Then
     /// nothing is sent.
     pub(crate) fn request(&mut self, body: Request<'_>) -> Result<RequestId, RequestError> {
@@ -89,6 +90,7 @@ impl<M: ReleaseMemory> Session<M> {
     /// Makes a one-way request, which gets no answer even if it is refused.
     ///
     /// # Errors
+    ///
     /// If the session is over, or the request is too large.
     pub(crate) fn send(&mut self, body: Request<'_>) -> Result<(), RequestError> {
         if let Some(end) = self.pending.end() {
