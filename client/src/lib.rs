@@ -87,7 +87,8 @@ pub(crate) use error::ErrorKind;
 pub mod internal {
     pub use client_core::{Operation, operations};
 
-    pub use crate::connection::link::{Link, PendingAnswer};
+    pub use crate::connection::calls::PendingAnswer;
+    pub use crate::connection::link::Link;
     pub use crate::error::ErrorKind;
     pub use crate::objects::reference::{Proxy, Reference};
     pub use crate::pool::{

@@ -6,6 +6,7 @@
 
 pub(crate) mod acks;
 mod callers;
+pub(crate) mod calls;
 mod connect;
 pub(crate) mod deferred_release;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod reader;
 pub(crate) mod registry;
 mod sender;
 pub(crate) mod shared;
+mod shared_memory;
 mod turn_slot;
 #[cfg(test)]
 mod turn_slot_tests;

@@ -9,7 +9,8 @@ use client_core::Operation;
 use protocol::Request;
 
 use crate::connection::acks::AckHold;
-use crate::connection::link::{Link, PendingAnswer};
+use crate::connection::calls::PendingAnswer;
+use crate::connection::link::Link;
 use crate::connection::shared::ReceivedAnswer;
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Manager, Result};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use protocol::Reply;
 
 use crate::Result;
-use crate::connection::link::PendingAnswer;
+use crate::connection::calls::PendingAnswer;
 
 /// How long to poll: two or three times what a short call takes.
 const POLL_TIME: Duration = Duration::from_micros(100);

@@ -7,7 +7,8 @@ use client_core::operations::GetBatchProgress;
 use protocol::ObjectId;
 
 use crate::Result;
-use crate::connection::link::{Link, PendingAnswer};
+use crate::connection::calls::PendingAnswer;
+use crate::connection::link::Link;
 use crate::sync::lock;
 
 /// How many detached batches a pool remembers before it asks the manager which of them have ended.

@@ -10,7 +10,8 @@ use client_core::Operation;
 use client_core::operations::{Attach, BatchAdd, BatchCancel};
 use protocol::{Kind, ObjectId, Request};
 
-use crate::connection::link::{Link, PendingAnswer};
+use crate::connection::calls::PendingAnswer;
+use crate::connection::link::Link;
 use crate::objects::reference::{Proxy, Reference};
 use crate::pool::results::detached_batches::{DetachedBatch, DetachedBatches};
 use crate::pool::results::outcomes::Outcomes;

@@ -8,7 +8,8 @@ use client_core::operations::{BatchAdd, BatchOpen, BatchRun};
 use protocol::{BatchOptions, Kind, ObjectId, Request};
 use uuid::Uuid;
 
-use crate::connection::link::{Link, PendingAnswer};
+use crate::connection::calls::PendingAnswer;
+use crate::connection::link::Link;
 use crate::objects::reference::{Proxy, Reference};
 use crate::pool::results::outcomes::Outcomes;
 use crate::pool::results::submitted_batch::{BatchState, Submitted, SubmittedBatch};
