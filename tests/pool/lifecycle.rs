@@ -307,7 +307,7 @@ fn workers_that_cannot_start_fail_the_tasks_with_the_reason() {
     let mut helper = Running::start(helper::command(start_broken).env(BREAK, "1"));
     let line = helper.line();
     assert!(line.contains("5 workers in a row ended before they were ready"), "{line}");
-    assert!(line.contains(&format!("exited with status {}", BROKEN)), "{line}");
+    assert!(line.contains(&format!("exited with status {BROKEN}")), "{line}");
     assert_eq!(helper.wait(), Some(1));
 }
 

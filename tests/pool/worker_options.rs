@@ -194,7 +194,7 @@ fn workers_that_cannot_start_are_reported_with_their_output() {
     let mut owner = helper::command(start_broken);
     let output = owner.env(BREAK, "1").stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
     let told = String::from_utf8(output.stdout).unwrap();
-    assert!(told.contains(&format!("exited with status {}", BROKEN)), "{told}");
+    assert!(told.contains(&format!("exited with status {BROKEN}")), "{told}");
     assert!(told.contains(BROKEN_WORDS), "{told}");
     // Each worker's standard error has also reached the program's own.
     let passed_on = String::from_utf8(output.stderr).unwrap();
