@@ -50,7 +50,7 @@ fn functions(text: &str) -> impl Iterator<Item = (usize, &str, usize)> {
         let length = if line.ends_with(['}', ';']) {
             0
         } else {
-            lines[index..].iter().position(|line| is_end(line))?
+            lines[index..].iter().position(is_end)?
         };
         Some((index + 1, name, length + 1))
     })
