@@ -9,11 +9,13 @@
 //! | [`signals`] | what this process does when it gets a signal |
 //! | [`process_group`] | process groups and sessions, signalled as a whole |
 //! | [`process_session`] | process sessions: everything that a process has started, ended as a whole |
+//! | [`process_stat`] | what the system tells about a process |
 //! | [`shared_memory`] | anonymous files (memfd), sealed and mapped as arrays of atomic words |
 //! | [`fork_mark`] | memory that the kernel clears in a forked child |
 //! | [`futex`] | sleeping on a word until another thread or process wakes the sleeper |
 //! | [`robust_list`] | a word that the kernel marks when the thread that owns it ends |
 //! | [`descriptors`] | open descriptors that travel over a Unix socket (`SCM_RIGHTS`) |
+//! | [`wake`] | a descriptor by which one thread ends the poll of another |
 //! | [`limits`] | the resource limits of this process |
 //!
 //! Errors are [`std::io::Error`]s with the system's error number, unless a function says otherwise.
@@ -25,9 +27,10 @@ pub mod limits;
 pub mod process;
 pub mod process_group;
 pub mod process_session;
-mod process_stat;
+pub mod process_stat;
 pub mod robust_list;
 pub mod shared_memory;
 pub mod signals;
+pub mod wake;
 
 pub use rustix::process::Signal;

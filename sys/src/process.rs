@@ -4,7 +4,6 @@
 //! has ended, whichever processes still hold copies of its sockets.
 
 use std::ffi::CStr;
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::process::Child;
@@ -14,6 +13,8 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, geteuid, getppid, kill_process, pidfd_open, pidfd_send_signal,
     set_parent_process_death_signal,
 };
+
+use crate::process_stat::ProcessStat;
 
 /// A path that leads each process to the program that it runs. The path by which the program was started may lead to
 /// another file by now.
@@ -97,7 +98,7 @@ impl Process {
         // fetch it between the first two looks, so there is a third.
         let status = self
             .status_after_reaping()
-            .or_else(|| fs::read(format!("/proc/{}/stat", self.id)).ok().as_deref().and_then(zombie_status))
+            .or_else(|| Some(ProcessStat::of(self.id).ok().filter(|stat| stat.is_zombie)?.status))
             .or_else(|| self.status_after_reaping());
         Some(status.map_or(ProcessExit::Unknown, exit_of_status))
     }
@@ -183,17 +184,6 @@ fn peer_pidfd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     }
     // SAFETY: the call succeeded, so the kernel opened this descriptor just now for us, and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
-}
-
-/// The wait status in the text of a `/proc/<pid>/stat`, if that process has ended and its parent has not fetched it.
-fn zombie_status(stat: &[u8]) -> Option<i32> {
-    // The second field is the program's name in parentheses, and the name may hold spaces and parentheses.
-    let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
-    let mut fields = std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace();
-    // Fields are counted from 1 in proc(5): the state is the third, the exit code the 52nd.
-    let is_zombie = fields.next()? == "Z";
-    let status = fields.nth(52 - 4)?.parse().ok()?;
-    is_zombie.then_some(status)
 }
 
 /// Splits a wait status into what it says: the low seven bits are a signal, or else the next byte is a status.
@@ -293,30 +283,6 @@ mod tests {
     fn a_process_that_never_was_cannot_be_opened() {
         assert!(Process::open(0).is_err());
         assert!(Process::open(u32::MAX).is_err());
-    }
-
-    /// A line of stat with this name and state, in which every field before the last holds its own number.
-    fn stat(name: &str, state: &str, status: &str) -> Vec<u8> {
-        let numbers: Vec<String> = (4..52).map(|field| field.to_string()).collect();
-        format!("1 ({name}) {state} {} {status}\n", numbers.join(" ")).into_bytes()
-    }
-
-    #[test]
-    fn the_status_is_found_whatever_the_program_is_called() {
-        for name in ["sh", "two words", "a) Z 1 (b", ")", "(("] {
-            assert_eq!(zombie_status(&stat(name, "Z", "256")), Some(256), "{name:?}");
-            assert_eq!(zombie_status(&stat(name, "R", "0")), None, "{name:?}");
-        }
-        assert_eq!(zombie_status(&stat("größe\u{fffd}", "Z", "9")), Some(9));
-    }
-
-    #[test]
-    fn a_text_that_is_cut_short_tells_nothing() {
-        let whole = stat("sh", "Z", "256");
-        let last_field = whole.iter().rposition(|&byte| byte == b' ').unwrap();
-        for length in 0..last_field {
-            assert_eq!(zombie_status(&whole[..length]), None);
-        }
     }
 
     #[test]

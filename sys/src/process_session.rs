@@ -24,7 +24,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 use rustix::process::{Signal, getpid, setsid};
 
 use crate::process::Process;
-use crate::process_stat::Stat;
+use crate::process_stat::ProcessStat;
 
 /// How long to wait for processes that were killed, before looking whether others came.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -51,7 +51,7 @@ impl ProcessSession {
     ///
     /// If there is no such process, or it leads no session.
     pub fn led_by(leader: u32) -> io::Result<ProcessSession> {
-        let stat = Stat::of(leader)?;
+        let stat = ProcessStat::of(leader)?;
         if stat.session != leader {
             let text = format!("process {leader} leads no process session");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
@@ -71,7 +71,7 @@ impl ProcessSession {
     pub fn descends_from(&self, ancestor: u32) -> bool {
         let mut process = self.leader;
         for _ in 0..LEVELS_MAX {
-            match Stat::of(process) {
+            match ProcessStat::of(process) {
                 Ok(stat) if stat.parent == ancestor => return true,
                 Ok(stat) if stat.parent != 0 => process = stat.parent,
                 _ => return false,
@@ -108,7 +108,7 @@ impl ProcessSession {
 
     /// Whether another process has the leader's number. The system gives it away only after the session's end.
     fn has_successor(&self) -> bool {
-        Stat::of(self.leader).is_ok_and(|stat| stat.started != self.started)
+        ProcessStat::of(self.leader).is_ok_and(|stat| stat.started != self.started)
     }
 }
 
@@ -139,7 +139,7 @@ fn look_and_kill(
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let Ok(seen) = Stat::of(id) else { continue };
+        let Ok(seen) = ProcessStat::of(id) else { continue };
         let first = ProcessSession { leader: seen.session, started: 0 };
         let mut candidates = sessions.range(first..).take_while(|session| session.leader == seen.session);
         let Some(session) = candidates.find(|session| !session.has_successor()) else { continue };
@@ -153,7 +153,7 @@ fn look_and_kill(
             Err(error) => return Err(error),
         };
         // Asks again: the number could be another's by now, and from here on it is not.
-        let stat = Stat::of(id).ok().filter(|stat| stat.session == session.leader);
+        let stat = ProcessStat::of(id).ok().filter(|stat| stat.session == session.leader);
         let Some(stat) = stat.filter(|_| !process.has_ended()) else { continue };
         // If it leads a group, the whole group gets the signal in one step. The only possible errors are that it has
         // ended, and that it belongs to another user.

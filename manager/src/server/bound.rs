@@ -9,9 +9,9 @@
 //! machine. There is one for the manager, from the first binding on.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +23,7 @@ use protocol::limits::BOUND_PROCESSES_MAX;
 use protocol::{Code, Refusal, SessionId};
 use sys::process::Process;
 use sys::process_session::{ProcessSession, kill_all};
+use sys::wake::WakeDescriptor;
 
 /// The token with which the event loop learns that bound processes are gone.
 pub(crate) const BOUND_GONE: Token = Token(usize::MAX - 5);
@@ -56,7 +57,7 @@ struct EndingThread {
     /// Brings the sessions of which nothing is left.
     gone: Receiver<SessionId>,
     /// Becomes readable when there are some.
-    bell: UnixStream,
+    bell: Arc<WakeDescriptor>,
 }
 
 /// What is to be ended, and for which session.
@@ -120,7 +121,7 @@ impl BoundProcesses {
     pub(super) fn take_gone(&mut self) -> Vec<(SessionId, SessionEnd)> {
         let Some(ender) = &self.ender else { return Vec::new() };
         // The bell first: if it rings again, there is more.
-        while matches!((&ender.bell).read(&mut [0; 64]), Ok(1..)) {}
+        ender.bell.take();
         let gone = ender.gone.try_iter();
         gone.filter_map(|session| Some((session, self.ending.remove(&session)?.0))).collect()
     }
@@ -161,17 +162,16 @@ fn find(leader: u32, client: Option<u32>) -> Result<ProcessSession, Refusal> {
 
 impl EndingThread {
     fn start(registry: &Registry) -> io::Result<EndingThread> {
-        let (bell, rope) = UnixStream::pair()?;
-        bell.set_nonblocking(true)?;
-        rope.set_nonblocking(true)?;
-        registry.register(&mut SourceFd(&bell.as_raw_fd()), BOUND_GONE, Interest::READABLE)?;
+        let bell = Arc::new(WakeDescriptor::new()?);
+        let descriptor = bell.as_fd().as_raw_fd();
+        registry.register(&mut SourceFd(&descriptor), BOUND_GONE, Interest::READABLE)?;
+        let rope = Arc::clone(&bell);
         let (orders, incoming) = channel();
         let (report, gone) = channel();
         thread::Builder::new().name("bound".to_owned()).spawn(move || {
             end_all(&incoming, |session| {
                 let _ = report.send(session);
-                // If it is full, it rings already.
-                let _ = (&rope).write(&[1]);
+                rope.wake();
             });
         })?;
         Ok(EndingThread { orders, gone, bell })

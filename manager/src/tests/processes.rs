@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use protocol::{Reply, Request};
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+use sys::process_stat::ProcessStat;
 
 use super::deaths::run_worker;
 use super::helper::{Helper, NAME, SOCKET};
@@ -162,8 +163,5 @@ fn without_descriptors_existing_clients_are_served_and_others_wait() {
 
 /// The processor time that a process used, in hundredths of a second.
 fn processor_ticks(helper: &Helper) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", helper.child.id())).unwrap();
-    let (_, after_name) = stat.rsplit_once(')').unwrap();
-    let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    ProcessStat::of(helper.child.id()).unwrap().processor_ticks
 }

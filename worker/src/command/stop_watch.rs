@@ -1,14 +1,14 @@
 //! A wait for an event, as a descriptor that can be polled.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use client::internal::operations::{Cancel, EventTarget, WaitFor};
 use client::internal::{Link, Operation, this_thread};
 use client::{Event, Result};
 use protocol::RequestId;
-use rustix::event::{EventfdFlags, eventfd};
+use sys::wake::WakeDescriptor;
 
 use crate::error::failed;
 
@@ -20,15 +20,14 @@ use crate::error::failed;
 pub(crate) struct StopWatch {
     link: Arc<Link>,
     request: RequestId,
-    ended: Arc<OwnedFd>,
+    ended: Arc<WakeDescriptor>,
 }
 
 impl StopWatch {
     /// Starts to wait.
     pub(crate) fn start(event: &Event) -> Result<StopWatch> {
         let (link, id) = (event.reference().link()?, event.reference().id());
-        let ended = eventfd(0, EventfdFlags::CLOEXEC).map_err(|error| failed(&error))?;
-        let ended = Arc::new(ended);
+        let ended = Arc::new(WakeDescriptor::new().map_err(|error| failed(&error))?);
         let wait = WaitFor { target: EventTarget { id }, timeout_ns: None, thread: this_thread() };
         let pending = link.begin(wait.into_request())?;
         let watch = StopWatch { link: Arc::clone(link), request: pending.request(), ended };
@@ -37,7 +36,7 @@ impl StopWatch {
         let spawned = thread.spawn(move || {
             // Whatever the outcome, the poller has to look.
             let _ = pending.wait();
-            let _ = rustix::io::write(&ended, &1_u64.to_ne_bytes());
+            ended.wake();
         });
         spawned.map_err(|error: io::Error| failed(&error))?;
         Ok(watch)

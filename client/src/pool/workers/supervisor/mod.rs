@@ -11,14 +11,14 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use sys::Signal;
+use sys::wake::WakeDescriptor;
 
 use crate::pool::workers::worker_process::WorkerProcess;
 use crate::process::descriptor_message::DescriptorMessage;
@@ -80,7 +80,7 @@ struct SupervisorControl {
     state: Mutex<SupervisorState>,
     changed: Condvar,
     /// Readable when the owner has a request.
-    wake: OwnedFd,
+    wake: WakeDescriptor,
 }
 
 #[derive(Debug, Default)]
@@ -96,11 +96,10 @@ struct SupervisorState {
 impl Supervisor {
     /// Starts that many workers, and returns at once.
     pub(crate) fn start(processes: usize, hooks: Hooks) -> io::Result<Supervisor> {
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let shared = Arc::new(SupervisorControl {
             state: Mutex::new(SupervisorState::default()),
             changed: Condvar::new(),
-            wake,
+            wake: WakeDescriptor::new()?,
         });
         let watch = SupervisorThread {
             shared: shared.clone(),
@@ -130,8 +129,7 @@ impl Supervisor {
     /// Makes the thread end all workers. Does not wait for their end.
     pub(crate) fn terminate(&self) {
         lock(&self.shared.state).terminate = true;
-        // It fails only if the counter overflows, and then the thread has been woken often enough.
-        let _ = rustix::io::write(&self.shared.wake, &1_u64.to_ne_bytes());
+        self.shared.wake.wake();
     }
 
     /// Waits until every worker has ended and is reaped.
