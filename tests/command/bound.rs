@@ -171,6 +171,33 @@ fn a_command_is_gone_before_the_next_holder_comes_whoever_is_killed() {
 }
 
 #[apply(test)]
+fn a_command_is_gone_before_its_task_fails_with_its_worker() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    for victim in ["worker", "supervisor", "both"] {
+        let time = time(4);
+        let command = tasks::Command::new("sh").arguments(["-c", &script(&time)]);
+        let result = pool.batch(tasks::command).apply_async((command,)).unwrap();
+        eventually("the command runs", || sleepers(&time).len() == 3);
+        let worker = pool.process_ids()[0];
+        let processes = family(worker, &time);
+        let supervisor = processes[0];
+        let victims = match victim {
+            "worker" => vec![worker],
+            "supervisor" => vec![supervisor],
+            _ => vec![worker, supervisor],
+        };
+        victims.iter().for_each(|&victim| kill(victim, Signal::KILL));
+        // With its worker the task fails; with the supervisor it returns that its command was killed.
+        let outcome = result.get(crate::support::PATIENCE);
+        assert!(!matches!(&outcome, Ok(Ok(_))), "{outcome:?}");
+        let living: Vec<&u32> = processes.iter().filter(|&&process| is_alive(process)).collect();
+        assert!(living.is_empty(), "{living:?} of {processes:?} run after {victim} was killed");
+        eventually("there is a worker", || pool.process_ids().len() == 1);
+    }
+}
+
+#[apply(test)]
 fn the_next_attempt_of_a_command_begins_when_the_last_one_is_gone() {
     const KILLS: u64 = 6;
     let folder = private_folder();

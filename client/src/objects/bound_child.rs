@@ -27,8 +27,8 @@ use crate::{Error, ErrorKind, LockGuard, Permit, Result};
 ///
 /// **Death.** If this process ends, in whatever way and at whatever moment, the manager kills the child, and waits
 /// until nothing of it runs any more. Until then *everything* that this process holds at this manager stays held: all
-/// of its locks, permits and items, and the tasks that it runs. So nobody who takes the lock next ever runs beside the
-/// child. This takes milliseconds as a rule. A process that cannot end, as in an uninterruptible call of the system,
+/// of its locks and permits, the items that it got and has not finished, the action of a barrier, and the tasks that it
+/// runs. So nobody who takes the lock next ever runs beside the child. This takes milliseconds as a rule. A process that cannot end, as in an uninterruptible call of the system,
 /// keeps the lock until it does. [`inspect`](crate::Manager::inspect) says so, and names the process session, to be
 /// ended by hand; and [`force_release`](crate::Lock::force_release) takes a lock all the same. If the manager itself
 /// ends, so does the lock, and the child goes on until this process ends it: see [`LockGuard`]. A manager that ends
