@@ -28,6 +28,9 @@ const RESTORE: u8 = 4;
 /// A step that lets the first session end without a goodbye.
 const DIE: u8 = 2;
 
+/// A step that lets the second session die and leave a call record.
+const DIE_WITH_RECORD: u8 = 0x16;
+
 /// A step that sends a request from the first session, 1 ms after the step before; and from the second one, at once.
 const REQUESTS: [u8; 2] = [0xc5, 0x15];
 
@@ -93,12 +96,14 @@ fn main() -> io::Result<()> {
     write(folder, "frames", pieces.map(|piece| [&[piece], stream.as_slice()].concat()))?;
     write(folder, "messages", bodies.clone())?;
 
-    // Two objects of a kind are opened, then two sessions send all requests in turn, and one of them dies.
+    // Two objects of a kind are opened, then two sessions send all requests in turn, and both of them die.
     let requests: Vec<_> = bodies.into_iter().filter(|body| decode::<Envelope<'_>>(body).is_ok()).collect();
     let scripts = specs().map(|spec| {
         let opens = [OBJECT, OTHER].map(|id| open(id, spec)).map(|body| step(0, &body)).concat();
         let turns = requests.iter().flat_map(|body| [step(0, body), step(1, body)].concat()).collect();
-        [vec![BEGIN, BEGIN], opens, vec![RESTORE], turns, vec![DIE]].concat()
+        // Of the batch, whose call 0 has returned nothing, and the next has begun.
+        let record = [OBJECT.0.as_bytes().as_slice(), &[0, 1, 2, 1, 0]].concat();
+        [vec![BEGIN, BEGIN], opens, vec![RESTORE], turns, vec![DIE_WITH_RECORD], record, vec![DIE]].concat()
     });
     write(folder, "core", scripts)
 }

@@ -2,9 +2,9 @@
 //! twice, and the same inputs have the same effects, also in a state that was restored from a snapshot.
 //!
 //! The input is a list of steps. A step is one byte that says what happens, to which session, and how much time passes
-//! before; for a request, its envelope follows as it would stand in a frame. This target plays the driver: it numbers
-//! sessions and requests, never counts more answers than it was given, and ends a session that says goodbye or is
-//! dropped.
+//! before; for a request, its envelope follows as it would stand in a frame, and for the death of a worker, its call
+//! record. This target plays the driver: it numbers sessions and requests, never counts more answers than it was given,
+//! and ends a session that says goodbye or is dropped.
 
 #![no_main]
 
@@ -65,6 +65,13 @@ impl World {
             2 if chosen < self.clients.len() => self.end(chosen, SessionEnd::Died(DeathCause::Signal(9))),
             3 => self.apply(Input::TimePassed, None),
             4 => self.restore(),
+            6 if chosen < self.clients.len() => {
+                let (record, rest) = postcard::take_from_bytes(rest).ok()?;
+                let session = self.clients[chosen].session;
+                self.apply(Input::CallsFound { session, record }, None);
+                self.end(chosen, SessionEnd::Died(DeathCause::Signal(9)));
+                return Some(rest);
+            }
             _ if chosen < self.clients.len() => {
                 let (envelope, rest) = postcard::take_from_bytes(rest).ok()?;
                 self.request(chosen, envelope);
