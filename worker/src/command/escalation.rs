@@ -1,10 +1,13 @@
 //! How a command is stopped: a signal asks it to end, and SIGKILL ends it if it still runs after a grace.
+//!
+//! The command supervisor sends both. If it does not, as when somebody has suspended it again, the worker ends it
+//! together with all that it supervises.
 
 use std::time::{Duration, Instant};
 
 use sys::Signal;
 
-use super::SupervisedCommand;
+use super::{SUPERVISOR_TIME_MAX, SupervisedCommand};
 
 /// How far the stopping of a command has come.
 #[derive(Debug)]
@@ -19,8 +22,10 @@ enum Step {
     Running,
     /// It was asked to end, and is killed at this time; never, if the clock does not reach that far.
     Asked { kill_at: Option<Instant> },
-    /// It was killed.
-    Killed,
+    /// The supervisor was asked to kill it. It is killed without the supervisor at this time.
+    Killed { force_at: Instant },
+    /// It was killed without the supervisor.
+    Forced,
 }
 
 impl Escalation {
@@ -42,27 +47,37 @@ impl Escalation {
         match self.step {
             Step::Running => self.start(command, signal),
             Step::Asked { .. } => self.kill(command),
-            Step::Killed => {}
+            Step::Killed { .. } | Step::Forced => {}
         }
     }
 
     /// The time until [`advance`](Self::advance) has something to do; none if it never has.
     pub fn time_left(&self) -> Option<Duration> {
-        match self.step {
-            Step::Asked { kill_at: Some(kill_at) } => Some(kill_at.saturating_duration_since(Instant::now())),
-            _ => None,
-        }
+        let next = match self.step {
+            Step::Asked { kill_at } => kill_at?,
+            Step::Killed { force_at } => force_at,
+            Step::Running | Step::Forced => return None,
+        };
+        Some(next.saturating_duration_since(Instant::now()))
     }
 
-    /// Kills the command's process group if its grace is over.
+    /// Kills the command's process group if its grace is over, and everything if that has had no effect.
     pub fn advance(&mut self, command: &SupervisedCommand) {
-        if self.time_left().is_some_and(|left| left.is_zero()) {
-            self.kill(command);
+        if self.time_left().is_none_or(|left| !left.is_zero()) {
+            return;
+        }
+        match self.step {
+            Step::Asked { .. } => self.kill(command),
+            Step::Killed { .. } => {
+                command.kill_with_supervisor();
+                self.step = Step::Forced;
+            }
+            Step::Running | Step::Forced => {}
         }
     }
 
     fn kill(&mut self, command: &SupervisedCommand) {
         command.signal(Signal::KILL);
-        self.step = Step::Killed;
+        self.step = Step::Killed { force_at: Instant::now() + SUPERVISOR_TIME_MAX };
     }
 }

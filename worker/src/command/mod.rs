@@ -24,6 +24,9 @@
 //! needs to inherit a descriptor, which many programs close. A supervisor that is ready waits for its order. If the
 //! worker ends before it has sent the order, the supervisor ends, too.
 //!
+//! A supervisor that does not do its work, since somebody has suspended it, continues with each signal that the worker
+//! sends through it. If the command has still not ended a second after it was to be killed, the worker kills both.
+//!
 //! A process that cannot end, as in an uninterruptible call of the system, keeps the lock until it does; an inspection
 //! of the lock says so. If the manager ends, no lock is left that a command could have. The worker ends the command
 //! then, within its grace; a manager that is started meanwhile does not know of it.
@@ -38,12 +41,15 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, ChildStderr, ChildStdout, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use client::internal::operations::{BindProcesses, UnbindProcesses};
 use client::internal::{DescriptorMessage, Link, Operation, copy_of_this_program};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 use sys::Signal;
+use sys::process::Process;
 use sys::process_session::ProcessSession;
 
 pub use escalation::Escalation;
@@ -58,6 +64,9 @@ use program::{REPORT_BYTES_MAX, Report};
 /// The role in which a copy of the program is a command supervisor.
 pub(crate) const SUPERVISOR: &str = "command";
 
+/// How long a supervisor may take to kill its command. Then it is killed, too.
+const SUPERVISOR_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// A command that runs under a supervisor. Dropping it kills everything that belongs to it.
 #[derive(Debug)]
 pub struct SupervisedCommand {
@@ -70,6 +79,8 @@ pub struct SupervisedCommand {
 #[derive(Debug)]
 struct SupervisorProcess {
     process: Child,
+    /// The same process; a signal through this never reaches a later one of its number.
+    handle: Process,
     /// Takes the order and signals to the supervisor, and brings its reports.
     channel: OwnedFd,
     /// What it and its command belong to, once it leads that.
@@ -124,6 +135,11 @@ impl SupervisedCommand {
         self.supervisor.signal(signal);
     }
 
+    /// Kills the supervisor, and everything that belongs to it.
+    fn kill_with_supervisor(&self) {
+        self.supervisor.kill();
+    }
+
     /// Waits until the command has ended, and nothing of it runs any more. Call this once.
     pub fn wait(&self) -> io::Result<Exit> {
         if let Some(Report::Ended(exit)) = receive_report(&self.supervisor.channel)? {
@@ -142,7 +158,12 @@ impl SupervisorProcess {
         let nothing: [&str; 0] = [];
         let mut copy = copy_of_this_program(SUPERVISOR, nothing).map_err(io::Error::other)?;
         copy.stdin(Stdio::from(theirs)).stdout(stdout).stderr(stderr);
-        Ok(SupervisorProcess { process: copy.spawn()?, channel, session: None })
+        let mut process = copy.spawn()?;
+        let handle = Process::of_child(&process).inspect_err(|_| {
+            let _ = process.kill();
+            let _ = process.wait();
+        })?;
+        Ok(SupervisorProcess { process, handle, channel, session: None })
     }
 
     /// Waits until it leads a session; none if it has ended.
@@ -169,6 +190,24 @@ impl SupervisorProcess {
     fn signal(&self, signal: Signal) {
         let number = u8::try_from(signal.as_raw()).unwrap_or_default();
         let _ = send(&self.channel, &[number], SendFlags::NOSIGNAL);
+        // A suspended one would not read that. The only possible error is that it has ended.
+        let _ = self.handle.signal(Signal::CONT);
+    }
+
+    /// Kills it, and whatever belongs to it. The errors are those of processes that have ended; whoever waits for the
+    /// end kills those that this has missed.
+    fn kill(&self) {
+        let _ = self.handle.signal(Signal::KILL);
+        if let Some(session) = self.session {
+            let _ = session.kill(None);
+        }
+    }
+
+    /// Waits until it has ended; false if the time is over first.
+    fn has_ended_within(&self, time: Duration) -> bool {
+        let timeout = Timespec::try_from(time).ok();
+        let mut watched = [PollFd::new(&self.handle, PollFlags::IN)];
+        matches!(poll(&mut watched, timeout.as_ref()), Ok(1..))
     }
 
     /// Ends whatever a supervisor has left behind that was killed.
@@ -190,6 +229,9 @@ impl Drop for SupervisorProcess {
     fn drop(&mut self) {
         // This does nothing if it has ended. A supervisor that waits for its order ends, too.
         self.signal(Signal::KILL);
+        if !self.has_ended_within(SUPERVISOR_TIME_MAX) {
+            self.kill();
+        }
         if let Err(error) = self.process.wait() {
             log::warn!("a command supervisor cannot be reaped: {error}");
         }
