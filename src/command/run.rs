@@ -14,9 +14,10 @@ use clap::{ArgGroup, Args, CommandFactory};
 use client::Result;
 use manager::Address;
 use protocol::shortened;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use sys::Signal;
-use worker::internal::{Escalation, Permission, Preconditions, Program, StopReason, SupervisedCommand};
+use worker::internal::{
+    Escalation, NotStarted, Permission, Preconditions, Program, StopReason, SupervisedCommand,
+};
 use worker::tasks::Exit;
 
 use super::output::complain;
@@ -43,7 +44,7 @@ const NOT_STARTED: u8 = 126;
 /// The status for a command that a signal ended is this plus the signal's number, as in shells.
 const SIGNALLED: u8 = 128;
 
-/// How long a cancelled wait may take to end.
+/// How long something may take to end after a signal.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs one command under a named event, a named lock, or both.
@@ -51,8 +52,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// With --lock, the command starts as soon as this program holds the lock; it releases the lock when the command has
 /// ended. With --stop, the command does not start if the event is set. If the event is set later, this program stops
 /// the command: its process group gets SIGTERM, and SIGKILL if it has not ended after the grace. It does the same when
-/// it loses the lock and when the manager ends. It passes SIGINT, SIGTERM and SIGHUP on to the command, with the same
-/// grace; a second signal kills at once.
+/// it loses the lock and when the manager ends. It passes SIGINT, SIGTERM, SIGHUP and SIGQUIT on to the command, with the
+/// same grace; a second one kills at once. It passes SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH and SIGCONT on, and nothing
+/// follows.
 ///
 /// The next holder gets the lock only when nothing of the command runs any more, whichever process is killed: this
 /// program, its helper, the command, or a process that the command has started. If this program is killed, the command
@@ -100,10 +102,14 @@ Exit status:
   127  there is no such command
   2    the arguments are wrong";
 
-/// What happens while a command runs.
+/// What happens before and while a command runs.
 enum RunInput {
+    /// The objects are open, or cannot be opened.
+    Opened(Result<Preconditions>),
     /// The wait to start has ended.
     Permission(Result<Permission>),
+    /// The command runs, or cannot be started.
+    Started(std::result::Result<Arc<SupervisedCommand>, NotStarted>),
     /// The command is to end.
     StopReason(StopReason),
     /// The command has ended.
@@ -112,45 +118,96 @@ enum RunInput {
     Signal(i32),
 }
 
+/// What happens, in order. Whatever may take long runs on a thread of its own and sends its outcome, so that this
+/// program always heeds signals, even if the manager does not answer.
+struct Inputs {
+    receiver: Receiver<RunInput>,
+    sender: Sender<RunInput>,
+    /// The first signal that asked this program to end before the command ran.
+    signal: Option<i32>,
+}
+
+impl Inputs {
+    /// Runs this on a thread of its own, and sends what it returns.
+    fn spawn(&self, wait: impl FnOnce() -> RunInput + Send + 'static) {
+        let sender = self.sender.clone();
+        thread::spawn(move || {
+            // The receiver is gone only if the program is about to end anyway.
+            let _ = sender.send(wait());
+        });
+    }
+
+    /// The next outcome of a thread. After a signal to end, which `cancel` is told, it is none if it takes long.
+    fn outcome(&mut self, cancel: impl Fn()) -> Option<RunInput> {
+        loop {
+            let next = match self.signal {
+                None => self.receiver.recv().map_err(RecvTimeoutError::from),
+                Some(_) => self.receiver.recv_timeout(PATIENCE),
+            };
+            match next {
+                // There is no command yet that could get the others.
+                Ok(RunInput::Signal(number)) if signals::asks_to_end(number) => {
+                    self.signal = self.signal.or(Some(number));
+                    cancel();
+                }
+                Ok(RunInput::Signal(_)) => {}
+                Ok(outcome) => return Some(outcome),
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// The exit status after a signal.
+    fn status_of_signal(&self) -> Option<u8> {
+        self.signal.map(|number| exit_status(Exit::Signal(number)))
+    }
+}
+
 impl Run {
     /// Runs the command, and returns the exit status.
     pub(crate) fn run<P: CommandFactory>(&self) -> u8 {
         let address = socket::address::<P>(self.socket.as_ref());
-        let (sender, inputs) = channel();
+        let (sender, receiver) = channel();
         // Before the command starts, so that no signal comes too early to end it.
-        let wanted = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|&signal| !signals::is_ignored(signal));
-        if let Err(error) = signals::forward(wanted, sender.clone(), RunInput::Signal) {
+        if let Err(error) = signals::forward(signals::to_pass_on(), sender.clone(), RunInput::Signal) {
             return give_up(NOT_STARTED, &format!("signals cannot be handled: {error}"));
         }
-        let preconditions = socket::connect(&address)
-            .and_then(|manager| Preconditions::open(&manager, self.stop.as_deref(), self.lock.as_deref()));
-        match preconditions {
-            Ok(preconditions) => self.run_under(&Arc::new(preconditions), &sender, &inputs),
-            Err(error) => give_up(NO_MANAGER, &error.to_string()),
+        let mut inputs = Inputs { receiver, sender, signal: None };
+        let (stop, lock) = (self.stop.clone(), self.lock.clone());
+        inputs.spawn(move || {
+            let manager = socket::connect(&address);
+            RunInput::Opened(
+                manager.and_then(|manager| Preconditions::open(&manager, stop.as_deref(), lock.as_deref())),
+            )
+        });
+        let opened = inputs.outcome(|| {});
+        match (inputs.status_of_signal(), opened) {
+            (Some(status), _) => status,
+            (None, Some(RunInput::Opened(Ok(preconditions)))) => {
+                self.run_under(&Arc::new(preconditions), &mut inputs)
+            }
+            (None, Some(RunInput::Opened(Err(error)))) => give_up(NO_MANAGER, &error.to_string()),
+            (None, _) => unreachable!("nothing else was begun"),
         }
     }
 
-    fn run_under(
-        &self,
-        preconditions: &Arc<Preconditions>,
-        sender: &Sender<RunInput>,
-        inputs: &Receiver<RunInput>,
-    ) -> u8 {
-        spawn_wait(sender, preconditions, |preconditions| RunInput::Permission(preconditions.wait()));
-        if let Err(status) = self.wait_to_start(preconditions, inputs) {
-            return status;
-        }
-        let command = match self.start(preconditions) {
-            Ok(command) => Arc::new(command),
+    fn run_under(&self, preconditions: &Arc<Preconditions>, inputs: &mut Inputs) -> u8 {
+        let waiting = Arc::clone(preconditions);
+        inputs.spawn(move || RunInput::Permission(waiting.wait()));
+        let command = match self
+            .wait_to_start(preconditions, inputs)
+            .and_then(|()| self.start(preconditions, inputs))
+        {
+            Ok(command) => command,
             Err(status) => {
-                // The command's failure counts, whatever becomes of the lock.
+                // Why there is no command counts, whatever becomes of the lock.
                 let _ = preconditions.release();
                 return status;
             }
         };
         log::info!("the command runs: {}", self.command[0].display());
-        spawn_wait(sender, preconditions, |preconditions| RunInput::StopReason(preconditions.watch()));
-        spawn_wait(sender, &command, |command| RunInput::Ended(command.wait()));
+        let watched = Arc::clone(preconditions);
+        inputs.spawn(move || RunInput::StopReason(watched.watch()));
         let (exit, reason) = self.attend(&command, inputs);
         match &exit {
             Ok(exit) => log::info!("the command {exit}"),
@@ -172,75 +229,74 @@ impl Run {
     fn wait_to_start(
         &self,
         preconditions: &Preconditions,
-        inputs: &Receiver<RunInput>,
+        inputs: &mut Inputs,
     ) -> std::result::Result<(), u8> {
-        let mut signal = None;
-        let permission = loop {
-            // After a signal, the wait may get the lock all the same, which has to be released then.
-            let next = match signal {
-                None => inputs.recv().map_err(RecvTimeoutError::from),
-                Some(_) => inputs.recv_timeout(PATIENCE),
-            };
-            match next {
-                Ok(RunInput::Permission(permission)) => break permission,
-                Ok(RunInput::Signal(number)) => {
-                    signal = Some(number);
-                    preconditions.cancel();
-                }
-                Ok(RunInput::StopReason(_) | RunInput::Ended(_)) => unreachable!("there is no command yet"),
-                Err(_) => break Ok(Permission::Cancelled),
-            }
-        };
-        if let Some(number) = signal {
-            let _ = preconditions.release();
-            return Err(exit_status(Exit::Signal(number)));
+        let outcome = inputs.outcome(|| preconditions.cancel());
+        if let Some(status) = inputs.status_of_signal() {
+            return Err(status);
         }
-        match permission {
-            Ok(Permission::Granted(None)) => Ok(()),
-            Ok(Permission::Granted(Some(abandonment))) => {
+        match outcome {
+            Some(RunInput::Permission(Ok(Permission::Granted(None)))) => Ok(()),
+            Some(RunInput::Permission(Ok(Permission::Granted(Some(abandonment))))) => {
                 let protocol::Abandonment { process, program, how, .. } = abandonment;
                 let text = format!("the lock was left behind by pid {process} ({program}), which {how}");
                 complain(PROGRAM, &text);
                 Ok(())
             }
-            Ok(Permission::Stopped(cause)) => Err(give_up(STOPPED, &StopReason::Stopped(cause).to_string())),
-            Ok(Permission::Cancelled) => Err(give_up(NO_MANAGER, "the manager does not answer")),
-            Err(error) => Err(give_up(NO_MANAGER, &error.to_string())),
+            Some(RunInput::Permission(Ok(Permission::Stopped(cause)))) => {
+                Err(give_up(STOPPED, &StopReason::Stopped(cause).to_string()))
+            }
+            Some(RunInput::Permission(Err(error))) => Err(give_up(NO_MANAGER, &error.to_string())),
+            _ => unreachable!("only a signal cancels the wait"),
         }
     }
 
     /// Starts the command. The error is the exit status.
-    fn start(&self, preconditions: &Preconditions) -> std::result::Result<SupervisedCommand, u8> {
+    fn start(
+        &self,
+        preconditions: &Arc<Preconditions>,
+        inputs: &mut Inputs,
+    ) -> std::result::Result<Arc<SupervisedCommand>, u8> {
         let (name, arguments) = self.command.split_first().expect("the command line has a command");
         let mut program = Program::new(name);
         program.arguments = arguments.iter().map(|argument| argument.as_encoded_bytes().to_vec()).collect();
-        // A command that reads the terminal would take input that is meant for others, such as the shell's next line if
-        // this program runs in the background.
-        let nothing = File::open("/dev/null").map_err(|error| give_up(NOT_STARTED, &error.to_string()))?;
-        let input = stdin();
-        let input = if input.is_terminal() { nothing.as_fd() } else { input.as_fd() };
-        let output = Stdio::inherit;
-        SupervisedCommand::start(Some(preconditions.link()), &program, input, output(), output()).map_err(
-            |fault| {
+        let (preconditions, sender) = (Arc::clone(preconditions), inputs.sender.clone());
+        // One thread starts it and waits for it: the system takes the end of that thread for the end of the parent.
+        inputs.spawn(move || match start(&preconditions, &program) {
+            Ok(command) => {
+                let command = Arc::new(command);
+                let _ = sender.send(RunInput::Started(Ok(Arc::clone(&command))));
+                RunInput::Ended(command.wait())
+            }
+            Err(error) => RunInput::Started(Err(error)),
+        });
+        match inputs.outcome(|| {}) {
+            Some(RunInput::Started(Ok(command))) => Ok(command),
+            Some(RunInput::Started(Err(fault))) => {
                 let status = if fault.is_not_found() { NOT_FOUND } else { NOT_STARTED };
-                give_up(status, &format!("{}: {fault}", name.display()))
-            },
-        )
+                Err(give_up(status, &format!("{}: {fault}", name.display())))
+            }
+            None => Err(inputs.status_of_signal().expect("only a signal ends the wait early")),
+            Some(_) => unreachable!("nothing else was begun"),
+        }
     }
 
     /// Waits until the command has ended, and stops it if there is a reason. Returns how it ended, and the reason.
     fn attend(
         &self,
         command: &SupervisedCommand,
-        inputs: &Receiver<RunInput>,
+        inputs: &Inputs,
     ) -> (std::io::Result<Exit>, Option<StopReason>) {
         let mut escalation = Escalation::new(self.grace);
         let mut reason = None;
+        if let Some(number) = inputs.signal {
+            escalation.start_or_kill(command, signal_of(number));
+        }
         loop {
             escalation.advance(command);
             let next = match escalation.time_left() {
-                None => inputs.recv().map_err(RecvTimeoutError::from),
-                Some(rest) => inputs.recv_timeout(rest),
+                None => inputs.receiver.recv().map_err(RecvTimeoutError::from),
+                Some(rest) => inputs.receiver.recv_timeout(rest),
             };
             match next {
                 Ok(RunInput::Ended(exit)) => return (exit, reason),
@@ -248,11 +304,13 @@ impl Run {
                     escalation.start(command, Signal::TERM);
                     reason = Some(first);
                 }
-                Ok(RunInput::Signal(number)) => {
-                    let signal = Signal::from_named_raw(number).unwrap_or(Signal::TERM);
-                    escalation.start_or_kill(command, signal);
+                Ok(RunInput::Signal(number)) if signals::asks_to_end(number) => {
+                    escalation.start_or_kill(command, signal_of(number));
                 }
-                Ok(RunInput::Permission(_)) => unreachable!("it has been granted"),
+                Ok(RunInput::Signal(number)) => command.signal(signal_of(number)),
+                Ok(RunInput::Opened(_) | RunInput::Permission(_) | RunInput::Started(_)) => {
+                    unreachable!("the command runs")
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the sender is kept"),
             }
@@ -260,17 +318,23 @@ impl Run {
     }
 }
 
-/// Waits on a thread of its own, and sends what that returns.
-fn spawn_wait<T: Send + Sync + 'static>(
-    sender: &Sender<RunInput>,
-    what: &Arc<T>,
-    wait: impl FnOnce(&T) -> RunInput + Send + 'static,
-) {
-    let (sender, what) = (sender.clone(), Arc::clone(what));
-    thread::spawn(move || {
-        // The receiver is gone only if the program is about to end anyway.
-        let _ = sender.send(wait(&what));
-    });
+/// Starts the command.
+fn start(
+    preconditions: &Preconditions,
+    program: &Program,
+) -> std::result::Result<SupervisedCommand, NotStarted> {
+    // A command that reads the terminal would take input that is meant for others, such as the shell's next line if
+    // this program runs in the background.
+    let nothing = File::open("/dev/null")?;
+    let input = stdin();
+    let input = if input.is_terminal() { nothing.as_fd() } else { input.as_fd() };
+    let output = Stdio::inherit;
+    SupervisedCommand::start(Some(preconditions.link()), program, input, output(), output())
+}
+
+/// The signal of this number, which this program can get.
+fn signal_of(number: i32) -> Signal {
+    Signal::from_named_raw(number).unwrap_or(Signal::TERM)
 }
 
 /// Prints why the command did not run to its end, and returns the exit status for that.

@@ -1,11 +1,17 @@
 //! Serving a named pool of a running manager with worker processes.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory};
+use client::Manager;
+use client::internal::Operation;
+use client::internal::operations::Inspect;
 use manager::Address;
+use protocol::Selector;
 use protocol::limits::PROCESSES_MAX;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use worker::{Ended, Service};
@@ -16,6 +22,9 @@ use super::{parse_name, signals, socket};
 /// What the program prints when it asks the workers to leave.
 const LEAVES: &str =
     "worker takes no more calls, and ends after those that run; a second signal ends it at once";
+
+/// How long the manager may take to answer when the workers are asked to leave.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What to serve, and where.
 #[derive(Debug, Args)]
@@ -39,6 +48,8 @@ enum ServeInput {
     Ready,
     /// A signal asks this program to end.
     Signal,
+    /// The manager does not answer, so that the workers cannot be asked to leave.
+    Unanswered,
     /// All workers have ended.
     Ended(Ended),
 }
@@ -80,10 +91,15 @@ impl Serve {
                         Ok(()) => {
                             is_leaving = true;
                             say(LEAVES);
+                            watch_answer(&manager, &self.pool, &sender);
                         }
                         // If the workers cannot be asked to leave, they are terminated.
                         Err(_) => service.terminate(),
                     },
+                    ServeInput::Unanswered => {
+                        complain("worker", &"the manager does not answer, so the workers end at once");
+                        service.terminate();
+                    }
                     ServeInput::Ended(Ended::Left) if is_leaving => return Ok(()),
                     ServeInput::Ended(ended) => return self.conclude(ended, manager.address()),
                 }
@@ -121,6 +137,20 @@ fn parse_processes(text: &str) -> Result<usize, String> {
         Ok(_) => Err(format!("at most {PROCESSES_MAX} processes can serve a pool, not {text}")),
         Err(_) => Err(format!("this is not a number from 1 to {PROCESSES_MAX}")),
     }
+}
+
+/// Sends if the manager does not answer soon. What it answers tells that it has carried out earlier requests, such as to
+/// have the workers leave.
+fn watch_answer(manager: &Manager, pool: &str, sender: &Sender<ServeInput>) {
+    let (link, sender) = (Arc::clone(manager.link()), sender.clone());
+    let asked = link.begin(Inspect { object: Selector::Name(pool) }.into_request());
+    thread::spawn(move || {
+        // If the manager is gone, so are the workers.
+        if let Ok(None) = asked.and_then(|asked| asked.wait_at_most(ANSWER_TIME_MAX)) {
+            // The receiver is gone only if the program is about to end anyway.
+            let _ = sender.send(ServeInput::Unanswered);
+        }
+    });
 }
 
 /// Sends when the workers are ready, and when they have ended.

@@ -1,11 +1,18 @@
-//! The signals that ask a program to end.
+//! The signals that a program is sent.
 
 use std::io;
 use std::sync::mpsc::Sender;
 use std::thread;
 
+use signal_hook::consts::{SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::iterator::Signals;
 use sys::signals::SignalDisposition;
+
+/// The signals that ask a program to end.
+const ASKING_TO_END: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+
+/// The other signals that a program may be sent for its command.
+const OTHERS: [i32; 5] = [SIGALRM, SIGCONT, SIGUSR1, SIGUSR2, SIGWINCH];
 
 /// Starts a thread that sends a description of each of these signals when it arrives.
 pub(super) fn forward<T: Send + 'static>(
@@ -21,7 +28,17 @@ pub(super) fn forward<T: Send + 'static>(
     Ok(())
 }
 
-/// Whether this process was started with this signal ignored, as `nohup` does; false if the system does not say.
-pub(super) fn is_ignored(signal: i32) -> bool {
+/// The signals that a program passes on to its command: not those with which it was started ignored, as `nohup` does.
+pub(super) fn to_pass_on() -> impl Iterator<Item = i32> {
+    ASKING_TO_END.into_iter().chain(OTHERS).filter(|&signal| !is_ignored(signal))
+}
+
+/// Whether this signal asks a program to end.
+pub(super) fn asks_to_end(signal: i32) -> bool {
+    ASKING_TO_END.contains(&signal)
+}
+
+/// Whether this process was started with this signal ignored; false if the system does not say.
+fn is_ignored(signal: i32) -> bool {
     sys::signals::disposition(signal) == Some(SignalDisposition::Ignored)
 }

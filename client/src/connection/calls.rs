@@ -127,7 +127,7 @@ impl PendingAnswer {
 
     /// Waits for the answer, but no longer than `timeout`: then it cancels the request, and there is none. For callers
     /// that must go on even without the manager.
-    pub(crate) fn wait_at_most(mut self, timeout: Duration) -> Result<Option<Reply>> {
+    pub fn wait_at_most(mut self, timeout: Duration) -> Result<Option<Reply>> {
         let deadline = Instant::now() + timeout;
         loop {
             let answer = self.try_take()?;

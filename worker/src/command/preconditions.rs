@@ -21,6 +21,9 @@ use crate::error::failed;
 /// How often to check that the lock is still held. The manager does not notify a holder whose lock is taken away.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long to wait for the answer to a release.
+const RELEASE_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// The event that must not be set, and the lock that must be held, while a command runs.
 #[derive(Debug)]
 pub struct Preconditions {
@@ -177,13 +180,21 @@ impl Preconditions {
     }
 
     /// Releases the lock, if it is held. An error means that it was lost before.
+    ///
+    /// This waits for the manager's answer, but not long: a manager that is suspended carries the release out when it
+    /// goes on.
     pub fn release(&self) -> Result<()> {
-        // A lock that was taken away stays marked for its next holder, and a release would clear the mark.
-        self.check_held()?;
         let (Some(lock), Some((_, hold))) = (&self.lock, self.state().held.take()) else {
             return Ok(());
         };
-        lock.run(LockRelease { id: lock.id(), hold: Some(hold), thread: this_thread() })
+        let release = LockRelease { id: lock.id(), hold: Some(hold), thread: this_thread() };
+        match self.link.begin(release.into_request())?.wait_at_most(RELEASE_TIME_MAX)? {
+            Some(reply) => Ok(LockRelease::output(reply)?),
+            None => {
+                log::warn!("the manager does not answer; it releases the lock when it goes on");
+                Ok(())
+            }
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, PreconditionState> {
