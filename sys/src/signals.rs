@@ -1,6 +1,8 @@
 //! What this process does when it gets a signal.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 /// What a process does when it gets a signal: its disposition, as signal(7) calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,36 @@ pub enum SignalDisposition {
 #[must_use]
 pub fn disposition(signal: i32) -> Option<SignalDisposition> {
     disposition_in(&fs::read_to_string("/proc/self/status").ok()?, signal)
+}
+
+/// The signals that the C library keeps for itself. It offers no call to change what a process does with them.
+const OF_THE_LIBRARY: [libc::c_int; 2] = [32, 33];
+
+/// Has a command start with the signals of the C library as the system has them in a fresh process. Otherwise it ignores
+/// them, and so does whatever it starts: the library's posix_spawn(3), by which std starts processes, has its child
+/// ignore them.
+#[allow(unsafe_code)]
+pub fn reset_those_of_the_library(command: &mut Command) {
+    let reset = || {
+        // A `sigaction` of the kernel, whatever its order of fields: the default, without flags and with an empty mask.
+        let default = [0_usize; 8];
+        for signal in OF_THE_LIBRARY {
+            // SAFETY: the call reads one `sigaction`, which is shorter than this, and a null pointer takes no old one.
+            // Nothing can be done if it fails, and the command works all the same.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_rt_sigaction,
+                    signal,
+                    default.as_ptr(),
+                    std::ptr::null_mut::<usize>(),
+                    size_of::<u64>(),
+                );
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: it makes system calls, and neither allocates nor takes a lock.
+    unsafe { command.pre_exec(reset) };
 }
 
 /// The same for a process with this text in `/proc/PID/status`.
@@ -52,6 +84,16 @@ mod tests {
         assert_eq!(disposition_in(&status(0, u64::MAX), 64), Some(SignalDisposition::Caught));
         for no_signal in [-1, 0, 65] {
             assert_eq!(disposition_in(&status(0, 0), no_signal), None);
+        }
+    }
+
+    #[test]
+    fn a_command_ignores_no_signal_of_the_library() {
+        let mut command = Command::new("cat");
+        reset_those_of_the_library(command.arg("/proc/self/status"));
+        let status = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        for signal in OF_THE_LIBRARY {
+            assert_eq!(disposition_in(&status, signal), Some(SignalDisposition::Default), "{status}");
         }
     }
 

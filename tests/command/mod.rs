@@ -5,6 +5,7 @@ pub(crate) mod command_task;
 pub(crate) mod log;
 pub(crate) mod overlaps;
 mod run_fixture;
+pub(crate) mod signals;
 pub(crate) mod suspended;
 pub(crate) mod worker_program;
 pub(crate) mod worker_run;

@@ -11,10 +11,13 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use sys::process::{self, Process};
 use sys::process_session::ProcessSession;
-use sys::{Signal, process_group};
+use sys::{Signal, process_group, signals};
 
 use super::program::{Exit, FailedPart, Order, Report};
 use crate::isolation::streams::take_stdin;
+
+/// The signals after which a command should end, even if it was suspended.
+const ASKING_TO_END: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
 
 /// The exit status of a supervisor that failed.
 const FAILED: i32 = 125;
@@ -54,6 +57,7 @@ fn try_supervise() -> io::Result<()> {
         return not_started(&channel, FailedPart::Folder, &error);
     }
     let mut command = program.to_command();
+    signals::reset_those_of_the_library(&mut command);
     // A signal to the command's own group reaches everything that the command starts, and not the supervisor.
     match command.stdin(Stdio::from(stdin)).process_group(0).spawn() {
         Ok(child) => {
@@ -142,7 +146,9 @@ impl CommandSupervisor {
                 if let Some(signal) = Signal::from_named_raw(number[0].into()) {
                     self.signal(signal);
                     // A stopped process handles a signal only when it continues.
-                    self.signal(Signal::CONT);
+                    if ASKING_TO_END.contains(&signal) {
+                        self.signal(Signal::CONT);
+                    }
                 }
                 true
             }

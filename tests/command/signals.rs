@@ -1,0 +1,47 @@
+//! Signals on their way to a command, and what a command does with signals when it starts.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use super::run_fixture::{RunFixture, expect_nobody};
+use crate::support::{Running, apply, descendants, eventually, test};
+
+#[apply(test)]
+fn that_ask_for_nothing_reach_a_command_that_goes_on() {
+    let fixture = RunFixture::new();
+    let names = ["USR1", "USR2", "ALRM", "WINCH", "CONT"];
+    let signals = [Signal::USR1, Signal::USR2, Signal::ALARM, Signal::WINCH, Signal::CONT];
+    let traps: String = names.map(|name| format!("trap 'echo {name}' {name}; ")).concat();
+    let script = format!("{traps}touch ready; until test -e end; do sleep 0.01; done; exit 9");
+    let mut running = Running::start(&mut fixture.command(&["--lock", "lock", "--grace", "0s"], &script));
+    eventually("the command runs", || fixture.path("ready").exists());
+    for (name, signal) in names.into_iter().zip(signals) {
+        running.signal(signal);
+        assert_eq!(running.line(), name);
+    }
+    fs::write(fixture.path("end"), "").unwrap();
+    assert_eq!(running.wait(), Some(9));
+}
+
+#[apply(test)]
+fn to_quit_leave_a_command_its_grace() {
+    let fixture = RunFixture::new();
+    let script = "trap 'echo asked; exit 8' QUIT; touch ready; sleep 1035 & wait";
+    let mut running = Running::start(&mut fixture.command(&["--lock", "lock"], script));
+    eventually("the command runs", || fixture.path("ready").exists());
+    let processes = descendants(running.process());
+    running.signal(Signal::QUIT);
+    assert_eq!((running.line().as_str(), running.wait()), ("asked", Some(8)));
+    expect_nobody(&processes);
+    assert_eq!(fixture.holder(), (None, false));
+}
+
+#[apply(test)]
+fn of_the_library_are_not_ignored_by_a_command() {
+    let fixture = RunFixture::new();
+    let output = fixture.output(&["--lock", "lock"], "grep SigIgn /proc/self/status >&2");
+    let text = String::from_utf8(output.stderr).unwrap();
+    let ignored = u64::from_str_radix(text.trim().strip_prefix("SigIgn:").unwrap().trim(), 16).unwrap();
+    assert_eq!(ignored & (1 << 31 | 1 << 32), 0, "{text}");
+}
