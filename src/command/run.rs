@@ -52,9 +52,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// With --lock, the command starts as soon as this program holds the lock; it releases the lock when the command has
 /// ended. With --stop, the command does not start if the event is set. If the event is set later, this program stops
 /// the command: its process group gets SIGTERM, and SIGKILL if it has not ended after the grace. It does the same when
-/// it loses the lock and when the manager ends. It passes SIGINT, SIGTERM, SIGHUP and SIGQUIT on to the command, with the
-/// same grace; a second one kills at once. It passes SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH and SIGCONT on, and nothing
-/// follows.
+/// it loses the lock and when the manager ends. It passes SIGINT, SIGTERM, SIGHUP and SIGQUIT on to the command, with
+/// the same grace; a second one kills at once. It passes SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH and SIGCONT on, and
+/// nothing follows.
 ///
 /// The next holder gets the lock only when nothing of the command runs any more, whichever process is killed: this
 /// program, its helper, the command, or a process that the command has started. If this program is killed, the command

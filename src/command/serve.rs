@@ -139,8 +139,8 @@ fn parse_processes(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Sends if the manager does not answer soon. What it answers tells that it has carried out earlier requests, such as to
-/// have the workers leave.
+/// Sends if the manager does not answer soon. What it answers tells that it has carried out earlier requests, such as
+/// to have the workers leave.
 fn watch_answer(manager: &Manager, pool: &str, sender: &Sender<ServeInput>) {
     let (link, sender) = (Arc::clone(manager.link()), sender.clone());
     let asked = link.begin(Inspect { object: Selector::Name(pool) }.into_request());

@@ -24,9 +24,9 @@ pub fn disposition(signal: i32) -> Option<SignalDisposition> {
 /// The signals that the C library keeps for itself. It offers no call to change what a process does with them.
 const OF_THE_LIBRARY: [libc::c_int; 2] = [32, 33];
 
-/// Has a command start with the signals of the C library as the system has them in a fresh process. Otherwise it ignores
-/// them, and so does whatever it starts: the library's posix_spawn(3), by which std starts processes, has its child
-/// ignore them.
+/// Has a command start with the signals of the C library as the system has them in a fresh process. Otherwise it
+/// ignores them, and so does whatever it starts: the library's posix_spawn(3), by which std starts processes, has its
+/// child ignore them.
 #[allow(unsafe_code)]
 pub fn reset_those_of_the_library(command: &mut Command) {
     let reset = || {
