@@ -167,6 +167,11 @@ impl ObjectBody for Batch {
         }
     }
 
+    /// Who waits for many results comes before those behind that wait for fewer.
+    fn is_used_up(&self, _: &Want) -> bool {
+        true
+    }
+
     fn check_removal(_: &mut State, _: Key, _: SessionId, _: &str) -> Result<(), Refusal> {
         Err(Refusal::new(
             Code::WrongKind,
