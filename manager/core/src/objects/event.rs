@@ -19,7 +19,7 @@ use crate::objects::object_body::ObjectBody;
 use crate::objects::reason::check_reason;
 use crate::objects::{Body, Unconfirmed, Want};
 use crate::sessions::session::Abandoner;
-use crate::store::catalog::Object;
+use crate::store::catalog::{Handle, Object};
 use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Readiness};
@@ -157,8 +157,8 @@ impl State {
     }
 
     /// Sets the stop event of a batch that a session has ended in another way, unless the event was removed.
-    pub(crate) fn event_set_with_end(&mut self, session: SessionId, id: ObjectId, reason: &str) {
-        if let Ok(key) = self.catalog.find(id, Kind::Event) {
+    pub(crate) fn event_set_with_end(&mut self, session: SessionId, stop: Handle, reason: &str) {
+        if let Some(key) = self.catalog.resolve(stop) {
             self.event_set_by_session(session, key, Some(reason));
         }
     }
@@ -183,8 +183,8 @@ impl State {
 
     /// Sets the stop event of a batch, unless it was removed, in the name of a session that is gone: the owner of the
     /// batch, or of its pool.
-    pub(crate) fn event_set_by_abandoner(&mut self, id: ObjectId, abandoner: &Abandoner, reason: &str) {
-        if let Ok(key) = self.catalog.find(id, Kind::Event) {
+    pub(crate) fn event_set_by_abandoner(&mut self, stop: Handle, abandoner: &Abandoner, reason: &str) {
+        if let Some(key) = self.catalog.resolve(stop) {
             let (process, program) = abandoner.whose();
             let reason = Some(reason.into());
             self.event_set_with(key, SetBy { process, program, at: self.now, reason });
@@ -229,8 +229,8 @@ impl State {
     }
 
     /// Unties the stop event of a batch that no longer exists.
-    pub(crate) fn event_stops_nothing(&mut self, id: ObjectId, batch: Key) {
-        if let Ok(key) = self.catalog.find(id, Kind::Event)
+    pub(crate) fn event_stops_nothing(&mut self, stop: Handle, batch: Key) {
+        if let Some(key) = self.catalog.resolve(stop)
             && let Some(tied) = &mut self.event_at(key).tied
             && tied.batch == Some(batch)
         {

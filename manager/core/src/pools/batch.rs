@@ -34,7 +34,7 @@ use crate::pools::chunk::{WaitingCalls, WaitingChunk};
 use crate::pools::outcomes::{CANCELLED, EndedCalls, failed};
 use crate::pools::prefetch::CallTime;
 use crate::sessions::session::Abandoner;
-use crate::store::catalog::{Object, Pin};
+use crate::store::catalog::{Handle, Object, Pin};
 use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
 use crate::store::small_map::SmallMap;
@@ -50,6 +50,8 @@ pub(crate) struct Batch {
     /// The session that made it.
     owner: SessionId,
     pub(crate) options: BatchOptions,
+    /// Its stop event, which may have been removed.
+    pub(crate) stop: Handle,
     /// Its turn among the startable batches of its pool, while it has calls to begin.
     pub(crate) turn: Option<u64>,
     /// Calls to begin, in order.
@@ -198,12 +200,15 @@ impl State {
         if options.stop == id {
             return Err(Refusal::new(Code::BadArgument, "a batch and its stop event have different ids"));
         }
+        self.check_room_for(2)?;
+        let stop = self.create(options.stop, None, Body::Event(Event::new(false)))?;
         let batch = Batch {
             pool,
             pins: None,
             function: function.into(),
             owner: session,
             options,
+            stop: self.catalog.handle(stop),
             turn: None,
             waiting: WaitingCalls::default(),
             running: SmallMap::default(),
@@ -219,8 +224,6 @@ impl State {
             is_sealed: false,
             is_stopped: false,
         };
-        self.check_room_for(2)?;
-        let stop = self.create(options.stop, None, Body::Event(Event::new(false)))?;
         let key = match self.create(id, None, Body::Batch(Box::new(batch))) {
             Ok(key) => key,
             Err(refusal) => {
@@ -432,7 +435,7 @@ impl State {
         let key = self.catalog.key(id).expect("a batch that is not complete is pinned");
         let batch = self.batch_at(key);
         batch.is_sealed = true;
-        let stop = batch.options.stop;
+        let stop = batch.stop;
         self.batch_stop(key);
         self.event_set_by_abandoner(stop, abandoner, &format!("its owner {}", abandoner.how()));
         self.batch_moved_on(key);
@@ -455,7 +458,7 @@ impl State {
         }
         self.pool_at(pool).remove_batch(key);
         self.touch(pool);
-        let stop = self.batch_at(key).options.stop;
+        let stop = self.batch_at(key).stop;
         self.event_stops_nothing(stop, key);
         self.unpin_all(&pins);
     }

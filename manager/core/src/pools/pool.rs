@@ -21,7 +21,7 @@ use crate::objects::object_body::ObjectBody;
 use crate::objects::reason::check_reason;
 use crate::objects::{Body, Want};
 use crate::sessions::session::Abandoner;
-use crate::store::catalog::Object;
+use crate::store::catalog::{Handle, Object};
 use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Readiness};
@@ -183,7 +183,7 @@ impl State {
         pool.startable.clear();
         let batches = core::mem::take(&mut pool.open_batches);
         let failure = Failure { kind: FailureKind::Terminated, text: reason };
-        let stops: Vec<ObjectId> = batches.iter().map(|&batch| self.batch_at(batch).options.stop).collect();
+        let stops: Vec<Handle> = batches.iter().map(|&batch| self.batch_at(batch).stop).collect();
         for batch in batches {
             self.batch_fail_rest(batch, &failure);
         }
