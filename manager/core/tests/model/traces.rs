@@ -1,8 +1,8 @@
 //! Traces after which the core and the model once differed.
 
 use protocol::{
-    Limits, LockChoice, ObjectId, OpenMode, Request, RequestId, SessionId, Signal, Spec, Target, Targets,
-    ThreadId, WaitMode,
+    BatchOptions, CallsOutcome, Limits, LockChoice, ObjectId, OpenMode, Outcome, Request, RequestId,
+    SessionId, Signal, Spec, Target, Targets, TaskInput, ThreadId, WaitMode,
 };
 
 use crate::simulator::running::replay;
@@ -100,7 +100,7 @@ fn a_party_whose_lock_has_ended_passes_the_barrier_without_it() {
                 wait(1, WaitMode::Any, [Target::Condition { id: id(1), hold: None }, barrier.clone()]),
             ),
             request(2, 4, wait(2, WaitMode::Any, [barrier])),
-            Step::End { session: SessionId(1), ending: End::Killed },
+            Step::End { session: SessionId(1), ending: End::Killed, found: None },
             request(2, 5, Request::BarrierPass { id: id(3), turn: CURRENT }),
         ],
     );
@@ -230,6 +230,59 @@ fn a_notification_ends_with_its_condition_when_their_lock_is_removed() {
             request(4, 102, Request::Notify { id: id(4), count: Some(1), hold: None, thread: ThreadId(1) }),
             request(4, 103, wait(1, WaitMode::Any, [Target::Condition { id: id(4), hold: Some(CURRENT) }])),
             request(4, 104, Request::Remove { id: id(6) }),
+        ],
+    );
+}
+
+/// A batch of which one call has returned. It was added by the session 1, and the session 2 waits for three results.
+fn a_wait_for_many_results() -> Vec<Step> {
+    let options = BatchOptions { stop: id(3), parent: None, priority: 0, retries: 0, time_limit_ns: None };
+    let tasks = vec![TaskInput { arguments: &[0, 0, 0], carries: Vec::new(), calls: 3 }];
+    let many = Target::ManyResults { batch: id(2), least: 3 };
+    let ends = vec![CallsOutcome { calls: 1, outcome: Outcome::Returned([0].as_slice()) }];
+    vec![
+        Step::Begin { session: SessionId(1) },
+        Step::Begin { session: SessionId(2) },
+        request(1, 1, open(id(1), Spec::Pool)),
+        request(1, 2, Request::BatchOpen { id: id(2), pool: id(1), function: "f", options }),
+        request(1, 3, Request::BatchAdd { id: id(2), tasks, last: true }),
+        request(1, 4, wait(1, WaitMode::Any, [Target::Tasks { pool: id(1), most: 1 }])),
+        request(2, 1, wait(1, WaitMode::Any, [many])),
+        request(1, 5, Request::CallsEnd { batch: id(2), first: 0, ends, carries: Vec::new() }),
+    ]
+}
+
+#[test]
+fn who_waits_for_one_result_waits_behind_who_waits_for_many() {
+    let mut steps = a_wait_for_many_results();
+    steps.push(request(1, 6, wait(1, WaitMode::Any, [Target::Results { batch: id(2) }])));
+    agree(&Limits::default(), &steps);
+}
+
+/// The other waited for ever once.
+#[test]
+fn who_waits_behind_one_that_gives_up_gets_the_results() {
+    let mut steps = a_wait_for_many_results();
+    steps.push(request(1, 6, wait(1, WaitMode::Any, [Target::Results { batch: id(2) }])));
+    steps.push(request(2, 2, Request::Cancel { request: RequestId(1) }));
+    agree(&Limits::default(), &steps);
+}
+
+/// An event may have the id of a stop event that was removed.
+#[test]
+fn the_end_of_an_owner_sets_no_other_event() {
+    let options = BatchOptions { stop: id(3), parent: None, priority: 0, retries: 0, time_limit_ns: None };
+    agree(
+        &Limits::default(),
+        &[
+            Step::Begin { session: SessionId(1) },
+            Step::Begin { session: SessionId(2) },
+            request(2, 1, open(id(1), Spec::Pool)),
+            request(1, 1, Request::BatchOpen { id: id(2), pool: id(1), function: "f", options }),
+            request(2, 2, Request::Remove { id: id(3) }),
+            request(2, 3, open(id(3), Spec::Event { auto_reset: false })),
+            Step::End { session: SessionId(1), ending: End::Killed, found: None },
+            request(2, 4, Request::EventIsSet { id: id(3) }),
         ],
     );
 }

@@ -6,7 +6,7 @@
 
 use manager_core::{Effect, Holding, Publication};
 use protocol::shared_memory::mirror::EventState;
-use protocol::{Code, Grant, LockGrant, ObjectId, Reply, RequestId, SessionId, SharedMemory};
+use protocol::{Code, Grant, LockGrant, ObjectId, Reply, RequestId, SessionId, SharedMemory, StopSignal};
 
 use super::comparing::{same_reply, taken_locks};
 use super::sessions::Unconfirmed;
@@ -35,6 +35,10 @@ pub(crate) enum Expected {
         session: SessionId,
         wanted: u64,
         holding: Option<Holding>,
+    },
+    Signal {
+        session: SessionId,
+        signal: StopSignal,
     },
     Drop {
         session: SessionId,
@@ -141,6 +145,9 @@ impl Model {
                     (Some(_), None) => false,
                 };
                 session == of && wanted == actual && same
+            }
+            (Expected::Signal { session, signal }, Effect::Signal { session: whom, signal: actual }) => {
+                (session, signal) == (whom, actual)
             }
             (Expected::Drop { session, code }, Effect::Drop { session: whom, refusal }) => {
                 (session, code) == (whom, &refusal.code)

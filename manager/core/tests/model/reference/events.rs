@@ -5,8 +5,9 @@ use std::sync::Arc;
 use protocol::{Cause, Code, Grant, ObjectId, Reply, SessionId, check_reason};
 
 use super::effects::{Change, Expected};
+use super::sessions::Session;
 use super::sessions::{Unconfirmed, Used};
-use super::{Answer, Body, Model};
+use super::{Answer, Body, Model, Pin};
 
 pub(crate) struct Event {
     pub(crate) auto_reset: bool,
@@ -15,6 +16,8 @@ pub(crate) struct Event {
     /// How often a request cleared it.
     clears: u64,
     is_mirrored: bool,
+    /// The event that also sets this one.
+    parent: Option<Pin>,
 }
 
 #[derive(Clone, Debug)]
@@ -26,6 +29,11 @@ pub(crate) struct SetBy {
 }
 
 impl SetBy {
+    pub(crate) fn new(setter: &Session, at: u64, reason: Option<&str>) -> SetBy {
+        let (process, program) = (setter.process, setter.program.clone());
+        SetBy { process, program, at, reason: reason.map(Arc::from) }
+    }
+
     pub(crate) fn cause(&self, now: u64) -> Cause {
         let age_ns = now - self.at;
         Cause { process: self.process, program: self.program.clone(), age_ns, reason: self.reason.clone() }
@@ -34,7 +42,7 @@ impl SetBy {
 
 impl Event {
     pub(crate) fn new(auto_reset: bool) -> Event {
-        Event { auto_reset, set_by: None, clears: 0, is_mirrored: false }
+        Event { auto_reset, set_by: None, clears: 0, is_mirrored: false, parent: None }
     }
 }
 
@@ -44,19 +52,31 @@ impl Model {
         if reason.is_some_and(|reason| check_reason(reason).is_err()) {
             return Err(Code::BadArgument);
         }
-        let setter = &self.sessions[&session];
-        let program = setter.program.clone();
-        let cause = SetBy { process: setter.process, program, at: self.now, reason: reason.map(Arc::from) };
+        let cause = SetBy::new(&self.sessions[&session], self.now, reason);
         self.set_event(id, cause);
         Ok(Reply::Done)
     }
 
-    /// Sets an event; the first cause counts.
-    fn set_event(&mut self, id: ObjectId, cause: SetBy) {
+    /// Sets an event, and those below it, and stops their batches. The first cause counts.
+    pub(crate) fn set_event(&mut self, id: ObjectId, cause: SetBy) {
+        let pin = self.pin(id).unwrap();
         let event = self.event(id).unwrap();
         if event.set_by.is_none() {
-            event.set_by = Some(cause);
+            event.set_by = Some(cause.clone());
             self.publish(id, Change::Set);
+        }
+        self.batches_where(|batch| batch.stop == pin).into_iter().for_each(|batch| self.stop_batch(batch));
+        let is_below = |body: &Body| matches!(body, Body::Event(event) if event.parent == Some(pin));
+        let below = self.objects.iter().filter(|(_, object)| is_below(&object.body));
+        let below: Vec<ObjectId> = below.map(|(&id, _)| id).collect();
+        below.into_iter().for_each(|child| self.set_event(child, cause.clone()));
+    }
+
+    /// Has one event set another from now on; at once, if it is set already.
+    pub(crate) fn tie_event(&mut self, parent: ObjectId, child: ObjectId) {
+        self.event(child).unwrap().parent = self.pin(parent);
+        if let Some(cause) = self.event(parent).unwrap().set_by.clone() {
+            self.set_event(child, cause);
         }
     }
 

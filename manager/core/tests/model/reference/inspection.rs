@@ -23,7 +23,7 @@ impl Model {
             age_ns: self.now - session.since,
             objects: session.references.len() as u32,
             waits: self.waits.values().filter(|wait| wait.caller.session == id).count() as u32,
-            tasks: 0,
+            tasks: self.grants_of(id),
             ending: None,
         }
     }
@@ -127,6 +127,12 @@ impl Model {
                 status: self.status_of(id),
                 acting: barrier.acting.map(|(session, _)| self.session_info(session)),
             },
+            Body::Pool(pool) => {
+                ObjectState::Pool { batches: self.open_batches(id).len() as u32, is_closed: pool.is_closed }
+            }
+            Body::Batch(batch) => {
+                ObjectState::Batch { function: batch.function.clone(), progress: batch.progress() }
+            }
             Body::Latch(latch) => ObjectState::Latch { count: latch.count },
             Body::Queue(queue) => ObjectState::Queue {
                 length: queue.items.len() as u64,
@@ -157,5 +163,7 @@ fn wanted(wait: &Wait, id: ObjectId) -> impl Iterator<Item = Wanted> {
         Want::Get(_) => Wanted::Item,
         Want::Put { .. } => Wanted::Room,
         Want::Join(_) => Wanted::Joined,
+        Want::Calls { .. } => Wanted::Task,
+        Want::Results { .. } => Wanted::Results,
     })
 }

@@ -12,17 +12,21 @@ use protocol::{
 };
 
 use self::barriers::Barrier;
+use self::batches::{Batch, Opening};
 use self::conditions::Condition;
 use self::effects::{Expected, Known};
 use self::events::Event;
 use self::latches::Latch;
 use self::locks::Lock;
+use self::pools::Pool;
 use self::queues::Queue;
 use self::semaphores::Semaphore;
 use self::sessions::Session;
 use self::waits::Wait;
 
 mod barriers;
+mod batches;
+mod calls;
 mod comparing;
 mod conditions;
 mod deadlocks;
@@ -33,6 +37,7 @@ mod inspection;
 mod latches;
 mod locks;
 mod objects;
+mod pools;
 mod queues;
 mod semaphores;
 mod serving;
@@ -56,6 +61,9 @@ pub(crate) struct Model {
     pub(crate) holds: u64,
     /// The token of the next grant of a lock.
     pub(crate) token: u64,
+    /// How many grants of calls there were, and how often several calls ended for one reason.
+    grants: u64,
+    joints: u64,
     /// How many objects have places in the mirror.
     mirrored: usize,
     /// The waits that wait for their lock again since this input.
@@ -93,6 +101,8 @@ pub(crate) enum Body {
     Barrier(Barrier),
     Latch(Latch),
     Queue(Queue),
+    Pool(Pool),
+    Batch(Box<Batch>),
 }
 
 /// One thread of one session.
@@ -129,6 +139,8 @@ impl Model {
     find!(barrier, Barrier, Barrier);
     find!(latch, Latch, Latch);
     find!(queue, Queue, Queue);
+    find!(pool, Pool, Pool);
+    find!(batch, Batch, Batch);
 
     pub(crate) fn new(epoch: Epoch, limits: Limits, first_token: u64) -> Model {
         Model {
@@ -142,6 +154,8 @@ impl Model {
             made: 0,
             holds: 0,
             token: first_token,
+            grants: 0,
+            joints: 0,
             mirrored: 0,
             relocking: Vec::new(),
             choices: Vec::new(),
@@ -190,7 +204,7 @@ impl Model {
                 let caller = Caller { session: *session, thread: 0 };
                 let _ = self.release_lock(caller, *lock, Some(*hold));
             }
-            Input::CallsFound { .. } => unreachable!("the simulator makes no pools yet"),
+            Input::CallsFound { session, record } => self.calls_found(*session, record),
             Input::SessionEnded { session, ending } => self.session_ended(*session, ending),
             Input::SessionEnding { .. } => unreachable!("the simulator binds no processes: {input:?}"),
             Input::TimePassed => {}
@@ -200,7 +214,11 @@ impl Model {
 
     /// When the next thing is due.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.waits.values().filter_map(|wait| wait.deadline).min()
+        let calls = self.objects.values().filter_map(|object| match &object.body {
+            Body::Batch(batch) => batch.granted.iter().filter_map(|granted| granted.deadline).min(),
+            _ => None,
+        });
+        self.waits.values().filter_map(|wait| wait.deadline).chain(calls).min()
     }
 
     fn request(&mut self, session: SessionId, envelope: &Envelope<'_>) {
@@ -224,6 +242,11 @@ impl Model {
                     self.wait(caller, *request, *mode, targets, *timeout_ns)
                 })
             }
+            Request::BatchRun { id, pool, function, options, tasks, timeout_ns, thread } => {
+                let caller = Caller { session, thread: thread.0 };
+                let opening = Opening { id: *id, pool: *pool, function, options: *options };
+                self.run_batch(caller, *request, opening, tasks, *timeout_ns)
+            }
             Request::Share { memory } => return self.share(session, *request, *memory),
             _ => {
                 let answer = self.simple_request(session, body);
@@ -245,7 +268,7 @@ impl Model {
             Request::Open { id, name, spec, mode } => self.open(session, id, name, spec, mode),
             Request::Attach { id, kind, epoch } => self.attach(session, id, kind, epoch),
             Request::Detach { id } => self.detach(session, id),
-            Request::Remove { id } => self.remove(id),
+            Request::Remove { id } => self.remove(session, id),
             Request::Cancel { request } => Ok(self.cancel(session, request)),
             Request::EventSet { id, reason } => self.event_set(session, id, reason),
             Request::EventClear { id } => self.event_clear(id),
@@ -270,11 +293,32 @@ impl Model {
             Request::QueueLength { id } => self.queue(id).map(|queue| Reply::Count(queue.items.len() as u64)),
             Request::QueueTaskDone { id, item, thread } => self.queue_task_done(caller(thread), id, item),
             Request::QueueClose { id } => self.queue_close(id),
+            Request::BatchOpen { id, pool, function, options } => {
+                self.open_batch(session, Opening { id, pool, function, options })
+            }
+            Request::BatchAdd { id, ref tasks, last } => self.add_calls(session, id, tasks, last),
+            Request::BatchCancel { id } => self.cancel_batch(id),
+            Request::BatchSignal { id, signal } => self.signal_batch(id, signal),
+            Request::BatchProgress { id } => self.batch(id).map(|batch| Reply::Progress(batch.progress())),
+            Request::CallsEnd { batch, first, ref ends, ref carries } => {
+                self.calls_end(session, batch, first, ends, carries)
+            }
+            Request::CallsGiveBack { batch, first } => self.calls_give_back(session, batch, first),
+            Request::PoolClose { id } => self.pool_close(id),
+            Request::PoolTerminate { id, reason } => self.pool_terminate(session, id, reason),
             Request::ListSessions { after } => Ok(self.list_sessions(after)),
             Request::ListObjects { after } => Ok(self.list_objects(after)),
             Request::Inspect { object } => self.inspect(object),
             Request::Goodbye => Ok(Reply::Done),
-            _ => unreachable!("the simulator sends no such request: {body:?}"),
+            Request::Wait { .. }
+            | Request::SignalAndWait { .. }
+            | Request::BatchRun { .. }
+            | Request::Share { .. } => {
+                unreachable!("they are no simple requests")
+            }
+            Request::BindProcesses { .. } | Request::UnbindProcesses { .. } => {
+                unreachable!("the simulator binds no processes: {body:?}")
+            }
         }
     }
 
@@ -312,6 +356,8 @@ impl Model {
             Body::Barrier(_) => Kind::Barrier,
             Body::Latch(_) => Kind::Latch,
             Body::Queue(_) => Kind::Queue,
+            Body::Pool(_) => Kind::Pool,
+            Body::Batch(_) => Kind::Batch,
         })
     }
 

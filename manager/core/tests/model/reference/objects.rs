@@ -5,9 +5,10 @@ use protocol::{Code, Epoch, Kind, LockChoice, Name, ObjectId, OpenMode, Reply, S
 use super::barriers::Barrier;
 use super::conditions::Condition;
 use super::effects::Expected;
-use super::events::Event;
+use super::events::{Event, SetBy};
 use super::latches::Latch;
 use super::locks::Lock;
+use super::pools::Pool;
 use super::queues::Queue;
 use super::semaphores::Semaphore;
 use super::sessions::{Unconfirmed, Used};
@@ -44,6 +45,10 @@ impl Model {
             None if mode == OpenMode::Open => return Err(Code::NoSuchObject),
             None => {
                 self.make(id, name, spec)?;
+                // From now on a pool ends with the session that made it so.
+                if let Body::Pool(pool) = &mut self.objects.get_mut(&id).unwrap().body {
+                    pool.owner = (mode == OpenMode::CreateNew).then_some(session);
+                }
                 (id, true)
             }
         };
@@ -76,7 +81,7 @@ impl Model {
             Spec::Barrier { parties } => Body::Barrier(Barrier::new(parties)),
             Spec::Latch { count } => Body::Latch(Latch { count_at_first: count, count }),
             Spec::Queue { capacity, is_joinable } => Body::Queue(Queue::new(capacity, is_joinable)),
-            Spec::Pool => unreachable!("the simulator makes no pools yet"),
+            Spec::Pool => Body::Pool(Pool::default()),
         };
         self.check_new(id, 1)?;
         self.create(id, name, body);
@@ -116,6 +121,8 @@ impl Model {
             }
             Body::Barrier(barrier) => Spec::Barrier { parties: barrier.parties },
             Body::Latch(latch) => Spec::Latch { count: latch.count_at_first },
+            Body::Pool(_) => Spec::Pool,
+            Body::Batch(_) => return None,
             Body::Queue(queue) => {
                 Spec::Queue { capacity: queue.capacity, is_joinable: queue.unfinished.is_some() }
             }
@@ -154,15 +161,32 @@ impl Model {
         Ok(Reply::Done)
     }
 
+    /// An object, for people.
+    pub(crate) fn describe(&self, id: ObjectId) -> String {
+        let kind = self.kind_of(id).expect("it is there");
+        match &self.objects[&id].name {
+            Some(name) => format!("the {kind} {name:?}"),
+            None => format!("the {kind} {id}"),
+        }
+    }
+
     pub(crate) fn references(&self, id: ObjectId) -> u32 {
         let serial = self.objects[&id].serial;
         let counts = self.sessions.values().filter_map(|session| session.references.get(&id));
         counts.filter(|held| held.0 == serial).map(|held| held.1).sum()
     }
 
-    pub(crate) fn remove(&mut self, id: ObjectId) -> Answer {
-        if !self.objects.contains_key(&id) {
-            return Err(Code::NoSuchObject);
+    pub(crate) fn remove(&mut self, session: SessionId, id: ObjectId) -> Answer {
+        match self.kind_of(id).ok_or(Code::NoSuchObject)? {
+            Kind::Batch => return Err(Code::WrongKind),
+            Kind::Pool => {
+                let remover = &self.sessions[&session];
+                let (process, program) = (remover.process, &remover.program);
+                let reason = format!("{} was removed by process {process} ({program})", self.describe(id));
+                let cause = SetBy::new(remover, self.now, Some(&reason));
+                self.terminate(id, &reason, &cause);
+            }
+            _ => {}
         }
         self.destroy(id);
         Ok(Reply::Done)
@@ -170,7 +194,7 @@ impl Model {
 
     /// Takes an object away: the manager refuses the waits for it with `Removed`, and the conditions over a lock go
     /// with it.
-    fn destroy(&mut self, id: ObjectId) {
+    pub(crate) fn destroy(&mut self, id: ObjectId) {
         self.loosened = true;
         let is_over =
             |object: &Object| matches!(&object.body, Body::Condition(condition) if condition.lock == id);
@@ -226,15 +250,16 @@ impl Model {
 
     /// Whether something in the manager's keeping needs an object.
     fn is_kept(&self, pin: Pin) -> bool {
-        let is_in_object = |object: &Object| match &object.body {
+        let is_in_object = |(&id, object): (&ObjectId, &Object)| match &object.body {
             Body::Condition(condition) => condition.lock == pin.0,
             Body::Queue(queue) => queue.all_items().any(|item| item.carries.contains(&pin)),
+            Body::Batch(batch) => batch.keeps(pin, id),
             _ => false,
         };
         let is_in_item = |grants: &[Unconfirmed]| {
             grants.iter().any(|grant| matches!(&grant.what, Used::Item(item) if item.carries.contains(&pin)))
         };
-        self.objects.values().any(is_in_object)
+        self.objects.iter().any(is_in_object)
             || self.waits.values().any(|wait| {
                 let is_put =
                     |want: &Want| matches!(want, Want::Put { item, .. } if item.carries.contains(&pin));

@@ -78,17 +78,20 @@ impl Model {
         }
     }
 
-    /// How many items the manager keeps, and their bytes: in queues, with waits that want to put them, and with
+    /// How many calls and items the manager keeps, and their bytes: in batches, in queues, with waits that want to put them, and with
     /// sessions that have not acknowledged them.
     pub(crate) fn kept(&self) -> (usize, usize) {
         let (mut items, mut bytes) = (0, 0);
+        let mut batches = Vec::new();
         let mut keep = |item: &Item| {
             items += 1;
             bytes += item.payload.as_bytes().len();
         };
         for object in self.objects.values() {
-            if let Body::Queue(queue) = &object.body {
-                queue.all_items().for_each(&mut keep);
+            match &object.body {
+                Body::Queue(queue) => queue.all_items().for_each(&mut keep),
+                Body::Batch(batch) => batches.push(batch.kept()),
+                _ => {}
             }
         }
         for wait in self.waits.values() {
@@ -109,7 +112,9 @@ impl Model {
                 unconfirmed.iter().for_each(|grant| keep_granted(grant, &mut keep));
             }
         }
-        (items, bytes)
+        let calls: usize = batches.iter().map(|(calls, _)| calls).sum();
+        let in_batches: usize = batches.iter().map(|(_, bytes)| bytes).sum();
+        (items + calls, bytes + in_batches)
     }
 
     pub(crate) fn take_item(

@@ -74,13 +74,7 @@ impl Model {
                 when(lock.holder.as_ref().is_none_or(|holder| lock.is_reentrant && holder.caller == caller))
             }
             (Want::Permits(_, permits), Body::Semaphore(semaphore)) => {
-                // Whoever came before and still waits wants more than there is.
-                let is_ahead = |(_, other): (&u64, &Wait)| {
-                    let wants_some = |want: &Want| matches!(want, Want::Permits(other, _) if *other == id);
-                    !other.is_for_all && other.targets.iter().any(wants_some)
-                };
-                let is_held_up = self.waits.range(..arrival).any(is_ahead);
-                when(semaphore.available() >= *permits && !is_held_up)
+                when(semaphore.available() >= *permits && !self.is_held_up(id, arrival))
             }
             (Want::Barrier { .. }, Body::Barrier(barrier)) => {
                 if barrier.is_broken {
@@ -99,9 +93,26 @@ impl Model {
                 when(queue.capacity.is_none_or(|capacity| (queue.items.len() as u64) < capacity))
             }
             (Want::Join(_), Body::Queue(queue)) => when(queue.unfinished_count == 0),
+            (Want::Calls { pool: id, .. }, Body::Pool(pool)) => {
+                if pool.is_closed && self.open_batches(*id).is_empty() {
+                    return Never(Code::Closed);
+                }
+                when(!pool.has_nothing_to_begin())
+            }
+            (Want::Results { least, .. }, Body::Batch(batch)) => {
+                when(batch.is_ready(*least) && !self.is_held_up(id, arrival))
+            }
             (Want::Notification(_), _) => NotYet,
             (want, _) => unreachable!("the kind was checked when the wait began: {want:?}"),
         }
+    }
+
+    /// Whether a wait that came before still waits for an object, since it wants more than there is.
+    fn is_held_up(&self, id: protocol::ObjectId, arrival: u64) -> bool {
+        let is_ahead = |(_, other): (&u64, &Wait)| {
+            !other.is_for_all && other.targets.iter().any(|want| want.object() == Some(id))
+        };
+        self.waits.range(..arrival).any(is_ahead)
     }
 
     /// Takes what a wait can take, and answers it.
@@ -141,6 +152,8 @@ impl Model {
                 Grant::Put
             }
             Want::Join(_) => Grant::Joined,
+            Want::Calls { pool, most } => self.take_calls(pool, caller.session, most),
+            Want::Results { batch, .. } => self.take_results(batch),
             Want::Relock(_) | Want::Notification(_) | Want::Barrier { .. } | Want::Nothing => {
                 unreachable!("it is not taken")
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use manager_core::{Peer, SessionEnd};
 use protocol::{ObjectId, SessionId};
 
+use super::calls::Recorded;
 use super::effects::Expected;
 use super::events::SetBy;
 use super::queues::Item;
@@ -25,6 +26,10 @@ pub(crate) struct Session {
     /// Whether it shares memory for deferred releases, and how many of its locks are wanted.
     pub(crate) defers: bool,
     pub(crate) wanted: u64,
+    /// Whether it was sent a signal to end, and gets no more calls.
+    pub(crate) is_terminating: bool,
+    /// What its call record says.
+    pub(crate) recorded: Option<Recorded>,
 }
 
 /// A grant that goes to the next waiter if its receiver dies before it has confirmed the answer.
@@ -56,6 +61,8 @@ impl Session {
             unconfirmed: Vec::new(),
             defers: false,
             wanted: 0,
+            is_terminating: false,
+            recorded: None,
         }
     }
 }
@@ -101,15 +108,7 @@ impl Model {
     }
 
     pub(crate) fn session_ended(&mut self, id: SessionId, ending: &SessionEnd) {
-        let mut gone = self.sessions.remove(&id).unwrap();
         self.loosened = true;
-        for effect in &mut self.effects {
-            if let Expected::Reply { session, unconfirmed, .. } = effect
-                && *session == id
-            {
-                gone.unconfirmed.extend(unconfirmed.drain(..).map(|grant| (u64::MAX, grant)));
-            }
-        }
         let how = how(ending);
         // Its waits vanish, and barriers at which they waited break.
         let mut undelivered = Vec::new();
@@ -119,6 +118,19 @@ impl Model {
             self.break_barriers_of(key);
             if let Some(Decision::Taken { unconfirmed, .. }) = self.waits.remove(&key).unwrap().decided {
                 undelivered.extend(unconfirmed);
+            }
+        }
+        // It counts as living until what it refers to is given back.
+        let what = format!("process {} ({}) {how}", self.sessions[&id].process, self.sessions[&id].program);
+        self.abandon_batches(id, &how);
+        self.leave_calls(id, ending, &what);
+        self.orphan_pools(id, &what);
+        let mut gone = self.sessions.remove(&id).unwrap();
+        for effect in &mut self.effects {
+            if let Expected::Reply { session, unconfirmed, .. } = effect
+                && *session == id
+            {
+                gone.unconfirmed.extend(unconfirmed.drain(..).map(|grant| (u64::MAX, grant)));
             }
         }
         // What it holds of each object.

@@ -47,6 +47,16 @@ pub(crate) enum Want {
         item: Item,
     },
     Join(ObjectId),
+    /// Calls of a pool, at most so many.
+    Calls {
+        pool: ObjectId,
+        most: u32,
+    },
+    /// Results of a batch, at least so many.
+    Results {
+        batch: ObjectId,
+        least: u32,
+    },
     /// Nothing any more, since the wait has come to a barrier.
     Nothing,
 }
@@ -69,7 +79,9 @@ impl Want {
             | Want::Latch(id)
             | Want::Get(id)
             | Want::Put { queue: id, .. }
-            | Want::Join(id) => Some(id),
+            | Want::Join(id)
+            | Want::Calls { pool: id, .. }
+            | Want::Results { batch: id, .. } => Some(id),
             Want::Nothing => None,
         }
     }
@@ -147,10 +159,17 @@ impl Model {
     pub(crate) fn check_targets(&mut self, caller: Caller, targets: &[Target<'_>]) -> Result<(), Code> {
         let (mut items, mut bytes) = (0, 0);
         targets.iter().try_for_each(|target| {
-            if let Target::Put { item, carries, .. } = target {
-                items += 1;
-                bytes += item.len();
-                self.check_item(item, carries, items, bytes)?;
+            match target {
+                Target::Put { item, carries, .. } => {
+                    items += 1;
+                    bytes += item.len();
+                    self.check_item(item, carries, items, bytes)?;
+                }
+                Target::Tasks { most: 0, .. } => return Err(Code::BadArgument),
+                Target::Tasks { .. } if self.sessions[&caller.session].is_terminating => {
+                    return Err(Code::Cancelled);
+                }
+                _ => {}
             }
             let (id, kind) = target.object();
             self.find(id, kind)?;
@@ -220,19 +239,27 @@ impl Model {
                 Want::Put { queue, item: Item { payload: item.into(), carries, put: 0 } }
             }
             Target::Join { queue } => Want::Join(queue),
-            _ => unreachable!("the simulator has no such target yet"),
+            Target::Tasks { pool, most } => Want::Calls { pool, most },
+            Target::Results { batch } => Want::Results { batch, least: 1 },
+            Target::ManyResults { batch, least } => Want::Results { batch, least },
+        }
+    }
+
+    /// Refuses another blocked request of a session.
+    pub(crate) fn check_room_to_wait(&self, session: SessionId, request: RequestId) -> Result<(), Code> {
+        let of_session = |other: &&Wait| other.caller.session == session;
+        if self.waits.values().filter(of_session).count() >= self.limits.session_waits_max {
+            return Err(Code::LimitReached);
+        }
+        match self.waits.values().filter(of_session).any(|other| other.request == request) {
+            true => Err(Code::BadArgument),
+            false => Ok(()),
         }
     }
 
     /// Has a wait that cannot be decided at once wait, if it may.
     fn block(&mut self, mut wait: Wait) -> Result<(), Code> {
-        let of_session = |other: &&Wait| other.caller.session == wait.caller.session;
-        if self.waits.values().filter(of_session).count() >= self.limits.session_waits_max {
-            return Err(Code::LimitReached);
-        }
-        if self.waits.values().filter(of_session).any(|other| other.request == wait.request) {
-            return Err(Code::BadArgument);
-        }
+        self.check_room_to_wait(wait.caller.session, wait.request)?;
         if self.is_deadlock(&wait) {
             return Err(Code::Deadlock);
         }
@@ -268,7 +295,14 @@ impl Model {
     pub(crate) fn expire(&mut self) {
         loop {
             let due = self.waits.iter().filter(|(_, wait)| wait.deadline.is_some_and(|due| due <= self.now));
-            let Some(key) = due.min_by_key(|(_, wait)| wait.deadline).map(|(&key, _)| key) else { return };
+            let first = due.min_by_key(|(_, wait)| wait.deadline).map(|(&key, wait)| (wait.deadline, key));
+            if let Some((due, id, number)) = self.next_call_due()
+                && first.is_none_or(|(deadline, _)| Some(due) < deadline)
+            {
+                self.expire_call(id, number);
+                continue;
+            }
+            let Some((_, key)) = first else { return };
             self.break_barriers_of(key);
             let wait = self.waits.remove(&key).unwrap();
             self.conclude(wait, Decision::TimedOut);

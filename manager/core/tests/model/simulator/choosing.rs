@@ -7,8 +7,8 @@ use super::random::Random;
 use super::running::Run;
 use super::step::{End, Step, id};
 
-/// The kinds of objects, without batches.
-pub(crate) const KINDS: [Kind; 8] = [
+/// The kinds of objects.
+pub(crate) const KINDS: [Kind; 10] = [
     Kind::Event,
     Kind::Lock,
     Kind::RLock,
@@ -17,6 +17,8 @@ pub(crate) const KINDS: [Kind; 8] = [
     Kind::Barrier,
     Kind::Latch,
     Kind::Queue,
+    Kind::Pool,
+    Kind::Batch,
 ];
 
 /// What a seed has chosen for its whole run.
@@ -41,6 +43,10 @@ pub(crate) struct Choices {
     pub(crate) ids: u64,
     /// Whether the clients tell at once how many answers they have read.
     confirms: u64,
+    /// For how many nanoseconds nothing happens at most.
+    pause_max: u64,
+    /// Whether some arguments and results are large.
+    pub(crate) is_large: bool,
     next_session: u64,
     requests: Vec<(SessionId, u64)>,
 }
@@ -67,6 +73,10 @@ impl Choices {
         let mut kinds = [0; KINDS.len()];
         kinds.iter_mut().for_each(|weight| *weight = random.pick(&[0, 0, 1, 4]));
         kinds[random.below(KINDS.len() as u64) as usize] = 8;
+        // A condition needs a lock, and a batch a pool.
+        if kinds[9] > 0 {
+            kinds[8] += 1;
+        }
         if kinds[3] > 0 {
             kinds[1] += 1;
             kinds[2] += 1;
@@ -86,6 +96,8 @@ impl Choices {
             objects: 1 + random.below(6),
             ids: 6 + random.below(20),
             confirms: random.pick(&[1, 2, 10]),
+            pause_max: random.pick(&[400, 400, 3_000_000]),
+            is_large: random.chance(16),
             next_session: 1,
             requests: Vec::new(),
             random,
@@ -95,7 +107,7 @@ impl Choices {
     /// The next step of a run.
     pub(crate) fn next(&mut self, run: &Run) -> Step {
         if let Some(&session) = run.dropped.first() {
-            return self.end(session, End::Dropped);
+            return self.end(run, session, End::Dropped);
         }
         if let Some(holding) = run.wanted
             && self.random.chance(2)
@@ -112,14 +124,14 @@ impl Choices {
         if self.random.chance(self.times) {
             return match self.random.chance(2) {
                 true => Step::Due,
-                false => Step::Pass { nanoseconds: self.random.below(400) },
+                false => Step::Pass { nanoseconds: self.random.below(self.pause_max) },
             };
         }
         let chosen = self.random.below(living) as usize;
         let session = self.requests[chosen].0;
         if self.random.chance(self.ends) {
             let end = self.random.pick(&[End::Goodbye, End::Killed, End::Exited, End::Disconnected]);
-            return self.end(session, end);
+            return self.end(run, session, end);
         }
         let body = self.request(run, session);
         if self.random.chance(200)
@@ -146,9 +158,10 @@ impl Choices {
         Step::Request { session, request, unread, body }
     }
 
-    fn end(&mut self, session: SessionId, ending: End) -> Step {
+    fn end(&mut self, run: &Run, session: SessionId, ending: End) -> Step {
         self.requests.retain(|(other, _)| *other != session);
-        Step::End { session, ending }
+        let found = self.found(run, session);
+        Step::End { session, ending, found }
     }
 
     /// Whether a client makes a mistake now.

@@ -1,6 +1,7 @@
 //! The simulator: one seed makes the limits of a manager, and inputs as clients send them, real and hostile ones. The
 //! core and the model take each input, and the simulator compares what they do.
 
+pub(crate) mod batches;
 pub(crate) mod choosing;
 pub(crate) mod random;
 pub(crate) mod requests;

@@ -39,10 +39,10 @@ impl Choices {
                     let (timeout_ns, thread) = (self.timeout(), self.thread());
                     Request::SignalAndWait { signal, mode, targets, timeout_ns, thread }
                 }
-                None => self.of_kind(run),
+                None => self.of_kind(run, session),
             },
             5 => self.cancel(run, session),
-            6 => self.of_kind(run),
+            6 => self.of_kind(run, session),
             7 => self.look(run),
             _ => match self.object_of(run, &[Kind::Event]) {
                 Some(id) if self.random.chance(2) => Request::EventMirror { id },
@@ -51,11 +51,11 @@ impl Choices {
         }
     }
 
-    fn thread(&mut self) -> ThreadId {
+    pub(super) fn thread(&mut self) -> ThreadId {
         ThreadId(1 + self.random.below(self.threads))
     }
 
-    fn timeout(&mut self) -> Option<u64> {
+    pub(super) fn timeout(&mut self) -> Option<u64> {
         match self.random.below(10) {
             0..5 => None,
             5..7 => Some(0),
@@ -65,7 +65,7 @@ impl Choices {
     }
 
     /// An object, or by mistake any id.
-    fn object(&mut self, run: &Run) -> ObjectId {
+    pub(super) fn object(&mut self, run: &Run) -> ObjectId {
         if self.mistake() {
             return self.any_id();
         }
@@ -88,6 +88,15 @@ impl Choices {
             OpenMode::Open,
         ]);
         let spec = match self.kind() {
+            Kind::Batch => match self.object_of(run, &[Kind::Pool]) {
+                Some(pool) => return self.batch_open(run, pool),
+                None if self.mistake() => {
+                    let pool = self.any_id();
+                    return self.batch_open(run, pool);
+                }
+                None => Spec::Pool,
+            },
+            Kind::Pool => Spec::Pool,
             Kind::Lock => Spec::Lock,
             Kind::RLock => Spec::RLock,
             Kind::Condition => {
@@ -116,7 +125,7 @@ impl Choices {
                 let capacity = if self.mistake() { Some(0) } else { capacity };
                 Spec::Queue { capacity, is_joinable: self.random.chance(2) }
             }
-            _ => Spec::Event { auto_reset: self.random.chance(2) },
+            Kind::Event => Spec::Event { auto_reset: self.random.chance(2) },
         };
         Request::Open { id, name, spec, mode }
     }
@@ -172,7 +181,9 @@ impl Choices {
                     Target::Put { queue: id, item: self.random.pick(&ITEMS), carries }
                 }
             },
-            _ => Target::Event { id },
+            Kind::Pool => self.tasks_target(id),
+            Kind::Batch => self.results_target(id),
+            Kind::Event => Target::Event { id },
         }
     }
 
@@ -227,7 +238,7 @@ impl Choices {
     }
 
     /// A request that some kind of object has for itself.
-    fn of_kind(&mut self, run: &Run) -> Request<'static> {
+    fn of_kind(&mut self, run: &Run, session: SessionId) -> Request<'static> {
         let id = self.object(run);
         let kind = run.model.kind_of(id).unwrap_or(Kind::Lock);
         let kind = if self.mistake() { self.kind() } else { kind };
@@ -268,7 +279,13 @@ impl Choices {
                 6 => Request::QueueTaskDone { id, item: Some(self.random.below(9)), thread },
                 _ => Request::QueueTaskDone { id, item: None, thread },
             },
-            _ => match self.random.below(8) {
+            Kind::Pool => match self.random.below(24) {
+                0 => Request::PoolClose { id },
+                1 => Request::PoolTerminate { id, reason: self.reason().unwrap_or("") },
+                _ => self.of_worker(run, session, id),
+            },
+            Kind::Batch => self.of_batch(run, session, id),
+            Kind::Event => match self.random.below(8) {
                 0 => Request::EventIsSet { id },
                 1 => Request::EventCause { id },
                 2 | 3 => Request::EventClear { id },

@@ -2,14 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use manager_core::{Effect, Holding, Input, Peer, State, Time};
+use manager_core::{CallRecord, Effect, Holding, Input, Peer, State, Time};
 use protocol::{
     Envelope, Epoch, Limits, ObjectId, OpenMode, Request, RequestId, SessionId, Signal, Spec, Target,
     ThreadId, WaitMode,
 };
 use uuid::Uuid;
 
-use super::step::{CURRENT, End, Step};
+use super::step::{CURRENT, End, Found, Step};
 use crate::reference::{Body, Model};
 
 pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xe0));
@@ -89,8 +89,9 @@ impl Run {
                 let received = self.model.sessions[session].answers + 1;
                 self.request(*session, *request, received, body)
             }
-            Step::End { session, ending } if lives(session) => {
+            Step::End { session, ending, found } if lives(session) => {
                 self.dropped.retain(|dropped| dropped != session);
+                found.map_or(Ok(()), |found| self.found(*session, found))?;
                 self.apply(&Input::SessionEnded { session: *session, ending: (*ending).into() })
             }
             Step::Deferred { session, lock } if lives(session) => {
@@ -168,7 +169,7 @@ impl Run {
     pub(crate) fn finish(&mut self, limits: &Limits) -> Result<(), String> {
         let sessions: Vec<SessionId> = self.model.sessions.keys().copied().collect();
         for session in sessions {
-            self.take(&Step::End { session, ending: End::Killed })?;
+            self.take(&Step::End { session, ending: End::Killed, found: None })?;
         }
         let last = SessionId(1_000_000);
         self.take(&Step::Begin { session: last })?;
@@ -198,6 +199,22 @@ impl Run {
             ask(self, Request::Wait { mode: WaitMode::Any, targets, timeout_ns: None, thread: ThreadId(1) })?;
         }
         Ok(())
+    }
+
+    fn found(&mut self, session: SessionId, found: Found) -> Result<(), String> {
+        let next = self.call_of(session, found.batch);
+        let first = next.saturating_sub(found.reported);
+        let ended = next + found.ended;
+        let results = found.result.repeat((ended - first).min(found.results) as usize);
+        let (batch, begun) = (found.batch, ended + found.begun);
+        let record = CallRecord { batch, first, ended, begun, results: &results };
+        self.apply(&Input::CallsFound { session, record })
+    }
+
+    /// The first call of a batch that a session has and that has not ended.
+    fn call_of(&self, session: SessionId, batch: ObjectId) -> u64 {
+        let mut granted = self.model.granted_to(session).into_iter();
+        granted.find(|(other, ..)| *other == batch).map_or(0, |(_, first, _)| first)
     }
 
     /// The number of the holding of a lock, or of the lock of a condition.
@@ -235,6 +252,11 @@ impl Run {
                         hold_now(*id, hold);
                     }
                 }
+            }
+            Request::CallsEnd { batch, first, .. } | Request::CallsGiveBack { batch, first }
+                if *first == CURRENT =>
+            {
+                *first = self.call_of(session, *batch);
             }
             Request::BarrierPass { id, turn } if *turn == CURRENT => *turn = self.turn_of(*id),
             Request::BarrierAbort { id, turn: Some(turn), .. } if *turn == CURRENT => {

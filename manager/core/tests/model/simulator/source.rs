@@ -12,6 +12,7 @@ const TYPES: &[(&str, &str)] = &[
     ("mode: Open", "OpenMode::"),
     ("mode: CreateNew", "OpenMode::"),
     ("over: ", "LockChoice::"),
+    ("kind: Panicked", "FailureKind::"),
     ("kind: ", "Kind::"),
     ("signal: Terminate", "StopSignal::"),
     ("signal: Kill", "StopSignal::"),

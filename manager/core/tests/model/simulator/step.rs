@@ -31,6 +31,8 @@ pub(crate) enum Step {
     End {
         session: SessionId,
         ending: End,
+        /// What its call record says.
+        found: Option<Found>,
     },
     /// The manager finds a release of the session's holding of this lock in the memory that they share.
     Deferred {
@@ -43,6 +45,20 @@ pub(crate) enum Step {
     },
     /// Time passes up to the next deadline.
     Due,
+}
+
+/// What a call record says, as seen from the first call of a grant that has not ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) batch: ObjectId,
+    /// How many calls before that call have their results there, though they were reported.
+    pub(crate) reported: u64,
+    /// How many calls from that one on have ended, and how many behind these have begun.
+    pub(crate) ended: u64,
+    pub(crate) begun: u64,
+    /// The result of each, and of how many it is there.
+    pub(crate) result: &'static [u8],
+    pub(crate) results: u64,
 }
 
 /// How a session ends.
