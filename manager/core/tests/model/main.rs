@@ -2,6 +2,7 @@
 //!
 //! `scripts/simulate` runs many more.
 
+mod edges;
 mod reference;
 mod simulator;
 mod traces;
@@ -22,5 +23,5 @@ fn run(seeds: std::ops::Range<u64>, steps: u64) {
 
 #[test]
 fn the_core_does_what_the_page_says() {
-    run(0..60, 500);
+    run(0..250, 600);
 }

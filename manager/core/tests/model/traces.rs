@@ -9,7 +9,7 @@ use crate::simulator::running::replay;
 use crate::simulator::step::{CURRENT, End, Step, id};
 
 /// Asserts that the core and the model do the same.
-fn agree(limits: &Limits, steps: &[Step]) {
+pub(crate) fn agree(limits: &Limits, steps: &[Step]) {
     if let Some((taken, what)) = replay(limits, steps) {
         panic!("after {taken} of {} steps: {what}", steps.len());
     }
@@ -19,15 +19,19 @@ fn targets<const COUNT: usize>(targets: [Target<'static>; COUNT]) -> Targets<'st
     targets.into_iter().collect()
 }
 
-fn request(session: u64, request: u64, body: Request<'static>) -> Step {
+pub(crate) fn request(session: u64, request: u64, body: Request<'static>) -> Step {
     Step::Request { session: SessionId(session), request: RequestId(request), unread: 0, body }
 }
 
-fn open(id: ObjectId, spec: Spec) -> Request<'static> {
+pub(crate) fn open(id: ObjectId, spec: Spec) -> Request<'static> {
     Request::Open { id, name: None, spec, mode: OpenMode::OpenOrCreate }
 }
 
-fn wait<const COUNT: usize>(thread: u64, mode: WaitMode, list: [Target<'static>; COUNT]) -> Request<'static> {
+pub(crate) fn wait<const COUNT: usize>(
+    thread: u64,
+    mode: WaitMode,
+    list: [Target<'static>; COUNT],
+) -> Request<'static> {
     Request::Wait { mode, targets: targets(list), timeout_ns: None, thread: ThreadId(thread) }
 }
 
