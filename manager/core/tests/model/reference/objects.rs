@@ -192,8 +192,8 @@ impl Model {
         Ok(Reply::Done)
     }
 
-    /// Takes an object away: the manager refuses the waits for it with `Removed`, and the conditions over a lock go
-    /// with it.
+    /// Takes an object away: the conditions over a lock go with it, and the manager refuses the waits for them and for it
+    /// with `Removed`.
     pub(crate) fn destroy(&mut self, id: ObjectId) {
         self.loosened = true;
         let is_over =

@@ -4,6 +4,7 @@
 //! and begins anew. So no wait takes what one that came before could take. A wait for all blocks nobody; only one for
 //! any that waits for more permits than there are holds up those behind it.
 
+use protocol::limits::FRAME_BYTES_MAX;
 use protocol::{Code, Grant};
 
 use super::locks::Lock;
@@ -62,7 +63,20 @@ impl Model {
                 Never(code) => return Verdict::Refuse(code),
             }
         }
-        if wait.is_for_all && ready == wait.targets.len() { Verdict::TakeAll } else { Verdict::Blocked }
+        match wait.is_for_all && ready == wait.targets.len() {
+            true if self.answer_may_be_too_large(&wait.targets) => Verdict::Refuse(Code::LimitReached),
+            true => Verdict::TakeAll,
+            false => Verdict::Blocked,
+        }
+    }
+
+    /// Whether the item that these targets bring, and 2,048 bytes for each of them, are more than a frame.
+    fn answer_may_be_too_large(&self, targets: &[Want]) -> bool {
+        let items = targets.iter().filter_map(|want| match (want, &self.objects[&want.object()?].body) {
+            (Want::Get(_), Body::Queue(queue)) => Some(queue.items[0].payload.as_bytes().len()),
+            _ => None,
+        });
+        items.sum::<usize>() + 2048 * targets.len() > FRAME_BYTES_MAX
     }
 
     fn readiness(&self, want: &Want, caller: Caller, arrival: u64) -> Readiness {
@@ -168,7 +182,8 @@ impl Model {
             return self.answer(&wait, decision, None);
         };
         let is_its = |lock: &mut Lock| lock.is_reentrant && lock.is_held_by(wait.caller, None);
-        if self.lock(lock).is_ok_and(is_its) {
+        let is_free = self.lock(lock).is_ok_and(|lock| lock.holder.is_none());
+        if self.lock(lock).is_ok_and(is_its) || (is_free && !self.is_held_up(lock, u64::MAX)) {
             let reacquired = self.take_lock(lock, wait.caller, Some(hold), depth);
             return self.answer(&wait, decision, Some(reacquired));
         }

@@ -62,8 +62,12 @@ pub(crate) fn limits(random: &mut Random) -> Limits {
         mirrored_events_max: small(0, 3, 1000),
         wait_targets_max: small(1, 4, 1000),
         session_waits_max: small(0, 5, 1000),
-        tasks_max: small(0, 10, 1000),
-        stored_bytes_max: small(0, 60, 100_000),
+        tasks_max: small(0, 10, 100),
+        stored_bytes_max: match random.below(6) {
+            0 => random.below(60) as usize,
+            1 | 2 => random.below(400) as usize,
+            _ => 4_000_000,
+        },
         ..Limits::default()
     }
 }
@@ -97,7 +101,7 @@ impl Choices {
             ids: 6 + random.below(20),
             confirms: random.pick(&[1, 2, 10]),
             pause_max: random.pick(&[400, 400, 3_000_000]),
-            is_large: random.chance(16),
+            is_large: random.chance(12),
             next_session: 1,
             requests: Vec::new(),
             random,

@@ -18,6 +18,9 @@ pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xe0));
 /// While it does not, a run ends where that makes a difference.
 const GLOBAL_ORDER: bool = true;
 
+/// As many bytes as a manager of a small limit stores.
+static ZEROS: [u8; 400] = [0; 400];
+
 /// A core and its model.
 pub(crate) struct Run {
     core: State,
@@ -193,8 +196,9 @@ impl Run {
         let queue = ObjectId(Uuid::from_u128(1));
         let spec = Spec::Queue { capacity: None, is_joinable: false };
         ask(self, Request::Open { id: queue, name: None, spec, mode: OpenMode::OpenOrCreate })?;
-        for _ in 0..=limits.tasks_max.min(20) {
-            let put = Target::Put { queue, item: &[1, 2, 3, 4], carries: Vec::new() };
+        let full = [&ZEROS[..limits.stored_bytes_max.min(ZEROS.len())], &[0]];
+        for item in full.into_iter().chain(std::iter::repeat_n([].as_slice(), limits.tasks_max.min(20))) {
+            let put = Target::Put { queue, item, carries: Vec::new() };
             let targets = [put].into_iter().collect();
             ask(self, Request::Wait { mode: WaitMode::Any, targets, timeout_ns: None, thread: ThreadId(1) })?;
         }
