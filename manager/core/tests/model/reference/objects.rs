@@ -192,7 +192,7 @@ impl Model {
         Ok(Reply::Done)
     }
 
-    /// Takes an object away: the conditions over a lock go with it, and the manager refuses the waits for them and for it
+    /// Takes an object away, and before it the conditions over it if it is a lock. The manager refuses the waits for them
     /// with `Removed`.
     pub(crate) fn destroy(&mut self, id: ObjectId) {
         self.loosened = true;

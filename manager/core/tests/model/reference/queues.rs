@@ -78,8 +78,8 @@ impl Model {
         }
     }
 
-    /// How many calls and items the manager keeps, and their bytes: in batches, in queues, with waits that want to put them, and with
-    /// sessions that have not acknowledged them.
+    /// How many calls and items the manager keeps, and their bytes: in batches, in queues, with waits that want to put
+    /// them, and with sessions that have not acknowledged them.
     pub(crate) fn kept(&self) -> (usize, usize) {
         let (mut items, mut bytes) = (0, 0);
         let mut batches = Vec::new();
