@@ -67,7 +67,7 @@ fn take_results() -> Request<'static> {
 
 fn end(outcome: Outcome<&'static [u8], &'static str>, carries: usize) -> Request<'static> {
     let ends = vec![CallsOutcome { calls: 1, outcome }];
-    Request::CallsEnd { batch: id(4), first: CURRENT, ends, carries: vec![id(99); carries] }
+    Request::CallsEnd { batch: id(4), first: CURRENT, ends: ends.into(), carries: vec![id(99); carries] }
 }
 
 #[test]

@@ -252,7 +252,7 @@ fn a_wait_for_many_results() -> Vec<Step> {
         request(1, 3, Request::BatchAdd { id: id(2), tasks, last: true }),
         request(1, 4, wait(1, WaitMode::Any, [Target::Tasks { pool: id(1), most: 1 }])),
         request(2, 1, wait(1, WaitMode::Any, [many])),
-        request(1, 5, Request::CallsEnd { batch: id(2), first: 0, ends, carries: Vec::new() }),
+        request(1, 5, Request::CallsEnd { batch: id(2), first: 0, ends: ends.into(), carries: Vec::new() }),
     ]
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct GrantedCalls {
     /// The first that has not ended.
     pub(crate) first: u64,
     pub(crate) end: u64,
-    retry: u32,
+    pub(crate) retry: u32,
     /// When the first began, if it has begun.
     pub(crate) begun_at: Option<u64>,
     pub(crate) deadline: Option<u64>,

@@ -2,7 +2,7 @@
 
 use protocol::{
     Abandonment, BarrierStatus, Cause, Failure, Grant, LockGrant, ObjectInfo, ObjectState, Outcome, Reply,
-    Results,
+    Results, RunningCallInfo,
 };
 
 use super::effects::{Known, locks_of};
@@ -133,6 +133,19 @@ fn same_object(expected: &ObjectInfo, actual: &ObjectInfo, known: Known) -> bool
             ObjectState::Barrier { status, acting },
             ObjectState::Barrier { status: actual_status, acting: actual_acting },
         ) => same_barrier(status, actual_status) && acting == actual_acting,
+        (
+            ObjectState::Pool { batches, is_closed, running },
+            ObjectState::Pool { batches: actual_count, is_closed: actual_closed, running: actual_running },
+        ) => {
+            // The page leaves the order of the batches open.
+            let in_order = |running: &[RunningCallInfo]| {
+                let mut running = running.to_vec();
+                running.sort_by_key(|call| (call.batch, call.number));
+                running
+            };
+            (batches, is_closed) == (actual_count, actual_closed)
+                && in_order(running) == in_order(actual_running)
+        }
         (expected, actual) => expected == actual,
     };
     same_state

@@ -1,8 +1,8 @@
 //! Inspection ("Inspection").
 
 use protocol::{
-    Code, HolderInfo, Name, ObjectId, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, Reply, Selector,
-    SessionId, SessionInfo, ThreadId, WaiterInfo, Wanted,
+    Code, HolderInfo, Name, ObjectId, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, Reply,
+    RunningCallInfo, Selector, SessionId, SessionInfo, ThreadId, WaiterInfo, Wanted,
 };
 
 use super::waits::{Wait, Want};
@@ -59,6 +59,25 @@ impl Model {
             waiting: waiters.len() as u32,
             waiters,
         })))
+    }
+
+    /// The calls of a pool that run.
+    fn running_calls(&self, pool: ObjectId) -> Vec<RunningCallInfo> {
+        let mut running = Vec::new();
+        for (&id, object) in &self.objects {
+            let Body::Batch(batch) = &object.body else { continue };
+            for granted in batch.granted.iter().filter(|_| batch.pool.0 == pool) {
+                running.extend(granted.begun_at.map(|begun_at| RunningCallInfo {
+                    session: self.session_info(granted.session),
+                    function: batch.function.clone(),
+                    batch: id,
+                    number: granted.first,
+                    retry: granted.retry,
+                    running_ns: self.now - begun_at,
+                }));
+            }
+        }
+        running
     }
 
     /// The waiters of an object in the order in which they are served: consumers, then producers, then joins.
@@ -127,9 +146,11 @@ impl Model {
                 status: self.status_of(id),
                 acting: barrier.acting.map(|(session, _)| self.session_info(session)),
             },
-            Body::Pool(pool) => {
-                ObjectState::Pool { batches: self.open_batches(id).len() as u32, is_closed: pool.is_closed }
-            }
+            Body::Pool(pool) => ObjectState::Pool {
+                batches: self.open_batches(id).len() as u32,
+                is_closed: pool.is_closed,
+                running: self.running_calls(id),
+            },
             Body::Batch(batch) => {
                 ObjectState::Batch { function: batch.function.clone(), progress: batch.progress() }
             }

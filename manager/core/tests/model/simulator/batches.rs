@@ -135,7 +135,7 @@ impl Choices {
             ends.push(CallsOutcome { calls: 1, outcome: Outcome::Returned(b"\x00") });
         }
         let carries = if self.random.chance(6) { vec![self.object(run)] } else { Vec::new() };
-        Request::CallsEnd { batch, first, ends, carries }
+        Request::CallsEnd { batch, first, ends: ends.into(), carries }
     }
 
     fn call_end(&mut self) -> CallsOutcome<&'static [u8], &'static str> {
