@@ -59,16 +59,14 @@ fn a_run_ends_at_its_event_while_its_supervisor_is_suspended() {
 fn a_run_ends_even_if_its_supervisor_is_suspended_again_and_again() {
     let fixture = RunFixture::new();
     let script = "trap '' TERM; touch ready; sleep 1033; sleep 1034";
-    let run = fixture.start(&["--lock", "lock", "--grace", "1h"], script);
+    let run = fixture.start(&["--lock", "lock", "--grace", "200ms"], script);
     let processes = descendants(run.process());
     let supervisor = supervisor(&run);
     // Stops the supervisor as often as it can, until the supervisor is gone.
     let script = format!("while kill -STOP {supervisor} 2>/dev/null; do :; done");
     let mut suspender = Command::new("sh");
     let mut suspender = Running::start(suspender.args(["-c", &script]).stderr(Stdio::null()));
-    for _ in 0..2 {
-        kill(run.process(), Signal::TERM);
-    }
+    kill(run.process(), Signal::TERM);
     let (begun, (_, text)) = (Instant::now(), run.end());
     assert!(begun.elapsed() < BOUND, "{text}");
     assert_eq!(suspender.wait(), Some(0));

@@ -47,11 +47,7 @@ fn functions(text: &str) -> impl Iterator<Item = (usize, &str, usize)> {
         let name = name_of_function(line)?;
         let indent = &line[..line.len() - line.trim_start().len()];
         let is_end = |line: &&str| line.strip_prefix(indent).is_some_and(|rest| rest == "}");
-        let length = if line.ends_with(['}', ';']) {
-            0
-        } else {
-            lines[index..].iter().position(is_end)?
-        };
+        let length = if line.ends_with(['}', ';']) { 0 } else { lines[index..].iter().position(is_end)? };
         Some((index + 1, name, length + 1))
     })
 }

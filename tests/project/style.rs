@@ -20,6 +20,7 @@ const UNSAFE_FILES: &[&str] = &[
     "sys/src/process_session.rs",
     "sys/src/robust_list.rs",
     "sys/src/shared_memory.rs",
+    "sys/src/signals.rs",
     "tests/faults/fork.rs",
     "tests/faults/misbehaving_tasks.rs",
     "tests/support/counting_allocator.rs",

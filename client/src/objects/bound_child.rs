@@ -28,11 +28,12 @@ use crate::{Error, ErrorKind, LockGuard, Permit, Result};
 /// **Death.** If this process ends, in whatever way and at whatever moment, the manager kills the child, and waits
 /// until nothing of it runs any more. Until then *everything* that this process holds at this manager stays held: all
 /// of its locks and permits, the items that it got and has not finished, the action of a barrier, and the tasks that it
-/// runs. So nobody who takes the lock next ever runs beside the child. This takes milliseconds as a rule. A process that cannot end, as in an uninterruptible call of the system,
-/// keeps the lock until it does. [`inspect`](crate::Manager::inspect) says so, and names the process session, to be
-/// ended by hand; and [`force_release`](crate::Lock::force_release) takes a lock all the same. If the manager itself
-/// ends, so does the lock, and the child goes on until this process ends it: see [`LockGuard`]. A manager that ends
-/// with this process, as those of [`Manager::start`](crate::Manager::start) do, kills the child first.
+/// runs. So nobody who takes the lock next ever runs beside the child. This takes milliseconds as a rule. A process
+/// that cannot end, as in an uninterruptible call of the system, keeps the lock until it does.
+/// [`inspect`](crate::Manager::inspect) says so, and names the process session, to be ended by hand; and
+/// [`force_release`](crate::Lock::force_release) takes a lock all the same. If the manager itself ends, so does the
+/// lock, and the child goes on until this process ends it: see [`LockGuard`]. A manager that ends with this process, as
+/// those of [`Manager::start`](crate::Manager::start) do, kills the child first.
 ///
 /// **A regular end.** [`wait`](Self::wait) returns when nothing of the child runs any more. It kills what the child has
 /// left behind. Dropping this kills the child, and waits for that. A process that exits while it has a child like this

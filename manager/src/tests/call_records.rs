@@ -69,6 +69,26 @@ fn share(peer: &mut RawClient) -> OwnedFd {
     descriptors.pop().expect("the memory comes with the answer")
 }
 
+/// Has this worker end what is left of the batch, and returns how each call ended.
+fn end_the_rest(owner: &mut RawClient, witness: &mut RawClient) -> Vec<Option<Outcome>> {
+    let mut ends = vec![None; CALLS];
+    let mut left = CALLS;
+    while left > 0 {
+        while has_calls(owner) {
+            let granted = take_calls(witness);
+            (granted.first..granted.first + u64::from(granted.calls)).for_each(|call| end(witness, call));
+        }
+        for result in results(owner) {
+            for call in result.first..result.first + u64::from(result.calls) {
+                let twice = ends[call as usize].replace(result.outcome.clone()).is_some();
+                assert!(!twice, "call {call} ended twice");
+                left -= 1;
+            }
+        }
+    }
+    ends
+}
+
 #[test]
 fn no_record_hurts_the_manager_or_calls_of_others() {
     let manager = RunningManager::start();
@@ -129,24 +149,7 @@ fn no_record_hurts_the_manager_or_calls_of_others() {
     // All is well with the witness, which then does what is left.
     end(&mut witness, kept.first);
     drop(record);
-    let mut ends = vec![None; CALLS];
-    let mut left = CALLS;
-    while left > 0 {
-        while has_calls(&mut owner) {
-            let granted = take_calls(&mut witness);
-            (granted.first..granted.first + u64::from(granted.calls))
-                .for_each(|call| end(&mut witness, call));
-        }
-        for result in results(&mut owner) {
-            for call in result.first..result.first + u64::from(result.calls) {
-                assert!(
-                    ends[call as usize].replace(result.outcome.clone()).is_none(),
-                    "call {call} ended twice"
-                );
-                left -= 1;
-            }
-        }
-    }
+    let ends = end_the_rest(&mut owner, &mut witness);
     assert!(matches!(&ends[kept.first as usize], Some(Outcome::Returned(bytes)) if bytes.as_bytes() == MINE));
 }
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 use crate::State;
-use crate::objects::object_body::{ObjectBody, Service};
+use crate::objects::object_body::{ObjectBody, Served};
 use crate::objects::reason::check_reason;
 use crate::objects::{Body, Want};
 use crate::sessions::session::Abandoner;
@@ -98,11 +98,11 @@ impl ObjectBody for Barrier {
 
     /// A broken barrier refuses its waiters one by one. A whole one lets the parties go if all have come.
     #[inline]
-    fn service(&self, waiting: u32) -> Service {
+    fn service(&self, waiting: u32) -> Served {
         match (self.broken.is_some(), self.acting.is_none() && waiting >= self.parties) {
-            (true, _) => Service::Queues,
-            (false, true) => Service::Together,
-            (false, false) => Service::Nobody,
+            (true, _) => Served::Queues,
+            (false, true) => Served::Together,
+            (false, false) => Served::Nobody,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::waiting::wait_queue::WaitQueue;
 
 /// How the waiters of an object are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Service {
+pub(crate) enum Served {
     /// Each for itself, from the front of each wait queue.
     Queues,
     /// Several in one step.
@@ -77,9 +77,9 @@ pub(crate) trait ObjectBody: Debug {
 
     /// How those of its waiters are served that can be served now, if there are this many in its main wait queue.
     #[inline]
-    fn service(&self, waiting: u32) -> Service {
+    fn service(&self, waiting: u32) -> Served {
         let _ = waiting;
-        Service::Queues
+        Served::Queues
     }
 
     /// Notes that a session has made it with `CreateNew`.
@@ -161,7 +161,7 @@ impl ObjectBody for Body {
     }
 
     #[inline]
-    fn service(&self, waiting: u32) -> Service {
+    fn service(&self, waiting: u32) -> Served {
         with_body!(self, it => it.service(waiting))
     }
 

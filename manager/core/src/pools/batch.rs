@@ -15,13 +15,10 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use protocol::limits::{
-    CALLS_PER_CHUNK_MAX, CALLS_PER_REQUEST_MAX, CARRIES_MAX, CHUNKS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX,
-    RESULTS_BYTES_MAX,
-};
+use protocol::limits::RESULTS_BYTES_MAX;
 use protocol::{
     BatchOptions, Code, Failure, Grant, Kind, Name, ObjectId, ObjectState, Outcome, Payload, Refusal, Reply,
-    RequestId, Results, SessionId, Spec, Target, Targets, TaskCounts, TaskInput, TaskResult, WaitMode, calls,
+    RequestId, Results, SessionId, Spec, Target, Targets, TaskCounts, TaskInput, TaskResult, WaitMode,
 };
 use serde::{Deserialize, Serialize};
 
@@ -297,37 +294,7 @@ impl State {
         self.wait(caller, request, WaitMode::Any, &targets, timeout_ns)
     }
 
-    fn check_room_to_store(&self, tasks: &[TaskInput<'_>]) -> Result<(), Refusal> {
-        let (tasks_max, bytes_max) = (self.limits.tasks_max, self.limits.stored_bytes_max);
-        let bytes: usize = tasks.iter().map(|task| task.arguments.len()).sum();
-        let count: usize = tasks.iter().map(|task| task.calls as usize).sum();
-        let text = if tasks.len() > CHUNKS_PER_REQUEST_MAX {
-            format!("a request adds at most {CHUNKS_PER_REQUEST_MAX} chunks, this one {}", tasks.len())
-        } else if tasks.iter().any(|task| task.calls as usize > CALLS_PER_CHUNK_MAX) {
-            format!("a chunk has at most {CALLS_PER_CHUNK_MAX} calls")
-        } else if count > CALLS_PER_REQUEST_MAX {
-            format!("a request adds at most {CALLS_PER_REQUEST_MAX} calls, this one {count}")
-        } else if tasks.iter().any(|task| task.carries.len() > CARRIES_MAX) {
-            format!("the arguments of a chunk carry at most {CARRIES_MAX} proxies")
-        } else if self.stored_tasks + count > tasks_max {
-            format!("the manager holds {} of at most {tasks_max} tasks and items", self.stored_tasks)
-        } else if self.stored_bytes + bytes > bytes_max {
-            format!(
-                "the manager stores {} of at most {bytes_max} bytes for tasks and items",
-                self.stored_bytes
-            )
-        } else if tasks.iter().any(|task| task.arguments.len() > PAYLOAD_BYTES_MAX) {
-            format!("the arguments of a chunk have at most {PAYLOAD_BYTES_MAX} bytes")
-        } else if !tasks.iter().all(has_its_calls) {
-            let text =
-                "a chunk has one call at least, and the arguments of so many calls, each with its length";
-            return Err(Refusal::new(Code::BadArgument, text));
-        } else {
-            return Ok(());
-        };
-        Err(Refusal::new(Code::LimitReached, text))
-    }
-
+    /// Adds a chunk, which was checked, behind those that wait.
     fn batch_add_chunk(&mut self, key: Key, chunk: &TaskInput<'_>) {
         let &TaskInput { arguments, ref carries, calls } = chunk;
         self.stored_tasks += calls as usize;
@@ -495,9 +462,4 @@ impl State {
             _ => unreachable!("the kind was checked when the key was found"),
         }
     }
-}
-
-/// Whether the arguments of a chunk are those of its calls.
-fn has_its_calls(chunk: &TaskInput<'_>) -> bool {
-    chunk.calls > 0 && calls::fit(chunk.arguments, chunk.calls.into())
 }

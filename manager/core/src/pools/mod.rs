@@ -7,3 +7,4 @@ mod chunk;
 mod outcomes;
 pub(crate) mod pool;
 pub(crate) mod prefetch;
+mod submission;

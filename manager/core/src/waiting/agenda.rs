@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::State;
-use crate::objects::object_body::{ObjectBody, Service};
+use crate::objects::object_body::{ObjectBody, Served};
 use crate::store::catalog::Handle;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Lane, Waiter};
@@ -26,7 +26,7 @@ pub(crate) struct Agenda {
     /// For each wait queue, the next of its waiters to examine, and when that one came.
     places: BTreeMap<(Key, Lane), (u64, Position)>,
     /// The same, and single waiters, in the order in which the waiters came.
-    order: BTreeSet<(u64, Next)>,
+    order: BTreeSet<(u64, Candidate)>,
     /// The threads that have taken a reentrant lock, and the next of their waiters to put into the order.
     takers: Vec<(Caller, Key)>,
     /// The barriers at which all may have come.
@@ -39,7 +39,7 @@ pub(crate) struct Agenda {
 
 /// Whom to examine next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-enum Next {
+enum Candidate {
     /// The waiter at the place of a wait queue.
     Queued(Key, Lane),
     /// This one, whatever is ahead of it.
@@ -72,7 +72,7 @@ impl Agenda {
 
     /// Whether it comes to a waiter without its wait queues.
     pub(crate) fn comes_to_waiter(&self, key: Key, waiter: &Waiter) -> bool {
-        self.order.contains(&(waiter.arrival, Next::Single(key)))
+        self.order.contains(&(waiter.arrival, Candidate::Single(key)))
             || self.takers.iter().any(|&(caller, _)| caller == waiter.caller)
     }
 
@@ -80,7 +80,7 @@ impl Agenda {
     pub(crate) fn append(&mut self, other: Agenda) {
         let Agenda { places, order, takers, full, relocking, unused } = other;
         places.into_iter().for_each(|(queue, place)| self.lower(queue, place));
-        self.order.extend(order.into_iter().filter(|(_, next)| matches!(next, Next::Single(_))));
+        self.order.extend(order.into_iter().filter(|(_, next)| matches!(next, Candidate::Single(_))));
         self.takers.extend(takers);
         self.full.extend(full);
         self.relocking.extend(relocking);
@@ -108,10 +108,10 @@ impl Agenda {
             None => self.places.remove(&queue),
         };
         if let Some((arrival, _)) = before {
-            self.order.remove(&(arrival, Next::Queued(queue.0, queue.1)));
+            self.order.remove(&(arrival, Candidate::Queued(queue.0, queue.1)));
         }
         if let Some((arrival, _)) = place {
-            self.order.insert((arrival, Next::Queued(queue.0, queue.1)));
+            self.order.insert((arrival, Candidate::Queued(queue.0, queue.1)));
         }
     }
 }
@@ -206,15 +206,15 @@ impl State {
             let Some(object) = self.catalog.get_mut(key) else { continue };
             object.is_touched = false;
             match object.body.service(object.wait_queue_in(Lane::Main).len()) {
-                Service::Nobody => {}
-                Service::Together if alone.is_none() && self.touched.is_empty() && !self.has_agenda => {
+                Served::Nobody => {}
+                Served::Together if alone.is_none() && self.touched.is_empty() && !self.has_agenda => {
                     return self.barrier_serve(key);
                 }
-                Service::Together => {
+                Served::Together => {
                     self.agenda.full.push_back(key);
                     self.note_agenda();
                 }
-                Service::Queues => {
+                Served::Queues => {
                     for &lane in object.lanes() {
                         let Some(first) = self.catalog.at(key).wait_queue_in(lane).first() else { continue };
                         if self.has_left && self.left.agenda.places.contains_key(&(key, lane)) {
@@ -257,8 +257,8 @@ impl State {
             self.list_waits_of(caller, from);
         } else if let Some(&(arrival, next)) = agenda.order.first() {
             match next {
-                Next::Queued(object, lane) => self.examine_place(object, lane),
-                Next::Single(waiter) => {
+                Candidate::Queued(object, lane) => self.examine_place(object, lane),
+                Candidate::Single(waiter) => {
                     agenda.order.pop_first();
                     if self.waiters.get(waiter).is_some_and(|waiter| waiter.arrival == arrival) {
                         self.examine(waiter, 0, None);
@@ -268,7 +268,7 @@ impl State {
         } else if let Some(key) = agenda.full.pop_front() {
             // It may have ended, and what has its key may be something else.
             if let Some(object) = self.catalog.get(key)
-                && object.body.service(object.wait_queue_in(Lane::Main).len()) == Service::Together
+                && object.body.service(object.wait_queue_in(Lane::Main).len()) == Served::Together
             {
                 self.barrier_serve(key);
             }
@@ -299,7 +299,7 @@ impl State {
         let next = self.blocked.range((caller, from)..=(caller, Key::MAX)).next();
         match next {
             Some(&(_, key)) => {
-                self.agenda.order.insert((self.waiters[key].arrival, Next::Single(key)));
+                self.agenda.order.insert((self.waiters[key].arrival, Candidate::Single(key)));
                 if let Some(taker) = self.agenda.takers.last_mut() {
                     taker.1 = key.saturating_add(1);
                 }

@@ -20,7 +20,7 @@ use protocol::{Reply, Request, RequestId, SessionId, Target, Targets};
 use serde::{Deserialize, Serialize};
 
 use crate::State;
-use crate::objects::object_body::{ObjectBody, Service};
+use crate::objects::object_body::{ObjectBody, Served};
 use crate::objects::{Body, Want};
 use crate::store::slab::Key;
 use crate::waiting::agenda::Agenda;
@@ -94,7 +94,7 @@ impl State {
         let comes = |entry: &WaitQueueEntry| {
             let object = self.catalog.at(entry.object);
             self.left.agenda.comes_to((entry.object, entry.want.lane()), waiter.arrival)
-                || object.body.service(object.wait_queue_in(Lane::Main).len()) == Service::Together
+                || object.body.service(object.wait_queue_in(Lane::Main).len()) == Served::Together
         };
         self.left.agenda.comes_to_waiter(key, waiter) || waiter.targets.iter().any(comes)
     }

@@ -139,7 +139,7 @@ fn outcomes() {
 fn results_of_an_answer() {
     let half = RESULTS_BYTES_MAX / 2 - 16;
     let mut requests = vec![add((0..8).map(|_| chunk(&[0], 1, 0)).collect())];
-    for size in [half, half, half, half + 1, 2 * RESULTS_BYTES_MAX, half, 16, 16] {
+    for size in [half, half, half, half + 1, 2 * RESULTS_BYTES_MAX + 16, half, 16, 16] {
         requests.extend([take_calls(), end(Outcome::Returned(call_of(size)), 0)]);
     }
     requests.extend(std::iter::repeat_with(take_results).take(6));

@@ -263,7 +263,7 @@ fn who_waits_for_one_result_waits_behind_who_waits_for_many() {
     agree(&Limits::default(), &steps);
 }
 
-/// The other waited for ever once.
+/// The other once waited forever.
 #[test]
 fn who_waits_behind_one_that_gives_up_gets_the_results() {
     let mut steps = a_wait_for_many_results();

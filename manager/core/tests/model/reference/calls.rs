@@ -178,7 +178,7 @@ impl Model {
         let limit = batch.options.time_limit_ns;
         let granted = batch.granted_at(number);
         granted.begun_at = Some(now);
-        granted.deadline = limit.map(|limit_ns| now.saturating_add(limit_ns));
+        granted.deadline = limit.map(|limit_ns| now.saturating_add(limit_ns).min(u64::MAX - 1));
     }
 
     /// The number of the grant of a session that brought a call, even if that call has ended.

@@ -192,8 +192,8 @@ impl Model {
         Ok(Reply::Done)
     }
 
-    /// Takes an object away, and before it the conditions over it if it is a lock. The manager refuses the waits for them
-    /// with `Removed`.
+    /// Takes an object away, and before it the conditions over it if it is a lock. The manager refuses the waits for
+    /// them with `Removed`.
     pub(crate) fn destroy(&mut self, id: ObjectId) {
         self.loosened = true;
         let is_over =
