@@ -193,17 +193,18 @@ impl State {
         };
         self.note_time(key, range, ended as u32);
         let mut number = first;
+        let mut has_returned = false;
         for CallsOutcome { calls, outcome } in ends {
             let known = next.saturating_sub(number).min(u64::from(*calls));
             let calls_left = calls - known as u32;
             if calls_left > 0 {
                 let outcome = self.checked(&without_first(outcome, known), carries);
+                has_returned |= matches!(outcome, Outcome::Returned(_));
                 self.end(key, number + known, calls_left, outcome);
             }
             number += u64::from(*calls);
         }
-        let has_returned = |end: &CallsOutcome<_, _>| matches!(end.outcome, Outcome::Returned(_));
-        if !carries.is_empty() && ends.iter().any(has_returned) && self.is_referred_to(key) {
+        if !carries.is_empty() && has_returned && self.is_referred_to(key) {
             let carried: Vec<Pin> = carries.iter().filter_map(|&id| self.pin(id)).collect();
             self.batch_at(key).carried.extend(carried);
         }

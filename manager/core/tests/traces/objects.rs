@@ -1,6 +1,10 @@
 //! Names and lifetimes: spec, mismatches, references, removal, what frees an anonymous object.
 
-use protocol::{Code, Epoch, Kind, Limits, ObjectId, OpenMode, Reply, Request, Selector, Spec, TaskInput};
+use protocol::limits::CARRIES_MAX;
+use protocol::{
+    CallsOutcome, Code, Epoch, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request, Selector, Spec,
+    TaskInput,
+};
 use uuid::Uuid;
 
 use crate::words::{event, wait_for};
@@ -116,6 +120,26 @@ fn a_task_keeps_the_objects_alive_whose_proxies_it_carries() {
     assert!(!world.is_set(worker, id), "alive while the task runs");
     assert_eq!(world.end_call(worker, batch, task, b""), Reply::Done);
     assert_eq!(world.refused(worker, Request::EventIsSet { id }).0, Code::NoSuchObject);
+}
+
+#[test]
+fn a_result_that_carries_too_many_proxies_keeps_none_of_their_objects_alive() {
+    for (carries, lives) in [(CARRIES_MAX, true), (CARRIES_MAX + 1, false)] {
+        let mut world = World::new();
+        let (owner, worker) = (world.session("owner"), world.session("worker"));
+        let pool = world.open(owner, None, Spec::Pool);
+        let batch = world.batch(owner, pool);
+        let tasks = vec![TaskInput { arguments: &[0], carries: vec![], calls: 1 }];
+        world.done(owner, Request::BatchAdd { id: batch, tasks, last: true });
+        let (batch, first, _) = world.take_call(worker, pool);
+        let id = world.open(worker, None, MANUAL);
+        let returned = CallsOutcome { calls: 1, outcome: Outcome::Returned(&[0][..]) };
+        let (ends, carries) = (vec![returned].into(), vec![id; carries]);
+        world.done(worker, Request::CallsEnd { batch, first, ends, carries });
+        world.done(worker, Request::Detach { id });
+        let inspected = world.ask(owner, Request::Inspect { object: Selector::Id(id) });
+        assert_eq!(!matches!(inspected, Reply::Refused(_)), lives);
+    }
 }
 
 #[test]

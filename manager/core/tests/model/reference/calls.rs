@@ -221,16 +221,17 @@ impl Model {
         }
         self.learn(id, number, end - next);
         let mut call = first;
+        let mut has_returned = false;
         for CallsOutcome { calls, outcome } in ends {
             let behind = call + u64::from(*calls);
             if behind > next {
                 let from = call.max(next);
                 let outcome = self.checked(&without_first(outcome, from - call), carries.len());
+                has_returned |= matches!(outcome, Outcome::Returned(_));
                 self.end(id, from..behind, outcome, None);
             }
             call = behind;
         }
-        let has_returned = ends.iter().any(|end| matches!(end.outcome, Outcome::Returned(_)));
         if has_returned && self.references(id) > 0 {
             let carried: Vec<_> = carries.iter().filter_map(|&carried| self.pin(carried)).collect();
             self.batch(id)?.carried.extend(carried);
