@@ -11,7 +11,7 @@
 //! begun anew meanwhile. Then there is another look.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 use rustix::process::{Signal, getpid, setsid};
 
@@ -139,7 +139,7 @@ fn look_and_kill(
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let Ok(seen) = ProcessStat::of(id) else { continue };
+        let Some(seen) = stat_if_there(id)? else { continue };
         let first = ProcessSession { leader: seen.session, started: 0 };
         let mut candidates = sessions.range(first..).take_while(|session| session.leader == seen.session);
         let Some(session) = candidates.find(|session| !session.has_successor()) else { continue };
@@ -153,7 +153,7 @@ fn look_and_kill(
             Err(error) => return Err(error),
         };
         // Asks again: the number could be another's by now, and from here on it is not.
-        let stat = ProcessStat::of(id).ok().filter(|stat| stat.session == session.leader);
+        let stat = stat_if_there(id)?.filter(|stat| stat.session == session.leader);
         let Some(stat) = stat.filter(|_| !process.has_ended()) else { continue };
         // If it leads a group, the whole group gets the signal in one step. The only possible errors are that it has
         // ended, and that it belongs to another user.
@@ -162,6 +162,17 @@ fn look_and_kill(
         living.push((*session, process));
     }
     Ok(living)
+}
+
+/// The stat of a process, or none if it is gone or hidden from this user. Any other error, such as a lack of
+/// descriptors, says nothing about the process: whoever took it for gone would miss one that runs.
+fn stat_if_there(process: u32) -> io::Result<Option<ProcessStat>> {
+    match ProcessStat::of(process) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The number that the system gave away last.
@@ -218,7 +229,7 @@ pub fn spawn(command: Command, admit: impl FnOnce(u32) -> io::Result<()> + Send)
     thread::scope(|scope| {
         let gate = scope.spawn(move || {
             let mut number = [0; 4];
-            match recv(&ours, &mut number, RecvFlags::empty()) {
+            match retry_on_intr(|| recv(&ours, &mut number, RecvFlags::empty())) {
                 Ok((_, 4)) => {}
                 // There is no child, and `spawn` says why.
                 _ => return Ok(()),
