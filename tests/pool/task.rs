@@ -297,6 +297,16 @@ fn proxies_travel_as_arguments() {
 }
 
 #[apply(test)]
+fn a_chunk_is_cut_where_it_would_carry_too_many_proxies() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 2).unwrap();
+    let events: Vec<Event> = (0..2_500).map(|_| manager.anonymous_event().unwrap()).collect();
+    let outcomes = pool.batch(set).chunk_size(2_500).map(events.iter().cloned()).unwrap();
+    assert!(outcomes.len() == events.len() && outcomes.iter().all(Result::is_ok));
+    assert!(events.iter().all(|event| event.is_set().unwrap()));
+}
+
+#[apply(test)]
 fn a_proxy_that_only_a_task_has_keeps_its_object() {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 1).unwrap();

@@ -1,6 +1,6 @@
 //! How the calls of a batch are cut into chunks, and the chunks distributed among requests.
 
-use protocol::limits::{CALLS_PER_CHUNK_MAX, CHUNKS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX};
+use protocol::limits::{CALLS_PER_CHUNK_MAX, CARRIES_MAX, CHUNKS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{Epoch, ObjectId, TaskInput};
 use serde::Serialize;
 
@@ -27,7 +27,8 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// Encodes at most `chunk_size` of these calls, and fewer if they are large, for the manager of this epoch.
+    /// Encodes at most `chunk_size` of these calls for the manager of this epoch, and fewer if they are large or carry
+    /// many proxies.
     fn encode<Arguments: Serialize>(calls: &[Arguments], chunk_size: usize, manager: Epoch) -> Result<Chunk> {
         let (encoded, carries) = collect_carried_of(manager, || {
             let (mut arguments, mut count) = (Vec::new(), 0);
@@ -44,15 +45,23 @@ impl Chunk {
             Error::new(ErrorKind::BadEncoding, format!("the arguments of a task do not encode: {error}"))
         })?;
         let chunk = Chunk { arguments, count, carries: carries? };
-        match (chunk.frame_bytes(), chunk.count) {
-            (bytes, _) if bytes <= PAYLOAD_BYTES_MAX => Ok(chunk),
-            (bytes, 1) => Err(Error::new(
-                ErrorKind::Limit,
-                format!("the arguments of a task have {bytes} bytes; at most {PAYLOAD_BYTES_MAX} can travel"),
-            )),
+        let (bytes, carried, count) = (chunk.frame_bytes(), chunk.carries.len(), chunk.count as usize);
+        if bytes > PAYLOAD_BYTES_MAX {
+            if count == 1 {
+                let text = format!(
+                    "the arguments of a task have {bytes} bytes; at most {PAYLOAD_BYTES_MAX} can travel"
+                );
+                return Err(Error::new(ErrorKind::Limit, text));
+            }
             // Only the last call can be that large, since the calls before it did not fill the chunk.
-            (_, count) => Chunk::encode(calls, count as usize - 1, manager),
+            return Chunk::encode(calls, count - 1, manager);
         }
+        if carried > CARRIES_MAX && count > 1 {
+            let share = count * CARRIES_MAX / carried;
+            return Chunk::encode(calls, share.clamp(1, count - 1), manager);
+        }
+        // If a single call carries more than that, the manager says so.
+        Ok(chunk)
     }
 
     /// The chunk as a batch takes it.
