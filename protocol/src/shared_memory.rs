@@ -129,6 +129,13 @@ pub mod deferred_releases {
 /// the next.
 ///
 /// Each store is to become visible after those before it. A worker that ends in the middle of them has lost nothing.
+///
+/// [`BATCH`]: call_record::BATCH
+/// [`FIRST`]: call_record::FIRST
+/// [`ENDED`]: call_record::ENDED
+/// [`BEGUN`]: call_record::BEGUN
+/// [`BYTES`]: call_record::BYTES
+/// [`RESULTS`]: call_record::RESULTS
 pub mod call_record {
     /// The index of the first of two words with the id of the batch, in the order of its bytes; both are 0 for none.
     pub const BATCH: usize = 0;

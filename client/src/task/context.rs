@@ -70,7 +70,7 @@ impl CurrentCall {
     }
 
     /// Which attempt to run it this is: 1 for the first, more if its worker died and the batch allows
-    /// [retries](crate::Batch::retries).
+    /// [retries](crate::BatchBuilder::retries).
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.attempt
