@@ -80,9 +80,6 @@ pub(crate) struct Model {
     mirror: BTreeMap<ObjectId, Publication>,
     /// The numbers of locks before this input.
     known: Known,
-    /// How many waits this input has served, and whether it could matter in which order.
-    served: u64,
-    has_lists: bool,
 }
 
 /// An object of any kind.
@@ -164,8 +161,6 @@ impl Model {
             answers_last: None,
             mirror: BTreeMap::new(),
             known: Known { hold: 0, token: first_token - 1 },
-            served: 0,
-            has_lists: false,
         }
     }
 
@@ -179,16 +174,8 @@ impl Model {
             _ => None,
         }));
         self.answers_last = None;
-        self.served = 0;
-        self.has_lists = self.waits.values().any(|wait| wait.targets.len() > 1);
         self.follow(now, input);
         self.compare(effects)
-    }
-
-    /// Whether it matters in which order this input serves waits: it has served several, or one where the core differs,
-    /// and some wait has several targets.
-    pub(crate) fn order_counts(&self, differs: bool) -> bool {
-        self.has_lists && self.served > u64::from(!differs)
     }
 
     fn follow(&mut self, now: u64, input: &Input<'_>) {

@@ -38,7 +38,6 @@ impl Model {
             let verdicts = self.waits.iter().map(|(&key, wait)| (key, self.verdict(wait, key)));
             let served = verdicts.into_iter().find(|(_, verdict)| !matches!(verdict, Verdict::Blocked));
             if let Some((key, verdict)) = served {
-                self.served += 1;
                 match verdict {
                     Verdict::Refuse(code) => self.refuse_wait(key, code),
                     verdict => {

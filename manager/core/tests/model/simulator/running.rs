@@ -14,10 +14,6 @@ use crate::reference::{Body, Model};
 
 pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xe0));
 
-/// Whether the core serves all waits that one input frees in the order in which they came, and not object by object.
-/// While it does not, a run ends where that makes a difference.
-const GLOBAL_ORDER: bool = true;
-
 /// As many bytes as a manager of a small limit stores.
 static ZEROS: [u8; 400] = [0; 400];
 
@@ -33,8 +29,6 @@ pub(crate) struct Run {
     pub(crate) dropped: Vec<SessionId>,
     /// A holding that may have been released in memory.
     pub(crate) wanted: Option<Holding>,
-    /// Whether the run ended where the page's order counts and the core's differs.
-    pub(crate) ended: bool,
 }
 
 /// Takes the steps of a trace. Returns after which of them the core and the model differ, and how.
@@ -71,7 +65,6 @@ impl Run {
             inputs: 0,
             dropped: Vec::new(),
             wanted: None,
-            ended: false,
         }
     }
 
@@ -135,9 +128,6 @@ impl Run {
     }
 
     fn apply(&mut self, input: &Input<'_>) -> Result<(), String> {
-        if self.ended {
-            return Ok(());
-        }
         self.inputs += 1;
         self.effects.clear();
         self.core.apply(Time::from_nanoseconds(self.now), input.clone(), &mut self.effects);
@@ -145,10 +135,6 @@ impl Run {
             self.core.assert_settled();
         }
         let result = self.model.apply(self.now, input, &self.effects);
-        if !GLOBAL_ORDER && self.model.order_counts(result.is_err()) {
-            self.ended = true;
-            return Ok(());
-        }
         result.map_err(|what| format!("{what}\nafter the input {input:?} at {} ns", self.now))?;
         let due = self.core.next_deadline();
         let expected = self.model.next_deadline().map(Time::from_nanoseconds);
@@ -182,9 +168,6 @@ impl Run {
             run.take(&Step::Request { session: last, request: RequestId(number), unread: 0, body })
         };
         ask(self, Request::ListObjects { after: None })?;
-        if self.ended {
-            return Ok(());
-        }
         while let Some((&id, _)) = self.model.objects.iter().find(|(_, object)| object.name.is_some()) {
             ask(self, Request::Remove { id })?;
         }

@@ -29,9 +29,6 @@ pub(crate) fn run_seed(seed: u64, steps: u64) -> Result<u64, Box<Divergence>> {
             let step = choices.next(&run);
             trace.push(step.clone());
             run.take(&step)?;
-            if run.ended {
-                return Ok(());
-            }
         }
         run.finish(&limits)
     }));
