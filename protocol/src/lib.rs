@@ -22,6 +22,7 @@ extern crate alloc;
 
 pub mod calls;
 pub mod endpoint;
+mod escaped;
 mod frame;
 mod grant;
 mod handshake;
@@ -41,6 +42,7 @@ mod shortened;
 mod task;
 mod wait;
 
+pub use escaped::{Escaped, escaped, escaped_lines};
 pub use frame::{FrameBuffer, FrameError, append_frame, decode};
 pub use grant::{
     Abandonment, BarrierStatus, Cause, Grant, ItemGrant, LockGrant, Results, TaskCounts, TaskResult,

@@ -22,12 +22,14 @@ fn that_is_none_is_a_mistake_of_usage_in_every_program() {
     for (address, expected) in [
         (
             "tls://host:7420",
-            "the address tls://host:7420 is one of tls, which this version does not support; ",
+            "the address tls://host:7420 is one of the transport `tls`, which this version does not have; ",
         ),
+        ("a:b", "the address a:b is one of the transport `a`, which this version does not have; "),
         ("unix:", "the address “unix:” names no socket; "),
     ] {
         let expected = format!(
-            "{expected}an address is the path of a Unix socket of this machine, as in `unix:/path/manager.sock`\n"
+            "{expected}an address is `unix:` and the path of a Unix socket of this machine, as in \
+             `unix:/path/manager.sock`, or the path alone, with `./` before a relative one that has a colon\n"
         );
         for (program, arguments) in programs {
             let command = |option: &[&str]| {
@@ -63,6 +65,29 @@ fn given_by_a_relative_path_is_named_by_the_whole() {
     assert_eq!(running.line(), format!("manager is ready at {address}"));
     let manager = Manager::connect_to(&address).unwrap();
     assert_eq!(Manager::connect_to(manager.address()).unwrap().address(), manager.address());
+}
+
+#[apply(test)]
+fn with_a_space_is_advised_so_that_it_can_be_pasted() {
+    let folder = private_folder();
+    let socket = folder.path().join("my manager's.sock");
+    let text = complaint(&mut worker(&socket));
+    let command = text.split('`').nth(1).unwrap();
+    let arguments = command.strip_prefix("manager ").unwrap();
+    let pasted = format!("exec {} {arguments}", env!("CARGO_BIN_EXE_manager"));
+    let mut running = Running::start(Command::new("sh").args(["-c", &pasted]));
+    assert_eq!(running.line(), format!("manager is ready at unix:{}", socket.display()), "{text}");
+    Manager::connect_to(&socket).unwrap();
+}
+
+#[apply(test)]
+fn with_control_characters_is_refused_without_showing_them() {
+    let socket = Path::new("/x\x1b[31m.sock");
+    for mut command in [manager(socket), worker(socket)] {
+        let (status, output, text) = run(&mut command);
+        assert_eq!((status, output.as_str()), (Some(2), ""), "{text}");
+        assert!(text.contains("must not hold control characters") && !text.contains('\x1b'), "{text:?}");
+    }
 }
 
 #[apply(test)]

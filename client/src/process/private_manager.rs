@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use protocol::endpoint::MANAGER_VARIABLE;
+use protocol::escaped;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sys::Signal;
 use sys::process::Process;
@@ -45,7 +46,7 @@ impl PrivateManager {
         // manager.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
         let mut child = command.spawn().map_err(|error| {
-            let program = command.get_program().display();
+            let program = escaped(command.get_program().display());
             failed(format!("a private manager cannot be started from {program}: {error}"))
         })?;
         let output = child.stdout.take().expect("it was asked for");
@@ -169,7 +170,7 @@ fn manager_program() -> Result<PathBuf> {
         failed(format!(
             "there is no manager to start: {INIT_ADVICE}put the `manager` program beside {} or on PATH, or name it in \
              {MANAGER_VARIABLE}",
-            this.display()
+            escaped(this.display())
         ))
     })
 }

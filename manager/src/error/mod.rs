@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::{fmt, io};
 
 use protocol::endpoint::{SOCKET_PATH_BYTES_MAX, SOCKET_VARIABLE};
+use protocol::escaped;
 use rustix::io::Errno;
+use transport::shell_word;
 use transport::unix::FOLDER_VARIABLE;
 
 pub use folder::FolderError;
@@ -116,20 +118,20 @@ impl fmt::Display for Error {
                 formatter,
                 "the socket's path {} has {} bytes, and a socket's path has at most {SOCKET_PATH_BYTES_MAX}; \
                  choose a shorter one",
-                socket.display(),
+                escaped(socket.display()),
                 socket.as_os_str().len()
             ),
             Error::PathWithoutName { socket } => write!(
                 formatter,
                 "the socket's path “{}” does not end in a file name; name a file in a folder of your own, as in \
                  `--socket /path/manager.sock`",
-                socket.display()
+                escaped(socket.display())
             ),
             Error::PathIsFolder { folder, instead } => write!(
                 formatter,
                 "{} is a folder, and a socket is a file in one; name that, as in `--socket {}`",
-                folder.display(),
-                instead.display()
+                escaped(folder.display()),
+                shell_word(instead)
             ),
             Error::Folder(error) => error.fmt(formatter),
             Error::FolderOfVariable { error, is_private } => {
@@ -141,40 +143,59 @@ impl fmt::Display for Error {
             }
             Error::Lock { lock, source } => {
                 let advice = match Errno::from_io_error(source) {
-                    Some(Errno::LOOP) => "; it is a symbolic link; remove it",
-                    _ => "",
+                    Some(Errno::LOOP) => "; it is a symbolic link; remove it".to_owned(),
+                    Some(Errno::ISDIR) => "; it is a folder; remove it, or choose another socket".to_owned(),
+                    Some(Errno::ACCESS | Errno::PERM) => {
+                        format!(
+                            "; this user needs to read and write it: remove it, if no manager runs, or run \
+                             `chmod 600 {}`",
+                            shell_word(lock)
+                        )
+                    }
+                    Some(Errno::ROFS | Errno::NOSPC | Errno::DQUOT) => {
+                        "; choose a socket in a folder in which this user may write".to_owned()
+                    }
+                    _ => String::new(),
                 };
-                write!(formatter, "the lock file {} cannot be taken: {source}{advice}", lock.display())
+                write!(
+                    formatter,
+                    "the lock file {} cannot be taken: {source}{advice}",
+                    escaped(lock.display())
+                )
             }
             Error::AlreadyServed { socket, holder } => write!(
                 formatter,
                 "another manager {}serves {}; end it, or choose another socket",
                 Number(*holder),
-                socket.display()
+                escaped(socket.display())
             ),
             Error::ServedWithoutSocket { socket, holder } => write!(
                 formatter,
                 "another manager {}holds the lock of {}, where there is no socket: it was removed, or is about to \
                  come or go; end that manager, and try again",
                 Number(*holder),
-                socket.display()
+                escaped(socket.display())
             ),
             Error::ForeignListener { socket, process } => write!(
                 formatter,
                 "a process {}listens at {} without the lock of a manager; end it, or choose another socket",
                 Number(*process),
-                socket.display()
+                escaped(socket.display())
             ),
             Error::SocketOfAnotherType { socket } => write!(
                 formatter,
                 "the socket at {} is of another type than a manager's; choose another path",
-                socket.display()
+                escaped(socket.display())
             ),
             Error::NotASocket { socket } => {
-                write!(formatter, "{} is there and is not a socket; choose another path", socket.display())
+                write!(
+                    formatter,
+                    "{} is there and is not a socket; choose another path",
+                    escaped(socket.display())
+                )
             }
             Error::Bind { socket, source } => {
-                write!(formatter, "the socket {} cannot be bound: {source}", socket.display())
+                write!(formatter, "the socket {} cannot be bound: {source}", escaped(socket.display()))
             }
             Error::System { action, source } => write!(formatter, "cannot {action}: {source}"),
         }

@@ -141,8 +141,11 @@ fn may_be_closed(folder: &Path, mode: u32) -> bool {
 /// A socket like this one in a folder of the user's own, which `prepare` makes if it is missing.
 pub(crate) fn instead_of(socket: &Path, mode: u32, user: u32) -> PathBuf {
     let name = socket.file_name().unwrap_or(OsStr::new("manager.sock"));
-    // Anybody may make a folder in a shared one such as `/tmp`.
-    let above = if mode & (STICKY | 0o002) == STICKY | 0o002 { folder_of(socket) } else { Path::new("/tmp") };
+    // Anybody may make a folder in a shared one such as `/tmp`, which some systems do not have.
+    let is_shared = mode & (STICKY | 0o002) == STICKY | 0o002;
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let candidates = [is_shared.then(|| folder_of(socket).into()), Some(PathBuf::from("/tmp")), home];
+    let above = candidates.into_iter().flatten().find(|folder| folder.is_dir()).unwrap_or("/tmp".into());
     let own = above.join(format!("rallypoint-{user}")).join(name);
     // This one may be what cannot be used.
     if own == socket { above.join(format!("rallypoint-{user}-own")).join(name) } else { own }

@@ -13,6 +13,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
+use protocol::escaped;
 use rustix::fs::OFlags;
 use transport::unix::{LocalListener, is_in_folder_of_variable, lock_of};
 use transport::{Address, Listener, Stream};
@@ -103,14 +104,14 @@ impl Drop for LockedSocket {
         // A file that somebody put there by hand stays.
         let is_ours = fs::symlink_metadata(&self.socket).is_ok_and(|found| identity(found) == self.identity);
         if is_ours && let Err(error) = fs::remove_file(&self.socket) {
-            log::warn!("the socket {} cannot be removed: {error}", self.socket.display());
+            log::warn!("the socket {} cannot be removed: {error}", escaped(self.socket.display()));
         }
         let lock = lock_of(&self.socket);
         if self.is_last
             && is_at(&self.lock, &lock).unwrap_or(false)
             && let Err(error) = fs::remove_file(&lock)
         {
-            log::warn!("the lock file {} cannot be removed: {error}", lock.display());
+            log::warn!("the lock file {} cannot be removed: {error}", escaped(lock.display()));
         }
     }
 }
@@ -171,6 +172,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::os::unix::net::{UnixListener, UnixStream};
 
+    use rustix::io::Errno;
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
     use tempfile::TempDir;
     use transport::unix::LocalStream;
@@ -322,6 +324,19 @@ mod tests {
         assert!(matches!(refused, Error::Lock { .. }), "{refused}");
         assert!(refused.to_string().ends_with("it is a symbolic link; remove it"), "{refused}");
         assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_lock_file_that_cannot_be_taken_comes_with_advice() {
+        let outer = folder();
+        let socket = outer.path().join("my m.sock");
+        fs::create_dir(lock_of(&socket)).unwrap();
+        let refused = LockedSocket::bind(&socket).unwrap_err().to_string();
+        assert!(refused.ends_with("it is a folder; remove it, or choose another socket"), "{refused}");
+
+        let (lock, source) = (lock_of(&socket), Errno::ACCESS.into());
+        let refused = Error::Lock { lock: lock.clone(), source }.to_string();
+        assert!(refused.ends_with(&format!("`chmod 600 '{}'`", lock.display())), "{refused}");
     }
 
     #[test]

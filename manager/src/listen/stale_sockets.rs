@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use protocol::escaped;
 use rustix::fs::OFlags;
 
 use super::file_identity::is_at;
@@ -27,7 +28,9 @@ const FILES_MAX: usize = 1_000;
 pub(crate) fn clear(folder: &Path) {
     let files = match fs::read_dir(folder) {
         Ok(files) => files,
-        Err(error) => return log::debug!("no stale sockets can be found in {}: {error}", folder.display()),
+        Err(error) => {
+            return log::debug!("no stale sockets can be found in {}: {error}", escaped(folder.display()));
+        }
     };
     for file in files.take(FILES_MAX).flatten() {
         let name = file.file_name();
@@ -40,9 +43,9 @@ pub(crate) fn clear(folder: &Path) {
         }
         let lock = file.path();
         match clear_one(&lock) {
-            Ok(true) => log::debug!("cleared away {} and its socket", lock.display()),
+            Ok(true) => log::debug!("cleared away {} and its socket", escaped(lock.display())),
             Ok(false) => {}
-            Err(error) => log::debug!("{} stays: {error}", lock.display()),
+            Err(error) => log::debug!("{} stays: {error}", escaped(lock.display())),
         }
     }
 }

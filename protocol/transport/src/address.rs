@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use protocol::escaped;
+
 /// Where a manager is found.
 ///
 /// As text it is `unix:` and the absolute path of a Unix socket. A path alone means the same where an address is read,
@@ -35,8 +37,8 @@ pub enum Place {
 }
 
 /// What addresses look like, for messages.
-const FORMS: &str =
-    "an address is the path of a Unix socket of this machine, as in `unix:/path/manager.sock`";
+const FORMS: &str = "an address is `unix:` and the path of a Unix socket of this machine, as in \
+    `unix:/path/manager.sock`, or the path alone, with `./` before a relative one that has a colon";
 
 /// Why a text is not an address. The message says what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +55,11 @@ pub enum AddressError {
         text: OsString,
         /// The transport that it names.
         transport: String,
+    },
+    /// The path holds a control character, which would garble terminals and logs.
+    Control {
+        /// The path.
+        path: PathBuf,
     },
     /// The path is relative, and the folder in which this process works cannot be told.
     Relative {
@@ -75,7 +82,7 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// If it has no path, or names a transport that this version does not have.
+    /// If it has no path, or one with control characters, or names a transport that this version does not have.
     pub fn parse(text: impl AsRef<OsStr>) -> Result<Address, AddressError> {
         let text = text.as_ref();
         let path = match transport_of(text) {
@@ -96,7 +103,7 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// If the path is empty; or relative, and this process's folder is gone.
+    /// If the path is empty, or has control characters; or it is relative, and this process's folder is gone.
     pub fn unix(path: impl AsRef<Path>) -> Result<Address, AddressError> {
         let path = path.as_ref();
         if path.as_os_str().is_empty() {
@@ -104,6 +111,9 @@ impl Address {
         }
         let absolute = std::path::absolute(path)
             .map_err(|error| AddressError::Relative { path: path.into(), reason: error.to_string() })?;
+        if absolute.to_string_lossy().contains(char::is_control) {
+            return Err(AddressError::Control { path: absolute });
+        }
         let mut text = OsString::from("unix:");
         text.push(&absolute);
         Ok(Address { place: Place::Unix(absolute), text })
@@ -151,17 +161,22 @@ impl fmt::Display for AddressError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             AddressError::WithoutPath { text } => {
-                write!(formatter, "the address “{}” names no socket; {FORMS}", text.display())
+                write!(formatter, "the address “{}” names no socket; {FORMS}", escaped(text.display()))
             }
             AddressError::NotSupported { text, transport } => write!(
                 formatter,
-                "the address {} is one of {transport}, which this version does not support; {FORMS}",
-                text.display()
+                "the address {} is one of the transport `{transport}`, which this version does not have; {FORMS}",
+                escaped(text.display())
+            ),
+            AddressError::Control { path } => write!(
+                formatter,
+                "the path of a socket must not hold control characters, and {} does; choose another",
+                escaped(path.display())
             ),
             AddressError::Relative { path, reason } => write!(
                 formatter,
                 "the path {} is relative to a folder that cannot be found ({reason}); write an absolute one",
-                path.display()
+                escaped(path.display())
             ),
             AddressError::InVariable { variable, error } => {
                 write!(formatter, "the value of {variable} is wrong: {error}")
@@ -206,14 +221,27 @@ mod tests {
 
     #[test]
     fn other_transports_are_refused_with_what_to_write_instead() {
-        for (text, transport) in [("tls://host:7420", "tls"), ("tcp:host", "tcp"), ("TLS:x", "TLS")] {
+        for (text, transport) in
+            [("tls://host:7420", "tls"), ("tcp:host", "tcp"), ("a:b", "a"), ("TLS:x", "TLS")]
+        {
             let refused = text.parse::<Address>().unwrap_err();
             let expected = AddressError::NotSupported { text: text.into(), transport: transport.to_owned() };
             assert_eq!(refused, expected);
             let message = refused.to_string();
-            assert!(message.contains(text) && message.contains("does not support"), "{message}");
-            assert!(message.contains("unix:/path"), "{message}");
+            assert!(message.contains(text) && message.contains("does not have"), "{message}");
+            assert!(message.contains("unix:/path") && message.contains("`./`"), "{message}");
         }
+    }
+
+    #[test]
+    fn control_characters_are_refused_and_not_shown() {
+        for text in ["/x\x1b[31m.sock", "unix:x\n.sock"] {
+            let refused = text.parse::<Address>().unwrap_err();
+            assert!(matches!(refused, AddressError::Control { .. }), "{refused}");
+            assert!(!refused.to_string().contains(char::is_control), "{refused}");
+        }
+        let refused = "tcp:\x1b[31m".parse::<Address>().unwrap_err().to_string();
+        assert!(refused.contains(r"tcp:\u{1b}[31m"), "{refused}");
     }
 
     #[test]

@@ -11,10 +11,12 @@
 mod address;
 mod connect;
 mod connect_error;
+mod shell_word;
 mod stream;
 pub mod unix;
 
 pub use address::{Address, AddressError, Place, place};
 pub use connect::{canonical, connect, refused};
 pub use connect_error::{ConnectError, ConnectErrorKind};
+pub use shell_word::{ShellWord, shell_word};
 pub use stream::{Listener, PeerIdentity, ReadMode, Stream, StreamReadiness, UntrustedPeer};

@@ -1,16 +1,19 @@
 //! From the path of a socket to a stream, or to what is wrong there and what to do about it.
 
+use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use protocol::endpoint::{SOCKET_PATH_BYTES_MAX, SOCKET_VARIABLE};
+use protocol::escaped;
+use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use sys::process::{Process, effective_user};
 
 use super::{FOLDER_VARIABLE, LocalStream, is_in_folder_of_variable, lock_of};
-use crate::{Address, ConnectError, ConnectErrorKind, Stream};
+use crate::{Address, ConnectError, ConnectErrorKind, Stream, shell_word};
 
 /// The address of a socket with the path that is the same for every process.
 pub(crate) fn canonical(socket: &Path) -> Result<Address, ConnectError> {
@@ -18,7 +21,7 @@ pub(crate) fn canonical(socket: &Path) -> Result<Address, ConnectError> {
     let path = fs::canonicalize(socket).map_err(|error| not_connected(socket, &error))?;
     check_length(&path)?;
     if path.to_str().is_none() {
-        let path = path.display();
+        let path = escaped(path.display());
         let text = format!("the path of a socket must be UTF-8, and {path} is not");
         return Err(ConnectError::new(ConnectErrorKind::NotText, text));
     }
@@ -44,7 +47,14 @@ pub(crate) fn refused(socket: &Path) -> ConnectError {
 
 /// The address of this socket, for messages.
 fn shown(socket: &Path) -> String {
-    format!("unix:{}", socket.display())
+    format!("unix:{}", escaped(socket.display()))
+}
+
+/// The command that starts a manager at this socket.
+fn command(socket: &Path) -> String {
+    let mut address = OsString::from("unix:");
+    address.push(socket);
+    format!("`manager --socket {}`", shell_word(address))
 }
 
 fn check_length(socket: &Path) -> Result<(), ConnectError> {
@@ -55,7 +65,7 @@ fn check_length(socket: &Path) -> Result<(), ConnectError> {
     let text = format!(
         "the path of a socket has at most {SOCKET_PATH_BYTES_MAX} bytes, this one has {bytes}; \
          use a shorter one than {}",
-        socket.display()
+        escaped(socket.display())
     );
     Err(ConnectError::new(ConnectErrorKind::TooLong, text))
 }
@@ -86,7 +96,7 @@ fn not_running(socket: &Path, kind: ConnectErrorKind) -> ConnectError {
         && !found.file_type().is_socket()
     {
         let what = if found.is_dir() { "a folder" } else { "a file" };
-        let path = socket.display();
+        let path = escaped(socket.display());
         return other(format!("{path} is {what}, not a socket; name the socket of a manager"));
     }
     let text = if let Some(obstacle) = obstacle_to_a_manager(socket) {
@@ -101,11 +111,11 @@ fn not_running(socket: &Path, kind: ConnectErrorKind) -> ConnectError {
     } else if let Some(holder) = holder_without_socket(socket) {
         format!(
             "no manager can be reached at {address}: process {holder} holds its lock, and there is no socket, which \
-             was removed, or is about to come or go; end process {holder} first, and then start a manager with \
-             `manager --socket {address}`"
+             was removed, or is about to come or go; end process {holder} first, and then start a manager with {}",
+            command(socket)
         )
     } else {
-        format!("no manager is running at {address}; start one with `manager --socket {address}`")
+        format!("no manager is running at {address}; start one with {}", command(socket))
     };
     ConnectError::new(kind, text)
 }
@@ -121,17 +131,21 @@ fn obstacle_to_a_manager(socket: &Path) -> Option<String> {
         Ok(_) => return None,
         Err(_) => {
             let above = folder.parent()?;
+            let shown = escaped(above.display());
             return match fs::metadata(above) {
-                Ok(found) if found.is_dir() => None,
-                Ok(_) => Some(format!("{} is not a folder", above.display())),
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    Some(format!("the folder {} is missing", above.display()))
+                Ok(found) if !found.is_dir() => Some(format!("{shown} is not a folder")),
+                Ok(_) if access(above, Access::WRITE_OK | Access::EXEC_OK).is_err() => {
+                    Some(format!("this user cannot make a folder in {shown}"))
                 }
-                Err(error) => Some(format!("{} cannot be entered ({error})", above.display())),
+                Ok(_) => None,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    Some(format!("the folder {shown} is missing"))
+                }
+                Err(error) => Some(format!("{shown} cannot be entered ({error})")),
             };
         }
     };
-    Some(format!("{} {what}", folder.display()))
+    Some(format!("{} {what}", escaped(folder.display())))
 }
 
 /// The process that holds the lock of a socket that is not there: a manager whose socket was removed under it.
