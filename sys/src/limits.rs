@@ -1,7 +1,9 @@
 //! The resource limits of this process (getrlimit(2)). Children inherit them.
 
+use std::fmt::{self, Display, Formatter};
 use std::io;
 
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises the limit of open descriptors as far as this process may.
@@ -12,6 +14,44 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub fn raise_descriptors_max() -> io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
+}
+
+/// An error of the system as a message shows it. If the limit of open descriptors is the cause, it says how to raise it.
+pub fn explained(error: &io::Error) -> Explained<'_> {
+    Explained(error)
+}
+
+/// What [`explained`] returns.
+#[derive(Clone, Copy, Debug)]
+pub struct Explained<'error>(&'error io::Error);
+
+impl Display for Explained<'_> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let Explained(error) = self;
+        match Errno::from_io_error(error) {
+            Some(Errno::MFILE) => {
+                let limit = getrlimit(Resource::Nofile);
+                write!(formatter, "{error}; this process may have {} of them: ", number(limit.current))?;
+                match limit.current == limit.maximum {
+                    true => formatter.write_str("raise its hard limit, `ulimit -Hn`, and start it anew"),
+                    false => write!(
+                        formatter,
+                        "raise its limit with `ulimit -n` to at most {}, and start it anew",
+                        number(limit.maximum)
+                    ),
+                }
+            }
+            Some(Errno::NFILE) => {
+                write!(formatter, "{error}: raise the limit of the system, /proc/sys/fs/file-max")
+            }
+            _ => error.fmt(formatter),
+        }
+    }
+}
+
+/// A limit in words.
+fn number(limit: Option<u64>) -> String {
+    limit.map_or("any number".to_owned(), |limit| limit.to_string())
 }
 
 /// Limits the address space of this process to this many bytes, which it cannot raise again.
@@ -31,6 +71,15 @@ pub(crate) fn file_bytes_max() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lack_of_descriptors_is_explained() {
+        let shown = |errno: Errno| explained(&errno.into()).to_string();
+        let text = shown(Errno::MFILE);
+        assert!(text.starts_with("Too many open files") && text.contains("`ulimit -"), "{text}");
+        assert!(shown(Errno::NFILE).contains("file-max"));
+        assert_eq!(shown(Errno::NOENT), io::Error::from(Errno::NOENT).to_string());
+    }
 
     #[test]
     fn descriptors_are_allowed_as_far_as_the_system_goes() {

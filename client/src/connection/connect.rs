@@ -7,9 +7,11 @@ use protocol::limits::PROGRAM_BYTES_MAX;
 use protocol::{
     Epoch, FrameBuffer, FrameError, Greeting, HELLO_BYTES_MAX, Hello, VERSION_NEWEST, VERSION_OLDEST,
 };
+use sys::limits::explained;
 use sys::process::effective_user;
 use transport::{Address, ConnectErrorKind, ReadMode, Stream, StreamReadiness};
 
+use crate::duration::Rounded;
 use crate::{Error, ErrorKind, Result};
 
 /// How long to try again while nobody listens, since a manager may be about to start.
@@ -35,18 +37,21 @@ pub(crate) struct EstablishedStream {
 /// Connects to the manager at this address, and begins a session.
 pub(crate) fn connect(address: &Address) -> Result<EstablishedStream> {
     let begun = Instant::now();
-    loop {
+    for attempts in 1.. {
         let (error, time_max) = match try_connect(address) {
             Ok(stream) => return greet(stream, address, GREETING_TIME_MAX),
             Err(Attempt::Refused(error)) => (error, REFUSED_TIME_MAX),
             Err(Attempt::Full(error)) => (error, GREETING_TIME_MAX),
             Err(Attempt::Failed(error)) => return Err(error),
         };
-        if begun.elapsed() >= time_max {
-            return Err(error);
+        let elapsed = begun.elapsed();
+        if elapsed >= time_max {
+            let text = format!("{error} ({attempts} attempts in {})", Rounded(elapsed));
+            return Err(Error::new(error.kind(), text));
         }
         std::thread::sleep(vary(RETRY_PAUSE));
     }
+    unreachable!("there are always more attempts")
 }
 
 /// Why one try did not connect.
@@ -152,14 +157,15 @@ fn vary(pause: Duration) -> Duration {
 }
 
 fn broken(address: &Address, error: &io::Error) -> Error {
-    Error::new(ErrorKind::Other, format!("cannot connect to {address}: {error}"))
+    Error::new(ErrorKind::Other, format!("cannot connect to {address}: {}", explained(error)))
 }
 
 fn unanswered(address: &Address, time: Duration) -> Error {
     Error::new(
         ErrorKind::Other,
         format!(
-            "what listens at {address} did not answer for {time:?}; it is overloaded, suspended, or not a manager"
+            "what listens at {address} did not answer for {time:?}; it is overloaded, suspended, or not a manager, or it \
+             has no descriptor left, as the log of a manager says then (raise its `ulimit -Hn`)"
         ),
     )
 }
@@ -238,10 +244,12 @@ mod tests {
             let begun = Instant::now();
             let error = error_at(path);
             assert!(error.is_not_running(), "{error:?}");
-            assert!(
-                error.to_string().ends_with(&format!("`manager --socket unix:{}`", path.display())),
-                "{error}"
-            );
+            let text = error.to_string();
+            let advice = format!("`manager --socket unix:{}`", path.display());
+            assert!(text.contains(&advice), "{error}");
+            // Only where a manager may be about to listen is it worth trying again.
+            let is_tried_again = text.ends_with(" ms)") && text.contains(" attempts in ");
+            assert_eq!(is_tried_again, path == &dead, "{error}");
             assert!(begun.elapsed() < Duration::from_secs(5));
         }
     }

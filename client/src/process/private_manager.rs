@@ -12,6 +12,7 @@ use protocol::endpoint::MANAGER_VARIABLE;
 use protocol::escaped;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sys::Signal;
+use sys::limits::explained;
 use sys::process::Process;
 use transport::{Address, unix};
 use uuid::Uuid;
@@ -47,7 +48,7 @@ impl PrivateManager {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
         let mut child = command.spawn().map_err(|error| {
             let program = escaped(command.get_program().display());
-            failed(format!("a private manager cannot be started from {program}: {error}"))
+            failed(format!("a private manager cannot be started from {program}: {}", explained(&error)))
         })?;
         let output = child.stdout.take().expect("it was asked for");
         let ending = match Process::of_child(&child) {
@@ -55,7 +56,7 @@ impl PrivateManager {
             Err(errno) => {
                 // It is a child of this process, so these two calls cannot fail, nor hit another process.
                 let _ = child.kill().and_then(|()| child.wait());
-                return Err(failed(format!("a private manager cannot be watched: {errno}")));
+                return Err(failed(format!("a private manager cannot be watched: {}", explained(&errno))));
             }
         };
         let output = File::from(OwnedFd::from(output));

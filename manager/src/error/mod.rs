@@ -6,6 +6,7 @@ use std::{fmt, io};
 use protocol::endpoint::{SOCKET_PATH_BYTES_MAX, SOCKET_VARIABLE};
 use protocol::escaped;
 use rustix::io::Errno;
+use sys::limits::explained;
 use transport::shell_word;
 use transport::unix::FOLDER_VARIABLE;
 
@@ -159,8 +160,9 @@ impl fmt::Display for Error {
                 };
                 write!(
                     formatter,
-                    "the lock file {} cannot be taken: {source}{advice}",
-                    escaped(lock.display())
+                    "the lock file {} cannot be taken: {}{advice}",
+                    escaped(lock.display()),
+                    explained(source)
                 )
             }
             Error::AlreadyServed { socket, holder } => write!(
@@ -195,9 +197,14 @@ impl fmt::Display for Error {
                 )
             }
             Error::Bind { socket, source } => {
-                write!(formatter, "the socket {} cannot be bound: {source}", escaped(socket.display()))
+                write!(
+                    formatter,
+                    "the socket {} cannot be bound: {}",
+                    escaped(socket.display()),
+                    explained(source)
+                )
             }
-            Error::System { action, source } => write!(formatter, "cannot {action}: {source}"),
+            Error::System { action, source } => write!(formatter, "cannot {action}: {}", explained(source)),
         }
     }
 }

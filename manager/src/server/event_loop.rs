@@ -15,6 +15,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use protocol::Epoch;
 use rustix::io::Errno;
+use sys::limits::explained;
 use sys::process::Process;
 use transport::{Address, Listener};
 use uuid::Uuid;
@@ -109,7 +110,8 @@ impl Stopper {
 impl EventLoop {
     /// Listens at the address. If that is a socket, its folder is checked and its lock is taken first.
     ///
-    /// From here on SIGINT and SIGTERM end the manager in order rather than the process at once.
+    /// From here on SIGHUP, SIGINT and SIGTERM end the manager in order rather than the process at once. The first two
+    /// stay ignored if they were.
     ///
     /// # Errors
     ///
@@ -173,7 +175,7 @@ impl EventLoop {
         &mut self.server.user
     }
 
-    /// Serves clients until SIGINT or SIGTERM arrives, the parent process ends, or the [`Stopper`] is used.
+    /// Serves clients until SIGHUP, SIGINT or SIGTERM arrives, the parent process ends, or the [`Stopper`] is used.
     ///
     /// At the end it closes all connections, so that every client learns at once that its manager is gone, and removes
     /// the socket.
@@ -333,7 +335,8 @@ impl EventLoop {
     fn accept_fails_with(&mut self, error: &io::Error) {
         if !self.accept_fails {
             self.accept_fails = true;
-            log::warn!("no connection can be accepted for now; existing ones go on: {error}");
+            let why = explained(error);
+            log::warn!("no connection can be accepted for now; existing ones go on: {why}");
         }
     }
 }

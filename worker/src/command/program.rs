@@ -9,6 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
 use serde::{Deserialize, Serialize};
+use sys::limits::explained;
 
 /// The longest report, in bytes.
 pub(super) const REPORT_BYTES_MAX: usize = 32;
@@ -157,7 +158,7 @@ impl From<io::Error> for NotStarted {
 
 impl fmt::Display for NotStarted {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(formatter)
+        explained(&self.error).fmt(formatter)
     }
 }
 

@@ -10,6 +10,7 @@ use protocol::endpoint::{SOCKET_PATH_BYTES_MAX, SOCKET_VARIABLE};
 use protocol::escaped;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
+use sys::limits::explained;
 use sys::process::{Process, effective_user};
 
 use super::{FOLDER_VARIABLE, LocalStream, is_in_folder_of_variable, lock_of};
@@ -81,7 +82,7 @@ fn not_connected(socket: &Path, error: &io::Error) -> ConnectError {
         _ if Errno::from_io_error(error) == Some(Errno::PROTOTYPE) => other(format!(
             "the socket at {address} is of another type than a manager's; name the socket of a manager"
         )),
-        _ => other(format!("cannot connect to {address}: {error}")),
+        _ => other(format!("cannot connect to {address}: {}", explained(error))),
     }
 }
 
