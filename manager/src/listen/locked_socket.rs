@@ -1,10 +1,10 @@
 //! The socket of a manager, in a folder of the user's own, and the lock that says which manager serves it.
 //!
 //! The lock decides, never the socket file: the holder of `<socket>.lock` may unlink the socket and bind it anew. So a
-//! manager takes over a socket that a killed one left behind, and never displaces a living one. The lock file stays for
-//! the next manager, unless there will be none. A lock on a file that no longer exists guards nothing, so a manager
-//! that takes one checks that the file still exists. And since somebody may remove the lock file of a living manager,
-//! no manager unlinks a socket at which a process listens, lock or no lock.
+//! manager takes over a socket that a killed one left behind, and never displaces a living one. At its end, a manager
+//! removes the lock file last, while it still holds the lock. A lock on a file that no longer exists guards nothing, so a
+//! manager that takes one checks that the file is still the one at the path. And since somebody may remove the lock file
+//! of a living manager, no manager unlinks a socket at which a process listens, lock or no lock.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -34,8 +34,6 @@ pub(crate) struct LockedSocket {
     address: Address,
     /// Which file the socket is, by device and inode.
     identity: (u64, u64),
-    /// Whether no manager will serve this socket again, so that the lock file goes too.
-    is_last: bool,
     /// The lock file, locked for as long as it is open; declared last, so that it is closed last.
     lock: File,
 }
@@ -46,12 +44,10 @@ impl LockedSocket {
         LockedSocket::try_bind(socket).map_err(|error| with_variable(error, socket, false))
     }
 
-    /// Binds a socket that no other manager will serve. Nothing is left behind at its end, and what was left behind in
-    /// its folder by others of its kind is cleared away.
+    /// Binds a socket that no other manager will serve. What was left behind in its folder by others of its kind that
+    /// were killed is cleared away.
     pub(crate) fn bind_private(socket: &Path) -> Result<LockedSocket, Error> {
-        let mut locked =
-            LockedSocket::try_bind(socket).map_err(|error| with_variable(error, socket, true))?;
-        locked.is_last = true;
+        let locked = LockedSocket::try_bind(socket).map_err(|error| with_variable(error, socket, true))?;
         stale_sockets::clear(folder::folder_of(socket));
         Ok(locked)
     }
@@ -60,7 +56,7 @@ impl LockedSocket {
         check_path(socket)?;
         let address = Address::unix(socket).map_err(|_| Error::PathWithoutName { socket: socket.into() })?;
         folder::prepare(socket, sys::process::effective_user())?;
-        // Before it makes a lock file, which would stay.
+        // Before it makes a lock file.
         look_for_stale(socket)?;
         let lock = take_lock(socket)?;
         if remove_stale(socket)? {
@@ -69,7 +65,7 @@ impl LockedSocket {
         let failed = |source| Error::Bind { socket: socket.into(), source };
         let listener = LocalListener::bind(socket).map_err(failed)?;
         let identity = fs::symlink_metadata(socket).map(identity).map_err(failed)?;
-        Ok(LockedSocket { listener, socket: socket.into(), address, identity, is_last: false, lock })
+        Ok(LockedSocket { listener, socket: socket.into(), address, identity, lock })
     }
 }
 
@@ -106,9 +102,9 @@ impl Drop for LockedSocket {
         if is_ours && let Err(error) = fs::remove_file(&self.socket) {
             log::warn!("the socket {} cannot be removed: {error}", escaped(self.socket.display()));
         }
+        // Last, and under the lock: whoever has opened this file before finds out that it is gone.
         let lock = lock_of(&self.socket);
-        if self.is_last
-            && is_at(&self.lock, &lock).unwrap_or(false)
+        if is_at(&self.lock, &lock).unwrap_or(false)
             && let Err(error) = fs::remove_file(&lock)
         {
             log::warn!("the lock file {} cannot be removed: {error}", escaped(lock.display()));
@@ -171,6 +167,8 @@ fn read_holder(lock: &mut File) -> Option<u32> {
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::os::unix::net::{UnixListener, UnixStream};
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::thread;
 
     use rustix::io::Errno;
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
@@ -340,15 +338,38 @@ mod tests {
     }
 
     #[test]
-    fn the_last_locked_at_a_socket_leaves_nothing() {
+    fn one_that_ends_leaves_nothing() {
         let outer = folder();
         let socket = outer.path().join("m.sock");
-        drop(LockedSocket::bind(&socket).unwrap());
-        assert!(lock_of(&socket).exists(), "the next one is expected");
+        for bind in [LockedSocket::bind, LockedSocket::bind_private] {
+            let locked = bind(&socket).unwrap();
+            assert!(matches!(LockedSocket::bind(&socket), Err(Error::AlreadyServed { .. })));
+            drop(locked);
+            assert_eq!(fs::read_dir(outer.path()).unwrap().count(), 0);
+        }
+    }
 
-        let locked = LockedSocket::bind_private(&socket).unwrap();
-        assert!(matches!(LockedSocket::bind(&socket), Err(Error::AlreadyServed { .. })));
-        drop(locked);
+    #[test]
+    fn one_at_a_time_serves_a_socket_while_they_come_and_go() {
+        let outer = folder();
+        let socket = outer.path().join("m.sock");
+        let serving = AtomicU32::new(0);
+        let served = AtomicU32::new(0);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let Ok(locked) = LockedSocket::bind(&socket) else { continue };
+                        assert_eq!(serving.fetch_add(1, Ordering::SeqCst), 0);
+                        served.fetch_add(1, Ordering::SeqCst);
+                        thread::yield_now();
+                        serving.fetch_sub(1, Ordering::SeqCst);
+                        drop(locked);
+                    }
+                });
+            }
+        });
+        assert!(served.load(Ordering::SeqCst) > 0);
         assert_eq!(fs::read_dir(outer.path()).unwrap().count(), 0);
     }
 

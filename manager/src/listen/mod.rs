@@ -13,7 +13,7 @@ mod removal;
 mod stale_sockets;
 
 /// Listens at an address. A private one is known to the process alone that started this manager: no other manager will
-/// serve it, and nothing is left behind there.
+/// serve it.
 pub(crate) fn bind(address: &Address, is_private: bool) -> Result<Box<dyn Listener>, Error> {
     match place(address) {
         Place::Unix(socket) if is_private => Ok(Box::new(LockedSocket::bind_private(socket)?)),
