@@ -10,7 +10,8 @@ use super::{logging, socket};
 
 /// Hosts synchronization objects and task pools for the processes of one user.
 ///
-/// Prints one line when it is ready, and serves until SIGINT or SIGTERM.
+/// Prints one line when it is ready, and serves until SIGINT, SIGTERM or SIGHUP. SIGINT and SIGHUP stay ignored if it
+/// was started so, as in the background of a script or by nohup.
 #[derive(Debug, Parser)]
 #[command(name = "manager", version)]
 struct Arguments {

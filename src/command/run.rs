@@ -54,7 +54,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// the command: its process group gets SIGTERM, and SIGKILL if it has not ended after the grace. It does the same when
 /// it loses the lock and when the manager ends. It passes SIGINT, SIGTERM, SIGHUP and SIGQUIT on to the command, with
 /// the same grace; a second one kills at once. It passes SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH and SIGCONT on, and
-/// nothing follows.
+/// nothing follows. A signal that was ignored when this program started stays ignored, for the command too: SIGHUP
+/// under nohup, and SIGINT in the background of a script, where SIGTERM still ends it.
 ///
 /// The next holder gets the lock only when nothing of the command runs any more, whichever process is killed: this
 /// program, its helper, the command, or a process that the command has started. If this program is killed, the command

@@ -13,7 +13,6 @@ use client::internal::operations::Inspect;
 use manager::Address;
 use protocol::Selector;
 use protocol::limits::PROCESSES_MAX;
-use signal_hook::consts::{SIGINT, SIGTERM};
 use worker::{Ended, Service};
 
 use super::output::{complain, say};
@@ -70,7 +69,7 @@ impl Serve {
     fn try_run(&self, address: &Address) -> Result<(), String> {
         let (sender, inputs) = channel();
         // Before the workers start, so that no signal comes too early to end them.
-        signals::forward([SIGINT, SIGTERM], sender.clone(), |_| ServeInput::Signal)
+        signals::forward(signals::to_end_on(), sender.clone(), |_| ServeInput::Signal)
             .map_err(|error| format!("signals cannot be handled: {error}"))?;
         let manager = socket::connect(address).map_err(|error| error.to_string())?;
         let service =

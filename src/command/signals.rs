@@ -6,13 +6,19 @@ use std::thread;
 
 use signal_hook::consts::{SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::iterator::Signals;
-use sys::signals::SignalDisposition;
+use sys::signals::is_ignored;
 
 /// The signals that ask a program to end.
 const ASKING_TO_END: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
 /// The other signals that a program may be sent for its command.
 const OTHERS: [i32; 5] = [SIGALRM, SIGCONT, SIGUSR1, SIGUSR2, SIGWINCH];
+
+/// The signals on which a program that serves ends in order: not those with which it was started ignored, except for
+/// SIGTERM, by which programs end what they have started.
+pub(super) fn to_end_on() -> impl Iterator<Item = i32> {
+    [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|&signal| signal == SIGTERM || !is_ignored(signal))
+}
 
 /// Starts a thread that sends a description of each of these signals when it arrives.
 pub(super) fn forward<T: Send + 'static>(
@@ -28,7 +34,8 @@ pub(super) fn forward<T: Send + 'static>(
     Ok(())
 }
 
-/// The signals that a program passes on to its command: not those with which it was started ignored, as `nohup` does.
+/// The signals that a program passes on to its command: not those with which it was started ignored, as by
+/// `nohup` or in the background of a script.
 pub(super) fn to_pass_on() -> impl Iterator<Item = i32> {
     ASKING_TO_END.into_iter().chain(OTHERS).filter(|&signal| !is_ignored(signal))
 }
@@ -36,9 +43,4 @@ pub(super) fn to_pass_on() -> impl Iterator<Item = i32> {
 /// Whether this signal asks a program to end.
 pub(super) fn asks_to_end(signal: i32) -> bool {
     ASKING_TO_END.contains(&signal)
-}
-
-/// Whether this process was started with this signal ignored; false if the system does not say.
-fn is_ignored(signal: i32) -> bool {
-    sys::signals::disposition(signal) == Some(SignalDisposition::Ignored)
 }

@@ -15,8 +15,9 @@ use super::serve::Serve;
 /// Serves a named pool of a running manager with worker processes.
 ///
 /// The workers run the functions `countdown` and `command` for every program that submits them to the pool. They end
-/// when this program or the manager ends. On SIGINT or SIGTERM they take no more calls, and this program ends when the
-/// running calls have ended; a second signal ends them at once.
+/// when this program or the manager ends. On SIGINT, SIGTERM or SIGHUP they take no more calls, and this program ends
+/// when the running calls have ended; a second signal ends them at once. SIGINT and SIGHUP stay ignored if this program
+/// was started so, as in the background of a script or by nohup.
 #[derive(Debug, Parser)]
 #[command(name = "worker", version, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 struct CommandLine {

@@ -16,7 +16,8 @@ pub fn raise_descriptors_max() -> io::Result<()> {
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
 }
 
-/// An error of the system as a message shows it. If the limit of open descriptors is the cause, it says how to raise it.
+/// An error of the system as a message shows it. If the limit of open descriptors is the cause, it says how to raise
+/// that.
 pub fn explained(error: &io::Error) -> Explained<'_> {
     Explained(error)
 }

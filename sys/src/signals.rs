@@ -21,6 +21,14 @@ pub fn disposition(signal: i32) -> Option<SignalDisposition> {
     disposition_in(&fs::read_to_string("/proc/self/status").ok()?, signal)
 }
 
+/// Whether this process was started with this signal ignored, as `nohup` does with SIGHUP, and a shell without job
+/// control with SIGINT in what runs in the background; false if the system does not say. Ask before handling the
+/// signal: what was ignored is to stay so, here and in what this process starts.
+#[must_use]
+pub fn is_ignored(signal: i32) -> bool {
+    disposition(signal) == Some(SignalDisposition::Ignored)
+}
+
 /// The signals that the C library keeps for itself. It offers no call to change what a process does with them.
 const OF_THE_LIBRARY: [libc::c_int; 2] = [32, 33];
 

@@ -1,11 +1,12 @@
 //! Signals on their way to a command, and what a command does with signals when it starts.
 
 use std::fs;
+use std::process::Command;
 
 use rustix::process::Signal;
 
 use super::run_fixture::{RunFixture, expect_nobody};
-use crate::support::{Running, apply, descendants, eventually, test};
+use crate::support::{Running, apply, descendants, eventually, kill, test};
 
 #[apply(test)]
 fn that_ask_for_nothing_reach_a_command_that_goes_on() {
@@ -35,6 +36,25 @@ fn to_quit_leave_a_command_its_grace() {
     assert_eq!((running.line().as_str(), running.wait()), ("asked", Some(8)));
     expect_nobody(&processes);
     assert_eq!(fixture.holder(), (None, false));
+}
+
+#[apply(test)]
+fn that_a_script_has_its_background_ignore_stay_ignored() {
+    let fixture = RunFixture::new();
+    let script = "grep SigIgn /proc/self/status > ignored; touch ready; until test -e end; do sleep 0.01; done; exit 6";
+    let inner = fixture.command(&["--lock", "lock"], script);
+    let mut command = Command::new("sh");
+    command.args(["-c", "\"$@\" & echo $!; wait $!", "sh"]).arg(inner.get_program()).args(inner.get_args());
+    let mut running = Running::start(command.current_dir(fixture.folder.path()));
+    let process = running.line().parse().unwrap();
+    eventually("the command runs", || fixture.path("ready").exists());
+    let text = fs::read_to_string(fixture.path("ignored")).unwrap();
+    let ignored = u64::from_str_radix(text.trim().strip_prefix("SigIgn:").unwrap().trim(), 16).unwrap();
+    let [interrupt, terminate] = [Signal::INT, Signal::TERM].map(|signal| 1 << (signal.as_raw() - 1));
+    assert_eq!(ignored & (interrupt | terminate), interrupt, "{text}");
+    kill(process, Signal::INT);
+    fs::write(fixture.path("end"), "").unwrap();
+    assert_eq!(running.wait(), Some(6));
 }
 
 #[apply(test)]

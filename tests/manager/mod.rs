@@ -1,6 +1,7 @@
 //! The manager as a program: its socket, its owner, and what it leaves behind.
 
 mod address;
+mod ending;
 pub(crate) mod private;
 mod programs;
 pub(crate) mod socket;

@@ -164,8 +164,8 @@ fn unanswered(address: &Address, time: Duration) -> Error {
     Error::new(
         ErrorKind::Other,
         format!(
-            "what listens at {address} did not answer for {time:?}; it is overloaded, suspended, or not a manager, or it \
-             has no descriptor left, as the log of a manager says then (raise its `ulimit -Hn`)"
+            "what listens at {address} did not answer for {time:?}; it is overloaded, suspended, or not a manager, or \
+             it has no descriptor left, as the log of a manager says then (raise its `ulimit -Hn`)"
         ),
     )
 }

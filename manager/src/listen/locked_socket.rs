@@ -2,9 +2,9 @@
 //!
 //! The lock decides, never the socket file: the holder of `<socket>.lock` may unlink the socket and bind it anew. So a
 //! manager takes over a socket that a killed one left behind, and never displaces a living one. At its end, a manager
-//! removes the lock file last, while it still holds the lock. A lock on a file that no longer exists guards nothing, so a
-//! manager that takes one checks that the file is still the one at the path. And since somebody may remove the lock file
-//! of a living manager, no manager unlinks a socket at which a process listens, lock or no lock.
+//! removes the lock file last, while it still holds the lock. A lock on a file that no longer exists guards nothing, so
+//! a manager that takes one checks that the file is still the one at the path. And since somebody may remove the lock
+//! file of a living manager, no manager unlinks a socket at which a process listens, lock or no lock.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};

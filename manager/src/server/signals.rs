@@ -1,12 +1,13 @@
-//! SIGINT and SIGTERM, as something that the event loop can wait for.
+//! SIGHUP, SIGINT and SIGTERM, as something that the event loop can wait for.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 use signal_hook::SigId;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::{pipe, unregister};
+use sys::signals::is_ignored;
 
 /// A descriptor that becomes readable when a signal asks the process to end, for as long as this lives.
 #[derive(Debug)]
@@ -18,12 +19,15 @@ pub(crate) struct EndSignals {
 }
 
 impl EndSignals {
-    /// Replaces the default of both signals, which would end the process at once.
+    /// Replaces the default of these signals, which would end the process at once and leave its files. SIGHUP and
+    /// SIGINT stay ignored if the process was started so; SIGTERM always ends it, since owners of private managers send
+    /// it.
     pub(crate) fn install() -> io::Result<EndSignals> {
         let (watched, written) = UnixStream::pair()?;
         watched.set_nonblocking(true)?;
         let mut signals = EndSignals { watched, registered: Vec::new() };
-        for signal in [SIGINT, SIGTERM] {
+        let heeded = |signal: &i32| *signal == SIGTERM || !is_ignored(*signal);
+        for signal in [SIGHUP, SIGINT, SIGTERM].into_iter().filter(heeded) {
             signals.registered.push(pipe::register(signal, written.try_clone()?)?);
         }
         Ok(signals)
