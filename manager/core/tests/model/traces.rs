@@ -290,3 +290,29 @@ fn the_end_of_an_owner_sets_no_other_event() {
         ],
     );
 }
+
+/// Calls that are due at the same time end in their order, whichever of them began to run last.
+#[test]
+fn calls_that_are_due_at_the_same_time_end_in_their_order() {
+    let (pool, batch, stop) = (id(1), id(2), id(3));
+    let options = BatchOptions { stop, parent: None, priority: 0, retries: 0, time_limit_ns: Some(1000) };
+    let take = || wait(1, WaitMode::Any, [Target::Tasks { pool, most: 1 }]);
+    let chunk = TaskInput { arguments: &[0, 0, 0], carries: vec![], calls: 3 };
+    agree(
+        &Limits::default(),
+        &[
+            Step::Begin { session: SessionId(1) },
+            Step::Begin { session: SessionId(2) },
+            Step::Begin { session: SessionId(3) },
+            request(1, 1, open(pool, Spec::Pool)),
+            request(1, 2, Request::BatchOpen { id: batch, pool, function: "work", options }),
+            request(1, 3, Request::BatchAdd { id: batch, tasks: vec![chunk], last: true }),
+            request(2, 1, take()),
+            request(3, 1, take()),
+            request(2, 2, Request::CallsGiveBack { batch, first: 0 }),
+            request(2, 3, take()),
+            Step::Due,
+            request(1, 4, wait(1, WaitMode::Any, [Target::ManyResults { batch, least: 2 }])),
+        ],
+    );
+}

@@ -444,7 +444,8 @@ impl Model {
         its.into_iter().for_each(|key| self.refuse_wait(key, Code::Cancelled));
     }
 
-    /// The call that is due first, if one is due before this time: its batch and its grant.
+    /// The call that is due first, if one is due by now: when, its batch and its grant. Calls of a batch that are due
+    /// at the same time end in their order.
     pub(crate) fn next_call_due(&mut self) -> Option<(u64, ObjectId, u64)> {
         let now = self.now;
         let due = self.batches_where(|batch| {
@@ -453,10 +454,11 @@ impl Model {
         let mut calls = Vec::new();
         for id in due {
             for granted in &self.batch(id).unwrap().granted {
-                calls.extend(granted.deadline.filter(|due| *due <= now).map(|due| (due, id, granted.number)));
+                let due = granted.deadline.filter(|due| *due <= now);
+                calls.extend(due.map(|due| (due, id, granted.first, granted.number)));
             }
         }
-        calls.into_iter().min()
+        calls.into_iter().min().map(|(due, id, _, number)| (due, id, number))
     }
 
     /// Ends a call that has run for too long, and its worker.
