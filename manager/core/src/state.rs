@@ -63,6 +63,8 @@ pub struct State {
     pub(crate) is_unsettled: bool,
     /// Whether something is on the agenda.
     pub(crate) has_agenda: bool,
+    /// Whether some waits and calls go on that are overdue, since they were too many for one input.
+    pub(crate) is_behind: bool,
     /// What earlier inputs have left of their agendas.
     pub(crate) left: Leftover,
     /// Whether they have left something.
@@ -112,6 +114,7 @@ impl State {
             agenda: Agenda::default(),
             is_unsettled: false,
             has_agenda: false,
+            is_behind: false,
             left: Leftover::default(),
             has_left: false,
             stored_tasks: 0,
@@ -124,7 +127,9 @@ impl State {
     /// Takes one input and appends its effects to `effects`.
     ///
     /// `now` must not go back. Waits whose deadline `now` has reached time out before the input takes effect; if they
-    /// are many, some of them with the inputs that follow.
+    /// are many, or something is left of earlier inputs, with the [`Input::TimePassed`] that follow. A driver that asks
+    /// [`holds_back`](State::holds_back) applies one when [`next_deadline`](State::next_deadline) is reached, and then
+    /// asks.
     ///
     /// ```
     /// use manager_core::{Effect, Input, Peer, State, Time};
@@ -150,11 +155,12 @@ impl State {
         self.now = now;
         self.meter.begin_input();
         core::mem::swap(&mut self.effects, effects);
-        self.expire(match input {
-            Input::TimePassed if self.has_left => 2,
-            Input::TimePassed => 1,
-            _ => 16,
-        });
+        match input {
+            Input::TimePassed => self.expire(if self.has_left { 2 } else { 1 }),
+            _ if self.is_idle() && !self.is_behind => self.expire(16),
+            // What ends late may free a line that an input must not come before, and is not asked again.
+            _ => {}
+        }
         match &input {
             Input::SessionBegan { session, peer } => self.session_began(*session, peer),
             Input::Request { session, envelope } => self.request(*session, envelope),

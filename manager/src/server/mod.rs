@@ -173,11 +173,15 @@ impl Server {
         self.epoch
     }
 
-    /// Begins a turn with what the last one left undone.
+    /// Begins a turn with what is due, and with what the last one left undone.
     pub(crate) fn begin_turn(&mut self, now: Time) {
         self.now = now;
         self.moment = Stamp::at(now);
         self.answered = AnsweredPeers::None;
+        // First what is due, so that no request is handled before the core knows what it has to wait for.
+        if self.core.next_deadline().is_some_and(|deadline| deadline <= self.now) {
+            self.apply(Input::TimePassed);
+        }
         // Counted first, since reading may put a connection back into this queue.
         for _ in 0..self.to_read.len() {
             let Some(slot) = self.to_read.pop_front() else { break };
@@ -185,13 +189,10 @@ impl Server {
         }
     }
 
-    /// Ends a turn: does whatever is due, and sends whatever is waiting.
+    /// Ends a turn: closes connections that are overdue, and sends whatever is waiting.
     pub(crate) fn end_turn(&mut self) {
         while let Some(slot) = self.table.pop_expired(self.now) {
             self.expire(slot);
-        }
-        if self.core.next_deadline().is_some_and(|deadline| deadline <= self.now) {
-            self.apply(Input::TimePassed);
         }
         // Sending may show that a peer is gone, and its end may be news for others.
         loop {

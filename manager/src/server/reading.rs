@@ -164,6 +164,8 @@ impl Server {
                 return true;
             }
         };
+        // These may serve long lines, so they come before the question.
+        self.apply_uncertain_releases(&envelope.body);
         if self.core.holds_back(session, &envelope.body) {
             return false;
         }
@@ -174,7 +176,6 @@ impl Server {
             connection.phase = Phase::Leaving(session);
         }
         let pending = self.table.get_mut(slot).map_or(0, |connection| connection.output.pending());
-        self.apply_uncertain_releases(&envelope.body);
         self.apply(Input::Request { session, envelope });
         self.work += self.core.steps();
         if let Some(connection) = self.table.get_mut(slot) {

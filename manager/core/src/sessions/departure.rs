@@ -2,15 +2,14 @@
 //!
 //! It may be much: a million objects, or a hundred thousand batches. So a departure goes on in slices if an input does
 //! not do for all of it, between other inputs. Meanwhile the session is still listed, and what the departure has not
-//! come to is as if the process lived a moment longer: a lock is held, a batch goes on. First of all go its waits, so
-//! that nothing goes to the dead; only if they are many, something may, and is given back with the rest. The session
-//! gets no answers and no signals any more.
+//! come to is as if the process lived a moment longer: a lock is held, a batch goes on. First of all go its waits;
+//! those of them that have not gone yet are served no more. What another process hands to them all the same, by a
+//! notification or at a barrier, is given back with the rest. The session gets no answers and no signals any more.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use protocol::SessionId;
@@ -19,10 +18,13 @@ use serde::{Deserialize, Serialize};
 use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Unconfirmed};
 use crate::sessions::session::Abandoner;
-use crate::{SessionEnd, State};
+use crate::{DeathCause, SessionEnd, State};
 
 /// How many steps it counts to let go of a batch.
 const STEPS_PER_BATCH: u64 = 64;
+
+/// How many steps it counts to deal with the calls of a grant.
+const STEPS_PER_GRANT: u64 = 32;
 
 /// How many steps it counts to let go of anything else.
 const STEPS_PER_THING: u64 = 8;
@@ -46,13 +48,28 @@ struct Departure {
     what: String,
     /// What its waits took and could not bring to it.
     undelivered: Vec<Unconfirmed>,
-    /// Whether the calls that were granted to it are dealt with.
-    has_left_calls: bool,
+    /// What of it goes.
+    stage: Stage,
+}
+
+/// What of a session goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Stage {
+    /// Only the waits go, as processes that are bound to the session are still there.
+    Waits,
+    /// All goes.
+    All,
 }
 
 impl Departures {
     pub(crate) fn is_empty(&self) -> bool {
         self.under_way.is_empty()
+    }
+
+    /// Takes out the departure of a session, if it has begun.
+    fn take_of(&mut self, session: SessionId) -> Option<Box<Departure>> {
+        let place = self.under_way.iter().position(|departure| departure.session == session)?;
+        self.under_way.remove(place)
     }
 }
 
@@ -68,43 +85,46 @@ fn still_bound(how: &str, bound: &[u32]) -> String {
 
 impl State {
     /// Ends the waits of a session that ends as soon as the processes bound to it are gone. So nothing goes to the
-    /// dead, and what it holds stays held. If the waits are more than an input may end, the others go with the session.
+    /// dead, and what it holds stays held.
     pub(crate) fn session_ending(&mut self, id: SessionId, ending: &SessionEnd, bound: &[u32]) {
-        let how: Arc<str> = ending.to_string().into();
-        let session = self.session_at(id);
-        session.ending = Some(still_bound(&how, bound).into());
-        session.is_terminating = true;
-        session.deferral = Default::default();
-        let what = Abandoner::of(id, session, how).describe();
-        let mut undelivered = Vec::new();
-        loop {
-            let next_waiter = self.session_at(id).waiters().next();
-            let Some(waiter) = next_waiter.filter(|_| !self.is_over()) else { break };
-            undelivered.extend(self.forsake(waiter, &what));
-        }
-        // Backwards, because each goes to the front of its queue.
-        undelivered.into_iter().rev().for_each(|grant| self.give_back(grant));
+        let how = still_bound(&ending.to_string(), bound);
+        self.session_at(id).ending = Some(how.into());
+        self.depart_by(id, ending, Stage::Waits);
     }
 
     /// Handles the end of a session, at once or in slices.
     pub(crate) fn session_ended(&mut self, id: SessionId, ending: &SessionEnd) {
-        let how = ending.to_string().into();
         let session = self.session_at(id);
         assert!(!session.is_gone, "a session ends once");
         session.is_gone = true;
+        self.depart_by(id, ending, Stage::All);
+    }
+
+    /// Begins a departure, or goes on with that of the waits.
+    fn depart_by(&mut self, id: SessionId, ending: &SessionEnd, stage: Stage) {
+        let session = self.session_at(id);
         session.deferral = Default::default();
-        let abandoner = Abandoner::of(id, session, how);
+        let abandoner = Abandoner::of(id, session, ending.to_string().into());
         let what = abandoner.describe();
-        let ending = ending.clone();
         let departure = Departure {
             session: id,
-            ending,
+            ending: ending.clone(),
             abandoner,
             what,
             undelivered: Vec::new(),
-            has_left_calls: false,
+            stage,
+        };
+        let departure = match self.departures.take_of(id) {
+            Some(begun) => Departure { undelivered: begun.undelivered, ..departure },
+            None => departure,
         };
         self.depart(Box::new(departure));
+    }
+
+    /// Whether a session has ended or is about to, so that nothing goes to it any more.
+    pub(crate) fn is_departing(&self, session: SessionId) -> bool {
+        !self.departures.is_empty()
+            && self.sessions.get(&session).is_some_and(|session| session.is_gone || session.ending.is_some())
     }
 
     /// Goes on with the next departure.
@@ -120,7 +140,9 @@ impl State {
                 return self.departures.under_way.push_back(departure);
             }
         }
-        self.sessions.remove(&departure.session);
+        if departure.stage != Stage::Waits {
+            self.sessions.remove(&departure.session);
+        }
     }
 
     /// Leaves the next thing behind. Returns false if there is none.
@@ -132,6 +154,12 @@ impl State {
             departure.undelivered.extend(undelivered);
             return true;
         }
+        if departure.stage == Stage::Waits {
+            self.step(STEPS_PER_THING);
+            // Backwards, because each goes to the front of its queue.
+            let undelivered = departure.undelivered.pop();
+            return undelivered.map(|grant| self.give_back(grant)).is_some();
+        }
         if let Some(batch) = self.session_at(*id).batches.pop_first() {
             self.step(STEPS_PER_BATCH);
             self.batch_abandoned(batch, abandoner);
@@ -139,12 +167,12 @@ impl State {
         }
         self.step(STEPS_PER_THING);
         let session = self.session_at(*id);
-        if !departure.has_left_calls {
-            departure.has_left_calls = true;
-            if let Some(grants) = session.grants.take() {
-                self.step(STEPS_PER_THING * grants.len() as u64);
-                self.grants_left_behind(&grants, &departure.ending, what);
-            }
+        if let Some((granted, found)) = session.pop_grant() {
+            self.step(STEPS_PER_GRANT);
+            // If the manager cut it off, it may have gone on working, so nobody knows which of its calls have begun;
+            // otherwise the manager has read everything that it sent.
+            let is_known = !matches!(departure.ending, SessionEnd::Died(DeathCause::Dropped(_)));
+            self.calls_left_behind(granted, found.as_ref(), is_known, what);
         } else if let Some(key) = session.held.pop_first() {
             Body::abandoned(self, key, abandoner, what);
         } else if let Some(grant) = departure.undelivered.pop() {

@@ -138,6 +138,14 @@ impl Session {
         Ok(())
     }
 
+    /// Takes the calls that were granted to it last, when it has ended, and what its call record says: backwards,
+    /// because each goes to the front of those that wait.
+    pub(crate) fn pop_grant(&mut self) -> Option<(Granted, Option<FoundRecord>)> {
+        let grants = self.grants.as_mut()?;
+        let last = grants.open.last_key()?;
+        grants.open.remove(last).map(|granted| (granted, grants.found))
+    }
+
     /// How many calls it runs: one of each grant.
     pub(crate) fn calls_begun(&self) -> u32 {
         self.grants.as_ref().map_or(0, |grants| grants.len() as u32)
@@ -187,10 +195,6 @@ impl Grants {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.open.len()
-    }
-
-    fn iter(&self) -> impl DoubleEndedIterator<Item = Granted> {
-        self.open.values().copied()
     }
 }
 
@@ -247,16 +251,6 @@ impl State {
         match self.catalog.resolve(grant.handle()) {
             Some(key) => Body::given_back(self, key, grant),
             None => self.let_go(grant),
-        }
-    }
-
-    /// Handles the calls that were granted to a session. If the manager cut it off, it may have gone on working, so
-    /// nobody knows which of them it has begun; otherwise the manager has read everything that it sent.
-    pub(crate) fn grants_left_behind(&mut self, grants: &Grants, ending: &SessionEnd, what: &str) {
-        let is_known = !matches!(ending, SessionEnd::Died(DeathCause::Dropped(_)));
-        // Backwards, because each goes to the front of those that wait.
-        for granted in grants.iter().rev() {
-            self.calls_left_behind(granted, grants.found.as_ref(), is_known, what);
         }
     }
 }

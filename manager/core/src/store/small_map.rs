@@ -136,7 +136,7 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
     }
 
     /// The values, in the order of their keys.
-    pub(crate) fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         let (few, many) = match self {
             SmallMap::Few(entries) => (Some(entries), None),
             SmallMap::Many(entries) => (None, Some(entries)),

@@ -217,6 +217,10 @@ impl State {
             return true;
         }
         let waiter = &self.waiters[key];
+        if self.is_departing(waiter.caller.session) {
+            // It leaves the wait queue soon, and those behind it are examined then.
+            return !waiter.has_claim();
+        }
         match self.verdict(waiter) {
             Verdict::Blocked => !waiter.has_claim(),
             verdict => {

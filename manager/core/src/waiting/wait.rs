@@ -321,8 +321,13 @@ impl State {
     }
 
     fn expire_due(&mut self, part: u64) {
+        self.is_behind = false;
         while let Some(&(deadline, due)) = self.deadlines.first() {
-            if deadline > self.now || self.is_over_part(part) {
+            if deadline > self.now {
+                break;
+            }
+            if self.is_over_part(part) {
+                self.is_behind = true;
                 break;
             }
             match due {

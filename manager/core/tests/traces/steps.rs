@@ -15,6 +15,7 @@
 //! | 60,000 waits of one thread that end together | 0.25 s | `waits_of_one_thread_…` |
 //! | 500 inspections in one write | 0.2 s | `reading.rs` of the server bounds the work of a turn |
 
+use manager_core::{DeathCause, Input, SessionEnd};
 use protocol::{Code, Kind, ObjectId, Reply, Request, RequestId, SessionId, Spec};
 
 use crate::words::{
@@ -195,7 +196,7 @@ fn the_death_of_an_owner_of_many_batches_goes_on_in_slices() {
 }
 
 #[test]
-fn nothing_that_goes_to_the_dead_is_lost() {
+fn nothing_goes_to_the_dead() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
     let held = world.open(b, None, Spec::Lock);
@@ -207,11 +208,58 @@ fn nothing_that_goes_to_the_dead_is_lost() {
     let waiting = world.send(a, on_thread(2, wait_for(lock(held))));
     let behind = world.block(b, on_thread(2, wait_for(lock(held))));
     world.kill(a);
-    // The departure has not come to the wait of the dead, and it gets the lock.
+    // The departure has not come to the wait of the dead, which is first in the line.
     world.release(b, held);
     assert!(world.work() > 1);
     assert_eq!(world.answer(a, waiting), None, "nobody reads it");
-    assert!(world.locked(b, behind).abandoned.is_some());
+    assert!(world.locked(b, behind).abandoned.is_none());
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
+
+/// A session is about to end when the processes that are bound to it are gone.
+#[test]
+fn nothing_goes_to_a_session_with_many_waits_that_is_about_to_end() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let held = world.open(b, None, Spec::Lock);
+    world.acquire(b, lock(held));
+    let stop = world.event(a, "stop");
+    for _ in 0..20_000 {
+        world.send(a, wait_for(event(stop)));
+    }
+    let waiting = world.send(a, on_thread(2, wait_for(lock(held))));
+    let behind = world.block(b, on_thread(2, wait_for(lock(held))));
+    let ending = SessionEnd::Died(DeathCause::Signal(9));
+    world.apply(Input::SessionEnding { session: a, ending: ending.clone(), bound: vec![4711] });
+    world.release(b, held);
+    // It ends in the middle of this.
+    world.slice();
+    world.end(a, ending);
+    assert!(world.work() > 0);
+    assert_eq!(world.answer(a, waiting), None, "nobody reads it");
+    assert!(world.locked(b, behind).abandoned.is_none());
+    world.silent();
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
+
+/// A wait that gives up frees a long line behind it. A request that comes then is held back, and what makes way for it
+/// is not done within its input.
+#[test]
+fn a_wait_that_gives_up_before_a_long_line() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let id = world.open(a, None, semaphore(0));
+    world.attach(b, id, Kind::Semaphore);
+    world.block(a, wait_at_most(SECOND, permits(id, 40_000)));
+    for _ in 0..30_000 {
+        world.block(a, wait_for(permits(id, 1)));
+    }
+    world.done(b, Request::SemaphoreRelease { id, permits: 30_000 });
+    world.jump(SECOND);
+    world.forget_steps();
+    world.slice();
+    assert!(world.holds_back(b, &wait_for(permits(id, 1))));
+    assert!(world.work() > 1);
     assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
 }
 
