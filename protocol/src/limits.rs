@@ -66,6 +66,10 @@ pub const GRANT_BYTES_MAX: usize = 64 << 10;
 /// as [`TooLarge`](crate::FailureKind::TooLarge).
 pub const CARRIES_MAX: usize = 1_024;
 
+/// The most targets of one wait that any manager takes; most take fewer, as [`Limits::wait_targets_max`] says. A wait
+/// for more is refused with [`Code::LimitReached`](crate::Code::LimitReached).
+pub const WAIT_TARGETS_MAX: usize = 65_536;
+
 /// The most grants that a session was sent and has not confirmed by its count of answers. If there are more, the next
 /// request that does not confirm enough of them ends the session, with
 /// [`Code::LimitReached`](crate::Code::LimitReached).
@@ -95,7 +99,8 @@ pub struct Limits {
     /// Events that are published in the mirror at one time; at most 2^30. `EventMirror` of one more is refused with
     /// [`Code::LimitReached`](crate::Code::LimitReached).
     pub mirrored_events_max: usize,
-    /// Targets of one wait. A wait for more is refused with [`Code::LimitReached`](crate::Code::LimitReached).
+    /// Targets of one wait; at most [`WAIT_TARGETS_MAX`]. A wait for more is refused with
+    /// [`Code::LimitReached`](crate::Code::LimitReached).
     pub wait_targets_max: usize,
     /// Requests of one session that are blocked at one time. One more that would block is refused with
     /// [`Code::LimitReached`](crate::Code::LimitReached).

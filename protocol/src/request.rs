@@ -65,7 +65,7 @@ pub enum Request<'a> {
         /// Whether one target is enough.
         mode: WaitMode,
         /// What to wait for. In a wait for any, the first in this order that is ready is taken.
-        #[serde(borrow, deserialize_with = "crate::sequence::deserialize")]
+        #[serde(borrow, deserialize_with = "crate::sequence::targets")]
         targets: Targets<'a>,
         /// Nanoseconds from its arrival until the wait times out; 0 only asks; none waits forever.
         timeout_ns: Option<u64>,
@@ -119,7 +119,7 @@ pub enum Request<'a> {
         /// The batch.
         id: ObjectId,
         /// The calls, in chunks.
-        #[serde(borrow)]
+        #[serde(borrow, deserialize_with = "crate::sequence::chunks")]
         tasks: Vec<TaskInput<'a>>,
         /// Whether these are the last. The batch is complete once all of its calls have ended.
         last: bool,
@@ -152,9 +152,10 @@ pub enum Request<'a> {
         /// The number of the first of these calls.
         first: u64,
         /// How they ended, in order; at least one.
-        #[serde(borrow, deserialize_with = "crate::sequence::deserialize")]
+        #[serde(borrow, deserialize_with = "crate::sequence::ends")]
         ends: CallsOutcomes<'a>,
         /// The objects whose proxies the results carry.
+        #[serde(deserialize_with = "crate::sequence::carries")]
         carries: Vec<ObjectId>,
     },
     /// Closes a pool: it takes no more batches, and workers end once its batches are complete. Answer: Done.
@@ -182,7 +183,7 @@ pub enum Request<'a> {
         /// As in a wait.
         mode: WaitMode,
         /// As in a wait.
-        #[serde(borrow, deserialize_with = "crate::sequence::deserialize")]
+        #[serde(borrow, deserialize_with = "crate::sequence::targets")]
         targets: Targets<'a>,
         /// As in a wait.
         timeout_ns: Option<u64>,
@@ -354,7 +355,7 @@ pub enum Request<'a> {
         /// As in [`BatchOpen`](Self::BatchOpen).
         options: BatchOptions,
         /// As in [`BatchAdd`](Self::BatchAdd).
-        #[serde(borrow)]
+        #[serde(borrow, deserialize_with = "crate::sequence::chunks")]
         tasks: Vec<TaskInput<'a>>,
         /// As in a wait.
         timeout_ns: Option<u64>,

@@ -40,6 +40,7 @@ pub struct TaskInput<'a> {
     /// [`calls`](crate::calls).
     pub arguments: &'a [u8],
     /// The objects whose proxies the arguments carry. They exist at least until all of the calls have ended.
+    #[serde(deserialize_with = "crate::sequence::carries")]
     pub carries: Vec<ObjectId>,
     /// How many calls; at least one.
     pub calls: u32,

@@ -100,6 +100,7 @@ pub enum Target<'a> {
         /// The encoded item.
         item: &'a [u8],
         /// The objects whose proxies the item carries. They exist at least until the item is acknowledged.
+        #[serde(deserialize_with = "crate::sequence::carries")]
         carries: Vec<ObjectId>,
     },
     /// Ready when every item that was ever put is finished.

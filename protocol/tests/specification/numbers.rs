@@ -36,6 +36,7 @@ fn numbers() -> BTreeMap<&'static str, u64> {
         ("CALLS_PER_REQUEST_MAX", limits::CALLS_PER_REQUEST_MAX),
         ("CALLS_PER_GRANT_MAX", limits::CALLS_PER_GRANT_MAX),
         ("GRANT_BYTES_MAX", limits::GRANT_BYTES_MAX),
+        ("WAIT_TARGETS_MAX", limits::WAIT_TARGETS_MAX),
         ("CARRIES_MAX", limits::CARRIES_MAX),
         ("PROCESSES_MAX", limits::PROCESSES_MAX),
         ("UNCONFIRMED_MAX", limits::UNCONFIRMED_MAX),

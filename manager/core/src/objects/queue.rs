@@ -219,7 +219,7 @@ impl State {
         let text = if item.len() > PAYLOAD_BYTES_MAX {
             format!("an item has at most {PAYLOAD_BYTES_MAX} bytes, this one has {}", item.len())
         } else if carries.len() > CARRIES_MAX {
-            format!("an item carries at most {CARRIES_MAX} proxies, this one {}", carries.len())
+            format!("an item carries at most {CARRIES_MAX} proxies, and this one has more")
         } else if self.stored_tasks + items > items_max {
             format!("the manager holds {} of at most {items_max} tasks and items", self.stored_tasks)
         } else if self.stored_bytes + bytes > bytes_max {

@@ -273,7 +273,7 @@ impl State {
         match outcome {
             Outcome::Returned(_) if carries.len() > CARRIES_MAX => failed(
                 FailureKind::TooLarge,
-                format!("the result carries {} proxies, at most {CARRIES_MAX} are taken", carries.len()),
+                format!("the result carries more than {CARRIES_MAX} proxies, which is the limit"),
             ),
             Outcome::Returned(bytes) if bytes.len() > PAYLOAD_BYTES_MAX => failed(
                 FailureKind::TooLarge,

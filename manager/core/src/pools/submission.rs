@@ -16,7 +16,7 @@ impl State {
         let bytes: usize = tasks.iter().map(|task| task.arguments.len()).sum();
         let count: usize = tasks.iter().map(|task| task.calls as usize).sum();
         let text = if tasks.len() > CHUNKS_PER_REQUEST_MAX {
-            format!("a request adds at most {CHUNKS_PER_REQUEST_MAX} chunks, this one {}", tasks.len())
+            format!("a request adds at most {CHUNKS_PER_REQUEST_MAX} chunks, and this one has more")
         } else if tasks.iter().any(|task| task.calls as usize > CALLS_PER_CHUNK_MAX) {
             format!("a chunk has at most {CALLS_PER_CHUNK_MAX} calls")
         } else if count > CALLS_PER_REQUEST_MAX {

@@ -2,6 +2,7 @@
 
 use alloc::format;
 
+use protocol::limits::WAIT_TARGETS_MAX;
 use protocol::{Code, Refusal, RequestId, Target, Targets, WaitMode};
 use smallvec::SmallVec;
 
@@ -26,7 +27,7 @@ impl State {
 
     fn check_targets(&self, mode: WaitMode, targets: &Targets<'_>) -> Result<(), Refusal> {
         let bad = |text: &str| Err(Refusal::new(Code::BadTarget, text));
-        let targets_max = self.limits.wait_targets_max;
+        let targets_max = self.limits.wait_targets_max.min(WAIT_TARGETS_MAX);
         if targets.is_empty() {
             return bad("a wait needs at least one target");
         }

@@ -42,6 +42,7 @@ const TABLE: &[Line] = &[
     ("CALLS_PER_REQUEST_MAX", &[LIMIT_REACHED], tasks::calls_per_request),
     ("CALLS_PER_GRANT_MAX", &[ComesLater], tasks::calls_per_grant),
     ("GRANT_BYTES_MAX", &[ComesLater], tasks::grant_bytes),
+    ("WAIT_TARGETS_MAX", &[LIMIT_REACHED], settings::wait_targets_of_any_manager),
     ("BOUND_PROCESSES_MAX", &[LIMIT_REACHED], tasks::bound_processes),
     ("PROCESSES_MAX", &[NotCounted], tasks::processes),
     ("sessions_max", &[Ended(Code::LimitReached)], settings::sessions),

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use protocol::limits::REASON_BYTES_MAX;
+use protocol::limits::{REASON_BYTES_MAX, WAIT_TARGETS_MAX};
 use protocol::{Limits, LockChoice, Outcome, Reply, Request, Spec, Target, ThreadId, WaitMode};
 
 use super::consequence::Consequence::{self, Ended, Refused};
@@ -74,6 +74,18 @@ pub(super) fn wait_targets() -> Vec<Consequence> {
     let modes = [WaitMode::Any, WaitMode::All];
     modes.iter().for_each(|&mode| done(&mut peer, wait(mode, 3)));
     vec![Refused(refused_alike(&mut peer, 3, modes.map(|mode| wait(mode, 4))))]
+}
+
+pub(super) fn wait_targets_of_any_manager() -> Vec<Consequence> {
+    let (_manager, mut peer) = session(Limits { wait_targets_max: usize::MAX, ..Limits::default() });
+    done(&mut peer, open_anonymous(1, EVENT));
+    let wait = |count| {
+        let targets = std::iter::repeat_n(Target::Event { id: object(1) }, count).collect();
+        Request::Wait { mode: WaitMode::Any, targets, timeout_ns: Some(0), thread: ThreadId(1) }
+    };
+    done(&mut peer, wait(WAIT_TARGETS_MAX));
+    let too_many = [wait(WAIT_TARGETS_MAX + 1), wait(3 * WAIT_TARGETS_MAX)];
+    vec![Refused(refused_alike(&mut peer, WAIT_TARGETS_MAX, too_many))]
 }
 
 pub(super) fn session_waits() -> Vec<Consequence> {

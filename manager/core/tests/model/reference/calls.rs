@@ -269,7 +269,7 @@ impl Model {
         let too_large = |text: String| failed(FailureKind::TooLarge, &text);
         match outcome {
             Outcome::Returned(_) if carries > CARRIES_MAX => {
-                too_large(format!("the result carries {carries} proxies, at most {CARRIES_MAX} are taken"))
+                too_large(format!("the result carries more than {CARRIES_MAX} proxies, which is the limit"))
             }
             Outcome::Returned(bytes) if bytes.len() > PAYLOAD_BYTES_MAX => too_large(format!(
                 "the result has {} bytes, at most {PAYLOAD_BYTES_MAX} are taken",
