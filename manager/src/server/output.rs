@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -12,8 +13,9 @@ use transport::Stream;
 /// The capacity that an empty output keeps, so that idle connections cost little and busy ones do not allocate.
 const KEPT_BYTES_MAX: usize = 2048;
 
-/// How many bytes that were sent already may stay before the rest moves to the front.
-const SENT_BYTES_MAX: usize = 256 << 10;
+/// How many bytes of frames go into one buffer; the frame that fills it may be longer. Several buffers do not have to
+/// move as they grow, are half empty together no more than one is, and are free as soon as they were sent.
+const FULL_BYTES: usize = 64 << 10;
 
 /// The bytes before a frame's body, which tell its length.
 const LENGTH_BYTES: usize = 4;
@@ -21,17 +23,25 @@ const LENGTH_BYTES: usize = 4;
 /// Frames on their way to one peer.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    /// Whole frames, of which the first may be sent in part.
+    /// Whole frames: the last ones.
     bytes: Vec<u8>,
-    /// How many of the bytes were sent.
+    /// How many bytes of the first buffer were sent.
     sent: usize,
-    /// Descriptors that go with these bytes, while there are some; a client gets two in its life.
-    enclosed: Option<Box<EnclosedDescriptors>>,
+    /// What few connections need.
+    more: Option<Box<More>>,
 }
 
-/// Descriptors, each with the place of the byte that it goes with, in order.
+/// What is on its way to a peer besides the last frames.
 #[derive(Debug, Default)]
-struct EnclosedDescriptors(VecDeque<(usize, Arc<OwnedFd>)>);
+struct More {
+    /// Full buffers of whole frames, which come before the last ones.
+    full: VecDeque<Vec<u8>>,
+    /// How many bytes these are.
+    full_bytes: usize,
+    /// Descriptors, each with the place of the byte that it goes with, counted from the first byte of the first buffer,
+    /// in order. A client gets two in its life.
+    enclosed: VecDeque<(usize, Arc<OwnedFd>)>,
+}
 
 /// How far a [`send`](Output::send) came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +60,13 @@ impl Output {
         &mut self,
         frame: impl FnOnce(&mut Vec<u8>) -> Result<(), FrameError>,
     ) -> Result<(), FrameError> {
+        if self.bytes.len() >= FULL_BYTES {
+            let mut full = mem::take(&mut self.bytes);
+            full.shrink_to_fit();
+            let more = self.more.get_or_insert_default();
+            more.full_bytes += full.len();
+            more.full.push_back(full);
+        }
         frame(&mut self.bytes)
     }
 
@@ -59,34 +76,37 @@ impl Output {
         descriptor: Arc<OwnedFd>,
         frame: impl FnOnce(&mut Vec<u8>) -> Result<(), FrameError>,
     ) -> Result<(), FrameError> {
-        let place = self.bytes.len();
-        frame(&mut self.bytes)?;
-        self.enclosed.get_or_insert_default().0.push_back((place, descriptor));
+        let place = self.buffered();
+        self.append(frame)?;
+        self.more.get_or_insert_default().enclosed.push_back((place, descriptor));
         Ok(())
     }
 
     /// How many descriptors wait to be sent.
     pub(crate) fn enclosed(&self) -> usize {
-        self.enclosed.as_ref().map_or(0, |enclosed| enclosed.0.len())
+        self.more.as_ref().map_or(0, |more| more.enclosed.len())
     }
 
     /// How many bytes wait to be sent.
     pub(crate) fn pending(&self) -> usize {
-        self.bytes.len() - self.sent
+        self.buffered() - self.sent
     }
 
-    /// How much memory it takes while it is not empty.
+    /// How much memory it takes while it is not empty: what was sent stays for a while, and room that it never used
+    /// takes none.
     pub(crate) fn buffered(&self) -> usize {
-        if self.bytes.is_empty() { 0 } else { self.bytes.capacity() }
+        self.bytes.len() + self.more.as_ref().map_or(0, |more| more.full_bytes)
     }
 
-    /// Sends what the kernel takes at once: in one call, and in one more for each enclosed descriptor.
+    /// Sends what the kernel takes at once: in one call for each buffer, and in one more for each enclosed descriptor.
     pub(crate) fn send(&mut self, stream: &dyn Stream) -> SendOutcome {
         while self.pending() > 0 {
+            let is_last = self.more.is_none();
             match self.send_once(stream) {
                 Ok(bytes) => {
                     self.sent += bytes;
-                    if self.enclosed.is_none() {
+                    self.forget_sent();
+                    if is_last {
                         break;
                     }
                 }
@@ -98,7 +118,6 @@ impl Output {
             }
         }
         if self.pending() > 0 {
-            self.forget_sent();
             return SendOutcome::Part;
         }
         self.bytes.clear();
@@ -109,62 +128,60 @@ impl Output {
         SendOutcome::All
     }
 
-    /// Sends once: up to the next descriptor, or from it on.
+    /// Sends once: up to the end of the first buffer or the next descriptor, or from that on.
     fn send_once(&mut self, stream: &dyn Stream) -> io::Result<usize> {
-        let mut enclosed = self.enclosed.iter().flat_map(|enclosed| enclosed.0.iter());
-        match enclosed.next() {
-            None => stream.write(&self.bytes[self.sent..]),
-            Some((place, _)) if *place > self.sent => stream.write(&self.bytes[self.sent..*place]),
-            Some((_, descriptor)) => {
-                let end = enclosed.next().map_or(self.bytes.len(), |(place, _)| *place);
-                let bytes = &self.bytes[self.sent..end];
-                let sent = match stream.write_with_descriptor(bytes, descriptor.as_fd()) {
-                    // Peers that do not read may use up the descriptors that a user can have on the way. Then a peer
-                    // that is not to blame gets its answer without one.
-                    Err(error) if Errno::from_io_error(&error) == Some(Errno::TOOMANYREFS) => {
-                        stream.write(bytes)
-                    }
-                    sent => sent,
-                };
-                sent.inspect(|_| self.first_enclosed_is_sent())
-            }
+        let Some(more) = &mut self.more else { return stream.write(&self.bytes[self.sent..]) };
+        let first = more.full.front().unwrap_or(&self.bytes);
+        let mut places = more.enclosed.iter().map(|(place, _)| *place).chain([first.len()]);
+        let place = places.next().unwrap_or(first.len());
+        if place > self.sent {
+            return stream.write(&first[self.sent..place.min(first.len())]);
         }
-    }
-
-    /// Drops the first descriptor, which the system has taken.
-    fn first_enclosed_is_sent(&mut self) {
-        if let Some(enclosed) = &mut self.enclosed {
-            enclosed.0.pop_front();
-            if enclosed.0.is_empty() {
-                self.enclosed = None;
-            }
-        }
+        let end = places.next().unwrap_or(first.len()).min(first.len());
+        let bytes = &first[self.sent..end];
+        let Some((_, descriptor)) = more.enclosed.front() else { return stream.write(bytes) };
+        let sent = match stream.write_with_descriptor(bytes, descriptor.as_fd()) {
+            // Peers that do not read may use up the descriptors that a user can have on the way. Then a peer that is
+            // not to blame gets its answer without one.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::TOOMANYREFS) => stream.write(bytes),
+            sent => sent,
+        };
+        // The system has taken the descriptor.
+        sent.inspect(|_| drop(more.enclosed.pop_front()))
     }
 
     /// Drops every frame that the peer has seen nothing of, so that a last frame can follow the one it has seen in
     /// part.
     pub(crate) fn keep_begun_frame(&mut self) {
-        let (start, end) = self.begun_frame();
         // A descriptor goes with the beginning of a frame, and so with a frame that is dropped.
-        self.enclosed = None;
+        if let Some(mut more) = self.more.take()
+            && let Some(first) = more.full.pop_front()
+        {
+            self.bytes = first;
+        }
+        let (start, end) = self.begun_frame();
         self.bytes.truncate(end);
         self.bytes.drain(..start);
         self.bytes.shrink_to_fit();
         self.sent -= start;
     }
 
-    /// Moves what is not sent to the front once that pays.
+    /// Drops the first buffer if it was sent and others follow, and what is no longer needed.
     fn forget_sent(&mut self) {
-        if self.sent > SENT_BYTES_MAX && self.sent > self.bytes.len() / 2 {
-            let (start, _) = self.begun_frame();
-            self.bytes.drain(..start);
-            self.sent -= start;
-            let enclosed = self.enclosed.iter_mut().flat_map(|enclosed| enclosed.0.iter_mut());
-            enclosed.for_each(|(place, _)| *place -= start);
+        let Some(more) = &mut self.more else { return };
+        if let Some(first) = more.full.front().map(Vec::len).filter(|bytes| *bytes == self.sent) {
+            more.full.pop_front();
+            more.full_bytes -= first;
+            more.enclosed.iter_mut().for_each(|(place, _)| *place -= first);
+            self.sent = 0;
+        }
+        if more.full.is_empty() && more.enclosed.is_empty() {
+            self.more = None;
         }
     }
 
-    /// Where the frame that was sent in part begins and ends. It is empty if the last byte sent ended a frame.
+    /// Where the frame that was sent in part begins and ends, in the only buffer. It is empty if the last byte sent
+    /// ended a frame.
     fn begun_frame(&self) -> (usize, usize) {
         let mut start = 0;
         loop {
@@ -258,10 +275,22 @@ mod tests {
                 Err(error) if error.kind() == ErrorKind::WouldBlock && sent == SendOutcome::All => break,
                 Err(error) => panic!("{error}"),
             }
-            assert!(output.sent <= 2 * SENT_BYTES_MAX + output.bytes.len() / 2);
+            assert!(output.sent < FULL_BYTES + text.len());
         }
         assert_eq!(texts(&received), vec![text; count]);
         assert_eq!(output.bytes.capacity(), 0, "a large buffer is given back");
+    }
+
+    #[test]
+    fn frames_that_are_not_read_take_little_more_memory_than_they_have_bytes() {
+        for (length, count) in [(10, 100_000), (1000, 5000), (FULL_BYTES, 50), (1 << 20, 5)] {
+            let text = "x".repeat(length);
+            let output = output(&vec![text.as_str(); count]);
+            let more = output.more.as_ref().unwrap();
+            let taken: usize = more.full.iter().map(Vec::capacity).sum();
+            assert_eq!(more.full.iter().map(Vec::len).sum::<usize>() + output.bytes.len(), output.buffered());
+            assert!(taken + output.bytes.capacity() <= output.buffered() + 2 * (FULL_BYTES + length));
+        }
     }
 
     /// Receives once: the bytes, and how many descriptors came with them.
