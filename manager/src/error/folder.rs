@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::{fmt, io};
 
-use protocol::escaped;
 use transport::shell_word;
+
+use super::shown::shown;
 
 /// Why the folder of a socket, or the way to it, cannot be used. The text says what to do about it.
 #[derive(Debug)]
@@ -63,45 +64,45 @@ impl fmt::Display for FolderError {
             FolderError::Unusable { folder, source } => write!(
                 formatter,
                 "the socket's folder {} cannot be used: {source}{}",
-                escaped(folder.display()),
+                shown(folder),
                 advice_on_folder(source)
             ),
             FolderError::IsLink { folder } => write!(
                 formatter,
                 "{}, on the way to the socket, is a symbolic link; name the folder that it leads to",
-                escaped(folder.display())
+                shown(folder)
             ),
             FolderError::IsNone { folder } => write!(
                 formatter,
                 "{}, on the way to the socket, is not a folder; choose another path",
-                escaped(folder.display())
+                shown(folder)
             ),
             FolderError::OfAnother { folder, owner, user, instead } => write!(
                 formatter,
                 "the socket's folder {} belongs to user {owner}, and this is user {user}; choose a folder of \
                  your own, which is made if it is missing: `--socket {}`",
-                escaped(folder.display()),
+                shown(folder),
                 shell_word(instead)
             ),
             FolderError::OpenToOthers { folder, mode, instead: None } => write!(
                 formatter,
                 "the socket's folder {} is open to others (mode {mode:04o}); run `chmod 700 {}`, or choose \
                  another",
-                escaped(folder.display()),
+                shown(folder),
                 shell_word(folder)
             ),
             FolderError::OpenToOthers { folder, mode, instead: Some(instead) } => write!(
                 formatter,
                 "the socket's folder {} is open to others (mode {mode:04o}); choose a folder of your own, \
                  which is made if it is missing: `--socket {}`",
-                escaped(folder.display()),
+                shown(folder),
                 shell_word(instead)
             ),
             FolderError::WayOpenToOthers { folder, mode } => write!(
                 formatter,
                 "the folder {}, on the way to the socket, is open to changes by others (mode {mode:04o}), \
                  who could put another in the place of the socket's; choose another path",
-                escaped(folder.display())
+                shown(folder)
             ),
         }
     }

@@ -1,18 +1,19 @@
 //! Why a manager cannot start, or cannot go on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 use protocol::endpoint::{SOCKET_PATH_BYTES_MAX, SOCKET_VARIABLE};
-use protocol::escaped;
 use rustix::io::Errno;
 use sys::limits::explained;
 use transport::shell_word;
 use transport::unix::FOLDER_VARIABLE;
 
 pub use folder::FolderError;
+pub(crate) use shown::shown;
 
 mod folder;
+mod shown;
 
 /// Why a manager cannot start, or cannot go on. The text says what to do about it, where something can be done.
 #[derive(Debug)]
@@ -119,19 +120,19 @@ impl fmt::Display for Error {
                 formatter,
                 "the socket's path {} has {} bytes, and a socket's path has at most {SOCKET_PATH_BYTES_MAX}; \
                  choose a shorter one",
-                escaped(socket.display()),
+                shown(socket),
                 socket.as_os_str().len()
             ),
             Error::PathWithoutName { socket } => write!(
                 formatter,
                 "the socket's path “{}” does not end in a file name; name a file in a folder of your own, as in \
                  `--socket /path/manager.sock`",
-                escaped(socket.display())
+                shown(socket)
             ),
             Error::PathIsFolder { folder, instead } => write!(
                 formatter,
                 "{} is a folder, and a socket is a file in one; name that, as in `--socket {}`",
-                escaped(folder.display()),
+                shown(folder),
                 shell_word(instead)
             ),
             Error::Folder(error) => error.fmt(formatter),
@@ -142,71 +143,63 @@ impl fmt::Display for Error {
                 }
                 formatter.write_str(")")
             }
-            Error::Lock { lock, source } => {
-                let advice = match Errno::from_io_error(source) {
-                    Some(Errno::LOOP) => "; it is a symbolic link; remove it".to_owned(),
-                    Some(Errno::ISDIR) => "; it is a folder; remove it, or choose another socket".to_owned(),
-                    Some(Errno::ACCESS | Errno::PERM) => {
-                        format!(
-                            "; this user needs to read and write it: remove it, if no manager runs, or run \
-                             `chmod 600 {}`",
-                            shell_word(lock)
-                        )
-                    }
-                    Some(Errno::ROFS | Errno::NOSPC | Errno::DQUOT) => {
-                        "; choose a socket in a folder in which this user may write".to_owned()
-                    }
-                    _ => String::new(),
-                };
-                write!(
-                    formatter,
-                    "the lock file {} cannot be taken: {}{advice}",
-                    escaped(lock.display()),
-                    explained(source)
-                )
-            }
+            Error::Lock { lock, source } => write!(
+                formatter,
+                "the lock file {} cannot be taken: {}{}",
+                shown(lock),
+                explained(source),
+                advice_on_lock(lock, source)
+            ),
             Error::AlreadyServed { socket, holder } => write!(
                 formatter,
                 "another manager {}serves {}; end it, or choose another socket",
                 Number(*holder),
-                escaped(socket.display())
+                shown(socket)
             ),
             Error::ServedWithoutSocket { socket, holder } => write!(
                 formatter,
                 "another manager {}holds the lock of {}, where there is no socket: it was removed, or is about to \
                  come or go; end that manager, and try again",
                 Number(*holder),
-                escaped(socket.display())
+                shown(socket)
             ),
             Error::ForeignListener { socket, process } => write!(
                 formatter,
                 "a process {}listens at {} without the lock of a manager; end it, or choose another socket",
                 Number(*process),
-                escaped(socket.display())
+                shown(socket)
             ),
             Error::SocketOfAnotherType { socket } => write!(
                 formatter,
                 "the socket at {} is of another type than a manager's; choose another path",
-                escaped(socket.display())
+                shown(socket)
             ),
             Error::NotASocket { socket } => {
-                write!(
-                    formatter,
-                    "{} is there and is not a socket; choose another path",
-                    escaped(socket.display())
-                )
+                write!(formatter, "{} is there and is not a socket; choose another path", shown(socket))
             }
             Error::Bind { socket, source } => {
-                write!(
-                    formatter,
-                    "the socket {} cannot be bound: {}",
-                    escaped(socket.display()),
-                    explained(source)
-                )
+                write!(formatter, "the socket {} cannot be bound: {}", shown(socket), explained(source))
             }
             Error::System { action, source } => write!(formatter, "cannot {action}: {}", explained(source)),
         }
     }
+}
+
+/// What to do about a lock file that cannot be taken.
+fn advice_on_lock(lock: &Path, source: &io::Error) -> String {
+    let advice = match Errno::from_io_error(source) {
+        Some(Errno::LOOP) => "it is a symbolic link; remove it".to_owned(),
+        Some(Errno::ISDIR) => "it is a folder; remove it, or choose another socket".to_owned(),
+        Some(Errno::ACCESS | Errno::PERM) => format!(
+            "this user needs to read and write it: remove it, if no manager runs, or run `chmod 600 {}`",
+            shell_word(lock)
+        ),
+        Some(Errno::ROFS | Errno::NOSPC | Errno::DQUOT) => {
+            "choose a socket in a folder in which this user may write".to_owned()
+        }
+        _ => return String::new(),
+    };
+    format!("; {advice}")
 }
 
 /// The number of a process in brackets, and a space; nothing if it is not known.

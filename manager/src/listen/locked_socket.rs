@@ -13,7 +13,6 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use protocol::endpoint::SOCKET_PATH_BYTES_MAX;
-use protocol::escaped;
 use rustix::fs::OFlags;
 use transport::unix::{LocalListener, is_in_folder_of_variable, lock_of};
 use transport::{Address, Listener, Stream};
@@ -22,6 +21,7 @@ use super::file_identity::{identity, is_at};
 use super::removal::{look_for_stale, remove_stale};
 use super::{folder, stale_sockets};
 use crate::Error;
+use crate::error::shown;
 
 /// A bound socket, and the right to serve it. Gives both up when dropped.
 #[derive(Debug)]
@@ -100,14 +100,14 @@ impl Drop for LockedSocket {
         // A file that somebody put there by hand stays.
         let is_ours = fs::symlink_metadata(&self.socket).is_ok_and(|found| identity(found) == self.identity);
         if is_ours && let Err(error) = fs::remove_file(&self.socket) {
-            log::warn!("the socket {} cannot be removed: {error}", escaped(self.socket.display()));
+            log::warn!("the socket {} cannot be removed: {error}", shown(&self.socket));
         }
         // Last, and under the lock: whoever has opened this file before finds out that it is gone.
         let lock = lock_of(&self.socket);
         if is_at(&self.lock, &lock).unwrap_or(false)
             && let Err(error) = fs::remove_file(&lock)
         {
-            log::warn!("the lock file {} cannot be removed: {error}", escaped(lock.display()));
+            log::warn!("the lock file {} cannot be removed: {error}", shown(&lock));
         }
     }
 }

@@ -10,12 +10,12 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use protocol::escaped;
 use rustix::fs::OFlags;
 
 use super::file_identity::is_at;
 use super::removal::remove_stale;
 use crate::Error;
+use crate::error::shown;
 
 /// What the lock files of private managers begin and end with, as `client` names their sockets.
 const LOCK_NAME: (&str, &str) = ("private-", ".sock.lock");
@@ -29,7 +29,7 @@ pub(crate) fn clear(folder: &Path) {
     let files = match fs::read_dir(folder) {
         Ok(files) => files,
         Err(error) => {
-            return log::debug!("no stale sockets can be found in {}: {error}", escaped(folder.display()));
+            return log::debug!("no stale sockets can be found in {}: {error}", shown(folder));
         }
     };
     for file in files.take(FILES_MAX).flatten() {
@@ -43,9 +43,9 @@ pub(crate) fn clear(folder: &Path) {
         }
         let lock = file.path();
         match clear_one(&lock) {
-            Ok(true) => log::debug!("cleared away {} and its socket", escaped(lock.display())),
+            Ok(true) => log::debug!("cleared away {} and its socket", shown(&lock)),
             Ok(false) => {}
-            Err(error) => log::debug!("{} stays: {error}", escaped(lock.display())),
+            Err(error) => log::debug!("{} stays: {error}", shown(&lock)),
         }
     }
 }
