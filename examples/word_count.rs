@@ -8,6 +8,7 @@ mod output;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Write, stderr};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -68,7 +69,7 @@ fn main() -> Result<ExitCode> {
             Ok(counts) => add(&mut total, counts),
             // The workers count the other files all the same.
             Err(why) => {
-                eprintln!("{why}");
+                drop(writeln!(stderr(), "{why}"));
                 outcome = ExitCode::FAILURE;
             }
         }

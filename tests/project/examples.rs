@@ -120,6 +120,19 @@ fn word_count_fails_if_a_file_cannot_be_read_but_counts_the_others() {
 }
 
 #[apply(test)]
+fn a_standard_error_that_nobody_reads_changes_no_status() {
+    let closed = || {
+        let (reader, writer) = pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    assert_eq!(example("event").arg("--unknown").stderr(closed()).status().unwrap().code(), Some(2));
+    let mut command = example("word_count");
+    let command = command.arg("/no such file").stdout(Stdio::null()).stderr(closed());
+    assert_eq!(command.status().unwrap().code(), Some(1));
+}
+
+#[apply(test)]
 fn word_count_counts_the_files_it_is_given() {
     let folder = tempfile::tempdir().unwrap();
     let files: Vec<_> = (0..50).map(|number| folder.path().join(format!("{number}.txt"))).collect();

@@ -43,6 +43,7 @@
 //!   many are handed out at once, they are open again for the next that are handed out.
 //! - Block or ignore signals: SIGKILL ends it, which cannot be blocked.
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::exit;
 
@@ -55,6 +56,7 @@ pub mod tasks;
 
 use client::internal::WORKER;
 pub use client::internal::{Ended, Service};
+use protocol::{escaped, escaped_lines};
 pub use registry::Registry;
 use run_loop::WorkerEnd;
 
@@ -118,7 +120,9 @@ fn work(registry: &Registry) -> ! {
 fn fail(status: i32, text: &str) -> ! {
     let program = std::env::args_os().next().unwrap_or_default();
     // One write, so that the line appears whole or not at all, even if others write too or this process is killed.
-    let line = format!("{}: {text}\n", Path::new(&program).file_name().unwrap_or(&program).display());
-    eprint!("{line}");
+    let name = Path::new(&program).file_name().unwrap_or(&program).display();
+    let line = format!("{}: {}\n", escaped(name), escaped_lines(text));
+    // If nobody can read it, this ends all the same.
+    let _ = io::stderr().write_all(line.as_bytes());
     exit(status);
 }

@@ -1,6 +1,6 @@
 //! The command supervisor: a process between a worker and its command. The parent module says why.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio, exit};
@@ -27,7 +27,8 @@ pub(crate) fn supervise() -> ! {
     // Lists of processes would show every copy as `exe`, after the path it is started by. A failure is harmless.
     process::name_thread(c"supervisor");
     if let Err(error) = try_supervise() {
-        eprintln!("this command cannot be supervised: {error}");
+        // If nobody can read it, this ends all the same.
+        let _ = writeln!(io::stderr(), "this command cannot be supervised: {error}");
         exit(FAILED);
     }
     exit(0);
