@@ -114,7 +114,7 @@ impl SupervisedCommand {
         match supervisor.run(program, stdin)? {
             Some(Report::Started) => Ok(SupervisedCommand { supervisor, _binding: binding }),
             Some(Report::NotStarted { part, errno }) => {
-                Err(NotStarted::new(part, io::Error::from_raw_os_error(errno)))
+                Err(NotStarted::new(program, part, io::Error::from_raw_os_error(errno)))
             }
             _ => Err(supervisor.failure()?),
         }

@@ -3,11 +3,15 @@
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sys::limits::explained;
 
@@ -55,6 +59,29 @@ impl Program {
     /// The folder to start it in, if one was given.
     pub(super) fn folder(&self) -> Option<OsString> {
         self.folder.clone().map(OsString::from_vec)
+    }
+
+    /// What the file of this program has to do with this error; none if there is no file, or only a search would find
+    /// it.
+    fn fault(&self, error: &io::Error) -> Option<&'static str> {
+        if Errno::from_io_error(error) == Some(Errno::NOEXEC) {
+            let text = "; it is neither a program for this machine nor a script that begins with its interpreter, as \
+                        in #!/bin/sh";
+            return Some(text);
+        }
+        let folder = self.folder.as_deref().unwrap_or_default();
+        let path = Path::new(OsStr::from_bytes(folder)).join(OsStr::from_bytes(&self.program));
+        let file = self.program.contains(&b'/').then(|| fs::metadata(path))?.ok()?;
+        match error.kind() {
+            io::ErrorKind::NotFound => {
+                Some("; the file is there, and the interpreter that it begins with is not")
+            }
+            io::ErrorKind::PermissionDenied if file.is_dir() => Some("; it is a folder"),
+            io::ErrorKind::PermissionDenied if file.mode() & 0o111 == 0 => {
+                Some("; it is not executable, which `chmod +x` would make it")
+            }
+            _ => None,
+        }
     }
 
     /// The name of the folder or the program, for an error message.
@@ -137,28 +164,32 @@ pub struct NotStarted {
     pub(crate) part: FailedPart,
     /// The operating system's error.
     error: io::Error,
+    /// What the file has to do with it, if it is there.
+    found: Option<&'static str>,
 }
 
 impl NotStarted {
-    pub(super) fn new(part: FailedPart, error: io::Error) -> NotStarted {
-        NotStarted { part, error }
+    pub(super) fn new(program: &Program, part: FailedPart, error: io::Error) -> NotStarted {
+        let found = if part == FailedPart::Program { program.fault(&error) } else { None };
+        NotStarted { part, error, found }
     }
 
     /// Whether there is no such program, or folder.
     pub fn is_not_found(&self) -> bool {
-        self.error.kind() == io::ErrorKind::NotFound
+        self.error.kind() == io::ErrorKind::NotFound && self.found.is_none()
     }
 }
 
 impl From<io::Error> for NotStarted {
     fn from(error: io::Error) -> NotStarted {
-        NotStarted { part: FailedPart::Program, error }
+        NotStarted { part: FailedPart::Program, error, found: None }
     }
 }
 
 impl fmt::Display for NotStarted {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        explained(&self.error).fmt(formatter)
+        let found = self.found.unwrap_or_default();
+        write!(formatter, "{}{found}", explained(&self.error))
     }
 }
 
@@ -167,6 +198,30 @@ impl Error for NotStarted {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_cannot_be_started_is_explained_by_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        let fault = |name: &str, errno: Errno| {
+            let program = Program { folder: Some(bytes(folder.path())), ..Program::new(name) };
+            NotStarted::new(&program, FailedPart::Program, errno.into())
+        };
+        for (name, errno, expected) in [
+            ("./file", Errno::ACCESS, "chmod +x"),
+            ("./file", Errno::NOENT, "interpreter"),
+            ("./file", Errno::NOEXEC, "#!/bin/sh"),
+            ("./", Errno::ACCESS, "it is a folder"),
+        ] {
+            let fault = fault(name, errno);
+            assert!(fault.to_string().contains(expected) && !fault.is_not_found(), "{fault}");
+        }
+        for name in ["file", "./none"] {
+            let fault = fault(name, Errno::NOENT);
+            assert_eq!(fault.to_string(), io::Error::from(Errno::NOENT).to_string());
+            assert!(fault.is_not_found());
+        }
+    }
 
     #[test]
     fn reports_fit_a_packet() {
