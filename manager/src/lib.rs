@@ -28,7 +28,7 @@ mod tests;
 
 pub use error::{Error, FolderError};
 pub use options::ManagerOptions;
-pub use transport::{Address, AddressError};
+pub use transport::{Address, AddressError, shell_word};
 
 pub use server::event_loop::{EventLoop, Stopper};
 

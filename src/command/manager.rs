@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser};
 use manager::{Address, ManagerOptions};
 
+use super::exit_status::{self, ExitStatus};
 use super::output::complain;
 use super::{logging, socket};
 
@@ -13,7 +14,7 @@ use super::{logging, socket};
 /// Prints one line when it is ready, and serves until SIGINT, SIGTERM or SIGHUP. SIGINT and SIGHUP stay ignored if it
 /// was started so, as in the background of a script or by nohup.
 #[derive(Debug, Parser)]
-#[command(name = "manager", version)]
+#[command(name = "manager", version, after_help = exit_status::help_of_manager())]
 struct Arguments {
     /// The address to serve, as in unix:/path/manager.sock, or the path alone [default: $RALLYPOINT_SOCKET, or
     /// $XDG_RUNTIME_DIR/rallypoint/manager.sock].
@@ -36,13 +37,13 @@ struct Arguments {
 
 /// Parses the command line, and serves.
 pub fn main() -> ExitCode {
-    let arguments = super::parse::<Arguments>();
+    let arguments = super::arguments::parse::<Arguments>();
     logging::start(logging::level(arguments.verbose));
     match serve(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain("manager", &error);
-            ExitCode::FAILURE
+            ExitCode::from(ExitStatus::Failed.number())
         }
     }
 }

@@ -13,36 +13,20 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, CommandFactory};
 use client::Result;
 use manager::Address;
-use protocol::shortened;
+use protocol::escaped;
 use sys::Signal;
 use worker::internal::{
     Escalation, NotStarted, Permission, Preconditions, Program, StopReason, SupervisedCommand,
 };
 use worker::tasks::Exit;
 
+use super::arguments::parse_name;
+use super::exit_status::{self, ExitStatus};
 use super::output::complain;
-use super::{parse_name, signals, socket};
+use super::{signals, socket, time};
 
 /// The name under which errors are printed.
 const PROGRAM: &str = "worker run";
-
-/// The event stopped the command, or kept it from starting.
-const STOPPED: u8 = 75;
-
-/// The lock was taken away while the command ran, or the manager ended.
-const LOCK_LOST: u8 = 76;
-
-/// The manager cannot be reached, refuses, or ended.
-const NO_MANAGER: u8 = 69;
-
-/// There is no such program.
-const NOT_FOUND: u8 = 127;
-
-/// The program cannot be started.
-const NOT_STARTED: u8 = 126;
-
-/// The status for a command that a signal ended is this plus the signal's number, as in shells.
-const SIGNALLED: u8 = 128;
 
 /// How long something may take to end after a signal.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -67,7 +51,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The command runs in a process group of its own, and processes that it leaves behind end with it. It has no
 /// terminal. Its output is this program's, and so is its input unless that is a terminal.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_STATUS)]
+#[command(after_help = exit_status::help_of_run())]
 #[command(group = ArgGroup::new("under").required(true).multiple(true).args(["stop", "lock"]))]
 pub(crate) struct Run {
     /// The event that stops the command; it is created if it does not exist
@@ -78,9 +62,8 @@ pub(crate) struct Run {
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     lock: Option<String>,
 
-    /// How long a stopped command has to end by itself: a number and its unit, ms, s, min or h, as in 300ms or 1.5min;
-    /// seconds if there is no unit
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    #[arg(help = format!("How long a stopped command has to end by itself: {}", time::FORMS))]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time::parse)]
     #[arg(allow_hyphen_values = true)]
     grace: Duration,
 
@@ -92,16 +75,6 @@ pub(crate) struct Run {
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
-
-const EXIT_STATUS: &str = "\
-Exit status:
-  the command's, or 128 plus the number of the signal that ended it; but
-  75   the event stopped the command, or kept it from starting
-  76   the lock was lost while the command ran
-  69   the manager cannot be reached, refuses, or ended
-  126  the command cannot be started
-  127  there is no such command
-  2    the arguments are wrong";
 
 /// What happens before and while a command runs.
 enum RunInput {
@@ -159,19 +132,19 @@ impl Inputs {
     }
 
     /// The exit status after a signal.
-    fn status_of_signal(&self) -> Option<u8> {
-        self.signal.map(|number| exit_status(Exit::Signal(number)))
+    fn status_of_signal(&self) -> Option<ExitStatus> {
+        self.signal.map(|number| ExitStatus::OfCommand(Exit::Signal(number)))
     }
 }
 
 impl Run {
     /// Runs the command, and returns the exit status.
-    pub(crate) fn run<P: CommandFactory>(&self) -> u8 {
+    pub(crate) fn run<P: CommandFactory>(&self) -> ExitStatus {
         let address = socket::address::<P>(self.socket.as_ref());
         let (sender, receiver) = channel();
         // Before the command starts, so that no signal comes too early to end it.
         if let Err(error) = signals::forward(signals::to_pass_on(), sender.clone(), RunInput::Signal) {
-            return give_up(NOT_STARTED, &format!("signals cannot be handled: {error}"));
+            return give_up(ExitStatus::NotStarted, &format!("signals cannot be handled: {error}"));
         }
         let mut inputs = Inputs { receiver, sender, signal: None };
         let (stop, lock) = (self.stop.clone(), self.lock.clone());
@@ -187,12 +160,14 @@ impl Run {
             (None, Some(RunInput::Opened(Ok(preconditions)))) => {
                 self.run_under(&Arc::new(preconditions), &mut inputs)
             }
-            (None, Some(RunInput::Opened(Err(error)))) => give_up(NO_MANAGER, &error.to_string()),
+            (None, Some(RunInput::Opened(Err(error)))) => {
+                give_up(ExitStatus::from(&error), &error.to_string())
+            }
             (None, _) => unreachable!("nothing else was begun"),
         }
     }
 
-    fn run_under(&self, preconditions: &Arc<Preconditions>, inputs: &mut Inputs) -> u8 {
+    fn run_under(&self, preconditions: &Arc<Preconditions>, inputs: &mut Inputs) -> ExitStatus {
         let waiting = Arc::clone(preconditions);
         inputs.spawn(move || RunInput::Permission(waiting.wait()));
         let command = match self
@@ -206,7 +181,7 @@ impl Run {
                 return status;
             }
         };
-        log::info!("the command runs: {}", self.command[0].display());
+        log::info!("the command runs: {}", escaped(self.command[0].display()));
         let watched = Arc::clone(preconditions);
         inputs.spawn(move || RunInput::StopReason(watched.watch()));
         let (exit, reason) = self.attend(&command, inputs);
@@ -216,12 +191,17 @@ impl Run {
         }
         let released = preconditions.release();
         match (reason, exit) {
-            (Some(reason), _) => give_up(status_of(&reason), &reason.to_string()),
-            (None, Err(error)) => give_up(SIGNALLED + 9, &error.to_string()),
+            (Some(reason), _) => give_up(ExitStatus::of_stop(&reason), &reason.to_string()),
+            (None, Err(error)) => {
+                give_up(ExitStatus::OfCommand(Exit::Signal(Signal::KILL.as_raw())), &error.to_string())
+            }
             (None, Ok(exit)) => match released {
-                Ok(()) => exit_status(exit),
+                Ok(()) => ExitStatus::OfCommand(exit),
                 // The command ended before the lock was checked, but the lock was lost before that.
-                Err(error) => give_up(LOCK_LOST, &StopReason::LockLost(error.to_string()).to_string()),
+                Err(error) => {
+                    let reason = StopReason::of_lock(&error);
+                    give_up(ExitStatus::of_stop(&reason), &reason.to_string())
+                }
             },
         }
     }
@@ -231,7 +211,7 @@ impl Run {
         &self,
         preconditions: &Preconditions,
         inputs: &mut Inputs,
-    ) -> std::result::Result<(), u8> {
+    ) -> std::result::Result<(), ExitStatus> {
         let outcome = inputs.outcome(|| preconditions.cancel());
         if let Some(status) = inputs.status_of_signal() {
             return Err(status);
@@ -245,9 +225,11 @@ impl Run {
                 Ok(())
             }
             Some(RunInput::Permission(Ok(Permission::Stopped(cause)))) => {
-                Err(give_up(STOPPED, &StopReason::Stopped(cause).to_string()))
+                Err(give_up(ExitStatus::Stopped, &StopReason::Stopped(cause).to_string()))
             }
-            Some(RunInput::Permission(Err(error))) => Err(give_up(NO_MANAGER, &error.to_string())),
+            Some(RunInput::Permission(Err(error))) => {
+                Err(give_up(ExitStatus::from(&error), &error.to_string()))
+            }
             _ => unreachable!("only a signal cancels the wait"),
         }
     }
@@ -257,7 +239,7 @@ impl Run {
         &self,
         preconditions: &Arc<Preconditions>,
         inputs: &mut Inputs,
-    ) -> std::result::Result<Arc<SupervisedCommand>, u8> {
+    ) -> std::result::Result<Arc<SupervisedCommand>, ExitStatus> {
         let (name, arguments) = self.command.split_first().expect("the command line has a command");
         let mut program = Program::new(name);
         program.arguments = arguments.iter().map(|argument| argument.as_encoded_bytes().to_vec()).collect();
@@ -274,8 +256,8 @@ impl Run {
         match inputs.outcome(|| {}) {
             Some(RunInput::Started(Ok(command))) => Ok(command),
             Some(RunInput::Started(Err(fault))) => {
-                let status = if fault.is_not_found() { NOT_FOUND } else { NOT_STARTED };
-                Err(give_up(status, &format!("{}: {fault}", name.display())))
+                let status = if fault.is_not_found() { ExitStatus::NotFound } else { ExitStatus::NotStarted };
+                Err(give_up(status, &format!("{}: {fault}", escaped(name.display()))))
             }
             None => Err(inputs.status_of_signal().expect("only a signal ends the wait early")),
             Some(_) => unreachable!("nothing else was begun"),
@@ -339,64 +321,7 @@ fn signal_of(number: i32) -> Signal {
 }
 
 /// Prints why the command did not run to its end, and returns the exit status for that.
-fn give_up(status: u8, text: &str) -> u8 {
+fn give_up(status: ExitStatus, text: &str) -> ExitStatus {
     complain(PROGRAM, &text);
     status
-}
-
-fn status_of(reason: &StopReason) -> u8 {
-    match reason {
-        StopReason::Stopped(_) => STOPPED,
-        StopReason::LockLost(_) => LOCK_LOST,
-        StopReason::EventLost(_) => NO_MANAGER,
-    }
-}
-
-fn exit_status(exit: Exit) -> u8 {
-    match exit {
-        // The operating system keeps one byte of it.
-        Exit::Status(status) => u8::try_from(status).unwrap_or(u8::MAX),
-        Exit::Signal(signal) => SIGNALLED.saturating_add(u8::try_from(signal).unwrap_or_default()),
-    }
-}
-
-/// Parses a number and its unit; seconds without one.
-fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
-    if text.starts_with('-') {
-        return Err("a time cannot be negative; 0s leaves none".to_owned());
-    }
-    let digits = text.find(|character: char| !character.is_ascii_digit() && character != '.');
-    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
-    let seconds = match unit.trim() {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        other => return Err(format!("there is no unit {:?}; use ms, s, min or h", shortened(other))),
-    };
-    let number: f64 =
-        number.parse().map_err(|_| format!("{:?} does not begin with a number", shortened(text)))?;
-    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_units() {
-        for (text, milliseconds) in [
-            ("5s", 5_000),
-            ("7", 7_000),
-            ("0.5 s", 500),
-            ("300ms", 300),
-            ("2min", 120_000),
-            ("1h", 3_600_000),
-        ] {
-            assert_eq!(parse_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
-        }
-        for text in ["", "s", "-1s", "5 parsecs", "1.2.3", "1e9s"] {
-            assert!(parse_duration(text).is_err(), "{text}");
-        }
-    }
 }

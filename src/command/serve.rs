@@ -10,13 +10,15 @@ use clap::{Args, CommandFactory};
 use client::Manager;
 use client::internal::Operation;
 use client::internal::operations::Inspect;
-use manager::Address;
+use manager::{Address, shell_word};
 use protocol::Selector;
 use protocol::limits::PROCESSES_MAX;
 use worker::{Ended, Service};
 
+use super::arguments::parse_name;
+use super::exit_status::ExitStatus;
 use super::output::{complain, say};
-use super::{parse_name, signals, socket};
+use super::{signals, socket};
 
 /// What the program prints when it asks the workers to leave.
 const LEAVES: &str =
@@ -58,22 +60,22 @@ impl Serve {
     pub(crate) fn run<P: CommandFactory>(&self) -> ExitCode {
         match self.try_run(&socket::address::<P>(self.socket.as_ref())) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(text) => {
+            Err((status, text)) => {
                 complain("worker", &text);
-                ExitCode::FAILURE
+                ExitCode::from(status.number())
             }
         }
     }
 
-    /// Serves; the error is the message to print.
-    fn try_run(&self, address: &Address) -> Result<(), String> {
+    /// Serves; the error is the exit status, and the message to print.
+    fn try_run(&self, address: &Address) -> Result<(), (ExitStatus, String)> {
         let (sender, inputs) = channel();
         // Before the workers start, so that no signal comes too early to end them.
         signals::forward(signals::to_end_on(), sender.clone(), |_| ServeInput::Signal)
-            .map_err(|error| format!("signals cannot be handled: {error}"))?;
-        let manager = socket::connect(address).map_err(|error| error.to_string())?;
-        let service =
-            Service::start(&manager, &self.pool, self.processes).map_err(|error| error.to_string())?;
+            .map_err(|error| (ExitStatus::Failed, format!("signals cannot be handled: {error}")))?;
+        let failed = |error: client::Error| (ExitStatus::from(&error), error.to_string());
+        let manager = socket::connect(address).map_err(failed)?;
+        let service = Service::start(&manager, &self.pool, self.processes).map_err(failed)?;
         thread::scope(|scope| {
             scope.spawn(|| watch(&service, &sender));
             let mut is_leaving = false;
@@ -107,18 +109,22 @@ impl Serve {
         })
     }
 
-    fn conclude(&self, ended: Ended, address: &Address) -> Result<(), String> {
+    fn conclude(&self, ended: Ended, address: &Address) -> Result<(), (ExitStatus, String)> {
         match ended {
             Ended::Terminated => Ok(()),
             Ended::Left => {
                 say(&format!("pool {:?} is closed or removed", self.pool));
                 Ok(())
             }
-            Ended::ManagerGone => Err(format!(
-                "the manager at {address} is gone; start it again with `manager --socket {address}`, and then this \
-                 program"
-            )),
-            Ended::Broken(reason) => Err(reason),
+            Ended::ManagerGone => {
+                let word = shell_word(address);
+                let text = format!(
+                    "the manager at {address} is gone; start it again with `manager --socket {word}`, and then this \
+                     program"
+                );
+                Err((ExitStatus::NoManager, text))
+            }
+            Ended::Broken(reason) => Err((ExitStatus::Failed, reason)),
         }
     }
 }

@@ -8,9 +8,9 @@ use worker::Registry;
 use worker::internal::level_of_owner;
 use worker::tasks::{COMMAND, COUNTDOWN, command, countdown};
 
-use super::logging;
 use super::run::Run;
 use super::serve::Serve;
+use super::{exit_status, logging};
 
 /// Serves a named pool of a running manager with worker processes.
 ///
@@ -20,6 +20,7 @@ use super::serve::Serve;
 /// was started so, as in the background of a script or by nohup.
 #[derive(Debug, Parser)]
 #[command(name = "worker", version, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
+#[command(after_help = exit_status::help_of_worker())]
 struct CommandLine {
     #[command(flatten)]
     serve: Option<Serve>,
@@ -48,10 +49,10 @@ pub fn main() -> ExitCode {
     }
     worker::init(Registry::new().named(COUNTDOWN, countdown).named(COMMAND, command));
 
-    let CommandLine { serve, action, verbose } = super::parse::<CommandLine>();
+    let CommandLine { serve, action, verbose } = super::arguments::parse::<CommandLine>();
     logging::start(logging::level(verbose));
     match (action, serve) {
-        (Some(Action::Run(run)), _) => ExitCode::from(run.run::<CommandLine>()),
+        (Some(Action::Run(run)), _) => ExitCode::from(run.run::<CommandLine>().number()),
         (None, Some(serve)) => serve.run::<CommandLine>(),
         (None, None) => unreachable!("without a command, a pool is required"),
     }

@@ -159,7 +159,7 @@ fn worker_ends_when_its_manager_does() {
         program.running.signal(Signal::KILL);
         worker.wait_with_output().unwrap()
     };
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(69));
     let text = String::from_utf8(output.stderr).unwrap();
     // Workers that were about to connect may have printed their own errors before.
     let socket = program.socket.canonicalize().unwrap_or(program.socket.clone());
@@ -191,8 +191,9 @@ fn worker_can_come_and_go_while_tasks_wait() {
 fn worker_says_what_is_wrong() {
     // The program checks its arguments first, so it does not matter that there is no manager.
     let socket = "/nonexistent/manager.sock";
-    let cases: [(&[&str], i32, &str); 6] = [
-        (&["--pool", "demo"], 1, "worker: no manager is running at unix:/nonexistent"),
+    let cases: [(&[&str], i32, &str); 7] = [
+        (&["--pool", "demo"], 69, "worker: no manager is running at unix:/nonexistent"),
+        (&["--lock", "a", "--", "true"], 2, "tip: that is an option of `worker run`"),
         (&["--pool", ""], 2, "error: invalid value '' for '--pool <NAME>': a name must not be empty"),
         (&["--pool", "a\tb"], 2, "a name must not hold control characters"),
         (&["--pool", "a", "--processes", "0"], 2, "a pool needs at least one process"),
@@ -232,7 +233,7 @@ fn worker_reports_a_manager_of_another_version() {
             }
         });
         for (arguments, status) in [
-            (&["--pool", "demo", "--processes", "1"][..], 1),
+            (&["--pool", "demo", "--processes", "1"][..], 69),
             (&["run", "--stop", "stop", "--socket", socket.to_str().unwrap(), "--", "true"][..], 69),
         ] {
             let mut command = process::Command::new(env!("CARGO_BIN_EXE_worker"));

@@ -56,7 +56,7 @@ fn says_what_is_wrong() {
         (
             vec!["--lock", "l", here[0], here[1], "--", not_executable.to_str().unwrap()],
             126,
-            "Permission denied",
+            "Permission denied (os error 13); it is not executable, which `chmod +x` would make it",
         ),
         (vec!["--stop", "a", "--socket", "/no/such/socket", "--", "true"], 69, "no manager is running at"),
         (vec!["--stop", "", here[0], here[1], "--", "true"], 2, "must not be empty"),
@@ -69,12 +69,23 @@ fn says_what_is_wrong() {
         (vec!["--lock", "an event", here[0], here[1], "--", "true"], 69, "event"),
         (vec![here[0], here[1], "--", "true"], 2, "<--stop <EVENT>|--lock <NAME>>"),
         (vec!["--stop", "a", here[0], here[1]], 2, "COMMAND"),
-        (vec!["--stop", "a", "--grace", "soon", here[0], here[1], "--", "true"], 2, "soon"),
+        (
+            vec!["--stop", "a", "--grace", "soon", here[0], here[1], "--", "true"],
+            2,
+            "\"soon\" is not a time, which is a",
+        ),
+        (vec!["--lock", "a", "echo", "hi"], 2, "tip: write `--` before the command"),
+        (vec!["--lock", "a"], 2, "tip: write `--` before the command"),
+        (vec!["--", "echo", "--lock", "a"], 2, "tip: the options of `worker run` come before `--`"),
+        (vec!["--pool", "a"], 2, "tip: that is an option of `worker` without `run`"),
+        (vec!["--lokc\x1b[31m", "a"], 2, "unexpected argument"),
+        (vec!["--stop", "a", here[0], here[1], "--", "/no/\x1b[31m"], 127, "/no/\\u{1b}[31m: No such file"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_worker")).arg("run").args(&arguments).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(status), "{arguments:?}: {text}");
         assert!(text.contains(expected), "{arguments:?}: {text}");
+        assert!(!text.contains('\x1b'), "{arguments:?}: {text:?}");
         assert!(text.len() < 1000, "it quotes the beginning of what is long: {text}");
     }
     assert_eq!(
@@ -85,8 +96,10 @@ fn says_what_is_wrong() {
 
     let help = Command::new(env!("CARGO_BIN_EXE_worker")).args(["run", "--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    for status in [75, 76, 69, 126, 127] {
-        assert!(help.contains(&format!("  {status} ")), "{help}");
+    let page = include_str!("../../README.md");
+    for status in [2, 69, 75, 76, 78, 126, 127] {
+        assert!(help.contains(&format!("\n  {status} ")), "{help}");
+        assert!(page.contains(&format!("\n| {status} | ")), "README has no row for status {status}");
     }
     assert!(help.contains("ms, s, min or h") && help.contains("seconds if there is no unit"), "{help}");
 }
@@ -248,18 +261,16 @@ fn ends_the_command_when_the_lock_is_removed() {
 
 #[apply(test)]
 fn ends_the_command_when_the_manager_is_gone() {
-    for (options, expected) in [
-        (&["--lock", "lock"][..], LOCK_LOST),
-        (&["--lock", "lock", "--stop", "stop"][..], LOCK_LOST),
-        (&["--stop", "stop"][..], NO_MANAGER),
-    ] {
+    for options in
+        [&["--lock", "lock"][..], &["--lock", "lock", "--stop", "stop"][..], &["--stop", "stop"][..]]
+    {
         let fixture = RunFixture::new();
         let child = fixture.start(options, FAMILY);
         let processes = child.family();
         let before = Instant::now();
         fixture.program.running.signal(Signal::KILL);
         let (status, text) = child.end();
-        assert_eq!(status, expected, "{options:?}: {text}");
+        assert_eq!(status, NO_MANAGER, "{options:?}: {text}");
         assert!(text.contains("the manager is gone") && before.elapsed() < SOON, "{text}");
         expect_nobody(&processes);
     }

@@ -61,6 +61,8 @@ pub enum StopReason {
     Stopped(EventCause),
     /// This process no longer holds the lock, or cannot find out whether it does.
     LockLost(String),
+    /// The manager has ended, and with it the lock and the event.
+    ManagerGone(String),
     /// The event cannot be watched any more.
     EventLost(String),
 }
@@ -134,13 +136,11 @@ impl Preconditions {
             match self.watch_event() {
                 Ok(Some(cause)) => return StopReason::Stopped(cause),
                 Ok(None) => {}
-                Err(error) if self.lock.is_some() && error.is_manager_gone() => {
-                    return StopReason::LockLost(error.to_string());
-                }
+                Err(error) if error.is_manager_gone() => return StopReason::ManagerGone(error.to_string()),
                 Err(error) => return StopReason::EventLost(error.to_string()),
             }
             if let Err(error) = self.check_held() {
-                return StopReason::LockLost(error.to_string());
+                return StopReason::of_lock(&error);
             }
         }
     }
@@ -207,11 +207,20 @@ fn lost(text: &str) -> Error {
     Error::new(client::internal::ErrorKind::NotOwner, text)
 }
 
+impl StopReason {
+    /// What an error means by which this process learns that it does not hold its lock any more.
+    pub fn of_lock(error: &Error) -> StopReason {
+        let text = error.to_string();
+        if error.is_manager_gone() { StopReason::ManagerGone(text) } else { StopReason::LockLost(text) }
+    }
+}
+
 impl fmt::Display for StopReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StopReason::Stopped(cause) => write!(formatter, "stopped: {cause}"),
             StopReason::LockLost(text) => write!(formatter, "the lock is lost: {text}"),
+            StopReason::ManagerGone(text) => formatter.write_str(text),
             StopReason::EventLost(text) => write!(formatter, "the event is lost: {text}"),
         }
     }
