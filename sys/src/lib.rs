@@ -12,6 +12,8 @@
 //! | [`process_stat`] | what the system tells about a process |
 //! | [`shared_memory`] | anonymous files (memfd), sealed and mapped as arrays of atomic words |
 //! | [`fork_mark`] | memory that the kernel clears in a forked child |
+//! | [`sealed_memory`] | anonymous files that nobody can change any more, mapped for reading |
+//! | [`same_type`] | values of a generic type that are vectors of bytes |
 //! | [`futex`] | sleeping on a word until another thread or process wakes the sleeper |
 //! | [`robust_list`] | a word that the kernel marks when the thread that owns it ends |
 //! | [`descriptors`] | open descriptors that travel over a Unix socket (`SCM_RIGHTS`) |
@@ -29,6 +31,8 @@ pub mod process_group;
 pub mod process_session;
 pub mod process_stat;
 pub mod robust_list;
+pub mod same_type;
+pub mod sealed_memory;
 pub mod shared_memory;
 pub mod signals;
 pub mod wake;

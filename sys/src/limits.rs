@@ -16,6 +16,12 @@ pub fn raise_descriptors_max() -> io::Result<()> {
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
 }
 
+/// How many descriptors this process may have open.
+#[must_use]
+pub fn descriptors_max() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// An error of the system as a message shows it. If the limit of open descriptors is the cause, it says how to raise
 /// that.
 pub fn explained(error: &io::Error) -> Explained<'_> {
