@@ -50,7 +50,7 @@ pub use client::{
     WokenBy, wait_all, wait_any,
 };
 // Values that travel.
-pub use client::{decode, encode, take_decode_error};
+pub use client::{Bytes, decode, encode, take_decode_error};
 // Pools.
 #[cfg(feature = "progress")]
 pub use client::WithBar;

@@ -78,6 +78,7 @@ pub use pool::{
 };
 pub use process::role::init;
 pub use transport::{Address, AddressError};
+pub use values::bytes::Bytes;
 pub use values::encoding::{decode, encode, take_decode_error};
 
 pub(crate) use error::ErrorKind;
@@ -102,4 +103,5 @@ pub mod internal {
         set_registered, set_worker_index,
     };
     pub use crate::values::carry::{Carried, collect_carried};
+    pub use crate::values::payload::{OwnBlob, ReceivedPayload};
 }

@@ -1,12 +1,13 @@
 //! What waits are granted, and what else replies tell of objects.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::{ObjectId, Outcome, Payload};
+use crate::{BlobId, ObjectId, Outcome, Payload};
 
 /// What a wait took.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +58,10 @@ pub enum Grant {
     Put,
     /// Every item of the queue is finished.
     Joined,
+    /// An item of a queue that is a blob.
+    BlobItem(BlobItemGrant),
+    /// One call to run, whose arguments are a blob.
+    BlobTask(Box<BlobTaskGrant>),
 }
 
 /// An item that was delivered to this session and that it is to acknowledge.
@@ -68,6 +73,20 @@ pub struct ItemGrant {
     pub carries: bool,
     /// The encoded item.
     pub payload: Payload,
+}
+
+/// An item that was delivered to this session, as in [`ItemGrant`], and that is a blob. The session has a reference to
+/// the blob now, by which it gets its bytes, and which it gives back with [`BlobClose`](crate::Request::BlobClose).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobItemGrant {
+    /// As in [`ItemGrant`].
+    pub number: u64,
+    /// As in [`ItemGrant`].
+    pub carries: bool,
+    /// The encoded item.
+    pub blob: BlobId,
+    /// How many bytes it has.
+    pub bytes: u64,
 }
 
 /// A lock that is held now.
@@ -134,6 +153,17 @@ pub struct TasksGrant {
     /// The encoded arguments of each call, one after the other, each preceded by their length: see
     /// [`calls`](crate::calls).
     pub arguments: Payload,
+}
+
+/// One call that this session is to run, and whose arguments are a blob. The session has a reference to the blob now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobTaskGrant {
+    /// The call, without arguments.
+    pub task: TasksGrant,
+    /// The encoded arguments, without their length.
+    pub blob: BlobId,
+    /// How many bytes they have.
+    pub bytes: u64,
 }
 
 /// Results of a batch, in the order in which they came.

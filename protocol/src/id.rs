@@ -44,6 +44,12 @@ impl RequestId {
 #[serde(transparent)]
 pub struct ThreadId(pub u64);
 
+/// One blob: a large payload in a memory of its own, as the manager numbers it. No number is given twice within an
+/// epoch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BlobId(pub u64);
+
 macro_rules! show {
     ($($id:ident),*) => {$(
         impl fmt::Display for $id {
@@ -60,4 +66,4 @@ macro_rules! show {
     )*};
 }
 
-show!(ObjectId, Epoch, SessionId, RequestId, ThreadId);
+show!(ObjectId, Epoch, SessionId, RequestId, ThreadId, BlobId);

@@ -45,11 +45,11 @@ mod wait;
 pub use escaped::{Escaped, escaped, escaped_lines};
 pub use frame::{FrameBuffer, FrameError, append_frame, decode};
 pub use grant::{
-    Abandonment, BarrierStatus, Cause, Grant, ItemGrant, LockGrant, Results, TaskCounts, TaskResult,
-    TasksGrant, WaitResult,
+    Abandonment, BarrierStatus, BlobItemGrant, BlobTaskGrant, Cause, Grant, ItemGrant, LockGrant, Results,
+    TaskCounts, TaskResult, TasksGrant, WaitResult,
 };
 pub use handshake::{Greeting, Hello, Introduction, MAGIC, VERSION_NEWEST, VERSION_OLDEST};
-pub use id::{Epoch, ObjectId, RequestId, SessionId, ThreadId};
+pub use id::{BlobId, Epoch, ObjectId, RequestId, SessionId, ThreadId};
 pub use inspect::{
     HolderInfo, ObjectInfo, ObjectState, ObjectSummary, PermitsInfo, RunningCallInfo, SessionInfo,
     WaiterInfo, Wanted,

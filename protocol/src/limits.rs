@@ -24,6 +24,17 @@ pub const FRAME_BYTES_MAX: usize = 16 << 20;
 /// [`TooLarge`](crate::FailureKind::TooLarge).
 pub const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
 
+/// The largest blob, in bytes. A larger one is refused with [`Code::LimitReached`](crate::Code::LimitReached).
+pub const BLOB_BYTES_MAX: u64 = 64 << 30;
+
+/// The smallest blob, in bytes, so that a blob costs the manager little beside its bytes. A smaller one is refused with
+/// [`Code::BadArgument`](crate::Code::BadArgument): it is no blob, and travels in a frame.
+pub const BLOB_BYTES_MIN: u64 = 64 << 10;
+
+/// The most bytes of a blob in one piece. A larger piece is refused with
+/// [`Code::LimitReached`](crate::Code::LimitReached); who asks for one gets this many bytes.
+pub const PIECE_BYTES_MAX: usize = 1 << 20;
+
 /// The longest name of an object or a function, in bytes of UTF-8. A longer one is refused with
 /// [`Code::BadName`](crate::Code::BadName).
 pub const NAME_BYTES_MAX: usize = 255;

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BarrierStatus, Cause, LockGrant, ObjectId, ObjectInfo, ObjectSummary, Refusal, RequestId, SessionInfo,
-    TaskCounts, WaitResult,
+    BarrierStatus, BlobId, Cause, LockGrant, ObjectId, ObjectInfo, ObjectSummary, Payload, Refusal,
+    RequestId, SessionInfo, TaskCounts, WaitResult,
 };
 
 /// A reply and the request that it answers.
@@ -85,4 +85,13 @@ pub enum Reply {
         /// The serial that stands there for as long as the event exists.
         serial: u32,
     },
+    /// A blob was made, and there is room for it.
+    BlobOpened {
+        /// Its number.
+        blob: BlobId,
+        /// Whether the manager takes a descriptor of its memory, and it need not be written in pieces.
+        takes_descriptor: bool,
+    },
+    /// A piece of a blob: as many bytes as were asked for, or as there are.
+    Piece(Payload),
 }

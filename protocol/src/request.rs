@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BatchOptions, CallsOutcomes, Epoch, Kind, ObjectId, RequestId, SessionId, SharedMemory, Signal, Spec,
-    StopSignal, Targets, TaskInput, ThreadId, WaitMode,
+    BatchOptions, BlobId, CallsOutcomes, Epoch, Kind, ObjectId, RequestId, SessionId, SharedMemory, Signal,
+    Spec, StopSignal, Targets, TaskInput, ThreadId, WaitMode,
 };
 
 /// A request, with what the manager needs to answer it and to lose nothing.
@@ -375,6 +375,61 @@ pub enum Request<'a> {
     UnbindProcesses {
         /// The process that led the process session.
         leader: u32,
+    },
+    /// Makes an empty blob for a payload of about this size, and reserves room for it.
+    /// Answer: [`Reply::BlobOpened`](crate::Reply::BlobOpened).
+    BlobOpen {
+        /// How many bytes; at least [`BLOB_BYTES_MIN`](crate::limits::BLOB_BYTES_MIN).
+        bytes: u64,
+    },
+    /// Gives a blob its bytes, all at once: a descriptor of sealed memory comes with the first byte of this frame. A
+    /// session sends the next of these when this is answered. Answer: Done.
+    BlobSend {
+        /// The blob, which has no bytes yet.
+        blob: BlobId,
+        /// Exactly how many bytes the memory has.
+        bytes: u64,
+    },
+    /// Gives a blob its bytes in pieces, of which this is the next. Answer: Done.
+    BlobWrite {
+        /// The blob, which is not whole yet.
+        blob: BlobId,
+        /// How many bytes came before.
+        offset: u64,
+        /// The piece.
+        bytes: &'a [u8],
+        /// Whether it is the last.
+        last: bool,
+    },
+    /// Asks for the memory of a blob. Answer: [`Reply::Shared`](crate::Reply::Shared), with a descriptor of it.
+    BlobFetch {
+        /// The blob, which this session made or was granted.
+        blob: BlobId,
+    },
+    /// Asks for a piece of a blob. Answer: [`Reply::Piece`](crate::Reply::Piece).
+    BlobRead {
+        /// The blob, which this session made or was granted.
+        blob: BlobId,
+        /// Where the piece begins.
+        offset: u64,
+        /// The most bytes to send.
+        most: u32,
+    },
+    /// Adds one call to a batch, whose arguments are a blob. Answer: Done.
+    BatchAddBlob {
+        /// The batch.
+        id: ObjectId,
+        /// The encoded arguments, without their length: a whole blob to which this session has a reference, which it
+        /// keeps.
+        blob: BlobId,
+        /// The objects whose proxies the arguments carry. They exist at least until the call has ended.
+        #[serde(deserialize_with = "crate::sequence::carries")]
+        carries: Vec<ObjectId>,
+    },
+    /// Gives back the reference to a blob that this session got by making it or by a grant. Answer: Done.
+    BlobClose {
+        /// The blob.
+        blob: BlobId,
     },
 }
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::{ObjectId, Payload};
+use crate::{BlobId, ObjectId, Payload};
 
 /// How a batch runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +66,14 @@ pub enum Outcome<Bytes = Payload, Text = Arc<str>> {
     Returned(Bytes),
     /// It did not return, in any of the calls.
     Failed(Failure<Text>),
+    /// The function returned, in one call, and the encoded result is a blob. In a report it is a whole one to which the
+    /// session has a reference, which it keeps; an owner has a reference to it now.
+    ReturnedBlob {
+        /// The encoded result, without its length.
+        blob: BlobId,
+        /// How many bytes it has.
+        bytes: u64,
+    },
 }
 
 /// Why a call has no result.

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::{Kind, ObjectId};
+use crate::{BlobId, Kind, ObjectId};
 
 /// Whether one of several targets is enough for a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +115,16 @@ pub enum Target<'a> {
         /// The number of ended calls that makes it ready. When the batch is complete, any number does.
         least: u32,
     },
+    /// Like [`Put`](Self::Put), for an item that is a blob.
+    PutBlob {
+        /// The queue.
+        queue: ObjectId,
+        /// The encoded item: a whole blob to which this session has a reference, which it keeps.
+        blob: BlobId,
+        /// As in [`Put`](Self::Put).
+        #[serde(deserialize_with = "crate::sequence::carries")]
+        carries: Vec<ObjectId>,
+    },
 }
 
 impl Target<'_> {
@@ -130,9 +140,10 @@ impl Target<'_> {
             Target::Semaphore { id, .. } => (id, Kind::Semaphore),
             Target::Barrier { id, .. } => (id, Kind::Barrier),
             Target::Latch { id } => (id, Kind::Latch),
-            Target::Get { queue } | Target::Put { queue, .. } | Target::Join { queue } => {
-                (queue, Kind::Queue)
-            }
+            Target::Get { queue }
+            | Target::Put { queue, .. }
+            | Target::PutBlob { queue, .. }
+            | Target::Join { queue } => (queue, Kind::Queue),
         }
     }
 }

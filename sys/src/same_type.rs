@@ -1,7 +1,7 @@
 //! Values of a generic type that turn out to be vectors of bytes.
 //!
-//! Serde writes and reads a `Vec<u8>` element by element, since it cannot know that the elements are bytes. A serializer
-//! that is generic over the type of a value asks here.
+//! Serde writes and reads a `Vec<u8>` element by element, since it cannot know that the elements are bytes. A
+//! serializer that is generic over the type of a value asks here.
 
 use std::any::TypeId;
 use std::marker::PhantomData;

@@ -160,10 +160,10 @@ impl Deref for SealedMemory {
     #[inline]
     #[allow(unsafe_code)]
     fn deref(&self) -> &[u8] {
-        // SAFETY: the map is as long as `map` says, and stays where it is for as long as `self` lives. `map` has checked
-        // that its file is exactly as long, and that it is sealed: nobody can shrink it, so all of the map is there, and
-        // nobody can write to it or map it for writing, so no byte changes while the slice lives. Bytes need no
-        // alignment, and all of their values are valid.
+        // SAFETY: the map is as long as `map` says, and stays where it is for as long as `self` lives. `map` has
+        // checked that its file is exactly as long, and that it is sealed: nobody can shrink it, so all of the map is
+        // there, and nobody can write to it or map it for writing, so no byte changes while the slice lives. Bytes need
+        // no alignment, and all of their values are valid.
         unsafe { std::slice::from_raw_parts(self.map.as_ptr(), self.map.len()) }
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod condition_lock;
 pub(crate) mod deadlock;
 pub(crate) mod event;
 pub(crate) mod inspect;
+pub(crate) mod large_items;
 pub(crate) mod latch;
 pub(crate) mod lock;
 pub(crate) mod mirror;

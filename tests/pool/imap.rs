@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use client::{Event, Manager, Pool, Result, ResultIterator};
+use client::{Bytes, Event, Manager, Pool, Result, ResultIterator};
 
+use crate::pool::large_payloads;
 use crate::pool::task::{add, hold, repeat, set};
 use crate::support::helper;
 use crate::support::{ManagerProgram, PATIENCE, Running, apply, eventually, task_function, test};
@@ -214,9 +215,8 @@ fn arguments_that_cannot_travel_fail_in_their_place() {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 2).unwrap();
     for chunk_size in [1, 3] {
-        let sizes = [1, 2, 17 << 20, 3];
-        let texts = sizes.into_iter().map(|size| "x".repeat(size));
-        let mut results = pool.batch(crate::pool::task::length).chunk_size(chunk_size).imap(texts).unwrap();
+        let all = [1, 2, 5 << 30, 3].into_iter().map(|size| Bytes::from(vec![0; size]));
+        let mut results = pool.batch(large_payloads::length).chunk_size(chunk_size).imap(all).unwrap();
         assert_eq!(results.by_ref().take(2).map(Result::unwrap).collect::<Vec<_>>(), [1, 2]);
         let error = results.next().unwrap().unwrap_err();
         assert!(error.is_limit() && error.to_string().contains("the arguments of a task"), "{error:?}");

@@ -4,11 +4,12 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use client::task::named;
-use client::{Event, Manager, Pool};
+use client::{Bytes, Event, Manager, Pool};
 use serde::de::Deserializer;
 use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
 
+use crate::pool::large_payloads;
 use crate::support::tasks::TaskFunction;
 use crate::support::{apply, task_function, test};
 
@@ -273,9 +274,10 @@ fn a_proxy_of_another_manager_does_not_travel() {
 fn values_that_are_too_large_to_travel_are_reported() {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 2).unwrap();
-    let error = pool.apply_async(length, ("x".repeat(17 << 20),)).unwrap_err();
+    let too_large = Bytes::from(vec![0; 5 << 30]);
+    let error = pool.apply_async(large_payloads::length, (too_large,)).unwrap_err();
     assert!(error.is_limit() && error.to_string().contains("the arguments of a task"), "{error:?}");
-    let error = pool.apply(repeat, ("x".to_owned(), 17 << 20)).unwrap_err();
+    let error = pool.apply(large_payloads::fill, (5 << 30,)).unwrap_err();
     assert!(error.is_limit() && error.to_string().contains("returned too much"), "{error:?}");
     assert_eq!(pool.apply(length, ("x".repeat(15 << 20),)).unwrap(), 15 << 20);
     let texts = pool.starmap(repeat, (0..6).map(|_| ("y".repeat(1 << 20), 1))).unwrap();

@@ -10,6 +10,7 @@ const LINES_MAX: usize = 75;
 const LONG: &[(&str, &str, &str)] = &[
     ("manager/core/tests/traces/hostile.rs", "request", TABLE),
     ("manager/src/tests/refusals.rs", "refuse_with", TABLE),
+    ("protocol/tests/specification/samples/mod.rs", "requests", TABLE),
     ("protocol/tests/specification/samples/mod.rs", "parts_of_requests", TABLE),
     ("protocol/tests/specification/samples/inspections.rs", "inspections", TABLE),
 ];

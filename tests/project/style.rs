@@ -19,6 +19,8 @@ const UNSAFE_FILES: &[&str] = &[
     "sys/src/process.rs",
     "sys/src/process_session.rs",
     "sys/src/robust_list.rs",
+    "sys/src/same_type.rs",
+    "sys/src/sealed_memory.rs",
     "sys/src/shared_memory.rs",
     "sys/src/signals.rs",
     "tests/faults/fork.rs",

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-use client::internal::{CallError, Carried, append_value, collect_carried, name_fault, read_value};
+use client::internal::{
+    CallError, Carried, Link, OwnBlob, append_value, collect_carried, name_fault, read_value,
+};
 use client::task::LocalFunction;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,16 +36,17 @@ pub struct Registry {
     fault: Option<String>,
 }
 
-/// A function without its types: it takes the encoded arguments of a call and memory for the result, and hands over the
-/// encoded result.
+/// A function without its types: it takes the encoded arguments of a call, memory for the result, and the way to the
+/// manager for a large one, and hands over the encoded result.
 ///
 /// It hands it over while the value still exists: if the value holds proxies, their objects have to live until the
 /// manager keeps them for the result.
 pub(crate) type Function =
-    Box<dyn Fn(&[u8], &mut Vec<u8>, HandOver<'_>) -> Result<(), CallError> + Send + Sync>;
+    Box<dyn Fn(&[u8], &mut Vec<u8>, Option<&Arc<Link>>, HandOver<'_>) -> Result<(), CallError> + Send + Sync>;
 
-/// Receives an encoded result, preceded by its length, and the objects whose proxies are in it.
-pub(crate) type HandOver<'a> = &'a mut dyn FnMut(&[u8], Carried);
+/// Receives an encoded result, preceded by its length, or as a blob if it is large; and the objects whose proxies are
+/// in it.
+pub(crate) type HandOver<'a> = &'a mut dyn FnMut(&[u8], Option<OwnBlob>, Carried);
 
 impl Registry {
     /// A registry without functions.
@@ -77,9 +81,12 @@ impl Registry {
         Arguments: DeserializeOwned,
     {
         let fault = name_fault(&name);
-        let erased = Box::new(move |arguments: &[u8], space: &mut Vec<u8>, hand_over: HandOver<'_>| {
-            run(&function, arguments, space, hand_over)
-        });
+        let erased = Box::new(
+            move |arguments: &[u8],
+                  space: &mut Vec<u8>,
+                  link: Option<&Arc<Link>>,
+                  hand_over: HandOver<'_>| { run(&function, arguments, space, link, hand_over) },
+        );
         let fault = match self.functions.insert(name.clone(), erased) {
             Some(_) => Some(format!("`{name}` is registered twice")),
             None => fault,
@@ -115,6 +122,7 @@ fn run<F, Arguments>(
     function: &F,
     arguments: &[u8],
     space: &mut Vec<u8>,
+    link: Option<&Arc<Link>>,
     hand_over: HandOver<'_>,
 ) -> Result<(), CallError>
 where
@@ -124,9 +132,10 @@ where
     let result = function.call(read_value(arguments)?);
     fork::end_if_forked();
     space.clear();
-    let (encoded, carried) = collect_carried(|| append_value(&result, std::mem::take(space)));
-    *space = encoded?;
-    hand_over(space, carried);
+    let (encoded, carried) = collect_carried(|| append_value(&result, std::mem::take(space), link));
+    let blob;
+    (*space, blob) = encoded?;
+    hand_over(space, blob, carried);
     Ok(())
 }
 
@@ -147,7 +156,7 @@ mod tests {
     fn call<T: DeserializeOwned>(registry: &Registry, name: &str, arguments: &[u8]) -> Result<T, CallError> {
         let mut result = None;
         let function = registry.find(name).unwrap();
-        function(arguments, &mut Vec::new(), &mut |mut bytes, carried| {
+        function(arguments, &mut Vec::new(), None, &mut |mut bytes, _, carried| {
             assert_eq!(carried, Carried::default());
             result = Some(read_value(calls::take_first(&mut bytes).unwrap()).unwrap());
             assert!(bytes.is_empty());

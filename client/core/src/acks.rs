@@ -2,8 +2,9 @@
 //!
 //! If this client dies, a grant whose answer is not acknowledged goes to the next waiter. A client acknowledges an
 //! answer once it has read it, with one exception: an item of a queue may carry proxies, and only the item keeps their
-//! objects alive until this client has attached itself to them. So the client holds an answer that brings such an item:
-//! it acknowledges neither this answer nor a later one until the driver releases it.
+//! objects alive until this client has attached itself to them; or it may be a blob, whose bytes this client does not
+//! have yet. So the client holds an answer that brings such an item: it acknowledges neither this answer nor a later
+//! one until the driver releases it.
 //!
 //! The manager ends the connection of a client that acknowledges nothing for too long. So before that, a client must
 //! not begin more waits, until what it holds is released.
@@ -49,7 +50,7 @@ impl Acks {
     pub fn handle_answer(&mut self, answer: &Answer) -> Option<HeldAnswer> {
         self.read += 1;
         self.latest = self.latest.max(answer.request);
-        let held = carries_proxies(&answer.body).then_some(HeldAnswer(self.read));
+        let held = is_held(&answer.body).then_some(HeldAnswer(self.read));
         if let Some(number) = held {
             self.held.insert(number, self.grants);
         }
@@ -103,10 +104,16 @@ impl fmt::Display for UnacknowledgedGrants {
 
 impl core::error::Error for UnacknowledgedGrants {}
 
-fn carries_proxies(reply: &Reply) -> bool {
+/// Whether an answer brings an item that is not wholly here when the answer is: it carries proxies, or is a blob.
+fn is_held(reply: &Reply) -> bool {
     match reply {
         Reply::Taken(taken) => {
-            taken.grants.iter().any(|grant| matches!(grant, Grant::Item(item) if item.carries))
+            taken.grants.iter().any(|grant| match grant {
+                Grant::Item(item) => item.carries,
+                // The request for its bytes must not acknowledge it.
+                Grant::BlobItem(_) => true,
+                _ => false,
+            })
         }
         _ => false,
     }

@@ -5,6 +5,7 @@
 //! all.
 
 pub(crate) mod acks;
+mod blob_transfer;
 mod callers;
 pub(crate) mod calls;
 mod connect;

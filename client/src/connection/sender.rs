@@ -1,8 +1,10 @@
 //! The sending half of a connection: moves the bytes of requests into the stream, in order.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use client_core::Outgoing;
+use rustix::io::Errno;
 use transport::Stream;
 
 use crate::connection::deferred_release::SharedReleaseMemory;
@@ -21,9 +23,31 @@ pub(crate) enum WriteOutcome {
 
 /// Moves into the stream as much as it takes without waiting.
 pub(crate) fn write(sender: &mut Sender, stream: &dyn Stream) -> io::Result<WriteOutcome> {
+    write_with(sender, stream, &mut None)
+}
+
+/// Like [`write`], and a descriptor goes with the first of the bytes.
+pub(crate) fn write_with(
+    sender: &mut Sender,
+    stream: &dyn Stream,
+    descriptor: &mut Option<BorrowedFd<'_>>,
+) -> io::Result<WriteOutcome> {
     while !sender.poll_output().is_empty() {
-        match stream.write(sender.poll_output()) {
-            Ok(bytes) => sender.handle_written(bytes),
+        let written = match *descriptor {
+            None => stream.write(sender.poll_output()),
+            Some(enclosed) => match stream.write_with_descriptor(sender.poll_output(), enclosed) {
+                // Too many descriptors of this user are on the way. The manager tells that none has come.
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::TOOMANYREFS) => {
+                    stream.write(sender.poll_output())
+                }
+                written => written,
+            },
+        };
+        match written {
+            Ok(bytes) => {
+                *descriptor = None;
+                sender.handle_written(bytes);
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(WriteOutcome::Part),
             Err(error) => return Err(error),
         }

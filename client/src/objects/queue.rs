@@ -20,9 +20,10 @@ use crate::{Item, Manager, OpenOptions, Putting, Result, Taken};
 /// Values on their way from producers to consumers: in order, each to one consumer. This is a proxy.
 ///
 /// It is Python's `Queue`, and its `JoinableQueue` with [`joinable`](OpenOptions::joinable). The values are of any
-/// serde type without borrowed parts. They can carry proxies, whose objects live at least until the item is
-/// acknowledged. All processes that open a queue by its name have to use the same `T`; an item that is not a `T` to its
-/// receiver is an error there.
+/// serde type without borrowed parts, and of any size: what is large travels as memory, which the manager does not
+/// copy; [`Bytes`](crate::Bytes) are then read where they are. They can carry proxies, whose objects live at least
+/// until the item is acknowledged. All processes that open a queue by its name have to use the same `T`; an item that
+/// is not a `T` to its receiver is an error there.
 ///
 /// # An item is lost only when its receiver has acknowledged it
 /// - In a plain queue, **the next request of the process that got it acknowledges it**, whatever request that is, and
@@ -138,8 +139,9 @@ impl<T: Serialize> Queue<T> {
     ///
     /// [`is_closed`](crate::Error::is_closed) if the queue is; [`is_bad_encoding`](crate::Error::is_bad_encoding) if
     /// the value does not encode; [`is_bad_target`](crate::Error::is_bad_target) if it carries a proxy of another
-    /// manager, which this one cannot keep alive; [`is_limit`](crate::Error::is_limit) if it encodes to more than 16
-    /// MiB less 4096 bytes, or if the manager stores as much as it may. Then nothing is put.
+    /// manager, which this one cannot keep alive; [`is_limit`](crate::Error::is_limit) if it encodes to more than 64
+    /// GiB, or if the manager stores as much as it may. Then nothing is put. A large item is refused before it is
+    /// encoded if it is, or begins with, so many bytes in one piece.
     pub fn put(&self, item: &T) -> Result<()> {
         self.insert(item, None).map(drop)
     }

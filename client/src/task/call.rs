@@ -4,20 +4,36 @@
 //! that everybody on the way can cut between any two: see [`protocol::calls`].
 
 use std::fmt;
+use std::sync::Arc;
 
 use protocol::FailureKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::connection::link::Link;
 use crate::values::carry;
+use crate::values::deserializer::read_first;
+use crate::values::payload::{OwnBlob, PayloadFault, append_payload};
 use crate::{Error, ErrorKind};
 
-/// Appends a value to these bytes, preceded by its length. After an error the bytes are lost.
-pub fn append_value<T: Serialize>(value: &T, mut bytes: Vec<u8>) -> Result<Vec<u8>, CallError> {
+/// Appends a value to these bytes, preceded by its length. A large one becomes a blob instead, without its length, if
+/// there is a manager to take it; then the bytes stay as they are. After an error they are lost.
+pub fn append_value<T: Serialize>(
+    value: &T,
+    mut bytes: Vec<u8>,
+    link: Option<&Arc<Link>>,
+) -> Result<(Vec<u8>, Option<OwnBlob>), CallError> {
     let start = bytes.len();
     // Most values are short, so that this leaves them where they are.
     bytes.push(0);
-    bytes = postcard::to_extend(value, bytes).map_err(CallError::Encode)?;
+    let (mut bytes, blob) = append_payload(value, bytes, link).map_err(|fault| match fault {
+        PayloadFault::Encode(error) => CallError::Encode(error),
+        PayloadFault::Room(error) => CallError::Room(error),
+    })?;
+    if blob.is_some() {
+        bytes.truncate(start);
+        return Ok((bytes, blob));
+    }
     let mut length = bytes.len() - start - 1;
     let more = length.checked_ilog2().unwrap_or(0) as usize / 7;
     if more > 0 {
@@ -30,13 +46,13 @@ pub fn append_value<T: Serialize>(value: &T, mut bytes: Vec<u8>) -> Result<Vec<u
         length >>= 7;
     }
     *last = length as u8;
-    Ok(bytes)
+    Ok((bytes, None))
 }
 
 /// Reads a value, with no bytes after it.
 pub fn read_value<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CallError> {
     carry::take_failure();
-    match postcard::take_from_bytes(bytes) {
+    match read_first(bytes) {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => Err(CallError::Leftover { bytes: rest.len() }),
         Err(error) => Err(match carry::take_failure() {
@@ -51,6 +67,8 @@ pub fn read_value<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CallError> {
 pub enum CallError {
     /// A value cannot be encoded.
     Encode(postcard::Error),
+    /// There is no room for a large value.
+    Room(Error),
     /// The bytes do not decode as a value of the type that belongs here.
     Decode(postcard::Error),
     /// A proxy in the value could not be connected to its object.
@@ -77,6 +95,7 @@ impl CallError {
     pub(crate) fn error_kind(&self) -> ErrorKind {
         match self {
             CallError::Proxy(error) => error.kind().inside(),
+            CallError::Room(error) => error.kind(),
             _ => ErrorKind::BadEncoding,
         }
     }
@@ -91,6 +110,7 @@ impl fmt::Display for CallError {
             CallError::Decode(postcard::Error::SerdeDeCustom) => {
                 write!(formatter, "the type refused a decoded value")
             }
+            CallError::Room(error) => write!(formatter, "{error}"),
             CallError::Encode(error) => write!(formatter, "a value cannot be encoded: {error}"),
             CallError::Decode(error) => write!(formatter, "the bytes do not decode: {error}"),
             CallError::Proxy(error) => write!(formatter, "a proxy does not arrive: {error}"),
@@ -113,7 +133,7 @@ mod tests {
         let mut bytes = Vec::new();
         let mut expected = Vec::new();
         for text in &texts {
-            bytes = append_value(text, bytes).unwrap();
+            bytes = append_value(text, bytes, None).unwrap().0;
             calls::append(&mut expected, &postcard::to_allocvec(text).unwrap());
         }
         assert!(bytes == expected && calls::fit(&bytes, texts.len() as u64));
@@ -125,8 +145,8 @@ mod tests {
 
     #[test]
     fn the_bytes_are_a_length_and_the_value() {
-        assert_eq!(append_value(&(7_u8, true), vec![9]).unwrap(), [9, 2, 7, 1]);
-        assert_eq!(append_value(&(), Vec::new()).unwrap(), [0]);
+        assert_eq!(append_value(&(7_u8, true), vec![9], None).unwrap().0, [9, 2, 7, 1]);
+        assert_eq!(append_value(&(), Vec::new(), None).unwrap().0, [0]);
         read_value::<()>(&[]).unwrap();
     }
 

@@ -5,9 +5,9 @@ use std::marker::PhantomData;
 
 /// A function that can be submitted to a pool with these arguments, a tuple.
 ///
-/// Every `fn` item of up to eight arguments is one. Its arguments and its result travel, so they are serde types
-/// without borrowed parts. A result of type `Result<T, E>` is a value like any other: the caller gets the `Err` as
-/// the task returned it. Only a panic is an error of the task.
+/// Every `fn` item of up to eight arguments is one. Its arguments and its result travel, so they are serde types, of
+/// any size (see [`Bytes`](crate::Bytes)), without borrowed parts. A result of type `Result<T, E>` is a value like any
+/// other: the caller gets the `Err` as the task returned it. Only a panic is an error of the task.
 ///
 /// Closures cannot be submitted: the compiler gives them no name of their own.
 pub trait TaskFunction<Arguments>: Copy {

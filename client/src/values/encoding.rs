@@ -2,10 +2,12 @@
 
 use std::any::type_name;
 
+use postcard::ser_flavors::{AllocVec, Flavor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::values::carry;
+use crate::values::deserializer::read_first;
+use crate::values::{carry, serializer};
 use crate::{Error, ErrorKind, Result};
 
 /// Encodes a value, which may hold proxies, as queues and pools do: in postcard's format.
@@ -35,7 +37,8 @@ use crate::{Error, ErrorKind, Result};
 ///
 /// [`is_bad_encoding`](Error::is_bad_encoding) if the value cannot be encoded.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
-    postcard::to_allocvec(value).map_err(|error| {
+    let (written, output) = serializer::write(value, AllocVec::new());
+    written.and_then(|()| output.finalize()).map_err(|error| {
         let text = format!("a {} does not encode: {}", type_name::<T>(), why_not_encoded(&error));
         Error::new(ErrorKind::BadEncoding, text)
     })
@@ -99,7 +102,7 @@ pub(crate) enum Fault {
 /// Reads one value, with no bytes after it.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, Fault> {
     carry::take_failure();
-    match postcard::take_from_bytes(bytes) {
+    match read_first(bytes) {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => {
             Err(Fault::Bytes(format!("{} of its {} bytes are left over", rest.len(), bytes.len())))

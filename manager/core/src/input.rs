@@ -5,7 +5,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use protocol::{Envelope, Refusal, Reply, RequestId, SessionId, SharedMemory, StopSignal};
+use protocol::{BlobId, Envelope, Payload, Refusal, Reply, RequestId, SessionId, SharedMemory, StopSignal};
 use serde::{Deserialize, Serialize};
 
 use crate::{CallRecord, Holding, Publication};
@@ -27,6 +27,14 @@ pub enum Input<'a> {
         /// The request.
         #[serde(borrow)]
         envelope: Envelope<'a>,
+    },
+    /// A [`BlobSend`](protocol::Request::BlobSend) of a session arrived. The driver has looked at the descriptor that
+    /// came with it, if one did. Any other request arrives as it is.
+    BlobArrived {
+        /// The session, which has begun and not ended.
+        session: SessionId,
+        /// What arrived.
+        arrival: BlobArrival,
     },
     /// The driver found a release that a session has deferred. If the session no longer holds the lock in this holding,
     /// nothing happens.
@@ -60,6 +68,21 @@ pub enum Input<'a> {
     /// Nothing but time passed: [`State::next_deadline`](crate::State::next_deadline) is reached. It also goes on with
     /// what earlier inputs have left.
     TimePassed,
+}
+
+/// A request to give a blob its bytes, and what came with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobArrival {
+    /// As in the envelope.
+    pub request: RequestId,
+    /// As in the envelope.
+    pub received: u64,
+    /// The blob.
+    pub blob: BlobId,
+    /// How many bytes it is to have.
+    pub bytes: u64,
+    /// Why its memory is not taken; none if memory of exactly so many bytes came that nobody can change.
+    pub refusal: Option<Refusal>,
 }
 
 /// The process at the other end of a session, as the kernel and the client describe it.
@@ -148,6 +171,8 @@ pub enum Effect {
         /// A holding that may have been released there.
         holding: Option<Holding>,
     },
+    /// Do this with the memory of a blob.
+    Blob(BlobEffect),
     /// Send this signal to the process of a session, which has begun. If it has ended, there is nobody to signal.
     Signal {
         /// To whom.
@@ -162,5 +187,62 @@ pub enum Effect {
         session: SessionId,
         /// Why.
         refusal: Refusal,
+    },
+}
+
+/// One thing to do with the memory of a blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BlobEffect {
+    /// There is a new blob. Answer this request with [`Reply::BlobOpened`], and say there whether a descriptor can be
+    /// taken. As with a reply, there may be nobody to read it.
+    Opened {
+        /// To whom.
+        session: SessionId,
+        /// The request that it answers; never [`RequestId::ONE_WAY`].
+        request: RequestId,
+        /// The blob.
+        blob: BlobId,
+    },
+    /// Keep the memory that came with this input as that of the blob.
+    Sent {
+        /// The blob.
+        blob: BlobId,
+    },
+    /// Append these bytes to the memory of a blob.
+    Written {
+        /// The blob.
+        blob: BlobId,
+        /// The bytes.
+        bytes: Payload,
+    },
+    /// Answer this request with [`Reply::Shared`] and a descriptor of the memory, or with a refusal if it came in
+    /// pieces. As with a reply, there may be nobody to read it.
+    Fetched {
+        /// To whom.
+        session: SessionId,
+        /// The request that it answers; never [`RequestId::ONE_WAY`].
+        request: RequestId,
+        /// The blob.
+        blob: BlobId,
+        /// How many bytes it has.
+        bytes: u64,
+    },
+    /// Answer this request with [`Reply::Piece`]. As with a reply, there may be nobody to read it.
+    Read {
+        /// To whom.
+        session: SessionId,
+        /// The request that it answers; never [`RequestId::ONE_WAY`].
+        request: RequestId,
+        /// The blob.
+        blob: BlobId,
+        /// Where the piece begins.
+        offset: u64,
+        /// How many bytes it has.
+        bytes: u32,
+    },
+    /// Drop the memory of a blob, of which there is no more.
+    Freed {
+        /// The blob.
+        blob: BlobId,
     },
 }

@@ -43,7 +43,7 @@ mod time;
 mod waiting;
 mod work;
 
-pub use input::{DeathCause, Effect, Input, Peer, SessionEnd};
+pub use input::{BlobArrival, BlobEffect, DeathCause, Effect, Input, Peer, SessionEnd};
 pub use objects::mirror::Publication;
 pub use pools::call_record::CallRecord;
 pub use sessions::deferred_release::Holding;

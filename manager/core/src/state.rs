@@ -15,6 +15,7 @@ use crate::objects::mirror::MirrorPlaces;
 use crate::pools::batch::BatchSpec;
 use crate::sessions::departure::Departures;
 use crate::sessions::session::Session;
+use crate::store::blob::Blobs;
 use crate::store::catalog::Catalog;
 use crate::store::slab::{Key, Slab};
 use crate::waiting::agenda::Agenda;
@@ -22,7 +23,7 @@ use crate::waiting::deadlock::Searches;
 use crate::waiting::leftover::Leftover;
 use crate::waiting::wait::{Caller, Waiter};
 use crate::work::Meter;
-use crate::{Effect, Input, Time};
+use crate::{BlobArrival, Effect, Input, Time};
 
 /// Everything that a manager knows.
 ///
@@ -49,6 +50,8 @@ pub struct State {
     pub(crate) searches: Searches,
     /// The places where events are published.
     pub(crate) mirror: MirrorPlaces,
+    /// Large payloads.
+    pub(crate) blobs: Blobs,
     /// The token of the next lock grant.
     pub(crate) token: u64,
     /// How many holdings of locks there were; their numbers come from this.
@@ -107,6 +110,7 @@ impl State {
             departures: Departures::default(),
             searches: Searches::default(),
             mirror: MirrorPlaces::default(),
+            blobs: Blobs::default(),
             token: first_token,
             holds: 0,
             arrivals: 0,
@@ -164,6 +168,7 @@ impl State {
         match &input {
             Input::SessionBegan { session, peer } => self.session_began(*session, peer),
             Input::Request { session, envelope } => self.request(*session, envelope),
+            Input::BlobArrived { session, arrival } => self.blob_arrived(*session, arrival),
             Input::DeferredRelease(holding) => self.apply_deferred_release(*holding),
             Input::SessionEnding { session, ending, bound } => self.session_ending(*session, ending, bound),
             Input::CallsFound { session, record } => self.calls_found(*session, record),
@@ -207,6 +212,9 @@ impl State {
             }
             Request::Share { memory } => return self.share(session, request, memory),
             Request::BindProcesses { leader } => return self.bind_processes(session, request, leader),
+            Request::BlobOpen { .. } | Request::BlobFetch { .. } | Request::BlobRead { .. } => {
+                self.blob_ask(session, request, body)
+            }
             _ => {
                 let result = self.simple_request(session, body);
                 return self.reply_at_last(session, request, result.unwrap_or_else(Reply::Refused));
@@ -232,6 +240,16 @@ impl State {
         self.signal(caller, signal)?;
         self.settle();
         self.wait(caller, request, mode, targets, timeout_ns)
+    }
+
+    /// A request to give a blob its bytes arrived, with or without memory.
+    #[cold]
+    fn blob_arrived(&mut self, session: SessionId, sent: &BlobArrival) {
+        if let Err(refusal) = self.confirm(session, sent.received) {
+            return self.effects.push(Effect::Drop { session, refusal });
+        }
+        let result = self.blob_send(session, sent.blob, sent.bytes, sent.refusal.as_ref());
+        self.reply_at_last(session, sent.request, result.unwrap_or_else(Reply::Refused));
     }
 
     /// Has memory shared with a session that wants an answer, since the answer brings it.

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use manager_core::{DeathCause, Time};
 use protocol::limits::FRAME_BYTES_MAX;
@@ -119,16 +119,28 @@ impl PeerConnection {
         input + self.output.buffered()
     }
 
-    /// Reads once into free space of `buffer`, at most `bytes_max`. Also returns whether that was filled; if not, there
-    /// is nothing left to read.
-    pub(crate) fn receive(&self, buffer: &mut FrameBuffer, bytes_max: usize) -> (ReadOutcome, bool) {
+    /// Reads once into free space of `buffer`, at most `bytes_max`, and has `take` take the descriptors that come, if
+    /// any are to be taken. Also returns whether there may be more to read.
+    pub(crate) fn receive(
+        &self,
+        buffer: &mut FrameBuffer,
+        bytes_max: usize,
+        take: Option<&mut dyn FnMut(OwnedFd)>,
+    ) -> (ReadOutcome, bool) {
         let space = buffer.space();
         let wanted = space.len().min(bytes_max);
-        match self.stream.read(&mut space[..wanted], ReadMode::NonBlocking) {
+        let space = &mut space[..wanted];
+        // A receive ends behind a descriptor, so where one may come, a short one says nothing.
+        let may_fall_short = take.is_some();
+        let received = match take {
+            None => self.stream.read(space, ReadMode::NonBlocking),
+            Some(take) => self.stream.read_with_descriptors(space, take, ReadMode::NonBlocking),
+        };
+        match received {
             Ok(0) => (ReadOutcome::End, false),
             Ok(bytes) => {
                 buffer.filled(bytes);
-                (ReadOutcome::Bytes(bytes), bytes == wanted)
+                (ReadOutcome::Bytes(bytes), may_fall_short || bytes == wanted)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => (ReadOutcome::Nothing, false),
             // With a reset, the kernel says that the peer closed without reading everything.

@@ -133,6 +133,7 @@ impl Server {
         let Some(connection) = self.table.remove(slot) else { return };
         self.buffered -= connection.buffered();
         self.has_closed = true;
+        self.blobs.forget_receiver(slot);
         // Closing alone is not enough: a copy of a descriptor in another process would keep its registration alive.
         let _ = self.registry.deregister(&mut SourceFd(&connection.as_fd().as_raw_fd()));
         if let Some(process) = &connection.process {

@@ -16,6 +16,7 @@ use mio::Registry;
 use protocol::limits::HELLO_TIME_MAX;
 use protocol::{Answer, Epoch, FrameBuffer, Limits, SessionId};
 
+use self::blob_memory::BlobMemory;
 use self::bound::BoundProcesses;
 use self::busy_poll::{BusyPoll, Outlook};
 use self::clock::{first_token, nanoseconds};
@@ -27,10 +28,13 @@ use crate::shared_memory::deferred_releases::DeferredReleaseMemory;
 use crate::shared_memory::mirror::Mirror;
 
 mod arrival;
+mod blob_memory;
+mod blobs;
 pub(crate) mod bound;
 mod buffers;
 mod busy_poll;
 mod clock;
+mod closer;
 mod connection;
 mod ending;
 pub(crate) mod event_loop;
@@ -98,6 +102,8 @@ pub(crate) struct Server {
     deferred: HashMap<SessionId, DeferredReleaseMemory>,
     /// The call records of those sessions that share one.
     call_records: HashMap<SessionId, CallRecordMemory>,
+    /// The memory of blobs.
+    blobs: BlobMemory,
     /// The deferred releases that were found, to be applied before anything else.
     found: VecDeque<Holding>,
     /// Effects to perform; empty between inputs, and kept for its memory.
@@ -153,6 +159,7 @@ impl Server {
             mirror: OnceCell::new(),
             deferred: HashMap::new(),
             call_records: HashMap::new(),
+            blobs: BlobMemory::new(),
             found: VecDeque::new(),
             effects: Vec::new(),
             endings: VecDeque::new(),
@@ -289,6 +296,7 @@ impl Server {
                 Effect::Share { session, request, memory } => self.share(session, request, memory),
                 Effect::Bind { session, request, leader } => self.bind(session, request, leader),
                 Effect::Unbind { session, leader } => self.bound.unbind(session, leader),
+                Effect::Blob(effect) => self.perform_blob(effect),
                 Effect::Publish(publication) => self.publish(publication),
                 Effect::LocksWanted { session, wanted, holding } => self.want(session, wanted, holding),
                 Effect::Signal { session, signal } => self.signal(session, signal),

@@ -13,6 +13,9 @@ use transport::Stream;
 /// The capacity that an empty output keeps, so that idle connections cost little and busy ones do not allocate.
 const KEPT_BYTES_MAX: usize = 2048;
 
+/// The most descriptors that wait for one client, which asks for one at a time.
+pub(super) const UNSENT_MAX: usize = 8;
+
 /// How many bytes of frames go into one buffer; the frame that fills it may be longer. Several buffers do not have to
 /// move as they grow, are half empty together no more than one is, and are free as soon as they were sent.
 const FULL_BYTES: usize = 64 << 10;
@@ -39,7 +42,7 @@ struct More {
     /// How many bytes these are.
     full_bytes: usize,
     /// Descriptors, each with the place of the byte that it goes with, counted from the first byte of the first buffer,
-    /// in order. A client gets two in its life.
+    /// in order.
     enclosed: VecDeque<(usize, Arc<OwnedFd>)>,
 }
 

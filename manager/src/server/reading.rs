@@ -1,15 +1,21 @@
 //! What peers send: bytes into frames, frames into requests, requests into the core.
 
+use std::os::fd::OwnedFd;
+
 use manager_core::Input;
 use protocol::{Code, Envelope, FrameBuffer, Refusal, Request, SessionId, decode};
 
 use super::Server;
+use super::closer::drop_elsewhere;
 use super::connection::{Phase, ReadOutcome};
 use super::handshake::{not_a_hello, not_a_message};
 use super::table::ConnectionSlot;
 
 /// The most bytes to read from one connection in one turn, so that a busy peer does not starve the others.
 const TURN_BYTES_MAX: usize = 16 << 10;
+
+/// How many bytes a receive counts as at least that may bring a descriptor.
+const DESCRIPTOR_BYTES: usize = 512;
 
 /// The most work to do for one connection in one turn, in the core's steps: what many small requests ask for may be
 /// large. It is a millisecond or two.
@@ -83,14 +89,21 @@ impl Server {
             let Some(connection) = self.table.get_mut(slot) else { return ReadUntil::Drained };
             let is_over = connection.died.is_some() || connection.is_broken;
             let may_stop_short = !connection.read_to_end;
-            let (received, filled) = connection.receive(buffer, share);
+            let mut arrived = self.blobs.receiver(slot);
+            // Descriptors cut what comes into small receives.
+            let bytes_min = if arrived.is_some() { DESCRIPTOR_BYTES } else { 0 };
+            let mut take = arrived
+                .as_mut()
+                .map(|arrived| |descriptor| arrived.replace(descriptor).into_iter().for_each(drop_elsewhere));
+            let take = take.as_mut().map(|take| take as &mut dyn FnMut(OwnedFd));
+            let (received, filled) = connection.receive(buffer, share, take);
             match received {
                 ReadOutcome::End => return ReadUntil::End,
                 // A dead process sends no more, whichever other process holds the socket; and the server reads no more
                 // requests of a peer that takes no answers.
                 ReadOutcome::Nothing if is_over => return ReadUntil::End,
                 ReadOutcome::Nothing => return ReadUntil::Drained,
-                ReadOutcome::Bytes(bytes) => share -= bytes,
+                ReadOutcome::Bytes(bytes) => share = share.saturating_sub(bytes.max(bytes_min)),
             }
             if let Some(until) = self.handle_frames(slot, buffer) {
                 return until;
@@ -170,6 +183,11 @@ impl Server {
             return false;
         }
         log::trace!("session {session} asks {envelope:?}");
+        if let Request::BlobSend { blob, bytes } = envelope.body {
+            self.blob_arrived(slot, session, (envelope.request, envelope.received), (blob, bytes));
+            self.work += self.core.steps();
+            return true;
+        }
         if envelope.body == Request::Goodbye
             && let Some(connection) = self.table.get_mut(slot)
         {

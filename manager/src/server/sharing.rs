@@ -9,12 +9,10 @@ use manager_core::{Holding, Input, Publication};
 use protocol::{Answer, Code, Refusal, Reply, Request, RequestId, SessionId, SharedMemory};
 
 use super::Server;
+use super::output::UNSENT_MAX;
 use crate::shared_memory::call_record::CallRecordMemory;
 use crate::shared_memory::deferred_releases::DeferredReleaseMemory;
 use crate::shared_memory::mirror::Mirror;
-
-/// The most descriptors that wait for one client, which needs three in its life.
-const UNSENT_MAX: usize = 8;
 
 impl Server {
     /// Answers a session that asked for memory.

@@ -1,5 +1,6 @@
 //! Tests of the running loop over real sockets. Each has a manager of its own, in a thread or in a process.
 
+mod blobs;
 mod call_records;
 mod deaths;
 mod every_limit;

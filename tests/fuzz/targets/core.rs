@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
-use manager_core::{DeathCause, Effect, Input, Peer, SessionEnd, State, Time};
+use manager_core::{BlobEffect, DeathCause, Effect, Input, Peer, SessionEnd, State, Time};
 use protocol::{Envelope, Epoch, Limits, Request, RequestId, SessionId};
 use uuid::Uuid;
 
@@ -136,9 +136,15 @@ impl World {
             match effect {
                 Effect::Reply { session, request, .. }
                 | Effect::Share { session, request, .. }
-                | Effect::Bind { session, request, .. } => {
-                    self.answered(session, request, ended);
-                }
+                | Effect::Bind { session, request, .. }
+                | Effect::Blob(
+                    BlobEffect::Opened { session, request, .. }
+                    | BlobEffect::Fetched { session, request, .. }
+                    | BlobEffect::Read { session, request, .. },
+                ) => self.answered(session, request, ended),
+                Effect::Blob(
+                    BlobEffect::Sent { .. } | BlobEffect::Written { .. } | BlobEffect::Freed { .. },
+                ) => {}
                 Effect::Drop { session, .. } => dropped.push(session),
                 Effect::LocksWanted { holding, .. } => {
                     // Every other holding is taken to have been released without a request.

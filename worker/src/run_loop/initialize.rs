@@ -18,8 +18,8 @@ pub(crate) fn initialize(registry: &Registry, initializer: &Initializer) -> Resu
 fn call(registry: &Registry, initializer: &Initializer) -> std::result::Result<(), String> {
     let function = registry.find(&initializer.function).ok_or("is not registered")?;
     let mut result = Vec::new();
-    let mut keep = |bytes: &[u8], _| result = bytes.to_vec();
-    let outcome = panics::catch(|| function(&initializer.arguments, &mut Vec::new(), &mut keep));
+    let mut keep = |bytes: &[u8], _, _| result = bytes.to_vec();
+    let outcome = panics::catch(|| function(&initializer.arguments, &mut Vec::new(), None, &mut keep));
     fork::end_if_forked();
     outcome.map_err(|panic| format!("panicked: {panic}"))?.map_err(|error| wrong_types(&error))?;
     match initializer.answer {

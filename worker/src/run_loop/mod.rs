@@ -10,9 +10,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use client::internal::operations::Attach;
-use client::internal::{Assignment, Link, Reference, set_worker_index};
+use client::internal::{Assignment, Link, OwnBlob, ReceivedPayload, Reference, set_worker_index};
 use client::{Error, Result};
-use protocol::{Grant, Kind, Target};
+use protocol::{BlobTaskGrant, Grant, Kind, Target};
 use rustix::stdio::dup2_stderr;
 
 use crate::error::failed;
@@ -106,8 +106,16 @@ fn run_tasks(
         let tasks = Target::Tasks { pool: pool.id(), most: granted.request_count(rest) };
         match pool.wait_any(leave.into_iter().chain([tasks]).collect(), None) {
             Ok(Some(Grant::Tasks(grant))) => {
-                let begun = run_calls(registry, link, &granted, &grant, &mut space)?;
+                let begun = run_calls(registry, link, &granted, &grant, None, &mut space)?;
                 // Without a limit, it never counts down.
+                rest = rest.saturating_sub(tasks_max.map_or(0, |_| begun));
+            }
+            Ok(Some(Grant::BlobTask(grant))) => {
+                let BlobTaskGrant { task, blob: id, bytes } = *grant;
+                let blob = OwnBlob { link: Arc::clone(link), id, bytes };
+                let arguments = ReceivedPayload::fetch(&blob)?;
+                drop(blob);
+                let begun = run_calls(registry, link, &granted, &task, Some(&arguments), &mut space)?;
                 rest = rest.saturating_sub(tasks_max.map_or(0, |_| begun));
             }
             Ok(Some(Grant::Event(_))) => return Ok(WorkerEnd::Left),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use client::Result;
-use client::internal::{CallError, Carried, Link, enter_task, is_known_stopped, is_stopped};
+use client::internal::{
+    CallError, Carried, Link, OwnBlob, ReceivedPayload, enter_task, is_known_stopped, is_stopped,
+};
 use protocol::limits::{FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{Failure, FailureKind, Outcome, TasksGrant, calls, shortened};
 
@@ -23,12 +25,13 @@ const STREAMS_EACH_MAX: u32 = 64;
 const SPACE_BYTES_MAX: usize = 1 << 20;
 
 /// Runs the calls of a grant, and reports how they ended. Returns how many have begun here; those that were given back
-/// have not. `space` is memory for the result of a call.
+/// have not. `large` has the arguments if they did not come with the grant; `space` is memory for the result of a call.
 pub(crate) fn run_calls(
     registry: &Registry,
     link: &Arc<Link>,
     granted: &GrantedCalls,
     grant: &TasksGrant,
+    large: Option<&ReceivedPayload>,
     space: &mut Vec<u8>,
 ) -> Result<u32> {
     granted.accept(grant);
@@ -49,12 +52,19 @@ pub(crate) fn run_calls(
         scope.begin_call(number);
         log::debug!("call {number} of batch {} calls `{}`", grant.batch, grant.function);
         begun += 1;
-        let arguments =
-            calls::take_first(&mut all_arguments).ok_or_else(|| failed(&"a call came without arguments"))?;
         let mut reported = None;
-        let failure = call(registry, &grant.function, arguments, space, &mut |result, carried| {
-            reported = Some(report_now(link, granted, result, carried));
-        });
+        let mut report = |result: &[u8], blob, carried| {
+            reported = Some(report_now(link, granted, result, blob, carried));
+        };
+        let mut call =
+            |arguments: &[u8]| call(registry, &grant.function, arguments, space, Some(link), &mut report);
+        let failure = match large {
+            Some(arguments) => arguments.read(call),
+            None => call(
+                calls::take_first(&mut all_arguments)
+                    .ok_or_else(|| failed(&"a call came without arguments"))?,
+            ),
+        };
         if grant.calls <= STREAMS_EACH_MAX {
             streams::reopen_closed();
         }
@@ -80,13 +90,18 @@ fn call(
     function: &str,
     arguments: &[u8],
     space: &mut Vec<u8>,
+    link: Option<&Arc<Link>>,
     hand_over: HandOver<'_>,
 ) -> Option<(FailureKind, String)> {
     let Some(call) = registry.find(function) else {
         return Some((FailureKind::UnknownFunction, unknown(function, registry)));
     };
-    match panics::catch(|| call(arguments, space, hand_over)) {
+    match panics::catch(|| call(arguments, space, link, hand_over)) {
         Ok(Ok(())) => None,
+        Ok(Err(CallError::Room(error))) => {
+            let kind = if error.is_limit() { FailureKind::TooLarge } else { FailureKind::BadEncoding };
+            Some((kind, format!("its result: {error}")))
+        }
         Ok(Err(error @ CallError::Encode(_))) => {
             Some((FailureKind::BadEncoding, format!("its result: {error}")))
         }
@@ -99,9 +114,15 @@ fn call(
 }
 
 /// Reports a result at once that cannot wait until others have gathered: one that carries proxies, whose objects may
-/// end with the value, and one that cannot travel. Returns whether it did.
-fn report_now(link: &Link, granted: &GrantedCalls, result: &[u8], carried: Carried) -> Result<bool> {
-    if carried.is_empty() && result.len() <= PAYLOAD_BYTES_MAX {
+/// end with the value, one that is a blob, and one that cannot travel. Returns whether it did.
+fn report_now(
+    link: &Link,
+    granted: &GrantedCalls,
+    result: &[u8],
+    blob: Option<OwnBlob>,
+    carried: Carried,
+) -> Result<bool> {
+    if blob.is_none() && carried.is_empty() && result.len() <= PAYLOAD_BYTES_MAX {
         return Ok(false);
     }
     let carries = match carried.of(link.epoch()) {
@@ -111,6 +132,10 @@ fn report_now(link: &Link, granted: &GrantedCalls, result: &[u8], carried: Carri
             return Ok(true);
         }
     };
+    if let Some(OwnBlob { id: blob, bytes, .. }) = blob {
+        granted.report_apart(link, Outcome::ReturnedBlob { blob, bytes }, carries)?;
+        return Ok(true);
+    }
     let bytes = result.len() + carries.len() * CARRIED_BYTES;
     if bytes > PAYLOAD_BYTES_MAX {
         let text = format!("it takes {bytes} bytes; at most {PAYLOAD_BYTES_MAX} travel");
@@ -145,8 +170,8 @@ mod tests {
     /// The encoded result, or how the call failed.
     fn run(function: &str, arguments: &[u8]) -> std::result::Result<Vec<u8>, (FailureKind, String)> {
         let mut handed_over = Vec::new();
-        let mut keep = |result: &[u8], _| handed_over = result.to_vec();
-        match call(&registry(), function, arguments, &mut Vec::new(), &mut keep) {
+        let mut keep = |result: &[u8], _, _| handed_over = result.to_vec();
+        match call(&registry(), function, arguments, &mut Vec::new(), None, &mut keep) {
             None => Ok(handed_over),
             Some(failure) => Err(failure),
         }

@@ -5,6 +5,7 @@
 
 mod answers;
 mod barrier;
+mod blob;
 mod condition;
 mod event;
 mod inspect;
@@ -18,6 +19,7 @@ mod session;
 mod wait;
 
 pub use barrier::{BarrierAbort, BarrierPass, BarrierReset, BarrierTarget, BarrierTurn, GetBarrierStatus};
+pub use blob::{BlobClose, BlobFetch, BlobOpen, BlobRead, BlobSend, BlobWrite, OpenedBlob};
 pub use condition::{ConditionLock, ConditionNotify, ConditionTarget, LockOfCondition};
 pub use event::{EventClear, EventIsSet, EventPlace, EventSet, EventTarget, GetEventCause, PublishEvent};
 pub use inspect::{Inspect, ListObjects, ListSessions, Page};
@@ -28,7 +30,10 @@ pub use pool::{
     BatchAdd, BatchCancel, BatchOpen, BatchRun, BatchSignal, CallsEnd, CallsGiveBack, GetBatchProgress,
     ManyResultsTarget, PoolClose, PoolTerminate, ResultsTarget,
 };
-pub use queue::{GetTarget, JoinTarget, PutTarget, QueueClose, QueueLength, QueueTaskDone};
+pub use queue::{
+    GetTarget, JoinTarget, PutContent, PutTarget, QueueClose, QueueLength, QueueTaskDone, TakenContent,
+    TakenItem,
+};
 pub use semaphore::{PermitsTarget, SemaphoreAvailable, SemaphoreForget, SemaphoreRelease};
 pub use session::{BindProcesses, Cancel, Share, UnbindProcesses};
 pub use wait::{Wait, WaitEnd, WaitFor, may_be_late};

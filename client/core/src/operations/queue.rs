@@ -2,7 +2,9 @@
 
 use alloc::vec::Vec;
 
-use protocol::{Grant, ItemGrant, ObjectId, Reply, Request, Target, ThreadId};
+use protocol::{
+    BlobId, BlobItemGrant, Grant, ItemGrant, ObjectId, Payload, Reply, Request, Target, ThreadId,
+};
 
 use super::answers;
 use crate::{Operation, Unexpected, WaitTarget};
@@ -78,16 +80,44 @@ pub struct GetTarget {
     pub queue: ObjectId,
 }
 
+/// An item that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenItem {
+    /// Its number among all deliveries of the queue.
+    pub number: u64,
+    /// The encoded item.
+    pub content: TakenContent,
+}
+
+/// The encoded item, or what to get it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TakenContent {
+    /// The item itself.
+    Payload(Payload),
+    /// It is a blob, to which this session has a reference now.
+    Blob {
+        /// Its number.
+        blob: BlobId,
+        /// How many bytes it has.
+        bytes: u64,
+    },
+}
+
 impl WaitTarget<'static> for GetTarget {
-    type Granted = ItemGrant;
+    type Granted = TakenItem;
 
     fn into_target(self) -> Target<'static> {
         Target::Get { queue: self.queue }
     }
 
-    fn granted(grant: Grant) -> Result<ItemGrant, Unexpected> {
+    fn granted(grant: Grant) -> Result<TakenItem, Unexpected> {
         match grant {
-            Grant::Item(item) => Ok(item),
+            Grant::Item(ItemGrant { number, payload, .. }) => {
+                Ok(TakenItem { number, content: TakenContent::Payload(payload) })
+            }
+            Grant::BlobItem(BlobItemGrant { number, blob, bytes, .. }) => {
+                Ok(TakenItem { number, content: TakenContent::Blob { blob, bytes } })
+            }
             grant => Err(Unexpected::grant(grant)),
         }
     }
@@ -99,9 +129,18 @@ pub struct PutTarget<'a> {
     /// The queue.
     pub queue: ObjectId,
     /// The encoded item.
-    pub item: &'a [u8],
+    pub item: PutContent<'a>,
     /// The objects whose proxies are in it.
     pub carries: Vec<ObjectId>,
+}
+
+/// The encoded item, or where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutContent<'a> {
+    /// The item itself.
+    Payload(&'a [u8]),
+    /// A blob to which this session has a reference.
+    Blob(BlobId),
 }
 
 impl<'a> WaitTarget<'a> for PutTarget<'a> {
@@ -109,7 +148,10 @@ impl<'a> WaitTarget<'a> for PutTarget<'a> {
 
     fn into_target(self) -> Target<'a> {
         let PutTarget { queue, item, carries } = self;
-        Target::Put { queue, item, carries }
+        match item {
+            PutContent::Payload(item) => Target::Put { queue, item, carries },
+            PutContent::Blob(blob) => Target::PutBlob { queue, blob, carries },
+        }
     }
 
     fn granted(grant: Grant) -> Result<(), Unexpected> {

@@ -93,7 +93,11 @@ pub fn may_be_late(request: &Request<'_>) -> bool {
 /// This names every target, so that the compiler asks whoever adds one.
 fn is_usually_ready(target: &Target<'_>) -> bool {
     match target {
-        Target::Lock { .. } | Target::RLock { .. } | Target::Semaphore { .. } | Target::Put { .. } => true,
+        Target::Lock { .. }
+        | Target::RLock { .. }
+        | Target::Semaphore { .. }
+        | Target::Put { .. }
+        | Target::PutBlob { .. } => true,
         Target::Barrier { .. }
         | Target::Condition { .. }
         | Target::Event { .. }

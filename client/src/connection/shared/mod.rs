@@ -9,7 +9,7 @@
 //! reads on while others send or wait to send.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -70,6 +70,9 @@ pub(crate) struct SharedConnection {
     acks: Arc<SharedAcks>,
     /// How many callers ask for a descriptor now. A plain receive loses descriptors, and one that takes them is slower.
     takes_descriptors: AtomicU32,
+    /// Held by the caller whose descriptor is on its way, in either direction: there is one at a time, so that one that
+    /// does not arrive cannot be taken for the next.
+    descriptor_calls: Mutex<()>,
 }
 
 impl SharedConnection {
@@ -81,6 +84,7 @@ impl SharedConnection {
             callers: Callers::new(Reader::new(frames)),
             acks: Arc::new(SharedAcks::new()),
             takes_descriptors: AtomicU32::new(0),
+            descriptor_calls: Mutex::new(()),
         }
     }
 
@@ -142,12 +146,28 @@ impl SharedConnection {
         })
     }
 
+    /// One round trip whose request brings a descriptor.
+    pub(crate) fn call_with_descriptor(
+        &self,
+        slot: &Arc<AnswerSlot>,
+        body: Request<'_>,
+        descriptor: BorrowedFd<'_>,
+    ) -> Result<ReceivedAnswer> {
+        let _turn = lock(&self.descriptor_calls);
+        let (request, mut sender) = self.append_answered(slot, body)?;
+        // As in `begin`, the reader finds out why it fails.
+        let _ = self.flush_with(&mut sender, &mut Some(descriptor));
+        drop(sender);
+        self.finish(request, slot, ReadMode::Blocking)
+    }
+
     /// One round trip whose answer may bring a descriptor.
     pub(crate) fn call_for_descriptor(
         &self,
         slot: &Arc<AnswerSlot>,
         body: Request<'_>,
     ) -> Result<ReceivedAnswer> {
+        let _turn = lock(&self.descriptor_calls);
         self.takes_descriptors.fetch_add(1, Ordering::AcqRel);
         // A thread that reads now may be in a plain receive. Once it has received the answer to this first request,
         // which asks for nothing, its next receive takes descriptors.
@@ -265,9 +285,14 @@ impl SharedConnection {
 
     /// Moves all bytes to send into the socket. Other senders wait meanwhile, which keeps the order.
     fn flush(&self, sender: &mut Sender) -> io::Result<()> {
-        let outcome = match sender::write(sender, &*self.stream) {
+        self.flush_with(sender, &mut None)
+    }
+
+    /// Like [`flush`](Self::flush), and a descriptor goes with the first of the bytes.
+    fn flush_with(&self, sender: &mut Sender, descriptor: &mut Option<BorrowedFd<'_>>) -> io::Result<()> {
+        let outcome = match sender::write_with(sender, &*self.stream, descriptor) {
             Ok(WriteOutcome::All) => return Ok(()),
-            Ok(WriteOutcome::Part) => self.flush_full_socket(sender),
+            Ok(WriteOutcome::Part) => self.flush_full_socket(sender, descriptor),
             Err(error) => Err(error),
         };
         if outcome.is_err() {
@@ -282,7 +307,11 @@ impl SharedConnection {
     /// Waits for room, and reads meanwhile if no caller does: the manager cuts off a client that sends and does not
     /// read.
     #[cold]
-    fn flush_full_socket(&self, sender: &mut Sender) -> io::Result<()> {
+    fn flush_full_socket(
+        &self,
+        sender: &mut Sender,
+        descriptor: &mut Option<BorrowedFd<'_>>,
+    ) -> io::Result<()> {
         let mut role: Option<Reader> = None;
         let outcome = loop {
             role = role.or_else(|| self.callers.take_reader());
@@ -294,7 +323,7 @@ impl SharedConnection {
             {
                 break Err(io::ErrorKind::BrokenPipe.into());
             }
-            match sender::write(sender, &*self.stream) {
+            match sender::write_with(sender, &*self.stream, descriptor) {
                 Ok(WriteOutcome::All) => break Ok(()),
                 Ok(WriteOutcome::Part) => {}
                 Err(error) => break Err(error),

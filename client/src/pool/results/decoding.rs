@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use crate::pool::results::failure::{CallPlace, task_failed};
 use crate::pool::results::runs::ResultRun;
 use crate::pool::results::submitted_batch::SubmittedBatch;
-use crate::task::read_value;
+use crate::task::{CallError, read_value};
+use crate::values::payload::ReceivedPayload;
 use crate::{Error, ErrorKind, Result};
 
 impl SubmittedBatch {
@@ -30,17 +31,22 @@ impl SubmittedBatch {
     ) -> impl Iterator<Item = Result<T>> + 'a {
         let mut results = match &run.outcome {
             Outcome::Returned(payload) => payload.as_bytes(),
-            Outcome::Failed(_) => &[],
+            Outcome::Failed(_) | Outcome::ReturnedBlob { .. } => &[],
         };
         (run.first..run.end()).map(move |number| {
             let place = CallPlace { number, total };
             if let Outcome::Failed(failure) = &run.outcome {
                 return Err(task_failed(&self.function, failure, place));
             }
+            let not_decoded =
+                |error: CallError| self.not_decoded(place, error.error_kind(), &error.to_string());
+            if let Some(blob) = &run.blob {
+                return ReceivedPayload::fetch(blob)?.read(read_value).map_err(not_decoded);
+            }
             let Some(bytes) = calls::take_first(&mut results) else {
                 return Err(self.not_decoded(place, ErrorKind::BadEncoding, "it did not come"));
             };
-            read_value(bytes).map_err(|error| self.not_decoded(place, error.error_kind(), &error.to_string()))
+            read_value(bytes).map_err(not_decoded)
         })
     }
 

@@ -1,11 +1,14 @@
 //! The outcomes of a batch that have come so far. Nothing here knows how they come.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use protocol::{FailureKind, Outcome, Results, TaskResult};
 
+use crate::connection::link::Link;
 use crate::pool::errors::protocol_fault;
 use crate::pool::results::runs::{ResultRun, Runs};
+use crate::values::payload::OwnBlob;
 use crate::{Error, ErrorKind};
 
 /// The outcomes of a batch that have come so far.
@@ -33,6 +36,8 @@ pub(crate) struct Outcomes {
     pub(crate) broken: Option<Error>,
     /// Whether the program has dropped the results, so that it waits only for the end.
     is_detached: bool,
+    /// The way to the manager, for results that are blobs.
+    link: Option<Arc<Link>>,
 }
 
 impl Outcomes {
@@ -49,7 +54,13 @@ impl Outcomes {
             has_all_come: false,
             broken: None,
             is_detached: false,
+            link: None,
         }
+    }
+
+    /// The same, of a batch of this manager.
+    pub(crate) fn with_link(self, link: &Arc<Link>) -> Outcomes {
+        Outcomes { link: Some(Arc::clone(link)), ..self }
     }
 
     /// A batch without outcomes that was submitted as a whole, with this number of calls.
@@ -100,11 +111,13 @@ impl Outcomes {
     pub(crate) fn take_in(&mut self, results: Results) -> bool {
         let mut is_stopped = false;
         for result in results.results {
+            // Whatever becomes of it, this process has a reference to it now.
+            let blob = self.blob_of(&result.outcome);
             if self.is_detached {
                 continue;
             }
             is_stopped |= is_cancelled(&result.outcome);
-            if let Err(error) = self.take_in_one(result) {
+            if let Err(error) = self.take_in_one(result, blob) {
                 self.broken.get_or_insert(error);
             }
         }
@@ -114,10 +127,19 @@ impl Outcomes {
         is_stopped && !self.is_sealed
     }
 
-    fn take_in_one(&mut self, result: TaskResult) -> Result<(), Error> {
+    fn blob_of(&self, outcome: &Outcome) -> Option<OwnBlob> {
+        match (outcome, &self.link) {
+            (&Outcome::ReturnedBlob { blob: id, bytes }, Some(link)) => {
+                Some(OwnBlob { link: Arc::clone(link), id, bytes })
+            }
+            _ => None,
+        }
+    }
+
+    fn take_in_one(&mut self, result: TaskResult, blob: Option<OwnBlob>) -> Result<(), Error> {
         let TaskResult { first, calls, outcome } = result;
-        let has_returned = matches!(outcome, Outcome::Returned(_));
-        let run = ResultRun { first, calls, outcome };
+        let has_returned = !matches!(outcome, Outcome::Failed(_));
+        let run = ResultRun { first, calls, outcome, blob };
         if calls == 0 || run.end() > self.calls || u64::from(calls) > self.open() || !self.runs.add(run) {
             return Err(protocol_fault("a result came for a call that was not submitted"));
         }

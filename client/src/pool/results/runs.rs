@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use protocol::Outcome;
 
+use crate::values::payload::OwnBlob;
+
 /// Consecutive calls that ended in the same way.
 #[derive(Debug)]
 pub(crate) struct ResultRun {
@@ -14,6 +16,8 @@ pub(crate) struct ResultRun {
     pub(crate) calls: u32,
     /// How they ended.
     pub(crate) outcome: Outcome,
+    /// The encoded result, if it is a blob.
+    pub(crate) blob: Option<OwnBlob>,
 }
 
 impl ResultRun {
@@ -110,7 +114,7 @@ mod tests {
     use super::*;
 
     fn run(first: u64, calls: u32) -> ResultRun {
-        ResultRun { first, calls, outcome: Outcome::Returned(Payload::from([].as_slice())) }
+        ResultRun { first, calls, outcome: Outcome::Returned(Payload::from([].as_slice())), blob: None }
     }
 
     fn shape(runs: &Runs) -> Vec<(u64, u64)> {

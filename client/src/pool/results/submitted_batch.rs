@@ -95,7 +95,11 @@ impl SubmittedBatch {
         let Some(reference) = attach(detached.batch, Kind::Batch)? else { return Ok(None) };
         let Some(stop) = attach(detached.stop, Kind::Event)? else { return Ok(None) };
         Ok(Some(Arc::new(SubmittedBatch {
-            state: Mutex::new(BatchState::new(Outcomes::of_detached(), Submitted::default(), None)),
+            state: Mutex::new(BatchState::new(
+                Outcomes::of_detached().with_link(link),
+                Submitted::default(),
+                None,
+            )),
             changed: Condvar::new(),
             reference,
             stop: Event::from_reference(stop)?,

@@ -93,7 +93,7 @@ fn endings(batch: &SubmittedBatch, terminated: &BTreeSet<(ObjectId, u64)>) -> Ve
         endings.extend((0..open_before).map(|_| missing()));
         open -= open_before;
         endings.extend((run.first..run.end()).map(|number| match &run.outcome {
-            Outcome::Returned(_) => Ending::Returned,
+            Outcome::Returned(_) | Outcome::ReturnedBlob { .. } => Ending::Returned,
             Outcome::Failed(failure) => match failure.kind {
                 FailureKind::Cancelled => Ending::Cancelled,
                 FailureKind::Stopped if terminated.contains(&(batch.id(), number)) => Ending::Terminated,

@@ -234,7 +234,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
         self.pool.check_may_submit(&self.function)?;
         let default = || calls.len().div_ceil(self.pool.processes.saturating_mul(CHUNKS_PER_PROCESS));
         let chunk_size = self.chunk_size.unwrap_or_else(default);
-        let chunks = encode_chunks(&calls, chunk_size, self.pool.reference.epoch())?;
+        let chunks = encode_chunks(&calls, chunk_size, self.pool.reference.link()?)?;
         // Up to here, proxies among the arguments keep their objects alive. From here on, the tasks do.
         submit(self.submission(self.function.name())?, &chunks)
     }

@@ -1,11 +1,17 @@
 //! How the calls of a batch are cut into chunks, and the chunks distributed among requests.
 
+use std::sync::Arc;
+
+use client_core::Operation;
+use client_core::operations::BatchAdd;
 use protocol::limits::{CALLS_PER_CHUNK_MAX, CARRIES_MAX, CHUNKS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX};
-use protocol::{Epoch, ObjectId, TaskInput};
+use protocol::{Epoch, ObjectId, Request, TaskInput};
 use serde::Serialize;
 
+use crate::connection::link::Link;
 use crate::task::{CallError, append_value};
 use crate::values::carry::collect_carried_of;
+use crate::values::payload::OwnBlob;
 use crate::{Error, ErrorKind, Result};
 
 /// The bytes at which a chunk of several calls is full, so that one frame holds some of them.
@@ -20,52 +26,102 @@ const CHUNK_OVERHEAD_BYTES: usize = 16;
 pub(crate) struct Chunk {
     /// The encoded arguments of each call, preceded by their length.
     arguments: Vec<u8>,
+    /// The encoded arguments of the one call that it has, if they are large.
+    blob: Option<OwnBlob>,
     /// How many calls.
     pub(crate) count: u32,
     /// The objects whose proxies are in the arguments.
     carries: Vec<ObjectId>,
 }
 
+/// Where encoded calls go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Destination<'a> {
+    /// The life of the manager.
+    epoch: Epoch,
+    /// The way to it; without one, large arguments are encoded like small ones.
+    link: Option<&'a Arc<Link>>,
+}
+
+impl<'a> From<&'a Arc<Link>> for Destination<'a> {
+    fn from(link: &'a Arc<Link>) -> Destination<'a> {
+        Destination { epoch: link.epoch(), link: Some(link) }
+    }
+}
+
+impl From<Epoch> for Destination<'_> {
+    fn from(epoch: Epoch) -> Self {
+        Destination { epoch, link: None }
+    }
+}
+
 impl Chunk {
-    /// Encodes at most `chunk_size` of these calls for the manager of this epoch, and fewer if they are large or carry
-    /// many proxies.
-    fn encode<Arguments: Serialize>(calls: &[Arguments], chunk_size: usize, manager: Epoch) -> Result<Chunk> {
-        let (encoded, carries) = collect_carried_of(manager, || {
-            let (mut arguments, mut count) = (Vec::new(), 0);
+    /// Encodes at most `chunk_size` of these calls, and fewer if they are large or carry many proxies. A call whose
+    /// arguments become a blob is a chunk of its own, behind that of the calls before it, if there are some.
+    fn encode<Arguments: Serialize>(
+        calls: &[Arguments],
+        chunk_size: usize,
+        to: Destination<'_>,
+    ) -> Result<Vec<Chunk>> {
+        let (encoded, carries) = collect_carried_of(to.epoch, || {
+            let (mut arguments, mut count, mut blob) = (Vec::new(), 0, None);
             for call in calls.iter().take(chunk_size) {
                 if arguments.len() >= CHUNK_BYTES {
                     break;
                 }
-                arguments = append_value(call, arguments)?;
+                (arguments, blob) = append_value(call, arguments, to.link)?;
+                if blob.is_some() {
+                    break;
+                }
                 count += 1;
             }
-            Ok((arguments, count))
+            Ok((arguments, count, blob))
         });
-        let (arguments, count) = encoded.map_err(|error: CallError| {
-            Error::new(ErrorKind::BadEncoding, format!("the arguments of a task do not encode: {error}"))
-        })?;
-        let chunk = Chunk { arguments, count, carries: carries? };
-        let (bytes, carried, count) = (chunk.frame_bytes(), chunk.carries.len(), chunk.count as usize);
-        if bytes > PAYLOAD_BYTES_MAX {
-            if count == 1 {
-                let text = format!(
-                    "the arguments of a task have {bytes} bytes; at most {PAYLOAD_BYTES_MAX} can travel"
-                );
-                return Err(Error::new(ErrorKind::Limit, text));
+        let (arguments, count, blob) = encoded.map_err(|error: CallError| match error {
+            CallError::Room(error) => {
+                Error::new(error.kind(), format!("the arguments of a task cannot travel: {error}"))
             }
-            // Only the last call can be that large, since the calls before it did not fill the chunk.
-            return Chunk::encode(calls, count - 1, manager);
-        }
-        if carried > CARRIES_MAX && count > 1 {
-            let share = count * CARRIES_MAX / carried;
-            return Chunk::encode(calls, share.clamp(1, count - 1), manager);
-        }
+            error => {
+                let text = format!("the arguments of a task do not encode: {error}");
+                Error::new(ErrorKind::BadEncoding, text)
+            }
+        })?;
+        let carries: Vec<ObjectId> = carries?;
+        let calls_tried = count as usize + usize::from(blob.is_some());
         // If a single call carries more than that, the manager says so.
-        Ok(chunk)
+        if carries.len() > CARRIES_MAX && calls_tried > 1 {
+            let share = calls_tried * CARRIES_MAX / carries.len();
+            return Chunk::encode(calls, share.clamp(1, calls_tried - 1), to);
+        }
+        let large = blob.map(|blob| Chunk {
+            arguments: Vec::new(),
+            blob: Some(blob),
+            count: 1,
+            carries: carries.clone(),
+        });
+        let chunk = Chunk { arguments, blob: None, count, carries };
+        match (chunk.frame_bytes(), chunk.count) {
+            (_, 0) => Ok(large.into_iter().collect()),
+            (bytes, _) if bytes <= PAYLOAD_BYTES_MAX => Ok([chunk].into_iter().chain(large).collect()),
+            (bytes, 1) => Err(Error::new(
+                ErrorKind::Limit,
+                format!("the arguments of a task have {bytes} bytes; at most {PAYLOAD_BYTES_MAX} can travel"),
+            )),
+            // Only the last call can be that large, since the calls before it did not fill the chunk.
+            (_, count) => Chunk::encode(calls, count as usize - 1, to),
+        }
+    }
+
+    /// The request that adds this chunk to a batch.
+    pub(crate) fn addition(&self, batch: ObjectId) -> Request<'_> {
+        match &self.blob {
+            None => BatchAdd { id: batch, tasks: vec![self.as_input()], last: false }.into_request(),
+            Some(blob) => Request::BatchAddBlob { id: batch, blob: blob.id, carries: self.carries.clone() },
+        }
     }
 
     /// The chunk as a batch takes it.
-    pub(crate) fn as_input(&self) -> TaskInput<'_> {
+    fn as_input(&self) -> TaskInput<'_> {
         TaskInput { arguments: &self.arguments, carries: self.carries.clone(), calls: self.count }
     }
 
@@ -76,29 +132,30 @@ impl Chunk {
 }
 
 /// Encodes all calls. Returns an error if one of them cannot travel; nothing is sent then.
-pub(crate) fn encode_chunks<Arguments: Serialize>(
+pub(crate) fn encode_chunks<'a, Arguments: Serialize>(
     calls: &[Arguments],
     chunk_size: usize,
-    manager: Epoch,
+    to: impl Into<Destination<'a>>,
 ) -> Result<Vec<Chunk>> {
-    let (chunks, fault) = encode_until_fault(calls, chunk_size, manager);
+    let (chunks, fault) = encode_until_fault(calls, chunk_size, to);
     fault.map_or(Ok(chunks), Err)
 }
 
 /// Encodes all calls up to the first that cannot travel, and returns the error of that call, if there is one.
-pub(crate) fn encode_until_fault<Arguments: Serialize>(
+pub(crate) fn encode_until_fault<'a, Arguments: Serialize>(
     calls: &[Arguments],
     chunk_size: usize,
-    manager: Epoch,
+    to: impl Into<Destination<'a>>,
 ) -> (Vec<Chunk>, Option<Error>) {
+    let to = to.into();
     let mut chunk_size = chunk_size.clamp(1, CALLS_PER_CHUNK_MAX);
     let mut chunks = Vec::with_capacity(calls.len().div_ceil(chunk_size));
     let mut rest = calls;
     while !rest.is_empty() {
-        match Chunk::encode(rest, chunk_size, manager) {
-            Ok(chunk) => {
-                rest = &rest[chunk.count as usize..];
-                chunks.push(chunk);
+        match Chunk::encode(rest, chunk_size, to) {
+            Ok(encoded) => {
+                rest = &rest[count(&encoded) as usize..];
+                chunks.extend(encoded);
             }
             Err(error) if chunk_size == 1 => return (chunks, Some(error)),
             // The call is one of these, and those before it travel.
@@ -113,8 +170,24 @@ pub(crate) fn count(chunks: &[Chunk]) -> u64 {
     chunks.iter().map(|chunk| u64::from(chunk.count)).sum()
 }
 
-/// These chunks, in the groups in which requests add them to a batch. No request is much larger than a chunk may be. So
-/// none has too many calls either, since each takes a byte at least.
+/// Whether one of these chunks is a blob.
+pub(crate) fn have_blobs(chunks: &[Chunk]) -> bool {
+    chunks.iter().any(|chunk| chunk.blob.is_some())
+}
+
+/// The requests that add these chunks to a batch, in order.
+pub(crate) fn additions(chunks: &[Chunk], batch: ObjectId) -> impl Iterator<Item = Request<'_>> {
+    let parts = chunks.chunk_by(|before, after| before.blob.is_none() && after.blob.is_none());
+    parts.flat_map(move |part| {
+        let large = part.first().filter(|chunk| chunk.blob.is_some());
+        let small = if large.is_some() { &[] } else { part };
+        let small = inputs(small).map(move |tasks| BatchAdd { id: batch, tasks, last: false }.into_request());
+        large.map(|chunk| chunk.addition(batch)).into_iter().chain(small)
+    })
+}
+
+/// These chunks, none of which is a blob, in the groups in which requests add them to a batch. No request is much
+/// larger than a chunk may be. So none has too many calls either, since each takes a byte at least.
 pub(crate) fn inputs(chunks: &[Chunk]) -> impl Iterator<Item = Vec<TaskInput<'_>>> {
     let mut rest = chunks;
     std::iter::from_fn(move || {

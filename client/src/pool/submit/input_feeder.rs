@@ -9,7 +9,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use client_core::operations::BatchAdd;
 use serde::Serialize;
 
 use crate::pool::results::submitted_batch::SubmittedBatch;
@@ -52,7 +51,11 @@ fn feed<Arguments: Serialize>(
         // Items before one that fails are still submitted.
         let fault = catch_unwind(AssertUnwindSafe(|| calls.extend(input.by_ref().take(wanted))));
         drawn += calls.len() as u64;
-        let (chunks, not_encoded) = encode_until_fault(&calls, chunk_size, batch.reference.epoch());
+        let link = match batch.reference.link() {
+            Ok(link) => link,
+            Err(error) => return Some(error),
+        };
+        let (chunks, not_encoded) = encode_until_fault(&calls, chunk_size, link);
         for chunk in &chunks {
             match add(batch, chunk) {
                 Ok(true) => {}
@@ -84,8 +87,7 @@ fn add(batch: &SubmittedBatch, chunk: &Chunk) -> Result<bool> {
     // Before it is sent, since its result may come at once.
     state.outcomes.add(chunk.count);
     drop(state);
-    let tasks = vec![chunk.as_input()];
-    let added = batch.reference.run(BatchAdd { id: batch.id(), tasks, last: false });
+    let added = batch.reference.call_for_done(chunk.addition(batch.id()));
     let Err(error) = added else {
         return Ok(true);
     };

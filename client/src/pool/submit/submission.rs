@@ -14,7 +14,7 @@ use crate::objects::reference::{Proxy, Reference};
 use crate::pool::results::outcomes::Outcomes;
 use crate::pool::results::submitted_batch::{BatchState, Submitted, SubmittedBatch};
 use crate::pool::results::unserved_warning::{UnservedWarning, WARNING_DELAY};
-use crate::pool::submit::chunks::{Chunk, count, inputs};
+use crate::pool::submit::chunks::{Chunk, additions, count, have_blobs, inputs};
 use crate::pool::submitted_batches::SubmittedBatches;
 use crate::process::thread::this_thread;
 use crate::task::current_stop;
@@ -54,8 +54,8 @@ pub(crate) fn submit(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc
     let outcomes = Outcomes::of_whole(count(chunks));
     let batch = submission.open(outcomes, |request| submission.link.begin_queued(request))?;
     let id = batch.id();
-    let added: Result<()> = inputs(chunks).try_for_each(|tasks| {
-        let pending = submission.link.begin_queued(BatchAdd { id, tasks, last: false }.into_request())?;
+    let added: Result<()> = additions(chunks, id).try_for_each(|addition| {
+        let pending = submission.link.begin_queued(addition)?;
         batch.lock().submitted.submissions.push(pending);
         Ok(())
     });
@@ -69,6 +69,9 @@ pub(crate) fn submit(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc
 /// Like [`submit`], for a batch whose submitter waits for it next, without a timeout: one request does both, if the
 /// calls fit into one.
 pub(crate) fn run(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc<SubmittedBatch>> {
+    if have_blobs(chunks) {
+        return submit(submission, chunks);
+    }
     let mut inputs = inputs(chunks);
     let tasks = inputs.next().unwrap_or_default();
     if inputs.next().is_some() {
@@ -124,6 +127,7 @@ impl Submission<'_> {
             time_limit_ns: run.time_limit.map(duration::nanoseconds),
         };
         let submitted = begin(id, options)?;
+        let outcomes = outcomes.with_link(link);
         let reference = Reference::adopt(Arc::clone(link), id, Kind::Batch).given_back_lazily();
         let stop = Reference::adopt(Arc::clone(link), options.stop, Kind::Event).given_back_lazily();
         let unserved_warning = served_as.map(|name| UnservedWarning { pool, name: Arc::clone(name) });

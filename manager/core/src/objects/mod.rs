@@ -5,7 +5,9 @@
 
 use alloc::boxed::Box;
 
-use protocol::{Grant, Name, ObjectId, Refusal, Reply, Request, SessionId, Signal, Spec, Target, Wanted};
+use protocol::{
+    Grant, Name, ObjectId, Payload, Refusal, Reply, Request, SessionId, Signal, Spec, Target, Wanted,
+};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -19,6 +21,7 @@ use self::semaphore::Semaphore;
 use crate::State;
 use crate::pools::batch::{Batch, BatchSpec};
 use crate::pools::pool::Pool;
+use crate::store::blob::Content;
 use crate::store::catalog::Handle;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Lane};
@@ -221,7 +224,14 @@ impl State {
             Target::Barrier { has_action, .. } => Want::Barrier { has_action: *has_action, index: None },
             Target::Latch { .. } => Want::Latch,
             Target::Get { .. } => Want::Item,
-            Target::Put { item, carries, .. } => Want::Room(Box::new(self.store_item(item, carries))),
+            Target::Put { item, carries, .. } => {
+                let item = Content::Bytes(Payload::from(*item));
+                Want::Room(Box::new(self.store_item(item, carries)))
+            }
+            Target::PutBlob { blob, carries, .. } => {
+                self.blob_keep(*blob);
+                Want::Room(Box::new(self.store_item(Content::Blob(*blob), carries)))
+            }
             Target::Join { .. } => Want::Joined,
         }
     }
@@ -237,7 +247,7 @@ impl State {
         match entry.want {
             Want::Event => self.event_take(key, unconfirmed),
             Want::Tasks { most } => self.tasks_take(key, caller.session, most),
-            Want::Results { .. } => self.results_take(key),
+            Want::Results { .. } => self.results_take(key, caller.session),
             Want::Lock => Grant::Lock(self.lock_take(key, caller)),
             Want::Relock => unreachable!("a waiter for its own lock was decided before"),
             Want::Notification | Want::Barrier { .. } | Want::Settled => {
@@ -269,6 +279,13 @@ impl State {
             | Request::BindProcesses { .. } => {
                 unreachable!("what does not answer at once with a reply is no simple request")
             }
+            Request::BlobOpen { .. }
+            | Request::BlobSend { .. }
+            | Request::BlobWrite { .. }
+            | Request::BlobFetch { .. }
+            | Request::BlobRead { .. }
+            | Request::BatchAddBlob { .. }
+            | Request::BlobClose { .. } => self.blob_request(session, body),
             Request::Cancel { request } => Ok(self.cancel(session, request)),
             Request::EventSet { id, reason } => self.event_set(session, id, reason),
             Request::EventClear { id } => self.event_clear(id),

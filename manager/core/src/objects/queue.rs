@@ -12,7 +12,8 @@ use core::mem;
 
 use protocol::limits::{CARRIES_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{
-    Code, Grant, ItemGrant, Kind, ObjectId, ObjectState, Payload, Refusal, Reply, SessionId, Spec, ThreadId,
+    BlobItemGrant, Code, Grant, ItemGrant, Kind, ObjectId, ObjectState, Refusal, Reply, SessionId, Spec,
+    ThreadId,
 };
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -22,6 +23,7 @@ use crate::inspect::LIST_MAX;
 use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Unconfirmed, Want};
 use crate::sessions::session::Abandoner;
+use crate::store::blob::Content;
 use crate::store::catalog::{Object, Pin};
 use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
@@ -55,7 +57,7 @@ pub(crate) struct Queue {
 /// An item: in the queue, with a waiter that wants to put it, or with a session that has to acknowledge it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct QueueItem {
-    payload: Payload,
+    content: Content,
     /// Its number among all that were put into its queue; 0 before it is.
     number: u64,
     /// Keeps alive the objects whose proxies are in it.
@@ -209,15 +211,15 @@ impl State {
     /// items that the same wait brings, and their bytes; with this one afterwards.
     pub(crate) fn check_item(
         &self,
-        item: &[u8],
+        item_bytes: usize,
         carries: &[ObjectId],
         brought: &mut (usize, usize),
     ) -> Result<(), Refusal> {
-        *brought = (brought.0 + 1, brought.1 + item.len());
+        *brought = (brought.0 + 1, brought.1 + item_bytes);
         let (items, bytes) = *brought;
         let (items_max, bytes_max) = (self.limits.tasks_max, self.limits.stored_bytes_max);
-        let text = if item.len() > PAYLOAD_BYTES_MAX {
-            format!("an item has at most {PAYLOAD_BYTES_MAX} bytes, this one has {}", item.len())
+        let text = if item_bytes > PAYLOAD_BYTES_MAX {
+            format!("an item has at most {PAYLOAD_BYTES_MAX} bytes, this one has {item_bytes}")
         } else if carries.len() > CARRIES_MAX {
             format!("an item carries at most {CARRIES_MAX} proxies, and this one has more")
         } else if self.stored_tasks + items > items_max {
@@ -241,17 +243,20 @@ impl State {
     }
 
     /// Takes an item into the manager's keeping, before it is in any queue.
-    pub(crate) fn store_item(&mut self, item: &[u8], carries: &[ObjectId]) -> QueueItem {
+    pub(crate) fn store_item(&mut self, content: Content, carries: &[ObjectId]) -> QueueItem {
         self.stored_tasks += 1;
-        self.stored_bytes += item.len();
+        self.stored_bytes += content.stored_bytes();
         let carries = carries.iter().filter_map(|&id| self.pin(id)).collect();
-        QueueItem { payload: Payload::from(item), number: 0, carries }
+        QueueItem { content, number: 0, carries }
     }
 
     /// Releases an item from the manager's keeping.
     pub(crate) fn discard_item(&mut self, item: QueueItem) {
         self.stored_tasks -= 1;
-        self.stored_bytes -= item.payload.as_bytes().len();
+        self.stored_bytes -= item.content.stored_bytes();
+        if let Content::Blob(blob) = item.content {
+            self.blob_release(blob, 1);
+        }
         item.carries.into_iter().for_each(|pin| self.unpin(pin));
     }
 
@@ -268,7 +273,7 @@ impl State {
     /// The size of the next item.
     pub(crate) fn next_item_bytes(&self, key: Key) -> usize {
         match &self.catalog.at(key).body {
-            Body::Queue(queue) => queue.items.front().map_or(0, |item| item.payload.as_bytes().len()),
+            Body::Queue(queue) => queue.items.front().map_or(0, |item| item.content.stored_bytes()),
             _ => unreachable!("the kind was checked when the key was found"),
         }
     }
@@ -286,7 +291,11 @@ impl State {
         let is_closed = queue.is_closed;
         queue.handed_out += 1;
         let number = queue.handed_out;
-        let grant = ItemGrant { number, carries: !item.carries.is_empty(), payload: item.payload.clone() };
+        let carries = !item.carries.is_empty();
+        let granted = match &item.content {
+            Content::Bytes(payload) => Ok(payload.clone()),
+            Content::Blob(blob) => Err(*blob),
+        };
         let Caller { session, thread } = caller;
         match &mut queue.unfinished {
             Some(unfinished) => {
@@ -300,7 +309,13 @@ impl State {
             true => self.touch(key),
             false => self.touch_lane(key, Lane::Putters),
         }
-        Grant::Item(grant)
+        match granted {
+            Ok(payload) => Grant::Item(ItemGrant { number, carries, payload }),
+            Err(blob) => {
+                let bytes = self.blob_grant(session, blob);
+                Grant::BlobItem(BlobItemGrant { number, carries, blob, bytes })
+            }
+        }
     }
 
     /// Puts an item back that a dead process had not acknowledged.

@@ -28,9 +28,10 @@ use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Want};
 use crate::pools::calls::Running;
 use crate::pools::chunk::{WaitingCalls, WaitingChunk};
-use crate::pools::outcomes::{CANCELLED, EndedCalls, failed};
+use crate::pools::outcomes::{CANCELLED, EndedCalls, blob_of, failed};
 use crate::pools::prefetch::CallTime;
 use crate::sessions::session::Abandoner;
+use crate::store::blob::Content;
 use crate::store::catalog::{Handle, Object, Pin};
 use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
@@ -182,6 +183,7 @@ impl ObjectBody for Batch {
     fn destroyed(&mut self, state: &mut State, _: Key, _: &ObjectEnd) {
         state.stored_tasks -= self.ended.calls() as usize;
         state.stored_bytes -= self.ended.stored_bytes();
+        self.ended.blobs().for_each(|blob| state.blob_release(blob, 1));
         state.unpin_all(&self.carried);
     }
 }
@@ -249,6 +251,18 @@ impl State {
         tasks: &[TaskInput<'_>],
         last: bool,
     ) -> Result<Reply, Refusal> {
+        let key = self.check_may_add(session, id)?;
+        self.check_room_to_store(tasks)?;
+        let batch = self.batch_at(key);
+        batch.is_sealed = last;
+        batch.waiting.reserve(tasks.len());
+        tasks.iter().for_each(|chunk| self.batch_add_chunk(key, chunk));
+        self.batch_added(key);
+        Ok(Reply::Done)
+    }
+
+    /// The batch, if this session may add calls to it.
+    pub(crate) fn check_may_add(&mut self, session: SessionId, id: ObjectId) -> Result<Key, Refusal> {
         let key = self.catalog.find(id, Kind::Batch)?;
         let batch = self.batch_at(key);
         if batch.owner != session {
@@ -260,17 +274,7 @@ impl State {
         if batch.is_sealed {
             return Err(Refusal::new(Code::Closed, "the batch takes no more tasks"));
         }
-        self.check_room_to_store(tasks)?;
-        let batch = self.batch_at(key);
-        batch.is_sealed = last;
-        batch.waiting.reserve(tasks.len());
-        tasks.iter().for_each(|chunk| self.batch_add_chunk(key, chunk));
-        if self.batch_at(key).is_stopped {
-            self.batch_end_waiting(key, &CANCELLED);
-        }
-        self.batch_offer(key);
-        self.batch_moved_on(key);
-        Ok(Reply::Done)
+        Ok(key)
     }
 
     /// Makes a batch of all the tasks that it will ever have, and begins a wait for its results.
@@ -297,8 +301,13 @@ impl State {
     /// Adds a chunk, which was checked, behind those that wait.
     fn batch_add_chunk(&mut self, key: Key, chunk: &TaskInput<'_>) {
         let &TaskInput { arguments, ref carries, calls } = chunk;
-        self.stored_tasks += calls as usize;
         self.stored_bytes += arguments.len();
+        self.batch_add_calls(key, calls, Content::Bytes(Payload::from(arguments)), carries);
+    }
+
+    /// Adds so many calls, whose arguments count as stored.
+    pub(crate) fn batch_add_calls(&mut self, key: Key, calls: u32, arguments: Content, carries: &[ObjectId]) {
+        self.stored_tasks += calls as usize;
         let pins: Box<[Pin]> = carries.iter().filter_map(|&id| self.pin(id)).collect();
         let batch = self.batch_at(key);
         let first = batch.added;
@@ -306,7 +315,16 @@ impl State {
         if !pins.is_empty() {
             batch.pinned.insert(first, ChunkPins { end: batch.added, left: calls.into(), pins });
         }
-        batch.waiting.push_back(WaitingChunk::new(first, calls, 0, Payload::from(arguments)));
+        batch.waiting.push_back(WaitingChunk::new(first, calls, 0, arguments));
+    }
+
+    /// Follows up on calls that were added.
+    pub(crate) fn batch_added(&mut self, key: Key) {
+        if self.batch_at(key).is_stopped {
+            self.batch_end_waiting(key, &CANCELLED);
+        }
+        self.batch_offer(key);
+        self.batch_moved_on(key);
     }
 
     /// Gives a batch a turn in its pool if it has calls to begin and has none.
@@ -359,7 +377,7 @@ impl State {
         let text: Arc<str> = failure.text.into();
         for chunk in self.batch_at(key).waiting.take_all() {
             self.stored_bytes -= chunk.stored_bytes();
-            self.end(key, chunk.first, chunk.calls, failed(failure.kind, text.clone()));
+            self.end_chunk(key, &chunk, failed(failure.kind, text.clone()));
         }
     }
 
@@ -368,7 +386,7 @@ impl State {
         let is_wanted = self.is_referred_to(key);
         let batch = self.batch_at(key);
         match outcome {
-            Outcome::Returned(_) => batch.returned += u64::from(calls),
+            Outcome::Returned(_) | Outcome::ReturnedBlob { .. } => batch.returned += u64::from(calls),
             Outcome::Failed(_) => batch.failed += u64::from(calls),
         }
         if is_wanted {
@@ -376,6 +394,9 @@ impl State {
             self.stored_bytes += bytes;
         } else {
             self.stored_tasks -= calls as usize;
+            if let Outcome::ReturnedBlob { blob, .. } = outcome {
+                self.blob_release(blob, 1);
+            }
         }
         let batch = self.batch_at(key);
         if !batch.pinned.is_empty() {
@@ -391,6 +412,7 @@ impl State {
         let text: Arc<str> = failure.text.into();
         while let Some(range) = self.batch(key).running.first_key() {
             let running = self.stop_running(key, range);
+            self.drop_arguments(&running);
             self.end(key, running.first, running.calls, failed(failure.kind, text.clone()));
         }
         self.batch_end_waiting(key, failure);
@@ -435,12 +457,17 @@ impl State {
     }
 
     /// Moves results to the owner, as many as fit into a reply.
-    pub(crate) fn results_take(&mut self, key: Key) -> Grant {
+    pub(crate) fn results_take(&mut self, key: Key, session: SessionId) -> Grant {
         let batch = self.batch_at(key);
         let (results, calls, bytes) = batch.ended.take(RESULTS_BYTES_MAX);
         let complete = batch.ended.is_empty() && batch.is_complete();
         self.stored_tasks -= calls as usize;
         self.stored_bytes -= bytes;
+        for blob in results.iter().filter_map(|result| blob_of(&result.outcome)) {
+            // The reference of the batch becomes one of the session.
+            self.blob_grant(session, blob);
+            self.blob_release(blob, 1);
+        }
         Grant::Results(Results { results, complete })
     }
 

@@ -6,14 +6,14 @@
 //! that was sent a signal to stop a call is *marked for termination*: it gets no other call, since it may end in the
 //! middle of it.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use protocol::limits::{CARRIES_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{
-    CallsOutcome, Code, FailureKind, Kind, ObjectId, Outcome, Payload, Refusal, Reply, RunningCallInfo,
-    SessionId, StopSignal, TasksGrant, calls,
+    BlobTaskGrant, CallsOutcome, Code, FailureKind, Grant, Kind, ObjectId, Outcome, Payload, Refusal, Reply,
+    RunningCallInfo, SessionId, StopSignal, TasksGrant, calls,
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +21,10 @@ use crate::objects::Want;
 use crate::pools::batch::Batch;
 use crate::pools::call_record::FoundRecord;
 use crate::pools::chunk::WaitingChunk;
-use crate::pools::outcomes::{CANCELLED, OUTCOME_BYTES, cut, failed};
+use crate::pools::outcomes::{CANCELLED, failed};
+use crate::pools::reports::{check_ends, without_first};
 use crate::state::Due;
+use crate::store::blob::Content;
 use crate::store::catalog::Pin;
 use crate::store::slab::Key;
 use crate::waiting::wait::Waiter;
@@ -36,7 +38,7 @@ pub(crate) struct Running {
     order: u64,
     /// The first call that was granted. The arguments begin with those of this one.
     granted: u64,
-    arguments: Payload,
+    pub(crate) arguments: Content,
     /// The first call that has not ended.
     pub(crate) first: u64,
     /// How many have not ended.
@@ -80,11 +82,17 @@ impl Running {
     fn rest_from(&self, number: u64) -> Option<WaitingChunk> {
         // After some were given back, there are more arguments than calls.
         let calls = (self.end() - self.granted) as u32;
-        let bytes = self.arguments.as_bytes();
-        let (used, _) = calls::split(bytes, u64::from(calls)).expect("the calls were counted when they came");
-        let arguments = match used.len() == bytes.len() {
-            true => self.arguments.clone(),
-            false => Payload::from(used),
+        let arguments = match &self.arguments {
+            Content::Blob(blob) => Content::Blob(*blob),
+            Content::Bytes(payload) => {
+                let bytes = payload.as_bytes();
+                let (used, _) =
+                    calls::split(bytes, u64::from(calls)).expect("the calls were counted when they came");
+                match used.len() == bytes.len() {
+                    true => self.arguments.same(),
+                    false => Content::Bytes(Payload::from(used)),
+                }
+            }
         };
         WaitingChunk::new(self.granted, calls, self.retry, arguments).split_off(number)
     }
@@ -116,7 +124,7 @@ impl State {
         calls_max: u32,
         bytes_max: usize,
         joins: bool,
-    ) -> TasksGrant {
+    ) -> Grant {
         let order = self.session_at(session).grants.get_or_insert_default().next();
         let id = self.catalog.at(key).id;
         let batch = self.batch_at(key);
@@ -127,7 +135,7 @@ impl State {
             session,
             order,
             granted: first,
-            arguments: arguments.clone(),
+            arguments: arguments.same(),
             first,
             calls,
             retry,
@@ -140,11 +148,20 @@ impl State {
         batch.granted += u64::from(calls);
         let report_each = batch.options.time_limit_ns.is_some();
         let (function, stop) = (batch.function(), batch.options.stop);
-        self.stored_bytes = self.stored_bytes + arguments.as_bytes().len() - freed;
+        self.stored_bytes = self.stored_bytes + arguments.stored_bytes() - freed;
         let grants = self.session_at(session).grants.get_or_insert_default();
         grants.add(order, Granted { batch: key, range: first });
         self.begin(key, first);
-        TasksGrant { batch: id, function, stop, first, calls, retry, report_each, arguments }
+        let task =
+            |arguments| TasksGrant { batch: id, function, stop, first, calls, retry, report_each, arguments };
+        match arguments {
+            Content::Bytes(arguments) => Grant::Tasks(task(arguments)),
+            Content::Blob(blob) => {
+                let bytes = self.blob_grant(session, blob);
+                let task = task(Payload::from([].as_slice()));
+                Grant::BlobTask(Box::new(BlobTaskGrant { task, blob, bytes }))
+            }
+        }
     }
 
     /// Notes that the first call of a range begins now.
@@ -171,6 +188,11 @@ impl State {
     ) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Batch)?;
         let count = check_ends(ends)?;
+        for end in ends {
+            if let Outcome::ReturnedBlob { blob, .. } = end.outcome {
+                self.check_blob(session, blob)?;
+            }
+        }
         let not_here = || {
             let text = format!("call {first} of batch {id} does not run in this session");
             Refusal::new(Code::BadArgument, text)
@@ -199,7 +221,10 @@ impl State {
             let calls_left = calls - known as u32;
             if calls_left > 0 {
                 let outcome = self.checked(&without_first(outcome, known), carries);
-                has_returned |= matches!(outcome, Outcome::Returned(_));
+                has_returned |= !matches!(outcome, Outcome::Failed(_));
+                if let Outcome::ReturnedBlob { blob, .. } = outcome {
+                    self.blob_keep(blob);
+                }
                 self.end(key, number + known, calls_left, outcome);
             }
             number += u64::from(*calls);
@@ -262,39 +287,14 @@ impl State {
             self.deadlines.remove(&(deadline, Due::Call { batch: key, range }));
         }
         if is_over {
-            self.stop_running(key, range);
+            let ended = self.stop_running(key, range);
+            self.drop_arguments(&ended);
         }
         !is_over
     }
 
-    /// An outcome to store. One that cannot be stored becomes a failure that says so.
-    pub(crate) fn checked(&self, outcome: &Outcome<&[u8], &str>, carries: &[ObjectId]) -> Outcome {
-        let room = self.limits.stored_bytes_max.saturating_sub(self.stored_bytes);
-        match outcome {
-            Outcome::Returned(_) if carries.len() > CARRIES_MAX => failed(
-                FailureKind::TooLarge,
-                format!("the result carries more than {CARRIES_MAX} proxies, which is the limit"),
-            ),
-            Outcome::Returned(bytes) if bytes.len() > PAYLOAD_BYTES_MAX => failed(
-                FailureKind::TooLarge,
-                format!("the result has {} bytes, at most {PAYLOAD_BYTES_MAX} are taken", bytes.len()),
-            ),
-            Outcome::Returned(bytes) if bytes.len() + OUTCOME_BYTES > room => failed(
-                FailureKind::TooLarge,
-                format!(
-                    "the manager has no room for a result of {} bytes until others are fetched",
-                    bytes.len()
-                ),
-            ),
-            Outcome::Returned(bytes) => Outcome::Returned(Payload::from(*bytes)),
-            Outcome::Failed(failure) if cut(failure.text).len() + OUTCOME_BYTES > room => {
-                failed(failure.kind, "the manager has no room for the text of this failure")
-            }
-            Outcome::Failed(failure) => failed(failure.kind, cut(failure.text)),
-        }
-    }
-
-    /// Takes a range from its session and gives back the bytes that it kept.
+    /// Takes a range from its session and gives back the bytes that it kept. Its arguments go on, or are dropped by
+    /// [`drop_arguments`](Self::drop_arguments).
     pub(crate) fn stop_running(&mut self, key: Key, range: u64) -> Running {
         let batch = self.batch_at(key);
         let running = batch.running.remove(range).expect("the caller found the range");
@@ -307,7 +307,7 @@ impl State {
         if let Some(deadline) = running.deadline {
             self.deadlines.remove(&(deadline, Due::Call { batch: key, range }));
         }
-        self.stored_bytes -= running.arguments.as_bytes().len();
+        self.stored_bytes -= running.arguments.stored_bytes();
         running
     }
 
@@ -344,7 +344,7 @@ impl State {
     }
 
     fn end_cancelled(&mut self, key: Key, chunk: &WaitingChunk) {
-        self.end(key, chunk.first, chunk.calls, failed(CANCELLED.kind, CANCELLED.text));
+        self.end_chunk(key, chunk, failed(CANCELLED.kind, CANCELLED.text));
     }
 
     /// Puts calls to the front of their batch.
@@ -411,7 +411,7 @@ impl State {
             _ => ", as before",
         };
         let text = format!("the worker {process} {what}{again}");
-        self.end(key, chunk.first, chunk.calls, failed(kind, text));
+        self.end_chunk(key, &chunk, failed(kind, text));
     }
 
     pub(crate) fn batch_signal(&mut self, id: ObjectId, signal: StopSignal) -> Result<Reply, Refusal> {
@@ -465,31 +465,6 @@ impl State {
             true => Err(terminating()),
             false => Ok(()),
         }
-    }
-}
-
-/// Refuses a report that is not one. Returns of how many calls it is.
-fn check_ends(ends: &[CallsOutcome<&[u8], &str>]) -> Result<u64, Refusal> {
-    let fits = |CallsOutcome { calls, outcome }: &CallsOutcome<&[u8], &str>| match outcome {
-        _ if *calls == 0 => false,
-        Outcome::Returned(results) => calls::fit(results, u64::from(*calls)),
-        Outcome::Failed(_) => true,
-    };
-    if ends.is_empty() || !ends.iter().all(fits) {
-        let text = "each end is that of one call at least, and has the results of so many calls";
-        return Err(Refusal::new(Code::BadArgument, text));
-    }
-    Ok(ends.iter().map(|end| u64::from(end.calls)).sum())
-}
-
-/// An outcome of several calls, without the first of them.
-fn without_first<'a>(outcome: &Outcome<&'a [u8], &'a str>, calls: u64) -> Outcome<&'a [u8], &'a str> {
-    match outcome {
-        Outcome::Returned(results) => {
-            let (_, rest) = calls::split(results, calls).expect("the results were counted");
-            Outcome::Returned(rest)
-        }
-        Outcome::Failed(failure) => Outcome::Failed(failure.clone()),
     }
 }
 

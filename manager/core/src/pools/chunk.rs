@@ -7,13 +7,16 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use protocol::{Payload, calls};
+use protocol::{BlobId, Payload, calls};
 use serde::{Deserialize, Serialize};
+
+use crate::store::blob::Content;
 
 /// Consecutive calls that have not begun.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct WaitingChunk {
-    arguments: Payload,
+    /// Of one call, if they are a blob.
+    arguments: Content,
     /// The number of the first.
     pub(crate) first: u64,
     pub(crate) calls: u32,
@@ -33,7 +36,7 @@ pub(crate) struct WaitingCalls {
 
 impl WaitingChunk {
     /// A chunk whose arguments were checked to be those of so many calls.
-    pub(crate) fn new(first: u64, calls: u32, retry: u32, arguments: Payload) -> WaitingChunk {
+    pub(crate) fn new(first: u64, calls: u32, retry: u32, arguments: Content) -> WaitingChunk {
         WaitingChunk { arguments, first, calls, retry, offset: 0 }
     }
 
@@ -44,11 +47,16 @@ impl WaitingChunk {
 
     /// The bytes that it keeps.
     pub(crate) fn stored_bytes(&self) -> usize {
-        self.arguments.as_bytes().len()
+        self.arguments.stored_bytes()
+    }
+
+    /// The blob that its arguments are, if they are one.
+    pub(crate) fn blob(&self) -> Option<BlobId> {
+        self.arguments.blob()
     }
 
     /// The arguments of all of its calls.
-    pub(crate) fn into_arguments(self) -> Payload {
+    pub(crate) fn into_arguments(self) -> Content {
         let offset = self.offset as usize;
         part(&self.arguments, offset..self.stored_bytes())
     }
@@ -62,7 +70,13 @@ impl WaitingChunk {
         let kept = before as u32;
         let behind = self.calls - kept;
         let offset = self.offset as usize;
-        let rest = &self.arguments.as_bytes()[offset..];
+        if let Content::Blob(blob) = self.arguments {
+            // It has one call, which goes.
+            self.calls = kept;
+            self.arguments = Content::nothing();
+            return Some(WaitingChunk::new(self.first, behind, self.retry, Content::Blob(blob)));
+        }
+        let rest = &self.arguments.bytes()[offset..];
         let (kept_bytes, _) = calls::split(rest, before).expect("the calls were counted when they came");
         let middle = offset + kept_bytes.len();
         let rest = WaitingChunk::new(
@@ -78,7 +92,7 @@ impl WaitingChunk {
 
     /// How many of its first calls these limits allow, and the bytes of their arguments.
     fn front(&self, calls_max: u32, bytes_max: usize) -> (u32, usize) {
-        let rest = &self.arguments.as_bytes()[self.offset as usize..];
+        let rest = &self.arguments.bytes()[self.offset as usize..];
         if self.calls <= calls_max && rest.len() <= bytes_max {
             return (self.calls, rest.len());
         }
@@ -151,25 +165,26 @@ impl WaitingCalls {
     fn join(&mut self, taken: &mut WaitingChunk, calls_max: u32, bytes_max: usize) -> usize {
         let (mut joined, mut freed) = (Vec::new(), 0);
         while taken.calls < calls_max
+            && taken.blob().is_none()
             && let Some(next) = self.chunks.front()
-            && (next.first, next.retry) == (taken.end(), taken.retry)
+            && (next.first, next.retry, next.blob()) == (taken.end(), taken.retry, None)
         {
             if joined.is_empty() {
                 // Neighbours are alike as a rule.
                 let alike = taken.stored_bytes().saturating_mul((calls_max / taken.calls) as usize);
                 joined.reserve(alike.min(bytes_max));
-                joined.extend_from_slice(taken.arguments.as_bytes());
+                joined.extend_from_slice(taken.arguments.bytes());
             }
             let (calls, bytes) = next.front(calls_max - taken.calls, bytes_max.saturating_sub(joined.len()));
             if calls == 0 {
                 break;
             }
-            joined.extend_from_slice(&next.arguments.as_bytes()[next.front_arguments(bytes)]);
+            joined.extend_from_slice(&next.arguments.bytes()[next.front_arguments(bytes)]);
             taken.calls += calls;
             freed += self.skip(calls, bytes);
         }
         if !joined.is_empty() {
-            taken.arguments = Payload::from(joined.as_slice());
+            taken.arguments = Content::Bytes(Payload::from(joined.as_slice()));
         }
         freed
     }
@@ -197,10 +212,12 @@ impl WaitingCalls {
     }
 }
 
-/// A part of a payload, which is copied only if it is not the whole.
-fn part(payload: &Payload, range: Range<usize>) -> Payload {
-    if range.len() == payload.as_bytes().len() {
-        return payload.clone();
+/// A part of arguments, which is copied only if it is not the whole.
+fn part(arguments: &Content, range: Range<usize>) -> Content {
+    match arguments {
+        Content::Bytes(payload) if range.len() < payload.as_bytes().len() => {
+            Content::Bytes(Payload::from(&payload.as_bytes()[range]))
+        }
+        whole => whole.same(),
     }
-    Payload::from(&payload.as_bytes()[range])
 }

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use protocol::limits::FAILURE_BYTES_MAX;
-use protocol::{Failure, FailureKind, Outcome, TaskResult};
+use protocol::{BlobId, Failure, FailureKind, Outcome, TaskResult};
 use serde::{Deserialize, Serialize};
 
 /// Outcomes that an owner has not taken, in the order in which they came.
@@ -29,6 +29,11 @@ impl EndedCalls {
     /// The bytes that they take.
     pub(crate) fn stored_bytes(&self) -> usize {
         self.results.iter().map(|result| stored_bytes(&result.outcome)).sum()
+    }
+
+    /// The blobs among them.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = BlobId> {
+        self.results.iter().filter_map(|result| blob_of(&result.outcome))
     }
 
     /// Adds the outcome of some calls. Returns how many bytes it takes.
@@ -86,11 +91,21 @@ pub(crate) fn failed(kind: FailureKind, text: impl Into<Arc<str>>) -> Outcome {
 /// About how many bytes an outcome takes besides its payload, in the manager's memory and in a reply.
 pub(crate) const OUTCOME_BYTES: usize = 16;
 
+/// The blob that the result is, if it is one.
+pub(crate) fn blob_of(outcome: &Outcome) -> Option<BlobId> {
+    match outcome {
+        Outcome::ReturnedBlob { blob, .. } => Some(*blob),
+        Outcome::Returned(_) | Outcome::Failed(_) => None,
+    }
+}
+
 /// How many bytes an outcome takes in the manager's memory and in a reply.
 fn stored_bytes(outcome: &Outcome) -> usize {
     match outcome {
         Outcome::Returned(payload) => payload.as_bytes().len() + OUTCOME_BYTES,
         Outcome::Failed(failure) => failure.text.len() + OUTCOME_BYTES,
+        // A blob counts by itself.
+        Outcome::ReturnedBlob { .. } => OUTCOME_BYTES,
     }
 }
 

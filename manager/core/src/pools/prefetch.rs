@@ -63,7 +63,7 @@ impl State {
         let calls_max = fair.min(CALLS_PER_GRANT_MAX as u64).min(u64::from(most)).max(1) as u32;
         let grant = self.calls_grant(key, session, calls_max, GRANT_BYTES_MAX, is_alone);
         self.batch_offer(key);
-        Grant::Tasks(grant)
+        grant
     }
 
     pub(crate) fn calls_give_back(

@@ -183,6 +183,8 @@ impl State {
                 SessionEnd::Goodbye => self.let_go(grant),
                 SessionEnd::Died(_) => self.give_back(grant),
             }
+        } else if let Some((blob, count)) = session.blobs.pop() {
+            self.blob_release(blob, count);
         } else if let Some((_, held)) = session.references.pop_first() {
             self.release(held);
         } else {

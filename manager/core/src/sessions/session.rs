@@ -16,6 +16,7 @@ use crate::objects::{Body, Unconfirmed};
 use crate::pools::call_record::FoundRecord;
 use crate::pools::calls::Granted;
 use crate::sessions::deferred_release::Deferral;
+use crate::store::blob::BlobReferences;
 use crate::store::catalog::Held;
 use crate::store::slab::Key;
 use crate::store::small_map::SmallMap;
@@ -44,6 +45,8 @@ pub(crate) struct Session {
     pub(crate) is_terminating: bool,
     /// How it ended, and which processes that are bound to it are still there, if that is what it waits for.
     pub(crate) ending: Option<Arc<str>>,
+    /// The blobs that it made or was granted.
+    pub(crate) blobs: BlobReferences,
     /// The objects of which it holds something that its end leaves behind, and the pools that end with it.
     pub(crate) held: BTreeSet<Key>,
     /// What deferred releases need to know about it.
@@ -86,6 +89,7 @@ impl Session {
             is_owed: false,
             is_terminating: false,
             ending: None,
+            blobs: BlobReferences::default(),
             held: BTreeSet::new(),
             deferral: Deferral::default(),
             since,
@@ -229,6 +233,7 @@ impl State {
     }
 
     /// Notes that a client has read this many answers. Refused if that is impossible, or if it never confirms.
+    #[inline(always)] // Every request needs it.
     pub(crate) fn confirm(&mut self, session: SessionId, received: u64) -> Result<(), Refusal> {
         loop {
             let receiver = self.session_at(session);

@@ -1,5 +1,6 @@
 //! The store of objects: by key, id and name, from when they are opened to when they are freed.
 
+pub(crate) mod blob;
 pub(crate) mod catalog;
 pub(crate) mod lifetime;
 pub(crate) mod names;

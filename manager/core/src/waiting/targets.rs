@@ -103,7 +103,11 @@ impl State {
                 return Err(Refusal::new(Code::BadArgument, "a wait for tasks asks for at least one"));
             }
             Target::Tasks { .. } => self.check_may_work(caller.session)?,
-            Target::Put { item, carries, .. } => self.check_item(item, carries, brought)?,
+            Target::Put { item, carries, .. } => self.check_item(item.len(), carries, brought)?,
+            Target::PutBlob { blob, carries, .. } => {
+                self.check_blob(caller.session, *blob)?;
+                self.check_item(0, carries, brought)?;
+            }
             _ => {}
         }
         let (id, kind) = target.object();

@@ -40,7 +40,7 @@ pub(crate) fn returned_all(first: u64, results: &[&[u8]]) -> TaskResult {
 pub(crate) fn endings(results: Vec<TaskResult>) -> Vec<(u64, Option<FailureKind>)> {
     let each = |TaskResult { first, calls, outcome }| {
         let kind = match outcome {
-            Outcome::Returned(_) => None,
+            Outcome::Returned(_) | Outcome::ReturnedBlob { .. } => None,
             Outcome::Failed(Failure { kind, .. }) => Some(kind),
         };
         (first..first + u64::from(calls)).map(move |call| (call, kind))

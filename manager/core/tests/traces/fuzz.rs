@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use manager_core::{CallRecord, DeathCause, Effect, Input, Peer, Publication, SessionEnd, State, Time};
+use manager_core::{
+    BlobEffect, CallRecord, DeathCause, Effect, Input, Peer, Publication, SessionEnd, State, Time,
+};
 use protocol::{
     Envelope, Limits, ObjectId, OpenMode, Reply, Request, RequestId, SessionId, SharedMemory, Spec, Target,
     ThreadId, WaitMode,
@@ -236,41 +238,7 @@ impl Run {
             self.state.assert_no_deadlock();
         }
         for effect in effects {
-            let (session, request) = match effect {
-                Effect::Reply { session, request, reply } => {
-                    if let Reply::Mirrored { number, serial } = reply {
-                        assert_eq!(self.published.get(&number), Some(&serial), "seed {seed}");
-                    }
-                    (session, request)
-                }
-                Effect::Share { session, request, .. } | Effect::Bind { session, request, .. } => {
-                    (session, request)
-                }
-                Effect::Unbind { .. } => continue,
-                Effect::LocksWanted { session, wanted, holding } => {
-                    let lives = self.sessions.iter().any(|(live, _)| *live == session);
-                    assert!(lives || ended == Some(session), "deferred releases of the dead, seed {seed}");
-                    assert!(
-                        holding.is_none_or(|holding| holding.session == session && wanted > 0),
-                        "seed {seed}"
-                    );
-                    continue;
-                }
-                Effect::Publish(Publication { number, serial, .. }) => {
-                    self.published.insert(number, serial);
-                    continue;
-                }
-                Effect::Signal { session, .. } => {
-                    let lives = self.sessions.iter().any(|(live, _)| *live == session);
-                    let may_depart = self.steps_max.is_some();
-                    assert!(
-                        lives || ended == Some(session) || may_depart,
-                        "a signal to the dead, seed {seed}"
-                    );
-                    continue;
-                }
-                Effect::Drop { .. } => panic!("{effect:?}, seed {seed}"),
-            };
+            let Some((session, request)) = self.answered(effect, ended) else { continue };
             if ended == Some(session) {
                 // Its waits that were due time out first, and nobody reads those answers.
                 continue;
@@ -279,6 +247,52 @@ impl Run {
             assert!(was_open, "{request:?} was answered twice, seed {seed}");
             let live = self.sessions.iter_mut().find(|(live, _)| *live == session);
             live.unwrap_or_else(|| panic!("an answer to the dead, seed {seed}")).1 += 1;
+        }
+    }
+
+    /// The request that an effect answers, if it answers one. Panics if the effect must not be; `ended` is the session
+    /// that ends now.
+    fn answered(&mut self, effect: Effect, ended: Option<SessionId>) -> Option<(SessionId, RequestId)> {
+        let seed = self.seed;
+        let lives = |session| self.sessions.iter().any(|(live, _)| *live == session);
+        match effect {
+            Effect::Reply { session, request, reply } => {
+                if let Reply::Mirrored { number, serial } = reply {
+                    assert_eq!(self.published.get(&number), Some(&serial), "seed {seed}");
+                }
+                Some((session, request))
+            }
+            Effect::Share { session, request, .. }
+            | Effect::Bind { session, request, .. }
+            | Effect::Blob(
+                BlobEffect::Opened { session, request, .. }
+                | BlobEffect::Fetched { session, request, .. }
+                | BlobEffect::Read { session, request, .. },
+            ) => Some((session, request)),
+            Effect::Unbind { .. }
+            | Effect::Blob(BlobEffect::Sent { .. } | BlobEffect::Written { .. } | BlobEffect::Freed { .. }) => {
+                None
+            }
+            Effect::LocksWanted { session, wanted, holding } => {
+                let lives = lives(session);
+                assert!(lives || ended == Some(session), "deferred releases of the dead, seed {seed}");
+                assert!(
+                    holding.is_none_or(|holding| holding.session == session && wanted > 0),
+                    "seed {seed}"
+                );
+                None
+            }
+            Effect::Publish(Publication { number, serial, .. }) => {
+                self.published.insert(number, serial);
+                None
+            }
+            Effect::Signal { session, .. } => {
+                let lives = lives(session);
+                let may_depart = self.steps_max.is_some();
+                assert!(lives || ended == Some(session) || may_depart, "a signal to the dead, seed {seed}");
+                None
+            }
+            Effect::Drop { .. } => panic!("{effect:?}, seed {seed}"),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Traces: sessions and requests go in, answers come out, under a clock that only the test moves. None of these sleeps.
 
 mod barriers;
+mod blobs;
 mod bound;
 mod call_records;
 mod call_words;

@@ -20,7 +20,7 @@ fn pool(world: &mut World) -> (SessionId, SessionId, ObjectId) {
 fn failure(result: &TaskResult) -> (FailureKind, &str) {
     match &result.outcome {
         Outcome::Failed(failure) => (failure.kind, &failure.text),
-        Outcome::Returned(_) => panic!("it was to fail"),
+        Outcome::Returned(_) | Outcome::ReturnedBlob { .. } => panic!("it was to fail"),
     }
 }
 

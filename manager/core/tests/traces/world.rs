@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use manager_core::{DeathCause, Effect, Holding, Input, Peer, Publication, SessionEnd, State, Time};
+use manager_core::{
+    BlobEffect, DeathCause, Effect, Holding, Input, Peer, Publication, SessionEnd, State, Time,
+};
 use protocol::{
     BatchOptions, Code, Envelope, Epoch, Kind, Limits, ObjectId, OpenMode, Reply, Request, RequestId,
     SessionId, SharedMemory, Spec, StopSignal,
@@ -38,6 +40,8 @@ pub(crate) struct World {
     pub(crate) bound: Vec<(SessionId, RequestId, u32)>,
     /// The process sessions whose binding ended.
     pub(crate) unbound: Vec<(SessionId, u32)>,
+    /// What the core has asked for with the memory of blobs, and the test has not taken.
+    pub(crate) blobs: Vec<BlobEffect>,
     /// Signals that the core has sent.
     pub(crate) signals: Vec<(SessionId, StopSignal)>,
     /// The stop events of batches.
@@ -62,6 +66,7 @@ impl World {
             received: vec![0],
             answers: Vec::new(),
             dropped: Vec::new(),
+            blobs: Vec::new(),
             published: Vec::new(),
             wants: Vec::new(),
             shared: Vec::new(),
@@ -146,6 +151,12 @@ impl World {
     /// Whether the core asks to be woken at some time.
     pub(crate) fn has_deadline(&self) -> bool {
         self.state.next_deadline().is_some()
+    }
+
+    /// The id of another request.
+    pub(crate) fn fresh_request(&mut self) -> RequestId {
+        self.requests += 1;
+        RequestId(self.requests)
     }
 
     /// Sends a request, whatever its answer.
@@ -238,6 +249,7 @@ impl World {
                 Effect::Share { session, request, memory } => self.shared.push((session, request, memory)),
                 Effect::Bind { session, request, leader } => self.bound.push((session, request, leader)),
                 Effect::Unbind { session, leader } => self.unbound.push((session, leader)),
+                Effect::Blob(effect) => self.blobs.push(effect),
                 Effect::LocksWanted { session, wanted, holding } => {
                     self.wants.push((session, wanted, holding));
                 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use protocol::limits::{
-    FRAME_BYTES_MAX, HELLO_BYTES_MAX, HELLO_TIME_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, PROGRAM_BYTES_MAX,
-    REASON_BYTES_MAX, UNCONFIRMED_MAX,
+    BLOB_BYTES_MIN, FRAME_BYTES_MAX, HELLO_BYTES_MAX, HELLO_TIME_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX,
+    PIECE_BYTES_MAX, PROGRAM_BYTES_MAX, REASON_BYTES_MAX, UNCONFIRMED_MAX,
 };
 use protocol::{
     Code, Hello, Limits, OpenMode, Outcome, Reply, Request, Selector, Signal, Spec, Target, ThreadId,
@@ -106,6 +106,33 @@ pub(super) fn frame_bytes() -> Vec<Consequence> {
         assert!(refusal.text.contains(&FRAME_BYTES_MAX.to_string()), "{refusal}");
     }
     vec![Ended(too_long.code), Consequence::Refused(refusal.code)]
+}
+
+pub(super) fn blob_bytes_min() -> Vec<Consequence> {
+    let manager = ManagerProcess::start();
+    let mut peer = manager.session();
+    let open = |bytes| Request::BlobOpen { bytes };
+    assert!(matches!(peer.call(open(BLOB_BYTES_MIN)), Reply::BlobOpened { .. }));
+    let refusal = refused(&mut peer, open(BLOB_BYTES_MIN - 1));
+    assert!(refusal.text.contains(&BLOB_BYTES_MIN.to_string()), "{refusal}");
+    vec![Consequence::Refused(refusal.code)]
+}
+
+pub(super) fn piece_bytes() -> Vec<Consequence> {
+    let manager = ManagerProcess::start();
+    let mut peer = manager.session();
+    let opened = peer.call(Request::BlobOpen { bytes: PIECE_BYTES_MAX as u64 });
+    let Reply::BlobOpened { blob, .. } = opened else { panic!("no blob: {opened:?}") };
+    let bytes = vec![7; PIECE_BYTES_MAX + 1];
+    let write = |bytes| Request::BlobWrite { blob, offset: 0, bytes, last: true };
+    let refusal = refused(&mut peer, write(&bytes));
+    assert!(refusal.text.contains(&PIECE_BYTES_MAX.to_string()), "{refusal}");
+    done(&mut peer, write(&bytes[1..]));
+    let read = |most| Request::BlobRead { blob, offset: 0, most };
+    for most in [PIECE_BYTES_MAX as u32, u32::MAX] {
+        assert_eq!(peer.call(read(most)), Reply::Piece(bytes[1..].into()));
+    }
+    vec![Consequence::Refused(refusal.code)]
 }
 
 pub(super) fn name_bytes() -> Vec<Consequence> {

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use protocol::limits::{REASON_BYTES_MAX, WAIT_TARGETS_MAX};
+use protocol::limits::{BLOB_BYTES_MAX, REASON_BYTES_MAX, WAIT_TARGETS_MAX};
 use protocol::{Limits, LockChoice, Outcome, Reply, Request, Spec, Target, ThreadId, WaitMode};
 
 use super::consequence::Consequence::{self, Ended, Refused};
@@ -111,6 +111,13 @@ pub(super) fn tasks() -> Vec<Consequence> {
     done(peer, add_calls(BATCH, EMPTY_CALL, 1));
     assert_eq!(refused_alike(peer, 3, [add_calls(BATCH, EMPTY_CALL, 1), put(b"", Vec::new())]), code);
     vec![Refused(code)]
+}
+
+pub(super) fn blob_bytes_max() -> Vec<Consequence> {
+    let (_manager, mut peer) = session(Limits { stored_bytes_max: usize::MAX, ..Limits::default() });
+    let open = |bytes| Request::BlobOpen { bytes };
+    assert!(matches!(peer.call(open(BLOB_BYTES_MAX)), Reply::BlobOpened { .. }));
+    vec![Refused(refused_alike(&mut peer, BLOB_BYTES_MAX as usize, [open(BLOB_BYTES_MAX + 1)]))]
 }
 
 pub(super) fn stored_bytes() -> Vec<Consequence> {

@@ -74,7 +74,7 @@ pub(super) fn outcome(peer: &mut RawClient, reported: Outcome<&[u8], &str>, carr
 pub(super) fn fails(outcome: &Outcome) -> Consequence {
     match outcome {
         Outcome::Failed(Failure { kind, .. }) => TaskFails(*kind),
-        Outcome::Returned(_) => panic!("it has not failed"),
+        Outcome::Returned(_) | Outcome::ReturnedBlob { .. } => panic!("it has not failed"),
     }
 }
 

@@ -3,10 +3,11 @@
 //! The numbers and bytes are chosen so that `Page::skip` can tell the types apart.
 
 use protocol::{
-    Abandonment, Answer, BarrierStatus, BatchOptions, CallsOutcome, Cause, Code, Envelope, Failure,
-    FailureKind, Grant, Introduction, ItemGrant, Kind, LockChoice, LockGrant, OpenMode, Outcome, Refusal,
-    Reply, Request, RequestId, Results, Selector, SessionId, SharedMemory, Signal, Spec, StopSignal, Target,
-    TaskCounts, TaskInput, TaskResult, TasksGrant, ThreadId, WaitMode, WaitResult,
+    Abandonment, Answer, BarrierStatus, BatchOptions, BlobId, BlobItemGrant, BlobTaskGrant, CallsOutcome,
+    Cause, Code, Envelope, Failure, FailureKind, Grant, Introduction, ItemGrant, Kind, LockChoice, LockGrant,
+    OpenMode, Outcome, Refusal, Reply, Request, RequestId, Results, Selector, SessionId, SharedMemory,
+    Signal, Spec, StopSignal, Target, TaskCounts, TaskInput, TaskResult, TasksGrant, ThreadId, WaitMode,
+    WaitResult,
 };
 use smallvec::smallvec;
 
@@ -102,6 +103,13 @@ fn requests(samples: &mut Vec<Sample>) {
         },
         BindProcesses { leader: 4711 },
         UnbindProcesses { leader: 4711 },
+        BlobOpen { bytes: LARGE },
+        BlobSend { blob: BlobId(LARGE), bytes: LARGE },
+        BlobWrite { blob: BlobId(LARGE), offset: LARGE, bytes: &[0xff], last: true },
+        BlobFetch { blob: BlobId(LARGE) },
+        BlobRead { blob: BlobId(LARGE), offset: LARGE, most: 300 },
+        BatchAddBlob { id: OBJECT, blob: BlobId(LARGE), carries: vec![OBJECT] },
+        BlobClose { blob: BlobId(LARGE) },
     });
 }
 
@@ -149,6 +157,7 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
         Put { queue: OBJECT, item: &[0xff], carries: vec![OBJECT] },
         Join { queue: OBJECT },
         ManyResults { batch: OBJECT, least: 300 },
+        PutBlob { queue: OBJECT, blob: BlobId(LARGE), carries: vec![OBJECT] },
     });
     variants!(samples, Signal {
         EventSet { id: OBJECT, reason: Some("why") },
@@ -162,6 +171,7 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
     variants!(samples, Outcome {
         Returned(payload()),
         Failed(failure()),
+        ReturnedBlob { blob: BlobId(LARGE), bytes: LARGE },
     });
     variants!(
         samples,
@@ -200,6 +210,8 @@ fn replies(samples: &mut Vec<Sample>) {
         Object(Box::new(object_info())),
         Shared { bytes: LARGE },
         Mirrored { number: 300, serial: 200 },
+        BlobOpened { blob: BlobId(LARGE), takes_descriptor: true },
+        Piece(payload()),
     });
     variants!(samples, Grant {
         Event(cause()),
@@ -213,6 +225,8 @@ fn replies(samples: &mut Vec<Sample>) {
         Item(item_grant()),
         Put,
         Joined,
+        BlobItem(BlobItemGrant { number: LARGE, carries: true, blob: BlobId(LARGE), bytes: LARGE }),
+        BlobTask(Box::new(BlobTaskGrant { task: tasks_grant(), blob: BlobId(LARGE), bytes: LARGE })),
     });
     variants!(
         samples,
@@ -250,6 +264,8 @@ fn parts_of_replies(samples: &mut Vec<Sample>) {
             reacquired: Some(lock_grant()),
         }
         ItemGrant { number: LARGE, carries: true, payload: payload() }
+        BlobItemGrant { number: LARGE, carries: true, blob: BlobId(LARGE), bytes: LARGE }
+        BlobTaskGrant { task: tasks_grant(), blob: BlobId(LARGE), bytes: LARGE }
         LockGrant { hold: LARGE, token: LARGE, depth: 300, abandoned: Some(abandonment()) }
         Abandonment { process: 4711, program: "program".into(), how: "left".into(), held_ns: LARGE }
         Cause { process: 4711, program: "program".into(), age_ns: LARGE, reason: Some("why".into()) }

@@ -53,7 +53,7 @@ fn refusal() -> Reply {
 }
 
 fn result() -> Reply {
-    let bytes = append_value(&7_u32, Vec::new()).unwrap();
+    let bytes = append_value(&7_u32, Vec::new(), None).unwrap().0;
     let outcome = Outcome::Returned(Payload::from(bytes.as_slice()));
     let results = Results { results: vec![TaskResult { first: 0, calls: 1, outcome }], complete: true };
     Reply::Taken(WaitResult {

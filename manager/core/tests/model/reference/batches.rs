@@ -65,6 +65,7 @@ impl EndedTogether {
         let payload = match &self.result.outcome {
             Outcome::Returned(results) => results.as_bytes().len(),
             Outcome::Failed(failure) => failure.text.len(),
+            Outcome::ReturnedBlob { .. } => 0,
         };
         payload + 16
     }
@@ -315,7 +316,7 @@ impl Model {
         let batch = self.batch(id).unwrap();
         let count = calls.end - calls.start;
         match outcome {
-            Outcome::Returned(_) => batch.returned += count,
+            Outcome::Returned(_) | Outcome::ReturnedBlob { .. } => batch.returned += count,
             Outcome::Failed(_) => batch.failed += count,
         }
         for chunk in &mut batch.chunks {

@@ -201,6 +201,7 @@ impl Model {
         let fits = |end: &CallsOutcome<&[u8], &str>| match end.outcome {
             Outcome::Returned(results) => protocol::calls::fit(results, end.calls.into()),
             Outcome::Failed(_) => true,
+            Outcome::ReturnedBlob { .. } => end.calls == 1,
         };
         if ends.is_empty() || !ends.iter().all(|end| end.calls > 0 && fits(end)) {
             return Err(Code::BadArgument);
@@ -280,6 +281,7 @@ impl Model {
                 bytes.len()
             )),
             Outcome::Returned(bytes) => Outcome::Returned(Payload::from(*bytes)),
+            Outcome::ReturnedBlob { .. } => unreachable!("the simulator makes no blobs yet"),
             Outcome::Failed(failure) => {
                 let text = &failure.text[..failure.text.floor_char_boundary(FAILURE_BYTES_MAX)];
                 match text.len() + 16 > room {
@@ -482,6 +484,6 @@ fn without_first<'a>(outcome: &Outcome<&'a [u8], &'a str>, calls: u64) -> Outcom
             let (_, rest) = protocol::calls::split(results, calls).expect("the results were counted");
             Outcome::Returned(rest)
         }
-        Outcome::Failed(failure) => Outcome::Failed(failure.clone()),
+        outcome => outcome.clone(),
     }
 }

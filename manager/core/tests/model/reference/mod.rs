@@ -191,6 +191,7 @@ impl Model {
                 let caller = Caller { session: *session, thread: 0 };
                 let _ = self.release_lock(caller, *lock, Some(*hold));
             }
+            Input::BlobArrived { .. } => unreachable!("the simulator makes no blobs yet"),
             Input::CallsFound { session, record } => self.calls_found(*session, record),
             Input::SessionEnded { session, ending } => self.session_ended(*session, ending),
             Input::SessionEnding { .. } => unreachable!("the simulator binds no processes: {input:?}"),
@@ -303,6 +304,13 @@ impl Model {
             | Request::Share { .. } => {
                 unreachable!("they are no simple requests")
             }
+            Request::BlobOpen { .. }
+            | Request::BlobSend { .. }
+            | Request::BlobWrite { .. }
+            | Request::BlobFetch { .. }
+            | Request::BlobRead { .. }
+            | Request::BlobClose { .. }
+            | Request::BatchAddBlob { .. } => unreachable!("the simulator makes no blobs yet"),
             Request::BindProcesses { .. } | Request::UnbindProcesses { .. } => {
                 unreachable!("the simulator binds no processes: {body:?}")
             }

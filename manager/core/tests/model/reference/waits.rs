@@ -238,6 +238,7 @@ impl Model {
                 let carries = carries.iter().filter_map(|&id| self.pin(id)).collect();
                 Want::Put { queue, item: Item { payload: item.into(), carries, put: 0 } }
             }
+            Target::PutBlob { .. } => unreachable!("the simulator makes no blobs yet"),
             Target::Join { queue } => Want::Join(queue),
             Target::Tasks { pool, most } => Want::Calls { pool, most },
             Target::Results { batch } => Want::Results { batch, least: 1 },

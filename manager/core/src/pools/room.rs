@@ -1,0 +1,49 @@
+//! Room for the calls that a request adds to a batch.
+
+use alloc::format;
+
+use protocol::limits::{
+    CALLS_PER_CHUNK_MAX, CALLS_PER_REQUEST_MAX, CARRIES_MAX, CHUNKS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX,
+};
+use protocol::{Code, Refusal, TaskInput, calls};
+
+use crate::State;
+
+impl State {
+    /// Refuses chunks that are not what they say, or for which the manager has no room now.
+    pub(crate) fn check_room_to_store(&self, tasks: &[TaskInput<'_>]) -> Result<(), Refusal> {
+        let (tasks_max, bytes_max) = (self.limits.tasks_max, self.limits.stored_bytes_max);
+        let bytes: usize = tasks.iter().map(|task| task.arguments.len()).sum();
+        let count: usize = tasks.iter().map(|task| task.calls as usize).sum();
+        let text = if tasks.len() > CHUNKS_PER_REQUEST_MAX {
+            format!("a request adds at most {CHUNKS_PER_REQUEST_MAX} chunks, this one {}", tasks.len())
+        } else if tasks.iter().any(|task| task.calls as usize > CALLS_PER_CHUNK_MAX) {
+            format!("a chunk has at most {CALLS_PER_CHUNK_MAX} calls")
+        } else if count > CALLS_PER_REQUEST_MAX {
+            format!("a request adds at most {CALLS_PER_REQUEST_MAX} calls, this one {count}")
+        } else if tasks.iter().any(|task| task.carries.len() > CARRIES_MAX) {
+            format!("the arguments of a chunk carry at most {CARRIES_MAX} proxies")
+        } else if self.stored_tasks + count > tasks_max {
+            format!("the manager holds {} of at most {tasks_max} tasks and items", self.stored_tasks)
+        } else if self.stored_bytes + bytes > bytes_max {
+            format!(
+                "the manager stores {} of at most {bytes_max} bytes for tasks and items",
+                self.stored_bytes
+            )
+        } else if tasks.iter().any(|task| task.arguments.len() > PAYLOAD_BYTES_MAX) {
+            format!("the arguments of a chunk have at most {PAYLOAD_BYTES_MAX} bytes")
+        } else if !tasks.iter().all(has_its_calls) {
+            let text =
+                "a chunk has one call at least, and the arguments of so many calls, each with its length";
+            return Err(Refusal::new(Code::BadArgument, text));
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::new(Code::LimitReached, text))
+    }
+}
+
+/// Whether the arguments of a chunk are those of its calls.
+fn has_its_calls(chunk: &TaskInput<'_>) -> bool {
+    chunk.calls > 0 && calls::fit(chunk.arguments, chunk.calls.into())
+}
