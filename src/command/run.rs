@@ -48,6 +48,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// locks, and a new manager grants them while the command has its grace. And what has begun a session of its own
 /// (setsid), as daemons do, has left the command and goes on without the lock.
 ///
+/// If the lock does not come within a second, this program says who holds it, and goes on waiting. It ends with status
+/// 78 if the lock can never come: its holder is another `worker run`, in whose command this one runs, or several wait
+/// for each other in a circle. For that, each is taken to wait for whatever its command has started. Where --stop can
+/// end a circle, this program only says so. It does not find a circle that leads through the child of another program.
+///
 /// The command runs in a process group of its own, and processes that it leaves behind end with it. It has no
 /// terminal. Its output is this program's, and so is its input unless that is a terminal.
 #[derive(Debug, Args)]
@@ -170,6 +175,8 @@ impl Run {
     fn run_under(&self, preconditions: &Arc<Preconditions>, inputs: &mut Inputs) -> ExitStatus {
         let waiting = Arc::clone(preconditions);
         inputs.spawn(move || RunInput::Permission(waiting.wait()));
+        let looking = Arc::clone(preconditions);
+        thread::spawn(move || looking.watch_wait(|text| complain(PROGRAM, &text)));
         let command = match self
             .wait_to_start(preconditions, inputs)
             .and_then(|()| self.start(preconditions, inputs))

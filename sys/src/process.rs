@@ -4,6 +4,7 @@
 //! has ended, whichever processes still hold copies of its sockets.
 
 use std::ffi::CStr;
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::process::Child;
@@ -233,6 +234,16 @@ pub fn signal_at_death_of_parent(signal: Signal) -> io::Result<()> {
     Ok(set_parent_process_death_signal(Some(signal))?)
 }
 
+/// The name of a process in lists of processes: that of its main thread.
+///
+/// # Errors
+///
+/// If there is no such process.
+pub fn name_of(process: u32) -> io::Result<String> {
+    let name = fs::read(format!("/proc/{process}/comm"))?;
+    Ok(String::from_utf8_lossy(&name).trim_end_matches('\n').to_owned())
+}
+
 /// Names this thread in lists of processes and threads; the main thread's name is that of the process. The system keeps
 /// at most 15 bytes. A name is only for people, so this never fails.
 pub fn name_thread(name: &CStr) {
@@ -277,6 +288,16 @@ mod tests {
         wait_readable(&process);
         assert_eq!(process.exit(), Some(ProcessExit::Signal(9)));
         assert_eq!(child.wait().unwrap().signal(), Some(9));
+    }
+
+    #[test]
+    fn a_process_has_a_name() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        // The kernel takes the name from the program once it has loaded it, which spawning waits for.
+        assert_eq!(name_of(child.id()).unwrap(), "sleep");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(name_of(child.id()).is_err());
     }
 
     #[test]

@@ -8,11 +8,11 @@ pub struct ProcessStat {
     /// Whether it has ended.
     pub(crate) is_zombie: bool,
     /// Its parent.
-    pub(crate) parent: u32,
+    pub parent: u32,
     /// Its process group.
     pub(crate) group: u32,
     /// Its process session.
-    pub(crate) session: u32,
+    pub session: u32,
     /// The processor time that all of its threads have used, in the system's ticks.
     pub processor_ticks: u64,
     /// When it started, in the system's ticks.

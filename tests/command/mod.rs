@@ -2,6 +2,7 @@
 
 pub(crate) mod bound;
 pub(crate) mod command_task;
+mod deadlock;
 pub(crate) mod log;
 pub(crate) mod overlaps;
 mod run_fixture;

@@ -31,7 +31,9 @@
 //! of the lock says so. If the manager ends, no lock is left that a command could have. The worker ends the command
 //! then, within its grace; a manager that is started meanwhile does not know of it.
 
+mod deadlock;
 mod escalation;
+mod lock_wait;
 mod preconditions;
 mod program;
 mod stop_watch;
@@ -63,6 +65,9 @@ use program::{REPORT_BYTES_MAX, Report};
 
 /// The role in which a copy of the program is a command supervisor.
 pub(crate) const SUPERVISOR: &str = "command";
+
+/// Its name in lists of processes.
+const SUPERVISOR_NAME: &str = "supervisor";
 
 /// How long a supervisor may take to kill its command. Then it is killed, too.
 const SUPERVISOR_TIME_MAX: Duration = Duration::from_secs(1);

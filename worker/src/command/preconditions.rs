@@ -6,20 +6,27 @@
 use std::fmt;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use client::internal::operations::{Cancel, EventTarget, Inspect, LockRelease, Wait, WaitEnd};
-use client::internal::{Link, Operation, Reference, this_thread};
+use client::internal::{ErrorKind, Link, Operation, Reference, this_thread};
 use client::{Error, EventCause, Manager, Result};
 use protocol::{
     Abandonment, Grant, ObjectState, OpenMode, RequestId, Selector, Spec, Target, Targets, WaitMode,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::deadlock::Cycle;
+use super::lock_wait::AwaitedLock;
 use crate::error::failed;
 
 /// How often to check that the lock is still held. The manager does not notify a holder whose lock is taken away.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a wait for the lock takes before anybody is told, and the first pause between two looks at it; it doubles.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// How long to wait for the answer to a release.
 const RELEASE_TIME_MAX: Duration = Duration::from_secs(1);
@@ -39,6 +46,10 @@ struct PreconditionState {
     waiting: Option<RequestId>,
     /// Whether the wait was cancelled.
     is_cancelled: bool,
+    /// Why the wait would never end, if that was found out.
+    deadlock: Option<String>,
+    /// Whether the wait has ended.
+    has_ended: bool,
     /// The token and the hold of the lock, while it is held.
     held: Option<(u64, u64)>,
 }
@@ -103,7 +114,14 @@ impl Preconditions {
         let answer = pending.wait();
         let mut state = self.state();
         state.waiting = None;
+        state.has_ended = true;
         let reply = match answer {
+            Err(error)
+                if error.is_cancelled()
+                    && let Some(text) = state.deadlock.take() =>
+            {
+                return Err(Error::new(ErrorKind::Deadlock, text));
+            }
             Err(error) if error.is_cancelled() && state.is_cancelled => return Ok(Permission::Cancelled),
             answer => answer?,
         };
@@ -128,6 +146,59 @@ impl Preconditions {
             // If the manager is gone, the wait has ended.
             let _ = self.link.send(Cancel { request }.into_request());
         }
+    }
+
+    /// Looks at the wait for the lock while it goes on. Says who holds the lock, once the wait takes more than a
+    /// moment, and again if that changes, now and then. Has the wait fail with a deadlock if it would never end.
+    pub fn watch_wait(&self, say: impl Fn(&str)) {
+        let Some(lock) = &self.lock else { return };
+        let mut pause = LOOK_PAUSE;
+        let mut told = None;
+        let mut found: Option<(Cycle, usize)> = None;
+        loop {
+            thread::sleep(if found.is_some() { LOOK_PAUSE } else { pause });
+            if self.state().has_ended {
+                return;
+            }
+            pause = LOOK_PAUSE_MAX.min(pause * 2);
+            // The wait itself finds out what is wrong.
+            let Ok(seen) = AwaitedLock::look(&self.link, lock.id()) else { return };
+            let Some(seen) = seen else { continue };
+            if told != seen.token() && !self.state().has_ended {
+                told = seen.token();
+                say(&format!("waits for {}", seen.describe()));
+            }
+            let Ok(cycle) = seen.cycle(&self.link) else { return };
+            found = cycle.map(|cycle| match found.take() {
+                Some((before, times)) if before == cycle => (cycle, times + 1),
+                _ => (cycle, 1),
+            });
+            if let Some((cycle, times)) = &found
+                && self.judge(cycle, *times, &say)
+            {
+                return;
+            }
+        }
+    }
+
+    /// Ends the wait if it belongs to a cycle. What was seen is not of one moment, so it counts if it is there again.
+    /// In a cycle of several runs, one of them gives up, and the others only if it does not. A wait that the event can
+    /// end goes on, unless the lock can never come. Returns whether there is nothing more to look for.
+    fn judge(&self, cycle: &Cycle, times: usize, say: &impl Fn(&str)) -> bool {
+        if !cycle.is_nested() && times < 2 + cycle.rank_of_first() {
+            return false;
+        }
+        let text = format!("this wait would never end: {}", cycle.describe());
+        if self.stop.is_some() && !cycle.is_nested() {
+            say(&format!("{text}; only the event can end it"));
+            return true;
+        }
+        let mut state = self.state();
+        state.deadlock = Some(text);
+        if let Some(request) = state.waiting {
+            let _ = self.link.send(Cancel { request }.into_request());
+        }
+        true
     }
 
     /// Watches the event and the lock, until there is a reason to end the command.
@@ -204,7 +275,7 @@ impl Preconditions {
 }
 
 fn lost(text: &str) -> Error {
-    Error::new(client::internal::ErrorKind::NotOwner, text)
+    Error::new(ErrorKind::NotOwner, text)
 }
 
 impl StopReason {
