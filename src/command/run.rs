@@ -104,6 +104,8 @@ struct Inputs {
     sender: Sender<RunInput>,
     /// The first signal that asked this program to end before the command ran.
     signal: Option<i32>,
+    /// The other signals that came since the command was about to start.
+    kept: Vec<i32>,
 }
 
 impl Inputs {
@@ -124,12 +126,12 @@ impl Inputs {
                 Some(_) => self.receiver.recv_timeout(PATIENCE),
             };
             match next {
-                // There is no command yet that could get the others.
                 Ok(RunInput::Signal(number)) if signals::asks_to_end(number) => {
                     self.signal = self.signal.or(Some(number));
                     cancel();
                 }
-                Ok(RunInput::Signal(_)) => {}
+                // The command may run already, although the thread that starts it has not said so yet.
+                Ok(RunInput::Signal(number)) => self.kept.push(number),
                 Ok(outcome) => return Some(outcome),
                 Err(_) => return None,
             }
@@ -151,7 +153,7 @@ impl Run {
         if let Err(error) = signals::forward(signals::to_pass_on(), sender.clone(), RunInput::Signal) {
             return give_up(ExitStatus::NotStarted, &format!("signals cannot be handled: {error}"));
         }
-        let mut inputs = Inputs { receiver, sender, signal: None };
+        let mut inputs = Inputs { receiver, sender, signal: None, kept: Vec::new() };
         let (stop, lock) = (self.stop.clone(), self.lock.clone());
         inputs.spawn(move || {
             let manager = socket::connect(&address);
@@ -251,6 +253,8 @@ impl Run {
         let mut program = Program::new(name);
         program.arguments = arguments.iter().map(|argument| argument.as_encoded_bytes().to_vec()).collect();
         let (preconditions, sender) = (Arc::clone(preconditions), inputs.sender.clone());
+        // There was no command that could have got them.
+        inputs.kept.clear();
         // One thread starts it and waits for it: the system takes the end of that thread for the end of the parent.
         inputs.spawn(move || match start(&preconditions, &program) {
             Ok(command) => {
@@ -279,6 +283,7 @@ impl Run {
     ) -> (std::io::Result<Exit>, Option<StopReason>) {
         let mut escalation = Escalation::new(self.grace);
         let mut reason = None;
+        inputs.kept.iter().for_each(|&number| command.signal(signal_of(number)));
         if let Some(number) = inputs.signal {
             escalation.start_or_kill(command, signal_of(number));
         }
