@@ -200,6 +200,9 @@ impl Command {
 /// leaves behind is killed when it has ended, except for what has begun a session of its own (setsid(2)), as daemons
 /// do. All of it is killed when the worker ends, however that happens.
 ///
+/// A batch's [time limit](client::BatchBuilder::time_limit) ends the worker, so the program is killed without SIGTERM
+/// and without its grace, and the task has no result but the error. For a limit with a grace, stop the batch.
+///
 /// Nothing of the program runs any more when its task ends, whether the task returns or fails, as when its worker dies.
 /// So an attempt that the batch allows by its retries begins only after that. A pool that is terminated is an
 /// exception: its tasks fail at once, and the programs are killed when their workers have ended, which is later than
