@@ -29,6 +29,16 @@ pub fn is_ignored(signal: i32) -> bool {
     disposition(signal) == Some(SignalDisposition::Ignored)
 }
 
+/// Has this process wait for its children like any other, even if it was started with SIGCHLD ignored, as some
+/// supervisors, cron and containers start programs: the system would then not say how a child ended.
+#[allow(unsafe_code)]
+pub fn heed_ends_of_children() {
+    if is_ignored(libc::SIGCHLD) {
+        // SAFETY: this installs no handler, so nothing can run in one. Nothing can be done if it fails.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    }
+}
+
 /// The signals that the C library keeps for itself. It offers no call to change what a process does with them.
 const OF_THE_LIBRARY: [libc::c_int; 2] = [32, 33];
 

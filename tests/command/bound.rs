@@ -54,6 +54,20 @@ pub(crate) fn hold_for_child() -> Result<()> {
     child.wait().map(drop).map_err(|error| panic!("{error}"))
 }
 
+/// Waits for children that end in two ways, and says how. It is started with SIGCHLD ignored, so the system reaps them.
+#[apply(helper)]
+pub(crate) fn wait_for_reaped_children() -> Result<()> {
+    let socket = std::env::args().nth(2).expect("an argument");
+    let guard = Manager::connect_to(socket)?.lock("lock")?.acquire()?;
+    for script in ["exit 5", "kill -TERM $$"] {
+        let mut child = guard.spawn(shell(script))?;
+        // By then it may have ended.
+        sleep(Duration::from_millis(50));
+        println!("{:?}", child.wait().map_err(|error| error.to_string()));
+    }
+    guard.release()
+}
+
 /// The descendants of a process, and whatever sleeps for this time, once all of it runs: an orphan is no descendant.
 fn family(process: u32, time: &str) -> Vec<u32> {
     // Two processes sleep, and timeout(1) has started one of them.
@@ -93,6 +107,21 @@ fn a_holders_child_is_gone_before_the_next_holder_comes() {
         assert!(living.is_empty(), "{living:?} of {processes:?} run");
         drop((guard, permit));
     }
+}
+
+#[apply(test)]
+fn a_child_that_the_system_reaps_is_waited_for_all_the_same() {
+    let program = ManagerProgram::start();
+    let inner = helper::command(wait_for_reaped_children);
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' CHLD; exec \"$@\"", "sh"]).arg(inner.get_program()).args(inner.get_args());
+    let mut holder = Running::start(command.arg(&program.socket));
+    let unknown = "Linux before 6.15 does not say how";
+    for expected in ["Ok(ExitStatus(unix_wait_status(1280)))", "Ok(ExitStatus(unix_wait_status(15)))"] {
+        let line = holder.line();
+        assert!(line == expected || line.contains(unknown), "{line}");
+    }
+    assert_eq!(holder.wait(), Some(0));
 }
 
 #[apply(test)]

@@ -58,6 +58,21 @@ fn that_a_script_has_its_background_ignore_stay_ignored() {
 }
 
 #[apply(test)]
+fn of_children_may_have_been_ignored_by_who_started_the_run() {
+    let fixture = RunFixture::new();
+    for (script, status) in [("exit 7", 7), ("kill -KILL $$", 137)] {
+        let inner = fixture.command(&["--lock", "lock"], script);
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "trap '' CHLD; exec \"$@\"", "sh"])
+            .arg(inner.get_program())
+            .args(inner.get_args());
+        let output = command.current_dir(fixture.folder.path()).output().unwrap();
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(status), &b""[..]), "{output:?}");
+    }
+}
+
+#[apply(test)]
 fn of_the_library_are_not_ignored_by_a_command() {
     let fixture = RunFixture::new();
     let output = fixture.output(&["--lock", "lock"], "grep SigIgn /proc/self/status >&2");

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use client_core::Operation;
 use client_core::operations::{BindProcesses, UnbindProcesses};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use sys::process::Process;
+use sys::process::{Process, ProcessExit};
 use sys::process_session::{self, ProcessSession};
 
 use crate::connection::link::Link;
@@ -63,6 +64,8 @@ pub struct BoundChild<'held> {
     /// Reads the child's standard error, if that is piped.
     pub stderr: Option<ChildStderr>,
     child: Child,
+    /// The same process.
+    process: Process,
     session: ProcessSession,
     link: Arc<Link>,
     /// How it ended, once nothing of it is left.
@@ -78,9 +81,11 @@ impl BoundChild<'_> {
         let mut refusal = None;
         let spawned = process_session::spawn(command, |leader| {
             let session = ProcessSession::led_by(leader)?;
+            // Before it runs: once it has ended, there may be nothing to open, as in a program that ignores SIGCHLD.
+            let process = Process::open(leader)?;
             match link.run(BindProcesses { leader }) {
                 Ok(()) => {
-                    bound = Some(session);
+                    bound = Some((session, process));
                     Ok(())
                 }
                 Err(error) => {
@@ -90,13 +95,14 @@ impl BoundChild<'_> {
             }
         });
         match (spawned, bound, refusal) {
-            (Ok(mut child), Some(session), _) => {
+            (Ok(mut child), Some((session, process)), _) => {
                 let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
                 Ok(BoundChild {
                     stdin,
                     stdout,
                     stderr,
                     child,
+                    process,
                     session,
                     link,
                     status: None,
@@ -105,7 +111,7 @@ impl BoundChild<'_> {
             }
             (_, _, Some(refusal)) => Err(refusal),
             (spawned, bound, None) => {
-                if let Some(session) = bound {
+                if let Some((session, _)) = bound {
                     unbind(&link, &session);
                 }
                 let text = spawned.err().map(|error| error.to_string()).unwrap_or_default();
@@ -124,12 +130,13 @@ impl BoundChild<'_> {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Those of the system. It does not say how the child ended to a program that ignores SIGCHLD, unless it is Linux
+    /// 6.15 or later; nothing of the child runs then either.
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         drop(self.stdin.take());
         if self.status.is_none() {
-            // It is not reaped before the others are gone, so that its number stays its own.
-            wait_for_end(&Process::of_child(&self.child)?)?;
+            // This program does not reap it before the others are gone, so that its number stays its own.
+            wait_for_end(&self.process)?;
         }
         self.end()
     }
@@ -149,11 +156,29 @@ impl BoundChild<'_> {
         }
         self.session.end(None);
         let status = self.child.wait();
-        // Also if it cannot be told how it ended, as in a program that ignores SIGCHLD: nothing of it is left.
+        // Also if it cannot be told how it ended: nothing of it is left.
         unbind(&self.link, &self.session);
-        let status = status?;
+        let status = match status {
+            // The system has reaped it.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::CHILD) => self.status_of_reaped()?,
+            status => status?,
+        };
         self.status = Some(status);
         Ok(status)
+    }
+}
+
+impl BoundChild<'_> {
+    /// How the child ended that the system has reaped, because this program ignores SIGCHLD, or that somebody else in
+    /// this program has.
+    fn status_of_reaped(&self) -> io::Result<ExitStatus> {
+        match self.process.exit() {
+            Some(ProcessExit::Status(status)) => Ok(ExitStatus::from_raw((status & 0xff) << 8)),
+            Some(ProcessExit::Signal(signal)) => Ok(ExitStatus::from_raw(signal)),
+            Some(ProcessExit::Unknown) | None => Err(io::Error::other(
+                "the child has ended, and Linux before 6.15 does not say how to a program that ignores SIGCHLD",
+            )),
+        }
     }
 }
 

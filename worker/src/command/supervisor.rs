@@ -26,6 +26,7 @@ const FAILED: i32 = 125;
 pub(crate) fn supervise() -> ! {
     // Lists of processes would show every copy as `exe`, after the path it is started by. A failure is harmless.
     process::name_thread(c"supervisor");
+    signals::heed_ends_of_children();
     if let Err(error) = try_supervise() {
         // If nobody can read it, this ends all the same.
         let _ = writeln!(io::stderr(), "this command cannot be supervised: {error}");
