@@ -159,11 +159,13 @@ impl State {
         self.now = now;
         self.meter.begin_input();
         core::mem::swap(&mut self.effects, effects);
-        match input {
-            Input::TimePassed => self.expire(if self.has_left { 2 } else { 1 }),
-            _ if self.is_idle() && !self.is_behind => self.expire(16),
-            // What ends late may free a line that an input must not come before, and is not asked again.
-            _ => {}
+        if self.is_something_due() {
+            match input {
+                Input::TimePassed => self.expire(if self.has_left { 2 } else { 1 }),
+                _ if self.is_idle() && !self.is_behind => self.expire(16),
+                // It may free a line that this input must not come before, and that was not asked.
+                _ => {}
+            }
         }
         match &input {
             Input::SessionBegan { session, peer } => self.session_began(*session, peer),

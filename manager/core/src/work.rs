@@ -5,11 +5,16 @@
 //! left, and goes on in slices: [`State::next_deadline`] is at once as long as something is left, and each
 //! [`Input::TimePassed`](crate::Input::TimePassed) does one slice. Other inputs may come in between.
 
+use alloc::boxed::Box;
 use core::cell::Cell;
 
 use serde::{Deserialize, Serialize};
 
 use crate::State;
+use crate::objects::event::EventSetting;
+use crate::pools::termination::Termination;
+use crate::store::catalog::Handle;
+use crate::store::lifetime::Remains;
 
 /// The most steps of one input. A step takes some ten nanoseconds as a rule, and some hundred at worst.
 const STEPS_MAX: u64 = 16_384;
@@ -19,6 +24,19 @@ const STEPS_MAX: u64 = 16_384;
 pub(crate) struct Meter {
     steps: Cell<u64>,
     steps_max: Cell<u64>,
+}
+
+/// Work on many things that goes on in slices. It comes before the waiters on the agenda.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum LongWork {
+    /// The calls of a batch end that will never begin.
+    EndCalls(Handle),
+    /// A pool is terminated.
+    Terminate(Box<Termination>),
+    /// The events are set that are tied to one that was set.
+    Set(Box<EventSetting>),
+    /// What an object kept that is gone is let go of.
+    LetGo(Box<Remains>),
 }
 
 impl Meter {
@@ -74,9 +92,26 @@ impl State {
         answer
     }
 
+    /// Goes on with something later: at the end of this input or, if that is over, in later ones.
+    pub(crate) fn go_on_later(&mut self, work: LongWork) {
+        self.agenda.long.push_back(work);
+        self.note_agenda();
+    }
+
+    /// Goes on with something, which is done then or comes later again.
+    pub(crate) fn go_on_with(&mut self, work: LongWork) {
+        match work {
+            LongWork::EndCalls(batch) => self.go_on_ending_calls(batch),
+            LongWork::Terminate(termination) => self.go_on_terminating(termination),
+            LongWork::Set(setting) => self.go_on_setting(setting),
+            LongWork::LetGo(remains) => self.let_go_of(remains),
+        }
+    }
+
     /// Whether nothing is left of earlier inputs.
+    #[doc(hidden)]
     #[inline]
-    pub(crate) fn is_idle(&self) -> bool {
+    pub fn is_idle(&self) -> bool {
         !self.has_left && self.searches.is_idle() && self.departures.is_empty()
     }
 

@@ -6,6 +6,7 @@
 //! wakes them all the same.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -19,11 +20,15 @@ use crate::objects::object_body::ObjectBody;
 use crate::objects::reason::check_reason;
 use crate::objects::{Body, Unconfirmed, Want};
 use crate::sessions::session::Abandoner;
-use crate::store::catalog::{Handle, Object};
+use crate::store::catalog::{Handle, Object, Pin};
 use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Readiness};
+use crate::work::LongWork;
 use crate::{State, Time};
+
+/// How many steps it counts to set an event that is tied to another.
+const STEPS_PER_CHILD: u64 = 16;
 
 /// An event.
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,11 +50,26 @@ struct Tied {
     /// The batch whose stop event this is.
     batch: Option<Key>,
     /// Events that are set when this one is.
-    children: Vec<Key>,
+    children: BTreeSet<Key>,
     /// The event that sets this one.
     parent: Option<Key>,
     /// What was last published of it, if it is mirrored.
     published: Option<Publication>,
+}
+
+/// The setting of the events that are tied to one that was set.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct EventSetting {
+    cause: SetBy,
+    /// The events whose children are being set, the innermost last, each with the next child.
+    parents: Vec<(Pin, Key)>,
+}
+
+impl EventSetting {
+    /// Whether the children of this event are being set.
+    pub(crate) fn is_of(&self, event: Key) -> bool {
+        self.parents.iter().any(|(parent, _)| parent.0.key == event)
+    }
 }
 
 /// The process that set an event, when, and why.
@@ -146,48 +166,74 @@ impl State {
     }
 
     fn event_set_by_session(&mut self, session: SessionId, key: Key, reason: Option<&str>) {
-        let setter = &self.sessions[&session];
-        let cause = SetBy {
-            process: setter.process,
-            program: setter.program.clone(),
-            at: self.now,
-            reason: reason.map(Arc::from),
-        };
+        let cause = self.set_by(session, reason);
         self.event_set_with(key, cause);
     }
 
-    /// Sets the stop event of a batch that a session has ended in another way, unless the event was removed.
-    pub(crate) fn event_set_with_end(&mut self, session: SessionId, stop: Handle, reason: &str) {
-        if let Some(key) = self.catalog.resolve(stop) {
-            self.event_set_by_session(session, key, Some(reason));
-        }
+    /// The cause if a session sets an event now.
+    pub(crate) fn set_by(&self, session: SessionId, reason: Option<&str>) -> SetBy {
+        let setter = &self.sessions[&session];
+        let reason = reason.map(Arc::from);
+        SetBy { process: setter.process, program: setter.program.clone(), at: self.now, reason }
+    }
+
+    /// The cause if an event is set now in the name of a session that is gone.
+    pub(crate) fn set_by_abandoner(&self, abandoner: &Abandoner, reason: &str) -> SetBy {
+        let (process, program) = abandoner.whose();
+        SetBy { process, program, at: self.now, reason: Some(reason.into()) }
     }
 
     /// Sets an event, the events tied to it, and those tied to these, with the same cause.
     fn event_set_with(&mut self, key: Key, cause: SetBy) {
-        let mut keys = vec![key];
-        while let Some(key) = keys.pop() {
-            let event = self.event_at(key);
-            let news = event.set(cause.clone());
-            let batch = event.tied.as_ref().and_then(|tied| tied.batch);
-            if let Some(tied) = &event.tied {
-                keys.extend(&tied.children);
+        if self.event_set_alone(key, &cause) {
+            let parents = vec![(self.pin_at(key), Key::MIN)];
+            self.go_on_setting(Box::new(EventSetting { cause, parents }));
+        }
+    }
+
+    /// Sets one event, and stops its batch. Returns whether others are tied to it.
+    fn event_set_alone(&mut self, key: Key, cause: &SetBy) -> bool {
+        let event = self.event_at(key);
+        let news = event.set(cause.clone());
+        let batch = event.tied.as_ref().and_then(|tied| tied.batch);
+        let is_parent = event.tied.as_ref().is_some_and(|tied| !tied.children.is_empty());
+        news.into_iter().for_each(|news| self.publish(news));
+        self.touch(key);
+        if let Some(batch) = batch {
+            self.batch_stop(batch);
+        }
+        is_parent
+    }
+
+    /// Sets further events that are tied to one that was set: all of them, or as many as this input may.
+    pub(crate) fn go_on_setting(&mut self, mut setting: Box<EventSetting>) {
+        while let Some((parent, next)) = setting.parents.last_mut() {
+            let tied = self.catalog.resolve(parent.0).and_then(|key| self.event_at(key).tied.as_ref());
+            match tied.and_then(|tied| tied.children.range(*next..).next().copied()) {
+                Some(child) => {
+                    *next = child.saturating_add(1);
+                    self.step(STEPS_PER_CHILD);
+                    if self.event_set_alone(child, &setting.cause) {
+                        let parent = self.pin_at(child);
+                        setting.parents.push((parent, Key::MIN));
+                    }
+                }
+                None => {
+                    let parent = *parent;
+                    setting.parents.pop();
+                    self.unpin(parent);
+                }
             }
-            news.into_iter().for_each(|news| self.publish(news));
-            self.touch(key);
-            if let Some(batch) = batch {
-                self.batch_stop(batch);
+            if self.is_over() && !setting.parents.is_empty() {
+                return self.go_on_later(LongWork::Set(setting));
             }
         }
     }
 
-    /// Sets the stop event of a batch, unless it was removed, in the name of a session that is gone: the owner of the
-    /// batch, or of its pool.
-    pub(crate) fn event_set_by_abandoner(&mut self, stop: Handle, abandoner: &Abandoner, reason: &str) {
+    /// Sets the stop event of a batch, unless it was removed.
+    pub(crate) fn stop_event_set(&mut self, stop: Handle, cause: SetBy) {
         if let Some(key) = self.catalog.resolve(stop) {
-            let (process, program) = abandoner.whose();
-            let reason = Some(reason.into());
-            self.event_set_with(key, SetBy { process, program, at: self.now, reason });
+            self.event_set_with(key, cause);
         }
     }
 
@@ -198,7 +244,7 @@ impl State {
 
     /// Has one event set another from now on; at once, if it is set already.
     pub(crate) fn event_add_child(&mut self, parent: Key, child: Key) {
-        self.event_at(parent).tied.get_or_insert_default().children.push(child);
+        self.event_at(parent).tied.get_or_insert_default().children.insert(child);
         self.event_at(child).tied.get_or_insert_default().parent = Some(parent);
         let parent = self.event_at(parent);
         if parent.is_set
@@ -219,7 +265,7 @@ impl State {
         if let Some(parent) = tied.parent
             && let Some(parent) = &mut self.event_at(parent).tied
         {
-            parent.children.retain(|child| *child != key);
+            parent.children.remove(&key);
         }
         for &child in &tied.children {
             if let Some(child) = &mut self.event_at(child).tied {

@@ -1,5 +1,6 @@
 //! What the core asks of an object, whatever its kind.
 
+use alloc::string::String;
 use core::fmt::Debug;
 
 use protocol::{Kind, ObjectState, Refusal, SessionId, Spec};
@@ -87,10 +88,10 @@ pub(crate) trait ObjectBody: Debug {
         let _ = (state, key, session);
     }
 
-    /// Prepares for its removal by a session, or refuses that. The text says what was removed, and which process did
-    /// it.
-    fn check_removal(state: &mut State, key: Key, session: SessionId, text: &str) -> Result<(), Refusal> {
-        let _ = (state, key, session, text);
+    /// Is removed by a session, or refuses that. The text says what was removed, and which process did it.
+    fn remove(state: &mut State, key: Key, session: SessionId, text: String) -> Result<(), Refusal> {
+        let _ = session;
+        state.destroy(key, &ObjectEnd::Removed(text));
         Ok(())
     }
 
@@ -171,8 +172,8 @@ impl ObjectBody for Body {
     }
 
     #[inline]
-    fn check_removal(state: &mut State, key: Key, session: SessionId, text: &str) -> Result<(), Refusal> {
-        for_kind!(state.catalog.at(key).body, check_removal(state, key, session, text))
+    fn remove(state: &mut State, key: Key, session: SessionId, text: String) -> Result<(), Refusal> {
+        for_kind!(state.catalog.at(key).body, remove(state, key, session, text))
     }
 
     #[inline]

@@ -5,6 +5,7 @@
 //! so a consumer that loops over `get` acknowledges each item by asking for the next. In a joinable queue it is
 //! `task_done`, which finishes one item; the queue is joined when all are finished.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::vec::Vec;
@@ -25,7 +26,7 @@ use crate::objects::{Body, Unconfirmed, Want};
 use crate::sessions::session::Abandoner;
 use crate::store::blob::Content;
 use crate::store::catalog::{Object, Pin};
-use crate::store::lifetime::ObjectEnd;
+use crate::store::lifetime::{ObjectEnd, Remains};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Lane, Readiness};
 use crate::waiting::wait_queue::WaitQueue;
@@ -196,13 +197,17 @@ impl ObjectBody for Queue {
     }
 
     fn destroyed(&mut self, state: &mut State, key: Key, _: &ObjectEnd) {
+        if self.items.is_empty() && self.unfinished.is_none() {
+            return;
+        }
+        let mut remains = Box::new(Remains { items: mem::take(&mut self.items), ..Remains::default() });
         for (session, items) in self.unfinished.take().into_iter().flatten() {
             if let Some(session) = state.sessions.get_mut(&session) {
                 session.held.remove(&key);
             }
-            items.into_iter().for_each(|handed_out| state.discard_item(handed_out.item));
+            remains.items.extend(items.into_iter().map(|handed_out| handed_out.item));
         }
-        mem::take(&mut self.items).into_iter().for_each(|item| state.discard_item(item));
+        state.let_go_of(remains);
     }
 }
 

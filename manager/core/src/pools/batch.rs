@@ -10,15 +10,17 @@
 //! started. The owner's death and the pool's termination set it, too.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem::take;
 
 use protocol::limits::RESULTS_BYTES_MAX;
 use protocol::{
     BatchOptions, Code, Failure, Grant, Kind, Name, ObjectId, ObjectState, Outcome, Payload, Refusal, Reply,
-    RequestId, Results, SessionId, Spec, Target, Targets, TaskCounts, TaskInput, TaskResult, WaitMode,
+    RequestId, Results, SessionId, Spec, Target, Targets, TaskCounts, TaskInput, WaitMode,
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,14 +28,13 @@ use crate::State;
 use crate::objects::event::Event;
 use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Want};
-use crate::pools::calls::Running;
+use crate::pools::calls::{BatchWorker, Running};
 use crate::pools::chunk::{WaitingCalls, WaitingChunk};
-use crate::pools::outcomes::{CANCELLED, EndedCalls, blob_of, failed};
+use crate::pools::outcomes::{CANCELLED, EndedCalls, blob_of};
 use crate::pools::prefetch::CallTime;
-use crate::sessions::session::Abandoner;
 use crate::store::blob::Content;
 use crate::store::catalog::{Handle, Object, Pin};
-use crate::store::lifetime::ObjectEnd;
+use crate::store::lifetime::{ObjectEnd, Remains};
 use crate::store::slab::Key;
 use crate::store::small_map::SmallMap;
 use crate::waiting::wait::{Caller, Readiness};
@@ -54,8 +55,14 @@ pub(crate) struct Batch {
     pub(crate) turn: Option<u64>,
     /// Calls to begin, in order.
     pub(crate) waiting: WaitingCalls,
+    /// Calls that will never begin and have not ended, with how they end.
+    pub(crate) dropped: VecDeque<(WaitingCalls, Failure)>,
     /// Calls that were granted, by the first of each grant.
     pub(crate) running: SmallMap<u64, Running>,
+    /// The sessions of these.
+    pub(crate) workers: SmallMap<SessionId, BatchWorker>,
+    /// How often it was cancelled.
+    pub(crate) cancels: u32,
     /// How many calls were granted and have not ended.
     pub(crate) granted: u64,
     /// How many of those have begun, as far as the core knows.
@@ -63,24 +70,24 @@ pub(crate) struct Batch {
     /// How long its calls take.
     pub(crate) call_time: CallTime,
     /// Outcomes that the owner has not taken.
-    ended: EndedCalls,
+    pub(crate) ended: EndedCalls,
     /// Objects whose proxies are in arguments, by the first call of the chunk.
-    pinned: BTreeMap<u64, ChunkPins>,
+    pub(crate) pinned: BTreeMap<u64, ChunkPins>,
     /// Objects whose proxies are in results; kept until the batch is freed, since the owner may still decode them.
     pub(crate) carried: Vec<Pin>,
     /// How many calls were ever added, which is the number of the next.
     added: u64,
-    returned: u64,
-    failed: u64,
+    pub(crate) returned: u64,
+    pub(crate) failed: u64,
     /// Whether the owner has said that no more come.
-    is_sealed: bool,
+    pub(crate) is_sealed: bool,
     /// Whether calls that have not begun never will.
-    is_stopped: bool,
+    pub(crate) is_stopped: bool,
 }
 
 /// The objects whose proxies are in the arguments of one chunk.
 #[derive(Debug, Serialize, Deserialize)]
-struct ChunkPins {
+pub(crate) struct ChunkPins {
     /// The number after that of its last call.
     end: u64,
     /// How many of its calls have not ended.
@@ -102,8 +109,8 @@ pub(crate) struct BatchSpec<'a> {
 }
 
 impl Batch {
-    fn is_complete(&self) -> bool {
-        self.is_sealed && self.waiting.is_empty() && self.running.is_empty()
+    pub(crate) fn is_complete(&self) -> bool {
+        self.is_sealed && self.waiting.is_empty() && self.running.is_empty() && self.dropped.is_empty()
     }
 
     /// Whether calls that have not begun never will.
@@ -117,8 +124,9 @@ impl Batch {
     }
 
     fn progress(&self) -> TaskCounts {
+        let dropped: u64 = self.dropped.iter().map(|(calls, _)| calls.calls()).sum();
         TaskCounts {
-            waiting: self.waiting.calls() + self.granted - self.begun,
+            waiting: self.waiting.calls() + dropped + self.granted - self.begun,
             running: self.begun,
             returned: self.returned,
             failed: self.failed,
@@ -127,8 +135,19 @@ impl Batch {
 }
 
 impl Batch {
+    /// Takes the next calls that will never begin, with how they end.
+    pub(crate) fn next_dropped(&mut self) -> Option<(WaitingChunk, Outcome)> {
+        let (calls, failure) = self.dropped.front_mut()?;
+        let outcome = Outcome::Failed(failure.clone());
+        let chunk = calls.pop_front()?;
+        if calls.is_empty() {
+            self.dropped.pop_front();
+        }
+        Some((chunk, outcome))
+    }
+
     /// The objects that are no longer pinned, as these calls have ended.
-    fn unpinned(&mut self, first: u64, end: u64) -> Vec<Box<[Pin]>> {
+    pub(crate) fn unpinned(&mut self, first: u64, end: u64) -> Vec<Box<[Pin]>> {
         let mut unpinned = Vec::new();
         let mut before = end;
         while let Some((&chunk_first, chunk)) = self.pinned.range_mut(..before).next_back()
@@ -172,7 +191,7 @@ impl ObjectBody for Batch {
         true
     }
 
-    fn check_removal(_: &mut State, _: Key, _: SessionId, _: &str) -> Result<(), Refusal> {
+    fn remove(_: &mut State, _: Key, _: SessionId, _: String) -> Result<(), Refusal> {
         Err(Refusal::new(
             Code::WrongKind,
             "a batch cannot be removed, as it ends with its tasks; cancel it, or set its stop event",
@@ -183,8 +202,10 @@ impl ObjectBody for Batch {
     fn destroyed(&mut self, state: &mut State, _: Key, _: &ObjectEnd) {
         state.stored_tasks -= self.ended.calls() as usize;
         state.stored_bytes -= self.ended.stored_bytes();
-        self.ended.blobs().for_each(|blob| state.blob_release(blob, 1));
-        state.unpin_all(&self.carried);
+        let (results, pins) = (self.ended.take_all(), take(&mut self.carried));
+        if !results.is_empty() || !pins.is_empty() {
+            state.let_go_of(Box::new(Remains { results, pins, ..Remains::default() }));
+        }
     }
 }
 
@@ -210,7 +231,10 @@ impl State {
             stop: self.catalog.handle(stop),
             turn: None,
             waiting: WaitingCalls::default(),
+            dropped: VecDeque::new(),
             running: SmallMap::default(),
+            workers: SmallMap::default(),
+            cancels: 0,
             granted: 0,
             begun: 0,
             call_time: CallTime::default(),
@@ -271,7 +295,8 @@ impl State {
                 "only the session that made a batch can add tasks to it",
             ));
         }
-        if batch.is_sealed {
+        let (is_sealed, pool) = (batch.is_sealed, batch.pool);
+        if is_sealed || self.pool_at(pool).is_terminated() {
             return Err(Refusal::new(Code::Closed, "the batch takes no more tasks"));
         }
         Ok(key)
@@ -334,100 +359,21 @@ impl State {
             return;
         }
         let (pool, priority) = (batch.pool, batch.options.priority);
+        if self.pool_at(pool).is_terminated() {
+            return;
+        }
         let turn = self.pool_at(pool).add_startable(key, priority);
         self.batch_at(key).turn = Some(turn);
         self.touch(pool);
     }
 
     /// Takes from a batch its turn in its pool.
-    fn batch_withdraw(&mut self, key: Key) {
+    pub(crate) fn batch_withdraw(&mut self, key: Key) {
         let batch = self.batch_at(key);
         let (pool, priority) = (batch.pool, batch.options.priority);
         if let Some(turn) = batch.turn.take() {
             self.pool_at(pool).remove_startable(priority, turn);
         }
-    }
-
-    pub(crate) fn batch_cancel(&mut self, id: ObjectId) -> Result<Reply, Refusal> {
-        let key = self.catalog.find(id, Kind::Batch)?;
-        let batch = self.batch_at(key);
-        let count = batch.waiting.calls();
-        batch.running.values_mut().for_each(Running::cancel);
-        let ranges = batch.running.len();
-        self.step(ranges as u64);
-        self.batch_end_waiting(key, &CANCELLED);
-        self.batch_moved_on(key);
-        Ok(Reply::Count(count))
-    }
-
-    /// The stop event of a batch was set: no more of its calls begin, now or later.
-    pub(crate) fn batch_stop(&mut self, key: Key) {
-        let batch = self.batch_at(key);
-        if batch.is_stopped || batch.is_complete() {
-            return;
-        }
-        batch.is_stopped = true;
-        self.batch_end_waiting(key, &CANCELLED);
-        self.batch_moved_on(key);
-    }
-
-    /// Ends the calls that have not begun.
-    fn batch_end_waiting(&mut self, key: Key, failure: &Failure<&str>) {
-        self.batch_withdraw(key);
-        let text: Arc<str> = failure.text.into();
-        for chunk in self.batch_at(key).waiting.take_all() {
-            self.stored_bytes -= chunk.stored_bytes();
-            self.end_chunk(key, &chunk, failed(failure.kind, text.clone()));
-        }
-    }
-
-    /// Counts and stores the outcome of consecutive calls that neither wait nor run any more.
-    pub(crate) fn end(&mut self, key: Key, first: u64, calls: u32, outcome: Outcome) {
-        let is_wanted = self.is_referred_to(key);
-        let batch = self.batch_at(key);
-        match outcome {
-            Outcome::Returned(_) | Outcome::ReturnedBlob { .. } => batch.returned += u64::from(calls),
-            Outcome::Failed(_) => batch.failed += u64::from(calls),
-        }
-        if is_wanted {
-            let bytes = batch.ended.push(TaskResult { first, calls, outcome });
-            self.stored_bytes += bytes;
-        } else {
-            self.stored_tasks -= calls as usize;
-            if let Outcome::ReturnedBlob { blob, .. } = outcome {
-                self.blob_release(blob, 1);
-            }
-        }
-        let batch = self.batch_at(key);
-        if !batch.pinned.is_empty() {
-            let unpinned = batch.unpinned(first, first + u64::from(calls));
-            unpinned.iter().for_each(|pins| self.unpin_all(pins));
-        }
-    }
-
-    /// Fails every call that has not ended. The pool has forgotten the batch already.
-    pub(crate) fn batch_fail_rest(&mut self, key: Key, failure: &Failure<&str>) {
-        self.batch_at(key).is_sealed = true;
-        self.batch_at(key).turn = None;
-        let text: Arc<str> = failure.text.into();
-        while let Some(range) = self.batch(key).running.first_key() {
-            let running = self.stop_running(key, range);
-            self.drop_arguments(&running);
-            self.end(key, running.first, running.calls, failed(failure.kind, text.clone()));
-        }
-        self.batch_end_waiting(key, failure);
-        self.batch_moved_on(key);
-    }
-
-    /// The owner is gone: calls that have not begun never will, and the stop event tells the others to stop.
-    pub(crate) fn batch_abandoned(&mut self, id: ObjectId, abandoner: &Abandoner) {
-        let key = self.catalog.key(id).expect("a batch that is not complete is pinned");
-        let batch = self.batch_at(key);
-        batch.is_sealed = true;
-        let stop = batch.stop;
-        self.batch_stop(key);
-        self.event_set_by_abandoner(stop, abandoner, &format!("its owner {}", abandoner.how()));
-        self.batch_moved_on(key);
     }
 
     /// Follows up on a change: serves the owner, and lets go of a batch that is complete.
@@ -450,6 +396,7 @@ impl State {
         let stop = self.batch_at(key).stop;
         self.event_stops_nothing(stop, key);
         self.unpin_all(&pins);
+        self.pool_end(pool);
     }
 
     pub(crate) fn unpin_all(&mut self, pins: &[Pin]) {

@@ -2,24 +2,19 @@
 //!
 //! A worker is granted a *range* of consecutive calls and runs them in order. They end when the worker reports how,
 //! when the worker dies, or when the time of a call is over. If the worker dies in a call, the call begins again as
-//! often as its batch allows, and then fails. Those behind it have not begun, and go back to their batch. A process
-//! that was sent a signal to stop a call is *marked for termination*: it gets no other call, since it may end in the
-//! middle of it.
+//! often as its batch allows, and then fails. Those behind it have not begun, and go back to their batch.
 
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use protocol::{
-    BlobTaskGrant, CallsOutcome, Code, FailureKind, Grant, Kind, ObjectId, Outcome, Payload, Refusal, Reply,
-    RunningCallInfo, SessionId, StopSignal, TasksGrant, calls,
+    BlobTaskGrant, CallsOutcome, Code, Grant, Kind, ObjectId, Outcome, Payload, Refusal, Reply,
+    RunningCallInfo, SessionId, TasksGrant, calls,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::objects::Want;
 use crate::pools::batch::Batch;
-use crate::pools::call_record::FoundRecord;
 use crate::pools::chunk::WaitingChunk;
 use crate::pools::outcomes::{CANCELLED, failed};
 use crate::pools::reports::{check_ends, without_first};
@@ -27,13 +22,12 @@ use crate::state::Due;
 use crate::store::blob::Content;
 use crate::store::catalog::Pin;
 use crate::store::slab::Key;
-use crate::waiting::wait::Waiter;
-use crate::{Effect, State, Time};
+use crate::{State, Time};
 
 /// The calls of one grant that have not ended. The first runs, as far as the core knows; the others are prefetched.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Running {
-    session: SessionId,
+    pub(crate) session: SessionId,
     /// The place of the grant among those of its session.
     order: u64,
     /// The first call that was granted. The arguments begin with those of this one.
@@ -45,12 +39,22 @@ pub(crate) struct Running {
     pub(crate) calls: u32,
     retry: u32,
     /// When the first began; none if it has not begun.
-    since: Option<Time>,
+    pub(crate) since: Option<Time>,
     deadline: Option<Time>,
-    /// Whether its process was sent a signal to stop its calls.
-    is_signalled: bool,
+    /// How often its batch was cancelled when this was looked at last.
+    cancels: u32,
     /// The first of those that were prefetched when their batch was cancelled, and so do not start anywhere else.
-    cancelled_from: Option<u64>,
+    pub(crate) cancelled_from: Option<u64>,
+}
+
+/// A session that has calls of a batch.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct BatchWorker {
+    pub(crate) session: SessionId,
+    /// In how many ranges.
+    ranges: u32,
+    /// Whether its process was sent a signal to stop them. So it gets no others.
+    pub(crate) is_signalled: bool,
 }
 
 /// Calls that were granted to a session and have not all ended.
@@ -72,14 +76,17 @@ impl Running {
         self.calls - u32::from(self.since.is_some())
     }
 
-    /// Notes that its batch was cancelled.
-    pub(crate) fn cancel(&mut self) {
-        let prefetched_from = self.end() - u64::from(self.prefetched());
-        self.cancelled_from.get_or_insert(prefetched_from);
+    /// Notes that its batch was cancelled, if it was since this was looked at last.
+    fn note_cancels(&mut self, cancels: u32) {
+        if self.cancels != cancels {
+            self.cancels = cancels;
+            let prefetched_from = self.end() - u64::from(self.prefetched());
+            self.cancelled_from.get_or_insert(prefetched_from);
+        }
     }
 
     /// Its calls from this one on, as a chunk.
-    fn rest_from(&self, number: u64) -> Option<WaitingChunk> {
+    pub(crate) fn rest_from(&self, number: u64) -> Option<WaitingChunk> {
         // After some were given back, there are more arguments than calls.
         let calls = (self.end() - self.granted) as u32;
         let arguments = match &self.arguments {
@@ -106,12 +113,33 @@ impl Batch {
     }
 
     /// A range that was found before.
-    fn range(&self, range: u64) -> &Running {
+    pub(crate) fn range(&self, range: u64) -> &Running {
         self.running.get(range).expect("the caller found the range")
     }
 
+    /// The same, to change it.
     fn range_mut(&mut self, range: u64) -> &mut Running {
-        self.running.get_mut(range).expect("the caller found the range")
+        let running = self.running.get_mut(range).expect("the caller found the range");
+        running.note_cancels(self.cancels);
+        running
+    }
+
+    /// Takes out a range that was found before.
+    fn take_range(&mut self, range: u64) -> Running {
+        let mut running = self.running.remove(range).expect("the caller found the range");
+        running.note_cancels(self.cancels);
+        if let Some(worker) = self.workers.get_mut(running.session) {
+            worker.ranges -= 1;
+            if worker.ranges == 0 {
+                self.workers.remove(running.session);
+            }
+        }
+        running
+    }
+
+    /// Whether a process was sent a signal to stop its calls of this batch.
+    pub(crate) fn is_signalled(&self, session: SessionId) -> bool {
+        self.workers.get(session).is_some_and(|worker| worker.is_signalled)
     }
 }
 
@@ -141,10 +169,16 @@ impl State {
             retry,
             since: None,
             deadline: None,
-            is_signalled: false,
+            cancels: batch.cancels,
             cancelled_from: None,
         };
         batch.running.insert(first, running);
+        match batch.workers.get_mut(session) {
+            Some(worker) => worker.ranges += 1,
+            None => {
+                batch.workers.insert(session, BatchWorker { session, ranges: 1, is_signalled: false });
+            }
+        }
         batch.granted += u64::from(calls);
         let report_each = batch.options.time_limit_ns.is_some();
         let (function, stop) = (batch.function(), batch.options.stop);
@@ -297,7 +331,7 @@ impl State {
     /// [`drop_arguments`](Self::drop_arguments).
     pub(crate) fn stop_running(&mut self, key: Key, range: u64) -> Running {
         let batch = self.batch_at(key);
-        let running = batch.running.remove(range).expect("the caller found the range");
+        let running = batch.take_range(range);
         batch.granted -= u64::from(running.calls);
         batch.begun -= u64::from(running.since.is_some());
         let session = self.sessions.get_mut(&running.session);
@@ -313,7 +347,7 @@ impl State {
 
     /// Takes back from a session the calls of a range from this one on, which it has not begun.
     pub(crate) fn calls_take_back(&mut self, key: Key, range: u64, number: u64) {
-        let running = self.batch(key).range(range);
+        let running = self.batch_at(key).range_mut(range);
         let (next, cancelled_from) = (running.first, running.cancelled_from);
         if number == next {
             let rest = self.stop_running(key, range).rest_from(number);
@@ -329,7 +363,12 @@ impl State {
     }
 
     /// Puts calls that were granted and not begun back to the front of their batch, or ends those that must not start.
-    fn calls_not_begun(&mut self, key: Key, chunk: Option<WaitingChunk>, cancelled_from: Option<u64>) {
+    pub(crate) fn calls_not_begun(
+        &mut self,
+        key: Key,
+        chunk: Option<WaitingChunk>,
+        cancelled_from: Option<u64>,
+    ) {
         let Some(mut chunk) = chunk else { return };
         let cancelled_from = if self.batch(key).is_stopped() { Some(0) } else { cancelled_from };
         let cancelled = match cancelled_from {
@@ -348,126 +387,8 @@ impl State {
     }
 
     /// Puts calls to the front of their batch.
-    fn wait_again(&mut self, key: Key, chunk: WaitingChunk) {
+    pub(crate) fn wait_again(&mut self, key: Key, chunk: WaitingChunk) {
         self.stored_bytes += chunk.stored_bytes();
         self.batch_at(key).waiting.push_front(chunk);
     }
-
-    /// Handles a range whose session has ended. What had begun starts again or has failed, and the others go back to
-    /// their batch. If it is not known what had begun, all of them had.
-    pub(crate) fn calls_left_behind(
-        &mut self,
-        Granted { batch: key, range }: Granted,
-        found: Option<&FoundRecord>,
-        is_known: bool,
-        process: &str,
-    ) {
-        let id = self.catalog.at(key).id;
-        let running = self.stop_running(key, range);
-        let (first, cancelled_from, is_signalled) =
-            (running.first, running.cancelled_from, running.is_signalled);
-        let has_begun = match found {
-            Some(found) => found.has_begun(id, &running),
-            None => running.since.is_some(),
-        };
-        let begun = if is_known { u32::from(has_begun) } else { running.calls };
-        let mut lost = running.rest_from(first).expect("a range has calls that have not ended");
-        // Backwards, as each part goes to the front of the batch.
-        let rest = lost.split_off(first + u64::from(begun));
-        self.calls_not_begun(key, rest, cancelled_from);
-        if begun > 0 {
-            let cancelled = cancelled_from.filter(|&from| from > first).and_then(|from| lost.split_off(from));
-            let is_cancelled = cancelled_from.is_some_and(|from| from <= first);
-            if let Some(cancelled) = cancelled {
-                self.calls_lost(key, cancelled, true, is_signalled, process);
-            }
-            self.calls_lost(key, lost, is_cancelled, is_signalled, process);
-        }
-        self.batch_offer(key);
-        self.batch_moved_on(key);
-    }
-
-    /// Handles calls that had begun in a session that has ended: they start again, or have failed.
-    fn calls_lost(
-        &mut self,
-        key: Key,
-        mut chunk: WaitingChunk,
-        is_cancelled: bool,
-        is_signalled: bool,
-        process: &str,
-    ) {
-        let batch = self.batch(key);
-        let retries = if batch.is_stopped() || is_cancelled { 0 } else { batch.options.retries };
-        if chunk.retry < retries && !is_signalled {
-            chunk.retry += 1;
-            return self.wait_again(key, chunk);
-        }
-        let (kind, what) = match is_signalled {
-            true => (FailureKind::Stopped, "to stop the task it ran"),
-            false => (FailureKind::WorkerDied, "while it ran the task"),
-        };
-        let again = match chunk.retry {
-            0 => "",
-            _ => ", as before",
-        };
-        let text = format!("the worker {process} {what}{again}");
-        self.end_chunk(key, &chunk, failed(kind, text));
-    }
-
-    pub(crate) fn batch_signal(&mut self, id: ObjectId, signal: StopSignal) -> Result<Reply, Refusal> {
-        let key = self.catalog.find(id, Kind::Batch)?;
-        let mut count = 0;
-        let mut sessions = Vec::new();
-        for running in self.batch_at(key).running.values_mut() {
-            running.is_signalled = true;
-            sessions.push(running.session);
-        }
-        self.step(sessions.len() as u64);
-        sessions.sort_unstable();
-        sessions.dedup();
-        for session in sessions {
-            self.terminate_worker(session, signal);
-            count += 1;
-        }
-        Ok(Reply::Count(count))
-    }
-
-    /// Has a signal sent to a worker, which gets no more calls, not even by a wait that has begun.
-    fn terminate_worker(&mut self, session: SessionId, signal: StopSignal) {
-        self.session_at(session).is_terminating = true;
-        self.effects.push(Effect::Signal { session, signal });
-        let waits_for_calls =
-            |waiter: &Waiter| waiter.targets.iter().any(|entry| matches!(entry.want, Want::Tasks { .. }));
-        let waiters = self.sessions[&session].waiters();
-        let waiters: Vec<Key> = waiters.filter(|&key| waits_for_calls(&self.waiters[key])).collect();
-        for key in waiters {
-            self.refuse_waiter(key, terminating());
-        }
-    }
-
-    /// Ends a call that has run longer than its batch allows, and the worker with it.
-    pub(crate) fn call_overdue(&mut self, key: Key, range: u64) {
-        let batch = self.batch(key);
-        let limit = Duration::from_nanos(batch.options.time_limit_ns.unwrap_or_default());
-        let running = batch.range(range);
-        let (session, number) = (running.session, running.first);
-        let text =
-            format!("it ran longer than the {limit:?} that its batch allows, and its worker was killed");
-        self.end(key, number, 1, failed(FailureKind::TimeLimit, text));
-        self.advance(key, range, 1);
-        self.terminate_worker(session, StopSignal::Kill);
-        self.batch_moved_on(key);
-    }
-
-    /// Refuses calls to a process that is marked for termination.
-    pub(crate) fn check_may_work(&self, session: SessionId) -> Result<(), Refusal> {
-        match self.sessions[&session].is_terminating {
-            true => Err(terminating()),
-            false => Ok(()),
-        }
-    }
-}
-
-fn terminating() -> Refusal {
-    Refusal::new(Code::Cancelled, "this worker was told to end, and gets no more tasks")
 }

@@ -205,10 +205,11 @@ impl WaitingCalls {
         0
     }
 
-    /// Takes all of them.
-    pub(crate) fn take_all(&mut self) -> VecDeque<WaitingChunk> {
-        self.calls = 0;
-        core::mem::take(&mut self.chunks)
+    /// Takes the first chunk.
+    pub(crate) fn pop_front(&mut self) -> Option<WaitingChunk> {
+        let chunk = self.chunks.pop_front()?;
+        self.calls -= u64::from(chunk.calls);
+        Some(chunk)
     }
 }
 

@@ -14,6 +14,8 @@ pub(crate) struct EndedCalls {
     results: VecDeque<TaskResult>,
     /// How many calls these are of.
     calls: u64,
+    /// The bytes that they take.
+    bytes: usize,
 }
 
 impl EndedCalls {
@@ -28,12 +30,7 @@ impl EndedCalls {
 
     /// The bytes that they take.
     pub(crate) fn stored_bytes(&self) -> usize {
-        self.results.iter().map(|result| stored_bytes(&result.outcome)).sum()
-    }
-
-    /// The blobs among them.
-    pub(crate) fn blobs(&self) -> impl Iterator<Item = BlobId> {
-        self.results.iter().filter_map(|result| blob_of(&result.outcome))
+        self.bytes
     }
 
     /// Adds the outcome of some calls. Returns how many bytes it takes.
@@ -44,7 +41,13 @@ impl EndedCalls {
         }
         let bytes = stored_bytes(&result.outcome);
         self.results.push_back(result);
+        self.bytes += bytes;
         bytes
+    }
+
+    /// Takes all of them.
+    pub(crate) fn take_all(&mut self) -> VecDeque<TaskResult> {
+        core::mem::take(self).results
     }
 
     /// Adds calls to the last that have ended, if they follow them and have the same failure.
@@ -76,6 +79,7 @@ impl EndedCalls {
             bytes += more;
         }
         self.calls -= calls;
+        self.bytes -= bytes;
         (self.results.drain(..count).collect(), calls, bytes)
     }
 }

@@ -7,12 +7,13 @@
 //! A session that makes a pool with `CreateNew` owns it, and it ends with its owner. A pool made with `OpenOrCreate`
 //! has no owner: the processes that serve it come and go.
 
+use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
-use alloc::vec::Vec;
+use alloc::string::String;
 use core::cmp::Reverse;
 
-use protocol::{Code, Failure, FailureKind, Kind, ObjectId, ObjectState, Refusal, Reply, SessionId, Spec};
+use protocol::{Code, Kind, ObjectId, ObjectState, Refusal, Reply, SessionId, Spec};
 use serde::{Deserialize, Serialize};
 
 use crate::State;
@@ -21,7 +22,7 @@ use crate::objects::object_body::ObjectBody;
 use crate::objects::reason::check_reason;
 use crate::objects::{Body, Want};
 use crate::sessions::session::Abandoner;
-use crate::store::catalog::{Handle, Object};
+use crate::store::catalog::Object;
 use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Readiness};
@@ -37,17 +38,12 @@ pub(crate) struct Pool {
     open_batches: BTreeSet<Key>,
     /// Whether new batches are refused.
     is_closed: bool,
+    /// Whether it starts no more calls.
+    is_terminated: bool,
+    /// What is said to those that wait for it when it ends with its last batch, if it does.
+    removal: Option<String>,
     /// The session with which it ends, if it has an owner.
     owner: Option<SessionId>,
-}
-
-/// What ends a pool.
-#[derive(Debug)]
-enum Ender<'a> {
-    /// A session that asks for it.
-    Session(SessionId),
-    /// The owner, which is gone.
-    Abandoner(&'a Abandoner),
 }
 
 impl Pool {
@@ -57,6 +53,8 @@ impl Pool {
             turn_last: 0,
             open_batches: BTreeSet::new(),
             is_closed: false,
+            is_terminated: false,
+            removal: None,
             owner: None,
         }
     }
@@ -86,6 +84,28 @@ impl Pool {
     /// Whether no batch has calls to begin.
     pub(crate) fn has_nothing_to_start(&self) -> bool {
         self.startable.is_empty()
+    }
+
+    /// Whether it starts no more calls, as it was terminated.
+    pub(crate) fn is_terminated(&self) -> bool {
+        self.is_terminated
+    }
+
+    /// Starts no more calls.
+    pub(crate) fn terminate(&mut self) {
+        self.is_closed = true;
+        self.is_terminated = true;
+        self.startable.clear();
+    }
+
+    /// The first of its batches that are not complete, from this key on.
+    pub(crate) fn open_batch_from(&self, key: Key) -> Option<Key> {
+        self.open_batches.range(key..).next().copied()
+    }
+
+    /// Has it end with its last batch.
+    pub(crate) fn remove_when_done(&mut self, text: String) {
+        self.removal = Some(text);
     }
 
     /// Forgets a batch that is complete.
@@ -130,8 +150,9 @@ impl ObjectBody for Pool {
         state.session_at(session).held.insert(key);
     }
 
-    fn check_removal(state: &mut State, key: Key, session: SessionId, text: &str) -> Result<(), Refusal> {
-        state.terminate(key, text, &Ender::Session(session));
+    fn remove(state: &mut State, key: Key, session: SessionId, text: String) -> Result<(), Refusal> {
+        let setter = state.set_by(session, Some(&text));
+        state.terminate(key, text, setter, true);
         Ok(())
     }
 
@@ -172,38 +193,26 @@ impl State {
     ) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Pool)?;
         check_reason(reason)?;
-        self.terminate(key, reason, &Ender::Session(session));
+        let setter = self.set_by(session, Some(reason));
+        self.terminate(key, reason.to_owned(), setter, false);
         Ok(Reply::Done)
-    }
-
-    /// Closes a pool and fails every call in it that has not ended. Stop events tell those that run to stop.
-    fn terminate(&mut self, key: Key, reason: &str, ender: &Ender<'_>) {
-        let pool = self.pool_at(key);
-        pool.is_closed = true;
-        pool.startable.clear();
-        let batches = core::mem::take(&mut pool.open_batches);
-        let failure = Failure { kind: FailureKind::Terminated, text: reason };
-        let stops: Vec<Handle> = batches.iter().map(|&batch| self.batch_at(batch).stop).collect();
-        for batch in batches {
-            self.batch_fail_rest(batch, &failure);
-        }
-        // After all have ended: a set event would cancel calls that have not, such as those of batches that these calls
-        // opened.
-        for stop in stops {
-            match *ender {
-                Ender::Session(session) => self.event_set_with_end(session, stop, reason),
-                Ender::Abandoner(abandoner) => self.event_set_by_abandoner(stop, abandoner, reason),
-            }
-        }
-        self.touch(key);
     }
 
     /// The owner of a pool is gone, and with it the pool: its workers end, and its name is free.
     fn pool_orphaned(&mut self, key: Key, abandoner: &Abandoner, what: &str) {
         self.pool_at(key).owner = None;
         let text = format!("{} has ended with its owner: {what}", self.describe(key));
-        self.terminate(key, &text, &Ender::Abandoner(abandoner));
-        if self.catalog.at(key).name.is_some() {
+        let setter = self.set_by_abandoner(abandoner, &text);
+        let is_named = self.catalog.at(key).name.is_some();
+        self.terminate(key, text, setter, is_named);
+    }
+
+    /// Ends a pool if its last batch has ended and it was waiting for that.
+    pub(crate) fn pool_end(&mut self, key: Key) {
+        let pool = self.pool_at(key);
+        if pool.open_batches.is_empty()
+            && let Some(text) = pool.removal.take()
+        {
             self.destroy(key, &ObjectEnd::Removed(text));
         }
     }

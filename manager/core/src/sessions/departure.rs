@@ -49,12 +49,12 @@ struct Departure {
     /// What its waits took and could not bring to it.
     undelivered: Vec<Unconfirmed>,
     /// What of it goes.
-    stage: Stage,
+    scope: DepartureScope,
 }
 
 /// What of a session goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Stage {
+enum DepartureScope {
     /// Only the waits go, as processes that are bound to the session are still there.
     Waits,
     /// All goes.
@@ -89,7 +89,7 @@ impl State {
     pub(crate) fn session_ending(&mut self, id: SessionId, ending: &SessionEnd, bound: &[u32]) {
         let how = still_bound(&ending.to_string(), bound);
         self.session_at(id).ending = Some(how.into());
-        self.depart_by(id, ending, Stage::Waits);
+        self.depart_by(id, ending, DepartureScope::Waits);
     }
 
     /// Handles the end of a session, at once or in slices.
@@ -97,11 +97,11 @@ impl State {
         let session = self.session_at(id);
         assert!(!session.is_gone, "a session ends once");
         session.is_gone = true;
-        self.depart_by(id, ending, Stage::All);
+        self.depart_by(id, ending, DepartureScope::All);
     }
 
     /// Begins a departure, or goes on with that of the waits.
-    fn depart_by(&mut self, id: SessionId, ending: &SessionEnd, stage: Stage) {
+    fn depart_by(&mut self, id: SessionId, ending: &SessionEnd, scope: DepartureScope) {
         let session = self.session_at(id);
         session.deferral = Default::default();
         let abandoner = Abandoner::of(id, session, ending.to_string().into());
@@ -112,7 +112,7 @@ impl State {
             abandoner,
             what,
             undelivered: Vec::new(),
-            stage,
+            scope,
         };
         let departure = match self.departures.take_of(id) {
             Some(begun) => Departure { undelivered: begun.undelivered, ..departure },
@@ -140,7 +140,7 @@ impl State {
                 return self.departures.under_way.push_back(departure);
             }
         }
-        if departure.stage != Stage::Waits {
+        if departure.scope != DepartureScope::Waits {
             self.sessions.remove(&departure.session);
         }
     }
@@ -154,7 +154,7 @@ impl State {
             departure.undelivered.extend(undelivered);
             return true;
         }
-        if departure.stage == Stage::Waits {
+        if departure.scope == DepartureScope::Waits {
             self.step(STEPS_PER_THING);
             // Backwards, because each goes to the front of its queue.
             let undelivered = departure.undelivered.pop();

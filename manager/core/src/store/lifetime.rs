@@ -4,18 +4,40 @@
 //! proxy in a live session refers to it, or something in the manager's keeping needs it: a task or an item that carries
 //! a proxy, a condition over it.
 
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::collections::btree_map::Entry;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::mem::take;
 
-use protocol::{Code, Epoch, Kind, ObjectId, Refusal, Reply, SessionId, shortened};
+use protocol::{Code, Epoch, Kind, ObjectId, Refusal, Reply, SessionId, TaskResult, shortened};
+use serde::{Deserialize, Serialize};
 
 use crate::State;
 use crate::objects::Body;
 use crate::objects::object_body::ObjectBody;
+use crate::objects::queue::QueueItem;
+use crate::pools::outcomes::blob_of;
 use crate::store::catalog::{Handle, Held, Pin, no_such_object, number};
 use crate::store::slab::Key;
+use crate::work::LongWork;
+
+/// How many steps it counts to free an object.
+const STEPS_PER_OBJECT: u64 = 8;
+
+/// How many steps it counts to let go of an item or a result.
+const STEPS_PER_CONTENT: u64 = 4;
+
+/// What an object kept that is gone.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Remains {
+    /// Results of calls that their owner has not taken. Their bytes count for nothing any more, but for blobs.
+    pub(crate) results: VecDeque<TaskResult>,
+    pub(crate) items: VecDeque<QueueItem>,
+    pub(crate) pins: Vec<Pin>,
+}
 
 /// Why an object ends. This becomes a text only if somebody waits for the object.
 #[derive(Debug)]
@@ -133,6 +155,7 @@ impl State {
         if let Some(key) = self.catalog.resolve(noted)
             && self.catalog.at(key).is_unused()
         {
+            self.step(STEPS_PER_OBJECT);
             // It has no name: a named object is kept.
             let object = self.catalog.at(key);
             let end = ObjectEnd::Freed { kind: object.body.kind(), id: object.id };
@@ -143,8 +166,7 @@ impl State {
     pub(crate) fn remove(&mut self, session: SessionId, id: ObjectId) -> Result<Reply, Refusal> {
         let key = self.catalog.key(id).ok_or_else(|| no_such_object(id))?;
         let text = format!("{} was removed by {}", self.describe(key), self.describe_session(session));
-        Body::check_removal(self, key, session, &text)?;
-        self.destroy(key, &ObjectEnd::Removed(text));
+        Body::remove(self, key, session, text)?;
         Ok(Reply::Done)
     }
 
@@ -164,6 +186,29 @@ impl State {
         }
         let mut object = self.catalog.remove(key);
         object.body.destroyed(self, key, end);
+    }
+
+    /// Lets go of what an object kept: all of it, or as much as this input may.
+    pub(crate) fn let_go_of(&mut self, mut remains: Box<Remains>) {
+        loop {
+            if let Some(item) = remains.items.pop_front() {
+                self.step(STEPS_PER_CONTENT);
+                self.discard_item(item);
+            } else if let Some(pin) = remains.pins.pop() {
+                self.step(1);
+                self.unpin(pin);
+            } else if let Some(result) = remains.results.pop_front() {
+                self.step(STEPS_PER_CONTENT);
+                if let Some(blob) = blob_of(&result.outcome) {
+                    self.blob_release(blob, 1);
+                }
+            } else {
+                return;
+            }
+            if self.is_over() {
+                return self.go_on_later(LongWork::LetGo(remains));
+            }
+        }
     }
 
     /// An object, for people: its kind, and its name or id.

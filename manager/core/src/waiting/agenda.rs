@@ -5,8 +5,9 @@
 //! of its waiters to examine, and whoever came first among these is examined first. A place goes back when its object
 //! is touched again. So no waiter is overtaken by one that came later, over all objects that an input has freed.
 //!
-//! After the waiters come the barriers at which all may have come, then the cycles that waits for their own locks may
-//! have closed, then the objects that nothing keeps any more.
+//! [Long work](LongWork) comes before the waiters, since it may touch further objects. After the waiters come the
+//! barriers at which all may have come, then the cycles that waits for their own locks may have closed, then the
+//! objects that nothing keeps any more.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -19,10 +20,13 @@ use crate::store::catalog::Handle;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Lane, Waiter};
 use crate::waiting::wait_queue::{self, Position};
+use crate::work::LongWork;
 
 /// What is to be done.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Agenda {
+    /// Work that comes before the waiters.
+    pub(crate) long: VecDeque<LongWork>,
     /// For each wait queue, the next of its waiters to examine, and when that one came.
     places: BTreeMap<(Key, Lane), (u64, Position)>,
     /// The same, and single waiters, in the order in which the waiters came.
@@ -48,7 +52,8 @@ enum Candidate {
 
 impl Agenda {
     pub(crate) fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.long.is_empty()
+            && self.order.is_empty()
             && self.takers.is_empty()
             && self.full.is_empty()
             && self.relocking.is_empty()
@@ -70,6 +75,12 @@ impl Agenda {
         self.places.range((object, Lane::Main)..=(object, Lane::Joiners)).next().is_some()
     }
 
+    /// Whether a wait queue of an object has a place, or events are to be set since this one was.
+    pub(crate) fn concerns(&self, object: Key) -> bool {
+        let sets = |work: &LongWork| matches!(work, LongWork::Set(setting) if setting.is_of(object));
+        self.comes_to_any(object) || self.long.iter().any(sets)
+    }
+
     /// Whether it comes to a waiter without its wait queues.
     pub(crate) fn comes_to_waiter(&self, key: Key, waiter: &Waiter) -> bool {
         self.order.contains(&(waiter.arrival, Candidate::Single(key)))
@@ -78,7 +89,8 @@ impl Agenda {
 
     /// Adds all of another.
     pub(crate) fn append(&mut self, other: Agenda) {
-        let Agenda { places, order, takers, full, relocking, unused } = other;
+        let Agenda { long, places, order, takers, full, relocking, unused } = other;
+        self.long.extend(long);
         places.into_iter().for_each(|(queue, place)| self.lower(queue, place));
         self.order.extend(order.into_iter().filter(|(_, next)| matches!(next, Candidate::Single(_))));
         self.takers.extend(takers);
@@ -253,7 +265,9 @@ impl State {
     /// Does the first thing on the agenda. Returns false if there is none.
     fn do_next(&mut self) -> bool {
         let agenda = &mut self.agenda;
-        if let Some(&(caller, from)) = agenda.takers.last() {
+        if let Some(work) = agenda.long.pop_front() {
+            self.go_on_with(work);
+        } else if let Some(&(caller, from)) = agenda.takers.last() {
             self.list_waits_of(caller, from);
         } else if let Some(&(arrival, next)) = agenda.order.first() {
             match next {

@@ -57,7 +57,7 @@ impl State {
                 self.may_be_left(targets)
             }
             Request::EventClear { id } | Request::QueueClose { id } | Request::Remove { id } => {
-                self.catalog.key(*id).is_some_and(|key| self.left.agenda.comes_to_any(key))
+                self.catalog.key(*id).is_some_and(|key| self.left.agenda.concerns(key))
             }
             _ => false,
         }

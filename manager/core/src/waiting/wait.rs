@@ -312,15 +312,14 @@ impl State {
         Reply::Done
     }
 
-    /// Ends whatever is due: waits that give up, and calls whose time is over; up to a part of this input's steps.
+    /// Whether waits are to give up, or the time of calls is over.
     #[inline]
-    pub(crate) fn expire(&mut self, part: u64) {
-        if self.deadlines.first().is_some_and(|(deadline, _)| *deadline <= self.now) {
-            self.expire_due(part);
-        }
+    pub(crate) fn is_something_due(&self) -> bool {
+        self.deadlines.first().is_some_and(|(deadline, _)| *deadline <= self.now)
     }
 
-    fn expire_due(&mut self, part: u64) {
+    /// Ends whatever is due, up to a part of this input's steps.
+    pub(crate) fn expire(&mut self, part: u64) {
         self.is_behind = false;
         while let Some(&(deadline, due)) = self.deadlines.first() {
             if deadline > self.now {

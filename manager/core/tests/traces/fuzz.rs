@@ -350,6 +350,9 @@ impl Run {
         let mut effects = Vec::new();
         let envelope = Envelope { request, received: 0, body };
         self.state.apply(self.now, Input::Request { session, envelope }, &mut effects);
+        while !self.state.is_idle() {
+            self.state.apply(self.now, Input::TimePassed, &mut effects);
+        }
         match effects.pop() {
             Some(Effect::Reply { reply, .. }) => reply,
             other => panic!("no answer but {other:?}, seed {}", self.seed),

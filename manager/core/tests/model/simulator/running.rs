@@ -130,7 +130,12 @@ impl Run {
     fn apply(&mut self, input: &Input<'_>) -> Result<(), String> {
         self.inputs += 1;
         self.effects.clear();
-        self.core.apply(Time::from_nanoseconds(self.now), input.clone(), &mut self.effects);
+        let now = Time::from_nanoseconds(self.now);
+        self.core.apply(now, input.clone(), &mut self.effects);
+        // The model knows no slices.
+        while !self.core.is_idle() {
+            self.core.apply(now, Input::TimePassed, &mut self.effects);
+        }
         if self.inputs.is_multiple_of(16) {
             self.core.assert_settled();
         }

@@ -1,0 +1,140 @@
+//! What becomes of calls when the session that has them ends, or its process is to end.
+//!
+//! A process that was sent a signal to stop a call is *marked for termination*: it gets no other call, since it may end
+//! in the middle of it.
+
+use alloc::format;
+use alloc::vec::Vec;
+use core::mem::replace;
+use core::time::Duration;
+
+use protocol::{Code, FailureKind, Kind, ObjectId, Refusal, Reply, SessionId, StopSignal};
+
+use crate::objects::Want;
+use crate::pools::call_record::FoundRecord;
+use crate::pools::calls::{BatchWorker, Granted};
+use crate::pools::chunk::WaitingChunk;
+use crate::pools::outcomes::failed;
+use crate::store::slab::Key;
+use crate::waiting::wait::Waiter;
+use crate::{Effect, State};
+
+impl State {
+    /// Handles a range whose session has ended. What had begun starts again or has failed, and the others go back to
+    /// their batch. If it is not known what had begun, all of them had.
+    pub(crate) fn calls_left_behind(
+        &mut self,
+        Granted { batch: key, range }: Granted,
+        found: Option<&FoundRecord>,
+        is_known: bool,
+        process: &str,
+    ) {
+        let id = self.catalog.at(key).id;
+        let batch = self.batch(key);
+        let is_signalled = batch.is_signalled(batch.range(range).session);
+        let running = self.stop_running(key, range);
+        let (first, cancelled_from) = (running.first, running.cancelled_from);
+        let has_begun = match found {
+            Some(found) => found.has_begun(id, &running),
+            None => running.since.is_some(),
+        };
+        let begun = if is_known { u32::from(has_begun) } else { running.calls };
+        let mut lost = running.rest_from(first).expect("a range has calls that have not ended");
+        // Backwards, as each part goes to the front of the batch.
+        let rest = lost.split_off(first + u64::from(begun));
+        self.calls_not_begun(key, rest, cancelled_from);
+        if begun > 0 {
+            let cancelled = cancelled_from.filter(|&from| from > first).and_then(|from| lost.split_off(from));
+            let is_cancelled = cancelled_from.is_some_and(|from| from <= first);
+            if let Some(cancelled) = cancelled {
+                self.calls_lost(key, cancelled, true, is_signalled, process);
+            }
+            self.calls_lost(key, lost, is_cancelled, is_signalled, process);
+        }
+        self.batch_offer(key);
+        self.batch_moved_on(key);
+    }
+
+    /// Handles calls that had begun in a session that has ended: they start again, or have failed.
+    fn calls_lost(
+        &mut self,
+        key: Key,
+        mut chunk: WaitingChunk,
+        is_cancelled: bool,
+        is_signalled: bool,
+        process: &str,
+    ) {
+        let batch = self.batch(key);
+        let retries = if batch.is_stopped() || is_cancelled { 0 } else { batch.options.retries };
+        if chunk.retry < retries && !is_signalled {
+            chunk.retry += 1;
+            return self.wait_again(key, chunk);
+        }
+        let (kind, what) = match is_signalled {
+            true => (FailureKind::Stopped, "to stop the task it ran"),
+            false => (FailureKind::WorkerDied, "while it ran the task"),
+        };
+        let again = match chunk.retry {
+            0 => "",
+            _ => ", as before",
+        };
+        let text = format!("the worker {process} {what}{again}");
+        self.end_chunk(key, &chunk, failed(kind, text));
+    }
+
+    pub(crate) fn batch_signal(&mut self, id: ObjectId, signal: StopSignal) -> Result<Reply, Refusal> {
+        let key = self.catalog.find(id, Kind::Batch)?;
+        let mark = |worker: &mut BatchWorker| {
+            worker.is_signalled = true;
+            worker.session
+        };
+        let sessions: Vec<SessionId> = self.batch_at(key).workers.values_mut().map(mark).collect();
+        for &session in &sessions {
+            self.terminate_worker(session, signal);
+        }
+        Ok(Reply::Count(sessions.len() as u64))
+    }
+
+    /// Has a signal sent to a worker, which gets no more calls, not even by a wait that has begun.
+    fn terminate_worker(&mut self, session: SessionId, signal: StopSignal) {
+        self.step(1);
+        self.effects.push(Effect::Signal { session, signal });
+        if replace(&mut self.session_at(session).is_terminating, true) {
+            return;
+        }
+        self.step(self.sessions[&session].waits() as u64);
+        let waits_for_calls =
+            |waiter: &Waiter| waiter.targets.iter().any(|entry| matches!(entry.want, Want::Tasks { .. }));
+        let waiters = self.sessions[&session].waiters();
+        let waiters: Vec<Key> = waiters.filter(|&key| waits_for_calls(&self.waiters[key])).collect();
+        for key in waiters {
+            self.refuse_waiter(key, terminating());
+        }
+    }
+
+    /// Ends a call that has run longer than its batch allows, and the worker with it.
+    pub(crate) fn call_overdue(&mut self, key: Key, range: u64) {
+        let batch = self.batch(key);
+        let limit = Duration::from_nanos(batch.options.time_limit_ns.unwrap_or_default());
+        let running = batch.range(range);
+        let (session, number) = (running.session, running.first);
+        let text =
+            format!("it ran longer than the {limit:?} that its batch allows, and its worker was killed");
+        self.end(key, number, 1, failed(FailureKind::TimeLimit, text));
+        self.advance(key, range, 1);
+        self.terminate_worker(session, StopSignal::Kill);
+        self.batch_moved_on(key);
+    }
+
+    /// Refuses calls to a process that is marked for termination.
+    pub(crate) fn check_may_work(&self, session: SessionId) -> Result<(), Refusal> {
+        match self.sessions[&session].is_terminating {
+            true => Err(terminating()),
+            false => Ok(()),
+        }
+    }
+}
+
+fn terminating() -> Refusal {
+    Refusal::new(Code::Cancelled, "this worker was told to end, and gets no more tasks")
+}
