@@ -12,6 +12,7 @@ mod condition_locks;
 mod conditions;
 mod deadlocks;
 mod deferred_releases;
+mod ending_steps;
 mod events;
 mod fuzz;
 mod hostile;

@@ -1,0 +1,209 @@
+//! How much one input does at the limits when much ends at once: sessions, pools, batches, and what they keep.
+
+use manager_core::{DeathCause, Input, SessionEnd};
+use protocol::limits::CARRIES_MAX;
+use protocol::{BatchOptions, Code, Kind, Reply, Request, Spec, Target, TaskCounts, TaskInput};
+
+use crate::call_words::input;
+use crate::steps::STEPS_MAX;
+use crate::words;
+use crate::words::{event, lock, on_thread, wait_for};
+use crate::world::World;
+
+#[test]
+fn the_death_of_a_session_with_many_objects_goes_on_in_slices() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let shared = world.event(b, "shared");
+    let held = world.open(b, None, Spec::Lock);
+    world.acquire(a, lock(held));
+    let behind = world.block(b, wait_for(lock(held)));
+    let objects: Vec<_> = (0..50_000).map(|_| world.open(a, None, Spec::Latch { count: 1 })).collect();
+    world.kill(a);
+    world.locked(b, behind);
+    assert!(!world.is_set(b, shared), "another may ask in between");
+    assert!(world.work() > 1);
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+    for id in [objects[0], objects[25_000], objects[49_999]] {
+        assert_eq!(world.refused(b, Request::LatchCount { id }).0, Code::NoSuchObject);
+    }
+}
+
+/// One worker has many calls of a pool, which is terminated.
+#[test]
+fn the_termination_of_a_pool_with_many_calls_that_run() {
+    let mut world = World::new();
+    let (a, b, c) = (world.session("a"), world.session("b"), world.session("c"));
+    let pool = world.open(a, Some("pool"), Spec::Pool);
+    world.attach(b, pool, Kind::Pool);
+    let batches = [world.batch(a, pool), world.batch(a, pool)];
+    for batch in batches {
+        let tasks = vec![input(&[0; 20_000], 20_000)];
+        world.done(a, Request::BatchAdd { id: batch, tasks, last: false });
+    }
+    for _ in 0..30_000 {
+        world.send(b, wait_for(Target::Tasks { pool, most: 1 }));
+    }
+    let stops = batches.map(|batch| world.stop_of(batch));
+    world.forget_steps();
+    let terminate = world.send(a, Request::PoolTerminate { id: pool, reason: "enough" });
+    assert_eq!(world.answer(a, terminate), None, "it goes on");
+    assert!(world.holds_back(a, &Request::BatchProgress { id: batches[0] }));
+    // Nothing begins meanwhile, nor comes.
+    let wanting = world.block(c, wait_for(Target::Tasks { pool, most: 1 }));
+    let batch = world.fresh_id();
+    let options = world.batch_options();
+    let open = Request::BatchOpen { id: batch, pool, function: "f", options };
+    assert_eq!(world.refused(c, open).0, Code::Closed);
+    let slices = world.work();
+    assert!(slices > 10, "{slices} slices");
+    assert_eq!(world.answer(a, terminate), Some(Reply::Done));
+    assert_eq!(world.refusal(c, wanting).0, Code::Closed);
+    for (batch, stop) in batches.into_iter().zip(stops) {
+        assert!(world.is_set(a, stop));
+        let counts = TaskCounts { failed: 20_000, ..TaskCounts::default() };
+        assert_eq!(world.ask(a, Request::BatchProgress { id: batch }), Reply::Progress(counts));
+    }
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
+
+/// They carry many proxies, and there are many of them.
+#[test]
+fn the_cancellation_of_many_tasks_that_carry_objects() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let pool = world.open(a, Some("pool"), Spec::Pool);
+    let batch = world.batch(a, pool);
+    let carried: Vec<_> = (0..CARRIES_MAX).map(|_| world.open(b, None, Spec::Lock)).collect();
+    for _ in 0..50 {
+        let chunk = TaskInput { arguments: &[0], carries: carried.clone(), calls: 1 };
+        let tasks = vec![chunk; 20];
+        world.done(a, Request::BatchAdd { id: batch, tasks, last: false });
+    }
+    world.leave(b);
+    world.work();
+    world.forget_steps();
+    let cancel = world.send(a, Request::BatchCancel { id: batch });
+    assert_eq!(world.answer(a, cancel), None);
+    // What comes now is not cancelled.
+    let slices = world.work();
+    assert!(slices > 50, "{slices} slices");
+    assert_eq!(world.answer(a, cancel), Some(Reply::Count(1000)));
+    let (code, _) = world.refused(a, wait_for(lock(carried[0])));
+    assert_eq!(code, Code::NoSuchObject, "nothing carries them any more");
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
+
+/// An event has many children: the stop events of batches that calls have opened.
+#[test]
+fn an_event_with_many_children() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let pool = world.open(a, Some("pool"), Spec::Pool);
+    let parent = world.event(a, "parent");
+    let batches: Vec<_> = (0..10_000)
+        .map(|_| {
+            let id = world.fresh_id();
+            let options = BatchOptions { parent: Some(parent), ..world.batch_options() };
+            world.done(a, Request::BatchOpen { id, pool, function: "f", options });
+            options.stop
+        })
+        .collect();
+    world.forget_steps();
+    let set = world.send(b, Request::EventSet { id: parent, reason: Some("enough") });
+    assert!(world.is_set(a, parent), "for everyone at once");
+    assert_eq!(world.answer(b, set), None);
+    assert!(world.holds_back(a, &Request::Remove { id: parent }), "its children are still to be set");
+    assert!(world.work() > 5);
+    assert_eq!(world.answer(b, set), Some(Reply::Done));
+    assert!(batches.into_iter().all(|stop| world.is_set(a, stop)));
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
+
+/// A queue has many items, and a batch many results.
+#[test]
+fn the_end_of_an_object_that_keeps_much() {
+    let mut world = World::new();
+    let (a, b, c) = (world.session("a"), world.session("b"), world.session("c"));
+    let queue = world.open(a, Some("queue"), words::queue(None));
+    let carried = world.open(a, None, Spec::Lock);
+    for _ in 0..40_000 {
+        let put = Target::Put { queue, item: b"item", carries: vec![carried] };
+        let request = world.send(a, wait_for(put));
+        world.taken(a, request);
+    }
+    world.leave(a);
+    world.work();
+    world.forget_steps();
+    let remove = world.send(b, Request::Remove { id: queue });
+    assert_eq!(world.answer(b, remove), None);
+    assert_eq!(world.refused(c, Request::QueueLength { id: queue }).0, Code::NoSuchObject);
+    assert!(world.work() > 5);
+    assert_eq!(world.answer(b, remove), Some(Reply::Done));
+    assert_eq!(world.refused(b, wait_for(lock(carried))).0, Code::NoSuchObject);
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
+
+#[test]
+fn the_death_of_an_owner_of_many_batches_goes_on_in_slices() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let pool = world.open(b, Some("pool"), Spec::Pool);
+    let batches: Vec<_> = (0..5000).map(|_| world.batch(a, pool)).collect();
+    let stop = world.stop_of(batches[4999]);
+    world.attach(b, stop, Kind::Event);
+    let stopped = world.block(b, wait_for(event(stop)));
+    world.kill(a);
+    assert_eq!(world.answer(b, stopped), None);
+    assert!(world.work() > 1);
+    world.taken(b, stopped);
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+    assert_eq!(world.refused(b, Request::BatchProgress { id: batches[0] }).0, Code::NoSuchObject);
+}
+
+#[test]
+fn nothing_goes_to_the_dead() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let held = world.open(b, None, Spec::Lock);
+    world.acquire(b, lock(held));
+    let stop = world.event(a, "stop");
+    for _ in 0..20_000 {
+        world.send(a, wait_for(event(stop)));
+    }
+    let waiting = world.send(a, on_thread(2, wait_for(lock(held))));
+    let behind = world.block(b, on_thread(2, wait_for(lock(held))));
+    world.kill(a);
+    // The departure has not come to the wait of the dead, which is first in the line.
+    world.release(b, held);
+    assert!(world.work() > 1);
+    assert_eq!(world.answer(a, waiting), None, "nobody reads it");
+    assert!(world.locked(b, behind).abandoned.is_none());
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
+
+/// A session is about to end when the processes that are bound to it are gone.
+#[test]
+fn nothing_goes_to_a_session_with_many_waits_that_is_about_to_end() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let held = world.open(b, None, Spec::Lock);
+    world.acquire(b, lock(held));
+    let stop = world.event(a, "stop");
+    for _ in 0..20_000 {
+        world.send(a, wait_for(event(stop)));
+    }
+    let waiting = world.send(a, on_thread(2, wait_for(lock(held))));
+    let behind = world.block(b, on_thread(2, wait_for(lock(held))));
+    let ending = SessionEnd::Died(DeathCause::Signal(9));
+    world.apply(Input::SessionEnding { session: a, ending: ending.clone(), bound: vec![4711] });
+    world.release(b, held);
+    // It ends in the middle of this.
+    world.slice();
+    world.end(a, ending);
+    assert!(world.work() > 0);
+    assert_eq!(world.answer(a, waiting), None, "nobody reads it");
+    assert!(world.locked(b, behind).abandoned.is_none());
+    world.silent();
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
