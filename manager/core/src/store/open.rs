@@ -57,8 +57,8 @@ impl State {
             }
             _ => {
                 let text = format!(
-                    "the object named {shown:?} is of kind {kind}, not {}; open it as what it is, or choose another \
-                     name",
+                    "the object named {shown:?} is of kind {kind}, not {}; objects of all kinds share their names, and \
+                     keep them when nobody uses them any more: open it as what it is, or choose another name",
                     spec.kind()
                 );
                 Err(Refusal::new(Code::WrongKind, text))

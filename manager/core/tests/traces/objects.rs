@@ -52,7 +52,8 @@ fn another_kind_or_other_parameters_are_refused_and_both_are_named() {
     assert_eq!(code, Code::WrongKind);
     assert_eq!(
         text,
-        r#"the object named "x" is of kind event, not pool; open it as what it is, or choose another name"#
+        "the object named \"x\" is of kind event, not pool; objects of all kinds share their names, and keep them when \
+         nobody uses them any more: open it as what it is, or choose another name"
     );
 }
 
