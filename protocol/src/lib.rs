@@ -39,6 +39,7 @@ mod request;
 mod sequence;
 pub mod shared_memory;
 mod shortened;
+mod signal_name;
 mod task;
 mod wait;
 
@@ -64,6 +65,7 @@ pub use reply::{Answer, Reply};
 pub use request::{Envelope, OpenMode, Request, Selector};
 pub use shared_memory::SharedMemory;
 pub use shortened::shortened;
+pub use signal_name::NamedSignal;
 pub use task::{
     BatchOptions, CallsOutcome, CallsOutcomes, Failure, FailureKind, Outcome, StopSignal, TaskInput,
 };

@@ -47,3 +47,17 @@ impl Drop for EndSignals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::NamedSignal;
+    use signal_hook::low_level::signal_name;
+
+    #[test]
+    fn messages_name_signals_as_the_system_does() {
+        for number in 1..=64 {
+            let Some(expected) = signal_name(number) else { continue };
+            assert_eq!(NamedSignal(number).name(), Some(expected));
+        }
+    }
+}

@@ -11,6 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 
+use protocol::NamedSignal;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sys::limits::explained;
@@ -135,7 +136,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Exit::Status(status) => write!(formatter, "exited with status {status}"),
-            Exit::Signal(signal) => write!(formatter, "was ended by signal {signal}"),
+            Exit::Signal(signal) => write!(formatter, "was ended by {}", NamedSignal(*signal)),
         }
     }
 }

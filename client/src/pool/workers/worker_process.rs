@@ -11,6 +11,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use protocol::NamedSignal;
 use sys::process::Process;
 use sys::{Signal, process_group};
 
@@ -176,7 +177,7 @@ impl WorkerProcess {
         let _ = process_group::signal(self.id(), signal);
     }
 
-    /// Reaps the ended process, and returns how it ended, such as “was ended by signal 9”.
+    /// Reaps the ended process, and returns how it ended, such as “was ended by signal 9 (SIGKILL)”.
     pub(crate) fn reap(&mut self) -> io::Result<String> {
         self.child.wait().map(describe)
     }
@@ -184,7 +185,7 @@ impl WorkerProcess {
 
 fn describe(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
-        (Some(signal), _) => format!("was ended by signal {signal}"),
+        (Some(signal), _) => format!("was ended by {}", NamedSignal(signal)),
         (None, Some(code)) => format!("exited with status {code}"),
         (None, None) => "ended".to_owned(),
     }

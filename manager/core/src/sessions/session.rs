@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use protocol::limits::UNCONFIRMED_MAX;
-use protocol::{Abandonment, Code, ObjectId, Refusal, RequestId, SessionId};
+use protocol::{Abandonment, Code, NamedSignal, ObjectId, Refusal, RequestId, SessionId};
 use serde::{Deserialize, Serialize};
 
 use crate::objects::object_body::ObjectBody;
@@ -274,31 +274,10 @@ impl fmt::Display for SessionEnd {
 impl fmt::Display for DeathCause {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DeathCause::Signal(signal) => match signal_name(*signal) {
-                Some(name) => write!(formatter, "was ended by signal {signal} ({name})"),
-                None => write!(formatter, "was ended by signal {signal}"),
-            },
+            DeathCause::Signal(signal) => write!(formatter, "was ended by {}", NamedSignal(*signal)),
             DeathCause::Exit(status) => write!(formatter, "exited with status {status}"),
             DeathCause::Disconnected => formatter.write_str("closed its connection"),
             DeathCause::Dropped(reason) => write!(formatter, "was disconnected: {reason}"),
         }
     }
-}
-
-/// The names of the signals that end processes in practice; their numbers are the same on all Linux machines.
-fn signal_name(signal: i32) -> Option<&'static str> {
-    Some(match signal {
-        1 => "SIGHUP",
-        2 => "SIGINT",
-        3 => "SIGQUIT",
-        4 => "SIGILL",
-        6 => "SIGABRT",
-        8 => "SIGFPE",
-        9 => "SIGKILL",
-        11 => "SIGSEGV",
-        13 => "SIGPIPE",
-        14 => "SIGALRM",
-        15 => "SIGTERM",
-        _ => return None,
-    })
 }
