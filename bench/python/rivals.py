@@ -147,9 +147,21 @@ def pool():
     }
 
 
+def give_back(content):
+    """A task that returns its argument."""
+    return content
+
+
+def large():
+    """A pool of two workers, and bytes to send there and back."""
+    workers = multiprocessing.Pool(2)
+    content = bytes(256 << 20)
+    return {"give_back": lambda count: each(count, lambda: workers.apply(give_back, (content,)))}
+
+
 def main():
     """Prepares, and answers until there are no more questions."""
-    families = {"manager": manager, "event": event, "start": start, "pool": pool}
+    families = {"manager": manager, "event": event, "start": start, "pool": pool, "large": large}
     measurements = families[sys.argv[1]]()
     print("ready", flush=True)
     for line in sys.stdin:

@@ -4,6 +4,7 @@ mod crowd;
 mod event;
 mod floors;
 mod handover;
+mod large;
 mod layers;
 mod lock;
 mod mirror;
@@ -42,6 +43,7 @@ pub(crate) const ALL: &[Family] = &[
     Family { name: "scale", measure: scale::measure },
     Family { name: "start", measure: start::measure },
     Family { name: "pool", measure: pool::measure },
+    Family { name: "large", measure: large::measure },
 ];
 
 /// Plays the role that a copy of this program was started for.

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use client::{Event, Manager, Pool, task};
 use worker::Registry;
 
+use super::large;
 use crate::quiet::await_quiet;
 use crate::report::{ALL_CORES, Bound, Row, Unit};
 use crate::rivals::Missing;
@@ -28,7 +29,8 @@ const SLEEP: Duration = Duration::from_secs(60);
 
 /// The tasks of this program.
 pub(crate) fn registry() -> Registry {
-    Registry::new().task(nothing).task(look).task(one).task(doze)
+    let registry = Registry::new().task(nothing).task(look).task(one).task(doze);
+    registry.task(large::length_of_view).task(large::length_of_copy).task(large::give_back)
 }
 
 fn nothing(_number: u32) {}

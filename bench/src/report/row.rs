@@ -122,6 +122,12 @@ impl Row {
         self
     }
 
+    /// Sets the floor to something that was not measured as one.
+    pub(crate) fn floor_is(mut self, floor: Vec<f64>) -> Row {
+        self.floor = floor;
+        self
+    }
+
     /// Ours.
     pub(crate) fn ours(mut self, measured: &Measured) -> Row {
         self.ours = self.in_unit(&measured.turns);
