@@ -3,9 +3,9 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use client_core::Operation;
-use client_core::operations::{BlobFetch, BlobRead, BlobSend};
+use client_core::operations::{BlobClose, BlobFetch, BlobRead, BlobSend};
+use protocol::BlobId;
 use protocol::limits::PIECE_BYTES_MAX;
-use protocol::{BlobId, Request};
 
 use crate::connection::calls::accept;
 use crate::connection::link::Link;
@@ -13,9 +13,15 @@ use crate::connection::shared::{ReceivedAnswer, own_slot};
 use crate::{Error, ErrorKind, Result};
 
 impl Link {
-    /// Like [`queue`](Self::queue), if this is the link of this process; otherwise does nothing.
-    pub(crate) fn queue_here(&self, body: Request<'_>) -> Result<()> {
-        if std::process::id() == self.process { self.connection.queue(body) } else { Ok(()) }
+    /// Gives a reference to a blob back, at once or with the next write, if this is the link of this process. If the
+    /// manager is gone, so is the blob.
+    pub(crate) fn close_blob(&self, blob: BlobId, at_once: bool) {
+        let body = BlobClose { blob }.into_request();
+        let _ = match (std::process::id() == self.process, at_once) {
+            (false, _) => Ok(()),
+            (true, true) => self.connection.send(body),
+            (true, false) => self.connection.queue(body),
+        };
     }
 
     /// Gives a blob its memory. Returns false if the descriptor did not arrive, or the manager has no room for it.

@@ -97,11 +97,15 @@ impl<A, R> Callers<A, R> {
     }
 
     /// Hands an answer out, which only the reader does. Without a slot, it is a late answer to a request that was given
-    /// up, and is dropped.
-    pub(crate) fn give(&self, request: RequestId, answer: A) {
+    /// up; then it comes back.
+    pub(crate) fn give(&self, request: RequestId, answer: A) -> Option<A> {
         let slot = lock(&self.state).take_answered(request);
-        if let Some(slot) = slot {
-            slot.give(Turn::Answered(answer));
+        match slot {
+            None => Some(answer),
+            Some(slot) => {
+                slot.give(Turn::Answered(answer));
+                None
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use transport::{ReadMode, StreamReadiness};
 use crate::connection::acks::AckHold;
 use crate::connection::link::Link;
 use crate::connection::shared::{AnswerSlot, ReceivedAnswer, own_slot};
+use crate::connection::turn_slot::Turn;
 use crate::{Error, ErrorKind, Result};
 
 /// How long to wait for the socket to become readable before checking again for the answer.
@@ -162,6 +163,9 @@ impl Drop for PendingAnswer {
     fn drop(&mut self) {
         if std::process::id() == self.link.process {
             self.link.connection.abandon(self.request);
+            if let Some(Turn::Answered(Ok(answer))) = self.slot.take() {
+                self.link.connection.drop_answer(&answer);
+            }
         }
     }
 }

@@ -7,8 +7,7 @@
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use client_core::Operation;
-use client_core::operations::{BlobClose, BlobOpen, BlobWrite, OpenedBlob};
+use client_core::operations::{BlobOpen, BlobWrite, OpenedBlob};
 use postcard::ser_flavors::Flavor;
 use protocol::BlobId;
 use protocol::limits::PIECE_BYTES_MAX;
@@ -27,6 +26,9 @@ pub(crate) const BLOB_BYTES: usize = 256 << 10;
 /// How many bytes gather before they go to memory together.
 const GATHERED_BYTES: usize = 64 << 10;
 
+/// How many bytes are too many for the manager to keep until this process sends its next request.
+const LONG_KEPT_BYTES: u64 = 16 << 20;
+
 /// An encoded value that can be sent.
 #[derive(Debug)]
 pub(crate) enum EncodedPayload {
@@ -43,7 +45,7 @@ pub struct OwnBlob {
     pub link: Arc<Link>,
     /// The blob.
     pub id: BlobId,
-    /// How many bytes it has.
+    /// How many bytes it has; 0 before it is whole, when only the manager knows for how many it keeps room.
     pub bytes: u64,
 }
 
@@ -101,8 +103,9 @@ impl EncodedPayload {
 
 impl Drop for OwnBlob {
     fn drop(&mut self) {
-        // If the manager is gone, so is the blob.
-        let _ = self.link.queue_here(BlobClose { blob: self.id }.into_request());
+        // This process may send nothing else for long.
+        let at_once = matches!(self.bytes, 0 | LONG_KEPT_BYTES..);
+        self.link.close_blob(self.id, at_once);
     }
 }
 

@@ -93,7 +93,7 @@ impl Connection {
 
     fn hand_out(&self, answer: Option<RequestId>) {
         match answer {
-            Some(request) => self.callers.give(request, Some(request.0)),
+            Some(request) => drop(self.callers.give(request, Some(request.0))),
             None => self.callers.end(DisconnectReason::Closed, || None),
         }
     }

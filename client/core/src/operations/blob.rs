@@ -1,6 +1,8 @@
 //! The operations of large payloads.
 
-use protocol::{BlobId, Reply, Request};
+use alloc::vec::Vec;
+
+use protocol::{BlobId, Grant, Outcome, Reply, Request};
 
 use super::answers;
 use crate::{Operation, Unexpected};
@@ -150,4 +152,26 @@ impl Operation<'static> for BlobClose {
     fn output(reply: Reply) -> Result<(), Unexpected> {
         answers::done(reply)
     }
+}
+
+/// The blobs to which an answer gives references. Whoever drops the answer gives them back, each with a [`BlobClose`].
+#[must_use]
+pub fn blobs_of(reply: &Reply) -> Vec<BlobId> {
+    let mut blobs = Vec::new();
+    match reply {
+        Reply::BlobOpened { blob, .. } => blobs.push(*blob),
+        Reply::Taken(taken) => taken.grants.iter().for_each(|grant| match grant {
+            Grant::BlobItem(item) => blobs.push(item.blob),
+            Grant::BlobTask(task) => blobs.push(task.blob),
+            Grant::Results(results) => {
+                blobs.extend(results.results.iter().filter_map(|result| match result.outcome {
+                    Outcome::ReturnedBlob { blob, .. } => Some(blob),
+                    Outcome::Returned(_) | Outcome::Failed(_) => None,
+                }));
+            }
+            _ => {}
+        }),
+        _ => {}
+    }
+    blobs
 }

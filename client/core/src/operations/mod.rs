@@ -19,7 +19,7 @@ mod session;
 mod wait;
 
 pub use barrier::{BarrierAbort, BarrierPass, BarrierReset, BarrierTarget, BarrierTurn, GetBarrierStatus};
-pub use blob::{BlobClose, BlobFetch, BlobOpen, BlobRead, BlobSend, BlobWrite, OpenedBlob};
+pub use blob::{BlobClose, BlobFetch, BlobOpen, BlobRead, BlobSend, BlobWrite, OpenedBlob, blobs_of};
 pub use condition::{ConditionLock, ConditionNotify, ConditionTarget, LockOfCondition};
 pub use event::{EventClear, EventIsSet, EventPlace, EventSet, EventTarget, GetEventCause, PublishEvent};
 pub use inspect::{Inspect, ListObjects, ListSessions, Page};

@@ -9,13 +9,15 @@
 //! reads on while others send or wait to send.
 
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use client_core::{DeferredRelease, DisconnectReason};
-use protocol::{Answer, FrameBuffer, FrameError, Reply, Request, RequestId};
+use client_core::operations::{BlobClose, blobs_of};
+use client_core::{DeferredRelease, DisconnectReason, Operation};
+use protocol::{Answer, BlobId, FrameBuffer, FrameError, Reply, Request, RequestId};
 use transport::{ReadMode, Stream, StreamReadiness};
 
 use crate::connection::acks::{AckHold, SharedAcks};
@@ -73,6 +75,8 @@ pub(crate) struct SharedConnection {
     /// Held by the caller whose descriptor is on its way, in either direction: there is one at a time, so that one that
     /// does not arrive cannot be taken for the next.
     descriptor_calls: Mutex<()>,
+    /// Blobs to which answers that nobody took have given this process references, which it has not given back yet.
+    unwanted: Mutex<Vec<BlobId>>,
 }
 
 impl SharedConnection {
@@ -85,6 +89,7 @@ impl SharedConnection {
             acks: Arc::new(SharedAcks::new()),
             takes_descriptors: AtomicU32::new(0),
             descriptor_calls: Mutex::new(()),
+            unwanted: Mutex::new(Vec::new()),
         }
     }
 
@@ -198,6 +203,29 @@ impl SharedConnection {
         if self.callers.abandon(request) {
             // If the connection is over, so is the request.
             let _ = self.send(Request::Cancel { request });
+        }
+    }
+
+    /// Gives back what an answer brings that nobody takes.
+    #[cold]
+    pub(crate) fn drop_answer(&self, answer: &ReceivedAnswer) {
+        let blobs = blobs_of(&answer.reply);
+        if blobs.is_empty() {
+            return;
+        }
+        lock(&self.unwanted).extend(blobs);
+        // Whoever reads because the socket is full has the sender already. Then they go with those of the next such
+        // answer.
+        let Ok(mut sender) = self.sender.try_lock() else { return };
+        for blob in mem::take(&mut *lock(&self.unwanted)) {
+            let body = BlobClose { blob }.into_request();
+            // If the connection is over, so are the references.
+            let _ = sender.append(RequestId::ONE_WAY, self.acks.acknowledged(), body);
+        }
+        // The reader does not wait for room. What does not fit goes with the next write.
+        if sender::write(&mut sender, &*self.stream).is_err() {
+            sender.discard();
+            self.stream.hang_up();
         }
     }
 
@@ -363,7 +391,10 @@ impl SharedConnection {
             // The count comes first: a caller that has its answer must not send a count without it.
             let ack_hold = self.acks.handle_answer(&answer);
             let Answer { request, body } = answer;
-            self.callers.give(request, Ok(ReceivedAnswer { reply: body, ack_hold, enclosed }));
+            let answer = Ok(ReceivedAnswer { reply: body, ack_hold, enclosed });
+            if let Some(Ok(late)) = self.callers.give(request, answer) {
+                self.drop_answer(&late);
+            }
         }
         Ok(())
     }

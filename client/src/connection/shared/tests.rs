@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use protocol::shared_memory::deferred_releases::{ENTRIES, WANTED};
-use protocol::{Code, ObjectId, OpenMode, Refusal, Reply, Spec, TaskInput};
+use protocol::{BlobItemGrant, Code, Grant, ObjectId, OpenMode, Refusal, Reply, Spec, TaskInput, WaitResult};
 use uuid::Uuid;
 
 use super::*;
@@ -134,6 +134,26 @@ fn a_late_answer_to_an_abandoned_request_is_dropped() {
     connection.abandon(request);
     assert_eq!(connection.ask(open(2)), Ok(opened(2)));
     let _ = connection.ask(open(3));
+}
+
+#[test]
+fn a_late_answer_gives_back_the_blobs_that_it_brings() {
+    let (tell, told) = mpsc::channel();
+    let manager = FakeManager::start(move |mut peer| {
+        let waiting = peer.next().unwrap();
+        let _cancel = peer.next().unwrap();
+        let item = BlobItemGrant { number: 1, carries: false, blob: BlobId(7), bytes: 1 << 30 };
+        let grants = [Grant::BlobItem(item)].into_iter().collect();
+        let taken = Reply::Taken(WaitResult { index: 0, grants, reacquired: None });
+        let next = peer.next().unwrap();
+        peer.answer([(waiting.request, taken), (next.request, opened(2))]);
+        tell.send(peer.next().unwrap().what).unwrap();
+    });
+    let connection = manager.connection();
+    let request = connection.begin(&Arc::default(), open(1)).unwrap();
+    connection.abandon(request);
+    assert_eq!(connection.ask(open(2)), Ok(opened(2)));
+    assert_eq!(told.recv().as_deref(), Ok("BlobClose"));
 }
 
 #[test]
