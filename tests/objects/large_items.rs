@@ -2,16 +2,9 @@
 
 use client::{Bytes, Event, Manager, Taken, wait_any};
 
-use crate::support::{ManagerProgram, apply, test};
+use crate::support::{ManagerProgram, apply, resident_kib, test};
 
 const MIB: usize = 1 << 20;
-
-/// How much memory a process has of its own, in KiB.
-fn resident_kib(process: u32) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
 
 /// Bytes of which each tells its place.
 fn pattern(bytes: usize) -> Vec<u8> {

@@ -1,9 +1,15 @@
 //! Arguments and results of calls that are larger than a frame.
 
+use std::process::Command;
+
 use client::{Bytes, Error, Event, Manager, Pool, Queue};
 use rustix::process::{Signal, getpid, kill_process};
+use serde::ser::SerializeTuple;
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::support::{apply, task_function, test};
+use crate::support::{
+    ManagerProgram, apply, eventually, private_folder, resident_kib, serve_by, task_function, test,
+};
 
 const MIB: usize = 1 << 20;
 
@@ -49,6 +55,30 @@ fn set_and_return(event: Event, bytes: Vec<u8>) -> (Event, Vec<u8>) {
 fn get_and_die(queue: Queue<Bytes>) {
     assert!(queue.get().unwrap().len() > MIB);
     kill_process(getpid(), Signal::KILL).unwrap();
+}
+
+/// The first and the last mebibyte.
+#[apply(task_function)]
+fn ends(bytes: Bytes) -> (Bytes, Bytes) {
+    (bytes.slice(..MIB), bytes.slice(bytes.len() - MIB..))
+}
+
+/// Bytes that kill the process that has encoded them.
+#[derive(Debug, Deserialize)]
+struct Deadly(Vec<u8>);
+
+impl Serialize for Deadly {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut tuple = serializer.serialize_tuple(2)?;
+        tuple.serialize_element(&self.0)?;
+        kill_process(getpid(), Signal::KILL).unwrap();
+        tuple.end()
+    }
+}
+
+#[apply(task_function)]
+fn upload_and_die(bytes: usize) -> Deadly {
+    Deadly(vec![1; bytes])
 }
 
 fn pattern(bytes: usize) -> Vec<u8> {
@@ -136,6 +166,50 @@ fn large_arguments_and_results_carry_proxies() {
     let event = manager.anonymous_event().unwrap();
     let (same, bytes) = pool.apply(set_and_return, (event.clone(), pattern(MIB))).unwrap();
     assert!(event.is_set().unwrap() && same.is_set().unwrap() && bytes == pattern(MIB));
+}
+
+#[apply(test)]
+fn a_gibibyte_passes_and_the_manager_does_not_grow() {
+    let program = ManagerProgram::start();
+    let pool = Pool::new(&program.connect(), 1).unwrap();
+    assert_eq!(pool.apply(length, (Bytes::from(vec![1; MIB]),)).unwrap(), MIB);
+    let before = resident_kib(program.running.process());
+    // The system gives no memory for zeroes that nobody reads.
+    let bytes = Bytes::from(vec![0; 1 << 30]);
+    assert_eq!(pool.apply(length, (bytes.clone(),)).unwrap(), 1 << 30);
+    let (first, second) = pool.apply(ends, (bytes,)).unwrap();
+    assert_eq!((first.len(), second.len()), (MIB, MIB));
+    let after = resident_kib(program.running.process());
+    assert!(after < before + (16 << 10), "the manager had {before} KiB before and {after} KiB after");
+}
+
+/// How many descriptors a process has open.
+fn descriptors(process: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count()
+}
+
+#[apply(test)]
+fn whoever_dies_in_the_middle_of_an_upload_leaves_nothing_behind() {
+    for (limit, what) in [("unlimited", "a descriptor is awaited"), ("24", "pieces have come")] {
+        let folder = private_folder();
+        let socket = folder.path().join("own/manager.sock");
+        let mut command = Command::new("sh");
+        let script = format!("[ {limit} = unlimited ] || ulimit -n {limit}; exec \"$@\"");
+        command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_manager")]);
+        let running = serve_by(&mut command, &socket);
+        let manager = Manager::connect_to(&socket).unwrap();
+        let pool = Pool::new(&manager, 1).unwrap();
+        assert_eq!(pool.apply(length, (Bytes::from(vec![1; MIB]),)).unwrap(), MIB);
+        let open = descriptors(running.process());
+        let before = resident_kib(running.process());
+        for _ in 0..3 {
+            assert!(pool.apply(upload_and_die, (48 * MIB,)).unwrap_err().is_worker_died(), "{what}");
+        }
+        assert_eq!(pool.apply(length, (Bytes::from(vec![1; MIB]),)).unwrap(), MIB);
+        // The memory of a blob is freed by a thread of its own.
+        eventually("the memory goes back", || resident_kib(running.process()) < before + (16 << 10));
+        eventually("the descriptors go back", || descriptors(running.process()) <= open);
+    }
 }
 
 #[apply(test)]

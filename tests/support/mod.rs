@@ -5,7 +5,7 @@ pub(crate) use macro_rules_attribute::apply;
 pub(crate) use folders::private_folder;
 pub(crate) use helper::helper;
 pub(crate) use manager_program::{ManagerProgram, serve, serve_by, socket_of};
-pub(crate) use processes::{descendants, heed_signals, is_alive, kill, state};
+pub(crate) use processes::{descendants, heed_signals, is_alive, kill, resident_kib, state};
 pub(crate) use running::Running;
 pub(crate) use tasks::task_function;
 pub(crate) use trials::test;

@@ -46,3 +46,10 @@ pub(crate) fn heed_signals() {
             .expect("these signals may be handled");
     }
 }
+
+/// How much memory a process has of its own, in KiB.
+pub(crate) fn resident_kib(process: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
