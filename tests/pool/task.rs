@@ -1,5 +1,6 @@
 //! Tasks: what travels to them and back, and the error of a call that does not return.
 
+use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -81,6 +82,17 @@ pub(crate) fn count_down(identifier: u32, running: Event, stop: Event) -> client
 #[apply(task_function)]
 pub(crate) fn set(event: Event) -> client::Result<()> {
     event.set_because("a task did")
+}
+
+/// Returns as many of this worker's events. The first call makes them, which takes long.
+#[apply(task_function)]
+fn events_of_worker((socket, count): (String, usize)) -> Vec<Event> {
+    static EVENTS: OnceLock<Vec<Event>> = OnceLock::new();
+    let make = || {
+        let manager = Manager::connect_to(socket).unwrap();
+        (0..1_100).map(|_| manager.anonymous_event().unwrap()).collect()
+    };
+    EVENTS.get_or_init(make)[..count].to_vec()
 }
 
 #[apply(task_function)]
@@ -320,6 +332,25 @@ fn a_proxy_that_only_a_task_has_keeps_its_object() {
     end.set().unwrap();
     first.get(None).unwrap().unwrap();
     second.get(None).unwrap().unwrap();
+}
+
+/// Results that returned before it, and are reported with it as a rule, are not lost with it.
+#[apply(test)]
+fn a_result_with_too_many_proxies_fails_alone() {
+    let manager = Manager::start().unwrap();
+    let pool = Pool::new(&manager, 1).unwrap();
+    let socket = manager.address().to_string();
+    pool.apply(events_of_worker, ((socket.clone(), 0),)).unwrap();
+    // Short calls come first, so that several are granted together.
+    let counts: Vec<usize> = (0..1_000).map(|call| if call == 900 { 1_100 } else { 0 }).collect();
+    let calls: Vec<_> = counts.iter().map(|&count| (socket.clone(), count)).collect();
+    let results = pool.batch(events_of_worker).chunk_size(counts.len()).imap(calls).unwrap();
+    for (count, result) in counts.into_iter().zip(results) {
+        match result.map(|events| events.len()) {
+            Ok(length) => assert_eq!((length, count), (0, 0)),
+            Err(error) => assert!(count == 1_100 && error.to_string().contains("proxies"), "{error:?}"),
+        }
+    }
 }
 
 #[apply(test)]

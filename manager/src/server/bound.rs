@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,9 @@ const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// How often to look for processes that came after the others were killed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How many members of a process session to watch until they have ended.
+const WATCHED_MAX: usize = 64;
 
 /// How long a manager that ends waits for processes that were killed.
 const LAST_TIME_MAX: Duration = Duration::from_secs(1);
@@ -110,10 +113,12 @@ impl BoundProcesses {
         let bound = self.sessions.remove(&session)?;
         let ender = self.ender.as_ref()?;
         let leaders = bound.iter().map(ProcessSession::id).collect();
-        self.ending.insert(session, (ending.clone(), bound.clone()));
-        if ender.orders.send(EndOrder { session, bound }).is_err() {
-            log::error!("the processes that are bound to session {session} cannot be ended");
+        if let Err(SendError(order)) = ender.orders.send(EndOrder { session, bound: bound.clone() }) {
+            log::error!("nobody ends processes any more; those bound to session {session} are ended at once");
+            end_now(&order.bound.into_iter().collect());
+            return None;
         }
+        self.ending.insert(session, (ending.clone(), bound));
         Some(Input::SessionEnding { session, ending: ending.clone(), bound: leaders })
     }
 
@@ -131,19 +136,23 @@ impl BoundProcesses {
     pub(super) fn end_at_once(&mut self, mut is_dead: impl FnMut(SessionId) -> bool) {
         let dead = self.sessions.drain().filter(|(session, _)| is_dead(*session)).map(|(_, bound)| bound);
         let ending = self.ending.drain().map(|(_, (_, bound))| bound);
-        let bound: BTreeSet<ProcessSession> = dead.chain(ending).flatten().collect();
-        if bound.is_empty() {
-            return;
+        end_now(&dead.chain(ending).flatten().collect());
+    }
+}
+
+/// Kills what is there, and waits a little until nothing of it is left.
+fn end_now(bound: &BTreeSet<ProcessSession>) {
+    if bound.is_empty() {
+        return;
+    }
+    let began = Instant::now();
+    let mut pause = PAUSE_MIN;
+    while !matches!(kill_all(bound, None), Ok(living) if living.is_empty()) {
+        if began.elapsed() >= LAST_TIME_MAX {
+            return log::warn!("processes that were bound to sessions go on");
         }
-        let began = Instant::now();
-        let mut pause = PAUSE_MIN;
-        while !matches!(kill_all(&bound, None), Ok(living) if living.is_empty()) {
-            if began.elapsed() >= LAST_TIME_MAX {
-                return log::warn!("processes that were bound to sessions go on");
-            }
-            thread::sleep(pause);
-            pause = PAUSE_MAX.min(2 * pause);
-        }
+        thread::sleep(pause);
+        pause = PAUSE_MAX.min(2 * pause);
     }
 }
 
@@ -247,7 +256,11 @@ impl EndsUnderWay {
                     self.bound.insert(*bound, KilledMembers { living: Vec::new(), looked });
                 }
                 for (bound, process) in living {
-                    self.bound.entry(bound).or_default().living.push(process);
+                    let watched = &mut self.bound.entry(bound).or_default().living;
+                    // Each takes a descriptor. When all of these have ended, the next look finds the others.
+                    if watched.len() < WATCHED_MAX {
+                        watched.push(process);
+                    }
                 }
                 self.bound.retain(|_, members| !members.living.is_empty());
             }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use client::Result;
 use client::internal::operations::{CallsEnd, CallsGiveBack};
 use client::internal::{Link, Operation};
-use protocol::limits::CALLS_PER_GRANT_MAX;
+use protocol::limits::{CALLS_PER_GRANT_MAX, CARRIES_MAX};
 use protocol::shared_memory::call_record::RESULTS_BYTES_MAX;
 use protocol::{CallsOutcome, CallsOutcomes, ObjectId, Outcome, TasksGrant};
 use uuid::Uuid;
@@ -173,6 +173,8 @@ impl SharedCalls {
                 // Without a link the manager is gone, and with it everybody who waits for the calls.
                 let Some(link) = link.upgrade() else { return };
                 if calls.report_and_give_back(&link).is_err() {
+                    // The manager may have given them to another worker.
+                    calls.end = calls.next;
                     return;
                 }
             }
@@ -209,8 +211,8 @@ impl Calls {
     ) -> Result<()> {
         let is_large =
             matches!(&outcome, Some(Outcome::Returned(result)) if result.len() > RESULTS_BYTES_MAX);
-        if is_large && self.returned > 0 {
-            // Together they might not fit into a frame.
+        if (is_large || carries.len() > CARRIES_MAX) && self.returned > 0 {
+            // Together they might not fit into a frame; and a report that carries too much fails whole.
             self.report(link, None, Vec::new())?;
         }
         let returned = (self.returned > 0).then_some(CallsOutcome {
