@@ -13,7 +13,6 @@
 //! | [`shared_memory`] | anonymous files (memfd), sealed and mapped as arrays of atomic words |
 //! | [`fork_mark`] | memory that the kernel clears in a forked child |
 //! | [`sealed_memory`] | anonymous files that nobody can change any more, mapped for reading |
-//! | [`huge_pages`] | copies of many bytes into fresh memory |
 //! | [`same_type`] | values of a generic type that are vectors of bytes |
 //! | [`futex`] | sleeping on a word until another thread or process wakes the sleeper |
 //! | [`robust_list`] | a word that the kernel marks when the thread that owns it ends |
@@ -26,7 +25,6 @@
 pub mod descriptors;
 pub mod fork_mark;
 pub mod futex;
-pub mod huge_pages;
 pub mod limits;
 pub mod process;
 pub mod process_group;

@@ -20,7 +20,6 @@ const UNSAFE_FILES: &[&str] = &[
     "sys/src/process_session.rs",
     "sys/src/robust_list.rs",
     "sys/src/same_type.rs",
-    "sys/src/huge_pages.rs",
     "sys/src/sealed_memory.rs",
     "sys/src/shared_memory.rs",
     "sys/src/signals.rs",
