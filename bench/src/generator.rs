@@ -15,7 +15,7 @@ use crate::turns::{Contender, Samples};
 const READ_BYTES: usize = 16 << 10;
 
 /// How one client speaks to its server.
-pub(crate) trait Speech {
+pub(crate) trait LoadProtocol {
     /// Appends one request to the output.
     fn ask(&mut self, output: &mut Vec<u8>) -> Result<()>;
 
@@ -26,7 +26,7 @@ pub(crate) trait Speech {
 /// One connection.
 struct Client<S> {
     socket: UnixStream,
-    speech: S,
+    protocol: S,
     /// The beginning of an answer that is not complete yet.
     input: Vec<u8>,
     /// The requests to send.
@@ -44,7 +44,7 @@ pub(crate) struct Generator<S> {
     requests: usize,
 }
 
-impl<S: Speech> Generator<S> {
+impl<S: LoadProtocol> Generator<S> {
     /// Clients on these connections.
     pub(crate) fn new(
         connections: Vec<(UnixStream, S)>,
@@ -53,19 +53,19 @@ impl<S: Speech> Generator<S> {
     ) -> Result<Generator<S>> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut clients = Vec::new();
-        for (number, (socket, speech)) in connections.into_iter().enumerate() {
+        for (number, (socket, protocol)) in connections.into_iter().enumerate() {
             epoll::add(&epoll, &socket, epoll::EventData::new_u64(number as u64), epoll::EventFlags::IN)?;
-            clients.push(Client { socket, speech, input: Vec::new(), output: Vec::new() });
+            clients.push(Client { socket, protocol, input: Vec::new(), output: Vec::new() });
         }
         Ok(Generator { clients, epoll, depth, requests })
     }
 }
 
-impl<S: Speech> Client<S> {
+impl<S: LoadProtocol> Client<S> {
     /// Sends this many requests in one write.
     fn ask(&mut self, requests: usize) -> Result<()> {
         for _ in 0..requests {
-            self.speech.ask(&mut self.output)?;
+            self.protocol.ask(&mut self.output)?;
         }
         self.socket.write_all(&self.output)?;
         self.output.clear();
@@ -78,18 +78,18 @@ impl<S: Speech> Client<S> {
         ensure!(bytes > 0, "the server has closed a connection");
         if self.input.is_empty() {
             // This is the usual case, which copies nothing.
-            let (answers, taken) = self.speech.take_answers(&space[..bytes])?;
+            let (answers, taken) = self.protocol.take_answers(&space[..bytes])?;
             self.input.extend_from_slice(&space[taken..bytes]);
             return Ok(answers);
         }
         self.input.extend_from_slice(&space[..bytes]);
-        let (answers, taken) = self.speech.take_answers(&self.input)?;
+        let (answers, taken) = self.protocol.take_answers(&self.input)?;
         self.input.drain(..taken);
         Ok(answers)
     }
 }
 
-impl<S: Speech> Contender for Generator<S> {
+impl<S: LoadProtocol> Contender for Generator<S> {
     fn turn(&mut self, samples: &mut Samples) -> Result<()> {
         let mut space = vec![0; READ_BYTES];
         let mut events = [MaybeUninit::<epoll::Event>::uninit(); 256];

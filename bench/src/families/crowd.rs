@@ -32,7 +32,7 @@ pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row
     let event = server.connect()?.event(EVENT)?;
 
     let mut turns = Turns::new();
-    let floor = turns.add(Crowd::start(How::Futex, &[], |shared, wakes| {
+    let floor = turns.add(Crowd::start(WaitMethod::Futex, &[], |shared, wakes| {
         shared.word.set(u32::from(wakes));
         if wakes {
             shared.word.wake_all();
@@ -40,8 +40,8 @@ pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row
         Ok(())
     })?);
     let wake = |_: &MeasurementMemory, wakes: bool| Ok(if wakes { event.set() } else { event.clear() }?);
-    let ours = turns.add(Crowd::start(How::Wait(server.socket_text()), &[server.id()], wake)?);
-    let mirror = turns.add(Crowd::start(How::Mirror(server.socket_text()), &[server.id()], wake)?);
+    let ours = turns.add(Crowd::start(WaitMethod::Wait(server.socket_text()), &[server.id()], wake)?);
+    let mirror = turns.add(Crowd::start(WaitMethod::Mirror(server.socket_text()), &[server.id()], wake)?);
     let results = turns.run(settings.pick(20, 4))?;
 
     let row = |name, what, ours| {
@@ -57,7 +57,7 @@ pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row
 
 /// What the threads of a crowd wait for.
 #[derive(Clone, Debug)]
-enum How {
+enum WaitMethod {
     /// A word of shared memory.
     Futex,
     /// An event of the manager at this socket, by `wait`.
@@ -66,20 +66,20 @@ enum How {
     Mirror(String),
 }
 
-impl How {
+impl WaitMethod {
     fn into_arguments(self) -> [String; 2] {
         match self {
-            How::Futex => ["futex".to_owned(), String::new()],
-            How::Wait(socket) => ["wait".to_owned(), socket],
-            How::Mirror(socket) => ["mirror".to_owned(), socket],
+            WaitMethod::Futex => ["futex".to_owned(), String::new()],
+            WaitMethod::Wait(socket) => ["wait".to_owned(), socket],
+            WaitMethod::Mirror(socket) => ["mirror".to_owned(), socket],
         }
     }
 
-    fn of_arguments(how: &str, socket: &str) -> Result<How> {
+    fn of_arguments(how: &str, socket: &str) -> Result<WaitMethod> {
         match how {
-            "futex" => Ok(How::Futex),
-            "wait" => Ok(How::Wait(socket.to_owned())),
-            "mirror" => Ok(How::Mirror(socket.to_owned())),
+            "futex" => Ok(WaitMethod::Futex),
+            "wait" => Ok(WaitMethod::Wait(socket.to_owned())),
+            "mirror" => Ok(WaitMethod::Mirror(socket.to_owned())),
             _ => anyhow::bail!("there is no way {how:?} to wait"),
         }
     }
@@ -95,7 +95,7 @@ struct Crowd<F> {
 }
 
 impl<F: FnMut(&MeasurementMemory, bool) -> Result<()>> Crowd<F> {
-    fn start(how: How, others: &[u32], wake: F) -> Result<Crowd<F>> {
+    fn start(how: WaitMethod, others: &[u32], wake: F) -> Result<Crowd<F>> {
         let (shared, path) = MeasurementMemory::create()?;
         let threads = (THREADS / PROCESSES).to_string();
         let [how, socket] = how.into_arguments();
@@ -133,10 +133,12 @@ impl<F: FnMut(&MeasurementMemory, bool) -> Result<()>> Contender for Crowd<F> {
 pub(crate) fn wait_again(arguments: &[String]) -> Result<()> {
     let [path, threads, how, socket] = arguments else { anyhow::bail!("four arguments are needed") };
     let shared = MeasurementMemory::open(path)?;
-    let place = match How::of_arguments(how, socket)? {
-        How::Futex => WaitingPlace::Futex,
-        How::Wait(socket) => WaitingPlace::Event(Manager::connect_to(socket)?.event(EVENT)?),
-        How::Mirror(socket) => WaitingPlace::Mirror(Manager::connect_to(socket)?.event(EVENT)?.mirror()?),
+    let place = match WaitMethod::of_arguments(how, socket)? {
+        WaitMethod::Futex => WaitingPlace::Futex,
+        WaitMethod::Wait(socket) => WaitingPlace::Event(Manager::connect_to(socket)?.event(EVENT)?),
+        WaitMethod::Mirror(socket) => {
+            WaitingPlace::Mirror(Manager::connect_to(socket)?.event(EVENT)?.mirror()?)
+        }
     };
     for _ in 0..threads.parse()? {
         let place = place.clone();

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use protocol::{Answer, Envelope, ObjectId, OpenMode, Reply, Request, RequestId, Spec, append_frame};
 use uuid::Uuid;
 
-use crate::generator::{Generator, Speech};
+use crate::generator::{Generator, LoadProtocol};
 use crate::pinning;
 use crate::report::{A_CORE_EACH, Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
@@ -31,7 +31,7 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
     let redis = missing.check("Redis", Redis::start());
     let rounds = settings.pick(30, 9);
 
-    let mut rows = both(&server, redis.as_ref(), rounds)?.rows(
+    let mut rows = measure_depths(&server, redis.as_ref(), rounds)?.rows(
         ONE_CORE,
         ["clients_50", "clients_50_in_flight_16"],
         Some(1.0),
@@ -39,7 +39,7 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
     drop(pinned);
     // The servers stay on their core.
     let Some(_pinned) = pinning::to_second_core()? else { return Ok(rows) };
-    rows.extend(both(&server, redis.as_ref(), rounds)?.rows(
+    rows.extend(measure_depths(&server, redis.as_ref(), rounds)?.rows(
         A_CORE_EACH,
         ["clients_50_two_cores", "clients_50_in_flight_16_two_cores"],
         None,
@@ -48,13 +48,17 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
 }
 
 /// The measurements with one and with many requests in flight.
-struct Both {
+struct DepthMeasurements {
     results: Measurements,
     ours: [ContenderKey; 2],
     redis: [Option<ContenderKey>; 2],
 }
 
-fn both(server: &ManagerProcess, redis: Option<&Redis>, rounds: usize) -> Result<Both> {
+fn measure_depths(
+    server: &ManagerProcess,
+    redis: Option<&Redis>,
+    rounds: usize,
+) -> Result<DepthMeasurements> {
     let mut turns = Turns::new();
     let mut add = |depth| -> Result<(ContenderKey, Option<ContenderKey>)> {
         let ours = turns.add(Generator::new(ours(server)?, depth, REQUESTS)?);
@@ -62,10 +66,10 @@ fn both(server: &ManagerProcess, redis: Option<&Redis>, rounds: usize) -> Result
         Ok((ours, turns.add_if(redis)))
     };
     let (one, many) = (add(1)?, add(DEPTH)?);
-    Ok(Both { results: turns.run(rounds)?, ours: [one.0, many.0], redis: [one.1, many.1] })
+    Ok(DepthMeasurements { results: turns.run(rounds)?, ours: [one.0, many.0], redis: [one.1, many.1] })
 }
 
-impl Both {
+impl DepthMeasurements {
     fn rows(&self, pinning: &'static str, names: [&'static str; 2], goal: Option<f64>) -> Vec<Row> {
         let whats = ["50 clients, is_set in a closed loop", "50 clients, 16 is_set in flight each"];
         let row = |number: usize| {
@@ -119,7 +123,7 @@ impl IsSet {
     }
 }
 
-impl Speech for IsSet {
+impl LoadProtocol for IsSet {
     fn ask(&mut self, output: &mut Vec<u8>) -> Result<()> {
         self.requests += 1;
         let body = Request::EventIsSet { id: self.event };

@@ -12,15 +12,15 @@ use crate::turns::{Contender, Samples};
 const END: usize = 1;
 
 /// One side of a pair.
-struct Side {
+struct PairSide {
     mine: Listener<ipc::Service>,
     other: Notifier<ipc::Service>,
     /// Kept for as long as the ports live.
     _node: Node<ipc::Service>,
 }
 
-impl Side {
-    fn open(mine: &str, other: &str) -> Result<Side> {
+impl PairSide {
+    fn open(mine: &str, other: &str) -> Result<PairSide> {
         // It would warn of missing configuration files.
         set_log_level(LogLevel::Error);
         let node =
@@ -28,7 +28,7 @@ impl Side {
         let mine = node.service_builder(&mine.try_into()?).event().open_or_create()?;
         let other = node.service_builder(&other.try_into()?).event().open_or_create()?;
         let (mine, other) = (mine.listener_builder().create()?, other.notifier_builder().create()?);
-        Ok(Side { mine, other, _node: node })
+        Ok(PairSide { mine, other, _node: node })
     }
 
     /// Waits until the other side rings. Returns whether it goes on.
@@ -46,7 +46,7 @@ impl Side {
 
 /// Two processes that pass control to each other.
 pub(crate) struct Iceoryx {
-    side: Side,
+    side: PairSide,
     /// How many rounds a turn has.
     rounds: usize,
     /// Declared last, so that it is dropped after it was asked to end.
@@ -57,7 +57,7 @@ impl Iceoryx {
     /// Starts the other process on the cores that this thread may use.
     pub(crate) fn start(rounds: usize) -> Result<Iceoryx> {
         let names = ["first", "second"].map(|side| format!("rallypoint/bench/{}/{side}", std::process::id()));
-        let side = Side::open(&names[0], &names[1])?;
+        let side = PairSide::open(&names[0], &names[1])?;
         let other = PeerProcess::copy("iceoryx", &names)?;
         Ok(Iceoryx { side, rounds, _other: other })
     }
@@ -83,7 +83,7 @@ impl Drop for Iceoryx {
 /// In a role: the other process.
 pub(crate) fn ring_back(names: &[String]) -> Result<()> {
     let [other, mine] = names else { anyhow::bail!("two names are needed") };
-    let side = Side::open(mine, other)?;
+    let side = PairSide::open(mine, other)?;
     peer::ready();
     while side.wait()? {
         side.other.notify()?;

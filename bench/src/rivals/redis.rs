@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use tempfile::TempDir;
 
-use crate::generator::Speech;
+use crate::generator::LoadProtocol;
 use crate::peer;
 
 /// How long it may take to start.
@@ -111,7 +111,7 @@ impl RedisConnection {
 /// How a client asks Redis, again and again.
 pub(crate) struct Get;
 
-impl Speech for Get {
+impl LoadProtocol for Get {
     fn ask(&mut self, output: &mut Vec<u8>) -> Result<()> {
         output.extend_from_slice(GET);
         Ok(())

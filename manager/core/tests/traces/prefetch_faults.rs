@@ -19,7 +19,7 @@ use crate::words::wait_for;
 use crate::world::World;
 
 /// What a worker has said and the manager has not read.
-enum Said {
+enum WorkerMessage {
     /// From this call on, so many have ended.
     Ended(ObjectId, u64, usize),
     GaveBack(ObjectId, u64),
@@ -35,7 +35,7 @@ struct Worker {
     runs: Option<u64>,
     /// The first call that has ended and was not reported, and the first that has not ended.
     unreported: (u64, u64),
-    on_its_way: VecDeque<Said>,
+    on_its_way: VecDeque<WorkerMessage>,
     /// Its wait, once the manager has read it.
     wait: Option<RequestId>,
     is_waiting: bool,
@@ -45,7 +45,7 @@ struct Worker {
 
 /// What the test knows about one call.
 #[derive(Default)]
-struct Fate {
+struct CallHistory {
     begun: u32,
     /// Whether the manager may report it as lost though it never began: it was next in a worker that died, or granted
     /// to one that was cut off.
@@ -62,7 +62,7 @@ struct Workload {
     /// The batches that were made with all of their tasks.
     sealed: BTreeSet<ObjectId>,
     workers: Vec<Worker>,
-    fates: BTreeMap<(ObjectId, u64), Fate>,
+    histories: BTreeMap<(ObjectId, u64), CallHistory>,
 }
 
 impl Worker {
@@ -70,7 +70,7 @@ impl Worker {
     fn report(&mut self, batch: ObjectId) {
         let (first, ended) = self.unreported;
         if first < ended {
-            self.on_its_way.push_back(Said::Ended(batch, first, (ended - first) as usize));
+            self.on_its_way.push_back(WorkerMessage::Ended(batch, first, (ended - first) as usize));
             self.unreported.0 = ended;
         }
     }
@@ -90,8 +90,8 @@ impl Workload {
         world.trace = Some(String::new());
         let owner = world.session("owner");
         let pool = world.open(owner, None, Spec::Pool);
-        let (random, sealed, fates) = (Random(seed), BTreeSet::new(), BTreeMap::new());
-        Workload { random, world, owner, pool, batches: Vec::new(), sealed, workers: Vec::new(), fates }
+        let (random, sealed, histories) = (Random(seed), BTreeSet::new(), BTreeMap::new());
+        Workload { random, world, owner, pool, batches: Vec::new(), sealed, workers: Vec::new(), histories }
     }
 
     fn step(&mut self) {
@@ -149,7 +149,7 @@ impl Workload {
         let count = self.random.pick(&[1, 5, 40]);
         let (id, _, added) = &mut self.batches[chosen];
         for _ in 0..count {
-            self.fates.insert((*id, *added), Fate::default());
+            self.histories.insert((*id, *added), CallHistory::default());
             *added += 1;
         }
         if self.random.chance(2) {
@@ -201,9 +201,11 @@ impl Workload {
         self.read(chosen);
         let Worker { session, granted, runs, on_its_way, .. } = self.workers.swap_remove(chosen);
         for said in on_its_way {
-            if let Said::GaveBack(batch, first) = said {
-                let behind = self.fates.range_mut((batch, first)..);
-                behind.take_while(|((of, _), _)| *of == batch).for_each(|(_, fate)| fate.may_be_lost = true);
+            if let WorkerMessage::GaveBack(batch, first) = said {
+                let behind = self.histories.range_mut((batch, first)..);
+                behind
+                    .take_while(|((of, _), _)| *of == batch)
+                    .for_each(|(_, history)| history.may_be_lost = true);
             }
         }
         let (batch, prefetched) = granted.unwrap_or((self.pool, VecDeque::new()));
@@ -213,7 +215,7 @@ impl Workload {
             None => usize::from(runs.is_none()),
         };
         for &call in prefetched.iter().take(uncertain) {
-            self.fates.get_mut(&(batch, call)).unwrap().may_be_lost = true;
+            self.histories.get_mut(&(batch, call)).unwrap().may_be_lost = true;
         }
         if let Some((batch, first, ended, begun)) = known {
             let results = vec![0; (ended - first) as usize];
@@ -231,13 +233,13 @@ impl Workload {
         let session = worker.session;
         match worker.on_its_way.pop_front() {
             None => {}
-            Some(Said::Ended(batch, first, calls)) => {
+            Some(WorkerMessage::Ended(batch, first, calls)) => {
                 self.world.end_calls(session, batch, first, &vec![b"".as_slice(); calls]);
             }
-            Some(Said::GaveBack(batch, first)) => {
+            Some(WorkerMessage::GaveBack(batch, first)) => {
                 self.world.ask(session, Request::CallsGiveBack { batch, first });
             }
-            Some(Said::Waits) => {
+            Some(WorkerMessage::Waits) => {
                 let target = Target::Tasks { pool: self.pool, most: 1 + self.random.below(9) as u32 };
                 let wait = self.world.send(session, wait_for(target));
                 self.workers[chosen].wait = Some(wait);
@@ -274,19 +276,19 @@ impl Workload {
         let Some((batch, calls)) = &mut worker.granted else {
             if !worker.is_waiting {
                 worker.is_waiting = true;
-                worker.on_its_way.push_back(Said::Waits);
+                worker.on_its_way.push_back(WorkerMessage::Waits);
             }
             return;
         };
         let batch = *batch;
         if gives_back && let Some(&first) = calls.front() {
             calls.clear();
-            worker.on_its_way.push_back(Said::GaveBack(batch, first));
+            worker.on_its_way.push_back(WorkerMessage::GaveBack(batch, first));
         } else if let Some(call) = worker.runs.take() {
             worker.unreported.1 = call + 1;
         } else if let Some(call) = calls.pop_front() {
             worker.runs = Some(call);
-            self.fates.get_mut(&(batch, call)).unwrap().begun += 1;
+            self.histories.get_mut(&(batch, call)).unwrap().begun += 1;
         }
         let is_over = worker.runs.is_none() && worker.granted.as_ref().unwrap().1.is_empty();
         if reports || is_over || !worker.has_record {
@@ -309,22 +311,22 @@ impl Workload {
             let Reply::Taken(mut taken) = self.world.ask(self.owner, none) else { continue };
             let Some(Grant::Results(results)) = taken.grants.pop() else { panic!("results") };
             for (call, kind) in endings(results.results) {
-                let fate = self.fates.get_mut(&(batch, call)).expect("the call was added");
-                assert!(fate.ended.replace(kind).is_none(), "it ended twice");
+                let history = self.histories.get_mut(&(batch, call)).expect("the call was added");
+                assert!(history.ended.replace(kind).is_none(), "it ended twice");
                 match kind {
-                    None => assert!((1..=1 + options.retries).contains(&fate.begun)),
-                    Some(FailureKind::Cancelled) if options.retries == 0 => assert_eq!(fate.begun, 0),
+                    None => assert!((1..=1 + options.retries).contains(&history.begun)),
+                    Some(FailureKind::Cancelled) if options.retries == 0 => assert_eq!(history.begun, 0),
                     Some(FailureKind::Cancelled) => {}
                     Some(FailureKind::WorkerDied | FailureKind::Stopped) => {
-                        assert!(fate.begun >= 1 || fate.may_be_lost);
+                        assert!(history.begun >= 1 || history.may_be_lost);
                     }
                     other => panic!("{other:?}"),
                 }
             }
         }
-        for ((batch, _), fate) in &self.fates {
+        for ((batch, _), history) in &self.histories {
             let retries = self.batches.iter().find(|(id, ..)| id == batch).unwrap().1.retries;
-            assert!(fate.begun <= 1 + retries, "begun {} times with {retries} retries", fate.begun);
+            assert!(history.begun <= 1 + retries, "begun {} times with {retries} retries", history.begun);
         }
     }
 
@@ -345,7 +347,7 @@ impl Workload {
             self.deliver(0);
             self.collect();
         }
-        let open = self.fates.values().filter(|fate| fate.ended.is_none()).count();
+        let open = self.histories.values().filter(|history| history.ended.is_none()).count();
         assert_eq!(open, 0, "{open} calls never ended");
         self.world.trace.unwrap()
     }
