@@ -16,7 +16,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use sys::Signal;
 use sys::wake::WakeDescriptor;
 
@@ -25,8 +24,10 @@ use crate::process::descriptor_message::DescriptorMessage;
 use crate::sync::lock;
 
 pub use ended::Ended;
+use room::is_for_want_of_room;
 
 mod ended;
+mod room;
 
 /// How many workers in a row may die before they are ready, until the pool is broken.
 const FAILURES_MAX: u32 = 5;
@@ -376,14 +377,6 @@ impl SupervisorThread {
             wait_until(&mut watched, Some(rest));
         }
     }
-}
-
-/// Whether a process could not be started because the system lacks processes, memory or descriptors.
-fn is_for_want_of_room(error: &io::Error) -> bool {
-    let errno = Errno::from_io_error(error);
-    errno.is_some_and(|errno| {
-        [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::NOBUFS].contains(&errno)
-    })
 }
 
 /// Waits until one of these is ready or the time is over. A signal may end the wait early; the caller checks again.

@@ -2,6 +2,7 @@
 
 use std::sync::mpsc;
 
+use rustix::io::Errno;
 use sys::process_group;
 
 use super::*;
