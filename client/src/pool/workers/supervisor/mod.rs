@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sys::Signal;
+use sys::limits::explained;
 use sys::wake::WakeDescriptor;
 
 use crate::pool::workers::worker_process::WorkerProcess;
@@ -223,7 +224,9 @@ impl SupervisorThread {
                     self.workers.push(worker);
                 }
                 Err(error) if is_for_want_of_room(&error) => self.wait_for_room(&error),
-                Err(error) => self.count_failure(&format!("a worker cannot be started: {error}")),
+                Err(error) => {
+                    self.count_failure(&format!("a worker cannot be started: {}", explained(&error)));
+                }
             }
         }
     }
@@ -323,13 +326,14 @@ impl SupervisorThread {
     fn wait_for_room(&mut self, error: &io::Error) {
         let now = Instant::now();
         if self.no_room_since.is_none() {
-            log::warn!("a worker cannot be started now; trying again: {error}");
+            log::warn!("a worker cannot be started now; trying again: {}", explained(error));
         }
         let time = now - *self.no_room_since.get_or_insert(now);
         // Each pause is as long as all before it together.
         self.start_after = now + time.clamp(PAUSE, ROOM_PAUSE_MAX);
         if time >= ROOM_TIME_MAX && !self.workers.iter().any(WorkerProcess::is_ready) {
-            self.give_up(format!("no worker could be started for {ROOM_TIME_MAX:?}: {error}"));
+            let why = explained(error);
+            self.give_up(format!("no worker could be started for {ROOM_TIME_MAX:?}: {why}"));
         }
     }
 
