@@ -126,9 +126,11 @@ pub struct Limits {
     /// Bytes that wait to be sent to one client that does not read. With more, its session ends, with
     /// [`Code::LimitReached`](crate::Code::LimitReached).
     pub output_bytes_max: usize,
-    /// Bytes of memory for all clients together, as the manager counts them; a quarter of it is for what is on its way:
-    /// frames that have arrived in part, and answers that were not read. If there is more, the connection that has kept
-    /// the most of it for the longest time ends, with [`Code::LimitReached`](crate::Code::LimitReached).
+    /// Bytes of memory for all clients together, as the manager counts them. Three quarters are for what is stored and
+    /// what waits: a request that brings more is refused with [`Code::LimitReached`](crate::Code::LimitReached), and
+    /// a task whose result has no room fails as [`TooLarge`](crate::FailureKind::TooLarge). A quarter is for what is on
+    /// its way: frames that have arrived in part, and answers that were not read. If there is more, the connection that
+    /// has kept the most of it for the longest time ends, with [`Code::LimitReached`](crate::Code::LimitReached).
     pub memory_bytes_max: usize,
 }
 

@@ -24,6 +24,15 @@ struct Arguments {
     #[arg(long, value_name = "ADDRESS", value_parser = socket::parser())]
     socket: Option<Address>,
 
+    /// How much memory all clients together may have the manager keep, in bytes or with K, M, G or T, as in 512M; at
+    /// least 1M [default: 8G].
+    ///
+    /// Three quarters of it are for objects, waiting requests, items, tasks and results, and one quarter for what is on
+    /// its way. By default, 4G of that at most are for the bytes of items, arguments and results. A request that needs
+    /// more is refused. The manager's resident memory stays below twice this and some megabytes of its own.
+    #[arg(long, value_name = "BYTES", value_parser = parse_memory)]
+    memory_max: Option<usize>,
+
     /// Log more: once for what matters, twice for sessions, three times for every message.
     ///
     /// If the variable RUST_LOG is set, it overrides this.
@@ -50,6 +59,45 @@ pub fn main() -> ExitCode {
 
 fn serve(arguments: &Arguments) -> Result<(), manager::Error> {
     let address = socket::address::<Arguments>(arguments.socket.as_ref());
-    let options = ManagerOptions { parent: arguments.parent, ..ManagerOptions::new(address) };
+    let mut options = ManagerOptions { parent: arguments.parent, ..ManagerOptions::new(address) };
+    if let Some(bytes) = arguments.memory_max {
+        options.limits.memory_bytes_max = bytes;
+        // Payloads may take all of it that is for what is stored.
+        options.limits.stored_bytes_max = bytes;
+    }
     manager::serve(options, manager::announce)
+}
+
+/// Parses an amount of memory.
+fn parse_memory(text: &str) -> Result<usize, String> {
+    let (digits, shift) = match text.char_indices().next_back() {
+        Some((end, 'K')) => (&text[..end], 10),
+        Some((end, 'M')) => (&text[..end], 20),
+        Some((end, 'G')) => (&text[..end], 30),
+        Some((end, 'T')) => (&text[..end], 40),
+        _ => (text, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| "this is not a number of bytes, as in 512M".to_owned())?;
+    let bytes = number.checked_mul(1 << shift).and_then(|bytes| usize::try_from(bytes).ok());
+    match bytes {
+        None => Err("this is more than the machine can address".to_owned()),
+        Some(bytes) if bytes < 1 << 20 => Err("a manager needs at least 1M".to_owned()),
+        Some(bytes) => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_of_memory_are_bytes_or_have_a_unit() {
+        for (text, bytes) in [("1048576", 1 << 20), ("1024K", 1 << 20), ("512M", 512 << 20), ("8G", 8 << 30)]
+        {
+            assert_eq!(parse_memory(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "M", "-1M", "1.5G", "1048575", "512m", "17179869184T", "1 G"] {
+            assert!(parse_memory(text).is_err(), "{text}");
+        }
+    }
 }

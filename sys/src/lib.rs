@@ -15,6 +15,7 @@
 //! | [`sealed_memory`] | anonymous files that nobody can change any more, mapped for reading |
 //! | [`same_type`] | values of a generic type that are vectors of bytes |
 //! | [`futex`] | sleeping on a word until another thread or process wakes the sleeper |
+//! | [`heap`] | memory that was freed, given back to the system |
 //! | [`robust_list`] | a word that the kernel marks when the thread that owns it ends |
 //! | [`descriptors`] | open descriptors that travel over a Unix socket (`SCM_RIGHTS`) |
 //! | [`wake`] | a descriptor by which one thread ends the poll of another |
@@ -25,6 +26,7 @@
 pub mod descriptors;
 pub mod fork_mark;
 pub mod futex;
+pub mod heap;
 pub mod limits;
 pub mod process;
 pub mod process_group;

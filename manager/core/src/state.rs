@@ -1,5 +1,6 @@
 //! The state and its one way in.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
@@ -17,6 +18,7 @@ use crate::sessions::departure::Departures;
 use crate::sessions::session::Session;
 use crate::store::blob::Blobs;
 use crate::store::catalog::Catalog;
+use crate::store::memory::Memory;
 use crate::store::slab::{Key, Slab};
 use crate::waiting::agenda::Agenda;
 use crate::waiting::deadlock::Searches;
@@ -37,7 +39,7 @@ pub struct State {
     pub(crate) limits: Limits,
     /// The time of the input that is being applied.
     pub(crate) now: Time,
-    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) sessions: BTreeMap<SessionId, Box<Session>>,
     pub(crate) catalog: Catalog,
     pub(crate) waiters: Slab<Waiter>,
     /// What is due and when, the nearest first.
@@ -76,6 +78,8 @@ pub struct State {
     pub(crate) stored_tasks: usize,
     /// Bytes of arguments and outcomes that are stored.
     pub(crate) stored_bytes: usize,
+    /// How much memory everything takes.
+    pub(crate) memory: Memory,
     /// How much the current input has done.
     pub(crate) meter: Meter,
     /// The effects of the input that is being applied; none between inputs.
@@ -98,6 +102,7 @@ impl State {
     /// Lock grants are numbered from `first_token` on. For tokens to grow from one life to the next, pass a number that
     /// grows faster than a manager can grant, such as the nanoseconds of the system's clock.
     pub fn new(epoch: Epoch, limits: Limits, first_token: u64) -> State {
+        let memory = Memory::new(&limits);
         State {
             epoch,
             limits,
@@ -123,6 +128,7 @@ impl State {
             has_left: false,
             stored_tasks: 0,
             stored_bytes: 0,
+            memory,
             meter: Meter::new(),
             effects: Vec::new(),
         }

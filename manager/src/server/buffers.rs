@@ -18,6 +18,9 @@ use super::table::ConnectionSlot;
 /// How much memory a session takes in which it defers releases: a page.
 const DEFERRED_BYTES: usize = 4096;
 
+/// What part of the memory for all clients may be free and not given back to the system.
+const FREED_PART: usize = 8;
+
 impl Server {
     /// Changes a connection, and notes how that changes the memory of its buffers.
     #[inline]
@@ -42,6 +45,19 @@ impl Server {
     pub(super) fn limit_buffers(&mut self) {
         if self.has_too_much_buffered() {
             self.free_buffers();
+        }
+    }
+
+    /// Gives the system what was freed once it is much: the allocator keeps it otherwise, and the next client that
+    /// takes memory in pieces of another size finds no use for it.
+    #[inline]
+    pub(super) fn give_back_freed(&mut self) {
+        let held = self.core.charged_bytes() + self.buffered;
+        if held > self.held_most {
+            self.held_most = held;
+        } else if self.held_most - held > self.limits.memory_bytes_max / FREED_PART {
+            self.held_most = held;
+            sys::heap::give_back_freed();
         }
     }
 

@@ -112,6 +112,8 @@ pub(crate) struct Server {
     endings: VecDeque<(SessionId, SessionEnd)>,
     /// How much memory the buffers of all connections take.
     buffered: usize,
+    /// The most memory that clients have had since freed memory was given back to the system.
+    held_most: usize,
     /// The processes that sessions wait for before they end.
     bound: BoundProcesses,
     /// Buffers that no connection uses now.
@@ -164,6 +166,7 @@ impl Server {
             effects: Vec::new(),
             endings: VecDeque::new(),
             buffered: 0,
+            held_most: 0,
             bound: BoundProcesses::default(),
             spares: Vec::new(),
             work: 0,
@@ -211,6 +214,7 @@ impl Server {
                 AnsweredPeers::One(_) | AnsweredPeers::Several => AnsweredPeers::Several,
             };
         }
+        self.give_back_freed();
     }
 
     /// The peer to poll for before the loop sleeps, if there is one.

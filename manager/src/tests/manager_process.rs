@@ -13,7 +13,7 @@ use super::running_manager::private_folder;
 pub(super) struct ManagerProcess {
     folder: TempDir,
     socket: PathBuf,
-    _process: Helper,
+    process: Helper,
 }
 
 impl ManagerProcess {
@@ -28,7 +28,12 @@ impl ManagerProcess {
         let socket = folder.path().join("manager.sock");
         let mut process = Helper::start(name, &socket);
         process.wait_for("manager is ready at ");
-        ManagerProcess { folder, socket, _process: process }
+        ManagerProcess { folder, socket, process }
+    }
+
+    /// Its process id.
+    pub(super) fn process(&self) -> u32 {
+        self.process.child.id()
     }
 
     pub(super) fn folder(&self) -> &Path {

@@ -5,6 +5,7 @@ mod call_records;
 mod deaths;
 mod every_limit;
 mod helper;
+mod hostile;
 mod innocent;
 mod limits;
 mod malformed_peers;

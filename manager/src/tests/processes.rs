@@ -4,7 +4,7 @@ use std::env;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 
-use protocol::{Reply, Request};
+use protocol::{Limits, Reply, Request};
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use sys::process_stat::ProcessStat;
@@ -15,6 +15,9 @@ use super::patience::eventually;
 use super::raw_client::{RawClient, object, open_event};
 use super::running_manager::private_folder;
 use crate::{Address, Error, EventLoop, ManagerOptions};
+
+/// The memory of a manager that has little.
+pub(super) const LITTLE_MEMORY: usize = 32 << 20;
 
 /// Does nothing as a test. The other tests run it as a process of its own, with the name of a helper.
 #[test]
@@ -30,6 +33,10 @@ fn run_helper() {
             *manager.user() += 1;
             crate::announce(&Address::unix(&socket).unwrap());
             manager.run().unwrap();
+        }
+        "manager with little memory" => {
+            let limits = Limits { memory_bytes_max: LITTLE_MEMORY, ..Limits::default() };
+            crate::serve(ManagerOptions { limits, ..options }, crate::announce).unwrap();
         }
         "manager with few descriptors" => {
             let few = Rlimit { current: Some(DESCRIPTORS), maximum: Some(DESCRIPTORS) };

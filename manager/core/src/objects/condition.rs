@@ -18,6 +18,7 @@ use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Unconfirmed, Want};
 use crate::store::catalog::{Object, Pin};
 use crate::store::lifetime::ObjectEnd;
+use crate::store::memory::UNCONFIRMED_BYTES;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Decision, Readiness, Relock, Waiter};
 
@@ -52,6 +53,7 @@ impl ObjectBody for Condition {
 
     /// Passes on a notification whose receiver died.
     fn given_back(state: &mut State, key: Key, _: Unconfirmed) {
+        state.memory.give_back(UNCONFIRMED_BYTES);
         state.notify_first(key, true);
     }
 
@@ -143,7 +145,10 @@ impl State {
         };
         let index = position.target();
         let unconfirmed: SmallVec<[Unconfirmed; 1]> = match passes_on {
-            true => smallvec![Unconfirmed::Notification(self.catalog.handle(key))],
+            true => {
+                self.memory.charge(UNCONFIRMED_BYTES);
+                smallvec![Unconfirmed::Notification(self.catalog.handle(key))]
+            }
             false => SmallVec::new(),
         };
         let mut waiter = self.unpark(position.waiter);

@@ -22,6 +22,7 @@ use crate::objects::{Body, Unconfirmed, Want};
 use crate::sessions::session::Abandoner;
 use crate::store::catalog::{Handle, Object, Pin};
 use crate::store::lifetime::ObjectEnd;
+use crate::store::memory::{TEXT_BYTES, UNCONFIRMED_BYTES};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Readiness};
 use crate::work::LongWork;
@@ -98,6 +99,11 @@ impl Event {
         self.flag(true)
     }
 
+    /// How much memory the reason takes for which it was set last.
+    pub(crate) fn reason_bytes(&self) -> usize {
+        self.set_by.as_ref().map_or(0, |set_by| set_by.bytes())
+    }
+
     /// Changes the flag. Returns what to publish, if it is mirrored and the flag changed.
     fn flag(&mut self, is_set: bool) -> Option<Publication> {
         if self.is_set == is_set {
@@ -117,6 +123,14 @@ impl Event {
             age_ns: now.ns_since(set_by.at),
             reason: set_by.reason.clone(),
         }
+    }
+}
+
+impl SetBy {
+    /// How much memory its reason takes.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.reason.as_ref().map_or(0, |reason| TEXT_BYTES + reason.len())
     }
 }
 
@@ -148,6 +162,7 @@ impl ObjectBody for Event {
     }
 
     fn destroyed(&mut self, state: &mut State, key: Key, _: &ObjectEnd) {
+        state.memory.give_back(self.reason_bytes());
         state.event_destroyed(key, self);
     }
 }
@@ -193,10 +208,21 @@ impl State {
 
     /// Sets one event, and stops its batch. Returns whether others are tied to it.
     fn event_set_alone(&mut self, key: Key, cause: &SetBy) -> bool {
+        let mut cause = cause.clone();
+        // Nothing keeps an event from being set, and so the reason goes if there is no room for it.
+        if cause.reason.is_some() && !self.has_memory_for(cause.bytes()) {
+            cause.reason = None;
+        }
         let event = self.event_at(key);
-        let news = event.set(cause.clone());
+        let before = event.reason_bytes();
+        let news = event.set(cause);
+        let after = event.reason_bytes();
         let batch = event.tied.as_ref().and_then(|tied| tied.batch);
         let is_parent = event.tied.as_ref().is_some_and(|tied| !tied.children.is_empty());
+        if before != after {
+            self.memory.charge(after);
+            self.memory.give_back(before);
+        }
         news.into_iter().for_each(|news| self.publish(news));
         self.touch(key);
         if let Some(batch) = batch {
@@ -315,9 +341,22 @@ impl State {
             // Nothing to publish: an auto-reset event is not mirrored.
             event.is_set = false;
             let set_by = event.set_by.as_deref().cloned().expect("an event that was set knows its setter");
-            unconfirmed.push(Unconfirmed::Event { handle, clears: event.clears, set_by });
+            let clears = event.clears;
+            self.memory.charge(UNCONFIRMED_BYTES + set_by.bytes());
+            unconfirmed.push(Unconfirmed::Event { handle, clears, set_by });
         }
         grant
+    }
+
+    /// Refuses a wait for an auto-reset event if there is no room for its grant.
+    #[inline]
+    pub(crate) fn check_event_memory(&self, key: Key) -> Result<(), Refusal> {
+        match &self.catalog.at(key).body {
+            Body::Event(event) if event.auto_reset => {
+                self.check_memory(UNCONFIRMED_BYTES + event.reason_bytes())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Who set an event, if it is set.
@@ -328,16 +367,21 @@ impl State {
     /// Sets an auto-reset event again if its grant was on its way to a process that died, unless it was cleared since.
     /// It is as if nobody had taken that set: its cause counts, also before that of a later set.
     fn event_given_back(&mut self, key: Key, clears: u32, set_by: SetBy) {
+        self.memory.give_back(UNCONFIRMED_BYTES + set_by.bytes());
         let event = self.event_at(key);
         if event.clears != clears {
             return;
         }
+        let before = event.reason_bytes();
         if let Some(last) = &mut event.set_by
             && (!event.is_set || set_by.at <= last.at)
         {
             **last = set_by;
         }
         event.is_set = true;
+        let after = event.reason_bytes();
+        self.memory.charge(after);
+        self.memory.give_back(before);
         self.touch(key);
     }
 

@@ -23,6 +23,7 @@ use crate::pools::batch::{Batch, BatchSpec};
 use crate::pools::pool::Pool;
 use crate::store::blob::Content;
 use crate::store::catalog::Handle;
+use crate::store::memory::{BATCH_BYTES, EVENT_BYTES};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Lane};
 use crate::waiting::wait_queue::WaitQueueEntry;
@@ -50,6 +51,26 @@ pub(crate) enum Body {
     Barrier(Box<Barrier>),
     Latch(Latch),
     Queue(Box<Queue>),
+}
+
+impl Body {
+    /// How much memory it takes, whatever may happen to it.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Body::Event(_) => EVENT_BYTES,
+            // Its map of batches has an entry or two.
+            Body::Pool(_) => 544,
+            Body::Batch(batch) => BATCH_BYTES + batch.function.len(),
+            // How its holder ended, in the longest words.
+            Body::Lock(_) => 672,
+            Body::Condition(_) => 96,
+            Body::Semaphore(_) => 144,
+            // Why it is broken, with the longest reason.
+            Body::Barrier(_) => 1_536,
+            Body::Latch(_) => 0,
+            Body::Queue(_) => 224,
+        }
+    }
 }
 
 /// Does something with a body, of whichever kind: `with_body!(body, it => it.kind())`.
@@ -212,7 +233,7 @@ impl State {
     }
 
     /// What a target wants. Stores the item that it brings.
-    pub(crate) fn want(&mut self, target: &Target<'_>) -> Want {
+    pub(crate) fn want(&mut self, object: Key, target: &Target<'_>) -> Want {
         match target {
             Target::Event { .. } => Want::Event,
             Target::Tasks { most, .. } => Want::Tasks { most: *most },
@@ -226,11 +247,11 @@ impl State {
             Target::Get { .. } => Want::Item,
             Target::Put { item, carries, .. } => {
                 let item = Content::Bytes(Payload::from(*item));
-                Want::Room(Box::new(self.store_item(item, carries)))
+                Want::Room(Box::new(self.store_item(object, item, carries)))
             }
             Target::PutBlob { blob, carries, .. } => {
                 self.blob_keep(*blob);
-                Want::Room(Box::new(self.store_item(Content::Blob(*blob), carries)))
+                Want::Room(Box::new(self.store_item(object, Content::Blob(*blob), carries)))
             }
             Target::Join { .. } => Want::Joined,
         }

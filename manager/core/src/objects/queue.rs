@@ -8,7 +8,6 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
-use alloc::vec::Vec;
 use core::mem;
 
 use protocol::limits::{CARRIES_MAX, PAYLOAD_BYTES_MAX};
@@ -27,6 +26,7 @@ use crate::sessions::session::Abandoner;
 use crate::store::blob::Content;
 use crate::store::catalog::{Object, Pin};
 use crate::store::lifetime::{ObjectEnd, Remains};
+use crate::store::memory::{CARRIED_BYTES, JOINABLE_BYTES, TASK_BYTES, push_back, shrink};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Lane, Readiness};
 use crate::waiting::wait_queue::WaitQueue;
@@ -62,7 +62,9 @@ pub(crate) struct QueueItem {
     /// Its number among all that were put into its queue; 0 before it is.
     number: u64,
     /// Keeps alive the objects whose proxies are in it.
-    carries: Vec<Pin>,
+    carries: Box<[Pin]>,
+    /// Whether it is for a joinable queue.
+    is_joinable: bool,
 }
 
 /// An item that is not finished, and the thread that got it.
@@ -71,6 +73,26 @@ struct HandedOut {
     number: u64,
     thread: ThreadId,
     item: QueueItem,
+}
+
+impl QueueItem {
+    fn bytes(&self) -> usize {
+        item_bytes(self.carries.len(), self.is_joinable)
+    }
+}
+
+/// How much memory an item takes beyond that of a task with its bytes.
+fn item_bytes(carries: usize, is_joinable: bool) -> usize {
+    CARRIED_BYTES * carries + if is_joinable { JOINABLE_BYTES } else { 0 }
+}
+
+/// What the targets of one wait bring.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Brought {
+    items: usize,
+    bytes: usize,
+    /// How much memory they take at most.
+    memory: usize,
 }
 
 impl Queue {
@@ -127,6 +149,7 @@ impl Queue {
             None => items.iter().position(|item| item.thread == caller.thread).unwrap_or(0),
         };
         let handed_out = items.remove(position)?;
+        shrink(items);
         if items.is_empty() {
             unfinished.remove(&caller.session);
         }
@@ -212,19 +235,21 @@ impl ObjectBody for Queue {
 }
 
 impl State {
-    /// Refuses an item that no queue could hold, or for which the manager has no room now. `brought` counts the
-    /// items that the same wait brings, and their bytes; with this one afterwards.
+    /// Refuses an item that no queue could hold, or for which the manager has no room now. `brought` counts what
+    /// the same wait brings; with this one afterwards.
     pub(crate) fn check_item(
         &self,
-        item_bytes: usize,
+        bytes_of_item: usize,
         carries: &[ObjectId],
-        brought: &mut (usize, usize),
+        brought: &mut Brought,
     ) -> Result<(), Refusal> {
-        *brought = (brought.0 + 1, brought.1 + item_bytes);
-        let (items, bytes) = *brought;
+        brought.items += 1;
+        brought.bytes += bytes_of_item;
+        brought.memory += TASK_BYTES + bytes_of_item + item_bytes(carries.len(), true);
+        let Brought { items, bytes, memory } = *brought;
         let (items_max, bytes_max) = (self.limits.tasks_max, self.limits.stored_bytes_max);
-        let text = if item_bytes > PAYLOAD_BYTES_MAX {
-            format!("an item has at most {PAYLOAD_BYTES_MAX} bytes, this one has {item_bytes}")
+        let text = if bytes_of_item > PAYLOAD_BYTES_MAX {
+            format!("an item has at most {PAYLOAD_BYTES_MAX} bytes, this one has {bytes_of_item}")
         } else if carries.len() > CARRIES_MAX {
             format!("an item carries at most {CARRIES_MAX} proxies, and this one has more")
         } else if self.stored_tasks + items > items_max {
@@ -235,7 +260,7 @@ impl State {
                 self.stored_bytes
             )
         } else {
-            return Ok(());
+            return self.check_memory(memory);
         };
         Err(Refusal::new(Code::LimitReached, text))
     }
@@ -248,15 +273,19 @@ impl State {
     }
 
     /// Takes an item into the manager's keeping, before it is in any queue.
-    pub(crate) fn store_item(&mut self, content: Content, carries: &[ObjectId]) -> QueueItem {
+    pub(crate) fn store_item(&mut self, key: Key, content: Content, carries: &[ObjectId]) -> QueueItem {
+        let is_joinable = self.queue_at(key).unfinished.is_some();
         self.stored_tasks += 1;
         self.stored_bytes += content.stored_bytes();
         let carries = carries.iter().filter_map(|&id| self.pin(id)).collect();
-        QueueItem { content, number: 0, carries }
+        let item = QueueItem { content, number: 0, carries, is_joinable };
+        self.memory.charge(item.bytes());
+        item
     }
 
     /// Releases an item from the manager's keeping.
     pub(crate) fn discard_item(&mut self, item: QueueItem) {
+        self.memory.give_back(item.bytes());
         self.stored_tasks -= 1;
         self.stored_bytes -= item.content.stored_bytes();
         if let Content::Blob(blob) = item.content {
@@ -269,7 +298,7 @@ impl State {
         let queue = self.queue_at(key);
         queue.put += 1;
         item.number = queue.put;
-        queue.items.push_back(item);
+        push_back(&mut queue.items, item);
         queue.unfinished_count += u64::from(queue.unfinished.is_some());
         self.touch(key);
         Grant::Put
@@ -294,6 +323,7 @@ impl State {
         let queue = self.queue_at(key);
         let item = queue.items.pop_front().expect("a ready queue has an item");
         let is_closed = queue.is_closed;
+        shrink(&mut queue.items);
         queue.handed_out += 1;
         let number = queue.handed_out;
         let carries = !item.carries.is_empty();
@@ -304,7 +334,9 @@ impl State {
         let Caller { session, thread } = caller;
         match &mut queue.unfinished {
             Some(unfinished) => {
-                unfinished.entry(session).or_default().push_back(HandedOut { number, thread, item });
+                // Most sessions have one at a time.
+                let items = unfinished.entry(session).or_insert_with(|| VecDeque::with_capacity(1));
+                push_back(items, HandedOut { number, thread, item });
                 self.session_at(session).held.insert(key);
             }
             None => unconfirmed.push(Unconfirmed::Item(handle, item)),

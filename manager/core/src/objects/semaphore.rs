@@ -20,6 +20,7 @@ use crate::objects::{Body, Want};
 use crate::sessions::session::Abandoner;
 use crate::store::catalog::Object;
 use crate::store::lifetime::ObjectEnd;
+use crate::store::memory::{HOLDER_BYTES, push_back, shrink};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Readiness};
 use crate::{State, Time};
@@ -66,6 +67,11 @@ impl Semaphore {
         })
     }
 
+    /// How many hold permits of it, or have left some behind.
+    fn holders(&self) -> usize {
+        self.charges.len() + self.abandoned.len()
+    }
+
     fn permits_max(&self) -> Option<u64> {
         self.is_bounded.then_some(self.permits_at_first)
     }
@@ -96,6 +102,7 @@ impl Semaphore {
             missing -= taken;
             if *some == 0 {
                 self.abandoned.pop_front();
+                shrink(&mut self.abandoned);
             }
         }
         self.abandoned_permits -= all;
@@ -171,6 +178,7 @@ impl ObjectBody for Semaphore {
     }
 
     fn destroyed(&mut self, state: &mut State, key: Key, _: &ObjectEnd) {
+        state.memory.give_back(HOLDER_BYTES * self.holders());
         for session in self.charges.keys() {
             if let Some(session) = state.sessions.get_mut(session) {
                 session.held.remove(&key);
@@ -201,7 +209,11 @@ impl State {
 
     pub(crate) fn permits_take(&mut self, key: Key, session: SessionId, permits: u64) -> Grant {
         let now = self.now;
-        let abandoned = self.semaphore_at(key).take(session, permits, now);
+        let semaphore = self.semaphore_at(key);
+        let before = semaphore.holders();
+        let abandoned = semaphore.take(session, permits, now);
+        let after = semaphore.holders();
+        self.semaphore_recharge(before, after);
         self.session_at(session).held.insert(key);
         Grant::Permits { abandoned }
     }
@@ -217,6 +229,7 @@ impl State {
             return Err(no_permits());
         }
         let semaphore = self.semaphore_at(key);
+        let before = semaphore.holders();
         if semaphore.give_back(session, permits).is_err() {
             let text = match semaphore.permits_max() {
                 Some(permits_max) => format!(
@@ -229,6 +242,8 @@ impl State {
             };
             return Err(Refusal::new(Code::OverRelease, text));
         }
+        let after = semaphore.holders();
+        self.semaphore_recharge(before, after);
         self.permits_discharge(key, session, permits);
         self.touch(key);
         Ok(Reply::Done)
@@ -254,7 +269,12 @@ impl State {
     }
 
     fn permits_discharge(&mut self, key: Key, session: SessionId, permits: u64) {
-        if self.semaphore_at(key).discharge(session, permits) {
+        let semaphore = self.semaphore_at(key);
+        let before = semaphore.holders();
+        let holds_nothing = semaphore.discharge(session, permits);
+        let after = semaphore.holders();
+        self.semaphore_recharge(before, after);
+        if holds_nothing {
             self.session_at(session).held.remove(&key);
         }
     }
@@ -269,16 +289,27 @@ impl State {
     fn permits_abandon(&mut self, key: Key, abandoner: &Abandoner) {
         let now = self.now;
         let semaphore = self.semaphore_at(key);
+        let before = semaphore.holders();
         if let Some(charge) = semaphore.charges.remove(&abandoner.session) {
             let permits = charge.permits.min(semaphore.out);
             semaphore.out -= permits;
             if permits > 0 {
                 let held_ns = now.ns_since(charge.since);
-                semaphore.abandoned.push_back((permits, abandoner.abandonment(held_ns)));
+                push_back(&mut semaphore.abandoned, (permits, abandoner.abandonment(held_ns)));
                 semaphore.abandoned_permits += permits;
             }
         }
+        let after = semaphore.holders();
+        self.semaphore_recharge(before, after);
         self.touch(key);
+    }
+
+    /// Charges a semaphore with the difference in its holders.
+    fn semaphore_recharge(&mut self, before: usize, after: usize) {
+        if before != after {
+            self.memory.charge(HOLDER_BYTES * after);
+            self.memory.give_back(HOLDER_BYTES * before);
+        }
     }
 
     fn semaphore_at(&mut self, key: Key) -> &mut Semaphore {

@@ -32,9 +32,14 @@ use crate::pools::calls::{BatchWorker, Running};
 use crate::pools::chunk::{WaitingCalls, WaitingChunk};
 use crate::pools::outcomes::{CANCELLED, EndedCalls, blob_of};
 use crate::pools::prefetch::CallTime;
+use crate::pools::submission::{carries_bytes, tasks_bytes};
 use crate::store::blob::Content;
 use crate::store::catalog::{Handle, Object, Pin};
 use crate::store::lifetime::{ObjectEnd, Remains};
+use crate::store::memory::{
+    BATCH_BYTES, DECISION_BYTES, EVENT_BYTES, OBJECT_BYTES, REFERENCE_BYTES, RESULT_CARRIED_BYTES,
+    WAITER_BYTES,
+};
 use crate::store::slab::Key;
 use crate::store::small_map::SmallMap;
 use crate::waiting::wait::{Caller, Readiness};
@@ -202,6 +207,7 @@ impl ObjectBody for Batch {
     fn destroyed(&mut self, state: &mut State, _: Key, _: &ObjectEnd) {
         state.stored_tasks -= self.ended.calls() as usize;
         state.stored_bytes -= self.ended.stored_bytes();
+        state.memory.give_back(RESULT_CARRIED_BYTES * self.carried.len());
         let (results, pins) = (self.ended.take_all(), take(&mut self.carried));
         if !results.is_empty() || !pins.is_empty() {
             state.let_go_of(Box::new(Remains { results, pins, ..Remains::default() }));
@@ -221,6 +227,7 @@ impl State {
             return Err(Refusal::new(Code::BadArgument, "a batch and its stop event have different ids"));
         }
         self.check_room_for(2)?;
+        self.check_memory(batch_bytes(function))?;
         let stop = self.create(options.stop, None, Body::Event(Event::new(false)))?;
         let batch = Batch {
             pool,
@@ -317,6 +324,8 @@ impl State {
         self.check_wait(request, WaitMode::Any, &targets)?;
         self.check_room_to_wait(caller.session, request)?;
         self.check_room_to_store(tasks)?;
+        let wait = WAITER_BYTES + DECISION_BYTES;
+        self.check_memory(batch_bytes(spec.function) + tasks_bytes(tasks) + wait)?;
         self.batch_open(caller.session, spec)?;
         self.batch_add(caller.session, id, tasks, true)?;
         self.settle();
@@ -334,6 +343,7 @@ impl State {
     pub(crate) fn batch_add_calls(&mut self, key: Key, calls: u32, arguments: Content, carries: &[ObjectId]) {
         self.stored_tasks += calls as usize;
         let pins: Box<[Pin]> = carries.iter().filter_map(|&id| self.pin(id)).collect();
+        self.memory.charge(carries_bytes(pins.len()));
         let batch = self.batch_at(key);
         let first = batch.added;
         batch.added += u64::from(calls);
@@ -436,4 +446,9 @@ impl State {
             _ => unreachable!("the kind was checked when the key was found"),
         }
     }
+}
+
+/// How much memory a batch and its stop event take at first, with the proxies of their owner.
+fn batch_bytes(function: &str) -> usize {
+    2 * (OBJECT_BYTES + REFERENCE_BYTES) + EVENT_BYTES + BATCH_BYTES + function.len()
 }

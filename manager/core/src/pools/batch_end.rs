@@ -11,6 +11,7 @@ use protocol::{Failure, Kind, ObjectId, Outcome, Refusal, Reply, TaskResult};
 
 use crate::State;
 use crate::pools::outcomes::{CANCELLED, failed};
+use crate::pools::submission::carries_bytes;
 use crate::sessions::session::Abandoner;
 use crate::store::catalog::Handle;
 use crate::store::slab::Key;
@@ -100,6 +101,7 @@ impl State {
             let unpinned = batch.unpinned(first, first + u64::from(calls));
             for pins in unpinned {
                 self.step(pins.len() as u64);
+                self.memory.give_back(carries_bytes(pins.len()));
                 self.unpin_all(&pins);
             }
         }

@@ -21,6 +21,7 @@ use crate::pools::reports::{check_ends, without_first};
 use crate::state::Due;
 use crate::store::blob::Content;
 use crate::store::catalog::Pin;
+use crate::store::memory::{GRANT_BYTES, RESULT_CARRIED_BYTES};
 use crate::store::slab::Key;
 use crate::{State, Time};
 
@@ -184,7 +185,11 @@ impl State {
         let (function, stop) = (batch.function(), batch.options.stop);
         self.stored_bytes = self.stored_bytes + arguments.stored_bytes() - freed;
         let grants = self.session_at(session).grants.get_or_insert_default();
+        let is_first = grants.len() == 0;
         grants.add(order, Granted { batch: key, range: first });
+        if !is_first {
+            self.memory.charge(GRANT_BYTES);
+        }
         self.begin(key, first);
         let task =
             |arguments| TasksGrant { batch: id, function, stop, first, calls, retry, report_each, arguments };
@@ -265,6 +270,7 @@ impl State {
         }
         if !carries.is_empty() && has_returned && self.is_referred_to(key) {
             let carried: Vec<Pin> = carries.iter().filter_map(|&id| self.pin(id)).collect();
+            self.memory.charge(RESULT_CARRIED_BYTES * carried.len());
             self.batch_at(key).carried.extend(carried);
         }
         if self.advance(key, range, ended as u32) {
@@ -337,6 +343,9 @@ impl State {
         let session = self.sessions.get_mut(&running.session);
         if let Some(grants) = session.and_then(|session| session.grants.as_mut()) {
             grants.remove(running.order);
+            if grants.len() > 0 {
+                self.memory.give_back(GRANT_BYTES);
+            }
         }
         if let Some(deadline) = running.deadline {
             self.deadlines.remove(&(deadline, Due::Call { batch: key, range }));

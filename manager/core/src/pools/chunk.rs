@@ -11,6 +11,7 @@ use protocol::{BlobId, Payload, calls};
 use serde::{Deserialize, Serialize};
 
 use crate::store::blob::Content;
+use crate::store::memory::{more_room, push_back, shrink};
 
 /// Consecutive calls that have not begun.
 #[derive(Debug, Serialize, Deserialize)]
@@ -127,13 +128,15 @@ impl WaitingCalls {
 
     /// Makes room for this many more chunks.
     pub(crate) fn reserve(&mut self, chunks: usize) {
-        self.chunks.reserve(chunks);
+        if chunks > self.chunks.capacity() - self.chunks.len() {
+            self.chunks.reserve_exact(chunks.max(more_room(self.chunks.len())));
+        }
     }
 
     /// Adds calls that come last.
     pub(crate) fn push_back(&mut self, chunk: WaitingChunk) {
         self.calls += u64::from(chunk.calls);
-        self.chunks.push_back(chunk);
+        push_back(&mut self.chunks, chunk);
     }
 
     /// Adds calls that come first.
@@ -197,6 +200,7 @@ impl WaitingCalls {
         if calls == front.calls {
             let freed = front.stored_bytes();
             self.chunks.pop_front();
+            shrink(&mut self.chunks);
             return freed;
         }
         front.first += u64::from(calls);

@@ -8,6 +8,8 @@ use protocol::limits::FAILURE_BYTES_MAX;
 use protocol::{BlobId, Failure, FailureKind, Outcome, TaskResult};
 use serde::{Deserialize, Serialize};
 
+use crate::store::memory::{push_back, shrink};
+
 /// Outcomes that an owner has not taken, in the order in which they came.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct EndedCalls {
@@ -40,7 +42,7 @@ impl EndedCalls {
             return 0;
         }
         let bytes = stored_bytes(&result.outcome);
-        self.results.push_back(result);
+        push_back(&mut self.results, result);
         self.bytes += bytes;
         bytes
     }
@@ -80,7 +82,9 @@ impl EndedCalls {
         }
         self.calls -= calls;
         self.bytes -= bytes;
-        (self.results.drain(..count).collect(), calls, bytes)
+        let results = self.results.drain(..count).collect();
+        shrink(&mut self.results);
+        (results, calls, bytes)
     }
 }
 
@@ -104,7 +108,7 @@ pub(crate) fn blob_of(outcome: &Outcome) -> Option<BlobId> {
 }
 
 /// How many bytes an outcome takes in the manager's memory and in a reply.
-fn stored_bytes(outcome: &Outcome) -> usize {
+pub(crate) fn stored_bytes(outcome: &Outcome) -> usize {
     match outcome {
         Outcome::Returned(payload) => payload.as_bytes().len() + OUTCOME_BYTES,
         Outcome::Failed(failure) => failure.text.len() + OUTCOME_BYTES,

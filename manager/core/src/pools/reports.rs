@@ -7,11 +7,20 @@ use protocol::{CallsOutcome, Code, FailureKind, ObjectId, Outcome, Payload, Refu
 
 use crate::State;
 use crate::pools::outcomes::{OUTCOME_BYTES, cut, failed};
+use crate::store::memory::RESULT_CARRIED_BYTES;
 
 impl State {
     /// An outcome to store. One that cannot be stored becomes a failure that says so.
     pub(crate) fn checked(&self, outcome: &Outcome<&[u8], &str>, carries: &[ObjectId]) -> Outcome {
-        let room = self.limits.stored_bytes_max.saturating_sub(self.stored_bytes);
+        let needed = match outcome {
+            Outcome::Returned(bytes) => bytes.len() + RESULT_CARRIED_BYTES * carries.len(),
+            Outcome::Failed(failure) => cut(failure.text).len(),
+            Outcome::ReturnedBlob { .. } => RESULT_CARRIED_BYTES * carries.len(),
+        };
+        let room = match self.has_memory_for(needed + OUTCOME_BYTES) {
+            true => self.limits.stored_bytes_max.saturating_sub(self.stored_bytes),
+            false => 0,
+        };
         match outcome {
             Outcome::Returned(_) | Outcome::ReturnedBlob { .. } if carries.len() > CARRIES_MAX => failed(
                 FailureKind::TooLarge,

@@ -8,6 +8,7 @@ use protocol::limits::{
 use protocol::{Code, Refusal, TaskInput, calls};
 
 use crate::State;
+use crate::store::memory::{CARRIED_BYTES, CARRIES_BYTES, TASK_BYTES};
 
 impl State {
     /// Whether there is room for these chunks, and each is what it says.
@@ -37,7 +38,7 @@ impl State {
                 "a chunk has one call at least, and the arguments of so many calls, each with its length";
             return Err(Refusal::new(Code::BadArgument, text));
         } else {
-            return Ok(());
+            return self.check_memory(tasks_bytes(tasks));
         };
         Err(Refusal::new(Code::LimitReached, text))
     }
@@ -46,4 +47,17 @@ impl State {
 /// Whether the arguments of a chunk are those of its calls.
 fn has_its_calls(chunk: &TaskInput<'_>) -> bool {
     chunk.calls > 0 && calls::fit(chunk.arguments, chunk.calls.into())
+}
+
+/// How much memory chunks take.
+pub(crate) fn tasks_bytes(chunks: &[TaskInput<'_>]) -> usize {
+    let chunk_bytes = |chunk: &TaskInput<'_>| {
+        TASK_BYTES * chunk.calls as usize + chunk.arguments.len() + carries_bytes(chunk.carries.len())
+    };
+    chunks.iter().map(chunk_bytes).sum()
+}
+
+/// How much memory the objects take that a chunk carries.
+pub(crate) fn carries_bytes(carries: usize) -> usize {
+    if carries == 0 { 0 } else { CARRIES_BYTES + CARRIED_BYTES * carries }
 }

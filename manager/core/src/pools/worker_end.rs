@@ -15,6 +15,7 @@ use crate::pools::call_record::FoundRecord;
 use crate::pools::calls::{BatchWorker, Granted};
 use crate::pools::chunk::WaitingChunk;
 use crate::pools::outcomes::failed;
+use crate::store::memory::GRANT_BYTES;
 use crate::store::slab::Key;
 use crate::waiting::wait::Waiter;
 use crate::{Effect, State};
@@ -126,11 +127,14 @@ impl State {
         self.batch_moved_on(key);
     }
 
-    /// Refuses calls to a process that is marked for termination.
+    /// Refuses calls to a process that is marked for termination, or runs some already if there is no room for more. A
+    /// process that runs none always gets some, so that they end and make room.
     pub(crate) fn check_may_work(&self, session: SessionId) -> Result<(), Refusal> {
-        match self.sessions[&session].is_terminating {
-            true => Err(terminating()),
-            false => Ok(()),
+        let session = &self.sessions[&session];
+        match (session.is_terminating, session.calls_begun()) {
+            (true, _) => Err(terminating()),
+            (false, 0) => Ok(()),
+            (false, _) => self.check_memory(GRANT_BYTES),
         }
     }
 }

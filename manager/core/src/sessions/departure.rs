@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Unconfirmed};
 use crate::sessions::session::Abandoner;
+use crate::store::memory::REFERENCE_BYTES;
 use crate::{DeathCause, SessionEnd, State};
 
 /// How many steps it counts to let go of a batch.
@@ -140,8 +141,10 @@ impl State {
                 return self.departures.under_way.push_back(departure);
             }
         }
-        if departure.scope != DepartureScope::Waits {
-            self.sessions.remove(&departure.session);
+        if departure.scope != DepartureScope::Waits
+            && let Some(session) = self.sessions.remove(&departure.session)
+        {
+            self.memory.give_back(session.bytes());
         }
     }
 
@@ -186,6 +189,7 @@ impl State {
         } else if let Some((blob, count)) = session.blobs.pop() {
             self.blob_release(blob, count);
         } else if let Some((_, held)) = session.references.pop_first() {
+            self.memory.give_back(REFERENCE_BYTES);
             self.release(held);
         } else {
             return false;

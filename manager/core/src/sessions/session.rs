@@ -17,7 +17,8 @@ use crate::pools::call_record::FoundRecord;
 use crate::pools::calls::Granted;
 use crate::sessions::deferred_release::Deferral;
 use crate::store::blob::BlobReferences;
-use crate::store::catalog::Held;
+use crate::store::catalog::{Held, number};
+use crate::store::memory::{SESSION_BYTES, UNCONFIRMED_BYTES, push_back, shrink};
 use crate::store::slab::Key;
 use crate::store::small_map::SmallMap;
 use crate::{DeathCause, Peer, SessionEnd, State, Time};
@@ -100,7 +101,7 @@ impl Session {
 
     /// Notes that the next answer to this session brings a grant that must not be lost.
     pub(crate) fn grant_unconfirmed(&mut self, grant: Unconfirmed) {
-        self.unconfirmed.push_back((self.answers + 1, grant));
+        push_back(&mut self.unconfirmed, (self.answers + 1, grant));
     }
 
     /// The oldest grant that is not confirmed, if the client has read the answer that brought it. A client that claims
@@ -110,7 +111,9 @@ impl Session {
         if *answer > received || received > self.answers {
             None
         } else {
-            self.unconfirmed.pop_front().map(|(_, grant)| grant)
+            let confirmed = self.unconfirmed.pop_front();
+            shrink(&mut self.unconfirmed);
+            confirmed.map(|(_, grant)| grant)
         }
     }
 
@@ -148,6 +151,16 @@ impl Session {
         let grants = self.grants.as_mut()?;
         let last = grants.open.last_key()?;
         grants.open.remove(last).map(|granted| (granted, grants.found))
+    }
+
+    /// How much memory it takes, with its first grant of calls.
+    pub(crate) fn bytes(&self) -> usize {
+        SESSION_BYTES + self.program.len()
+    }
+
+    /// Whether it holds a proxy of an object with this id.
+    pub(crate) fn refers_to(&self, id: ObjectId) -> bool {
+        self.references.contains_key(&number(id))
     }
 
     /// How many calls it runs: one of each grant.
@@ -228,7 +241,10 @@ impl Abandoner {
 
 impl State {
     pub(crate) fn session_began(&mut self, session: SessionId, peer: &Peer) {
-        let before = self.sessions.insert(session, Session::new(peer, self.now));
+        let new = Session::new(peer, self.now);
+        // The driver limits how many there are.
+        self.memory.charge(new.bytes());
+        let before = self.sessions.insert(session, Box::new(new));
         assert!(before.is_none(), "session numbers are used once");
     }
 
@@ -246,8 +262,10 @@ impl State {
 
     /// Forgets a grant that was received.
     pub(crate) fn let_go(&mut self, grant: Unconfirmed) {
-        if let Unconfirmed::Item(_, item) = grant {
-            self.discard_item(item);
+        match grant {
+            Unconfirmed::Item(_, item) => self.discard_item(item),
+            Unconfirmed::Event { set_by, .. } => self.memory.give_back(UNCONFIRMED_BYTES + set_by.bytes()),
+            Unconfirmed::Notification(_) => self.memory.give_back(UNCONFIRMED_BYTES),
         }
     }
 

@@ -310,6 +310,9 @@ impl State {
 
     /// Counts the bytes of a blob, which were counted as `before`, if there is room.
     fn charge_blob(&mut self, before: u64, bytes: u64) -> Result<(), Refusal> {
+        if bytes > before {
+            self.check_memory(usize::try_from(bytes - before).unwrap_or(usize::MAX))?;
+        }
         let (others, bytes_max) = (self.stored_bytes - before as usize, self.limits.stored_bytes_max);
         match usize::try_from(bytes).ok().and_then(|bytes| others.checked_add(bytes)) {
             Some(stored) if stored <= bytes_max || bytes <= before => {

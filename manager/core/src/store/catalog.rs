@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Want};
+use crate::store::memory::{NAME_BYTES, OBJECT_BYTES};
 use crate::store::names::Names;
 use crate::store::slab::{Key, Slab};
 use crate::waiting::wait::Lane;
@@ -91,6 +92,11 @@ impl Object {
         self.body.lanes()
     }
 
+    /// How much memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        object_bytes(self.name.as_ref(), &self.body)
+    }
+
     /// Whether nothing keeps it alive: no name, no proxy, nothing in the manager's keeping.
     pub(crate) fn is_unused(&self) -> bool {
         self.name.is_none() && self.references == 0 && self.pins == 0
@@ -110,6 +116,12 @@ impl Catalog {
 
     pub(crate) fn len(&self) -> usize {
         self.objects.len()
+    }
+
+    /// How much memory the slots of objects take, those of freed ones among them.
+    #[inline]
+    pub(crate) fn slot_bytes(&self) -> usize {
+        self.objects.slot_bytes()
     }
 
     /// The object under a key. It exists as long as something in the core points at it.
@@ -194,6 +206,12 @@ impl Catalog {
         self.ids.remove(&number(object.id));
         object
     }
+}
+
+/// How much memory an object takes.
+pub(crate) fn object_bytes(name: Option<&Name>, body: &Body) -> usize {
+    let name = name.map_or(0, |name| NAME_BYTES + name.as_str().len());
+    OBJECT_BYTES + name + body.bytes()
 }
 
 /// The name of an object that has one.

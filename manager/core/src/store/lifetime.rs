@@ -21,6 +21,7 @@ use crate::objects::object_body::ObjectBody;
 use crate::objects::queue::QueueItem;
 use crate::pools::outcomes::blob_of;
 use crate::store::catalog::{Handle, Held, Pin, no_such_object, number};
+use crate::store::memory::REFERENCE_BYTES;
 use crate::store::slab::Key;
 use crate::work::LongWork;
 
@@ -82,17 +83,23 @@ impl State {
 
     /// Adds one reference of a session to an object.
     pub(crate) fn refer(&mut self, session: SessionId, key: Key) -> Result<(), Refusal> {
-        let object = self.catalog.at_mut(key);
+        let object = self.catalog.at(key);
+        let (id, fresh) = (object.id, Held { key, serial: object.serial, count: 1 });
         let references = object.references.checked_add(1).ok_or_else(|| {
             Refusal::new(Code::LimitReached, "there are 2^32 references to one object, which is the limit")
         })?;
-        object.references = references;
-        let (id, fresh) = (object.id, Held { key, serial: object.serial, count: 0 });
-        let held = self.session_at(session).references.entry(number(id)).or_insert(fresh);
-        if held.serial != fresh.serial {
-            *held = fresh;
+        if !self.has_memory_for(REFERENCE_BYTES) && !self.session_at(session).refers_to(id) {
+            self.check_memory(REFERENCE_BYTES)?;
         }
-        held.count += 1;
+        self.catalog.at_mut(key).references = references;
+        match self.session_at(session).references.entry(number(id)) {
+            Entry::Occupied(mut held) if held.get().serial == fresh.serial => held.get_mut().count += 1,
+            Entry::Occupied(mut held) => *held.get_mut() = fresh,
+            Entry::Vacant(place) => {
+                place.insert(fresh);
+                self.memory.charge(REFERENCE_BYTES);
+            }
+        }
         Ok(())
     }
 
@@ -104,6 +111,7 @@ impl State {
         held.get_mut().count -= 1;
         if held.get().count == 0 {
             held.remove();
+            self.memory.give_back(REFERENCE_BYTES);
         }
         self.release(one);
         Ok(Reply::Done)
@@ -185,6 +193,7 @@ impl State {
             }
         }
         let mut object = self.catalog.remove(key);
+        self.memory.give_back(object.bytes());
         object.body.destroyed(self, key, end);
     }
 

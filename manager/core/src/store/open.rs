@@ -7,6 +7,8 @@ use protocol::{Code, LockChoice, Name, ObjectId, OpenMode, Refusal, Reply, Sessi
 use crate::State;
 use crate::objects::Body;
 use crate::objects::object_body::ObjectBody;
+use crate::store::catalog::object_bytes;
+use crate::store::memory::REFERENCE_BYTES;
 use crate::store::slab::Key;
 
 impl State {
@@ -69,9 +71,14 @@ impl State {
     /// Makes an object that nothing refers to yet.
     pub(crate) fn create(&mut self, id: ObjectId, name: Option<Name>, body: Body) -> Result<Key, Refusal> {
         self.check_room_for(1)?;
-        self.catalog.insert(id, name, body).ok_or_else(|| {
+        let bytes = object_bytes(name.as_ref(), &body);
+        // Its maker refers to it.
+        self.check_memory(bytes + REFERENCE_BYTES)?;
+        let key = self.catalog.insert(id, name, body).ok_or_else(|| {
             Refusal::new(Code::AlreadyExists, format!("an object with id {id} exists already"))
-        })
+        })?;
+        self.memory.charge(bytes);
+        Ok(key)
     }
 
     /// Refuses if there is no room for this many more objects.

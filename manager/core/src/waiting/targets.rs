@@ -7,6 +7,8 @@ use protocol::{Code, Refusal, RequestId, Target, Targets, WaitMode};
 use smallvec::SmallVec;
 
 use crate::State;
+use crate::objects::queue::Brought;
+use crate::store::memory::HOLDER_BYTES;
 use crate::store::slab::Key;
 use crate::waiting::wait::Caller;
 use crate::waiting::wait_queue::WaitQueueEntry;
@@ -85,7 +87,7 @@ impl State {
         targets: &Targets<'_>,
     ) -> Result<SmallVec<[Key; 1]>, Refusal> {
         let mut objects = SmallVec::new();
-        let mut brought = (0, 0);
+        let mut brought = Brought::default();
         for target in targets {
             objects.push(self.find_target(caller, target, &mut brought)?);
         }
@@ -96,7 +98,7 @@ impl State {
         &self,
         caller: Caller,
         target: &Target<'_>,
-        brought: &mut (usize, usize),
+        brought: &mut Brought,
     ) -> Result<Key, Refusal> {
         match target {
             Target::Tasks { most: 0, .. } => {
@@ -113,8 +115,12 @@ impl State {
         let (id, kind) = target.object();
         let key = self.catalog.find(id, kind)?;
         match *target {
+            Target::Event { .. } => self.check_event_memory(key)?,
             Target::Condition { hold, .. } => self.check_condition(caller, key, hold)?,
-            Target::Semaphore { permits, .. } => self.check_permits(key, permits)?,
+            Target::Semaphore { permits, .. } => {
+                self.check_permits(key, permits)?;
+                self.check_memory(HOLDER_BYTES)?;
+            }
             Target::Join { .. } => self.check_joinable(key)?,
             _ => {}
         }
@@ -131,7 +137,7 @@ impl State {
         let objects = self.find_targets(caller, targets)?;
         let mut entries = SmallVec::with_capacity(targets.len());
         for (&object, target) in objects.iter().zip(targets) {
-            entries.push(WaitQueueEntry::new(object, self.want(target)));
+            entries.push(WaitQueueEntry::new(object, self.want(object, target)));
         }
         Ok(entries)
     }

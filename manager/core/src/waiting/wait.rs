@@ -27,7 +27,9 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::objects::object_body::ObjectBody;
 use crate::objects::{Unconfirmed, Want, moves_nothing};
+use crate::pools::outcomes;
 use crate::state::Due;
+use crate::store::memory::{DECISION_BYTES, TARGET_BYTES, WAITER_BYTES};
 use crate::store::slab::Key;
 use crate::waiting::serve::Verdict;
 use crate::waiting::wait_queue::{self, Position, WaitQueueEntry};
@@ -147,6 +149,8 @@ impl State {
     /// Parks a waiter that cannot be decided at once, if it may wait.
     fn block(&mut self, mut waiter: Waiter) -> Result<(), Refusal> {
         let admitted = self.check_room_to_wait(waiter.caller.session, waiter.request);
+        // One that waits for a condition is charged more, once it has given up its lock.
+        let admitted = admitted.and_then(|()| self.check_memory(waiter.bytes() + DECISION_BYTES));
         match admitted.and_then(|()| self.check_deadlock(&waiter)) {
             Ok(false) => {}
             Ok(true) => self.search_for(waiter.caller),
@@ -180,6 +184,7 @@ impl State {
         waiter.arrival = self.arrivals;
         let (caller, request, deadline) = (waiter.caller, waiter.request, waiter.deadline());
         let targets = waiter.targets.len() as u32;
+        self.memory.charge(waiter.bytes());
         let key = self.waiters.insert(waiter);
         self.searches.thread_moved(caller);
         self.step(STEPS_PER_WAITER + u64::from(targets));
@@ -217,6 +222,7 @@ impl State {
             self.leave_queue(Position::new(key, target));
         }
         let waiter = self.waiters.remove(key);
+        self.memory.give_back(waiter.bytes());
         self.searches.thread_moved(waiter.caller);
         self.step(STEPS_PER_WAITER + waiter.targets.len() as u64);
         if let Some(deadline) = waiter.deadline() {
@@ -402,6 +408,18 @@ impl Waiter {
         self.targets.iter().any(|entry| entry.want.leaves_a_mark())
     }
 
+    /// How much memory it takes while it is parked.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        let targets = if self.targets.spilled() { TARGET_BYTES * self.targets.len() } else { 0 };
+        let decision = match (&self.relock, &self.decided) {
+            (None, _) => 0,
+            (Some(_), None) => DECISION_BYTES,
+            (Some(_), Some(decision)) => DECISION_BYTES + decision.stored_bytes(),
+        };
+        WAITER_BYTES + targets + decision
+    }
+
     /// Whether it comes before those behind it in a wait queue.
     pub(crate) fn has_claim(&self) -> bool {
         self.mode == WaitMode::Any
@@ -421,6 +439,22 @@ impl Decision {
                 unconfirmed.is_empty() && !grants.iter().all(moves_nothing)
             }
             Decision::TimedOut => false,
+        }
+    }
+
+    /// The bytes of results that it has moved; those of calls and items are counted elsewhere until they have ended.
+    #[cold]
+    #[inline(never)]
+    fn stored_bytes(&self) -> usize {
+        let stored_bytes = |grant: &Grant| match grant {
+            Grant::Results(results) => {
+                results.results.iter().map(|result| outcomes::stored_bytes(&result.outcome)).sum()
+            }
+            _ => 0,
+        };
+        match self {
+            Decision::Taken { grants, .. } => grants.iter().map(stored_bytes).sum(),
+            Decision::TimedOut => 0,
         }
     }
 

@@ -148,7 +148,11 @@ fn room_is_taken_when_a_blob_is_opened_and_corrected_when_it_comes() {
 
 #[test]
 fn no_blob_is_too_small_or_too_large() {
-    let mut world = World::with_limits(Limits { stored_bytes_max: usize::MAX, ..Limits::default() });
+    let mut world = World::with_limits(Limits {
+        stored_bytes_max: usize::MAX,
+        memory_bytes_max: usize::MAX,
+        ..Limits::default()
+    });
     let a = world.session("a");
     assert_eq!(world.refused(a, Request::BlobOpen { bytes: BLOB_BYTES_MIN - 1 }).0, Code::BadArgument);
     assert_eq!(world.refused(a, Request::BlobOpen { bytes: BLOB_BYTES_MAX + 1 }).0, Code::LimitReached);

@@ -318,6 +318,9 @@ impl Run {
         }
         let nothing = Reply::Objects { objects: vec![], more: false };
         assert_eq!(self.ask(Request::ListObjects { after: None }), nothing, "seed {seed}");
+        let mut fresh = Run::new(seed, self.is_orderly);
+        fresh.begin(last);
+        assert_eq!(self.state.charged_bytes(), fresh.state.charged_bytes(), "memory was lost, seed {seed}");
         self.fill();
         self.trace
     }

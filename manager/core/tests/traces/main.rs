@@ -19,6 +19,7 @@ mod hostile;
 mod inspection;
 mod latches;
 mod locks;
+mod memory;
 mod mirrors;
 mod mixed;
 mod objects;

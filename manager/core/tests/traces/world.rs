@@ -118,6 +118,11 @@ impl World {
         self.now = self.now.after_ns(time.as_nanos() as u64);
     }
 
+    /// How much memory the core has charged.
+    pub(crate) fn charged_bytes(&self) -> usize {
+        self.state.charged_bytes()
+    }
+
     /// The most steps that one input has taken so far.
     pub(crate) fn steps_most(&self) -> u64 {
         self.steps_most

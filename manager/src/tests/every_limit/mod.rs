@@ -56,7 +56,7 @@ const TABLE: &[Line] = &[
     ("tasks_max", &[LIMIT_REACHED], settings::tasks),
     ("stored_bytes_max", &[LIMIT_REACHED, TOO_LARGE], settings::stored_bytes),
     ("output_bytes_max", &[Ended(Code::LimitReached)], settings::output_bytes),
-    ("memory_bytes_max", &[Ended(Code::LimitReached)], settings::memory_bytes),
+    ("memory_bytes_max", &[LIMIT_REACHED, TOO_LARGE, Ended(Code::LimitReached)], settings::memory_bytes),
 ];
 
 #[test]

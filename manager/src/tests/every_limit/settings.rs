@@ -114,7 +114,9 @@ pub(super) fn tasks() -> Vec<Consequence> {
 }
 
 pub(super) fn blob_bytes_max() -> Vec<Consequence> {
-    let (_manager, mut peer) = session(Limits { stored_bytes_max: usize::MAX, ..Limits::default() });
+    let room = usize::MAX;
+    let limits = Limits { stored_bytes_max: room, memory_bytes_max: room, ..Limits::default() };
+    let (_manager, mut peer) = session(limits);
     let open = |bytes| Request::BlobOpen { bytes };
     assert!(matches!(peer.call(open(BLOB_BYTES_MAX)), Reply::BlobOpened { .. }));
     vec![Refused(refused_alike(&mut peer, BLOB_BYTES_MAX as usize, [open(BLOB_BYTES_MAX + 1)]))]
@@ -159,7 +161,18 @@ pub(super) fn output_bytes() -> Vec<Consequence> {
 }
 
 pub(super) fn memory_bytes() -> Vec<Consequence> {
-    let (manager, mut witness) = session(Limits { memory_bytes_max: 4 * (64 << 10), ..Limits::default() });
+    // Three quarters are for what is stored, and one for what is on its way.
+    let limits = Limits { memory_bytes_max: 4 * (64 << 10), ..Limits::default() };
+    let (_manager, peer) = session(limits.clone());
+    let peer = &mut worker_and_owner(peer);
+    (0..3).for_each(|_| done(peer, put(&[0; 50_000], Vec::new())));
+    let call = call_of(50_000);
+    let too_much = [add_calls(BATCH, &call, 1), put(&[0; 50_000], Vec::new())];
+    let code = refused_alike(peer, 3 * (64 << 10), too_much);
+    let failed = outcome(peer, Outcome::Returned(&call), &[]);
+    done(peer, add_calls(BATCH, &call_of(20_000), 1));
+
+    let (manager, mut witness) = session(limits);
     let mut halting = manager.session();
     halting.stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     halting.send_bytes(&(1_u32 << 20).to_le_bytes());
@@ -171,5 +184,5 @@ pub(super) fn memory_bytes() -> Vec<Consequence> {
     halting.expect_end();
     assert!(refusal.text.contains("65536 bytes"), "{refusal}");
     done(&mut witness, Request::Goodbye);
-    vec![Ended(refusal.code)]
+    vec![Refused(code), fails(&failed), Ended(refusal.code)]
 }
