@@ -70,6 +70,10 @@ impl State {
         }
         if let Some(pool) = pool {
             self.touch(pool);
+            if self.pool_at(pool).open_batch_from(Key::MIN).is_some() {
+                // Calls that an earlier input has dropped have not all ended.
+                self.left.is_news |= self.has_left;
+            }
             if termination.is_removal {
                 self.pool_at(pool).remove_when_done(termination.text);
                 self.pool_end(pool);
