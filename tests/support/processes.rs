@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use rustix::process::{Pid, Signal, kill_process};
-use signal_hook::consts::{SIGHUP, SIGINT};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 /// Signals a process.
 pub(crate) fn kill(process: u32, signal: Signal) {
@@ -37,10 +37,10 @@ pub(crate) fn descendants(process: u32) -> Vec<u32> {
     children.iter().flat_map(|&child| [vec![child], descendants(child)].concat()).collect()
 }
 
-/// Has SIGINT and SIGHUP end this program even if it was started with them ignored, as in the background of a shell.
+/// Has these signals end this program even if it was started with them ignored, as in the background of a shell.
 /// Otherwise the programs that it starts would ignore them too, and tests send them these signals.
 pub(crate) fn heed_signals() {
-    for signal in [SIGINT, SIGHUP] {
+    for signal in [SIGINT, SIGQUIT, SIGHUP, SIGTERM] {
         let always = Arc::new(AtomicBool::new(true));
         signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, always)
             .expect("these signals may be handled");
