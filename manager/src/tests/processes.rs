@@ -3,10 +3,12 @@
 use std::env;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use protocol::{Limits, Reply, Request};
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+use signal_hook::consts::SIGINT;
 use sys::process_stat::ProcessStat;
 
 use super::deaths::run_worker;
@@ -24,6 +26,8 @@ pub(super) const LITTLE_MEMORY: usize = 32 << 20;
 fn run_helper() {
     let (Ok(name), Some(socket)) = (env::var(NAME), env::var_os(SOCKET)) else { return };
     let socket = PathBuf::from(socket);
+    // If the tests run in the background of a shell, it is ignored, and a manager would let it stay so.
+    signal_hook::flag::register(SIGINT, Arc::default()).unwrap();
     let options = ManagerOptions::new(Address::unix(&socket).unwrap());
     match name.as_str() {
         "manager" => crate::serve(options, crate::announce).unwrap(),
