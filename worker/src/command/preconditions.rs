@@ -116,13 +116,11 @@ impl Preconditions {
         state.waiting = None;
         state.has_ended = true;
         let reply = match answer {
-            Err(error)
-                if error.is_cancelled()
-                    && let Some(text) = state.deadlock.take() =>
-            {
-                return Err(Error::new(ErrorKind::Deadlock, text));
-            }
-            Err(error) if error.is_cancelled() && state.is_cancelled => return Ok(Permission::Cancelled),
+            Err(error) if error.is_cancelled() => match state.deadlock.take() {
+                Some(text) => return Err(Error::new(ErrorKind::Deadlock, text)),
+                None if state.is_cancelled => return Ok(Permission::Cancelled),
+                None => return Err(error),
+            },
             answer => answer?,
         };
         match Wait::output(reply)? {
