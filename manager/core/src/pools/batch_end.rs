@@ -25,7 +25,7 @@ impl State {
         let key = self.catalog.find(id, Kind::Batch)?;
         let batch = self.batch_at(key);
         let count = batch.waiting.calls();
-        batch.cancels += 1;
+        batch.cancels = batch.cancels.wrapping_add(1);
         self.batch_end_waiting(key, &CANCELLED);
         self.batch_moved_on(key);
         Ok(Reply::Count(count))

@@ -2,7 +2,10 @@
 
 use manager_core::{DeathCause, Input, SessionEnd};
 use protocol::limits::CARRIES_MAX;
-use protocol::{BatchOptions, Code, Kind, Reply, Request, Spec, Target, TaskCounts, TaskInput};
+use protocol::{
+    BatchOptions, Code, Kind, ObjectId, Reply, Request, RequestId, SessionId, Spec, Target, TaskCounts,
+    TaskInput,
+};
 
 use crate::call_words::input;
 use crate::steps::STEPS_MAX;
@@ -161,49 +164,63 @@ fn the_death_of_an_owner_of_many_batches_goes_on_in_slices() {
     assert_eq!(world.refused(b, Request::BatchProgress { id: batches[0] }).0, Code::NoSuchObject);
 }
 
+/// A session that will leave many waits behind, and is first in line for a lock.
+struct Crowded {
+    world: World,
+    /// The session, and its wait for the lock.
+    crowded: (SessionId, RequestId),
+    /// The session that holds the lock, and its wait for it, which is behind.
+    other: (SessionId, RequestId),
+    held: ObjectId,
+}
+
+impl Crowded {
+    fn new() -> Crowded {
+        let mut world = World::new();
+        let (a, b) = (world.session("a"), world.session("b"));
+        let held = world.open(b, None, Spec::Lock);
+        world.acquire(b, lock(held));
+        let stop = world.event(a, "stop");
+        for _ in 0..20_000 {
+            world.send(a, wait_for(event(stop)));
+        }
+        let waiting = world.send(a, on_thread(2, wait_for(lock(held))));
+        let behind = world.block(b, on_thread(2, wait_for(lock(held))));
+        Crowded { world, crowded: (a, waiting), other: (b, behind), held }
+    }
+
+    /// Asserts that the lock went past the crowded session.
+    fn has_passed_by(mut self) {
+        let ((a, waiting), (b, behind)) = (self.crowded, self.other);
+        assert_eq!(self.world.answer(a, waiting), None, "nobody reads it");
+        assert!(self.world.locked(b, behind).abandoned.is_none());
+        self.world.silent();
+        let steps = self.world.steps_most();
+        assert!(steps <= STEPS_MAX, "{steps} steps");
+    }
+}
+
 #[test]
 fn nothing_goes_to_the_dead() {
-    let mut world = World::new();
-    let (a, b) = (world.session("a"), world.session("b"));
-    let held = world.open(b, None, Spec::Lock);
-    world.acquire(b, lock(held));
-    let stop = world.event(a, "stop");
-    for _ in 0..20_000 {
-        world.send(a, wait_for(event(stop)));
-    }
-    let waiting = world.send(a, on_thread(2, wait_for(lock(held))));
-    let behind = world.block(b, on_thread(2, wait_for(lock(held))));
-    world.kill(a);
+    let mut crowd = Crowded::new();
+    crowd.world.kill(crowd.crowded.0);
     // The departure has not come to the wait of the dead, which is first in the line.
-    world.release(b, held);
-    assert!(world.work() > 1);
-    assert_eq!(world.answer(a, waiting), None, "nobody reads it");
-    assert!(world.locked(b, behind).abandoned.is_none());
-    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+    crowd.world.release(crowd.other.0, crowd.held);
+    assert!(crowd.world.work() > 1);
+    crowd.has_passed_by();
 }
 
 /// A session is about to end when the processes that are bound to it are gone.
 #[test]
 fn nothing_goes_to_a_session_with_many_waits_that_is_about_to_end() {
-    let mut world = World::new();
-    let (a, b) = (world.session("a"), world.session("b"));
-    let held = world.open(b, None, Spec::Lock);
-    world.acquire(b, lock(held));
-    let stop = world.event(a, "stop");
-    for _ in 0..20_000 {
-        world.send(a, wait_for(event(stop)));
-    }
-    let waiting = world.send(a, on_thread(2, wait_for(lock(held))));
-    let behind = world.block(b, on_thread(2, wait_for(lock(held))));
+    let mut crowd = Crowded::new();
+    let session = crowd.crowded.0;
     let ending = SessionEnd::Died(DeathCause::Signal(9));
-    world.apply(Input::SessionEnding { session: a, ending: ending.clone(), bound: vec![4711] });
-    world.release(b, held);
+    crowd.world.apply(Input::SessionEnding { session, ending: ending.clone(), bound: vec![4711] });
+    crowd.world.release(crowd.other.0, crowd.held);
     // It ends in the middle of this.
-    world.slice();
-    world.end(a, ending);
-    assert!(world.work() > 0);
-    assert_eq!(world.answer(a, waiting), None, "nobody reads it");
-    assert!(world.locked(b, behind).abandoned.is_none());
-    world.silent();
-    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+    crowd.world.slice();
+    crowd.world.end(session, ending);
+    assert!(crowd.world.work() > 0);
+    crowd.has_passed_by();
 }
