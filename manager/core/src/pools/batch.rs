@@ -137,9 +137,7 @@ impl Batch {
             failed: self.failed,
         }
     }
-}
 
-impl Batch {
     /// Takes the next calls that will never begin, with how they end.
     pub(crate) fn next_dropped(&mut self) -> Option<(WaitingChunk, Outcome)> {
         let (calls, failure) = self.dropped.front_mut()?;
