@@ -9,6 +9,10 @@
 //! seen once has children that are seen later. And nobody hides from a look by forking and ending all the time: a look
 //! goes from lower numbers to higher ones, and a child has a higher number than its parent, unless the numbers have
 //! begun anew meanwhile. Then there is another look.
+//!
+//! A child gets its number some time before it can be seen. So one whose number is the first after the numbers began
+//! anew can appear behind a look that has begun later, while its parent ends before it. That look finds nobody. But
+//! the child is there for the next one, so only two looks in turn that find nobody are the end.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
@@ -122,12 +126,30 @@ pub fn kill_all(
     sessions: &BTreeSet<ProcessSession>,
     spared: Option<u32>,
 ) -> io::Result<Vec<(ProcessSession, Process)>> {
-    loop {
+    until_sure(|| {
         let last = last_number()?;
         let living = look_and_kill(sessions, spared)?;
-        if last_number()? >= last {
+        Ok(Look { living, has_begun_anew: last_number()? < last })
+    })
+}
+
+/// What one look has found.
+struct Look<T> {
+    living: Vec<T>,
+    /// Whether the system's numbers began anew meanwhile.
+    has_begun_anew: bool,
+}
+
+/// Looks until it is sure that somebody lives, or nobody.
+fn until_sure<T>(mut look: impl FnMut() -> io::Result<Look<T>>) -> io::Result<Vec<T>> {
+    let mut was_nobody_there = false;
+    loop {
+        let Look { living, has_begun_anew } = look()?;
+        let is_nobody_there = living.is_empty() && !has_begun_anew;
+        if !living.is_empty() && !has_begun_anew || is_nobody_there && was_nobody_there {
             return Ok(living);
         }
+        was_nobody_there = is_nobody_there;
     }
 }
 
@@ -342,6 +364,25 @@ mod tests {
         started[2].1.end(None);
         for (child, _) in &mut started {
             child.wait().unwrap();
+        }
+    }
+
+    #[test]
+    fn nobody_lives_if_two_looks_in_turn_find_nobody() {
+        // What each look finds, and whether the numbers began anew.
+        let nobody = (0, false);
+        for (looks, living) in [
+            (vec![(2, false)], 2),
+            (vec![nobody, nobody], 0),
+            (vec![nobody, (1, false)], 1),
+            (vec![(1, true), (0, true), nobody, (0, true), nobody, nobody], 0),
+        ] {
+            let mut looks = looks.into_iter();
+            let found = until_sure(|| {
+                let (living, has_begun_anew) = looks.next().expect("it was sure before");
+                Ok(Look { living: vec![(); living], has_begun_anew })
+            });
+            assert_eq!((found.unwrap().len(), looks.len()), (living, 0));
         }
     }
 
