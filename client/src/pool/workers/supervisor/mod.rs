@@ -109,7 +109,7 @@ impl Supervisor {
             wanted: processes,
             workers: Vec::new(),
             failures: 0,
-            no_room_since: None,
+            no_room: None,
             start_after: Instant::now(),
             end: Ended::Left,
         };
@@ -170,8 +170,8 @@ struct SupervisorThread {
     workers: Vec<WorkerProcess>,
     /// How many workers in a row died before they were ready.
     failures: u32,
-    /// Since when the system has had no room for another worker, if it has none.
-    no_room_since: Option<Instant>,
+    /// Since when the system has had no room for another worker, and how often it was tried, if it has none.
+    no_room: Option<(Instant, u32)>,
     /// When the next worker may be started.
     start_after: Instant,
     /// How the supervisor will have ended when no worker is left.
@@ -219,7 +219,7 @@ impl SupervisorThread {
             let assignment = &self.hooks.assignment;
             match command.and_then(|command| WorkerProcess::start(command, assignment, index)) {
                 Ok(worker) => {
-                    self.no_room_since = None;
+                    self.no_room = None;
                     log::debug!("worker {} is started", worker.id());
                     self.workers.push(worker);
                 }
@@ -325,15 +325,19 @@ impl SupervisorThread {
     /// Tries to start a worker again later: other processes may release what the system lacks now.
     fn wait_for_room(&mut self, error: &io::Error) {
         let now = Instant::now();
-        if self.no_room_since.is_none() {
+        if self.no_room.is_none() {
             log::warn!("a worker cannot be started now; trying again: {}", explained(error));
         }
-        let time = now - *self.no_room_since.get_or_insert(now);
+        let (since, attempts) = self.no_room.get_or_insert((now, 0));
+        *attempts += 1;
+        let (time, attempts) = (now - *since, *attempts);
         // Each pause is as long as all before it together.
         self.start_after = now + time.clamp(PAUSE, ROOM_PAUSE_MAX);
         if time >= ROOM_TIME_MAX && !self.workers.iter().any(WorkerProcess::is_ready) {
             let why = explained(error);
-            self.give_up(format!("no worker could be started for {ROOM_TIME_MAX:?}: {why}"));
+            self.give_up(format!(
+                "no worker could be started in {attempts} attempts within {time:.0?}: {why}"
+            ));
         }
     }
 
