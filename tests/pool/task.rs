@@ -341,13 +341,18 @@ fn a_result_with_too_many_proxies_fails_alone() {
     let pool = Pool::new(&manager, 1).unwrap();
     let socket = manager.address().to_string();
     pool.apply(events_of_worker, ((socket.clone(), 0),)).unwrap();
-    // Short calls come first, so that several are granted together.
-    let counts: Vec<usize> = (0..1_000).map(|call| if call == 900 { 1_100 } else { 0 }).collect();
+    // Short calls come first, so that several are granted together. Two neighbours carry too many only together.
+    let count = |call| match call {
+        700..705 => 600,
+        900 => 1_100,
+        _ => 0,
+    };
+    let counts: Vec<usize> = (0..1_000).map(count).collect();
     let calls: Vec<_> = counts.iter().map(|&count| (socket.clone(), count)).collect();
     let results = pool.batch(events_of_worker).chunk_size(counts.len()).imap(calls).unwrap();
     for (count, result) in counts.into_iter().zip(results) {
         match result.map(|events| events.len()) {
-            Ok(length) => assert_eq!((length, count), (0, 0)),
+            Ok(length) => assert!(length == count && count < 1_100, "{length} of {count}"),
             Err(error) => assert!(count == 1_100 && error.to_string().contains("proxies"), "{error:?}"),
         }
     }

@@ -62,10 +62,9 @@ impl State {
         // Calls that were reported before the session ended may still stand there.
         let unreported = calls::split(results, next - first).map(|(_, rest)| rest);
         let Some((results, _)) = unreported.and_then(|rest| calls::split(rest, ended - next)) else { return };
-        let outcome = self.checked(&Outcome::Returned(results), &[]);
         let count = (ended - next) as u32;
         self.note_time(key, range, count);
-        self.end(key, next, count, outcome);
+        self.end_reported(key, next, count, &Outcome::Returned(results), &[]);
         self.advance(key, range, count);
         self.batch_moved_on(key);
     }

@@ -226,7 +226,7 @@ impl State {
         carries: &[ObjectId],
     ) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Batch)?;
-        let count = check_ends(ends)?;
+        let count: u64 = ends.iter().map(|end| u64::from(end.calls)).sum();
         for end in ends {
             if let Outcome::ReturnedBlob { blob, .. } = end.outcome {
                 self.check_blob(session, blob)?;
@@ -245,6 +245,7 @@ impl State {
             );
             return Err(Refusal::new(Code::BadArgument, text));
         }
+        check_ends(ends)?;
         let Some(ended @ 1..) = count.checked_sub(next - first) else {
             // They ended otherwise, too early for this report; but their sender goes on.
             if first + count == next {
@@ -259,12 +260,8 @@ impl State {
             let known = next.saturating_sub(number).min(u64::from(*calls));
             let calls_left = calls - known as u32;
             if calls_left > 0 {
-                let outcome = self.checked(&without_first(outcome, known), carries);
-                has_returned |= !matches!(outcome, Outcome::Failed(_));
-                if let Outcome::ReturnedBlob { blob, .. } = outcome {
-                    self.blob_keep(blob);
-                }
-                self.end(key, number + known, calls_left, outcome);
+                let outcome = without_first(outcome, known);
+                has_returned |= self.end_reported(key, number + known, calls_left, &outcome, carries);
             }
             number += u64::from(*calls);
         }

@@ -113,7 +113,13 @@ impl State {
     /// Whether there is room for this many bytes.
     #[inline]
     pub(crate) fn has_memory_for(&self, bytes: usize) -> bool {
-        self.charged_bytes().saturating_add(bytes) <= self.memory.bytes_max
+        bytes <= self.memory_left()
+    }
+
+    /// For how many bytes there is room.
+    #[inline]
+    pub(crate) fn memory_left(&self) -> usize {
+        self.memory.bytes_max.saturating_sub(self.charged_bytes())
     }
 
     #[cold]

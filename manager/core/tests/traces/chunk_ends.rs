@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use protocol::{FailureKind, Reply, Request, StopSignal, Target};
+use manager_core::{CallRecord, Input};
+use protocol::{Failure, FailureKind, Limits, Outcome, Reply, Request, StopSignal, Target, TaskResult};
 
-use crate::call_words::{calls_of, endings};
+use crate::call_words::{calls_of, endings, returned_all};
 use crate::chunks::{CANCELLED, DIED, Fixture, failed, is_refused};
 use crate::words::wait_for;
 
@@ -109,4 +110,33 @@ fn a_terminated_pool_fails_the_calls_of_each_grant_in_runs() {
     assert_eq!(runs, [(1, 4), (5, 12)]);
     assert!(is_refused(&fixture.report(1, vec![failed(1)])));
     fixture.world.kill(fixture.worker);
+}
+
+#[test]
+fn each_result_that_has_room_by_itself_is_kept() {
+    let limits = Limits { stored_bytes_max: 300, ..Limits::default() };
+    let results: [&[u8]; 4] = [&[b'A'; 20], &[b'B'; 301], &[b'C'; 300], &[b'D'; 30]];
+    let no_room = |first, calls| {
+        let text = "the manager has no room for a result of 302 bytes until others are fetched";
+        let failure = Failure { kind: FailureKind::TooLarge, text: text.into() };
+        TaskResult { first, calls, outcome: Outcome::Failed(failure) }
+    };
+    let expected = || [returned_all(1, &results[..1]), no_room(2, 2), returned_all(4, &results[3..])];
+    // Whether they are reported, or stand in the record of a worker that died.
+    for is_reported in [true, false] {
+        let mut fixture = Fixture::with_short_calls_within(limits.clone(), 16, |_| {});
+        assert_eq!(fixture.numbers(fixture.worker), 1..5);
+        match is_reported {
+            true => fixture.end(1, &results),
+            false => {
+                let results = calls_of(&results);
+                let record =
+                    CallRecord { batch: fixture.batch, first: 1, ended: 5, begun: 5, results: &results };
+                fixture.world.apply(Input::CallsFound { session: fixture.worker, record });
+                fixture.world.kill(fixture.worker);
+            }
+        }
+        assert_eq!(fixture.progress(), [12, 0, 3, 2], "the very first has returned as well");
+        assert_eq!(fixture.world.results(fixture.owner, fixture.batch).results, expected());
+    }
 }

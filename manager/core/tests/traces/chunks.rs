@@ -41,7 +41,15 @@ impl Fixture {
 
     /// A batch of which the first call has shown that its calls take no time, and a chunk of so many more.
     pub(crate) fn with_short_calls(calls: u8, change: impl FnOnce(&mut BatchOptions)) -> Fixture {
-        let mut fixture = Fixture::with(Limits::default(), change);
+        Fixture::with_short_calls_within(Limits::default(), calls, change)
+    }
+
+    pub(crate) fn with_short_calls_within(
+        limits: Limits,
+        calls: u8,
+        change: impl FnOnce(&mut BatchOptions),
+    ) -> Fixture {
+        let mut fixture = Fixture::with(limits, change);
         fixture.add(&[b"first"]);
         fixture.take(1);
         fixture.end(0, &[b"FIRST"]);

@@ -7,9 +7,7 @@
 use std::ops::Range;
 
 use manager_core::{CallRecord, DeathCause, SessionEnd};
-use protocol::limits::{
-    CALLS_PER_GRANT_MAX, CARRIES_MAX, FAILURE_BYTES_MAX, GRANT_BYTES_MAX, PAYLOAD_BYTES_MAX,
-};
+use protocol::limits::{CALLS_PER_GRANT_MAX, GRANT_BYTES_MAX};
 use protocol::{
     CallsOutcome, Code, FailureKind, Grant, ObjectId, Outcome, Payload, Reply, SessionId, StopSignal,
     TasksGrant,
@@ -17,6 +15,7 @@ use protocol::{
 
 use super::batches::{Batch, CANCELLED, failed};
 use super::effects::Expected;
+use super::reports::without_first;
 use super::waits::{Wait, Want};
 use super::{Answer, Body, Model};
 
@@ -227,9 +226,8 @@ impl Model {
             let behind = call + u64::from(*calls);
             if behind > next {
                 let from = call.max(next);
-                let outcome = self.checked(&without_first(outcome, from - call), carries.len());
-                has_returned |= matches!(outcome, Outcome::Returned(_));
-                self.end(id, from..behind, outcome, None);
+                let outcome = without_first(outcome, from - call);
+                has_returned |= self.end_reported(id, from..behind, &outcome, carries.len());
             }
             call = behind;
         }
@@ -262,34 +260,6 @@ impl Model {
         let is_over = granted.count() == 0;
         batch.granted.retain(|granted| granted.count() > 0);
         !is_over
-    }
-
-    /// An outcome as the manager keeps it: one that it cannot keep becomes a failure.
-    fn checked(&self, outcome: &Outcome<&[u8], &str>, carries: usize) -> Outcome {
-        let room = self.limits.stored_bytes_max.saturating_sub(self.kept().1);
-        let too_large = |text: String| failed(FailureKind::TooLarge, &text);
-        match outcome {
-            Outcome::Returned(_) if carries > CARRIES_MAX => {
-                too_large(format!("the result carries more than {CARRIES_MAX} proxies, which is the limit"))
-            }
-            Outcome::Returned(bytes) if bytes.len() > PAYLOAD_BYTES_MAX => too_large(format!(
-                "the result has {} bytes, at most {PAYLOAD_BYTES_MAX} are taken",
-                bytes.len()
-            )),
-            Outcome::Returned(bytes) if bytes.len() + 16 > room => too_large(format!(
-                "the manager has no room for a result of {} bytes until others are fetched",
-                bytes.len()
-            )),
-            Outcome::Returned(bytes) => Outcome::Returned(Payload::from(*bytes)),
-            Outcome::ReturnedBlob { .. } => unreachable!("the simulator makes no blobs yet"),
-            Outcome::Failed(failure) => {
-                let text = &failure.text[..failure.text.floor_char_boundary(FAILURE_BYTES_MAX)];
-                match text.len() + 16 > room {
-                    true => failed(failure.kind, "the manager has no room for the text of this failure"),
-                    false => failed(failure.kind, text),
-                }
-            }
-        }
     }
 
     pub(crate) fn calls_give_back(&mut self, session: SessionId, id: ObjectId, first: u64) -> Answer {
@@ -343,8 +313,7 @@ impl Model {
         let found = unreported.and_then(|(_, rest)| protocol::calls::split(rest, ended - next));
         if let Some((results, _)) = found {
             self.learn(id, number, ended - next);
-            let outcome = self.checked(&Outcome::Returned(results), 0);
-            self.end(id, next..ended, outcome, None);
+            self.end_reported(id, next..ended, &Outcome::Returned(results), 0);
             self.advance(id, number, ended);
         }
     }
@@ -474,16 +443,5 @@ impl Model {
         self.end(id, call..call + 1, failed(FailureKind::TimeLimit, &text), None);
         self.advance(id, number, call + 1);
         self.end_worker(session, StopSignal::Kill);
-    }
-}
-
-/// The outcome of several calls, without the first of them.
-fn without_first<'a>(outcome: &Outcome<&'a [u8], &'a str>, calls: u64) -> Outcome<&'a [u8], &'a str> {
-    match outcome {
-        Outcome::Returned(results) => {
-            let (_, rest) = protocol::calls::split(results, calls).expect("the results were counted");
-            Outcome::Returned(rest)
-        }
-        outcome => outcome.clone(),
     }
 }

@@ -39,6 +39,7 @@ mod locks;
 mod objects;
 mod pools;
 mod queues;
+mod reports;
 mod semaphores;
 mod serving;
 mod sessions;
