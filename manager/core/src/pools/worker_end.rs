@@ -4,6 +4,7 @@
 //! in the middle of it.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem::replace;
 use core::time::Duration;
@@ -76,8 +77,8 @@ impl State {
             false => (FailureKind::WorkerDied, "while it ran the task"),
         };
         let again = match chunk.retry {
-            0 => "",
-            _ => ", as before",
+            0 => String::new(),
+            retry => format!(", in the last of {} attempts", retry.saturating_add(1)),
         };
         let text = format!("the worker {process} {what}{again}");
         self.end_chunk(key, &chunk, failed(kind, text));

@@ -372,7 +372,10 @@ impl Model {
             true => (FailureKind::Stopped, "to stop the task it ran"),
             false => (FailureKind::WorkerDied, "while it ran the task"),
         };
-        let again = if granted.retry > 0 { ", as before" } else { "" };
+        let again = match granted.retry {
+            0 => String::new(),
+            retry => format!(", in the last of {} attempts", retry.saturating_add(1)),
+        };
         self.end(id, calls, failed(kind, &format!("the worker {what} {when}{again}")), None);
     }
 
