@@ -104,6 +104,14 @@ pub enum SessionEnd {
     Died(DeathCause),
 }
 
+impl SessionEnd {
+    /// Whether the manager knows which calls of the session have begun: it has read everything that the session sent,
+    /// and the session does nothing more. A process that lives on without its connection may begin further calls.
+    pub(crate) fn tells_what_has_begun(&self) -> bool {
+        !matches!(self, SessionEnd::Died(DeathCause::Disconnected | DeathCause::Dropped(_)))
+    }
+}
+
 /// How a process or its connection ended, as far as the driver knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeathCause {
@@ -111,7 +119,9 @@ pub enum DeathCause {
     Signal(i32),
     /// The process exited with this status, without a goodbye.
     Exit(i32),
-    /// The connection closed while the process lived, or the driver could not learn how the process ended.
+    /// The process ended in a way that the driver could not learn.
+    Ended,
+    /// The connection closed, and as far as the driver knows the process lives.
     Disconnected,
     /// The manager cut the connection, for this reason.
     Dropped(String),

@@ -166,7 +166,7 @@ impl PeerConnection {
         self.awaits_room = false;
     }
 
-    /// How the peer's process ended: none if it runs, [`DeathCause::Disconnected`] if the system does not tell.
+    /// How the peer's process ended: none if it runs, [`DeathCause::Disconnected`] if the system does not tell whether.
     pub(crate) fn how_it_ended(&self) -> Option<DeathCause> {
         match (&self.died, &self.process) {
             (Some(cause), _) => Some(DeathCause::clone(cause)),
@@ -180,7 +180,7 @@ impl PeerConnection {
         self.process.as_ref()?.exit().map(|exit| match exit {
             ProcessExit::Status(status) => DeathCause::Exit(status),
             ProcessExit::Signal(signal) => DeathCause::Signal(signal),
-            ProcessExit::Unknown => DeathCause::Disconnected,
+            ProcessExit::Unknown => DeathCause::Ended,
         })
     }
 }

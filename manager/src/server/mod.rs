@@ -65,7 +65,7 @@ impl Default for Patience {
     fn default() -> Patience {
         Patience {
             hello: HELLO_TIME_MAX,
-            death: Duration::from_millis(100),
+            death: Duration::from_millis(500),
             farewell: Duration::from_secs(10),
         }
     }

@@ -19,7 +19,7 @@ use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Unconfirmed};
 use crate::sessions::session::Abandoner;
 use crate::store::memory::REFERENCE_BYTES;
-use crate::{DeathCause, SessionEnd, State};
+use crate::{SessionEnd, State};
 
 /// How many steps it counts to let go of a batch.
 const STEPS_PER_BATCH: u64 = 64;
@@ -172,10 +172,7 @@ impl State {
         let session = self.session_at(*id);
         if let Some((granted, found)) = session.pop_grant() {
             self.step(STEPS_PER_GRANT);
-            // If the manager cut it off, it may have gone on working, so nobody knows which of its calls have begun;
-            // otherwise the manager has read everything that it sent.
-            let is_known = !matches!(departure.ending, SessionEnd::Died(DeathCause::Dropped(_)));
-            self.calls_left_behind(granted, found.as_ref(), is_known, what);
+            self.calls_left_behind(granted, found.as_ref(), departure.ending.tells_what_has_begun(), what);
         } else if let Some(key) = session.held.pop_first() {
             Body::abandoned(self, key, abandoner, what);
         } else if let Some(grant) = departure.undelivered.pop() {

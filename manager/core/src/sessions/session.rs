@@ -294,6 +294,7 @@ impl fmt::Display for DeathCause {
         match self {
             DeathCause::Signal(signal) => write!(formatter, "was ended by {}", NamedSignal(*signal)),
             DeathCause::Exit(status) => write!(formatter, "exited with status {status}"),
+            DeathCause::Ended => formatter.write_str("ended"),
             DeathCause::Disconnected => formatter.write_str("closed its connection"),
             DeathCause::Dropped(reason) => write!(formatter, "was disconnected: {reason}"),
         }

@@ -7,13 +7,16 @@ use crate::prefetch::{Fixture, SHORT, is_refused};
 use crate::words::wait_for;
 
 #[test]
-fn a_goodbye_gives_back_what_had_not_begun_and_a_cut_connection_does_not() {
+fn a_process_that_is_gone_gives_back_what_had_not_begun_and_one_that_lives_on_does_not() {
     let died = Some(FailureKind::WorkerDied);
     let cut_off = DeathCause::Dropped("it never reads".to_owned());
+    let all = vec![(0, None), (1, died), (2, died), (3, died), (4, died)];
     for (ending, expected) in [
         (SessionEnd::Goodbye, vec![(0, None), (1, died)]),
-        (SessionEnd::Died(DeathCause::Disconnected), vec![(0, None), (1, died)]),
-        (SessionEnd::Died(cut_off), vec![(0, None), (1, died), (2, died), (3, died), (4, died)]),
+        (SessionEnd::Died(DeathCause::Exit(0)), vec![(0, None), (1, died)]),
+        (SessionEnd::Died(DeathCause::Ended), vec![(0, None), (1, died)]),
+        (SessionEnd::Died(DeathCause::Disconnected), all.clone()),
+        (SessionEnd::Died(cut_off), all.clone()),
     ] {
         let mut fixture = Fixture::new(16);
         let worker = fixture.worker;

@@ -321,8 +321,8 @@ impl Model {
     /// Deals with the calls that were granted to a session that has ended.
     pub(crate) fn leave_calls(&mut self, session: SessionId, ending: &SessionEnd, what: &str) {
         let recorded = self.sessions[&session].recorded;
-        // Whoever was cut off may have gone on, so nobody knows what it has begun.
-        let is_cut_off = matches!(ending, SessionEnd::Died(DeathCause::Dropped(_)));
+        // A process that lives on without its connection may go on, so nobody knows what it has begun.
+        let lives_on = matches!(ending, SessionEnd::Died(DeathCause::Disconnected | DeathCause::Dropped(_)));
         let mut left: Vec<(u64, ObjectId)> = Vec::new();
         for id in self.batches_where(|batch| batch.granted.iter().any(|granted| granted.session == session)) {
             let its = self.batch(id).unwrap().granted.iter().filter(|granted| granted.session == session);
@@ -338,7 +338,7 @@ impl Model {
                 Some((batch, from, begun)) => batch == id && (from..begun).contains(&granted.first),
                 None => granted.begun_at.is_some(),
             };
-            let begun = match (is_cut_off, has_begun) {
+            let begun = match (lives_on, has_begun) {
                 (true, _) => granted.end,
                 (false, true) => granted.first + 1,
                 (false, false) => granted.first,

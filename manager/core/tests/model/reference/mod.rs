@@ -387,6 +387,7 @@ pub(crate) fn how(ending: &SessionEnd) -> String {
         SessionEnd::Died(DeathCause::Signal(9)) => "was ended by signal 9 (SIGKILL)".into(),
         SessionEnd::Died(DeathCause::Signal(signal)) => format!("was ended by signal {signal}"),
         SessionEnd::Died(DeathCause::Exit(status)) => format!("exited with status {status}"),
+        SessionEnd::Died(DeathCause::Ended) => "ended".into(),
         SessionEnd::Died(DeathCause::Disconnected) => "closed its connection".into(),
         SessionEnd::Died(DeathCause::Dropped(reason)) => format!("was disconnected: {reason}"),
     }

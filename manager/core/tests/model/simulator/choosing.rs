@@ -134,7 +134,8 @@ impl Choices {
         let chosen = self.random.below(living) as usize;
         let session = self.requests[chosen].0;
         if self.random.chance(self.ends) {
-            let end = self.random.pick(&[End::Goodbye, End::Killed, End::Exited, End::Disconnected]);
+            let end =
+                self.random.pick(&[End::Goodbye, End::Killed, End::Exited, End::Ended, End::Disconnected]);
             return self.end(run, session, end);
         }
         let body = self.request(run, session);

@@ -67,6 +67,7 @@ pub(crate) enum End {
     Goodbye,
     Killed,
     Exited,
+    Ended,
     Disconnected,
     Dropped,
 }
@@ -77,6 +78,7 @@ impl From<End> for SessionEnd {
             End::Goodbye => SessionEnd::Goodbye,
             End::Killed => SessionEnd::Died(DeathCause::Signal(9)),
             End::Exited => SessionEnd::Died(DeathCause::Exit(3)),
+            End::Ended => SessionEnd::Died(DeathCause::Ended),
             End::Disconnected => SessionEnd::Died(DeathCause::Disconnected),
             End::Dropped => SessionEnd::Died(DeathCause::Dropped("it was cut off".into())),
         }
