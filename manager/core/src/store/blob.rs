@@ -11,10 +11,11 @@ use alloc::collections::btree_map::Entry;
 use alloc::format;
 
 use protocol::limits::{BLOB_BYTES_MAX, BLOB_BYTES_MIN, PIECE_BYTES_MAX};
-use protocol::{BlobId, Code, Payload, Refusal, Reply, Request, RequestId, SessionId};
+use protocol::{BlobId, Code, Grant, Payload, Refusal, Reply, Request, RequestId, SessionId};
 use serde::{Deserialize, Serialize};
 
 use crate::input::BlobEffect;
+use crate::pools::outcomes::blob_of;
 use crate::{Effect, State};
 
 /// All blobs.
@@ -295,6 +296,28 @@ impl State {
         let granted = self.blobs.at(blob);
         granted.references += 1;
         granted.bytes
+    }
+
+    /// Takes references back that grants gave to a session which never gets them.
+    pub(crate) fn take_blobs_back(&mut self, session: SessionId, grants: &[Grant]) {
+        for grant in grants {
+            match grant {
+                Grant::BlobItem(item) => self.blob_let_go(session, item.blob),
+                Grant::BlobTask(task) => self.blob_let_go(session, task.blob),
+                Grant::Results(results) => {
+                    let blobs = results.results.iter().filter_map(|result| blob_of(&result.outcome));
+                    blobs.for_each(|blob| self.blob_let_go(session, blob));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes one reference from a session, unless it has none any more.
+    fn blob_let_go(&mut self, session: SessionId, blob: BlobId) {
+        if self.session_at(session).blobs.remove(blob) {
+            self.blob_release(blob, 1);
+        }
     }
 
     /// Takes references to a blob, and frees it with the last.

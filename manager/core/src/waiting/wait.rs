@@ -293,6 +293,7 @@ impl State {
             if decision.is_final() {
                 return self.answer(waiter, *decision, None);
             }
+            self.take_blobs_back(waiter.caller.session, decision.grants());
             decision.unconfirmed().for_each(|grant| self.give_back(grant));
         }
         self.reply(waiter.caller.session, waiter.request, Reply::Refused(refusal));
@@ -303,6 +304,9 @@ impl State {
         self.break_barriers_of(key, |_| why.to_owned());
         let mut waiter = self.unpark(key);
         self.discard(&mut waiter.targets);
+        if let Some(decision) = &waiter.decided {
+            self.take_blobs_back(waiter.caller.session, decision.grants());
+        }
         waiter.decided.into_iter().flat_map(|decision| decision.unconfirmed())
     }
 
@@ -455,6 +459,14 @@ impl Decision {
         match self {
             Decision::Taken { grants, .. } => grants.iter().map(stored_bytes).sum(),
             Decision::TimedOut => 0,
+        }
+    }
+
+    /// What it took.
+    fn grants(&self) -> &[Grant] {
+        match self {
+            Decision::Taken { grants, .. } => grants,
+            Decision::TimedOut => &[],
         }
     }
 

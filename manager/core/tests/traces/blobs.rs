@@ -1,6 +1,6 @@
 //! Large payloads: made before they are used, kept by whoever refers to them, and freed with the last.
 
-use manager_core::{BlobArrival, BlobEffect, Input};
+use manager_core::{BlobArrival, BlobEffect, DeathCause, Input, SessionEnd};
 use protocol::limits::{BLOB_BYTES_MAX, BLOB_BYTES_MIN};
 use protocol::{
     BatchOptions, BlobId, CallsOutcome, Code, FailureKind, Grant, Limits, ObjectId, Outcome, Refusal, Reply,
@@ -8,7 +8,7 @@ use protocol::{
 };
 
 use crate::call_words::{endings, input};
-use crate::words::{JOINABLE, get, queue, wait_for};
+use crate::words::{JOINABLE, any, condition, get, lock, over, queue, wait_for};
 use crate::world::World;
 
 const SIZE: u64 = 1 << 20;
@@ -387,4 +387,36 @@ fn a_call_whose_worker_died_in_it_fails_and_lets_go_of_its_arguments() {
     assert_eq!(world.freed(), [blob]);
     assert_eq!(endings(world.results(owner, batch).results), [(0, Some(FailureKind::WorkerDied))]);
     world.assert_room(owner, 4 * SIZE);
+}
+
+/// A wait takes an item, waits for its lock again, and then is refused, or its session is about to end: it never learns
+/// of the blob.
+#[test]
+fn a_wait_that_is_refused_after_all_gives_back_its_reference() {
+    for ends in [false, true] {
+        let mut world = small_world();
+        let [a, b] = ["a", "b"].map(|name| world.session(name));
+        let q = world.open(a, Some("q"), queue(None));
+        let l = world.open(a, Some("lock"), Spec::Lock);
+        let c = world.open(a, Some("condition"), over(l));
+        let blob = world.blob(b);
+        world.acquire(a, lock(l));
+        let wait = world.block(a, any(&[condition(c), get(q)]));
+        world.acquire(b, lock(l));
+        assert_eq!(world.take(b, put_blob(q, blob)), Grant::Put);
+        world.close_blob(b, blob);
+        assert_eq!(world.length(b, q), 0, "it was taken");
+        if ends {
+            let ending = SessionEnd::Died(DeathCause::Signal(9));
+            world.apply(Input::SessionEnding { session: a, ending, bound: vec![4711] });
+        } else {
+            world.done(a, Request::Cancel { request: wait });
+            assert_eq!(world.refusal(a, wait).0, Code::Cancelled);
+            assert_eq!(world.refused(a, Request::BlobClose { blob }).0, Code::BadArgument);
+        }
+        assert_eq!(world.get_blob(b, q), blob);
+        world.close_blob(b, blob);
+        assert_eq!(world.length(b, q), 0);
+        assert_eq!(world.freed(), [blob], "nobody else refers to it");
+    }
 }
