@@ -1,8 +1,6 @@
 //! Calls whose arguments are blobs: how they are added, and what becomes of the blob when they have ended.
 
-use core::slice;
-
-use protocol::{BlobId, ObjectId, Outcome, Refusal, Reply, SessionId, TaskInput};
+use protocol::{BlobId, ObjectId, Outcome, Refusal, Reply, SessionId};
 
 use crate::State;
 use crate::pools::calls::Running;
@@ -21,9 +19,7 @@ impl State {
     ) -> Result<Reply, Refusal> {
         let key = self.check_may_add(session, id)?;
         self.check_blob(session, blob)?;
-        // As a chunk of one call that takes no bytes by itself.
-        let call = TaskInput { arguments: &[0], carries: carries.to_vec(), calls: 1 };
-        self.check_room_to_store(slice::from_ref(&call))?;
+        self.check_room_for_blob_call(carries.len())?;
         self.blob_keep(blob);
         self.batch_add_calls(key, 1, Content::Blob(blob), carries);
         self.batch_added(key);

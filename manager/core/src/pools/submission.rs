@@ -23,9 +23,9 @@ impl State {
         } else if count > CALLS_PER_REQUEST_MAX {
             format!("a request adds at most {CALLS_PER_REQUEST_MAX} calls, this one {count}")
         } else if tasks.iter().any(|task| task.carries.len() > CARRIES_MAX) {
-            format!("the arguments of a chunk carry at most {CARRIES_MAX} proxies")
+            return Err(too_many_carried());
         } else if self.stored_tasks + count > tasks_max {
-            format!("the manager holds {} of at most {tasks_max} tasks and items", self.stored_tasks)
+            return Err(self.too_many_tasks());
         } else if self.stored_bytes + bytes > bytes_max {
             format!(
                 "the manager stores {} of at most {bytes_max} bytes for tasks and items",
@@ -42,6 +42,28 @@ impl State {
         };
         Err(Refusal::new(Code::LimitReached, text))
     }
+
+    /// Whether there is room for one call whose arguments are a blob, which has room for its bytes.
+    pub(crate) fn check_room_for_blob_call(&self, carries: usize) -> Result<(), Refusal> {
+        if carries > CARRIES_MAX {
+            return Err(too_many_carried());
+        }
+        if self.stored_tasks >= self.limits.tasks_max {
+            return Err(self.too_many_tasks());
+        }
+        self.check_memory(TASK_BYTES + carries_bytes(carries))
+    }
+
+    fn too_many_tasks(&self) -> Refusal {
+        let (stored, tasks_max) = (self.stored_tasks, self.limits.tasks_max);
+        let text = format!("the manager holds {stored} of at most {tasks_max} tasks and items");
+        Refusal::new(Code::LimitReached, text)
+    }
+}
+
+fn too_many_carried() -> Refusal {
+    let text = format!("the arguments of a chunk carry at most {CARRIES_MAX} proxies");
+    Refusal::new(Code::LimitReached, text)
 }
 
 /// Whether the arguments of a chunk are those of its calls.

@@ -420,3 +420,19 @@ fn a_wait_that_is_refused_after_all_gives_back_its_reference() {
         assert_eq!(world.freed(), [blob], "nobody else refers to it");
     }
 }
+
+#[test]
+fn a_call_with_a_blob_takes_no_more_bytes_than_the_blob() {
+    let mut world = small_world();
+    let owner = world.session("owner");
+    let pool = world.open(owner, Some("pool"), Spec::Pool);
+    let batch = world.batch(owner, pool);
+    let blob = world.open_blob(owner, 4 * SIZE);
+    world.arrive(owner, blob, 4 * SIZE, None).unwrap();
+    world.done(owner, Request::BatchAddBlob { id: batch, blob, carries: Vec::new() });
+    let tasks = vec![input(&[0], 1)];
+    assert_eq!(
+        world.refused(owner, Request::BatchAdd { id: batch, tasks, last: true }).0,
+        Code::LimitReached
+    );
+}
