@@ -92,6 +92,7 @@ impl State {
 
     /// An outcome to store. One that cannot be stored becomes a failure that says so.
     fn checked(&self, outcome: &Outcome<&[u8], &str>, carries: &[ObjectId]) -> Outcome {
+        let carried = RESULT_CARRIED_BYTES * carries.len();
         match outcome {
             Outcome::Returned(_) | Outcome::ReturnedBlob { .. } if carries.len() > CARRIES_MAX => failed(
                 FailureKind::TooLarge,
@@ -103,6 +104,11 @@ impl State {
             ),
             Outcome::Returned(bytes) if bytes.len() > self.room(carries) => no_room(bytes.len()),
             Outcome::Returned(bytes) => Outcome::Returned(Payload::from(*bytes)),
+            Outcome::ReturnedBlob { .. } if !self.has_memory_for(carried + OUTCOME_BYTES) => failed(
+                FailureKind::TooLarge,
+                "the manager has no room for what the result carries until others are fetched",
+            ),
+            // It has room for its bytes since it was opened.
             Outcome::ReturnedBlob { blob, .. } => {
                 Outcome::ReturnedBlob { blob: *blob, bytes: self.blobs.bytes(*blob) }
             }

@@ -1,7 +1,7 @@
 //! Large payloads: made before they are used, kept by whoever refers to them, and freed with the last.
 
 use manager_core::{BlobArrival, BlobEffect, DeathCause, Input, SessionEnd};
-use protocol::limits::{BLOB_BYTES_MAX, BLOB_BYTES_MIN};
+use protocol::limits::{BLOB_BYTES_MAX, BLOB_BYTES_MIN, CARRIES_MAX};
 use protocol::{
     BatchOptions, BlobId, CallsOutcome, Code, FailureKind, Grant, Limits, ObjectId, Outcome, Refusal, Reply,
     Request, SessionId, Spec, Target, ThreadId,
@@ -435,4 +435,27 @@ fn a_call_with_a_blob_takes_no_more_bytes_than_the_blob() {
         world.refused(owner, Request::BatchAdd { id: batch, tasks, last: true }).0,
         Code::LimitReached
     );
+}
+
+#[test]
+fn a_result_that_is_a_blob_needs_memory_for_what_it_carries() {
+    let mut ended = Vec::new();
+    let mut charged = 0;
+    for room in [usize::MAX, 1_000] {
+        let memory_bytes_max = if room == usize::MAX { 8 << 30 } else { (charged + room).div_ceil(3) * 4 };
+        let mut world = World::with_limits(Limits { memory_bytes_max, ..Limits::default() });
+        let [owner, worker] = ["owner", "worker"].map(|name| world.session(name));
+        let pool = world.open(owner, Some("pool"), Spec::Pool);
+        let batch = world.batch(owner, pool);
+        world.fill(owner, batch, &[b"small"]);
+        world.take_call(worker, pool);
+        let blob = world.blob(worker);
+        charged = world.charged_bytes();
+        let ends = [CallsOutcome { calls: 1, outcome: Outcome::ReturnedBlob { blob, bytes: SIZE } }].into();
+        let carries = vec![pool; CARRIES_MAX];
+        world.done(worker, Request::CallsEnd { batch, first: 0, ends, carries });
+        world.close_blob(worker, blob);
+        ended.extend(endings(world.results(owner, batch).results));
+    }
+    assert_eq!(ended, [(0, None), (0, Some(FailureKind::TooLarge))]);
 }
