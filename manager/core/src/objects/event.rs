@@ -359,6 +359,14 @@ impl State {
         }
     }
 
+    /// How much memory the reason takes for which an event is set.
+    pub(crate) fn event_reason_bytes(&self, key: Key) -> usize {
+        match &self.catalog.at(key).body {
+            Body::Event(event) if event.is_set => event.reason_bytes(),
+            _ => 0,
+        }
+    }
+
     /// Who set an event, if it is set.
     fn event_set_by(&self, event: &Event) -> Option<protocol::Cause> {
         event.is_set.then(|| event.cause(self.now))

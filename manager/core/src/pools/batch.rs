@@ -322,8 +322,11 @@ impl State {
         self.check_wait(request, WaitMode::Any, &targets)?;
         self.check_room_to_wait(caller.session, request)?;
         self.check_room_to_store(tasks)?;
-        let wait = WAITER_BYTES + DECISION_BYTES;
-        self.check_memory(batch_bytes(spec.function) + tasks_bytes(tasks) + wait)?;
+        // Its stop event is set with the same reason if its parent is.
+        let parent = spec.options.parent.and_then(|parent| self.catalog.find(parent, Kind::Event).ok());
+        let reason = parent.map_or(0, |parent| self.event_reason_bytes(parent));
+        let more = WAITER_BYTES + DECISION_BYTES + reason;
+        self.check_memory(batch_bytes(spec.function) + tasks_bytes(tasks) + more)?;
         self.batch_open(caller.session, spec)?;
         self.batch_add(caller.session, id, tasks, true)?;
         self.settle();

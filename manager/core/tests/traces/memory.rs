@@ -2,10 +2,11 @@
 
 use protocol::limits::REASON_BYTES_MAX;
 use protocol::{
-    Code, Grant, Kind, LockChoice, ObjectId, OpenMode, Reply, Request, SessionId, SharedMemory, Spec, Target,
-    ThreadId, WaitMode,
+    BatchOptions, Code, Grant, Kind, LockChoice, ObjectId, OpenMode, Reply, Request, Selector, SessionId,
+    SharedMemory, Spec, Target, ThreadId, WaitMode,
 };
 
+use crate::call_words::input;
 use crate::world::{EPOCH, World};
 use protocol::Limits;
 
@@ -66,6 +67,31 @@ fn assert_edge(
         };
         assert_eq!(refused, missing == 1, "{missing} bytes were missing of {cost} and {more}");
     }
+}
+
+/// However much room there is, a batch that is refused does not exist.
+#[test]
+fn a_batch_that_is_refused_does_not_exist_even_if_its_stop_event_is_set_at_once() {
+    let reason = "x".repeat(REASON_BYTES_MAX);
+    let mut refused = Vec::new();
+    for room in (0..4_000).step_by(40) {
+        let mut world = world_of(4_500 + room);
+        let session = world.session("program");
+        let parent = world.event(session, "parent");
+        let pool = world.open(session, Some("pool"), Spec::Pool);
+        world.done(session, Request::EventSet { id: parent, reason: Some(&reason) });
+        let id = world.fresh_id();
+        let options = BatchOptions { parent: Some(parent), ..world.batch_options() };
+        let tasks = vec![input(&[0], 1)];
+        let (function, timeout_ns, thread) = ("f", Some(0), ThreadId(1));
+        let run = Request::BatchRun { id, pool, function, options, tasks, timeout_ns, thread };
+        let is_refused = matches!(world.ask(session, run), Reply::Refused(_));
+        let is_there =
+            !matches!(world.ask(session, Request::Inspect { object: Selector::Id(id) }), Reply::Refused(_));
+        assert_eq!(is_there, !is_refused, "with room for {room} bytes");
+        refused.push(is_refused);
+    }
+    assert!(refused[0] && !refused[99], "the edge is in between: {refused:?}");
 }
 
 const EVENT: Spec = Spec::Event { auto_reset: false };
