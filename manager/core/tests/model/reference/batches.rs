@@ -8,12 +8,14 @@ use protocol::limits::{
     RESULTS_BYTES_MAX,
 };
 use protocol::{
-    BatchOptions, Code, Failure, FailureKind, Grant, Name, ObjectId, Outcome, Reply, RequestId, Results,
-    SessionId, Target, TaskCounts, TaskInput, TaskResult, WaitMode,
+    BatchOptions, BlobId, Code, Failure, FailureKind, Grant, Name, ObjectId, Outcome, Reply, RequestId,
+    Results, SessionId, Target, TaskCounts, TaskInput, TaskResult, WaitMode,
 };
 
+use super::blobs::Content;
 use super::calls::{GrantedCalls, WaitingCalls};
 use super::events::{Event, SetBy};
+use super::memory::{batch_cost, blob_call_cost, carries_cost, chunks_cost, reason_cost, wait_cost_most};
 use super::{Answer, Body, Caller, Model, Pin};
 
 pub(crate) struct Batch {
@@ -27,8 +29,8 @@ pub(crate) struct Batch {
     pub(crate) is_sealed: bool,
     /// Whether what has not begun never will.
     pub(crate) is_stopped: bool,
-    /// The arguments of each call that was ever added, with their length.
-    pub(crate) arguments: Vec<Arc<[u8]>>,
+    /// The arguments of each call that was ever added, with their length unless they are a blob.
+    pub(crate) arguments: Vec<Content>,
     /// The calls that wait, in the order in which they begin.
     pub(crate) waiting: Vec<WaitingCalls>,
     pub(crate) granted: Vec<GrantedCalls>,
@@ -62,7 +64,11 @@ pub(crate) struct EndedTogether {
 impl EndedTogether {
     /// How many bytes it counts.
     pub(crate) fn bytes(&self) -> usize {
-        let payload = match &self.result.outcome {
+        EndedTogether::bytes_of(&self.result)
+    }
+
+    pub(crate) fn bytes_of(result: &TaskResult) -> usize {
+        let payload = match &result.outcome {
             Outcome::Returned(results) => results.as_bytes().len(),
             Outcome::Failed(failure) => failure.text.len(),
             Outcome::ReturnedBlob { .. } => 0,
@@ -117,6 +123,23 @@ impl Batch {
         is_needed || self.carried.contains(&pin) || self.chunks.iter().any(in_arguments)
     }
 
+    /// What the objects take that its arguments carry.
+    pub(crate) fn carries_cost(&self) -> usize {
+        let chunks = self.chunks.iter().filter(|chunk| chunk.left > 0);
+        chunks.map(|chunk| carries_cost(chunk.carries.len())).sum()
+    }
+
+    /// Whether it keeps a blob: as the arguments of a call that has not ended, or as a result.
+    pub(crate) fn keeps_blob(&self, blob: BlobId) -> bool {
+        let waiting = self.waiting.iter().map(|waiting| waiting.first..waiting.end);
+        let granted = self.granted.iter().map(|granted| granted.first..granted.end);
+        let mut calls = waiting.chain(granted).flatten();
+        calls.any(|call| self.arguments[call as usize] == Content::Blob(blob))
+            || self.ended.iter().any(|entry| {
+                matches!(entry.result.outcome, Outcome::ReturnedBlob { blob: its, .. } if its == blob)
+            })
+    }
+
     /// How many calls count as kept, and how many bytes.
     pub(crate) fn kept(&self) -> (usize, usize) {
         let unended: u64 = self.waiting_calls() + self.granted.iter().map(GrantedCalls::count).sum::<u64>();
@@ -151,8 +174,8 @@ impl Model {
         if options.stop == id {
             return Err(Code::BadArgument);
         }
-        self.check_new(options.stop, 2)?;
-        self.check_new(id, 2)?;
+        self.check_new(options.stop, 2, batch_cost(&opening))?;
+        self.check_new(id, 2, batch_cost(&opening))?;
         self.create(options.stop, None, Body::Event(Event::new(false)));
         let batch = Batch {
             pool: self.pin(pool).unwrap(),
@@ -188,19 +211,48 @@ impl Model {
         tasks: &[TaskInput<'_>],
         last: bool,
     ) -> Answer {
-        let batch = self.batch(id)?;
-        if batch.owner != session {
-            return Err(Code::BadArgument);
-        }
-        if batch.is_sealed {
-            return Err(Code::Closed);
-        }
+        self.check_may_add(session, id)?;
         self.check_tasks(tasks)?;
         self.batch(id)?.is_sealed = last;
         for task in tasks {
             let carries = task.carries.iter().filter_map(|&carried| self.pin(carried)).collect();
             self.batch(id)?.add(task, carries);
         }
+        self.added(id)
+    }
+
+    /// Adds one call, whose arguments are a blob.
+    pub(crate) fn add_blob_call(
+        &mut self,
+        session: SessionId,
+        id: ObjectId,
+        blob: BlobId,
+        carries: &[ObjectId],
+    ) -> Answer {
+        self.check_may_add(session, id)?;
+        self.check_blob(session, blob)?;
+        let (kept, _) = self.kept();
+        if carries.len() > CARRIES_MAX || kept + 1 > self.limits.tasks_max {
+            return Err(Code::LimitReached);
+        }
+        self.check_memory(blob_call_cost(carries.len()))?;
+        let carries = carries.iter().filter_map(|&carried| self.pin(carried)).collect();
+        self.batch(id)?.add_calls(vec![Content::Blob(blob)], carries);
+        self.added(id)
+    }
+
+    /// Refuses calls that this session may not add.
+    fn check_may_add(&mut self, session: SessionId, id: ObjectId) -> Result<(), Code> {
+        let batch = self.batch(id)?;
+        match batch.owner == session {
+            false => Err(Code::BadArgument),
+            true if batch.is_sealed => Err(Code::Closed),
+            true => Ok(()),
+        }
+    }
+
+    /// Follows up on calls that were added.
+    fn added(&mut self, id: ObjectId) -> Answer {
         if self.batch(id)?.is_stopped {
             self.cancel_waiting(id);
         }
@@ -231,7 +283,7 @@ impl Model {
             .iter()
             .all(|task| task.calls > 0 && protocol::calls::fit(task.arguments, task.calls.into()))
         {
-            true => Ok(()),
+            true => self.check_memory(chunks_cost(tasks)),
             false => Err(Code::BadArgument),
         }
     }
@@ -249,6 +301,10 @@ impl Model {
         self.check_wait(request, WaitMode::Any, &targets)?;
         self.check_room_to_wait(caller.session, request)?;
         self.check_tasks(tasks)?;
+        // With the reason for which its stop event is set at once, if its parent is.
+        let parent = opening.options.parent.and_then(|parent| self.event(parent).ok());
+        let reason = parent.and_then(|parent| parent.set_by.as_ref()).map_or(0, reason_cost);
+        self.check_memory(batch_cost(&opening) + chunks_cost(tasks) + wait_cost_most(1) + reason)?;
         self.open_batch(caller.session, opening)?;
         self.add_calls(caller.session, opening.id, tasks, true)?;
         self.serve();
@@ -339,7 +395,7 @@ impl Model {
     }
 
     /// Moves results to their owner: as many as fit into an answer, or a single entry that does not fit.
-    pub(crate) fn take_results(&mut self, id: ObjectId) -> Grant {
+    pub(crate) fn take_results(&mut self, id: ObjectId, session: SessionId) -> Grant {
         let batch = self.batch(id).unwrap();
         let (mut count, mut bytes) = (0, 0);
         for entry in &batch.ended {
@@ -349,8 +405,13 @@ impl Model {
             }
             count += 1;
         }
-        let results = batch.ended.drain(..count).map(|entry| entry.result).collect();
+        let results: Vec<TaskResult> = batch.ended.drain(..count).map(|entry| entry.result).collect();
         let complete = batch.ended.is_empty() && batch.is_complete();
+        for result in &results {
+            if let Outcome::ReturnedBlob { blob, .. } = result.outcome {
+                self.give_blob(session, blob);
+            }
+        }
         Grant::Results(Results { results, complete })
     }
 
@@ -375,18 +436,25 @@ impl Model {
 
 impl Batch {
     fn add(&mut self, task: &TaskInput<'_>, carries: Vec<Pin>) {
-        let first = self.arguments.len() as u64;
+        let mut calls = Vec::new();
         let mut rest = task.arguments;
         for _ in 0..task.calls {
             let (call, behind) = protocol::calls::split(rest, 1).expect("the calls were counted");
-            self.arguments.push(call.into());
+            calls.push(Content::Bytes(call.into()));
             rest = behind;
         }
+        self.add_calls(calls, carries);
+    }
+
+    fn add_calls(&mut self, calls: Vec<Content>, carries: Vec<Pin>) {
+        let kept = calls.iter().map(|call| call.bytes().len()).sum();
+        let first = self.arguments.len() as u64;
+        self.arguments.extend(calls);
         let end = self.arguments.len() as u64;
         if !carries.is_empty() {
             self.chunks.push(Chunk { first, end, left: end - first, carries });
         }
-        self.waiting.push(WaitingCalls { first, end, retry: 0, kept: task.arguments.len() });
+        self.waiting.push(WaitingCalls { first, end, retry: 0, kept });
     }
 }
 

@@ -9,11 +9,12 @@ use std::ops::Range;
 use manager_core::{CallRecord, DeathCause, SessionEnd};
 use protocol::limits::{CALLS_PER_GRANT_MAX, GRANT_BYTES_MAX};
 use protocol::{
-    CallsOutcome, Code, FailureKind, Grant, ObjectId, Outcome, Payload, Reply, SessionId, StopSignal,
-    TasksGrant,
+    BlobTaskGrant, CallsOutcome, Code, FailureKind, Grant, ObjectId, Outcome, Payload, Reply, SessionId,
+    StopSignal, TasksGrant,
 };
 
 use super::batches::{Batch, CANCELLED, failed};
+use super::blobs::Content;
 use super::effects::Expected;
 use super::reports::without_first;
 use super::waits::{Wait, Want};
@@ -74,7 +75,7 @@ impl GrantedCalls {
 
 impl Batch {
     fn bytes_of(&self, calls: Range<u64>) -> usize {
-        calls.map(|call| self.arguments[call as usize].len()).sum()
+        calls.map(|call| self.arguments[call as usize].bytes().len()).sum()
     }
 
     /// How many calls one grant may bring: a quarter of those that wait, and no more than take a millisecond.
@@ -94,16 +95,17 @@ impl Batch {
     }
 
     /// Takes the first of the waiting calls: one, and those behind it up to this number and to `GRANT_BYTES_MAX`, from
-    /// other chunks only if it joins them. Returns them and how often they were begun before.
+    /// other chunks only if it joins them; a call whose arguments are a blob comes alone. Returns them and how often
+    /// they were begun before.
     fn take_first(&mut self, most: u64, joins: bool) -> (Range<u64>, u32) {
         let (first, retry) = (self.waiting[0].first, self.waiting[0].retry);
         let mut end = first;
         let mut is_in_chunk = true;
         while let Some(front) = self.waiting.first_mut() {
             let fits = || {
-                let bytes: usize =
-                    self.arguments[first as usize..=end as usize].iter().map(|call| call.len()).sum();
-                bytes <= GRANT_BYTES_MAX
+                let arguments = &self.arguments[first as usize..=end as usize];
+                let bytes: usize = arguments.iter().map(|call| call.bytes().len()).sum();
+                bytes <= GRANT_BYTES_MAX && !arguments.iter().any(Content::is_blob)
             };
             let follows = (front.first, front.retry) == (end, retry) && (is_in_chunk || joins);
             if end > first && !(follows && end - first < most && fits()) {
@@ -119,7 +121,7 @@ impl Batch {
         (first..end, retry)
     }
 
-    fn granted_at(&mut self, number: u64) -> &mut GrantedCalls {
+    pub(crate) fn granted_at(&mut self, number: u64) -> &mut GrantedCalls {
         self.granted.iter_mut().find(|granted| granted.number == number).expect("it is there")
     }
 }
@@ -139,7 +141,7 @@ impl Model {
         let (calls, retry) = batch.take_first(batch.share().min(most.into()).max(1), joins);
         let arguments: Vec<u8> = batch.arguments[calls.start as usize..calls.end as usize]
             .iter()
-            .flat_map(|call| call.iter())
+            .flat_map(Content::bytes)
             .copied()
             .collect();
         batch.granted.push(GrantedCalls {
@@ -155,7 +157,8 @@ impl Model {
             cancelled_from: None,
             kept: arguments.len(),
         });
-        let grant = TasksGrant {
+        let first = batch.arguments[calls.start as usize].clone();
+        let task = TasksGrant {
             batch: id,
             function: batch.function.clone(),
             stop: batch.options.stop,
@@ -167,7 +170,13 @@ impl Model {
         };
         self.begin_call(id, number);
         self.offer(id);
-        Grant::Tasks(grant)
+        match first {
+            Content::Bytes(_) => Grant::Tasks(task),
+            Content::Blob(blob) => {
+                let bytes = self.give_blob(session, blob);
+                Grant::BlobTask(Box::new(BlobTaskGrant { task, blob, bytes }))
+            }
+        }
     }
 
     /// Begins the first call of a grant that has not ended.
@@ -205,6 +214,11 @@ impl Model {
         if ends.is_empty() || !ends.iter().all(|end| end.calls > 0 && fits(end)) {
             return Err(Code::BadArgument);
         }
+        for end in ends {
+            if let Outcome::ReturnedBlob { blob, .. } = end.outcome {
+                self.check_blob(session, blob)?;
+            }
+        }
         let reported: u64 = ends.iter().map(|end| u64::from(end.calls)).sum();
         let number = self.grant_with(session, id, first).ok_or(Code::BadArgument)?;
         let granted = self.batch(id)?.granted_at(number);
@@ -227,7 +241,7 @@ impl Model {
             if behind > next {
                 let from = call.max(next);
                 let outcome = without_first(outcome, from - call);
-                has_returned |= self.end_reported(id, from..behind, &outcome, carries.len());
+                has_returned |= self.end_reported((id, number), from..behind, &outcome, carries.len());
             }
             call = behind;
         }
@@ -313,7 +327,7 @@ impl Model {
         let found = unreported.and_then(|(_, rest)| protocol::calls::split(rest, ended - next));
         if let Some((results, _)) = found {
             self.learn(id, number, ended - next);
-            self.end_reported(id, next..ended, &Outcome::Returned(results), 0);
+            self.end_reported((id, number), next..ended, &Outcome::Returned(results), 0);
             self.advance(id, number, ended);
         }
     }

@@ -4,10 +4,11 @@
 //! do with each other is taken from the core. What the page leaves open is taken from there, too: the words of refusals
 //! and causes, the numbers of locks that are taken in one step, and which place of the mirror an event gets.
 
-use manager_core::{Effect, Holding, Publication};
+use manager_core::{BlobEffect, Effect, Holding, Publication};
 use protocol::shared_memory::mirror::EventState;
 use protocol::{Code, Grant, LockGrant, ObjectId, Reply, RequestId, SessionId, SharedMemory, StopSignal};
 
+use super::blobs::Blob;
 use super::comparing::{same_reply, taken_locks};
 use super::sessions::Unconfirmed;
 use super::{Body, Model};
@@ -27,6 +28,23 @@ pub(crate) enum Expected {
         request: RequestId,
         memory: SharedMemory,
     },
+    Bind {
+        session: SessionId,
+        request: RequestId,
+        leader: u32,
+    },
+    Unbind {
+        session: SessionId,
+        leader: u32,
+    },
+    /// A blob was made, of which the core says the number.
+    BlobOpened {
+        session: SessionId,
+        request: RequestId,
+        bytes: u64,
+    },
+    /// Anything else about blobs.
+    Blob(BlobEffect),
     Publish {
         id: ObjectId,
         change: Change,
@@ -128,6 +146,18 @@ impl Model {
                 Expected::Share { session, request, memory },
                 Effect::Share { session: to, request: of, memory: actual },
             ) => (session, request, memory) == (to, of, actual),
+            (
+                Expected::Bind { session, request, leader },
+                Effect::Bind { session: to, request: of, leader: actual },
+            ) => (session, request, leader) == (to, of, actual),
+            (Expected::Unbind { session, leader }, Effect::Unbind { session: of, leader: actual }) => {
+                (session, leader) == (of, actual)
+            }
+            (
+                Expected::BlobOpened { session, request, .. },
+                Effect::Blob(BlobEffect::Opened { session: to, request: of, blob }),
+            ) => (session, request) == (to, of) && *blob > self.last_blob,
+            (Expected::Blob(expected), Effect::Blob(actual)) => expected == actual,
             (Expected::Publish { id, change }, Effect::Publish(publication)) => {
                 self.is_published(*id, *change, *publication)
             }
@@ -183,11 +213,18 @@ impl Model {
                     session.unconfirmed.extend(unconfirmed.into_iter().map(|grant| (number, grant)));
                 }
             }
-            (Expected::Share { session, .. }, _) => {
-                if let Some(session) = self.sessions.get_mut(&session) {
-                    session.answers += 1;
-                }
+            (Expected::BlobOpened { session, bytes, .. }, Effect::Blob(BlobEffect::Opened { blob, .. })) => {
+                self.last_blob = *blob;
+                self.blobs.insert(*blob, Blob { bytes, written: 0, is_whole: false });
+                self.give_blob(session, *blob);
+                self.answered(session);
             }
+            (
+                Expected::Share { session, .. }
+                | Expected::Bind { session, .. }
+                | Expected::Blob(BlobEffect::Fetched { session, .. } | BlobEffect::Read { session, .. }),
+                _,
+            ) => self.answered(session),
             (Expected::Publish { id, change: Change::Ended }, _) => {
                 self.mirror.remove(&id);
             }
@@ -195,6 +232,13 @@ impl Model {
                 self.mirror.insert(id, *publication);
             }
             _ => {}
+        }
+    }
+
+    /// Counts an answer that the driver makes.
+    fn answered(&mut self, session: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.answers += 1;
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use protocol::{Cause, Code, Grant, ObjectId, Reply, SessionId, check_reason};
 
 use super::effects::{Change, Expected};
+use super::memory::reason_cost;
 use super::sessions::Session;
 use super::sessions::{Unconfirmed, Used};
 use super::{Answer, Body, Model, Pin};
@@ -13,6 +14,8 @@ pub(crate) struct Event {
     pub(crate) auto_reset: bool,
     /// Who set it, if it is set.
     pub(crate) set_by: Option<SetBy>,
+    /// What the reason takes for which it was set last, even if it was cleared since.
+    pub(crate) reason_cost: usize,
     /// How often a request cleared it.
     clears: u64,
     is_mirrored: bool,
@@ -25,13 +28,17 @@ pub(crate) struct SetBy {
     process: u32,
     program: Arc<str>,
     at: u64,
-    reason: Option<Arc<str>>,
+    pub(crate) reason: Option<Arc<str>>,
 }
 
 impl SetBy {
     pub(crate) fn new(setter: &Session, at: u64, reason: Option<&str>) -> SetBy {
         let (process, program) = (setter.process, setter.program.clone());
         SetBy { process, program, at, reason: reason.map(Arc::from) }
+    }
+
+    pub(crate) fn without_reason(&self) -> SetBy {
+        SetBy { reason: None, ..self.clone() }
     }
 
     pub(crate) fn cause(&self, now: u64) -> Cause {
@@ -42,7 +49,7 @@ impl SetBy {
 
 impl Event {
     pub(crate) fn new(auto_reset: bool) -> Event {
-        Event { auto_reset, set_by: None, clears: 0, is_mirrored: false, parent: None }
+        Event { auto_reset, set_by: None, reason_cost: 0, clears: 0, is_mirrored: false, parent: None }
     }
 }
 
@@ -60,9 +67,11 @@ impl Model {
     /// Sets an event, and those below it, and stops their batches. The first cause counts.
     pub(crate) fn set_event(&mut self, id: ObjectId, cause: SetBy) {
         let pin = self.pin(id).unwrap();
-        let event = self.event(id).unwrap();
-        if event.set_by.is_none() {
-            event.set_by = Some(cause.clone());
+        if self.event(id).unwrap().set_by.is_none() {
+            let kept = self.cause_with_room(&cause);
+            let event = self.event(id).unwrap();
+            event.reason_cost = reason_cost(&kept);
+            event.set_by = Some(kept);
             self.publish(id, Change::Set);
         }
         self.batches_where(|batch| batch.stop == pin).into_iter().for_each(|batch| self.stop_batch(batch));
@@ -86,6 +95,7 @@ impl Model {
         let event = self.event(id).unwrap();
         let is_first = event.set_by.as_ref().is_none_or(|other| cause.at <= other.at);
         if event.clears == clears && is_first {
+            event.reason_cost = reason_cost(&cause);
             event.set_by = Some(cause);
         }
     }

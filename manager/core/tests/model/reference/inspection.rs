@@ -24,7 +24,7 @@ impl Model {
             objects: session.references.len() as u32,
             waits: self.waits.values().filter(|wait| wait.caller.session == id).count() as u32,
             tasks: self.grants_of(id),
-            ending: None,
+            ending: session.ending.clone(),
         }
     }
 
@@ -123,7 +123,7 @@ impl Model {
                         held_ns: self.now - holder.since,
                         depth: holder.depth,
                         token: holder.token,
-                        ending: None,
+                        ending: session.ending.clone(),
                     }
                 }),
                 abandoned: lock.abandoned.clone(),

@@ -5,14 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use manager_core::{DeathCause, Effect, Holding, Input, Publication, SessionEnd};
+use manager_core::{BlobArrival, DeathCause, Effect, Holding, Input, Publication, SessionEnd};
 use protocol::{
-    Abandonment, Code, Envelope, Epoch, Kind, Limits, ObjectId, Refusal, Reply, Request, RequestId,
+    Abandonment, BlobId, Code, Envelope, Epoch, Kind, Limits, ObjectId, Refusal, Reply, Request, RequestId,
     SessionId, SharedMemory, Signal,
 };
 
 use self::barriers::Barrier;
 use self::batches::{Batch, Opening};
+use self::blobs::Blob;
 use self::conditions::Condition;
 use self::effects::{Expected, Known};
 use self::events::Event;
@@ -26,6 +27,7 @@ use self::waits::Wait;
 
 mod barriers;
 mod batches;
+pub(crate) mod blobs;
 mod calls;
 mod comparing;
 mod conditions;
@@ -36,6 +38,7 @@ mod events;
 mod inspection;
 mod latches;
 mod locks;
+mod memory;
 mod objects;
 mod pools;
 mod queues;
@@ -52,6 +55,9 @@ pub(crate) struct Model {
     pub(crate) now: u64,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     pub(crate) objects: BTreeMap<ObjectId, Object>,
+    pub(crate) blobs: BTreeMap<BlobId, Blob>,
+    /// The largest number of a blob so far.
+    last_blob: BlobId,
     /// The waits that are blocked, in the order in which they came.
     pub(crate) waits: BTreeMap<u64, Wait>,
     /// How many waits have blocked. The count is the number of the last one.
@@ -71,6 +77,10 @@ pub(crate) struct Model {
     relocking: Vec<u64>,
     /// The deadlocked waits of which the manager may refuse one, if it has a choice.
     pub(crate) choices: Vec<(SessionId, RequestId)>,
+    /// The reasons for which events were set in this input: whether there was room for each, and for much more.
+    pub(crate) reasons: Vec<(bool, bool)>,
+    /// Whether the page leaves open what the manager knows now.
+    pub(crate) is_open: bool,
     /// Whether an object may have lost what kept it.
     loosened: bool,
     /// What the input has as its effects.
@@ -147,6 +157,8 @@ impl Model {
             now: 0,
             sessions: BTreeMap::new(),
             objects: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+            last_blob: BlobId(0),
             waits: BTreeMap::new(),
             arrivals: 0,
             made: 0,
@@ -157,6 +169,8 @@ impl Model {
             mirrored: 0,
             relocking: Vec::new(),
             choices: Vec::new(),
+            reasons: Vec::new(),
+            is_open: false,
             loosened: false,
             effects: Vec::new(),
             answers_last: None,
@@ -175,8 +189,10 @@ impl Model {
             _ => None,
         }));
         self.answers_last = None;
+        self.reasons.clear();
         self.follow(now, input);
-        self.compare(effects)
+        self.is_open |= self.is_left_open(matches!(input, Input::SessionEnded { .. }));
+        if self.is_open { Ok(()) } else { self.compare(effects) }
     }
 
     fn follow(&mut self, now: u64, input: &Input<'_>) {
@@ -192,10 +208,10 @@ impl Model {
                 let caller = Caller { session: *session, thread: 0 };
                 let _ = self.release_lock(caller, *lock, Some(*hold));
             }
-            Input::BlobArrived { .. } => unreachable!("the simulator makes no blobs yet"),
+            Input::BlobArrived { session, arrival } => self.blob_arrived(*session, arrival),
             Input::CallsFound { session, record } => self.calls_found(*session, record),
+            Input::SessionEnding { session, ending, bound } => self.session_ending(*session, ending, bound),
             Input::SessionEnded { session, ending } => self.session_ended(*session, ending),
-            Input::SessionEnding { .. } => unreachable!("the simulator binds no processes: {input:?}"),
             Input::TimePassed => {}
         }
         self.serve();
@@ -237,17 +253,39 @@ impl Model {
                 self.run_batch(caller, *request, opening, tasks, *timeout_ns)
             }
             Request::Share { memory } => return self.share(session, *request, *memory),
+            Request::BindProcesses { leader } => return self.bind(session, *request, *leader),
+            Request::BlobOpen { .. } | Request::BlobFetch { .. } | Request::BlobRead { .. } => {
+                self.ask_for_blob(session, *request, body)
+            }
             _ => {
                 let answer = self.simple_request(session, body);
-                // The answer is decided after those of all waits that the request ended.
-                self.serve();
-                self.answers_last = Some((session, *request));
-                return self.reply(session, *request, answer.unwrap_or_else(refused));
+                return self.answer_last(session, *request, answer);
             }
         };
         if let Err(code) = begun {
             self.serve();
             self.reply(session, *request, refused(code));
+        }
+    }
+
+    /// Answers a request that does not wait. The answer is decided after those of all waits that the request ended.
+    fn answer_last(&mut self, session: SessionId, request: RequestId, answer: Answer) {
+        self.serve();
+        self.answers_last = Some((session, request));
+        self.reply(session, request, answer.unwrap_or_else(refused));
+    }
+
+    fn blob_arrived(&mut self, session: SessionId, arrival: &BlobArrival) {
+        if !self.confirm(session, arrival.received) {
+            return self.effects.push(Expected::Drop { session, code: Code::Protocol });
+        }
+        let answer = self.blob_send(session, arrival);
+        self.answer_last(session, arrival.request, answer);
+    }
+
+    fn bind(&mut self, session: SessionId, request: RequestId, leader: u32) {
+        if request.wants_answer() {
+            self.effects.push(Expected::Bind { session, request, leader });
         }
     }
 
@@ -298,23 +336,26 @@ impl Model {
             Request::ListSessions { after } => Ok(self.list_sessions(after)),
             Request::ListObjects { after } => Ok(self.list_objects(after)),
             Request::Inspect { object } => self.inspect(object),
+            Request::BlobWrite { blob, offset, bytes, last } => {
+                self.blob_write(session, blob, offset, bytes, last)
+            }
+            Request::BlobClose { blob } => self.blob_close(session, blob),
+            Request::BatchAddBlob { id, blob, ref carries } => self.add_blob_call(session, id, blob, carries),
+            Request::UnbindProcesses { leader } => {
+                self.effects.push(Expected::Unbind { session, leader });
+                Ok(Reply::Done)
+            }
             Request::Goodbye => Ok(Reply::Done),
-            Request::Wait { .. }
+            // It arrives with what came beside it.
+            Request::BlobSend { .. }
+            | Request::Wait { .. }
             | Request::SignalAndWait { .. }
             | Request::BatchRun { .. }
-            | Request::Share { .. } => {
-                unreachable!("they are no simple requests")
-            }
-            Request::BlobOpen { .. }
-            | Request::BlobSend { .. }
-            | Request::BlobWrite { .. }
+            | Request::Share { .. }
+            | Request::BindProcesses { .. }
+            | Request::BlobOpen { .. }
             | Request::BlobFetch { .. }
-            | Request::BlobRead { .. }
-            | Request::BlobClose { .. }
-            | Request::BatchAddBlob { .. } => unreachable!("the simulator makes no blobs yet"),
-            Request::BindProcesses { .. } | Request::UnbindProcesses { .. } => {
-                unreachable!("the simulator binds no processes: {body:?}")
-            }
+            | Request::BlobRead { .. } => unreachable!("they are no simple requests"),
         }
     }
 

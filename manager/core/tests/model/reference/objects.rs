@@ -4,14 +4,13 @@ use protocol::{Code, Epoch, Kind, LockChoice, Name, ObjectId, OpenMode, Reply, S
 
 use super::barriers::Barrier;
 use super::conditions::Condition;
-use super::effects::Expected;
 use super::events::{Event, SetBy};
 use super::latches::Latch;
 use super::locks::Lock;
+use super::memory::{REFERENCE, object_cost};
 use super::pools::Pool;
 use super::queues::Queue;
 use super::semaphores::Semaphore;
-use super::sessions::{Unconfirmed, Used};
 use super::waits::{Decision, Want};
 use super::{Answer, Body, Model, Object, Pin, refused};
 
@@ -52,6 +51,7 @@ impl Model {
                 (id, true)
             }
         };
+        self.check_refer(session, id)?;
         self.refer(session, id);
         Ok(Reply::Opened { id, created })
     }
@@ -69,10 +69,14 @@ impl Model {
                 if lock == id {
                     return Err(Code::BadArgument);
                 }
-                self.check_new(lock, 1)?;
-                self.check_new(id, 2)?;
-                self.create(lock, None, Body::Lock(Lock::new(is_reentrant)));
-                Body::Condition(Condition { lock, is_own: true })
+                let own = Body::Lock(Lock::new(is_reentrant));
+                let condition = Body::Condition(Condition { lock, is_own: true });
+                let cost = object_cost(None, &own);
+                self.check_new(lock, 1, cost + REFERENCE)?;
+                self.check_new(id, 2, cost + object_cost(name, &condition) + REFERENCE)?;
+                self.create(lock, None, own);
+                self.create(id, name, condition);
+                return Ok(());
             }
             Spec::Semaphore { permits: 0, is_bounded: true }
             | Spec::Barrier { parties: 0 }
@@ -83,16 +87,17 @@ impl Model {
             Spec::Queue { capacity, is_joinable } => Body::Queue(Queue::new(capacity, is_joinable)),
             Spec::Pool => Body::Pool(Pool::default()),
         };
-        self.check_new(id, 1)?;
+        self.check_new(id, 1, object_cost(name, &body) + REFERENCE)?;
         self.create(id, name, body);
         Ok(())
     }
 
-    /// Refuses an id that is taken, or this many more objects than there are.
-    pub(crate) fn check_new(&self, id: ObjectId, more: usize) -> Result<(), Code> {
+    /// Refuses an id that is taken, or this many more objects than there are, which take this much memory.
+    pub(crate) fn check_new(&self, id: ObjectId, more: usize, cost: usize) -> Result<(), Code> {
         if self.objects.len() + more > self.limits.objects_max {
             return Err(Code::LimitReached);
         }
+        self.check_memory(cost)?;
         match self.objects.contains_key(&id) {
             true => Err(Code::AlreadyExists),
             false => Ok(()),
@@ -129,6 +134,14 @@ impl Model {
         })
     }
 
+    /// Refuses the first reference of a session to an object if there is no memory for it.
+    fn check_refer(&self, session: SessionId, id: ObjectId) -> Result<(), Code> {
+        match self.sessions[&session].references.contains_key(&id) {
+            true => Ok(()),
+            false => self.check_memory(REFERENCE),
+        }
+    }
+
     /// Adds one reference of a session to an object.
     pub(crate) fn refer(&mut self, session: SessionId, id: ObjectId) {
         let serial = self.objects[&id].serial;
@@ -145,6 +158,7 @@ impl Model {
             return Err(Code::StaleEpoch);
         }
         self.find(id, kind)?;
+        self.check_refer(session, id)?;
         self.refer(session, id);
         Ok(Reply::Done)
     }
@@ -223,7 +237,8 @@ impl Model {
         self.loosened = true;
         let reply = match wait.decided {
             Some(decision) if decision.is_final() => decision.reply(None),
-            Some(Decision::Taken { unconfirmed, .. }) => {
+            Some(Decision::Taken { grants, unconfirmed, .. }) => {
+                self.take_blobs_back(wait.caller.session, &grants);
                 unconfirmed.into_iter().for_each(|grant| self.pass_on(grant));
                 refused(code)
             }
@@ -252,28 +267,11 @@ impl Model {
     fn is_kept(&self, pin: Pin) -> bool {
         let is_in_object = |(&id, object): (&ObjectId, &Object)| match &object.body {
             Body::Condition(condition) => condition.lock == pin.0,
-            Body::Queue(queue) => queue.all_items().any(|item| item.carries.contains(&pin)),
             Body::Batch(batch) => batch.keeps(pin, id),
             _ => false,
         };
-        let is_in_item = |grants: &[Unconfirmed]| {
-            grants.iter().any(|grant| matches!(&grant.what, Used::Item(item) if item.carries.contains(&pin)))
-        };
         self.objects.iter().any(is_in_object)
-            || self.waits.values().any(|wait| {
-                let is_put =
-                    |want: &Want| matches!(want, Want::Put { item, .. } if item.carries.contains(&pin));
-                wait.targets.iter().any(is_put)
-                    || matches!(&wait.decided, Some(Decision::Taken { unconfirmed, .. }) if is_in_item(unconfirmed))
-            })
-            || self.sessions.values().any(|session| {
-                let mut items = session.unconfirmed.iter();
-                items.any(|(_, grant)| matches!(&grant.what, Used::Item(item) if item.carries.contains(&pin)))
-            })
-            || self.effects.iter().any(|effect| match effect {
-                Expected::Reply { unconfirmed, .. } => is_in_item(unconfirmed),
-                _ => false,
-            })
+            || self.all_items().iter().any(|item| item.carries.contains(&pin))
     }
 }
 

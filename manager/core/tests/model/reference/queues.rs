@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{Code, Grant, ItemGrant, ObjectId, Payload, Reply, SessionId};
+use protocol::{BlobItemGrant, Code, Grant, ItemGrant, ObjectId, Reply, SessionId};
 
+use super::blobs::Content;
+use super::effects::Expected;
 use super::sessions::{Unconfirmed, Used};
-use super::waits::{Decision, Want};
+use super::waits::Decision;
 use super::{Answer, Body, Caller, Model, Pin};
 
 pub(crate) struct Queue {
@@ -26,7 +28,7 @@ type Delivery = (u64, u64, Item);
 
 #[derive(Debug)]
 pub(crate) struct Item {
-    pub(crate) payload: Payload,
+    pub(crate) content: Content,
     pub(crate) carries: Vec<Pin>,
     /// Its number among all that were put into its queue.
     pub(crate) put: u64,
@@ -78,43 +80,48 @@ impl Model {
         }
     }
 
-    /// How many calls and items the manager keeps, and their bytes: in batches, in queues, with waits that want to put
-    /// them, and with sessions that have not acknowledged them.
-    pub(crate) fn kept(&self) -> (usize, usize) {
-        let (mut items, mut bytes) = (0, 0);
-        let mut batches = Vec::new();
-        let mut keep = |item: &Item| {
-            items += 1;
-            bytes += item.payload.as_bytes().len();
-        };
+    /// All items that the manager keeps: in queues, with waits that want to put them, and with sessions that have not
+    /// acknowledged them.
+    pub(crate) fn all_items(&self) -> Vec<&Item> {
+        let mut items = Vec::new();
         for object in self.objects.values() {
-            match &object.body {
-                Body::Queue(queue) => queue.all_items().for_each(&mut keep),
-                Body::Batch(batch) => batches.push(batch.kept()),
-                _ => {}
+            if let Body::Queue(queue) = &object.body {
+                items.extend(queue.all_items());
             }
         }
+        let mut unconfirmed: Vec<&Unconfirmed> = Vec::new();
         for wait in self.waits.values() {
-            for want in &wait.targets {
-                if let Want::Put { item, .. } = want {
-                    keep(item);
-                }
-            }
-            if let Some(Decision::Taken { unconfirmed, .. }) = &wait.decided {
-                unconfirmed.iter().for_each(|grant| keep_granted(grant, &mut keep));
+            items.extend(wait.items());
+            if let Some(Decision::Taken { unconfirmed: grants, .. }) = &wait.decided {
+                unconfirmed.extend(grants);
             }
         }
         for session in self.sessions.values() {
-            session.unconfirmed.iter().for_each(|(_, grant)| keep_granted(grant, &mut keep));
+            unconfirmed.extend(session.unconfirmed.iter().map(|(_, grant)| grant));
         }
         for effect in &self.effects {
-            if let super::effects::Expected::Reply { unconfirmed, .. } = effect {
-                unconfirmed.iter().for_each(|grant| keep_granted(grant, &mut keep));
+            if let Expected::Reply { unconfirmed: grants, .. } = effect {
+                unconfirmed.extend(grants);
             }
         }
-        let calls: usize = batches.iter().map(|(calls, _)| calls).sum();
-        let in_batches: usize = batches.iter().map(|(_, bytes)| bytes).sum();
-        (items + calls, bytes + in_batches)
+        items.extend(unconfirmed.into_iter().filter_map(|grant| match &grant.what {
+            Used::Item(item) => Some(item),
+            _ => None,
+        }));
+        items
+    }
+
+    /// How many calls and items the manager keeps, and their bytes, those of blobs among them.
+    pub(crate) fn kept(&self) -> (usize, usize) {
+        let items = self.all_items();
+        let mut kept = (items.len(), items.iter().map(|item| item.content.bytes().len()).sum::<usize>());
+        for object in self.objects.values() {
+            if let Body::Batch(batch) = &object.body {
+                let (calls, bytes) = batch.kept();
+                kept = (kept.0 + calls, kept.1 + bytes);
+            }
+        }
+        (kept.0, kept.1 + self.blob_bytes())
     }
 
     pub(crate) fn take_item(
@@ -127,14 +134,20 @@ impl Model {
         let item = queue.items.remove(0);
         queue.deliveries += 1;
         let number = queue.deliveries;
-        let grant = ItemGrant { number, carries: !item.carries.is_empty(), payload: item.payload.clone() };
+        let (carries, content) = (!item.carries.is_empty(), item.content.clone());
         match &mut queue.unfinished {
             Some(unfinished) => {
                 unfinished.entry(caller.session).or_default().push((number, caller.thread, item));
             }
             None => unconfirmed.push(self.unconfirmed(id, Used::Item(item))),
         }
-        Grant::Item(grant)
+        match content {
+            Content::Bytes(payload) => Grant::Item(ItemGrant { number, carries, payload }),
+            Content::Blob(blob) => {
+                let bytes = self.give_blob(caller.session, blob);
+                Grant::BlobItem(BlobItemGrant { number, carries, blob, bytes })
+            }
+        }
     }
 
     /// Finishes the item of this number, or else the oldest of the thread, or else the oldest of the session.
@@ -156,11 +169,5 @@ impl Model {
     pub(crate) fn queue_close(&mut self, id: ObjectId) -> Answer {
         self.queue(id)?.is_closed = true;
         Ok(Reply::Done)
-    }
-}
-
-fn keep_granted(grant: &Unconfirmed, keep: &mut impl FnMut(&Item)) {
-    if let Used::Item(item) = &grant.what {
-        keep(item);
     }
 }

@@ -7,28 +7,29 @@ use protocol::{FailureKind, ObjectId, Outcome, Payload};
 
 use super::Model;
 use super::batches::failed;
+use super::memory::RESULT_CARRIED;
 
 impl Model {
     /// Ends calls that were reported. If their results have no room together, each is kept that has room by itself, and
     /// what is kept, or fails, side by side is one entry. Returns whether a result is kept.
     pub(crate) fn end_reported(
         &mut self,
-        id: ObjectId,
+        (id, grant): (ObjectId, u64),
         calls: Range<u64>,
         outcome: &Outcome<&[u8], &str>,
         carries: usize,
     ) -> bool {
         let together = self.checked(outcome, carries);
-        let is_kept = matches!(together, Outcome::Returned(_));
+        let is_kept = !matches!(together, Outcome::Failed(_));
         let is_split = calls.end - calls.start > 1 && !is_kept && carries <= CARRIES_MAX;
         let (Outcome::Returned(results), true) = (outcome, is_split) else {
-            self.end(id, calls, together, None);
+            self.end_first(id, grant, calls, together);
             return is_kept;
         };
         let mut pieces = each(results).into_iter().peekable();
         let (mut first, mut has_returned) = (calls.start, false);
         while let Some(piece) = pieces.peek() {
-            let room = self.room();
+            let room = self.room(carries);
             let mut together = Vec::new();
             let outcome = if piece.len() <= room {
                 let mut bytes = Vec::new();
@@ -45,24 +46,32 @@ impl Model {
                 no_room(*together.iter().min().unwrap())
             };
             let end = first + together.len() as u64;
-            self.end(id, first..end, outcome, None);
+            self.end_first(id, grant, first..end, outcome);
             first = end;
         }
         has_returned
     }
 
-    /// The most bytes of results that one more entry may have.
-    fn room(&self) -> usize {
-        let room = self.limits.stored_bytes_max.saturating_sub(self.kept().1);
-        room.saturating_sub(16).min(PAYLOAD_BYTES_MAX)
+    /// Ends the first calls of a grant.
+    fn end_first(&mut self, id: ObjectId, grant: u64, calls: Range<u64>, outcome: Outcome) {
+        let end = calls.end;
+        self.end(id, calls, outcome, None);
+        self.batch(id).unwrap().granted_at(grant).first = end;
+    }
+
+    /// The most bytes of results that one more entry may have whose results carry so many objects.
+    fn room(&self, carries: usize) -> usize {
+        let stored = self.limits.stored_bytes_max.saturating_sub(self.kept().1);
+        let memory = self.memory_left().saturating_sub(RESULT_CARRIED * carries);
+        memory.min(stored).saturating_sub(16).min(PAYLOAD_BYTES_MAX)
     }
 
     /// An outcome as the manager keeps it: one that it cannot keep becomes a failure.
     fn checked(&self, outcome: &Outcome<&[u8], &str>, carries: usize) -> Outcome {
-        let room = self.room();
+        let room = self.room(carries);
         let too_large = |text: String| failed(FailureKind::TooLarge, &text);
         match outcome {
-            Outcome::Returned(_) if carries > CARRIES_MAX => {
+            Outcome::Returned(_) | Outcome::ReturnedBlob { .. } if carries > CARRIES_MAX => {
                 too_large(format!("the result carries more than {CARRIES_MAX} proxies, which is the limit"))
             }
             Outcome::Returned(bytes) if bytes.len() > PAYLOAD_BYTES_MAX => too_large(format!(
@@ -71,10 +80,16 @@ impl Model {
             )),
             Outcome::Returned(bytes) if bytes.len() > room => no_room(bytes.len()),
             Outcome::Returned(bytes) => Outcome::Returned(Payload::from(*bytes)),
-            Outcome::ReturnedBlob { .. } => unreachable!("the simulator makes no blobs yet"),
+            Outcome::ReturnedBlob { .. } if !self.has_memory_for(RESULT_CARRIED * carries + 16) => too_large(
+                "the manager has no room for what the result carries until others are fetched".into(),
+            ),
+            // It has room for its bytes since it was opened.
+            Outcome::ReturnedBlob { blob, .. } => {
+                Outcome::ReturnedBlob { blob: *blob, bytes: self.blobs[blob].bytes }
+            }
             Outcome::Failed(failure) => {
                 let text = &failure.text[..failure.text.floor_char_boundary(FAILURE_BYTES_MAX)];
-                match text.len() > room {
+                match text.len() > self.room(0) {
                     true => failed(failure.kind, "the manager has no room for the text of this failure"),
                     false => failed(failure.kind, text),
                 }

@@ -36,6 +36,11 @@ impl Semaphore {
         self.abandoned.iter().map(|(permits, _)| permits).sum()
     }
 
+    /// How many sessions hold permits, and how many have left some behind.
+    pub(crate) fn holders(&self) -> usize {
+        self.charges.len() + self.abandoned.len()
+    }
+
     pub(crate) fn available(&self) -> u64 {
         self.free + self.abandoned_permits()
     }

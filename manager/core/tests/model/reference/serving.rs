@@ -46,7 +46,7 @@ impl Model {
                     }
                 }
             } else if !(self.trip_one() || self.break_one_deadlock() || self.free_one()) {
-                return;
+                return self.free_blobs();
             }
         }
     }
@@ -72,7 +72,7 @@ impl Model {
     /// Whether the item that these targets bring, and 2,048 bytes for each of them, are more than a frame.
     fn answer_may_be_too_large(&self, targets: &[Want]) -> bool {
         let items = targets.iter().filter_map(|want| match (want, &self.objects[&want.object()?].body) {
-            (Want::Get(_), Body::Queue(queue)) => Some(queue.items[0].payload.as_bytes().len()),
+            (Want::Get(_), Body::Queue(queue)) => Some(queue.items[0].content.bytes().len()),
             _ => None,
         });
         items.sum::<usize>() + 2048 * targets.len() > FRAME_BYTES_MAX
@@ -166,7 +166,7 @@ impl Model {
             }
             Want::Join(_) => Grant::Joined,
             Want::Calls { pool, most } => self.take_calls(pool, caller.session, most),
-            Want::Results { batch, .. } => self.take_results(batch),
+            Want::Results { batch, .. } => self.take_results(batch, caller.session),
             Want::Relock(_) | Want::Notification(_) | Want::Barrier { .. } | Want::Nothing => {
                 unreachable!("it is not taken")
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use manager_core::{Peer, SessionEnd};
-use protocol::{ObjectId, SessionId};
+use protocol::{BlobId, ObjectId, SessionId};
 
 use super::calls::Recorded;
 use super::effects::Expected;
@@ -21,6 +21,8 @@ pub(crate) struct Session {
     pub(crate) answers: u64,
     /// How often it refers to each object, also to those that were removed since.
     pub(crate) references: BTreeMap<ObjectId, (u64, u32)>,
+    /// How many references it has to each blob.
+    pub(crate) blobs: BTreeMap<BlobId, u64>,
     /// What it was granted, with the number of the answer that brought it.
     pub(crate) unconfirmed: Vec<(u64, Unconfirmed)>,
     /// Whether it shares memory for deferred releases, and how many of its locks are wanted.
@@ -28,6 +30,8 @@ pub(crate) struct Session {
     pub(crate) wanted: u64,
     /// Whether it was sent a signal to end, and gets no more calls.
     pub(crate) is_terminating: bool,
+    /// How it has ended, and what it waits for, if it waits for processes that are bound to it.
+    pub(crate) ending: Option<Arc<str>>,
     /// What its call record says.
     pub(crate) recorded: Option<Recorded>,
 }
@@ -58,6 +62,8 @@ impl Session {
             since,
             answers: 0,
             references: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+            ending: None,
             unconfirmed: Vec::new(),
             defers: false,
             wanted: 0,
@@ -107,19 +113,43 @@ impl Model {
         }
     }
 
-    pub(crate) fn session_ended(&mut self, id: SessionId, ending: &SessionEnd) {
+    /// Ends the waits of a session that is gone: they vanish, and barriers at which they waited break. Returns what
+    /// they had taken.
+    fn end_waits(&mut self, id: SessionId) -> Vec<Unconfirmed> {
         self.loosened = true;
-        let how = how(ending);
-        // Its waits vanish, and barriers at which they waited break.
         let mut undelivered = Vec::new();
         let its: Vec<u64> =
             self.waits.iter().filter(|(_, wait)| wait.caller.session == id).map(|(&key, _)| key).collect();
         for key in its {
             self.break_barriers_of(key);
-            if let Some(Decision::Taken { unconfirmed, .. }) = self.waits.remove(&key).unwrap().decided {
+            if let Some(Decision::Taken { grants, unconfirmed, .. }) =
+                self.waits.remove(&key).unwrap().decided
+            {
+                self.take_blobs_back(id, &grants);
                 undelivered.extend(unconfirmed);
             }
         }
+        undelivered
+    }
+
+    /// A session's process or connection has ended, and processes that are bound to it have not: only its waits end.
+    pub(crate) fn session_ending(&mut self, id: SessionId, ending: &SessionEnd, bound: &[u32]) {
+        let undelivered = self.end_waits(id);
+        undelivered.into_iter().rev().for_each(|grant| self.pass_on(grant));
+        let mut text = format!("{}; what is bound to it has not ended yet: process session", how(ending));
+        bound.iter().take(8).for_each(|leader| text += &format!(" {leader}"));
+        if bound.len() > 8 {
+            text += &format!(" and {} more", bound.len() - 8);
+        }
+        let session = self.sessions.get_mut(&id).unwrap();
+        session.ending = Some(text.into());
+        // The memory is gone.
+        session.defers = false;
+    }
+
+    pub(crate) fn session_ended(&mut self, id: SessionId, ending: &SessionEnd) {
+        let how = how(ending);
+        let undelivered = self.end_waits(id);
         // It counts as living until what it refers to is given back.
         let what = format!("process {} ({}) {how}", self.sessions[&id].process, self.sessions[&id].program);
         self.abandon_batches(id, &how);

@@ -3,6 +3,9 @@
 use protocol::limits::{CARRIES_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{Code, Grant, LockGrant, ObjectId, Reply, RequestId, SessionId, Target, WaitMode, WaitResult};
 
+use super::blobs::Content;
+use super::events::Event;
+use super::memory::{GRANT_OF_CALLS, HOLDER, grant_of_event_cost, item_cost_most, wait_cost_most};
 use super::queues::Item;
 use super::serving::Verdict;
 use super::sessions::Unconfirmed;
@@ -87,6 +90,16 @@ impl Want {
     }
 }
 
+impl Wait {
+    /// The items that it wants to put.
+    pub(crate) fn items(&self) -> impl Iterator<Item = &Item> {
+        self.targets.iter().filter_map(|want| match want {
+            Want::Put { item, .. } => Some(item),
+            _ => None,
+        })
+    }
+}
+
 impl Decision {
     pub(crate) fn reply(self, reacquired: Option<LockGrant>) -> Reply {
         match self {
@@ -157,17 +170,30 @@ impl Model {
 
     /// Refuses targets for which this caller may not wait as things are.
     pub(crate) fn check_targets(&mut self, caller: Caller, targets: &[Target<'_>]) -> Result<(), Code> {
-        let (mut items, mut bytes) = (0, 0);
+        let (mut items, mut bytes, mut memory) = (0, 0, 0);
         targets.iter().try_for_each(|target| {
             match target {
                 Target::Put { item, carries, .. } => {
                     items += 1;
                     bytes += item.len();
+                    memory += item_cost_most(carries.len()) + item.len();
                     self.check_item(item, carries, items, bytes)?;
+                    self.check_memory(memory)?;
+                }
+                Target::PutBlob { blob, carries, .. } => {
+                    self.check_blob(caller.session, *blob)?;
+                    items += 1;
+                    memory += item_cost_most(carries.len());
+                    self.check_item(&[], carries, items, bytes)?;
+                    self.check_memory(memory)?;
                 }
                 Target::Tasks { most: 0, .. } => return Err(Code::BadArgument),
                 Target::Tasks { .. } if self.sessions[&caller.session].is_terminating => {
                     return Err(Code::Cancelled);
+                }
+                // Whoever runs none gets some, so that they end and make room.
+                Target::Tasks { .. } if self.grants_of(caller.session) > 0 => {
+                    self.check_memory(GRANT_OF_CALLS)?;
                 }
                 _ => {}
             }
@@ -175,7 +201,17 @@ impl Model {
             self.find(id, kind)?;
             match *target {
                 Target::Condition { id, hold } => self.check_condition(caller, id, hold),
-                Target::Semaphore { id, permits } => self.check_permits(id, permits),
+                Target::Semaphore { id, permits } => {
+                    self.check_permits(id, permits)?;
+                    self.check_memory(HOLDER)
+                }
+                Target::Event { id } => match self.event(id)? {
+                    Event { auto_reset: true, reason_cost, .. } => {
+                        let cost = grant_of_event_cost(*reason_cost);
+                        self.check_memory(cost)
+                    }
+                    _ => Ok(()),
+                },
                 Target::Join { queue } => self.check_joinable(queue),
                 _ => Ok(()),
             }
@@ -235,15 +271,21 @@ impl Model {
             Target::Latch { id } => Want::Latch(id),
             Target::Get { queue } => Want::Get(queue),
             Target::Put { queue, item, ref carries } => {
-                let carries = carries.iter().filter_map(|&id| self.pin(id)).collect();
-                Want::Put { queue, item: Item { payload: item.into(), carries, put: 0 } }
+                self.want_to_put(queue, Content::Bytes(item.into()), carries)
             }
-            Target::PutBlob { .. } => unreachable!("the simulator makes no blobs yet"),
+            Target::PutBlob { queue, blob, ref carries } => {
+                self.want_to_put(queue, Content::Blob(blob), carries)
+            }
             Target::Join { queue } => Want::Join(queue),
             Target::Tasks { pool, most } => Want::Calls { pool, most },
             Target::Results { batch } => Want::Results { batch, least: 1 },
             Target::ManyResults { batch, least } => Want::Results { batch, least },
         }
+    }
+
+    fn want_to_put(&self, queue: ObjectId, content: Content, carries: &[ObjectId]) -> Want {
+        let carries = carries.iter().filter_map(|&id| self.pin(id)).collect();
+        Want::Put { queue, item: Item { content, carries, put: 0 } }
     }
 
     /// Refuses another blocked request of a session.
@@ -261,6 +303,7 @@ impl Model {
     /// Has a wait that cannot be decided at once wait, if it may.
     fn block(&mut self, mut wait: Wait) -> Result<(), Code> {
         self.check_room_to_wait(wait.caller.session, wait.request)?;
+        self.check_memory(wait_cost_most(wait.targets.len()) + self.brought_cost(&wait))?;
         if self.is_deadlock(&wait) {
             return Err(Code::Deadlock);
         }

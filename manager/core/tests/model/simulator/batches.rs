@@ -26,6 +26,15 @@ const SMALL: [Calls; 7] = [
 static LARGE_ARGUMENTS: [u8; 32_768] = large();
 static LARGE_RESULT: [u8; 524_272] = large();
 
+/// How calls may fail, as their workers say.
+const FAILURES: [FailureKind; 5] = [
+    FailureKind::UnknownFunction,
+    FailureKind::BadEncoding,
+    FailureKind::StaleEpoch,
+    FailureKind::NoSuchObject,
+    FailureKind::WrongKind,
+];
+
 const WRONG: [Calls; 5] = [(b"", 0), (b"", 1), (b"\x02a", 1), (b"\x00\x00", 1), (b"\x80", 1)];
 
 /// One call of so many bytes, together with its length.
@@ -98,16 +107,41 @@ impl Choices {
             2 | 3 => Request::BatchProgress { id },
             4..8 => {
                 let its = run.model.batches_where(|batch| batch.owner == session && !batch.is_sealed);
-                let id = if its.is_empty() || self.mistake() { id } else { self.random.pick(&its) };
-                Request::BatchAdd { id, tasks: self.tasks(run), last: self.random.chance(2) }
+                match self.object_of(run, &[Kind::Pool]) {
+                    _ if self.mistake() => self.addition(run, session, id),
+                    _ if !its.is_empty() => {
+                        let id = self.random.pick(&its);
+                        self.addition(run, session, id)
+                    }
+                    Some(pool) => self.batch_open(run, pool),
+                    None => Request::BatchProgress { id },
+                }
             }
             _ => self.of_worker(run, session, id),
         }
     }
 
+    /// Calls for a batch.
+    pub(super) fn addition(&mut self, run: &Run, session: SessionId, id: ObjectId) -> Request<'static> {
+        if let Some(blob) = self.blob_to_use(run, session) {
+            let carries = if self.random.chance(6) { vec![self.object(run)] } else { Vec::new() };
+            return Request::BatchAddBlob { id, blob, carries };
+        }
+        Request::BatchAdd { id, tasks: self.tasks(run), last: self.random.chance(3) }
+    }
+
     /// A request of a worker that has calls, or by mistake of one that has not.
     pub(super) fn of_worker(&mut self, run: &Run, session: SessionId, id: ObjectId) -> Request<'static> {
         let its = run.model.granted_to(session);
+        if its.is_empty() && !self.mistake() {
+            return match self.object_of(run, &[Kind::Pool]) {
+                Some(pool) => {
+                    let (target, thread) = (self.tasks_target(pool), self.thread());
+                    self.wait_for(target, thread)
+                }
+                None => Request::BatchProgress { id },
+            };
+        }
         let (batch, next, end) = match its.is_empty() || self.mistake() {
             true => (id, self.random.below(5), 5),
             false => self.random.pick(&its),
@@ -125,7 +159,7 @@ impl Choices {
         };
         let mut ends = Vec::new();
         for _ in 0..self.random.pick(&[1, 1, 1, 2, 3]) {
-            let end = self.call_end();
+            let end = self.call_end(run, session);
             if u64::from(end.calls) <= left || self.mistake() {
                 left = left.saturating_sub(end.calls.into());
                 ends.push(end);
@@ -138,10 +172,17 @@ impl Choices {
         Request::CallsEnd { batch, first, ends: ends.into(), carries }
     }
 
-    fn call_end(&mut self) -> CallsOutcome<&'static [u8], &'static str> {
+    fn call_end(&mut self, run: &Run, session: SessionId) -> CallsOutcome<&'static [u8], &'static str> {
+        if let Some(blob) = self.blob_to_use(run, session) {
+            let calls = if self.mistake() { 2 } else { 1 };
+            return CallsOutcome { calls, outcome: Outcome::ReturnedBlob { blob, bytes: 0 } };
+        }
         if self.random.chance(5) {
-            let failure =
-                Failure { kind: FailureKind::Panicked, text: self.random.pick(&["", "it panicked"]) };
+            let kind = match self.random.chance(2) {
+                true => FailureKind::Panicked,
+                false => self.random.pick(&FAILURES),
+            };
+            let failure = Failure { kind, text: self.random.pick(&["", "it panicked"]) };
             return CallsOutcome {
                 calls: self.random.pick(&[1, 1, 1, 2]),
                 outcome: Outcome::Failed(failure),

@@ -1,6 +1,7 @@
 //! Choices: what happens next. Each seed draws its own limits, and how likely everything is: so some runs are all
 //! locks, and in some nobody dies.
 
+use protocol::limits::BLOB_BYTES_MIN;
 use protocol::{Kind, Limits, ObjectId, Request, RequestId, SessionId, SharedMemory};
 
 use super::random::Random;
@@ -27,10 +28,12 @@ pub(crate) struct Choices {
     /// How likely each kind is, in the order of `KINDS`.
     pub(crate) kinds: [u64; KINDS.len()],
     /// How likely each sort of request is: see `requests`.
-    pub(crate) sorts: [u64; 9],
+    pub(crate) sorts: [u64; 10],
     sessions_max: u64,
     /// One input in so many ends a session.
     ends: u64,
+    /// One request in so many goes on with what the session has begun.
+    pub(crate) follows: u64,
     /// One input in so many is time.
     times: u64,
     /// Out of how many requests one is sent by a client that makes a mistake.
@@ -47,17 +50,21 @@ pub(crate) struct Choices {
     pause_max: u64,
     /// Whether some arguments and results are large.
     pub(crate) is_large: bool,
+    /// Whether sessions bind processes.
+    pub(crate) binds: bool,
     next_session: u64,
     requests: Vec<(SessionId, u64)>,
+    /// The sessions to which processes are bound that have not ended, and how they ended.
+    ending: Vec<(SessionId, End)>,
 }
 
 /// The limits of a seed: often so small that it reaches them.
 pub(crate) fn limits(random: &mut Random) -> Limits {
-    let mut small = |smallest: u64, span: u64, large: usize| match random.chance(2) {
+    let mut small = |smallest: u64, span: u64, large: usize| match random.chance(3) {
         true => (smallest + random.below(span)) as usize,
         false => large,
     };
-    Limits {
+    let mut limits = Limits {
         objects_max: small(2, 10, 1000),
         mirrored_events_max: small(0, 3, 1000),
         wait_targets_max: small(1, 4, 1000),
@@ -65,18 +72,42 @@ pub(crate) fn limits(random: &mut Random) -> Limits {
         tasks_max: small(0, 10, 100),
         stored_bytes_max: match random.below(6) {
             0 => random.below(60) as usize,
-            1 | 2 => random.below(400) as usize,
+            1 => random.below(400) as usize,
+            // Few blobs, and little besides.
+            2 | 3 => {
+                BLOB_BYTES_MIN as usize * (1 + random.below(4) as usize) + random.pick(&[0, 0, 1, 20, 100])
+            }
             _ => 4_000_000,
         },
         ..Limits::default()
+    };
+    if random.chance(3) {
+        // A few objects and waits; slots of waits count only if there are more of them.
+        limits.session_waits_max = limits.session_waits_max.min(15);
+        let blobs = if random.chance(2) { BLOB_BYTES_MIN * random.below(4) } else { 0 };
+        limits.memory_bytes_max = (2_000 + random.below(18_000) + blobs) as usize;
     }
+    limits
 }
 
 impl Choices {
-    pub(crate) fn new(mut random: Random) -> Choices {
+    pub(crate) fn new(mut random: Random, limits: &Limits) -> Choices {
         let mut kinds = [0; KINDS.len()];
         kinds.iter_mut().for_each(|weight| *weight = random.pick(&[0, 0, 1, 4]));
-        kinds[random.below(KINDS.len() as u64) as usize] = 8;
+        let most = random.below(KINDS.len() as u64 + 4) as usize;
+        // Pools and batches get far only if there is little else; so do conditions.
+        let theme: &[(usize, u64)] = match most {
+            0..10 => &[],
+            10 | 11 => &[(0, 1), (8, 3), (9, 8)],
+            12 => &[(0, 1), (7, 4), (8, 3), (9, 8)],
+            _ => &[(0, 2), (1, 2), (2, 2), (3, 8), (7, 2)],
+        };
+        if theme.is_empty() {
+            kinds[most] = 8;
+        } else {
+            kinds = [0; KINDS.len()];
+            theme.iter().for_each(|&(kind, weight)| kinds[kind] = weight);
+        }
         // A condition needs a lock, and a batch a pool.
         if kinds[9] > 0 {
             kinds[8] += 1;
@@ -85,7 +116,14 @@ impl Choices {
             kinds[1] += 1;
             kinds[2] += 1;
         }
-        let mut sorts = [2, 2, 1, 12, 2, 2, 12, 1, 1];
+        let mut sorts = [2, 2, 1, 12, 2, 2, 12, 1, 1, random.pick(&[0, 0, 2, 6])];
+        if most == 12 {
+            sorts[9] = 8;
+        }
+        if limits.stored_bytes_max.min(limits.memory_bytes_max * 3 / 4) < BLOB_BYTES_MIN as usize {
+            // None would have room.
+            sorts[9] /= 6;
+        }
         for weight in &mut sorts {
             *weight *= random.pick(&[1, 1, 2, 5]);
         }
@@ -93,17 +131,20 @@ impl Choices {
             kinds,
             sorts,
             sessions_max: 1 + random.below(4),
-            ends: random.pick(&[10, 40, 100, 100_000]),
+            ends: random.pick(&[20, 60, 300, 100_000]),
+            follows: random.pick(&[2, 2, 4, 20]),
             times: random.pick(&[3, 10, 30]),
             mistakes: random.pick(&[5, 50, 500]),
             threads: 1 + random.below(3),
-            objects: 1 + random.below(6),
+            objects: 1 + random.below(6) + if theme.is_empty() { 0 } else { 3 },
             ids: 6 + random.below(20),
             confirms: random.pick(&[1, 2, 10]),
             pause_max: random.pick(&[400, 400, 3_000_000]),
             is_large: random.chance(12),
+            binds: random.chance(3),
             next_session: 1,
             requests: Vec::new(),
+            ending: Vec::new(),
             random,
         }
     }
@@ -112,6 +153,11 @@ impl Choices {
     pub(crate) fn next(&mut self, run: &Run) -> Step {
         if let Some(&session) = run.dropped.first() {
             return self.end(run, session, End::Dropped);
+        }
+        if !self.ending.is_empty() && self.random.chance(8) {
+            let gone = self.random.below(self.ending.len() as u64) as usize;
+            let (session, ending) = self.ending.remove(gone);
+            return Step::End { session, ending, found: None };
         }
         if let Some(holding) = run.wanted
             && self.random.chance(2)
@@ -153,19 +199,27 @@ impl Choices {
             4 if self.mistake() => RequestId(last.saturating_sub(1 + self.random.below(3)).max(1)),
             _ => RequestId(last),
         };
-        if self.random.chance(40) && self.mistake() {
+        if self.random.chance(40) && self.mistake() && !matches!(body, Request::BlobSend { .. }) {
             return Step::Overcount { session, request, body };
         }
         let unread = match self.random.chance(self.confirms) {
             true => 0,
             false => self.random.below(6),
         };
+        if let Request::BlobSend { blob, bytes } = body {
+            return self.arrival(session, request, unread, (blob, bytes));
+        }
         Step::Request { session, request, unread, body }
     }
 
     fn end(&mut self, run: &Run, session: SessionId, ending: End) -> Step {
         self.requests.retain(|(other, _)| *other != session);
         let found = self.found(run, session);
+        if self.binds && self.random.chance(2) {
+            self.ending.push((session, ending));
+            let bound = self.random.pick(&[1, 2, 8, 9]);
+            return Step::Ending { session, ending, found, bound };
+        }
         Step::End { session, ending, found }
     }
 
@@ -207,7 +261,19 @@ impl Choices {
         KINDS[weighted(&mut self.random, &self.kinds)]
     }
 
+    /// Whether there are blobs in this run.
+    pub(crate) fn has_blobs(&self) -> bool {
+        self.sorts[9] > 0
+    }
+
     pub(crate) fn share(&mut self) -> Request<'static> {
+        if self.binds && self.random.chance(2) {
+            let leader = self.random.below(3) as u32;
+            return match self.random.chance(2) {
+                true => Request::BindProcesses { leader },
+                false => Request::UnbindProcesses { leader },
+            };
+        }
         let memory = self.random.pick(&[SharedMemory::Mirror, SharedMemory::DeferredReleases]);
         Request::Share { memory }
     }

@@ -2,7 +2,10 @@
 //! core and the model take each input, and the simulator compares what they do.
 
 pub(crate) mod batches;
+pub(crate) mod blobs;
 pub(crate) mod choosing;
+pub(crate) mod counting;
+pub(crate) mod following;
 pub(crate) mod random;
 pub(crate) mod requests;
 pub(crate) mod running;

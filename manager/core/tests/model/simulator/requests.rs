@@ -6,11 +6,17 @@ use protocol::{
 };
 use uuid::Uuid;
 
-use super::choosing::{Choices, weighted};
+use super::choosing::{Choices, KINDS, weighted};
 use super::running::{EPOCH, Run};
 use super::step::CURRENT;
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+/// A reason that takes more memory than most things.
+const LONG: &str = match std::str::from_utf8(&[b'x'; 900]) {
+    Ok(text) => text,
+    Err(_) => "",
+};
+
 const ITEMS: [&[u8]; 5] = [b"", b"1", b"item", b"a longer item", b"an item of thirty bytes, or so"];
 
 impl Choices {
@@ -19,6 +25,11 @@ impl Choices {
         let living = run.model.objects.len() as u64;
         if living == 0 || (living < self.objects && self.random.chance(3)) {
             return self.open(run);
+        }
+        if self.random.chance(self.follows)
+            && let Some(next) = self.follow_up(run, session)
+        {
+            return next;
         }
         let sorts = self.sorts;
         match weighted(&mut self.random, &sorts) {
@@ -29,13 +40,13 @@ impl Choices {
                 false => Request::Detach { id: self.object(run) },
             },
             3 => {
-                let (mode, targets) = self.targets(run);
+                let (mode, targets) = self.targets(run, session);
                 let (timeout_ns, thread) = (self.timeout(), self.thread());
                 Request::Wait { mode, targets, timeout_ns, thread }
             }
             4 => match self.signal(run) {
                 Some(signal) => {
-                    let (mode, targets) = self.targets(run);
+                    let (mode, targets) = self.targets(run, session);
                     let (timeout_ns, thread) = (self.timeout(), self.thread());
                     Request::SignalAndWait { signal, mode, targets, timeout_ns, thread }
                 }
@@ -44,8 +55,11 @@ impl Choices {
             5 => self.cancel(run, session),
             6 => self.of_kind(run, session),
             7 => self.look(run),
+            9 => self.of_blob(run, session),
             _ => match self.object_of(run, &[Kind::Event]) {
-                Some(id) if self.random.chance(2) => Request::EventMirror { id },
+                Some(id) if self.random.chance(2) => {
+                    Request::EventMirror { id: if self.mistake() { self.any_id() } else { id } }
+                }
                 _ => self.share(),
             },
         }
@@ -70,7 +84,8 @@ impl Choices {
             return self.any_id();
         }
         let kind = self.kind();
-        self.object_of(run, &[kind]).unwrap_or_else(|| self.any_id())
+        let found = self.object_of(run, &[kind]).or_else(|| self.object_of(run, &KINDS));
+        found.unwrap_or_else(|| self.any_id())
     }
 
     fn open(&mut self, run: &Run) -> Request<'static> {
@@ -138,7 +153,7 @@ impl Choices {
         Request::Attach { id, kind, epoch }
     }
 
-    fn targets(&mut self, run: &Run) -> (WaitMode, Targets<'static>) {
+    fn targets(&mut self, run: &Run, session: SessionId) -> (WaitMode, Targets<'static>) {
         let count = match self.random.below(20) {
             0..11 => 1,
             11..16 => 2,
@@ -149,7 +164,7 @@ impl Choices {
         let mode = self.random.pick(&[WaitMode::Any, WaitMode::All]);
         let mut targets = Targets::new();
         for _ in 0..count {
-            let target = self.target(run);
+            let target = self.target(run, session);
             // Most clients name an object once in a wait for all.
             let is_named = targets.iter().any(|other: &Target<'_>| other.object().0 == target.object().0);
             if !(is_named && mode == WaitMode::All) || self.mistake() {
@@ -159,7 +174,7 @@ impl Choices {
         (mode, targets)
     }
 
-    fn target(&mut self, run: &Run) -> Target<'static> {
+    fn target(&mut self, run: &Run, session: SessionId) -> Target<'static> {
         let id = self.object(run);
         let kind = run.model.kind_of(id).unwrap_or(Kind::Lock);
         let kind = if self.mistake() { self.kind() } else { kind };
@@ -178,7 +193,10 @@ impl Choices {
                         true => vec![self.object(run)],
                         false => Vec::new(),
                     };
-                    Target::Put { queue: id, item: self.random.pick(&ITEMS), carries }
+                    match self.blob_to_use(run, session) {
+                        Some(blob) => Target::PutBlob { queue: id, blob, carries },
+                        None => Target::Put { queue: id, item: self.random.pick(&ITEMS), carries },
+                    }
                 }
             },
             Kind::Pool => self.tasks_target(id),
@@ -187,12 +205,17 @@ impl Choices {
         }
     }
 
-    fn hold(&mut self) -> Option<u64> {
+    pub(super) fn hold(&mut self) -> Option<u64> {
         match self.random.below(6) {
             0..3 => None,
             3 if self.mistake() => Some(self.random.below(30)),
             _ => Some(CURRENT),
         }
+    }
+
+    pub(super) fn notify(&mut self, id: ObjectId, thread: ThreadId) -> Request<'static> {
+        let count = self.random.pick(&[None, Some(0), Some(1), Some(1), Some(2)]);
+        Request::Notify { id, count, hold: self.hold(), thread }
     }
 
     fn permits(&mut self) -> u64 {
@@ -204,7 +227,11 @@ impl Choices {
     }
 
     fn reason(&mut self) -> Option<&'static str> {
-        if self.mistake() { Some("line\n") } else { self.random.pick(&[None, Some("why")]) }
+        if self.mistake() {
+            Some("line\n")
+        } else {
+            self.random.pick(&[None, None, Some("why"), Some("why"), Some(LONG)])
+        }
     }
 
     fn signal(&mut self, run: &Run) -> Option<Signal<'static>> {
@@ -232,6 +259,7 @@ impl Choices {
             0 => Request::ListSessions { after: None },
             1 => Request::ListSessions { after: Some(SessionId(self.random.below(6))) },
             2 => Request::ListObjects { after: self.random.chance(2).then(|| self.any_id()) },
+            3 if self.mistake() => Request::Inspect { object: Selector::Name("") },
             3 => Request::Inspect { object: Selector::Name(self.random.pick(&NAMES)) },
             _ => Request::Inspect { object: Selector::Id(self.object(run)) },
         }
@@ -246,14 +274,17 @@ impl Choices {
         match kind {
             Kind::Lock | Kind::RLock => match self.random.below(10) {
                 0 => Request::ForceRelease { id },
-                _ => Request::Release { id, hold: self.hold(), thread },
+                _ => match self.as_holder(run, session, id) {
+                    Some(thread) => Request::Release { id, hold: self.hold(), thread },
+                    None => self.acquire(run, id),
+                },
             },
             Kind::Condition => match self.random.below(8) {
                 0 => Request::ConditionLock { id },
-                _ => {
-                    let count = self.random.pick(&[None, Some(0), Some(1), Some(1), Some(2)]);
-                    Request::Notify { id, count, hold: self.hold(), thread }
-                }
+                _ => match self.as_holder(run, session, id) {
+                    Some(thread) => self.notify(id, thread),
+                    None => self.acquire(run, id),
+                },
             },
             Kind::Semaphore => match self.random.below(8) {
                 0 => Request::SemaphoreAvailable { id },

@@ -2,20 +2,28 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use manager_core::{CallRecord, Effect, Holding, Input, Peer, State, Time};
+use manager_core::{BlobArrival, CallRecord, Effect, Holding, Input, Peer, State, Time};
+use protocol::limits::BLOB_BYTES_MIN;
 use protocol::{
-    Envelope, Epoch, Limits, ObjectId, OpenMode, Request, RequestId, SessionId, Signal, Spec, Target,
-    ThreadId, WaitMode,
+    BlobId, Envelope, Epoch, Limits, ObjectId, OpenMode, Outcome, Refusal, Request, RequestId, SessionId,
+    Signal, Spec, Target, ThreadId, WaitMode,
 };
 use uuid::Uuid;
 
-use super::step::{CURRENT, End, Found, Step};
+use super::counting::Counts;
+use super::step::{CURRENT, End, Found, PLACES, Step};
 use crate::reference::{Body, Model};
 
 pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xe0));
 
 /// As many bytes as a manager of a small limit stores.
 static ZEROS: [u8; 400] = [0; 400];
+
+/// So many slots of waits count nothing.
+const SLOTS: usize = 64;
+
+/// A budget that runs reach has fewer bytes.
+const MEMORY_SMALL: usize = 1 << 30;
 
 /// A core and its model.
 pub(crate) struct Run {
@@ -29,6 +37,12 @@ pub(crate) struct Run {
     pub(crate) dropped: Vec<SessionId>,
     /// A holding that may have been released in memory.
     pub(crate) wanted: Option<Holding>,
+    /// How often each thing came, if that is wanted.
+    pub(crate) counts: Option<Counts>,
+    /// The most waits that were blocked at one time.
+    waits_most: usize,
+    /// After how many inputs what they count of memory is compared.
+    memory_every: u64,
 }
 
 /// Takes the steps of a trace. Returns after which of them the core and the model differ, and how.
@@ -39,6 +53,9 @@ pub(crate) fn replay(limits: &Limits, steps: &[Step]) -> Option<(usize, String)>
         for step in steps {
             taken += 1;
             run.take(step)?;
+            if run.model.is_open {
+                return Ok(());
+            }
         }
         run.finish(limits)
     }));
@@ -57,6 +74,7 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 
 impl Run {
     pub(crate) fn new(limits: Limits) -> Run {
+        let memory_every = if limits.memory_bytes_max < MEMORY_SMALL { 1 } else { 16 };
         Run {
             core: State::new(EPOCH, limits.clone(), 1),
             model: Model::new(EPOCH, limits, 1),
@@ -65,14 +83,20 @@ impl Run {
             inputs: 0,
             dropped: Vec::new(),
             wanted: None,
+            counts: None,
+            waits_most: 0,
+            memory_every,
         }
     }
 
     /// Takes a step, unless it means nothing because others were left out.
     pub(crate) fn take(&mut self, step: &Step) -> Result<(), String> {
-        let lives = |session: &SessionId| self.model.sessions.contains_key(session);
+        let has_begun = |session: &SessionId| self.model.sessions.contains_key(session);
+        let lives = |session: &SessionId| {
+            self.model.sessions.get(session).is_some_and(|session| session.ending.is_none())
+        };
         match step {
-            Step::Begin { session } if !lives(session) => {
+            Step::Begin { session } if !has_begun(session) => {
                 let process = session.0 as u32 % 100_000 * 100;
                 let peer = Peer { process, program: format!("program {session}") };
                 self.apply(&Input::SessionBegan { session: *session, peer })
@@ -85,7 +109,23 @@ impl Run {
                 let received = self.model.sessions[session].answers + 1;
                 self.request(*session, *request, received, body)
             }
-            Step::End { session, ending, found } if lives(session) => {
+            Step::Arrive { session, request, unread, overcounts, blob, bytes, refusal }
+                if lives(session) && !self.dropped.contains(session) =>
+            {
+                let answers = self.model.sessions[session].answers;
+                let received = if *overcounts { answers + 1 } else { answers.saturating_sub(*unread) };
+                let blob = self.blob_of(*session, *blob);
+                let refusal = refusal.map(|code| Refusal::new(code, "no memory"));
+                let arrival = BlobArrival { request: *request, received, blob, bytes: *bytes, refusal };
+                self.apply(&Input::BlobArrived { session: *session, arrival })
+            }
+            Step::Ending { session, ending, found, bound } if lives(session) => {
+                self.dropped.retain(|dropped| dropped != session);
+                found.map_or(Ok(()), |found| self.found(*session, found))?;
+                let (ending, bound) = ((*ending).into(), (1..=*bound).collect());
+                self.apply(&Input::SessionEnding { session: *session, ending, bound })
+            }
+            Step::End { session, ending, found } if has_begun(session) => {
                 self.dropped.retain(|dropped| dropped != session);
                 found.map_or(Ok(()), |found| self.found(*session, found))?;
                 self.apply(&Input::SessionEnded { session: *session, ending: (*ending).into() })
@@ -128,6 +168,9 @@ impl Run {
     }
 
     fn apply(&mut self, input: &Input<'_>) -> Result<(), String> {
+        if self.model.is_open {
+            return Ok(());
+        }
         self.inputs += 1;
         self.effects.clear();
         let now = Time::from_nanoseconds(self.now);
@@ -148,6 +191,10 @@ impl Run {
                 "the core is next due at {due:?}, the model at {expected:?}, after {input:?}"
             ));
         }
+        self.compare_memory()?;
+        if let Some(counts) = &mut self.counts {
+            counts.note(input, &self.effects);
+        }
         self.wanted = None;
         for effect in &self.effects {
             match effect {
@@ -157,6 +204,20 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Compares what the core counts for all that it keeps with what the model counts.
+    fn compare_memory(&mut self) -> Result<(), String> {
+        self.waits_most = self.waits_most.max(self.model.waits.len());
+        // Slots of more waits than that count, too, even when they are empty.
+        if self.waits_most > SLOTS || self.model.is_open || !self.inputs.is_multiple_of(self.memory_every) {
+            return Ok(());
+        }
+        let (charged, expected) = (self.core.charged_bytes(), self.model.charged());
+        match charged == expected {
+            true => Ok(()),
+            false => Err(format!("the core counts {charged} bytes of memory, the model {expected}")),
+        }
     }
 
     /// Ends all sessions, removes every object, and looks whether there is as much room as at first.
@@ -174,6 +235,9 @@ impl Run {
         };
         ask(self, Request::ListObjects { after: None })?;
         while let Some((&id, _)) = self.model.objects.iter().find(|(_, object)| object.name.is_some()) {
+            if self.model.is_open {
+                return Ok(());
+            }
             ask(self, Request::Remove { id })?;
         }
         ask(self, Request::ListObjects { after: None })?;
@@ -184,6 +248,14 @@ impl Run {
         let queue = ObjectId(Uuid::from_u128(1));
         let spec = Spec::Queue { capacity: None, is_joinable: false };
         ask(self, Request::Open { id: queue, name: None, spec, mode: OpenMode::OpenOrCreate })?;
+        if !self.model.blobs.is_empty() {
+            return Err("a blob is left".into());
+        }
+        let bytes = limits.stored_bytes_max as u64;
+        if bytes >= BLOB_BYTES_MIN {
+            ask(self, Request::BlobOpen { bytes: bytes + 1 })?;
+            ask(self, Request::BlobOpen { bytes })?;
+        }
         let full = [&ZEROS[..limits.stored_bytes_max.min(ZEROS.len())], &[0]];
         for item in full.into_iter().chain(std::iter::repeat_n([].as_slice(), limits.tasks_max.min(20))) {
             let put = Target::Put { queue, item, carries: Vec::new() };
@@ -221,6 +293,7 @@ impl Run {
     /// A request that has numbers where its step says what there is.
     fn resolved(&self, session: SessionId, body: &Request<'static>) -> Request<'static> {
         let mut body = body.clone();
+        self.resolve_blobs(session, &mut body);
         let hold_now = |id: ObjectId, hold: &mut Option<u64>| {
             if *hold == Some(CURRENT) {
                 *hold = Some(self.hold_of(id));
@@ -260,6 +333,48 @@ impl Run {
             _ => {}
         }
         body
+    }
+
+    /// Puts the numbers of blobs where a step says which of the session's.
+    fn resolve_blobs(&self, session: SessionId, body: &mut Request<'static>) {
+        match body {
+            Request::BlobSend { blob, .. }
+            | Request::BlobFetch { blob }
+            | Request::BlobRead { blob, .. }
+            | Request::BlobClose { blob }
+            | Request::BatchAddBlob { blob, .. } => *blob = self.blob_of(session, *blob),
+            Request::BlobWrite { blob, offset, .. } => {
+                *blob = self.blob_of(session, *blob);
+                if *offset == CURRENT {
+                    *offset = self.model.blobs.get(blob).map_or(0, |blob| blob.written);
+                }
+            }
+            Request::CallsEnd { ends, .. } => {
+                for end in ends.iter_mut() {
+                    if let Outcome::ReturnedBlob { blob, .. } = &mut end.outcome {
+                        *blob = self.blob_of(session, *blob);
+                    }
+                }
+            }
+            Request::Wait { targets, .. } | Request::SignalAndWait { targets, .. } => {
+                for target in targets {
+                    if let Target::PutBlob { blob, .. } = target {
+                        *blob = self.blob_of(session, *blob);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The number of a blob, which may be said by its place among those of the session.
+    fn blob_of(&self, session: SessionId, blob: BlobId) -> BlobId {
+        let place = CURRENT - blob.0;
+        let its = &self.model.sessions[&session].blobs;
+        match place < PLACES {
+            true => its.keys().nth(place as usize).copied().unwrap_or(BlobId(0)),
+            false => blob,
+        }
     }
 
     fn turn_of(&self, id: ObjectId) -> u64 {

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use protocol::Limits;
 
 use super::choosing::{Choices, limits};
+use super::counting::Counts;
 use super::random::Random;
 use super::running::{Run, panic_text};
 use super::step::Step;
@@ -18,20 +19,25 @@ pub(crate) struct Divergence {
 }
 
 /// Runs one seed for so many steps. Returns how many inputs there were.
-pub(crate) fn run_seed(seed: u64, steps: u64) -> Result<u64, Box<Divergence>> {
+pub(crate) fn run_seed(seed: u64, steps: u64, counts: &mut Option<Counts>) -> Result<u64, Box<Divergence>> {
     let mut random = Random(seed);
     let limits = limits(&mut random);
     let mut run = Run::new(limits.clone());
-    let mut choices = Choices::new(random);
+    run.counts = counts.take();
+    let mut choices = Choices::new(random, &limits);
     let mut trace = Vec::with_capacity(steps as usize);
     let result = catch_unwind(AssertUnwindSafe(|| {
         for _ in 0..steps {
             let step = choices.next(&run);
             trace.push(step.clone());
             run.take(&step)?;
+            if run.model.is_open {
+                return Ok(());
+            }
         }
         run.finish(&limits)
     }));
+    *counts = run.counts.take();
     let what = match result {
         Ok(Ok(())) => return Ok(run.inputs),
         Ok(Err(what)) => what,

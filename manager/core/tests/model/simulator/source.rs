@@ -33,13 +33,14 @@ pub(crate) fn source(seed: u64, divergence: &Divergence) -> String {
         text,
         "    let limits = Limits {{\n        objects_max: {},\n        mirrored_events_max: {},\n        \
          wait_targets_max: {},\n        session_waits_max: {},\n        tasks_max: {},\n        \
-         stored_bytes_max: {},\n        ..Limits::default()\n    }};",
+         stored_bytes_max: {},\n        memory_bytes_max: {},\n        ..Limits::default()\n    }};",
         limits.objects_max,
         limits.mirrored_events_max,
         limits.wait_targets_max,
         limits.session_waits_max,
         limits.tasks_max,
         limits.stored_bytes_max.min(defaults.stored_bytes_max),
+        limits.memory_bytes_max,
     );
     text.push_str("    agree(\n        &limits,\n        &[\n");
     for step in &divergence.steps {
@@ -71,6 +72,19 @@ fn rust(debug: &str) -> String {
         }
         if let Some(after) = rest.strip_prefix("18446744073709551615") {
             text.push_str("CURRENT");
+            rest = after;
+            continue;
+        }
+        if let Some(after) = rest.strip_prefix("refusal: Some(") {
+            text.push_str("refusal: Some(Code::");
+            rest = after;
+            continue;
+        }
+        if rest.starts_with("[0, 0, 0, 0, 0, 0, 0, 0, 0")
+            && let Some((zeros, after)) = rest.split_once(']')
+            && zeros[1..].split(", ").all(|byte| byte == "0")
+        {
+            let _ = write!(text, "bytes({})", zeros.split(", ").count());
             rest = after;
             continue;
         }

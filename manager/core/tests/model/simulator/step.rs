@@ -4,11 +4,15 @@
 //! lock is the one that there is, and the count of answers depends on how many there were.
 
 use manager_core::{DeathCause, SessionEnd};
-use protocol::{ObjectId, Request, RequestId, SessionId};
+use protocol::{BlobId, Code, ObjectId, Request, RequestId, SessionId};
 use uuid::Uuid;
 
-/// The holding, turn or item that there is now, instead of its number.
+/// The holding, turn or item that there is now, instead of its number. Blobs of a session have the numbers from this
+/// one downwards.
 pub(crate) const CURRENT: u64 = u64::MAX;
+
+/// How many blobs of a session a step can name so.
+pub(crate) const PLACES: u64 = 16;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
@@ -28,6 +32,27 @@ pub(crate) enum Step {
         request: RequestId,
         body: Request<'static>,
     },
+    /// A request to give a blob its bytes, and what the manager says of what came beside it.
+    Arrive {
+        session: SessionId,
+        request: RequestId,
+        unread: u64,
+        /// Whether its `received` counts one answer too many.
+        overcounts: bool,
+        blob: BlobId,
+        bytes: u64,
+        refusal: Option<Code>,
+    },
+    /// The end of a session to which processes are bound.
+    Ending {
+        session: SessionId,
+        ending: End,
+        /// What its call record says.
+        found: Option<Found>,
+        /// How many processes are bound to it.
+        bound: u32,
+    },
+    /// The end of a session, unless it has ended already: then of the processes that are bound to it.
     End {
         session: SessionId,
         ending: End,
