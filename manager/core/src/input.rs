@@ -49,11 +49,13 @@ pub enum Input<'a> {
         /// The leaders of the process sessions that are bound to it.
         bound: Vec<u32>,
     },
-    /// The driver has read the [call record](protocol::SharedMemory::CallRecord) of a session. Nothing but the end of
-    /// that session follows.
+    /// The driver has read the [call record](protocol::SharedMemory::CallRecord) of a session, because the session is
+    /// about to end or because of [`Effect::ReadCallRecord`].
     CallsFound {
         /// The session, which has begun and not ended.
         session: SessionId,
+        /// Whether the session is about to end, so that the record also says which calls have begun.
+        is_last: bool,
         /// What the record says, true or not.
         #[serde(borrow)]
         record: CallRecord<'a>,
@@ -180,6 +182,12 @@ pub enum Effect {
         wanted: u64,
         /// A holding that may have been released there.
         holding: Option<Holding>,
+    },
+    /// Read the call record of a session, if it has one, and apply [`Input::CallsFound`] before any other input. Its
+    /// process goes on, and may write meanwhile.
+    ReadCallRecord {
+        /// Whose record.
+        session: SessionId,
     },
     /// Do this with the memory of a blob.
     Blob(BlobEffect),

@@ -179,7 +179,7 @@ impl State {
             Input::BlobArrived { session, arrival } => self.blob_arrived(*session, arrival),
             Input::DeferredRelease(holding) => self.apply_deferred_release(*holding),
             Input::SessionEnding { session, ending, bound } => self.session_ending(*session, ending, bound),
-            Input::CallsFound { session, record } => self.calls_found(*session, record),
+            Input::CallsFound { session, is_last, record } => self.calls_found(*session, *is_last, record),
             Input::SessionEnded { session, ending } => self.session_ended(*session, ending),
             Input::TimePassed => self.work_on(),
         }
@@ -265,8 +265,10 @@ impl State {
         if request.wants_answer() {
             self.session_at(session).answers += 1;
             self.effects.push(Effect::Share { session, request, memory });
-            if memory == SharedMemory::DeferredReleases {
-                self.deferred_releases_shared(session);
+            match memory {
+                SharedMemory::DeferredReleases => self.deferred_releases_shared(session),
+                SharedMemory::CallRecord => self.session_at(session).has_call_record = true,
+                SharedMemory::Mirror => {}
             }
         }
     }

@@ -47,6 +47,12 @@ impl Meter {
     pub(crate) fn begin_input(&mut self) {
         self.steps.set(0);
     }
+
+    /// Ends the current input, so that the driver can answer what it was asked before anything else goes on. An input
+    /// without a limit goes on without the answer.
+    pub(crate) fn end_input(&mut self) {
+        self.steps.set(self.steps.get().max(STEPS_MAX));
+    }
 }
 
 impl State {

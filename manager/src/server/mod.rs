@@ -102,6 +102,8 @@ pub(crate) struct Server {
     deferred: HashMap<SessionId, DeferredReleaseMemory>,
     /// The call records of those sessions that share one.
     call_records: HashMap<SessionId, CallRecordMemory>,
+    /// The sessions whose call records are to be read before anything else.
+    records_to_read: VecDeque<SessionId>,
     /// The memory of blobs.
     blobs: BlobMemory,
     /// The deferred releases that were found, to be applied before anything else.
@@ -161,6 +163,7 @@ impl Server {
             mirror: OnceCell::new(),
             deferred: HashMap::new(),
             call_records: HashMap::new(),
+            records_to_read: VecDeque::new(),
             blobs: BlobMemory::new(),
             found: VecDeque::new(),
             effects: Vec::new(),
@@ -280,6 +283,7 @@ impl Server {
     fn settle(&mut self) {
         loop {
             self.apply_found();
+            self.read_call_records();
             let Some((session, ending)) = self.endings.pop_front() else { return };
             self.close_deferred_releases(session);
             self.close_call_record(session);
@@ -304,6 +308,7 @@ impl Server {
                 Effect::Publish(publication) => self.publish(publication),
                 Effect::LocksWanted { session, wanted, holding } => self.want(session, wanted, holding),
                 Effect::Signal { session, signal } => self.signal(session, signal),
+                Effect::ReadCallRecord { session } => self.records_to_read.push_back(session),
                 Effect::Drop { session, refusal } => {
                     if let Some(&slot) = self.sessions.get(&session) {
                         self.refuse(slot, refusal);

@@ -123,11 +123,24 @@ impl Server {
 
     /// Reports what stands in the call record of a session, before its end. Nothing that it sent is still to be read.
     pub(super) fn close_call_record(&mut self, session: SessionId) {
-        let Some(record) = self.call_records.remove(&session) else { return };
-        let content = record.read();
-        let record = content.as_record();
-        self.core.apply(self.now, Input::CallsFound { session, record }, &mut self.effects);
-        self.perform();
+        self.report_calls_found(session, true);
+        self.call_records.remove(&session);
+    }
+
+    /// Reports what stands in the call records that the core wants to be read.
+    pub(super) fn read_call_records(&mut self) {
+        while let Some(session) = self.records_to_read.pop_front() {
+            self.report_calls_found(session, false);
+        }
+    }
+
+    fn report_calls_found(&mut self, session: SessionId, is_last: bool) {
+        let content = self.call_records.get(&session).and_then(CallRecordMemory::read);
+        if let Some(content) = content {
+            let record = content.as_record();
+            self.core.apply(self.now, Input::CallsFound { session, is_last, record }, &mut self.effects);
+            self.perform();
+        }
     }
 
     /// Writes the new state of an event.

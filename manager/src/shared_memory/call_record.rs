@@ -1,7 +1,9 @@
-//! The call record of a session, as the manager sees it: what a worker had done and not reported when it ended.
+//! The call record of a session, as the manager sees it: what a worker has done and not reported.
 //!
 //! The client writes whatever it likes, and may still write while the manager reads. So the manager reads everything
-//! once, into memory of its own, and the core believes nothing of it but what is about calls of that session.
+//! once, into memory of its own, and the core believes nothing of it but what is about calls of that session. Results
+//! are overwritten only after FIRST or BATCH has changed; so if both are as before once the results have been read,
+//! these are the results of the calls from FIRST on.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,6 +17,9 @@ use protocol::shared_memory::call_record::{
 };
 use sys::shared_memory::{SharedWords, Writers};
 use uuid::Uuid;
+
+/// How often to read a record that changes meanwhile.
+const ATTEMPTS_MAX: u32 = 4;
 
 /// The call record of one session.
 #[derive(Debug)]
@@ -45,8 +50,21 @@ impl CallRecordMemory {
         self.words.bytes()
     }
 
-    /// Reads the record.
-    pub(crate) fn read(&self) -> RecordContent {
+    /// Reads the record. None if the client goes on writing too fast.
+    pub(crate) fn read(&self) -> Option<RecordContent> {
+        (0..ATTEMPTS_MAX).find_map(|_| {
+            let before = self.subject();
+            let content = self.read_once();
+            (self.subject() == before).then_some(content)
+        })
+    }
+
+    /// Of what the results are.
+    fn subject(&self) -> [u64; 3] {
+        [BATCH, BATCH + 1, FIRST].map(|index| self.word(index))
+    }
+
+    fn read_once(&self) -> RecordContent {
         let batch = [BATCH, BATCH + 1].map(|index| self.word(index).to_ne_bytes());
         let mut id = [0; 16];
         id.copy_from_slice(batch.as_flattened());
@@ -74,6 +92,10 @@ impl RecordContent {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     #[test]
@@ -95,15 +117,52 @@ mod tests {
         }
         let results = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
         let expected = CallRecord { batch: ObjectId(id), first: 7, ended: 9, begun: 10, results };
-        assert_eq!(memory.read().as_record(), expected);
+        assert_eq!(memory.read().unwrap().as_record(), expected);
+    }
+
+    #[test]
+    fn a_record_that_is_written_meanwhile_has_the_results_of_its_calls() {
+        let (memory, _) = CallRecordMemory::new().unwrap();
+        let store = |index: usize, word| memory.words[index].store(word, Ordering::Release);
+        store(BATCH, 1);
+        let is_over = AtomicBool::new(false);
+        // Each word of results tells its call, in the bytes behind their length.
+        let result = |call: u64| call << 8 | 7;
+        let mut read = 0;
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut first = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    for place in 0..4 {
+                        store(RESULTS + place, result(first + place as u64).to_le());
+                        store(BYTES, 8 * (place as u64 + 1));
+                        store(ENDED, first + place as u64 + 1);
+                    }
+                    first += 4;
+                    store(FIRST, first);
+                    store(BYTES, 0);
+                }
+            });
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while read < 100_000 && Instant::now() < deadline {
+                let Some(content) = memory.read() else { continue };
+                let (words, _) = content.results.as_chunks::<8>();
+                for (call, word) in (content.first..content.ended).zip(words) {
+                    assert_eq!(u64::from_le_bytes(*word), result(call));
+                    read += 1;
+                }
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        assert!(read > 0);
     }
 
     #[test]
     fn nonsense_in_shared_memory_does_no_harm() {
         let (memory, _) = CallRecordMemory::new().unwrap();
-        assert_eq!(memory.read().results, []);
+        assert_eq!(memory.read().unwrap().results, []);
         memory.words.iter().for_each(|word| word.store(u64::MAX, Ordering::Release));
-        let content = memory.read();
+        let content = memory.read().unwrap();
         assert_eq!((content.ended, content.results.len()), (u64::MAX, RESULTS_BYTES_MAX));
     }
 }

@@ -175,3 +175,35 @@ fn has_calls(owner: &mut RawClient) -> bool {
 fn end(peer: &mut RawClient, call: u64) {
     done(peer, end_call(BATCH_ID, call, Outcome::Returned(MINE), &[]));
 }
+
+#[test]
+fn a_termination_keeps_the_results_in_the_record_of_a_worker_that_lives() {
+    let manager = RunningManager::start();
+    let mut owner = manager.session();
+    done(&mut owner, open_anonymous(POOL, Spec::Pool));
+    done(&mut owner, open_batch(BATCH_ID, POOL, STOP, "f"));
+    let task = TaskInput { arguments: &[0; 4], carries: Vec::new(), calls: 4 };
+    done(&mut owner, Request::BatchAdd { id: object(BATCH_ID), tasks: vec![task], last: true });
+    let (mut peer, record) = worker(&manager);
+    let granted = take_calls(&mut peer);
+    let id = object(BATCH_ID).0.into_bytes();
+    let (id, _) = id.as_chunks::<8>();
+    for (index, word) in [
+        (FIRST, granted.first),
+        (RESULTS, u64::from_ne_bytes([4, b'm', b'i', b'n', b'e', 0, 0, 0])),
+        (BYTES, MINE.len() as u64),
+        (ENDED, granted.first + 1),
+        (BEGUN, granted.first + 1),
+        (BATCH, u64::from_ne_bytes(id[0])),
+        (BATCH + 1, u64::from_ne_bytes(id[1])),
+    ] {
+        record[index].store(word, Ordering::Release);
+    }
+    done(&mut owner, Request::PoolTerminate { id: object(POOL), reason: "enough" });
+    let results = results(&mut owner);
+    assert!(
+        matches!(&results[0].outcome, Outcome::Returned(result) if result.as_bytes() == MINE),
+        "{results:?}"
+    );
+    assert_eq!(results.iter().map(|result| result.calls).sum::<u32>(), 4);
+}

@@ -4,7 +4,8 @@
 //! of that memory is not part of the core's state. Before the driver applies the end of a session, it reads the record
 //! and applies [`Input::CallsFound`](crate::Input::CallsFound): the results that stand there count as if they had been
 //! reported, and the record says whether the call behind them had begun. Without a record, a call has begun if it is
-//! the first of its grant that has not ended.
+//! the first of its grant that has not ended. The driver also reads the records of those whose calls a termination is
+//! about to fail.
 
 use protocol::{Kind, ObjectId, Outcome, SessionId, calls};
 use serde::{Deserialize, Serialize};
@@ -47,12 +48,14 @@ impl FoundRecord {
 }
 
 impl State {
-    /// Ends the calls that had ended in a session, as its record says. What the record says of calls that the session
+    /// Ends the calls that have ended in a session, as its record says. What the record says of calls that the session
     /// was not granted, or that have ended, counts for nothing.
-    pub(crate) fn calls_found(&mut self, session: SessionId, record: &CallRecord<'_>) {
+    pub(crate) fn calls_found(&mut self, session: SessionId, is_last: bool, record: &CallRecord<'_>) {
         let CallRecord { batch: id, first, ended, begun, results } = *record;
         let Some(grants) = &mut self.session_at(session).grants else { return };
-        grants.found = Some(FoundRecord { batch: id, first, begun });
+        if is_last {
+            grants.found = Some(FoundRecord { batch: id, first, begun });
+        }
         let Ok(key) = self.catalog.find(id, Kind::Batch) else { return };
         let Some((range, running)) = self.batch(key).range_with(session, first) else { return };
         let (next, end) = (running.first, running.end());

@@ -1,28 +1,35 @@
 //! Terminations: a pool ends all of its batches at once.
 //!
-//! Every call that has not ended fails, and then the stop events of the batches are set. The calls and batches may be
+//! First the driver reads the call records of the sessions that run calls, since what has returned there is kept. Then
+//! every call that has not ended fails, and then the stop events of the batches are set. The calls and batches may be
 //! many, so this goes on in slices. Meanwhile the pool starts nothing, and takes nothing more.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use protocol::{Failure, FailureKind};
+use protocol::{Failure, FailureKind, SessionId};
 use serde::{Deserialize, Serialize};
 
-use crate::State;
 use crate::objects::event::SetBy;
 use crate::store::catalog::Handle;
 use crate::store::slab::Key;
 use crate::work::LongWork;
+use crate::{Effect, State};
 
 /// How many steps it counts to end a batch and to set its stop event.
 const STEPS_PER_BATCH: u64 = 32;
+
+/// How many steps it counts to have a call record read, which the driver does.
+const STEPS_PER_RECORD: u64 = 512;
 
 /// A pool that is being terminated.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Termination {
     pool: Handle,
+    /// The batch whose workers' call records are to be read next, from behind this session on; none if all were read.
+    unread: Option<(Key, Option<SessionId>)>,
     /// Where the next batch is whose calls are to fail.
     next: Key,
     /// The stop events to set, once the calls of all batches have failed: a set event would cancel calls that have not,
@@ -40,15 +47,29 @@ impl State {
     pub(crate) fn terminate(&mut self, key: Key, text: String, setter: SetBy, is_removal: bool) {
         self.pool_at(key).terminate();
         let pool = self.catalog.handle(key);
-        let termination =
-            Termination { pool, next: Key::MIN, stops: VecDeque::new(), text, setter, is_removal };
+        let termination = Termination {
+            pool,
+            unread: Some((Key::MIN, None)),
+            next: Key::MIN,
+            stops: VecDeque::new(),
+            text,
+            setter,
+            is_removal,
+        };
         self.go_on_terminating(Box::new(termination));
     }
 
     /// Goes on, to the end or until this input is over.
     pub(crate) fn go_on_terminating(&mut self, mut termination: Box<Termination>) {
-        let Termination { pool, next, stops, text, setter, .. } = &mut *termination;
+        let Termination { pool, unread, next, stops, text, setter, .. } = &mut *termination;
         let pool = self.catalog.resolve(*pool);
+        if let (Some(pool), Some(from)) = (pool, *unread) {
+            *unread = self.read_call_records(pool, from);
+        }
+        // The answers come before the next slice, so no call fails before that.
+        if *next == Key::MIN && self.is_over() {
+            return self.go_on_later(LongWork::Terminate(termination));
+        }
         let failure = Failure { kind: FailureKind::Terminated, text: text.as_str() };
         while let Some(batch) = pool.and_then(|pool| self.pool_at(pool).open_batch_from(*next)) {
             self.step(STEPS_PER_BATCH);
@@ -79,5 +100,43 @@ impl State {
                 self.pool_end(pool);
             }
         }
+    }
+
+    /// Has the driver read the call records of those who run calls of the pool, from here on. Returns where to go on,
+    /// if there are more than one input can take.
+    fn read_call_records(
+        &mut self,
+        pool: Key,
+        (mut from, mut behind): (Key, Option<SessionId>),
+    ) -> Option<(Key, Option<SessionId>)> {
+        let mut has_asked = false;
+        while let Some(batch) = self.pool_at(pool).open_batch_from(from) {
+            if batch != from {
+                behind = None;
+            }
+            let workers = self.batch(batch).workers.values().map(|worker| worker.session);
+            let workers: Vec<SessionId> =
+                workers.filter(|&session| behind.is_none_or(|behind| session > behind)).collect();
+            for session in workers {
+                let worker = &self.sessions[&session];
+                if worker.has_call_record && !worker.is_gone {
+                    self.effects.push(Effect::ReadCallRecord { session });
+                    self.step(STEPS_PER_RECORD);
+                    has_asked = true;
+                }
+                if self.is_over() {
+                    return Some((batch, Some(session)));
+                }
+            }
+            self.step(1);
+            (from, behind) = (batch.saturating_add(1), None);
+            if self.is_over() {
+                return Some((from, None));
+            }
+        }
+        if has_asked {
+            self.meter.end_input();
+        }
+        None
     }
 }

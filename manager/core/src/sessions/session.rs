@@ -42,6 +42,8 @@ pub(crate) struct Session {
     pub(crate) is_gone: bool,
     /// Whether it gets an answer later that comes before all others.
     pub(crate) is_owed: bool,
+    /// Whether it has asked for a call record.
+    pub(crate) has_call_record: bool,
     /// Whether it was sent a signal to end, and so gets no tasks.
     pub(crate) is_terminating: bool,
     /// How it ended, and which processes that are bound to it are still there, if that is what it waits for.
@@ -88,6 +90,7 @@ impl Session {
             batches: BTreeSet::new(),
             is_gone: false,
             is_owed: false,
+            has_call_record: false,
             is_terminating: false,
             ending: None,
             blobs: BlobReferences::default(),

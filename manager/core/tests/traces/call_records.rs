@@ -1,7 +1,7 @@
 //! Call records: what a worker had done and not reported counts, whatever it was that ended the worker.
 
 use manager_core::{CallRecord, DeathCause, Input, SessionEnd};
-use protocol::{FailureKind, Grant, ObjectId, Reply, Request, SessionId, Spec, Target};
+use protocol::{FailureKind, Grant, ObjectId, Reply, Request, SessionId, SharedMemory, Spec, Target};
 use uuid::Uuid;
 
 use crate::call_words::{calls_of, endings, input, returned, returned_all};
@@ -53,7 +53,7 @@ impl Scene {
 
     /// The worker ends, and leaves this record.
     fn die(&mut self, record: CallRecord<'_>, ending: SessionEnd) {
-        self.world.apply(Input::CallsFound { session: self.worker, record });
+        self.world.apply(Input::CallsFound { session: self.worker, is_last: true, record });
         self.world.end(self.worker, ending);
     }
 
@@ -215,4 +215,34 @@ fn what_a_signalled_worker_had_not_begun_is_cancelled_with_its_batch() {
     scene.leave(1, &[b"A"], 3);
     let (stopped, cancelled) = (Some(FailureKind::Stopped), Some(FailureKind::Cancelled));
     assert_eq!(endings(scene.results()), [(1, None), (3, cancelled), (4, cancelled), (2, stopped)]);
+}
+
+#[test]
+fn a_termination_keeps_what_stands_in_the_records_of_those_who_work() {
+    let mut scene = Scene::new(0);
+    for session in [scene.worker, scene.other] {
+        scene.world.send(session, Request::Share { memory: SharedMemory::CallRecord });
+    }
+    let terminate = Request::PoolTerminate { id: scene.pool, reason: "enough" };
+    let request = scene.world.send(scene.owner, terminate);
+    assert_eq!(scene.world.records_wanted, [scene.worker], "the other has no calls");
+    assert_eq!(scene.world.answer(scene.owner, request), None);
+    let results = calls_of(&[b"A", b"B"]);
+    let record = CallRecord { batch: scene.batch, first: 1, ended: 3, begun: 4, results: &results };
+    scene.world.apply(Input::CallsFound { session: scene.worker, is_last: false, record });
+    scene.world.work();
+    assert_eq!(scene.world.answer(scene.owner, request), Some(Reply::Done));
+    let ended = scene.results();
+    assert_eq!(ended[0], returned_all(1, &[b"A", b"B"]));
+    let rest: Vec<_> = endings(ended).split_off(2);
+    assert_eq!(rest, (3..17).map(|call| (call, Some(FailureKind::Terminated))).collect::<Vec<_>>());
+    // The worker reports as if nothing had been, and dies.
+    let late = scene.world.end_calls(scene.worker, scene.batch, 1, &[b"A", b"B", b"C"]);
+    assert!(matches!(late, Reply::Refused(_)), "{late:?}");
+    scene.world.kill(scene.worker);
+    let Reply::Progress(progress) = scene.world.ask(scene.owner, Request::BatchProgress { id: scene.batch })
+    else {
+        panic!("no progress")
+    };
+    assert_eq!((progress.returned, progress.failed), (3, 14));
 }

@@ -132,7 +132,7 @@ fn each_result_that_has_room_by_itself_is_kept() {
                 let results = calls_of(&results);
                 let record =
                     CallRecord { batch: fixture.batch, first: 1, ended: 5, begun: 5, results: &results };
-                fixture.world.apply(Input::CallsFound { session: fixture.worker, record });
+                fixture.world.apply(Input::CallsFound { session: fixture.worker, is_last: true, record });
                 fixture.world.kill(fixture.worker);
             }
         }

@@ -187,7 +187,7 @@ impl Run {
     fn end(&mut self, chosen: usize, ending: SessionEnd) {
         if self.random.chance(2) {
             let (session, record) = (self.sessions[chosen].0, record(&mut self.random));
-            self.apply(Input::CallsFound { session, record });
+            self.apply(Input::CallsFound { session, is_last: true, record });
         }
         let (session, _) = self.sessions.swap_remove(chosen);
         self.open.retain(|(of, _), _| *of != session);
@@ -286,7 +286,7 @@ impl Run {
                 self.published.insert(number, serial);
                 None
             }
-            Effect::Signal { session, .. } => {
+            Effect::Signal { session, .. } | Effect::ReadCallRecord { session } => {
                 let lives = lives(session);
                 let may_depart = self.steps_max.is_some();
                 assert!(lives || ended == Some(session) || may_depart, "a signal to the dead, seed {seed}");

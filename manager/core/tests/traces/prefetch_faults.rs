@@ -220,7 +220,7 @@ impl Workload {
         if let Some((batch, first, ended, begun)) = known {
             let results = vec![0; (ended - first) as usize];
             let record = CallRecord { batch, first, ended, begun, results: &results };
-            self.world.apply(Input::CallsFound { session, record });
+            self.world.apply(Input::CallsFound { session, is_last: true, record });
         }
         let cause =
             if cut_off { DeathCause::Dropped("it was slow".to_owned()) } else { DeathCause::Signal(9) };

@@ -44,6 +44,8 @@ pub(crate) struct World {
     pub(crate) blobs: Vec<BlobEffect>,
     /// Signals that the core has sent.
     pub(crate) signals: Vec<(SessionId, StopSignal)>,
+    /// Whose call records are to be read.
+    pub(crate) records_wanted: Vec<SessionId>,
     /// The stop events of batches.
     stops: BTreeMap<ObjectId, ObjectId>,
     /// Everything that the core did, a line for each input, if the test wants it.
@@ -73,6 +75,7 @@ impl World {
             bound: Vec::new(),
             unbound: Vec::new(),
             signals: Vec::new(),
+            records_wanted: Vec::new(),
             stops: BTreeMap::new(),
             trace: None,
         }
@@ -260,6 +263,7 @@ impl World {
                 }
                 Effect::Publish(publication) => self.published.push(publication),
                 Effect::Signal { session, signal } => self.signals.push((session, signal)),
+                Effect::ReadCallRecord { session } => self.records_wanted.push(session),
                 Effect::Drop { session, refusal } => self.dropped.push((session, refusal.code)),
             }
         }

@@ -312,10 +312,12 @@ impl Model {
         }
     }
 
-    /// The manager has read the record of a session that is about to end.
-    pub(crate) fn calls_found(&mut self, session: SessionId, record: &CallRecord<'_>) {
+    /// The manager has read the record of a session that may be about to end.
+    pub(crate) fn calls_found(&mut self, session: SessionId, is_last: bool, record: &CallRecord<'_>) {
         let CallRecord { batch: id, first, ended, begun, results } = *record;
-        self.sessions.get_mut(&session).unwrap().recorded = Some((id, first, begun));
+        if is_last {
+            self.sessions.get_mut(&session).unwrap().recorded = Some((id, first, begun));
+        }
         let Some(number) = self.grant_with(session, id, first) else { return };
         let granted = self.batch(id).unwrap().granted_at(number);
         let next = granted.first;

@@ -58,6 +58,9 @@ pub(crate) enum Expected {
         session: SessionId,
         signal: StopSignal,
     },
+    ReadCallRecord {
+        session: SessionId,
+    },
     Drop {
         session: SessionId,
         code: Code,
@@ -175,6 +178,9 @@ impl Model {
                     (Some(_), None) => false,
                 };
                 session == of && wanted == actual && same
+            }
+            (Expected::ReadCallRecord { session }, Effect::ReadCallRecord { session: whose }) => {
+                session == whose
             }
             (Expected::Signal { session, signal }, Effect::Signal { session: whom, signal: actual }) => {
                 (session, signal) == (whom, actual)

@@ -209,7 +209,7 @@ impl Model {
                 let _ = self.release_lock(caller, *lock, Some(*hold));
             }
             Input::BlobArrived { session, arrival } => self.blob_arrived(*session, arrival),
-            Input::CallsFound { session, record } => self.calls_found(*session, record),
+            Input::CallsFound { session, is_last, record } => self.calls_found(*session, *is_last, record),
             Input::SessionEnding { session, ending, bound } => self.session_ending(*session, ending, bound),
             Input::SessionEnded { session, ending } => self.session_ended(*session, ending),
             Input::TimePassed => {}
@@ -372,8 +372,10 @@ impl Model {
     fn share(&mut self, session: SessionId, request: RequestId, memory: SharedMemory) {
         if request.wants_answer() {
             self.effects.push(Expected::Share { session, request, memory });
-            if memory == SharedMemory::DeferredReleases {
-                self.deferred_releases_shared(session);
+            match memory {
+                SharedMemory::DeferredReleases => self.deferred_releases_shared(session),
+                SharedMemory::CallRecord => self.sessions.get_mut(&session).unwrap().has_call_record = true,
+                SharedMemory::Mirror => {}
             }
         }
     }

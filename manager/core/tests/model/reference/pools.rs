@@ -1,7 +1,10 @@
 //! Pools: which batch's calls begin next, and what ends a pool ("Pools, batches and calls").
 
+use std::collections::BTreeSet;
+
 use protocol::{Code, FailureKind, ObjectId, Reply, SessionId, check_reason};
 
+use super::effects::Expected;
 use super::events::SetBy;
 use super::{Answer, Body, Model};
 
@@ -69,10 +72,20 @@ impl Model {
         Ok(Reply::Done)
     }
 
-    /// Closes a pool and fails all of its calls; then sets the stop events of their batches.
+    /// Closes a pool, has the call records read of those who run its calls, and fails all calls; then sets the stop
+    /// events of their batches.
     pub(crate) fn terminate(&mut self, id: ObjectId, reason: &str, cause: &SetBy) {
         self.pool(id).unwrap().is_closed = true;
         let batches = self.open_batches(id);
+        for &batch in &batches {
+            let granted = &self.batch(batch).unwrap().granted;
+            let workers: BTreeSet<SessionId> = granted.iter().map(|granted| granted.session).collect();
+            for session in workers {
+                if self.sessions[&session].has_call_record {
+                    self.effects.push(Expected::ReadCallRecord { session });
+                }
+            }
+        }
         for &batch in &batches {
             self.fail_rest(batch, FailureKind::Terminated, reason);
         }

@@ -28,6 +28,8 @@ pub(crate) struct Session {
     /// Whether it shares memory for deferred releases, and how many of its locks are wanted.
     pub(crate) defers: bool,
     pub(crate) wanted: u64,
+    /// Whether it shares memory for a call record.
+    pub(crate) has_call_record: bool,
     /// Whether it was sent a signal to end, and gets no more calls.
     pub(crate) is_terminating: bool,
     /// How it has ended, and what it waits for, if it waits for processes that are bound to it.
@@ -68,6 +70,7 @@ impl Session {
             defers: false,
             wanted: 0,
             is_terminating: false,
+            has_call_record: false,
             recorded: None,
         }
     }

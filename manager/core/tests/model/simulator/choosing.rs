@@ -190,6 +190,11 @@ impl Choices {
         {
             return Step::Deferred { session, lock };
         }
+        if self.random.chance(200)
+            && let Some(found) = self.found(run, session)
+        {
+            return Step::Found { session, found };
+        }
         // A client may leave out ids. A hostile one uses one again.
         let last = &mut self.requests[chosen].1;
         *last += if self.random.chance(20) { 2 } else { 1 };
@@ -274,7 +279,11 @@ impl Choices {
                 false => Request::UnbindProcesses { leader },
             };
         }
-        let memory = self.random.pick(&[SharedMemory::Mirror, SharedMemory::DeferredReleases]);
+        let memory = self.random.pick(&[
+            SharedMemory::Mirror,
+            SharedMemory::DeferredReleases,
+            SharedMemory::CallRecord,
+        ]);
         Request::Share { memory }
     }
 }

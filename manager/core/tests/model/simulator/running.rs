@@ -121,19 +121,20 @@ impl Run {
             }
             Step::Ending { session, ending, found, bound } if lives(session) => {
                 self.dropped.retain(|dropped| dropped != session);
-                found.map_or(Ok(()), |found| self.found(*session, found))?;
+                found.map_or(Ok(()), |found| self.found(*session, true, found))?;
                 let (ending, bound) = ((*ending).into(), (1..=*bound).collect());
                 self.apply(&Input::SessionEnding { session: *session, ending, bound })
             }
             Step::End { session, ending, found } if has_begun(session) => {
                 self.dropped.retain(|dropped| dropped != session);
-                found.map_or(Ok(()), |found| self.found(*session, found))?;
+                found.map_or(Ok(()), |found| self.found(*session, true, found))?;
                 self.apply(&Input::SessionEnded { session: *session, ending: (*ending).into() })
             }
             Step::Deferred { session, lock } if lives(session) => {
                 let hold = self.hold_of(*lock);
                 self.apply(&Input::DeferredRelease(Holding { session: *session, lock: *lock, hold }))
             }
+            Step::Found { session, found } if lives(session) => self.found(*session, false, *found),
             Step::Pass { nanoseconds } => {
                 self.now = self.now.saturating_add(*nanoseconds);
                 self.apply(&Input::TimePassed)
@@ -265,14 +266,14 @@ impl Run {
         Ok(())
     }
 
-    fn found(&mut self, session: SessionId, found: Found) -> Result<(), String> {
+    fn found(&mut self, session: SessionId, is_last: bool, found: Found) -> Result<(), String> {
         let next = self.call_of(session, found.batch);
         let first = next.saturating_sub(found.reported);
         let ended = next + found.ended;
         let results = found.result.repeat((ended - first).min(found.results) as usize);
         let (batch, begun) = (found.batch, ended + found.begun);
         let record = CallRecord { batch, first, ended, begun, results: &results };
-        self.apply(&Input::CallsFound { session, record })
+        self.apply(&Input::CallsFound { session, is_last, record })
     }
 
     /// The first call of a batch that a session has and that has not ended.

@@ -64,6 +64,11 @@ pub(crate) enum Step {
         session: SessionId,
         lock: ObjectId,
     },
+    /// The manager reads the call record of a session that goes on.
+    Found {
+        session: SessionId,
+        found: Found,
+    },
     /// Time passes.
     Pass {
         nanoseconds: u64,
