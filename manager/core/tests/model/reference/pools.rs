@@ -99,6 +99,10 @@ impl Model {
         let is_its = |body: &Body| matches!(body, Body::Pool(pool) if pool.owner == Some(session));
         let owned: Vec<ObjectId> =
             self.objects.iter().filter(|(_, object)| is_its(&object.body)).map(|(&id, _)| id).collect();
+        // The page does not say which goes first, and one may set the stop events of another's batches, with its own
+        // reason.
+        let with_batches = owned.iter().filter(|&&id| !self.open_batches(id).is_empty());
+        self.is_open |= with_batches.count() > 1;
         for id in owned {
             self.pool(id).unwrap().owner = None;
             let reason = format!("{} has ended with its owner: {what}", self.describe(id));

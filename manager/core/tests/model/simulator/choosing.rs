@@ -32,6 +32,8 @@ pub(crate) struct Choices {
     sessions_max: u64,
     /// One input in so many ends a session.
     ends: u64,
+    /// One input in so many of a session that has calls ends it.
+    ends_at_work: u64,
     /// One request in so many goes on with what the session has begun.
     pub(crate) follows: u64,
     /// One input in so many is time.
@@ -132,6 +134,7 @@ impl Choices {
             sorts,
             sessions_max: 1 + random.below(4),
             ends: random.pick(&[20, 60, 300, 100_000]),
+            ends_at_work: random.pick(&[8, 8, 30, 100_000]),
             follows: random.pick(&[2, 2, 4, 20]),
             times: random.pick(&[3, 10, 30]),
             mistakes: random.pick(&[5, 50, 500]),
@@ -179,7 +182,9 @@ impl Choices {
         }
         let chosen = self.random.below(living) as usize;
         let session = self.requests[chosen].0;
-        if self.random.chance(self.ends) {
+        // Workers that die in a call are rare otherwise.
+        let dies_at_work = self.random.chance(self.ends_at_work) && run.model.grants_of(session) > 0;
+        if dies_at_work || self.random.chance(self.ends) {
             let end =
                 self.random.pick(&[End::Goodbye, End::Killed, End::Exited, End::Ended, End::Disconnected]);
             return self.end(run, session, end);

@@ -48,6 +48,7 @@ pub(crate) struct Run {
 /// Takes the steps of a trace. Returns after which of them the core and the model differ, and how.
 pub(crate) fn replay(limits: &Limits, steps: &[Step]) -> Option<(usize, String)> {
     let mut run = Run::new(limits.clone());
+    run.memory_every = 1;
     let mut taken = 0;
     let result = catch_unwind(AssertUnwindSafe(|| {
         for step in steps {
