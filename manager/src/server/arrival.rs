@@ -40,7 +40,7 @@ impl Server {
         self.register(slot);
         match refusal {
             Some(refusal) => self.refuse(slot, refusal),
-            None => self.set_deadline(slot, self.patience.hello),
+            None => self.set_deadline(slot, self.timeouts.hello),
         }
     }
 

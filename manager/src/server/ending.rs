@@ -99,7 +99,7 @@ impl Server {
         let Some(connection) = self.table.get_mut(slot) else { return };
         // It is registered, and if it were not, nothing would be lost.
         let _ = self.registry.deregister(&mut SourceFd(&connection.as_fd().as_raw_fd()));
-        self.set_deadline(slot, self.patience.death);
+        self.set_deadline(slot, self.timeouts.death);
     }
 
     /// The time for a connection's phase is over.
@@ -108,7 +108,7 @@ impl Server {
         match connection.phase {
             Phase::Fresh => {
                 let text =
-                    format!("no hello came within {:?}; the connection is closed", self.patience.hello);
+                    format!("no hello came within {:?}; the connection is closed", self.timeouts.hello);
                 self.refuse(slot, Refusal::new(Code::Protocol, text));
             }
             Phase::Ending(session) => {

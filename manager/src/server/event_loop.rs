@@ -165,8 +165,8 @@ impl EventLoop {
 
     /// How long it waits for peers, for tests that cannot wait so long.
     #[cfg(test)]
-    pub(crate) fn patience(&mut self) -> &mut super::Patience {
-        &mut self.server.patience
+    pub(crate) fn timeouts(&mut self) -> &mut super::Timeouts {
+        &mut self.server.timeouts
     }
 
     /// Whose processes it serves, for tests that cannot be another user.

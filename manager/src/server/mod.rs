@@ -50,9 +50,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-/// How long the manager is patient with a peer.
+/// How long the manager waits for what a peer must do.
 #[derive(Clone, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Timeouts {
     /// Until a fresh connection says hello.
     pub(crate) hello: Duration,
     /// Until the end of the process behind a broken connection shows.
@@ -61,9 +61,9 @@ pub(crate) struct Patience {
     pub(crate) farewell: Duration,
 }
 
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience {
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
             hello: HELLO_TIME_MAX,
             death: Duration::from_millis(500),
             farewell: Duration::from_secs(10),
@@ -81,7 +81,7 @@ pub(crate) struct Server {
     /// The limits of what it holds.
     limits: Limits,
     /// How long to wait for peers.
-    pub(crate) patience: Patience,
+    pub(crate) timeouts: Timeouts,
     /// The user whose processes it serves.
     user: u32,
     /// Where it registers for readiness.
@@ -152,7 +152,7 @@ impl Server {
             core: State::new(epoch, limits.clone(), first_token()),
             epoch,
             limits,
-            patience: Patience::default(),
+            timeouts: Timeouts::default(),
             user: sys::process::effective_user(),
             registry,
             now: Time::ZERO,
@@ -335,7 +335,7 @@ impl Server {
         }
     }
 
-    fn set_deadline(&mut self, slot: ConnectionSlot, patience: Duration) {
-        self.table.set_deadline(slot, Some(self.now.after_ns(nanoseconds(patience))));
+    fn set_deadline(&mut self, slot: ConnectionSlot, timeout: Duration) {
+        self.table.set_deadline(slot, Some(self.now.after_ns(nanoseconds(timeout))));
     }
 }

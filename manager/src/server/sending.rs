@@ -89,7 +89,7 @@ impl Server {
             self.endings.push_back((session, SessionEnd::Died(DeathCause::Dropped(text))));
         }
         connection.phase = Phase::Farewell;
-        self.set_deadline(slot, self.patience.farewell);
+        self.set_deadline(slot, self.timeouts.farewell);
         self.ask_flush(slot);
     }
 

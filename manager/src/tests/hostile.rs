@@ -11,9 +11,9 @@ use protocol::{
 };
 
 use super::manager_process::ManagerProcess;
-use super::patience::eventually;
 use super::processes::LITTLE_MEMORY;
 use super::raw_client::{RawClient, done, object, open, open_anonymous, open_batch, open_event};
+use super::timeouts::eventually;
 
 /// How many hundredths of its limit the manager may take. What it promises is twice the limit.
 const HUNDREDTHS_MAX: usize = 160;
@@ -146,8 +146,8 @@ impl Attacked {
         self.until_free();
     }
 
-    /// Requests that stand in line.
-    fn requests_that_stand_in_line(&mut self) {
+    /// Requests that wait in a queue.
+    fn requests_that_wait(&mut self) {
         let mut attacker = self.manager.session();
         let targets_max = Limits::default().wait_targets_max;
         let waits = fill(&mut attacker, |number| Request::Wait {
@@ -228,7 +228,7 @@ impl Attacked {
         // As many chunks as a frame can have, and all of them empty.
         let task = TaskInput { arguments: b"", carries: vec![], calls: 1 };
         let request = Request::BatchAdd { id: object(31), tasks: vec![task; 2 << 20], last: false };
-        let Reply::Refused(refusal) = attacker.call(request) else { panic!("so many chunks were taken") };
+        let Reply::Refused(refusal) = attacker.call(request) else { panic!("too many chunks were taken") };
         assert_eq!(refusal.code, Code::LimitReached);
         self.check("a frame of empty chunks");
 
@@ -271,7 +271,7 @@ fn set_loud() -> Request<'static> {
 fn hostile_clients_take_no_more_memory_than_a_manager_may_use_and_keep_nobody_from_it() {
     let mut attacked = Attacked::new();
     attacked.objects_with_long_names();
-    attacked.requests_that_stand_in_line();
+    attacked.requests_that_wait();
     attacked.items();
     attacked.large_items();
     attacked.results();

@@ -6,15 +6,15 @@ use std::time::Duration;
 use protocol::limits::REASON_BYTES_MAX;
 use protocol::{Code, Greeting, Hello, Limits, Reply, Request};
 
-use super::patience::eventually;
 use super::raw_client::{object, open_event};
 use super::running_manager::RunningManager;
-use crate::server::Patience;
+use super::timeouts::eventually;
+use crate::server::Timeouts;
 
 #[test]
 fn one_session_too_many_is_refused_until_there_is_room() {
     let limits = Limits { sessions_max: 2, ..Limits::default() };
-    let manager = RunningManager::start_with(limits, Patience::default());
+    let manager = RunningManager::start_with(limits, Timeouts::default());
     let mut first = manager.session();
     let second = manager.session();
     let mut third = manager.connect();
@@ -37,7 +37,7 @@ fn one_session_too_many_is_refused_until_there_is_room() {
 #[test]
 fn connections_that_have_not_said_hello_count() {
     let limits = Limits { sessions_max: 1, ..Limits::default() };
-    let manager = RunningManager::start_with(limits, Patience::default());
+    let manager = RunningManager::start_with(limits, Timeouts::default());
     let mut silent = manager.connect();
     assert_eq!(manager.connect().refused_greeting().code, Code::LimitReached);
     silent.begin_session();
@@ -46,7 +46,7 @@ fn connections_that_have_not_said_hello_count() {
 #[test]
 fn a_peer_that_does_not_read_is_cut_off_and_told_why() {
     let limits = Limits { output_bytes_max: 64 << 10, ..Limits::default() };
-    let manager = RunningManager::start_with(limits, Patience::default());
+    let manager = RunningManager::start_with(limits, Timeouts::default());
     let mut witness = manager.session();
     let mut deaf = manager.session();
     witness.call(open_event(1, "loud"));
@@ -73,8 +73,8 @@ fn a_peer_that_does_not_read_is_cut_off_and_told_why() {
 #[test]
 fn a_peer_that_never_reads_its_refusal_is_closed_all_the_same() {
     let limits = Limits { sessions_max: 1, output_bytes_max: 1 << 10, ..Limits::default() };
-    let patience = Patience { farewell: Duration::from_millis(50), ..Patience::default() };
-    let manager = RunningManager::start_with(limits, patience);
+    let timeouts = Timeouts { farewell: Duration::from_millis(50), ..Timeouts::default() };
+    let manager = RunningManager::start_with(limits, timeouts);
     let mut deaf = manager.session();
     deaf.call(open_event(1, "loud"));
     deaf.stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();

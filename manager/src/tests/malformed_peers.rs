@@ -7,7 +7,7 @@ use protocol::{Code, HELLO_BYTES_MAX, Hello, Reply, Request};
 
 use super::raw_client::{RawClient, object, open_event};
 use super::running_manager::RunningManager;
-use crate::server::Patience;
+use crate::server::Timeouts;
 
 /// Runs something with a manager, and has another session see that it did no harm.
 fn unnoticed(happens: impl FnOnce(&RunningManager)) {
@@ -129,8 +129,8 @@ fn half_a_frame_and_a_close_are_just_an_end() {
 
 #[test]
 fn a_peer_that_says_nothing_is_closed() {
-    let patience = Patience { hello: Duration::from_millis(50), ..Patience::default() };
-    let manager = RunningManager::start_with(Default::default(), patience);
+    let timeouts = Timeouts { hello: Duration::from_millis(50), ..Timeouts::default() };
+    let manager = RunningManager::start_with(Default::default(), timeouts);
     let mut witness = manager.session();
     let mut silent = manager.connect();
     let mut slow = manager.connect();

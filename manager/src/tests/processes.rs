@@ -13,9 +13,9 @@ use sys::process_stat::ProcessStat;
 
 use super::deaths::run_worker;
 use super::helper::{Helper, NAME, SOCKET};
-use super::patience::eventually;
 use super::raw_client::{RawClient, object, open_event};
 use super::running_manager::private_folder;
+use super::timeouts::eventually;
 use crate::{Address, Error, EventLoop, ManagerOptions};
 
 /// The memory of a manager that has little.

@@ -14,7 +14,7 @@ use protocol::{
 use sys::descriptors::{self, Waiting};
 use uuid::Uuid;
 
-use super::patience::LONG;
+use super::timeouts::LONG;
 
 /// A client that can also misbehave.
 pub(crate) struct RawClient {
@@ -190,7 +190,7 @@ pub(crate) fn open_batch(number: u128, pool: u128, stop: u128, function: &str) -
 /// The arguments or results of one call that have no bytes.
 pub(crate) const EMPTY_CALL: &[u8] = &[0];
 
-/// The arguments or results of one call that take so many bytes, their length included.
+/// The arguments or results of one call that take this many bytes, their length included.
 pub(crate) fn call_of(bytes: usize) -> Vec<u8> {
     let with_length = |length: usize| {
         let mut call = Vec::new();

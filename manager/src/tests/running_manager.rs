@@ -10,7 +10,7 @@ use protocol::{Epoch, Limits};
 use tempfile::TempDir;
 
 use super::raw_client::RawClient;
-use crate::server::Patience;
+use crate::server::Timeouts;
 use crate::{Address, Error, EventLoop, ManagerOptions, Stopper};
 
 /// A running manager.
@@ -26,12 +26,12 @@ pub(super) struct RunningManager {
 }
 
 impl RunningManager {
-    /// A manager with the usual limits and patience.
+    /// A manager with the usual limits and timeouts.
     pub(super) fn start() -> RunningManager {
-        RunningManager::start_with(Limits::default(), Patience::default())
+        RunningManager::start_with(Limits::default(), Timeouts::default())
     }
 
-    pub(super) fn start_with(limits: Limits, patience: Patience) -> RunningManager {
+    pub(super) fn start_with(limits: Limits, timeouts: Timeouts) -> RunningManager {
         let folder = private_folder();
         let socket = folder.path().join("manager.sock");
         let mut manager = EventLoop::bind(ManagerOptions {
@@ -39,7 +39,7 @@ impl RunningManager {
             ..ManagerOptions::new(Address::unix(&socket).unwrap())
         })
         .unwrap();
-        *manager.patience() = patience;
+        *manager.timeouts() = timeouts;
         let (epoch, stopper) = (manager.epoch(), manager.stopper());
         let (tell, told) = std::sync::mpsc::channel();
         let thread = Some(std::thread::spawn(move || {

@@ -12,7 +12,7 @@ use protocol::{
 };
 
 use super::consequence::Consequence::{self, Cut, Ended};
-use crate::server::Patience;
+use crate::server::Timeouts;
 use crate::tests::manager_process::ManagerProcess;
 use crate::tests::raw_client::{
     RawClient, done, end_call, object, open, open_anonymous, open_batch, open_event, refused, refused_alike,
@@ -40,9 +40,9 @@ pub(super) fn hello_bytes() -> Vec<Consequence> {
 }
 
 pub(super) fn hello_time() -> Vec<Consequence> {
-    assert_eq!(Patience::default().hello, HELLO_TIME_MAX);
-    let patience = Patience { hello: Duration::from_millis(50), ..Patience::default() };
-    let manager = RunningManager::start_with(Limits::default(), patience);
+    assert_eq!(Timeouts::default().hello, HELLO_TIME_MAX);
+    let timeouts = Timeouts { hello: Duration::from_millis(50), ..Timeouts::default() };
+    let manager = RunningManager::start_with(Limits::default(), timeouts);
     let mut late = manager.connect();
     let refusal = late.refused_greeting();
     late.expect_end();

@@ -8,7 +8,7 @@ use protocol::{Limits, LockChoice, Outcome, Reply, Request, Spec, Target, Thread
 
 use super::consequence::Consequence::{self, Ended, Refused};
 use super::tasks::{BATCH, fails, outcome, put, worker_and_owner};
-use crate::server::Patience;
+use crate::server::Timeouts;
 use crate::tests::raw_client::{
     EMPTY_CALL, RawClient, add_calls, call_of, done, object, open_anonymous, open_batch, refused_alike,
     wait_for,
@@ -19,7 +19,7 @@ const EVENT: Spec = Spec::Event { auto_reset: false };
 
 /// A session with a manager of these limits.
 fn session(limits: Limits) -> (RunningManager, RawClient) {
-    let manager = RunningManager::start_with(limits, Patience::default());
+    let manager = RunningManager::start_with(limits, Timeouts::default());
     let peer = manager.session();
     (manager, peer)
 }

@@ -159,7 +159,7 @@ fn add_chunks(number: u128, tasks: Vec<TaskInput<'_>>) -> [Request<'_>; 2] {
     [add, run(number, tasks)]
 }
 
-/// So many chunks of so many calls.
+/// This many chunks, each of `calls` calls.
 fn chunks(arguments: &[u8], calls: usize, count: usize) -> Vec<TaskInput<'_>> {
     vec![TaskInput { arguments: &arguments[..calls], carries: Vec::new(), calls: calls as u32 }; count]
 }
