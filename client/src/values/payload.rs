@@ -136,7 +136,7 @@ impl ReceivedPayload {
 struct PayloadWriter<'a> {
     link: Option<&'a Arc<Link>>,
     /// Those that have not gone to memory, behind others.
-    gathered: Vec<u8>,
+    buffer: Vec<u8>,
     /// How many others there are.
     before: usize,
     /// Where the others are.
@@ -154,7 +154,7 @@ struct BlobWriter {
 
 impl<'a> PayloadWriter<'a> {
     fn new(bytes: Vec<u8>, link: Option<&'a Arc<Link>>) -> PayloadWriter<'a> {
-        PayloadWriter { link, before: bytes.len(), gathered: bytes, memory: None, fault: None }
+        PayloadWriter { link, before: bytes.len(), buffer: bytes, memory: None, fault: None }
     }
 
     /// Takes bytes in that do not just gather.
@@ -171,19 +171,19 @@ impl<'a> PayloadWriter<'a> {
             return Err(Error::new(ErrorKind::Limit, "there was no room for what came before"));
         }
         let Some(link) = self.link else {
-            self.gathered.extend_from_slice(bytes);
+            self.buffer.extend_from_slice(bytes);
             return Ok(());
         };
         if self.memory.is_none() {
             // Room is asked for before anything is copied.
-            let known = (self.gathered.len() - self.before + bytes.len()) as u64;
+            let known = (self.buffer.len() - self.before + bytes.len()) as u64;
             self.memory = Some(BlobWriter::open(link, known)?);
         }
         if let Some(memory) = &mut self.memory {
-            memory.append(&self.gathered[self.before..])?;
-            self.gathered.truncate(self.before);
+            memory.append(&self.buffer[self.before..])?;
+            self.buffer.truncate(self.before);
             if bytes.len() < GATHERED_BYTES {
-                self.gathered.extend_from_slice(bytes);
+                self.buffer.extend_from_slice(bytes);
             } else {
                 memory.append(bytes)?;
             }
@@ -193,16 +193,16 @@ impl<'a> PayloadWriter<'a> {
 
     /// The most bytes that just gather.
     #[inline]
-    fn gathered_max(&self) -> usize {
+    fn buffered_bytes_max(&self) -> usize {
         self.before + if self.memory.is_some() { GATHERED_BYTES } else { BLOB_BYTES - 1 }
     }
 
     /// The bytes that were there before, with those of a small value, or else the blob of a large one.
     fn finish(mut self) -> Result<(Vec<u8>, Option<OwnBlob>)> {
-        let Some(memory) = self.memory.take() else { return Ok((self.gathered, None)) };
-        let blob = memory.finish(&self.gathered[self.before..])?;
-        self.gathered.truncate(self.before);
-        Ok((self.gathered, Some(blob)))
+        let Some(memory) = self.memory.take() else { return Ok((self.buffer, None)) };
+        let blob = memory.finish(&self.buffer[self.before..])?;
+        self.buffer.truncate(self.before);
+        Ok((self.buffer, Some(blob)))
     }
 }
 
@@ -211,10 +211,10 @@ impl Flavor for PayloadWriter<'_> {
 
     #[inline]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        if self.gathered.len() + bytes.len() > self.gathered_max() {
+        if self.buffer.len() + bytes.len() > self.buffered_bytes_max() {
             return self.take_many(bytes);
         }
-        self.gathered.extend_from_slice(bytes);
+        self.buffer.extend_from_slice(bytes);
         Ok(())
     }
 
