@@ -50,8 +50,8 @@ fn submit_many() -> Result<()> {
     let manager = Manager::connect()?;
     let pool = Pool::open(&manager, "shared")?;
     let result = pool.batch(work).chunk_size(1).map_async(0..400)?;
-    println!("huge:  400 tasks are in line");
-    manager.event("huge is in line")?.set()?;
+    println!("huge:  400 tasks are queued");
+    manager.event("huge is queued")?.set()?;
 
     manager.event("small is done")?.wait(None)?;
     println!("huge:  {} of 400 have not even started", result.progress()?.waiting);
@@ -63,9 +63,9 @@ fn submit_many() -> Result<()> {
 fn submit_few() -> Result<()> {
     let manager = Manager::connect()?;
     let pool = Pool::open(&manager, "shared")?;
-    manager.event("huge is in line")?.wait(None)?;
+    manager.event("huge is queued")?.wait(None)?;
     let result = pool.batch(work).chunk_size(1).map_async(0..10)?;
-    println!("small: 10 tasks are in line, too");
+    println!("small: 10 tasks are queued, too");
     println!("small: all {} are done", result.get(None)?.len());
     manager.event("small is done")?.set()?;
     Ok(())

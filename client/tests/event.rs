@@ -281,9 +281,9 @@ fn hostile_bytes_are_no_proxy() {
 fn a_wait_ends_at_its_timeout_and_not_before() {
     hosted(|manager| {
         let event = manager.anonymous_event().unwrap();
-        let begun = Instant::now();
+        let started = Instant::now();
         assert_eq!(event.wait(Duration::from_millis(40)).unwrap(), None);
-        assert!(begun.elapsed() >= Duration::from_millis(40));
+        assert!(started.elapsed() >= Duration::from_millis(40));
         event.set().unwrap();
         assert!(event.wait(Duration::MAX).unwrap().is_some());
     });

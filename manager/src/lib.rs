@@ -1,4 +1,4 @@
-//! The manager: the event loop around the state machine in `manager-core`.
+//! The manager: the event loop around the state machine in `manager_core`.
 //!
 //! [`EventLoop::bind`] takes an address, [`EventLoop::run`] serves it until the manager ends. The program `manager`
 //! adds a command line to this; a program that links `client` can turn a copy of itself into a manager with [`serve`].

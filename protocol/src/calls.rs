@@ -1,6 +1,6 @@
 //! How several calls travel together: the arguments of each, or its result, preceded by their length.
 //!
-//! The length is an integer as everywhere in the protocol. Who reads such bytes knows how many calls they are for, and
+//! The length is an integer as everywhere in the protocol. A reader of such bytes knows how many calls they are for, and
 //! checks that once, by [`fit`]; afterwards the bytes can be cut between any two calls.
 
 use alloc::vec::Vec;
@@ -29,7 +29,7 @@ pub fn take_first<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     bytes.split_off(..length)
 }
 
-/// Cuts these bytes behind so many calls. None if they hold fewer.
+/// Cuts these bytes behind this many calls. `None` if they hold fewer.
 pub fn split(bytes: &[u8], calls: u64) -> Option<(&[u8], &[u8])> {
     let mut rest = bytes;
     for _ in 0..calls {
@@ -38,7 +38,7 @@ pub fn split(bytes: &[u8], calls: u64) -> Option<(&[u8], &[u8])> {
     Some(bytes.split_at(bytes.len() - rest.len()))
 }
 
-/// Whether these bytes are those of exactly so many calls.
+/// Whether these bytes are those of exactly this many calls.
 pub fn fit(bytes: &[u8], calls: u64) -> bool {
     // Each call takes a byte at least, so this does not count far for nothing.
     calls <= bytes.len() as u64 && split(bytes, calls).is_some_and(|(_, rest)| rest.is_empty())

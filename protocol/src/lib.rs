@@ -1,7 +1,7 @@
 //! What travels between a Rallypoint manager and its clients: ids, names, requests, replies, limits, framing.
 //!
 //! This crate does no input or output and knows no operating system. It defines the messages and their bytes; what they
-//! do is in `manager-core`. `PROTOCOL.md` beside this crate specifies every byte.
+//! do is in `manager_core`. `PROTOCOL.md` beside this crate specifies every byte.
 //!
 //! # The life of a connection
 //!

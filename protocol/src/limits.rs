@@ -32,7 +32,7 @@ pub const BLOB_BYTES_MAX: u64 = 64 << 30;
 pub const BLOB_BYTES_MIN: u64 = 64 << 10;
 
 /// The most bytes of a blob in one piece. A larger piece is refused with
-/// [`Code::LimitReached`](crate::Code::LimitReached); who asks for one gets this many bytes.
+/// [`Code::LimitReached`](crate::Code::LimitReached); a request for more gets this many bytes.
 pub const PIECE_BYTES_MAX: usize = 1 << 20;
 
 /// The longest name of an object or a function, in bytes of UTF-8. A longer one is refused with

@@ -55,7 +55,7 @@ pub(crate) fn carries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<
     at_most::<CARRIES_MAX, _, _>(deserializer)
 }
 
-/// Reads a list that should have at most so many elements. If there are more, it has one more than these.
+/// Reads a list that should have at most this many elements. If there are more, it has one more than these.
 fn at_most<'de, const MOST: usize, D: Deserializer<'de>, E: Elements<'de>>(
     deserializer: D,
 ) -> Result<E, D::Error> {

@@ -24,9 +24,9 @@ fn supervisor(run: &RunProcess) -> u32 {
 
 /// Waits for the end, and returns the exit status.
 fn end_in_time(run: RunProcess) -> Option<i32> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let (status, text) = run.end();
-    assert!(begun.elapsed() < BOUND, "it took {:?}: {text}", begun.elapsed());
+    assert!(started.elapsed() < BOUND, "it took {:?}: {text}", started.elapsed());
     status
 }
 
@@ -114,10 +114,10 @@ fn a_pool_ends_at_a_signal_while_the_manager_is_suspended() {
     assert!(worker.line().starts_with("worker is ready"));
     let processes = descendants(worker.process());
     suspend(fixture.program.running.process());
-    let begun = Instant::now();
+    let started = Instant::now();
     worker.signal(Signal::TERM);
     assert_eq!(worker.wait(), Some(0));
-    assert!(begun.elapsed() < PATIENCE, "it took {:?}", begun.elapsed());
+    assert!(started.elapsed() < PATIENCE, "it took {:?}", started.elapsed());
     expect_nobody(&processes);
     fixture.program.running.signal(Signal::CONT);
 }

@@ -42,11 +42,11 @@ fn unnoticed(happens: fn(&ManagerProgram)) {
     thread::scope(|scope| {
         let happening = scope.spawn(|| happens(&program));
         while !happening.is_finished() {
-            let begun = Instant::now();
+            let started = Instant::now();
             event.set().unwrap();
             assert!(event.is_set().unwrap());
             event.clear().unwrap();
-            assert!(begun.elapsed() < CALL_TIME_MAX, "it took {:?}", begun.elapsed());
+            assert!(started.elapsed() < CALL_TIME_MAX, "it took {:?}", started.elapsed());
         }
     });
     RemoteClient::start(&program);

@@ -38,11 +38,11 @@ fn all_learn_that_it_ends(signal: Signal) {
     sleeper.begin_wait();
     sleeper.stop();
 
-    let begun = Instant::now();
+    let started = Instant::now();
     program.running.signal(signal);
     for crowd in &mut crowds {
         let Ok(Report::Crowd(outcomes)) = crowd.report() else { panic!("no outcomes") };
-        assert!(begun.elapsed() < SOON, "it took {:?}", begun.elapsed());
+        assert!(started.elapsed() < SOON, "it took {:?}", started.elapsed());
         assert_eq!(outcomes.len(), THREADS);
         assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(client::Error::is_manager_gone)));
     }
@@ -75,14 +75,14 @@ fn a_stopped_client_delays_nobody() {
     awake.begin_wait();
     sleeper.stop();
 
-    let begun = Instant::now();
+    let started = Instant::now();
     first.set().unwrap();
     assert!(matches!(awake.report(), Ok(Report::Waited(Some(_)))));
     for _ in 0..1_000 {
         second.set().unwrap();
         second.clear().unwrap();
     }
-    assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(10), "it took {:?}", started.elapsed());
 
     // It missed nothing, either.
     first.clear().unwrap();

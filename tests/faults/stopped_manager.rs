@@ -27,9 +27,9 @@ fn does_meanwhile(
     orders: impl IntoIterator<Item = impl Into<Order>>,
 ) {
     stop(program);
-    let begun = Instant::now();
+    let started = Instant::now();
     orders.into_iter().for_each(|order| client.does(order));
-    assert!(begun.elapsed() < PATIENCE, "it took {:?}", begun.elapsed());
+    assert!(started.elapsed() < PATIENCE, "it took {:?}", started.elapsed());
     let folder = format!("/proc/{}", program.running.process());
     assert_eq!(state(folder.as_ref()), Some('T'), "the manager has not gone on by itself");
     program.running.signal(Signal::CONT);

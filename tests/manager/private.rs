@@ -86,9 +86,9 @@ fn a_private_manager_that_is_killed_is_gone_for_everyone() {
             assert!(waiter.join().unwrap().unwrap_err().is_manager_gone());
         }
     });
-    let begun = Instant::now();
+    let started = Instant::now();
     drop(manager);
-    assert!(begun.elapsed() < SOON, "nobody waits for a manager that is gone");
+    assert!(started.elapsed() < SOON, "nobody waits for a manager that is gone");
     assert!(!socket.exists());
 }
 

@@ -55,9 +55,9 @@ fn a_timeout_breaks_it_for_everyone_until_a_reset() {
     let [mut patient, mut hasty] = parties(&barrier);
     patient.tell(BarrierOrder::Pass(None));
     waiting(&manager, &barrier, 1);
-    let begun = Instant::now();
+    let started = Instant::now();
     assert!(hasty.ask(BarrierOrder::Pass(Some(SHORT))).unwrap_err().is_timeout());
-    assert!(begun.elapsed() >= SHORT);
+    assert!(started.elapsed() >= SHORT);
     let error = patient.report().unwrap_err();
     let who = hasty.process().to_string();
     assert!(error.is_broken() && !error.is_timeout() && error.to_string().contains(&who), "{error:?}");

@@ -112,10 +112,10 @@ fn a_wait_that_times_out_holds_the_lock_again() {
     let condition = manager.condition_options().over_rlock(&lock).create_new("never").unwrap();
     let timeout = Duration::from_millis(60);
     let before = waiter.takes(ConditionOrder::Enter(condition.clone()));
-    let begun = Instant::now();
+    let started = Instant::now();
     let report = waiter.ask(ConditionOrder::Wait(condition.clone(), Some(timeout)));
     let Ok(Report::TimedOut(held)) = report else { panic!("{report:?}") };
-    assert!(begun.elapsed() >= timeout && held.token > before.token);
+    assert!(started.elapsed() >= timeout && held.token > before.token);
 
     // However long ago the timeout ended, the waiter gets the lock only when its holder releases it.
     waiter.tell(ConditionOrder::Wait(condition.clone(), Some(timeout)));
@@ -184,10 +184,10 @@ fn wait_for_counts_all_its_waits_together() {
     let timeout = Duration::from_millis(100);
     waiter.takes(ConditionOrder::Enter(condition.clone()));
     waiter.tell(ConditionOrder::WaitFor(condition.clone(), never.clone(), Some(timeout)));
-    let begun = Instant::now();
+    let started = Instant::now();
     // This ends when the waiter holds the lock for good, which it would not if each notification restarted the timeout.
     while let Some(guard) = condition.acquire_timeout(Duration::from_secs(1)).unwrap() {
-        assert!(begun.elapsed() < PATIENCE);
+        assert!(started.elapsed() < PATIENCE);
         condition.notify_all().unwrap();
         drop(guard);
     }

@@ -67,9 +67,9 @@ fn a_wait_ends_at_its_timeout() {
     let program = ManagerProgram::start();
     let mut client = RemoteClient::with_event(&program, "never", false);
     let timeout = Duration::from_millis(60);
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_eq!(client.ask(EventOrder::Wait { timeout: Some(timeout) }), Ok(Report::Waited(None)));
-    assert!(begun.elapsed() >= timeout);
+    assert!(started.elapsed() >= timeout);
     assert_eq!(client.ask(EventOrder::Wait { timeout: Some(Duration::ZERO) }), Ok(Report::Waited(None)));
 }
 

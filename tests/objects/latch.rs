@@ -65,9 +65,9 @@ fn a_wait_ends_at_its_timeout() {
     let program = ManagerProgram::start();
     let latch = program.connect().anonymous_latch(1).unwrap();
     let [mut client] = clients(&latch);
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_eq!(client.ask(LatchOrder::Open(Some(SHORT))), Ok(Report::Flag(false)));
-    assert!(begun.elapsed() >= SHORT);
+    assert!(started.elapsed() >= SHORT);
     assert_eq!(latch.wait(Duration::ZERO), Ok(false));
 }
 

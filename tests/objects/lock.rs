@@ -70,9 +70,9 @@ fn is_not_granted_while_others_hold_it() {
     // The holder does not get the lock again either. With a timeout, that is no deadlock.
     let timeout = Duration::from_millis(50);
     for client in [&mut holder, &mut other] {
-        let begun = Instant::now();
+        let started = Instant::now();
         assert_eq!(client.ask(LockOrder::Acquire(lock.clone(), Some(timeout))), Ok(Report::Held(None)));
-        assert!(begun.elapsed() >= timeout);
+        assert!(started.elapsed() >= timeout);
     }
     assert!(lock.try_acquire().unwrap().is_none());
     holder.does(LockOrder::Drop);
@@ -150,10 +150,10 @@ fn everybody_learns_that_the_manager_was_killed() {
         until_waiting(&manager, "gone", count);
     }
     sleeper.stop();
-    let begun = Instant::now();
+    let started = Instant::now();
     program.running.signal(Signal::KILL);
     assert!(waiter.report().unwrap_err().is_manager_gone());
-    assert!(begun.elapsed() < SOON, "it took {:?}", begun.elapsed());
+    assert!(started.elapsed() < SOON, "it took {:?}", started.elapsed());
     // There is nothing to release, and nothing hangs or panics.
     holder.does(LockOrder::Drop);
     holder.end();

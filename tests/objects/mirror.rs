@@ -48,11 +48,11 @@ fn wakes_all_waiters_even_if_a_clear_follows_at_once() {
         let (mirror, sender) = (mirror.clone(), sender.clone());
         thread::spawn(move || sender.send(mirror.wait(None)).unwrap());
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut woken = 0;
-    // A thread that has not begun to wait misses a set that is cleared, so there is more than one set.
+    // A thread that has not started to wait misses a set that is cleared, so there is more than one set.
     while woken < WAITERS {
-        assert!(begun.elapsed() < PATIENCE, "{woken} of {WAITERS} were woken");
+        assert!(started.elapsed() < PATIENCE, "{woken} of {WAITERS} were woken");
         assert_eq!(client.ask(EventOrder::Set { reason: None }), Ok(Report::Done));
         assert_eq!(client.ask(EventOrder::Clear), Ok(Report::Done));
         while let Ok(outcome) = receiver.try_recv() {
@@ -99,9 +99,9 @@ fn a_wait_ends_at_its_timeout() {
     let mirror = program.connect().event("never").unwrap().mirror().unwrap();
     // A sleeper checks whether the manager lives more often than this.
     let timeout = Duration::from_millis(1200);
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_eq!(mirror.wait(timeout), Ok(false));
-    assert!(begun.elapsed() >= timeout);
+    assert!(started.elapsed() >= timeout);
     assert_eq!(mirror.wait(Duration::ZERO), Ok(false));
     mirror.event().set().unwrap();
     assert_eq!(mirror.wait(Duration::ZERO), Ok(true));

@@ -52,9 +52,9 @@ fn items_arrive_in_order_each_at_one_consumer() {
     put_all(&queue, [5, 6]);
     assert_eq!((second.report(), first.report()), (item(5), item(6)));
 
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_eq!(queue.get_timeout(SHORT), Ok(None));
-    assert!(begun.elapsed() >= SHORT);
+    assert!(started.elapsed() >= SHORT);
 }
 
 #[apply(test)]
@@ -65,9 +65,9 @@ fn producers_at_a_full_queue_wait_in_order() {
     let [mut first, mut second] = [(); 2].map(|()| RemoteClient::with(QueueOrder::Use(queue.clone())));
     assert!(queue.try_put(&1).unwrap() && queue.put_timeout(&2, SHORT).unwrap());
     assert!(!queue.try_put(&3).unwrap());
-    let begun = Instant::now();
+    let started = Instant::now();
     assert!(!queue.put_timeout(&3, SHORT).unwrap());
-    assert!(begun.elapsed() >= SHORT);
+    assert!(started.elapsed() >= SHORT);
     assert_eq!(queue.len(), Ok(2));
 
     for (producer, number) in [(&mut first, 3), (&mut second, 4)] {

@@ -48,10 +48,10 @@ fn everybody_learns_that_the_manager_was_killed() {
     let program = ManagerProgram::start();
     let (_manager, lock, [mut holder, mut waiter, mut sleeper]) = start(&program, "gone");
     sleeper.stop();
-    let begun = Instant::now();
+    let started = Instant::now();
     program.running.signal(Signal::KILL);
     assert!(waiter.report().unwrap_err().is_manager_gone());
-    assert!(begun.elapsed() < SOON, "it took {:?}", begun.elapsed());
+    assert!(started.elapsed() < SOON, "it took {:?}", started.elapsed());
     // There is nothing to release, and nothing hangs or panics.
     holder.does(LockOrder::Drop);
     assert!(holder.ask(LockOrder::Release).unwrap_err().is_manager_gone());

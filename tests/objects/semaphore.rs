@@ -47,9 +47,9 @@ fn is_not_granted_while_others_hold_it() {
     let permit = semaphore.acquire(1).unwrap();
     assert_eq!(other.ask(SemaphoreOrder::Take(semaphore.clone(), 1, AT_ONCE)), Ok(Report::Held(None)));
     let timeout = Duration::from_millis(50);
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_eq!(other.ask(SemaphoreOrder::Take(semaphore.clone(), 1, Some(timeout))), Ok(Report::Held(None)));
-    assert!(begun.elapsed() >= timeout);
+    assert!(started.elapsed() >= timeout);
     permit.release().unwrap();
     assert!(semaphore.acquire_timeout(1, Duration::MAX).unwrap().is_some(), "centuries are fine");
 }

@@ -33,13 +33,13 @@ fn stops_the_tasks_and_the_program_goes_on() {
 fn twice_skips_the_grace() {
     let mut program = Running::start(&mut helper::command(be_deaf));
     assert_eq!(program.line(), "running");
-    let begun = Instant::now();
+    let started = Instant::now();
     program.signal(Signal::INT);
     assert_eq!(program.line(), "interrupted");
     program.signal(Signal::INT);
     let line = program.line();
     assert!(line.contains("was stopped") && line.contains("SIGKILL"), "{line}");
-    assert!(begun.elapsed() < PATIENCE, "the grace was not waited for");
+    assert!(started.elapsed() < PATIENCE, "the grace was not waited for");
     assert_eq!(program.line(), "2 + 3 = 5");
     assert_eq!(program.wait(), Some(0));
 }

@@ -60,7 +60,7 @@ fn a_panic_of_the_input_reaches_the_caller_and_hurts_nobody_else() {
     for bad in [0, 5, 50_000] {
         for chunk_size in [1, 4] {
             let batch = || pool.batch(double).chunk_size(chunk_size);
-            let begun = Instant::now();
+            let started = Instant::now();
             let panics = [
                 catch_unwind(AssertUnwindSafe(|| {
                     drop(batch().map_async((0..100_000).map(|each| number(each, bad))));
@@ -73,7 +73,7 @@ fn a_panic_of_the_input_reaches_the_caller_and_hurts_nobody_else() {
                 let panic = panic.expect_err("it reaches the caller");
                 assert_eq!(*panic.downcast::<String>().unwrap(), format!("no disk in drive {bad}"));
             }
-            assert!(begun.elapsed() < PATIENCE);
+            assert!(started.elapsed() < PATIENCE);
             assert_eq!(pool.map(double, 0..3).unwrap(), [0, 2, 4]);
         }
     }

@@ -40,9 +40,9 @@ fn tasks_that_look_return_what_they_have() {
     let running = events::<2>(&manager);
     let result = pool.batch(listen).chunk_size(1).map_async(running.clone()).unwrap();
     wait_for(&running);
-    let begun = Instant::now();
+    let started = Instant::now();
     let report = result.stop_because("enough", LONG).unwrap();
-    assert!(begun.elapsed() < LONG);
+    assert!(started.elapsed() < LONG);
     assert_eq!(report.endings(), [Ending::Returned, Ending::Returned]);
     assert_eq!(report.to_string(), "2 calls returned");
     assert_eq!(result.get(None).unwrap(), [Some("enough".to_owned()), Some("enough".to_owned())]);
@@ -134,9 +134,9 @@ fn ten_thousand_queued_tasks_are_stopped_within_a_second() {
     let calls = std::iter::repeat_n(running.clone(), 10_000);
     let result = pool.batch(doze).chunk_size(1).map_async(calls).unwrap();
     wait_for(&[running]);
-    let begun = Instant::now();
+    let started = Instant::now();
     let report = result.stop(LONG).unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(1), "it took {:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(1), "it took {:?}", started.elapsed());
     assert_eq!(report.returned() + report.cancelled(), 10_000);
     assert!((1..=2).contains(&report.returned()), "{report}");
     assert!(result.get(None).unwrap_err().is_cancelled());

@@ -280,7 +280,7 @@ const KILLS: usize = 200;
 #[apply(test)]
 fn every_task_is_accounted_for_while_workers_are_killed() {
     let seed = seed();
-    let begun = Instant::now();
+    let started = Instant::now();
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 4).unwrap();
     let all_killed = manager.anonymous_event().unwrap();
@@ -317,7 +317,7 @@ fn every_task_is_accounted_for_while_workers_are_killed() {
     let mut numbers = returned;
     numbers.sort_unstable();
     assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "a task ended twice, seed {seed}");
-    assert!(begun.elapsed() < Duration::from_secs(120), "it took {:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(120), "it took {:?}", started.elapsed());
     eventually("there are four workers again", || pool.process_ids().len() == 4);
 }
 

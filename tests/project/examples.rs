@@ -173,8 +173,8 @@ fn shared_pool_lets_the_small_batch_pass() {
     assert_eq!(
         lines,
         [
-            "huge:  400 tasks are in line",
-            "small: 10 tasks are in line, too",
+            "huge:  400 tasks are queued",
+            "small: 10 tasks are queued, too",
             "small: all 10 are done",
             &format!("huge:  {waiting} of 400 have not even started"),
             "huge:  all 400 are done",

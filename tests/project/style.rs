@@ -71,6 +71,9 @@ const PHRASES: &[&str] = &[
     concat!("is looked", " for"),
     concat!("was said", " of"),
     concat!("of its own", " accord"),
+    concat!("so", " many "),
+    concat!("so", " many,"),
+    concat!("so", " many."),
     concat!("such that", " it be"),
     concat!("who", " waits is"),
 ];

@@ -36,7 +36,7 @@ pub(crate) struct EstablishedStream {
 
 /// Connects to the manager at this address, and begins a session.
 pub(crate) fn connect(address: &Address) -> Result<EstablishedStream> {
-    let begun = Instant::now();
+    let started = Instant::now();
     for attempts in 1.. {
         let (error, time_max) = match try_connect(address) {
             Ok(stream) => return greet(stream, address, GREETING_TIME_MAX),
@@ -44,7 +44,7 @@ pub(crate) fn connect(address: &Address) -> Result<EstablishedStream> {
             Err(Attempt::Full(error)) => (error, GREETING_TIME_MAX),
             Err(Attempt::Failed(error)) => return Err(error),
         };
-        let elapsed = begun.elapsed();
+        let elapsed = started.elapsed();
         if elapsed >= time_max {
             let text = format!("{error} ({attempts} attempts in {})", Rounded(elapsed));
             return Err(Error::new(error.kind(), text));
@@ -241,7 +241,7 @@ mod tests {
         let (_other_folder, dead) = in_a_folder("dead.sock");
         drop(UnixListener::bind(&dead).unwrap());
         for path in [&missing, &dead] {
-            let begun = Instant::now();
+            let started = Instant::now();
             let error = error_at(path);
             assert!(error.is_not_running(), "{error:?}");
             let text = error.to_string();
@@ -250,7 +250,7 @@ mod tests {
             // Only where a manager may be about to listen is it worth trying again.
             let is_tried_again = text.ends_with(" ms)") && text.contains(" attempts in ");
             assert_eq!(is_tried_again, path == &dead, "{error}");
-            assert!(begun.elapsed() < Duration::from_secs(5));
+            assert!(started.elapsed() < Duration::from_secs(5));
         }
     }
 

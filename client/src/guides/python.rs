@@ -19,7 +19,7 @@
 //! | `m.Semaphore(n)` | [`anonymous_semaphore(n)`] |
 //! | `m.BoundedSemaphore(n)` | [`semaphore_options(n)`] and [`bounded(true)`] |
 //! | `m.Barrier(n, action, timeout)` | [`anonymous_barrier(n)`]; action and timeout come with each [`wait_with`] |
-//! | `barrier.wait()` | [`barrier.wait(None)`], which tells the index and who leads |
+//! | `barrier.wait()` | [`barrier.wait(None)`], which returns the index and whether this party leads |
 //! | `abort`, `reset` | [`abort(reason)`], [`reset`] |
 //! | `broken`, `n_waiting`, `parties` | [`broken`], which tells by what; [`waiting`]; [`parties`] |
 //! | `m.Queue(maxsize)` | [`anonymous_queue::<T>()`]; [`queue_options()`] and [`capacity(n)`], where 0 is an error |

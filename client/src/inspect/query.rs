@@ -1,4 +1,4 @@
-//! How the pictures of a moment are asked for.
+//! Requests for a snapshot of a manager.
 
 use client_core::operations::{Inspect, ListObjects, ListSessions, Page};
 use protocol::Selector;

@@ -159,14 +159,14 @@ impl Condition {
         if predicate()? {
             return Ok(true);
         }
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut left = timeout;
         loop {
             self.wait(guard, left)?;
             if predicate()? {
                 return Ok(true);
             }
-            left = timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
+            left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
             if left == Some(Duration::ZERO) {
                 return Ok(false);
             }

@@ -141,7 +141,7 @@ impl<T: Serialize> Queue<T> {
     /// the value does not encode; [`is_bad_target`](crate::Error::is_bad_target) if it carries a proxy of another
     /// manager, which this one cannot keep alive; [`is_limit`](crate::Error::is_limit) if it encodes to more than 64
     /// GiB, or if the manager stores as much as it may. Then nothing is put. A large item is refused before it is
-    /// encoded if it is, or begins with, so many bytes in one piece.
+    /// encoded if it is, or begins with, this many bytes in one piece.
     pub fn put(&self, item: &T) -> Result<()> {
         self.insert(item, None).map(drop)
     }

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    let begun = Instant::now();
+    let started = Instant::now();
     let (next, done, failed) = (AtomicU64::new(seed), AtomicU64::new(0), AtomicBool::new(false));
     let all = Mutex::new(Counts::default());
     std::panic::set_hook(Box::new(|_| {}));
@@ -95,7 +95,7 @@ fn main() -> ExitCode {
     if counts {
         print!("{}", all.into_inner().unwrap().report());
     }
-    let (done, seconds) = (done.into_inner(), begun.elapsed().as_secs_f64());
+    let (done, seconds) = (done.into_inner(), started.elapsed().as_secs_f64());
     let seeds = next.into_inner() - seed;
     println!("{done} inputs of {seeds} seeds in {seconds:.1} s: no difference");
     ExitCode::SUCCESS

@@ -83,7 +83,7 @@ pub struct BlobArrival {
     pub blob: BlobId,
     /// How many bytes it is to have.
     pub bytes: u64,
-    /// Why its memory is not taken; none if memory of exactly so many bytes came that nobody can change.
+    /// Why its memory is not taken. `None` if memory came of exactly this size, which nobody can change.
     pub refusal: Option<Refusal>,
 }
 

@@ -35,7 +35,7 @@ pub(crate) enum LongWork {
     Terminate(Box<Termination>),
     /// The events are set that are tied to one that was set.
     Set(Box<EventSetting>),
-    /// What an object kept that is gone is let go of.
+    /// What a removed object kept is freed.
     LetGo(Box<Remains>),
 }
 

@@ -212,7 +212,7 @@ fn objects() -> Vec<(&'static str, Attack)> {
     attacks
 }
 
-/// Requests that stand in line, and grants.
+/// Requests that wait in a queue, and grants.
 fn waits() -> Vec<(&'static str, Attack)> {
     let mut attacks: Vec<(&'static str, Attack)> = Vec::new();
     for (name, timeout_ns, threads) in

@@ -13,7 +13,7 @@ use sys::sealed_memory;
 use super::closer::drop_elsewhere;
 use super::table::ConnectionSlot;
 
-/// One part in so many of all descriptors may be those of blobs.
+/// The descriptors of blobs may be one part in this many of all descriptors.
 const PART_OF_DESCRIPTORS: u64 = 4;
 
 /// The memory of all blobs.

@@ -177,7 +177,7 @@ impl Server {
                 return true;
             }
         };
-        // These may serve long lines, so they come before the question.
+        // These may serve long wait queues, so they come before the question.
         self.apply_uncertain_releases(&envelope.body);
         if self.core.holds_back(session, &envelope.body) {
             return false;

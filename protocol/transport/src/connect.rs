@@ -37,7 +37,7 @@ pub fn canonical(address: &Address) -> Result<Address, ConnectError> {
 ///
 /// # Errors
 ///
-/// If nobody listens there, or has room for another stream; what else the system has.
+/// If nobody listens there, if the listener's backlog is full, or if the system reports another error.
 pub fn connect(address: &Address) -> Result<Box<dyn Stream>, ConnectError> {
     match place(address) {
         Place::Unix(path) => unix::diagnosis::connect(path),

@@ -4,8 +4,8 @@
 //! for the process at its other end, poll it, and pass descriptors if it can. Today only Unix sockets carry streams, in
 //! [`unix`].
 //!
-//! Another transport is one more file with its own [`Stream`], one more variant of [`Place`] and one more form of an
-//! address; and in the manager, a [`Listener`]. The compiler asks for each. Nothing else tells the kinds of places
+//! Another transport is one more file with its own [`Stream`], one more variant of [`Place`], one more form of an
+//! address, and one more way to [`connect`]; and in the manager, a [`Listener`]. The compiler asks for each. Nothing else tells the kinds of places
 //! apart, which a test of the project checks.
 
 mod address;

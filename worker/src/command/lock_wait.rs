@@ -111,7 +111,7 @@ fn awaited_objects(link: &Link) -> Result<Vec<ObjectId>> {
         let relevant = items.iter().filter(|object| !matches!(object.kind, Kind::Pool | Kind::Batch));
         awaited.extend(relevant.filter(|object| object.is_awaited).map(|object| object.id));
         if awaited.len() > INSPECTED_MAX || listed > OBJECTS_MAX {
-            log::debug!("deadlocks with other commands are not looked for among so many objects");
+            log::debug!("there are too many objects to look for deadlocks with other commands");
             return Ok(Vec::new());
         }
         if !more || after.is_none() {

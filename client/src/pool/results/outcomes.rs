@@ -160,7 +160,7 @@ impl Outcomes {
         }
     }
 
-    /// Adds so many calls.
+    /// Adds this many calls.
     pub(crate) fn add(&mut self, calls: u32) {
         self.calls += u64::from(calls);
     }

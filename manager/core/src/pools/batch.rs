@@ -189,7 +189,7 @@ impl ObjectBody for Batch {
         }
     }
 
-    /// Who waits for many results comes before those behind that wait for fewer.
+    /// A waiter for many results comes before waiters behind it that wait for fewer.
     fn is_used_up(&self, _: &Want) -> bool {
         true
     }
@@ -340,7 +340,7 @@ impl State {
         self.batch_add_calls(key, calls, Content::Bytes(Payload::from(arguments)), carries);
     }
 
-    /// Adds so many calls, whose arguments count as stored.
+    /// Adds this many calls, whose arguments count as stored.
     pub(crate) fn batch_add_calls(&mut self, key: Key, calls: u32, arguments: Content, carries: &[ObjectId]) {
         self.stored_tasks += calls as usize;
         let pins: Box<[Pin]> = carries.iter().filter_map(|&id| self.pin(id)).collect();

@@ -301,7 +301,7 @@ impl State {
         })
     }
 
-    /// Learns from so many calls of a range that end now how long a call takes.
+    /// Updates how long a call is expected to take, from this many calls of a range that have just ended.
     pub(crate) fn note_time(&mut self, key: Key, range: u64, calls: u32) {
         let now = self.now;
         let batch = self.batch_at(key);

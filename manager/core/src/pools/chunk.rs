@@ -36,7 +36,7 @@ pub(crate) struct WaitingCalls {
 }
 
 impl WaitingChunk {
-    /// A chunk whose arguments were checked to be those of so many calls.
+    /// A chunk whose arguments were checked to be those of this many calls.
     pub(crate) fn new(first: u64, calls: u32, retry: u32, arguments: Content) -> WaitingChunk {
         WaitingChunk { arguments, first, calls, retry, offset: 0 }
     }

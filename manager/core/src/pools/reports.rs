@@ -138,7 +138,7 @@ pub(crate) fn check_ends(ends: &[CallsOutcome<&[u8], &str>]) -> Result<(), Refus
     if !ends.is_empty() && ends.iter().all(fits) {
         return Ok(());
     }
-    let text = "each end is that of one call at least, and has the results of so many calls";
+    let text = "each end is that of one call at least, and has the results of as many calls as it says";
     Err(Refusal::new(Code::BadArgument, text))
 }
 

@@ -152,7 +152,7 @@ impl State {
         }
     }
 
-    /// Makes a blob with room for so many bytes, and leaves the answer to the driver.
+    /// Makes a blob with room for this many bytes, and leaves the answer to the driver.
     fn blob_open(&mut self, session: SessionId, request: RequestId, bytes: u64) -> Result<(), Refusal> {
         if !request.wants_answer() {
             return Ok(());
@@ -215,7 +215,7 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// The reserved bytes of a blob that this session fills and that has so many bytes by now.
+    /// The reserved bytes of a blob that this session fills and that has this many bytes by now.
     fn blob_to_fill(&mut self, session: SessionId, blob: BlobId, written: u64) -> Result<u64, Refusal> {
         self.check_refers(session, blob)?;
         let found = self.blobs.at(blob);

@@ -2,8 +2,8 @@
 //!
 //! Threads, their waits and the locks that they wait for are a graph. A thread is *saved* if one of its waits may be
 //! served: a wait for any if one of its locks may become free, a wait for all if all of them may. The search first
-//! reaches every thread that counts, and reads each wait once. Then each saved thread opens its locks, and each lock
-//! that opens is told once to each wait for it. Whoever is not saved in the end is deadlocked.
+//! reaches every thread that counts, and reads each wait once. Then each saved thread opens its locks, and each wait
+//! is notified once of each of its locks that opens. Whoever is not saved in the end is deadlocked.
 //!
 //! So a search takes as many steps as the graph has edges. It can stop after any number of them and go on later, while
 //! the threads go on as well: being deadlocked lasts, so whoever moves meanwhile was not deadlocked, and is saved.

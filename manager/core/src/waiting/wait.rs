@@ -68,7 +68,7 @@ pub(crate) struct Waiter {
     pub(crate) decided: Option<Box<Decision>>,
 }
 
-/// When a waiter gives up, in so many bytes that none takes no more.
+/// When a waiter gives up. An absent deadline takes no extra space.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Deadline(NonZeroU64);
 

@@ -15,7 +15,7 @@ pub(crate) fn calls_of(each: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-/// A chunk of so many calls, which carries no proxies.
+/// A chunk of this many calls, which carries no proxies.
 pub(crate) fn input(arguments: &[u8], calls: u32) -> TaskInput<'_> {
     TaskInput { arguments, carries: Vec::new(), calls }
 }

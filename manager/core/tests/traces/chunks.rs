@@ -39,7 +39,7 @@ impl Fixture {
         Fixture { world, owner, worker, pool, batch, stop: options.stop }
     }
 
-    /// A batch of which the first call has shown that its calls take no time, and a chunk of so many more.
+    /// A batch of which the first call has shown that its calls take no time, and a chunk of this many more.
     pub(crate) fn with_short_calls(calls: u8, change: impl FnOnce(&mut BatchOptions)) -> Fixture {
         Fixture::with_short_calls_within(Limits::default(), calls, change)
     }

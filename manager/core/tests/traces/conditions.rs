@@ -49,7 +49,7 @@ fn a_wait_gives_the_lock_up_and_holds_it_again_when_it_was_notified() {
 }
 
 #[test]
-fn waiters_are_woken_first_come_first_served_and_go_to_the_end_of_the_locks_line() {
+fn waiters_are_woken_first_come_first_served_and_go_to_the_end_of_the_locks_queue() {
     let mut world = World::new();
     let (a, b, d, e) = (world.session("a"), world.session("b"), world.session("d"), world.session("e"));
     let (l, c) = pair(&mut world, a);

@@ -164,7 +164,7 @@ fn the_death_of_an_owner_of_many_batches_goes_on_in_slices() {
     assert_eq!(world.refused(b, Request::BatchProgress { id: batches[0] }).0, Code::NoSuchObject);
 }
 
-/// A session that will leave many waits behind, and is first in line for a lock.
+/// A session that will leave many waits behind, and is first in the wait queue of a lock.
 struct Crowded {
     world: World,
     /// The session, and its wait for the lock.

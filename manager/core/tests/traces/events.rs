@@ -52,7 +52,7 @@ fn an_auto_reset_event_wakes_one_waiter_for_each_set_in_the_order_of_their_comin
 }
 
 #[test]
-fn a_wake_up_on_its_way_to_the_dead_goes_to_the_next_in_line() {
+fn a_wake_up_on_its_way_to_the_dead_goes_to_the_next_waiter() {
     let mut world = World::new();
     let (a, b, c) = (world.session("a"), world.session("b"), world.session("c"));
     let turn = world.auto_event(a);

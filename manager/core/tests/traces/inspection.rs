@@ -228,7 +228,7 @@ fn a_latch_tells_its_count_and_a_queue_its_lengths_and_all_waiters() {
     let q = world.open(a, None, spec);
     world.put(a, q, b"1");
     world.put(a, q, b"2");
-    world.put_in_line(b, q);
+    world.enqueue(b, q);
     world.block(c, wait_for(join(q)));
     world.get(a, q);
     let info = world.inspect(a, q);
@@ -248,7 +248,7 @@ fn a_latch_tells_its_count_and_a_queue_its_lengths_and_all_waiters() {
 
 impl World {
     /// Begins a put for which there is no room yet.
-    fn put_in_line(&mut self, session: SessionId, queue: ObjectId) {
+    fn enqueue(&mut self, session: SessionId, queue: ObjectId) {
         self.block(session, wait_for(put(queue, b"3")));
     }
 }
@@ -308,7 +308,7 @@ fn each_waiter_shows_what_it_wants_of_the_object() {
     world.take(a, permits(s, 2));
     world.put(a, q, b"1");
     world.block(b, crate::words::any(&[event(e), permits(s, 2)]));
-    world.put_in_line(b, q);
+    world.enqueue(b, q);
     world.block(b, wait_for(join(q)));
     let mut wants =
         |id| -> Vec<_> { world.inspect(a, id).waiters.iter().map(|waiter| waiter.wants).collect() };

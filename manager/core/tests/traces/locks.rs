@@ -47,7 +47,7 @@ fn a_newcomer_to_a_free_lock_does_not_overtake_the_waiters() {
     let first = world.block(b, wait_for(lock(l)));
     let second = world.block(c, wait_for(lock(l)));
     world.release(a, l);
-    // The thread that gave it back comes again, and is last in line.
+    // The thread that gave it back comes again, and is last in the wait queue.
     let third = world.block(a, wait_for(lock(l)));
     assert_eq!(world.granted(), [first]);
     world.release(b, l);
@@ -69,7 +69,7 @@ fn trying_is_a_wait_of_no_time() {
 }
 
 #[test]
-fn a_wait_for_a_lock_times_out_and_leaves_the_line() {
+fn a_wait_for_a_lock_times_out_and_leaves_the_queue() {
     let mut world = World::new();
     let (a, b, c) = (world.session("a"), world.session("b"), world.session("c"));
     let l = world.open(a, None, Spec::Lock);
@@ -173,7 +173,7 @@ fn the_two_kinds_are_not_mistaken_for_each_other() {
 }
 
 #[test]
-fn a_lock_of_the_dead_goes_to_the_next_in_line_and_its_grant_says_so() {
+fn a_lock_of_the_dead_goes_to_the_next_waiter_and_its_grant_says_so() {
     let mut world = World::new();
     let (a, b) = (world.session("crash"), world.session("b"));
     let l = world.open(b, None, Spec::Lock);
@@ -231,7 +231,7 @@ fn a_goodbye_while_holding_abandons_as_well_and_says_so() {
 }
 
 #[test]
-fn a_lock_on_its_way_to_the_dead_goes_to_the_next_in_line() {
+fn a_lock_on_its_way_to_the_dead_goes_to_the_next_waiter() {
     let mut world = World::new();
     let (a, b, c) = (world.session("a"), world.session("b"), world.session("c"));
     let l = world.open(a, Some("l"), Spec::Lock);

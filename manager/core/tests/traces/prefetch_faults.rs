@@ -20,7 +20,7 @@ use crate::world::World;
 
 /// What a worker has said and the manager has not read.
 enum WorkerMessage {
-    /// From this call on, so many have ended.
+    /// How many have ended, from this call on.
     Ended(ObjectId, u64, usize),
     GaveBack(ObjectId, u64),
     Waits,

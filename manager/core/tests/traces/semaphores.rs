@@ -150,7 +150,7 @@ fn impossible_numbers_of_permits_are_refused() {
 }
 
 #[test]
-fn permits_of_the_dead_go_to_the_next_in_line_and_the_grant_says_so() {
+fn permits_of_the_dead_go_to_the_next_waiter_and_the_grant_says_so() {
     let mut world = World::new();
     let (a, b) = (world.session("crash"), world.session("b"));
     let s = world.open(b, None, semaphore(2));
@@ -230,7 +230,7 @@ fn a_forgotten_permit_does_not_come_back_with_the_death_of_who_acquired_it() {
 }
 
 #[test]
-fn permits_on_their_way_to_the_dead_go_to_the_next_in_line() {
+fn permits_on_their_way_to_the_dead_go_to_the_next_waiter() {
     let mut world = World::new();
     let (a, b, c) = (world.session("a"), world.session("b"), world.session("c"));
     let s = world.open(a, None, semaphore(0));

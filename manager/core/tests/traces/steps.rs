@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | a wait for all of 1,000 locks whose holders wait for any of 1,001 | 12.9 s | `a_wait_for_a_thousand_locks_…` |
 //! | an event that frees 100 waits for 1,001 behind 500 that stay | 2.4 s | `an_event_that_frees_waits_…` |
-//! | cancels, then releases, with 60,000 waits for all in line | 1.2 s | `cancels_and_releases_…` |
+//! | cancels, then releases, with 60,000 queued waits for all | 1.2 s | `cancels_and_releases_…` |
 //! | the death of a session with a million objects | 0.74 s | `the_death_of_a_session_…` |
 //! | the death of an owner of 100,000 open batches | 0.6 s | `the_death_of_an_owner_…` |
 //! | an acquire in an adverse graph of 4,000 locks | 0.42 s | `a_wait_that_closes_a_long_chain_…` |
@@ -163,7 +163,7 @@ fn waits_of_one_thread_that_end_together() {
 /// A wait that gives up frees a long line behind it. A request that comes then is held back, and what makes way for it
 /// is not done within its input.
 #[test]
-fn a_wait_that_gives_up_before_a_long_line() {
+fn a_wait_that_gives_up_before_a_long_queue() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
     let id = world.open(a, None, semaphore(0));
@@ -182,7 +182,7 @@ fn a_wait_that_gives_up_before_a_long_line() {
 }
 
 #[test]
-fn cancels_and_releases_before_a_long_line_of_waits_for_all() {
+fn cancels_and_releases_before_a_long_queue_of_waits_for_all() {
     const WAITS: u64 = 60_000;
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));

@@ -129,7 +129,7 @@ impl Model {
         }
     }
 
-    /// How many bytes are reserved for a blob that this session fills, and of which so many have come.
+    /// How many bytes are reserved for a blob that this session fills, and of which this many have come.
     fn check_unfilled(&self, session: SessionId, blob: BlobId, offset: u64) -> Result<u64, Code> {
         self.check_refers(session, blob)?;
         let Blob { bytes, written, is_whole } = self.blobs[&blob];
@@ -143,7 +143,7 @@ impl Model {
         if is_whole { Ok(bytes) } else { Err(Code::BadArgument) }
     }
 
-    /// Refuses a blob that grows from so many reserved bytes to more than there is room for.
+    /// Refuses a blob that grows from this many reserved bytes to more than there is room for.
     fn check_room_for_blob(&self, reserved: u64, bytes: u64) -> Result<(), Code> {
         let kept_max = self.limits.stored_bytes_max as u64;
         self.check_memory(bytes.saturating_sub(reserved) as usize)?;

@@ -59,7 +59,7 @@ impl Model {
         self.batch(id).unwrap().granted_at(grant).first = end;
     }
 
-    /// The most bytes of results that one more entry may have whose results carry so many objects.
+    /// The most bytes of results that one more entry may have whose results carry this many objects.
     fn room(&self, carries: usize) -> usize {
         let stored = self.limits.stored_bytes_max.saturating_sub(self.kept().1);
         let memory = self.memory_left().saturating_sub(RESULT_CARRIED * carries);

@@ -50,12 +50,12 @@ pub(crate) enum Want {
         item: Item,
     },
     Join(ObjectId),
-    /// Calls of a pool, at most so many.
+    /// Calls of a pool, at most this many.
     Calls {
         pool: ObjectId,
         most: u32,
     },
-    /// Results of a batch, at least so many.
+    /// Results of a batch, at least this many.
     Results {
         batch: ObjectId,
         least: u32,

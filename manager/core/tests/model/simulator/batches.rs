@@ -9,7 +9,7 @@ use super::choosing::Choices;
 use super::running::Run;
 use super::step::{CURRENT, Found};
 
-/// Arguments of so many calls, or results.
+/// Arguments of this many calls, or results.
 type Calls = (&'static [u8], u32);
 
 const SMALL: [Calls; 7] = [
@@ -37,7 +37,7 @@ const FAILURES: [FailureKind; 5] = [
 
 const WRONG: [Calls; 5] = [(b"", 0), (b"", 1), (b"\x02a", 1), (b"\x00\x00", 1), (b"\x80", 1)];
 
-/// One call of so many bytes, together with its length.
+/// One call of this many bytes, together with its length.
 const fn large<const BYTES: usize>() -> [u8; BYTES] {
     let mut bytes = [0; BYTES];
     let length = BYTES - 3;

@@ -30,13 +30,13 @@ pub(crate) struct Choices {
     /// How likely each sort of request is: see `requests`.
     pub(crate) sorts: [u64; 10],
     sessions_max: u64,
-    /// One input in so many ends a session.
+    /// One input in this many ends a session.
     ends: u64,
-    /// One input in so many of a session that has calls ends it.
+    /// One input in this many of a session that has calls ends it.
     ends_at_work: u64,
-    /// One request in so many goes on with what the session has begun.
+    /// One request in this many goes on with what the session has begun.
     pub(crate) follows: u64,
-    /// One input in so many is time.
+    /// One input in this many is time.
     times: u64,
     /// Out of how many requests one is sent by a client that makes a mistake.
     pub(crate) mistakes: u64,

@@ -18,7 +18,7 @@ pub(crate) struct Divergence {
     pub(crate) what: String,
 }
 
-/// Runs one seed for so many steps. Returns how many inputs there were.
+/// Runs one seed for this many steps. Returns how many inputs there were.
 pub(crate) fn run_seed(seed: u64, steps: u64, counts: &mut Option<Counts>) -> Result<u64, Box<Divergence>> {
     let mut random = Random(seed);
     let limits = limits(&mut random);
