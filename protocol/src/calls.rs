@@ -1,7 +1,7 @@
 //! How several calls travel together: the arguments of each, or its result, preceded by their length.
 //!
-//! The length is an integer as everywhere in the protocol. A reader of such bytes knows how many calls they are for, and
-//! checks that once, by [`fit`]; afterwards the bytes can be cut between any two calls.
+//! The length is an integer as everywhere in the protocol. A reader of such bytes knows how many calls they are for,
+//! and checks that once, by [`fit`]; afterwards the bytes can be cut between any two calls.
 
 use alloc::vec::Vec;
 

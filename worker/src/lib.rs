@@ -39,8 +39,8 @@
 //! - End the process, by `exit` or `abort` or because memory runs out: the task fails with the status or signal, and
 //!   another worker takes the place.
 //! - Fork: a child that returns from the function ends there, with status 0, and only the parent ends the task.
-//! - Close standard streams: they are open again for the next task, and lead to `/dev/null`. If several short tasks were
-//!   granted together, they reopen with the next grant.
+//! - Close standard streams: they are open again for the next task, and lead to `/dev/null`. If several short tasks
+//!   were granted together, they reopen with the next grant.
 //! - Block or ignore signals: SIGKILL ends it, which cannot be blocked.
 
 use std::io::{self, Write};

@@ -26,7 +26,7 @@ use sys::process_session::{ProcessSession, kill_all};
 use sys::wake::WakeDescriptor;
 
 /// The token with which the event loop learns that bound processes are gone.
-pub(crate) const BOUND_GONE: Token = Token(usize::MAX - 5);
+pub(crate) const BOUND_ENDED: Token = Token(usize::MAX - 5);
 
 /// How long to wait before asking again whether processes that were killed have ended. It doubles each time.
 const PAUSE_MIN: Duration = Duration::from_micros(250);
@@ -58,7 +58,7 @@ struct EndingThread {
     /// Takes what is to be ended, and for which session.
     orders: Sender<EndOrder>,
     /// Brings the sessions of which nothing is left.
-    gone: Receiver<SessionId>,
+    ended: Receiver<SessionId>,
     /// Becomes readable when there are some.
     bell: Arc<WakeDescriptor>,
 }
@@ -123,12 +123,12 @@ impl BoundProcesses {
     }
 
     /// The sessions of which nothing is left since the last call, and how they ended.
-    pub(super) fn take_gone(&mut self) -> Vec<(SessionId, SessionEnd)> {
+    pub(super) fn take_ended(&mut self) -> Vec<(SessionId, SessionEnd)> {
         let Some(ender) = &self.ender else { return Vec::new() };
         // The bell first: if it rings again, there is more.
         ender.bell.take();
-        let gone = ender.gone.try_iter();
-        gone.filter_map(|session| Some((session, self.ending.remove(&session)?.0))).collect()
+        let ended = ender.ended.try_iter();
+        ended.filter_map(|session| Some((session, self.ending.remove(&session)?.0))).collect()
     }
 
     /// When the manager ends: kills what is bound to sessions that are ending or dead, and waits a little until nothing
@@ -173,17 +173,17 @@ impl EndingThread {
     fn start(registry: &Registry) -> io::Result<EndingThread> {
         let bell = Arc::new(WakeDescriptor::new()?);
         let descriptor = bell.as_fd().as_raw_fd();
-        registry.register(&mut SourceFd(&descriptor), BOUND_GONE, Interest::READABLE)?;
+        registry.register(&mut SourceFd(&descriptor), BOUND_ENDED, Interest::READABLE)?;
         let rope = Arc::clone(&bell);
         let (orders, incoming) = channel();
-        let (report, gone) = channel();
+        let (report, ended) = channel();
         thread::Builder::new().name("bound".to_owned()).spawn(move || {
             end_all(&incoming, |session| {
                 let _ = report.send(session);
                 rope.wake();
             });
         })?;
-        Ok(EndingThread { orders, gone, bell })
+        Ok(EndingThread { orders, ended, bell })
     }
 }
 
@@ -294,11 +294,11 @@ mod tests {
         let bound: Vec<ProcessSession> =
             children.iter().map(|child| ProcessSession::led_by(child.id()).unwrap()).collect();
         let (orders, incoming) = channel();
-        let (report, gone) = channel();
+        let (report, ended) = channel();
         let thread = thread::spawn(move || end_all(&incoming, |session| report.send(session).unwrap()));
         orders.send(EndOrder { session: SessionId(7), bound: bound.clone() }).unwrap();
         orders.send(EndOrder { session: SessionId(8), bound: vec![bound[0]; 1_000] }).unwrap();
-        let mut reported = [gone.recv().unwrap(), gone.recv().unwrap()];
+        let mut reported = [ended.recv().unwrap(), ended.recv().unwrap()];
         reported.sort_unstable();
         assert_eq!(reported, [SessionId(7), SessionId(8)]);
         for (child, bound) in children.iter().zip(bound) {

@@ -43,9 +43,9 @@ impl Server {
     }
 
     /// Processes that were bound to sessions may be gone.
-    pub(crate) fn bound_gone(&mut self) {
-        let gone = self.bound.take_gone();
-        self.endings.extend(gone);
+    pub(crate) fn bound_ended(&mut self) {
+        let ended = self.bound.take_ended();
+        self.endings.extend(ended);
         self.settle();
     }
 

@@ -21,7 +21,7 @@ use transport::{Address, Listener};
 use uuid::Uuid;
 
 use super::Server;
-use super::bound::BOUND_GONE;
+use super::bound::BOUND_ENDED;
 use super::busy_poll::{Outlook, POLL_TIME};
 use super::clock::{Clock, nanoseconds};
 use super::signals::EndSignals;
@@ -123,7 +123,7 @@ impl EventLoop {
         let listener = listen::bind(&options.address, is_private)?;
         let poll = Poll::new().map_err(Error::system("wait for events"))?;
         let parent = options.parent.map(watch_parent).transpose()?;
-        let parent_is_gone = matches!(parent, Some(None));
+        let parent_has_ended = matches!(parent, Some(None));
         let parent = parent.flatten();
 
         watch(&poll, signals.as_fd(), SIGNALS)?;
@@ -141,7 +141,7 @@ impl EventLoop {
             server: Server::new(Epoch(Uuid::new_v4()), options.limits, registry),
             accepting: Accepting::WhenReported,
             accept_fails: false,
-            has_ended: parent_is_gone,
+            has_ended: parent_has_ended,
             parent,
             _signals: signals,
             stopper: Stopper { waker: Arc::new(waker) },
@@ -279,7 +279,7 @@ impl EventLoop {
             }
             SIGNALS | STOPPER => self.has_ended = true,
             PARENT => self.has_ended |= self.parent.as_ref().is_some_and(Process::has_ended),
-            BOUND_GONE => self.server.bound_gone(),
+            BOUND_ENDED => self.server.bound_ended(),
             token => match Source::of(token) {
                 Source::Process(slot) => self.server.process_ended(slot),
                 Source::Socket(slot) => {

@@ -5,8 +5,8 @@
 //! [`unix`].
 //!
 //! Another transport is one more file with its own [`Stream`], one more variant of [`Place`], one more form of an
-//! address, and one more way to [`connect`]; and in the manager, a [`Listener`]. The compiler asks for each. Nothing else tells the kinds of places
-//! apart, which a test of the project checks.
+//! address, and one more way to [`connect`]; and in the manager, a [`Listener`]. The compiler asks for each. Nothing
+//! else tells the kinds of places apart, which a test of the project checks.
 
 mod address;
 mod connect;

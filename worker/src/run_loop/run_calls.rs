@@ -113,8 +113,8 @@ fn call(
     }
 }
 
-/// Reports a result at once that cannot wait until others have come together: one that carries proxies, whose objects may
-/// end with the value, one that is a blob, and one that cannot travel. Returns whether it did.
+/// Reports a result at once that cannot wait until others have come together: one that carries proxies, whose objects
+/// may end with the value, one that is a blob, and one that cannot travel. Returns whether it did.
 fn report_now(
     link: &Link,
     granted: &GrantedCalls,

@@ -34,7 +34,7 @@ impl State {
         } else if tasks.iter().any(|task| task.arguments.len() > PAYLOAD_BYTES_MAX) {
             format!("the arguments of a chunk have at most {PAYLOAD_BYTES_MAX} bytes")
         } else if !tasks.iter().all(has_its_calls) {
-            let text = "a chunk has one call at least, and the arguments of as many calls as it says, each with its length";
+            let text = "a chunk has one call at least, and as many arguments as calls, each with its length";
             return Err(Refusal::new(Code::BadArgument, text));
         } else {
             return self.check_memory(tasks_bytes(tasks));
