@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
+use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::FRAME_BYTES_MAX;
@@ -64,7 +65,7 @@ pub(crate) fn append_frame_with<T: Serialize + ?Sized>(
     output.extend_from_slice(prefix);
     if let Some(message) = message {
         // Writing to a growing vector cannot fail, and no message here refuses to be serialized.
-        *output = postcard::to_extend(message, core::mem::take(output)).map_err(|_| FrameError::Malformed)?;
+        postcard::serialize_with_flavor(message, Appender(output)).map_err(|_| FrameError::Malformed)?;
     }
     let bytes = output.len() - start - LENGTH_BYTES;
     if bytes > FRAME_BYTES_MAX {
@@ -76,10 +77,40 @@ pub(crate) fn append_frame_with<T: Serialize + ?Sized>(
     Ok(())
 }
 
+/// Where postcard writes a message: the end of a vector. What postcard has for that copies byte by byte.
+struct Appender<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Appender<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        // Most are numbers below 128.
+        match bytes {
+            [byte] => self.0.push(*byte),
+            bytes => self.0.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
 /// Reads one message from the whole of a frame's body.
 pub fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, FrameError> {
-    match postcard::take_from_bytes(body) {
-        Ok((message, [])) => Ok(message),
+    let mut deserializer = postcard::Deserializer::from_bytes(body);
+    // A message is large, and is moved as few times as can be.
+    let message = T::deserialize(&mut deserializer).map_err(|_| FrameError::Malformed);
+    match deserializer.finalize() {
+        Ok([]) => message,
         _ => Err(FrameError::Malformed),
     }
 }
