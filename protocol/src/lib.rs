@@ -61,7 +61,7 @@ pub use name::{Name, NameError};
 pub use payload::Payload;
 pub use reason::{ReasonError, check_reason};
 pub use refusal::{Code, Refusal};
-pub use reply::{Answer, Reply};
+pub use reply::{Answer, AnswerRef, Reply};
 pub use request::{Envelope, OpenMode, Request, Selector};
 pub use shared_memory::SharedMemory;
 pub use shortened::shortened;

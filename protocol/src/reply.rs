@@ -19,6 +19,15 @@ pub struct Answer {
     pub body: Reply,
 }
 
+/// An [`Answer`] whose reply stays where it is: replies are large, and most of them say little. It has the same bytes.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct AnswerRef<'a> {
+    /// As in an answer.
+    pub request: RequestId,
+    /// As in an answer.
+    pub body: &'a Reply,
+}
+
 /// A reply of the manager. Variants are only ever added, at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {

@@ -3,7 +3,6 @@
 //! A blob is a descriptor of sealed memory, which the manager neither maps nor reads, but passes on. Only where no
 //! descriptor can come, its bytes come in pieces and are kept on the heap.
 
-use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use protocol::{BlobId, Code, Payload, Refusal};
 use sys::sealed_memory;
 
 use super::closer::drop_elsewhere;
+use super::numbers::NumberMap;
 use super::table::ConnectionSlot;
 
 /// The descriptors of blobs may be one part in this many of all descriptors.
@@ -19,13 +19,13 @@ const PART_OF_DESCRIPTORS: u64 = 4;
 /// The memory of all blobs.
 #[derive(Debug)]
 pub(crate) struct BlobMemory {
-    stored: HashMap<BlobId, StoredBlob>,
+    stored: NumberMap<BlobId, StoredBlob>,
     /// How many of them have or await a descriptor.
     descriptors: u64,
     /// How many may.
     descriptors_max: u64,
     /// The connections that may send descriptors, and the one of each that came last and that no frame has claimed.
-    pub(super) receivers: HashMap<ConnectionSlot, Option<OwnedFd>>,
+    pub(super) receivers: NumberMap<ConnectionSlot, Option<OwnedFd>>,
     /// The memory that came with the input that is being applied.
     pub(super) arrived: Option<OwnedFd>,
 }
@@ -45,10 +45,10 @@ impl BlobMemory {
     /// No blobs.
     pub(crate) fn new() -> BlobMemory {
         BlobMemory {
-            stored: HashMap::new(),
+            stored: NumberMap::default(),
             descriptors: 0,
             descriptors_max: sys::limits::descriptors_max() / PART_OF_DESCRIPTORS,
-            receivers: HashMap::new(),
+            receivers: NumberMap::default(),
             arrived: None,
         }
     }

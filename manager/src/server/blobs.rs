@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use manager_core::{BlobArrival, BlobEffect, Input};
-use protocol::{Answer, BlobId, Code, Refusal, Reply, RequestId, SessionId};
+use protocol::{BlobId, Code, Refusal, Reply, RequestId, SessionId};
 use sys::sealed_memory::{self, Unsealed};
 
 use super::Server;
@@ -32,18 +32,18 @@ impl Server {
     }
 
     /// Does what the core asks with the memory of a blob.
-    pub(super) fn perform_blob(&mut self, effect: BlobEffect) {
-        match effect {
+    pub(super) fn perform_blob(&mut self, effect: &BlobEffect) {
+        match *effect {
             BlobEffect::Opened { session, request, blob } => self.blob_opened(session, request, blob),
             BlobEffect::Sent { blob } => self.blobs.keep_arrived(blob),
-            BlobEffect::Written { blob, bytes } => self.blobs.append(blob, bytes.as_bytes()),
+            BlobEffect::Written { blob, ref bytes } => self.blobs.append(blob, bytes.as_bytes()),
             BlobEffect::Fetched { session, request, blob, bytes } => {
                 self.blob_fetched(session, request, blob, bytes);
             }
             BlobEffect::Read { session, request, blob, offset, bytes } => {
                 let piece = self.blobs.read(blob, offset, bytes);
                 let body = piece.map_or_else(Reply::Refused, Reply::Piece);
-                self.reply(session, Answer { request, body });
+                self.reply(session, request, &body);
             }
             BlobEffect::Freed { blob } => self.blobs.free(blob),
         }
@@ -57,7 +57,7 @@ impl Server {
         if takes_descriptor {
             self.blobs.receivers.entry(slot).or_default();
         }
-        self.reply(session, Answer { request, body: Reply::BlobOpened { blob, takes_descriptor } });
+        self.reply(session, request, &Reply::BlobOpened { blob, takes_descriptor });
     }
 
     fn blob_fetched(&mut self, session: SessionId, request: RequestId, blob: BlobId, bytes: u64) {
@@ -72,7 +72,7 @@ impl Server {
                 (Reply::Refused(Refusal::new(Code::LimitReached, text)), None)
             }
         };
-        self.reply_with(session, Answer { request, body }, memory);
+        self.reply_with(session, request, &body, memory);
     }
 }
 

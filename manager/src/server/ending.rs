@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use manager_core::{DeathCause, SessionEnd};
 use mio::unix::SourceFd;
-use protocol::{Answer, Code, Refusal, Reply, RequestId, SessionId, StopSignal};
+use protocol::{Code, Refusal, Reply, RequestId, SessionId, StopSignal};
 use sys::Signal;
 
 use super::Server;
@@ -39,7 +39,7 @@ impl Server {
             Ok(()) => Reply::Done,
             Err(refusal) => Reply::Refused(refusal),
         };
-        self.reply(session, Answer { request, body });
+        self.reply(session, request, &body);
     }
 
     /// Processes that were bound to sessions may be gone.

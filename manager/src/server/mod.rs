@@ -7,19 +7,20 @@
 //! could overtake each other, and the core relies on their order.
 
 use std::cell::OnceCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
 use manager_core::{Effect, Holding, Input, SessionEnd, State, Time};
 use mio::Registry;
 use protocol::limits::HELLO_TIME_MAX;
-use protocol::{Answer, Epoch, FrameBuffer, Limits, SessionId};
+use protocol::{Epoch, FrameBuffer, Limits, SessionId};
 
 use self::blob_memory::BlobMemory;
 use self::bound::BoundProcesses;
 use self::busy_poll::{BusyPoll, Outlook};
 use self::clock::{first_token, nanoseconds};
+use self::numbers::NumberMap;
 use self::source::Source;
 use self::stamp::Stamp;
 use self::table::{ConnectionSlot, Table};
@@ -39,6 +40,7 @@ mod connection;
 mod ending;
 pub(crate) mod event_loop;
 mod handshake;
+mod numbers;
 mod output;
 mod reading;
 mod sending;
@@ -93,15 +95,15 @@ pub(crate) struct Server {
     /// All connections.
     table: Table,
     /// The connection of each session. A session that is ending is no longer here.
-    sessions: HashMap<SessionId, ConnectionSlot>,
+    sessions: NumberMap<SessionId, ConnectionSlot>,
     /// The number that was given last.
     session_last: u64,
     /// Where events are published, once there is one; none if it could not be made.
     mirror: OnceCell<Option<Mirror>>,
     /// Where sessions enter the locks that they release without a request.
-    deferred: HashMap<SessionId, DeferredReleaseMemory>,
+    deferred: NumberMap<SessionId, DeferredReleaseMemory>,
     /// The call records of those sessions that share one.
-    call_records: HashMap<SessionId, CallRecordMemory>,
+    call_records: NumberMap<SessionId, CallRecordMemory>,
     /// The sessions whose call records are to be read before anything else.
     records_to_read: VecDeque<SessionId>,
     /// The memory of blobs.
@@ -158,11 +160,11 @@ impl Server {
             now: Time::ZERO,
             moment: Stamp::default(),
             table: Table::default(),
-            sessions: HashMap::new(),
+            sessions: NumberMap::default(),
             session_last: 0,
             mirror: OnceCell::new(),
-            deferred: HashMap::new(),
-            call_records: HashMap::new(),
+            deferred: NumberMap::default(),
+            call_records: NumberMap::default(),
             records_to_read: VecDeque::new(),
             blobs: BlobMemory::new(),
             found: VecDeque::new(),
@@ -280,7 +282,15 @@ impl Server {
     }
 
     /// Tells the core which deferred releases were found, and which sessions have ended, which may end further ones.
+    #[inline]
     fn settle(&mut self) {
+        let is_settled = self.found.is_empty() && self.records_to_read.is_empty() && self.endings.is_empty();
+        if !is_settled {
+            self.settle_all();
+        }
+    }
+
+    fn settle_all(&mut self) {
         loop {
             self.apply_found();
             self.read_call_records();
@@ -296,26 +306,26 @@ impl Server {
     fn perform(&mut self) {
         // Performing applies no input itself, so this can take the list and give it back.
         let mut effects = mem::take(&mut self.effects);
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::Reply { session, request, reply } => {
-                    self.reply(session, Answer { request, body: reply });
-                }
+        // Effects are large, and stay where they are.
+        for effect in &effects {
+            match *effect {
+                Effect::Reply { session, request, ref reply } => self.reply(session, request, reply),
                 Effect::Share { session, request, memory } => self.share(session, request, memory),
                 Effect::Bind { session, request, leader } => self.bind(session, request, leader),
                 Effect::Unbind { session, leader } => self.bound.unbind(session, leader),
-                Effect::Blob(effect) => self.perform_blob(effect),
+                Effect::Blob(ref effect) => self.perform_blob(effect),
                 Effect::Publish(publication) => self.publish(publication),
                 Effect::LocksWanted { session, wanted, holding } => self.want(session, wanted, holding),
                 Effect::Signal { session, signal } => self.signal(session, signal),
                 Effect::ReadCallRecord { session } => self.records_to_read.push_back(session),
-                Effect::Drop { session, refusal } => {
+                Effect::Drop { session, ref refusal } => {
                     if let Some(&slot) = self.sessions.get(&session) {
-                        self.refuse(slot, refusal);
+                        self.refuse(slot, refusal.clone());
                     }
                 }
             }
         }
+        effects.clear();
         self.effects = effects;
     }
 

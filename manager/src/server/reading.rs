@@ -170,13 +170,15 @@ impl Server {
         if self.core.owes(session) {
             return false;
         }
-        let envelope: Envelope<'_> = match decode(body) {
-            Ok(envelope) => envelope,
+        // An envelope is large, and stays where it is from here on.
+        let input = match decode::<Envelope<'_>>(body) {
+            Ok(envelope) => Input::Request { session, envelope },
             Err(error) => {
                 self.refuse(slot, not_a_message(error));
                 return true;
             }
         };
+        let Input::Request { envelope, .. } = &input else { unreachable!("it is the request above") };
         // These may serve long wait queues, so they come before the question.
         self.apply_uncertain_releases(&envelope.body);
         if self.core.holds_back(session, &envelope.body) {
@@ -194,7 +196,7 @@ impl Server {
             connection.phase = Phase::Leaving(session);
         }
         let pending = self.table.get_mut(slot).map_or(0, |connection| connection.output.pending());
-        self.apply(Input::Request { session, envelope });
+        self.apply(input);
         self.work += self.core.steps();
         if let Some(connection) = self.table.get_mut(slot) {
             let more = connection.output.pending().saturating_sub(pending);

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use manager_core::{DeathCause, SessionEnd};
 use mio::Interest;
 use mio::unix::SourceFd;
-use protocol::{Answer, Code, FrameError, Greeting, Refusal, Reply, RequestId, SessionId, append_frame};
+use protocol::{
+    Answer, AnswerRef, Code, FrameError, Greeting, Refusal, Reply, RequestId, SessionId, append_frame,
+};
 
 use super::Server;
 use super::connection::Phase;
@@ -22,12 +24,19 @@ impl Server {
     }
 
     /// Puts an answer into the output of a session, unless the session is gone.
-    pub(super) fn reply(&mut self, session: SessionId, answer: Answer) {
-        self.reply_with(session, answer, None);
+    pub(super) fn reply(&mut self, session: SessionId, request: RequestId, body: &Reply) {
+        self.reply_with(session, request, body, None);
     }
 
     /// Like [`reply`](Self::reply), with a descriptor if there is one.
-    pub(super) fn reply_with(&mut self, session: SessionId, answer: Answer, enclosed: Option<Arc<OwnedFd>>) {
+    pub(super) fn reply_with(
+        &mut self,
+        session: SessionId,
+        request: RequestId,
+        body: &Reply,
+        enclosed: Option<Arc<OwnedFd>>,
+    ) {
+        let answer = AnswerRef { request, body };
         let Some(&slot) = self.sessions.get(&session) else { return };
         log::trace!("session {session} gets {answer:?}");
         let pending = self.change(slot, |connection| {
@@ -37,7 +46,7 @@ impl Server {
                 Some(descriptor) => connection.output.append_with(descriptor, frame),
             };
             if let Err(error) = appended {
-                let refusal = too_large(answer, error);
+                let refusal = too_large(request, error);
                 let appended = connection.output.append(|output| append_frame(output, &refusal));
                 appended.expect("a short refusal fits into a frame");
             }
@@ -140,7 +149,7 @@ impl Server {
 }
 
 /// The refusal in place of an answer that does not fit into a frame.
-fn too_large(answer: Answer, error: FrameError) -> Answer {
+fn too_large(request: RequestId, error: FrameError) -> Answer {
     let text = format!("the answer cannot be sent: {error}");
-    Answer { request: answer.request, body: Reply::Refused(Refusal::new(Code::LimitReached, text)) }
+    Answer { request, body: Reply::Refused(Refusal::new(Code::LimitReached, text)) }
 }

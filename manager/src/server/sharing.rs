@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use manager_core::{Holding, Input, Publication};
-use protocol::{Answer, Code, Refusal, Reply, Request, RequestId, SessionId, SharedMemory};
+use protocol::{Code, Refusal, Reply, Request, RequestId, SessionId, SharedMemory};
 
 use super::Server;
 use super::output::UNSENT_MAX;
@@ -34,7 +34,7 @@ impl Server {
             Ok((bytes, descriptor)) => (Reply::Shared { bytes: bytes as u64 }, Some(descriptor)),
             Err(refusal) => (Reply::Refused(refusal), None),
         };
-        self.reply_with(session, Answer { request, body }, descriptor);
+        self.reply_with(session, request, &body, descriptor);
     }
 
     fn share_mirror(&mut self) -> Result<(usize, Arc<OwnedFd>), Refusal> {
