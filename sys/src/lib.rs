@@ -13,6 +13,7 @@
 //! | [`shared_memory`] | anonymous files (memfd), sealed and mapped as arrays of atomic words |
 //! | [`fork_mark`] | memory that the kernel clears in a forked child |
 //! | [`sealed_memory`] | anonymous files that nobody can change any more, mapped for reading |
+//! | [`bulk_copy`] | copies of many bytes into memory that the system gives in one go |
 //! | [`same_type`] | values of a generic type that are vectors of bytes |
 //! | [`futex`] | sleeping on a word until another thread or process wakes the sleeper |
 //! | [`heap`] | memory that was freed, given back to the system |
@@ -23,6 +24,7 @@
 //!
 //! Errors are [`std::io::Error`]s with the system's error number, unless a function says otherwise.
 
+pub mod bulk_copy;
 pub mod descriptors;
 pub mod fork_mark;
 pub mod futex;

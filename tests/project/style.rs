@@ -16,6 +16,7 @@ const COLUMNS_MAX: usize = 120;
 const UNSAFE_FILES: &[&str] = &[
     "bench/src/shared.rs",
     "manager/core/tests/memory.rs",
+    "sys/src/bulk_copy.rs",
     "sys/src/fork_mark.rs",
     "sys/src/heap.rs",
     "sys/src/process.rs",

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use postcard::de_flavors::Slice;
 use serde::de::{DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use sys::same_type;
+use sys::{bulk_copy, same_type};
 
 type Postcard<'de> = postcard::Deserializer<'de, Slice<'de>>;
 
@@ -38,7 +38,7 @@ impl Visitor<'_> for BytesToVec {
     }
 
     fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-        Ok(bytes.to_vec())
+        Ok(bulk_copy::to_vec(bytes))
     }
 }
 
