@@ -49,7 +49,7 @@ pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row
     };
     Ok(vec![
         row("crowd", "10,000 waiters in 4 processes, set() to last awake; floor: a bare futex", ours)
-            .at_most(Bound::OursToFloor, 1.3),
+            .at_most(Bound::OursToFloor, 1.1),
         row("crowd_mirror", "10,000 waiters of a mirror, set() to last awake; floor: a bare futex", mirror)
             .value_is(Bound::OursToFloor),
     ])

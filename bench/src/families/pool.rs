@@ -6,14 +6,16 @@ use anyhow::{Context, Result, ensure};
 use client::{Event, Manager, Pool, task};
 use worker::Registry;
 
+use super::floors::PingPong;
 use super::large;
+use crate::pinning;
 use crate::quiet::await_quiet;
 use crate::report::{ALL_CORES, Bound, Row, Unit};
 use crate::rivals::Missing;
 use crate::rivals::python::Python;
 use crate::server::ManagerProcess;
 use crate::settings::Settings;
-use crate::turns::{Samples, Turns};
+use crate::turns::{Contender, Samples, Turns};
 
 /// How many workers each pool has.
 const WORKERS: usize = 2;
@@ -23,6 +25,9 @@ const QUEUED: u32 = 1_000_000;
 
 /// How many round trips a turn has.
 const APPLIES: usize = 200;
+
+/// The row of a round trip through the pool, to the kernel's between two cores.
+const APPLY_TO_PING_PONG: &str = "pool: apply; floor: a ping-pong between two cores that sleep";
 
 /// How long tasks sleep unless they are stopped: more than the measurement needs.
 const SLEEP: Duration = Duration::from_secs(60);
@@ -89,6 +94,7 @@ fn task_rows(settings: &Settings, missing: &Missing, manager: &Manager, pool: &P
             Ok(())
         })
     });
+    let ping_pong = turns.add(ping_pong_between_cores()?);
     let mut python_key = |what: &'static str, count| {
         turns.add_if(python.map(|python| {
             move |samples: &mut Samples| match what {
@@ -115,22 +121,33 @@ fn task_rows(settings: &Settings, missing: &Missing, manager: &Manager, pool: &P
             .ours(&results[ours])
             .rival(rival_name, rival.map(|rival| &results[rival]))
     };
+    let python_row = |name, what, ours, rival, goal| {
+        row(name, what, ours, "Python Pool", rival).at_most(Bound::OursToRival, goal)
+    };
+    let of_nothing = "pool: a task of nothing, chunk size 1";
+    let of_an_event = "pool: a task that is given an event";
     Ok(vec![
-        row("pool_tasks", "pool: a task of nothing, chunk size 1", ours_tasks, "Python Pool", python_tasks)
-            .at_most(Bound::OursToRival, 1.0 / 3.0),
-        row(
-            "pool_event_tasks",
-            "pool: a task that is given an event",
-            ours_event_tasks,
-            "Python Pool",
-            python_event_tasks,
-        )
-        .at_most(Bound::OursToRival, 1.0 / 50.0),
-        row("pool_apply", "pool: apply, a round trip", ours_apply, "Python Pool", python_apply)
-            .at_most(Bound::OursToRival, 1.0 / 3.0),
+        python_row("pool_tasks", of_nothing, ours_tasks, python_tasks, 1.0 / 3.0),
+        python_row("pool_event_tasks", of_an_event, ours_event_tasks, python_event_tasks, 1.0 / 50.0),
+        python_row("pool_apply", "pool: apply, a round trip", ours_apply, python_apply, 1.0 / 3.0),
+        row("pool_apply_to_ping_pong", APPLY_TO_PING_PONG, ours_apply, "Python Pool", python_apply)
+            .floor(&results[ping_pong])
+            .at_most(Bound::OursToFloor, 0.7),
         row("pool_apply_to_procspawn", "pool: apply, to procspawn", ours_apply, "procspawn", procspawn_apply)
             .value_is(Bound::OursToRival),
     ])
+}
+
+/// A ping-pong whose other side is bound to the first core, with this side on the second while it takes its turn.
+fn ping_pong_between_cores() -> Result<impl Contender> {
+    let mut ping_pong = {
+        let _pinned = pinning::to_first_core()?;
+        PingPong::start(APPLIES)?
+    };
+    Ok(move |samples: &mut Samples| {
+        let _pinned = pinning::to_second_core()?;
+        ping_pong.turn(samples)
+    })
 }
 
 fn start_rows(settings: &Settings, missing: &Missing, manager: &Manager) -> Result<Vec<Row>> {

@@ -34,7 +34,7 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
     let mut rows = measure_depths(&server, redis.as_ref(), rounds)?.rows(
         ONE_CORE,
         ["clients_50", "clients_50_in_flight_16"],
-        Some(1.0),
+        Some(1.0 / 1.3),
     );
     drop(pinned);
     // The servers stay on their core.
