@@ -87,11 +87,8 @@ impl Event {
         Event { auto_reset, is_set: false, clears: 0, tied: None, set_by: None }
     }
 
-    /// Sets it. The first cause counts: setting a set event changes nothing. Returns what to publish.
+    /// Sets it, if it is not set. Returns what to publish.
     fn set(&mut self, cause: SetBy) -> Option<Publication> {
-        if self.is_set {
-            return None;
-        }
         match &mut self.set_by {
             Some(before) => **before = cause,
             none => *none = Some(Box::new(cause)),
@@ -176,6 +173,8 @@ impl State {
     ) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Event)?;
         reason.map_or(Ok(()), check_reason)?;
+        // If it is set already, those tied to it may not be.
+        self.left.is_news |= self.has_left && self.left.agenda.concerns(key);
         self.event_set_by_session(session, key, reason);
         Ok(Reply::Done)
     }
@@ -206,8 +205,12 @@ impl State {
         }
     }
 
-    /// Sets one event, and stops its batch. Returns whether others are tied to it.
+    /// Sets one event, and stops its batch. Returns whether others are to be set with it: setting a set event changes
+    /// nothing, so the first cause counts, and each event of a tree is set once however many above it are.
     fn event_set_alone(&mut self, key: Key, cause: &SetBy) -> bool {
+        if self.event_at(key).is_set {
+            return false;
+        }
         let mut cause = cause.clone();
         // Nothing keeps an event from being set, and so the reason goes if there is no room for it.
         if cause.reason.is_some() && !self.has_memory_for(cause.bytes()) {

@@ -164,6 +164,53 @@ fn the_death_of_an_owner_of_many_batches_goes_on_in_slices() {
     assert_eq!(world.refused(b, Request::BatchProgress { id: batches[0] }).0, Code::NoSuchObject);
 }
 
+/// Each batch's stop event also sets the next one's, so each of them has all the later ones below it.
+#[test]
+fn a_chain_of_stop_events_takes_as_many_steps_as_it_has_events() {
+    for ends_by_death in [true, false] {
+        let mut world = World::new();
+        let (a, b) = (world.session("a"), world.session("b"));
+        let pool = world.open(b, Some("pool"), Spec::Pool);
+        let mut parent = None;
+        for _ in 0..5_000 {
+            let options = protocol::BatchOptions { parent, ..world.batch_options() };
+            let id = world.fresh_id();
+            world.done(a, Request::BatchOpen { id, pool, function: "f", options });
+            parent = Some(options.stop);
+        }
+        let last = parent.expect("there are many");
+        world.attach(b, last, Kind::Event);
+        match ends_by_death {
+            true => world.kill(a),
+            false => drop(world.send(b, Request::PoolTerminate { id: pool, reason: "enough" })),
+        }
+        let slices = world.work();
+        assert!(slices <= 100, "{slices} slices");
+        assert!(world.is_set(b, last));
+        assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+    }
+}
+
+/// A set event sets nothing below it again, so that nobody has a tree walked at will.
+#[test]
+fn setting_a_set_event_changes_nothing_below_it() {
+    let mut world = World::new();
+    let a = world.session("a");
+    let pool = world.open(a, None, Spec::Pool);
+    let parent = world.event(a, "parent");
+    let options = protocol::BatchOptions { parent: Some(parent), ..world.batch_options() };
+    let id = world.fresh_id();
+    world.done(a, Request::BatchOpen { id, pool, function: "f", options });
+    world.set(a, parent);
+    assert!(world.is_set(a, options.stop));
+    world.clear(a, options.stop);
+    world.set(a, parent);
+    assert!(!world.is_set(a, options.stop));
+    world.clear(a, parent);
+    world.set(a, parent);
+    assert!(world.is_set(a, options.stop));
+}
+
 /// A session that will leave many waits behind, and is first in the wait queue of a lock.
 struct Crowded {
     world: World,

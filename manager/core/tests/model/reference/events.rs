@@ -64,16 +64,17 @@ impl Model {
         Ok(Reply::Done)
     }
 
-    /// Sets an event, and those below it, and stops their batches. The first cause counts.
+    /// Sets an event, and those below it, and stops their batches; nothing if it is set already.
     pub(crate) fn set_event(&mut self, id: ObjectId, cause: SetBy) {
         let pin = self.pin(id).unwrap();
-        if self.event(id).unwrap().set_by.is_none() {
-            let kept = self.cause_with_room(&cause);
-            let event = self.event(id).unwrap();
-            event.reason_cost = reason_cost(&kept);
-            event.set_by = Some(kept);
-            self.publish(id, Change::Set);
+        if self.event(id).unwrap().set_by.is_some() {
+            return;
         }
+        let kept = self.cause_with_room(&cause);
+        let event = self.event(id).unwrap();
+        event.reason_cost = reason_cost(&kept);
+        event.set_by = Some(kept);
+        self.publish(id, Change::Set);
         self.batches_where(|batch| batch.stop == pin).into_iter().for_each(|batch| self.stop_batch(batch));
         let is_below = |body: &Body| matches!(body, Body::Event(event) if event.parent == Some(pin));
         let below = self.objects.iter().filter(|(_, object)| is_below(&object.body));
