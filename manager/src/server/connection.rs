@@ -8,7 +8,7 @@ use manager_core::{DeathCause, Time};
 use protocol::limits::FRAME_BYTES_MAX;
 use protocol::{FrameBuffer, HELLO_BYTES_MAX, SessionId};
 use sys::process::{Process, ProcessExit};
-use transport::{ReadMode, Stream};
+use transport::{Available, ReadMode, Stream};
 
 use super::busy_poll::PeerTiming;
 use super::output::{Output, SendOutcome};
@@ -76,10 +76,13 @@ impl Phase {
     }
 }
 
+/// How many bytes a receive counts as at least that a descriptor may cut short, as there may be many small ones.
+const DESCRIPTOR_BYTES: usize = 512;
+
 /// What one read brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadOutcome {
-    /// This many bytes.
+    /// This many bytes, or bytes that count as this many.
     Bytes(usize),
     /// Nothing for now.
     Nothing,
@@ -131,16 +134,22 @@ impl PeerConnection {
         let wanted = space.len().min(bytes_max);
         let space = &mut space[..wanted];
         // A receive ends behind a descriptor, so where one may come, a short one says nothing.
-        let may_fall_short = take.is_some();
         let received = match take {
-            None => self.stream.read(space, ReadMode::NonBlocking),
-            Some(take) => self.stream.read_with_descriptors(space, take, ReadMode::NonBlocking),
+            None => self.stream.read_available(space),
+            Some(take) => self
+                .stream
+                .read_with_descriptors(space, take, ReadMode::NonBlocking)
+                .map(|bytes| Available { bytes, is_cut_short: true }),
         };
         match received {
-            Ok(0) => (ReadOutcome::End, false),
-            Ok(bytes) => {
+            Ok(Available { bytes: 0, .. }) => (ReadOutcome::End, false),
+            Ok(Available { bytes, is_cut_short: true }) => {
                 buffer.filled(bytes);
-                (ReadOutcome::Bytes(bytes), may_fall_short || bytes == wanted)
+                (ReadOutcome::Bytes(bytes.max(DESCRIPTOR_BYTES)), true)
+            }
+            Ok(Available { bytes, is_cut_short: false }) => {
+                buffer.filled(bytes);
+                (ReadOutcome::Bytes(bytes), bytes == wanted)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => (ReadOutcome::Nothing, false),
             // With a reset, the kernel says that the peer closed without reading everything.

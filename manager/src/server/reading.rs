@@ -14,9 +14,6 @@ use super::table::ConnectionSlot;
 /// The most bytes to read from one connection in one turn, so that a busy peer does not starve the others.
 const TURN_BYTES_MAX: usize = 16 << 10;
 
-/// How many bytes a receive counts as at least that may bring a descriptor.
-const DESCRIPTOR_BYTES: usize = 512;
-
 /// The most work to do for one connection in one turn, in the core's steps: what many small requests ask for may be
 /// large. It is a millisecond or two.
 const TURN_WORK_MAX: u64 = 16_384;
@@ -90,8 +87,6 @@ impl Server {
             let is_over = connection.died.is_some() || connection.is_broken;
             let may_stop_short = !connection.read_to_end;
             let mut arrived = self.blobs.receiver(slot);
-            // Descriptors cut what comes into small receives.
-            let bytes_min = if arrived.is_some() { DESCRIPTOR_BYTES } else { 0 };
             let mut take = arrived
                 .as_mut()
                 .map(|arrived| |descriptor| arrived.replace(descriptor).into_iter().for_each(drop_elsewhere));
@@ -103,7 +98,7 @@ impl Server {
                 // requests of a peer that takes no answers.
                 ReadOutcome::Nothing if is_over => return ReadUntil::End,
                 ReadOutcome::Nothing => return ReadUntil::Drained,
-                ReadOutcome::Bytes(bytes) => share = share.saturating_sub(bytes.max(bytes_min)),
+                ReadOutcome::Bytes(bytes) => share = share.saturating_sub(bytes),
             }
             if let Some(until) = self.handle_frames(slot, buffer) {
                 return until;

@@ -1,9 +1,12 @@
 //! Peers that break the protocol. The manager refuses each with a reason, and no other peer notices.
 
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use protocol::limits::FRAME_BYTES_MAX;
 use protocol::{Code, HELLO_BYTES_MAX, Hello, Reply, Request};
+use sys::descriptors::{self, Waiting};
 
 use super::raw_client::{RawClient, object, open_event};
 use super::running_manager::RunningManager;
@@ -143,4 +146,24 @@ fn a_peer_that_says_nothing_is_closed() {
     }
     // A session may be silent for as long as it likes.
     assert_eq!(witness.call(Request::Goodbye), Reply::Done);
+}
+
+#[test]
+fn descriptors_between_the_bytes_keep_no_request_from_its_answer() {
+    unnoticed(|manager| {
+        let mut peer = manager.session();
+        peer.call(open_event(2, "between"));
+        let null = File::open("/dev/null").unwrap();
+        for _ in 0..20 {
+            let frames: Vec<u8> =
+                (0..10).flat_map(|_| peer.frame(Request::EventIsSet { id: object(2) })).collect();
+            for byte in frames.chunks(1) {
+                let sent = descriptors::send(&peer.stream, byte, &[null.as_fd()], Waiting::AsSocket);
+                assert_eq!(sent.unwrap(), 1);
+            }
+            for _ in 0..10 {
+                assert_eq!(peer.answer().unwrap().body, Reply::Flag(false));
+            }
+        }
+    });
 }

@@ -19,4 +19,4 @@ pub use address::{Address, AddressError, Place, place};
 pub use connect::{canonical, connect, refused};
 pub use connect_error::{ConnectError, ConnectErrorKind};
 pub use shell_word::{ShellWord, shell_word};
-pub use stream::{Listener, PeerIdentity, ReadMode, Stream, StreamReadiness, UntrustedPeer};
+pub use stream::{Available, Listener, PeerIdentity, ReadMode, Stream, StreamReadiness, UntrustedPeer};

@@ -22,6 +22,15 @@ pub trait Listener: AsFd + fmt::Debug + Send {
     fn accept(&self) -> io::Result<Box<dyn Stream>>;
 }
 
+/// What one read has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Available {
+    /// How many bytes; 0 is the end of the stream.
+    pub bytes: usize,
+    /// Whether more may have come although there was room for it, because a descriptor stood in between.
+    pub is_cut_short: bool,
+}
+
 /// A connection between a manager and a client: bytes in both directions, in order.
 ///
 /// A write never waits; a read does as [`ReadMode`] says. To wait for something else as well, poll the stream's
@@ -51,6 +60,13 @@ pub trait Stream: AsFd + fmt::Debug + Send + Sync {
     /// With [`WouldBlock`](io::ErrorKind::WouldBlock) if the mode is not to wait and nothing has come;
     /// [`ConnectionReset`](io::ErrorKind::ConnectionReset) if the other side has closed without reading everything.
     fn read(&self, bytes: &mut [u8], mode: ReadMode) -> io::Result<usize>;
+
+    /// Reads what has come, without waiting. Descriptors are dropped.
+    ///
+    /// # Errors
+    ///
+    /// As in [`read`](Self::read).
+    fn read_available(&self, bytes: &mut [u8]) -> io::Result<Available>;
 
     /// Writes what the system takes at once, and returns how many bytes that were.
     ///

@@ -4,7 +4,7 @@
 //! wait.
 
 use std::env;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -21,11 +21,13 @@ use interprocess::os::unix::uds_local_socket;
 use protocol::endpoint;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendFlags, Shutdown, recv, recvmsg, send, shutdown,
+};
 use sys::descriptors::{self, Waiting};
 use sys::process::{Process, effective_user};
 
-use crate::stream::{PeerIdentity, ReadMode, Stream, StreamReadiness};
+use crate::stream::{Available, PeerIdentity, ReadMode, Stream, StreamReadiness};
 
 pub(crate) mod diagnosis;
 
@@ -153,6 +155,14 @@ impl Stream for LocalStream {
         };
         let (_, count) = retry_on_intr(|| recv(&self.0, &mut *bytes, flags))?;
         Ok(count)
+    }
+
+    fn read_available(&self, bytes: &mut [u8]) -> io::Result<Available> {
+        let mut parts = [IoSliceMut::new(bytes)];
+        let mut no_room = RecvAncillaryBuffer::default();
+        let received = retry_on_intr(|| recvmsg(&self.0, &mut parts, &mut no_room, RecvFlags::DONTWAIT))?;
+        // The system ends a receive behind bytes that brought descriptors, drops these, and says so.
+        Ok(Available { bytes: received.bytes, is_cut_short: received.flags.contains(ReturnFlags::CTRUNC) })
     }
 
     fn read_with_descriptors(
