@@ -124,6 +124,7 @@ pub struct Cause {
     /// The process id of the client that set it.
     pub process: u32,
     /// The name of its program.
+    #[serde(deserialize_with = "crate::shared_text::deserialize")]
     pub program: Arc<str>,
     /// How many nanoseconds before this reply.
     pub age_ns: u64,
@@ -139,6 +140,7 @@ pub struct TasksGrant {
     /// The batch they belong to.
     pub batch: ObjectId,
     /// The function to call.
+    #[serde(deserialize_with = "crate::shared_text::deserialize")]
     pub function: Arc<str>,
     /// The batch's stop event, which asks the calls to end.
     pub stop: ObjectId,

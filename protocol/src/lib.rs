@@ -38,6 +38,7 @@ mod reply;
 mod request;
 mod sequence;
 pub mod shared_memory;
+mod shared_text;
 mod shortened;
 mod signal_name;
 mod task;
