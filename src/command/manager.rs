@@ -30,7 +30,7 @@ struct Arguments {
     /// Three quarters of it are for objects, waiting requests, items, tasks and results, and one quarter for what is on
     /// its way. By default, 4G of that at most are for the bytes of items, arguments and results. A request that needs
     /// more is refused. The manager's resident memory stays below twice this and some megabytes of its own.
-    #[arg(long, value_name = "BYTES", value_parser = parse_memory)]
+    #[arg(long, value_name = "BYTES", value_parser = parse_memory, allow_hyphen_values = true)]
     memory_max: Option<usize>,
 
     /// Log more: once for what matters, twice for sessions, three times for every message.

@@ -35,7 +35,7 @@ pub(crate) struct Serve {
     pool: String,
 
     /// The number of worker processes, from 1 to 1024 [default: one for each core]
-    #[arg(long, value_name = "NUMBER", value_parser = parse_processes)]
+    #[arg(long, value_name = "NUMBER", value_parser = parse_processes, allow_hyphen_values = true)]
     processes: Option<usize>,
 
     #[arg(long, value_name = "ADDRESS", value_parser = socket::parser())]

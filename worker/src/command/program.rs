@@ -70,6 +70,9 @@ impl Program {
                         in #!/bin/sh";
             return Some(text);
         }
+        if self.program.is_empty() {
+            return Some("; the name of the command is empty");
+        }
         let folder = self.folder.as_deref().unwrap_or_default();
         let path = Path::new(OsStr::from_bytes(folder)).join(OsStr::from_bytes(&self.program));
         let file = self.program.contains(&b'/').then(|| fs::metadata(path))?.ok()?;

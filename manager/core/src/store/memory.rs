@@ -106,7 +106,7 @@ impl State {
     pub(crate) fn check_memory(&self, bytes: usize) -> Result<(), Refusal> {
         match self.has_memory_for(bytes) {
             true => Ok(()),
-            false => Err(self.no_memory()),
+            false => Err(self.no_memory(bytes)),
         }
     }
 
@@ -124,12 +124,15 @@ impl State {
 
     #[cold]
     #[inline(never)]
-    fn no_memory(&self) -> Refusal {
+    fn no_memory(&self, bytes: usize) -> Refusal {
+        let (kept, most) = (self.charged_bytes(), self.memory.bytes_max);
+        let advice = match bytes <= most {
+            true => "fetch results and items, drop proxies, or give the manager more memory",
+            false => "give the manager more memory",
+        };
         let text = format!(
-            "the manager keeps {} of at most {} bytes for all of its clients together; fetch results and items, drop \
-             proxies, or give the manager more memory",
-            self.charged_bytes(),
-            self.memory.bytes_max
+            "this takes {bytes} bytes, and the manager keeps {kept} of at most {most} for all of its clients together; \
+             {advice}"
         );
         Refusal::new(Code::LimitReached, text)
     }
