@@ -77,6 +77,11 @@ pub const GRANT_BYTES_MAX: usize = 64 << 10;
 /// as [`TooLarge`](crate::FailureKind::TooLarge).
 pub const CARRIES_MAX: usize = 1_024;
 
+/// The most objects that one request carries, in all of its chunks or items, so that no request keeps the manager from
+/// others for long. More are refused with [`Code::LimitReached`](crate::Code::LimitReached); several requests carry
+/// them.
+pub const CARRIES_PER_REQUEST_MAX: usize = 16_384;
+
 /// The most targets of one wait that any manager takes; most take fewer, as [`Limits::wait_targets_max`] says. A wait
 /// for more is refused with [`Code::LimitReached`](crate::Code::LimitReached).
 pub const WAIT_TARGETS_MAX: usize = 65_536;

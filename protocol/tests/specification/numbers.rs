@@ -41,6 +41,7 @@ fn numbers() -> BTreeMap<&'static str, u64> {
         ("GRANT_BYTES_MAX", limits::GRANT_BYTES_MAX),
         ("WAIT_TARGETS_MAX", limits::WAIT_TARGETS_MAX),
         ("CARRIES_MAX", limits::CARRIES_MAX),
+        ("CARRIES_PER_REQUEST_MAX", limits::CARRIES_PER_REQUEST_MAX),
         ("PROCESSES_MAX", limits::PROCESSES_MAX),
         ("UNCONFIRMED_MAX", limits::UNCONFIRMED_MAX),
         ("RESULTS_BYTES_MAX", limits::RESULTS_BYTES_MAX),

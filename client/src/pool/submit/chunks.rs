@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use client_core::Operation;
 use client_core::operations::BatchAdd;
-use protocol::limits::{CALLS_PER_CHUNK_MAX, CARRIES_MAX, CHUNKS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX};
+use protocol::limits::{
+    CALLS_PER_CHUNK_MAX, CARRIES_MAX, CARRIES_PER_REQUEST_MAX, CHUNKS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX,
+};
 use protocol::{Epoch, ObjectId, Request, TaskInput};
 use serde::Serialize;
 
@@ -187,14 +189,17 @@ pub(crate) fn additions(chunks: &[Chunk], batch: ObjectId) -> impl Iterator<Item
 }
 
 /// These chunks, none of which is a blob, in the groups in which requests add them to a batch. No request is much
-/// larger than a chunk may be. So none has too many calls either, since each takes a byte at least.
+/// larger than a chunk may be, so none has too many calls either, since each takes a byte at least; and none carries
+/// more proxies than one may.
 pub(crate) fn inputs(chunks: &[Chunk]) -> impl Iterator<Item = Vec<TaskInput<'_>>> {
     let mut rest = chunks;
     std::iter::from_fn(move || {
-        let mut bytes = rest.first()?.frame_bytes();
+        let first = rest.first()?;
+        let (mut bytes, mut carries) = (first.frame_bytes(), first.carries.len());
         let more = rest[1..].iter().take(CHUNKS_PER_REQUEST_MAX - 1).take_while(|chunk| {
             bytes += chunk.frame_bytes();
-            bytes <= CHUNK_BYTES
+            carries += chunk.carries.len();
+            bytes <= CHUNK_BYTES && carries <= CARRIES_PER_REQUEST_MAX
         });
         let (now, later) = rest.split_at(1 + more.count());
         rest = later;
@@ -267,6 +272,20 @@ mod tests {
         assert_eq!(cut(&calls, 1), [vec![1, 1], vec![1, 1], vec![1, 1], vec![1]]);
         assert_eq!(cut(&[(); 40_000], 1).iter().map(Vec::len).collect::<Vec<_>>(), [16_384, 16_384, 7_232]);
         assert_eq!(cut(&[(); 200_000], usize::MAX), [[65_536, 65_536, 65_536, 3_392]]);
+    }
+
+    #[test]
+    fn a_request_is_full_of_proxies_before_it_is_full_of_bytes() {
+        struct Carrying(std::ops::Range<u128>);
+        impl Serialize for Carrying {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                self.0.clone().for_each(|number| carry::note(HOME, ObjectId(Uuid::from_u128(number))));
+                serializer.serialize_unit()
+            }
+        }
+        let calls: Vec<_> = (0..40).map(|_| Carrying(0..CARRIES_MAX as u128)).collect();
+        let per_request = CARRIES_PER_REQUEST_MAX / CARRIES_MAX;
+        assert_eq!(cut(&calls, 1), [vec![1; per_request], vec![1; per_request], vec![1; 40 - 2 * per_request]]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use core::mem;
 
-use protocol::limits::{CARRIES_MAX, PAYLOAD_BYTES_MAX};
+use protocol::limits::{CARRIES_MAX, CARRIES_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{
     BlobItemGrant, Code, Grant, ItemGrant, Kind, ObjectId, ObjectState, Refusal, Reply, SessionId, Spec,
     ThreadId,
@@ -91,6 +91,8 @@ fn item_bytes(carries: usize, is_joinable: bool) -> usize {
 pub(crate) struct Brought {
     items: usize,
     bytes: usize,
+    /// How many objects they carry.
+    carries: usize,
     /// How much memory they take at most.
     memory: usize,
 }
@@ -245,13 +247,19 @@ impl State {
     ) -> Result<(), Refusal> {
         brought.items += 1;
         brought.bytes += bytes_of_item;
+        brought.carries += carries.len();
         brought.memory += TASK_BYTES + bytes_of_item + item_bytes(carries.len(), true);
-        let Brought { items, bytes, memory } = *brought;
+        let Brought { items, bytes, carries: carried, memory } = *brought;
         let (items_max, bytes_max) = (self.limits.tasks_max, self.limits.stored_bytes_max);
         let text = if bytes_of_item > PAYLOAD_BYTES_MAX {
             format!("an item has at most {PAYLOAD_BYTES_MAX} bytes, this one has {bytes_of_item}")
         } else if carries.len() > CARRIES_MAX {
             format!("an item carries at most {CARRIES_MAX} proxies, and this one has more")
+        } else if carried > CARRIES_PER_REQUEST_MAX {
+            format!(
+                "the items of a wait carry at most {CARRIES_PER_REQUEST_MAX} proxies together, and these more; put \
+                 them in several waits"
+            )
         } else if self.stored_tasks + items > items_max {
             format!("the manager holds {} of at most {items_max} tasks and items", self.stored_tasks)
         } else if self.stored_bytes + bytes > bytes_max {

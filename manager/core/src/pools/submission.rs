@@ -3,7 +3,8 @@
 use alloc::format;
 
 use protocol::limits::{
-    CALLS_PER_CHUNK_MAX, CALLS_PER_REQUEST_MAX, CARRIES_MAX, CHUNKS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX,
+    CALLS_PER_CHUNK_MAX, CALLS_PER_REQUEST_MAX, CARRIES_MAX, CARRIES_PER_REQUEST_MAX, CHUNKS_PER_REQUEST_MAX,
+    PAYLOAD_BYTES_MAX,
 };
 use protocol::{Code, Refusal, TaskInput, calls};
 
@@ -16,6 +17,7 @@ impl State {
         let (tasks_max, bytes_max) = (self.limits.tasks_max, self.limits.stored_bytes_max);
         let bytes: usize = tasks.iter().map(|task| task.arguments.len()).sum();
         let count: usize = tasks.iter().map(|task| task.calls as usize).sum();
+        let carries: usize = tasks.iter().map(|task| task.carries.len()).sum();
         let text = if tasks.len() > CHUNKS_PER_REQUEST_MAX {
             format!("a request adds at most {CHUNKS_PER_REQUEST_MAX} chunks, and this one has more")
         } else if tasks.iter().any(|task| task.calls as usize > CALLS_PER_CHUNK_MAX) {
@@ -24,6 +26,11 @@ impl State {
             format!("a request adds at most {CALLS_PER_REQUEST_MAX} calls, this one {count}")
         } else if tasks.iter().any(|task| task.carries.len() > CARRIES_MAX) {
             return Err(too_many_carried());
+        } else if carries > CARRIES_PER_REQUEST_MAX {
+            format!(
+                "a request carries at most {CARRIES_PER_REQUEST_MAX} proxies in all of its chunks, this one \
+                 {carries}; add the chunks in several requests"
+            )
         } else if self.stored_tasks + count > tasks_max {
             return Err(self.too_many_tasks());
         } else if self.stored_bytes + bytes > bytes_max {

@@ -1,12 +1,12 @@
 //! The edge of each limit of the protocol: what is just allowed, and what is one too many.
 
 use protocol::limits::{
-    CALLS_PER_CHUNK_MAX, CALLS_PER_REQUEST_MAX, CARRIES_MAX, CHUNKS_PER_REQUEST_MAX, FAILURE_BYTES_MAX,
-    GRANT_BYTES_MAX, PAYLOAD_BYTES_MAX, RESULTS_BYTES_MAX,
+    CALLS_PER_CHUNK_MAX, CALLS_PER_REQUEST_MAX, CARRIES_MAX, CARRIES_PER_REQUEST_MAX, CHUNKS_PER_REQUEST_MAX,
+    FAILURE_BYTES_MAX, GRANT_BYTES_MAX, PAYLOAD_BYTES_MAX, RESULTS_BYTES_MAX,
 };
 use protocol::{
     BatchOptions, CallsOutcome, Failure, FailureKind, Limits, Outcome, Request, Spec, Target, TaskInput,
-    WaitMode, calls,
+    ThreadId, WaitMode, calls,
 };
 
 use crate::simulator::step::{CURRENT, Step, id};
@@ -113,6 +113,25 @@ fn calls_of_a_request() {
     let count = CALLS_PER_REQUEST_MAX / CALLS_PER_CHUNK_MAX;
     let whole = || (0..count).map(|_| chunk(full, CALLS_PER_CHUNK_MAX, 0));
     send(vec![add(whole().chain([chunk(&[0], 1, 0)]).collect()), add(whole().collect())]);
+}
+
+/// What a request carries in all of its chunks, and a wait in all of its items.
+#[test]
+fn carries_of_a_request() {
+    let full = CARRIES_PER_REQUEST_MAX / CARRIES_MAX;
+    let parts = |more: bool| std::iter::repeat_n(CARRIES_MAX, full).chain(more.then_some(1));
+    let put = |carries| Target::Put { queue: id(1), item: &[], carries: vec![id(99); carries] };
+    for more in [true, false] {
+        send(vec![
+            add(parts(more).map(|carries| chunk(&[0], 1, carries)).collect()),
+            Request::Wait {
+                mode: WaitMode::Any,
+                targets: parts(more).map(put).collect(),
+                timeout_ns: None,
+                thread: ThreadId(1),
+            },
+        ]);
+    }
 }
 
 #[test]

@@ -38,6 +38,7 @@ const TABLE: &[Line] = &[
     ("BLOB_BYTES_MAX", &[LIMIT_REACHED], settings::blob_bytes_max),
     ("PIECE_BYTES_MAX", &[LIMIT_REACHED], messages::piece_bytes),
     ("CARRIES_MAX", &[LIMIT_REACHED, TOO_LARGE], tasks::carries),
+    ("CARRIES_PER_REQUEST_MAX", &[LIMIT_REACHED], tasks::carries_per_request),
     ("FAILURE_BYTES_MAX", &[Cut], tasks::failure_bytes),
     ("RESULTS_BYTES_MAX", &[ComesLater], tasks::results_bytes),
     ("CHUNKS_PER_REQUEST_MAX", &[LIMIT_REACHED], tasks::chunks_per_request),

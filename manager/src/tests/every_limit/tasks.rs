@@ -4,12 +4,12 @@ use std::process::Command;
 
 use protocol::limits::{
     BOUND_PROCESSES_MAX, CALLS_PER_CHUNK_MAX, CALLS_PER_GRANT_MAX, CALLS_PER_REQUEST_MAX, CARRIES_MAX,
-    CHUNKS_PER_REQUEST_MAX, FAILURE_BYTES_MAX, GRANT_BYTES_MAX, PAYLOAD_BYTES_MAX, PROCESSES_MAX,
+    CARRIES_PER_REQUEST_MAX, CHUNKS_PER_REQUEST_MAX, FAILURE_BYTES_MAX, GRANT_BYTES_MAX, PAYLOAD_BYTES_MAX, PROCESSES_MAX,
     RESULTS_BYTES_MAX,
 };
 use protocol::{
     BatchOptions, Failure, FailureKind, Grant, ObjectId, Outcome, Reply, Request, Results, Spec, Target,
-    TaskInput, TasksGrant, ThreadId,
+    TaskInput, TasksGrant, ThreadId, WaitMode,
 };
 use sys::process_session;
 
@@ -119,6 +119,31 @@ pub(super) fn carries() -> Vec<Consequence> {
     let failed = outcome(peer, Outcome::Returned(EMPTY_CALL), &many);
     bring(20, EMPTY_CALL, most.to_vec()).into_iter().for_each(|request| done(peer, request));
     vec![Refused(code), fails(&failed)]
+}
+
+pub(super) fn carries_per_request() -> Vec<Consequence> {
+    // So many objects, as most chunks and items carry as many as one may.
+    let parts = |carries: usize| {
+        let rest = carries % CARRIES_MAX;
+        let sizes = std::iter::repeat_n(CARRIES_MAX, carries / CARRIES_MAX).chain((rest > 0).then_some(rest));
+        sizes.map(|size| vec![object(QUEUE); size])
+    };
+    let add = |number: u128, carries: usize| {
+        let chunk = |carries| TaskInput { arguments: EMPTY_CALL, carries, calls: 1 };
+        let [add, run] = add_chunks(number, parts(carries).map(chunk).collect());
+        let put = |carries| Target::Put { queue: object(QUEUE), item: EMPTY_CALL, carries };
+        let put = Request::Wait {
+            mode: WaitMode::Any,
+            targets: parts(carries).map(put).collect(),
+            timeout_ns: Some(0),
+            thread: ThreadId(1),
+        };
+        [add, run, put]
+    };
+    let manager = ManagerProcess::start();
+    let peer = &mut worker_and_owner(manager.session());
+    add(10, CARRIES_PER_REQUEST_MAX).into_iter().for_each(|request| done(peer, request));
+    vec![Refused(refused_alike(peer, CARRIES_PER_REQUEST_MAX, add(20, CARRIES_PER_REQUEST_MAX + 1)))]
 }
 
 pub(super) fn failure_bytes() -> Vec<Consequence> {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use protocol::limits::{
-    CALLS_PER_CHUNK_MAX, CALLS_PER_REQUEST_MAX, CARRIES_MAX, CHUNKS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX,
+    CALLS_PER_CHUNK_MAX, CALLS_PER_REQUEST_MAX, CARRIES_MAX, CARRIES_PER_REQUEST_MAX, CHUNKS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX,
     RESULTS_BYTES_MAX,
 };
 use protocol::{
@@ -273,6 +273,7 @@ impl Model {
         };
         if tasks.len() > CHUNKS_PER_REQUEST_MAX
             || calls > CALLS_PER_REQUEST_MAX
+            || tasks.iter().map(|task| task.carries.len()).sum::<usize>() > CARRIES_PER_REQUEST_MAX
             || kept + calls > self.limits.tasks_max
             || bytes_kept + bytes > self.limits.stored_bytes_max
             || tasks.iter().any(is_too_much)

@@ -1,6 +1,6 @@
 //! Waits: which are allowed, how they begin, time out and are cancelled ("Waiting").
 
-use protocol::limits::{CARRIES_MAX, PAYLOAD_BYTES_MAX};
+use protocol::limits::{CARRIES_MAX, CARRIES_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{Code, Grant, LockGrant, ObjectId, Reply, RequestId, SessionId, Target, WaitMode, WaitResult};
 
 use super::blobs::Content;
@@ -170,13 +170,15 @@ impl Model {
 
     /// Refuses targets for which this caller may not wait as things are.
     pub(crate) fn check_targets(&mut self, caller: Caller, targets: &[Target<'_>]) -> Result<(), Code> {
-        let (mut items, mut bytes, mut memory) = (0, 0, 0);
+        let (mut items, mut bytes, mut carried, mut memory) = (0, 0, 0, 0);
         targets.iter().try_for_each(|target| {
             match target {
                 Target::Put { item, carries, .. } => {
                     items += 1;
                     bytes += item.len();
                     memory += item_cost_most(carries.len()) + item.len();
+                    carried += carries.len();
+                    check_carried(carried)?;
                     self.check_item(item, carries, items, bytes)?;
                     self.check_memory(memory)?;
                 }
@@ -184,6 +186,8 @@ impl Model {
                     self.check_blob(caller.session, *blob)?;
                     items += 1;
                     memory += item_cost_most(carries.len());
+                    carried += carries.len();
+                    check_carried(carried)?;
                     self.check_item(&[], carries, items, bytes)?;
                     self.check_memory(memory)?;
                 }
@@ -364,4 +368,9 @@ impl Model {
         }
         Reply::Done
     }
+}
+
+/// Refuses a wait whose items carry so many objects together.
+fn check_carried(objects: usize) -> Result<(), Code> {
+    if objects > CARRIES_PER_REQUEST_MAX { Err(Code::LimitReached) } else { Ok(()) }
 }
