@@ -41,8 +41,8 @@ impl State {
             Selector::Name(name) => self.key_of_name(name)?,
         };
         let object = self.catalog.at(key);
-        let waiting = self.waiters_of(object).count() as u32;
-        self.step(u64::from(waiting));
+        let waiting = object.waiting();
+        self.step(u64::from(waiting).min(LIST_MAX as u64));
         Ok(Reply::Object(Box::new(ObjectInfo {
             id: object.id,
             name: name_of(object),
@@ -116,7 +116,7 @@ fn summary(object: &Object) -> ObjectSummary {
         id: object.id,
         name: name_of(object),
         kind: object.body.kind(),
-        is_awaited: object.lanes().iter().any(|&lane| !object.wait_queue_in(lane).is_empty()),
+        is_awaited: object.is_awaited(),
     }
 }
 

@@ -8,13 +8,17 @@
 use alloc::boxed::Box;
 use core::cell::Cell;
 
+use protocol::{RequestId, SessionId};
 use serde::{Deserialize, Serialize};
 
 use crate::State;
+use crate::objects::barrier::BarrierTurn;
+use crate::objects::condition::Notifying;
 use crate::objects::event::EventSetting;
 use crate::pools::termination::Termination;
 use crate::store::catalog::Handle;
 use crate::store::lifetime::Remains;
+use crate::store::slab::Key;
 
 /// The most steps of one input. A step takes some ten nanoseconds as a rule, and some hundred at worst.
 const STEPS_MAX: u64 = 16_384;
@@ -37,6 +41,31 @@ pub(crate) enum LongWork {
     Set(Box<EventSetting>),
     /// What a removed object kept is freed.
     LetGo(Box<Remains>),
+    /// Waiters of a condition are notified together.
+    Notify(Box<Notifying>),
+    /// Waiters at a barrier are let go or refused together.
+    Barrier(Box<BarrierTurn>),
+    /// The waits for calls are refused of a process that is to end: those from this request on.
+    Dismiss(SessionId, RequestId),
+}
+
+impl LongWork {
+    /// Whether it goes on with the waiters of this object, or with events that are set since this one was.
+    pub(crate) fn concerns(&self, object: Key) -> bool {
+        match self {
+            LongWork::Set(setting) => setting.is_of(object),
+            LongWork::Notify(notifying) => notifying.concerns(object),
+            LongWork::Barrier(turn) => turn.concerns(object),
+            LongWork::EndCalls(_) | LongWork::Terminate(_) | LongWork::LetGo(_) | LongWork::Dismiss(..) => {
+                false
+            }
+        }
+    }
+
+    /// Whether it has waiters join the line of this lock.
+    pub(crate) fn joins(&self, lock: Key) -> bool {
+        matches!(self, LongWork::Notify(notifying) if notifying.joins(lock))
+    }
 }
 
 impl Meter {
@@ -111,6 +140,9 @@ impl State {
             LongWork::Terminate(termination) => self.go_on_terminating(termination),
             LongWork::Set(setting) => self.go_on_setting(setting),
             LongWork::LetGo(remains) => self.let_go_of(remains),
+            LongWork::Notify(notifying) => self.go_on_notifying(notifying),
+            LongWork::Barrier(turn) => self.go_on_with_barrier(turn),
+            LongWork::Dismiss(session, from) => self.dismiss(session, from),
         }
     }
 

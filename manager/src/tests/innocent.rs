@@ -22,7 +22,7 @@ use super::running_manager::RunningManager;
 const WORST_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) { 600 } else { 20 });
 
 /// Has a client do something, and asserts that another is answered in time meanwhile, and for a moment after.
-fn while_another_asks(manager: &RunningManager, attack: impl FnOnce()) {
+pub(super) fn while_another_asks(manager: &RunningManager, attack: impl FnOnce()) {
     let mut innocent = manager.session();
     done(&mut innocent, open_event(1_000_000, "innocent"));
     let is_over = AtomicBool::new(false);
@@ -57,11 +57,11 @@ impl Drop for Over<'_> {
     }
 }
 
-fn wait(mode: WaitMode, thread: u64, targets: Vec<Target<'static>>) -> Request<'static> {
+pub(super) fn wait(mode: WaitMode, thread: u64, targets: Vec<Target<'static>>) -> Request<'static> {
     Request::Wait { mode, targets: targets.into_iter().collect(), timeout_ns: None, thread: ThreadId(thread) }
 }
 
-fn lock(number: u128) -> Target<'static> {
+pub(super) fn lock(number: u128) -> Target<'static> {
     Target::Lock { id: object(number) }
 }
 
@@ -70,7 +70,7 @@ fn locks(numbers: impl Iterator<Item = u128>) -> Vec<Target<'static>> {
 }
 
 /// Sends requests that block, and one that does not, so that the manager has read them all.
-fn block(peer: &mut RawClient, requests: impl Iterator<Item = Request<'static>>) {
+pub(super) fn block(peer: &mut RawClient, requests: impl Iterator<Item = Request<'static>>) {
     let mut bytes = Vec::new();
     for request in requests {
         bytes.extend(peer.frame(request));
@@ -299,8 +299,8 @@ fn the_cancellation_of_many_tasks_that_carry_objects() {
         carries: carried.iter().map(|&number| object(number)).collect(),
         calls: 1,
     };
-    for _ in 0..TASKS / 100 {
-        done(&mut owner, Request::BatchAdd { id: object(2), tasks: vec![chunk.clone(); 100], last: false });
+    for _ in 0..TASKS / 10 {
+        done(&mut owner, Request::BatchAdd { id: object(2), tasks: vec![chunk.clone(); 10], last: false });
     }
     while_another_asks(&manager, || {
         let reply = owner.call(Request::BatchCancel { id: object(2) });

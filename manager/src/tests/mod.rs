@@ -7,6 +7,7 @@ mod every_limit;
 mod helper;
 mod hostile;
 mod innocent;
+mod innocent_together;
 mod limits;
 mod malformed_peers;
 mod manager_process;

@@ -285,7 +285,10 @@ mod tests {
         }
         let calls: Vec<_> = (0..40).map(|_| Carrying(0..CARRIES_MAX as u128)).collect();
         let per_request = CARRIES_PER_REQUEST_MAX / CARRIES_MAX;
-        assert_eq!(cut(&calls, 1), [vec![1; per_request], vec![1; per_request], vec![1; 40 - 2 * per_request]]);
+        assert_eq!(
+            cut(&calls, 1),
+            [vec![1; per_request], vec![1; per_request], vec![1; 40 - 2 * per_request]]
+        );
     }
 
     #[test]

@@ -6,10 +6,10 @@
 //! A party that leaves a wait for any by another of its targets has not come, and breaks nothing; but while an action
 //! runs, the parties it runs for have come, and wait for nothing else.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use protocol::{BarrierStatus, Code, Grant, Kind, ObjectId, ObjectState, Refusal, Reply, SessionId, Spec};
 use serde::{Deserialize, Serialize};
@@ -20,11 +20,12 @@ use crate::objects::object_body::{ObjectBody, Served};
 use crate::objects::reason::check_reason;
 use crate::objects::{Body, Want};
 use crate::sessions::session::Abandoner;
-use crate::store::catalog::Object;
+use crate::store::catalog::{Object, Pin};
 use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Decision, Readiness};
 use crate::waiting::wait_queue::{self, Position};
+use crate::work::LongWork;
 
 /// What any waiter wants of a barrier: the wait queue does not depend on the details.
 const ANYONE: Want = Want::Barrier { has_action: false, index: None };
@@ -38,6 +39,34 @@ pub(crate) struct Barrier {
     /// The session that runs the action of the parties that have come.
     acting: Option<Acting>,
     broken: Option<Arc<str>>,
+    /// While the parties are told in slices what becomes of them: the number of the last waiter that had come when that
+    /// was decided.
+    decided_upto: u64,
+}
+
+/// What becomes of those who wait when that is decided.
+#[derive(Debug, Serialize, Deserialize)]
+enum Fate {
+    /// All parties have come. They get their numbers: this many have theirs, and the next is here.
+    Numbered { numbered: u32, next: Option<Position>, action_runner: Option<Position> },
+    /// Those that have a number go. Whether the last of them leads.
+    LetGo { turn: u64, leads: bool },
+    /// They are refused, up to that of this number.
+    Refused { refusal: Refusal, upto: u64 },
+}
+
+/// More parties of a barrier are dealt with than one input may.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct BarrierTurn {
+    barrier: Pin,
+    fate: Fate,
+}
+
+impl BarrierTurn {
+    /// Whether it is that of this barrier.
+    pub(crate) fn concerns(&self, object: Key) -> bool {
+        self.barrier.0.key == object
+    }
 }
 
 /// The session that runs an action, and the turn: a session that ran an earlier action may report its end late.
@@ -52,7 +81,7 @@ impl Barrier {
         if parties == 0 {
             return Err(Refusal::new(Code::BadArgument, "a barrier has at least one party"));
         }
-        Ok(Barrier { parties, turns: 0, acting: None, broken: None })
+        Ok(Barrier { parties, turns: 0, acting: None, broken: None, decided_upto: 0 })
     }
 
     /// Refuses if it is broken.
@@ -80,7 +109,7 @@ impl ObjectBody for Barrier {
 
     fn inspect(&self, state: &State, object: &Object) -> ObjectState {
         ObjectState::Barrier {
-            status: self.status(state.waiters_of(object).count() as u32),
+            status: self.status(object.waiting()),
             acting: self.acting.map(|acting| state.session_info(acting.session)),
         }
     }
@@ -99,11 +128,16 @@ impl ObjectBody for Barrier {
     /// A broken barrier refuses its waiters one by one. A whole one lets the parties go if all have come.
     #[inline]
     fn service(&self, waiting: u32) -> Served {
-        match (self.broken.is_some(), self.acting.is_none() && waiting >= self.parties) {
+        let may_go = self.acting.is_none() && self.decided_upto == 0;
+        match (self.broken.is_some(), may_go && waiting >= self.parties) {
             (true, _) => Served::Queues,
             (false, true) => Served::Together,
             (false, false) => Served::Nobody,
         }
+    }
+
+    fn decided_upto(&self) -> u64 {
+        self.decided_upto
     }
 
     fn abandoned(state: &mut State, key: Key, _: &Abandoner, what: &str) {
@@ -122,66 +156,134 @@ impl ObjectBody for Barrier {
 impl State {
     /// Lets the parties go, all of which have come.
     pub(crate) fn barrier_serve(&mut self, key: Key) {
-        let parties = self.barrier_at(key).parties as usize;
-        let queue = self.barrier_queue(key);
-        if let Some(behind) = queue.len().checked_sub(parties) {
-            self.barrier_trip(key, queue);
-            // Those behind them may already be enough for the next turn.
-            if behind >= parties {
-                self.touch(key);
+        let first = self.barrier_first(key);
+        self.barrier_at(key).turns += 1;
+        self.barrier_decide(key, Fate::Numbered { numbered: 0, next: first, action_runner: None });
+    }
+
+    /// Has what was decided become of those who wait: of all of them, or of as many as this input may tell.
+    fn barrier_decide(&mut self, key: Key, mut fate: Fate) {
+        if self.barrier_tell(key, &mut fate) {
+            return self.barrier_told(key);
+        }
+        let arrivals = self.arrivals;
+        self.barrier_at(key).decided_upto = arrivals;
+        let barrier = self.pin_at(key);
+        self.go_on_later(LongWork::Barrier(Box::new(BarrierTurn { barrier, fate })));
+    }
+
+    /// Goes on telling those who wait at a barrier what becomes of them.
+    pub(crate) fn go_on_with_barrier(&mut self, mut turn: Box<BarrierTurn>) {
+        let Some(key) = self.catalog.resolve(turn.barrier.0) else { return };
+        if !self.barrier_tell(key, &mut turn.fate) {
+            return self.go_on_later(LongWork::Barrier(turn));
+        }
+        self.barrier_at(key).decided_upto = 0;
+        self.barrier_told(key);
+        self.unpin(turn.barrier);
+    }
+
+    /// Follows up when all were told: those who came meanwhile, or who were behind, may be enough for the next turn.
+    fn barrier_told(&mut self, key: Key) {
+        let object = self.catalog.at(key);
+        if object.body.service(object.waiting()) != Served::Nobody {
+            self.touch(key);
+        }
+    }
+
+    /// Tells as many as this input may what becomes of them. Returns whether that were all.
+    fn barrier_tell(&mut self, key: Key, fate: &mut Fate) -> bool {
+        let Barrier { parties, turns, .. } = *self.barrier_at(key);
+        loop {
+            let has_more = match fate {
+                Fate::Numbered { numbered, next, action_runner } if *numbered < parties => {
+                    let position = next.expect("no party leaves while all get their numbers");
+                    *next = wait_queue::next_waiter(&self.waiters, position);
+                    if self.barrier_number(position, *numbered) {
+                        *action_runner = Some(position);
+                    }
+                    *numbered += 1;
+                    true
+                }
+                Fate::Numbered { action_runner: Some(runner), .. } => {
+                    self.barrier_act(key, *runner, turns);
+                    false
+                }
+                Fate::Numbered { .. } => {
+                    *fate = Fate::LetGo { turn: turns, leads: true };
+                    true
+                }
+                Fate::LetGo { turn, leads } => match self.barrier_first_numbered(key) {
+                    Some((position, index)) => {
+                        let leads = *leads && index + 1 == parties;
+                        self.barrier_let_go(position, Grant::Barrier { index, leads, turn: *turn });
+                        true
+                    }
+                    None => false,
+                },
+                Fate::Refused { refusal, upto } => match self.barrier_first(key) {
+                    Some(first) if self.waiters[first.waiter].arrival <= *upto => {
+                        self.refuse_waiter(first.waiter, refusal.clone());
+                        true
+                    }
+                    _ => false,
+                },
+            };
+            if !has_more || self.is_over() {
+                return !has_more;
             }
         }
     }
 
-    /// Numbers the parties, and lets them go; or, if some brought an action, the one of them that runs it.
-    fn barrier_trip(&mut self, key: Key, mut queue: Vec<Position>) {
-        let barrier = self.barrier_at(key);
-        barrier.turns += 1;
-        let turn = barrier.turns;
-        queue.truncate(barrier.parties as usize);
-        let mut action_runner = None;
-        for (number, &position) in queue.iter().enumerate() {
-            let entry = wait_queue::entry_mut(&mut self.waiters, position);
-            if let Want::Barrier { has_action, index } = &mut entry.want {
-                *index = Some(number as u32);
-                action_runner = if *has_action { Some(position) } else { action_runner };
-            }
-        }
-        match action_runner {
-            Some(position) => {
-                let session = self.waiters[position.waiter].caller.session;
-                self.barrier_at(key).acting = Some(Acting { session, turn });
-                self.session_at(session).held.insert(key);
-                queue.iter().for_each(|&party| self.leave_other_queues(party));
-                self.barrier_let_go(position, true, turn);
-            }
-            None => {
-                let last = queue.last().copied();
-                queue
-                    .iter()
-                    .for_each(|&position| self.barrier_let_go(position, Some(position) == last, turn));
-            }
-        }
-    }
-
-    /// Ends the wait of a party that was numbered.
-    fn barrier_let_go(&mut self, position: Position, leads: bool, turn: u64) {
-        let Want::Barrier { index: Some(number), .. } = wait_queue::entry(&self.waiters, position).want
-        else {
-            unreachable!("only parties that were numbered are let go");
+    /// Gives a party its number. It has come, and waits for nothing else. Returns whether it brings an action.
+    fn barrier_number(&mut self, position: Position, number: u32) -> bool {
+        self.step(1);
+        let entry = wait_queue::entry_mut(&mut self.waiters, position);
+        let Want::Barrier { has_action, index } = &mut entry.want else {
+            unreachable!("a party waits for the barrier");
         };
-        let mut waiter = self.unpark(position.waiter);
-        let grants = smallvec![Grant::Barrier { index: number, leads, turn }];
-        self.conclude(
-            &mut waiter,
-            Decision::Taken { index: position.target(), grants, unconfirmed: SmallVec::new() },
-        );
+        *index = Some(number);
+        let has_action = *has_action;
+        if self.waiters[position.waiter].targets.len() > 1 {
+            self.leave_other_queues(position);
+        }
+        has_action
     }
 
-    /// One position for each waiter in the wait queue.
-    fn barrier_queue(&self, key: Key) -> Vec<Position> {
-        let first = self.catalog.at(key).wait_queue(&ANYONE).first();
-        core::iter::successors(first, |&position| wait_queue::next_waiter(&self.waiters, position)).collect()
+    /// Lets the party go that runs the action of the others, which all have their numbers; unless the barrier was
+    /// broken meanwhile.
+    fn barrier_act(&mut self, key: Key, runner: Position, turn: u64) {
+        if self.barrier_at(key).broken.is_some() {
+            return;
+        }
+        let session = self.waiters[runner.waiter].caller.session;
+        self.barrier_at(key).acting = Some(Acting { session, turn });
+        self.session_at(session).held.insert(key);
+        let Want::Barrier { index: Some(index), .. } = wait_queue::entry(&self.waiters, runner).want else {
+            unreachable!("it has its number");
+        };
+        self.barrier_let_go(runner, Grant::Barrier { index, leads: true, turn });
+    }
+
+    /// Ends the wait of a party that has its number.
+    fn barrier_let_go(&mut self, position: Position, grant: Grant) {
+        let mut waiter = self.unpark(position.waiter);
+        let unconfirmed = SmallVec::new();
+        let index = position.target();
+        self.conclude(&mut waiter, Decision::Taken { index, grants: smallvec![grant], unconfirmed });
+    }
+
+    fn barrier_first(&self, key: Key) -> Option<Position> {
+        self.catalog.at(key).wait_queue(&ANYONE).first()
+    }
+
+    /// The first party, if it has its number. Those that have one are before all others.
+    fn barrier_first_numbered(&self, key: Key) -> Option<(Position, u32)> {
+        let first = self.barrier_first(key)?;
+        match wait_queue::entry(&self.waiters, first).want {
+            Want::Barrier { index: Some(index), .. } => Some((first, index)),
+            _ => None,
+        }
     }
 
     pub(crate) fn barrier_pass(
@@ -193,13 +295,7 @@ impl State {
         let key = self.catalog.find(id, Kind::Barrier)?;
         self.check_acting(key, Acting { session, turn })?;
         self.barrier_action_ended(key);
-        for position in self.barrier_queue(key) {
-            if matches!(wait_queue::entry(&self.waiters, position).want, Want::Barrier { index: Some(_), .. })
-            {
-                self.barrier_let_go(position, false, turn);
-            }
-        }
-        self.touch(key);
+        self.barrier_decide(key, Fate::LetGo { turn, leads: false });
         Ok(Reply::Done)
     }
 
@@ -236,20 +332,23 @@ impl State {
         let text = format!("{} was reset by {}", self.describe(key), self.describe_session(session));
         self.barrier_action_ended(key);
         self.barrier_at(key).broken = None;
-        self.barrier_refuse_all(key, &Refusal::new(Code::Broken, text));
+        let refusal = Refusal::new(Code::Broken, text);
+        self.barrier_decide(key, Fate::Refused { refusal, upto: self.arrivals });
         Ok(Reply::Done)
     }
 
     pub(crate) fn barrier_status(&mut self, id: ObjectId) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Barrier)?;
-        let waiting = self.barrier_queue(key).len() as u32;
+        let waiting = self.catalog.at(key).waiting();
         Ok(Reply::Barrier(self.barrier_at(key).status(waiting)))
     }
 
     /// Breaks the barriers in whose wait queues this waiter is, because it will not wait any longer. Most waiters are
     /// in none, so they need no text that says why.
     pub(crate) fn break_barriers_of(&mut self, waiter: Key, why: impl FnOnce(&State) -> String) {
-        let is_barrier = |entry: &&wait_queue::WaitQueueEntry| matches!(entry.want, Want::Barrier { .. });
+        let is_barrier = |entry: &&wait_queue::WaitQueueEntry| {
+            matches!(entry.want, Want::Barrier { .. }) && !self.catalog.at(entry.object).is_gone()
+        };
         let entries = self.waiters[waiter].targets.iter().filter(is_barrier);
         let barriers: SmallVec<[Key; 1]> = entries.map(|entry| entry.object).collect();
         if !barriers.is_empty() {
@@ -270,12 +369,6 @@ impl State {
             && let Some(session) = self.sessions.get_mut(&session)
         {
             session.held.remove(&key);
-        }
-    }
-
-    fn barrier_refuse_all(&mut self, key: Key, refusal: &Refusal) {
-        for position in self.barrier_queue(key) {
-            self.refuse_waiter(position.waiter, refusal.clone());
         }
     }
 

@@ -21,6 +21,7 @@ use crate::store::lifetime::ObjectEnd;
 use crate::store::memory::UNCONFIRMED_BYTES;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Decision, Readiness, Relock, Waiter};
+use crate::work::LongWork;
 
 /// A condition.
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,6 +32,36 @@ pub(crate) struct Condition {
     pin: Pin,
     /// Whether the lock was made with this.
     is_own: bool,
+    /// While the waiters are notified in slices: the number of the last that had come when the notification did.
+    decided_upto: u64,
+}
+
+/// A notification of more waiters than one input may wake.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Notifying {
+    condition: Pin,
+    lock: Key,
+    /// How many are still to be woken.
+    left: u64,
+    passes_on: bool,
+}
+
+impl Notifying {
+    /// Whether it wakes the waiters of this condition, or has them join the line of this lock.
+    pub(crate) fn concerns(&self, object: Key) -> bool {
+        self.condition.0.key == object || self.joins(object)
+    }
+
+    /// Whether it has waiters join the line of this lock.
+    pub(crate) fn joins(&self, lock: Key) -> bool {
+        self.lock == lock
+    }
+}
+
+impl Condition {
+    pub(crate) fn lock(&self) -> Key {
+        self.lock
+    }
 }
 
 impl ObjectBody for Condition {
@@ -49,6 +80,10 @@ impl ObjectBody for Condition {
     /// A condition serves its waiters by a notification alone.
     fn readiness(&self, _: &Want, _: Caller) -> Readiness {
         Readiness::NotYet
+    }
+
+    fn decided_upto(&self) -> u64 {
+        self.decided_upto
     }
 
     /// Passes on a notification whose receiver died.
@@ -80,7 +115,11 @@ impl State {
             }
         };
         let pin = self.pin_at(lock);
-        match self.create(id, name, Body::Condition(Box::new(Condition { lock, pin, is_own }))) {
+        match self.create(
+            id,
+            name,
+            Body::Condition(Box::new(Condition { lock, pin, is_own, decided_upto: 0 })),
+        ) {
             Ok(key) => {
                 self.lock_at(lock).conditions.push(key);
                 Ok(key)
@@ -130,11 +169,43 @@ impl State {
     ) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Condition)?;
         self.check_condition(caller, key, hold)?;
-        let mut woken: u64 = 0;
-        while count.is_none_or(|count| woken < u64::from(count)) && self.notify_first(key, count.is_some()) {
-            woken += 1;
+        let waiting = u64::from(self.catalog.at(key).wait_queue(&Want::Notification).len());
+        let woken = count.map_or(waiting, |count| waiting.min(u64::from(count)));
+        let left = self.notify_many(key, woken, count.is_some());
+        if left > 0 {
+            let condition = self.pin_at(key);
+            let arrivals = self.arrivals;
+            let Condition { lock, decided_upto, .. } = self.condition_at_mut(key);
+            *decided_upto = arrivals;
+            let notifying = Notifying { condition, lock: *lock, left, passes_on: count.is_some() };
+            self.go_on_later(LongWork::Notify(Box::new(notifying)));
         }
         Ok(Reply::Count(woken))
+    }
+
+    /// Goes on with a notification, to the end or until this input is over.
+    pub(crate) fn go_on_notifying(&mut self, mut notifying: Box<Notifying>) {
+        let Some(key) = self.catalog.resolve(notifying.condition.0) else { return };
+        notifying.left = self.notify_many(key, notifying.left, notifying.passes_on);
+        if notifying.left > 0 {
+            return self.go_on_later(LongWork::Notify(notifying));
+        }
+        self.condition_at_mut(key).decided_upto = 0;
+        self.unpin(notifying.condition);
+    }
+
+    /// Wakes this many waiters, or as many as this input may. Returns how many are left.
+    fn notify_many(&mut self, key: Key, mut left: u64, passes_on: bool) -> u64 {
+        while left > 0 {
+            if !self.notify_first(key, passes_on) {
+                return 0;
+            }
+            left -= 1;
+            if self.is_over() {
+                break;
+            }
+        }
+        left
     }
 
     /// Wakes the first waiter. Returns false if nobody waits. A notification that is not for all passes on if its
@@ -171,6 +242,13 @@ impl State {
             self.lock_at(condition.lock).conditions.retain(|other| *other != key);
         }
         self.unpin(condition.pin);
+    }
+
+    fn condition_at_mut(&mut self, key: Key) -> &mut Condition {
+        match &mut self.catalog.at_mut(key).body {
+            Body::Condition(condition) => condition,
+            _ => unreachable!("the kind was checked when the key was found"),
+        }
     }
 
     fn condition_at(&self, key: Key) -> &Condition {

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use self::barrier::Barrier;
 use self::condition::Condition;
 use self::event::{Event, SetBy};
+use self::gone::Gone;
 use self::latch::Latch;
 use self::lock::Lock;
 use self::queue::{Queue, QueueItem};
@@ -31,6 +32,7 @@ use crate::waiting::wait_queue::WaitQueueEntry;
 pub(crate) mod barrier;
 pub(crate) mod condition;
 pub(crate) mod event;
+pub(crate) mod gone;
 pub(crate) mod latch;
 pub(crate) mod lock;
 pub(crate) mod mirror;
@@ -51,9 +53,19 @@ pub(crate) enum Body {
     Barrier(Box<Barrier>),
     Latch(Latch),
     Queue(Box<Queue>),
+    /// Of any kind, but it has ended.
+    Gone(Box<Gone>),
 }
 
 impl Body {
+    /// The lock of a condition.
+    pub(crate) fn lock_of_condition(&self) -> Option<Key> {
+        match self {
+            Body::Condition(condition) => Some(condition.lock()),
+            _ => None,
+        }
+    }
+
     /// How much memory it takes, whatever may happen to it.
     pub(crate) fn bytes(&self) -> usize {
         match self {
@@ -67,7 +79,8 @@ impl Body {
             Body::Semaphore(_) => 144,
             // Why it is broken, with the longest reason.
             Body::Barrier(_) => 1_536,
-            Body::Latch(_) => 0,
+            // A latch is small, and what is left of an object that has ended was paid for.
+            Body::Latch(_) | Body::Gone(_) => 0,
             Body::Queue(_) => 224,
         }
     }
@@ -86,6 +99,7 @@ macro_rules! with_body {
             Body::Barrier($it) => $result,
             Body::Latch($it) => $result,
             Body::Queue($it) => $result,
+            Body::Gone($it) => $result,
         }
     };
 }
@@ -103,6 +117,7 @@ macro_rules! for_kind {
             Body::Barrier(_) => crate::objects::Barrier::$function($($argument),*),
             Body::Latch(_) => crate::objects::Latch::$function($($argument),*),
             Body::Queue(_) => crate::objects::Queue::$function($($argument),*),
+            Body::Gone(_) => crate::objects::Gone::$function($($argument),*),
         }
     };
 }

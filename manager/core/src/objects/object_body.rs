@@ -83,6 +83,13 @@ pub(crate) trait ObjectBody: Debug {
         Served::Queues
     }
 
+    /// Up to which of its waiters, by their numbers, one step has decided what becomes of them; 0 unless they are about
+    /// to be told, in slices.
+    #[inline]
+    fn decided_upto(&self) -> u64 {
+        0
+    }
+
     /// Notes that a session has made it with `CreateNew`.
     fn created_new(state: &mut State, key: Key, session: SessionId) {
         let _ = (state, key, session);
@@ -164,6 +171,11 @@ impl ObjectBody for Body {
     #[inline]
     fn service(&self, waiting: u32) -> Served {
         with_body!(self, it => it.service(waiting))
+    }
+
+    #[inline]
+    fn decided_upto(&self) -> u64 {
+        with_body!(self, it => it.decided_upto())
     }
 
     #[inline]

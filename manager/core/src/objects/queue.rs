@@ -32,7 +32,7 @@ use crate::waiting::wait::{Caller, Lane, Readiness};
 use crate::waiting::wait_queue::WaitQueue;
 
 /// The wait queues of a queue, in the order in which they are served.
-const LANES: &[Lane] = &[Lane::Main, Lane::Putters, Lane::Joiners];
+pub(crate) const LANES: &[Lane] = &[Lane::Main, Lane::Putters, Lane::Joiners];
 
 /// A queue.
 #[derive(Debug, Serialize, Deserialize)]

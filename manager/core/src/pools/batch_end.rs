@@ -7,7 +7,7 @@ use alloc::format;
 use alloc::sync::Arc;
 use core::mem::take;
 
-use protocol::{Failure, Kind, ObjectId, Outcome, Refusal, Reply, TaskResult};
+use protocol::{Failure, FailureKind, Kind, ObjectId, Outcome, Refusal, Reply, TaskResult};
 
 use crate::State;
 use crate::pools::outcomes::{CANCELLED, failed};
@@ -109,14 +109,13 @@ impl State {
 
     /// Fails the calls that have not ended. The pool starts none of them any more. Returns false if this input is over
     /// before all that run have failed.
-    pub(crate) fn batch_fail_rest(&mut self, key: Key, failure: &Failure<&str>) -> bool {
+    pub(crate) fn batch_fail_rest(&mut self, key: Key, kind: FailureKind, text: &Arc<str>) -> bool {
         self.batch_at(key).is_sealed = true;
-        let text: Arc<str> = failure.text.into();
         while let Some(range) = self.batch(key).running.first_key() {
             self.step(STEPS_PER_CHUNK);
             let running = self.stop_running(key, range);
             self.drop_arguments(&running);
-            self.end(key, running.first, running.calls, failed(failure.kind, text.clone()));
+            self.end(key, running.first, running.calls, failed(kind, text.clone()));
             if self.is_over() {
                 break;
             }
@@ -124,7 +123,7 @@ impl State {
         if !self.batch(key).running.is_empty() {
             return false;
         }
-        self.batch_end_waiting(key, failure);
+        self.batch_end_waiting(key, &Failure { kind, text });
         self.batch_moved_on(key);
         true
     }

@@ -7,7 +7,6 @@
 //! A session that makes a pool with `CreateNew` owns it, and it ends with its owner. A pool made with `OpenOrCreate`
 //! has no owner: the processes that serve it come and go.
 
-use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
@@ -152,7 +151,7 @@ impl ObjectBody for Pool {
 
     fn remove(state: &mut State, key: Key, session: SessionId, text: String) -> Result<(), Refusal> {
         let setter = state.set_by(session, Some(&text));
-        state.terminate(key, text, setter, true);
+        state.terminate(key, text.into(), setter, true);
         Ok(())
     }
 
@@ -194,7 +193,7 @@ impl State {
         let key = self.catalog.find(id, Kind::Pool)?;
         check_reason(reason)?;
         let setter = self.set_by(session, Some(reason));
-        self.terminate(key, reason.to_owned(), setter, false);
+        self.terminate(key, reason.into(), setter, false);
         Ok(Reply::Done)
     }
 
@@ -204,7 +203,7 @@ impl State {
         let text = format!("{} has ended with its owner: {what}", self.describe(key));
         let setter = self.set_by_abandoner(abandoner, &text);
         let is_named = self.catalog.at(key).name.is_some();
-        self.terminate(key, text, setter, is_named);
+        self.terminate(key, text.into(), setter, is_named);
     }
 
     /// Ends a pool if its last batch has ended and it was waiting for that.

@@ -6,10 +6,10 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use protocol::{Failure, FailureKind, SessionId};
+use protocol::{FailureKind, SessionId};
 use serde::{Deserialize, Serialize};
 
 use crate::objects::event::SetBy;
@@ -35,8 +35,8 @@ pub(crate) struct Termination {
     /// The stop events to set, once the calls of all batches have failed: a set event would cancel calls that have not,
     /// such as those of batches that these calls opened.
     stops: VecDeque<Handle>,
-    /// Why, for the failures.
-    text: String,
+    /// Why, for the failures; one text for all slices, so that failures alike join.
+    text: Arc<str>,
     setter: SetBy,
     /// Whether the pool is removed, too.
     is_removal: bool,
@@ -44,7 +44,7 @@ pub(crate) struct Termination {
 
 impl State {
     /// Closes a pool and fails every call in it that has not ended. Stop events tell those that run to stop.
-    pub(crate) fn terminate(&mut self, key: Key, text: String, setter: SetBy, is_removal: bool) {
+    pub(crate) fn terminate(&mut self, key: Key, text: Arc<str>, setter: SetBy, is_removal: bool) {
         self.pool_at(key).terminate();
         let pool = self.catalog.handle(key);
         let termination = Termination {
@@ -70,11 +70,10 @@ impl State {
         if *next == Key::MIN && self.is_over() {
             return self.go_on_later(LongWork::Terminate(termination));
         }
-        let failure = Failure { kind: FailureKind::Terminated, text: text.as_str() };
         while let Some(batch) = pool.and_then(|pool| self.pool_at(pool).open_batch_from(*next)) {
             self.step(STEPS_PER_BATCH);
             let stop = self.batch(batch).stop;
-            if self.batch_fail_rest(batch, &failure) {
+            if self.batch_fail_rest(batch, FailureKind::Terminated, text) {
                 *next = batch.saturating_add(1);
                 stops.push_back(stop);
             }
@@ -96,7 +95,7 @@ impl State {
                 self.left.is_news |= self.has_left;
             }
             if termination.is_removal {
-                self.pool_at(pool).remove_when_done(termination.text);
+                self.pool_at(pool).remove_when_done((*termination.text).into());
                 self.pool_end(pool);
             }
         }

@@ -9,16 +9,15 @@ use alloc::vec::Vec;
 use core::mem::replace;
 use core::time::Duration;
 
-use protocol::{Code, FailureKind, Kind, ObjectId, Refusal, Reply, SessionId, StopSignal};
+use protocol::{Code, FailureKind, Kind, ObjectId, Refusal, Reply, RequestId, SessionId, StopSignal};
 
-use crate::objects::Want;
 use crate::pools::call_record::FoundRecord;
 use crate::pools::calls::{BatchWorker, Granted};
 use crate::pools::chunk::WaitingChunk;
 use crate::pools::outcomes::failed;
 use crate::store::memory::GRANT_BYTES;
 use crate::store::slab::Key;
-use crate::waiting::wait::Waiter;
+use crate::work::LongWork;
 use crate::{Effect, State};
 
 impl State {
@@ -104,13 +103,23 @@ impl State {
         if replace(&mut self.session_at(session).is_terminating, true) {
             return;
         }
-        self.step(self.sessions[&session].waits() as u64);
-        let waits_for_calls =
-            |waiter: &Waiter| waiter.targets.iter().any(|entry| matches!(entry.want, Want::Tasks { .. }));
-        let waiters = self.sessions[&session].waiters();
-        let waiters: Vec<Key> = waiters.filter(|&key| waits_for_calls(&self.waiters[key])).collect();
-        for key in waiters {
-            self.refuse_waiter(key, terminating());
+        self.dismiss(session, RequestId(0));
+    }
+
+    /// Refuses the waits for calls of a process that is to end, from this request on: all of them, or as many as this
+    /// input may.
+    pub(crate) fn dismiss(&mut self, id: SessionId, from: RequestId) {
+        let mut next = from;
+        while let Some((request, key)) = self.sessions.get(&id).and_then(|session| session.wait_from(next)) {
+            next = RequestId(request.0.saturating_add(1));
+            let waiter = &self.waiters[key];
+            self.step(1 + waiter.targets.len() as u64);
+            if waiter.wants_calls() && !self.is_decided(key) {
+                self.refuse_waiter(key, terminating());
+            }
+            if self.is_over() {
+                return self.go_on_later(LongWork::Dismiss(id, next));
+            }
         }
     }
 

@@ -4,7 +4,8 @@
 //! not do for all of it, between other inputs. Meanwhile the session is still listed, and what the departure has not
 //! come to is as if the process lived a moment longer: a lock is held, a batch goes on. First of all go its waits;
 //! those of them that have not gone yet are served no more. What another process hands to them all the same, by a
-//! notification or at a barrier, is given back with the rest. The session gets no answers and no signals any more.
+//! notification or at a barrier, is given back with the rest. One that was decided together with others, before the
+//! session ended, is told first. The session gets no answers and no signals any more.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -136,8 +137,11 @@ impl State {
     }
 
     fn depart(&mut self, mut departure: Box<Departure>) {
+        if self.has_decided_wait(&departure) {
+            return self.departures.under_way.push_back(departure);
+        }
         while self.leave_next(&mut departure) {
-            if self.is_over() {
+            if self.is_over() || self.has_decided_wait(&departure) {
                 return self.departures.under_way.push_back(departure);
             }
         }
@@ -146,6 +150,12 @@ impl State {
         {
             self.memory.give_back(session.bytes());
         }
+    }
+
+    /// Whether a session has to be told first how a wait of it has ended, together with others.
+    fn has_decided_wait(&self, departure: &Departure) -> bool {
+        let next = || self.sessions.get(&departure.session).and_then(|session| session.waiters().next());
+        self.has_left && next().is_some_and(|waiter| self.is_decided(waiter))
     }
 
     /// Leaves the next thing behind. Returns false if there is none.

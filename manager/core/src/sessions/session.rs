@@ -176,6 +176,11 @@ impl Session {
         self.waits.values().copied()
     }
 
+    /// The first of its blocked requests from this one on, and its waiter.
+    pub(crate) fn wait_from(&self, request: RequestId) -> Option<(RequestId, Key)> {
+        self.waits.at_or_above(request).map(|(request, &waiter)| (request, waiter))
+    }
+
     /// How many of its requests are blocked.
     pub(crate) fn waits(&self) -> usize {
         self.waits.len()

@@ -1,13 +1,16 @@
 //! Objects of all kinds, and how to find one.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::format;
+use core::mem::replace;
 use core::ops::Bound;
 
 use protocol::{Code, Kind, Name, ObjectId, Refusal};
 use serde::{Deserialize, Serialize};
 
+use crate::objects::gone::Gone;
 use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Want};
 use crate::store::memory::{NAME_BYTES, OBJECT_BYTES};
@@ -21,7 +24,8 @@ use crate::waiting::wait_queue::WaitQueue;
 pub(crate) struct Object {
     /// Its identity, as clients name it.
     pub(crate) id: ObjectId,
-    /// Its identity in the core, never used again, whereas a client may use the id of a removed object again.
+    /// Its identity in the core, never used again, whereas a client may use the id of a removed object again. One that
+    /// has ended and still refuses waiters has 0.
     pub(crate) serial: u64,
     /// Whether its waiters are to be served before the current input ends.
     pub(crate) is_touched: bool,
@@ -92,9 +96,24 @@ impl Object {
         self.body.lanes()
     }
 
+    /// How many waiters it has. A wait may name the object twice, but counts once.
+    pub(crate) fn waiting(&self) -> u32 {
+        self.lanes().iter().map(|&lane| self.wait_queue_in(lane).len()).sum()
+    }
+
+    /// Whether anyone waits for it.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.lanes().iter().any(|&lane| !self.wait_queue_in(lane).is_empty())
+    }
+
     /// How much memory it takes.
     pub(crate) fn bytes(&self) -> usize {
         object_bytes(self.name.as_ref(), &self.body)
+    }
+
+    /// Whether it has ended, and only refuses waiters.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.serial == 0
     }
 
     /// Whether nothing keeps it alive: no name, no proxy, nothing in the manager's keeping.
@@ -205,6 +224,25 @@ impl Catalog {
         let object = self.objects.remove(key);
         self.ids.remove(&number(object.id));
         object
+    }
+
+    /// Ends an object that has waiters, whatever still refers to it. Returns what it was.
+    pub(crate) fn bury(&mut self, key: Key, refusal: Refusal) -> Body {
+        if let Some(name) = &self.objects[key].name {
+            self.names.remove(name.as_str(), |key| name_at(&self.objects, key));
+        }
+        self.ids.remove(&number(self.objects[key].id));
+        let object = &mut self.objects[key];
+        let gone = Gone::of(&mut object.body, refusal);
+        (object.name, object.serial, object.references, object.pins) = (None, 0, 0, 0);
+        replace(&mut object.body, Body::Gone(Box::new(gone)))
+    }
+
+    /// Frees the slot of an object that has ended, if nobody waits for it any more.
+    pub(crate) fn free_buried(&mut self, key: Key) {
+        if !self.objects[key].is_awaited() {
+            self.objects.remove(key);
+        }
     }
 }
 

@@ -164,6 +164,9 @@ impl State {
             && self.catalog.at(key).is_unused()
         {
             self.step(STEPS_PER_OBJECT);
+            if self.catalog.at(key).is_gone() {
+                return self.catalog.free_buried(key);
+            }
             // It has no name: a named object is kept.
             let object = self.catalog.at(key);
             let end = ObjectEnd::Freed { kind: object.body.kind(), id: object.id };
@@ -178,7 +181,8 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// Destroys an object, and refuses its waiters.
+    /// Destroys an object. From now on nobody finds it. Its waiters are refused in their turn, in slices if they are
+    /// many.
     pub(crate) fn destroy(&mut self, key: Key, end: &ObjectEnd) {
         // The conditions over a lock go first, so that none of them passes a notification on to a waiter that would
         // then hold the lock.
@@ -187,14 +191,20 @@ impl State {
                 self.destroy(condition, end);
             }
         }
-        for &lane in self.catalog.at(key).lanes() {
-            while let Some(position) = self.catalog.at(key).wait_queue_in(lane).first() {
-                self.refuse_waiter(position.waiter, end.refusal());
-            }
+        if self.catalog.at(key).is_awaited() {
+            return self.bury(key, end);
         }
         let mut object = self.catalog.remove(key);
         self.memory.give_back(object.bytes());
         object.body.destroyed(self, key, end);
+    }
+
+    /// Destroys an object that has waiters.
+    #[cold]
+    fn bury(&mut self, key: Key, end: &ObjectEnd) {
+        self.memory.give_back(self.catalog.at(key).bytes());
+        self.touch(key);
+        self.catalog.bury(key, end.refusal()).destroyed(self, key, end);
     }
 
     /// Lets go of what an object kept: all of it, or as much as this input may.

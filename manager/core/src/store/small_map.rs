@@ -69,6 +69,17 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
         }
     }
 
+    /// The entry of this key, or else of the least key above it.
+    pub(crate) fn at_or_above(&self, key: K) -> Option<(K, &V)> {
+        match self {
+            SmallMap::Few(entries) => {
+                let before = entries.partition_point(|(other, _)| *other < key);
+                entries.get(before).map(|(found, value)| (*found, value))
+            }
+            SmallMap::Many(entries) => entries.range(key..).next().map(|(found, value)| (*found, value)),
+        }
+    }
+
     /// Adds an entry. Returns false, and changes nothing, if there is one of this key.
     pub(crate) fn insert(&mut self, key: K, value: V) -> bool {
         match self {
@@ -179,7 +190,8 @@ mod tests {
             map.remove(1);
             assert_eq!((map.at_or_below(1), map.at_or_below(2)), (Some((0, &0)), Some((2, &4))));
             map.remove(0);
-            assert_eq!(map.at_or_below(1), None);
+            assert_eq!((map.at_or_below(1), map.at_or_above(0)), (None, (count > 2).then_some((2, &4))));
+            assert_eq!(map.at_or_above(count), None);
             assert!(map.insert(1, 2) && map.insert(0, 0));
             for key in 0..count {
                 assert_eq!(map.get(key), Some(&(2 * key)));

@@ -75,10 +75,19 @@ impl Agenda {
         self.places.range((object, Lane::Main)..=(object, Lane::Joiners)).next().is_some()
     }
 
-    /// Whether a wait queue of an object has a place, or events are to be set since this one was.
+    /// Whether a wait queue of an object has a place, or long work goes on with its waiters.
     pub(crate) fn concerns(&self, object: Key) -> bool {
-        let sets = |work: &LongWork| matches!(work, LongWork::Set(setting) if setting.is_of(object));
-        self.comes_to_any(object) || self.long.iter().any(sets)
+        self.comes_to_any(object) || self.long.iter().any(|work| work.concerns(object))
+    }
+
+    /// Whether waiters are to join the line of this lock, ahead of those who come now.
+    pub(crate) fn joins(&self, lock: Key) -> bool {
+        self.long.iter().any(|work| work.joins(lock))
+    }
+
+    /// Has a waiter examined again that could not be now.
+    pub(crate) fn examine_later(&mut self, arrival: u64, waiter: Key) {
+        self.order.insert((arrival, Candidate::Single(waiter)));
     }
 
     /// Whether it comes to a waiter without its wait queues.

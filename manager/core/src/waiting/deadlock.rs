@@ -137,7 +137,7 @@ impl State {
     }
 
     /// Whether a wait needs no search, as nearly all: it has a way out of its own, or the holder of the lock goes on.
-    fn has_way_out(&self, waiter: &Waiter) -> bool {
+    pub(crate) fn has_way_out(&self, waiter: &Waiter) -> bool {
         if waiter.deadline().is_some() {
             return true;
         }

@@ -10,6 +10,10 @@
 //!   answer to a set comes after those to whom the set let through. Until then its session's other requests wait.
 //! - A wait whose time is over goes on for a moment if the agenda may still come to it. A wait may be cancelled, and
 //!   its session may end.
+//! - Some decisions are about all that wait at one time: a notification for many, a full barrier, a reset. What becomes
+//!   of them is decided at once, and they are told in their order. Until then nothing else becomes of them: no other
+//!   target and no time ends such a wait, a cancel of it has to wait, and so does the end of its session.
+//! - An object that was removed is gone for everyone at once, and [refuses](crate::objects::gone) its waiters.
 //! - A request that would see half of it, or undo it, has to wait as well: see [`holds_back`](State::holds_back). The
 //!   clear of an event does not keep those from going on whom its set let through.
 
@@ -24,7 +28,7 @@ use crate::objects::object_body::{ObjectBody, Served};
 use crate::objects::{Body, Want};
 use crate::store::slab::Key;
 use crate::waiting::agenda::Agenda;
-use crate::waiting::wait::{Lane, Waiter};
+use crate::waiting::wait::{Lane, Relock, Waiter};
 use crate::waiting::wait_queue::WaitQueueEntry;
 
 /// What earlier inputs have left.
@@ -43,7 +47,7 @@ impl State {
     /// later requests of its session after it; it may ask again after each input. If the driver applies it all the
     /// same, this input first does all that is left, however long that takes.
     pub fn holds_back(&self, session: SessionId, request: &Request<'_>) -> bool {
-        self.has_left && (self.owes(session) || self.depends_on_leftover(request))
+        self.has_left && (self.owes(session) || self.depends_on_leftover(session, request))
     }
 
     /// Whether all requests of a session have to wait, because it gets an answer to an earlier one first.
@@ -51,13 +55,28 @@ impl State {
         self.has_left && self.sessions.get(&session).is_some_and(|session| session.is_owed)
     }
 
-    fn depends_on_leftover(&self, request: &Request<'_>) -> bool {
+    fn depends_on_leftover(&self, session: SessionId, request: &Request<'_>) -> bool {
         match request {
             Request::Wait { targets, .. } | Request::SignalAndWait { targets, .. } => {
                 self.may_be_left(targets)
             }
-            Request::EventClear { id } | Request::QueueClose { id } | Request::Remove { id } => {
+            Request::EventClear { id }
+            | Request::QueueClose { id }
+            | Request::Remove { id }
+            | Request::BarrierPass { id, .. }
+            | Request::BarrierAbort { id, .. }
+            | Request::BarrierReset { id }
+            | Request::BarrierStatus { id } => {
                 self.catalog.key(*id).is_some_and(|key| self.left.agenda.concerns(key))
+            }
+            Request::Notify { id, .. } => {
+                let condition = self.catalog.key(*id).map(|key| &self.catalog.at(key).body);
+                let lock = condition.and_then(Body::lock_of_condition);
+                lock.is_some_and(|lock| self.left.agenda.joins(lock))
+            }
+            Request::Cancel { request } => {
+                let waiter = self.sessions.get(&session).and_then(|session| session.waiter_of(*request));
+                waiter.is_some_and(|waiter| self.is_decided(waiter))
             }
             _ => false,
         }
@@ -71,7 +90,21 @@ impl State {
             Body::Latch(_) | Body::Condition(_) | Body::Batch(_) => false,
             _ => true,
         };
-        is_used_up && self.left.agenda.comes_to_any(key)
+        is_used_up && (self.left.agenda.comes_to_any(key) || self.left.agenda.joins(key))
+    }
+
+    /// Whether what becomes of a waiter was decided together with others, and it is told soon. Nothing else becomes of
+    /// it meanwhile.
+    pub(crate) fn is_decided(&self, key: Key) -> bool {
+        let waiter = &self.waiters[key];
+        waiter.targets.iter().any(|entry| {
+            entry.want.leaves_a_mark() && self.catalog.at(entry.object).body.decided_upto() >= waiter.arrival
+        })
+    }
+
+    /// Whether a waiter waits for calls although its process is to end, so that it is refused soon.
+    pub(crate) fn is_dismissed(&self, waiter: &Waiter) -> bool {
+        waiter.wants_calls() && self.sessions[&waiter.caller.session].is_terminating
     }
 
     /// Whether a wait for these targets has to wait for those who came before, even if it only asks.
@@ -96,7 +129,11 @@ impl State {
             self.left.agenda.comes_to((entry.object, entry.want.lane()), waiter.arrival)
                 || object.body.service(object.wait_queue_in(Lane::Main).len()) == Served::Together
         };
-        self.left.agenda.comes_to_waiter(key, waiter) || waiter.targets.iter().any(comes)
+        let is_before = |relock: Relock| self.left.agenda.joins(relock.lock);
+        self.left.agenda.comes_to_waiter(key, waiter)
+            || waiter.targets.iter().any(comes)
+            || self.is_decided(key)
+            || waiter.relock.is_some_and(is_before)
     }
 
     /// Makes way for a request.
@@ -125,8 +162,10 @@ impl State {
     pub(crate) fn leave_agenda(&mut self) {
         // One search for all of them takes less than one for each.
         for key in take(&mut self.agenda.relocking) {
-            if let Some(caller) = self.waiters.get(key).map(|waiter| waiter.caller) {
-                self.search_for(caller);
+            if let Some(waiter) = self.waiters.get(key)
+                && !self.has_way_out(waiter)
+            {
+                self.search_for(waiter.caller);
             }
         }
         if self.agenda.is_empty() {

@@ -24,6 +24,8 @@ use crate::waiting::wait_queue::WaitQueueEntry;
 /// A search, finished or not.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Search {
+    /// The threads that it begins with and has not reached yet.
+    begin_with: Vec<Caller>,
     /// The threads that it has reached, in that order.
     threads: Vec<Thread>,
     /// The index of each thread.
@@ -71,8 +73,8 @@ struct Way {
 impl Search {
     /// A search that begins with these threads.
     pub(crate) fn of(callers: impl IntoIterator<Item = Caller>) -> Search {
-        let mut search = Search::default();
-        for caller in callers {
+        let mut search = Search { begin_with: callers.into_iter().collect(), ..Search::default() };
+        if let Some(caller) = search.begin_with.pop() {
             search.reach(caller);
         }
         search
@@ -99,6 +101,8 @@ impl Search {
                     Some(lock) => self.open(lock),
                     None => drop(self.saved.pop()),
                 }
+            } else if let Some(caller) = self.begin_with.pop() {
+                self.reach(caller);
             } else if !self.read_on(state, asking) {
                 return true;
             }

@@ -12,8 +12,8 @@ use protocol::{Code, LockGrant, Refusal, Reply, WaitMode, WaitResult};
 use smallvec::{SmallVec, smallvec};
 
 use crate::State;
-use crate::objects::Want;
 use crate::objects::object_body::ObjectBody;
+use crate::objects::{Body, Want};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Decision, Lane, Readiness, Relock, Waiter};
 use crate::waiting::wait_queue::WaitQueueEntry;
@@ -43,7 +43,11 @@ impl State {
         let mut ready = 0;
         for (target, entry) in waiter.targets.iter().enumerate() {
             match (self.readiness(waiter, entry), waiter.mode) {
-                (Readiness::Ready, WaitMode::Any) if is_first(target) => return Verdict::TakeOne(target),
+                (Readiness::Ready, WaitMode::Any) if is_first(target) => {
+                    let is_last = target + 1 == waiter.targets.len();
+                    let ended = if is_last { None } else { self.end_of(&waiter.targets[target..]) };
+                    return ended.unwrap_or(Verdict::TakeOne(target));
+                }
                 (Readiness::Ready, WaitMode::All) => ready += 1,
                 (Readiness::Ready, WaitMode::Any) | (Readiness::NotYet, _) => {}
                 (Readiness::Never(refusal), _) => return Verdict::Refuse(refusal),
@@ -55,6 +59,16 @@ impl State {
             Some(Err(refusal)) => Verdict::Refuse(refusal),
             None => Verdict::Blocked,
         }
+    }
+
+    /// The refusal of a waiter, if the object of one of these entries has ended: that counts even if another is ready by
+    /// now.
+    #[inline(never)]
+    fn end_of(&self, entries: &[WaitQueueEntry]) -> Option<Verdict> {
+        entries.iter().find_map(|entry| match &self.catalog.at(entry.object).body {
+            Body::Gone(gone) => Some(Verdict::Refuse(gone.refusal())),
+            _ => None,
+        })
     }
 
     /// Whether a waiter that is in wait queues cannot be served now.
@@ -213,11 +227,17 @@ impl State {
     /// Examines a waiter, of which this target may have changed, and serves it if it can be served. Returns false if
     /// nobody behind it in its wait queue can be.
     pub(crate) fn examine(&mut self, key: Key, target: u32, walked: Option<(Key, Lane)>) -> bool {
+        if self.has_left && self.is_decided(key) {
+            // It is told soon. If it was not meant after all, it is examined then.
+            self.step(1);
+            self.left.agenda.examine_later(self.waiters[key].arrival, key);
+            return true;
+        }
         if self.lacks_a_target(key, target as usize) {
             return true;
         }
         let waiter = &self.waiters[key];
-        if self.is_departing(waiter.caller.session) {
+        if self.is_departing(waiter.caller.session) || (self.has_left && self.is_dismissed(waiter)) {
             // It leaves the wait queue soon, and those behind it are examined then.
             return !waiter.has_claim();
         }

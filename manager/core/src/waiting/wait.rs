@@ -254,7 +254,11 @@ impl State {
             if self.has_left || !self.agenda.has_no_places() {
                 self.leave_place(object, lane, position);
             }
-            self.catalog.at_mut(object).wait_queue_mut(lane).remove(&mut self.waiters, position);
+            let object_at = self.catalog.at_mut(object);
+            object_at.wait_queue_mut(lane).remove(&mut self.waiters, position);
+            if object_at.is_gone() {
+                self.left_gone(object);
+            }
         }
     }
 
@@ -422,6 +426,11 @@ impl Waiter {
             (Some(_), Some(decision)) => DECISION_BYTES + decision.stored_bytes(),
         };
         WAITER_BYTES + targets + decision
+    }
+
+    /// Whether it waits for calls, perhaps among other things.
+    pub(crate) fn wants_calls(&self) -> bool {
+        self.targets.iter().any(|entry| matches!(entry.want, Want::Tasks { .. }))
     }
 
     /// Whether it comes before those behind it in a wait queue.

@@ -35,6 +35,7 @@ pub(crate) struct Position {
 pub(crate) struct WaitQueue {
     first: Option<Position>,
     last: Option<Position>,
+    /// How many waiters are in it; one that names the object twice counts once.
     length: u32,
     /// The first waiter that comes before those behind it: its key, counted from one, so that none is no larger.
     claimant: Option<NonZeroU32>,
@@ -77,6 +78,7 @@ impl WaitQueue {
         self.claimant.map(|number| number.get() - 1)
     }
 
+    /// How many waiters are in it.
     pub(crate) fn len(&self) -> u32 {
         self.length
     }
@@ -87,8 +89,8 @@ impl WaitQueue {
             Some(last) => entry_mut(waiters, last).next = Some(position),
             None => self.first = Some(position),
         }
+        self.length += u32::from(!is_of(self.last, position.waiter));
         self.last = Some(position);
-        self.length += 1;
         if self.claimant.is_none() && waiters[position.waiter].has_claim() {
             self.claimant = Some(NonZeroU32::MIN.saturating_add(position.waiter));
         }
@@ -104,7 +106,8 @@ impl WaitQueue {
             Some(next) => entry_mut(waiters, next).previous = previous,
             None => self.last = previous,
         }
-        self.length -= 1;
+        // Its entries are side by side.
+        self.length -= u32::from(!is_of(previous, position.waiter) && !is_of(next, position.waiter));
         if self.claimant() == Some(position.waiter) {
             self.find_claimant(waiters, position.waiter, previous, next);
         }
@@ -119,8 +122,7 @@ impl WaitQueue {
         previous: Option<Position>,
         next: Option<Position>,
     ) {
-        // A wait for any may name an object twice; its entries are side by side.
-        if previous.is_some_and(|previous| previous.waiter == before) {
+        if is_of(previous, before) {
             return;
         }
         let mut at = next;
@@ -129,6 +131,11 @@ impl WaitQueue {
         }
         self.claimant = at.map(|at| NonZeroU32::MIN.saturating_add(at.waiter));
     }
+}
+
+/// Whether there is an entry, and this waiter has it.
+fn is_of(position: Option<Position>, waiter: Key) -> bool {
+    position.is_some_and(|position| position.waiter == waiter)
 }
 
 pub(crate) fn entry(waiters: &Slab<Waiter>, position: Position) -> &WaitQueueEntry {

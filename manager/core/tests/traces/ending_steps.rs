@@ -78,9 +78,9 @@ fn the_cancellation_of_many_tasks_that_carry_objects() {
     let pool = world.open(a, Some("pool"), Spec::Pool);
     let batch = world.batch(a, pool);
     let carried: Vec<_> = (0..CARRIES_MAX).map(|_| world.open(b, None, Spec::Lock)).collect();
-    for _ in 0..50 {
+    for _ in 0..100 {
         let chunk = TaskInput { arguments: &[0], carries: carried.clone(), calls: 1 };
-        let tasks = vec![chunk; 20];
+        let tasks = vec![chunk; 10];
         world.done(a, Request::BatchAdd { id: batch, tasks, last: false });
     }
     world.leave(b);

@@ -38,6 +38,7 @@ mod stale_holds;
 mod steps;
 mod stopping;
 mod tasks;
+mod together_steps;
 mod waits;
 mod words;
 mod world;

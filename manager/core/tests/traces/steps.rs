@@ -1,6 +1,7 @@
 //! How much one input does at the limits, in steps: no graph and no line of waiters makes an input long.
 //!
-//! Each of these took long once, when it was done in one go; the tests of what ends are in `ending_steps.rs`.
+//! Each of these took long once, when it was done in one go; the tests of what ends are in `ending_steps.rs`, those of
+//! what one step decides about many waiters in `together_steps.rs`.
 //! `manager/src/tests/innocent.rs` has another client ask meanwhile.
 //!
 //! | what | took | test |

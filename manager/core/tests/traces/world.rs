@@ -205,6 +205,15 @@ impl World {
         }
     }
 
+    /// Sends a request that must be refused at once, even if the core has something left, and takes the code.
+    pub(crate) fn refused_at_once(&mut self, session: SessionId, body: Request<'_>) -> Code {
+        let request = self.send(session, body);
+        match self.answer(session, request) {
+            Some(Reply::Refused(refusal)) => refusal.code,
+            other => panic!("it must be refused, not {other:?}"),
+        }
+    }
+
     /// Sends a request that must block.
     pub(crate) fn block(&mut self, session: SessionId, body: Request<'_>) -> RequestId {
         let request = self.send(session, body);
@@ -237,6 +246,13 @@ impl World {
             }
         }
         granted
+    }
+
+    /// Takes all answers, whatever they are.
+    pub(crate) fn forget_answers(&mut self) {
+        for (session, ..) in std::mem::take(&mut self.answers) {
+            self.received[session.0 as usize] += 1;
+        }
     }
 
     /// Asserts that the test has taken all answers.

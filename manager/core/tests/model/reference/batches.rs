@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use protocol::limits::{
-    CALLS_PER_CHUNK_MAX, CALLS_PER_REQUEST_MAX, CARRIES_MAX, CARRIES_PER_REQUEST_MAX, CHUNKS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX,
-    RESULTS_BYTES_MAX,
+    CALLS_PER_CHUNK_MAX, CALLS_PER_REQUEST_MAX, CARRIES_MAX, CARRIES_PER_REQUEST_MAX, CHUNKS_PER_REQUEST_MAX,
+    PAYLOAD_BYTES_MAX, RESULTS_BYTES_MAX,
 };
 use protocol::{
     BatchOptions, BlobId, Code, Failure, FailureKind, Grant, Name, ObjectId, Outcome, Reply, RequestId,

@@ -85,6 +85,8 @@ pub(crate) struct Model {
     loosened: bool,
     /// What the input has as its effects.
     pub(crate) effects: Vec<Expected>,
+    /// Whether the core goes on in slices, so that it may refuse a deadlocked wait after the answer.
+    pub(crate) is_sliced: bool,
     /// The request of this input, if its answer is the last effect.
     answers_last: Option<(SessionId, RequestId)>,
     /// What was last published of each event in the mirror.
@@ -173,6 +175,7 @@ impl Model {
             is_open: false,
             loosened: false,
             effects: Vec::new(),
+            is_sliced: false,
             answers_last: None,
             mirror: BTreeMap::new(),
             known: Known { hold: 0, token: first_token - 1 },

@@ -43,6 +43,8 @@ pub(crate) struct Run {
     waits_most: usize,
     /// After how many inputs what they count of memory is compared.
     memory_every: u64,
+    /// The most steps of one input, if not as many as a manager allows.
+    steps_max: Option<u64>,
 }
 
 /// Takes the steps of a trace. Returns after which of them the core and the model differ, and how.
@@ -67,6 +69,19 @@ pub(crate) fn replay(limits: &Limits, steps: &[Step]) -> Option<(usize, String)>
     }
 }
 
+/// Whether a request is a wait that may end otherwise in slices: it begins before a long search for a deadlock ends,
+/// goes on for a moment if it may yet be served, and comes before those whom its signal serves have gone.
+fn differs_in_slices(request: &Request<'_>) -> bool {
+    let is_for_lock = |target: &Target<'_>| matches!(target, Target::Lock { .. } | Target::RLock { .. });
+    match request {
+        Request::Wait { targets, timeout_ns, .. } => {
+            *timeout_ns == Some(0) || targets.iter().any(is_for_lock)
+        }
+        Request::SignalAndWait { .. } => true,
+        _ => false,
+    }
+}
+
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
@@ -87,6 +102,7 @@ impl Run {
             counts: None,
             waits_most: 0,
             memory_every,
+            steps_max: None,
         }
     }
 
@@ -136,6 +152,11 @@ impl Run {
                 self.apply(&Input::DeferredRelease(Holding { session: *session, lock: *lock, hold }))
             }
             Step::Found { session, found } if lives(session) => self.found(*session, false, *found),
+            Step::Slices { steps } => {
+                self.steps_max = Some(*steps);
+                self.model.is_sliced = true;
+                Ok(())
+            }
             Step::Pass { nanoseconds } => {
                 self.now = self.now.saturating_add(*nanoseconds);
                 self.apply(&Input::TimePassed)
@@ -176,6 +197,20 @@ impl Run {
         self.inputs += 1;
         self.effects.clear();
         let now = Time::from_nanoseconds(self.now);
+        if let Some(steps_max) = self.steps_max {
+            // All that is due ends before the input takes effect. In slices, a wait may go on for a moment longer.
+            self.core.set_steps_max(u64::MAX);
+            while self.core.next_deadline().is_some_and(|deadline| deadline <= now) {
+                self.core.apply(now, Input::TimePassed, &mut self.effects);
+            }
+            let is_whole = match input {
+                // It need not be atomic.
+                Input::SessionEnded { .. } | Input::TimePassed => true,
+                Input::Request { envelope, .. } => differs_in_slices(&envelope.body),
+                _ => false,
+            };
+            self.core.set_steps_max(if is_whole { u64::MAX } else { steps_max });
+        }
         self.core.apply(now, input.clone(), &mut self.effects);
         // The model knows no slices.
         while !self.core.is_idle() {

@@ -10,6 +10,9 @@ use super::random::Random;
 use super::running::{Run, panic_text};
 use super::step::Step;
 
+/// The most steps of one input in runs that go on in slices, so that they do.
+const STEPS_MAX: u64 = 50;
+
 /// The steps of a run after which the core and the model differ, and how.
 #[derive(Debug)]
 pub(crate) struct Divergence {
@@ -27,6 +30,11 @@ pub(crate) fn run_seed(seed: u64, steps: u64, counts: &mut Option<Counts>) -> Re
     let mut choices = Choices::new(random, &limits);
     let mut trace = Vec::with_capacity(steps as usize);
     let result = catch_unwind(AssertUnwindSafe(|| {
+        if seed % 2 == 1 {
+            let slices = Step::Slices { steps: 1 + seed / 2 % STEPS_MAX };
+            trace.push(slices.clone());
+            run.take(&slices)?;
+        }
         for _ in 0..steps {
             let step = choices.next(&run);
             trace.push(step.clone());

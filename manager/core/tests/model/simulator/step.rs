@@ -75,6 +75,10 @@ pub(crate) enum Step {
     },
     /// Time passes up to the next deadline.
     Due,
+    /// From now on the core takes so many steps in one input at most, and goes on with what it leaves.
+    Slices {
+        steps: u64,
+    },
 }
 
 /// What a call record says, as seen from the first call of a grant that has not ended.
