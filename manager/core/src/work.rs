@@ -12,7 +12,7 @@ use protocol::{RequestId, SessionId};
 use serde::{Deserialize, Serialize};
 
 use crate::State;
-use crate::objects::barrier::BarrierTurn;
+use crate::objects::barrier::ToldParties;
 use crate::objects::condition::Notifying;
 use crate::objects::event::EventSetting;
 use crate::pools::termination::Termination;
@@ -44,7 +44,7 @@ pub(crate) enum LongWork {
     /// Waiters of a condition are notified together.
     Notify(Box<Notifying>),
     /// Waiters at a barrier are let go or refused together.
-    Barrier(Box<BarrierTurn>),
+    Barrier(Box<ToldParties>),
     /// The waits for calls are refused of a process that is to end: those from this request on.
     Dismiss(SessionId, RequestId),
 }

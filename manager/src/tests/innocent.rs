@@ -84,7 +84,7 @@ pub(super) fn block(peer: &mut RawClient, requests: impl Iterator<Item = Request
 }
 
 /// Sends requests that are answered at once, and reads the answers. A cancelled wait is answered as well.
-fn carry_out(peer: &mut RawClient, requests: impl Iterator<Item = Request<'static>>) {
+pub(super) fn carry_out(peer: &mut RawClient, requests: impl Iterator<Item = Request<'static>>) {
     let mut stream = peer.stream.try_clone().unwrap();
     let frames: Vec<Vec<u8>> = requests.map(|request| peer.frame(request)).collect();
     let count = frames.len();

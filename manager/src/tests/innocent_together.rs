@@ -1,9 +1,11 @@
 //! An innocent client asks `is_set` while one request of another decides what becomes of tens of thousands of waiters.
 
-use protocol::{LockChoice, Reply, Request, Spec, Target, ThreadId, WaitMode};
+use std::time::Duration;
 
-use super::innocent::{block, lock, wait, while_another_asks};
-use super::raw_client::{RawClient, done, object, open_anonymous};
+use protocol::{LockChoice, Reply, Request, Selector, Spec, Target, ThreadId, WaitMode};
+
+use super::innocent::{block, carry_out, lock, wait, while_another_asks};
+use super::raw_client::{RawClient, done, object, open_anonymous, open_batch};
 use super::running_manager::RunningManager;
 
 const WAITS: u64 = 60_000;
@@ -100,7 +102,8 @@ fn a_barrier_of_two_with_many_behind() {
     done(&mut b, wait(WaitMode::Any, 1, vec![party(true)]));
     wait_often(&mut a, &party(false));
     while_another_asks(&manager, || {
-        done(&mut b, Request::BarrierPass { id: object(1), turn: 1 });
+        b.send(Request::BarrierPass { id: object(1), turn: 1 });
+        read_answers(&mut b, 2, false);
         read_answers(&mut a, WAITS, false);
     });
 }
@@ -139,4 +142,41 @@ fn permits_a_latch_and_the_end_of_a_queue() {
         });
         done(&mut b, Request::Remove { id: object(1) });
     }
+}
+
+/// 10 ms with 60,000, of which none has a call that runs.
+#[test]
+fn inspections_of_a_pool_of_many_batches() {
+    let manager = RunningManager::start();
+    let (mut a, mut b) = (manager.session(), manager.session());
+    done(&mut b, open_anonymous(1, Spec::Pool));
+    let batches = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
+    carry_out(&mut a, (1..=batches).map(|number| open_batch(2 * number, 1, 2 * number + 1, "f")));
+    while_another_asks(&manager, || {
+        let inspect = Request::Inspect { object: Selector::Id(object(1)) };
+        carry_out(&mut b, (0..100).map(|_| inspect.clone()));
+    });
+}
+
+/// 449 ms: what one session has of a queue comes back between what another had.
+#[test]
+fn the_deaths_of_two_that_have_every_other_item() {
+    let manager = RunningManager::start();
+    let (mut owner, mut a, mut b) = (manager.session(), manager.session(), manager.session());
+    let items = if cfg!(debug_assertions) { 5_000 } else { 60_000 };
+    done(&mut owner, open_anonymous(1, Spec::Queue { capacity: None, is_joinable: true }));
+    let put = Target::Put { queue: object(1), item: &[0], carries: Vec::new() };
+    carry_out(&mut owner, (0..items).map(|_| wait(WaitMode::Any, 1, vec![put.clone()])));
+    for number in 0..items {
+        let get = wait(WaitMode::Any, 1, vec![Target::Get { queue: object(1) }]);
+        done(if number % 2 == 0 { &mut a } else { &mut b }, get);
+    }
+    while_another_asks(&manager, || {
+        drop(a);
+        drop(b);
+        // The manager first waits a moment for the ends of their processes.
+        while owner.call(Request::QueueLength { id: object(1) }) != Reply::Count(items) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
 }

@@ -57,12 +57,12 @@ enum Fate {
 
 /// More parties of a barrier are dealt with than one input may.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct BarrierTurn {
+pub(crate) struct ToldParties {
     barrier: Pin,
     fate: Fate,
 }
 
-impl BarrierTurn {
+impl ToldParties {
     /// Whether it is that of this barrier.
     pub(crate) fn concerns(&self, object: Key) -> bool {
         self.barrier.0.key == object
@@ -140,8 +140,9 @@ impl ObjectBody for Barrier {
         self.decided_upto
     }
 
-    fn abandoned(state: &mut State, key: Key, _: &Abandoner, what: &str) {
+    fn abandoned(state: &mut State, key: Key, _: &Abandoner, what: &str) -> bool {
         state.barrier_break(key, what);
+        false
     }
 
     fn destroyed(&mut self, state: &mut State, key: Key, _: &ObjectEnd) {
@@ -169,11 +170,11 @@ impl State {
         let arrivals = self.arrivals;
         self.barrier_at(key).decided_upto = arrivals;
         let barrier = self.pin_at(key);
-        self.go_on_later(LongWork::Barrier(Box::new(BarrierTurn { barrier, fate })));
+        self.go_on_later(LongWork::Barrier(Box::new(ToldParties { barrier, fate })));
     }
 
     /// Goes on telling those who wait at a barrier what becomes of them.
-    pub(crate) fn go_on_with_barrier(&mut self, mut turn: Box<BarrierTurn>) {
+    pub(crate) fn go_on_with_barrier(&mut self, mut turn: Box<ToldParties>) {
         let Some(key) = self.catalog.resolve(turn.barrier.0) else { return };
         if !self.barrier_tell(key, &mut turn.fate) {
             return self.go_on_later(LongWork::Barrier(turn));

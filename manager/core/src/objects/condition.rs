@@ -121,7 +121,7 @@ impl State {
             Body::Condition(Box::new(Condition { lock, pin, is_own, decided_upto: 0 })),
         ) {
             Ok(key) => {
-                self.lock_at(lock).conditions.push(key);
+                self.lock_at(lock).conditions.insert(key);
                 Ok(key)
             }
             Err(refusal) => {
@@ -239,7 +239,7 @@ impl State {
         if let Some(object) = self.catalog.get(condition.lock)
             && matches!(object.body, Body::Lock(_))
         {
-            self.lock_at(condition.lock).conditions.retain(|other| *other != key);
+            self.lock_at(condition.lock).conditions.remove(&key);
         }
         self.unpin(condition.pin);
     }

@@ -10,6 +10,7 @@ use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::mem::take;
 
 use protocol::{Grant, Kind, ObjectId, ObjectState, Refusal, Reply, SessionId, Spec};
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ use crate::objects::reason::check_reason;
 use crate::objects::{Body, Unconfirmed, Want};
 use crate::sessions::session::Abandoner;
 use crate::store::catalog::{Handle, Object, Pin};
-use crate::store::lifetime::ObjectEnd;
+use crate::store::lifetime::{ObjectEnd, Remains};
 use crate::store::memory::{TEXT_BYTES, UNCONFIRMED_BYTES};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Readiness};
@@ -52,8 +53,8 @@ struct Tied {
     batch: Option<Key>,
     /// Events that are set when this one is.
     children: BTreeSet<Key>,
-    /// The event that sets this one.
-    parent: Option<Key>,
+    /// The event that sets this one, which may have ended.
+    parent: Option<Handle>,
     /// What was last published of it, if it is mirrored.
     published: Option<Publication>,
 }
@@ -274,7 +275,8 @@ impl State {
     /// Has one event set another from now on; at once, if it is set already.
     pub(crate) fn event_add_child(&mut self, parent: Key, child: Key) {
         self.event_at(parent).tied.get_or_insert_default().children.insert(child);
-        self.event_at(child).tied.get_or_insert_default().parent = Some(parent);
+        let handle = self.catalog.handle(parent);
+        self.event_at(child).tied.get_or_insert_default().parent = Some(handle);
         let parent = self.event_at(parent);
         if parent.is_set
             && let Some(cause) = parent.set_by.as_deref().cloned()
@@ -284,22 +286,21 @@ impl State {
     }
 
     /// Undoes the ties of an event that no longer exists.
-    fn event_destroyed(&mut self, key: Key, event: &Event) {
-        let Some(tied) = &event.tied else {
+    fn event_destroyed(&mut self, key: Key, event: &mut Event) {
+        let Some(tied) = &mut event.tied else {
             return;
         };
         if let Some(last) = tied.published {
             self.withdraw(last);
         }
-        if let Some(parent) = tied.parent
+        if let Some(parent) = tied.parent.and_then(|parent| self.catalog.resolve(parent))
             && let Some(parent) = &mut self.event_at(parent).tied
         {
             parent.children.remove(&key);
         }
-        for &child in &tied.children {
-            if let Some(child) = &mut self.event_at(child).tied {
-                child.parent = None;
-            }
+        if !tied.children.is_empty() {
+            let children = take(&mut tied.children);
+            self.let_go_of(Box::new(Remains { children, ..Remains::default() }));
         }
     }
 

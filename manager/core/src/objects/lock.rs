@@ -12,8 +12,8 @@
 //! greatest it has seen can refuse former holders.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
-use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
 use protocol::{Abandonment, Code, Kind, LockGrant, ObjectId, ObjectState, Refusal, Reply, SessionId, Spec};
@@ -36,7 +36,7 @@ pub(crate) struct Lock {
     /// What the last holder left behind, until a session takes the lock or clears the mark.
     abandoned: Option<Box<Abandonment>>,
     /// The conditions over this lock, which end with it.
-    pub(crate) conditions: Vec<Key>,
+    pub(crate) conditions: BTreeSet<Key>,
 }
 
 /// The holder of a lock.
@@ -52,7 +52,7 @@ pub(crate) struct Holder {
 
 impl Lock {
     pub(crate) fn new(is_reentrant: bool) -> Lock {
-        Lock { is_reentrant, holder: None, abandoned: None, conditions: Vec::new() }
+        Lock { is_reentrant, holder: None, abandoned: None, conditions: BTreeSet::new() }
     }
 
     pub(crate) fn holder(&self) -> Option<Holder> {
@@ -110,8 +110,9 @@ impl ObjectBody for Lock {
         self.holder.is_some_and(|holder| holder.caller == caller)
     }
 
-    fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, _: &str) {
+    fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, _: &str) -> bool {
         state.lock_abandon(key, abandoner);
+        false
     }
 
     fn destroyed(&mut self, state: &mut State, key: Key, _: &ObjectEnd) {

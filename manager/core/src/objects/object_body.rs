@@ -102,8 +102,9 @@ pub(crate) trait ObjectBody: Debug {
         Ok(())
     }
 
-    /// Follows up on the end of a session that holds something of it.
-    fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, what: &str) {
+    /// Follows up on the end of a session that holds something of it. Returns whether it holds more, to be left behind
+    /// by further calls.
+    fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, what: &str) -> bool {
         let _ = (state, key, abandoner, what);
         unreachable!("nothing is held of this kind");
     }
@@ -189,8 +190,8 @@ impl ObjectBody for Body {
     }
 
     #[inline]
-    fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, what: &str) {
-        for_kind!(state.catalog.at(key).body, abandoned(state, key, abandoner, what));
+    fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, what: &str) -> bool {
+        for_kind!(state.catalog.at(key).body, abandoned(state, key, abandoner, what))
     }
 
     #[inline]

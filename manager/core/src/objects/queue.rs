@@ -38,7 +38,10 @@ pub(crate) const LANES: &[Lane] = &[Lane::Main, Lane::Putters, Lane::Joiners];
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Queue {
     capacity: Option<u64>,
+    /// Those that were never handed out, in the order in which they were put.
     items: VecDeque<QueueItem>,
+    /// Those that came back, by their numbers. They were put before all others.
+    returned: BTreeMap<u64, QueueItem>,
     is_closed: bool,
     /// The items that are not finished, by the session that has them, in the order in which it got them; none if it is
     /// not joinable.
@@ -69,10 +72,10 @@ pub(crate) struct QueueItem {
 
 /// An item that is not finished, and the thread that got it.
 #[derive(Debug, Serialize, Deserialize)]
-struct HandedOut {
+pub(crate) struct HandedOut {
     number: u64,
     thread: ThreadId,
-    item: QueueItem,
+    pub(crate) item: QueueItem,
 }
 
 impl QueueItem {
@@ -108,6 +111,7 @@ impl Queue {
         Ok(Queue {
             capacity,
             items: VecDeque::new(),
+            returned: BTreeMap::new(),
             is_closed: false,
             unfinished: is_joinable.then(BTreeMap::new),
             unfinished_count: 0,
@@ -119,14 +123,19 @@ impl Queue {
     }
 
     fn length(&self) -> u64 {
-        self.items.len() as u64
+        (self.returned.len() + self.items.len()) as u64
+    }
+
+    fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.returned.is_empty()
     }
 
     fn readiness_to_get(&self) -> Readiness {
-        if self.is_closed && self.items.is_empty() {
+        let is_empty = self.is_empty();
+        if self.is_closed && is_empty {
             return Readiness::Never(Refusal::new(Code::Closed, "the queue is closed and empty"));
         }
-        Readiness::when(!self.items.is_empty())
+        Readiness::when(!is_empty)
     }
 
     fn readiness_to_put(&self) -> Readiness {
@@ -138,8 +147,17 @@ impl Queue {
 
     /// Puts an item back that was not acknowledged, among the others in the order in which they were put.
     fn put_back(&mut self, item: QueueItem) {
-        let position = self.items.partition_point(|other| other.number < item.number);
-        self.items.insert(position, item);
+        self.returned.insert(item.number, item);
+    }
+
+    /// Takes the first item.
+    fn pop(&mut self) -> Option<QueueItem> {
+        if !self.returned.is_empty() {
+            return self.returned.pop_first().map(|(_, item)| item);
+        }
+        let item = self.items.pop_front();
+        shrink(&mut self.items);
+        item
     }
 
     /// Takes a finished item from the session that got it, if there is one.
@@ -211,8 +229,8 @@ impl ObjectBody for Queue {
         if lane == Lane::Putters { &mut self.putters } else { &mut self.joiners }
     }
 
-    fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, _: &str) {
-        state.items_return(key, abandoner.session);
+    fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, _: &str) -> bool {
+        state.items_return(key, abandoner.session)
     }
 
     fn given_back(state: &mut State, key: Key, grant: Unconfirmed) {
@@ -222,17 +240,21 @@ impl ObjectBody for Queue {
     }
 
     fn destroyed(&mut self, state: &mut State, key: Key, _: &ObjectEnd) {
-        if self.items.is_empty() && self.unfinished.is_none() {
+        if self.is_empty() && self.unfinished.as_ref().is_none_or(BTreeMap::is_empty) {
             return;
         }
-        let mut remains = Box::new(Remains { items: mem::take(&mut self.items), ..Remains::default() });
+        let mut remains = Remains {
+            items: mem::take(&mut self.items),
+            returned: mem::take(&mut self.returned),
+            ..Remains::default()
+        };
         for (session, items) in self.unfinished.take().into_iter().flatten() {
             if let Some(session) = state.sessions.get_mut(&session) {
                 session.held.remove(&key);
             }
-            remains.items.extend(items.into_iter().map(|handed_out| handed_out.item));
+            remains.handed_out.push(items);
         }
-        state.let_go_of(remains);
+        state.let_go_of(Box::new(remains));
     }
 }
 
@@ -299,6 +321,7 @@ impl State {
         if let Content::Blob(blob) = item.content {
             self.blob_release(blob, 1);
         }
+        self.step(item.carries.len() as u64);
         item.carries.into_iter().for_each(|pin| self.unpin(pin));
     }
 
@@ -315,7 +338,10 @@ impl State {
     /// The size of the next item.
     pub(crate) fn next_item_bytes(&self, key: Key) -> usize {
         match &self.catalog.at(key).body {
-            Body::Queue(queue) => queue.items.front().map_or(0, |item| item.content.stored_bytes()),
+            Body::Queue(queue) => {
+                let first = queue.returned.values().next().or_else(|| queue.items.front());
+                first.map_or(0, |item| item.content.stored_bytes())
+            }
             _ => unreachable!("the kind was checked when the key was found"),
         }
     }
@@ -329,9 +355,8 @@ impl State {
     ) -> Grant {
         let handle = self.catalog.handle(key);
         let queue = self.queue_at(key);
-        let item = queue.items.pop_front().expect("a ready queue has an item");
+        let item = queue.pop().expect("a ready queue has an item");
         let is_closed = queue.is_closed;
-        shrink(&mut queue.items);
         queue.handed_out += 1;
         let number = queue.handed_out;
         let carries = !item.carries.is_empty();
@@ -369,14 +394,22 @@ impl State {
         self.touch(key);
     }
 
-    /// Puts everything back that a session got from a joinable queue and has not finished.
-    fn items_return(&mut self, key: Key, session: SessionId) {
+    /// Puts the next item back that a session got from a joinable queue and has not finished. Returns whether there are
+    /// more.
+    fn items_return(&mut self, key: Key, session: SessionId) -> bool {
         let queue = self.queue_at(key);
-        let items = queue.unfinished.as_mut().and_then(|unfinished| unfinished.remove(&session));
-        for handed_out in items.into_iter().flatten().rev() {
+        let Some(unfinished) = &mut queue.unfinished else { return false };
+        let Some(items) = unfinished.get_mut(&session) else { return false };
+        let next = items.pop_front();
+        let has_more = !items.is_empty();
+        if !has_more {
+            unfinished.remove(&session);
+        }
+        if let Some(handed_out) = next {
             queue.put_back(handed_out.item);
         }
         self.touch(key);
+        has_more
     }
 
     /// Finishes the item of this number; without one, the oldest of the calling thread, or else of its session.

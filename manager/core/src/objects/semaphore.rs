@@ -173,8 +173,9 @@ impl ObjectBody for Semaphore {
         true
     }
 
-    fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, _: &str) {
+    fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, _: &str) -> bool {
         state.permits_abandon(key, abandoner);
+        false
     }
 
     fn destroyed(&mut self, state: &mut State, key: Key, _: &ObjectEnd) {

@@ -3,6 +3,7 @@
 //!
 //! Those that have not begun are *dropped*: they never begin, and end in slices if they are many.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
 use core::mem::take;
@@ -13,7 +14,8 @@ use crate::State;
 use crate::pools::outcomes::{CANCELLED, failed};
 use crate::pools::submission::carries_bytes;
 use crate::sessions::session::Abandoner;
-use crate::store::catalog::Handle;
+use crate::store::catalog::{Handle, Pin};
+use crate::store::lifetime::Remains;
 use crate::store::slab::Key;
 use crate::work::LongWork;
 
@@ -98,13 +100,22 @@ impl State {
         }
         let batch = self.batch_at(key);
         if !batch.pinned.is_empty() {
-            let unpinned = batch.unpinned(first, first + u64::from(calls));
-            for pins in unpinned {
-                self.step(pins.len() as u64);
-                self.memory.give_back(carries_bytes(pins.len()));
-                self.unpin_all(&pins);
+            let mut pins_of = batch.unpinned(first, first + u64::from(calls));
+            while let Some(pins) = pins_of.pop() {
+                self.unpin_carried(&pins);
+                if self.is_over() && !pins_of.is_empty() {
+                    return self
+                        .go_on_later(LongWork::LetGo(Box::new(Remains { pins_of, ..Remains::default() })));
+                }
             }
         }
+    }
+
+    /// Lets go of the objects that a chunk carried.
+    pub(crate) fn unpin_carried(&mut self, pins: &[Pin]) {
+        self.step(1 + pins.len() as u64);
+        self.memory.give_back(carries_bytes(pins.len()));
+        self.unpin_all(pins);
     }
 
     /// Fails the calls that have not ended. The pool starts none of them any more. Returns false if this input is over

@@ -173,6 +173,8 @@ impl State {
             cancels: batch.cancels,
             cancelled_from: None,
         };
+        let is_first_range = batch.running.is_empty();
+        let pool = batch.pool;
         batch.running.insert(first, running);
         match batch.workers.get_mut(session) {
             Some(worker) => worker.ranges += 1,
@@ -183,6 +185,9 @@ impl State {
         batch.granted += u64::from(calls);
         let report_each = batch.options.time_limit_ns.is_some();
         let (function, stop) = (batch.function(), batch.options.stop);
+        if is_first_range {
+            self.pool_at(pool).batch_runs(key, true);
+        }
         self.stored_bytes = self.stored_bytes + arguments.stored_bytes() - freed;
         let grants = self.session_at(session).grants.get_or_insert_default();
         let is_first = grants.len() == 0;
@@ -337,6 +342,10 @@ impl State {
         let running = batch.take_range(range);
         batch.granted -= u64::from(running.calls);
         batch.begun -= u64::from(running.since.is_some());
+        if batch.running.is_empty() {
+            let pool = batch.pool;
+            self.pool_at(pool).batch_runs(key, false);
+        }
         let session = self.sessions.get_mut(&running.session);
         if let Some(grants) = session.and_then(|session| session.grants.as_mut()) {
             grants.remove(running.order);

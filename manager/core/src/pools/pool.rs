@@ -24,6 +24,7 @@ use crate::sessions::session::Abandoner;
 use crate::store::catalog::Object;
 use crate::store::lifetime::ObjectEnd;
 use crate::store::slab::Key;
+use crate::store::small_map::SmallMap;
 use crate::waiting::wait::{Caller, Readiness};
 
 /// A pool.
@@ -35,6 +36,8 @@ pub(crate) struct Pool {
     turn_last: u64,
     /// The batches that are not complete.
     open_batches: BTreeSet<Key>,
+    /// Those of which calls run: few as a rule, however many batches there are.
+    running_batches: SmallMap<Key, ()>,
     /// Whether new batches are refused.
     is_closed: bool,
     /// Whether it starts no more calls.
@@ -51,6 +54,7 @@ impl Pool {
             startable: BTreeMap::new(),
             turn_last: 0,
             open_batches: BTreeSet::new(),
+            running_batches: SmallMap::default(),
             is_closed: false,
             is_terminated: false,
             removal: None,
@@ -68,6 +72,15 @@ impl Pool {
         self.open_batches.insert(batch);
     }
 
+    /// Notes that calls of a batch run, or that none do any more.
+    pub(crate) fn batch_runs(&mut self, batch: Key, does: bool) {
+        if does {
+            self.running_batches.insert(batch, ());
+        } else {
+            self.running_batches.remove(batch);
+        }
+    }
+
     /// Gives a turn to a batch that has calls to begin, behind the others of its priority. Returns the turn.
     pub(crate) fn add_startable(&mut self, batch: Key, priority: i32) -> u64 {
         self.turn_last += 1;
@@ -82,7 +95,7 @@ impl Pool {
 
     /// Whether no batch has calls to begin.
     pub(crate) fn has_nothing_to_start(&self) -> bool {
-        self.startable.is_empty()
+        self.is_terminated || self.startable.is_empty()
     }
 
     /// Whether it starts no more calls, as it was terminated.
@@ -94,7 +107,6 @@ impl Pool {
     pub(crate) fn terminate(&mut self) {
         self.is_closed = true;
         self.is_terminated = true;
-        self.startable.clear();
     }
 
     /// The first of its batches that are not complete, from this key on.
@@ -123,8 +135,7 @@ impl ObjectBody for Pool {
     }
 
     fn inspect(&self, state: &State, _: &Object) -> ObjectState {
-        state.step(self.open_batches.len() as u64);
-        let running = self.open_batches.iter().flat_map(|&batch| state.running_calls(batch));
+        let running = self.running_batches.keys().flat_map(|batch| state.running_calls(batch));
         ObjectState::Pool {
             batches: self.open_batches.len() as u32,
             is_closed: self.is_closed,
@@ -136,7 +147,7 @@ impl ObjectBody for Pool {
         if self.is_closed && self.open_batches.is_empty() {
             return Readiness::Never(closed());
         }
-        Readiness::when(!self.startable.is_empty())
+        Readiness::when(!self.has_nothing_to_start())
     }
 
     fn is_used_up(&self, _: &Want) -> bool {
@@ -155,8 +166,9 @@ impl ObjectBody for Pool {
         Ok(())
     }
 
-    fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, what: &str) {
+    fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, what: &str) -> bool {
         state.pool_orphaned(key, abandoner, what);
+        false
     }
 
     /// Has its owner forget it.

@@ -184,7 +184,9 @@ impl State {
             self.step(STEPS_PER_GRANT);
             self.calls_left_behind(granted, found.as_ref(), departure.ending.tells_what_has_begun(), what);
         } else if let Some(key) = session.held.pop_first() {
-            Body::abandoned(self, key, abandoner, what);
+            if Body::abandoned(self, key, abandoner, what) {
+                self.session_at(*id).held.insert(key);
+            }
         } else if let Some(grant) = departure.undelivered.pop() {
             // Backwards, because each goes to the front of its queue.
             self.give_back(grant);

@@ -18,10 +18,15 @@ use crate::pools::calls::Granted;
 use crate::sessions::deferred_release::Deferral;
 use crate::store::blob::BlobReferences;
 use crate::store::catalog::{Held, number};
+use crate::store::lifetime::Remains;
 use crate::store::memory::{SESSION_BYTES, UNCONFIRMED_BYTES, push_back, shrink};
 use crate::store::slab::Key;
 use crate::store::small_map::SmallMap;
+use crate::work::LongWork;
 use crate::{DeathCause, Peer, SessionEnd, State, Time};
+
+/// How many steps it counts to forget a grant that was received.
+const STEPS_PER_GRANT: u64 = 4;
 
 /// One client process.
 #[derive(Debug, Serialize, Deserialize)]
@@ -261,11 +266,33 @@ impl State {
     pub(crate) fn confirm(&mut self, session: SessionId, received: u64) -> Result<(), Refusal> {
         loop {
             let receiver = self.session_at(session);
-            match receiver.next_confirmed(received) {
-                Some(grant) => self.let_go(grant),
-                None => return receiver.check_confirmed(received),
+            let Some(grant) = receiver.next_confirmed(received) else {
+                return receiver.check_confirmed(received);
+            };
+            if self.is_over() {
+                return self.confirm_later(session, received, grant);
             }
+            self.step(STEPS_PER_GRANT);
+            self.let_go(grant);
         }
+    }
+
+    /// Notes that a client has read more answers than this input may follow up on.
+    #[cold]
+    fn confirm_later(
+        &mut self,
+        session: SessionId,
+        received: u64,
+        first: Unconfirmed,
+    ) -> Result<(), Refusal> {
+        let mut remains = Box::new(Remains { confirmed: [first].into(), ..Remains::default() });
+        let receiver = self.session_at(session);
+        while let Some(grant) = receiver.next_confirmed(received) {
+            remains.confirmed.push_back(grant);
+        }
+        let checked = receiver.check_confirmed(received);
+        self.go_on_later(LongWork::LetGo(remains));
+        checked
     }
 
     /// Forgets a grant that was received.

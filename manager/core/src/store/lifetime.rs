@@ -5,8 +5,8 @@
 //! a proxy, a condition over it.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::collections::btree_map::Entry;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -16,9 +16,9 @@ use protocol::{Code, Epoch, Kind, ObjectId, Refusal, Reply, SessionId, TaskResul
 use serde::{Deserialize, Serialize};
 
 use crate::State;
-use crate::objects::Body;
 use crate::objects::object_body::ObjectBody;
-use crate::objects::queue::QueueItem;
+use crate::objects::queue::{HandedOut, QueueItem};
+use crate::objects::{Body, Unconfirmed};
 use crate::pools::outcomes::blob_of;
 use crate::store::catalog::{Handle, Held, Pin, no_such_object, number};
 use crate::store::memory::REFERENCE_BYTES;
@@ -31,13 +31,40 @@ const STEPS_PER_OBJECT: u64 = 8;
 /// How many steps it counts to let go of an item or a result.
 const STEPS_PER_CONTENT: u64 = 4;
 
-/// What an object kept that is gone.
+/// What an object kept that is gone, or what else is let go of in slices.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Remains {
     /// Results of calls that their owner has not taken. Their bytes count for nothing any more, but for blobs.
     pub(crate) results: VecDeque<TaskResult>,
     pub(crate) items: VecDeque<QueueItem>,
+    pub(crate) returned: BTreeMap<u64, QueueItem>,
+    /// Items that sessions had, each list that of one.
+    pub(crate) handed_out: Vec<VecDeque<HandedOut>>,
     pub(crate) pins: Vec<Pin>,
+    /// Pins of things of which each kept several.
+    pub(crate) pins_of: Vec<Box<[Pin]>>,
+    /// The events that were set with one.
+    pub(crate) children: BTreeSet<Key>,
+    /// Grants that their receivers have confirmed.
+    pub(crate) confirmed: VecDeque<Unconfirmed>,
+}
+
+impl Remains {
+    /// Takes the next item.
+    fn next_item(&mut self) -> Option<QueueItem> {
+        if let Some(item) = self.items.pop_front() {
+            return Some(item);
+        }
+        if let Some((_, item)) = self.returned.pop_first() {
+            return Some(item);
+        }
+        loop {
+            match self.handed_out.last_mut()?.pop_front() {
+                Some(handed_out) => return Some(handed_out.item),
+                None => drop(self.handed_out.pop()),
+            }
+        }
+    }
 }
 
 /// Why an object ends. This becomes a text only if somebody waits for the object.
@@ -210,12 +237,19 @@ impl State {
     /// Lets go of what an object kept: all of it, or as much as this input may.
     pub(crate) fn let_go_of(&mut self, mut remains: Box<Remains>) {
         loop {
-            if let Some(item) = remains.items.pop_front() {
+            if let Some(item) = remains.next_item() {
                 self.step(STEPS_PER_CONTENT);
                 self.discard_item(item);
             } else if let Some(pin) = remains.pins.pop() {
                 self.step(1);
                 self.unpin(pin);
+            } else if let Some(pins) = remains.pins_of.pop() {
+                self.unpin_carried(&pins);
+            } else if remains.children.pop_first().is_some() {
+                self.step(1);
+            } else if let Some(grant) = remains.confirmed.pop_front() {
+                self.step(STEPS_PER_CONTENT);
+                self.let_go(grant);
             } else if let Some(result) = remains.results.pop_front() {
                 self.step(STEPS_PER_CONTENT);
                 if let Some(blob) = blob_of(&result.outcome) {

@@ -136,6 +136,16 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
         }
     }
 
+    /// The keys, in order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = K> {
+        let (few, many) = match self {
+            SmallMap::Few(entries) => (Some(entries), None),
+            SmallMap::Many(entries) => (None, Some(entries)),
+        };
+        let few = few.into_iter().flatten().map(|(key, _)| *key);
+        few.chain(many.into_iter().flat_map(|entries| entries.keys().copied()))
+    }
+
     /// The values, to change them.
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         let (few, many) = match self {
@@ -177,7 +187,7 @@ mod tests {
             for key in (0..count).rev() {
                 assert!(map.insert(key, 2 * key) && !map.insert(key, 0));
             }
-            assert!(map.values().copied().eq((0..count).map(|key| 2 * key)));
+            assert!(map.values().copied().eq((0..count).map(|key| 2 * key)) && map.keys().eq(0..count));
             assert_eq!((map.len(), map.get(0), map.get(count)), (count, Some(&0), None));
             assert_eq!((map.first_key(), map.last_key()), (Some(0), Some(count - 1)));
             map.values_mut().for_each(|value| *value += 1);

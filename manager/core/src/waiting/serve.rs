@@ -61,8 +61,8 @@ impl State {
         }
     }
 
-    /// The refusal of a waiter, if the object of one of these entries has ended: that counts even if another is ready by
-    /// now.
+    /// The refusal of a waiter, if the object of one of these entries has ended: that counts even if another is ready
+    /// by now.
     #[inline(never)]
     fn end_of(&self, entries: &[WaitQueueEntry]) -> Option<Verdict> {
         entries.iter().find_map(|entry| match &self.catalog.at(entry.object).body {

@@ -3,8 +3,8 @@
 use manager_core::{DeathCause, Input, SessionEnd};
 use protocol::limits::CARRIES_MAX;
 use protocol::{
-    BatchOptions, Code, Kind, ObjectId, Reply, Request, RequestId, SessionId, Spec, Target, TaskCounts,
-    TaskInput,
+    BatchOptions, CallsOutcome, Code, Grant, Kind, ObjectId, Outcome, Reply, Request, RequestId, SessionId,
+    Spec, Target, TaskCounts, TaskInput,
 };
 
 use crate::call_words::input;
@@ -144,6 +144,125 @@ fn the_end_of_an_object_that_keeps_much() {
     assert!(world.work() > 5);
     assert_eq!(world.answer(b, remove), Some(Reply::Done));
     assert_eq!(world.refused(b, wait_for(lock(carried))).0, Code::NoSuchObject);
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
+
+/// Two sessions have every other item of a joinable queue. So those of the second come back between those of the first.
+#[test]
+fn items_that_come_back_between_others() {
+    const ITEMS: u64 = 12_000;
+    let mut world = World::new();
+    let (a, b, c, d) = (world.session("a"), world.session("b"), world.session("c"), world.session("d"));
+    let queue = world.open(a, Some("queue"), Spec::Queue { capacity: None, is_joinable: true });
+    for number in 0..ITEMS {
+        let request = world.send(a, wait_for(words::put(queue, &number.to_le_bytes())));
+        world.taken(a, request);
+        world.send(if number % 2 == 0 { b } else { c }, wait_for(words::get(queue)));
+        world.forget_answers();
+    }
+    world.forget_steps();
+    world.kill(b);
+    assert!(world.work() > 1);
+    world.kill(c);
+    assert!(world.work() > 1);
+    assert_eq!(world.ask(a, Request::QueueLength { id: queue }), Reply::Count(ITEMS));
+    for number in 0..ITEMS {
+        let request = world.send(d, wait_for(words::get(queue)));
+        match world.taken(d, request).grants.remove(0) {
+            Grant::Item(item) => assert_eq!(item.payload.as_bytes(), number.to_le_bytes()),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
+
+/// They carry many proxies, and one request confirms them all.
+#[test]
+fn the_confirmation_of_many_items() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let queue = world.open(a, Some("queue"), words::queue(None));
+    let carried: Vec<_> = (0..100).map(|_| world.open(a, None, Spec::Lock)).collect();
+    for _ in 0..1_000 {
+        let put = Target::Put { queue, item: b"item", carries: carried.clone() };
+        let request = world.send(a, wait_for(put));
+        world.taken(a, request);
+        world.send_unread(b, wait_for(words::get(queue)));
+    }
+    world.forget_answers();
+    world.leave(a);
+    world.work();
+    world.forget_steps();
+    assert_eq!(world.ask(b, Request::QueueLength { id: queue }), Reply::Count(0));
+    world.work();
+    assert_eq!(world.refused(b, wait_for(lock(carried[0]))).0, Code::NoSuchObject);
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
+
+/// Calls that came in chunks that carry much end together.
+#[test]
+fn the_end_of_many_calls_that_carry_objects() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let pool = world.open(a, Some("pool"), Spec::Pool);
+    let batch = world.batch(a, pool);
+    let carried: Vec<_> = (0..CARRIES_MAX).map(|_| world.open(b, None, Spec::Lock)).collect();
+    let chunk = TaskInput { arguments: &[0], carries: carried.clone(), calls: 1 };
+    for _ in 0..40 {
+        world.done(a, Request::BatchAdd { id: batch, tasks: vec![chunk.clone(); 10], last: false });
+    }
+    let take = |most| wait_for(Target::Tasks { pool, most });
+    let end = |first, calls: u32| {
+        let outcome = Outcome::Returned(&[0; 400][..calls as usize]);
+        let ends = vec![CallsOutcome { calls, outcome }].into();
+        Request::CallsEnd { batch, first, ends, carries: Vec::new() }
+    };
+    let request = world.send(b, take(1));
+    world.taken(b, request);
+    world.done(b, end(0, 1));
+    let request = world.send(b, take(99));
+    world.taken(b, request);
+    world.forget_steps();
+    world.done(b, end(1, 99));
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
+
+#[test]
+fn the_end_of_many_conditions_over_one_lock() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let l = world.open(a, Some("lock"), Spec::Lock);
+    let conditions: Vec<_> = (0..10_000).map(|_| world.open(b, None, words::over(l))).collect();
+    world.forget_steps();
+    world.leave(b);
+    assert!(world.work() > 1);
+    assert_eq!(world.refused(a, Request::ConditionLock { id: conditions[9_999] }).0, Code::NoSuchObject);
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
+
+/// Its children live on without it.
+#[test]
+fn the_removal_of_an_event_with_many_children() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let pool = world.open(a, Some("pool"), Spec::Pool);
+    let parent = world.event(a, "parent");
+    let stops: Vec<_> = (0..20_000)
+        .map(|_| {
+            let id = world.fresh_id();
+            let options = BatchOptions { parent: Some(parent), ..world.batch_options() };
+            world.done(a, Request::BatchOpen { id, pool, function: "f", options });
+            options.stop
+        })
+        .collect();
+    world.forget_steps();
+    world.done(b, Request::Remove { id: parent });
+    // Something else may have its place by now.
+    let other = world.event(b, "other");
+    world.set(b, stops[7]);
+    assert!(!world.is_set(b, other));
+    world.set(b, other);
+    assert!(!world.is_set(b, stops[8]));
     assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
 }
 

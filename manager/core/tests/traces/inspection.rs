@@ -8,6 +8,7 @@ use protocol::{
 };
 use uuid::Uuid;
 
+use crate::call_words::input;
 use crate::words::{
     JOINABLE, SECOND, barrier, bounded, condition, event, get, join, lock, on_thread, over, permits, put,
     rlock, wait_at_most, wait_for,
@@ -315,4 +316,31 @@ fn each_waiter_shows_what_it_wants_of_the_object() {
     assert_eq!(wants(s), [Wanted::Permits { permits: 2 }]);
     assert_eq!(wants(e), [Wanted::Event]);
     assert_eq!(wants(q), [Wanted::Room, Wanted::Joined]);
+}
+
+/// Only those of which calls run are looked at.
+#[test]
+fn a_pool_of_many_batches_takes_few_steps_to_inspect() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let pool = world.open(a, Some("pool"), Spec::Pool);
+    let batches: Vec<_> = (0..5_000).map(|_| world.batch(a, pool)).collect();
+    let running = batches[4_000];
+    world.done(a, Request::BatchAdd { id: running, tasks: vec![input(&[0, 0], 2)], last: false });
+    let request = world.send(b, wait_for(Target::Tasks { pool, most: 1 }));
+    world.taken(b, request);
+    world.forget_steps();
+    let state = |world: &mut World| match world.ask(a, Request::Inspect { object: Selector::Id(pool) }) {
+        Reply::Object(info) => info.state,
+        other => panic!("{other:?}"),
+    };
+    let ObjectState::Pool { batches: count, running: calls, .. } = state(&mut world) else {
+        panic!("it is a pool")
+    };
+    assert_eq!((count, calls.len(), calls[0].batch), (5_000, 1, running));
+    assert!(world.steps_most() <= 10, "{} steps", world.steps_most());
+    world.kill(b);
+    world.work();
+    let ObjectState::Pool { running: calls, .. } = state(&mut world) else { panic!("it is a pool") };
+    assert_eq!(calls, []);
 }

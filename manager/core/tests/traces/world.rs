@@ -175,6 +175,13 @@ impl World {
         request
     }
 
+    /// Sends a request of a session that has read no answers.
+    pub(crate) fn send_unread(&mut self, session: SessionId, body: Request<'_>) {
+        let received = std::mem::take(&mut self.received[session.0 as usize]);
+        self.send(session, body);
+        self.received[session.0 as usize] = received;
+    }
+
     pub(crate) fn send_as(&mut self, session: SessionId, request: RequestId, body: Request<'_>) {
         let received = self.received[session.0 as usize];
         self.apply(Input::Request { session, envelope: Envelope { request, received, body } });
