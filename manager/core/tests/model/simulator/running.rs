@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use manager_core::{BlobArrival, CallRecord, Effect, Holding, Input, Peer, State, Time};
 use protocol::limits::BLOB_BYTES_MIN;
 use protocol::{
-    BlobId, Envelope, Epoch, Limits, ObjectId, OpenMode, Outcome, Refusal, Request, RequestId, SessionId,
-    Signal, Spec, Target, ThreadId, WaitMode,
+    BlobId, Envelope, Epoch, Kind, Limits, ObjectId, OpenMode, Outcome, Refusal, Request, RequestId,
+    SessionId, Signal, Spec, Target, ThreadId, WaitMode,
 };
 use uuid::Uuid;
 
@@ -69,15 +69,25 @@ pub(crate) fn replay(limits: &Limits, steps: &[Step]) -> Option<(usize, String)>
     }
 }
 
-/// Whether a request is a wait that may end otherwise in slices: it begins before a long search for a deadlock ends,
-/// goes on for a moment if it may yet be served, and comes before those whom its signal serves have gone.
-fn differs_in_slices(request: &Request<'_>) -> bool {
+/// Whether a request has the same effects in slices. A wait for a lock begins before a long search for a deadlock ends,
+/// one that only asks goes on for a moment if it may yet be served, and results come in parts as calls end.
+fn is_same_in_slices(request: &Request<'_>, kind_of: impl Fn(ObjectId) -> Option<Kind>) -> bool {
     let is_for_lock = |target: &Target<'_>| matches!(target, Target::Lock { .. } | Target::RLock { .. });
     match request {
         Request::Wait { targets, timeout_ns, .. } => {
-            *timeout_ns == Some(0) || targets.iter().any(is_for_lock)
+            *timeout_ns != Some(0) && !targets.iter().any(is_for_lock)
         }
-        Request::SignalAndWait { .. } => true,
+        Request::Remove { id } => kind_of(*id) != Some(Kind::Pool),
+        Request::Notify { .. }
+        | Request::Cancel { .. }
+        | Request::Release { .. }
+        | Request::ForceRelease { .. }
+        | Request::SemaphoreRelease { .. }
+        | Request::LatchCountDown { .. }
+        | Request::QueueClose { .. }
+        | Request::BarrierPass { .. }
+        | Request::BarrierAbort { .. }
+        | Request::BarrierReset { .. } => true,
         _ => false,
     }
 }
@@ -204,10 +214,10 @@ impl Run {
                 self.core.apply(now, Input::TimePassed, &mut self.effects);
             }
             let is_whole = match input {
-                // It need not be atomic.
-                Input::SessionEnded { .. } | Input::TimePassed => true,
-                Input::Request { envelope, .. } => differs_in_slices(&envelope.body),
-                _ => false,
+                Input::Request { envelope, .. } => {
+                    !is_same_in_slices(&envelope.body, |id| self.model.kind_of(id))
+                }
+                _ => true,
             };
             self.core.set_steps_max(if is_whole { u64::MAX } else { steps_max });
         }
