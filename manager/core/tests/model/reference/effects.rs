@@ -200,8 +200,10 @@ impl Model {
     fn is_published(&self, id: ObjectId, change: Change, actual: Publication) -> bool {
         let Publication { number, serial, state } = actual;
         if let Change::First { is_set } = change {
+            // The mirror has as many places as events may be in it.
+            let exists = (number as usize) < self.limits.mirrored_events_max;
             let is_free = self.mirror.values().all(|other| other.number != number);
-            return is_free && serial != 0 && state.is_set() == is_set;
+            return exists && is_free && serial != 0 && state.is_set() == is_set;
         }
         let Some(before) = self.mirror.get(&id) else { return false };
         let EventState(word) = before.state;
