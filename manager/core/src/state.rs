@@ -90,8 +90,8 @@ pub struct State {
 /// What is due at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Due {
-    /// A waiter gives up.
-    Waiter(Key),
+    /// A waiter gives up. Of those that are due at one time, the one that came first does so first.
+    Waiter { arrival: u64, key: Key },
     /// The time of a running call is over: the first one of this range.
     Call { batch: Key, range: u64 },
 }

@@ -206,7 +206,7 @@ impl State {
             }
         }
         if let Some(deadline) = deadline {
-            self.deadlines.insert((deadline, Due::Waiter(key)));
+            self.deadlines.insert((deadline, Due::Waiter { arrival: self.arrivals, key }));
         }
         key
     }
@@ -226,7 +226,7 @@ impl State {
         self.searches.thread_moved(waiter.caller);
         self.step(STEPS_PER_WAITER + waiter.targets.len() as u64);
         if let Some(deadline) = waiter.deadline() {
-            self.deadlines.remove(&(deadline, Due::Waiter(key)));
+            self.deadlines.remove(&(deadline, Due::Waiter { arrival: waiter.arrival, key }));
         }
         if let Some(session) = self.sessions.get_mut(&waiter.caller.session) {
             session.remove_wait(waiter.request);
@@ -344,7 +344,7 @@ impl State {
                 break;
             }
             match due {
-                Due::Waiter(key) => self.waiter_overdue(key),
+                Due::Waiter { key, .. } => self.waiter_overdue(key),
                 Due::Call { batch, range } => self.call_overdue(batch, range),
             }
         }
@@ -368,10 +368,11 @@ impl State {
     /// Lets a waiter wait a little longer.
     fn put_off(&mut self, key: Key) {
         let later = Deadline::at(self.now.after_ns(PUT_OFF_NS));
+        let due = Due::Waiter { arrival: self.waiters[key].arrival, key };
         if let Some(before) = self.waiters[key].deadline.replace(later) {
-            self.deadlines.remove(&(before.time(), Due::Waiter(key)));
+            self.deadlines.remove(&(before.time(), due));
         }
-        self.deadlines.insert((later.time(), Due::Waiter(key)));
+        self.deadlines.insert((later.time(), due));
     }
 }
 

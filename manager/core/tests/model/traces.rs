@@ -316,3 +316,33 @@ fn calls_that_are_due_at_the_same_time_end_in_their_order() {
         ],
     );
 }
+
+/// The one that came last is kept where one was that came before the other.
+#[test]
+fn waits_whose_time_is_over_together_give_up_in_the_order_in_which_they_came() {
+    let over = |number| Spec::Condition { over: LockChoice::Own { id: id(number), is_reentrant: false } };
+    let lock = |number| wait(1, WaitMode::Any, [Target::Lock { id: id(number) }]);
+    let wait_at_condition = |number| Request::Wait {
+        mode: WaitMode::Any,
+        targets: targets([Target::Condition { id: id(number), hold: None }]),
+        timeout_ns: Some(258),
+        thread: ThreadId(1),
+    };
+    let release = |number| Request::Release { id: id(number), hold: Some(CURRENT), thread: ThreadId(1) };
+    agree(
+        &Limits::default(),
+        &[
+            Step::Begin { session: SessionId(1) },
+            Step::Begin { session: SessionId(2) },
+            request(1, 1, open(id(10), over(3))),
+            request(1, 2, lock(3)),
+            // Its place among the waits is free again when the other has come.
+            request(2, 1, lock(3)),
+            request(1, 3, wait_at_condition(10)),
+            request(2, 2, release(3)),
+            request(1, 4, lock(3)),
+            request(1, 5, wait_at_condition(10)),
+            Step::Pass { nanoseconds: 315 },
+        ],
+    );
+}
