@@ -44,7 +44,7 @@ pub use deferred_release::{DeferredRelease, NoReleaseMemory, ReleaseMemory};
 pub use disconnect_reason::DisconnectReason;
 pub use incoming::Incoming;
 
-pub use operation::{Operation, Unexpected, WaitTarget};
+pub use operation::{Operation, SignalOperation, Unexpected, WaitTarget};
 pub use outgoing::Outgoing;
 pub use pending::{PendingRequests, Unclaimed};
 pub use request_map::RequestMap;

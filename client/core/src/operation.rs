@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::fmt;
 
-use protocol::{Grant, Reply, Request, Target};
+use protocol::{Grant, Reply, Request, Signal, Target};
 
 /// Something that a client asks a manager to do, as a value.
 ///
@@ -25,6 +25,12 @@ pub trait Operation<'a> {
     fn output(reply: Reply) -> Result<Self::Output, Unexpected>;
 }
 
+/// An operation that a client can also have done in the same step as it begins a wait.
+pub trait SignalOperation<'a>: Operation<'a> {
+    /// The signal that does what the request does.
+    fn into_signal(self) -> Signal<'a>;
+}
+
 /// Something that a client can wait for and take, alone or together with others.
 pub trait WaitTarget<'a> {
     /// What the manager grants when the wait takes this.
@@ -33,12 +39,21 @@ pub trait WaitTarget<'a> {
     /// The target of the wait.
     fn into_target(self) -> Target<'a>;
 
-    /// What the grant of this target means.
+    /// What the grant of this target means. A grant of something else comes back.
     ///
     /// # Errors
     ///
-    /// If it is a grant of something else.
-    fn granted(grant: Grant) -> Result<Self::Granted, Unexpected>;
+    /// The grant itself, if it is of something else.
+    fn accept(grant: Grant) -> Result<Self::Granted, Grant>;
+
+    /// Like [`accept`](Self::accept), where nothing else can have been granted.
+    ///
+    /// # Errors
+    ///
+    /// If it is a grant of something else: then the manager breaks the protocol.
+    fn granted(grant: Grant) -> Result<Self::Granted, Unexpected> {
+        Self::accept(grant).map_err(Unexpected::grant)
+    }
 }
 
 /// An answer that does not belong to its request.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use client_core::WaitTarget;
 use client_core::operations::{EventClear, EventIsSet, EventSet, EventTarget, GetEventCause};
-use protocol::{Grant, Kind, Signal, Spec, Target};
+use protocol::{Grant, Kind, Spec, Target};
 
 use crate::objects::proxy::proxy;
 use crate::objects::reason::check_reason;
@@ -158,8 +158,8 @@ impl Event {
         target: &dyn Waitable,
         timeout: impl Into<Option<Duration>>,
     ) -> Result<Option<Taken>> {
-        let signal = Signal::EventSet { id: self.id(), reason: None };
-        signal_and_wait(&self.reference, signal, target, timeout.into())
+        let set = EventSet { id: self.id(), reason: None };
+        signal_and_wait(&self.reference, set, target, timeout.into())
     }
 
     /// The object itself, for the rest of the product.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use client_core::operations::{LockRelease, LockTarget};
 use client_core::{DeferredRelease, Operation};
-use protocol::{Kind, LockGrant, Signal, ThreadId};
+use protocol::{Kind, LockGrant, ThreadId};
 
 use crate::objects::reference::{Reference, without_timeout};
 use crate::process::thread::this_thread;
@@ -184,13 +184,9 @@ impl LockGuard {
         ))
     }
 
-    fn release_operation(&self) -> LockRelease {
+    /// The operation that releases what this holds.
+    pub(crate) fn release_operation(&self) -> LockRelease {
         LockRelease { id: self.lock.id(), hold: Some(self.hold), thread: self.thread }
-    }
-
-    /// The release, as a wait does it before it begins.
-    pub(crate) fn release_signal(&self) -> Signal<'static> {
-        Signal::Release { id: self.lock.id(), hold: Some(self.hold) }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use client_core::WaitTarget;
 use client_core::operations::{LatchCount, LatchCountDown, LatchTarget};
-use protocol::{Grant, Kind, Signal, Spec, Target};
+use protocol::{Grant, Kind, Spec, Target};
 
 use crate::objects::proxy::proxy;
 use crate::objects::reference::Reference;
@@ -86,8 +86,8 @@ impl Latch {
     ///
     /// As with [`wait`](Self::wait).
     pub fn count_down_and_wait(&self, timeout: impl Into<Option<Duration>>) -> Result<bool> {
-        let signal = Signal::LatchCountDown { id: self.id(), count: 1 };
-        let taken = signal_and_wait(&self.reference, signal, self, timeout.into())?;
+        let count_down = LatchCountDown { id: self.id(), count: 1 };
+        let taken = signal_and_wait(&self.reference, count_down, self, timeout.into())?;
         Ok(taken.is_some())
     }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use client_core::Operation;
 use client_core::operations::{SemaphoreForget, SemaphoreRelease};
-use protocol::Signal;
 
 use crate::objects::reference::Reference;
 use crate::{Abandonment, Error, ErrorKind, Result};
@@ -101,12 +100,8 @@ impl Permit {
         check_here(self.process)
     }
 
-    /// The release, as a wait does it before it begins.
-    pub(crate) fn release_signal(&self) -> Signal<'static> {
-        Signal::SemaphoreRelease { id: self.semaphore.id(), permits: self.permits }
-    }
-
-    fn release_operation(&self) -> SemaphoreRelease {
+    /// The operation that releases them.
+    pub(crate) fn release_operation(&self) -> SemaphoreRelease {
         SemaphoreRelease { id: self.semaphore.id(), permits: self.permits }
     }
 }

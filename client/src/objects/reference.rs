@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use client_core::operations::{Attach, Detach, Open, Remove, Wait, WaitEnd, WaitFor};
+use client_core::operations::{Attach, Detach, Either, Open, Remove, WaitFor, WaitForEither};
 use client_core::{DeferredRelease, Operation, Unexpected, WaitTarget};
-use protocol::{Epoch, Grant, Kind, Name, ObjectId, OpenMode, Reply, Request, Spec, Targets, WaitMode};
+use protocol::{Epoch, Kind, Name, ObjectId, OpenMode, Reply, Request, Spec};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
@@ -167,14 +167,14 @@ impl Reference {
         Ok(granted.map(|granted| (granted, ack_hold)))
     }
 
-    /// Waits for the first of some targets and takes it. None if the timeout ended first.
-    pub fn wait_any(&self, targets: Targets<'_>, timeout: Option<Duration>) -> Result<Option<Grant>> {
-        let timeout_ns = timeout.map(duration::nanoseconds);
-        let thread = thread::this_thread();
-        match self.run(Wait { signal: None, mode: WaitMode::Any, targets, timeout_ns, thread })? {
-            WaitEnd::Taken(taken) => Ok(Some(taken.grants.into_iter().next().ok_or(Unexpected::Objects)?)),
-            WaitEnd::TimedOut { .. } => Ok(None),
-        }
+    /// Waits for the first of two targets that is ready, and takes it.
+    pub fn wait_for_either<'a, A: WaitTarget<'a>, B: WaitTarget<'a>>(
+        &self,
+        first: Option<A>,
+        second: Option<B>,
+    ) -> Result<Either<A::Granted, B::Granted>> {
+        let wait = WaitForEither { first, second, timeout_ns: None, thread: thread::this_thread() };
+        without_timeout(self.run(wait)?)
     }
 
     /// Removes the object for everyone.

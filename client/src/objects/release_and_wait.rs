@@ -22,7 +22,7 @@ impl LockGuard {
         // If this fails, nothing was sent, and the drop of this guard releases the lock.
         common_link([self.lock(), target.reference()].into_iter())?;
         self.disarm();
-        signal_and_wait(self.lock(), self.release_signal(), target, timeout.into())
+        signal_and_wait(self.lock(), self.release_operation(), target, timeout.into())
     }
 }
 
@@ -43,6 +43,6 @@ impl Permit {
         // If this fails, nothing was sent, and the drop of this releases the permits.
         common_link([self.semaphore(), target.reference()].into_iter())?;
         self.disarm();
-        signal_and_wait(self.semaphore(), self.release_signal(), target, timeout.into())
+        signal_and_wait(self.semaphore(), self.release_operation(), target, timeout.into())
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use client_core::Unexpected;
 use client_core::operations::{Wait, WaitEnd};
-use protocol::{Limits, Signal, Target, Targets, WaitMode};
+use client_core::{SignalOperation, Unexpected};
+use protocol::{Kind, Limits, Signal, Targets, WaitMode};
 
 use crate::connection::acks::AckHold;
 use crate::connection::link::Link;
@@ -94,13 +94,14 @@ pub fn wait_all(
 
 /// Signals one object and waits for another, in one request and one atomic step: the signal takes effect before the
 /// wait begins, even if the timeout ends first. Then this returns none.
-pub(crate) fn signal_and_wait(
+pub(crate) fn signal_and_wait<'a>(
     signalled: &Reference,
-    signal: Signal<'_>,
+    signal: impl SignalOperation<'a>,
     target: &dyn Waitable,
     timeout: Option<Duration>,
 ) -> Result<Option<Taken>> {
-    let Some((taken, ack_hold)) = wait(Some((signalled, signal)), WaitMode::Any, &[target], timeout)? else {
+    let signal = Some((signalled, signal.into_signal()));
+    let Some((taken, ack_hold)) = wait(signal, WaitMode::Any, &[target], timeout)? else {
         return Ok(None);
     };
     let grant = taken.grants.into_iter().next().ok_or(Unexpected::Objects)?;
@@ -122,10 +123,11 @@ fn wait(
     }
     let signalled = signal.as_ref().map(|(reference, _)| *reference);
     let link = common_link(signalled.into_iter().chain(targets.iter().map(|target| target.reference())))?;
-    let targets: Targets<'_> = targets.iter().map(|target| target.target()).collect();
-    if targets.iter().any(|target| matches!(target, Target::Lock { .. } | Target::RLock { .. })) {
+    let mut kinds = targets.iter().map(|target| target.reference().kind());
+    if kinds.any(|kind| matches!(kind, Kind::Lock | Kind::RLock)) {
         link.open_deferred_releases()?;
     }
+    let targets: Targets<'_> = targets.iter().map(|target| target.target()).collect();
     let timeout_ns = timeout.map(duration::nanoseconds);
     let thread = thread::this_thread();
     let signal = signal.map(|(_, signal)| signal);

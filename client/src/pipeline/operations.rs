@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use client_core::operations::{
     ConditionNotify, EventClear, EventIsSet, EventSet, GetEventCause, LatchCount, LatchCountDown, Open,
-    QueueClose, QueueLength, QueueTaskDone, SemaphoreAvailable, SemaphoreRelease, Wait, WaitEnd,
+    QueueClose, QueueLength, QueueTaskDone, SemaphoreAvailable, SemaphoreRelease, Wait, WaitEnd, brings_item,
 };
 use client_core::{Operation, Unexpected};
-use protocol::{ObjectId, OpenMode, Target, Targets, WaitMode};
+use protocol::{ObjectId, OpenMode, Targets, WaitMode};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -153,7 +153,7 @@ impl<'a> Pipeline<'a> {
     /// Items can be large, so this takes the answer of a queue before it sends more.
     pub fn try_take(&mut self, target: &'a dyn Waitable) -> Later<Option<Taken>> {
         let wanted = target.target();
-        let is_item = matches!(wanted, Target::Get { .. });
+        let is_item = brings_item(&wanted);
         let targets = Targets::from_iter([wanted]);
         let (mode, timeout_ns, thread) = (WaitMode::Any, Some(0), this_thread());
         let look = Wait { signal: None, mode, targets, timeout_ns, thread };

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use client::internal::operations::{Cancel, EventTarget, Inspect, LockRelease, Wait, WaitEnd};
+use client::internal::operations::{
+    Cancel, Either, EventTarget, Inspect, LockRelease, LockTarget, WaitForEither,
+};
 use client::internal::{ErrorKind, Link, Operation, Reference, this_thread};
 use client::{Error, EventCause, Manager, Result};
-use protocol::{
-    Abandonment, Grant, ObjectState, OpenMode, RequestId, Selector, Spec, Target, Targets, WaitMode,
-};
+use protocol::{Abandonment, ObjectState, OpenMode, RequestId, Selector, Spec};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::deadlock::Cycle;
@@ -30,6 +30,9 @@ const LOOK_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// How long to wait for the answer to a release.
 const RELEASE_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// A wait for the event that must not be set, or else for the lock.
+type PermissionWait = WaitForEither<EventTarget, LockTarget>;
 
 /// The event that must not be set, and the lock that must be held, while a command runs.
 #[derive(Debug)]
@@ -97,11 +100,10 @@ impl Preconditions {
 
     /// Waits until the command may start: until it has the lock, if there is one.
     pub fn wait(&self) -> Result<Permission> {
-        let stop = self.stop.as_ref().map(|stop| Target::Event { id: stop.id() });
-        let lock = self.lock.as_ref().map(|lock| Target::Lock { id: lock.id() });
+        let stop = self.stop.as_ref().map(|stop| EventTarget { id: stop.id() });
+        let lock = self.lock.as_ref().map(|lock| LockTarget { id: lock.id(), is_reentrant: false });
         let timeout_ns = if lock.is_some() { None } else { Some(0) };
-        let targets: Targets<'_> = stop.into_iter().chain(lock).collect();
-        let wait = Wait { signal: None, mode: WaitMode::Any, targets, timeout_ns, thread: this_thread() };
+        let wait = PermissionWait { first: stop, second: lock, timeout_ns, thread: this_thread() };
         let pending = {
             let mut state = self.state();
             if state.is_cancelled {
@@ -123,16 +125,13 @@ impl Preconditions {
             },
             answer => answer?,
         };
-        match Wait::output(reply)? {
-            WaitEnd::TimedOut { .. } => Ok(Permission::Granted(None)),
-            WaitEnd::Taken(taken) => match taken.grants.into_iter().next() {
-                Some(Grant::Event(cause)) => Ok(Permission::Stopped(cause.into())),
-                Some(Grant::Lock(grant)) => {
-                    state.held = Some((grant.token, grant.hold));
-                    Ok(Permission::Granted(grant.abandoned))
-                }
-                other => Err(failed(&format!("a wait for a lock gave {other:?}"))),
-            },
+        match PermissionWait::output(reply)? {
+            None => Ok(Permission::Granted(None)),
+            Some(Either::First(cause)) => Ok(Permission::Stopped(cause.into())),
+            Some(Either::Second(grant)) => {
+                state.held = Some((grant.token, grant.hold));
+                Ok(Permission::Granted(grant.abandoned))
+            }
         }
     }
 

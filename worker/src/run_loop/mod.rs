@@ -9,10 +9,10 @@ mod run_calls;
 use std::fmt;
 use std::sync::Arc;
 
-use client::internal::operations::Attach;
+use client::internal::operations::{Attach, Either, EventTarget, LargeArguments, TakenTasks, TasksTarget};
 use client::internal::{Assignment, Link, OwnBlob, ReceivedPayload, Reference, set_worker_index};
 use client::{Error, Result};
-use protocol::{BlobTaskGrant, Grant, Kind, Target};
+use protocol::Kind;
 use rustix::stdio::dup2_stderr;
 
 use crate::error::failed;
@@ -102,30 +102,28 @@ fn run_tasks(
     let mut rest = tasks_max.unwrap_or(u32::MAX);
     while rest > 0 {
         // The first target that is ready is taken, so a worker that is to leave takes no more calls.
-        let leave = leave.map(|id| Target::Event { id });
-        let tasks = Target::Tasks { pool: pool.id(), most: granted.request_count(rest) };
-        match pool.wait_any(leave.into_iter().chain([tasks]).collect(), None) {
-            Ok(Some(Grant::Tasks(grant))) => {
-                let begun = run_calls(registry, link, &granted, &grant, None, &mut space)?;
+        let leave = leave.map(|id| EventTarget { id });
+        let tasks = TasksTarget { pool: pool.id(), most: granted.request_count(rest) };
+        match pool.wait_for_either(leave, Some(tasks)) {
+            Ok(Either::First(_)) => return Ok(WorkerEnd::Left),
+            Ok(Either::Second(TakenTasks { tasks, large })) => {
+                let arguments = large.map(|large| fetch(link, large)).transpose()?;
+                let begun = run_calls(registry, link, &granted, &tasks, arguments.as_ref(), &mut space)?;
                 // Without a limit, it never counts down.
                 rest = rest.saturating_sub(tasks_max.map_or(0, |_| begun));
             }
-            Ok(Some(Grant::BlobTask(grant))) => {
-                let BlobTaskGrant { task, blob: id, bytes } = *grant;
-                let blob = OwnBlob { link: Arc::clone(link), id, bytes };
-                let arguments = ReceivedPayload::fetch(&blob)?;
-                drop(blob);
-                let begun = run_calls(registry, link, &granted, &task, Some(&arguments), &mut space)?;
-                rest = rest.saturating_sub(tasks_max.map_or(0, |_| begun));
-            }
-            Ok(Some(Grant::Event(_))) => return Ok(WorkerEnd::Left),
-            Ok(other) => return Err(failed(&format!("a wait for tasks gave {other:?}"))),
             Err(error) if is_over(&error) => return Ok(WorkerEnd::Left),
             Err(error) if error.is_cancelled() => return Ok(WorkerEnd::Terminated),
             Err(error) => return Err(error),
         }
     }
     Ok(WorkerEnd::Retired)
+}
+
+/// Gets arguments that did not come with their call, and gives back the reference to their blob.
+fn fetch(link: &Arc<Link>, arguments: LargeArguments) -> Result<ReceivedPayload> {
+    let LargeArguments { blob: id, bytes } = arguments;
+    ReceivedPayload::fetch(&OwnBlob { link: Arc::clone(link), id, bytes })
 }
 
 /// Whether a pool has no more tasks and accepts none. If it was removed during a task, it does not exist any more.

@@ -1,8 +1,8 @@
 //! Answers that several operations have in common.
 
-use protocol::Reply;
+use protocol::{Grant, Reply};
 
-use crate::{Unexpected, WaitTarget};
+use crate::Unexpected;
 
 /// The manager has done it, and the answer says nothing more.
 pub(super) fn done(reply: Reply) -> Result<(), Unexpected> {
@@ -20,11 +20,16 @@ pub(super) fn count(reply: Reply) -> Result<u64, Unexpected> {
     }
 }
 
-/// What a wait for one target took. None if its timeout ended first.
-pub(super) fn taken<'a, T: WaitTarget<'a>>(reply: Reply) -> Result<Option<T::Granted>, Unexpected> {
+/// What a wait took for which one target is enough, as `accept` understands the grant. None if its timeout ended first.
+pub(super) fn taken<T>(
+    reply: Reply,
+    accept: impl FnOnce(Grant) -> Result<T, Grant>,
+) -> Result<Option<T>, Unexpected> {
     match reply {
         Reply::TimedOut { .. } => Ok(None),
-        Reply::Taken(mut taken) if taken.grants.len() == 1 => taken.grants.pop().map(T::granted).transpose(),
+        Reply::Taken(mut taken) if taken.grants.len() == 1 => {
+            taken.grants.pop().map(accept).transpose().map_err(Unexpected::grant)
+        }
         reply => Err(Unexpected::reply(reply)),
     }
 }

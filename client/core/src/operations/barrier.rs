@@ -120,10 +120,10 @@ impl WaitTarget<'static> for BarrierTarget {
         Target::Barrier { id: self.id, has_action: self.has_action }
     }
 
-    fn granted(grant: Grant) -> Result<BarrierTurn, Unexpected> {
+    fn accept(grant: Grant) -> Result<BarrierTurn, Grant> {
         match grant {
             Grant::Barrier { index, leads, turn } => Ok(BarrierTurn { index, leads, turn }),
-            grant => Err(Unexpected::grant(grant)),
+            grant => Err(grant),
         }
     }
 }

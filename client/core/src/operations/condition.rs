@@ -76,10 +76,10 @@ impl WaitTarget<'static> for ConditionTarget {
         Target::Condition { id: self.id, hold: self.hold }
     }
 
-    fn granted(grant: Grant) -> Result<(), Unexpected> {
+    fn accept(grant: Grant) -> Result<(), Grant> {
         match grant {
             Grant::Notified => Ok(()),
-            grant => Err(Unexpected::grant(grant)),
+            grant => Err(grant),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The operations of an event.
 
-use protocol::{Cause, Grant, ObjectId, Reply, Request, Target};
+use protocol::{Cause, Grant, ObjectId, Reply, Request, Signal, Target};
 
 use super::answers;
-use crate::{Operation, Unexpected, WaitTarget};
+use crate::{Operation, SignalOperation, Unexpected, WaitTarget};
 
 /// Sets an event, which lets all waiters through, or one if it clears itself.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,13 @@ impl<'a> Operation<'a> for EventSet<'a> {
 
     fn output(reply: Reply) -> Result<(), Unexpected> {
         answers::done(reply)
+    }
+}
+
+impl<'a> SignalOperation<'a> for EventSet<'a> {
+    fn into_signal(self) -> Signal<'a> {
+        let EventSet { id, reason } = self;
+        Signal::EventSet { id, reason }
     }
 }
 
@@ -139,10 +146,10 @@ impl WaitTarget<'static> for EventTarget {
         Target::Event { id: self.id }
     }
 
-    fn granted(grant: Grant) -> Result<Cause, Unexpected> {
+    fn accept(grant: Grant) -> Result<Cause, Grant> {
         match grant {
             Grant::Event(cause) => Ok(cause),
-            grant => Err(Unexpected::grant(grant)),
+            grant => Err(grant),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The operations of a latch.
 
-use protocol::{Grant, ObjectId, Reply, Request, Target};
+use protocol::{Grant, ObjectId, Reply, Request, Signal, Target};
 
 use super::answers;
-use crate::{Operation, Unexpected, WaitTarget};
+use crate::{Operation, SignalOperation, Unexpected, WaitTarget};
 
 /// Counts a latch down, but not below zero. Its output is what is left.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,13 @@ impl Operation<'static> for LatchCountDown {
 
     fn output(reply: Reply) -> Result<u64, Unexpected> {
         answers::count(reply)
+    }
+}
+
+impl SignalOperation<'static> for LatchCountDown {
+    fn into_signal(self) -> Signal<'static> {
+        let LatchCountDown { id, count } = self;
+        Signal::LatchCountDown { id, count }
     }
 }
 
@@ -61,10 +68,10 @@ impl WaitTarget<'static> for LatchTarget {
         Target::Latch { id: self.id }
     }
 
-    fn granted(grant: Grant) -> Result<(), Unexpected> {
+    fn accept(grant: Grant) -> Result<(), Grant> {
         match grant {
             Grant::Latch => Ok(()),
-            grant => Err(Unexpected::grant(grant)),
+            grant => Err(grant),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The operations of a lock of either kind.
 
-use protocol::{Grant, LockGrant, ObjectId, Reply, Request, Target, ThreadId};
+use protocol::{Grant, LockGrant, ObjectId, Reply, Request, Signal, Target, ThreadId};
 
 use super::answers;
-use crate::{Operation, Unexpected, WaitTarget};
+use crate::{Operation, SignalOperation, Unexpected, WaitTarget};
 
 /// Releases a lock once.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,14 @@ impl Operation<'static> for LockRelease {
 
     fn output(reply: Reply) -> Result<(), Unexpected> {
         answers::done(reply)
+    }
+}
+
+/// The thread that waits is the one that asks.
+impl SignalOperation<'static> for LockRelease {
+    fn into_signal(self) -> Signal<'static> {
+        let LockRelease { id, hold, .. } = self;
+        Signal::Release { id, hold }
     }
 }
 
@@ -67,10 +75,10 @@ impl WaitTarget<'static> for LockTarget {
         }
     }
 
-    fn granted(grant: Grant) -> Result<LockGrant, Unexpected> {
+    fn accept(grant: Grant) -> Result<LockGrant, Grant> {
         match grant {
             Grant::Lock(grant) => Ok(grant),
-            grant => Err(Unexpected::grant(grant)),
+            grant => Err(grant),
         }
     }
 }

@@ -27,16 +27,16 @@ pub use latch::{LatchCount, LatchCountDown, LatchTarget};
 pub use lock::{LockForceRelease, LockRelease, LockTarget};
 pub use open::{Attach, Detach, Open, Remove};
 pub use pool::{
-    BatchAdd, BatchCancel, BatchOpen, BatchRun, BatchSignal, CallsEnd, CallsGiveBack, GetBatchProgress,
-    ManyResultsTarget, PoolClose, PoolTerminate, ResultsTarget,
+    BatchAdd, BatchAddBlob, BatchCancel, BatchOpen, BatchRun, BatchSignal, CallsEnd, CallsGiveBack,
+    GetBatchProgress, LargeArguments, PoolClose, PoolTerminate, ResultsTarget, TakenTasks, TasksTarget,
 };
 pub use queue::{
     GetTarget, JoinTarget, PutContent, PutTarget, QueueClose, QueueLength, QueueTaskDone, TakenContent,
-    TakenItem,
+    TakenItem, brings_item,
 };
 pub use semaphore::{PermitsTarget, SemaphoreAvailable, SemaphoreForget, SemaphoreRelease};
-pub use session::{BindProcesses, Cancel, Share, UnbindProcesses};
-pub use wait::{Wait, WaitEnd, WaitFor, may_be_late};
+pub use session::{BindProcesses, Cancel, Goodbye, Share, UnbindProcesses};
+pub use wait::{Either, Wait, WaitEnd, WaitFor, WaitForEither, may_be_late};
 
 #[cfg(test)]
 mod tests;

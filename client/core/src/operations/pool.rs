@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 
 use protocol::{
-    BatchOptions, CallsOutcomes, Grant, ObjectId, Reply, Request, Results, StopSignal, Target, TaskCounts,
-    TaskInput, ThreadId,
+    BatchOptions, BlobId, BlobTaskGrant, CallsOutcomes, Grant, ObjectId, Reply, Request, Results, StopSignal,
+    Target, TaskCounts, TaskInput, TasksGrant, ThreadId,
 };
 
-use super::answers::{self, taken};
+use super::answers;
 use crate::{Operation, Unexpected, WaitTarget};
 
 /// Closes a pool: it takes no more batches.
@@ -95,6 +95,30 @@ impl<'a> Operation<'a> for BatchAdd<'a> {
     fn into_request(self) -> Request<'a> {
         let BatchAdd { id, tasks, last } = self;
         Request::BatchAdd { id, tasks, last }
+    }
+
+    fn output(reply: Reply) -> Result<(), Unexpected> {
+        answers::done(reply)
+    }
+}
+
+/// Adds one call to a batch, whose arguments are a blob.
+#[derive(Clone, Debug)]
+pub struct BatchAddBlob {
+    /// The batch.
+    pub id: ObjectId,
+    /// A blob to which this session has a reference.
+    pub blob: BlobId,
+    /// The objects whose proxies are in the arguments.
+    pub carries: Vec<ObjectId>,
+}
+
+impl<'a> Operation<'a> for BatchAddBlob {
+    type Output = ();
+
+    fn into_request(self) -> Request<'a> {
+        let BatchAddBlob { id, blob, carries } = self;
+        Request::BatchAddBlob { id, blob, carries }
     }
 
     fn output(reply: Reply) -> Result<(), Unexpected> {
@@ -194,7 +218,7 @@ impl<'a> Operation<'a> for BatchRun<'a> {
     }
 
     fn output(reply: Reply) -> Result<Option<Results>, Unexpected> {
-        taken::<ResultsTarget>(reply)
+        answers::taken(reply, ResultsTarget::accept)
     }
 }
 
@@ -247,48 +271,77 @@ impl Operation<'static> for CallsGiveBack {
     }
 }
 
-/// Waits until a batch has results, and takes them.
+/// Waits until a batch has results of several calls, or its last, and takes them.
 #[derive(Clone, Copy, Debug)]
 pub struct ResultsTarget {
     /// The batch.
     pub batch: ObjectId,
+    /// How many calls must have ended, unless they are the last. At least one.
+    pub least: u32,
 }
 
 impl WaitTarget<'static> for ResultsTarget {
     type Granted = Results;
 
     fn into_target(self) -> Target<'static> {
-        Target::Results { batch: self.batch }
+        let ResultsTarget { batch, least } = self;
+        match least {
+            1 => Target::Results { batch },
+            least => Target::ManyResults { batch, least },
+        }
     }
 
-    fn granted(grant: Grant) -> Result<Results, Unexpected> {
+    fn accept(grant: Grant) -> Result<Results, Grant> {
         match grant {
             Grant::Results(results) => Ok(results),
-            grant => Err(Unexpected::grant(grant)),
+            grant => Err(grant),
         }
     }
 }
 
-/// Waits until a batch has many results, or its last, and takes them.
+/// Waits until a pool has calls that have not begun, and takes some of one batch, to run them one after the other.
 #[derive(Clone, Copy, Debug)]
-pub struct ManyResultsTarget {
-    /// The batch.
-    pub batch: ObjectId,
-    /// How many calls must have ended, unless they are the last.
-    pub least: u32,
+pub struct TasksTarget {
+    /// The pool.
+    pub pool: ObjectId,
+    /// How many calls to take at most; at least one.
+    pub most: u32,
 }
 
-impl WaitTarget<'static> for ManyResultsTarget {
-    type Granted = Results;
+/// Calls that were taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenTasks {
+    /// The calls.
+    pub tasks: TasksGrant,
+    /// The arguments, if they did not come with the grant. Then it is one call.
+    pub large: Option<LargeArguments>,
+}
+
+/// Arguments that are a blob, to which this session has a reference now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LargeArguments {
+    /// The blob.
+    pub blob: BlobId,
+    /// How many bytes it has.
+    pub bytes: u64,
+}
+
+impl WaitTarget<'static> for TasksTarget {
+    type Granted = TakenTasks;
 
     fn into_target(self) -> Target<'static> {
-        Target::ManyResults { batch: self.batch, least: self.least }
+        let TasksTarget { pool, most } = self;
+        Target::Tasks { pool, most }
     }
 
-    fn granted(grant: Grant) -> Result<Results, Unexpected> {
+    fn accept(grant: Grant) -> Result<TakenTasks, Grant> {
         match grant {
-            Grant::Results(results) => Ok(results),
-            grant => Err(Unexpected::grant(grant)),
+            Grant::Tasks(tasks) => Ok(TakenTasks { tasks, large: None }),
+            Grant::BlobTask(granted) => {
+                let BlobTaskGrant { task, blob, bytes } = *granted;
+                Ok(TakenTasks { tasks: task, large: Some(LargeArguments { blob, bytes }) })
+            }
+            grant => Err(grant),
         }
     }
 }

@@ -110,7 +110,7 @@ impl WaitTarget<'static> for GetTarget {
         Target::Get { queue: self.queue }
     }
 
-    fn granted(grant: Grant) -> Result<TakenItem, Unexpected> {
+    fn accept(grant: Grant) -> Result<TakenItem, Grant> {
         match grant {
             Grant::Item(ItemGrant { number, payload, .. }) => {
                 Ok(TakenItem { number, content: TakenContent::Payload(payload) })
@@ -118,9 +118,15 @@ impl WaitTarget<'static> for GetTarget {
             Grant::BlobItem(BlobItemGrant { number, blob, bytes, .. }) => {
                 Ok(TakenItem { number, content: TakenContent::Blob { blob, bytes } })
             }
-            grant => Err(Unexpected::grant(grant)),
+            grant => Err(grant),
         }
     }
+}
+
+/// Whether a wait that takes this target brings an item, which may be large.
+#[must_use]
+pub fn brings_item(target: &Target<'_>) -> bool {
+    matches!(target, Target::Get { .. })
 }
 
 /// Waits until a queue has room, and puts an item there.
@@ -154,10 +160,10 @@ impl<'a> WaitTarget<'a> for PutTarget<'a> {
         }
     }
 
-    fn granted(grant: Grant) -> Result<(), Unexpected> {
+    fn accept(grant: Grant) -> Result<(), Grant> {
         match grant {
             Grant::Put => Ok(()),
-            grant => Err(Unexpected::grant(grant)),
+            grant => Err(grant),
         }
     }
 }
@@ -176,10 +182,10 @@ impl WaitTarget<'static> for JoinTarget {
         Target::Join { queue: self.queue }
     }
 
-    fn granted(grant: Grant) -> Result<(), Unexpected> {
+    fn accept(grant: Grant) -> Result<(), Grant> {
         match grant {
             Grant::Joined => Ok(()),
-            grant => Err(Unexpected::grant(grant)),
+            grant => Err(grant),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The operations of a semaphore.
 
-use protocol::{Abandonment, Grant, ObjectId, Reply, Request, Target};
+use protocol::{Abandonment, Grant, ObjectId, Reply, Request, Signal, Target};
 
 use super::answers;
-use crate::{Operation, Unexpected, WaitTarget};
+use crate::{Operation, SignalOperation, Unexpected, WaitTarget};
 
 /// Releases permits, or adds permits to a plain semaphore.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,13 @@ impl Operation<'static> for SemaphoreRelease {
 
     fn output(reply: Reply) -> Result<(), Unexpected> {
         answers::done(reply)
+    }
+}
+
+impl SignalOperation<'static> for SemaphoreRelease {
+    fn into_signal(self) -> Signal<'static> {
+        let SemaphoreRelease { id, permits } = self;
+        Signal::SemaphoreRelease { id, permits }
     }
 }
 
@@ -85,10 +92,10 @@ impl WaitTarget<'static> for PermitsTarget {
         Target::Semaphore { id: self.id, permits: self.permits }
     }
 
-    fn granted(grant: Grant) -> Result<Option<Abandonment>, Unexpected> {
+    fn accept(grant: Grant) -> Result<Option<Abandonment>, Grant> {
         match grant {
             Grant::Permits { abandoned } => Ok(abandoned),
-            grant => Err(Unexpected::grant(grant)),
+            grant => Err(grant),
         }
     }
 }

@@ -25,6 +25,22 @@ impl Operation<'static> for Cancel {
     }
 }
 
+/// Ends the session in order. It is sent one-way, and nothing may follow it.
+#[derive(Clone, Copy, Debug)]
+pub struct Goodbye;
+
+impl Operation<'static> for Goodbye {
+    type Output = ();
+
+    fn into_request(self) -> Request<'static> {
+        Request::Goodbye
+    }
+
+    fn output(reply: Reply) -> Result<(), Unexpected> {
+        answers::done(reply)
+    }
+}
+
 /// Asks for shared memory, whose descriptor comes with the answer. Its output is how many bytes it has.
 #[derive(Clone, Copy, Debug)]
 pub struct Share {

@@ -4,11 +4,14 @@ use alloc::string::ToString;
 use core::fmt::Debug;
 use std::format;
 
-use protocol::{Cause, Grant, Kind, ObjectId, Reply, Request, ThreadId, WaitResult};
+use protocol::{
+    BlobId, BlobTaskGrant, Cause, Grant, Kind, ObjectId, Reply, Request, Results, Signal, Target, TasksGrant,
+    ThreadId, WaitResult,
+};
 use uuid::Uuid;
 
 use super::*;
-use crate::{Operation, Unexpected, WaitTarget};
+use crate::{Operation, SignalOperation, Unexpected, WaitTarget};
 
 fn id() -> ObjectId {
     ObjectId(Uuid::from_u128(7))
@@ -55,6 +58,74 @@ fn a_wait_for_one_target_brings_what_the_target_grants() {
     assert_eq!(error.to_string(), "the manager sent a grant of the wrong kind: Latch");
     let nothing = WaitResult { index: 0, grants: [].into_iter().collect(), reacquired: None };
     assert!(matches!(run(wait(), Reply::Taken(nothing)), Err(Unexpected::Reply(_))));
+}
+
+fn wait_for_tasks(leave: Option<EventTarget>) -> WaitForEither<EventTarget, TasksTarget> {
+    let second = Some(TasksTarget { pool: id(), most: 2 });
+    WaitForEither { first: leave, second, timeout_ns: None, thread: ThreadId(1) }
+}
+
+fn tasks() -> TasksGrant {
+    TasksGrant {
+        batch: id(),
+        function: "f".into(),
+        stop: id(),
+        first: 1,
+        calls: 1,
+        retry: 0,
+        report_each: false,
+        arguments: b""[..].into(),
+    }
+}
+
+#[test]
+fn a_wait_for_either_target_says_which_it_took() {
+    let targets = |leave| match wait_for_tasks(leave).into_request() {
+        Request::Wait { targets, .. } => targets.into_vec(),
+        request => panic!("{request:?}"),
+    };
+    let tasks_target = || Target::Tasks { pool: id(), most: 2 };
+    assert_eq!(targets(None), [tasks_target()]);
+    assert_eq!(targets(Some(EventTarget { id: id() })), [Target::Event { id: id() }, tasks_target()]);
+
+    let wait = || wait_for_tasks(None);
+    assert_eq!(run(wait(), taken_one(Grant::Event(cause()))), Ok(Some(Either::First(cause()))));
+    let taken = TakenTasks { tasks: tasks(), large: None };
+    assert_eq!(run(wait(), taken_one(Grant::Tasks(tasks()))), Ok(Some(Either::Second(taken))));
+    let granted = BlobTaskGrant { task: tasks(), blob: BlobId(3), bytes: 4 };
+    let large = Some(LargeArguments { blob: BlobId(3), bytes: 4 });
+    let taken = TakenTasks { tasks: tasks(), large };
+    assert_eq!(run(wait(), taken_one(Grant::BlobTask(granted.into()))), Ok(Some(Either::Second(taken))));
+    assert_eq!(run(wait(), Reply::TimedOut { reacquired: None }), Ok(None));
+    assert_eq!(run(wait(), taken_one(Grant::Latch)), Err(Unexpected::grant(Grant::Latch)));
+}
+
+#[test]
+fn results_are_waited_for_one_by_one_or_together() {
+    let target = |least| ResultsTarget { batch: id(), least }.into_target();
+    assert_eq!(target(1), Target::Results { batch: id() });
+    assert_eq!(target(2), Target::ManyResults { batch: id(), least: 2 });
+    let results = Results { results: [].into(), complete: true };
+    assert_eq!(ResultsTarget::granted(Grant::Results(results.clone())), Ok(results));
+}
+
+#[test]
+fn an_operation_does_the_same_as_a_signal() {
+    let (id, thread) = (id(), ThreadId(1));
+    let set = EventSet { id, reason: Some("why") };
+    assert_eq!(set.into_signal(), Signal::EventSet { id, reason: Some("why") });
+    let release = LockRelease { id, hold: Some(2), thread };
+    assert_eq!(release.into_signal(), Signal::Release { id, hold: Some(2) });
+    let release = SemaphoreRelease { id, permits: 3 };
+    assert_eq!(release.into_signal(), Signal::SemaphoreRelease { id, permits: 3 });
+    let count_down = LatchCountDown { id, count: 4 };
+    assert_eq!(count_down.into_signal(), Signal::LatchCountDown { id, count: 4 });
+}
+
+#[test]
+fn only_a_wait_to_get_brings_an_item() {
+    assert!(brings_item(&GetTarget { queue: id() }.into_target()));
+    assert!(!brings_item(&JoinTarget { queue: id() }.into_target()));
 }
 
 #[test]

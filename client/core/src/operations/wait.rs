@@ -2,7 +2,7 @@
 
 use protocol::{LockGrant, Reply, Request, Signal, Target, Targets, ThreadId, WaitMode, WaitResult};
 
-use super::answers::taken;
+use super::answers;
 use crate::{Operation, Unexpected, WaitTarget};
 
 /// Waits for one target and takes it. None if the timeout ended first.
@@ -25,7 +25,48 @@ impl<'a, T: WaitTarget<'a>> Operation<'a> for WaitFor<T> {
     }
 
     fn output(reply: Reply) -> Result<Option<T::Granted>, Unexpected> {
-        taken::<T>(reply)
+        answers::taken(reply, T::accept)
+    }
+}
+
+/// Waits for the first of two targets that is ready, and takes it. None if the timeout ended first.
+///
+/// The two grant different things, since the grant tells which of them was taken.
+#[derive(Clone, Copy, Debug)]
+pub struct WaitForEither<A, B> {
+    /// What to take if both are ready; none to wait for the second alone.
+    pub first: Option<A>,
+    /// What to take otherwise; none to wait for the first alone.
+    pub second: Option<B>,
+    /// Nanoseconds after which the wait gives up; 0 only looks; none waits forever.
+    pub timeout_ns: Option<u64>,
+    /// The thread that waits.
+    pub thread: ThreadId,
+}
+
+/// Which of two targets a wait took, and what it got by that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Either<A, B> {
+    /// The first.
+    First(A),
+    /// The second.
+    Second(B),
+}
+
+impl<'a, A: WaitTarget<'a>, B: WaitTarget<'a>> Operation<'a> for WaitForEither<A, B> {
+    type Output = Option<Either<A::Granted, B::Granted>>;
+
+    fn into_request(self) -> Request<'a> {
+        let WaitForEither { first, second, timeout_ns, thread } = self;
+        let first = first.map(WaitTarget::into_target);
+        let targets = first.into_iter().chain(second.map(WaitTarget::into_target)).collect();
+        Request::Wait { mode: WaitMode::Any, targets, timeout_ns, thread }
+    }
+
+    fn output(reply: Reply) -> Result<Self::Output, Unexpected> {
+        answers::taken(reply, |grant| {
+            A::accept(grant).map(Either::First).or_else(|grant| B::accept(grant).map(Either::Second))
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use client_core::operations::{BlobClose, blobs_of};
+use client_core::operations::{BlobClose, Cancel, Goodbye, blobs_of};
 use client_core::{DeferredRelease, DisconnectReason, Operation};
 use protocol::{Answer, BlobId, FrameBuffer, FrameError, Reply, Request, RequestId};
 use transport::{ReadMode, Stream, StreamReadiness};
@@ -176,7 +176,7 @@ impl SharedConnection {
         self.takes_descriptors.fetch_add(1, Ordering::AcqRel);
         // A thread that reads now may be in a plain receive. Once it has received the answer to this first request,
         // which asks for nothing, its next receive takes descriptors.
-        let nothing = Request::Cancel { request: RequestId::ONE_WAY };
+        let nothing = Cancel { request: RequestId::ONE_WAY }.into_request();
         let outcome = self.call(slot, nothing).and_then(|_| self.call(slot, body));
         self.takes_descriptors.fetch_sub(1, Ordering::AcqRel);
         outcome
@@ -202,7 +202,7 @@ impl SharedConnection {
     pub(crate) fn abandon(&self, request: RequestId) {
         if self.callers.abandon(request) {
             // If the connection is over, so is the request.
-            let _ = self.send(Request::Cancel { request });
+            let _ = self.send(Cancel { request }.into_request());
         }
     }
 
@@ -284,7 +284,7 @@ impl SharedConnection {
 
     /// Sends what is queued, and a goodbye. Nothing must be sent on this connection after that.
     pub(crate) fn say_goodbye(&self) {
-        let Ok(mut sender) = self.append_one_way(Request::Goodbye) else { return };
+        let Ok(mut sender) = self.append_one_way(Goodbye.into_request()) else { return };
         while let Ok(WriteOutcome::Part) = sender::write(&mut sender, &*self.stream) {
             if !self.wait_for(StreamReadiness::WRITABLE, GOODBYE_TIME_MAX).writable {
                 return;

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use protocol::{ObjectId, Target};
+use client_core::operations::ResultsTarget;
+use protocol::ObjectId;
 
 /// How long results may gather in the manager before a waiter fetches those that have come. The progress of a batch is
 /// out of date by no more than that.
@@ -36,11 +37,8 @@ impl ResultRate {
     }
 
     /// How many results to wait for.
-    pub(crate) fn target(&self, batch: ObjectId) -> Target<'static> {
-        match self.least {
-            1 => Target::Results { batch },
-            least => Target::ManyResults { batch, least },
-        }
+    pub(crate) fn target(&self, batch: ObjectId) -> ResultsTarget {
+        ResultsTarget { batch, least: self.least }
     }
 
     /// Notes that this many results have come in this time. Zero means that they come more slowly than before.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use client_core::Operation;
-use client_core::operations::BatchAdd;
+use client_core::operations::{BatchAdd, BatchAddBlob};
 use protocol::limits::{
     CALLS_PER_CHUNK_MAX, CARRIES_MAX, CARRIES_PER_REQUEST_MAX, CHUNKS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX,
 };
@@ -118,7 +118,10 @@ impl Chunk {
     pub(crate) fn addition(&self, batch: ObjectId) -> Request<'_> {
         match &self.blob {
             None => BatchAdd { id: batch, tasks: vec![self.as_input()], last: false }.into_request(),
-            Some(blob) => Request::BatchAddBlob { id: batch, blob: blob.id, carries: self.carries.clone() },
+            Some(blob) => {
+                let carries = self.carries.clone();
+                BatchAddBlob { id: batch, blob: blob.id, carries }.into_request()
+            }
         }
     }
 

@@ -4,10 +4,9 @@ use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 use client_core::Operation;
-use client_core::operations::{BatchCancel, Wait, WaitEnd};
-use protocol::{Grant, Results, Target, WaitMode};
+use client_core::operations::{BatchCancel, Either, EventTarget, ResultsTarget, WaitForEither};
+use protocol::Results;
 
-use crate::pool::errors::protocol_fault;
 use crate::pool::results::busy_poll::poll_briefly;
 use crate::pool::results::outcomes::Outcomes;
 use crate::pool::results::result_rate::GATHERING_TIME_MAX;
@@ -15,6 +14,9 @@ use crate::pool::results::submitted_batch::{BatchState, Submitted, SubmittedBatc
 use crate::pool::results::unserved_warning::WARNING_DELAY;
 use crate::process::thread::this_thread;
 use crate::{Result, duration};
+
+/// A wait for results, or for the event that stops the batch.
+type ResultsWait = WaitForEither<ResultsTarget, EventTarget>;
 
 impl BatchState {
     /// Whether another thread asks the manager, or is about to. A wait that was sent with the batch has no deadline, so
@@ -81,15 +83,16 @@ impl SubmittedBatch {
         let (target, timeout) = match gathers {
             true => (state.rate.target(self.id()), Some(GATHERING_TIME_MAX)),
             false => {
-                (Target::Results { batch: self.id() }, warning.as_ref().map(|_| WARNING_DELAY).or(timeout))
+                let target = ResultsTarget { batch: self.id(), least: 1 };
+                (target, warning.as_ref().map(|_| WARNING_DELAY).or(timeout))
             }
         };
         // If all that was drawn has returned, no result would show that the batch was stopped.
         let waits_for_stop = state.has_stop && state.outcomes.is_drawing();
-        let stop = waits_for_stop.then(|| Target::Event { id: self.stop.reference().id() });
+        let stop = waits_for_stop.then(|| EventTarget { id: self.stop.reference().id() });
         drop(state);
         let began = Instant::now();
-        let answer = self.ask(submitted, [target].into_iter().chain(stop), timeout);
+        let answer = self.ask(submitted, target, stop, timeout);
         let took = began.elapsed();
         let is_cut_short = warning.is_some();
         if let (Some(warning), Ok(None), Ok(link)) = (warning, &answer, self.reference.link()) {
@@ -125,11 +128,12 @@ impl SubmittedBatch {
         (state, Ok(true))
     }
 
-    /// Asks the manager for results. Returns none when the time is over.
-    fn ask<'a>(
+    /// Asks the manager for results, unless the event stops the batch. Returns none when the time is over.
+    fn ask(
         &self,
         submitted: Submitted,
-        targets: impl Iterator<Item = Target<'a>>,
+        target: ResultsTarget,
+        stop: Option<EventTarget>,
         timeout: Option<Duration>,
     ) -> Result<Option<Results>> {
         let Submitted { submissions, results } = submitted;
@@ -139,10 +143,9 @@ impl SubmittedBatch {
         let mut results = match results {
             Some(results) => results,
             None => {
-                let wait = Wait {
-                    signal: None,
-                    mode: WaitMode::Any,
-                    targets: targets.collect(),
+                let wait = ResultsWait {
+                    first: Some(target),
+                    second: stop,
                     timeout_ns: timeout.map(duration::nanoseconds),
                     thread: this_thread(),
                 };
@@ -165,16 +168,13 @@ impl SubmittedBatch {
             }
         })?;
         // A request that runs a batch has the same answer as a wait.
-        match Wait::output(reply)? {
-            WaitEnd::TimedOut { .. } => Ok(None),
-            WaitEnd::Taken(mut taken) => match taken.grants.pop() {
-                Some(Grant::Results(results)) => Ok(Some(results)),
-                Some(Grant::Event(_)) => {
-                    self.cut(stopped());
-                    Ok(Some(Results { results: Vec::new(), complete: false }))
-                }
-                grant => Err(protocol_fault(&format!("a wait for results gave {grant:?}"))),
-            },
+        match ResultsWait::output(reply)? {
+            None => Ok(None),
+            Some(Either::First(results)) => Ok(Some(results)),
+            Some(Either::Second(_)) => {
+                self.cut(stopped());
+                Ok(Some(Results { results: Vec::new(), complete: false }))
+            }
         }
     }
 }

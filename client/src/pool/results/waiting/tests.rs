@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Barrier};
 
-use protocol::{Code, ObjectId, Outcome, Payload, Refusal, Reply, TaskResult, WaitResult};
+use protocol::{Code, Grant, ObjectId, Outcome, Payload, Refusal, Reply, TaskResult, WaitResult};
 use uuid::Uuid;
 
 use super::*;
