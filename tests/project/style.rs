@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::project::sources::{Source, rule};
-use crate::support::apply;
+use crate::support::{apply, test};
 
 /// The most lines of a source file: one subject, read from the top.
 const LINES_MAX: usize = 500;
@@ -34,6 +34,9 @@ const UNSAFE_FILES: &[&str] = &[
 /// Where streams are made, and where they arrive. Everything else uses what carries them through one interface.
 const PLACE_FILES: &[&str] =
     &["protocol/transport/src/address.rs", "protocol/transport/src/connect.rs", "manager/src/listen/mod.rs"];
+
+/// The files of clients that name the messages of the protocol: a manager for their tests. All others use operations.
+const MESSAGE_FILES: &[&str] = &["client/src/connection/fake_manager.rs"];
 
 /// The files of libraries that may print: their process ends right after that, or printing is their job.
 const PRINTING_FILES: &[&str] = &[
@@ -202,6 +205,40 @@ fn libraries_print_only_where_it_is_listed(sources: &[Source]) -> Vec<String> {
         calls.iter().any(|call| line.contains(call))
     };
     outside_of_list(PRINTING_FILES, "prints", sources.iter().filter(|source| source.is_library()), does)
+}
+
+#[apply(rule)]
+fn clients_leave_the_messages_of_the_protocol_to_the_operations(sources: &[Source]) -> Vec<String> {
+    let is_of_client = |path: &str| path.starts_with("client/src/") || path.starts_with("worker/src/");
+    let clients = sources.iter().filter(|source| source.is_library() && is_of_client(&source.path));
+    let without_tests = |source: &Source| {
+        let code = source.text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        Source::from((source.path.as_str(), code))
+    };
+    let clients: Vec<Source> = clients.map(without_tests).collect();
+    outside_of_list(MESSAGE_FILES, "makes or reads a message", clients.iter(), names_message)
+}
+
+/// Whether a line names a request, a target, a grant or a signal of the protocol.
+fn names_message(line: &str) -> bool {
+    ["Request::", "Target::", "Grant::", "Signal::"].iter().any(|kind| {
+        line.match_indices(kind).any(|(start, _)| {
+            let mut variant = line[start + kind.len()..].chars();
+            !line[..start].ends_with(char::is_alphanumeric)
+                && variant.next().is_some_and(char::is_uppercase)
+                // The signals of the operating system have names in capitals.
+                && variant.next().is_some_and(char::is_lowercase)
+        })
+    })
+}
+
+#[apply(test)]
+fn messages_are_told_from_what_is_called_alike() {
+    let messages =
+        ["send(Request::Goodbye)", "protocol::Target::Lock { id }", "Some(Grant::Put)", "Signal::Release {"];
+    assert!(messages.iter().all(|line| names_message(line)));
+    let others = ["WaitTarget::Event", "Signal::KILL", "Signal::from_raw(9)", "Target = u8", "Targets::New"];
+    assert!(!others.iter().any(|line| names_message(line)));
 }
 
 /// Finds code that does something outside the listed files, and listed files that do not do it.
