@@ -78,6 +78,10 @@ impl ObjectBody for Condition {
     }
 
     /// A condition serves its waiters by a notification alone.
+    fn may_be_used_up(&self) -> bool {
+        false
+    }
+
     fn readiness(&self, _: &Want, _: Caller) -> Readiness {
         Readiness::NotYet
     }

@@ -153,6 +153,10 @@ impl ObjectBody for Event {
         self.auto_reset
     }
 
+    fn may_be_used_up(&self) -> bool {
+        self.auto_reset
+    }
+
     fn given_back(state: &mut State, key: Key, grant: Unconfirmed) {
         if let Unconfirmed::Event { clears, set_by, .. } = grant {
             state.event_given_back(key, clears, set_by);

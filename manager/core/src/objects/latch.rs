@@ -37,6 +37,10 @@ impl ObjectBody for Latch {
         ObjectState::Latch { count: self.count }
     }
 
+    fn may_be_used_up(&self) -> bool {
+        false
+    }
+
     fn readiness(&self, _: &Want, _: Caller) -> Readiness {
         Readiness::when(self.count == 0)
     }

@@ -49,6 +49,12 @@ pub(crate) trait ObjectBody: Debug {
         false
     }
 
+    /// Whether a wait for it may take what a wait that came before could get.
+    #[inline]
+    fn may_be_used_up(&self) -> bool {
+        true
+    }
+
     /// Whether it is a lock that this caller holds, so that the caller need not queue for it.
     #[inline]
     fn is_held_by(&self, caller: Caller) -> bool {
@@ -147,6 +153,11 @@ impl ObjectBody for Body {
     #[inline]
     fn is_used_up(&self, want: &Want) -> bool {
         with_body!(self, it => it.is_used_up(want))
+    }
+
+    #[inline]
+    fn may_be_used_up(&self) -> bool {
+        with_body!(self, it => it.may_be_used_up())
     }
 
     #[inline]

@@ -194,6 +194,10 @@ impl ObjectBody for Batch {
         true
     }
 
+    fn may_be_used_up(&self) -> bool {
+        false
+    }
+
     fn remove(_: &mut State, _: Key, _: SessionId, _: String) -> Result<(), Refusal> {
         Err(Refusal::new(
             Code::WrongKind,

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::State;
 use crate::objects::object_body::{ObjectBody, Served};
-use crate::objects::{Body, Want};
+use crate::objects::Body;
 use crate::store::slab::Key;
 use crate::waiting::agenda::Agenda;
 use crate::waiting::wait::{Lane, Relock, Waiter};
@@ -85,12 +85,8 @@ impl State {
     /// Whether a target would be taken from waiters who came before.
     fn is_spoken_for_at(&self, target: &Target<'_>) -> bool {
         let Some(key) = self.catalog.key(target.object().0) else { return false };
-        let is_used_up = match &self.catalog.at(key).body {
-            Body::Event(event) => event.is_used_up(&Want::Event),
-            Body::Latch(_) | Body::Condition(_) | Body::Batch(_) => false,
-            _ => true,
-        };
-        is_used_up && (self.left.agenda.comes_to_any(key) || self.left.agenda.joins(key))
+        self.catalog.at(key).body.may_be_used_up()
+            && (self.left.agenda.comes_to_any(key) || self.left.agenda.joins(key))
     }
 
     /// Whether what becomes of a waiter was decided together with others, and it is told soon. Nothing else becomes of
