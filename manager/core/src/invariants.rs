@@ -11,7 +11,7 @@ impl State {
         assert!(self.is_idle(), "something is left for later inputs");
         assert!(!self.is_unsettled, "something is to be done");
         assert!(self.touched.is_empty(), "no object is to be served");
-        assert!(self.agenda.is_empty() && self.left.agenda.is_empty(), "nobody is to be examined");
+        assert!(self.agenda.is_empty() && self.unfinished.agenda.is_empty(), "nobody is to be examined");
         for &(caller, key) in &self.blocked {
             // A thread with several waits may by now hold a reentrant lock that another of its waits is for.
             if self.waiters_of_thread(caller).count() == 1 {

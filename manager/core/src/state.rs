@@ -22,7 +22,7 @@ use crate::store::memory::Memory;
 use crate::store::slab::{Key, Slab};
 use crate::waiting::agenda::Agenda;
 use crate::waiting::deadlock::Searches;
-use crate::waiting::leftover::Leftover;
+use crate::waiting::unfinished::UnfinishedWork;
 use crate::waiting::wait::{Caller, Waiter};
 use crate::work::Meter;
 use crate::{BlobArrival, Effect, Input, Time};
@@ -71,9 +71,9 @@ pub struct State {
     /// Whether some waits and calls go on that are overdue, since they were too many for one input.
     pub(crate) is_behind: bool,
     /// What earlier inputs have left of their agendas.
-    pub(crate) left: Leftover,
+    pub(crate) unfinished: UnfinishedWork,
     /// Whether they have left something.
-    pub(crate) has_left: bool,
+    pub(crate) has_unfinished: bool,
     /// Calls that wait, run, or have ended and were not fetched, and items of queues.
     pub(crate) stored_tasks: usize,
     /// Bytes of arguments and outcomes that are stored.
@@ -124,8 +124,8 @@ impl State {
             is_unsettled: false,
             has_agenda: false,
             is_behind: false,
-            left: Leftover::default(),
-            has_left: false,
+            unfinished: UnfinishedWork::default(),
+            has_unfinished: false,
             stored_tasks: 0,
             stored_bytes: 0,
             memory,
@@ -167,7 +167,7 @@ impl State {
         core::mem::swap(&mut self.effects, effects);
         if self.is_something_due() {
             match input {
-                Input::TimePassed => self.expire(if self.has_left { 2 } else { 1 }),
+                Input::TimePassed => self.expire(if self.has_unfinished { 2 } else { 1 }),
                 _ if self.is_idle() && !self.is_behind => self.expire(16),
                 // It may free a line that this input must not come before, and that was not asked.
                 _ => {}
@@ -200,7 +200,7 @@ impl State {
     /// the waiters that it serves: when `set` returns, the answers to the waiters that it woke are on their way.
     fn request(&mut self, session: SessionId, envelope: &Envelope<'_>) {
         let Envelope { request, received, ref body } = *envelope;
-        if self.has_left {
+        if self.has_unfinished {
             self.make_way(session, body);
         }
         if let Err(refusal) = self.confirm(session, received) {
@@ -286,7 +286,7 @@ impl State {
         if !request.wants_answer() {
             return;
         }
-        if let Some(receiver) = self.sessions.get_mut(&session).filter(|receiver| !receiver.is_gone) {
+        if let Some(receiver) = self.sessions.get_mut(&session).filter(|receiver| !receiver.has_ended) {
             receiver.answers += 1;
             self.effects.push(Effect::Reply { session, request, reply });
         }

@@ -150,14 +150,14 @@ impl State {
     #[doc(hidden)]
     #[inline]
     pub fn is_idle(&self) -> bool {
-        !self.has_left && self.searches.is_idle() && self.departures.is_empty()
+        !self.has_unfinished && self.searches.is_idle() && self.departures.is_empty()
     }
 
     /// Does one slice of what earlier inputs have left.
     pub(crate) fn work_on(&mut self) {
         // First those who wait, and then what frees more.
-        if self.has_left {
-            self.within(if self.departures.is_empty() { 1 } else { 2 }, State::serve_left);
+        if self.has_unfinished {
+            self.within(if self.departures.is_empty() { 1 } else { 2 }, State::serve_unfinished);
         }
         if !self.is_over() {
             self.go_on_departing();

@@ -348,7 +348,7 @@ impl State {
     /// in none, so they need no text that says why.
     pub(crate) fn break_barriers_of(&mut self, waiter: Key, why: impl FnOnce(&State) -> String) {
         let is_barrier = |entry: &&wait_queue::WaitQueueEntry| {
-            matches!(entry.want, Want::Barrier { .. }) && !self.catalog.at(entry.object).is_gone()
+            matches!(entry.want, Want::Barrier { .. }) && !self.catalog.at(entry.object).has_ended()
         };
         let entries = self.waiters[waiter].targets.iter().filter(is_barrier);
         let barriers: SmallVec<[Key; 1]> = entries.map(|entry| entry.object).collect();

@@ -179,7 +179,7 @@ impl State {
         let key = self.catalog.find(id, Kind::Event)?;
         reason.map_or(Ok(()), check_reason)?;
         // If it is set already, those tied to it may not be.
-        self.left.is_news |= self.has_left && self.left.agenda.concerns(key);
+        self.unfinished.is_news |= self.has_unfinished && self.unfinished.agenda.concerns(key);
         self.event_set_by_session(session, key, reason);
         Ok(Reply::Done)
     }

@@ -13,8 +13,8 @@ use smallvec::SmallVec;
 
 use self::barrier::Barrier;
 use self::condition::Condition;
+use self::ended::EndedObject;
 use self::event::{Event, SetBy};
-use self::gone::Gone;
 use self::latch::Latch;
 use self::lock::Lock;
 use self::queue::{Queue, QueueItem};
@@ -31,8 +31,8 @@ use crate::waiting::wait_queue::WaitQueueEntry;
 
 pub(crate) mod barrier;
 pub(crate) mod condition;
+pub(crate) mod ended;
 pub(crate) mod event;
-pub(crate) mod gone;
 pub(crate) mod latch;
 pub(crate) mod lock;
 pub(crate) mod mirror;
@@ -54,7 +54,7 @@ pub(crate) enum Body {
     Latch(Latch),
     Queue(Box<Queue>),
     /// Of any kind, but it has ended.
-    Gone(Box<Gone>),
+    Ended(Box<EndedObject>),
 }
 
 impl Body {
@@ -80,7 +80,7 @@ impl Body {
             // Why it is broken, with the longest reason.
             Body::Barrier(_) => 1_536,
             // A latch is small, and what is left of an object that has ended was paid for.
-            Body::Latch(_) | Body::Gone(_) => 0,
+            Body::Latch(_) | Body::Ended(_) => 0,
             Body::Queue(_) => 224,
         }
     }
@@ -99,7 +99,7 @@ macro_rules! with_body {
             Body::Barrier($it) => $result,
             Body::Latch($it) => $result,
             Body::Queue($it) => $result,
-            Body::Gone($it) => $result,
+            Body::Ended($it) => $result,
         }
     };
 }
@@ -117,7 +117,7 @@ macro_rules! for_kind {
             Body::Barrier(_) => crate::objects::Barrier::$function($($argument),*),
             Body::Latch(_) => crate::objects::Latch::$function($($argument),*),
             Body::Queue(_) => crate::objects::Queue::$function($($argument),*),
-            Body::Gone(_) => crate::objects::Gone::$function($($argument),*),
+            Body::Ended(_) => crate::objects::EndedObject::$function($($argument),*),
         }
     };
 }

@@ -55,7 +55,7 @@ impl State {
         let failure = Failure { kind: failure.kind, text: failure.text.into() };
         batch.dropped.push_back((take(&mut batch.waiting), failure));
         match is_under_way {
-            true => self.left.is_news |= self.has_left,
+            true => self.unfinished.is_news |= self.has_unfinished,
             false => self.end_dropped(key),
         }
     }

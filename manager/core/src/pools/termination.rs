@@ -92,7 +92,7 @@ impl State {
             self.touch(pool);
             if self.pool_at(pool).open_batch_from(Key::MIN).is_some() {
                 // Calls that an earlier input has dropped have not all ended.
-                self.left.is_news |= self.has_left;
+                self.unfinished.is_news |= self.has_unfinished;
             }
             if termination.is_removal {
                 self.pool_at(pool).remove_when_done((*termination.text).into());
@@ -118,7 +118,7 @@ impl State {
                 workers.filter(|&session| behind.is_none_or(|behind| session > behind)).collect();
             for session in workers {
                 let worker = &self.sessions[&session];
-                if worker.has_call_record && !worker.is_gone {
+                if worker.has_call_record && !worker.has_ended {
                     self.effects.push(Effect::ReadCallRecord { session });
                     self.step(STEPS_PER_RECORD);
                     has_asked = true;

@@ -97,8 +97,8 @@ impl State {
     /// Handles the end of a session, at once or in slices.
     pub(crate) fn session_ended(&mut self, id: SessionId, ending: &SessionEnd) {
         let session = self.session_at(id);
-        assert!(!session.is_gone, "a session ends once");
-        session.is_gone = true;
+        assert!(!session.has_ended, "a session ends once");
+        session.has_ended = true;
         self.depart_by(id, ending, DepartureScope::All);
     }
 
@@ -126,7 +126,10 @@ impl State {
     /// Whether a session has ended or is about to, so that nothing goes to it any more.
     pub(crate) fn is_departing(&self, session: SessionId) -> bool {
         !self.departures.is_empty()
-            && self.sessions.get(&session).is_some_and(|session| session.is_gone || session.ending.is_some())
+            && self
+                .sessions
+                .get(&session)
+                .is_some_and(|session| session.has_ended || session.ending.is_some())
     }
 
     /// Goes on with the next departure.
@@ -155,7 +158,7 @@ impl State {
     /// Whether a session has to be told first how a wait of it has ended, together with others.
     fn has_decided_wait(&self, departure: &Departure) -> bool {
         let next = || self.sessions.get(&departure.session).and_then(|session| session.waiters().next());
-        self.has_left && next().is_some_and(|waiter| self.is_decided(waiter))
+        self.has_unfinished && next().is_some_and(|waiter| self.is_decided(waiter))
     }
 
     /// Leaves the next thing behind. Returns false if there is none.

@@ -44,7 +44,7 @@ pub(crate) struct Session {
     /// The batches it made that are not complete.
     pub(crate) batches: BTreeSet<ObjectId>,
     /// Whether it has ended, and still leaves things behind.
-    pub(crate) is_gone: bool,
+    pub(crate) has_ended: bool,
     /// Whether it gets an answer later that comes before all others.
     pub(crate) is_owed: bool,
     /// Whether it has asked for a call record.
@@ -93,7 +93,7 @@ impl Session {
             waits: SmallMap::default(),
             grants: None,
             batches: BTreeSet::new(),
-            is_gone: false,
+            has_ended: false,
             is_owed: false,
             has_call_record: false,
             is_terminating: false,

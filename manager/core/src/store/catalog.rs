@@ -10,7 +10,7 @@ use core::ops::Bound;
 use protocol::{Code, Kind, Name, ObjectId, Refusal};
 use serde::{Deserialize, Serialize};
 
-use crate::objects::gone::Gone;
+use crate::objects::ended::EndedObject;
 use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Want};
 use crate::store::memory::{NAME_BYTES, OBJECT_BYTES};
@@ -112,7 +112,7 @@ impl Object {
     }
 
     /// Whether it has ended, and only refuses waiters.
-    pub(crate) fn is_gone(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.serial == 0
     }
 
@@ -233,9 +233,9 @@ impl Catalog {
         }
         self.ids.remove(&number(self.objects[key].id));
         let object = &mut self.objects[key];
-        let gone = Gone::of(&mut object.body, refusal);
+        let ended = EndedObject::of(&mut object.body, refusal);
         (object.name, object.serial, object.references, object.pins) = (None, 0, 0, 0);
-        replace(&mut object.body, Body::Gone(Box::new(gone)))
+        replace(&mut object.body, Body::Ended(Box::new(ended)))
     }
 
     /// Frees the slot of an object that has ended, if nobody waits for it any more.

@@ -191,7 +191,7 @@ impl State {
             && self.catalog.at(key).is_unused()
         {
             self.step(STEPS_PER_OBJECT);
-            if self.catalog.at(key).is_gone() {
+            if self.catalog.at(key).has_ended() {
                 return self.catalog.free_buried(key);
             }
             // It has no name: a named object is kept.

@@ -156,9 +156,9 @@ impl State {
     /// Notes that a waiter in this wait queue may now be served, from this one on.
     pub(crate) fn touch_from(&mut self, object: Key, lane: Lane, position: Position) {
         let place = (self.waiters[position.waiter].arrival, position);
-        if self.has_left && self.left.agenda.places.contains_key(&(object, lane)) {
-            self.left.agenda.lower((object, lane), place);
-            self.left.is_news = true;
+        if self.has_unfinished && self.unfinished.agenda.places.contains_key(&(object, lane)) {
+            self.unfinished.agenda.lower((object, lane), place);
+            self.unfinished.is_news = true;
             return;
         }
         self.agenda.lower((object, lane), place);
@@ -184,8 +184,8 @@ impl State {
         let next = wait_queue::next_waiter(&self.waiters, position);
         let next = next.map(|next| (self.waiters[next.waiter].arrival, next));
         self.agenda.leave((object, lane), position.waiter, next);
-        if self.has_left {
-            self.left.agenda.leave((object, lane), position.waiter, next);
+        if self.has_unfinished {
+            self.unfinished.agenda.leave((object, lane), position.waiter, next);
         }
     }
 
@@ -238,7 +238,7 @@ impl State {
                 Served::Queues => {
                     for &lane in object.lanes() {
                         let Some(first) = self.catalog.at(key).wait_queue_in(lane).first() else { continue };
-                        if self.has_left && self.left.agenda.places.contains_key(&(key, lane)) {
+                        if self.has_unfinished && self.unfinished.agenda.places.contains_key(&(key, lane)) {
                             self.touch_from(key, lane, first);
                         } else if let Some((key, lane, first)) = alone.replace((key, lane, first)) {
                             self.touch_from(key, lane, first);

@@ -2,9 +2,9 @@
 
 pub(crate) mod agenda;
 pub(crate) mod deadlock;
-pub(crate) mod leftover;
 pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod targets;
+pub(crate) mod unfinished;
 pub(crate) mod wait;
 pub(crate) mod wait_queue;

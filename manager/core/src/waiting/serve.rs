@@ -66,7 +66,7 @@ impl State {
     #[inline(never)]
     fn end_of(&self, entries: &[WaitQueueEntry]) -> Option<Verdict> {
         entries.iter().find_map(|entry| match &self.catalog.at(entry.object).body {
-            Body::Gone(gone) => Some(Verdict::Refuse(gone.refusal())),
+            Body::Ended(ended) => Some(Verdict::Refuse(ended.refusal())),
             _ => None,
         })
     }
@@ -81,7 +81,7 @@ impl State {
     fn readiness(&self, waiter: &Waiter, entry: &WaitQueueEntry) -> Readiness {
         let readiness = self.catalog.at(entry.object).body.readiness(&entry.want, waiter.caller);
         match readiness {
-            Readiness::Ready if self.has_left && self.is_spoken_for(waiter, entry) => Readiness::NotYet,
+            Readiness::Ready if self.has_unfinished && self.is_spoken_for(waiter, entry) => Readiness::NotYet,
             readiness => readiness,
         }
     }
@@ -227,17 +227,17 @@ impl State {
     /// Examines a waiter, of which this target may have changed, and serves it if it can be served. Returns false if
     /// nobody behind it in its wait queue can be.
     pub(crate) fn examine(&mut self, key: Key, target: u32, walked: Option<(Key, Lane)>) -> bool {
-        if self.has_left && self.is_decided(key) {
+        if self.has_unfinished && self.is_decided(key) {
             // It is told soon. If it was not meant after all, it is examined then.
             self.step(1);
-            self.left.agenda.examine_later(self.waiters[key].arrival, key);
+            self.unfinished.agenda.examine_later(self.waiters[key].arrival, key);
             return true;
         }
         if self.lacks_a_target(key, target as usize) {
             return true;
         }
         let waiter = &self.waiters[key];
-        if self.is_departing(waiter.caller.session) || (self.has_left && self.is_dismissed(waiter)) {
+        if self.is_departing(waiter.caller.session) || (self.has_unfinished && self.is_dismissed(waiter)) {
             // It leaves the wait queue soon, and those behind it are examined then.
             return !waiter.has_claim();
         }

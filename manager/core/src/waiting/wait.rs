@@ -133,7 +133,7 @@ impl State {
         };
         match self.verdict(&waiter) {
             Verdict::Blocked
-                if timeout_ns == Some(0) && !waiter.leaves_a_mark() && !self.may_be_left(targets) =>
+                if timeout_ns == Some(0) && !waiter.leaves_a_mark() && !self.may_be_unfinished(targets) =>
             {
                 self.conclude(&mut waiter, Decision::TimedOut);
                 Ok(())
@@ -251,12 +251,12 @@ impl State {
         let WaitQueueEntry { object, ref want, .. } = *wait_queue::entry(&self.waiters, position);
         if !matches!(want, Want::Settled) {
             let lane = want.lane();
-            if self.has_left || !self.agenda.has_no_places() {
+            if self.has_unfinished || !self.agenda.has_no_places() {
                 self.leave_place(object, lane, position);
             }
             let object_at = self.catalog.at_mut(object);
             object_at.wait_queue_mut(lane).remove(&mut self.waiters, position);
-            if object_at.is_gone() {
+            if object_at.has_ended() {
                 self.left_gone(object);
             }
         }
@@ -352,7 +352,7 @@ impl State {
     }
 
     fn waiter_overdue(&mut self, key: Key) {
-        if self.has_left && self.may_yet_be_served(key) {
+        if self.has_unfinished && self.may_yet_be_served(key) {
             return self.put_off(key);
         }
         let session = self.waiters[key].caller.session;

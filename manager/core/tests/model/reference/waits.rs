@@ -370,7 +370,7 @@ impl Model {
     }
 }
 
-/// Refuses a wait whose items carry so many objects together.
+/// Refuses a wait whose items carry this many objects together.
 fn check_carried(objects: usize) -> Result<(), Code> {
     if objects > CARRIES_PER_REQUEST_MAX { Err(Code::LimitReached) } else { Ok(()) }
 }

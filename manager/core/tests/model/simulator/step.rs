@@ -75,7 +75,7 @@ pub(crate) enum Step {
     },
     /// Time passes up to the next deadline.
     Due,
-    /// From now on the core takes so many steps in one input at most, and goes on with what it leaves.
+    /// From now on the core takes this many steps in one input at most, and goes on with what it leaves.
     Slices {
         steps: u64,
     },

@@ -1,6 +1,7 @@
-//! What inputs leave of their agendas, because serving a long line takes more steps than one input may.
+//! Work that an input could not finish within its steps, such as serving a long wait queue, and that later inputs
+//! continue.
 //!
-//! It is done in slices, between other inputs. Meanwhile:
+//! It is done in slices, between other inputs. Until it is finished:
 //!
 //! - What the input changed is changed for everyone: an event that was set is set, a lock that was released is free.
 //! - The waiters that the agenda has not come to are still blocked, and are served in the order in which they came. No
@@ -13,7 +14,7 @@
 //! - Some decisions are about all that wait at one time: a notification for many, a full barrier, a reset. What becomes
 //!   of them is decided at once, and they are told in their order. Until then nothing else becomes of them: no other
 //!   target and no time ends such a wait, a cancel of it has to wait, and so does the end of its session.
-//! - An object that was removed is gone for everyone at once, and [refuses](crate::objects::gone) its waiters.
+//! - An object that was removed is gone for everyone at once, and [refuses](crate::objects::ended) its waiters.
 //! - A request that would see half of it, or undo it, has to wait as well: see [`holds_back`](State::holds_back). The
 //!   clear of an event does not keep those from going on whom its set let through.
 
@@ -24,16 +25,16 @@ use protocol::{Reply, Request, RequestId, SessionId, Target, Targets};
 use serde::{Deserialize, Serialize};
 
 use crate::State;
-use crate::objects::object_body::{ObjectBody, Served};
 use crate::objects::Body;
+use crate::objects::object_body::{ObjectBody, Served};
 use crate::store::slab::Key;
 use crate::waiting::agenda::Agenda;
 use crate::waiting::wait::{Lane, Relock, Waiter};
 use crate::waiting::wait_queue::WaitQueueEntry;
 
-/// What earlier inputs have left.
+/// What earlier inputs have not finished.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Leftover {
+pub(crate) struct UnfinishedWork {
     /// What is to be done.
     pub(crate) agenda: Agenda,
     /// The answers that come once it is done.
@@ -47,18 +48,18 @@ impl State {
     /// later requests of its session after it; it may ask again after each input. If the driver applies it all the
     /// same, this input first does all that is left, however long that takes.
     pub fn holds_back(&self, session: SessionId, request: &Request<'_>) -> bool {
-        self.has_left && (self.owes(session) || self.depends_on_leftover(session, request))
+        self.has_unfinished && (self.owes(session) || self.depends_on_unfinished(session, request))
     }
 
     /// Whether all requests of a session have to wait, because it gets an answer to an earlier one first.
     pub fn owes(&self, session: SessionId) -> bool {
-        self.has_left && self.sessions.get(&session).is_some_and(|session| session.is_owed)
+        self.has_unfinished && self.sessions.get(&session).is_some_and(|session| session.is_owed)
     }
 
-    fn depends_on_leftover(&self, session: SessionId, request: &Request<'_>) -> bool {
+    fn depends_on_unfinished(&self, session: SessionId, request: &Request<'_>) -> bool {
         match request {
             Request::Wait { targets, .. } | Request::SignalAndWait { targets, .. } => {
-                self.may_be_left(targets)
+                self.may_be_unfinished(targets)
             }
             Request::EventClear { id }
             | Request::QueueClose { id }
@@ -67,12 +68,12 @@ impl State {
             | Request::BarrierAbort { id, .. }
             | Request::BarrierReset { id }
             | Request::BarrierStatus { id } => {
-                self.catalog.key(*id).is_some_and(|key| self.left.agenda.concerns(key))
+                self.catalog.key(*id).is_some_and(|key| self.unfinished.agenda.concerns(key))
             }
             Request::Notify { id, .. } => {
                 let condition = self.catalog.key(*id).map(|key| &self.catalog.at(key).body);
                 let lock = condition.and_then(Body::lock_of_condition);
-                lock.is_some_and(|lock| self.left.agenda.joins(lock))
+                lock.is_some_and(|lock| self.unfinished.agenda.joins(lock))
             }
             Request::Cancel { request } => {
                 let waiter = self.sessions.get(&session).and_then(|session| session.waiter_of(*request));
@@ -86,7 +87,7 @@ impl State {
     fn is_spoken_for_at(&self, target: &Target<'_>) -> bool {
         let Some(key) = self.catalog.key(target.object().0) else { return false };
         self.catalog.at(key).body.may_be_used_up()
-            && (self.left.agenda.comes_to_any(key) || self.left.agenda.joins(key))
+            && (self.unfinished.agenda.comes_to_any(key) || self.unfinished.agenda.joins(key))
     }
 
     /// Whether what becomes of a waiter was decided together with others, and it is told soon. Nothing else becomes of
@@ -104,14 +105,14 @@ impl State {
     }
 
     /// Whether a wait for these targets has to wait for those who came before, even if it only asks.
-    pub(crate) fn may_be_left(&self, targets: &Targets<'_>) -> bool {
-        self.has_left && targets.iter().any(|target| self.is_spoken_for_at(target))
+    pub(crate) fn may_be_unfinished(&self, targets: &Targets<'_>) -> bool {
+        self.has_unfinished && targets.iter().any(|target| self.is_spoken_for_at(target))
     }
 
     /// Whether waiters who came before a waiter may still get what it would take of this object.
     pub(crate) fn is_spoken_for(&self, waiter: &Waiter, entry: &WaitQueueEntry) -> bool {
         let body = &self.catalog.at(entry.object).body;
-        self.left.agenda.comes_to((entry.object, entry.want.lane()), waiter.arrival)
+        self.unfinished.agenda.comes_to((entry.object, entry.want.lane()), waiter.arrival)
             && body.is_used_up(&entry.want)
             && !body.is_held_by(waiter.caller)
     }
@@ -122,11 +123,11 @@ impl State {
         self.step(waiter.targets.len() as u64);
         let comes = |entry: &WaitQueueEntry| {
             let object = self.catalog.at(entry.object);
-            self.left.agenda.comes_to((entry.object, entry.want.lane()), waiter.arrival)
+            self.unfinished.agenda.comes_to((entry.object, entry.want.lane()), waiter.arrival)
                 || object.body.service(object.wait_queue_in(Lane::Main).len()) == Served::Together
         };
-        let is_before = |relock: Relock| self.left.agenda.joins(relock.lock);
-        self.left.agenda.comes_to_waiter(key, waiter)
+        let is_before = |relock: Relock| self.unfinished.agenda.joins(relock.lock);
+        self.unfinished.agenda.comes_to_waiter(key, waiter)
             || waiter.targets.iter().any(comes)
             || self.is_decided(key)
             || waiter.relock.is_some_and(is_before)
@@ -136,20 +137,20 @@ impl State {
     pub(crate) fn make_way(&mut self, session: SessionId, request: &Request<'_>) {
         if self.holds_back(session, request) {
             self.without_limit(|state| {
-                while state.has_left {
-                    state.serve_left();
+                while state.has_unfinished {
+                    state.serve_unfinished();
                 }
             });
         }
-        self.left.is_news = false;
+        self.unfinished.is_news = false;
     }
 
     /// Answers a request, once everything is done that follows from it.
     pub(crate) fn reply_at_last(&mut self, session: SessionId, request: RequestId, reply: Reply) {
         self.settle();
-        if self.has_left && self.left.is_news && request.wants_answer() {
+        if self.has_unfinished && self.unfinished.is_news && request.wants_answer() {
             self.session_at(session).is_owed = true;
-            return self.left.owed.push((session, request, reply));
+            return self.unfinished.owed.push((session, request, reply));
         }
         self.reply(session, request, reply);
     }
@@ -167,24 +168,24 @@ impl State {
         if self.agenda.is_empty() {
             return;
         }
-        self.has_left = true;
-        self.left.is_news = true;
-        if self.left.agenda.is_empty() {
-            swap(&mut self.left.agenda, &mut self.agenda);
+        self.has_unfinished = true;
+        self.unfinished.is_news = true;
+        if self.unfinished.agenda.is_empty() {
+            swap(&mut self.unfinished.agenda, &mut self.agenda);
         } else {
             let agenda = take(&mut self.agenda);
-            self.left.agenda.append(agenda);
+            self.unfinished.agenda.append(agenda);
         }
     }
 
     /// Goes on with what is left.
-    pub(crate) fn serve_left(&mut self) {
-        swap(&mut self.left.agenda, &mut self.agenda);
-        self.has_left = false;
+    pub(crate) fn serve_unfinished(&mut self) {
+        swap(&mut self.unfinished.agenda, &mut self.agenda);
+        self.has_unfinished = false;
         self.note_agenda();
         self.settle_all();
-        if !self.has_left {
-            for (session, request, reply) in take(&mut self.left.owed) {
+        if !self.has_unfinished {
+            for (session, request, reply) in take(&mut self.unfinished.owed) {
                 if let Some(session) = self.sessions.get_mut(&session) {
                     session.is_owed = false;
                 }

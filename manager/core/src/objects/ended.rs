@@ -21,20 +21,20 @@ use crate::waiting::wait_queue::WaitQueue;
 
 /// An object that has ended.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Gone {
+pub(crate) struct EndedObject {
     kind: Kind,
     refusal: Refusal,
     /// The other wait queues, if it was a queue.
     lanes: Option<Box<[WaitQueue; 2]>>,
 }
 
-impl Gone {
+impl EndedObject {
     /// What takes the place of a body, and refuses those who wait for it.
-    pub(crate) fn of(body: &mut Body, refusal: Refusal) -> Gone {
+    pub(crate) fn of(body: &mut Body, refusal: Refusal) -> EndedObject {
         let kind = body.kind();
         let lanes = (body.lanes().len() > 1)
             .then(|| Box::new([Lane::Putters, Lane::Joiners].map(|lane| take(body.wait_queue_mut(lane)))));
-        Gone { kind, refusal, lanes }
+        EndedObject { kind, refusal, lanes }
     }
 
     /// What those are refused with who wait for it.
@@ -47,7 +47,7 @@ impl Gone {
     }
 }
 
-impl ObjectBody for Gone {
+impl ObjectBody for EndedObject {
     fn kind(&self) -> Kind {
         self.kind
     }
