@@ -50,7 +50,9 @@ impl State {
                 }
                 (Readiness::Ready, WaitMode::All) => ready += 1,
                 (Readiness::Ready, WaitMode::Any) | (Readiness::NotYet, _) => {}
-                (Readiness::Never(refusal), _) => return Verdict::Refuse(refusal),
+                (Readiness::Never(refusal), _) => {
+                    return self.end_of(&waiter.targets[target..]).unwrap_or(Verdict::Refuse(refusal));
+                }
             }
         }
         let takes_all = ready == waiter.targets.len() && (0..ready).all(is_first);
@@ -62,7 +64,7 @@ impl State {
     }
 
     /// The refusal of a waiter, if the object of one of these entries has ended: that counts even if another is ready
-    /// by now.
+    /// by now, or closed.
     #[inline(never)]
     fn end_of(&self, entries: &[WaitQueueEntry]) -> Option<Verdict> {
         entries.iter().find_map(|entry| match &self.catalog.at(entry.object).body {
