@@ -33,10 +33,21 @@ const NAMED_MAX: usize = 100;
 /// The searches for deadlocks that take more steps than one input may.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Searches {
-    /// The one that goes on, and the threads for whose sake.
-    current: Option<Box<(Search, Vec<Caller>)>>,
+    /// The one that goes on.
+    current: Option<Box<CurrentSearch>>,
     /// The threads for which the next one looks.
     next: Vec<Caller>,
+}
+
+/// A search that goes on in slices.
+#[derive(Debug, Serialize, Deserialize)]
+struct CurrentSearch {
+    search: Search,
+    /// The threads for whose sake.
+    callers: Vec<Caller>,
+    /// The threads that count as saved since one of their waits has ended. If they have others, they may be deadlocked
+    /// all the same, which another search finds.
+    moved: Vec<Caller>,
 }
 
 /// What a look for a cycle brought.
@@ -60,7 +71,7 @@ impl Searches {
     #[inline]
     pub(crate) fn thread_moved(&mut self, caller: Caller) {
         if let Some(current) = &mut self.current {
-            current.0.thread_moved(caller);
+            current.note_moved(caller);
         }
     }
 
@@ -68,7 +79,15 @@ impl Searches {
     #[inline]
     pub(crate) fn lock_opened(&mut self, lock: Key) {
         if let Some(current) = &mut self.current {
-            current.0.open(lock);
+            current.search.open(lock);
+        }
+    }
+}
+
+impl CurrentSearch {
+    fn note_moved(&mut self, caller: Caller) {
+        if self.search.thread_moved(caller) {
+            self.moved.push(caller);
         }
     }
 }
@@ -158,25 +177,30 @@ impl State {
             Some(current) => current,
             None => {
                 let callers = take(&mut self.searches.next);
-                Box::new((Search::of(callers.iter().copied()), callers))
+                let search = Search::of(callers.iter().copied());
+                Box::new(CurrentSearch { search, callers, moved: Vec::new() })
             }
         };
-        while current.0.go_on(self, None) {
-            let Some(&caller) = current.1.last() else { return };
-            if !current.0.is_deadlocked(caller) {
-                current.1.pop();
+        while current.search.go_on(self, None) {
+            let Some(&caller) = current.callers.last() else { return };
+            if !current.search.is_deadlocked(caller) {
+                current.callers.pop();
+                self.step(current.moved.len() as u64);
+                if self.is_waiting(caller) && current.moved.iter().any(|&moved| self.is_waiting(moved)) {
+                    self.search_for(caller);
+                }
                 continue;
             }
             let waiter = self.waiters_of_thread(caller).next().expect("a deadlocked thread waits");
             let waiter = &self.waiters[waiter];
-            let Some(way) = current.0.way_round(self, waiter) else { break };
+            let Some(way) = current.search.way_round(self, waiter) else { break };
             let text = self.describe_cycle(waiter, &way);
             let cycle = without_lead(&way);
             self.searches.current = Some(current);
             let is_broken = self.refuse_youngest(cycle, text);
             current = self.searches.current.take().expect("the search was put there");
             if !is_broken {
-                current.1.pop();
+                current.callers.pop();
             }
         }
         self.searches.current = Some(current);

@@ -114,11 +114,12 @@ impl Search {
         self.numbers.get(&caller).is_some_and(|&number| !self.threads[number as usize].is_saved)
     }
 
-    /// Notes that a thread does something else than waiting as before.
-    pub(crate) fn thread_moved(&mut self, caller: Caller) {
-        if let Some(&number) = self.numbers.get(&caller) {
-            self.save(number);
-        }
+    /// Notes that a thread does something else than waiting as before. Returns whether that saves it.
+    pub(crate) fn thread_moved(&mut self, caller: Caller) -> bool {
+        let Some(&number) = self.numbers.get(&caller) else { return false };
+        let was_saved = self.threads[number as usize].is_saved;
+        self.save(number);
+        !was_saved
     }
 
     /// Notes that a lock is free.

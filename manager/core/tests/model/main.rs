@@ -5,6 +5,7 @@
 mod edges;
 mod reference;
 mod simulator;
+mod sliced_traces;
 mod traces;
 
 use simulator::counting::Counts;

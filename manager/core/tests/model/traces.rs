@@ -15,7 +15,7 @@ pub(crate) fn agree(limits: &Limits, steps: &[Step]) {
     }
 }
 
-fn targets<const COUNT: usize>(targets: [Target<'static>; COUNT]) -> Targets<'static> {
+pub(crate) fn targets<const COUNT: usize>(targets: [Target<'static>; COUNT]) -> Targets<'static> {
     targets.into_iter().collect()
 }
 
