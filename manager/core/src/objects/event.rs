@@ -179,7 +179,9 @@ impl State {
         let key = self.catalog.find(id, Kind::Event)?;
         reason.map_or(Ok(()), check_reason)?;
         // If it is set already, those tied to it may not be.
-        self.unfinished.is_news |= self.has_unfinished && self.unfinished.agenda.concerns(key);
+        if self.has_unfinished {
+            self.unfinished.is_news |= self.unfinished.agenda.concerns(key);
+        }
         self.event_set_by_session(session, key, reason);
         Ok(Reply::Done)
     }
@@ -213,15 +215,14 @@ impl State {
     /// Sets one event, and stops its batch. Returns whether others are to be set with it: setting a set event changes
     /// nothing, so the first cause counts, and each event of a tree is set once however many above it are.
     fn event_set_alone(&mut self, key: Key, cause: &SetBy) -> bool {
-        if self.event_at(key).is_set {
+        let has_room = cause.reason.is_none() || self.has_memory_for(cause.bytes());
+        let event = self.event_at(key);
+        if event.is_set {
             return false;
         }
-        let mut cause = cause.clone();
         // Nothing keeps an event from being set, and so the reason goes if there is no room for it.
-        if cause.reason.is_some() && !self.has_memory_for(cause.bytes()) {
-            cause.reason = None;
-        }
-        let event = self.event_at(key);
+        let reason = if has_room { cause.reason.clone() } else { None };
+        let cause = SetBy { process: cause.process, program: cause.program.clone(), at: cause.at, reason };
         let before = event.reason_bytes();
         let news = event.set(cause);
         let after = event.reason_bytes();
