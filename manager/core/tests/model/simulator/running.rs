@@ -271,8 +271,8 @@ impl Run {
     /// Compares what the core counts for all that it keeps with what the model counts.
     fn compare_memory(&mut self) -> Result<(), String> {
         self.waits_most = self.waits_most.max(self.model.waits.len());
-        // Slots of more waits than that count, too, even when they are empty.
-        if self.waits_most > SLOTS || self.model.is_open || !self.inputs.is_multiple_of(self.memory_every) {
+        // Slots of more waits than that count, too, even when they are empty; and a wait may have had one within an input.
+        if self.waits_most >= SLOTS || self.model.is_open || !self.inputs.is_multiple_of(self.memory_every) {
             return Ok(());
         }
         let (charged, expected) = (self.core.charged_bytes(), self.model.charged());
