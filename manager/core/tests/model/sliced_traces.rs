@@ -1,212 +1,63 @@
-//! Traces in which the core did something else in slices than in one go.
+//! Traces in which the core once did something else in slices than in one go.
 
-use protocol::{
-    Limits, LockChoice, OpenMode, Request, RequestId, SessionId, Signal, Spec, Target, ThreadId, WaitMode,
-};
+use protocol::{Limits, LockChoice, OpenMode, Request, SessionId, Signal, Spec, Target, ThreadId, WaitMode};
 
 use crate::simulator::step::{CURRENT, Step, id};
-use crate::traces::{agree, targets};
+use crate::traces::{agree, open, request, targets};
 
-/// A thread waits three times for locks of one cycle, and the search goes on in slices.
+/// A wait for all of these locks by the first thread of its session.
+fn wait_for<const COUNT: usize>(locks: [u128; COUNT], timeout_ns: Option<u64>) -> Request<'static> {
+    let targets = targets(locks.map(|lock| Target::Lock { id: id(lock) }));
+    Request::Wait { mode: WaitMode::All, targets, timeout_ns, thread: ThreadId(1) }
+}
+
+fn release(lock: u128) -> Request<'static> {
+    Request::Release { id: id(lock), hold: Some(CURRENT), thread: ThreadId(1) }
+}
+
+/// A thread waits twice for locks of one cycle, and the search goes on in slices.
 #[test]
 fn a_thread_that_loses_one_of_its_waits_to_a_deadlock_is_looked_at_again() {
-    let limits = Limits {
-        objects_max: 1000,
-        mirrored_events_max: 2,
-        wait_targets_max: 1000,
-        session_waits_max: 4,
-        tasks_max: 100,
-        stored_bytes_max: 4000000,
-        memory_bytes_max: 8589934592,
-        ..Limits::default()
+    let limits = Limits { session_waits_max: 4, ..Limits::default() };
+    let begin = |session| Step::Begin { session: SessionId(session) };
+    let condition = Spec::Condition { over: LockChoice::Given { id: id(10) } };
+    let wait_in_condition = Request::SignalAndWait {
+        signal: Signal::LatchCountDown { id: id(18), count: 0 },
+        mode: WaitMode::All,
+        targets: targets([Target::Condition { id: id(14), hold: Some(CURRENT) }]),
+        timeout_ns: None,
+        thread: ThreadId(1),
+    };
+    let notify = Request::Notify { id: id(14), count: Some(2), hold: Some(CURRENT), thread: ThreadId(1) };
+    let named = |lock, name| Request::Open {
+        id: id(lock),
+        name: Some(name),
+        spec: Spec::Lock,
+        mode: OpenMode::OpenOrCreate,
     };
     agree(
         &limits,
         &[
             Step::Slices { steps: 41 },
-            Step::Begin { session: SessionId(7) },
-            Step::Request {
-                session: SessionId(7),
-                request: RequestId(21),
-                unread: 0,
-                body: Request::Open {
-                    id: id(10),
-                    name: Some("c"),
-                    spec: Spec::Lock,
-                    mode: OpenMode::OpenOrCreate,
-                },
-            },
-            Step::Begin { session: SessionId(9) },
-            Step::Request {
-                session: SessionId(9),
-                request: RequestId(2),
-                unread: 0,
-                body: Request::Open {
-                    id: id(9),
-                    name: None,
-                    spec: Spec::Condition { over: LockChoice::Own { id: id(8), is_reentrant: false } },
-                    mode: OpenMode::OpenOrCreate,
-                },
-            },
-            Step::Begin { session: SessionId(12) },
-            Step::Begin { session: SessionId(14) },
-            Step::Request {
-                session: SessionId(12),
-                request: RequestId(109),
-                unread: 0,
-                body: Request::Open {
-                    id: id(6),
-                    name: Some("d"),
-                    spec: Spec::Lock,
-                    mode: OpenMode::OpenOrCreate,
-                },
-            },
-            Step::Request {
-                session: SessionId(14),
-                request: RequestId(10),
-                unread: 0,
-                body: Request::Wait {
-                    mode: WaitMode::All,
-                    targets: targets([Target::Lock { id: id(8) }]),
-                    timeout_ns: Some(140),
-                    thread: ThreadId(1),
-                },
-            },
-            Step::Request {
-                session: SessionId(14),
-                request: RequestId(53),
-                unread: 0,
-                body: Request::Wait {
-                    mode: WaitMode::All,
-                    targets: targets([Target::Lock { id: id(8) }]),
-                    timeout_ns: Some(23),
-                    thread: ThreadId(1),
-                },
-            },
-            Step::Begin { session: SessionId(15) },
-            Step::Request {
-                session: SessionId(14),
-                request: RequestId(68),
-                unread: 0,
-                body: Request::Wait {
-                    mode: WaitMode::Any,
-                    targets: targets([Target::Lock { id: id(10) }]),
-                    timeout_ns: None,
-                    thread: ThreadId(1),
-                },
-            },
-            Step::Request {
-                session: SessionId(15),
-                request: RequestId(7),
-                unread: 3,
-                body: Request::Wait {
-                    mode: WaitMode::All,
-                    targets: targets([Target::Lock { id: id(6) }, Target::Lock { id: id(8) }]),
-                    timeout_ns: None,
-                    thread: ThreadId(1),
-                },
-            },
-            Step::Request {
-                session: SessionId(15),
-                request: RequestId(10),
-                unread: 0,
-                body: Request::Wait {
-                    mode: WaitMode::All,
-                    targets: targets([Target::Lock { id: id(8) }]),
-                    timeout_ns: None,
-                    thread: ThreadId(1),
-                },
-            },
-            Step::Request {
-                session: SessionId(14),
-                request: RequestId(77),
-                unread: 0,
-                body: Request::Wait {
-                    mode: WaitMode::All,
-                    targets: targets([Target::Lock { id: id(8) }]),
-                    timeout_ns: None,
-                    thread: ThreadId(1),
-                },
-            },
-            Step::Request {
-                session: SessionId(14),
-                request: RequestId(84),
-                unread: 0,
-                body: Request::Release { id: id(8), hold: Some(CURRENT), thread: ThreadId(1) },
-            },
-            Step::Request {
-                session: SessionId(15),
-                request: RequestId(25),
-                unread: 0,
-                body: Request::Open {
-                    id: id(18),
-                    name: None,
-                    spec: Spec::Latch { count: 2 },
-                    mode: OpenMode::OpenOrCreate,
-                },
-            },
-            Step::Request {
-                session: SessionId(14),
-                request: RequestId(92),
-                unread: 0,
-                body: Request::Wait {
-                    mode: WaitMode::All,
-                    targets: targets([Target::Lock { id: id(10) }]),
-                    timeout_ns: Some(761),
-                    thread: ThreadId(1),
-                },
-            },
-            Step::Request {
-                session: SessionId(15),
-                request: RequestId(34),
-                unread: 0,
-                body: Request::Wait {
-                    mode: WaitMode::All,
-                    targets: targets([Target::Lock { id: id(10) }]),
-                    timeout_ns: None,
-                    thread: ThreadId(1),
-                },
-            },
-            Step::Request {
-                session: SessionId(15),
-                request: RequestId(56),
-                unread: 0,
-                body: Request::Open {
-                    id: id(14),
-                    name: None,
-                    spec: Spec::Condition { over: LockChoice::Given { id: id(10) } },
-                    mode: OpenMode::CreateNew,
-                },
-            },
-            Step::Request {
-                session: SessionId(14),
-                request: RequestId(113),
-                unread: 0,
-                body: Request::SignalAndWait {
-                    signal: Signal::LatchCountDown { id: id(18), count: 0 },
-                    mode: WaitMode::All,
-                    targets: targets([Target::Condition { id: id(14), hold: Some(CURRENT) }]),
-                    timeout_ns: None,
-                    thread: ThreadId(1),
-                },
-            },
-            Step::Request {
-                session: SessionId(14),
-                request: RequestId(117),
-                unread: 0,
-                body: Request::Release { id: id(10), hold: Some(CURRENT), thread: ThreadId(1) },
-            },
-            Step::Request {
-                session: SessionId(15),
-                request: RequestId(57),
-                unread: 0,
-                body: Request::Notify {
-                    id: id(14),
-                    count: Some(2),
-                    hold: Some(CURRENT),
-                    thread: ThreadId(1),
-                },
-            },
+            begin(14),
+            begin(15),
+            request(14, 1, named(6, "a")),
+            request(14, 2, named(8, "b")),
+            request(14, 3, named(10, "c")),
+            request(14, 10, wait_for([8], Some(140))),
+            request(14, 53, wait_for([8], Some(23))),
+            request(14, 68, wait_for([10], None)),
+            request(15, 7, wait_for([6, 8], None)),
+            request(15, 10, wait_for([8], None)),
+            request(14, 77, wait_for([8], None)),
+            request(14, 84, release(8)),
+            request(15, 25, open(id(18), Spec::Latch { count: 2 })),
+            request(14, 92, wait_for([10], Some(761))),
+            request(15, 34, wait_for([10], None)),
+            request(15, 56, open(id(14), condition)),
+            request(14, 113, wait_in_condition),
+            request(14, 117, release(10)),
+            request(15, 57, notify),
         ],
     );
 }

@@ -262,7 +262,10 @@ impl Run {
     /// share a thread, the page does not say which comes first.
     fn is_another_way_out(&self, input: &Input<'_>) -> bool {
         let notifies = |body: &Request<'_>| matches!(body, Request::Notify { .. });
-        let is_deadlock = |effect: &Effect| matches!(effect, Effect::Reply { reply: Reply::Refused(refusal), .. } if refusal.code == Code::Deadlock);
+        let is_deadlock = |effect: &Effect| match effect {
+            Effect::Reply { reply: Reply::Refused(refusal), .. } => refusal.code == Code::Deadlock,
+            _ => false,
+        };
         self.steps_max.is_some()
             && matches!(input, Input::Request { envelope, .. } if notifies(&envelope.body))
             && self.effects.iter().any(is_deadlock)
@@ -271,7 +274,8 @@ impl Run {
     /// Compares what the core counts for all that it keeps with what the model counts.
     fn compare_memory(&mut self) -> Result<(), String> {
         self.waits_most = self.waits_most.max(self.model.waits.len());
-        // Slots of more waits than that count, too, even when they are empty; and a wait may have had one within an input.
+        // Slots of more waits than that count, too, even when they are empty; and a wait may have had one within an
+        // input.
         if self.waits_most >= SLOTS || self.model.is_open || !self.inputs.is_multiple_of(self.memory_every) {
             return Ok(());
         }
