@@ -68,7 +68,7 @@ impl World {
             6 if chosen < self.clients.len() => {
                 let (record, rest) = postcard::take_from_bytes(rest).ok()?;
                 let session = self.clients[chosen].session;
-                self.apply(Input::CallsFound { session, record }, None);
+                self.apply(Input::CallsFound { session, is_last: true, record }, None);
                 self.end(chosen, SessionEnd::Died(DeathCause::Signal(9)));
                 return Some(rest);
             }
@@ -151,9 +151,9 @@ impl World {
                     released.extend(holding.filter(|holding| holding.hold % 2 == 0));
                 }
                 Effect::Publish(_) | Effect::Unbind { .. } => {}
-                Effect::Signal { session, .. } => {
+                Effect::Signal { session, .. } | Effect::ReadCallRecord { session } => {
                     let is_known = ended == Some(session) || self.position(session).is_some();
-                    assert!(is_known, "a signal to a session that has ended");
+                    assert!(is_known, "a signal to a session that has ended, or a look at its record");
                 }
             }
         }
