@@ -7,7 +7,6 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use protocol::{FailureKind, SessionId};
 use serde::{Deserialize, Serialize};
@@ -24,12 +23,15 @@ const STEPS_PER_BATCH: u64 = 32;
 /// How many steps it counts to have a call record read, which the driver does.
 const STEPS_PER_RECORD: u64 = 512;
 
+/// No session has a smaller number.
+const FIRST_SESSION: SessionId = SessionId(0);
+
 /// A pool that is being terminated.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Termination {
     pool: Handle,
-    /// The batch whose workers' call records are to be read next, from behind this session on; none if all were read.
-    unread: Option<(Key, Option<SessionId>)>,
+    /// The batch whose workers' call records are to be read next, from this session on; none if all were read.
+    unread: Option<(Key, SessionId)>,
     /// Where the next batch is whose calls are to fail.
     next: Key,
     /// The stop events to set, once the calls of all batches have failed: a set event would cancel calls that have not,
@@ -49,7 +51,7 @@ impl State {
         let pool = self.catalog.handle(key);
         let termination = Termination {
             pool,
-            unread: Some((Key::MIN, None)),
+            unread: Some((Key::MIN, FIRST_SESSION)),
             next: Key::MIN,
             stops: VecDeque::new(),
             text,
@@ -101,41 +103,44 @@ impl State {
         }
     }
 
-    /// Has the driver read the call records of those who run calls of the pool, from here on. Returns where to go on,
-    /// if there are more than one input can take.
+    /// Has the driver read the call records of those who run calls of the pool, from a session of a batch on. Returns
+    /// where to go on, if there are more than one input can take.
     fn read_call_records(
         &mut self,
         pool: Key,
-        (mut from, mut behind): (Key, Option<SessionId>),
-    ) -> Option<(Key, Option<SessionId>)> {
+        (mut batch, mut session): (Key, SessionId),
+    ) -> Option<(Key, SessionId)> {
         let mut has_asked = false;
-        while let Some(batch) = self.pool_at(pool).open_batch_from(from) {
-            if batch != from {
-                behind = None;
-            }
-            let workers = self.batch(batch).workers.values().map(|worker| worker.session);
-            let workers: Vec<SessionId> =
-                workers.filter(|&session| behind.is_none_or(|behind| session > behind)).collect();
-            for session in workers {
-                let worker = &self.sessions[&session];
-                if worker.has_call_record && !worker.has_ended {
-                    self.effects.push(Effect::ReadCallRecord { session });
-                    self.step(STEPS_PER_RECORD);
-                    has_asked = true;
-                }
-                if self.is_over() {
-                    return Some((batch, Some(session)));
-                }
+        while let Some(open) = self.pool_at(pool).open_batch_from(batch) {
+            if open != batch {
+                (batch, session) = (open, FIRST_SESSION);
             }
             self.step(1);
-            (from, behind) = (batch.saturating_add(1), None);
+            match self.batch(batch).workers.at_or_above(session) {
+                Some((worker, _)) => {
+                    has_asked |= self.read_call_record(worker);
+                    session = SessionId(worker.0 + 1);
+                }
+                None => (batch, session) = (batch.saturating_add(1), FIRST_SESSION),
+            }
             if self.is_over() {
-                return Some((from, None));
+                return Some((batch, session));
             }
         }
         if has_asked {
             self.meter.end_input();
         }
         None
+    }
+
+    /// Has the driver read the call record of a session, if that may have one. Returns whether it may.
+    fn read_call_record(&mut self, session: SessionId) -> bool {
+        let worker = &self.sessions[&session];
+        let may_have_one = worker.has_call_record && !worker.has_ended;
+        if may_have_one {
+            self.effects.push(Effect::ReadCallRecord { session });
+            self.step(STEPS_PER_RECORD);
+        }
+        may_have_one
     }
 }

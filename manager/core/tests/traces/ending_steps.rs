@@ -109,6 +109,14 @@ fn the_cancellation_of_many_tasks_that_carry_objects() {
     assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
 }
 
+/// Opens a batch whose stop event is set when this one is, and returns the stop event.
+fn stop_below(world: &mut World, owner: SessionId, pool: ObjectId, parent: Option<ObjectId>) -> ObjectId {
+    let id = world.fresh_id();
+    let options = BatchOptions { parent, ..world.batch_options() };
+    world.done(owner, Request::BatchOpen { id, pool, function: "f", options });
+    options.stop
+}
+
 /// An event has many children: the stop events of batches that calls have opened.
 #[test]
 fn an_event_with_many_children() {
@@ -116,14 +124,7 @@ fn an_event_with_many_children() {
     let (a, b) = (world.session("a"), world.session("b"));
     let pool = world.open(a, Some("pool"), Spec::Pool);
     let parent = world.event(a, "parent");
-    let batches: Vec<_> = (0..10_000)
-        .map(|_| {
-            let id = world.fresh_id();
-            let options = BatchOptions { parent: Some(parent), ..world.batch_options() };
-            world.done(a, Request::BatchOpen { id, pool, function: "f", options });
-            options.stop
-        })
-        .collect();
+    let batches: Vec<_> = (0..10_000).map(|_| stop_below(&mut world, a, pool, Some(parent))).collect();
     world.forget_steps();
     let set = world.send(b, Request::EventSet { id: parent, reason: Some("enough") });
     assert!(world.is_set(a, parent), "for everyone at once");
@@ -259,14 +260,7 @@ fn the_removal_of_an_event_with_many_children() {
     let (a, b) = (world.session("a"), world.session("b"));
     let pool = world.open(a, Some("pool"), Spec::Pool);
     let parent = world.event(a, "parent");
-    let stops: Vec<_> = (0..20_000)
-        .map(|_| {
-            let id = world.fresh_id();
-            let options = BatchOptions { parent: Some(parent), ..world.batch_options() };
-            world.done(a, Request::BatchOpen { id, pool, function: "f", options });
-            options.stop
-        })
-        .collect();
+    let stops: Vec<_> = (0..20_000).map(|_| stop_below(&mut world, a, pool, Some(parent))).collect();
     world.forget_steps();
     world.done(b, Request::Remove { id: parent });
     // Something else may have its place by now.
@@ -304,10 +298,7 @@ fn a_chain_of_stop_events_takes_as_many_steps_as_it_has_events() {
         let pool = world.open(b, Some("pool"), Spec::Pool);
         let mut parent = None;
         for _ in 0..5_000 {
-            let options = protocol::BatchOptions { parent, ..world.batch_options() };
-            let id = world.fresh_id();
-            world.done(a, Request::BatchOpen { id, pool, function: "f", options });
-            parent = Some(options.stop);
+            parent = Some(stop_below(&mut world, a, pool, parent));
         }
         let last = parent.expect("there are many");
         world.attach(b, last, Kind::Event);
@@ -329,17 +320,15 @@ fn setting_a_set_event_changes_nothing_below_it() {
     let a = world.session("a");
     let pool = world.open(a, None, Spec::Pool);
     let parent = world.event(a, "parent");
-    let options = protocol::BatchOptions { parent: Some(parent), ..world.batch_options() };
-    let id = world.fresh_id();
-    world.done(a, Request::BatchOpen { id, pool, function: "f", options });
+    let stop = stop_below(&mut world, a, pool, Some(parent));
     world.set(a, parent);
-    assert!(world.is_set(a, options.stop));
-    world.clear(a, options.stop);
+    assert!(world.is_set(a, stop));
+    world.clear(a, stop);
     world.set(a, parent);
-    assert!(!world.is_set(a, options.stop));
+    assert!(!world.is_set(a, stop));
     world.clear(a, parent);
     world.set(a, parent);
-    assert!(world.is_set(a, options.stop));
+    assert!(world.is_set(a, stop));
 }
 
 /// A session that will leave many waits behind, and is first in the wait queue of a lock.
