@@ -28,7 +28,7 @@ pub enum Grant {
     /// The event was set, by this cause.
     Event(Cause),
     /// Calls to run, one after the other.
-    Tasks(TasksGrant),
+    Calls(CallsGrant),
     /// Results of a batch.
     Results(Results),
     /// A lock, or a reentrant lock once more.
@@ -61,7 +61,7 @@ pub enum Grant {
     /// An item of a queue that is a blob.
     BlobItem(BlobItemGrant),
     /// One call to run, whose arguments are a blob.
-    BlobTask(Box<BlobTaskGrant>),
+    BlobCall(Box<BlobCallGrant>),
 }
 
 /// An item that was delivered to this session and that it is to acknowledge.
@@ -136,7 +136,7 @@ pub struct Cause {
 /// [`CallsEnd`](crate::Request::CallsEnd). The first begins with the grant. The others are *prefetched*: each begins
 /// when the one before it has ended, or the session returns it with [`CallsGiveBack`](crate::Request::CallsGiveBack).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TasksGrant {
+pub struct CallsGrant {
     /// The batch they belong to.
     pub batch: ObjectId,
     /// The function to call.
@@ -159,9 +159,9 @@ pub struct TasksGrant {
 
 /// One call that this session is to run, and whose arguments are a blob. The session has a reference to the blob now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BlobTaskGrant {
+pub struct BlobCallGrant {
     /// The call, without arguments.
-    pub task: TasksGrant,
+    pub call: CallsGrant,
     /// The encoded arguments, without their length.
     pub blob: BlobId,
     /// How many bytes they have.
@@ -172,14 +172,14 @@ pub struct BlobTaskGrant {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Results {
     /// Those that were not taken before, as many as fit into a reply.
-    pub results: Vec<TaskResult>,
+    pub results: Vec<CallsResult>,
     /// Whether these were the last: every call has ended, and no more will be added.
     pub complete: bool,
 }
 
 /// How consecutive calls of a batch ended, all in the same way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskResult {
+pub struct CallsResult {
     /// The number of the first call.
     pub first: u64,
     /// How many calls; at least one.
@@ -190,7 +190,7 @@ pub struct TaskResult {
 
 /// The progress of a batch, in calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskCounts {
+pub struct CallCounts {
     /// Those that wait for a worker.
     pub waiting: u64,
     /// Those that run.

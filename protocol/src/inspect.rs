@@ -7,7 +7,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Abandonment, BarrierStatus, Cause, Kind, ObjectId, SessionId, TaskCounts, ThreadId};
+use crate::{Abandonment, BarrierStatus, CallCounts, Cause, Kind, ObjectId, SessionId, ThreadId};
 
 /// One client process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub struct SessionInfo {
     /// How many of its requests are blocked.
     pub waits: u32,
     /// How many calls it runs.
-    pub tasks: u32,
+    pub calls: u32,
     /// How it ended, and which processes that are bound to it are still there, if that is what it waits for.
     pub ending: Option<Arc<str>>,
 }
@@ -85,7 +85,7 @@ pub enum ObjectState {
         /// The function that it calls.
         function: Arc<str>,
         /// Its progress.
-        progress: TaskCounts,
+        progress: CallCounts,
     },
     /// A lock or reentrant lock.
     Lock {
@@ -208,7 +208,7 @@ pub enum Wanted {
     /// That the event is set.
     Event,
     /// A call of the pool to run.
-    Task,
+    Calls,
     /// Results of the batch.
     Results,
     /// To hold the lock.
@@ -239,7 +239,7 @@ impl fmt::Display for Wanted {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Wanted::Event => "the event",
-            Wanted::Task => "a task",
+            Wanted::Calls => "a task",
             Wanted::Results => "results",
             Wanted::Lock => "the lock",
             Wanted::Relock => "the lock again, after a condition",

@@ -89,7 +89,7 @@ pub enum Spec {
     Queue {
         /// The most items that it holds, at least one; none bounds it only by the manager's limits.
         capacity: Option<u64>,
-        /// Whether an item is unfinished until its receiver sends `QueueTaskDone`.
+        /// Whether an item is unfinished until its receiver sends `QueueItemDone`.
         is_joinable: bool,
     },
 }

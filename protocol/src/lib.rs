@@ -20,6 +20,7 @@
 
 extern crate alloc;
 
+mod batch;
 pub mod calls;
 pub mod endpoint;
 mod escaped;
@@ -41,14 +42,16 @@ pub mod shared_memory;
 mod shared_text;
 mod shortened;
 mod signal_name;
-mod task;
 mod wait;
 
+pub use batch::{
+    BatchOptions, CallsOutcome, CallsOutcomes, Chunk, Failure, FailureKind, Outcome, StopSignal,
+};
 pub use escaped::{Escaped, escaped, escaped_lines};
 pub use frame::{FrameBuffer, FrameError, append_frame, decode};
 pub use grant::{
-    Abandonment, BarrierStatus, BlobItemGrant, BlobTaskGrant, Cause, Grant, ItemGrant, LockGrant, Results,
-    TaskCounts, TaskResult, TasksGrant, WaitResult,
+    Abandonment, BarrierStatus, BlobCallGrant, BlobItemGrant, CallCounts, CallsGrant, CallsResult, Cause,
+    Grant, ItemGrant, LockGrant, Results, WaitResult,
 };
 pub use handshake::{Greeting, Hello, Introduction, MAGIC, VERSION_NEWEST, VERSION_OLDEST};
 pub use id::{BlobId, Epoch, ObjectId, RequestId, SessionId, ThreadId};
@@ -67,7 +70,4 @@ pub use request::{Envelope, OpenMode, Request, Selector};
 pub use shared_memory::SharedMemory;
 pub use shortened::shortened;
 pub use signal_name::NamedSignal;
-pub use task::{
-    BatchOptions, CallsOutcome, CallsOutcomes, Failure, FailureKind, Outcome, StopSignal, TaskInput,
-};
 pub use wait::{Signal, Target, Targets, WaitMode};

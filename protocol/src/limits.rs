@@ -123,7 +123,7 @@ pub struct Limits {
     pub session_waits_max: usize,
     /// Calls whose results were not fetched, and items that were not acknowledged, taken together. A request that
     /// brings more is refused with [`Code::LimitReached`](crate::Code::LimitReached).
-    pub tasks_max: usize,
+    pub calls_and_items_max: usize,
     /// Bytes of the arguments, results and items that are stored. A request that brings more is refused with
     /// [`Code::LimitReached`](crate::Code::LimitReached). Calls whose results have no room fail as
     /// [`TooLarge`](crate::FailureKind::TooLarge).
@@ -133,7 +133,7 @@ pub struct Limits {
     pub output_bytes_max: usize,
     /// Bytes of memory for all clients together, as the manager counts them. Three quarters are for what is stored and
     /// what waits: a request that brings more is refused with [`Code::LimitReached`](crate::Code::LimitReached), and
-    /// a task whose result has no room fails as [`TooLarge`](crate::FailureKind::TooLarge). A quarter is for what is on
+    /// a call whose result has no room fails as [`TooLarge`](crate::FailureKind::TooLarge). A quarter is for what is on
     /// its way: frames that have arrived in part, and answers that were not read. If there is more, the connection that
     /// has kept the most of it for the longest time ends, with [`Code::LimitReached`](crate::Code::LimitReached).
     pub memory_bytes_max: usize,
@@ -154,7 +154,7 @@ impl Default for Limits {
             mirrored_events_max: 1 << 20,
             wait_targets_max: 1_024,
             session_waits_max: 65_536,
-            tasks_max: 16 << 20,
+            calls_and_items_max: 16 << 20,
             // On a small machine, as much as it can address.
             stored_bytes_max: usize::try_from(4_u64 << 30).unwrap_or(usize::MAX),
             output_bytes_max: 64 << 20,

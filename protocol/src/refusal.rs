@@ -60,7 +60,7 @@ pub enum Code {
     BadArgument,
     /// The pool, batch or queue is closed and does not take this request.
     Closed,
-    /// The session cancelled its own wait; or the wait is for a task, and its process is marked for termination.
+    /// The session cancelled its own wait; or the wait is for a call, and its process is marked for termination.
     Cancelled,
     /// The caller does not hold what it gives back or needs to hold.
     NotOwner,

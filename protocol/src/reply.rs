@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BarrierStatus, BlobId, Cause, LockGrant, ObjectId, ObjectInfo, ObjectSummary, Payload, Refusal,
-    RequestId, SessionInfo, TaskCounts, WaitResult,
+    BarrierStatus, BlobId, CallCounts, Cause, LockGrant, ObjectId, ObjectInfo, ObjectSummary, Payload,
+    Refusal, RequestId, SessionInfo, WaitResult,
 };
 
 /// A reply and the request that it answers.
@@ -54,7 +54,7 @@ pub enum Reply {
     /// Who set the event and why, if it is set.
     SetBy(Option<Cause>),
     /// The progress of a batch.
-    Progress(TaskCounts),
+    Progress(CallCounts),
     /// A number.
     Count(u64),
     /// Which lock a condition is over.

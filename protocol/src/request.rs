@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BatchOptions, BlobId, CallsOutcomes, Epoch, Kind, ObjectId, RequestId, SessionId, SharedMemory, Signal,
-    Spec, StopSignal, Targets, TaskInput, ThreadId, WaitMode,
+    BatchOptions, BlobId, CallsOutcomes, Chunk, Epoch, Kind, ObjectId, RequestId, SessionId, SharedMemory,
+    Signal, Spec, StopSignal, Targets, ThreadId, WaitMode,
 };
 
 /// A request, with what the manager needs to answer it and to lose nothing.
@@ -120,7 +120,7 @@ pub enum Request<'a> {
         id: ObjectId,
         /// The calls, in chunks.
         #[serde(borrow, deserialize_with = "crate::sequence::chunks")]
-        tasks: Vec<TaskInput<'a>>,
+        chunks: Vec<Chunk<'a>>,
         /// Whether these are the last. The batch is complete once all of its calls have ended.
         last: bool,
     },
@@ -293,7 +293,7 @@ pub enum Request<'a> {
     },
     /// Finishes, and thereby acknowledges, an item that this session got from a joinable queue.
     /// Answer: Done.
-    QueueTaskDone {
+    QueueItemDone {
         /// The queue.
         id: ObjectId,
         /// The number of the item; none for the oldest that this thread got, or else the oldest of the session.
@@ -356,7 +356,7 @@ pub enum Request<'a> {
         options: BatchOptions,
         /// As in [`BatchAdd`](Self::BatchAdd).
         #[serde(borrow, deserialize_with = "crate::sequence::chunks")]
-        tasks: Vec<TaskInput<'a>>,
+        chunks: Vec<Chunk<'a>>,
         /// As in a wait.
         timeout_ns: Option<u64>,
         /// As in a wait.

@@ -17,7 +17,7 @@ use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use smallvec::SmallVec;
 
 use crate::limits::{CALLS_PER_GRANT_MAX, CARRIES_MAX, CHUNKS_PER_REQUEST_MAX, WAIT_TARGETS_MAX};
-use crate::{CallsOutcomes, ObjectId, Targets, TaskInput};
+use crate::{CallsOutcomes, Chunk, ObjectId, Targets};
 
 /// The most elements for which to make room in advance.
 const RESERVED_MAX: usize = 64;
@@ -44,9 +44,7 @@ pub(crate) fn ends<'de: 'a, 'a, D: Deserializer<'de>>(
 }
 
 /// Reads chunks.
-pub(crate) fn chunks<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<TaskInput<'a>>, D::Error> {
+pub(crate) fn chunks<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Chunk<'a>>, D::Error> {
     at_most::<CHUNKS_PER_REQUEST_MAX, _, _>(deserializer)
 }
 
@@ -177,12 +175,12 @@ mod tests {
     #[test]
     fn of_a_list_that_is_too_long_one_element_too_many_is_kept() {
         let id = ObjectId(uuid::Uuid::nil());
-        let chunk = |carries| TaskInput { arguments: b"", carries: vec![id; carries], calls: 1 };
+        let chunk = |carries| Chunk { arguments: b"", carries: vec![id; carries], calls: 1 };
         let end = CallsOutcome { calls: 1, outcome: Outcome::Returned(b"".as_slice()) };
         for count in [0, 1, 2, 100_000] {
             let requests = [
-                Request::BatchAdd { id, tasks: vec![chunk(0); count], last: false },
-                Request::BatchAdd { id, tasks: vec![chunk(count)], last: true },
+                Request::BatchAdd { id, chunks: vec![chunk(0); count], last: false },
+                Request::BatchAdd { id, chunks: vec![chunk(count)], last: true },
                 Request::CallsEnd {
                     batch: id,
                     first: 0,
@@ -201,10 +199,12 @@ mod tests {
                 let bytes = postcard::to_allocvec(&envelope).unwrap();
                 let kept = |most: usize| count.min(most + 1);
                 match decode::<Envelope<'_>>(&bytes).unwrap().body {
-                    Request::BatchAdd { tasks, last: false, .. } => {
-                        assert_eq!(tasks.len(), kept(CHUNKS_PER_REQUEST_MAX));
+                    Request::BatchAdd { chunks, last: false, .. } => {
+                        assert_eq!(chunks.len(), kept(CHUNKS_PER_REQUEST_MAX));
                     }
-                    Request::BatchAdd { tasks, .. } => assert_eq!(tasks[0].carries.len(), kept(CARRIES_MAX)),
+                    Request::BatchAdd { chunks, .. } => {
+                        assert_eq!(chunks[0].carries.len(), kept(CARRIES_MAX));
+                    }
                     Request::CallsEnd { ends, carries, .. } => {
                         assert_eq!(
                             (ends.len(), carries.len()),

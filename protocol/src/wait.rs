@@ -30,7 +30,7 @@ pub enum Target<'a> {
     /// For a worker: ready when the pool has a call that has not begun. Taking begins it in this session. The grant may
     /// prefetch further calls of the same batch if its calls have been short; each of them begins when the one before
     /// it has ended.
-    Tasks {
+    Calls {
         /// The pool.
         pool: ObjectId,
         /// The most calls to grant; at least one.
@@ -88,7 +88,7 @@ pub enum Target<'a> {
     },
     /// Ready when there is an item. Taking moves the first out; it comes back to the front if the session ends before
     /// it is acknowledged: by [`Envelope::received`](crate::Envelope::received), or in a joinable queue by
-    /// [`QueueTaskDone`](crate::Request::QueueTaskDone).
+    /// [`QueueItemDone`](crate::Request::QueueItemDone).
     Get {
         /// The queue.
         queue: ObjectId,
@@ -132,7 +132,7 @@ impl Target<'_> {
     pub fn object(&self) -> (ObjectId, Kind) {
         match *self {
             Target::Event { id } => (id, Kind::Event),
-            Target::Tasks { pool, .. } => (pool, Kind::Pool),
+            Target::Calls { pool, .. } => (pool, Kind::Pool),
             Target::Results { batch } | Target::ManyResults { batch, .. } => (batch, Kind::Batch),
             Target::Lock { id } => (id, Kind::Lock),
             Target::RLock { id } => (id, Kind::RLock),

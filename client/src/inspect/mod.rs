@@ -23,7 +23,7 @@ mod processes;
 mod query;
 mod state;
 
-pub use protocol::{Kind, ObjectId, SessionId, TaskCounts, ThreadId, Wanted};
+pub use protocol::{CallCounts, Kind, ObjectId, SessionId, ThreadId, Wanted};
 
 pub use self::processes::{HolderInfo, PermitsInfo, RunningCallInfo, SessionInfo, WaiterInfo};
 pub use self::state::ObjectState;

@@ -103,9 +103,9 @@ pub struct WaiterInfo {
 
 impl From<protocol::SessionInfo> for SessionInfo {
     fn from(info: protocol::SessionInfo) -> SessionInfo {
-        let protocol::SessionInfo { session, process, program, age_ns, objects, waits, tasks, ending } = info;
+        let protocol::SessionInfo { session, process, program, age_ns, objects, waits, calls, ending } = info;
         let connected = Duration::from_nanos(age_ns);
-        SessionInfo { session, process, program, connected, objects, waits, tasks, ending }
+        SessionInfo { session, process, program, connected, objects, waits, tasks: calls, ending }
     }
 }
 

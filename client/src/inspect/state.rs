@@ -3,7 +3,7 @@
 use std::fmt::{Display, Formatter, Result};
 use std::sync::Arc;
 
-use protocol::{Kind, ObjectId, TaskCounts};
+use protocol::{CallCounts, Kind, ObjectId};
 
 use super::processes::{HolderInfo, PermitsInfo, RunningCallInfo, SessionInfo, count};
 use crate::{Abandonment, EventCause};
@@ -33,7 +33,7 @@ pub enum ObjectState {
         /// The function that its tasks call.
         function: Arc<str>,
         /// How far it is.
-        progress: TaskCounts,
+        progress: CallCounts,
     },
     /// A lock.
     Lock {
@@ -156,7 +156,7 @@ impl Display for ObjectState {
                 running.iter().try_for_each(|call| write!(formatter, ", {call}"))
             }
             ObjectState::Batch { function, progress } => {
-                let protocol::TaskCounts { waiting, running, returned, failed } = progress;
+                let protocol::CallCounts { waiting, running, returned, failed } = progress;
                 let counts = format!("{waiting} wait, {running} run, {returned} returned, {failed} failed");
                 write!(formatter, "tasks of `{function}`: {counts}")
             }
@@ -216,7 +216,7 @@ mod tests {
         });
         let left = "free, left behind by pid 12 (deploy), which was ended by signal 9 (SIGKILL) after holding it 1.0 s";
         let barrier = |broken, acting| ObjectState::Barrier { parties: 3, waiting: 1, broken, acting };
-        let progress = TaskCounts { waiting: 1, running: 2, returned: 3, failed: 4 };
+        let progress = CallCounts { waiting: 1, running: 2, returned: 3, failed: 4 };
         let queue = |capacity, unfinished, is_closed, holders| ObjectState::Queue {
             length: 1,
             capacity,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use client_core::Operation;
-use client_core::operations::{PutContent, PutTarget, QueueTaskDone, TakenContent, TakenItem};
+use client_core::operations::{PutContent, PutTarget, QueueItemDone, TakenContent, TakenItem};
 use protocol::{ObjectId, Payload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -82,7 +82,7 @@ impl Item {
     fn finish(self) {
         drop((self.content, self.ack_hold));
         let (id, item) = (self.queue.id(), Some(self.number));
-        let done = QueueTaskDone { id, item, thread: this_thread() };
+        let done = QueueItemDone { id, item, thread: this_thread() };
         // In a joinable queue this finishes the item. In a plain one the manager refuses it, which nobody learns; but
         // like every request, it acknowledges what this process has received.
         if let Ok(link) = self.queue.link() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client_core::WaitTarget;
-use client_core::operations::{GetTarget, JoinTarget, QueueClose, QueueLength, QueueTaskDone};
+use client_core::operations::{GetTarget, JoinTarget, QueueClose, QueueItemDone, QueueLength};
 use protocol::{Grant, Kind, Spec, Target};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -95,7 +95,7 @@ impl<T> Queue<T> {
     /// [`is_not_owner`](crate::Error::is_not_owner) if this process has no unfinished item;
     /// [`is_bad_target`](crate::Error::is_bad_target) if the queue is not joinable.
     pub fn task_done(&self) -> Result<()> {
-        self.reference.run(QueueTaskDone { id: self.id(), item: None, thread: this_thread() })
+        self.reference.run(QueueItemDone { id: self.id(), item: None, thread: this_thread() })
     }
 
     /// Waits until every item that was ever put into a joinable queue is finished. False if the timeout ends first;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use client_core::operations::{
     ConditionNotify, EventClear, EventIsSet, EventSet, GetEventCause, LatchCount, LatchCountDown, Open,
-    QueueClose, QueueLength, QueueTaskDone, SemaphoreAvailable, SemaphoreRelease, Wait, WaitEnd, brings_item,
+    QueueClose, QueueItemDone, QueueLength, SemaphoreAvailable, SemaphoreRelease, Wait, WaitEnd, brings_item,
 };
 use client_core::{Operation, Unexpected};
 use protocol::{ObjectId, OpenMode, Targets, WaitMode};
@@ -139,7 +139,7 @@ impl<'a> Pipeline<'a> {
     /// Reports an item as finished: [`Queue::task_done`].
     pub fn task_done<T>(&mut self, queue: &Queue<T>) -> Later<()> {
         let thread = this_thread();
-        self.run(queue.reference(), |id| QueueTaskDone { id, item: None, thread })
+        self.run(queue.reference(), |id| QueueItemDone { id, item: None, thread })
     }
 
     /// Closes a queue, which takes no more items: [`Queue::close`].

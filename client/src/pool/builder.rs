@@ -20,7 +20,7 @@ pub struct PoolBuilder<'a> {
     processes: Option<usize>,
     name: Option<String>,
     initializer: Option<Result<PoolInitializer>>,
-    tasks_max: Option<u32>,
+    calls_max: Option<u32>,
     memory_bytes_max: Option<u64>,
     interrupt_grace: Option<Duration>,
 }
@@ -48,7 +48,7 @@ impl<'a> PoolBuilder<'a> {
             processes: None,
             name: None,
             initializer: None,
-            tasks_max: None,
+            calls_max: None,
             memory_bytes_max: None,
             interrupt_grace: None,
         }
@@ -94,7 +94,7 @@ impl<'a> PoolBuilder<'a> {
     /// leak memory or wear a process out otherwise. Each call counts, however it travels; in Python a whole chunk
     /// counts as one task.
     pub fn max_tasks_per_child(mut self, tasks: u32) -> PoolBuilder<'a> {
-        self.tasks_max = Some(tasks);
+        self.calls_max = Some(tasks);
         self
     }
 
@@ -146,7 +146,7 @@ impl<'a> PoolBuilder<'a> {
         check_can_start(processes)?;
         let options = WorkerOptions {
             initializer: self.initializer.transpose()?,
-            tasks_max: self.tasks_max,
+            calls_max: self.calls_max,
             memory_bytes_max: self.memory_bytes_max,
             leave: None,
         };

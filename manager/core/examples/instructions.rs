@@ -9,9 +9,9 @@ use std::process::ExitCode;
 
 use manager_core::{Effect, Input, Peer, State, Time};
 use protocol::{
-    Answer, BatchOptions, CallsOutcome, Envelope, Epoch, Grant, Kind, Limits, ObjectId, OpenMode, Outcome,
-    Reply, Request, RequestId, Selector, SessionId, SharedMemory, Signal, Spec, StopSignal, Target,
-    TaskInput, ThreadId, WaitMode, append_frame, decode,
+    Answer, BatchOptions, CallsOutcome, Chunk, Envelope, Epoch, Grant, Kind, Limits, ObjectId, OpenMode,
+    Outcome, Reply, Request, RequestId, Selector, SessionId, SharedMemory, Signal, Spec, StopSignal, Target,
+    ThreadId, WaitMode, append_frame, decode,
 };
 use uuid::Uuid;
 
@@ -89,9 +89,9 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("run a batch of one task", |world| {
         let options = BatchOptions { stop: STOP, parent: None, priority: 0, retries: 0, time_limit_ns: None };
         world.send(0, Request::BatchOpen { id: BATCH, pool: POOL, function: "count", options });
-        let tasks = vec![TaskInput { arguments: &ONE_CALL, carries: Vec::new(), calls: 1 }];
-        world.send(0, Request::BatchAdd { id: BATCH, tasks, last: true });
-        world.send(1, wait(Target::Tasks { pool: POOL, most: 1 }));
+        let chunks = vec![Chunk { arguments: &ONE_CALL, carries: Vec::new(), calls: 1 }];
+        world.send(0, Request::BatchAdd { id: BATCH, chunks, last: true });
+        world.send(1, wait(Target::Calls { pool: POOL, most: 1 }));
         world.send(1, end_call(0));
         world.close_batch();
     }),
@@ -102,12 +102,12 @@ const SCENARIOS: &[(&str, Scenario)] = &[
             pool: POOL,
             function: "count",
             options,
-            tasks: vec![TaskInput { arguments: &ONE_CALL, carries: Vec::new(), calls: 1 }],
+            chunks: vec![Chunk { arguments: &ONE_CALL, carries: Vec::new(), calls: 1 }],
             timeout_ns: None,
             thread: ThreadId(1),
         };
         world.send(0, run);
-        world.send(1, wait(Target::Tasks { pool: POOL, most: 1 }));
+        world.send(1, wait(Target::Calls { pool: POOL, most: 1 }));
         world.send(1, end_call(0));
         world.calls.clear();
         [BATCH, STOP].into_iter().for_each(|id| world.send(0, Request::Detach { id }));
@@ -115,12 +115,12 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("run a batch of forty in grants", |world| {
         let options = BatchOptions { stop: STOP, parent: None, priority: 0, retries: 0, time_limit_ns: None };
         world.send(0, Request::BatchOpen { id: BATCH, pool: POOL, function: "count", options });
-        let one = || TaskInput { arguments: &ONE_CALL, carries: Vec::new(), calls: 1 };
+        let one = || Chunk { arguments: &ONE_CALL, carries: Vec::new(), calls: 1 };
         // The first grants bring one call each, until the core knows that they are short.
-        world.send(0, Request::BatchAdd { id: BATCH, tasks: (0..40).map(|_| one()).collect(), last: true });
+        world.send(0, Request::BatchAdd { id: BATCH, chunks: (0..40).map(|_| one()).collect(), last: true });
         let mut ended = 0;
         while ended < 40 {
-            world.send(1, wait(Target::Tasks { pool: POOL, most: 4 }));
+            world.send(1, wait(Target::Calls { pool: POOL, most: 4 }));
             let granted = std::mem::take(&mut world.calls);
             for call in granted.iter().copied() {
                 world.send(1, end_call(call));
@@ -167,7 +167,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     }),
     ("give a task back", |world| {
         world.open_batch();
-        world.send(1, wait(Target::Tasks { pool: POOL, most: 1 }));
+        world.send(1, wait(Target::Calls { pool: POOL, most: 1 }));
         world.send(1, Request::CallsGiveBack { batch: BATCH, first: 0 });
         world.send(0, Request::BatchCancel { id: BATCH });
         world.calls.clear();
@@ -207,7 +207,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
         world.send(0, Request::Open { id: FRESH, name: None, spec, mode: OpenMode::CreateNew });
         world.send(0, wait(Target::Put { queue: FRESH, item: &[7; 16], carries: Vec::new() }));
         world.send(0, wait(Target::Get { queue: FRESH }));
-        world.send(0, Request::QueueTaskDone { id: FRESH, item: None, thread: ThreadId(1) });
+        world.send(0, Request::QueueItemDone { id: FRESH, item: None, thread: ThreadId(1) });
         world.send(0, wait(Target::Join { queue: FRESH }));
         world.send(0, Request::QueueClose { id: FRESH });
         world.send(0, Request::Detach { id: FRESH });
@@ -359,8 +359,8 @@ impl World {
     fn open_batch(&mut self) {
         let options = BatchOptions { stop: STOP, parent: None, priority: 0, retries: 0, time_limit_ns: None };
         self.send(0, Request::BatchOpen { id: BATCH, pool: POOL, function: "count", options });
-        let tasks = vec![TaskInput { arguments: &ONE_CALL, carries: Vec::new(), calls: 1 }];
-        self.send(0, Request::BatchAdd { id: BATCH, tasks, last: true });
+        let chunks = vec![Chunk { arguments: &ONE_CALL, carries: Vec::new(), calls: 1 }];
+        self.send(0, Request::BatchAdd { id: BATCH, chunks, last: true });
     }
 
     /// Takes what came of a batch, and lets it go.
@@ -381,7 +381,7 @@ impl World {
 fn calls_of(answer: &Answer) -> Vec<u64> {
     match &answer.body {
         Reply::Taken(taken) => match taken.grants.first() {
-            Some(Grant::Tasks(granted)) => {
+            Some(Grant::Calls(granted)) => {
                 (granted.first..granted.first + u64::from(granted.calls)).collect()
             }
             _ => Vec::new(),

@@ -71,7 +71,7 @@ impl State {
             age_ns: self.now.ns_since(session.since),
             objects: session.references.len() as u32,
             waits: session.waits() as u32,
-            tasks: session.calls_begun(),
+            calls: session.calls_begun(),
             ending: session.ending.clone(),
         }
     }

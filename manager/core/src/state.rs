@@ -75,7 +75,7 @@ pub struct State {
     /// Whether they have left something.
     pub(crate) has_unfinished: bool,
     /// Calls that wait, run, or have ended and were not fetched, and items of queues.
-    pub(crate) stored_tasks: usize,
+    pub(crate) stored_calls_and_items: usize,
     /// Bytes of arguments and outcomes that are stored.
     pub(crate) stored_bytes: usize,
     /// How much memory everything takes.
@@ -126,7 +126,7 @@ impl State {
             is_behind: false,
             unfinished: UnfinishedWork::default(),
             has_unfinished: false,
-            stored_tasks: 0,
+            stored_calls_and_items: 0,
             stored_bytes: 0,
             memory,
             meter: Meter::new(),
@@ -214,9 +214,9 @@ impl State {
                 let caller = Caller { session, thread };
                 self.signal_and_wait(caller, request, signal, mode, targets, timeout_ns)
             }
-            Request::BatchRun { id, pool, function, options, ref tasks, timeout_ns, thread } => {
+            Request::BatchRun { id, pool, function, options, ref chunks, timeout_ns, thread } => {
                 let spec = BatchSpec { id, pool, function, options };
-                self.batch_run(Caller { session, thread }, request, spec, tasks, timeout_ns)
+                self.batch_run(Caller { session, thread }, request, spec, chunks, timeout_ns)
             }
             Request::Share { memory } => return self.share(session, request, memory),
             Request::BindProcesses { leader } => return self.bind_processes(session, request, leader),

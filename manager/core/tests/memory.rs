@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 use manager_core::{DeathCause, Effect, Input, Peer, SessionEnd, State, Time};
 use protocol::limits::{NAME_BYTES_MAX, PROGRAM_BYTES_MAX, REASON_BYTES_MAX};
 use protocol::{
-    BatchOptions, CallsOutcome, Envelope, Epoch, Failure, FailureKind, Kind, Limits, ObjectId, OpenMode,
-    Outcome, Reply, Request, RequestId, SessionId, Spec, Target, TaskInput, ThreadId, WaitMode,
+    BatchOptions, CallsOutcome, Chunk, Envelope, Epoch, Failure, FailureKind, Kind, Limits, ObjectId,
+    OpenMode, Outcome, Reply, Request, RequestId, SessionId, Spec, Target, ThreadId, WaitMode,
 };
 use uuid::Uuid;
 
@@ -151,7 +151,7 @@ fn attacks() -> Vec<(&'static str, Attack)> {
     let mut attacks = objects();
     attacks.extend(waits());
     attacks.extend(items());
-    attacks.extend(tasks());
+    attacks.extend(calls());
     attacks
 }
 
@@ -269,7 +269,7 @@ fn items() -> Vec<(&'static str, Attack)> {
     attacks
 }
 
-/// A batch in a pool, whose tasks a worker may take.
+/// A batch in a pool, whose calls a worker may take.
 fn batch(attacked: &mut Attacked, session: SessionId, pool: ObjectId) -> Option<ObjectId> {
     attacked.objects += 2;
     let [id, stop] = [1, 2].map(|more| ObjectId(Uuid::from_u128((attacked.objects << 64) + more)));
@@ -277,10 +277,10 @@ fn batch(attacked: &mut Attacked, session: SessionId, pool: ObjectId) -> Option<
     attacked.send(session, Request::BatchOpen { id, pool, function: "f", options }).then_some(id)
 }
 
-fn tasks() -> Vec<(&'static str, Attack)> {
+fn calls() -> Vec<(&'static str, Attack)> {
     let add = |attacked: &mut Attacked, session, id, carries: usize| {
-        let task = TaskInput { arguments: b"\0", carries: vec![id; carries], calls: 1 };
-        attacked.send(session, Request::BatchAdd { id, tasks: vec![task], last: false })
+        let chunk = Chunk { arguments: b"\0", carries: vec![id; carries], calls: 1 };
+        attacked.send(session, Request::BatchAdd { id, chunks: vec![chunk], last: false })
     };
     let mut attacks: Vec<(&'static str, Attack)> = Vec::new();
     attacks.push((
@@ -300,7 +300,7 @@ fn tasks() -> Vec<(&'static str, Attack)> {
         on(Spec::Pool, move |attacked, session, pool, _| {
             let Some(id) = batch(attacked, session, pool) else { return false };
             add(attacked, session, id, 0)
-                && attacked.send(session, wait([Target::Tasks { pool, most: 1 }], Some(0), 1))
+                && attacked.send(session, wait([Target::Calls { pool, most: 1 }], Some(0), 1))
         }),
     ));
     for (name, carries) in [("results", 0), ("results that carry", 100)] {
@@ -309,7 +309,7 @@ fn tasks() -> Vec<(&'static str, Attack)> {
         let attack = on(Spec::Pool, move |attacked, session, pool, _| {
             let id = *the_batch.get_or_insert_with(|| batch(attacked, session, pool).unwrap());
             if !add(attacked, session, id, 0)
-                || !attacked.send(session, wait([Target::Tasks { pool, most: 1 }], Some(0), 1))
+                || !attacked.send(session, wait([Target::Calls { pool, most: 1 }], Some(0), 1))
             {
                 return false;
             }

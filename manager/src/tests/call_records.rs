@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use protocol::shared_memory::call_record::{BATCH, BEGUN, BYTES, ENDED, FIRST, RESULTS, WORDS};
 use protocol::{
-    Grant, Kind, Outcome, Reply, Request, SharedMemory, Spec, Target, TaskInput, TaskResult, TasksGrant,
+    CallsGrant, CallsResult, Chunk, Grant, Kind, Outcome, Reply, Request, SharedMemory, Spec, Target,
 };
 use sys::shared_memory::{Access, SharedWords};
 
@@ -32,15 +32,15 @@ fn grant_of(reply: Reply) -> Grant {
 }
 
 /// Calls for a worker, one or several.
-fn take_calls(peer: &mut RawClient) -> TasksGrant {
-    match grant_of(peer.call(wait_for(Target::Tasks { pool: object(POOL), most: 4 }, None))) {
-        Grant::Tasks(granted) => granted,
+fn take_calls(peer: &mut RawClient) -> CallsGrant {
+    match grant_of(peer.call(wait_for(Target::Calls { pool: object(POOL), most: 4 }, None))) {
+        Grant::Calls(granted) => granted,
         other => panic!("not calls: {other:?}"),
     }
 }
 
 /// The results that there are within a moment.
-fn results(owner: &mut RawClient) -> Vec<TaskResult> {
+fn results(owner: &mut RawClient) -> Vec<CallsResult> {
     match owner.call(wait_for(Target::Results { batch: object(BATCH_ID) }, Some(10_000_000))) {
         Reply::TimedOut { .. } => Vec::new(),
         reply => match grant_of(reply) {
@@ -96,8 +96,8 @@ fn no_record_hurts_the_manager_or_calls_of_others() {
     done(&mut owner, open_anonymous(POOL, Spec::Pool));
     done(&mut owner, open_batch(BATCH_ID, POOL, STOP, "f"));
     let arguments = vec![0; CALLS];
-    let task = TaskInput { arguments: &arguments, carries: Vec::new(), calls: CALLS as u32 };
-    done(&mut owner, Request::BatchAdd { id: object(BATCH_ID), tasks: vec![task], last: true });
+    let chunk = Chunk { arguments: &arguments, carries: Vec::new(), calls: CALLS as u32 };
+    done(&mut owner, Request::BatchAdd { id: object(BATCH_ID), chunks: vec![chunk], last: true });
 
     // A worker that behaves has its calls all the while.
     let (mut witness, record) = worker(&manager);
@@ -182,8 +182,8 @@ fn a_termination_keeps_the_results_in_the_record_of_a_worker_that_lives() {
     let mut owner = manager.session();
     done(&mut owner, open_anonymous(POOL, Spec::Pool));
     done(&mut owner, open_batch(BATCH_ID, POOL, STOP, "f"));
-    let task = TaskInput { arguments: &[0; 4], carries: Vec::new(), calls: 4 };
-    done(&mut owner, Request::BatchAdd { id: object(BATCH_ID), tasks: vec![task], last: true });
+    let chunk = Chunk { arguments: &[0; 4], carries: Vec::new(), calls: 4 };
+    done(&mut owner, Request::BatchAdd { id: object(BATCH_ID), chunks: vec![chunk], last: true });
     let (mut peer, record) = worker(&manager);
     let granted = take_calls(&mut peer);
     let id = object(BATCH_ID).0.into_bytes();

@@ -1,10 +1,10 @@
-//! Workers that end in every possible way, and what the owner of their task learns.
+//! Workers that end in every possible way, and what the owner of their call learns.
 
 use std::path::Path;
 use std::process::Command;
 
 use protocol::{
-    BatchOptions, Failure, FailureKind, Grant, OpenMode, Outcome, Reply, Request, Spec, Target, TaskInput,
+    BatchOptions, Chunk, Failure, FailureKind, Grant, OpenMode, Outcome, Reply, Request, Spec, Target,
 };
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
@@ -21,12 +21,12 @@ fn open_pool() -> Request<'static> {
     Request::Open { id: object(POOL), name: Some("pool"), spec: Spec::Pool, mode: OpenMode::OpenOrCreate }
 }
 
-/// Takes a task, and then does something other than ending it.
+/// Takes a call, and then does something other than ending it.
 pub(super) fn run_worker(name: &str, socket: &Path) {
     let mut peer = RawClient::connect(socket);
     peer.begin_session();
     peer.call(open_pool());
-    peer.call(wait_for(Target::Tasks { pool: object(POOL), most: 1 }, None));
+    peer.call(wait_for(Target::Calls { pool: object(POOL), most: 1 }, None));
     println!("worker: runs the task");
     match name {
         "worker that is killed" => std::thread::park(),
@@ -45,7 +45,7 @@ pub(super) fn run_worker(name: &str, socket: &Path) {
     }
 }
 
-/// Gives a task to a worker, has something happen to the worker, and returns what the owner of the task learns.
+/// Gives a call to a worker, has something happen to the worker, and returns what the owner of the call learns.
 fn failure(name: &str, happens: impl FnOnce(&mut Helper)) -> String {
     failure_after(|manager| {
         let mut worker = Helper::start(name, manager.socket());
@@ -55,7 +55,7 @@ fn failure(name: &str, happens: impl FnOnce(&mut Helper)) -> String {
     })
 }
 
-/// Has a task lost, and returns what its owner learns. Keeps what `work` returns until then.
+/// Has a call lost, and returns what its owner learns. Keeps what `work` returns until then.
 fn failure_after<Worker>(work: impl FnOnce(&RunningManager) -> Worker) -> String {
     let manager = RunningManager::start();
     let mut owner = manager.session();
@@ -64,8 +64,8 @@ fn failure_after<Worker>(work: impl FnOnce(&RunningManager) -> Worker) -> String
     let options =
         BatchOptions { stop: object(STOP), parent: None, priority: 0, retries: 0, time_limit_ns: None };
     assert_eq!(owner.call(Request::BatchOpen { id, pool, function: "f", options }), Reply::Done);
-    let tasks = vec![TaskInput { arguments: EMPTY_CALL, carries: Vec::new(), calls: 1 }];
-    assert_eq!(owner.call(Request::BatchAdd { id, tasks, last: true }), Reply::Done);
+    let chunks = vec![Chunk { arguments: EMPTY_CALL, carries: Vec::new(), calls: 1 }];
+    assert_eq!(owner.call(Request::BatchAdd { id, chunks, last: true }), Reply::Done);
 
     let _worker = work(&manager);
     let reply = owner.call(wait_for(Target::Results { batch: id }, None));
@@ -120,7 +120,7 @@ fn a_goodbye_is_heard_from_a_peer_that_is_gone_before_its_answers_are_sent() {
     let text = failure_after(|manager| {
         let mut peer = manager.session();
         peer.call(open_pool());
-        peer.call(wait_for(Target::Tasks { pool: object(POOL), most: 1 }, None));
+        peer.call(wait_for(Target::Calls { pool: object(POOL), most: 1 }, None));
         // More than the manager reads in one turn, so that it sends answers to a closed socket before it is through.
         let requests = (0..20_000).flat_map(|_| peer.frame(Request::EventIsSet { id: object(9) }));
         let mut bytes: Vec<u8> = requests.collect();

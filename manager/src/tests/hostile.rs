@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use protocol::limits::{NAME_BYTES_MAX, REASON_BYTES_MAX};
 use protocol::{
-    CallsOutcome, Code, Limits, OpenMode, Outcome, Refusal, Reply, Request, Spec, Target, TaskInput,
-    ThreadId, WaitMode,
+    CallsOutcome, Chunk, Code, Limits, OpenMode, Outcome, Refusal, Reply, Request, Spec, Target, ThreadId,
+    WaitMode,
 };
 
 use super::manager_process::ManagerProcess;
@@ -59,13 +59,13 @@ fn fill<'a>(peer: &mut RawClient, mut request: impl FnMut(usize) -> Request<'a>)
 /// Runs calls of batch 27 in pool 26 until a result is not taken, or a call. Returns how many were.
 fn fill_with_results(peer: &mut RawClient, result: &[u8]) -> u64 {
     for first in 0.. {
-        let call = TaskInput { arguments: b"\0", carries: vec![], calls: 1 };
-        match peer.call(Request::BatchAdd { id: object(27), tasks: vec![call], last: false }) {
+        let call = Chunk { arguments: b"\0", carries: vec![], calls: 1 };
+        match peer.call(Request::BatchAdd { id: object(27), chunks: vec![call], last: false }) {
             Reply::Refused(refusal) if refusal.code == Code::LimitReached => return first,
             Reply::Done => {}
             other => panic!("{other:?}"),
         }
-        let wait = super::raw_client::wait_for(Target::Tasks { pool: object(26), most: 1 }, Some(0));
+        let wait = super::raw_client::wait_for(Target::Calls { pool: object(26), most: 1 }, Some(0));
         assert!(matches!(peer.call(wait), Reply::Taken(_)));
         let end = CallsOutcome { calls: 1, outcome: Outcome::Returned(result) };
         done(peer, Request::CallsEnd { batch: object(27), first, ends: [end].into(), carries: vec![] });
@@ -214,20 +214,20 @@ impl Attacked {
         self.until_free();
     }
 
-    /// Tasks that carry much. These stay, while others do not read, and others send half a frame.
-    fn tasks_and_peers_that_halt(&mut self) {
+    /// Calls that carry much. These stay, while others do not read, and others send half a frame.
+    fn calls_and_peers_that_halt(&mut self) {
         let mut attacker = self.manager.session();
         done(&mut attacker, open_anonymous(30, Spec::Pool));
         done(&mut attacker, open_batch(31, 30, 32, "f"));
-        let tasks = fill(&mut attacker, |_| {
-            let task = TaskInput { arguments: b"\0", carries: vec![object(1); 1000], calls: 1 };
-            Request::BatchAdd { id: object(31), tasks: vec![task; 10], last: false }
+        let chunks = fill(&mut attacker, |_| {
+            let chunk = Chunk { arguments: b"\0", carries: vec![object(1); 1000], calls: 1 };
+            Request::BatchAdd { id: object(31), chunks: vec![chunk; 10], last: false }
         });
-        self.check(&format!("{tasks} times ten tasks"));
+        self.check(&format!("{chunks} times ten tasks"));
 
         // As many chunks as a frame can have, and all of them empty.
-        let task = TaskInput { arguments: b"", carries: vec![], calls: 1 };
-        let request = Request::BatchAdd { id: object(31), tasks: vec![task; 2 << 20], last: false };
+        let chunk = Chunk { arguments: b"", carries: vec![], calls: 1 };
+        let request = Request::BatchAdd { id: object(31), chunks: vec![chunk; 2 << 20], last: false };
         let Reply::Refused(refusal) = attacker.call(request) else { panic!("too many chunks were taken") };
         assert_eq!(refusal.code, Code::LimitReached);
         self.check("a frame of empty chunks");
@@ -275,5 +275,5 @@ fn hostile_clients_take_no_more_memory_than_a_manager_may_use_and_keep_nobody_fr
     attacked.items();
     attacked.large_items();
     attacked.results();
-    attacked.tasks_and_peers_that_halt();
+    attacked.calls_and_peers_that_halt();
 }

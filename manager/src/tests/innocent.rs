@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use protocol::{
-    Code, Kind, LockChoice, Reply, Request, RequestId, Selector, Spec, Target, TaskInput, ThreadId, WaitMode,
+    Chunk, Code, Kind, LockChoice, Reply, Request, RequestId, Selector, Spec, Target, ThreadId, WaitMode,
 };
 
 use super::raw_client::{RawClient, done, object, open_anonymous, open_batch, open_event, wait_for};
@@ -275,35 +275,32 @@ fn the_termination_of_a_pool_with_many_calls_that_run() {
     done(&mut owner, open_anonymous(1, Spec::Pool));
     done(&mut worker, Request::Attach { id: object(1), kind: Kind::Pool, epoch: manager.epoch });
     done(&mut owner, open_batch(2, 1, 3, "f"));
-    let calls = TaskInput { arguments: &[0; CALLS / 2], carries: Vec::new(), calls: CALLS as u32 / 2 };
-    done(&mut owner, Request::BatchAdd { id: object(2), tasks: vec![calls; 2], last: false });
-    let take = |_| wait_for(Target::Tasks { pool: object(1), most: 1 }, None);
+    let calls = Chunk { arguments: &[0; CALLS / 2], carries: Vec::new(), calls: CALLS as u32 / 2 };
+    done(&mut owner, Request::BatchAdd { id: object(2), chunks: vec![calls; 2], last: false });
+    let take = |_| wait_for(Target::Calls { pool: object(1), most: 1 }, None);
     carry_out(&mut worker, (0..CALLS).map(take));
     while_another_asks(&manager, || {
         done(&mut owner, Request::PoolTerminate { id: object(1), reason: "enough" });
     });
 }
 
-/// 0.08 s, with 27,000 tasks.
+/// 0.08 s, with 27,000 calls.
 #[test]
-fn the_cancellation_of_many_tasks_that_carry_objects() {
-    const TASKS: u64 = if cfg!(debug_assertions) { 2_000 } else { 27_000 };
+fn the_cancellation_of_many_calls_that_carry_objects() {
+    const CARRYING_CALLS: u64 = if cfg!(debug_assertions) { 2_000 } else { 27_000 };
     let manager = RunningManager::start();
     let mut owner = manager.session();
     done(&mut owner, open_anonymous(1, Spec::Pool));
     done(&mut owner, open_batch(2, 1, 3, "f"));
     let carried: Vec<_> = (10..1_010).collect();
     carry_out(&mut owner, carried.iter().map(|&number| open_anonymous(number, Spec::Lock)));
-    let chunk = TaskInput {
-        arguments: &[0],
-        carries: carried.iter().map(|&number| object(number)).collect(),
-        calls: 1,
-    };
-    for _ in 0..TASKS / 10 {
-        done(&mut owner, Request::BatchAdd { id: object(2), tasks: vec![chunk.clone(); 10], last: false });
+    let chunk =
+        Chunk { arguments: &[0], carries: carried.iter().map(|&number| object(number)).collect(), calls: 1 };
+    for _ in 0..CARRYING_CALLS / 10 {
+        done(&mut owner, Request::BatchAdd { id: object(2), chunks: vec![chunk.clone(); 10], last: false });
     }
     while_another_asks(&manager, || {
         let reply = owner.call(Request::BatchCancel { id: object(2) });
-        assert_eq!(reply, Reply::Count(TASKS));
+        assert_eq!(reply, Reply::Count(CARRYING_CALLS));
     });
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use protocol::limits::FRAME_BYTES_MAX;
 use protocol::{
-    Answer, BatchOptions, CallsOutcome, Code, Envelope, FrameBuffer, Greeting, Hello, ObjectId, OpenMode,
-    Outcome, Refusal, Reply, Request, RequestId, SessionId, Spec, Target, TaskInput, ThreadId, WaitMode,
+    Answer, BatchOptions, CallsOutcome, Chunk, Code, Envelope, FrameBuffer, Greeting, Hello, ObjectId,
+    OpenMode, Outcome, Refusal, Reply, Request, RequestId, SessionId, Spec, Target, ThreadId, WaitMode,
     append_frame, calls, decode,
 };
 use sys::descriptors::{self, Waiting};
@@ -204,8 +204,8 @@ pub(crate) fn call_of(bytes: usize) -> Vec<u8> {
 
 /// A request that adds this many calls to a batch, in a chunk each.
 pub(crate) fn add_calls(batch: u128, arguments: &[u8], count: usize) -> Request<'_> {
-    let task = TaskInput { arguments, carries: Vec::new(), calls: 1 };
-    Request::BatchAdd { id: object(batch), tasks: vec![task; count], last: false }
+    let chunk = Chunk { arguments, carries: Vec::new(), calls: 1 };
+    Request::BatchAdd { id: object(batch), chunks: vec![chunk; count], last: false }
 }
 
 /// A request that reports how one call ended.

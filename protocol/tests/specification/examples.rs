@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use protocol::{
-    Abandonment, Answer, BatchOptions, CallsOutcome, Cause, Code, Envelope, FrameError, Grant, Greeting,
-    Hello, ItemGrant, LockGrant, OpenMode, Outcome, Payload, Refusal, Reply, Request, RequestId, Results,
-    SessionId, SharedMemory, Signal, Spec, StopSignal, Target, TaskInput, TaskResult, TasksGrant, ThreadId,
+    Abandonment, Answer, BatchOptions, CallsGrant, CallsOutcome, CallsResult, Cause, Chunk, Code, Envelope,
+    FrameError, Grant, Greeting, Hello, ItemGrant, LockGrant, OpenMode, Outcome, Payload, Refusal, Reply,
+    Request, RequestId, Results, SessionId, SharedMemory, Signal, Spec, StopSignal, Target, ThreadId,
     WaitMode, WaitResult, append_frame, decode,
 };
 use smallvec::smallvec;
@@ -192,8 +192,8 @@ fn calls() -> [(&'static str, Message); 7] {
         time_limit_ns: Some(1_500_000_000),
     };
     let open = Request::BatchOpen { id: OBJECT, pool: OTHER, function: "count", options };
-    let tasks = vec![TaskInput { arguments: &[1, 7], carries: vec![], calls: 1 }];
-    let granted = Grant::Tasks(TasksGrant {
+    let chunks = vec![Chunk { arguments: &[1, 7], carries: vec![], calls: 1 }];
+    let granted = Grant::Calls(CallsGrant {
         batch: OBJECT,
         function: "count".into(),
         stop: STOP,
@@ -204,14 +204,14 @@ fn calls() -> [(&'static str, Message); 7] {
         arguments: Payload::from(&[1, 7][..]),
     });
     let outcome = Outcome::Returned(Payload::from(&[1, 8][..]));
-    let results = vec![TaskResult { first: 0, calls: 1, outcome }];
+    let results = vec![CallsResult { first: 0, calls: 1, outcome }];
     let results = Grant::Results(Results { results, complete: true });
     let ends = [CallsOutcome { calls: 1, outcome: Outcome::Returned(&[1, 8][..]) }].into();
     let end = Request::CallsEnd { batch: OBJECT, first: 0, ends, carries: vec![] };
     let kill = Request::BatchSignal { id: OBJECT, signal: StopSignal::Kill };
     [
         ("open a batch", request(4, 3, open)),
-        ("add a call", request(5, 4, Request::BatchAdd { id: OBJECT, tasks, last: true })),
+        ("add a call", request(5, 4, Request::BatchAdd { id: OBJECT, chunks, last: true })),
         ("a call to run", taken(2, 0, granted)),
         ("the call has ended", request(3, 2, end)),
         ("its result", taken(6, 0, results)),
@@ -221,7 +221,7 @@ fn calls() -> [(&'static str, Message); 7] {
 }
 
 fn many_calls() -> [(&'static str, Message); 4] {
-    let grant = TasksGrant {
+    let grant = CallsGrant {
         batch: OBJECT,
         function: "count".into(),
         stop: STOP,
@@ -231,11 +231,11 @@ fn many_calls() -> [(&'static str, Message); 4] {
         report_each: false,
         arguments: Payload::from(&[1, 7, 1, 8][..]),
     };
-    let tasks = wait_for_any(&[Target::Tasks { pool: OTHER, most: 64 }], None);
+    let calls = wait_for_any(&[Target::Calls { pool: OTHER, most: 64 }], None);
     let results = wait_for_any(&[Target::ManyResults { batch: OBJECT, least: 100 }], None);
     [
-        ("ask for several calls", request(4, 3, tasks)),
-        ("several calls to run", taken(4, 0, Grant::Tasks(grant))),
+        ("ask for several calls", request(4, 3, calls)),
+        ("several calls to run", taken(4, 0, Grant::Calls(grant))),
         ("give one back", request(5, 4, Request::CallsGiveBack { batch: OBJECT, first: 2 })),
         ("wait for many results", request(9, 7, results)),
     ]

@@ -47,7 +47,7 @@ impl World {
             objects_max: 16,
             session_waits_max: 5,
             mirrored_events_max: 2,
-            tasks_max: 12,
+            calls_and_items_max: 12,
             stored_bytes_max: 1000,
             ..Limits::default()
         };

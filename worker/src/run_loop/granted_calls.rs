@@ -15,7 +15,7 @@ use client::internal::operations::{CallsEnd, CallsGiveBack};
 use client::internal::{Link, Operation};
 use protocol::limits::{CALLS_PER_GRANT_MAX, CARRIES_MAX};
 use protocol::shared_memory::call_record::RESULTS_BYTES_MAX;
-use protocol::{CallsOutcome, CallsOutcomes, ObjectId, Outcome, TasksGrant};
+use protocol::{CallsGrant, CallsOutcome, CallsOutcomes, ObjectId, Outcome};
 use uuid::Uuid;
 
 use crate::run_loop::call_record::CallRecordWriter;
@@ -101,7 +101,7 @@ impl GrantedCalls {
     }
 
     /// Takes granted calls in, after all calls of the grant before have ended.
-    pub(crate) fn accept(&self, grant: &TasksGrant) {
+    pub(crate) fn accept(&self, grant: &CallsGrant) {
         let mut calls = self.shared.lock();
         calls.batch = grant.batch;
         calls.next = grant.first;

@@ -9,7 +9,7 @@ mod run_calls;
 use std::fmt;
 use std::sync::Arc;
 
-use client::internal::operations::{Attach, Either, EventTarget, LargeArguments, TakenTasks, TasksTarget};
+use client::internal::operations::{Attach, CallsTarget, Either, EventTarget, LargeArguments, TakenCalls};
 use client::internal::{Assignment, Link, OwnBlob, ReceivedPayload, Reference, set_worker_index};
 use client::{Error, Result};
 use protocol::Kind;
@@ -78,11 +78,11 @@ pub(crate) fn work(registry: &Registry) -> Result<WorkerEnd> {
     parent_watch.report_ready().map_err(|error| failed(&error))?;
 
     log::info!("this worker is ready, for pool {}", pool.id());
-    let end = run_tasks(registry, &link, &pool, &assignment)?;
+    let end = take_calls(registry, &link, &pool, &assignment)?;
     log::info!("this worker ends: {end}");
     match end {
         WorkerEnd::Left => parent_watch.report_leaving(),
-        // If its task ended before the signal came, this is an end in order as well: another worker takes its place.
+        // If its call ended before the signal came, this is an end in order as well: another worker takes its place.
         WorkerEnd::Retired | WorkerEnd::Terminated => parent_watch.report_retiring(),
     }
     // When the link is dropped, it sends its goodbye, which is the last message.
@@ -90,27 +90,27 @@ pub(crate) fn work(registry: &Registry) -> Result<WorkerEnd> {
 }
 
 /// Runs calls until no more will come.
-fn run_tasks(
+fn take_calls(
     registry: &Registry,
     link: &Arc<Link>,
     pool: &Reference,
     assignment: &Assignment,
 ) -> Result<WorkerEnd> {
-    let Assignment { tasks_max, leave, .. } = *assignment;
+    let Assignment { calls_max, leave, .. } = *assignment;
     let granted = GrantedCalls::new(link)?;
     let mut space = Vec::new();
-    let mut rest = tasks_max.unwrap_or(u32::MAX);
+    let mut rest = calls_max.unwrap_or(u32::MAX);
     while rest > 0 {
         // The first target that is ready is taken, so a worker that is to leave takes no more calls.
         let leave = leave.map(|id| EventTarget { id });
-        let tasks = TasksTarget { pool: pool.id(), most: granted.request_count(rest) };
-        match pool.wait_for_either(leave, Some(tasks)) {
+        let calls = CallsTarget { pool: pool.id(), most: granted.request_count(rest) };
+        match pool.wait_for_either(leave, Some(calls)) {
             Ok(Either::First(_)) => return Ok(WorkerEnd::Left),
-            Ok(Either::Second(TakenTasks { tasks, large })) => {
+            Ok(Either::Second(TakenCalls { calls, large })) => {
                 let arguments = large.map(|large| fetch(link, large)).transpose()?;
-                let begun = run_calls(registry, link, &granted, &tasks, arguments.as_ref(), &mut space)?;
+                let begun = run_calls(registry, link, &granted, &calls, arguments.as_ref(), &mut space)?;
                 // Without a limit, it never counts down.
-                rest = rest.saturating_sub(tasks_max.map_or(0, |_| begun));
+                rest = rest.saturating_sub(calls_max.map_or(0, |_| begun));
             }
             Err(error) if is_over(&error) => return Ok(WorkerEnd::Left),
             Err(error) if error.is_cancelled() => return Ok(WorkerEnd::Terminated),

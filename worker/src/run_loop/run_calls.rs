@@ -7,7 +7,7 @@ use client::internal::{
     CallError, Carried, Link, OwnBlob, ReceivedPayload, enter_task, is_known_stopped, is_stopped,
 };
 use protocol::limits::{FAILURE_BYTES_MAX, PAYLOAD_BYTES_MAX};
-use protocol::{Failure, FailureKind, Outcome, TasksGrant, calls, shortened};
+use protocol::{CallsGrant, Failure, FailureKind, Outcome, calls, shortened};
 
 use crate::error::failed;
 use crate::isolation::{fork, panics, streams};
@@ -30,7 +30,7 @@ pub(crate) fn run_calls(
     registry: &Registry,
     link: &Arc<Link>,
     granted: &GrantedCalls,
-    grant: &TasksGrant,
+    grant: &CallsGrant,
     large: Option<&ReceivedPayload>,
     space: &mut Vec<u8>,
 ) -> Result<u32> {

@@ -162,7 +162,7 @@ pub fn blobs_of(reply: &Reply) -> Vec<BlobId> {
         Reply::BlobOpened { blob, .. } => blobs.push(*blob),
         Reply::Taken(taken) => taken.grants.iter().for_each(|grant| match grant {
             Grant::BlobItem(item) => blobs.push(item.blob),
-            Grant::BlobTask(task) => blobs.push(task.blob),
+            Grant::BlobCall(call) => blobs.push(call.blob),
             Grant::Results(results) => {
                 blobs.extend(results.results.iter().filter_map(|result| match result.outcome {
                     Outcome::ReturnedBlob { blob, .. } => Some(blob),

@@ -28,10 +28,10 @@ pub use lock::{LockForceRelease, LockRelease, LockTarget};
 pub use open::{Attach, Detach, Open, Remove};
 pub use pool::{
     BatchAdd, BatchAddBlob, BatchCancel, BatchOpen, BatchRun, BatchSignal, CallsEnd, CallsGiveBack,
-    GetBatchProgress, LargeArguments, PoolClose, PoolTerminate, ResultsTarget, TakenTasks, TasksTarget,
+    CallsTarget, GetBatchProgress, LargeArguments, PoolClose, PoolTerminate, ResultsTarget, TakenCalls,
 };
 pub use queue::{
-    GetTarget, JoinTarget, PutContent, PutTarget, QueueClose, QueueLength, QueueTaskDone, TakenContent,
+    GetTarget, JoinTarget, PutContent, PutTarget, QueueClose, QueueItemDone, QueueLength, TakenContent,
     TakenItem, brings_item,
 };
 pub use semaphore::{PermitsTarget, SemaphoreAvailable, SemaphoreForget, SemaphoreRelease};

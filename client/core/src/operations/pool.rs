@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use protocol::{
-    BatchOptions, BlobId, BlobTaskGrant, CallsOutcomes, Grant, ObjectId, Reply, Request, Results, StopSignal,
-    Target, TaskCounts, TaskInput, TasksGrant, ThreadId,
+    BatchOptions, BlobCallGrant, BlobId, CallCounts, CallsGrant, CallsOutcomes, Chunk, Grant, ObjectId,
+    Reply, Request, Results, StopSignal, Target, ThreadId,
 };
 
 use super::answers;
@@ -84,7 +84,7 @@ pub struct BatchAdd<'a> {
     /// The batch.
     pub id: ObjectId,
     /// The calls, in chunks.
-    pub tasks: Vec<TaskInput<'a>>,
+    pub chunks: Vec<Chunk<'a>>,
     /// Whether these are the last.
     pub last: bool,
 }
@@ -93,8 +93,8 @@ impl<'a> Operation<'a> for BatchAdd<'a> {
     type Output = ();
 
     fn into_request(self) -> Request<'a> {
-        let BatchAdd { id, tasks, last } = self;
-        Request::BatchAdd { id, tasks, last }
+        let BatchAdd { id, chunks, last } = self;
+        Request::BatchAdd { id, chunks, last }
     }
 
     fn output(reply: Reply) -> Result<(), Unexpected> {
@@ -176,13 +176,13 @@ pub struct GetBatchProgress {
 }
 
 impl Operation<'static> for GetBatchProgress {
-    type Output = TaskCounts;
+    type Output = CallCounts;
 
     fn into_request(self) -> Request<'static> {
         Request::BatchProgress { id: self.id }
     }
 
-    fn output(reply: Reply) -> Result<TaskCounts, Unexpected> {
+    fn output(reply: Reply) -> Result<CallCounts, Unexpected> {
         match reply {
             Reply::Progress(progress) => Ok(progress),
             reply => Err(Unexpected::reply(reply)),
@@ -202,7 +202,7 @@ pub struct BatchRun<'a> {
     /// How it runs.
     pub options: BatchOptions,
     /// The calls, in chunks.
-    pub tasks: Vec<TaskInput<'a>>,
+    pub chunks: Vec<Chunk<'a>>,
     /// Nanoseconds after which the wait gives up; none waits forever.
     pub timeout_ns: Option<u64>,
     /// The thread that waits.
@@ -213,8 +213,8 @@ impl<'a> Operation<'a> for BatchRun<'a> {
     type Output = Option<Results>;
 
     fn into_request(self) -> Request<'a> {
-        let BatchRun { id, pool, function, options, tasks, timeout_ns, thread } = self;
-        Request::BatchRun { id, pool, function, options, tasks, timeout_ns, thread }
+        let BatchRun { id, pool, function, options, chunks, timeout_ns, thread } = self;
+        Request::BatchRun { id, pool, function, options, chunks, timeout_ns, thread }
     }
 
     fn output(reply: Reply) -> Result<Option<Results>, Unexpected> {
@@ -301,7 +301,7 @@ impl WaitTarget<'static> for ResultsTarget {
 
 /// Waits until a pool has calls that have not begun, and takes some of one batch, to run them one after the other.
 #[derive(Clone, Copy, Debug)]
-pub struct TasksTarget {
+pub struct CallsTarget {
     /// The pool.
     pub pool: ObjectId,
     /// How many calls to take at most; at least one.
@@ -310,9 +310,9 @@ pub struct TasksTarget {
 
 /// Calls that were taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TakenTasks {
+pub struct TakenCalls {
     /// The calls.
-    pub tasks: TasksGrant,
+    pub calls: CallsGrant,
     /// The arguments, if they did not come with the grant. Then it is one call.
     pub large: Option<LargeArguments>,
 }
@@ -326,20 +326,20 @@ pub struct LargeArguments {
     pub bytes: u64,
 }
 
-impl WaitTarget<'static> for TasksTarget {
-    type Granted = TakenTasks;
+impl WaitTarget<'static> for CallsTarget {
+    type Granted = TakenCalls;
 
     fn into_target(self) -> Target<'static> {
-        let TasksTarget { pool, most } = self;
-        Target::Tasks { pool, most }
+        let CallsTarget { pool, most } = self;
+        Target::Calls { pool, most }
     }
 
-    fn accept(grant: Grant) -> Result<TakenTasks, Grant> {
+    fn accept(grant: Grant) -> Result<TakenCalls, Grant> {
         match grant {
-            Grant::Tasks(tasks) => Ok(TakenTasks { tasks, large: None }),
-            Grant::BlobTask(granted) => {
-                let BlobTaskGrant { task, blob, bytes } = *granted;
-                Ok(TakenTasks { tasks: task, large: Some(LargeArguments { blob, bytes }) })
+            Grant::Calls(calls) => Ok(TakenCalls { calls, large: None }),
+            Grant::BlobCall(granted) => {
+                let BlobCallGrant { call, blob, bytes } = *granted;
+                Ok(TakenCalls { calls: call, large: Some(LargeArguments { blob, bytes }) })
             }
             grant => Err(grant),
         }

@@ -31,7 +31,7 @@ impl Operation<'static> for QueueLength {
 
 /// Reports that an item of a joinable queue is finished.
 #[derive(Clone, Copy, Debug)]
-pub struct QueueTaskDone {
+pub struct QueueItemDone {
     /// The queue.
     pub id: ObjectId,
     /// The number of the item; or none for the oldest that the calling thread got.
@@ -40,12 +40,12 @@ pub struct QueueTaskDone {
     pub thread: ThreadId,
 }
 
-impl Operation<'static> for QueueTaskDone {
+impl Operation<'static> for QueueItemDone {
     type Output = ();
 
     fn into_request(self) -> Request<'static> {
-        let QueueTaskDone { id, item, thread } = self;
-        Request::QueueTaskDone { id, item, thread }
+        let QueueItemDone { id, item, thread } = self;
+        Request::QueueItemDone { id, item, thread }
     }
 
     fn output(reply: Reply) -> Result<(), Unexpected> {

@@ -5,7 +5,7 @@ use core::fmt::Debug;
 use std::format;
 
 use protocol::{
-    BlobId, BlobTaskGrant, Cause, Grant, Kind, ObjectId, Reply, Request, Results, Signal, Target, TasksGrant,
+    BlobCallGrant, BlobId, CallsGrant, Cause, Grant, Kind, ObjectId, Reply, Request, Results, Signal, Target,
     ThreadId, WaitResult,
 };
 use uuid::Uuid;
@@ -60,13 +60,13 @@ fn a_wait_for_one_target_brings_what_the_target_grants() {
     assert!(matches!(run(wait(), Reply::Taken(nothing)), Err(Unexpected::Reply(_))));
 }
 
-fn wait_for_tasks(leave: Option<EventTarget>) -> WaitForEither<EventTarget, TasksTarget> {
-    let second = Some(TasksTarget { pool: id(), most: 2 });
+fn wait_for_calls(leave: Option<EventTarget>) -> WaitForEither<EventTarget, CallsTarget> {
+    let second = Some(CallsTarget { pool: id(), most: 2 });
     WaitForEither { first: leave, second, timeout_ns: None, thread: ThreadId(1) }
 }
 
-fn tasks() -> TasksGrant {
-    TasksGrant {
+fn calls() -> CallsGrant {
+    CallsGrant {
         batch: id(),
         function: "f".into(),
         stop: id(),
@@ -80,22 +80,22 @@ fn tasks() -> TasksGrant {
 
 #[test]
 fn a_wait_for_either_target_says_which_it_took() {
-    let targets = |leave| match wait_for_tasks(leave).into_request() {
+    let targets = |leave| match wait_for_calls(leave).into_request() {
         Request::Wait { targets, .. } => targets.into_vec(),
         request => panic!("{request:?}"),
     };
-    let tasks_target = || Target::Tasks { pool: id(), most: 2 };
-    assert_eq!(targets(None), [tasks_target()]);
-    assert_eq!(targets(Some(EventTarget { id: id() })), [Target::Event { id: id() }, tasks_target()]);
+    let calls_target = || Target::Calls { pool: id(), most: 2 };
+    assert_eq!(targets(None), [calls_target()]);
+    assert_eq!(targets(Some(EventTarget { id: id() })), [Target::Event { id: id() }, calls_target()]);
 
-    let wait = || wait_for_tasks(None);
+    let wait = || wait_for_calls(None);
     assert_eq!(run(wait(), taken_one(Grant::Event(cause()))), Ok(Some(Either::First(cause()))));
-    let taken = TakenTasks { tasks: tasks(), large: None };
-    assert_eq!(run(wait(), taken_one(Grant::Tasks(tasks()))), Ok(Some(Either::Second(taken))));
-    let granted = BlobTaskGrant { task: tasks(), blob: BlobId(3), bytes: 4 };
+    let taken = TakenCalls { calls: calls(), large: None };
+    assert_eq!(run(wait(), taken_one(Grant::Calls(calls()))), Ok(Some(Either::Second(taken))));
+    let granted = BlobCallGrant { call: calls(), blob: BlobId(3), bytes: 4 };
     let large = Some(LargeArguments { blob: BlobId(3), bytes: 4 });
-    let taken = TakenTasks { tasks: tasks(), large };
-    assert_eq!(run(wait(), taken_one(Grant::BlobTask(granted.into()))), Ok(Some(Either::Second(taken))));
+    let taken = TakenCalls { calls: calls(), large };
+    assert_eq!(run(wait(), taken_one(Grant::BlobCall(granted.into()))), Ok(Some(Either::Second(taken))));
     assert_eq!(run(wait(), Reply::TimedOut { reacquired: None }), Ok(None));
     assert_eq!(run(wait(), taken_one(Grant::Latch)), Err(Unexpected::grant(Grant::Latch)));
 }

@@ -147,6 +147,6 @@ fn is_usually_ready(target: &Target<'_>) -> bool {
         | Target::Latch { .. }
         | Target::ManyResults { .. }
         | Target::Results { .. }
-        | Target::Tasks { .. } => false,
+        | Target::Calls { .. } => false,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use protocol::shared_memory::deferred_releases::{ENTRIES, WANTED};
-use protocol::{BlobItemGrant, Code, Grant, ObjectId, OpenMode, Refusal, Reply, Spec, TaskInput, WaitResult};
+use protocol::{BlobItemGrant, Chunk, Code, Grant, ObjectId, OpenMode, Refusal, Reply, Spec, WaitResult};
 use uuid::Uuid;
 
 use super::*;
@@ -282,8 +282,8 @@ fn a_sender_without_room_reads_so_that_neither_side_waits_for_the_other() {
     let slot = Arc::default();
     let first = connection.begin(&slot, open(1)).unwrap();
     for _ in 0..4 {
-        let task = TaskInput { arguments: &large, carries: Vec::new(), calls: 1 };
-        connection.send(Request::BatchAdd { id: object(0), tasks: vec![task], last: false }).unwrap();
+        let chunk = Chunk { arguments: &large, carries: Vec::new(), calls: 1 };
+        connection.send(Request::BatchAdd { id: object(0), chunks: vec![chunk], last: false }).unwrap();
     }
     assert_eq!(connection.ask(open(2)), Ok(opened(2)));
     assert_eq!(connection.finish(first, &slot, ReadMode::Blocking).unwrap().reply, opened(1));

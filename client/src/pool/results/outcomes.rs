@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use protocol::{FailureKind, Outcome, Results, TaskResult};
+use protocol::{CallsResult, FailureKind, Outcome, Results};
 
 use crate::connection::link::Link;
 use crate::pool::errors::protocol_fault;
@@ -136,8 +136,8 @@ impl Outcomes {
         }
     }
 
-    fn take_in_one(&mut self, result: TaskResult, blob: Option<OwnBlob>) -> Result<(), Error> {
-        let TaskResult { first, calls, outcome } = result;
+    fn take_in_one(&mut self, result: CallsResult, blob: Option<OwnBlob>) -> Result<(), Error> {
+        let CallsResult { first, calls, outcome } = result;
         let has_returned = !matches!(outcome, Outcome::Failed(_));
         let run = ResultRun { first, calls, outcome, blob };
         if calls == 0 || run.end() > self.calls || u64::from(calls) > self.open() || !self.runs.add(run) {
@@ -196,16 +196,16 @@ mod tests {
 
     use super::*;
 
-    fn returned(first: u64, calls: u32) -> TaskResult {
-        TaskResult { first, calls, outcome: Outcome::Returned(Payload::from([].as_slice())) }
+    fn returned(first: u64, calls: u32) -> CallsResult {
+        CallsResult { first, calls, outcome: Outcome::Returned(Payload::from([].as_slice())) }
     }
 
-    fn cancelled(first: u64, calls: u32) -> TaskResult {
+    fn cancelled(first: u64, calls: u32) -> CallsResult {
         let failure = Failure { kind: FailureKind::Cancelled, text: "".into() };
-        TaskResult { first, calls, outcome: Outcome::Failed(failure) }
+        CallsResult { first, calls, outcome: Outcome::Failed(failure) }
     }
 
-    fn results(results: &[TaskResult], complete: bool) -> Results {
+    fn results(results: &[CallsResult], complete: bool) -> Results {
         Results { results: results.to_vec(), complete }
     }
 

@@ -173,7 +173,7 @@ impl SubmittedBatch {
         self.changed.notify_all();
         drop(state);
         // If the manager is gone, the next wait reports it.
-        let _ = self.send(BatchAdd { id: self.id(), tasks: Vec::new(), last: true }.into_request());
+        let _ = self.send(BatchAdd { id: self.id(), chunks: Vec::new(), last: true }.into_request());
     }
 
     /// Draws the input to its end, even if nobody takes results.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client_core::operations::{Inspect, ListSessions, Page};
-use protocol::{ObjectId, ObjectState, Selector, TaskCounts};
+use protocol::{CallCounts, ObjectId, ObjectState, Selector};
 
 use crate::Result;
 use crate::connection::link::Link;
@@ -36,7 +36,7 @@ impl UnservedWarning {
     /// the manager runs any that it might follow with these.
     fn is_unserved(&self, link: &Link, batch: ObjectId) -> Result<bool> {
         let inspect = |id| link.run(Inspect { object: Selector::Id(id) });
-        let ObjectState::Batch { progress: TaskCounts { waiting: 1.., running: 0, .. }, .. } =
+        let ObjectState::Batch { progress: CallCounts { waiting: 1.., running: 0, .. }, .. } =
             inspect(batch)?.state
         else {
             return Ok(false);
@@ -49,7 +49,7 @@ fn is_anybody_working(link: &Link) -> Result<bool> {
     let mut after = None;
     loop {
         let Page { items: sessions, more } = link.run(ListSessions { after })?;
-        if sessions.iter().any(|session| session.tasks > 0) {
+        if sessions.iter().any(|session| session.calls > 0) {
             return Ok(true);
         }
         match sessions.last() {

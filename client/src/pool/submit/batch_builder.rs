@@ -13,7 +13,7 @@ use crate::pool::results::ResultIterator;
 use crate::pool::results::async_result::{AsyncResult, wait_for_all, wait_for_one};
 use crate::pool::results::outcomes::Outcomes;
 use crate::pool::results::submitted_batch::SubmittedBatch;
-use crate::pool::submit::chunks::{Chunk, encode_chunks};
+use crate::pool::submit::chunks::{EncodedChunk, encode_chunks};
 use crate::pool::submit::input_feeder::start_feeding;
 use crate::pool::submit::submission::{self, RunOptions, Submission};
 use crate::pool::{Pool, Workers};
@@ -224,7 +224,7 @@ impl<'pool, F> BatchBuilder<'pool, F> {
     fn submit<Arguments>(
         self,
         calls: Vec<Arguments>,
-        submit: impl FnOnce(Submission<'_>, &[Chunk]) -> Result<Arc<SubmittedBatch>>,
+        submit: impl FnOnce(Submission<'_>, &[EncodedChunk]) -> Result<Arc<SubmittedBatch>>,
     ) -> Result<Arc<SubmittedBatch>>
     where
         F: TaskFunction<Arguments>,

@@ -7,7 +7,7 @@ use client_core::operations::{BatchAdd, BatchAddBlob};
 use protocol::limits::{
     CALLS_PER_CHUNK_MAX, CARRIES_MAX, CARRIES_PER_REQUEST_MAX, CHUNKS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX,
 };
-use protocol::{Epoch, ObjectId, Request, TaskInput};
+use protocol::{Chunk, Epoch, ObjectId, Request};
 use serde::Serialize;
 
 use crate::connection::link::Link;
@@ -25,7 +25,7 @@ const CHUNK_OVERHEAD_BYTES: usize = 16;
 
 /// Calls that travel to the manager together.
 #[derive(Debug)]
-pub(crate) struct Chunk {
+pub(crate) struct EncodedChunk {
     /// The encoded arguments of each call, preceded by their length.
     arguments: Vec<u8>,
     /// The encoded arguments of the one call that it has, if they are large.
@@ -57,14 +57,14 @@ impl From<Epoch> for Destination<'_> {
     }
 }
 
-impl Chunk {
+impl EncodedChunk {
     /// Encodes at most `chunk_size` of these calls, and fewer if they are large or carry many proxies. A call whose
     /// arguments become a blob is a chunk of its own, behind that of the calls before it, if there are some.
     fn encode<Arguments: Serialize>(
         calls: &[Arguments],
         chunk_size: usize,
         to: Destination<'_>,
-    ) -> Result<Vec<Chunk>> {
+    ) -> Result<Vec<EncodedChunk>> {
         let (encoded, carries) = collect_carried_of(to.epoch, || {
             let (mut arguments, mut count, mut blob) = (Vec::new(), 0, None);
             for call in calls.iter().take(chunk_size) {
@@ -93,15 +93,15 @@ impl Chunk {
         // If a single call carries more than that, the manager says so.
         if carries.len() > CARRIES_MAX && calls_tried > 1 {
             let share = calls_tried * CARRIES_MAX / carries.len();
-            return Chunk::encode(calls, share.clamp(1, calls_tried - 1), to);
+            return EncodedChunk::encode(calls, share.clamp(1, calls_tried - 1), to);
         }
-        let large = blob.map(|blob| Chunk {
+        let large = blob.map(|blob| EncodedChunk {
             arguments: Vec::new(),
             blob: Some(blob),
             count: 1,
             carries: carries.clone(),
         });
-        let chunk = Chunk { arguments, blob: None, count, carries };
+        let chunk = EncodedChunk { arguments, blob: None, count, carries };
         match (chunk.frame_bytes(), chunk.count) {
             (_, 0) => Ok(large.into_iter().collect()),
             (bytes, _) if bytes <= PAYLOAD_BYTES_MAX => Ok([chunk].into_iter().chain(large).collect()),
@@ -110,14 +110,14 @@ impl Chunk {
                 format!("the arguments of a task have {bytes} bytes; at most {PAYLOAD_BYTES_MAX} can travel"),
             )),
             // Only the last call can be that large, since the calls before it did not fill the chunk.
-            (_, count) => Chunk::encode(calls, count as usize - 1, to),
+            (_, count) => EncodedChunk::encode(calls, count as usize - 1, to),
         }
     }
 
     /// The request that adds this chunk to a batch.
     pub(crate) fn addition(&self, batch: ObjectId) -> Request<'_> {
         match &self.blob {
-            None => BatchAdd { id: batch, tasks: vec![self.as_input()], last: false }.into_request(),
+            None => BatchAdd { id: batch, chunks: vec![self.as_chunk()], last: false }.into_request(),
             Some(blob) => {
                 let carries = self.carries.clone();
                 BatchAddBlob { id: batch, blob: blob.id, carries }.into_request()
@@ -126,8 +126,8 @@ impl Chunk {
     }
 
     /// The chunk as a batch takes it.
-    fn as_input(&self) -> TaskInput<'_> {
-        TaskInput { arguments: &self.arguments, carries: self.carries.clone(), calls: self.count }
+    fn as_chunk(&self) -> Chunk<'_> {
+        Chunk { arguments: &self.arguments, carries: self.carries.clone(), calls: self.count }
     }
 
     /// How many bytes it takes in a frame, at most.
@@ -141,7 +141,7 @@ pub(crate) fn encode_chunks<'a, Arguments: Serialize>(
     calls: &[Arguments],
     chunk_size: usize,
     to: impl Into<Destination<'a>>,
-) -> Result<Vec<Chunk>> {
+) -> Result<Vec<EncodedChunk>> {
     let (chunks, fault) = encode_until_fault(calls, chunk_size, to);
     fault.map_or(Ok(chunks), Err)
 }
@@ -151,13 +151,13 @@ pub(crate) fn encode_until_fault<'a, Arguments: Serialize>(
     calls: &[Arguments],
     chunk_size: usize,
     to: impl Into<Destination<'a>>,
-) -> (Vec<Chunk>, Option<Error>) {
+) -> (Vec<EncodedChunk>, Option<Error>) {
     let to = to.into();
     let mut chunk_size = chunk_size.clamp(1, CALLS_PER_CHUNK_MAX);
     let mut chunks = Vec::with_capacity(calls.len().div_ceil(chunk_size));
     let mut rest = calls;
     while !rest.is_empty() {
-        match Chunk::encode(rest, chunk_size, to) {
+        match EncodedChunk::encode(rest, chunk_size, to) {
             Ok(encoded) => {
                 rest = &rest[count(&encoded) as usize..];
                 chunks.extend(encoded);
@@ -171,22 +171,23 @@ pub(crate) fn encode_until_fault<'a, Arguments: Serialize>(
 }
 
 /// How many calls these chunks have.
-pub(crate) fn count(chunks: &[Chunk]) -> u64 {
+pub(crate) fn count(chunks: &[EncodedChunk]) -> u64 {
     chunks.iter().map(|chunk| u64::from(chunk.count)).sum()
 }
 
 /// Whether one of these chunks is a blob.
-pub(crate) fn have_blobs(chunks: &[Chunk]) -> bool {
+pub(crate) fn have_blobs(chunks: &[EncodedChunk]) -> bool {
     chunks.iter().any(|chunk| chunk.blob.is_some())
 }
 
 /// The requests that add these chunks to a batch, in order.
-pub(crate) fn additions(chunks: &[Chunk], batch: ObjectId) -> impl Iterator<Item = Request<'_>> {
+pub(crate) fn additions(chunks: &[EncodedChunk], batch: ObjectId) -> impl Iterator<Item = Request<'_>> {
     let parts = chunks.chunk_by(|before, after| before.blob.is_none() && after.blob.is_none());
     parts.flat_map(move |part| {
         let large = part.first().filter(|chunk| chunk.blob.is_some());
         let small = if large.is_some() { &[] } else { part };
-        let small = inputs(small).map(move |tasks| BatchAdd { id: batch, tasks, last: false }.into_request());
+        let small =
+            in_requests(small).map(move |chunks| BatchAdd { id: batch, chunks, last: false }.into_request());
         large.map(|chunk| chunk.addition(batch)).into_iter().chain(small)
     })
 }
@@ -194,7 +195,7 @@ pub(crate) fn additions(chunks: &[Chunk], batch: ObjectId) -> impl Iterator<Item
 /// These chunks, none of which is a blob, in the groups in which requests add them to a batch. No request is much
 /// larger than a chunk may be, so none has too many calls either, since each takes a byte at least; and none carries
 /// more proxies than one may.
-pub(crate) fn inputs(chunks: &[Chunk]) -> impl Iterator<Item = Vec<TaskInput<'_>>> {
+pub(crate) fn in_requests(chunks: &[EncodedChunk]) -> impl Iterator<Item = Vec<Chunk<'_>>> {
     let mut rest = chunks;
     std::iter::from_fn(move || {
         let first = rest.first()?;
@@ -206,7 +207,7 @@ pub(crate) fn inputs(chunks: &[Chunk]) -> impl Iterator<Item = Vec<TaskInput<'_>
         });
         let (now, later) = rest.split_at(1 + more.count());
         rest = later;
-        Some(now.iter().map(Chunk::as_input).collect())
+        Some(now.iter().map(EncodedChunk::as_chunk).collect())
     })
 }
 
@@ -226,17 +227,17 @@ mod tests {
     fn cut<Arguments: Serialize>(calls: &[Arguments], chunk_size: usize) -> Vec<Vec<u32>> {
         let chunks = encode_chunks(calls, chunk_size, HOME).unwrap();
         let mut counts = chunks.iter().map(|chunk| chunk.count);
-        inputs(&chunks)
-            .map(|tasks| {
-                let counts = counts.by_ref().take(tasks.len()).collect();
-                assert_fits_with_all_else(tasks);
+        in_requests(&chunks)
+            .map(|chunks| {
+                let counts = counts.by_ref().take(chunks.len()).collect();
+                assert_fits_with_all_else(chunks);
                 counts
             })
             .collect()
     }
 
-    /// Asserts that these tasks fit even into the request with the longest other fields.
-    fn assert_fits_with_all_else(tasks: Vec<TaskInput<'_>>) {
+    /// Asserts that these chunks fit even into the request with the longest other fields.
+    fn assert_fits_with_all_else(chunks: Vec<Chunk<'_>>) {
         let id = ObjectId(Uuid::max());
         let options = BatchOptions {
             stop: id,
@@ -251,7 +252,7 @@ mod tests {
             pool: id,
             function: &function,
             options,
-            tasks,
+            chunks,
             timeout_ns: Some(u64::MAX),
             thread: ThreadId(u64::MAX),
         };

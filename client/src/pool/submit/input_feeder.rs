@@ -12,7 +12,7 @@ use std::thread;
 use serde::Serialize;
 
 use crate::pool::results::submitted_batch::SubmittedBatch;
-use crate::pool::submit::chunks::{Chunk, encode_until_fault};
+use crate::pool::submit::chunks::{EncodedChunk, encode_until_fault};
 use crate::{Error, ErrorKind, Result};
 
 /// Feeds a batch from this input, on a thread of its own.
@@ -79,7 +79,7 @@ fn input_panicked(panic: &(dyn Any + Send)) -> Error {
 }
 
 /// Adds a chunk. Returns false if the batch is sealed.
-fn add(batch: &SubmittedBatch, chunk: &Chunk) -> Result<bool> {
+fn add(batch: &SubmittedBatch, chunk: &EncodedChunk) -> Result<bool> {
     let mut state = batch.lock();
     if state.outcomes.is_sealed {
         return Ok(false);

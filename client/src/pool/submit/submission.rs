@@ -14,7 +14,7 @@ use crate::objects::reference::{Proxy, Reference};
 use crate::pool::results::outcomes::Outcomes;
 use crate::pool::results::submitted_batch::{BatchState, Submitted, SubmittedBatch};
 use crate::pool::results::unserved_warning::{UnservedWarning, WARNING_DELAY};
-use crate::pool::submit::chunks::{Chunk, additions, count, have_blobs, inputs};
+use crate::pool::submit::chunks::{EncodedChunk, additions, count, have_blobs, in_requests};
 use crate::pool::submitted_batches::SubmittedBatches;
 use crate::process::thread::this_thread;
 use crate::task::current_stop;
@@ -50,7 +50,7 @@ pub(crate) struct Submission<'a> {
 
 /// Sends the whole batch to the manager. If the manager refuses a part of it, the first wait for the batch reports
 /// that.
-pub(crate) fn submit(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc<SubmittedBatch>> {
+pub(crate) fn submit(submission: Submission<'_>, chunks: &[EncodedChunk]) -> Result<Arc<SubmittedBatch>> {
     let outcomes = Outcomes::of_whole(count(chunks));
     let batch = submission.open(outcomes, |request| submission.link.begin_queued(request))?;
     let id = batch.id();
@@ -60,7 +60,7 @@ pub(crate) fn submit(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc
         Ok(())
     });
     // A request of its own, sent in any case: the pool would wait forever for more of a batch that is not sealed.
-    submission.link.send(BatchAdd { id, tasks: Vec::new(), last: true }.into_request())?;
+    submission.link.send(BatchAdd { id, chunks: Vec::new(), last: true }.into_request())?;
     added?;
     submission.submitted_batches.add(&batch);
     Ok(batch)
@@ -68,13 +68,13 @@ pub(crate) fn submit(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc
 
 /// Like [`submit`], for a batch whose submitter waits for it next, without a timeout: one request does both, if the
 /// calls fit into one.
-pub(crate) fn run(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc<SubmittedBatch>> {
+pub(crate) fn run(submission: Submission<'_>, chunks: &[EncodedChunk]) -> Result<Arc<SubmittedBatch>> {
     if have_blobs(chunks) {
         return submit(submission, chunks);
     }
-    let mut inputs = inputs(chunks);
-    let tasks = inputs.next().unwrap_or_default();
-    if inputs.next().is_some() {
+    let mut requests = in_requests(chunks);
+    let whole = requests.next().unwrap_or_default();
+    if requests.next().is_some() {
         return submit(submission, chunks);
     }
     let outcomes = Outcomes::of_whole(count(chunks));
@@ -82,7 +82,7 @@ pub(crate) fn run(submission: Submission<'_>, chunks: &[Chunk]) -> Result<Arc<Su
     let timeout_ns = served_as.map(|_| duration::nanoseconds(WARNING_DELAY));
     let batch = submission.begin(outcomes, |id, options| {
         let thread = this_thread();
-        let run = BatchRun { id, pool, function, options, tasks, timeout_ns, thread };
+        let run = BatchRun { id, pool, function, options, chunks: whole, timeout_ns, thread };
         Ok(Submitted { submissions: Vec::new(), results: Some(link.begin(run.into_request())?) })
     })?;
     submission.submitted_batches.add(&batch);

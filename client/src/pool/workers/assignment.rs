@@ -31,7 +31,7 @@ pub struct Assignment {
     /// The function to call before the first task.
     pub initializer: Option<Initializer>,
     /// After how many calls the worker ends and another one takes its place.
-    pub tasks_max: Option<u32>,
+    pub calls_max: Option<u32>,
     /// How many bytes of address space the worker may have.
     pub memory_bytes_max: Option<u64>,
     /// The event that makes the worker leave, taking no more tasks.
@@ -96,7 +96,7 @@ mod tests {
             pool: ObjectId(Uuid::from_u128(u128::MAX)),
             parent: 4711,
             initializer: Some(initializer),
-            tasks_max: Some(7),
+            calls_max: Some(7),
             memory_bytes_max: None,
             leave: Some(ObjectId(Uuid::from_u128(2))),
         }

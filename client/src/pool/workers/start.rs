@@ -26,7 +26,7 @@ pub(crate) struct WorkerOptions {
     /// The function that each calls before its first task.
     pub(crate) initializer: Option<PoolInitializer>,
     /// After how many tasks each ends and another one takes its place.
-    pub(crate) tasks_max: Option<u32>,
+    pub(crate) calls_max: Option<u32>,
     /// How many bytes of address space each may have.
     pub(crate) memory_bytes_max: Option<u64>,
     /// Setting this event makes the workers leave.
@@ -40,7 +40,7 @@ impl WorkerOptions {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        if self.tasks_max == Some(0) {
+        if self.calls_max == Some(0) {
             return Err(bad_argument("a worker runs at least one task"));
         }
         if self.memory_bytes_max == Some(0) {
@@ -97,7 +97,7 @@ pub(crate) fn supervise(
     options: WorkerOptions,
     scope: FailureScope,
 ) -> Result<Supervisor> {
-    let WorkerOptions { initializer, tasks_max, memory_bytes_max, leave } = options;
+    let WorkerOptions { initializer, calls_max, memory_bytes_max, leave } = options;
     let (initializer, kept) =
         initializer.map(|initializer| (initializer.initializer, initializer.kept)).unzip();
     let assignment = Assignment {
@@ -106,7 +106,7 @@ pub(crate) fn supervise(
         pool,
         parent: std::process::id(),
         initializer,
-        tasks_max,
+        calls_max,
         memory_bytes_max,
         leave,
     };

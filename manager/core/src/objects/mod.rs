@@ -130,7 +130,7 @@ pub(crate) enum Want {
     /// That an event is set.
     Event,
     /// Calls of a pool: one to begin, and others prefetched, this many in all.
-    Tasks { most: u32 },
+    Calls { most: u32 },
     /// Results of a batch, at least this many.
     Results { least: u32 },
     /// To hold a lock, or a reentrant one once more.
@@ -185,7 +185,7 @@ impl Want {
     pub(crate) fn inspect(&self) -> Wanted {
         match *self {
             Want::Event => Wanted::Event,
-            Want::Tasks { .. } => Wanted::Task,
+            Want::Calls { .. } => Wanted::Calls,
             Want::Results { .. } => Wanted::Results,
             Want::Lock => Wanted::Lock,
             Want::Relock => Wanted::Relock,
@@ -251,7 +251,7 @@ impl State {
     pub(crate) fn want(&mut self, object: Key, target: &Target<'_>) -> Want {
         match target {
             Target::Event { .. } => Want::Event,
-            Target::Tasks { most, .. } => Want::Tasks { most: *most },
+            Target::Calls { most, .. } => Want::Calls { most: *most },
             Target::Results { .. } => Want::Results { least: 1 },
             Target::ManyResults { least, .. } => Want::Results { least: *least },
             Target::Lock { .. } | Target::RLock { .. } => Want::Lock,
@@ -282,7 +282,7 @@ impl State {
         let key = entry.object;
         match entry.want {
             Want::Event => self.event_take(key, unconfirmed),
-            Want::Tasks { most } => self.tasks_take(key, caller.session, most),
+            Want::Calls { most } => self.calls_take(key, caller.session, most),
             Want::Results { .. } => self.results_take(key, caller.session),
             Want::Lock => Grant::Lock(self.lock_take(key, caller)),
             Want::Relock => unreachable!("a waiter for its own lock was decided before"),
@@ -332,7 +332,7 @@ impl State {
             }
             Request::BatchCancel { id } => self.batch_cancel(id),
             Request::BatchSignal { id, signal } => self.batch_signal(id, signal),
-            Request::BatchAdd { id, ref tasks, last } => self.batch_add(session, id, tasks, last),
+            Request::BatchAdd { id, ref chunks, last } => self.batch_add(session, id, chunks, last),
             Request::BatchProgress { id } => self.batch_progress(id),
             Request::CallsEnd { batch, first, ref ends, ref carries } => {
                 self.calls_end(session, batch, first, ends, carries)
@@ -356,8 +356,8 @@ impl State {
             Request::LatchCountDown { id, count } => self.latch_count_down(id, count),
             Request::LatchCount { id } => self.latch_count(id),
             Request::QueueLength { id } => self.queue_length(id),
-            Request::QueueTaskDone { id, item, thread } => {
-                self.queue_task_done(Caller { session, thread }, id, item)
+            Request::QueueItemDone { id, item, thread } => {
+                self.queue_item_done(Caller { session, thread }, id, item)
             }
             Request::QueueClose { id } => self.queue_close(id),
             Request::ListSessions { after } => Ok(self.list_sessions(after)),

@@ -26,7 +26,7 @@ use crate::sessions::session::Abandoner;
 use crate::store::blob::Content;
 use crate::store::catalog::{Object, Pin};
 use crate::store::lifetime::{ObjectEnd, Remains};
-use crate::store::memory::{CARRIED_BYTES, JOINABLE_BYTES, TASK_BYTES, push_back, shrink};
+use crate::store::memory::{CALL_BYTES, CARRIED_BYTES, JOINABLE_BYTES, push_back, shrink};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Lane, Readiness};
 use crate::waiting::wait_queue::WaitQueue;
@@ -84,7 +84,7 @@ impl QueueItem {
     }
 }
 
-/// How much memory an item takes beyond that of a task with its bytes.
+/// How much memory an item takes beyond that of a call with its bytes.
 fn item_bytes(carries: usize, is_joinable: bool) -> usize {
     CARRIED_BYTES * carries + if is_joinable { JOINABLE_BYTES } else { 0 }
 }
@@ -270,9 +270,9 @@ impl State {
         brought.items += 1;
         brought.bytes += bytes_of_item;
         brought.carries += carries.len();
-        brought.memory += TASK_BYTES + bytes_of_item + item_bytes(carries.len(), true);
+        brought.memory += CALL_BYTES + bytes_of_item + item_bytes(carries.len(), true);
         let Brought { items, bytes, carries: carried, memory } = *brought;
-        let (items_max, bytes_max) = (self.limits.tasks_max, self.limits.stored_bytes_max);
+        let (items_max, bytes_max) = (self.limits.calls_and_items_max, self.limits.stored_bytes_max);
         let text = if bytes_of_item > PAYLOAD_BYTES_MAX {
             format!("an item has at most {PAYLOAD_BYTES_MAX} bytes, this one has {bytes_of_item}")
         } else if carries.len() > CARRIES_MAX {
@@ -282,11 +282,14 @@ impl State {
                 "the items of a wait carry at most {CARRIES_PER_REQUEST_MAX} proxies together, and these more; put \
                  them in several waits"
             )
-        } else if self.stored_tasks + items > items_max {
-            format!("the manager holds {} of at most {items_max} tasks and items", self.stored_tasks)
+        } else if self.stored_calls_and_items + items > items_max {
+            format!(
+                "the manager holds {} of at most {items_max} calls and items",
+                self.stored_calls_and_items
+            )
         } else if self.stored_bytes + bytes > bytes_max {
             format!(
-                "the manager stores {} of at most {bytes_max} bytes for tasks and items",
+                "the manager stores {} of at most {bytes_max} bytes for calls and items",
                 self.stored_bytes
             )
         } else {
@@ -305,7 +308,7 @@ impl State {
     /// Takes an item into the manager's keeping, before it is in any queue.
     pub(crate) fn store_item(&mut self, key: Key, content: Content, carries: &[ObjectId]) -> QueueItem {
         let is_joinable = self.queue_at(key).unfinished.is_some();
-        self.stored_tasks += 1;
+        self.stored_calls_and_items += 1;
         self.stored_bytes += content.stored_bytes();
         let carries = carries.iter().filter_map(|&id| self.pin(id)).collect();
         let item = QueueItem { content, number: 0, carries, is_joinable };
@@ -316,7 +319,7 @@ impl State {
     /// Releases an item from the manager's keeping.
     pub(crate) fn discard_item(&mut self, item: QueueItem) {
         self.memory.give_back(item.bytes());
-        self.stored_tasks -= 1;
+        self.stored_calls_and_items -= 1;
         self.stored_bytes -= item.content.stored_bytes();
         if let Content::Blob(blob) = item.content {
             self.blob_release(blob, 1);
@@ -413,7 +416,7 @@ impl State {
     }
 
     /// Finishes the item of this number; without one, the oldest of the calling thread, or else of its session.
-    pub(crate) fn queue_task_done(
+    pub(crate) fn queue_item_done(
         &mut self,
         caller: Caller,
         id: ObjectId,

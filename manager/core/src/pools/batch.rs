@@ -19,8 +19,8 @@ use core::mem::take;
 
 use protocol::limits::RESULTS_BYTES_MAX;
 use protocol::{
-    BatchOptions, Code, Failure, Grant, Kind, Name, ObjectId, ObjectState, Outcome, Payload, Refusal, Reply,
-    RequestId, Results, SessionId, Spec, Target, Targets, TaskCounts, TaskInput, WaitMode,
+    BatchOptions, CallCounts, Chunk, Code, Failure, Grant, Kind, Name, ObjectId, ObjectState, Outcome,
+    Payload, Refusal, Reply, RequestId, Results, SessionId, Spec, Target, Targets, WaitMode,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ use crate::pools::calls::{BatchWorker, Running};
 use crate::pools::chunk::{WaitingCalls, WaitingChunk};
 use crate::pools::outcomes::{CANCELLED, EndedCalls, blob_of};
 use crate::pools::prefetch::CallTime;
-use crate::pools::submission::{carries_bytes, tasks_bytes};
+use crate::pools::submission::{carries_bytes, chunks_bytes};
 use crate::store::blob::Content;
 use crate::store::catalog::{Handle, Object, Pin};
 use crate::store::lifetime::{ObjectEnd, Remains};
@@ -128,9 +128,9 @@ impl Batch {
         self.function.clone()
     }
 
-    fn progress(&self) -> TaskCounts {
+    fn progress(&self) -> CallCounts {
         let dropped: u64 = self.dropped.iter().map(|(calls, _)| calls.calls()).sum();
-        TaskCounts {
+        CallCounts {
             waiting: self.waiting.calls() + dropped + self.granted - self.begun,
             running: self.begun,
             returned: self.returned,
@@ -207,7 +207,7 @@ impl ObjectBody for Batch {
 
     /// Gives back what it kept. It is complete.
     fn destroyed(&mut self, state: &mut State, _: Key, _: &ObjectEnd) {
-        state.stored_tasks -= self.ended.calls() as usize;
+        state.stored_calls_and_items -= self.ended.calls() as usize;
         state.stored_bytes -= self.ended.stored_bytes();
         state.memory.give_back(RESULT_CARRIED_BYTES * self.carried.len());
         let (results, pins) = (self.ended.take_all(), take(&mut self.carried));
@@ -281,15 +281,15 @@ impl State {
         &mut self,
         session: SessionId,
         id: ObjectId,
-        tasks: &[TaskInput<'_>],
+        chunks: &[Chunk<'_>],
         last: bool,
     ) -> Result<Reply, Refusal> {
         let key = self.check_may_add(session, id)?;
-        self.check_room_to_store(tasks)?;
+        self.check_room_to_store(chunks)?;
         let batch = self.batch_at(key);
         batch.is_sealed = last;
-        batch.waiting.reserve(tasks.len());
-        tasks.iter().for_each(|chunk| self.batch_add_chunk(key, chunk));
+        batch.waiting.reserve(chunks.len());
+        chunks.iter().for_each(|chunk| self.batch_add_chunk(key, chunk));
         self.batch_added(key);
         Ok(Reply::Done)
     }
@@ -311,13 +311,13 @@ impl State {
         Ok(key)
     }
 
-    /// Makes a batch of all the tasks that it will ever have, and begins a wait for its results.
+    /// Makes a batch of all the calls that it will ever have, and begins a wait for its results.
     pub(crate) fn batch_run(
         &mut self,
         caller: Caller,
         request: RequestId,
         spec: BatchSpec<'_>,
-        tasks: &[TaskInput<'_>],
+        chunks: &[Chunk<'_>],
         timeout_ns: Option<u64>,
     ) -> Result<(), Refusal> {
         let id = spec.id;
@@ -325,28 +325,28 @@ impl State {
         // All checks come first, so that nothing has to be undone.
         self.check_wait(request, WaitMode::Any, &targets)?;
         self.check_room_to_wait(caller.session, request)?;
-        self.check_room_to_store(tasks)?;
+        self.check_room_to_store(chunks)?;
         // Its stop event is set with the same reason if its parent is.
         let parent = spec.options.parent.and_then(|parent| self.catalog.find(parent, Kind::Event).ok());
         let reason = parent.map_or(0, |parent| self.event_reason_bytes(parent));
         let more = WAITER_BYTES + DECISION_BYTES + reason;
-        self.check_memory(batch_bytes(spec.function) + tasks_bytes(tasks) + more)?;
+        self.check_memory(batch_bytes(spec.function) + chunks_bytes(chunks) + more)?;
         self.batch_open(caller.session, spec)?;
-        self.batch_add(caller.session, id, tasks, true)?;
+        self.batch_add(caller.session, id, chunks, true)?;
         self.settle();
         self.wait(caller, request, WaitMode::Any, &targets, timeout_ns)
     }
 
     /// Adds a chunk, which was checked, behind those that wait.
-    fn batch_add_chunk(&mut self, key: Key, chunk: &TaskInput<'_>) {
-        let &TaskInput { arguments, ref carries, calls } = chunk;
+    fn batch_add_chunk(&mut self, key: Key, chunk: &Chunk<'_>) {
+        let &Chunk { arguments, ref carries, calls } = chunk;
         self.stored_bytes += arguments.len();
         self.batch_add_calls(key, calls, Content::Bytes(Payload::from(arguments)), carries);
     }
 
     /// Adds this many calls, whose arguments count as stored.
     pub(crate) fn batch_add_calls(&mut self, key: Key, calls: u32, arguments: Content, carries: &[ObjectId]) {
-        self.stored_tasks += calls as usize;
+        self.stored_calls_and_items += calls as usize;
         let pins: Box<[Pin]> = carries.iter().filter_map(|&id| self.pin(id)).collect();
         self.memory.charge(carries_bytes(pins.len()));
         let batch = self.batch_at(key);
@@ -423,7 +423,7 @@ impl State {
         let batch = self.batch_at(key);
         let (results, calls, bytes) = batch.ended.take(RESULTS_BYTES_MAX);
         let complete = batch.ended.is_empty() && batch.is_complete();
-        self.stored_tasks -= calls as usize;
+        self.stored_calls_and_items -= calls as usize;
         self.stored_bytes -= bytes;
         for blob in results.iter().filter_map(|result| blob_of(&result.outcome)) {
             // The reference of the batch becomes one of the session.

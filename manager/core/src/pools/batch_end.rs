@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::sync::Arc;
 use core::mem::take;
 
-use protocol::{Failure, FailureKind, Kind, ObjectId, Outcome, Refusal, Reply, TaskResult};
+use protocol::{CallsResult, Failure, FailureKind, Kind, ObjectId, Outcome, Refusal, Reply};
 
 use crate::State;
 use crate::pools::outcomes::{CANCELLED, failed};
@@ -90,10 +90,10 @@ impl State {
             Outcome::Failed(_) => batch.failed += u64::from(calls),
         }
         if is_wanted {
-            let bytes = batch.ended.push(TaskResult { first, calls, outcome });
+            let bytes = batch.ended.push(CallsResult { first, calls, outcome });
             self.stored_bytes += bytes;
         } else {
-            self.stored_tasks -= calls as usize;
+            self.stored_calls_and_items -= calls as usize;
             if let Outcome::ReturnedBlob { blob, .. } = outcome {
                 self.blob_release(blob, 1);
             }

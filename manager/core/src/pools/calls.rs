@@ -9,8 +9,8 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use protocol::{
-    BlobTaskGrant, CallsOutcome, Code, Grant, Kind, ObjectId, Outcome, Payload, Refusal, Reply,
-    RunningCallInfo, SessionId, TasksGrant, calls,
+    BlobCallGrant, CallsGrant, CallsOutcome, Code, Grant, Kind, ObjectId, Outcome, Payload, Refusal, Reply,
+    RunningCallInfo, SessionId, calls,
 };
 use serde::{Deserialize, Serialize};
 
@@ -196,14 +196,14 @@ impl State {
             self.memory.charge(GRANT_BYTES);
         }
         self.begin(key, first);
-        let task =
-            |arguments| TasksGrant { batch: id, function, stop, first, calls, retry, report_each, arguments };
+        let call =
+            |arguments| CallsGrant { batch: id, function, stop, first, calls, retry, report_each, arguments };
         match arguments {
-            Content::Bytes(arguments) => Grant::Tasks(task(arguments)),
+            Content::Bytes(arguments) => Grant::Calls(call(arguments)),
             Content::Blob(blob) => {
                 let bytes = self.blob_grant(session, blob);
-                let task = task(Payload::from([].as_slice()));
-                Grant::BlobTask(Box::new(BlobTaskGrant { task, blob, bytes }))
+                let call = call(Payload::from([].as_slice()));
+                Grant::BlobCall(Box::new(BlobCallGrant { call, blob, bytes }))
             }
         }
     }

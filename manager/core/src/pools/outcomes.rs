@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use protocol::limits::FAILURE_BYTES_MAX;
-use protocol::{BlobId, Failure, FailureKind, Outcome, TaskResult};
+use protocol::{BlobId, CallsResult, Failure, FailureKind, Outcome};
 use serde::{Deserialize, Serialize};
 
 use crate::store::memory::{push_back, shrink};
@@ -13,7 +13,7 @@ use crate::store::memory::{push_back, shrink};
 /// Outcomes that an owner has not taken, in the order in which they came.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct EndedCalls {
-    results: VecDeque<TaskResult>,
+    results: VecDeque<CallsResult>,
     /// How many calls these are of.
     calls: u64,
     /// The bytes that they take.
@@ -36,7 +36,7 @@ impl EndedCalls {
     }
 
     /// Adds the outcome of some calls. Returns how many bytes it takes.
-    pub(crate) fn push(&mut self, result: TaskResult) -> usize {
+    pub(crate) fn push(&mut self, result: CallsResult) -> usize {
         self.calls += u64::from(result.calls);
         if self.joins_last(&result) {
             return 0;
@@ -48,12 +48,12 @@ impl EndedCalls {
     }
 
     /// Takes all of them.
-    pub(crate) fn take_all(&mut self) -> VecDeque<TaskResult> {
+    pub(crate) fn take_all(&mut self) -> VecDeque<CallsResult> {
         core::mem::take(self).results
     }
 
     /// Adds calls to the last that have ended, if they follow them and have the same failure.
-    fn joins_last(&mut self, result: &TaskResult) -> bool {
+    fn joins_last(&mut self, result: &CallsResult) -> bool {
         let Some(last) = self.results.back_mut() else { return false };
         let (Outcome::Failed(before), Outcome::Failed(failure)) = (&last.outcome, &result.outcome) else {
             return false;
@@ -69,7 +69,7 @@ impl EndedCalls {
 
     /// Takes the first of them: one, and further ones up to this number of bytes. Also returns of how many calls they
     /// are, and their bytes.
-    pub(crate) fn take(&mut self, bytes_max: usize) -> (Vec<TaskResult>, u64, usize) {
+    pub(crate) fn take(&mut self, bytes_max: usize) -> (Vec<CallsResult>, u64, usize) {
         let (mut count, mut calls, mut bytes) = (0, 0, 0);
         for result in &self.results {
             let more = stored_bytes(&result.outcome);

@@ -54,7 +54,7 @@ impl CallTime {
 impl State {
     /// Begins the next call of a ready pool in this session, and prefetches others if no other batch or worker loses by
     /// it.
-    pub(crate) fn tasks_take(&mut self, pool: Key, session: SessionId, most: u32) -> Grant {
+    pub(crate) fn calls_take(&mut self, pool: Key, session: SessionId, most: u32) -> Grant {
         let key = self.pool_next(pool);
         let is_alone = self.pool_at(pool).has_nothing_to_start()
             && self.catalog.at(pool).wait_queue_in(Lane::Main).is_empty();

@@ -49,7 +49,7 @@ pub(crate) struct Session {
     pub(crate) is_owed: bool,
     /// Whether it has asked for a call record.
     pub(crate) has_call_record: bool,
-    /// Whether it was sent a signal to end, and so gets no tasks.
+    /// Whether it was sent a signal to end, and so gets no calls.
     pub(crate) is_terminating: bool,
     /// How it ended, and which processes that are bound to it are still there, if that is what it waits for.
     pub(crate) ending: Option<Arc<str>>,

@@ -303,7 +303,7 @@ impl State {
         for grant in grants {
             match grant {
                 Grant::BlobItem(item) => self.blob_let_go(session, item.blob),
-                Grant::BlobTask(task) => self.blob_let_go(session, task.blob),
+                Grant::BlobCall(call) => self.blob_let_go(session, call.blob),
                 Grant::Results(results) => {
                     let blobs = results.results.iter().filter_map(|result| blob_of(&result.outcome));
                     blobs.for_each(|blob| self.blob_let_go(session, blob));

@@ -33,7 +33,7 @@ pub(crate) struct Object {
     pub(crate) name: Option<Name>,
     /// How many proxies in live sessions refer to it.
     pub(crate) references: u32,
-    /// How many things in the manager's keeping, such as tasks, carry a proxy of it or need it.
+    /// How many things in the manager's keeping, such as calls, carry a proxy of it or need it.
     pub(crate) pins: u64,
     /// Its waiters, first come, first served; a queue has two more of these.
     wait_queue: WaitQueue,

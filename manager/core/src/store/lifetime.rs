@@ -1,7 +1,7 @@
 //! Lifetimes: what keeps an object, what frees it, and its removal.
 //!
 //! A named object lives until it is removed; the end of its owner removes a pool. An anonymous one lives as long as a
-//! proxy in a live session refers to it, or something in the manager's keeping needs it: a task or an item that carries
+//! proxy in a live session refers to it, or something in the manager's keeping needs it: a call or an item that carries
 //! a proxy, a condition over it.
 
 use alloc::boxed::Box;
@@ -12,7 +12,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem::take;
 
-use protocol::{Code, Epoch, Kind, ObjectId, Refusal, Reply, SessionId, TaskResult, shortened};
+use protocol::{CallsResult, Code, Epoch, Kind, ObjectId, Refusal, Reply, SessionId, shortened};
 use serde::{Deserialize, Serialize};
 
 use crate::State;
@@ -35,7 +35,7 @@ const STEPS_PER_CONTENT: u64 = 4;
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Remains {
     /// Results of calls that their owner has not taken. Their bytes count for nothing any more, but for blobs.
-    pub(crate) results: VecDeque<TaskResult>,
+    pub(crate) results: VecDeque<CallsResult>,
     pub(crate) items: VecDeque<QueueItem>,
     pub(crate) returned: BTreeMap<u64, QueueItem>,
     /// Items that sessions had, each list that of one.

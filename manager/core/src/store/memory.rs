@@ -58,7 +58,7 @@ pub(crate) const BATCH_BYTES: usize = 1_024;
 
 /// A call until its outcome is fetched, or an item, apart from its bytes and what it carries. Many calls of one chunk
 /// take less; but they may come back, and end, one by one.
-pub(crate) const TASK_BYTES: usize = 128;
+pub(crate) const CALL_BYTES: usize = 128;
 
 /// That a chunk carries objects.
 pub(crate) const CARRIES_BYTES: usize = 128;
@@ -137,12 +137,12 @@ impl State {
         Refusal::new(Code::LimitReached, text)
     }
 
-    /// How many bytes are charged for everything that the core keeps, by its model. Tasks and items are counted on
+    /// How many bytes are charged for everything that the core keeps, by its model. Calls and items are counted on
     /// their own, as they have limits of their own. Slots of objects and waiters that are gone stay, for later ones.
     #[inline]
     pub fn charged_bytes(&self) -> usize {
         let slots = self.catalog.slot_bytes() + self.waiters.slot_bytes();
-        self.memory.charged + self.stored_bytes + TASK_BYTES * self.stored_tasks + slots
+        self.memory.charged + self.stored_bytes + CALL_BYTES * self.stored_calls_and_items + slots
     }
 }
 

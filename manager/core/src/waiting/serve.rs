@@ -18,7 +18,7 @@ use crate::store::slab::Key;
 use crate::waiting::wait::{Decision, Lane, Readiness, Relock, Waiter};
 use crate::waiting::wait_queue::WaitQueueEntry;
 
-/// The most bytes of one grant in an answer, without an item, a task or results: a cause or an abandonment, with the
+/// The most bytes of one grant in an answer, without an item, a call or results: a cause or an abandonment, with the
 /// name of a program and a reason.
 const GRANT_BYTES_MAX: usize = 2048;
 

@@ -59,7 +59,7 @@ impl State {
         let mut items = 0;
         for target in targets {
             match target {
-                Target::Tasks { .. } | Target::Results { .. } | Target::ManyResults { .. } => {
+                Target::Calls { .. } | Target::Results { .. } | Target::ManyResults { .. } => {
                     return bad("tasks and results can be large, so they are not part of a wait for all");
                 }
                 Target::Condition { .. } | Target::Barrier { .. } => {
@@ -101,10 +101,10 @@ impl State {
         brought: &mut Brought,
     ) -> Result<Key, Refusal> {
         match target {
-            Target::Tasks { most: 0, .. } => {
+            Target::Calls { most: 0, .. } => {
                 return Err(Refusal::new(Code::BadArgument, "a wait for tasks asks for at least one"));
             }
-            Target::Tasks { .. } => self.check_may_work(caller.session)?,
+            Target::Calls { .. } => self.check_may_work(caller.session)?,
             Target::Put { item, carries, .. } => self.check_item(item.len(), carries, brought)?,
             Target::PutBlob { blob, carries, .. } => {
                 self.check_blob(caller.session, *blob)?;

@@ -431,7 +431,7 @@ impl Waiter {
 
     /// Whether it waits for calls, perhaps among other things.
     pub(crate) fn wants_calls(&self) -> bool {
-        self.targets.iter().any(|entry| matches!(entry.want, Want::Tasks { .. }))
+        self.targets.iter().any(|entry| matches!(entry.want, Want::Calls { .. }))
     }
 
     /// Whether it comes before those behind it in a wait queue.
@@ -446,7 +446,7 @@ impl Waiter {
 }
 
 impl Decision {
-    /// Whether it moved something that would be lost if its answer were lost: permits, tasks, results and the like.
+    /// Whether it moved something that would be lost if its answer were lost: permits, calls, results and the like.
     fn is_final(&self) -> bool {
         match self {
             Decision::Taken { grants, unconfirmed, .. } => {

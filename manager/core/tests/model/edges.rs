@@ -5,7 +5,7 @@ use protocol::limits::{
     FAILURE_BYTES_MAX, GRANT_BYTES_MAX, PAYLOAD_BYTES_MAX, RESULTS_BYTES_MAX,
 };
 use protocol::{
-    BatchOptions, CallsOutcome, Failure, FailureKind, Limits, Outcome, Request, Spec, Target, TaskInput,
+    BatchOptions, CallsOutcome, Chunk, Failure, FailureKind, Limits, Outcome, Request, Spec, Target,
     ThreadId, WaitMode, calls,
 };
 
@@ -27,8 +27,8 @@ fn call_of(count: usize) -> &'static [u8] {
     call.leak()
 }
 
-fn chunk(arguments: &'static [u8], calls: usize, carries: usize) -> TaskInput<'static> {
-    TaskInput { arguments, carries: vec![id(99); carries], calls: calls as u32 }
+fn chunk(arguments: &'static [u8], calls: usize, carries: usize) -> Chunk<'static> {
+    Chunk { arguments, carries: vec![id(99); carries], calls: calls as u32 }
 }
 
 /// Sends these requests, one after the other, as a session that has opened a queue, a set event, and a batch.
@@ -53,12 +53,12 @@ fn put(item: &'static [u8], carries: usize) -> Request<'static> {
     wait(1, WaitMode::Any, [Target::Put { queue: id(1), item, carries: vec![id(99); carries] }])
 }
 
-fn add(tasks: Vec<TaskInput<'static>>) -> Request<'static> {
-    Request::BatchAdd { id: id(4), tasks, last: false }
+fn add(chunks: Vec<Chunk<'static>>) -> Request<'static> {
+    Request::BatchAdd { id: id(4), chunks, last: false }
 }
 
 fn take_calls() -> Request<'static> {
-    wait(1, WaitMode::Any, [Target::Tasks { pool: id(3), most: u32::MAX }])
+    wait(1, WaitMode::Any, [Target::Calls { pool: id(3), most: u32::MAX }])
 }
 
 fn take_results() -> Request<'static> {

@@ -1,8 +1,8 @@
 //! Traces after which the core and the model once differed.
 
 use protocol::{
-    BatchOptions, CallsOutcome, Limits, LockChoice, ObjectId, OpenMode, Outcome, Request, RequestId,
-    SessionId, Signal, Spec, Target, Targets, TaskInput, ThreadId, WaitMode,
+    BatchOptions, CallsOutcome, Chunk, Limits, LockChoice, ObjectId, OpenMode, Outcome, Request, RequestId,
+    SessionId, Signal, Spec, Target, Targets, ThreadId, WaitMode,
 };
 
 use crate::simulator::running::replay;
@@ -241,7 +241,7 @@ fn a_notification_ends_with_its_condition_when_their_lock_is_removed() {
 /// A batch of which one call has returned. It was added by the session 1, and the session 2 waits for three results.
 fn a_wait_for_many_results() -> Vec<Step> {
     let options = BatchOptions { stop: id(3), parent: None, priority: 0, retries: 0, time_limit_ns: None };
-    let tasks = vec![TaskInput { arguments: &[0, 0, 0], carries: Vec::new(), calls: 3 }];
+    let chunks = vec![Chunk { arguments: &[0, 0, 0], carries: Vec::new(), calls: 3 }];
     let many = Target::ManyResults { batch: id(2), least: 3 };
     let ends = vec![CallsOutcome { calls: 1, outcome: Outcome::Returned([0].as_slice()) }];
     vec![
@@ -249,8 +249,8 @@ fn a_wait_for_many_results() -> Vec<Step> {
         Step::Begin { session: SessionId(2) },
         request(1, 1, open(id(1), Spec::Pool)),
         request(1, 2, Request::BatchOpen { id: id(2), pool: id(1), function: "f", options }),
-        request(1, 3, Request::BatchAdd { id: id(2), tasks, last: true }),
-        request(1, 4, wait(1, WaitMode::Any, [Target::Tasks { pool: id(1), most: 1 }])),
+        request(1, 3, Request::BatchAdd { id: id(2), chunks, last: true }),
+        request(1, 4, wait(1, WaitMode::Any, [Target::Calls { pool: id(1), most: 1 }])),
         request(2, 1, wait(1, WaitMode::Any, [many])),
         request(1, 5, Request::CallsEnd { batch: id(2), first: 0, ends: ends.into(), carries: Vec::new() }),
     ]
@@ -296,8 +296,8 @@ fn the_end_of_an_owner_sets_no_other_event() {
 fn calls_that_are_due_at_the_same_time_end_in_their_order() {
     let (pool, batch, stop) = (id(1), id(2), id(3));
     let options = BatchOptions { stop, parent: None, priority: 0, retries: 0, time_limit_ns: Some(1000) };
-    let take = || wait(1, WaitMode::Any, [Target::Tasks { pool, most: 1 }]);
-    let chunk = TaskInput { arguments: &[0, 0, 0], carries: vec![], calls: 3 };
+    let take = || wait(1, WaitMode::Any, [Target::Calls { pool, most: 1 }]);
+    let chunk = Chunk { arguments: &[0, 0, 0], carries: vec![], calls: 3 };
     agree(
         &Limits::default(),
         &[
@@ -306,7 +306,7 @@ fn calls_that_are_due_at_the_same_time_end_in_their_order() {
             Step::Begin { session: SessionId(3) },
             request(1, 1, open(pool, Spec::Pool)),
             request(1, 2, Request::BatchOpen { id: batch, pool, function: "work", options }),
-            request(1, 3, Request::BatchAdd { id: batch, tasks: vec![chunk], last: true }),
+            request(1, 3, Request::BatchAdd { id: batch, chunks: vec![chunk], last: true }),
             request(2, 1, take()),
             request(3, 1, take()),
             request(2, 2, Request::CallsGiveBack { batch, first: 0 }),

@@ -72,10 +72,10 @@ impl World {
 
     /// Takes a call whose arguments are a blob.
     fn take_blob_call(&mut self, worker: SessionId, pool: ObjectId) -> (ObjectId, u64, BlobId) {
-        match self.take(worker, Target::Tasks { pool, most: 8 }) {
-            Grant::BlobTask(grant) => {
-                assert_eq!((grant.task.calls, grant.bytes), (1, SIZE));
-                (grant.task.batch, grant.task.first, grant.blob)
+        match self.take(worker, Target::Calls { pool, most: 8 }) {
+            Grant::BlobCall(grant) => {
+                assert_eq!((grant.call.calls, grant.bytes), (1, SIZE));
+                (grant.call.batch, grant.call.first, grant.blob)
             }
             other => panic!("not such a call: {other:?}"),
         }
@@ -233,7 +233,7 @@ fn an_item_whose_receiver_died_goes_to_the_next_with_its_blob() {
         world.close_blob(c, blob);
         if spec == JOINABLE {
             assert_eq!(world.freed(), []);
-            world.done(c, Request::QueueTaskDone { id: q, item: None, thread: ThreadId(1) });
+            world.done(c, Request::QueueItemDone { id: q, item: None, thread: ThreadId(1) });
         }
         world.length(c, q);
         assert_eq!(world.freed(), [blob]);
@@ -269,7 +269,7 @@ fn a_calls_arguments_stay_until_it_has_ended_and_its_result_until_the_owner_has_
     world.done(owner, Request::BatchOpen { id: batch, pool, function: "f", options });
     let arguments = world.blob(owner);
     world.done(owner, Request::BatchAddBlob { id: batch, blob: arguments, carries: Vec::new() });
-    world.done(owner, Request::BatchAdd { id: batch, tasks: vec![input(&[0], 1)], last: true });
+    world.done(owner, Request::BatchAdd { id: batch, chunks: vec![input(&[0], 1)], last: true });
     world.close_blob(owner, arguments);
 
     // A call with a blob comes alone, and begins again with it.
@@ -334,7 +334,7 @@ fn calls_that_never_run_let_go_of_their_arguments() {
             world.done(owner, Request::BatchAddBlob { id: batch, blob, carries: Vec::new() });
             world.close_blob(owner, blob);
         }
-        world.done(owner, Request::BatchAdd { id: batch, tasks: Vec::new(), last: true });
+        world.done(owner, Request::BatchAdd { id: batch, chunks: Vec::new(), last: true });
         end(&mut world, owner, worker, batch, pool);
         world.work();
         let mut freed = world.freed();
@@ -430,9 +430,9 @@ fn a_call_with_a_blob_takes_no_more_bytes_than_the_blob() {
     let blob = world.open_blob(owner, 4 * SIZE);
     world.arrive(owner, blob, 4 * SIZE, None).unwrap();
     world.done(owner, Request::BatchAddBlob { id: batch, blob, carries: Vec::new() });
-    let tasks = vec![input(&[0], 1)];
+    let chunks = vec![input(&[0], 1)];
     assert_eq!(
-        world.refused(owner, Request::BatchAdd { id: batch, tasks, last: true }).0,
+        world.refused(owner, Request::BatchAdd { id: batch, chunks, last: true }).0,
         Code::LimitReached
     );
 }

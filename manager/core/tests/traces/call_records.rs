@@ -28,8 +28,8 @@ impl Scene {
         let options = protocol::BatchOptions { retries, ..world.batch_options() };
         let batch = world.fresh_id();
         world.done(owner, Request::BatchOpen { id: batch, pool, function: "f", options });
-        let tasks = vec![input(&[0; 17], 17)];
-        world.done(owner, Request::BatchAdd { id: batch, tasks, last: true });
+        let chunks = vec![input(&[0; 17], 17)];
+        world.done(owner, Request::BatchAdd { id: batch, chunks, last: true });
         let mut scene = Scene { world, owner, worker, other, pool, batch };
         assert_eq!(scene.take(worker), (0, 1, 0));
         scene.end(0, 1);
@@ -40,8 +40,8 @@ impl Scene {
 
     /// The calls that a worker gets: the first, how many, and how often they were begun before.
     fn take(&mut self, worker: SessionId) -> (u64, u32, u32) {
-        match self.world.take(worker, Target::Tasks { pool: self.pool, most: 64 }) {
-            Grant::Tasks(grant) => (grant.first, grant.calls, grant.retry),
+        match self.world.take(worker, Target::Calls { pool: self.pool, most: 64 }) {
+            Grant::Calls(grant) => (grant.first, grant.calls, grant.retry),
             other => panic!("not calls: {other:?}"),
         }
     }
@@ -64,7 +64,7 @@ impl Scene {
         self.die(record, SessionEnd::Died(DeathCause::Signal(9)));
     }
 
-    fn results(&mut self) -> Vec<protocol::TaskResult> {
+    fn results(&mut self) -> Vec<protocol::CallsResult> {
         self.world.results(self.owner, self.batch).results
     }
 

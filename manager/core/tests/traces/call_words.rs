@@ -1,8 +1,8 @@
 //! Short words for calls: how they are added, granted and ended.
 
 use protocol::{
-    CallsOutcome, Failure, FailureKind, Grant, ObjectId, Outcome, Reply, Request, RequestId, Results,
-    SessionId, Target, TaskInput, TaskResult, TasksGrant, calls,
+    CallsGrant, CallsOutcome, CallsResult, Chunk, Failure, FailureKind, Grant, ObjectId, Outcome, Reply,
+    Request, RequestId, Results, SessionId, Target, calls,
 };
 
 use crate::words::wait_for;
@@ -16,29 +16,29 @@ pub(crate) fn calls_of(each: &[&[u8]]) -> Vec<u8> {
 }
 
 /// A chunk of this many calls, which carries no proxies.
-pub(crate) fn input(arguments: &[u8], calls: u32) -> TaskInput<'_> {
-    TaskInput { arguments, carries: Vec::new(), calls }
+pub(crate) fn input(arguments: &[u8], calls: u32) -> Chunk<'_> {
+    Chunk { arguments, carries: Vec::new(), calls }
 }
 
 /// Chunks of one call each, without arguments.
-pub(crate) fn empty_calls(count: usize) -> Vec<TaskInput<'static>> {
+pub(crate) fn empty_calls(count: usize) -> Vec<Chunk<'static>> {
     vec![input(&[0], 1); count]
 }
 
 /// The result of one call that returned.
-pub(crate) fn returned(call: u64, result: &[u8]) -> TaskResult {
+pub(crate) fn returned(call: u64, result: &[u8]) -> CallsResult {
     returned_all(call, &[result])
 }
 
 /// The results of calls that returned together.
-pub(crate) fn returned_all(first: u64, results: &[&[u8]]) -> TaskResult {
+pub(crate) fn returned_all(first: u64, results: &[&[u8]]) -> CallsResult {
     let outcome = Outcome::Returned(calls_of(results)[..].into());
-    TaskResult { first, calls: results.len() as u32, outcome }
+    CallsResult { first, calls: results.len() as u32, outcome }
 }
 
 /// How each call ended: its number, and the kind of its failure.
-pub(crate) fn endings(results: Vec<TaskResult>) -> Vec<(u64, Option<FailureKind>)> {
-    let each = |TaskResult { first, calls, outcome }| {
+pub(crate) fn endings(results: Vec<CallsResult>) -> Vec<(u64, Option<FailureKind>)> {
+    let each = |CallsResult { first, calls, outcome }| {
         let kind = match outcome {
             Outcome::Returned(_) | Outcome::ReturnedBlob { .. } => None,
             Outcome::Failed(Failure { kind, .. }) => Some(kind),
@@ -52,13 +52,13 @@ impl World {
     /// Adds calls with these arguments, in a chunk each, and says that they are the last.
     pub(crate) fn fill(&mut self, session: SessionId, batch: ObjectId, calls: &[&[u8]]) {
         let chunks: Vec<Vec<u8>> = calls.iter().map(|&arguments| calls_of(&[arguments])).collect();
-        let tasks = chunks.iter().map(|arguments| input(arguments, 1)).collect();
-        assert_eq!(self.ask(session, Request::BatchAdd { id: batch, tasks, last: true }), Reply::Done);
+        let chunks = chunks.iter().map(|arguments| input(arguments, 1)).collect();
+        assert_eq!(self.ask(session, Request::BatchAdd { id: batch, chunks, last: true }), Reply::Done);
     }
 
     /// Takes a call in a worker: its batch, number and arguments.
     pub(crate) fn take_call(&mut self, worker: SessionId, pool: ObjectId) -> (ObjectId, u64, Vec<u8>) {
-        let request = self.send(worker, wait_for(Target::Tasks { pool, most: 1 }));
+        let request = self.send(worker, wait_for(Target::Calls { pool, most: 1 }));
         self.call_of(worker, request)
     }
 
@@ -72,10 +72,10 @@ impl World {
     }
 
     /// The calls that a worker's wait was granted.
-    pub(crate) fn calls_of(&mut self, worker: SessionId, request: RequestId) -> TasksGrant {
+    pub(crate) fn calls_of(&mut self, worker: SessionId, request: RequestId) -> CallsGrant {
         match self.answer(worker, request) {
             Some(Reply::Taken(mut taken)) => match taken.grants.pop() {
-                Some(Grant::Tasks(grant)) => grant,
+                Some(Grant::Calls(grant)) => grant,
                 other => panic!("no calls: {other:?}"),
             },
             other => panic!("nothing was taken: {other:?}"),

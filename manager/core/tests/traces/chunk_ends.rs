@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use manager_core::{CallRecord, Input};
-use protocol::{Failure, FailureKind, Limits, Outcome, Reply, Request, StopSignal, Target, TaskResult};
+use protocol::{CallsResult, Failure, FailureKind, Limits, Outcome, Reply, Request, StopSignal, Target};
 
 use crate::call_words::{calls_of, endings, returned_all};
 use crate::chunks::{CANCELLED, DIED, Fixture, failed, is_refused};
@@ -65,7 +65,7 @@ fn a_cancelled_batch_begins_no_more_calls_of_a_chunk() {
         assert_eq!(fixture.world.ask(worker, give_back), Reply::Done);
         fixture.world.kill(worker);
         assert_eq!(fixture.endings(), [(1, None), (2, None), (4, CANCELLED), (3, DIED)]);
-        fixture.world.block(other, wait_for(Target::Tasks { pool: fixture.pool, most: 1 }));
+        fixture.world.block(other, wait_for(Target::Calls { pool: fixture.pool, most: 1 }));
     }
 }
 
@@ -119,7 +119,7 @@ fn each_result_that_has_room_by_itself_is_kept() {
     let no_room = |first, calls| {
         let text = "the manager has no room for a result of 302 bytes until others are fetched";
         let failure = Failure { kind: FailureKind::TooLarge, text: text.into() };
-        TaskResult { first, calls, outcome: Outcome::Failed(failure) }
+        CallsResult { first, calls, outcome: Outcome::Failed(failure) }
     };
     let expected = || [returned_all(1, &results[..1]), no_room(2, 2), returned_all(4, &results[3..])];
     // Whether they are reported, or stand in the record of a worker that died.

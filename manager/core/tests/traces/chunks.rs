@@ -2,8 +2,8 @@
 
 use protocol::limits::{CALLS_PER_CHUNK_MAX, CALLS_PER_GRANT_MAX, CALLS_PER_REQUEST_MAX, GRANT_BYTES_MAX};
 use protocol::{
-    BatchOptions, CallsOutcome, Code, Failure, FailureKind, Grant, Limits, ObjectId, Outcome, Payload, Reply,
-    Request, SessionId, Spec, Target, TaskInput, TasksGrant,
+    BatchOptions, CallsGrant, CallsOutcome, Chunk, Code, Failure, FailureKind, Grant, Limits, ObjectId,
+    Outcome, Payload, Reply, Request, SessionId, Spec, Target,
 };
 
 use crate::call_words::{calls_of, empty_calls, endings, input, returned, returned_all};
@@ -62,8 +62,8 @@ impl Fixture {
         fixture
     }
 
-    pub(crate) fn add_chunks(&mut self, tasks: Vec<TaskInput<'_>>) {
-        let add = Request::BatchAdd { id: self.batch, tasks, last: false };
+    pub(crate) fn add_chunks(&mut self, chunks: Vec<Chunk<'_>>) {
+        let add = Request::BatchAdd { id: self.batch, chunks, last: false };
         assert_eq!(self.world.ask(self.owner, add), Reply::Done);
     }
 
@@ -72,14 +72,14 @@ impl Fixture {
         self.add_chunks(vec![input(&calls_of(calls), calls.len() as u32)]);
     }
 
-    pub(crate) fn take_in(&mut self, worker: SessionId, most: u32) -> TasksGrant {
-        match self.world.take(worker, Target::Tasks { pool: self.pool, most }) {
-            Grant::Tasks(grant) => grant,
+    pub(crate) fn take_in(&mut self, worker: SessionId, most: u32) -> CallsGrant {
+        match self.world.take(worker, Target::Calls { pool: self.pool, most }) {
+            Grant::Calls(grant) => grant,
             other => panic!("not calls: {other:?}"),
         }
     }
 
-    pub(crate) fn take(&mut self, most: u32) -> TasksGrant {
+    pub(crate) fn take(&mut self, most: u32) -> CallsGrant {
         self.take_in(self.worker, most)
     }
 
@@ -214,9 +214,9 @@ fn a_grant_has_not_too_many_calls_or_bytes() {
 #[test]
 fn a_chunk_that_is_none_is_refused() {
     let mut fixture = Fixture::new();
-    let add = |task: TaskInput<'static>| Request::BatchAdd {
+    let add = |chunk: Chunk<'static>| Request::BatchAdd {
         id: ObjectId(uuid::Uuid::nil()),
-        tasks: vec![task],
+        chunks: vec![chunk],
         last: false,
     };
     let batch = fixture.batch;
@@ -234,10 +234,10 @@ fn a_chunk_that_is_none_is_refused() {
     let (most, zeros) = (CALLS_PER_CHUNK_MAX as u32, vec![0; CALLS_PER_CHUNK_MAX + 1].leak());
     let (code, text) = refused(zeros, most + 1);
     assert_eq!((code, text.contains("65536")), (Code::LimitReached, true), "{text}");
-    let mut tasks = vec![input(&zeros[1..], most); CALLS_PER_REQUEST_MAX / CALLS_PER_CHUNK_MAX];
-    tasks.push(input(&[0], 1));
+    let mut chunks = vec![input(&zeros[1..], most); CALLS_PER_REQUEST_MAX / CALLS_PER_CHUNK_MAX];
+    chunks.push(input(&[0], 1));
     let (code, text) =
-        fixture.world.refused(fixture.owner, Request::BatchAdd { id: batch, tasks, last: false });
+        fixture.world.refused(fixture.owner, Request::BatchAdd { id: batch, chunks, last: false });
     assert_eq!((code, text.contains("1048576")), (Code::LimitReached, true), "{text}");
     assert_eq!(fixture.progress(), [0; 4]);
 }
@@ -277,7 +277,7 @@ fn a_report_is_of_calls_that_the_session_runs_and_counts_once() {
 fn what_a_chunk_carries_lives_until_its_last_call_has_ended() {
     let mut fixture = Fixture::with_short_calls(0, |_| {});
     let carried = fixture.world.open(fixture.owner, None, Spec::Lock);
-    let chunk = TaskInput { arguments: &[0; 8], carries: vec![carried], calls: 8 };
+    let chunk = Chunk { arguments: &[0; 8], carries: vec![carried], calls: 8 };
     fixture.add_chunks([empty_calls(2), vec![chunk], empty_calls(9)].concat());
     fixture.world.done(fixture.owner, Request::Detach { id: carried });
     let lives = |fixture: &mut Fixture| {
@@ -297,11 +297,11 @@ fn what_a_chunk_carries_lives_until_its_last_call_has_ended() {
 
 #[test]
 fn a_manager_has_room_for_so_many_calls_and_no_bytes_of_theirs_are_left_behind() {
-    let limits = Limits { tasks_max: 20, stored_bytes_max: 1_000, ..Limits::default() };
+    let limits = Limits { calls_and_items_max: 20, stored_bytes_max: 1_000, ..Limits::default() };
     let mut fixture = Fixture::with(limits, |options| options.retries = 2);
     let second = fixture.world.session("second");
     let chunk = |bytes: usize| input(calls_of(&vec![vec![7_u8; bytes].as_slice(); 20]).leak(), 20);
-    let add = |id, bytes| Request::BatchAdd { id, tasks: vec![chunk(bytes)], last: false };
+    let add = |id, bytes| Request::BatchAdd { id, chunks: vec![chunk(bytes)], last: false };
     assert_eq!(fixture.world.refused(fixture.owner, add(fixture.batch, 50)).0, Code::LimitReached);
     // Whatever becomes of the calls, in the end there is room for as many again.
     for round in 0..5_u64 {

@@ -3,8 +3,8 @@
 use manager_core::{DeathCause, Input, SessionEnd};
 use protocol::limits::CARRIES_MAX;
 use protocol::{
-    BatchOptions, CallsOutcome, Code, Grant, Kind, ObjectId, Outcome, Reply, Request, RequestId, SessionId,
-    Spec, Target, TaskCounts, TaskInput,
+    BatchOptions, CallCounts, CallsOutcome, Chunk, Code, Grant, Kind, ObjectId, Outcome, Reply, Request,
+    RequestId, SessionId, Spec, Target,
 };
 
 use crate::call_words::input;
@@ -41,11 +41,11 @@ fn the_termination_of_a_pool_with_many_calls_that_run() {
     world.attach(b, pool, Kind::Pool);
     let batches = [world.batch(a, pool), world.batch(a, pool)];
     for batch in batches {
-        let tasks = vec![input(&[0; 20_000], 20_000)];
-        world.done(a, Request::BatchAdd { id: batch, tasks, last: false });
+        let chunks = vec![input(&[0; 20_000], 20_000)];
+        world.done(a, Request::BatchAdd { id: batch, chunks, last: false });
     }
     for _ in 0..30_000 {
-        world.send(b, wait_for(Target::Tasks { pool, most: 1 }));
+        world.send(b, wait_for(Target::Calls { pool, most: 1 }));
     }
     let stops = batches.map(|batch| world.stop_of(batch));
     world.forget_steps();
@@ -53,7 +53,7 @@ fn the_termination_of_a_pool_with_many_calls_that_run() {
     assert_eq!(world.answer(a, terminate), None, "it goes on");
     assert!(world.holds_back(a, &Request::BatchProgress { id: batches[0] }));
     // Nothing begins meanwhile, nor comes.
-    let wanting = world.block(c, wait_for(Target::Tasks { pool, most: 1 }));
+    let wanting = world.block(c, wait_for(Target::Calls { pool, most: 1 }));
     let batch = world.fresh_id();
     let options = world.batch_options();
     let open = Request::BatchOpen { id: batch, pool, function: "f", options };
@@ -64,7 +64,7 @@ fn the_termination_of_a_pool_with_many_calls_that_run() {
     assert_eq!(world.refusal(c, wanting).0, Code::Closed);
     for (batch, stop) in batches.into_iter().zip(stops) {
         assert!(world.is_set(a, stop));
-        let counts = TaskCounts { failed: 20_000, ..TaskCounts::default() };
+        let counts = CallCounts { failed: 20_000, ..CallCounts::default() };
         assert_eq!(world.ask(a, Request::BatchProgress { id: batch }), Reply::Progress(counts));
     }
     assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
@@ -72,16 +72,16 @@ fn the_termination_of_a_pool_with_many_calls_that_run() {
 
 /// They carry many proxies, and there are many of them.
 #[test]
-fn the_cancellation_of_many_tasks_that_carry_objects() {
+fn the_cancellation_of_many_calls_that_carry_objects() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
     let pool = world.open(a, Some("pool"), Spec::Pool);
     let batch = world.batch(a, pool);
     let carried: Vec<_> = (0..CARRIES_MAX).map(|_| world.open(b, None, Spec::Lock)).collect();
     for _ in 0..100 {
-        let chunk = TaskInput { arguments: &[0], carries: carried.clone(), calls: 1 };
-        let tasks = vec![chunk; 10];
-        world.done(a, Request::BatchAdd { id: batch, tasks, last: false });
+        let chunk = Chunk { arguments: &[0], carries: carried.clone(), calls: 1 };
+        let chunks = vec![chunk; 10];
+        world.done(a, Request::BatchAdd { id: batch, chunks, last: false });
     }
     world.leave(b);
     world.work();
@@ -220,11 +220,11 @@ fn the_end_of_many_calls_that_carry_objects() {
     let pool = world.open(a, Some("pool"), Spec::Pool);
     let batch = world.batch(a, pool);
     let carried: Vec<_> = (0..CARRIES_MAX).map(|_| world.open(b, None, Spec::Lock)).collect();
-    let chunk = TaskInput { arguments: &[0], carries: carried.clone(), calls: 1 };
+    let chunk = Chunk { arguments: &[0], carries: carried.clone(), calls: 1 };
     for _ in 0..40 {
-        world.done(a, Request::BatchAdd { id: batch, tasks: vec![chunk.clone(); 10], last: false });
+        world.done(a, Request::BatchAdd { id: batch, chunks: vec![chunk.clone(); 10], last: false });
     }
-    let take = |most| wait_for(Target::Tasks { pool, most });
+    let take = |most| wait_for(Target::Calls { pool, most });
     let end = |first, calls: u32| {
         let outcome = Outcome::Returned(&[0; 400][..calls as usize]);
         let ends = vec![CallsOutcome { calls, outcome }].into();

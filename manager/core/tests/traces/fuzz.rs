@@ -130,7 +130,7 @@ impl Run {
             objects_max: if is_orderly { 16 } else { 6 },
             session_waits_max: 5,
             mirrored_events_max: 2,
-            tasks_max: ITEMS_MAX,
+            calls_and_items_max: ITEMS_MAX,
             stored_bytes_max: BYTES_MAX,
             ..Limits::default()
         };

@@ -2,9 +2,9 @@
 //! inputs have the same effects.
 
 use protocol::{
-    BatchOptions, CallsOutcome, Epoch, Failure, FailureKind, Kind, LockChoice, ObjectId, OpenMode, Outcome,
-    Request, RequestId, Selector, SharedMemory, Signal, Spec, StopSignal, Target, Targets, TaskInput,
-    ThreadId, WaitMode,
+    BatchOptions, CallsOutcome, Chunk, Epoch, Failure, FailureKind, Kind, LockChoice, ObjectId, OpenMode,
+    Outcome, Request, RequestId, Selector, SharedMemory, Signal, Spec, StopSignal, Target, Targets, ThreadId,
+    WaitMode,
 };
 use uuid::Uuid;
 
@@ -41,7 +41,7 @@ fn number(random: &mut Random) -> u64 {
     random.pick(&[0, 1, 1, 2, 2, 3, 4, u64::MAX])
 }
 
-/// What a task or an item carries. Only upwards, because objects that carry each other in a circle are never freed.
+/// What a call or an item carries. Only upwards, because objects that carry each other in a circle are never freed.
 fn carried(random: &mut Random, by: ObjectId) -> Vec<ObjectId> {
     Some(id(random)).filter(|carried| *carried > by).into_iter().collect()
 }
@@ -50,7 +50,7 @@ fn target(random: &mut Random) -> Target<'static> {
     let id = id(random);
     match random.below(14) {
         0 => Target::Event { id },
-        1 => Target::Tasks { pool: id, most: random.pick(&[0, 1, 3, u32::MAX]) },
+        1 => Target::Calls { pool: id, most: random.pick(&[0, 1, 3, u32::MAX]) },
         2 if random.chance(2) => Target::Results { batch: id },
         2 => Target::ManyResults { batch: id, least: random.pick(&[0, 1, 3, u32::MAX]) },
         3 | 4 => Target::Lock { id },
@@ -122,9 +122,9 @@ fn calls_outcome(random: &mut Random) -> CallsOutcome<&'static [u8], &'static st
     CallsOutcome { calls: random.pick(&[1, 1, 2, 0, u32::MAX]), outcome }
 }
 
-fn tasks(random: &mut Random, id: ObjectId) -> Vec<TaskInput<'static>> {
+fn chunks(random: &mut Random, id: ObjectId) -> Vec<Chunk<'static>> {
     let count = random.pick(&[0, 1, 2, 11]);
-    let chunk = |random: &mut Random| TaskInput {
+    let chunk = |random: &mut Random| Chunk {
         arguments: random.pick(&[&[2, 7, 7], &[0, 1, 7, 0, 0], &[0x80], &[]]),
         carries: carried(random, id),
         calls: random.pick(&[1, 1, 4, 4, 0, u32::MAX]),
@@ -178,11 +178,11 @@ pub(crate) fn request(random: &mut Random) -> Request<'static> {
             pool: self::id(random),
             function: "f",
             options: batch_options(random),
-            tasks: tasks(random, id),
+            chunks: chunks(random, id),
             timeout_ns: random.pick(&[None, None, Some(0), Some(5), Some(u64::MAX)]),
             thread,
         },
-        25 => Request::BatchAdd { id, tasks: tasks(random, id), last: random.chance(2) },
+        25 => Request::BatchAdd { id, chunks: chunks(random, id), last: random.chance(2) },
         26 if random.chance(4) => Request::CallsGiveBack { batch: id, first: call(random) },
         26 => Request::CallsEnd {
             batch: id,
@@ -210,7 +210,7 @@ pub(crate) fn request(random: &mut Random) -> Request<'static> {
         },
         38 => Request::BarrierReset { id },
         39 => Request::LatchCountDown { id, count: 1 },
-        40 => Request::QueueTaskDone { id, item: random.chance(2).then(|| number(random)), thread },
+        40 => Request::QueueItemDone { id, item: random.chance(2).then(|| number(random)), thread },
         41 => Request::QueueClose { id },
         42 => match random.below(11) {
             0 => Request::EventIsSet { id },

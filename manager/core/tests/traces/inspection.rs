@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use protocol::{
-    Abandonment, BarrierStatus, Code, HolderInfo, ObjectId, ObjectState, ObjectSummary, Reply, Request,
-    Selector, SessionId, SessionInfo, Spec, Target, TaskCounts, ThreadId, WaiterInfo, Wanted,
+    Abandonment, BarrierStatus, CallCounts, Code, HolderInfo, ObjectId, ObjectState, ObjectSummary, Reply,
+    Request, Selector, SessionId, SessionInfo, Spec, Target, ThreadId, WaiterInfo, Wanted,
 };
 use uuid::Uuid;
 
@@ -28,14 +28,14 @@ fn sessions_are_listed_with_what_they_do() {
     let e = world.event(b, "e");
     world.event(b, "e");
     world.block(b, wait_for(event(e)));
-    let info = |session: SessionId, program: &str, age_ns, objects, waits, tasks| SessionInfo {
+    let info = |session: SessionId, program: &str, age_ns, objects, waits, calls| SessionInfo {
         session,
         process: session.0 as u32 * 100,
         program: program.into(),
         age_ns,
         objects,
         waits,
-        tasks,
+        calls,
         ending: None,
     };
     let sessions = vec![info(a, "owner", 1_000_000_000, 3, 0, 0), info(b, "worker", 0, 1, 1, 1)];
@@ -268,9 +268,9 @@ fn a_pool_and_a_batch_tell_how_far_they_are() {
     };
     // The other call waits.
     let [call] = &running[..] else { panic!("{running:?}") };
-    assert_eq!((call.session.process, call.session.tasks, &*call.function), (100, 1, "f"));
+    assert_eq!((call.session.process, call.session.calls, &*call.function), (100, 1, "f"));
     assert_eq!((call.batch, call.number, call.retry, call.running_ns), (batch, 0, 0, 1_000_000_000));
-    let progress = TaskCounts { waiting: 1, running: 1, ..TaskCounts::default() };
+    let progress = CallCounts { waiting: 1, running: 1, ..CallCounts::default() };
     assert_eq!(world.inspect(a, batch).state, ObjectState::Batch { function: "f".into(), progress });
     world.block(a, wait_for(Target::Results { batch }));
     assert_eq!(world.inspect(a, batch).waiting, 1);
@@ -326,8 +326,8 @@ fn a_pool_of_many_batches_takes_few_steps_to_inspect() {
     let pool = world.open(a, Some("pool"), Spec::Pool);
     let batches: Vec<_> = (0..5_000).map(|_| world.batch(a, pool)).collect();
     let running = batches[4_000];
-    world.done(a, Request::BatchAdd { id: running, tasks: vec![input(&[0, 0], 2)], last: false });
-    let request = world.send(b, wait_for(Target::Tasks { pool, most: 1 }));
+    world.done(a, Request::BatchAdd { id: running, chunks: vec![input(&[0, 0], 2)], last: false });
+    let request = world.send(b, wait_for(Target::Calls { pool, most: 1 }));
     world.taken(b, request);
     world.forget_steps();
     let state = |world: &mut World| match world.ask(a, Request::Inspect { object: Selector::Id(pool) }) {

@@ -82,9 +82,9 @@ fn a_batch_that_is_refused_does_not_exist_even_if_its_stop_event_is_set_at_once(
         world.done(session, Request::EventSet { id: parent, reason: Some(&reason) });
         let id = world.fresh_id();
         let options = BatchOptions { parent: Some(parent), ..world.batch_options() };
-        let tasks = vec![input(&[0], 1)];
+        let chunks = vec![input(&[0], 1)];
         let (function, timeout_ns, thread) = ("f", Some(0), ThreadId(1));
-        let run = Request::BatchRun { id, pool, function, options, tasks, timeout_ns, thread };
+        let run = Request::BatchRun { id, pool, function, options, chunks, timeout_ns, thread };
         let is_refused = matches!(world.ask(session, run), Reply::Refused(_));
         let is_there =
             !matches!(world.ask(session, Request::Inspect { object: Selector::Id(id) }), Reply::Refused(_));

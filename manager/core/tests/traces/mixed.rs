@@ -49,7 +49,7 @@ fn a_wait_for_any_of_every_kind_takes_the_one_that_comes_and_nothing_else() {
         barrier(gate),
         get(q),
         put(full, b"2"),
-        Target::Tasks { pool, most: 1 },
+        Target::Calls { pool, most: 1 },
         latch(down),
     ];
     let wait_b = |world: &mut World| world.block(b, any(&targets));

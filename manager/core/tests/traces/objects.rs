@@ -2,8 +2,8 @@
 
 use protocol::limits::CARRIES_MAX;
 use protocol::{
-    CallsOutcome, Code, Epoch, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request, Selector, Spec,
-    TaskInput,
+    CallsOutcome, Chunk, Code, Epoch, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request, Selector,
+    Spec,
 };
 use uuid::Uuid;
 
@@ -108,18 +108,18 @@ fn a_waiter_for_a_freed_object_is_refused() {
 }
 
 #[test]
-fn a_task_keeps_the_objects_alive_whose_proxies_it_carries() {
+fn a_call_keeps_the_objects_alive_whose_proxies_it_carries() {
     let mut world = World::new();
     let (owner, worker) = (world.session("owner"), world.session("worker"));
     let pool = world.open(owner, None, Spec::Pool);
     let id = world.open(owner, None, MANUAL);
     let batch = world.batch(owner, pool);
-    let tasks = vec![TaskInput { arguments: &[0], carries: vec![id], calls: 1 }];
-    world.ask(owner, Request::BatchAdd { id: batch, tasks, last: true });
+    let chunks = vec![Chunk { arguments: &[0], carries: vec![id], calls: 1 }];
+    world.ask(owner, Request::BatchAdd { id: batch, chunks, last: true });
     world.ask(owner, Request::Detach { id });
-    let (batch, task, _) = world.take_call(worker, pool);
+    let (batch, call, _) = world.take_call(worker, pool);
     assert!(!world.is_set(worker, id), "alive while the task runs");
-    assert_eq!(world.end_call(worker, batch, task, b""), Reply::Done);
+    assert_eq!(world.end_call(worker, batch, call, b""), Reply::Done);
     assert_eq!(world.refused(worker, Request::EventIsSet { id }).0, Code::NoSuchObject);
 }
 
@@ -130,8 +130,8 @@ fn a_result_that_carries_too_many_proxies_keeps_none_of_their_objects_alive() {
         let (owner, worker) = (world.session("owner"), world.session("worker"));
         let pool = world.open(owner, None, Spec::Pool);
         let batch = world.batch(owner, pool);
-        let tasks = vec![TaskInput { arguments: &[0], carries: vec![], calls: 1 }];
-        world.done(owner, Request::BatchAdd { id: batch, tasks, last: true });
+        let chunks = vec![Chunk { arguments: &[0], carries: vec![], calls: 1 }];
+        world.done(owner, Request::BatchAdd { id: batch, chunks, last: true });
         let (batch, first, _) = world.take_call(worker, pool);
         let id = world.open(worker, None, MANUAL);
         let returned = CallsOutcome { calls: 1, outcome: Outcome::Returned(&[0][..]) };
@@ -151,8 +151,8 @@ fn the_id_of_a_removed_object_may_be_used_again_without_confusing_the_counts() {
     let id = world.open(a, Some("first"), MANUAL);
     world.attach(b, id, Kind::Event);
     let batch = world.batch(a, pool);
-    let tasks = vec![TaskInput { arguments: &[0], carries: vec![id], calls: 1 }];
-    world.ask(a, Request::BatchAdd { id: batch, tasks, last: true });
+    let chunks = vec![Chunk { arguments: &[0], carries: vec![id], calls: 1 }];
+    world.ask(a, Request::BatchAdd { id: batch, chunks, last: true });
     world.ask(a, Request::Remove { id });
     // Under the same id stands a pool now, which only `b` and an open batch keep alive.
     let again = Request::Open { id, name: None, spec: Spec::Pool, mode: OpenMode::CreateNew };
@@ -161,8 +161,8 @@ fn the_id_of_a_removed_object_may_be_used_again_without_confusing_the_counts() {
     assert_eq!(world.ask(b, Request::Detach { id }), Reply::Done);
     // What the first object left behind does not reach the second.
     assert_eq!(world.ask(a, Request::Detach { id }), Reply::Done);
-    let (batch, task, _) = world.take_call(b, pool);
-    assert_eq!(world.end_call(b, batch, task, b""), Reply::Done);
+    let (batch, call, _) = world.take_call(b, pool);
+    assert_eq!(world.end_call(b, batch, call, b""), Reply::Done);
     assert_eq!(world.ask(b, Request::PoolClose { id }), Reply::Done);
     world.kill(b);
     world.kill(a);

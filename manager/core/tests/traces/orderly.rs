@@ -98,7 +98,7 @@ pub(crate) fn request(random: &mut Random) -> Request<'static> {
         25 => Request::EventClear { id: id(EVENTS[0]) },
         26 => Request::SemaphoreRelease { id: id(random.pick(&SEMAPHORES)), permits: 1 },
         27 => Request::LatchCountDown { id: id(LATCH), count: 1 },
-        28 => Request::QueueTaskDone { id: id(QUEUES[1]), item: None, thread: ThreadId(1) },
+        28 => Request::QueueItemDone { id: id(QUEUES[1]), item: None, thread: ThreadId(1) },
         29 => Request::BarrierPass { id: id(BARRIER), turn: random.below(20) },
         30 => Request::Cancel { request: RequestId(random.below(400)) },
         _ => match random.below(8) {

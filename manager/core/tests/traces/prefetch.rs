@@ -1,21 +1,21 @@
-//! Prefetched tasks: when and by which worker, and what becomes of those that were not begun.
+//! Prefetched calls: when and by which worker, and what becomes of those that were not begun.
 
 use std::time::Duration;
 
 use manager_core::{DeathCause, SessionEnd};
 use protocol::{
-    BatchOptions, Code, FailureKind, Grant, ObjectId, ObjectState, Reply, Request, SessionId, Spec,
-    StopSignal, Target, TaskCounts,
+    BatchOptions, CallCounts, Code, FailureKind, Grant, ObjectId, ObjectState, Reply, Request, SessionId,
+    Spec, StopSignal, Target,
 };
 
 use crate::call_words::{self, calls_of, empty_calls};
 use crate::words::wait_for;
 use crate::world::World;
 
-/// Far below what makes a task long.
+/// Far below what makes a call long.
 pub(crate) const SHORT: Duration = Duration::from_micros(10);
 
-/// A worker and a batch of tasks, one of which has shown that they are short.
+/// A worker and a batch of calls, one of which has shown that they are short.
 pub(crate) struct Fixture {
     pub(crate) world: World,
     pub(crate) owner: SessionId,
@@ -26,12 +26,12 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    pub(crate) fn new(tasks: u32) -> Fixture {
-        Fixture::with(tasks, SHORT, |_| {})
+    pub(crate) fn new(calls: u32) -> Fixture {
+        Fixture::with(calls, SHORT, |_| {})
     }
 
-    /// The first task takes this long.
-    pub(crate) fn with(tasks: u32, first: Duration, change: impl FnOnce(&mut BatchOptions)) -> Fixture {
+    /// The first call takes this long.
+    pub(crate) fn with(calls: u32, first: Duration, change: impl FnOnce(&mut BatchOptions)) -> Fixture {
         let mut world = World::new();
         let (owner, worker) = (world.session("owner"), world.session("worker"));
         let pool = world.open(owner, None, Spec::Pool);
@@ -40,9 +40,9 @@ impl Fixture {
         let batch = world.fresh_id();
         world.done(owner, Request::BatchOpen { id: batch, pool, function: "f", options });
         let mut fixture = Fixture { world, owner, worker, pool, batch, stop: options.stop };
-        let tasks: Vec<Vec<u8>> = (0..=tasks).map(|number| number.to_le_bytes().to_vec()).collect();
-        let tasks: Vec<&[u8]> = tasks.iter().map(Vec::as_slice).collect();
-        fixture.world.fill(owner, batch, &tasks);
+        let calls: Vec<Vec<u8>> = (0..=calls).map(|number| number.to_le_bytes().to_vec()).collect();
+        let calls: Vec<&[u8]> = calls.iter().map(Vec::as_slice).collect();
+        fixture.world.fill(owner, batch, &calls);
         assert_eq!(fixture.take(worker, 64), [0], "the core does not know yet how long they are");
         fixture.world.pass(first);
         fixture.end(worker, 0);
@@ -51,8 +51,8 @@ impl Fixture {
 
     /// Takes calls in a worker, at most that many.
     pub(crate) fn take(&mut self, worker: SessionId, most: u32) -> Vec<u64> {
-        match self.world.take(worker, Target::Tasks { pool: self.pool, most }) {
-            Grant::Tasks(grant) if grant.batch == self.batch => {
+        match self.world.take(worker, Target::Calls { pool: self.pool, most }) {
+            Grant::Calls(grant) if grant.batch == self.batch => {
                 assert_eq!((&*grant.function, grant.stop), ("f", self.stop));
                 let calls: Vec<u64> = (grant.first..grant.first + u64::from(grant.calls)).collect();
                 let arguments = calls.iter().flat_map(|&call| calls_of(&[&(call as u32).to_le_bytes()]));
@@ -63,8 +63,8 @@ impl Fixture {
         }
     }
 
-    pub(crate) fn end(&mut self, worker: SessionId, task: u64) {
-        assert_eq!(self.world.end_call(worker, self.batch, task, b"done"), Reply::Done);
+    pub(crate) fn end(&mut self, worker: SessionId, call: u64) {
+        assert_eq!(self.world.end_call(worker, self.batch, call, b"done"), Reply::Done);
     }
 
     /// Has a worker give back this call and those behind it.
@@ -79,12 +79,12 @@ impl Fixture {
 
     pub(crate) fn progress(&mut self) -> (u64, u64) {
         match self.world.ask(self.owner, Request::BatchProgress { id: self.batch }) {
-            Reply::Progress(TaskCounts { waiting, running, .. }) => (waiting, running),
+            Reply::Progress(CallCounts { waiting, running, .. }) => (waiting, running),
             other => panic!("not progress: {other:?}"),
         }
     }
 
-    /// Another batch of one task.
+    /// Another batch of one call.
     pub(crate) fn other_batch(&mut self) -> ObjectId {
         let id = self.world.batch(self.owner, self.pool);
         self.world.fill(self.owner, id, &[b"other"]);
@@ -97,13 +97,13 @@ pub(crate) fn is_refused(reply: &Reply) -> bool {
 }
 
 #[test]
-fn short_tasks_are_prefetched_as_long_as_there_are_many() {
+fn short_calls_are_prefetched_as_long_as_there_are_many() {
     let mut fixture = Fixture::new(16);
     let worker = fixture.worker;
     assert_eq!(fixture.take(worker, 64), [1, 2, 3, 4]);
     assert_eq!(fixture.progress(), (15, 1));
-    for task in 1..=4 {
-        fixture.end(worker, task);
+    for call in 1..=4 {
+        fixture.end(worker, call);
     }
     assert_eq!(fixture.take(worker, 2), [5, 6], "no more than were asked for");
     fixture.end(worker, 5);
@@ -111,23 +111,23 @@ fn short_tasks_are_prefetched_as_long_as_there_are_many() {
     let mut sizes = Vec::new();
     let mut last = 6;
     while last < 16 {
-        let tasks = fixture.take(worker, 64);
-        sizes.push(tasks.len());
-        last = *tasks.last().unwrap();
-        tasks.into_iter().for_each(|task| fixture.end(worker, task));
+        let calls = fixture.take(worker, 64);
+        sizes.push(calls.len());
+        last = *calls.last().unwrap();
+        calls.into_iter().for_each(|call| fixture.end(worker, call));
     }
     assert_eq!(sizes, [2, 2, 1, 1, 1, 1, 1, 1], "the last of them one by one");
-    assert_eq!(fixture.endings(), (0..=16).map(|task| (task, None)).collect::<Vec<_>>());
+    assert_eq!(fixture.endings(), (0..=16).map(|call| (call, None)).collect::<Vec<_>>());
 }
 
 #[test]
-fn long_tasks_are_granted_one_by_one_until_many_short_ones_have_followed() {
+fn long_calls_are_granted_one_by_one_until_many_short_ones_have_followed() {
     let mut fixture = Fixture::with(400, Duration::from_millis(10), |_| {});
     let worker = fixture.worker;
     let mut alone = 0;
-    while let [task] = fixture.take(worker, 64)[..] {
+    while let [call] = fixture.take(worker, 64)[..] {
         fixture.world.pass(SHORT);
-        fixture.end(worker, task);
+        fixture.end(worker, call);
         alone += 1;
     }
     assert!((5..50).contains(&alone), "{alone} tasks were granted alone");
@@ -148,7 +148,7 @@ fn a_grant_is_expected_to_take_a_moment_at_most_and_has_not_too_many_bytes() {
     let batch = world.batch(owner, pool);
     world.fill(owner, batch, &[[0; 30_000].as_slice(); 40]);
     for expected in [1, 2, 2] {
-        let Grant::Tasks(grant) = world.take(worker, Target::Tasks { pool, most: 64 }) else {
+        let Grant::Calls(grant) = world.take(worker, Target::Calls { pool, most: 64 }) else {
             panic!("tasks")
         };
         assert_eq!(grant.calls, expected);
@@ -163,7 +163,7 @@ fn nothing_is_prefetched_while_another_worker_waits_or_has_something_to_start() 
     let (worker, owner) = (fixture.worker, fixture.owner);
     let other = fixture.other_batch();
     assert_eq!(fixture.take(worker, 64), [1]);
-    let Grant::Tasks(grant) = fixture.world.take(worker, Target::Tasks { pool: fixture.pool, most: 64 })
+    let Grant::Calls(grant) = fixture.world.take(worker, Target::Calls { pool: fixture.pool, most: 64 })
     else {
         panic!("tasks")
     };
@@ -173,22 +173,22 @@ fn nothing_is_prefetched_while_another_worker_waits_or_has_something_to_start() 
     let pool = fixture.world.open(owner, None, Spec::Pool);
     let (first, second) = (fixture.world.session("first"), fixture.world.session("second"));
     let batch = fixture.world.batch(owner, pool);
-    let add = |calls: usize| Request::BatchAdd { id: batch, tasks: empty_calls(calls), last: false };
+    let add = |calls: usize| Request::BatchAdd { id: batch, chunks: empty_calls(calls), last: false };
     fixture.world.done(owner, add(1));
-    let (_, task, _) = fixture.world.take_call(first, pool);
-    fixture.world.end_call(first, batch, task, b"");
+    let (_, call, _) = fixture.world.take_call(first, pool);
+    fixture.world.end_call(first, batch, call, b"");
     let waits =
-        [first, second].map(|worker| fixture.world.block(worker, wait_for(Target::Tasks { pool, most: 64 })));
+        [first, second].map(|worker| fixture.world.block(worker, wait_for(Target::Calls { pool, most: 64 })));
     fixture.world.done(owner, add(100));
     let mut count = |worker, wait| match fixture.world.grant(worker, wait) {
-        Grant::Tasks(grant) => grant.calls,
+        Grant::Calls(grant) => grant.calls,
         other => panic!("not tasks: {other:?}"),
     };
     assert_eq!((count(first, waits[0]), count(second, waits[1])), (1, 24));
 }
 
 #[test]
-fn a_death_costs_the_task_that_had_begun_and_the_others_go_back_to_the_front() {
+fn a_death_costs_the_call_that_had_begun_and_the_others_go_back_to_the_front() {
     let mut fixture = Fixture::new(16);
     let (worker, other) = (fixture.worker, fixture.world.session("other"));
     assert_eq!(fixture.take(worker, 64), [1, 2, 3, 4]);
@@ -200,13 +200,13 @@ fn a_death_costs_the_task_that_had_begun_and_the_others_go_back_to_the_front() {
 }
 
 #[test]
-fn with_retries_the_task_that_had_begun_comes_before_those_that_had_not() {
+fn with_retries_the_call_that_had_begun_comes_before_those_that_had_not() {
     let mut fixture = Fixture::with(16, SHORT, |options| options.retries = 1);
     let (worker, other) = (fixture.worker, fixture.world.session("other"));
     assert_eq!(fixture.take(worker, 64), [1, 2, 3, 4]);
     fixture.world.kill(worker);
-    let mut take = || match fixture.world.take(other, Target::Tasks { pool: fixture.pool, most: 64 }) {
-        Grant::Tasks(grant) => (grant.first, grant.calls, grant.retry),
+    let mut take = || match fixture.world.take(other, Target::Calls { pool: fixture.pool, most: 64 }) {
+        Grant::Calls(grant) => (grant.first, grant.calls, grant.retry),
         other => panic!("not calls: {other:?}"),
     };
     assert_eq!([take(), take()], [(1, 1, 1), (2, 3, 0)], "only what had begun was begun before");
@@ -225,7 +225,7 @@ fn what_is_prefetched_of_a_cancelled_batch_may_begin_and_is_not_started_again() 
 }
 
 #[test]
-fn the_time_limit_counts_from_when_a_task_begins() {
+fn the_time_limit_counts_from_when_a_call_begins() {
     let limit = Duration::from_millis(50);
     let mut fixture =
         Fixture::with(8, SHORT, |options| options.time_limit_ns = Some(limit.as_nanos() as u64));
@@ -243,7 +243,7 @@ fn the_time_limit_counts_from_when_a_task_begins() {
 }
 
 #[test]
-fn an_end_that_is_told_too_late_still_shows_that_the_next_task_has_begun() {
+fn an_end_that_is_told_too_late_still_shows_that_the_next_call_has_begun() {
     let limit = Duration::from_millis(50);
     let mut fixture =
         Fixture::with(12, SHORT, |options| options.time_limit_ns = Some(limit.as_nanos() as u64));
@@ -266,7 +266,7 @@ fn what_is_prefetched_by_a_process_that_was_signalled_starts_elsewhere() {
     assert_eq!(fixture.world.ask(owner, signal), Reply::Count(1));
     let wait = Request::Wait {
         mode: protocol::WaitMode::Any,
-        targets: [Target::Tasks { pool: fixture.pool, most: 9 }].into_iter().collect(),
+        targets: [Target::Calls { pool: fixture.pool, most: 9 }].into_iter().collect(),
         timeout_ns: None,
         thread: protocol::ThreadId(1),
     };
@@ -282,7 +282,7 @@ fn terminating_the_pool_ends_what_is_prefetched_too() {
     let (worker, owner) = (fixture.worker, fixture.owner);
     assert_eq!(fixture.take(worker, 64), [1, 2]);
     fixture.world.done(owner, Request::PoolTerminate { id: fixture.pool, reason: "enough" });
-    let ended: Vec<u64> = fixture.endings().into_iter().map(|(task, _)| task).collect();
+    let ended: Vec<u64> = fixture.endings().into_iter().map(|(call, _)| call).collect();
     assert_eq!(ended, (0..=8).collect::<Vec<_>>());
     assert!(is_refused(&fixture.world.end_call(worker, fixture.batch, 1, b"")));
     assert!(is_refused(&fixture.give_back(worker, 2)));
@@ -290,7 +290,7 @@ fn terminating_the_pool_ends_what_is_prefetched_too() {
 }
 
 #[test]
-fn a_worker_is_seen_to_run_one_task_and_asks_for_at_least_one() {
+fn a_worker_is_seen_to_run_one_call_and_asks_for_at_least_one() {
     let mut fixture = Fixture::new(16);
     let (worker, owner) = (fixture.worker, fixture.owner);
     fixture.take(worker, 64);
@@ -298,13 +298,13 @@ fn a_worker_is_seen_to_run_one_task_and_asks_for_at_least_one() {
     else {
         panic!("sessions")
     };
-    let tasks: Vec<u32> = sessions.iter().map(|session| session.tasks).collect();
-    assert_eq!(tasks, [0, 1]);
+    let calls: Vec<u32> = sessions.iter().map(|session| session.calls).collect();
+    assert_eq!(calls, [0, 1]);
     let ObjectState::Batch { progress, .. } = fixture.world.inspect(owner, fixture.batch).state else {
         panic!("a batch")
     };
     assert_eq!((progress.waiting, progress.running), (15, 1));
-    let none = wait_for(Target::Tasks { pool: fixture.pool, most: 0 });
+    let none = wait_for(Target::Calls { pool: fixture.pool, most: 0 });
     assert_eq!(fixture.world.refused(worker, none).0, Code::BadArgument);
 }
 
@@ -315,13 +315,13 @@ fn many_results_are_waited_for_together() {
     assert_eq!(fixture.endings(), [(0, None)]);
     for (least, expected) in [(3, vec![1, 2, 3]), (0, vec![4]), (9, vec![5])] {
         let wait = fixture.world.block(owner, wait_for(Target::ManyResults { batch, least }));
-        for &task in &expected {
+        for &call in &expected {
             assert_eq!(fixture.world.answer(owner, wait), None, "{least} are not there");
-            assert_eq!(fixture.take(worker, 1), [task]);
-            fixture.end(worker, task);
+            assert_eq!(fixture.take(worker, 1), [call]);
+            fixture.end(worker, call);
         }
         let Grant::Results(results) = fixture.world.grant(owner, wait) else { panic!("results") };
-        let tasks: Vec<u64> = results.results.iter().map(|result| result.first).collect();
-        assert_eq!((tasks, results.complete), (expected.clone(), expected == [5]));
+        let calls: Vec<u64> = results.results.iter().map(|result| result.first).collect();
+        assert_eq!((calls, results.complete), (expected.clone(), expected == [5]));
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use manager_core::{CallRecord, DeathCause, Input, SessionEnd};
 use protocol::{
-    BatchOptions, FailureKind, Grant, ObjectId, Reply, Request, RequestId, SessionId, Spec, StopSignal,
-    Target, TaskInput, ThreadId,
+    BatchOptions, Chunk, FailureKind, Grant, ObjectId, Reply, Request, RequestId, SessionId, Spec,
+    StopSignal, Target, ThreadId,
 };
 use uuid::Uuid;
 
@@ -59,7 +59,7 @@ struct Workload {
     owner: SessionId,
     pool: ObjectId,
     batches: Vec<(ObjectId, BatchOptions, u64)>,
-    /// The batches that were made with all of their tasks.
+    /// The batches that were made with all of their calls.
     sealed: BTreeSet<ObjectId>,
     workers: Vec<Worker>,
     histories: BTreeMap<(ObjectId, u64), CallHistory>,
@@ -97,7 +97,7 @@ impl Workload {
     fn step(&mut self) {
         match self.random.below(40) {
             0 if self.batches.len() < 4 => self.open_batch(),
-            1 | 2 if !self.batches.is_empty() => self.add_tasks(),
+            1 | 2 if !self.batches.is_empty() => self.add_chunks(),
             3 if !self.batches.is_empty() => self.disturb(),
             4 if self.workers.len() < 4 => self.hire(),
             5 if !self.workers.is_empty() => self.lose(),
@@ -128,24 +128,24 @@ impl Workload {
         if self.random.chance(2) {
             return self.world.done(self.owner, Request::BatchOpen { id, pool, function, options });
         }
-        let tasks = self.tasks_for(self.batches.len() - 1);
+        let chunks = self.chunks_for(self.batches.len() - 1);
         let (timeout_ns, thread) = (Some(0), ThreadId(7));
-        let run = Request::BatchRun { id, pool, function, options, tasks, timeout_ns, thread };
+        let run = Request::BatchRun { id, pool, function, options, chunks, timeout_ns, thread };
         assert!(matches!(self.world.ask(self.owner, run), Reply::TimedOut { .. }));
         self.sealed.insert(id);
     }
 
-    fn add_tasks(&mut self) {
+    fn add_chunks(&mut self) {
         let chosen = self.random.below(self.batches.len() as u64) as usize;
         let id = self.batches[chosen].0;
         if !self.sealed.contains(&id) {
-            let tasks = self.tasks_for(chosen);
-            self.world.done(self.owner, Request::BatchAdd { id, tasks, last: false });
+            let chunks = self.chunks_for(chosen);
+            self.world.done(self.owner, Request::BatchAdd { id, chunks, last: false });
         }
     }
 
     /// Calls to add to a batch now.
-    fn tasks_for(&mut self, chosen: usize) -> Vec<TaskInput<'static>> {
+    fn chunks_for(&mut self, chosen: usize) -> Vec<Chunk<'static>> {
         let count = self.random.pick(&[1, 5, 40]);
         let (id, _, added) = &mut self.batches[chosen];
         for _ in 0..count {
@@ -240,7 +240,7 @@ impl Workload {
                 self.world.ask(session, Request::CallsGiveBack { batch, first });
             }
             Some(WorkerMessage::Waits) => {
-                let target = Target::Tasks { pool: self.pool, most: 1 + self.random.below(9) as u32 };
+                let target = Target::Calls { pool: self.pool, most: 1 + self.random.below(9) as u32 };
                 let wait = self.world.send(session, wait_for(target));
                 self.workers[chosen].wait = Some(wait);
             }
@@ -254,7 +254,7 @@ impl Workload {
         match self.world.answer(worker.session, wait) {
             None => return,
             Some(Reply::Taken(mut taken)) => match taken.grants.pop() {
-                Some(Grant::Tasks(granted)) => {
+                Some(Grant::Calls(granted)) => {
                     let calls = granted.first..granted.first + u64::from(granted.calls);
                     worker.granted = Some((granted.batch, calls.collect()));
                     worker.unreported = (granted.first, granted.first);
@@ -336,7 +336,7 @@ impl Workload {
             self.lose();
         }
         for (id, ..) in self.batches.clone().into_iter().filter(|(id, ..)| !self.sealed.contains(id)) {
-            self.world.done(self.owner, Request::BatchAdd { id, tasks: vec![], last: true });
+            self.world.done(self.owner, Request::BatchAdd { id, chunks: vec![], last: true });
         }
         self.world.done(self.owner, Request::PoolClose { id: self.pool });
         self.hire();

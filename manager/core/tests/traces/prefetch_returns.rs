@@ -1,4 +1,4 @@
-//! Prefetched tasks that their worker gives back before it has begun them.
+//! Prefetched calls that their worker gives back before it has begun them.
 
 use manager_core::{DeathCause, SessionEnd};
 use protocol::{Code, FailureKind, Reply, Request, Target};
@@ -48,14 +48,14 @@ fn a_worker_that_waits_gets_what_another_gives_back() {
     let mut fixture = Fixture::new(5);
     let (worker, other, idle) =
         (fixture.worker, fixture.world.session("other"), fixture.world.session("idle"));
-    for (task, worker) in [(1, worker), (2, other)] {
-        assert_eq!(fixture.take(worker, 64), [task], "there are few");
-        fixture.end(worker, task);
+    for (call, worker) in [(1, worker), (2, other)] {
+        assert_eq!(fixture.take(worker, 64), [call], "there are few");
+        fixture.end(worker, call);
     }
-    for (task, worker) in [(3, worker), (4, other), (5, other)] {
-        assert_eq!(fixture.take(worker, 64), [task]);
+    for (call, worker) in [(3, worker), (4, other), (5, other)] {
+        assert_eq!(fixture.take(worker, 64), [call]);
     }
-    let wait = fixture.world.block(idle, wait_for(Target::Tasks { pool: fixture.pool, most: 1 }));
+    let wait = fixture.world.block(idle, wait_for(Target::Calls { pool: fixture.pool, most: 1 }));
     // Whether or not the manager took it as begun: its worker knows better.
     assert_eq!(fixture.give_back(other, 5), Reply::Done);
     assert_eq!(fixture.world.call_of(idle, wait).1, 5);
@@ -107,12 +107,12 @@ fn what_is_prefetched_of_a_cancelled_or_stopped_batch_never_starts_once_it_is_gi
                 );
             }
         }
-        let ended: Vec<_> = (3..=8).map(|task| (task, cancelled)).collect();
+        let ended: Vec<_> = (3..=8).map(|call| (call, cancelled)).collect();
         assert_eq!(fixture.endings(), [&[(0, None)], &ended[..]].concat());
         fixture.give_back(worker, 2);
         assert_eq!(fixture.endings(), [(2, cancelled)]);
         fixture.end(worker, 1);
         assert!(fixture.world.results(owner, fixture.batch).complete);
-        fixture.world.block(other, wait_for(Target::Tasks { pool: fixture.pool, most: 1 }));
+        fixture.world.block(other, wait_for(Target::Calls { pool: fixture.pool, most: 1 }));
     }
 }

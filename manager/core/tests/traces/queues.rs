@@ -11,8 +11,8 @@ use crate::words::{
 };
 use crate::world::World;
 
-pub(crate) fn task_done(id: ObjectId) -> Request<'static> {
-    Request::QueueTaskDone { id, item: None, thread: ThreadId(1) }
+pub(crate) fn item_done(id: ObjectId) -> Request<'static> {
+    Request::QueueItemDone { id, item: None, thread: ThreadId(1) }
 }
 
 #[test]
@@ -99,27 +99,27 @@ fn a_queue_is_joined_when_every_item_that_was_put_is_finished() {
     let waits = [world.block(a, wait_for(join(q))), world.block(c, wait_for(join(q)))];
     world.get(b, q);
     world.get(c, q);
-    world.done(b, task_done(q));
+    world.done(b, item_done(q));
     world.silent();
     world.kill(c);
     let late = world.get(b, q);
     assert_eq!(late, b"2");
     world.silent();
-    world.done(b, task_done(q));
+    world.done(b, item_done(q));
     assert_eq!(world.granted(), waits[..1], "the other waiter is dead");
 }
 
 #[test]
-pub(crate) fn task_done_is_for_a_session_that_has_an_item() {
+pub(crate) fn item_done_is_for_a_session_that_has_an_item() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
     let q = world.open(a, Some("q"), JOINABLE);
     world.put(a, q, b"1");
     world.get(b, q);
-    let (code, text) = world.refused(a, task_done(q));
+    let (code, text) = world.refused(a, item_done(q));
     assert_eq!((code, &*text), (Code::NotOwner, r#"this process has no unfinished item of the queue "q""#));
-    world.done(b, task_done(q));
-    assert_eq!(world.refused(b, task_done(q)).0, Code::NotOwner, "once for each item");
+    world.done(b, item_done(q));
+    assert_eq!(world.refused(b, item_done(q)).0, Code::NotOwner, "once for each item");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_plain_queue_has_no_unfinished_items() {
     let q = world.open(a, None, queue(None));
     world.put(a, q, b"1");
     world.get(a, q);
-    assert_eq!(world.refused(a, task_done(q)).0, Code::BadTarget);
+    assert_eq!(world.refused(a, item_done(q)).0, Code::BadTarget);
     assert_eq!(world.refused(a, wait_for(join(q))).0, Code::BadTarget);
 }
 
@@ -234,7 +234,7 @@ fn fill(world: &mut World, room: usize) {
 
 #[test]
 fn every_way_that_an_item_can_go_gives_its_room_back() {
-    let by_count = Limits { tasks_max: 3, ..Limits::default() };
+    let by_count = Limits { calls_and_items_max: 3, ..Limits::default() };
     let by_bytes = Limits { stored_bytes_max: 35, ..Limits::default() };
     for limits in [by_count, by_bytes] {
         let mut world = World::with_limits(limits);
@@ -247,7 +247,7 @@ fn every_way_that_an_item_can_go_gives_its_room_back() {
         world.get(a, full);
         world.put(a, joinable, &[0; 10]);
         world.get(a, joinable);
-        world.done(a, task_done(joinable));
+        world.done(a, item_done(joinable));
         let unknown = world.fresh_id();
         assert_eq!(world.refused(a, wait_for(put(unknown, &[0; 10]))).0, Code::NoSuchObject);
         fill(&mut world, 3);
@@ -290,7 +290,7 @@ fn a_number_finishes_that_item_and_no_other() {
     }
     let [first, second] = [1, 1].map(|thread| handed_to(&mut world, b, thread, q));
     let done =
-        |item: &ItemGrant| Request::QueueTaskDone { id: q, item: Some(item.number), thread: ThreadId(1) };
+        |item: &ItemGrant| Request::QueueItemDone { id: q, item: Some(item.number), thread: ThreadId(1) };
     let (code, text) = world.refused(a, done(&second));
     assert_eq!(code, Code::NotOwner, "it is another's");
     assert_eq!(text, r#"this process has no unfinished item of this number of the queue "q""#);
@@ -316,7 +316,7 @@ fn a_thread_finishes_what_it_got_before_what_others_of_its_process_got() {
     }
     for thread in [2, 3] {
         // The third thread got nothing, so it finishes the oldest of all.
-        world.done(b, Request::QueueTaskDone { id: q, item: None, thread: ThreadId(thread) });
+        world.done(b, Request::QueueItemDone { id: q, item: None, thread: ThreadId(thread) });
     }
     world.kill(b);
     assert_eq!((world.length(a, q), world.get(a, q)), (1, b"3".to_vec()));
@@ -336,7 +336,7 @@ fn a_delivery_says_whether_the_item_carries_something() {
 
 #[test]
 fn all_items_of_one_wait_need_room() {
-    let limits = Limits { tasks_max: 1, ..Limits::default() };
+    let limits = Limits { calls_and_items_max: 1, ..Limits::default() };
     let mut world = World::with_limits(limits);
     let a = world.session("a");
     let (q, other) = (world.open(a, None, queue(None)), world.open(a, None, queue(None)));

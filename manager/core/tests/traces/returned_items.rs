@@ -2,7 +2,7 @@
 
 use protocol::{Code, Grant, OpenMode, Reply, Request, Target};
 
-use crate::queues::task_done;
+use crate::queues::item_done;
 use crate::words::{JOINABLE, get, join, put, queue, wait_for};
 use crate::world::World;
 
@@ -86,7 +86,7 @@ fn unfinished_items_of_a_joinable_queue_come_back_in_order_whatever_was_received
     let b = world.session("b");
     world.get(b, q);
     world.get(b, q);
-    world.done(b, task_done(q));
+    world.done(b, item_done(q));
     world.kill(b);
     assert_eq!([world.get(a, q), world.get(a, q)], [b"2", b"3"]);
 }
@@ -102,7 +102,7 @@ fn an_item_that_comes_back_to_a_closed_queue_can_be_got() {
     assert_eq!(world.refused(a, wait_for(get(q))).0, Code::Closed);
     world.kill(b);
     assert_eq!(world.get(a, q), b"1");
-    world.done(a, task_done(q));
+    world.done(a, item_done(q));
     assert_eq!(world.take(a, join(q)), Grant::Joined);
 }
 

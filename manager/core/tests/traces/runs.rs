@@ -37,7 +37,7 @@ impl Fixture {
             pool: self.pool,
             function: "f",
             options: self.options,
-            tasks: calls.iter().map(chunk).collect(),
+            chunks: calls.iter().map(chunk).collect(),
             timeout_ns: None,
             thread: ThreadId(1),
         }
@@ -54,10 +54,10 @@ impl Fixture {
         }
     }
 
-    /// Has the only task of the batch start, and its result come to the next wait.
+    /// Has the only call of the batch start, and its result come to the next wait.
     fn assert_goes_on(&mut self) {
-        let (batch, task, _) = self.world.take_call(self.worker, self.pool);
-        assert_eq!(self.world.end_call(self.worker, batch, task, b"A"), Reply::Done);
+        let (batch, call, _) = self.world.take_call(self.worker, self.pool);
+        assert_eq!(self.world.end_call(self.worker, batch, call, b"A"), Reply::Done);
         let again = self.world.send(self.owner, wait_for(Target::Results { batch }));
         assert_eq!(self.results(again), Results { results: vec![returned(0, b"A")], complete: true });
     }
@@ -74,13 +74,13 @@ impl Fixture {
 fn a_run_is_answered_with_its_results_and_has_no_more_tasks() {
     let mut fixture = Fixture::new(Limits::default());
     let waiting =
-        fixture.world.block(fixture.worker, wait_for(Target::Tasks { pool: fixture.pool, most: 1 }));
+        fixture.world.block(fixture.worker, wait_for(Target::Calls { pool: fixture.pool, most: 1 }));
     let run = fixture.world.block(fixture.owner, fixture.run(&[b"a"]));
-    let (batch, task, arguments) = fixture.world.call_of(fixture.worker, waiting);
-    assert_eq!((batch, task, &arguments[..]), (fixture.batch, 0, &b"a"[..]));
-    assert_eq!(fixture.world.end_call(fixture.worker, batch, task, b"A"), Reply::Done);
+    let (batch, call, arguments) = fixture.world.call_of(fixture.worker, waiting);
+    assert_eq!((batch, call, &arguments[..]), (fixture.batch, 0, &b"a"[..]));
+    assert_eq!(fixture.world.end_call(fixture.worker, batch, call, b"A"), Reply::Done);
     assert_eq!(fixture.results(run), Results { results: vec![returned(0, b"A")], complete: true });
-    let more = Request::BatchAdd { id: batch, tasks: vec![], last: false };
+    let more = Request::BatchAdd { id: batch, chunks: vec![], last: false };
     assert_eq!(fixture.world.refused(fixture.owner, more).0, Code::Closed);
     for id in [batch, fixture.options.stop] {
         fixture.world.done(fixture.owner, Request::Detach { id });
@@ -111,7 +111,8 @@ fn a_run_of_nothing_is_complete_at_once() {
 
 #[test]
 fn a_run_that_is_refused_has_made_nothing() {
-    let limits = Limits { tasks_max: 2, stored_bytes_max: 10, session_waits_max: 1, ..Limits::default() };
+    let limits =
+        Limits { calls_and_items_max: 2, stored_bytes_max: 10, session_waits_max: 1, ..Limits::default() };
     let mut fixture = Fixture::new(limits);
     let refused = |fixture: &mut Fixture, run: Request<'_>, code: Code| {
         assert_eq!(fixture.world.refused(fixture.owner, run).0, code);
@@ -195,7 +196,7 @@ fn a_run_under_a_parent_that_is_set_starts_nothing() {
     fixture.world.set(fixture.worker, parent);
     fixture.options.parent = Some(parent);
     let waiting =
-        fixture.world.block(fixture.worker, wait_for(Target::Tasks { pool: fixture.pool, most: 1 }));
+        fixture.world.block(fixture.worker, wait_for(Target::Calls { pool: fixture.pool, most: 1 }));
     let run = fixture.run(&[b"a"]);
     let run = fixture.world.send(fixture.owner, run);
     let results = fixture.results(run);
@@ -235,9 +236,9 @@ fn a_run_is_stopped_by_its_event_and_by_the_death_of_its_owner() {
     let mut fixture = Fixture::new(Limits::default());
     fixture.world.attach(fixture.worker, fixture.pool, protocol::Kind::Pool);
     fixture.world.block(fixture.owner, fixture.run(&[b"a"]));
-    let (batch, task, _) = fixture.world.take_call(fixture.worker, fixture.pool);
+    let (batch, call, _) = fixture.world.take_call(fixture.worker, fixture.pool);
     fixture.world.kill(fixture.owner);
     assert!(fixture.world.is_set(fixture.worker, fixture.options.stop), "the worker sees it");
-    assert_eq!(fixture.world.end_call(fixture.worker, batch, task, b"A"), Reply::Done);
+    assert_eq!(fixture.world.end_call(fixture.worker, batch, call, b"A"), Reply::Done);
     fixture.assert_absent_for(fixture.worker);
 }

@@ -14,8 +14,8 @@
 //! | an acquire in an adverse graph of 4,000 locks | 0.42 s | `a_wait_that_closes_a_long_chain_…` |
 //! | a notification for all by a thread in a chain of 4,000 locks | 0.35 s | `a_notification_for_all_…` |
 //! | 60,000 waits of one thread that end together | 0.25 s | `waits_of_one_thread_…` |
-//! | the termination of a pool with 80,000 tasks that run | 2.2 s | `the_termination_of_a_pool_…` |
-//! | the cancellation of 27,000 tasks with 1,000 objects each | 0.08 s | `the_cancellation_of_many_tasks_…` |
+//! | the termination of a pool with 80,000 calls that run | 2.2 s | `the_termination_of_a_pool_…` |
+//! | the cancellation of 27,000 calls with 1,000 objects each | 0.08 s | `the_cancellation_of_many_calls_…` |
 //! | 500 inspections in one write | 0.2 s | `reading.rs` of the server bounds the work of a turn |
 
 use protocol::{Code, Kind, ObjectId, Reply, Request, RequestId, SessionId, Spec};

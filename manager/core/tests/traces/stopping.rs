@@ -21,33 +21,33 @@ fn pool(world: &mut World) -> (SessionId, SessionId, ObjectId) {
     (owner, worker, pool)
 }
 
-/// Opens a batch of these tasks. Returns it and its stop event.
+/// Opens a batch of these calls. Returns it and its stop event.
 fn batch(
     world: &mut World,
     owner: SessionId,
     pool: ObjectId,
-    tasks: &[&[u8]],
+    calls: &[&[u8]],
     change: impl FnOnce(&mut BatchOptions),
 ) -> (ObjectId, ObjectId) {
     let mut options = world.batch_options();
     change(&mut options);
     let id = world.fresh_id();
     assert_eq!(world.ask(owner, Request::BatchOpen { id, pool, function: "f", options }), Reply::Done);
-    world.fill(owner, id, tasks);
+    world.fill(owner, id, calls);
     (id, options.stop)
 }
 
-/// How the tasks with results ended: number, and kind of failure.
+/// How the calls with results ended: number, and kind of failure.
 fn endings(world: &mut World, owner: SessionId, batch: ObjectId) -> Vec<(u64, Option<FailureKind>)> {
     call_words::endings(world.results(owner, batch).results)
 }
 
-fn task(pool: ObjectId) -> Request<'static> {
-    wait_for(Target::Tasks { pool, most: 1 })
+fn call(pool: ObjectId) -> Request<'static> {
+    wait_for(Target::Calls { pool, most: 1 })
 }
 
 #[test]
-fn the_stop_event_reaches_tasks_that_run_and_ends_those_that_have_not_started() {
+fn the_stop_event_reaches_calls_that_run_and_ends_those_that_have_not_started() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let (batch, stop) = batch(&mut world, owner, pool, &[b"a", b"b", b"c"], |_| {});
@@ -59,18 +59,18 @@ fn the_stop_event_reaches_tasks_that_run_and_ends_those_that_have_not_started() 
     let cancelled = Some(FailureKind::Cancelled);
     assert_eq!(endings(&mut world, owner, batch), [(1, cancelled), (2, cancelled), (0, None)]);
     assert!(world.results(owner, batch).complete);
-    world.block(worker, task(pool));
+    world.block(worker, call(pool));
 }
 
 #[test]
-fn tasks_that_are_added_to_a_stopped_batch_do_not_start() {
+fn calls_that_are_added_to_a_stopped_batch_do_not_start() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let id = world.batch(owner, pool);
     let stop = world.stop_of(id);
     world.set(owner, stop);
     world.fill(owner, id, &[b"a"]);
-    world.block(worker, task(pool));
+    world.block(worker, call(pool));
     assert_eq!(endings(&mut world, owner, id), [(0, Some(FailureKind::Cancelled))]);
 }
 
@@ -89,7 +89,7 @@ fn cancelling_ends_what_has_not_started_and_leaves_the_rest_alone() {
 }
 
 #[test]
-fn stopping_a_batch_stops_what_its_tasks_started() {
+fn stopping_a_batch_stops_what_its_calls_started() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let (_, stop) = batch(&mut world, owner, pool, &[b"a"], |_| {});
@@ -111,7 +111,7 @@ fn stopping_a_batch_stops_what_its_tasks_started() {
 }
 
 #[test]
-fn a_terminated_pool_tells_its_tasks_to_stop_and_what_they_started() {
+fn a_terminated_pool_tells_its_calls_to_stop_and_what_they_started() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let elsewhere = world.open(owner, Some("elsewhere"), Spec::Pool);
@@ -136,7 +136,7 @@ fn a_terminated_pool_tells_its_tasks_to_stop_and_what_they_started() {
 }
 
 #[test]
-fn the_death_of_an_owner_tells_its_tasks_to_stop() {
+fn the_death_of_an_owner_tells_its_calls_to_stop() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let (_, stop) = batch(&mut world, owner, pool, &[b"a"], |_| {});
@@ -159,7 +159,7 @@ fn a_signal_goes_to_the_processes_that_run_the_batch_and_to_no_other() {
     world.take_call(worker, pool);
     world.take_call(second, pool);
     world.take_call(other, pool);
-    let waiting = world.block(idle, task(pool));
+    let waiting = world.block(idle, call(pool));
     let signal = Request::BatchSignal { id: ours, signal: StopSignal::Kill };
     assert_eq!(world.ask(owner, signal), Reply::Count(2));
     assert_eq!(world.signals, [(worker, StopSignal::Kill), (second, StopSignal::Kill)]);
@@ -168,7 +168,7 @@ fn a_signal_goes_to_the_processes_that_run_the_batch_and_to_no_other() {
 }
 
 #[test]
-fn a_process_that_was_signalled_gets_no_task_any_more_and_its_task_is_called_stopped() {
+fn a_process_that_was_signalled_gets_no_call_any_more_and_its_call_is_called_stopped() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let (ours, _) = batch(&mut world, owner, pool, &[b"a"], |options| options.retries = 3);
@@ -177,7 +177,7 @@ fn a_process_that_was_signalled_gets_no_task_any_more_and_its_task_is_called_sto
     let signal = Request::BatchSignal { id: ours, signal: StopSignal::Terminate };
     assert_eq!(world.ask(owner, signal.clone()), Reply::Count(1));
     assert_eq!(world.signals, [(worker, StopSignal::Terminate)]);
-    assert_eq!(world.refused(worker, task(pool)).0, Code::Cancelled);
+    assert_eq!(world.refused(worker, call(pool)).0, Code::Cancelled);
     world.end(worker, SessionEnd::Died(DeathCause::Signal(15)));
     let results = world.results(owner, ours).results;
     let Outcome::Failed(failure) = &results[0].outcome else { panic!("it was stopped") };
@@ -192,12 +192,12 @@ fn a_process_that_was_signalled_gets_no_task_any_more_and_its_task_is_called_sto
 }
 
 #[test]
-fn a_wait_for_a_task_that_is_on_ends_with_the_signal() {
+fn a_wait_for_a_call_that_is_on_ends_with_the_signal() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let (ours, _) = batch(&mut world, owner, pool, &[b"a"], |_| {});
     world.take_call(worker, pool);
-    let waiting = world.block(worker, task(pool));
+    let waiting = world.block(worker, call(pool));
     world.ask(owner, Request::BatchSignal { id: ours, signal: StopSignal::Kill });
     batch(&mut world, owner, pool, &[b"b"], |_| {});
     assert!(
@@ -206,7 +206,7 @@ fn a_wait_for_a_task_that_is_on_ends_with_the_signal() {
 }
 
 #[test]
-fn a_signalled_task_may_still_return() {
+fn a_signalled_call_may_still_return() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let (ours, _) = batch(&mut world, owner, pool, &[b"a"], |_| {});
@@ -214,11 +214,11 @@ fn a_signalled_task_may_still_return() {
     world.ask(owner, Request::BatchSignal { id: ours, signal: StopSignal::Terminate });
     assert_eq!(world.end_call(worker, ours, 0, b"A"), Reply::Done);
     assert_eq!(endings(&mut world, owner, ours), [(0, None)]);
-    assert_eq!(world.refused(worker, task(pool)).0, Code::Cancelled);
+    assert_eq!(world.refused(worker, call(pool)).0, Code::Cancelled);
 }
 
 #[test]
-fn a_task_whose_worker_dies_is_started_again_as_often_as_was_asked() {
+fn a_call_whose_worker_dies_is_started_again_as_often_as_was_asked() {
     let mut world = World::new();
     let (owner, _, pool) = pool(&mut world);
     let (ours, _) = batch(&mut world, owner, pool, &[b"a", b"b"], |options| options.retries = 2);
@@ -238,7 +238,7 @@ fn a_task_whose_worker_dies_is_started_again_as_often_as_was_asked() {
 }
 
 #[test]
-fn a_task_that_runs_too_long_fails_and_its_worker_is_killed() {
+fn a_call_that_runs_too_long_fails_and_its_worker_is_killed() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let (ours, _) = batch(&mut world, owner, pool, &[b"a", b"b"], |options| {

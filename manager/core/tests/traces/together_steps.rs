@@ -287,17 +287,17 @@ fn a_signal_to_a_worker_with_many_waits() {
     let pool = world.open(a, Some("pool"), Spec::Pool);
     world.attach(b, pool, Kind::Pool);
     let batch = world.batch(a, pool);
-    world.done(a, Request::BatchAdd { id: batch, tasks: vec![input(&[0], 1)], last: false });
-    let first = world.send(b, wait_for(Target::Tasks { pool, most: 1 }));
+    world.done(a, Request::BatchAdd { id: batch, chunks: vec![input(&[0], 1)], last: false });
+    let first = world.send(b, wait_for(Target::Calls { pool, most: 1 }));
     world.taken(b, first);
     let waits: Vec<_> =
-        (0..MANY).map(|_| world.block(b, wait_for(Target::Tasks { pool, most: 1 }))).collect();
-    let other = world.block(c, wait_for(Target::Tasks { pool, most: 1 }));
+        (0..MANY).map(|_| world.block(b, wait_for(Target::Calls { pool, most: 1 }))).collect();
+    let other = world.block(c, wait_for(Target::Calls { pool, most: 1 }));
     world.forget_steps();
     let signal = world.send(a, Request::BatchSignal { id: batch, signal: StopSignal::Terminate });
     // What comes now does not go to the worker, although its waits are first in the line.
     let batch = world.batch(c, pool);
-    world.done(c, Request::BatchAdd { id: batch, tasks: vec![input(&[0], 1)], last: false });
+    world.done(c, Request::BatchAdd { id: batch, chunks: vec![input(&[0], 1)], last: false });
     world.work();
     assert_eq!(world.answer(a, signal), Some(Reply::Count(1)));
     for request in waits {

@@ -192,7 +192,7 @@ fn bad_targets_are_refused() {
     let (code, text) = world.refused(a, wait_for(event(pool)));
     assert_eq!(code, Code::WrongKind);
     assert!(text.contains("pool") && text.contains("event"), "{text}");
-    assert_eq!(world.refused(a, wait_for(Target::Tasks { pool: x, most: 1 })).0, Code::WrongKind);
+    assert_eq!(world.refused(a, wait_for(Target::Calls { pool: x, most: 1 })).0, Code::WrongKind);
 }
 
 #[test]

@@ -9,8 +9,8 @@ pub(super) enum Consequence {
     Refused(Code),
     /// The connection ends, after a refusal with this code.
     Ended(Code),
-    /// The task fails as this kind.
-    TaskFails(FailureKind),
+    /// The call fails as this kind.
+    CallFails(FailureKind),
     /// What is over is cut off.
     Cut,
     /// What is over comes with a later answer.

@@ -12,18 +12,18 @@ use std::path::Path;
 
 use protocol::{Code, FailureKind};
 
-use self::consequence::Consequence::{self, ComesLater, Cut, Ended, NotCounted, Refused, TaskFails};
+use self::consequence::Consequence::{self, CallFails, ComesLater, Cut, Ended, NotCounted, Refused};
 
+mod calls;
 mod consequence;
 mod messages;
 mod settings;
-mod tasks;
 
 /// A limit, what happens beyond it, and the function that meets it, exceeds it by one, and tells what happened.
 type Line = (&'static str, &'static [Consequence], fn() -> Vec<Consequence>);
 
 const LIMIT_REACHED: Consequence = Refused(Code::LimitReached);
-const TOO_LARGE: Consequence = TaskFails(FailureKind::TooLarge);
+const TOO_LARGE: Consequence = CallFails(FailureKind::TooLarge);
 
 const TABLE: &[Line] = &[
     ("HELLO_BYTES_MAX", &[Ended(Code::Protocol)], messages::hello_bytes),
@@ -33,28 +33,28 @@ const TABLE: &[Line] = &[
     ("NAME_BYTES_MAX", &[Refused(Code::BadName)], messages::name_bytes),
     ("REASON_BYTES_MAX", &[Refused(Code::BadArgument)], messages::reason_bytes),
     ("UNCONFIRMED_MAX", &[Ended(Code::LimitReached)], messages::unconfirmed_grants),
-    ("PAYLOAD_BYTES_MAX", &[LIMIT_REACHED, TOO_LARGE], tasks::payload_bytes),
+    ("PAYLOAD_BYTES_MAX", &[LIMIT_REACHED, TOO_LARGE], calls::payload_bytes),
     ("BLOB_BYTES_MIN", &[Refused(Code::BadArgument)], messages::blob_bytes_min),
     ("BLOB_BYTES_MAX", &[LIMIT_REACHED], settings::blob_bytes_max),
     ("PIECE_BYTES_MAX", &[LIMIT_REACHED], messages::piece_bytes),
-    ("CARRIES_MAX", &[LIMIT_REACHED, TOO_LARGE], tasks::carries),
-    ("CARRIES_PER_REQUEST_MAX", &[LIMIT_REACHED], tasks::carries_per_request),
-    ("FAILURE_BYTES_MAX", &[Cut], tasks::failure_bytes),
-    ("RESULTS_BYTES_MAX", &[ComesLater], tasks::results_bytes),
-    ("CHUNKS_PER_REQUEST_MAX", &[LIMIT_REACHED], tasks::chunks_per_request),
-    ("CALLS_PER_CHUNK_MAX", &[LIMIT_REACHED], tasks::calls_per_chunk),
-    ("CALLS_PER_REQUEST_MAX", &[LIMIT_REACHED], tasks::calls_per_request),
-    ("CALLS_PER_GRANT_MAX", &[ComesLater], tasks::calls_per_grant),
-    ("GRANT_BYTES_MAX", &[ComesLater], tasks::grant_bytes),
+    ("CARRIES_MAX", &[LIMIT_REACHED, TOO_LARGE], calls::carries),
+    ("CARRIES_PER_REQUEST_MAX", &[LIMIT_REACHED], calls::carries_per_request),
+    ("FAILURE_BYTES_MAX", &[Cut], calls::failure_bytes),
+    ("RESULTS_BYTES_MAX", &[ComesLater], calls::results_bytes),
+    ("CHUNKS_PER_REQUEST_MAX", &[LIMIT_REACHED], calls::chunks_per_request),
+    ("CALLS_PER_CHUNK_MAX", &[LIMIT_REACHED], calls::calls_per_chunk),
+    ("CALLS_PER_REQUEST_MAX", &[LIMIT_REACHED], calls::calls_per_request),
+    ("CALLS_PER_GRANT_MAX", &[ComesLater], calls::calls_per_grant),
+    ("GRANT_BYTES_MAX", &[ComesLater], calls::grant_bytes),
     ("WAIT_TARGETS_MAX", &[LIMIT_REACHED], settings::wait_targets_of_any_manager),
-    ("BOUND_PROCESSES_MAX", &[LIMIT_REACHED], tasks::bound_processes),
-    ("PROCESSES_MAX", &[NotCounted], tasks::processes),
+    ("BOUND_PROCESSES_MAX", &[LIMIT_REACHED], calls::bound_processes),
+    ("PROCESSES_MAX", &[NotCounted], calls::processes),
     ("sessions_max", &[Ended(Code::LimitReached)], settings::sessions),
     ("objects_max", &[LIMIT_REACHED], settings::objects),
     ("mirrored_events_max", &[LIMIT_REACHED], settings::mirrored_events),
     ("wait_targets_max", &[LIMIT_REACHED], settings::wait_targets),
     ("session_waits_max", &[LIMIT_REACHED], settings::session_waits),
-    ("tasks_max", &[LIMIT_REACHED], settings::tasks),
+    ("calls_and_items_max", &[LIMIT_REACHED], settings::calls),
     ("stored_bytes_max", &[LIMIT_REACHED, TOO_LARGE], settings::stored_bytes),
     ("output_bytes_max", &[Ended(Code::LimitReached)], settings::output_bytes),
     ("memory_bytes_max", &[LIMIT_REACHED, TOO_LARGE, Ended(Code::LimitReached)], settings::memory_bytes),
@@ -125,7 +125,7 @@ fn assert_says(place: &str, text: &str, beyond: &[Consequence], codes: &BTreeSet
                 expected.insert(format!("{code:?}"));
                 " ends"
             }
-            TaskFails(kind) => {
+            CallFails(kind) => {
                 assert!(text.contains(&format!("`{kind:?}`")), "{place}: {text}");
                 " as "
             }

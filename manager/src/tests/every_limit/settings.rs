@@ -6,8 +6,8 @@ use std::time::Duration;
 use protocol::limits::{BLOB_BYTES_MAX, REASON_BYTES_MAX, WAIT_TARGETS_MAX};
 use protocol::{Limits, LockChoice, Outcome, Reply, Request, Spec, Target, ThreadId, WaitMode};
 
+use super::calls::{BATCH, fails, outcome, put, worker_and_owner};
 use super::consequence::Consequence::{self, Ended, Refused};
-use super::tasks::{BATCH, fails, outcome, put, worker_and_owner};
 use crate::server::Timeouts;
 use crate::tests::raw_client::{
     EMPTY_CALL, RawClient, add_calls, call_of, done, object, open_anonymous, open_batch, refused_alike,
@@ -102,8 +102,8 @@ pub(super) fn session_waits() -> Vec<Consequence> {
     vec![Refused(refused_alike(&mut peer, 2, [wait()]))]
 }
 
-pub(super) fn tasks() -> Vec<Consequence> {
-    let (_manager, peer) = session(Limits { tasks_max: 3, ..Limits::default() });
+pub(super) fn calls() -> Vec<Consequence> {
+    let (_manager, peer) = session(Limits { calls_and_items_max: 3, ..Limits::default() });
     let peer = &mut worker_and_owner(peer);
     done(peer, add_calls(BATCH, EMPTY_CALL, 1));
     done(peer, put(b"", Vec::new()));

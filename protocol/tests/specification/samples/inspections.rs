@@ -17,7 +17,7 @@ pub(super) fn inspections(samples: &mut Vec<Sample>) {
             age_ns: LARGE,
             objects: 300,
             waits: 200,
-            tasks: 100,
+            calls: 100,
             ending: Some("left".into()),
         }
         ObjectSummary { id: OBJECT, name: Some("stop".into()), kind: Kind::Queue, is_awaited: true }
@@ -58,7 +58,7 @@ pub(super) fn inspections(samples: &mut Vec<Sample>) {
     );
     variants!(samples, Wanted {
         Event,
-        Task,
+        Calls,
         Results,
         Lock,
         Relock,

@@ -3,11 +3,11 @@
 //! The numbers and bytes are chosen so that `Page::skip` can tell the types apart.
 
 use protocol::{
-    Abandonment, Answer, BarrierStatus, BatchOptions, BlobId, BlobItemGrant, BlobTaskGrant, CallsOutcome,
-    Cause, Code, Envelope, Failure, FailureKind, Grant, Introduction, ItemGrant, Kind, LockChoice, LockGrant,
-    OpenMode, Outcome, Refusal, Reply, Request, RequestId, Results, Selector, SessionId, SharedMemory,
-    Signal, Spec, StopSignal, Target, TaskCounts, TaskInput, TaskResult, TasksGrant, ThreadId, WaitMode,
-    WaitResult,
+    Abandonment, Answer, BarrierStatus, BatchOptions, BlobCallGrant, BlobId, BlobItemGrant, CallCounts,
+    CallsGrant, CallsOutcome, CallsResult, Cause, Chunk, Code, Envelope, Failure, FailureKind, Grant,
+    Introduction, ItemGrant, Kind, LockChoice, LockGrant, OpenMode, Outcome, Refusal, Reply, Request,
+    RequestId, Results, Selector, SessionId, SharedMemory, Signal, Spec, StopSignal, Target, ThreadId,
+    WaitMode, WaitResult,
 };
 use smallvec::smallvec;
 
@@ -50,7 +50,7 @@ fn requests(samples: &mut Vec<Sample>) {
         EventIsSet { id: OBJECT },
         EventCause { id: OBJECT },
         BatchOpen { id: OBJECT, pool: OBJECT, function: "count", options: batch_options() },
-        BatchAdd { id: OBJECT, tasks: vec![TaskInput { arguments: &[0xff], carries: vec![], calls: 300 }], last: true },
+        BatchAdd { id: OBJECT, chunks: vec![Chunk { arguments: &[0xff], carries: vec![], calls: 300 }], last: true },
         BatchCancel { id: OBJECT },
         BatchSignal { id: OBJECT, signal: StopSignal::Kill },
         BatchProgress { id: OBJECT },
@@ -84,7 +84,7 @@ fn requests(samples: &mut Vec<Sample>) {
         LatchCountDown { id: OBJECT, count: LARGE },
         LatchCount { id: OBJECT },
         QueueLength { id: OBJECT },
-        QueueTaskDone { id: OBJECT, item: Some(LARGE), thread: ThreadId(LARGE) },
+        QueueItemDone { id: OBJECT, item: Some(LARGE), thread: ThreadId(LARGE) },
         QueueClose { id: OBJECT },
         ListSessions { after: Some(SessionId(LARGE)) },
         ListObjects { after: Some(OBJECT) },
@@ -97,7 +97,7 @@ fn requests(samples: &mut Vec<Sample>) {
             pool: OBJECT,
             function: "count",
             options: batch_options(),
-            tasks: vec![TaskInput { arguments: &[0xff], carries: vec![OBJECT], calls: 300 }],
+            chunks: vec![Chunk { arguments: &[0xff], carries: vec![OBJECT], calls: 300 }],
             timeout_ns: Some(LARGE),
             thread: ThreadId(LARGE),
         },
@@ -124,7 +124,7 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
             retries: 300,
             time_limit_ns: Some(LARGE),
         }
-        TaskInput { arguments: &[0xff, 2], carries: vec![OBJECT, OBJECT], calls: 300 }
+        Chunk { arguments: &[0xff, 2], carries: vec![OBJECT, OBJECT], calls: 300 }
         CallsOutcome { calls: 300, outcome: Outcome::Returned(payload()) }
         Failure { kind: FailureKind::Panicked, text: "why".into() }
     );
@@ -145,7 +145,7 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
     variants!(samples, WaitMode { Any, All });
     variants!(samples, Target {
         Event { id: OBJECT },
-        Tasks { pool: OBJECT, most: 300 },
+        Calls { pool: OBJECT, most: 300 },
         Results { batch: OBJECT },
         Lock { id: OBJECT },
         RLock { id: OBJECT },
@@ -215,7 +215,7 @@ fn replies(samples: &mut Vec<Sample>) {
     });
     variants!(samples, Grant {
         Event(cause()),
-        Tasks(tasks_grant()),
+        Calls(calls_grant()),
         Results(results()),
         Lock(lock_grant()),
         Notified,
@@ -226,7 +226,7 @@ fn replies(samples: &mut Vec<Sample>) {
         Put,
         Joined,
         BlobItem(BlobItemGrant { number: LARGE, carries: true, blob: BlobId(LARGE), bytes: LARGE }),
-        BlobTask(Box::new(BlobTaskGrant { task: tasks_grant(), blob: BlobId(LARGE), bytes: LARGE })),
+        BlobCall(Box::new(BlobCallGrant { call: calls_grant(), blob: BlobId(LARGE), bytes: LARGE })),
     });
     variants!(
         samples,
@@ -265,11 +265,11 @@ fn parts_of_replies(samples: &mut Vec<Sample>) {
         }
         ItemGrant { number: LARGE, carries: true, payload: payload() }
         BlobItemGrant { number: LARGE, carries: true, blob: BlobId(LARGE), bytes: LARGE }
-        BlobTaskGrant { task: tasks_grant(), blob: BlobId(LARGE), bytes: LARGE }
+        BlobCallGrant { call: calls_grant(), blob: BlobId(LARGE), bytes: LARGE }
         LockGrant { hold: LARGE, token: LARGE, depth: 300, abandoned: Some(abandonment()) }
         Abandonment { process: 4711, program: "program".into(), how: "left".into(), held_ns: LARGE }
         Cause { process: 4711, program: "program".into(), age_ns: LARGE, reason: Some("why".into()) }
-        TasksGrant {
+        CallsGrant {
             batch: OBJECT,
             function: "count".into(),
             stop: OBJECT,
@@ -280,11 +280,11 @@ fn parts_of_replies(samples: &mut Vec<Sample>) {
             arguments: payload(),
         }
         Results {
-            results: vec![TaskResult { first: LARGE, calls: 300, outcome: Outcome::Failed(failure()) }],
+            results: vec![CallsResult { first: LARGE, calls: 300, outcome: Outcome::Failed(failure()) }],
             complete: true,
         }
-        TaskResult { first: LARGE, calls: 300, outcome: Outcome::Returned(payload()) }
-        TaskCounts { waiting: LARGE, running: LARGE - 1, returned: LARGE - 2, failed: LARGE - 3 }
+        CallsResult { first: LARGE, calls: 300, outcome: Outcome::Returned(payload()) }
+        CallCounts { waiting: LARGE, running: LARGE - 1, returned: LARGE - 2, failed: LARGE - 3 }
         BarrierStatus { parties: 300, waiting: 200, broken: Some("why".into()) }
     );
 }

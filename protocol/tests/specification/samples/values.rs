@@ -1,10 +1,10 @@
 //! The values in the samples.
 
 use protocol::{
-    Abandonment, BarrierStatus, BatchOptions, Cause, Epoch, Failure, FailureKind, Grant, HolderInfo,
-    ItemGrant, Kind, LockGrant, ObjectId, ObjectInfo, ObjectState, ObjectSummary, Outcome, Payload,
-    PermitsInfo, Results, RunningCallInfo, SessionId, SessionInfo, TaskCounts, TaskResult, TasksGrant,
-    ThreadId, WaitResult, WaiterInfo, Wanted,
+    Abandonment, BarrierStatus, BatchOptions, CallCounts, CallsGrant, CallsResult, Cause, Epoch, Failure,
+    FailureKind, Grant, HolderInfo, ItemGrant, Kind, LockGrant, ObjectId, ObjectInfo, ObjectState,
+    ObjectSummary, Outcome, Payload, PermitsInfo, Results, RunningCallInfo, SessionId, SessionInfo, ThreadId,
+    WaitResult, WaiterInfo, Wanted,
 };
 use smallvec::smallvec;
 use uuid::Uuid;
@@ -41,8 +41,8 @@ pub(super) fn batch_options() -> BatchOptions {
     }
 }
 
-pub(super) fn tasks_grant() -> TasksGrant {
-    TasksGrant {
+pub(super) fn calls_grant() -> CallsGrant {
+    CallsGrant {
         batch: OBJECT,
         function: "count".into(),
         stop: OBJECT,
@@ -62,13 +62,13 @@ pub(super) fn payload() -> Payload {
     Payload::from(&[0xff, 1, 2][..])
 }
 
-pub(super) fn progress() -> TaskCounts {
-    TaskCounts { waiting: LARGE, running: LARGE - 1, returned: LARGE - 2, failed: LARGE - 3 }
+pub(super) fn progress() -> CallCounts {
+    CallCounts { waiting: LARGE, running: LARGE - 1, returned: LARGE - 2, failed: LARGE - 3 }
 }
 
 pub(super) fn results() -> Results {
     Results {
-        results: vec![TaskResult { first: LARGE, calls: 300, outcome: Outcome::Failed(failure()) }],
+        results: vec![CallsResult { first: LARGE, calls: 300, outcome: Outcome::Failed(failure()) }],
         complete: true,
     }
 }
@@ -101,7 +101,7 @@ pub(super) fn session_info() -> SessionInfo {
         age_ns: LARGE,
         objects: 300,
         waits: 200,
-        tasks: 100,
+        calls: 100,
         ending: None,
     }
 }

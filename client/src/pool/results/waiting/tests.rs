@@ -2,20 +2,20 @@
 
 use std::sync::{Arc, Barrier};
 
-use protocol::{Code, Grant, ObjectId, Outcome, Payload, Refusal, Reply, TaskResult, WaitResult};
+use protocol::{CallsResult, Code, Grant, ObjectId, Outcome, Payload, Refusal, Reply, WaitResult};
 use uuid::Uuid;
 
 use super::*;
 use crate::connection::fake_manager::FakeManager;
 use crate::connection::link::Link;
-use crate::pool::submit::chunks::{Chunk, encode_chunks};
+use crate::pool::submit::chunks::{EncodedChunk, encode_chunks};
 use crate::pool::submit::submission::{self, RunOptions, Submission};
 use crate::pool::submitted_batches::SubmittedBatches;
 use crate::task::append_value;
 
 /// Submits a batch of one call in this way, to a manager that gives these answers in turn.
 fn submit(
-    submit: impl FnOnce(Submission<'_>, &[Chunk]) -> Result<Arc<SubmittedBatch>>,
+    submit: impl FnOnce(Submission<'_>, &[EncodedChunk]) -> Result<Arc<SubmittedBatch>>,
     answers: impl Fn() -> Vec<Reply> + Send + Sync + 'static,
 ) -> (Arc<SubmittedBatch>, Arc<SubmittedBatches>, FakeManager) {
     let manager = FakeManager::start(move |mut peer| {
@@ -32,7 +32,7 @@ fn submit(
 
 fn submit_to(
     manager: &FakeManager,
-    submit: impl FnOnce(Submission<'_>, &[Chunk]) -> Result<Arc<SubmittedBatch>>,
+    submit: impl FnOnce(Submission<'_>, &[EncodedChunk]) -> Result<Arc<SubmittedBatch>>,
 ) -> (Arc<SubmittedBatch>, Arc<SubmittedBatches>) {
     let link = Link::connect(&transport::Address::unix(manager.socket()).unwrap()).unwrap();
     let submitted = Arc::<SubmittedBatches>::default();
@@ -55,7 +55,7 @@ fn refusal() -> Reply {
 fn result() -> Reply {
     let bytes = append_value(&7_u32, Vec::new(), None).unwrap().0;
     let outcome = Outcome::Returned(Payload::from(bytes.as_slice()));
-    let results = Results { results: vec![TaskResult { first: 0, calls: 1, outcome }], complete: true };
+    let results = Results { results: vec![CallsResult { first: 0, calls: 1, outcome }], complete: true };
     Reply::Taken(WaitResult {
         index: 0,
         grants: [Grant::Results(results)].into_iter().collect(),

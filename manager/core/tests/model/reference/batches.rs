@@ -8,8 +8,8 @@ use protocol::limits::{
     PAYLOAD_BYTES_MAX, RESULTS_BYTES_MAX,
 };
 use protocol::{
-    BatchOptions, BlobId, Code, Failure, FailureKind, Grant, Name, ObjectId, Outcome, Reply, RequestId,
-    Results, SessionId, Target, TaskCounts, TaskInput, TaskResult, WaitMode,
+    BatchOptions, BlobId, CallCounts, CallsResult, Chunk, Code, Failure, FailureKind, Grant, Name, ObjectId,
+    Outcome, Reply, RequestId, Results, SessionId, Target, WaitMode,
 };
 
 use super::blobs::Content;
@@ -39,14 +39,14 @@ pub(crate) struct Batch {
     returned: u64,
     failed: u64,
     /// The chunks of which the arguments carry something.
-    chunks: Vec<Chunk>,
+    chunks: Vec<WaitingChunk>,
     /// The objects that its results carry.
     pub(crate) carried: Vec<Pin>,
     /// For how long a call runs, as far as the manager knows: see `calls`.
     pub(crate) call_ns: Option<u64>,
 }
 
-struct Chunk {
+struct WaitingChunk {
     first: u64,
     end: u64,
     /// How many of its calls have not ended.
@@ -56,7 +56,7 @@ struct Chunk {
 
 /// An entry in the results.
 pub(crate) struct EndedTogether {
-    result: TaskResult,
+    result: CallsResult,
     /// What has ended these calls, if it ended others in the same moment for the same reason.
     joint: Option<u64>,
 }
@@ -67,7 +67,7 @@ impl EndedTogether {
         EndedTogether::bytes_of(&self.result)
     }
 
-    pub(crate) fn bytes_of(result: &TaskResult) -> usize {
+    pub(crate) fn bytes_of(result: &CallsResult) -> usize {
         let payload = match &result.outcome {
             Outcome::Returned(results) => results.as_bytes().len(),
             Outcome::Failed(failure) => failure.text.len(),
@@ -105,10 +105,10 @@ impl Batch {
         self.waiting.iter().map(WaitingCalls::count).sum()
     }
 
-    pub(crate) fn progress(&self) -> TaskCounts {
+    pub(crate) fn progress(&self) -> CallCounts {
         let granted: u64 = self.granted.iter().map(GrantedCalls::count).sum();
         let running = self.granted.iter().filter(|granted| granted.begun_at.is_some()).count() as u64;
-        TaskCounts {
+        CallCounts {
             waiting: self.waiting_calls() + granted - running,
             running,
             returned: self.returned,
@@ -119,7 +119,7 @@ impl Batch {
     /// Whether it keeps an object, which may be itself.
     pub(crate) fn keeps(&self, pin: Pin, itself: ObjectId) -> bool {
         let is_needed = !self.is_complete() && (pin.0 == itself || pin == self.pool || pin == self.stop);
-        let in_arguments = |chunk: &Chunk| chunk.left > 0 && chunk.carries.contains(&pin);
+        let in_arguments = |chunk: &WaitingChunk| chunk.left > 0 && chunk.carries.contains(&pin);
         is_needed || self.carried.contains(&pin) || self.chunks.iter().any(in_arguments)
     }
 
@@ -208,15 +208,15 @@ impl Model {
         &mut self,
         session: SessionId,
         id: ObjectId,
-        tasks: &[TaskInput<'_>],
+        chunks: &[Chunk<'_>],
         last: bool,
     ) -> Answer {
         self.check_may_add(session, id)?;
-        self.check_tasks(tasks)?;
+        self.check_chunks(chunks)?;
         self.batch(id)?.is_sealed = last;
-        for task in tasks {
-            let carries = task.carries.iter().filter_map(|&carried| self.pin(carried)).collect();
-            self.batch(id)?.add(task, carries);
+        for chunk in chunks {
+            let carries = chunk.carries.iter().filter_map(|&carried| self.pin(carried)).collect();
+            self.batch(id)?.add(chunk, carries);
         }
         self.added(id)
     }
@@ -232,7 +232,7 @@ impl Model {
         self.check_may_add(session, id)?;
         self.check_blob(session, blob)?;
         let (kept, _) = self.kept();
-        if carries.len() > CARRIES_MAX || kept + 1 > self.limits.tasks_max {
+        if carries.len() > CARRIES_MAX || kept + 1 > self.limits.calls_and_items_max {
             return Err(Code::LimitReached);
         }
         self.check_memory(blob_call_cost(carries.len()))?;
@@ -262,29 +262,29 @@ impl Model {
     }
 
     /// Refuses chunks that are not what they say, or for which there is no room.
-    fn check_tasks(&self, tasks: &[TaskInput<'_>]) -> Result<(), Code> {
+    fn check_chunks(&self, chunks: &[Chunk<'_>]) -> Result<(), Code> {
         let (kept, bytes_kept) = self.kept();
-        let calls: usize = tasks.iter().map(|task| task.calls as usize).sum();
-        let bytes: usize = tasks.iter().map(|task| task.arguments.len()).sum();
-        let is_too_much = |task: &TaskInput<'_>| {
-            task.calls as usize > CALLS_PER_CHUNK_MAX
-                || task.carries.len() > CARRIES_MAX
-                || task.arguments.len() > PAYLOAD_BYTES_MAX
+        let calls: usize = chunks.iter().map(|chunk| chunk.calls as usize).sum();
+        let bytes: usize = chunks.iter().map(|chunk| chunk.arguments.len()).sum();
+        let is_too_much = |chunk: &Chunk<'_>| {
+            chunk.calls as usize > CALLS_PER_CHUNK_MAX
+                || chunk.carries.len() > CARRIES_MAX
+                || chunk.arguments.len() > PAYLOAD_BYTES_MAX
         };
-        if tasks.len() > CHUNKS_PER_REQUEST_MAX
+        if chunks.len() > CHUNKS_PER_REQUEST_MAX
             || calls > CALLS_PER_REQUEST_MAX
-            || tasks.iter().map(|task| task.carries.len()).sum::<usize>() > CARRIES_PER_REQUEST_MAX
-            || kept + calls > self.limits.tasks_max
+            || chunks.iter().map(|chunk| chunk.carries.len()).sum::<usize>() > CARRIES_PER_REQUEST_MAX
+            || kept + calls > self.limits.calls_and_items_max
             || bytes_kept + bytes > self.limits.stored_bytes_max
-            || tasks.iter().any(is_too_much)
+            || chunks.iter().any(is_too_much)
         {
             return Err(Code::LimitReached);
         }
-        match tasks
+        match chunks
             .iter()
-            .all(|task| task.calls > 0 && protocol::calls::fit(task.arguments, task.calls.into()))
+            .all(|chunk| chunk.calls > 0 && protocol::calls::fit(chunk.arguments, chunk.calls.into()))
         {
-            true => self.check_memory(chunks_cost(tasks)),
+            true => self.check_memory(chunks_cost(chunks)),
             false => Err(Code::BadArgument),
         }
     }
@@ -295,19 +295,19 @@ impl Model {
         caller: Caller,
         request: RequestId,
         opening: Opening<'_>,
-        tasks: &[TaskInput<'_>],
+        chunks: &[Chunk<'_>],
         timeout_ns: Option<u64>,
     ) -> Result<(), Code> {
         let targets = [Target::Results { batch: opening.id }];
         self.check_wait(request, WaitMode::Any, &targets)?;
         self.check_room_to_wait(caller.session, request)?;
-        self.check_tasks(tasks)?;
+        self.check_chunks(chunks)?;
         // With the reason for which its stop event is set at once, if its parent is.
         let parent = opening.options.parent.and_then(|parent| self.event(parent).ok());
         let reason = parent.and_then(|parent| parent.set_by.as_ref()).map_or(0, reason_cost);
-        self.check_memory(batch_cost(&opening) + chunks_cost(tasks) + wait_cost_most(1) + reason)?;
+        self.check_memory(batch_cost(&opening) + chunks_cost(chunks) + wait_cost_most(1) + reason)?;
         self.open_batch(caller.session, opening)?;
-        self.add_calls(caller.session, opening.id, tasks, true)?;
+        self.add_calls(caller.session, opening.id, chunks, true)?;
         self.serve();
         self.wait(caller, request, WaitMode::Any, &targets, timeout_ns)
     }
@@ -387,7 +387,7 @@ impl Model {
             match batch.ended.last_mut().filter(follows) {
                 Some(last) => last.result.calls += count as u32,
                 None => {
-                    let result = TaskResult { first: calls.start, calls: count as u32, outcome };
+                    let result = CallsResult { first: calls.start, calls: count as u32, outcome };
                     batch.ended.push(EndedTogether { result, joint });
                 }
             }
@@ -406,7 +406,7 @@ impl Model {
             }
             count += 1;
         }
-        let results: Vec<TaskResult> = batch.ended.drain(..count).map(|entry| entry.result).collect();
+        let results: Vec<CallsResult> = batch.ended.drain(..count).map(|entry| entry.result).collect();
         let complete = batch.ended.is_empty() && batch.is_complete();
         for result in &results {
             if let Outcome::ReturnedBlob { blob, .. } = result.outcome {
@@ -436,10 +436,10 @@ impl Model {
 }
 
 impl Batch {
-    fn add(&mut self, task: &TaskInput<'_>, carries: Vec<Pin>) {
+    fn add(&mut self, chunk: &Chunk<'_>, carries: Vec<Pin>) {
         let mut calls = Vec::new();
-        let mut rest = task.arguments;
-        for _ in 0..task.calls {
+        let mut rest = chunk.arguments;
+        for _ in 0..chunk.calls {
             let (call, behind) = protocol::calls::split(rest, 1).expect("the calls were counted");
             calls.push(Content::Bytes(call.into()));
             rest = behind;
@@ -453,7 +453,7 @@ impl Batch {
         self.arguments.extend(calls);
         let end = self.arguments.len() as u64;
         if !carries.is_empty() {
-            self.chunks.push(Chunk { first, end, left: end - first, carries });
+            self.chunks.push(WaitingChunk { first, end, left: end - first, carries });
         }
         self.waiting.push(WaitingCalls { first, end, retry: 0, kept });
     }

@@ -164,7 +164,7 @@ impl Model {
         for grant in grants {
             match grant {
                 Grant::BlobItem(item) => self.give_back_blob(session, item.blob),
-                Grant::BlobTask(task) => self.give_back_blob(session, task.blob),
+                Grant::BlobCall(call) => self.give_back_blob(session, call.blob),
                 Grant::Results(results) => {
                     for result in &results.results {
                         if let Outcome::ReturnedBlob { blob, .. } = result.outcome {

@@ -9,8 +9,8 @@ use std::ops::Range;
 use manager_core::{CallRecord, DeathCause, SessionEnd};
 use protocol::limits::{CALLS_PER_GRANT_MAX, GRANT_BYTES_MAX};
 use protocol::{
-    BlobTaskGrant, CallsOutcome, Code, FailureKind, Grant, ObjectId, Outcome, Payload, Reply, SessionId,
-    StopSignal, TasksGrant,
+    BlobCallGrant, CallsGrant, CallsOutcome, Code, FailureKind, Grant, ObjectId, Outcome, Payload, Reply,
+    SessionId, StopSignal,
 };
 
 use super::batches::{Batch, CANCELLED, failed};
@@ -158,7 +158,7 @@ impl Model {
             kept: arguments.len(),
         });
         let first = batch.arguments[calls.start as usize].clone();
-        let task = TasksGrant {
+        let call = CallsGrant {
             batch: id,
             function: batch.function.clone(),
             stop: batch.options.stop,
@@ -171,10 +171,10 @@ impl Model {
         self.begin_call(id, number);
         self.offer(id);
         match first {
-            Content::Bytes(_) => Grant::Tasks(task),
+            Content::Bytes(_) => Grant::Calls(call),
             Content::Blob(blob) => {
                 let bytes = self.give_blob(session, blob);
-                Grant::BlobTask(Box::new(BlobTaskGrant { task, blob, bytes }))
+                Grant::BlobCall(Box::new(BlobCallGrant { call, blob, bytes }))
             }
         }
     }

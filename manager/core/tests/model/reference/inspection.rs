@@ -23,7 +23,7 @@ impl Model {
             age_ns: self.now - session.since,
             objects: session.references.len() as u32,
             waits: self.waits.values().filter(|wait| wait.caller.session == id).count() as u32,
-            tasks: self.grants_of(id),
+            calls: self.grants_of(id),
             ending: session.ending.clone(),
         }
     }
@@ -184,7 +184,7 @@ fn wanted(wait: &Wait, id: ObjectId) -> impl Iterator<Item = Wanted> {
         Want::Get(_) => Wanted::Item,
         Want::Put { .. } => Wanted::Room,
         Want::Join(_) => Wanted::Joined,
-        Want::Calls { .. } => Wanted::Task,
+        Want::Calls { .. } => Wanted::Calls,
         Want::Results { .. } => Wanted::Results,
     })
 }

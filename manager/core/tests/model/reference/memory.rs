@@ -3,7 +3,7 @@
 //! The page says what counts, and that each thing counts with its bytes and a fixed cost by its kind. The costs are the
 //! manager's own, and stand here once more. The model counts everything anew whenever it needs to know.
 
-use protocol::{Code, Grant, ObjectId, SessionId, TaskInput};
+use protocol::{Chunk, Code, Grant, ObjectId, SessionId};
 
 use super::batches::{EndedTogether, Opening};
 use super::effects::Expected;
@@ -28,7 +28,7 @@ pub(crate) const HOLDER: usize = 512;
 const WAIT: usize = 256;
 const TARGET: usize = 56;
 const DECISION: usize = 256;
-const TASK: usize = 128;
+const CALL: usize = 128;
 const CARRIED: usize = 16;
 const JOINABLE: usize = 176;
 const CARRIES: usize = 128;
@@ -60,16 +60,16 @@ pub(crate) fn batch_cost(opening: &Opening<'_>) -> usize {
 }
 
 /// What chunks of calls take.
-pub(crate) fn chunks_cost(tasks: &[TaskInput<'_>]) -> usize {
-    let chunk = |task: &TaskInput<'_>| {
-        TASK * task.calls as usize + task.arguments.len() + carries_cost(task.carries.len())
+pub(crate) fn chunks_cost(chunks: &[Chunk<'_>]) -> usize {
+    let chunk = |chunk: &Chunk<'_>| {
+        CALL * chunk.calls as usize + chunk.arguments.len() + carries_cost(chunk.carries.len())
     };
-    tasks.iter().map(chunk).sum()
+    chunks.iter().map(chunk).sum()
 }
 
 /// What a call takes whose arguments are a blob.
 pub(crate) fn blob_call_cost(carries: usize) -> usize {
-    TASK + carries_cost(carries)
+    CALL + carries_cost(carries)
 }
 
 pub(crate) fn carries_cost(carries: usize) -> usize {
@@ -78,7 +78,7 @@ pub(crate) fn carries_cost(carries: usize) -> usize {
 
 /// What an item takes at most beside its bytes, as a wait does not know which queue it is for.
 pub(crate) fn item_cost_most(carries: usize) -> usize {
-    TASK + CARRIED * carries + JOINABLE
+    CALL + CARRIED * carries + JOINABLE
 }
 
 /// What a reason takes.
@@ -136,13 +136,13 @@ impl Model {
 
     /// How much memory counts for all that clients have the manager keep.
     pub(crate) fn charged(&self) -> usize {
-        let (tasks, bytes) = self.kept();
+        let (calls, bytes) = self.kept();
         let sessions: usize = self.sessions.iter().map(|(&id, session)| self.session_cost(id, session)).sum();
         let objects: usize = self.objects.values().map(|object| self.cost_of(object)).sum();
         let waits: usize = self.waits.values().map(|wait| self.wait_cost(wait)).sum();
         let effects: usize = self.effects.iter().map(cost_on_its_way).sum();
         let carried: usize = self.all_items().iter().map(|item| CARRIED * item.carries.len()).sum();
-        TASK * tasks + bytes + sessions + objects + waits + effects + carried
+        CALL * calls + bytes + sessions + objects + waits + effects + carried
     }
 
     fn session_cost(&self, id: SessionId, session: &Session) -> usize {
@@ -195,7 +195,7 @@ impl Model {
 
     /// What the items of a wait take that has not begun.
     pub(crate) fn brought_cost(&self, wait: &Wait) -> usize {
-        let item = |item: &Item| TASK + item.content.bytes().len() + CARRIED * item.carries.len();
+        let item = |item: &Item| CALL + item.content.bytes().len() + CARRIED * item.carries.len();
         wait.items().map(item).sum::<usize>() + self.items_cost_beside(wait)
     }
 

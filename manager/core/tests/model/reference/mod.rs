@@ -250,10 +250,10 @@ impl Model {
                     self.wait(caller, *request, *mode, targets, *timeout_ns)
                 })
             }
-            Request::BatchRun { id, pool, function, options, tasks, timeout_ns, thread } => {
+            Request::BatchRun { id, pool, function, options, chunks, timeout_ns, thread } => {
                 let caller = Caller { session, thread: thread.0 };
                 let opening = Opening { id: *id, pool: *pool, function, options: *options };
-                self.run_batch(caller, *request, opening, tasks, *timeout_ns)
+                self.run_batch(caller, *request, opening, chunks, *timeout_ns)
             }
             Request::Share { memory } => return self.share(session, *request, *memory),
             Request::BindProcesses { leader } => return self.bind(session, *request, *leader),
@@ -321,12 +321,12 @@ impl Model {
             Request::LatchCountDown { id, count } => self.latch_count_down(id, count),
             Request::LatchCount { id } => self.latch(id).map(|latch| Reply::Count(latch.count)),
             Request::QueueLength { id } => self.queue(id).map(|queue| Reply::Count(queue.items.len() as u64)),
-            Request::QueueTaskDone { id, item, thread } => self.queue_task_done(caller(thread), id, item),
+            Request::QueueItemDone { id, item, thread } => self.queue_item_done(caller(thread), id, item),
             Request::QueueClose { id } => self.queue_close(id),
             Request::BatchOpen { id, pool, function, options } => {
                 self.open_batch(session, Opening { id, pool, function, options })
             }
-            Request::BatchAdd { id, ref tasks, last } => self.add_calls(session, id, tasks, last),
+            Request::BatchAdd { id, ref chunks, last } => self.add_calls(session, id, chunks, last),
             Request::BatchCancel { id } => self.cancel_batch(id),
             Request::BatchSignal { id, signal } => self.signal_batch(id, signal),
             Request::BatchProgress { id } => self.batch(id).map(|batch| Reply::Progress(batch.progress())),

@@ -151,7 +151,7 @@ impl Model {
     }
 
     /// Finishes the item of this number, or else the oldest of the thread, or else the oldest of the session.
-    pub(crate) fn queue_task_done(&mut self, caller: Caller, id: ObjectId, number: Option<u64>) -> Answer {
+    pub(crate) fn queue_item_done(&mut self, caller: Caller, id: ObjectId, number: Option<u64>) -> Answer {
         self.check_joinable(id)?;
         let queue = self.queue(id)?;
         let items = queue.unfinished.as_mut().unwrap().get_mut(&caller.session).ok_or(Code::NotOwner)?;

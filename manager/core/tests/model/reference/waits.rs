@@ -151,7 +151,7 @@ impl Model {
             let others = count(|target| {
                 matches!(
                     target,
-                    Target::Tasks { .. }
+                    Target::Calls { .. }
                         | Target::Results { .. }
                         | Target::ManyResults { .. }
                         | Target::Condition { .. }
@@ -191,12 +191,12 @@ impl Model {
                     self.check_item(&[], carries, items, bytes)?;
                     self.check_memory(memory)?;
                 }
-                Target::Tasks { most: 0, .. } => return Err(Code::BadArgument),
-                Target::Tasks { .. } if self.sessions[&caller.session].is_terminating => {
+                Target::Calls { most: 0, .. } => return Err(Code::BadArgument),
+                Target::Calls { .. } if self.sessions[&caller.session].is_terminating => {
                     return Err(Code::Cancelled);
                 }
                 // Whoever runs none gets some, so that they end and make room.
-                Target::Tasks { .. } if self.grants_of(caller.session) > 0 => {
+                Target::Calls { .. } if self.grants_of(caller.session) > 0 => {
                     self.check_memory(GRANT_OF_CALLS)?;
                 }
                 _ => {}
@@ -228,7 +228,7 @@ impl Model {
         let (items_kept, bytes_kept) = self.kept();
         let is_too_much = item.len() > PAYLOAD_BYTES_MAX
             || carries.len() > CARRIES_MAX
-            || items_kept + items > self.limits.tasks_max
+            || items_kept + items > self.limits.calls_and_items_max
             || bytes_kept + bytes > self.limits.stored_bytes_max;
         if is_too_much { Err(Code::LimitReached) } else { Ok(()) }
     }
@@ -281,7 +281,7 @@ impl Model {
                 self.want_to_put(queue, Content::Blob(blob), carries)
             }
             Target::Join { queue } => Want::Join(queue),
-            Target::Tasks { pool, most } => Want::Calls { pool, most },
+            Target::Calls { pool, most } => Want::Calls { pool, most },
             Target::Results { batch } => Want::Results { batch, least: 1 },
             Target::ManyResults { batch, least } => Want::Results { batch, least },
         }

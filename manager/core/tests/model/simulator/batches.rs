@@ -1,8 +1,8 @@
 //! Requests of the owners of batches and of workers, and what workers leave in their call records.
 
 use protocol::{
-    BatchOptions, CallsOutcome, Failure, FailureKind, Kind, ObjectId, Outcome, Request, SessionId,
-    StopSignal, Target, TaskInput,
+    BatchOptions, CallsOutcome, Chunk, Failure, FailureKind, Kind, ObjectId, Outcome, Request, SessionId,
+    StopSignal, Target,
 };
 
 use super::choosing::Choices;
@@ -68,20 +68,20 @@ impl Choices {
         let function = if self.mistake() { "" } else { self.random.pick(&["f", "work"]) };
         match self.random.chance(3) {
             true => {
-                let (tasks, timeout_ns, thread) = (self.tasks(run), self.timeout(), self.thread());
-                Request::BatchRun { id, pool, function, options, tasks, timeout_ns, thread }
+                let (chunks, timeout_ns, thread) = (self.chunks(run), self.timeout(), self.thread());
+                Request::BatchRun { id, pool, function, options, chunks, timeout_ns, thread }
             }
             false => Request::BatchOpen { id, pool, function, options },
         }
     }
 
-    fn tasks(&mut self, run: &Run) -> Vec<TaskInput<'static>> {
+    fn chunks(&mut self, run: &Run) -> Vec<Chunk<'static>> {
         let count = self.random.pick(&[0, 1, 1, 1, 2, 2, 3]);
         (0..count)
             .map(|_| {
                 let (arguments, calls) = self.calls(&LARGE_ARGUMENTS);
                 let carries = if self.random.chance(6) { vec![self.object(run)] } else { Vec::new() };
-                TaskInput { arguments, carries, calls }
+                Chunk { arguments, carries, calls }
             })
             .collect()
     }
@@ -127,7 +127,7 @@ impl Choices {
             let carries = if self.random.chance(6) { vec![self.object(run)] } else { Vec::new() };
             return Request::BatchAddBlob { id, blob, carries };
         }
-        Request::BatchAdd { id, tasks: self.tasks(run), last: self.random.chance(3) }
+        Request::BatchAdd { id, chunks: self.chunks(run), last: self.random.chance(3) }
     }
 
     /// A request of a worker that has calls, or by mistake of one that has not.
@@ -136,7 +136,7 @@ impl Choices {
         if its.is_empty() && !self.mistake() {
             return match self.object_of(run, &[Kind::Pool]) {
                 Some(pool) => {
-                    let (target, thread) = (self.tasks_target(pool), self.thread());
+                    let (target, thread) = (self.calls_target(pool), self.thread());
                     self.wait_for(target, thread)
                 }
                 None => Request::BatchProgress { id },
@@ -215,9 +215,9 @@ impl Choices {
     }
 
     /// What a wait can want of a pool.
-    pub(super) fn tasks_target(&mut self, pool: ObjectId) -> Target<'static> {
+    pub(super) fn calls_target(&mut self, pool: ObjectId) -> Target<'static> {
         let most = self.random.pick(&[1, 2, 5, 64, 4096]);
-        Target::Tasks { pool, most: if self.mistake() { 0 } else { most } }
+        Target::Calls { pool, most: if self.mistake() { 0 } else { most } }
     }
 
     /// What a wait can want of a batch.

@@ -71,7 +71,7 @@ pub(crate) fn limits(random: &mut Random) -> Limits {
         mirrored_events_max: small(0, 3, 1000),
         wait_targets_max: small(1, 4, 1000),
         session_waits_max: small(0, 5, 1000),
-        tasks_max: small(0, 10, 100),
+        calls_and_items_max: small(0, 10, 100),
         stored_bytes_max: match random.below(6) {
             0 => random.below(60) as usize,
             1 => random.below(400) as usize,

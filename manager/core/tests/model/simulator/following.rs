@@ -43,7 +43,7 @@ impl Choices {
             Next::Calls(batch) => self.of_worker(run, session, batch),
             Next::Take(id) => {
                 let target = match run.model.kind_of(id)? {
-                    Kind::Pool => self.tasks_target(id),
+                    Kind::Pool => self.calls_target(id),
                     Kind::Batch => self.results_target(id),
                     _ => Target::Get { queue: id },
                 };
@@ -58,7 +58,7 @@ impl Choices {
             Next::Condition(id, thread) => self.notify(id, ThreadId(thread)),
             Next::Permits(id) => Request::SemaphoreRelease { id, permits: 1 },
             Next::Pass(id) => Request::BarrierPass { id, turn: CURRENT },
-            Next::Finish(id) => Request::QueueTaskDone { id, item: None, thread },
+            Next::Finish(id) => Request::QueueItemDone { id, item: None, thread },
         })
     }
 

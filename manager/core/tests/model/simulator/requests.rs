@@ -199,7 +199,7 @@ impl Choices {
                     }
                 }
             },
-            Kind::Pool => self.tasks_target(id),
+            Kind::Pool => self.calls_target(id),
             Kind::Batch => self.results_target(id),
             Kind::Event => Target::Event { id },
         }
@@ -306,9 +306,9 @@ impl Choices {
             Kind::Queue => match self.random.below(12) {
                 0 => Request::QueueClose { id },
                 1 | 2 => Request::QueueLength { id },
-                3..6 => Request::QueueTaskDone { id, item: Some(CURRENT), thread },
-                6 => Request::QueueTaskDone { id, item: Some(self.random.below(9)), thread },
-                _ => Request::QueueTaskDone { id, item: None, thread },
+                3..6 => Request::QueueItemDone { id, item: Some(CURRENT), thread },
+                6 => Request::QueueItemDone { id, item: Some(self.random.below(9)), thread },
+                _ => Request::QueueItemDone { id, item: None, thread },
             },
             Kind::Pool => match self.random.below(24) {
                 0 => Request::PoolClose { id },

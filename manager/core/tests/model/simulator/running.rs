@@ -323,7 +323,9 @@ impl Run {
             ask(self, Request::BlobOpen { bytes })?;
         }
         let full = [&ZEROS[..limits.stored_bytes_max.min(ZEROS.len())], &[0]];
-        for item in full.into_iter().chain(std::iter::repeat_n([].as_slice(), limits.tasks_max.min(20))) {
+        for item in
+            full.into_iter().chain(std::iter::repeat_n([].as_slice(), limits.calls_and_items_max.min(20)))
+        {
             let put = Target::Put { queue, item, carries: Vec::new() };
             let targets = [put].into_iter().collect();
             ask(self, Request::Wait { mode: WaitMode::Any, targets, timeout_ns: None, thread: ThreadId(1) })?;
@@ -393,7 +395,7 @@ impl Run {
             Request::BarrierAbort { id, turn: Some(turn), .. } if *turn == CURRENT => {
                 *turn = self.turn_of(*id);
             }
-            Request::QueueTaskDone { id, item: Some(item), .. } if *item == CURRENT => {
+            Request::QueueItemDone { id, item: Some(item), .. } if *item == CURRENT => {
                 *item = self.item_of(session, *id);
             }
             _ => {}

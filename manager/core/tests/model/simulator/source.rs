@@ -32,13 +32,13 @@ pub(crate) fn source(seed: u64, divergence: &Divergence) -> String {
     let _ = writeln!(
         text,
         "    let limits = Limits {{\n        objects_max: {},\n        mirrored_events_max: {},\n        \
-         wait_targets_max: {},\n        session_waits_max: {},\n        tasks_max: {},\n        \
+         wait_targets_max: {},\n        session_waits_max: {},\n        calls_and_items_max: {},\n        \
          stored_bytes_max: {},\n        memory_bytes_max: {},\n        ..Limits::default()\n    }};",
         limits.objects_max,
         limits.mirrored_events_max,
         limits.wait_targets_max,
         limits.session_waits_max,
-        limits.tasks_max,
+        limits.calls_and_items_max,
         limits.stored_bytes_max.min(defaults.stored_bytes_max),
         limits.memory_bytes_max,
     );

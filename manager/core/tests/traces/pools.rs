@@ -1,8 +1,8 @@
-//! Pools and batches: which worker runs what, in which order, and how every task ends exactly once.
+//! Pools and batches: which worker runs what, in which order, and how every call ends exactly once.
 
 use protocol::{
-    Code, FailureKind, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request, SessionId, Spec,
-    Target, TaskInput, TaskResult, WaitMode,
+    CallsResult, Chunk, Code, FailureKind, Grant, Kind, Limits, ObjectId, OpenMode, Outcome, Reply, Request,
+    SessionId, Spec, Target, WaitMode,
 };
 
 use crate::call_words::{calls_of, empty_calls, endings, input, returned};
@@ -17,7 +17,7 @@ fn pool(world: &mut World) -> (SessionId, SessionId, ObjectId) {
 }
 
 /// The kind and text of a result that is a failure.
-fn failure(result: &TaskResult) -> (FailureKind, &str) {
+fn failure(result: &CallsResult) -> (FailureKind, &str) {
     match &result.outcome {
         Outcome::Failed(failure) => (failure.kind, &failure.text),
         Outcome::Returned(_) | Outcome::ReturnedBlob { .. } => panic!("it was to fail"),
@@ -25,7 +25,7 @@ fn failure(result: &TaskResult) -> (FailureKind, &str) {
 }
 
 #[test]
-fn tasks_start_in_order_and_results_come_as_they_end() {
+fn calls_start_in_order_and_results_come_as_they_end() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let batch = world.batch(owner, pool);
@@ -49,15 +49,15 @@ fn workers_that_wait_are_served_first_come_first_served() {
     let mut world = World::new();
     let (owner, first, pool) = pool(&mut world);
     let second = world.session("worker");
-    let waits = [world.block(first, task(pool)), world.block(second, task(pool))];
+    let waits = [world.block(first, call(pool)), world.block(second, call(pool))];
     let batch = world.batch(owner, pool);
     world.fill(owner, batch, &[b"a", b"b"]);
     assert_eq!(world.call_of(first, waits[0]).1, 0);
     assert_eq!(world.call_of(second, waits[1]).1, 1);
 }
 
-fn task(pool: ObjectId) -> Request<'static> {
-    wait_for(Target::Tasks { pool, most: 1 })
+fn call(pool: ObjectId) -> Request<'static> {
+    wait_for(Target::Calls { pool, most: 1 })
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_small_batch_is_not_stuck_behind_a_huge_one() {
 }
 
 #[test]
-fn a_worker_that_dies_costs_the_task_it_ran_and_names_the_signal() {
+fn a_worker_that_dies_costs_the_call_it_ran_and_names_the_signal() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let other = world.session("other");
@@ -82,8 +82,8 @@ fn a_worker_that_dies_costs_the_task_it_ran_and_names_the_signal() {
     world.fill(owner, batch, &[b"a", b"b"]);
     world.take_call(worker, pool);
     world.kill(worker);
-    let (_, task, _) = world.take_call(other, pool);
-    assert_eq!(world.end_call(other, batch, task, b"B"), Reply::Done);
+    let (_, call, _) = world.take_call(other, pool);
+    assert_eq!(world.end_call(other, batch, call, b"B"), Reply::Done);
     let results = world.results(owner, batch);
     assert!(results.complete);
     let (kind, text) = failure(&results.results[0]);
@@ -93,19 +93,19 @@ fn a_worker_that_dies_costs_the_task_it_ran_and_names_the_signal() {
 }
 
 #[test]
-fn a_task_is_ended_once_and_only_by_the_session_that_runs_it() {
+fn a_call_is_ended_once_and_only_by_the_session_that_runs_it() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let outsider = world.session("outsider");
     let batch = world.batch(owner, pool);
     world.fill(owner, batch, &[b"a"]);
-    let (_, task, _) = world.take_call(worker, pool);
+    let (_, call, _) = world.take_call(worker, pool);
     let refused =
         |reply: Reply| matches!(reply, Reply::Refused(refusal) if refusal.code == Code::BadArgument);
-    assert!(refused(world.end_call(outsider, batch, task, b"x")));
+    assert!(refused(world.end_call(outsider, batch, call, b"x")));
     assert!(refused(world.end_call(worker, batch, 7, b"x")));
-    assert_eq!(world.end_call(worker, batch, task, b"A"), Reply::Done);
-    assert!(refused(world.end_call(worker, batch, task, b"x")));
+    assert_eq!(world.end_call(worker, batch, call, b"A"), Reply::Done);
+    assert!(refused(world.end_call(worker, batch, call, b"x")));
     assert_eq!(world.results(owner, batch).results, [returned(0, b"A")]);
 }
 
@@ -132,12 +132,12 @@ fn a_closed_pool_finishes_what_it_has_and_then_lets_its_workers_go() {
     let (id, options) = (world.fresh_id(), world.batch_options());
     assert_eq!(world.refused(owner, Request::BatchOpen { id, pool, function: "f", options }).0, Code::Closed);
     let (_, number, _) = world.take_call(worker, pool);
-    let waiting = world.block(idle, task(pool));
+    let waiting = world.block(idle, call(pool));
     assert_eq!(world.end_call(worker, batch, number, b"A"), Reply::Done);
     assert!(
         matches!(world.answer(idle, waiting), Some(Reply::Refused(refusal)) if refusal.code == Code::Closed)
     );
-    assert_eq!(world.refused(worker, task(pool)).0, Code::Closed);
+    assert_eq!(world.refused(worker, call(pool)).0, Code::Closed);
     assert_eq!(world.results(owner, batch).results, [returned(0, b"A")]);
 }
 
@@ -155,21 +155,21 @@ fn a_terminated_pool_fails_everything_that_has_not_ended() {
     let terminated = Some(FailureKind::Terminated);
     assert_eq!(endings(results.results), [(0, terminated), (1, terminated)]);
     assert!(matches!(world.end_call(worker, batch, 0, b"late"), Reply::Refused(_)));
-    assert_eq!(world.refused(worker, task(pool)).0, Code::Closed);
+    assert_eq!(world.refused(worker, call(pool)).0, Code::Closed);
     world.kill(worker);
 }
 
 #[test]
-fn removing_a_named_pool_ends_its_tasks_and_its_workers() {
+fn removing_a_named_pool_ends_its_calls_and_its_workers() {
     let mut world = World::new();
     let (owner, worker) = (world.session("owner"), world.session("worker"));
     let pool = world.open(owner, Some("demo"), Spec::Pool);
     let batch = world.batch(owner, pool);
     world.fill(owner, batch, &[b"a"]);
     world.take_call(worker, pool);
-    let idle = world.block(worker, task(pool));
+    let idle = world.block(worker, call(pool));
     assert_eq!(world.ask(owner, Request::Remove { id: pool }), Reply::Done);
-    // The last task has ended, so the waiting worker learns that the pool is closed before the pool is gone.
+    // The last call has ended, so the waiting worker learns that the pool is closed before the pool is gone.
     assert!(matches!(world.answer(worker, idle), Some(Reply::Refused(_))));
     assert_eq!(failure(&world.results(owner, batch).results[0]).0, FailureKind::Terminated);
 }
@@ -183,7 +183,7 @@ fn the_death_of_an_owner_drops_what_has_not_started() {
     world.fill(owner, batch, &[b"a", b"b", b"c"]);
     let (_, number, _) = world.take_call(worker, pool);
     world.kill(owner);
-    let waiting = world.block(worker, task(pool));
+    let waiting = world.block(worker, call(pool));
     assert_eq!(world.end_call(worker, batch, number, b"A"), Reply::Done);
     assert_eq!(world.answer(worker, waiting), None);
     assert_eq!(world.refused(worker, Request::BatchProgress { id: batch }).0, Code::NoSuchObject);
@@ -201,11 +201,11 @@ fn a_process_may_own_the_batch_it_works_on_and_die() {
     world.kill(both);
     let later = world.session("later");
     world.open(later, Some("demo"), Spec::Pool);
-    world.block(later, task(pool));
+    world.block(later, call(pool));
 }
 
 #[test]
-fn tasks_whose_results_nobody_wants_run_all_the_same() {
+fn calls_whose_results_nobody_wants_run_all_the_same() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let batch = world.batch(owner, pool);
@@ -219,7 +219,7 @@ fn tasks_whose_results_nobody_wants_run_all_the_same() {
 }
 
 #[test]
-fn progress_counts_every_task_in_one_place() {
+fn progress_counts_every_call_in_one_place() {
     let mut world = World::new();
     let (owner, worker, pool) = pool(&mut world);
     let batch = world.batch(owner, pool);
@@ -243,16 +243,17 @@ fn an_empty_batch_is_complete_at_once() {
     let wait = world.block(owner, wait_for(Target::Results { batch }));
     world.fill(owner, batch, &[]);
     assert!(matches!(world.answer(owner, wait), Some(Reply::Taken(_))));
-    let more = Request::BatchAdd { id: batch, tasks: vec![], last: true };
+    let more = Request::BatchAdd { id: batch, chunks: vec![], last: true };
     assert_eq!(world.refused(owner, more).0, Code::Closed);
 }
 
 #[test]
-fn limits_of_tasks_and_bytes_are_errors_and_give_way_when_results_are_fetched() {
-    let mut world = World::with_limits(Limits { tasks_max: 2, stored_bytes_max: 100, ..Limits::default() });
+fn limits_of_calls_and_bytes_are_errors_and_give_way_when_results_are_fetched() {
+    let mut world =
+        World::with_limits(Limits { calls_and_items_max: 2, stored_bytes_max: 100, ..Limits::default() });
     let (owner, worker, pool) = pool(&mut world);
     let batch = world.batch(owner, pool);
-    let add = |tasks: Vec<TaskInput<'static>>| Request::BatchAdd { id: batch, tasks, last: false };
+    let add = |chunks: Vec<Chunk<'static>>| Request::BatchAdd { id: batch, chunks, last: false };
     let large = calls_of(&[&[0; 100]]).leak();
     assert_eq!(world.refused(owner, add(empty_calls(3))).0, Code::LimitReached);
     assert_eq!(world.refused(owner, add(vec![input(&[0; 3], 3)])).0, Code::LimitReached);
@@ -277,7 +278,7 @@ fn what_would_not_fit_into_an_answer_is_refused_before_anything_is_taken() {
         assert_eq!(world.refused(owner, terminate).0, Code::BadArgument, "{reason:?}");
     }
     let other = world.open(owner, None, Spec::Pool);
-    let both = [Target::Tasks { pool, most: 1 }, Target::Tasks { pool: other, most: 1 }];
+    let both = [Target::Calls { pool, most: 1 }, Target::Calls { pool: other, most: 1 }];
     assert_eq!(world.refused(worker, wait(WaitMode::All, &both, None)).0, Code::BadTarget);
     assert_eq!(world.take_call(worker, pool).1, 0);
 }
@@ -301,7 +302,7 @@ fn a_pool_that_was_made_anew_ends_with_its_owner_and_its_name_is_free() {
     let worker = world.session("worker");
     world.take_call(worker, pool);
     world.take_call(worker, pool);
-    let waiting = world.block(idle, task(pool));
+    let waiting = world.block(idle, call(pool));
     world.kill(owner);
     let results = world.results(friend, batch);
     assert!(results.complete && endings(results.results.clone()).len() == 2);

@@ -14,7 +14,7 @@ pub struct BatchOptions {
     /// The id of the batch's stop event, which is made with the batch, with one reference of the session. Once it was
     /// set, calls that have not begun never begin, and end as [`FailureKind::Cancelled`].
     pub stop: ObjectId,
-    /// An event that also sets the stop event when it is set, such as the stop event of the task that opens this batch.
+    /// An event that also sets the stop event when it is set, such as the stop event of the call that opens this batch.
     pub parent: Option<ObjectId>,
     /// Calls of higher priority begin first; batches of one priority take turns.
     pub priority: i32,
@@ -35,7 +35,7 @@ pub enum StopSignal {
 
 /// A chunk: calls that travel together to a batch. Each is on its own from there on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskInput<'a> {
+pub struct Chunk<'a> {
     /// The encoded arguments of each call, one after the other, each preceded by their length: see
     /// [`calls`](crate::calls).
     pub arguments: &'a [u8],

@@ -1,4 +1,4 @@
-//! Limits of tasks, results and items.
+//! Limits of calls, results and items.
 
 use std::process::Command;
 
@@ -8,12 +8,12 @@ use protocol::limits::{
     PROCESSES_MAX, RESULTS_BYTES_MAX,
 };
 use protocol::{
-    BatchOptions, Failure, FailureKind, Grant, ObjectId, Outcome, Reply, Request, Results, Spec, Target,
-    TaskInput, TasksGrant, ThreadId, WaitMode,
+    BatchOptions, CallsGrant, Chunk, Failure, FailureKind, Grant, ObjectId, Outcome, Reply, Request, Results,
+    Spec, Target, ThreadId, WaitMode,
 };
 use sys::process_session;
 
-use super::consequence::Consequence::{self, ComesLater, Cut, NotCounted, Refused, TaskFails};
+use super::consequence::Consequence::{self, CallFails, ComesLater, Cut, NotCounted, Refused};
 use crate::tests::manager_process::ManagerProcess;
 use crate::tests::raw_client::{
     EMPTY_CALL, RawClient, add_calls, call_of, done, end_call, object, open_anonymous, open_batch, refused,
@@ -44,13 +44,13 @@ fn grant(reply: Reply) -> Grant {
     }
 }
 
-fn tasks(most: u32) -> Target<'static> {
-    Target::Tasks { pool: object(POOL), most }
+fn calls(most: u32) -> Target<'static> {
+    Target::Calls { pool: object(POOL), most }
 }
 
 /// Ends the next call of the pool like this.
 fn end_next_call(peer: &mut RawClient, outcome: Outcome<&[u8], &str>, carries: &[ObjectId]) {
-    let Grant::Tasks(granted) = grant(peer.call(wait_for(tasks(1), Some(0)))) else {
+    let Grant::Calls(granted) = grant(peer.call(wait_for(calls(1), Some(0)))) else {
         panic!("not a call");
     };
     assert_eq!(granted.batch, object(BATCH));
@@ -73,17 +73,17 @@ pub(super) fn outcome(peer: &mut RawClient, reported: Outcome<&[u8], &str>, carr
 
 pub(super) fn fails(outcome: &Outcome) -> Consequence {
     match outcome {
-        Outcome::Failed(Failure { kind, .. }) => TaskFails(*kind),
+        Outcome::Failed(Failure { kind, .. }) => CallFails(*kind),
         Outcome::Returned(_) | Outcome::ReturnedBlob { .. } => panic!("it has not failed"),
     }
 }
 
 /// A batch and its calls in one request, which only asks for results.
-fn run(number: u128, tasks: Vec<TaskInput<'_>>) -> Request<'_> {
+fn run(number: u128, chunks: Vec<Chunk<'_>>) -> Request<'_> {
     let stop = object(number + 1);
     let options = BatchOptions { stop, parent: None, priority: 0, retries: 0, time_limit_ns: None };
     let (id, pool) = (object(number), object(POOL));
-    Request::BatchRun { id, pool, function: "f", options, tasks, timeout_ns: Some(0), thread: ThreadId(1) }
+    Request::BatchRun { id, pool, function: "f", options, chunks, timeout_ns: Some(0), thread: ThreadId(1) }
 }
 
 pub(super) fn put(item: &[u8], carries: Vec<ObjectId>) -> Request<'_> {
@@ -92,9 +92,9 @@ pub(super) fn put(item: &[u8], carries: Vec<ObjectId>) -> Request<'_> {
 
 /// What brings these arguments and this item.
 fn bring(number: u128, bytes: &[u8], carries: Vec<ObjectId>) -> [Request<'_>; 3] {
-    let tasks = vec![TaskInput { arguments: bytes, carries: carries.clone(), calls: 1 }];
-    let add = Request::BatchAdd { id: object(BATCH), tasks: tasks.clone(), last: false };
-    [add, run(number, tasks), put(bytes, carries)]
+    let chunks = vec![Chunk { arguments: bytes, carries: carries.clone(), calls: 1 }];
+    let add = Request::BatchAdd { id: object(BATCH), chunks: chunks.clone(), last: false };
+    [add, run(number, chunks), put(bytes, carries)]
 }
 
 pub(super) fn payload_bytes() -> Vec<Consequence> {
@@ -129,7 +129,7 @@ pub(super) fn carries_per_request() -> Vec<Consequence> {
         sizes.map(|size| vec![object(QUEUE); size])
     };
     let add = |number: u128, carries: usize| {
-        let chunk = |carries| TaskInput { arguments: EMPTY_CALL, carries, calls: 1 };
+        let chunk = |carries| Chunk { arguments: EMPTY_CALL, carries, calls: 1 };
         let [add, run] = add_chunks(number, parts(carries).map(chunk).collect());
         let put = |carries| Target::Put { queue: object(QUEUE), item: EMPTY_CALL, carries };
         let put = Request::Wait {
@@ -179,18 +179,18 @@ pub(super) fn results_bytes() -> Vec<Consequence> {
 }
 
 /// What adds these chunks.
-fn add_chunks(number: u128, tasks: Vec<TaskInput<'_>>) -> [Request<'_>; 2] {
-    let add = Request::BatchAdd { id: object(BATCH), tasks: tasks.clone(), last: false };
-    [add, run(number, tasks)]
+fn add_chunks(number: u128, chunks: Vec<Chunk<'_>>) -> [Request<'_>; 2] {
+    let add = Request::BatchAdd { id: object(BATCH), chunks: chunks.clone(), last: false };
+    [add, run(number, chunks)]
 }
 
 /// This many chunks, each of `calls` calls.
-fn chunks(arguments: &[u8], calls: usize, count: usize) -> Vec<TaskInput<'_>> {
-    vec![TaskInput { arguments: &arguments[..calls], carries: Vec::new(), calls: calls as u32 }; count]
+fn chunks(arguments: &[u8], calls: usize, count: usize) -> Vec<Chunk<'_>> {
+    vec![Chunk { arguments: &arguments[..calls], carries: Vec::new(), calls: calls as u32 }; count]
 }
 
 /// Has one manager add as many as there may be, and another one more, where each is asked in every way.
-fn add_up_to(limit: usize, chunks: impl Fn(usize) -> Vec<TaskInput<'static>>) -> Vec<Consequence> {
+fn add_up_to(limit: usize, chunks: impl Fn(usize) -> Vec<Chunk<'static>>) -> Vec<Consequence> {
     let manager = ManagerProcess::start();
     let peer = &mut worker_and_owner(manager.session());
     add_chunks(10, chunks(limit)).into_iter().for_each(|request| done(peer, request));
@@ -210,24 +210,24 @@ pub(super) fn calls_per_chunk() -> Vec<Consequence> {
 
 pub(super) fn calls_per_request() -> Vec<Consequence> {
     add_up_to(CALLS_PER_REQUEST_MAX, |calls| {
-        let mut tasks = chunks(MANY_CALLS, CALLS_PER_CHUNK_MAX, calls / CALLS_PER_CHUNK_MAX);
-        tasks.extend(chunks(MANY_CALLS, 1, calls % CALLS_PER_CHUNK_MAX));
-        tasks
+        let mut added = chunks(MANY_CALLS, CALLS_PER_CHUNK_MAX, calls / CALLS_PER_CHUNK_MAX);
+        added.extend(chunks(MANY_CALLS, 1, calls % CALLS_PER_CHUNK_MAX));
+        added
     })
 }
 
 /// Adds short calls with arguments of this size, and takes as many at once as the manager gives.
-fn grant_of_short_calls(peer: &mut RawClient, count: usize, bytes: usize, most: u32) -> TasksGrant {
+fn grant_of_short_calls(peer: &mut RawClient, count: usize, bytes: usize, most: u32) -> CallsGrant {
     done(peer, add_calls(BATCH, &call_of(bytes), count));
     // The first call begins and ends in one turn, as both requests come at once: it takes no time at all.
     let end = end_call(BATCH, 0, Outcome::Returned(EMPTY_CALL), &[]);
-    let requests = [wait_for(tasks(1), Some(0)), end, wait_for(tasks(most), Some(0))];
+    let requests = [wait_for(calls(1), Some(0)), end, wait_for(calls(most), Some(0))];
     let frames: Vec<u8> = requests.into_iter().flat_map(|body| peer.frame(body)).collect();
     peer.send_bytes(&frames);
-    assert!(matches!(grant(peer.answer().unwrap().body), Grant::Tasks(first) if first.calls == 1));
+    assert!(matches!(grant(peer.answer().unwrap().body), Grant::Calls(first) if first.calls == 1));
     assert_eq!(peer.answer().unwrap().body, Reply::Done);
     match grant(peer.answer().unwrap().body) {
-        Grant::Tasks(grant) => grant,
+        Grant::Calls(grant) => grant,
         other => panic!("not calls: {other:?}"),
     }
 }
@@ -240,7 +240,7 @@ pub(super) fn calls_per_grant() -> Vec<Consequence> {
             peer,
             Request::BatchAdd {
                 id: object(BATCH),
-                tasks: chunks(MANY_CALLS, CALLS_PER_CHUNK_MAX, 1),
+                chunks: chunks(MANY_CALLS, CALLS_PER_CHUNK_MAX, 1),
                 last: false,
             },
         );
@@ -287,7 +287,7 @@ pub(super) fn processes() -> Vec<Consequence> {
     let mut owner = worker_and_owner(manager.session());
     // Each of these stands for the wait of a process: whose wait it is makes no difference to a pool.
     for _ in 0..=PROCESSES_MAX {
-        owner.send(wait_for(tasks(1), None));
+        owner.send(wait_for(calls(1), None));
     }
     let inspect = Request::Inspect { object: protocol::Selector::Id(object(POOL)) };
     let Reply::Object(pool) = owner.call(inspect) else { panic!("the pool is there") };
