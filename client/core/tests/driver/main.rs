@@ -1,17 +1,16 @@
 //! Traces of one session: what the client asks, what leaves, what the manager answers, what the client learns.
 
-use alloc::string::{String, ToString};
-use alloc::vec::Vec;
-use std::format;
+mod memory_driver;
 
+use client_core::{DeferredRelease, DisconnectReason, ReleaseMemory, Unclaimed};
 use protocol::limits::FRAME_BYTES_MAX;
 use protocol::{
-    Answer, Code, Envelope, Grant, ItemGrant, ObjectId, Payload, Refusal, ThreadId, WaitResult, append_frame,
-    decode,
+    Answer, Code, Envelope, FrameBuffer, FrameError, Grant, ItemGrant, ObjectId, Payload, Refusal, Reply,
+    Request, RequestId, ThreadId, WaitResult, append_frame, decode,
 };
 use uuid::Uuid;
 
-use super::*;
+use self::memory_driver::{DriverEvent, MemoryDriver, RequestError};
 
 /// Memory for releases that a test can look into.
 #[derive(Debug, Default)]
@@ -40,17 +39,17 @@ impl ReleaseMemory for TestMemory {
 
 /// A session, and a manager's side of its connection.
 struct Trace {
-    session: Session<TestMemory>,
+    driver: MemoryDriver<TestMemory>,
 }
 
 impl Trace {
     fn new() -> Trace {
-        Trace { session: Session::new(FrameBuffer::new(64)) }
+        Trace { driver: MemoryDriver::new(FrameBuffer::new(64)) }
     }
 
     fn with_memory(memory: TestMemory) -> Trace {
         let mut trace = Trace::new();
-        trace.session.set_release_memory(memory);
+        trace.driver.set_release_memory(memory);
         trace
     }
 
@@ -59,14 +58,14 @@ impl Trace {
         let mut frames = FrameBuffer::new(FRAME_BYTES_MAX);
         loop {
             // As a socket does that takes little at a time.
-            let piece = &self.session.poll_output()[..self.session.poll_output().len().min(7)];
+            let piece = &self.driver.poll_output()[..self.driver.poll_output().len().min(7)];
             if piece.is_empty() {
                 break;
             }
             let bytes = piece.len();
             frames.space()[..bytes].copy_from_slice(piece);
             frames.filled(bytes);
-            self.session.handle_written(bytes);
+            self.driver.handle_written(bytes);
         }
         let mut left = Vec::new();
         while let Some(body) = frames.next_body().unwrap() {
@@ -80,8 +79,8 @@ impl Trace {
 
     fn bring(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(5) {
-            self.session.space()[..piece.len()].copy_from_slice(piece);
-            self.session.handle_input(piece.len());
+            self.driver.space()[..piece.len()].copy_from_slice(piece);
+            self.driver.handle_input(piece.len());
         }
     }
 
@@ -93,10 +92,10 @@ impl Trace {
 
     /// All that has happened, as text.
     fn events(&mut self) -> Vec<String> {
-        let events = core::iter::from_fn(|| self.session.poll_event());
+        let events = std::iter::from_fn(|| self.driver.poll_event());
         let show = |event| match event {
-            SessionEvent::Answered { request, reply, .. } => format!("{} {reply:?}", request.0),
-            SessionEvent::Ended { request } => format!("{} ended", request.0),
+            DriverEvent::Answered { request, reply, .. } => format!("{} {reply:?}", request.0),
+            DriverEvent::Ended { request } => format!("{} ended", request.0),
         };
         events.map(show).collect()
     }
@@ -123,7 +122,7 @@ fn item() -> Reply {
 #[test]
 fn ids_grow_and_answers_in_any_order_find_their_requests() {
     let mut trace = Trace::new();
-    let requests = [(); 3].map(|()| trace.session.request(is_set()).unwrap().0);
+    let requests = [(); 3].map(|()| trace.driver.request(is_set()).unwrap().0);
     assert_eq!(requests, [1, 2, 3]);
     assert_eq!(trace.left(), ["1:0 EventIsSet", "2:0 EventIsSet", "3:0 EventIsSet"]);
     trace.answer(3, Reply::Flag(true));
@@ -131,64 +130,64 @@ fn ids_grow_and_answers_in_any_order_find_their_requests() {
     assert_eq!(trace.events(), ["3 Flag(true)", "1 Flag(false)"]);
     trace.answer(2, Reply::Flag(false));
     assert_eq!(trace.events(), ["2 Flag(false)"]);
-    assert_eq!(trace.session.request(is_set()), Ok(RequestId(4)));
+    assert_eq!(trace.driver.request(is_set()), Ok(RequestId(4)));
     assert_eq!(trace.left(), ["4:3 EventIsSet"]);
-    assert_eq!(trace.session.unclaimed(), Unclaimed::default());
+    assert_eq!(trace.driver.unclaimed(), Unclaimed::default());
 }
 
 #[test]
 fn a_late_answer_to_an_abandoned_request_is_dropped_and_counted() {
     let mut trace = Trace::new();
-    let request = trace.session.request(is_set()).unwrap();
-    trace.session.abandon(request);
-    trace.session.abandon(request);
+    let request = trace.driver.request(is_set()).unwrap();
+    trace.driver.abandon(request);
+    trace.driver.abandon(request);
     assert_eq!(trace.left(), ["1:0 EventIsSet", "0:0 Cancel"]);
     trace.answer(1, item());
     assert_eq!(trace.events(), [""; 0]);
-    assert_eq!(trace.session.unclaimed(), Unclaimed { late: 1, unasked: 0 });
-    trace.session.request(is_set()).unwrap();
+    assert_eq!(trace.driver.unclaimed(), Unclaimed { late: 1, unasked: 0 });
+    trace.driver.request(is_set()).unwrap();
     assert_eq!(trace.left(), ["2:1 EventIsSet"], "it is acknowledged, as nobody can lose it any more");
 }
 
 #[test]
 fn an_answered_request_is_not_cancelled() {
     let mut trace = Trace::new();
-    let request = trace.session.request(is_set()).unwrap();
+    let request = trace.driver.request(is_set()).unwrap();
     trace.answer(1, Reply::Done);
     assert_eq!(trace.events(), ["1 Done"]);
-    trace.session.abandon(request);
+    trace.driver.abandon(request);
     assert_eq!(trace.left(), ["1:0 EventIsSet"]);
 }
 
 #[test]
 fn an_answer_that_nobody_asked_for_is_dropped_and_counted() {
     let mut trace = Trace::new();
-    trace.session.request(is_set()).unwrap();
+    trace.driver.request(is_set()).unwrap();
     trace.answer(7, Reply::Done);
     trace.answer(1, Reply::Done);
     trace.answer(1, Reply::Done);
     assert_eq!(trace.events(), ["1 Done"]);
-    assert_eq!(trace.session.unclaimed(), Unclaimed { late: 1, unasked: 1 });
-    assert_eq!(trace.session.end(), None);
+    assert_eq!(trace.driver.unclaimed(), Unclaimed { late: 1, unasked: 1 });
+    assert_eq!(trace.driver.end(), None);
 }
 
 #[test]
 fn the_end_is_told_to_every_request_after_the_answers_that_came_before_it() {
     let mut trace = Trace::new();
     for _ in 0..4 {
-        trace.session.request(is_set()).unwrap();
+        trace.driver.request(is_set()).unwrap();
     }
     trace.answer(2, Reply::Done);
     trace.answer(0, Reply::Refused(Refusal::new(Code::LimitReached, "it reads too little")));
-    trace.session.handle_input_over();
-    assert_eq!(trace.session.end(), None, "nothing is over before what came is taken");
+    trace.driver.handle_input_over();
+    assert_eq!(trace.driver.end(), None, "nothing is over before what came is taken");
     assert_eq!(trace.events(), ["2 Done", "1 ended", "3 ended", "4 ended"]);
     let end = DisconnectReason::Farewell("it reads too little".into());
-    assert_eq!(trace.session.end(), Some(&end));
+    assert_eq!(trace.driver.end(), Some(&end));
     assert_eq!(end.to_string(), "the manager is gone: it reads too little");
-    assert_eq!(trace.session.request(is_set()), Err(RequestError::Ended(end.clone())));
-    assert_eq!(trace.session.send(Request::Goodbye), Err(RequestError::Ended(end)));
-    trace.session.release(release(1));
+    assert_eq!(trace.driver.request(is_set()), Err(RequestError::Ended(end.clone())));
+    assert_eq!(trace.driver.send(Request::Goodbye), Err(RequestError::Ended(end)));
+    trace.driver.release(release(1));
     assert_eq!(trace.left(), [""; 0]);
     assert_eq!(trace.events(), [""; 0]);
 }
@@ -196,19 +195,19 @@ fn the_end_is_told_to_every_request_after_the_answers_that_came_before_it() {
 #[test]
 fn a_connection_that_closes_without_a_word_says_so() {
     let mut trace = Trace::new();
-    trace.session.handle_input_over();
+    trace.driver.handle_input_over();
     assert_eq!(trace.events(), [""; 0]);
-    assert_eq!(trace.session.end().unwrap().to_string(), "the manager is gone: it ended, or was ended");
+    assert_eq!(trace.driver.end().unwrap().to_string(), "the manager is gone: it ended, or was ended");
 }
 
 #[test]
 fn what_is_not_an_answer_ends_the_session() {
     let mut trace = Trace::new();
-    trace.session.request(is_set()).unwrap();
+    trace.driver.request(is_set()).unwrap();
     trace.bring(b"\x03\0\0\0abc");
     trace.answer(1, Reply::Done);
     assert_eq!(trace.events(), ["1 ended"]);
-    assert_eq!(trace.session.end(), Some(&DisconnectReason::Malformed(FrameError::Malformed)));
+    assert_eq!(trace.driver.end(), Some(&DisconnectReason::Malformed(FrameError::Malformed)));
 }
 
 #[test]
@@ -216,7 +215,7 @@ fn a_later_manager_may_tell_more_about_a_connection() {
     let mut trace = Trace::new();
     trace.answer(0, Reply::Done);
     assert_eq!(trace.events(), [""; 0]);
-    assert_eq!((trace.session.end(), trace.session.unclaimed()), (None, Unclaimed::default()));
+    assert_eq!((trace.driver.end(), trace.driver.unclaimed()), (None, Unclaimed::default()));
 }
 
 #[test]
@@ -228,31 +227,31 @@ fn what_came_with_the_greeting_is_not_lost() {
     append_frame(&mut bytes, &answer).unwrap();
     frames.space()[..bytes.len()].copy_from_slice(&bytes);
     frames.filled(bytes.len());
-    let mut session: Session = Session::new(frames);
-    session.handle_input_over();
-    assert_eq!(session.poll_event(), None);
-    assert_eq!(session.end(), Some(&DisconnectReason::Farewell(text)));
+    let mut driver: MemoryDriver = MemoryDriver::new(frames);
+    driver.handle_input_over();
+    assert_eq!(driver.poll_event(), None);
+    assert_eq!(driver.end(), Some(&DisconnectReason::Farewell(text)));
 }
 
 #[test]
 fn nothing_is_acknowledged_from_a_held_answer_on() {
     let mut trace = Trace::new();
     for _ in 0..3 {
-        trace.session.request(is_set()).unwrap();
+        trace.driver.request(is_set()).unwrap();
     }
     trace.left();
     trace.answer(1, Reply::Done);
     trace.answer(2, item());
     trace.answer(3, Reply::Done);
-    let held: Vec<_> = core::iter::from_fn(|| trace.session.poll_event()).collect();
-    let [_, SessionEvent::Answered { held: Some(held), .. }, SessionEvent::Answered { held: None, .. }] =
+    let held: Vec<_> = std::iter::from_fn(|| trace.driver.poll_event()).collect();
+    let [_, DriverEvent::Answered { held: Some(held), .. }, DriverEvent::Answered { held: None, .. }] =
         held[..]
     else {
         panic!("{held:?}");
     };
-    trace.session.send(is_set()).unwrap();
-    trace.session.release_answer(held);
-    trace.session.send(is_set()).unwrap();
+    trace.driver.send(is_set()).unwrap();
+    trace.driver.release_answer(held);
+    trace.driver.send(is_set()).unwrap();
     assert_eq!(trace.left(), ["0:1 EventIsSet", "0:3 EventIsSet"]);
 }
 
@@ -261,57 +260,57 @@ fn a_request_that_fits_into_no_frame_is_refused_and_leaves_no_trace() {
     let mut trace = Trace::new();
     let reason = "x".repeat(FRAME_BYTES_MAX);
     let large = || Request::PoolTerminate { id: id(), reason: &reason };
-    assert!(matches!(trace.session.request(large()), Err(RequestError::Frame(FrameError::TooLong { .. }))));
-    assert!(matches!(trace.session.send(large()), Err(RequestError::Frame(FrameError::TooLong { .. }))));
+    assert!(matches!(trace.driver.request(large()), Err(RequestError::Frame(FrameError::TooLong { .. }))));
+    assert!(matches!(trace.driver.send(large()), Err(RequestError::Frame(FrameError::TooLong { .. }))));
     assert_eq!(trace.left(), [""; 0]);
-    trace.session.handle_input_over();
+    trace.driver.handle_input_over();
     assert_eq!(trace.events(), [""; 0], "nothing waited for an answer");
 }
 
 #[test]
 fn a_deferred_release_leaves_before_the_next_request() {
     let mut trace = Trace::with_memory(TestMemory::default());
-    trace.session.release(release(1));
-    trace.session.release(release(2));
+    trace.driver.release(release(1));
+    trace.driver.release(release(2));
     assert_eq!(trace.left(), [""; 0]);
-    trace.session.request(is_set()).unwrap();
+    trace.driver.request(is_set()).unwrap();
     assert_eq!(trace.left(), ["0:0 Release", "0:0 Release", "1:0 EventIsSet"]);
 }
 
 #[test]
 fn a_wanted_lock_is_released_at_once() {
     let mut trace = Trace::with_memory(TestMemory { is_wanted: true, ..TestMemory::default() });
-    trace.session.release(release(1));
+    trace.driver.release(release(1));
     assert_eq!(trace.left(), ["0:0 Release"]);
 }
 
 #[test]
 fn without_memory_every_release_leaves_at_once() {
     let mut trace = Trace::new();
-    trace.session.release(release(1));
+    trace.driver.release(release(1));
     assert_eq!(trace.left(), ["0:0 Release"]);
 }
 
 #[test]
 fn nothing_is_deferred_while_the_manager_may_not_have_read_what_was_sent_before() {
     let mut trace = Trace::with_memory(TestMemory::default());
-    trace.session.send(is_set()).unwrap();
-    trace.session.release(release(1));
+    trace.driver.send(is_set()).unwrap();
+    trace.driver.release(release(1));
     assert_eq!(trace.left(), ["0:0 EventIsSet", "0:0 Release"]);
-    trace.session.request(is_set()).unwrap();
-    trace.session.request(is_set()).unwrap();
+    trace.driver.request(is_set()).unwrap();
+    trace.driver.request(is_set()).unwrap();
     trace.answer(1, Reply::Done);
     trace.events();
-    trace.session.release(release(2));
+    trace.driver.release(release(2));
     assert_eq!(trace.left(), ["1:0 EventIsSet", "2:0 EventIsSet", "0:1 Release"], "2 is under way");
     trace.answer(2, Reply::Done);
     trace.events();
-    trace.session.release(release(3));
+    trace.driver.release(release(3));
     assert_eq!(trace.left(), ["0:2 Release"], "the manager may not have read the release before");
-    trace.session.request(is_set()).unwrap();
+    trace.driver.request(is_set()).unwrap();
     trace.answer(3, Reply::Done);
     trace.events();
     trace.left();
-    trace.session.release(release(4));
+    trace.driver.release(release(4));
     assert_eq!(trace.left(), [""; 0], "the answer says that all before it was read");
 }

@@ -1,20 +1,20 @@
-//! A whole session, whose parts the tests drive from one thread.
+//! A driver in memory: it puts the parts of a session together as any driver does that has a connection to itself.
+//! Around it, an asynchronous driver would only add the socket, and wake the future of each request by its event.
 
-use alloc::collections::VecDeque;
-use core::fmt;
+use std::collections::VecDeque;
+use std::fmt;
 
-use protocol::{FrameBuffer, FrameError, Reply, Request, RequestId};
-
-use crate::{
+use client_core::{
     Acks, DeferredRelease, DisconnectReason, HeldAnswer, Incoming, NoReleaseMemory, Outgoing,
     PendingRequests, ReleaseMemory, UnacknowledgedGrants, Unclaimed,
 };
+use protocol::{FrameBuffer, FrameError, Reply, Request, RequestId};
 
-/// A session after its handshake. Its driver makes requests ([`request`](Self::request), [`send`](Self::send), …),
-/// moves the bytes of [`poll_output`](Self::poll_output) into the connection and those of the connection into
-/// [`space`](Self::space), and then takes the events of [`poll_event`](Self::poll_event).
+/// The parts of one session after its handshake. Its user makes requests ([`request`](Self::request),
+/// [`send`](Self::send), …), moves the bytes of [`poll_output`](Self::poll_output) into the connection and those of
+/// the connection into [`space`](Self::space), and then takes the events of [`poll_event`](Self::poll_event).
 #[derive(Debug)]
-pub(crate) struct Session<M = NoReleaseMemory> {
+pub(crate) struct MemoryDriver<M = NoReleaseMemory> {
     outgoing: Outgoing<M>,
     incoming: Incoming,
     /// Each request waits with its own id, which an event names.
@@ -28,17 +28,17 @@ pub(crate) struct Session<M = NoReleaseMemory> {
 
 /// What has happened to a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum SessionEvent {
+pub(crate) enum DriverEvent {
     /// It is answered.
     Answered {
         /// The request.
         request: RequestId,
         /// The answer.
         reply: Reply,
-        /// What to [`release`](Session::release_answer) once the answer cannot be lost any more.
+        /// What to [`release`](MemoryDriver::release_answer) once the answer cannot be lost any more.
         held: Option<HeldAnswer>,
     },
-    /// The session is over, so it will not be answered; [`Session::end`] says why.
+    /// The session is over, so it will not be answered; [`MemoryDriver::end`] says why.
     Ended {
         /// The request.
         request: RequestId,
@@ -56,10 +56,10 @@ pub(crate) enum RequestError {
     Unacknowledged(UnacknowledgedGrants),
 }
 
-impl<M: ReleaseMemory> Session<M> {
-    /// A session that goes on where the handshake ended, with the bytes that came behind the greeting.
-    pub(crate) fn new(frames: FrameBuffer) -> Session<M> {
-        Session {
+impl<M: ReleaseMemory> MemoryDriver<M> {
+    /// Goes on where the handshake ended, with the bytes that came behind the greeting.
+    pub(crate) fn new(frames: FrameBuffer) -> MemoryDriver<M> {
+        MemoryDriver {
             outgoing: Outgoing::new(),
             incoming: Incoming::new(frames),
             pending: PendingRequests::new(),
@@ -69,7 +69,7 @@ impl<M: ReleaseMemory> Session<M> {
         }
     }
 
-    /// Makes a request, whose answer or end will be a [`SessionEvent`].
+    /// Makes a request, whose answer or end will be a [`DriverEvent`].
     ///
     /// # Errors
     ///
@@ -149,14 +149,14 @@ impl<M: ReleaseMemory> Session<M> {
     }
 
     /// The next event. Answers that came before the end of the session come before it here, too.
-    pub(crate) fn poll_event(&mut self) -> Option<SessionEvent> {
+    pub(crate) fn poll_event(&mut self) -> Option<DriverEvent> {
         while self.pending.end().is_none() {
             let end = match self.incoming.poll_answer() {
                 Ok(Some(answer)) => {
                     let held = self.acks.handle_answer(&answer);
                     match self.pending.handle_answer(answer.request) {
                         Some(request) => {
-                            return Some(SessionEvent::Answered { request, reply: answer.body, held });
+                            return Some(DriverEvent::Answered { request, reply: answer.body, held });
                         }
                         None => held.into_iter().for_each(|held| self.acks.release(held)),
                     }
@@ -169,7 +169,7 @@ impl<M: ReleaseMemory> Session<M> {
             self.outgoing.discard();
             self.ended.extend(self.pending.handle_end(end));
         }
-        self.ended.pop_front().map(|request| SessionEvent::Ended { request })
+        self.ended.pop_front().map(|request| DriverEvent::Ended { request })
     }
 
     /// Why the session is over, if it is.
@@ -193,7 +193,4 @@ impl fmt::Display for RequestError {
     }
 }
 
-impl core::error::Error for RequestError {}
-
-#[cfg(test)]
-mod tests;
+impl std::error::Error for RequestError {}
