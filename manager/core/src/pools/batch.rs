@@ -60,8 +60,8 @@ pub(crate) struct Batch {
     pub(crate) turn: Option<u64>,
     /// Calls to begin, in order.
     pub(crate) waiting: WaitingCalls,
-    /// Calls that will never begin and have not ended, with how they end.
-    pub(crate) dropped: VecDeque<(WaitingCalls, Failure)>,
+    /// Calls that will never begin and have not ended.
+    pub(crate) dropped: DroppedCalls,
     /// Calls that were granted, by the first of each grant.
     pub(crate) running: SmallMap<u64, Running>,
     /// The sessions of these.
@@ -88,6 +88,14 @@ pub(crate) struct Batch {
     pub(crate) is_sealed: bool,
     /// Whether calls that have not begun never will.
     pub(crate) is_stopped: bool,
+}
+
+/// Calls that will never begin and have not ended: those that were dropped together, with how they end.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct DroppedCalls {
+    lists: VecDeque<(WaitingCalls, Failure)>,
+    /// How many calls they have together. There may be many lists, if a batch is cancelled again and again.
+    calls: u64,
 }
 
 /// The objects whose proxies are in the arguments of one chunk.
@@ -129,24 +137,12 @@ impl Batch {
     }
 
     fn progress(&self) -> CallCounts {
-        let dropped: u64 = self.dropped.iter().map(|(calls, _)| calls.calls()).sum();
         CallCounts {
-            waiting: self.waiting.calls() + dropped + self.granted - self.begun,
+            waiting: self.waiting.calls() + self.dropped.calls + self.granted - self.begun,
             running: self.begun,
             returned: self.returned,
             failed: self.failed,
         }
-    }
-
-    /// Takes the next calls that will never begin, with how they end.
-    pub(crate) fn next_dropped(&mut self) -> Option<(WaitingChunk, Outcome)> {
-        let (calls, failure) = self.dropped.front_mut()?;
-        let outcome = Outcome::Failed(failure.clone());
-        let chunk = calls.pop_front()?;
-        if calls.is_empty() {
-            self.dropped.pop_front();
-        }
-        Some((chunk, outcome))
     }
 
     /// The objects that are no longer pinned, as these calls have ended.
@@ -163,6 +159,30 @@ impl Batch {
             before = chunk_first;
         }
         unpinned
+    }
+}
+
+impl DroppedCalls {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lists.is_empty()
+    }
+
+    /// Adds calls that end like this.
+    pub(crate) fn push(&mut self, calls: WaitingCalls, failure: Failure) {
+        self.calls += calls.calls();
+        self.lists.push_back((calls, failure));
+    }
+
+    /// Takes the next calls, with how they end.
+    pub(crate) fn pop(&mut self) -> Option<(WaitingChunk, Outcome)> {
+        let (calls, failure) = self.lists.front_mut()?;
+        let outcome = Outcome::Failed(failure.clone());
+        let chunk = calls.pop_front()?;
+        if calls.is_empty() {
+            self.lists.pop_front();
+        }
+        self.calls -= u64::from(chunk.calls);
+        Some((chunk, outcome))
     }
 }
 
@@ -240,7 +260,7 @@ impl State {
             stop: self.catalog.handle(stop),
             turn: None,
             waiting: WaitingCalls::default(),
-            dropped: VecDeque::new(),
+            dropped: DroppedCalls::default(),
             running: SmallMap::default(),
             workers: SmallMap::default(),
             cancels: 0,

@@ -53,7 +53,7 @@ impl State {
         }
         let is_under_way = !batch.dropped.is_empty();
         let failure = Failure { kind: failure.kind, text: failure.text.into() };
-        batch.dropped.push_back((take(&mut batch.waiting), failure));
+        batch.dropped.push(take(&mut batch.waiting), failure);
         match is_under_way {
             true => self.unfinished.is_news |= self.has_unfinished,
             false => self.end_dropped(key),
@@ -62,7 +62,7 @@ impl State {
 
     /// Ends calls that will never begin: all of them, or as many as this input may.
     fn end_dropped(&mut self, key: Key) {
-        while let Some((chunk, outcome)) = self.batch_at(key).next_dropped() {
+        while let Some((chunk, outcome)) = self.batch_at(key).dropped.pop() {
             self.step(STEPS_PER_CHUNK);
             self.stored_bytes -= chunk.stored_bytes();
             self.end_chunk(key, &chunk, outcome);

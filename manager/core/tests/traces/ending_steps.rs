@@ -70,6 +70,36 @@ fn the_termination_of_a_pool_with_many_calls_that_run() {
     assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
 }
 
+/// More calls are added and cancelled while the first still end. What is asked of them looks at none.
+#[test]
+fn many_cancellations_of_one_batch() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let pool = world.open(a, Some("pool"), Spec::Pool);
+    let batch = world.batch(a, pool);
+    let add =
+        |calls: usize| Request::BatchAdd { id: batch, chunks: vec![input(&[0], 1); calls], last: false };
+    let cancel = |world: &mut World| {
+        world.send_as(b, RequestId::ONE_WAY, Request::BatchCancel { id: batch });
+    };
+    world.done(a, add(10_000));
+    cancel(&mut world);
+    for _ in 0..1_000 {
+        world.done(a, add(1));
+        cancel(&mut world);
+    }
+    let count = |world: &mut World| match world.ask(b, Request::BatchProgress { id: batch }) {
+        Reply::Progress(CallCounts { waiting, failed, .. }) => (waiting, failed),
+        other => panic!("not a progress: {other:?}"),
+    };
+    let (waiting, failed) = count(&mut world);
+    assert_eq!(waiting + failed, 11_000);
+    assert!(waiting > 1_000, "{waiting} have not ended");
+    world.work();
+    assert_eq!(count(&mut world), (0, 11_000));
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
+
 /// They carry many proxies, and there are many of them.
 #[test]
 fn the_cancellation_of_many_calls_that_carry_objects() {
