@@ -86,6 +86,10 @@ pub const CARRIES_PER_REQUEST_MAX: usize = 16_384;
 /// for more is refused with [`Code::LimitReached`](crate::Code::LimitReached).
 pub const WAIT_TARGETS_MAX: usize = 65_536;
 
+/// The most conditions over one lock, which end with it. One more is refused with
+/// [`Code::LimitReached`](crate::Code::LimitReached).
+pub const CONDITIONS_PER_LOCK_MAX: usize = 1_024;
+
 /// The most grants that a session was sent and has not confirmed by its count of answers. If there are more, the next
 /// request that does not confirm enough of them ends the session, with
 /// [`Code::LimitReached`](crate::Code::LimitReached).

@@ -42,6 +42,7 @@ fn numbers() -> BTreeMap<&'static str, u64> {
         ("WAIT_TARGETS_MAX", limits::WAIT_TARGETS_MAX),
         ("CARRIES_MAX", limits::CARRIES_MAX),
         ("CARRIES_PER_REQUEST_MAX", limits::CARRIES_PER_REQUEST_MAX),
+        ("CONDITIONS_PER_LOCK_MAX", limits::CONDITIONS_PER_LOCK_MAX),
         ("PROCESSES_MAX", limits::PROCESSES_MAX),
         ("UNCONFIRMED_MAX", limits::UNCONFIRMED_MAX),
         ("RESULTS_BYTES_MAX", limits::RESULTS_BYTES_MAX),

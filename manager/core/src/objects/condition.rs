@@ -8,6 +8,7 @@
 use alloc::boxed::Box;
 use alloc::format;
 
+use protocol::limits::CONDITIONS_PER_LOCK_MAX;
 use protocol::{Code, Grant, Kind, LockChoice, Name, ObjectId, ObjectState, Refusal, Reply, Spec};
 use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
@@ -110,7 +111,11 @@ impl State {
         over: LockChoice,
     ) -> Result<Key, Refusal> {
         let (lock, is_own) = match over {
-            LockChoice::Given { id } => (self.find_lock(id)?, false),
+            LockChoice::Given { id } => {
+                let lock = self.find_lock(id)?;
+                self.check_conditions_over(lock)?;
+                (lock, false)
+            }
             LockChoice::Own { id: own, .. } if own == id => {
                 return Err(Refusal::new(Code::BadArgument, "a condition and its lock have different ids"));
             }
@@ -133,6 +138,18 @@ impl State {
                 Err(refusal)
             }
         }
+    }
+
+    /// Refuses one more condition over a lock that has as many as it may. They end with it in one step.
+    fn check_conditions_over(&mut self, lock: Key) -> Result<(), Refusal> {
+        if self.lock_at(lock).conditions.len() >= CONDITIONS_PER_LOCK_MAX {
+            let text = format!(
+                "{} has {CONDITIONS_PER_LOCK_MAX} conditions over it, which is the limit",
+                self.describe(lock)
+            );
+            return Err(Refusal::new(Code::LimitReached, text));
+        }
+        Ok(())
     }
 
     fn lock_choice(&self, condition: &Condition) -> LockChoice {

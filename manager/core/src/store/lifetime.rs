@@ -215,6 +215,7 @@ impl State {
         // then hold the lock.
         if let Body::Lock(lock) = &mut self.catalog.at_mut(key).body {
             for condition in take(&mut lock.conditions) {
+                self.step(STEPS_PER_OBJECT);
                 self.destroy(condition, end);
             }
         }

@@ -1,10 +1,10 @@
 //! How much one input does at the limits when much ends at once: sessions, pools, batches, and what they keep.
 
 use manager_core::{DeathCause, Input, SessionEnd};
-use protocol::limits::CARRIES_MAX;
+use protocol::limits::{CARRIES_MAX, CONDITIONS_PER_LOCK_MAX};
 use protocol::{
-    BatchOptions, CallCounts, CallsOutcome, Chunk, Code, Grant, Kind, ObjectId, Outcome, Reply, Request,
-    RequestId, SessionId, Spec, Target,
+    BatchOptions, CallCounts, CallsOutcome, Chunk, Code, Grant, Kind, ObjectId, OpenMode, Outcome, Reply,
+    Request, RequestId, SessionId, Spec, Target,
 };
 
 use crate::call_words::input;
@@ -271,16 +271,41 @@ fn the_end_of_many_calls_that_carry_objects() {
 }
 
 #[test]
-fn the_end_of_many_conditions_over_one_lock() {
+fn the_end_of_many_conditions_over_few_locks() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
-    let l = world.open(a, Some("lock"), Spec::Lock);
-    let conditions: Vec<_> = (0..10_000).map(|_| world.open(b, None, words::over(l))).collect();
+    let mut conditions = Vec::new();
+    for _ in 0..10 {
+        let l = world.open(a, None, Spec::Lock);
+        conditions.extend((0..1_000).map(|_| world.open(b, None, words::over(l))));
+    }
     world.forget_steps();
     world.leave(b);
     assert!(world.work() > 1);
     assert_eq!(world.refused(a, Request::ConditionLock { id: conditions[9_999] }).0, Code::NoSuchObject);
     assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
+
+/// They end in one step, so there is a limit to them.
+#[test]
+fn the_end_of_a_lock_with_as_many_conditions_as_it_may_have() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let l = world.open(a, Some("lock"), Spec::Lock);
+    let conditions: Vec<_> =
+        (0..CONDITIONS_PER_LOCK_MAX).map(|_| world.open(b, None, words::over(l))).collect();
+    let open = |id| Request::Open { id, name: None, spec: words::over(l), mode: OpenMode::OpenOrCreate };
+    let one_more = world.fresh_id();
+    assert_eq!(world.refused(b, open(one_more)).0, Code::LimitReached);
+    world.done(b, Request::Detach { id: conditions[7] });
+    world.open(b, None, words::over(l));
+    world.forget_steps();
+    world.done(a, Request::Remove { id: l });
+    let steps = world.steps_most();
+    assert!((8 * CONDITIONS_PER_LOCK_MAX as u64..=STEPS_MAX).contains(&steps), "{steps} steps");
+    for id in [conditions[0], conditions[CONDITIONS_PER_LOCK_MAX - 1]] {
+        assert_eq!(world.refused(b, Request::ConditionLock { id }).0, Code::NoSuchObject);
+    }
 }
 
 /// Its children live on without it.

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use protocol::limits::{
-    BLOB_BYTES_MIN, FRAME_BYTES_MAX, HELLO_BYTES_MAX, HELLO_TIME_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX,
-    PIECE_BYTES_MAX, PROGRAM_BYTES_MAX, REASON_BYTES_MAX, UNCONFIRMED_MAX,
+    BLOB_BYTES_MIN, CONDITIONS_PER_LOCK_MAX, FRAME_BYTES_MAX, HELLO_BYTES_MAX, HELLO_TIME_MAX,
+    NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, PIECE_BYTES_MAX, PROGRAM_BYTES_MAX, REASON_BYTES_MAX, UNCONFIRMED_MAX,
 };
 use protocol::{
-    Code, Hello, Limits, OpenMode, Outcome, Reply, Request, Selector, Signal, Spec, Target, ThreadId,
-    WaitMode,
+    Code, Hello, Limits, LockChoice, OpenMode, Outcome, Reply, Request, Selector, Signal, Spec, Target,
+    ThreadId, WaitMode,
 };
 
-use super::consequence::Consequence::{self, Cut, Ended};
+use super::consequence::Consequence::{self, Cut, Ended, Refused};
 use crate::server::Timeouts;
 use crate::tests::manager_process::ManagerProcess;
 use crate::tests::raw_client::{
@@ -48,6 +48,20 @@ pub(super) fn hello_time() -> Vec<Consequence> {
     late.expect_end();
     assert!(refusal.text.contains("50ms"), "{refusal}");
     vec![Ended(refusal.code)]
+}
+
+pub(super) fn conditions_per_lock() -> Vec<Consequence> {
+    let manager = RunningManager::start();
+    let mut peer = manager.session();
+    done(&mut peer, open_anonymous(0, Spec::Lock));
+    let over = LockChoice::Given { id: object(0) };
+    let most = CONDITIONS_PER_LOCK_MAX as u128;
+    (1..=most).for_each(|number| done(&mut peer, open_anonymous(number, Spec::Condition { over })));
+    let one_more = [open_anonymous(most + 1, Spec::Condition { over })];
+    let code = refused_alike(&mut peer, CONDITIONS_PER_LOCK_MAX, one_more);
+    done(&mut peer, Request::Detach { id: object(1) });
+    done(&mut peer, open_anonymous(most + 1, Spec::Condition { over }));
+    vec![Refused(code)]
 }
 
 pub(super) fn program_bytes() -> Vec<Consequence> {

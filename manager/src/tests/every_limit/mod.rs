@@ -47,6 +47,7 @@ const TABLE: &[Line] = &[
     ("CALLS_PER_GRANT_MAX", &[ComesLater], calls::calls_per_grant),
     ("GRANT_BYTES_MAX", &[ComesLater], calls::grant_bytes),
     ("WAIT_TARGETS_MAX", &[LIMIT_REACHED], settings::wait_targets_of_any_manager),
+    ("CONDITIONS_PER_LOCK_MAX", &[LIMIT_REACHED], messages::conditions_per_lock),
     ("BOUND_PROCESSES_MAX", &[LIMIT_REACHED], calls::bound_processes),
     ("PROCESSES_MAX", &[NotCounted], calls::processes),
     ("sessions_max", &[Ended(Code::LimitReached)], settings::sessions),

@@ -1,5 +1,6 @@
 //! Objects: opening, references, removal, and what keeps an object ("Objects").
 
+use protocol::limits::CONDITIONS_PER_LOCK_MAX;
 use protocol::{Code, Epoch, Kind, LockChoice, Name, ObjectId, OpenMode, Reply, SessionId, Spec};
 
 use super::barriers::Barrier;
@@ -63,6 +64,11 @@ impl Model {
             Spec::RLock => Body::Lock(Lock::new(true)),
             Spec::Condition { over: LockChoice::Given { id: lock } } => {
                 self.lock(lock)?;
+                let is_over_it =
+                    |object: &&Object| matches!(&object.body, Body::Condition(other) if other.lock == lock);
+                if self.objects.values().filter(is_over_it).count() >= CONDITIONS_PER_LOCK_MAX {
+                    return Err(Code::LimitReached);
+                }
                 Body::Condition(Condition { lock, is_own: false })
             }
             Spec::Condition { over: LockChoice::Own { id: lock, is_reentrant } } => {
