@@ -94,7 +94,7 @@ pub struct BlobItemGrant {
 pub struct LockGrant {
     /// The number of this holding, by which to release it. It is never used again in the life of the manager. Acquiring
     /// a reentrant lock once more keeps it, and so does a wait for a condition that gives the lock up and has it again.
-    pub hold: u64,
+    pub holding: u64,
     /// The fencing token. It grows each time that any lock of the manager is taken, also at the end of a wait for a
     /// condition, so that an outside resource can refuse a former holder. Acquiring a reentrant lock once more keeps
     /// it.

@@ -197,7 +197,7 @@ pub enum Request<'a> {
         id: ObjectId,
         /// The holding that is given back, which any thread of the session that has it may do; or none for what the
         /// calling thread holds.
-        hold: Option<u64>,
+        holding: Option<u64>,
         /// The thread of the client process that asks.
         thread: ThreadId,
     },
@@ -220,7 +220,7 @@ pub enum Request<'a> {
         /// How many to wake at most; none for all.
         count: Option<u32>,
         /// The holding of the lock; none for the one that the calling thread has.
-        hold: Option<u64>,
+        holding: Option<u64>,
         /// The thread of the client process that asks.
         thread: ThreadId,
     },

@@ -61,7 +61,7 @@ pub enum Target<'a> {
         /// The condition.
         id: ObjectId,
         /// The holding of the lock that is given up; none for the one that the waiting thread has.
-        hold: Option<u64>,
+        holding: Option<u64>,
     },
     /// Ready when there are enough permits, abandoned ones among them. Taking charges them to the session.
     Semaphore {
@@ -164,7 +164,7 @@ pub enum Signal<'a> {
         /// The lock or reentrant lock.
         id: ObjectId,
         /// The holding to release; none for the one that the waiting thread has.
-        hold: Option<u64>,
+        holding: Option<u64>,
     },
     /// Releases permits.
     SemaphoreRelease {

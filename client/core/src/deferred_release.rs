@@ -8,7 +8,7 @@ pub struct DeferredRelease {
     /// The lock.
     pub lock: ObjectId,
     /// The holding that ends.
-    pub hold: u64,
+    pub holding: u64,
     /// The thread that acquired it.
     pub thread: ThreadId,
 }
@@ -16,7 +16,7 @@ pub struct DeferredRelease {
 impl DeferredRelease {
     /// The request that releases the lock.
     pub fn request(&self) -> Request<'static> {
-        Request::Release { id: self.lock, hold: Some(self.hold), thread: self.thread }
+        Request::Release { id: self.lock, holding: Some(self.holding), thread: self.thread }
     }
 }
 

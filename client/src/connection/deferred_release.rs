@@ -30,9 +30,9 @@ impl SharedReleaseMemory {
     }
 
     /// Frees an entry. Returns false if the manager was faster.
-    fn take_out(&mut self, entry: usize, hold: u64) -> bool {
+    fn take_out(&mut self, entry: usize, holding: u64) -> bool {
         self.free.push(entry);
-        self.words[entry].compare_exchange(hold, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        self.words[entry].compare_exchange(holding, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     fn free_entry(&mut self) -> Option<usize> {
@@ -51,20 +51,20 @@ impl SharedReleaseMemory {
 impl ReleaseMemory for SharedReleaseMemory {
     fn enter(&mut self, release: DeferredRelease) -> bool {
         let Some(entry) = self.free_entry() else { return false };
-        self.words[entry].store(release.hold, Ordering::SeqCst);
+        self.words[entry].store(release.holding, Ordering::SeqCst);
         // The order matters: the manager first says that a lock is wanted, and then looks into the entries.
         if self.words[WANTED].load(Ordering::SeqCst) == 0 {
             self.entered.push((entry, release));
             return true;
         }
         // If the manager has found the entry already, it has released the lock.
-        !self.take_out(entry, release.hold)
+        !self.take_out(entry, release.holding)
     }
 
     fn drain(&mut self, mut take: impl FnMut(DeferredRelease)) {
         let mut entered = std::mem::take(&mut self.entered);
         for (entry, release) in entered.drain(..) {
-            if self.take_out(entry, release.hold) {
+            if self.take_out(entry, release.holding) {
                 take(release);
             }
         }
@@ -92,20 +92,20 @@ pub(crate) mod tests {
         (SharedReleaseMemory::new(ours), manager)
     }
 
-    pub(crate) fn release(hold: u64) -> DeferredRelease {
-        DeferredRelease { lock: ObjectId(Uuid::nil()), hold, thread: ThreadId(1) }
+    pub(crate) fn release(holding: u64) -> DeferredRelease {
+        DeferredRelease { lock: ObjectId(Uuid::nil()), holding, thread: ThreadId(1) }
     }
 
     fn sent(releases: &mut SharedReleaseMemory) -> Vec<u64> {
         let mut sent = Vec::new();
-        releases.drain(|release| sent.push(release.hold));
+        releases.drain(|release| sent.push(release.holding));
         sent
     }
 
     #[test]
     fn entries_are_sent_later_in_order_and_once() {
         let (mut releases, manager) = shared();
-        assert!((1..=3).all(|hold| releases.enter(release(hold))));
+        assert!((1..=3).all(|holding| releases.enter(release(holding))));
         assert_eq!(manager[USED].load(Ordering::SeqCst), 3);
         assert!(!releases.is_empty());
         assert_eq!(sent(&mut releases), [1, 2, 3]);
@@ -135,7 +135,7 @@ pub(crate) mod tests {
     #[test]
     fn once_all_entries_are_in_use_nothing_is_entered() {
         let (mut releases, _) = shared();
-        let entered = (1..=u64::MAX).take_while(|&hold| releases.enter(release(hold))).count();
+        let entered = (1..=u64::MAX).take_while(|&holding| releases.enter(release(holding))).count();
         assert_eq!(entered, ENTRIES_MAX);
         assert_eq!(sent(&mut releases).len(), ENTRIES_MAX);
         assert!(releases.enter(release(1)));

@@ -206,7 +206,7 @@ impl Condition {
     ) -> Result<WokenBy> {
         let references = others.iter().map(|other| other.reference());
         let link = common_link(once(&*self.reference).chain(references))?;
-        let notification = ConditionTarget { id: self.reference.id(), hold: Some(guard.hold()) };
+        let notification = ConditionTarget { id: self.reference.id(), holding: Some(guard.holding()) };
         let targets: Targets<'_> =
             once(notification.into_target()).chain(others.iter().map(|other| other.target())).collect();
         let timeout_ns = timeout.map(duration::nanoseconds);

@@ -46,7 +46,7 @@ use crate::{Abandonment, Error, ErrorKind, Result};
 pub struct LockGuard {
     lock: Arc<Reference>,
     /// The number of the holding, so that the guard releases no later one in its place.
-    hold: u64,
+    holding: u64,
     token: u64,
     depth: u32,
     abandoned: Option<Abandonment>,
@@ -74,10 +74,10 @@ impl LockGuard {
 
     /// The guard for what the manager granted to this thread.
     pub(crate) fn new(lock: &Arc<Reference>, grant: LockGrant) -> LockGuard {
-        let LockGrant { hold, token, depth, abandoned } = grant;
+        let LockGrant { holding, token, depth, abandoned } = grant;
         LockGuard {
             lock: Arc::clone(lock),
-            hold,
+            holding,
             token,
             depth,
             abandoned: abandoned.map(Abandonment::from),
@@ -143,13 +143,13 @@ impl LockGuard {
     }
 
     /// The number of the holding.
-    pub(crate) fn hold(&self) -> u64 {
-        self.hold
+    pub(crate) fn holding(&self) -> u64 {
+        self.holding
     }
 
     /// Notes that the wait gave the lock up and holds it again.
     pub(crate) fn renew(&mut self, grant: LockGrant) {
-        self.hold = grant.hold;
+        self.holding = grant.holding;
         self.token = grant.token;
         self.depth = grant.depth;
         self.abandoned = grant.abandoned.map(Abandonment::from);
@@ -161,7 +161,8 @@ impl LockGuard {
         // To find deadlocks, the manager assumes that a waiting thread has reported its releases. So it has, since the
         // report precedes its next request; but a release by another thread must be reported at once.
         if self.thread == this_thread() {
-            let release = DeferredRelease { lock: self.lock.id(), hold: self.hold, thread: self.thread };
+            let release =
+                DeferredRelease { lock: self.lock.id(), holding: self.holding, thread: self.thread };
             self.lock.give_back_lock(process, release);
         } else {
             self.lock.give_back(process, self.release_operation().into_request());
@@ -186,7 +187,7 @@ impl LockGuard {
 
     /// The operation that releases what this holds.
     pub(crate) fn release_operation(&self) -> LockRelease {
-        LockRelease { id: self.lock.id(), hold: Some(self.hold), thread: self.thread }
+        LockRelease { id: self.lock.id(), holding: Some(self.holding), thread: self.thread }
     }
 }
 

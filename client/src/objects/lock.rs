@@ -120,7 +120,7 @@ macro_rules! lock {
             /// nobody does.
             pub fn release(&self) -> Result<()> {
                 let (id, thread) = (self.id(), this_thread());
-                self.reference.run(LockRelease { id, hold: None, thread })
+                self.reference.run(LockRelease { id, holding: None, thread })
             }
 
             /// Takes the lock from its holder, for an operator who knows that the holder is stuck. The next taker

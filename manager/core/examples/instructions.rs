@@ -61,9 +61,9 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     }),
     ("wait for a condition, and be notified", |world| {
         world.send(1, wait(Target::Lock { id: LOCK }));
-        world.send(1, wait(Target::Condition { id: CONDITION, hold: None }));
+        world.send(1, wait(Target::Condition { id: CONDITION, holding: None }));
         world.send(0, wait(Target::Lock { id: LOCK }));
-        world.send(0, Request::Notify { id: CONDITION, count: Some(1), hold: None, thread: ThreadId(1) });
+        world.send(0, Request::Notify { id: CONDITION, count: Some(1), holding: None, thread: ThreadId(1) });
         world.send(0, release());
         world.send(1, release());
     }),
@@ -135,7 +135,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
         let request = RequestId(world.request + 1);
         world.send(0, wait(Target::Lock { id: FREE_LOCK }));
         world.send_to_refuse(0, Request::Cancel { request });
-        world.send(1, Request::Release { id: FREE_LOCK, hold: None, thread: ThreadId(1) });
+        world.send(1, Request::Release { id: FREE_LOCK, holding: None, thread: ThreadId(1) });
     }),
     ("set and clear a mirrored event", |world| {
         world.send(0, Request::EventMirror { id: MIRRORED });
@@ -182,7 +182,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("take a lock by force", |world| {
         world.send(0, wait(Target::Lock { id: FREE_LOCK }));
         world.send(1, Request::ForceRelease { id: FREE_LOCK });
-        world.send(1, Request::Release { id: FREE_LOCK, hold: None, thread: ThreadId(1) });
+        world.send(1, Request::Release { id: FREE_LOCK, holding: None, thread: ThreadId(1) });
         world.send(1, Request::ConditionLock { id: CONDITION });
     }),
     ("forget a permit", |world| {
@@ -256,7 +256,7 @@ fn wait_within(target: Target<'_>, timeout_ns: Option<u64>) -> Request<'_> {
 }
 
 fn release() -> Request<'static> {
-    Request::Release { id: LOCK, hold: None, thread: ThreadId(1) }
+    Request::Release { id: LOCK, holding: None, thread: ThreadId(1) }
 }
 
 /// A manager's core, and both ends of its connections without the sockets.

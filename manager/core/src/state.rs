@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::objects::mirror::MirrorPlaces;
 use crate::pools::batch::BatchSpec;
-use crate::sessions::departure::Departures;
 use crate::sessions::session::Session;
+use crate::sessions::teardown::Teardowns;
 use crate::store::blob::Blobs;
 use crate::store::catalog::Catalog;
 use crate::store::memory::Memory;
@@ -47,7 +47,7 @@ pub struct State {
     /// The blocked requests of each thread, to find deadlocks.
     pub(crate) blocked: BTreeSet<(Caller, Key)>,
     /// The sessions that have ended and leave much behind.
-    pub(crate) departures: Departures,
+    pub(crate) teardowns: Teardowns,
     /// The searches for deadlocks that take long.
     pub(crate) searches: Searches,
     /// The places where events are published.
@@ -56,8 +56,8 @@ pub struct State {
     pub(crate) blobs: Blobs,
     /// The token of the next lock grant.
     pub(crate) token: u64,
-    /// How many holdings of locks there were; their numbers come from this.
-    pub(crate) holds: u64,
+    /// The number of the last holding of a lock that began.
+    pub(crate) last_holding: u64,
     /// How many waiters there were; their numbers come from this.
     pub(crate) arrivals: u64,
     /// The objects whose waiters are to be examined before this input ends.
@@ -112,12 +112,12 @@ impl State {
             waiters: Slab::new(),
             deadlines: BTreeSet::new(),
             blocked: BTreeSet::new(),
-            departures: Departures::default(),
+            teardowns: Teardowns::default(),
             searches: Searches::default(),
             mirror: MirrorPlaces::default(),
             blobs: Blobs::default(),
             token: first_token,
-            holds: 0,
+            last_holding: 0,
             arrivals: 0,
             touched: VecDeque::new(),
             agenda: Agenda::default(),

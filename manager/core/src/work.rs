@@ -150,17 +150,17 @@ impl State {
     #[doc(hidden)]
     #[inline]
     pub fn is_idle(&self) -> bool {
-        !self.has_unfinished && self.searches.is_idle() && self.departures.is_empty()
+        !self.has_unfinished && self.searches.is_idle() && self.teardowns.is_empty()
     }
 
     /// Does one slice of what earlier inputs have left.
     pub(crate) fn work_on(&mut self) {
         // First those who wait, and then what frees more.
         if self.has_unfinished {
-            self.within(if self.departures.is_empty() { 1 } else { 2 }, State::serve_unfinished);
+            self.within(if self.teardowns.is_empty() { 1 } else { 2 }, State::serve_unfinished);
         }
         if !self.is_over() {
-            self.go_on_departing();
+            self.go_on_tearing_down();
         }
         if !self.is_over() && !self.searches.is_idle() {
             self.go_on_searching();

@@ -93,7 +93,7 @@ fn what_is_asked_for_again_and_again_allocates_nothing() {
             assert_eq!(reply, Some(&Reply::TimedOut { reacquired: None }));
         });
         link.call(wait(Target::Lock { id: lock }), |reply| assert!(matches!(reply, Some(Reply::Taken(_)))));
-        link.call(Request::Release { id: lock, hold: None, thread: ThreadId(1) }, |reply| {
+        link.call(Request::Release { id: lock, holding: None, thread: ThreadId(1) }, |reply| {
             assert_eq!(reply, Some(&Reply::Done));
         });
         link.call(Request::SemaphoreAvailable { id: semaphore }, |reply| {

@@ -60,7 +60,7 @@ struct EndingThread {
     /// Brings the sessions of which nothing is left.
     ended: Receiver<SessionId>,
     /// Becomes readable when there are some.
-    bell: Arc<WakeDescriptor>,
+    wake: Arc<WakeDescriptor>,
 }
 
 /// What is to be ended, and for which session.
@@ -125,8 +125,8 @@ impl BoundProcesses {
     /// The sessions of which nothing is left since the last call, and how they ended.
     pub(super) fn take_ended(&mut self) -> Vec<(SessionId, SessionEnd)> {
         let Some(ender) = &self.ender else { return Vec::new() };
-        // The bell first: if it rings again, there is more.
-        ender.bell.take();
+        // The wake first: if it is readable again, there is more.
+        ender.wake.take();
         let ended = ender.ended.try_iter();
         ended.filter_map(|session| Some((session, self.ending.remove(&session)?.0))).collect()
     }
@@ -171,19 +171,19 @@ fn find(leader: u32, client: Option<u32>) -> Result<ProcessSession, Refusal> {
 
 impl EndingThread {
     fn start(registry: &Registry) -> io::Result<EndingThread> {
-        let bell = Arc::new(WakeDescriptor::new()?);
-        let descriptor = bell.as_fd().as_raw_fd();
+        let wake = Arc::new(WakeDescriptor::new()?);
+        let descriptor = wake.as_fd().as_raw_fd();
         registry.register(&mut SourceFd(&descriptor), BOUND_ENDED, Interest::READABLE)?;
-        let rope = Arc::clone(&bell);
+        let waker = Arc::clone(&wake);
         let (orders, incoming) = channel();
         let (report, ended) = channel();
         thread::Builder::new().name("bound".to_owned()).spawn(move || {
             end_all(&incoming, |session| {
                 let _ = report.send(session);
-                rope.wake();
+                waker.wake();
             });
         })?;
-        Ok(EndingThread { orders, ended, bell })
+        Ok(EndingThread { orders, ended, wake })
     }
 }
 

@@ -11,8 +11,8 @@
 use protocol::{Code, Refusal};
 
 use super::Server;
+use super::coarse_time::CoarseTime;
 use super::connection::{PeerConnection, Phase};
-use super::stamp::Stamp;
 use super::table::ConnectionSlot;
 
 /// How much memory a session takes in which it defers releases: a page.
@@ -99,7 +99,7 @@ impl Server {
 
 impl PeerConnection {
     /// How much it holds up others: bytes, times how long they have not moved.
-    fn burden(&self, now: Stamp) -> u64 {
+    fn burden(&self, now: CoarseTime) -> u64 {
         self.buffered() as u64 * (1 + u64::from(self.moved_at.age(now)))
     }
 }

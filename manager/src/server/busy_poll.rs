@@ -58,7 +58,7 @@ pub(crate) struct PeerTiming {
 
 /// What a poll for a peer has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outlook {
+pub(crate) enum PollOutcome {
     /// The peer came back.
     Came,
     /// Nothing came until the time was over.
@@ -119,16 +119,16 @@ impl BusyPoll {
     }
 
     /// Notes what a poll for a peer has brought.
-    pub(crate) fn note(&mut self, timing: &mut PeerTiming, outlook: Outlook) {
-        match outlook {
-            Outlook::Came => (timing.misses, timing.is_trusted) = (0, true),
-            Outlook::Missed => {
+    pub(crate) fn note(&mut self, timing: &mut PeerTiming, outcome: PollOutcome) {
+        match outcome {
+            PollOutcome::Came => (timing.misses, timing.is_trusted) = (0, true),
+            PollOutcome::Missed => {
                 self.allowance_ns = self.allowance_ns.saturating_sub(POLL_TIME_NS);
                 self.sleeps();
                 let misses = (timing.misses + 1).min(MISSES_MAX);
                 *timing = PeerTiming { returns: 0, misses, is_trusted: false };
             }
-            Outlook::Interrupted => {}
+            PollOutcome::Interrupted => {}
         }
     }
 }
@@ -174,8 +174,8 @@ mod tests {
             (0..1000).take_while(has_slept).count()
         }
 
-        fn note(&mut self, outlook: Outlook) {
-            self.busy_poll.note(&mut self.timing, outlook);
+        fn note(&mut self, outcome: PollOutcome) {
+            self.busy_poll.note(&mut self.timing, outcome);
         }
     }
 
@@ -183,7 +183,7 @@ mod tests {
     fn a_peer_is_polled_for_when_it_was_near_for_a_while_and_then_each_time() {
         let mut fixture = Fixture::new();
         assert_eq!(fixture.returns_before_poll(NEAR), 16);
-        fixture.note(Outlook::Came);
+        fixture.note(PollOutcome::Came);
         assert_eq!(fixture.returns_before_poll(NEAR), 0);
     }
 
@@ -192,13 +192,13 @@ mod tests {
         let mut fixture = Fixture::new();
         let mut returns = || {
             let returns = fixture.returns_before_poll(NEAR);
-            fixture.note(Outlook::Missed);
+            fixture.note(PollOutcome::Missed);
             returns
         };
         assert_eq!([(); 6].map(|()| returns()), [16, 32, 64, 128, 128, 128]);
         assert_eq!(fixture.returns_before_poll(NEAR), 128);
-        fixture.note(Outlook::Came);
-        fixture.note(Outlook::Missed);
+        fixture.note(PollOutcome::Came);
+        fixture.note(PollOutcome::Missed);
         assert_eq!(fixture.returns_before_poll(NEAR), 32);
     }
 
@@ -217,7 +217,7 @@ mod tests {
     fn what_came_first_by_chance_changes_nothing() {
         let mut fixture = Fixture::new();
         fixture.timing = PROMPT;
-        fixture.note(Outlook::Interrupted);
+        fixture.note(PollOutcome::Interrupted);
         assert_eq!(fixture.timing, PROMPT);
     }
 
@@ -231,7 +231,7 @@ mod tests {
             fixture.timing = timing(misses);
             fixture.now = fixture.now.after_ns(10_000);
             if fixture.is_polled_for() {
-                fixture.note(Outlook::Missed);
+                fixture.note(PollOutcome::Missed);
                 misses += 1;
             }
         }
@@ -254,9 +254,9 @@ mod tests {
             BusyPoll { allowance_ns: -ALLOWANCE_NS_MAX, counted_until: fixture.now, in_a_row: 0 };
         fixture.timing = PROMPT;
         assert!(fixture.is_polled_for());
-        fixture.note(Outlook::Came);
+        fixture.note(PollOutcome::Came);
         assert!(fixture.is_polled_for());
-        fixture.note(Outlook::Missed);
+        fixture.note(PollOutcome::Missed);
         assert_eq!(fixture.returns_before_poll(NEAR), 1000);
     }
 
@@ -267,7 +267,7 @@ mod tests {
         let mut polls = || {
             let is_polled_for = fixture.is_polled_for();
             match is_polled_for {
-                true => fixture.note(Outlook::Came),
+                true => fixture.note(PollOutcome::Came),
                 false => fixture.busy_poll.sleeps(),
             }
             is_polled_for

@@ -11,8 +11,8 @@ use sys::process::{Process, ProcessExit};
 use transport::{Available, ReadMode, Stream};
 
 use super::busy_poll::PeerTiming;
+use super::coarse_time::CoarseTime;
 use super::output::{Output, SendOutcome};
-use super::stamp::Stamp;
 
 /// One peer. Most of a crowd are idle, so what an idle one does not need is behind a pointer.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub(crate) struct PeerConnection {
     /// How soon the peer tends to come back after an answer.
     pub(crate) timing: PeerTiming,
     /// When the peer last took or sent something while its buffers were not empty, or when they began to fill.
-    pub(super) moved_at: Stamp,
+    pub(super) moved_at: CoarseTime,
 }
 
 /// How far a connection has come.
@@ -112,7 +112,7 @@ impl PeerConnection {
             awaits_flush: false,
             awaits_room: false,
             timing: PeerTiming::default(),
-            moved_at: Stamp::default(),
+            moved_at: CoarseTime::default(),
         }
     }
 

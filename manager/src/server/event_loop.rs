@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::Server;
 use super::bound::BOUND_ENDED;
-use super::busy_poll::{Outlook, POLL_TIME};
+use super::busy_poll::{POLL_TIME, PollOutcome};
 use super::clock::{Clock, nanoseconds};
 use super::signals::EndSignals;
 use super::source::Source;
@@ -225,9 +225,9 @@ impl EventLoop {
         if timeout != Some(Duration::ZERO)
             && let Some(slot) = self.server.expected()
         {
-            let outlook = self.poll_for(events, Source::Socket(slot).token())?;
-            self.server.note_outlook(slot, outlook);
-            if outlook != Outlook::Missed {
+            let outcome = self.poll_for(events, Source::Socket(slot).token())?;
+            self.server.note_poll(slot, outcome);
+            if outcome != PollOutcome::Missed {
                 return Ok(false);
             }
         }
@@ -236,23 +236,23 @@ impl EventLoop {
     }
 
     /// Polls a while for events, above all for this one.
-    fn poll_for(&mut self, events: &mut Events, expected: Token) -> io::Result<Outlook> {
+    fn poll_for(&mut self, events: &mut Events, expected: Token) -> io::Result<PollOutcome> {
         self.poll.poll(events, Some(Duration::ZERO))?;
         if !events.is_empty() {
-            return Ok(Outlook::Interrupted);
+            return Ok(PollOutcome::Interrupted);
         }
         let began = Instant::now();
         while began.elapsed() < POLL_TIME {
             hint::spin_loop();
             self.poll.poll(events, Some(Duration::ZERO))?;
             if events.iter().any(|event| event.token() == expected) {
-                return Ok(Outlook::Came);
+                return Ok(PollOutcome::Came);
             }
             if !events.is_empty() {
-                return Ok(Outlook::Interrupted);
+                return Ok(PollOutcome::Interrupted);
             }
         }
-        Ok(Outlook::Missed)
+        Ok(PollOutcome::Missed)
     }
 
     /// How long to wait at most.

@@ -18,11 +18,11 @@ use protocol::{Epoch, FrameBuffer, Limits, SessionId};
 
 use self::blob_memory::BlobMemory;
 use self::bound::BoundProcesses;
-use self::busy_poll::{BusyPoll, Outlook};
+use self::busy_poll::{BusyPoll, PollOutcome};
 use self::clock::{first_token, nanoseconds};
+use self::coarse_time::CoarseTime;
 use self::numbers::NumberMap;
 use self::source::Source;
-use self::stamp::Stamp;
 use self::table::{ConnectionSlot, Table};
 use crate::shared_memory::call_record::CallRecordMemory;
 use crate::shared_memory::deferred_releases::DeferredReleaseMemory;
@@ -36,6 +36,7 @@ mod buffers;
 mod busy_poll;
 mod clock;
 mod closer;
+mod coarse_time;
 mod connection;
 mod ending;
 pub(crate) mod event_loop;
@@ -47,7 +48,6 @@ mod sending;
 mod sharing;
 mod signals;
 mod source;
-mod stamp;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -91,7 +91,7 @@ pub(crate) struct Server {
     /// The moment of this turn.
     now: Time,
     /// The same, as connections keep it.
-    moment: Stamp,
+    moment: CoarseTime,
     /// All connections.
     table: Table,
     /// The connection of each session. A session that is ending is no longer here.
@@ -158,7 +158,7 @@ impl Server {
             user: sys::process::effective_user(),
             registry,
             now: Time::ZERO,
-            moment: Stamp::default(),
+            moment: CoarseTime::default(),
             table: Table::default(),
             sessions: NumberMap::default(),
             session_last: 0,
@@ -191,7 +191,7 @@ impl Server {
     /// Begins a turn with what is due, and with what the last one left undone.
     pub(crate) fn begin_turn(&mut self, now: Time) {
         self.now = now;
-        self.moment = Stamp::at(now);
+        self.moment = CoarseTime::at(now);
         self.answered = AnsweredPeers::None;
         // First what is due, so that no request is handled before the core knows what it has to wait for.
         if self.core.next_deadline().is_some_and(|deadline| deadline <= self.now) {
@@ -253,9 +253,9 @@ impl Server {
     }
 
     /// Notes what a poll for a peer has brought.
-    pub(crate) fn note_outlook(&mut self, slot: ConnectionSlot, outlook: Outlook) {
+    pub(crate) fn note_poll(&mut self, slot: ConnectionSlot, outcome: PollOutcome) {
         if let Some(connection) = self.table.get_mut(slot) {
-            self.busy_poll.note(&mut connection.timing, outlook);
+            self.busy_poll.note(&mut connection.timing, outcome);
         }
     }
 

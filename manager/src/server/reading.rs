@@ -162,7 +162,7 @@ impl Server {
     /// Hands a request to the core. Returns false if it has to wait, and the rest of its session with it, until the
     /// core has done what earlier requests have left.
     fn request(&mut self, slot: ConnectionSlot, session: SessionId, body: &[u8]) -> bool {
-        if self.core.owes(session) {
+        if self.core.has_unfinished_request(session) {
             return false;
         }
         // An envelope is large, and stays where it is from here on.

@@ -96,7 +96,7 @@ impl Server {
     /// Takes a holding out of the deferred releases of its session, as often as it is there.
     fn look_up(&mut self, holding: Holding) {
         if let Some(releases) = self.deferred.get(&holding.session) {
-            self.found.extend(std::iter::repeat_n(holding, releases.take(holding.hold)));
+            self.found.extend(std::iter::repeat_n(holding, releases.take(holding.number)));
         }
     }
 
@@ -113,7 +113,7 @@ impl Server {
         let Some(releases) = self.deferred.get(&session) else { return };
         let entries = releases.entries();
         if !entries.is_empty() {
-            let is_entered = |holding: &Holding| entries.contains(&holding.hold);
+            let is_entered = |holding: &Holding| entries.contains(&holding.number);
             let left: Vec<Holding> = self.core.holdings(session).filter(is_entered).collect();
             left.into_iter().for_each(|holding| self.look_up(holding));
             self.apply_found();

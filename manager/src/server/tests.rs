@@ -121,7 +121,7 @@ fn a_peer_that_was_answered_alone_is_expected_and_none_of_several() {
     for _ in 0..2 {
         manual.call(&mut first, first_slot, ask.clone());
         assert_eq!(manual.server.expected(), Some(first_slot));
-        manual.server.note_outlook(first_slot, Outlook::Came);
+        manual.server.note_poll(first_slot, PollOutcome::Came);
     }
 
     for peer in [&mut first, &mut second] {

@@ -38,11 +38,11 @@ impl DeferredReleaseMemory {
     }
 
     /// Takes a holding out, and returns how often it was there: a reentrant lock may be given back more than once.
-    pub(crate) fn take(&self, hold: u64) -> usize {
+    pub(crate) fn take(&self, holding: u64) -> usize {
         let is_taken = |entry: &&AtomicU64| {
             // A look costs little, however many entries the client has.
-            entry.load(Ordering::SeqCst) == hold
-                && entry.compare_exchange(hold, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+            entry.load(Ordering::SeqCst) == holding
+                && entry.compare_exchange(holding, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
         };
         self.used().iter().filter(is_taken).count()
     }
@@ -50,7 +50,7 @@ impl DeferredReleaseMemory {
     /// All holdings that are there.
     pub(crate) fn entries(&self) -> BTreeSet<u64> {
         let entries = self.used().iter().map(|entry| entry.load(Ordering::SeqCst));
-        entries.filter(|&hold| hold != 0).collect()
+        entries.filter(|&holding| holding != 0).collect()
     }
 
     fn used(&self) -> &[AtomicU64] {
@@ -66,8 +66,8 @@ mod tests {
     #[test]
     fn a_holding_is_taken_as_often_as_it_is_there() {
         let (releases, _) = DeferredReleaseMemory::new().unwrap();
-        for (entry, hold) in [(0, 7), (1, 8), (2, 7)] {
-            releases.words[ENTRIES + entry].store(hold, Ordering::SeqCst);
+        for (entry, holding) in [(0, 7), (1, 8), (2, 7)] {
+            releases.words[ENTRIES + entry].store(holding, Ordering::SeqCst);
         }
         assert_eq!(releases.take(7), 0, "the client has not told of any entries");
         releases.words[USED].store(3, Ordering::SeqCst);

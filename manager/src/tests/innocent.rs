@@ -161,7 +161,7 @@ fn cancels_and_releases_before_a_long_line_of_waits_for_all() {
     block(&mut a, (0..WAITS).map(|_| wait(WaitMode::All, 1, locks(1..=2))));
     while_another_asks(&manager, || {
         for number in 1..=2 {
-            done(&mut b, Request::Release { id: object(number), hold: None, thread: ThreadId(1) });
+            done(&mut b, Request::Release { id: object(number), holding: None, thread: ThreadId(1) });
             if number == 1 {
                 let again = b.call(wait(WaitMode::Any, 1, vec![lock(1)]));
                 assert!(matches!(again, Reply::Taken(_)), "{again:?}");
@@ -216,7 +216,7 @@ fn a_notification_for_all_by_a_thread_that_is_blocked_in_a_long_chain_of_locks()
     held_locks(&mut a, 4000);
     let over = LockChoice::Own { id: object(10_001), is_reentrant: false };
     done(&mut b, open_anonymous(10_000, Spec::Condition { over }));
-    let condition = || vec![Target::Condition { id: object(10_000), hold: None }];
+    let condition = || vec![Target::Condition { id: object(10_000), holding: None }];
     for thread in 2..2 + SLEEPERS {
         done(&mut b, wait(WaitMode::Any, thread, vec![lock(10_001)]));
         b.send(wait(WaitMode::Any, thread, condition()));
@@ -225,7 +225,7 @@ fn a_notification_for_all_by_a_thread_that_is_blocked_in_a_long_chain_of_locks()
     block(&mut a, (1..4000).map(|thread| wait(WaitMode::Any, thread, vec![lock(u128::from(thread) + 1)])));
     block(&mut b, [wait(WaitMode::Any, 1, vec![lock(1)])].into_iter());
     while_another_asks(&manager, || {
-        let notify = Request::Notify { id: object(10_000), count: None, hold: None, thread: ThreadId(1) };
+        let notify = Request::Notify { id: object(10_000), count: None, holding: None, thread: ThreadId(1) };
         assert_eq!(b.call(notify), Reply::Count(SLEEPERS));
     });
 }

@@ -31,7 +31,7 @@ fn a_notification_for_all_and_the_removal_of_the_lock() {
     done(&mut b, open_anonymous(1, Spec::Lock));
     let over = LockChoice::Given { id: object(1) };
     done(&mut b, open_anonymous(2, Spec::Condition { over }));
-    let condition = Target::Condition { id: object(2), hold: None };
+    let condition = Target::Condition { id: object(2), holding: None };
     let sleep = || [lock(1), condition.clone()].map(|target| wait(WaitMode::Any, 1, vec![target]));
     let mut bytes = Vec::new();
     for request in (0..WAITS).flat_map(|_| sleep()) {
@@ -43,7 +43,7 @@ fn a_notification_for_all_and_the_removal_of_the_lock() {
     writer.join().unwrap().unwrap();
     done(&mut b, wait(WaitMode::Any, 1, vec![lock(1)]));
     while_another_asks(&manager, || {
-        let notify = Request::Notify { id: object(2), count: None, hold: None, thread: ThreadId(1) };
+        let notify = Request::Notify { id: object(2), count: None, holding: None, thread: ThreadId(1) };
         assert_eq!(b.call(notify), Reply::Count(WAITS));
     });
     while_another_asks(&manager, || {

@@ -105,7 +105,7 @@ fn refuse_with(code: Code, manager: &ManagerProcess) -> Refusal {
         }
         Code::NotOwner => {
             done(peer, open_anonymous(first, Spec::Lock));
-            refused(peer, Request::Release { id, hold: None, thread: ThreadId(1) })
+            refused(peer, Request::Release { id, holding: None, thread: ThreadId(1) })
         }
         Code::OverRelease => {
             done(peer, open_anonymous(first, Spec::Semaphore { permits: 1, is_bounded: true }));

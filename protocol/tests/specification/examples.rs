@@ -118,11 +118,11 @@ fn events() -> [(&'static str, Message); 11] {
 
 fn locks() -> [(&'static str, Message); 4] {
     let wait = wait_for_any(&[Target::Lock { id: OBJECT }], None);
-    let grant = LockGrant { hold: 7, token: 300, depth: 1, abandoned: None };
+    let grant = LockGrant { holding: 7, token: 300, depth: 1, abandoned: None };
     let how = "exited with status 1".into();
     let abandoned = Abandonment { process: 4711, program: "prog".into(), how, held_ns: 1_000_000_000 };
     let told = LockGrant { abandoned: Some(abandoned), ..grant };
-    let release = Request::Release { id: OBJECT, hold: Some(7), thread: ThreadId(1) };
+    let release = Request::Release { id: OBJECT, holding: Some(7), thread: ThreadId(1) };
     [
         ("acquire a lock", request(4, 3, wait)),
         ("it holds the lock", taken(4, 0, Grant::Lock(grant))),
@@ -132,9 +132,9 @@ fn locks() -> [(&'static str, Message); 4] {
 }
 
 fn conditions() -> [(&'static str, Message); 4] {
-    let wait = wait_for_any(&[Target::Condition { id: OTHER, hold: Some(8) }], None);
-    let notify = Request::Notify { id: OTHER, count: Some(1), hold: None, thread: ThreadId(2) };
-    let reacquired = Some(LockGrant { hold: 8, token: 302, depth: 1, abandoned: None });
+    let wait = wait_for_any(&[Target::Condition { id: OTHER, holding: Some(8) }], None);
+    let notify = Request::Notify { id: OTHER, count: Some(1), holding: None, thread: ThreadId(2) };
+    let reacquired = Some(LockGrant { holding: 8, token: 302, depth: 1, abandoned: None });
     let notified = WaitResult { index: 0, grants: smallvec![Grant::Notified], reacquired };
     [
         ("wait for a condition", request(5, 4, wait)),
@@ -158,7 +158,7 @@ fn queues() -> [(&'static str, Message); 4] {
 
 fn combinations() -> [(&'static str, Message); 4] {
     let either = wait_for_any(&[Target::Event { id: OTHER }, Target::Lock { id: OBJECT }], None);
-    let grant = LockGrant { hold: 9, token: 303, depth: 1, abandoned: None };
+    let grant = LockGrant { holding: 9, token: 303, depth: 1, abandoned: None };
     let set_and_wait = Request::SignalAndWait {
         signal: Signal::EventSet { id: OBJECT, reason: None },
         mode: WaitMode::Any,

@@ -148,7 +148,7 @@ impl World {
                 Effect::Drop { session, .. } => dropped.push(session),
                 Effect::LocksWanted { holding, .. } => {
                     // Every other holding is taken to have been released without a request.
-                    released.extend(holding.filter(|holding| holding.hold % 2 == 0));
+                    released.extend(holding.filter(|holding| holding.number % 2 == 0));
                 }
                 Effect::Publish(_) | Effect::Unbind { .. } => {}
                 Effect::Signal { session, .. } | Effect::ReadCallRecord { session } => {

@@ -129,7 +129,7 @@ impl Preconditions {
             None => Ok(Permission::Granted(None)),
             Some(Either::First(cause)) => Ok(Permission::Stopped(cause.into())),
             Some(Either::Second(grant)) => {
-                state.held = Some((grant.token, grant.hold));
+                state.held = Some((grant.token, grant.holding));
                 Ok(Permission::Granted(grant.abandoned))
             }
         }
@@ -252,10 +252,10 @@ impl Preconditions {
     /// This waits for the manager's answer, but not long: a manager that is suspended carries the release out when it
     /// goes on.
     pub fn release(&self) -> Result<()> {
-        let (Some(lock), Some((_, hold))) = (&self.lock, self.state().held.take()) else {
+        let (Some(lock), Some((_, holding))) = (&self.lock, self.state().held.take()) else {
             return Ok(());
         };
-        let release = LockRelease { id: lock.id(), hold: Some(hold), thread: this_thread() };
+        let release = LockRelease { id: lock.id(), holding: Some(holding), thread: this_thread() };
         match self.link.begin(release.into_request())?.wait_at_most(RELEASE_TIME_MAX)? {
             Some(reply) => Ok(LockRelease::output(reply)?),
             None => {

@@ -52,7 +52,7 @@ impl Operation<'static> for ConditionNotify {
 
     fn into_request(self) -> Request<'static> {
         let ConditionNotify { id, count, thread } = self;
-        Request::Notify { id, count, hold: None, thread }
+        Request::Notify { id, count, holding: None, thread }
     }
 
     fn output(reply: Reply) -> Result<usize, Unexpected> {
@@ -66,14 +66,14 @@ pub struct ConditionTarget {
     /// The condition.
     pub id: ObjectId,
     /// The holding of the lock; or none for whichever the calling thread has.
-    pub hold: Option<u64>,
+    pub holding: Option<u64>,
 }
 
 impl WaitTarget<'static> for ConditionTarget {
     type Granted = ();
 
     fn into_target(self) -> Target<'static> {
-        Target::Condition { id: self.id, hold: self.hold }
+        Target::Condition { id: self.id, holding: self.holding }
     }
 
     fn accept(grant: Grant) -> Result<(), Grant> {

@@ -11,7 +11,7 @@ pub struct LockRelease {
     /// The lock.
     pub id: ObjectId,
     /// The holding that ends; or none for what the calling thread holds.
-    pub hold: Option<u64>,
+    pub holding: Option<u64>,
     /// The thread that asks.
     pub thread: ThreadId,
 }
@@ -20,8 +20,8 @@ impl Operation<'static> for LockRelease {
     type Output = ();
 
     fn into_request(self) -> Request<'static> {
-        let LockRelease { id, hold, thread } = self;
-        Request::Release { id, hold, thread }
+        let LockRelease { id, holding, thread } = self;
+        Request::Release { id, holding, thread }
     }
 
     fn output(reply: Reply) -> Result<(), Unexpected> {
@@ -32,8 +32,8 @@ impl Operation<'static> for LockRelease {
 /// The thread that waits is the one that asks.
 impl SignalOperation<'static> for LockRelease {
     fn into_signal(self) -> Signal<'static> {
-        let LockRelease { id, hold, .. } = self;
-        Signal::Release { id, hold }
+        let LockRelease { id, holding, .. } = self;
+        Signal::Release { id, holding }
     }
 }
 

@@ -114,8 +114,8 @@ fn an_operation_does_the_same_as_a_signal() {
     let (id, thread) = (id(), ThreadId(1));
     let set = EventSet { id, reason: Some("why") };
     assert_eq!(set.into_signal(), Signal::EventSet { id, reason: Some("why") });
-    let release = LockRelease { id, hold: Some(2), thread };
-    assert_eq!(release.into_signal(), Signal::Release { id, hold: Some(2) });
+    let release = LockRelease { id, holding: Some(2), thread };
+    assert_eq!(release.into_signal(), Signal::Release { id, holding: Some(2) });
     let release = SemaphoreRelease { id, permits: 3 };
     assert_eq!(release.into_signal(), Signal::SemaphoreRelease { id, permits: 3 });
     let count_down = LatchCountDown { id, count: 4 };

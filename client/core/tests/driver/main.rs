@@ -109,8 +109,8 @@ fn is_set() -> Request<'static> {
     Request::EventIsSet { id: id() }
 }
 
-fn release(hold: u64) -> DeferredRelease {
-    DeferredRelease { lock: id(), hold, thread: ThreadId(1) }
+fn release(holding: u64) -> DeferredRelease {
+    DeferredRelease { lock: id(), holding, thread: ThreadId(1) }
 }
 
 /// An item that is held, since it carries proxies.

@@ -307,8 +307,8 @@ fn deferred_releases_leave_with_the_next_request_and_before_it() {
     let connection = manager.connection();
     let (deferred_releases, memory) = deferred_release::tests::shared();
     connection.adopt(deferred_releases);
-    for hold in [1, 2] {
-        connection.release(deferred_release::tests::release(hold));
+    for holding in [1, 2] {
+        connection.release(deferred_release::tests::release(holding));
     }
     // The manager finds the first meanwhile.
     memory[ENTRIES].store(0, Ordering::SeqCst);
@@ -374,10 +374,10 @@ fn acquiring_and_releasing_in_turns_sends_no_release_of_its_own() {
     let connection = manager.connection();
     let (deferred_releases, memory) = deferred_release::tests::shared();
     connection.adopt(deferred_releases);
-    for hold in 1..=50 {
+    for holding in 1..=50 {
         assert_eq!(connection.ask(open(1)), Ok(opened(1)));
-        connection.release(deferred_release::tests::release(hold));
-        assert_eq!(memory[ENTRIES].load(Ordering::SeqCst), hold, "it waits for the next request");
+        connection.release(deferred_release::tests::release(holding));
+        assert_eq!(memory[ENTRIES].load(Ordering::SeqCst), holding, "it waits for the next request");
     }
     assert_eq!(told.try_iter().filter(|asked| asked.what == "Release").count(), 49);
 }

@@ -162,12 +162,17 @@ impl State {
 
     /// Refuses a request that needs the lock of a condition, if the caller does not hold it in the holding that it
     /// named.
-    pub(crate) fn check_condition(&self, caller: Caller, key: Key, hold: Option<u64>) -> Result<(), Refusal> {
+    pub(crate) fn check_condition(
+        &self,
+        caller: Caller,
+        key: Key,
+        holding: Option<u64>,
+    ) -> Result<(), Refusal> {
         let lock = self.condition_at(key).lock;
-        if matches!(&self.catalog.at(lock).body, Body::Lock(lock) if lock.is_held_in(caller, hold)) {
+        if matches!(&self.catalog.at(lock).body, Body::Lock(lock) if lock.is_held_in(caller, holding)) {
             return Ok(());
         }
-        let refusal = self.not_owner(lock, hold);
+        let refusal = self.not_owner(lock, holding);
         Err(Refusal::new(
             refusal.code,
             format!("{} needs its lock held: {}", self.describe(key), refusal.text),
@@ -186,10 +191,10 @@ impl State {
         caller: Caller,
         id: ObjectId,
         count: Option<u32>,
-        hold: Option<u64>,
+        holding: Option<u64>,
     ) -> Result<Reply, Refusal> {
         let key = self.catalog.find(id, Kind::Condition)?;
-        self.check_condition(caller, key, hold)?;
+        self.check_condition(caller, key, holding)?;
         let waiting = u64::from(self.catalog.at(key).wait_queue(&Want::Notification).len());
         let woken = count.map_or(waiting, |count| waiting.min(u64::from(count)));
         let left = self.notify_many(key, woken, count.is_some());

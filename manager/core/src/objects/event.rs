@@ -180,7 +180,7 @@ impl State {
         reason.map_or(Ok(()), check_reason)?;
         // If it is set already, those tied to it may not be.
         if self.has_unfinished {
-            self.unfinished.is_news |= self.unfinished.agenda.concerns(key);
+            self.unfinished.has_grown |= self.unfinished.agenda.concerns(key);
         }
         self.event_set_by_session(session, key, reason);
         Ok(Reply::Done)

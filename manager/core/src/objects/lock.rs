@@ -46,7 +46,7 @@ pub(crate) struct Holder {
     pub(crate) since: Time,
     pub(crate) token: u64,
     /// The number of its holding.
-    pub(crate) hold: u64,
+    pub(crate) holding: u64,
     pub(crate) depth: u32,
 }
 
@@ -65,9 +65,9 @@ impl Lock {
     }
 
     /// Whether a thread holds it, in this holding if one is named.
-    pub(crate) fn is_held_in(&self, caller: Caller, hold: Option<u64>) -> bool {
+    pub(crate) fn is_held_in(&self, caller: Caller, holding: Option<u64>) -> bool {
         self.is_held_by(caller)
-            && self.holder.is_some_and(|holder| hold.is_none_or(|hold| holder.hold == hold))
+            && self.holder.is_some_and(|holder| holding.is_none_or(|holding| holder.holding == holding))
     }
 }
 
@@ -123,25 +123,25 @@ impl ObjectBody for Lock {
 impl State {
     /// Makes this caller the holder, or counts its holding once more. The lock is ready for it.
     pub(crate) fn lock_take(&mut self, key: Key, caller: Caller) -> LockGrant {
-        let grant = self.lock_take_in(key, caller, self.holds + 1, 1);
-        self.holds = self.holds.max(grant.hold);
+        let grant = self.lock_take_in(key, caller, self.last_holding + 1, 1);
+        self.last_holding = self.last_holding.max(grant.holding);
         grant
     }
 
     /// Makes a caller that gave the lock up for a wait its holder again: in the same holding, as often as before.
     pub(crate) fn lock_retake(&mut self, relock: Relock, caller: Caller) -> LockGrant {
-        self.lock_take_in(relock.lock, caller, relock.hold, relock.depth.get())
+        self.lock_take_in(relock.lock, caller, relock.holding, relock.depth.get())
     }
 
-    fn lock_take_in(&mut self, key: Key, caller: Caller, hold: u64, depth: u32) -> LockGrant {
+    fn lock_take_in(&mut self, key: Key, caller: Caller, holding: u64, depth: u32) -> LockGrant {
         let (now, token) = (self.now, self.token);
         let lock = self.lock_at(key);
         if let Some(holder) = &mut lock.holder {
             holder.depth = holder.depth.saturating_add(depth);
-            let Holder { token, hold, depth, .. } = *holder;
-            return LockGrant { hold, token, depth, abandoned: None };
+            let Holder { token, holding, depth, .. } = *holder;
+            return LockGrant { holding, token, depth, abandoned: None };
         }
-        lock.holder = Some(Holder { caller, since: now, token, hold, depth });
+        lock.holder = Some(Holder { caller, since: now, token, holding, depth });
         let abandoned = lock.abandoned.take().map(|abandoned| *abandoned);
         let is_reentrant = lock.is_reentrant;
         self.token += 1;
@@ -152,30 +152,30 @@ impl State {
         if !self.catalog.at(key).wait_queue_in(Lane::Main).is_empty() {
             self.lock_wanted(key, false);
         }
-        LockGrant { hold, token, depth, abandoned }
+        LockGrant { holding, token, depth, abandoned }
     }
 
     pub(crate) fn release_lock(
         &mut self,
         caller: Caller,
         id: ObjectId,
-        hold: Option<u64>,
+        holding: Option<u64>,
     ) -> Result<Reply, Refusal> {
         let key = self.find_lock(id)?;
         let lock = self.lock_at(key);
         let Some(holder) = &mut lock.holder else {
             // A holding that has ended gives nothing back, and leaves the mark for the next taker.
-            if hold.is_none() && lock.abandoned.take().is_some() {
+            if holding.is_none() && lock.abandoned.take().is_some() {
                 return Ok(Reply::Done);
             }
             return Err(Refusal::new(Code::NotOwner, format!("{} is not held", self.describe(key))));
         };
-        let is_its = match hold {
-            Some(hold) => holder.caller.session == caller.session && holder.hold == hold,
+        let is_its = match holding {
+            Some(holding) => holder.caller.session == caller.session && holder.holding == holding,
             None => holder.caller == caller,
         };
         if !is_its {
-            return Err(self.not_owner(key, hold));
+            return Err(self.not_owner(key, holding));
         }
         holder.depth -= 1;
         if holder.depth == 0 {
@@ -185,12 +185,12 @@ impl State {
     }
 
     /// The refusal for a caller that does not hold a lock, or not in the holding that it named. It names the holder.
-    pub(crate) fn not_owner(&self, key: Key, hold: Option<u64>) -> Refusal {
+    pub(crate) fn not_owner(&self, key: Key, holding: Option<u64>) -> Refusal {
         let what = self.describe(key);
         let text = match &self.catalog.at(key).body {
             Body::Lock(lock) => match lock.holder {
                 Some(holder) => {
-                    let is_later = hold.is_some_and(|hold| hold < holder.hold);
+                    let is_later = holding.is_some_and(|holding| holding < holder.holding);
                     let by = if is_later { "was taken since, and is held by" } else { "is held by" };
                     format!("{what} {by} {}", self.describe_caller(holder.caller))
                 }
@@ -245,7 +245,7 @@ impl State {
         let holder = self.lock_at(key).holder.expect("a wait gives up a lock that it holds");
         self.lock_free(key);
         let depth = NonZeroU32::new(holder.depth).expect("a held lock was acquired");
-        Relock { lock: key, serial: self.catalog.at(key).serial, hold: holder.hold, depth }
+        Relock { lock: key, serial: self.catalog.at(key).serial, holding: holder.holding, depth }
     }
 
     /// Follows up on a lock's end. Its conditions have ended.

@@ -303,6 +303,7 @@ impl State {
         session: SessionId,
         body: &Request<'_>,
     ) -> Result<Reply, Refusal> {
+        let caller = |thread| Caller { session, thread };
         match *body {
             Request::Open { id, name, spec, mode } => self.open(session, id, name, spec, mode),
             Request::Attach { id, kind, epoch } => self.attach(session, id, kind, epoch),
@@ -340,12 +341,10 @@ impl State {
             Request::CallsGiveBack { batch, first } => self.calls_give_back(session, batch, first),
             Request::PoolClose { id } => self.pool_close(id),
             Request::PoolTerminate { id, reason } => self.pool_terminate(session, id, reason),
-            Request::Release { id, hold, thread } => self.release_lock(Caller { session, thread }, id, hold),
+            Request::Release { id, holding, thread } => self.release_lock(caller(thread), id, holding),
             Request::ForceRelease { id } => self.force_release(session, id),
             Request::ConditionLock { id } => self.condition_lock(id),
-            Request::Notify { id, count, hold, thread } => {
-                self.notify(Caller { session, thread }, id, count, hold)
-            }
+            Request::Notify { id, count, holding, thread } => self.notify(caller(thread), id, count, holding),
             Request::SemaphoreRelease { id, permits } => self.semaphore_release(session, id, permits),
             Request::SemaphoreForget { id, permits } => self.semaphore_forget(session, id, permits),
             Request::SemaphoreAvailable { id } => self.semaphore_available(id),
@@ -356,9 +355,7 @@ impl State {
             Request::LatchCountDown { id, count } => self.latch_count_down(id, count),
             Request::LatchCount { id } => self.latch_count(id),
             Request::QueueLength { id } => self.queue_length(id),
-            Request::QueueItemDone { id, item, thread } => {
-                self.queue_item_done(Caller { session, thread }, id, item)
-            }
+            Request::QueueItemDone { id, item, thread } => self.queue_item_done(caller(thread), id, item),
             Request::QueueClose { id } => self.queue_close(id),
             Request::ListSessions { after } => Ok(self.list_sessions(after)),
             Request::ListObjects { after } => Ok(self.list_objects(after)),
@@ -377,7 +374,7 @@ impl State {
     pub(crate) fn signal(&mut self, caller: Caller, signal: &Signal<'_>) -> Result<Reply, Refusal> {
         match *signal {
             Signal::EventSet { id, reason } => self.event_set(caller.session, id, reason),
-            Signal::Release { id, hold } => self.release_lock(caller, id, hold),
+            Signal::Release { id, holding } => self.release_lock(caller, id, holding),
             Signal::SemaphoreRelease { id, permits } => self.semaphore_release(caller.session, id, permits),
             Signal::LatchCountDown { id, count } => self.latch_count_down(id, count),
         }

@@ -55,7 +55,7 @@ impl State {
         let failure = Failure { kind: failure.kind, text: failure.text.into() };
         batch.dropped.push(take(&mut batch.waiting), failure);
         match is_under_way {
-            true => self.unfinished.is_news |= self.has_unfinished,
+            true => self.unfinished.has_grown |= self.has_unfinished,
             false => self.end_dropped(key),
         }
     }

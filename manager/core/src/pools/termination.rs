@@ -94,7 +94,7 @@ impl State {
             self.touch(pool);
             if self.pool_at(pool).open_batch_from(Key::MIN).is_some() {
                 // Calls that an earlier input has dropped have not all ended.
-                self.unfinished.is_news |= self.has_unfinished;
+                self.unfinished.has_grown |= self.has_unfinished;
             }
             if termination.is_removal {
                 self.pool_at(pool).remove_when_done((*termination.text).into());

@@ -13,10 +13,11 @@
 //!
 //! # An extension
 //!
-//! Locks work without this, and keep nothing for it. The rest of the core calls it at four points: [`State::apply`]
-//! when a release was found, `share` when a session shares its memory, [`lock_wanted`](State::lock_wanted) when a
-//! thread waits for a held lock, and [`lock_unwanted`](Deferral::lock_unwanted) when a session no longer holds a lock.
-//! A session that shares no memory gets the same answers, and no [`Effect::LocksWanted`].
+//! Locks work without this, and keep nothing for it. The rest of the core comes here for six reasons: a release was
+//! found ([`State::apply`]); a session shares its memory (`share`); a thread waits for a held lock, or a lock is taken
+//! for which others wait ([`lock_wanted`](State::lock_wanted)); a session no longer holds a lock
+//! ([`lock_unwanted`](Deferral::lock_unwanted)); and a session ends, whose teardown drops what is noted here. A session
+//! that shares no memory gets the same answers, and no [`Effect::LocksWanted`].
 
 use alloc::vec::Vec;
 
@@ -47,7 +48,7 @@ pub struct Holding {
     /// The lock or reentrant lock.
     pub lock: ObjectId,
     /// The number of the holding.
-    pub hold: u64,
+    pub number: u64,
 }
 
 impl Deferral {
@@ -88,7 +89,7 @@ impl State {
             }
             Request::SignalAndWait { signal, targets, .. } => {
                 let released = match signal {
-                    Signal::Release { id, hold: None } => self.uncertain(*id),
+                    Signal::Release { id, holding: None } => self.uncertain(*id),
                     _ => None,
                 };
                 released
@@ -98,7 +99,7 @@ impl State {
             }
             Request::Inspect { object: Selector::Id(id) }
             | Request::ForceRelease { id }
-            | Request::Release { id, hold: None, .. } => self.uncertain(*id).into_iter().collect(),
+            | Request::Release { id, holding: None, .. } => self.uncertain(*id).into_iter().collect(),
             Request::Inspect { object: Selector::Name(name) } => {
                 let key = self.catalog.key_of_name(name);
                 key.and_then(|key| self.uncertain_at(key)).into_iter().collect()
@@ -134,17 +135,17 @@ impl State {
         match &object.body {
             Body::Lock(lock) => {
                 let holder = lock.holder()?;
-                Some(Holding { session: holder.caller.session, lock: object.id, hold: holder.hold })
+                Some(Holding { session: holder.caller.session, lock: object.id, number: holder.holding })
             }
             _ => None,
         }
     }
 
     /// Carries out a deferred release that was found.
-    pub(crate) fn apply_deferred_release(&mut self, Holding { session, lock, hold }: Holding) {
+    pub(crate) fn apply_deferred_release(&mut self, Holding { session, lock, number: holding }: Holding) {
         let caller = Caller { session, thread: ThreadId::default() };
         // A refusal means that the session no longer holds it, and nobody waits for that answer.
-        let _ = self.release_lock(caller, lock, Some(hold));
+        let _ = self.release_lock(caller, lock, Some(holding));
     }
 
     /// Notes that a session shares memory for deferred releases with the driver.
@@ -157,14 +158,14 @@ impl State {
         }
     }
 
-    /// Notes that a thread waits for a lock, if it is held. `is_news` says whether the holder may have released it
-    /// meanwhile, because it did not know.
-    pub(crate) fn lock_wanted(&mut self, key: Key, is_news: bool) {
+    /// Notes that a thread waits for a lock, if it is held. `may_be_released` says whether the holder may have
+    /// released it meanwhile, because it did not know.
+    pub(crate) fn lock_wanted(&mut self, key: Key, may_be_released: bool) {
         if let Some(holding) = self.holding_at(key)
             && let Some(holder) = self.sessions.get_mut(&holding.session)
             && holder.deferral.wanted.insert(key, ())
         {
-            let looked_for = is_news.then_some(holding);
+            let looked_for = may_be_released.then_some(holding);
             holder.deferral.report_wanted(holding.session, looked_for, &mut self.effects);
         }
     }

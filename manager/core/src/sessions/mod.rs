@@ -1,5 +1,5 @@
 //! Sessions: one for each client process, from its hello to its end.
 
 pub(crate) mod deferred_release;
-pub(crate) mod departure;
 pub(crate) mod session;
+pub(crate) mod teardown;

@@ -46,7 +46,7 @@ pub(crate) struct Session {
     /// Whether it has ended, and still leaves things behind.
     pub(crate) has_ended: bool,
     /// Whether it gets an answer later that comes before all others.
-    pub(crate) is_owed: bool,
+    pub(crate) has_delayed_reply: bool,
     /// Whether it has asked for a call record.
     pub(crate) has_call_record: bool,
     /// Whether it was sent a signal to end, and so gets no calls.
@@ -94,7 +94,7 @@ impl Session {
             grants: None,
             batches: BTreeSet::new(),
             has_ended: false,
-            is_owed: false,
+            has_delayed_reply: false,
             has_call_record: false,
             is_terminating: false,
             ending: None,

@@ -158,7 +158,7 @@ impl State {
         let place = (self.waiters[position.waiter].arrival, position);
         if self.has_unfinished && self.unfinished.agenda.places.contains_key(&(object, lane)) {
             self.unfinished.agenda.lower((object, lane), place);
-            self.unfinished.is_news = true;
+            self.unfinished.has_grown = true;
             return;
         }
         self.agenda.lower((object, lane), place);
@@ -211,7 +211,7 @@ impl State {
                     self.schedule();
                 }
                 if !self.agenda.is_empty() {
-                    self.leave_agenda();
+                    self.postpone_agenda();
                 }
                 break;
             }

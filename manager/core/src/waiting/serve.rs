@@ -83,7 +83,7 @@ impl State {
     fn readiness(&self, waiter: &Waiter, entry: &WaitQueueEntry) -> Readiness {
         let readiness = self.catalog.at(entry.object).body.readiness(&entry.want, waiter.caller);
         match readiness {
-            Readiness::Ready if self.has_unfinished && self.is_spoken_for(waiter, entry) => Readiness::NotYet,
+            Readiness::Ready if self.has_unfinished && self.is_reserved(waiter, entry) => Readiness::NotYet,
             readiness => readiness,
         }
     }
@@ -239,7 +239,7 @@ impl State {
             return true;
         }
         let waiter = &self.waiters[key];
-        if self.is_departing(waiter.caller.session) || (self.has_unfinished && self.is_dismissed(waiter)) {
+        if self.is_torn_down(waiter.caller.session) || (self.has_unfinished && self.is_dismissed(waiter)) {
             // It leaves the wait queue soon, and those behind it are examined then.
             return !waiter.has_claim();
         }

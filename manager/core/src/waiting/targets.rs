@@ -116,7 +116,7 @@ impl State {
         let key = self.catalog.find(id, kind)?;
         match *target {
             Target::Event { .. } => self.check_event_memory(key)?,
-            Target::Condition { hold, .. } => self.check_condition(caller, key, hold)?,
+            Target::Condition { holding, .. } => self.check_condition(caller, key, holding)?,
             Target::Semaphore { permits, .. } => {
                 self.check_permits(key, permits)?;
                 self.check_memory(HOLDER_BYTES)?;

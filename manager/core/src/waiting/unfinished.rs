@@ -38,9 +38,9 @@ pub(crate) struct UnfinishedWork {
     /// What is to be done.
     pub(crate) agenda: Agenda,
     /// The answers that come once it is done.
-    owed: Vec<(SessionId, RequestId, Reply)>,
-    /// Whether the current request has left something.
-    pub(crate) is_news: bool,
+    delayed_replies: Vec<(SessionId, RequestId, Reply)>,
+    /// Whether the current request has left something here.
+    pub(crate) has_grown: bool,
 }
 
 impl State {
@@ -48,12 +48,13 @@ impl State {
     /// later requests of its session after it; it may ask again after each input. If the driver applies it all the
     /// same, this input first does all that is left, however long that takes.
     pub fn holds_back(&self, session: SessionId, request: &Request<'_>) -> bool {
-        self.has_unfinished && (self.owes(session) || self.depends_on_unfinished(session, request))
+        self.has_unfinished
+            && (self.has_unfinished_request(session) || self.depends_on_unfinished(session, request))
     }
 
-    /// Whether all requests of a session have to wait, because it gets an answer to an earlier one first.
-    pub fn owes(&self, session: SessionId) -> bool {
-        self.has_unfinished && self.sessions.get(&session).is_some_and(|session| session.is_owed)
+    /// Whether a session has a request that is unfinished: all of its others wait until that is answered.
+    pub fn has_unfinished_request(&self, session: SessionId) -> bool {
+        self.has_unfinished && self.sessions.get(&session).is_some_and(|session| session.has_delayed_reply)
     }
 
     fn depends_on_unfinished(&self, session: SessionId, request: &Request<'_>) -> bool {
@@ -84,7 +85,7 @@ impl State {
     }
 
     /// Whether a target would be taken from waiters who came before.
-    fn is_spoken_for_at(&self, target: &Target<'_>) -> bool {
+    fn is_reserved_at(&self, target: &Target<'_>) -> bool {
         let Some(key) = self.catalog.key(target.object().0) else { return false };
         self.catalog.at(key).body.may_be_used_up()
             && (self.unfinished.agenda.comes_to_any(key) || self.unfinished.agenda.joins(key))
@@ -106,11 +107,11 @@ impl State {
 
     /// Whether a wait for these targets has to wait for those who came before, even if it only asks.
     pub(crate) fn may_be_unfinished(&self, targets: &Targets<'_>) -> bool {
-        self.has_unfinished && targets.iter().any(|target| self.is_spoken_for_at(target))
+        self.has_unfinished && targets.iter().any(|target| self.is_reserved_at(target))
     }
 
     /// Whether waiters who came before a waiter may still get what it would take of this object.
-    pub(crate) fn is_spoken_for(&self, waiter: &Waiter, entry: &WaitQueueEntry) -> bool {
+    pub(crate) fn is_reserved(&self, waiter: &Waiter, entry: &WaitQueueEntry) -> bool {
         let body = &self.catalog.at(entry.object).body;
         self.unfinished.agenda.comes_to((entry.object, entry.want.lane()), waiter.arrival)
             && body.is_used_up(&entry.want)
@@ -142,21 +143,21 @@ impl State {
                 }
             });
         }
-        self.unfinished.is_news = false;
+        self.unfinished.has_grown = false;
     }
 
     /// Answers a request, once everything is done that follows from it.
     pub(crate) fn reply_at_last(&mut self, session: SessionId, request: RequestId, reply: Reply) {
         self.settle();
-        if self.has_unfinished && self.unfinished.is_news && request.wants_answer() {
-            self.session_at(session).is_owed = true;
-            return self.unfinished.owed.push((session, request, reply));
+        if self.has_unfinished && self.unfinished.has_grown && request.wants_answer() {
+            self.session_at(session).has_delayed_reply = true;
+            return self.unfinished.delayed_replies.push((session, request, reply));
         }
         self.reply(session, request, reply);
     }
 
-    /// Leaves the agenda for later inputs.
-    pub(crate) fn leave_agenda(&mut self) {
+    /// Postpones the agenda to later inputs.
+    pub(crate) fn postpone_agenda(&mut self) {
         // One search for all of them takes less than one for each.
         for key in take(&mut self.agenda.relocking) {
             if let Some(waiter) = self.waiters.get(key)
@@ -169,7 +170,7 @@ impl State {
             return;
         }
         self.has_unfinished = true;
-        self.unfinished.is_news = true;
+        self.unfinished.has_grown = true;
         if self.unfinished.agenda.is_empty() {
             swap(&mut self.unfinished.agenda, &mut self.agenda);
         } else {
@@ -185,9 +186,9 @@ impl State {
         self.note_agenda();
         self.settle_all();
         if !self.has_unfinished {
-            for (session, request, reply) in take(&mut self.unfinished.owed) {
+            for (session, request, reply) in take(&mut self.unfinished.delayed_replies) {
                 if let Some(session) = self.sessions.get_mut(&session) {
-                    session.is_owed = false;
+                    session.has_delayed_reply = false;
                 }
                 self.reply(session, request, reply);
             }

@@ -78,7 +78,7 @@ pub(crate) struct Relock {
     pub(crate) lock: Key,
     /// The serial of the lock: it may have ended meanwhile, and its key may be another's.
     pub(crate) serial: u64,
-    pub(crate) hold: u64,
+    pub(crate) holding: u64,
     pub(crate) depth: NonZeroU32,
 }
 

@@ -12,7 +12,7 @@ fn wait_for<const COUNT: usize>(locks: [u128; COUNT], timeout_ns: Option<u64>) -
 }
 
 fn release(lock: u128) -> Request<'static> {
-    Request::Release { id: id(lock), hold: Some(CURRENT), thread: ThreadId(1) }
+    Request::Release { id: id(lock), holding: Some(CURRENT), thread: ThreadId(1) }
 }
 
 /// A thread waits twice for locks of one cycle, and the search goes on in slices.
@@ -24,11 +24,11 @@ fn a_thread_that_loses_one_of_its_waits_to_a_deadlock_is_looked_at_again() {
     let wait_in_condition = Request::SignalAndWait {
         signal: Signal::LatchCountDown { id: id(18), count: 0 },
         mode: WaitMode::All,
-        targets: targets([Target::Condition { id: id(14), hold: Some(CURRENT) }]),
+        targets: targets([Target::Condition { id: id(14), holding: Some(CURRENT) }]),
         timeout_ns: None,
         thread: ThreadId(1),
     };
-    let notify = Request::Notify { id: id(14), count: Some(2), hold: Some(CURRENT), thread: ThreadId(1) };
+    let notify = Request::Notify { id: id(14), count: Some(2), holding: Some(CURRENT), thread: ThreadId(1) };
     let named = |lock, name| Request::Open {
         id: id(lock),
         name: Some(name),

@@ -80,7 +80,7 @@ fn two_waits_of_one_thread_take_a_reentrant_lock_in_one_step() {
                     thread: ThreadId(1),
                 },
             ),
-            request(1, 6, Request::Release { id: id(1), hold: Some(CURRENT), thread: ThreadId(9) }),
+            request(1, 6, Request::Release { id: id(1), holding: Some(CURRENT), thread: ThreadId(9) }),
         ],
     );
 }
@@ -101,7 +101,7 @@ fn a_party_whose_lock_has_ended_passes_the_barrier_without_it() {
             request(
                 2,
                 3,
-                wait(1, WaitMode::Any, [Target::Condition { id: id(1), hold: None }, barrier.clone()]),
+                wait(1, WaitMode::Any, [Target::Condition { id: id(1), holding: None }, barrier.clone()]),
             ),
             request(2, 4, wait(2, WaitMode::Any, [barrier])),
             Step::End { session: SessionId(1), ending: End::Killed, found: None },
@@ -140,13 +140,17 @@ fn the_request_that_came_last_is_refused_to_break_a_cycle() {
                     thread: ThreadId(1),
                 },
             ),
-            request(1, 40, wait(1, WaitMode::Any, [Target::Condition { id: id(13), hold: None }])),
+            request(1, 40, wait(1, WaitMode::Any, [Target::Condition { id: id(13), holding: None }])),
             request(
                 1,
                 44,
-                Request::Notify { id: id(13), count: None, hold: Some(CURRENT), thread: ThreadId(2) },
+                Request::Notify { id: id(13), count: None, holding: Some(CURRENT), thread: ThreadId(2) },
             ),
-            request(1, 48, wait(2, WaitMode::Any, [Target::Condition { id: id(13), hold: Some(CURRENT) }])),
+            request(
+                1,
+                48,
+                wait(2, WaitMode::Any, [Target::Condition { id: id(13), holding: Some(CURRENT) }]),
+            ),
             request(
                 3,
                 40,
@@ -162,7 +166,7 @@ fn the_request_that_came_last_is_refused_to_break_a_cycle() {
                 55,
                 Request::Wait {
                     mode: WaitMode::Any,
-                    targets: targets([Target::Condition { id: id(13), hold: Some(CURRENT) }]),
+                    targets: targets([Target::Condition { id: id(13), holding: Some(CURRENT) }]),
                     timeout_ns: Some(357),
                     thread: ThreadId(1),
                 },
@@ -212,7 +216,7 @@ fn a_notification_ends_with_its_condition_when_their_lock_is_removed() {
                     thread: ThreadId(1),
                 },
             ),
-            request(4, 79, wait(1, WaitMode::Any, [Target::Condition { id: id(4), hold: None }])),
+            request(4, 79, wait(1, WaitMode::Any, [Target::Condition { id: id(4), holding: None }])),
             request(4, 90, wait(1, WaitMode::Any, [Target::Lock { id: id(6) }])),
             request(
                 4,
@@ -228,11 +232,19 @@ fn a_notification_ends_with_its_condition_when_their_lock_is_removed() {
             request(
                 4,
                 99,
-                Request::Notify { id: id(4), count: None, hold: Some(CURRENT), thread: ThreadId(1) },
+                Request::Notify { id: id(4), count: None, holding: Some(CURRENT), thread: ThreadId(1) },
             ),
-            request(4, 100, wait(1, WaitMode::Any, [Target::Condition { id: id(4), hold: None }])),
-            request(4, 102, Request::Notify { id: id(4), count: Some(1), hold: None, thread: ThreadId(1) }),
-            request(4, 103, wait(1, WaitMode::Any, [Target::Condition { id: id(4), hold: Some(CURRENT) }])),
+            request(4, 100, wait(1, WaitMode::Any, [Target::Condition { id: id(4), holding: None }])),
+            request(
+                4,
+                102,
+                Request::Notify { id: id(4), count: Some(1), holding: None, thread: ThreadId(1) },
+            ),
+            request(
+                4,
+                103,
+                wait(1, WaitMode::Any, [Target::Condition { id: id(4), holding: Some(CURRENT) }]),
+            ),
             request(4, 104, Request::Remove { id: id(6) }),
         ],
     );
@@ -324,11 +336,11 @@ fn waits_whose_time_is_over_together_give_up_in_the_order_in_which_they_came() {
     let lock = |number| wait(1, WaitMode::Any, [Target::Lock { id: id(number) }]);
     let wait_at_condition = |number| Request::Wait {
         mode: WaitMode::Any,
-        targets: targets([Target::Condition { id: id(number), hold: None }]),
+        targets: targets([Target::Condition { id: id(number), holding: None }]),
         timeout_ns: Some(258),
         thread: ThreadId(1),
     };
-    let release = |number| Request::Release { id: id(number), hold: Some(CURRENT), thread: ThreadId(1) };
+    let release = |number| Request::Release { id: id(number), holding: Some(CURRENT), thread: ThreadId(1) };
     agree(
         &Limits::default(),
         &[

@@ -4,8 +4,8 @@
 use protocol::{Code, ObjectId, Reply, Request, SessionId, Signal, Spec};
 
 use crate::words::{
-    NO_TIME, SECOND, any, condition, event, lock, notify, notify_all, on_thread, over, release, release_hold,
-    rlock, wait_at_most, wait_for,
+    NO_TIME, SECOND, any, condition, event, lock, notify, notify_all, on_thread, over, release,
+    release_holding, rlock, wait_at_most, wait_for,
 };
 use crate::world::World;
 
@@ -43,9 +43,9 @@ fn a_wait_gives_the_lock_up_and_holds_it_again_when_it_was_notified() {
         "every taking has a token of its own"
     );
     assert_eq!((grant.depth, grant.abandoned), (1, None));
-    assert_eq!(grant.hold, before.hold, "the holding goes on");
-    assert_eq!(world.refused(a, release_hold(l, between.hold)).0, Code::NotOwner);
-    world.done(a, release_hold(l, grant.hold));
+    assert_eq!(grant.holding, before.holding, "the holding goes on");
+    assert_eq!(world.refused(a, release_holding(l, between.holding)).0, Code::NotOwner);
+    world.done(a, release_holding(l, grant.holding));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_wait_that_times_out_holds_the_lock_again() {
     let Some(Reply::TimedOut { reacquired: Some(grant) }) = world.answer(a, waiting) else {
         panic!("it holds the lock");
     };
-    world.done(a, release_hold(l, grant.hold));
+    world.done(a, release_holding(l, grant.holding));
     // While another thread holds the lock, the answer waits for the lock.
     let waiting = wait_holding(&mut world, a, l, wait_at_most(SECOND, condition(c)));
     world.acquire(b, lock(l));
@@ -362,7 +362,7 @@ fn signalling_another_lock_and_waiting_for_a_condition_is_one_step() {
     let waiting = world.block(
         a,
         Request::SignalAndWait {
-            signal: Signal::Release { id: outer, hold: None },
+            signal: Signal::Release { id: outer, holding: None },
             mode: protocol::WaitMode::Any,
             targets: [condition(c)].into_iter().collect(),
             timeout_ns: None,

@@ -261,7 +261,7 @@ fn a_signal_that_gives_a_lock_back_comes_before_the_look_for_deadlocks() {
     world.acquire(b, lock(y));
     let other = world.block(b, wait_for(lock(x)));
     let swap = Request::SignalAndWait {
-        signal: Signal::Release { id: x, hold: None },
+        signal: Signal::Release { id: x, holding: None },
         mode: WaitMode::Any,
         targets: [lock(y)].into_iter().collect(),
         timeout_ns: None,

@@ -15,8 +15,8 @@ fn holder(world: &mut World) -> (SessionId, ObjectId, Holding) {
     let session = world.session("holder");
     world.send(session, Request::Share { memory: SharedMemory::DeferredReleases });
     let id = world.open(session, Some("lock"), Spec::Lock);
-    let hold = acquire(world, session, id).hold;
-    (session, id, Holding { session, lock: id, hold })
+    let holding = acquire(world, session, id).holding;
+    (session, id, Holding { session, lock: id, number: holding })
 }
 
 fn acquire(world: &mut World, session: SessionId, id: ObjectId) -> LockGrant {
@@ -89,12 +89,13 @@ fn a_request_that_depends_on_a_holder_is_in_doubt() {
         Request::Inspect { object: Selector::Id(id) },
         Request::Inspect { object: Selector::Name("lock") },
         Request::ForceRelease { id },
-        Request::Release { id, hold: None, thread },
+        Request::Release { id, holding: None, thread },
     ];
     for request in &requests {
         assert_eq!(world.uncertain_holdings(request), [holding], "{request:?}");
     }
-    let others = [Request::Release { id, hold: Some(1), thread }, Request::Detach { id }, Request::Goodbye];
+    let others =
+        [Request::Release { id, holding: Some(1), thread }, Request::Detach { id }, Request::Goodbye];
     for request in &others {
         assert_eq!(world.uncertain_holdings(request), [], "{request:?}");
     }

@@ -55,7 +55,7 @@ fn target(random: &mut Random) -> Target<'static> {
         2 => Target::ManyResults { batch: id, least: random.pick(&[0, 1, 3, u32::MAX]) },
         3 | 4 => Target::Lock { id },
         5 | 6 => Target::RLock { id },
-        7 => Target::Condition { id, hold: random.pick(&[None, None, Some(1), Some(2)]) },
+        7 => Target::Condition { id, holding: random.pick(&[None, None, Some(1), Some(2)]) },
         8 => Target::Semaphore { id, permits: random.pick(&[0, 1, 1, 2, 3, u64::MAX]) },
         9 => Target::Barrier { id, has_action: random.chance(2) },
         10 => Target::Latch { id },
@@ -157,7 +157,7 @@ pub(crate) fn request(random: &mut Random) -> Request<'static> {
             let (mode, targets, timeout_ns, thread) = wait(random);
             let signal = match random.below(4) {
                 0 => Signal::EventSet { id, reason: random.chance(2).then(|| reason(random)) },
-                1 => Signal::Release { id, hold: random.chance(2).then(|| number(random)) },
+                1 => Signal::Release { id, holding: random.chance(2).then(|| number(random)) },
                 2 => Signal::SemaphoreRelease { id, permits: random.pick(&[0, 1, 1, 2, u64::MAX]) },
                 _ => Signal::LatchCountDown { id, count: random.pick(&[0, 1, u64::MAX]) },
             };
@@ -192,12 +192,12 @@ pub(crate) fn request(random: &mut Random) -> Request<'static> {
         },
         27 if random.chance(2) => Request::PoolClose { id },
         27 => Request::PoolTerminate { id, reason: reason(random) },
-        28..=30 => Request::Release { id, hold: random.pick(&[None, Some(1), Some(2), Some(3)]), thread },
+        28..=30 => Request::Release { id, holding: random.pick(&[None, Some(1), Some(2), Some(3)]), thread },
         31 => Request::ForceRelease { id },
         32 | 33 => Request::Notify {
             id,
             count: random.pick(&[None, Some(0), Some(1), Some(2)]),
-            hold: random.pick(&[None, None, Some(1), Some(2)]),
+            holding: random.pick(&[None, None, Some(1), Some(2)]),
             thread,
         },
         34 => Request::SemaphoreRelease { id, permits: random.pick(&[0, 1, 1, 2, u64::MAX]) },

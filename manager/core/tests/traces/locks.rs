@@ -2,7 +2,9 @@
 
 use protocol::{Code, Kind, LockGrant, Reply, Request, Spec};
 
-use crate::words::{NO_TIME, SECOND, lock, on_thread, release, release_hold, rlock, wait_at_most, wait_for};
+use crate::words::{
+    NO_TIME, SECOND, lock, on_thread, release, release_holding, rlock, wait_at_most, wait_for,
+};
 use crate::world::World;
 
 #[test]
@@ -11,7 +13,7 @@ fn a_free_lock_is_granted_at_once_and_a_held_one_when_it_is_given_back() {
     let (a, b) = (world.session("a"), world.session("b"));
     let l = world.open(a, Some("l"), Spec::Lock);
     let first = world.acquire(a, lock(l));
-    assert_eq!(first, LockGrant { hold: first.hold, token: first.token, depth: 1, abandoned: None });
+    assert_eq!(first, LockGrant { holding: first.holding, token: first.token, depth: 1, abandoned: None });
     let waiting = world.block(b, wait_for(lock(l)));
     world.release(a, l);
     let second = world.locked(b, waiting);
@@ -94,8 +96,8 @@ fn only_the_holding_thread_releases_without_the_holding() {
     assert_eq!(code, Code::NotOwner);
     assert_eq!(text, r#"the lock "l" is held by process 100 (holder), thread 1"#);
     assert_eq!(world.refused(a, on_thread(2, release(l))).0, Code::NotOwner);
-    assert_eq!(world.refused(b, release_hold(l, grant.hold)).0, Code::NotOwner, "another process");
-    assert_eq!(world.refused(a, release_hold(l, grant.hold + 1)).0, Code::NotOwner, "another holding");
+    assert_eq!(world.refused(b, release_holding(l, grant.holding)).0, Code::NotOwner, "another process");
+    assert_eq!(world.refused(a, release_holding(l, grant.holding + 1)).0, Code::NotOwner, "another holding");
     world.release(a, l);
 }
 
@@ -106,9 +108,9 @@ fn any_thread_of_the_process_releases_with_the_holding() {
     let l = world.open(a, None, Spec::Lock);
     let grant = world.acquire(a, lock(l));
     let waiting = world.block(b, wait_for(lock(l)));
-    world.done(a, release_hold(l, grant.hold));
+    world.done(a, release_holding(l, grant.holding));
     assert!(world.locked(b, waiting).token > grant.token);
-    assert_eq!(world.refused(a, release_hold(l, grant.hold)).0, Code::NotOwner, "twice");
+    assert_eq!(world.refused(a, release_holding(l, grant.holding)).0, Code::NotOwner, "twice");
 }
 
 #[test]
@@ -140,7 +142,7 @@ fn a_reentrant_lock_counts_and_is_free_when_all_was_given_back() {
     let third = world.acquire(a, rlock(r));
     assert_eq!(third.depth, 3, "a waiter does not hold up the holder");
     world.release(a, r);
-    world.done(a, release_hold(r, first.hold));
+    world.done(a, release_holding(r, first.holding));
     assert_eq!(world.answer(b, waiting), None);
     world.release(a, r);
     assert_eq!(world.locked(b, waiting).depth, 1);
@@ -270,7 +272,7 @@ fn an_operator_takes_a_lock_away_and_the_next_grant_names_it() {
     let abandoned = world.locked(b, waiting).abandoned.expect("it was taken away");
     assert_eq!((abandoned.process, &*abandoned.program), (100, "stuck"));
     assert_eq!(&*abandoned.how, "was made to release it by process 300 (operator)");
-    assert_eq!(world.refused(a, release_hold(l, grant.hold)).0, Code::NotOwner);
+    assert_eq!(world.refused(a, release_holding(l, grant.holding)).0, Code::NotOwner);
     world.kill(a);
     world.release(b, l);
 }
@@ -282,7 +284,7 @@ fn a_holder_that_was_made_to_release_does_not_clear_the_mark_with_its_holding() 
     let l = world.open(a, None, Spec::Lock);
     let grant = world.acquire(a, lock(l));
     world.done(operator, Request::ForceRelease { id: l });
-    assert_eq!(world.refused(a, release_hold(l, grant.hold)).0, Code::NotOwner);
+    assert_eq!(world.refused(a, release_holding(l, grant.holding)).0, Code::NotOwner);
     assert!(world.acquire(a, lock(l)).abandoned.is_some());
 }
 
@@ -295,7 +297,7 @@ fn removing_a_held_lock_refuses_the_waiters_and_leaves_nothing_to_release() {
     let waiting = world.block(b, wait_for(lock(l)));
     world.done(b, Request::Remove { id: l });
     assert_eq!(world.refusal(b, waiting).0, Code::Removed);
-    assert_eq!(world.refused(a, release_hold(l, grant.hold)).0, Code::NoSuchObject);
+    assert_eq!(world.refused(a, release_holding(l, grant.holding)).0, Code::NoSuchObject);
     world.kill(a);
     let again = world.open(b, Some("l"), Spec::Lock);
     assert_ne!(again, l);

@@ -35,7 +35,7 @@ mod runs;
 mod semaphores;
 mod signals;
 mod snapshots;
-mod stale_holds;
+mod stale_holdings;
 mod steps;
 mod stopping;
 mod together_steps;

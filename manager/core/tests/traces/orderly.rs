@@ -69,7 +69,7 @@ fn wait(random: &mut Random) -> (WaitMode, Targets<'static>) {
         0 | 1 => (mode, [Target::Lock { id: id(random.pick(&LOCKS)) }].into_iter().collect()),
         2 => (mode, [Target::RLock { id: id(REENTRANT) }].into_iter().collect()),
         3..=5 => {
-            let condition = Target::Condition { id: id(random.pick(&CONDITIONS)), hold: None };
+            let condition = Target::Condition { id: id(random.pick(&CONDITIONS)), holding: None };
             (WaitMode::Any, (0..more).map(|_| target(random)).chain([condition]).collect())
         }
         _ => (mode, (0..=more).map(|_| target(random)).collect()),
@@ -83,16 +83,16 @@ pub(crate) fn request(random: &mut Random) -> Request<'static> {
         number @ 0..=17 => {
             let (mode, targets) = wait(random);
             let timeout_ns = random.pick(&[None, None, None, Some(0), Some(500)]);
-            let signal = Signal::Release { id: lock, hold: None };
+            let signal = Signal::Release { id: lock, holding: None };
             match number {
                 0 => Request::SignalAndWait { signal, mode, targets, timeout_ns, thread },
                 _ => Request::Wait { mode, targets, timeout_ns, thread },
             }
         }
-        18..=20 => Request::Release { id: lock, hold: None, thread },
+        18..=20 => Request::Release { id: lock, holding: None, thread },
         21..=23 => {
             let count = random.pick(&[None, Some(1)]);
-            Request::Notify { id: id(random.pick(&CONDITIONS)), count, hold: None, thread }
+            Request::Notify { id: id(random.pick(&CONDITIONS)), count, holding: None, thread }
         }
         24 => Request::EventSet { id: id(random.pick(&EVENTS)), reason: None },
         25 => Request::EventClear { id: id(EVENTS[0]) },

@@ -55,14 +55,14 @@ fn every_signal_does_what_the_request_of_its_name_does() {
     let s = world.open(a, None, semaphore(0));
     let down = world.open(a, None, Spec::Latch { count: 1 });
     let e = world.event(a, "e");
-    let hold = world.acquire(a, lock(l)).hold;
+    let holding = world.acquire(a, lock(l)).holding;
     let waits = [
         world.block(b, wait_for(lock(l))),
         world.block(b, wait_for(permits(s, 2))),
         world.block(b, wait_for(latch(down))),
     ];
     let signals = [
-        Signal::Release { id: l, hold: Some(hold) },
+        Signal::Release { id: l, holding: Some(holding) },
         Signal::SemaphoreRelease { id: s, permits: 2 },
         Signal::LatchCountDown { id: down, count: 1 },
     ];
@@ -79,7 +79,7 @@ fn a_refused_signal_refuses_the_whole_request() {
     let l = world.open(a, None, Spec::Lock);
     let e = world.auto_event(a);
     world.set(a, e);
-    let not_held = Signal::Release { id: l, hold: None };
+    let not_held = Signal::Release { id: l, holding: None };
     assert_eq!(world.refused(a, signal_and_wait(not_held, event(e))).0, Code::NotOwner);
     assert!(world.is_set(a, e), "nothing was taken");
     let unknown = world.fresh_id();

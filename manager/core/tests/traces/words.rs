@@ -63,7 +63,7 @@ pub(crate) fn rlock(id: ObjectId) -> Target<'static> {
 }
 
 pub(crate) fn condition(id: ObjectId) -> Target<'static> {
-    Target::Condition { id, hold: None }
+    Target::Condition { id, holding: None }
 }
 
 pub(crate) fn permits(id: ObjectId, permits: u64) -> Target<'static> {
@@ -97,20 +97,20 @@ pub(crate) fn join(queue: ObjectId) -> Target<'static> {
 
 /// Gives back what the first thread holds.
 pub(crate) fn release(id: ObjectId) -> Request<'static> {
-    Request::Release { id, hold: None, thread: ThreadId(1) }
+    Request::Release { id, holding: None, thread: ThreadId(1) }
 }
 
 /// Gives back a holding by its number, from a thread that never holds anything.
-pub(crate) fn release_hold(id: ObjectId, hold: u64) -> Request<'static> {
-    Request::Release { id, hold: Some(hold), thread: ThreadId(99) }
+pub(crate) fn release_holding(id: ObjectId, holding: u64) -> Request<'static> {
+    Request::Release { id, holding: Some(holding), thread: ThreadId(99) }
 }
 
 pub(crate) fn notify(id: ObjectId, count: u32) -> Request<'static> {
-    Request::Notify { id, count: Some(count), hold: None, thread: ThreadId(1) }
+    Request::Notify { id, count: Some(count), holding: None, thread: ThreadId(1) }
 }
 
 pub(crate) fn notify_all(id: ObjectId) -> Request<'static> {
-    Request::Notify { id, count: None, hold: None, thread: ThreadId(1) }
+    Request::Notify { id, count: None, holding: None, thread: ThreadId(1) }
 }
 
 /// A condition over this lock.

@@ -70,10 +70,10 @@ fn requests(samples: &mut Vec<Sample>) {
             timeout_ns: Some(LARGE),
             thread: ThreadId(LARGE),
         },
-        Release { id: OBJECT, hold: Some(LARGE), thread: ThreadId(LARGE) },
+        Release { id: OBJECT, holding: Some(LARGE), thread: ThreadId(LARGE) },
         ForceRelease { id: OBJECT },
         ConditionLock { id: OBJECT },
-        Notify { id: OBJECT, count: Some(300), hold: Some(LARGE), thread: ThreadId(LARGE) },
+        Notify { id: OBJECT, count: Some(300), holding: Some(LARGE), thread: ThreadId(LARGE) },
         SemaphoreRelease { id: OBJECT, permits: LARGE },
         SemaphoreForget { id: OBJECT, permits: LARGE },
         SemaphoreAvailable { id: OBJECT },
@@ -149,7 +149,7 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
         Results { batch: OBJECT },
         Lock { id: OBJECT },
         RLock { id: OBJECT },
-        Condition { id: OBJECT, hold: Some(LARGE) },
+        Condition { id: OBJECT, holding: Some(LARGE) },
         Semaphore { id: OBJECT, permits: LARGE },
         Barrier { id: OBJECT, has_action: true },
         Latch { id: OBJECT },
@@ -161,7 +161,7 @@ fn parts_of_requests(samples: &mut Vec<Sample>) {
     });
     variants!(samples, Signal {
         EventSet { id: OBJECT, reason: Some("why") },
-        Release { id: OBJECT, hold: Some(LARGE) },
+        Release { id: OBJECT, holding: Some(LARGE) },
         SemaphoreRelease { id: OBJECT, permits: LARGE },
         LatchCountDown { id: OBJECT, count: LARGE },
     });
@@ -266,7 +266,7 @@ fn parts_of_replies(samples: &mut Vec<Sample>) {
         ItemGrant { number: LARGE, carries: true, payload: payload() }
         BlobItemGrant { number: LARGE, carries: true, blob: BlobId(LARGE), bytes: LARGE }
         BlobCallGrant { call: calls_grant(), blob: BlobId(LARGE), bytes: LARGE }
-        LockGrant { hold: LARGE, token: LARGE, depth: 300, abandoned: Some(abandonment()) }
+        LockGrant { holding: LARGE, token: LARGE, depth: 300, abandoned: Some(abandonment()) }
         Abandonment { process: 4711, program: "program".into(), how: "left".into(), held_ns: LARGE }
         Cause { process: 4711, program: "program".into(), age_ns: LARGE, reason: Some("why".into()) }
         CallsGrant {

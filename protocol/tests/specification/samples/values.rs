@@ -82,7 +82,7 @@ pub(super) fn item_grant() -> ItemGrant {
 }
 
 pub(super) fn lock_grant() -> LockGrant {
-    LockGrant { hold: LARGE, token: LARGE, depth: 300, abandoned: Some(abandonment()) }
+    LockGrant { holding: LARGE, token: LARGE, depth: 300, abandoned: Some(abandonment()) }
 }
 
 pub(super) fn abandonment() -> Abandonment {

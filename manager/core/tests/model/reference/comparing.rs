@@ -66,7 +66,7 @@ fn same_grant(expected: &Grant, actual: &Grant, known: Known) -> bool {
 /// Numbers that were given in this input may differ; `compare` looks whether they are new.
 fn same_lock(expected: &LockGrant, actual: &LockGrant, known: Known) -> bool {
     let same_number = |expected, actual, known| expected == actual || (expected > known && actual > known);
-    same_number(expected.hold, actual.hold, known.hold)
+    same_number(expected.holding, actual.holding, known.holding)
         && same_number(expected.token, actual.token, known.token)
         && expected.depth == actual.depth
         && same_option(&expected.abandoned, &actual.abandoned, same_abandonment)

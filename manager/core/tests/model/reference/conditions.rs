@@ -18,10 +18,10 @@ impl Model {
         &mut self,
         caller: Caller,
         id: ObjectId,
-        hold: Option<u64>,
+        holding: Option<u64>,
     ) -> Result<(), Code> {
         let lock = self.condition(id)?.lock;
-        match self.lock(lock).is_ok_and(|lock| lock.is_held_by(caller, hold)) {
+        match self.lock(lock).is_ok_and(|lock| lock.is_held_by(caller, holding)) {
             true => Ok(()),
             false => Err(Code::NotOwner),
         }
@@ -33,7 +33,7 @@ impl Model {
         let holder =
             self.lock(lock).unwrap().holder.clone().expect("it was checked that the caller holds it");
         self.free_lock(lock);
-        (lock, holder.hold, holder.depth)
+        (lock, holder.holding, holder.depth)
     }
 
     pub(crate) fn notify(
@@ -41,9 +41,9 @@ impl Model {
         caller: Caller,
         id: ObjectId,
         count: Option<u32>,
-        hold: Option<u64>,
+        holding: Option<u64>,
     ) -> Answer {
-        self.check_condition(caller, id, hold)?;
+        self.check_condition(caller, id, holding)?;
         let mut woken = 0;
         while count.is_none_or(|count| woken < u64::from(count)) && self.wake_first(id, count.is_some()) {
             woken += 1;

@@ -24,16 +24,16 @@ impl Model {
 
     /// Counts a lock as wanted, if it is held and does not count yet. Its holder may have released it, if it did not
     /// know.
-    pub(crate) fn lock_wanted(&mut self, id: ObjectId, is_news: bool) {
+    pub(crate) fn lock_wanted(&mut self, id: ObjectId, may_be_released: bool) {
         let Ok(lock) = self.lock(id) else { return };
         if let Some(holder) = &mut lock.holder
             && !holder.is_wanted
         {
             holder.is_wanted = true;
             let session = holder.caller.session;
-            let holding = Holding { session, lock: id, hold: holder.hold };
+            let holding = Holding { session, lock: id, number: holder.holding };
             self.sessions.get_mut(&session).unwrap().wanted += 1;
-            self.report_wanted(session, is_news.then_some(holding));
+            self.report_wanted(session, may_be_released.then_some(holding));
         }
     }
 
@@ -67,7 +67,7 @@ impl Model {
             Request::Wait { targets, .. } => targets.iter().filter_map(lock_of).collect(),
             Request::SignalAndWait { signal, targets, .. } => {
                 let released = match signal {
-                    Signal::Release { id, hold: None } => Some(*id),
+                    Signal::Release { id, holding: None } => Some(*id),
                     _ => None,
                 };
                 released.into_iter().chain(targets.iter().filter_map(lock_of)).collect()
@@ -75,7 +75,7 @@ impl Model {
             Request::Inspect { object: Selector::Name(name) } => named(name).into_iter().collect(),
             Request::Inspect { object: Selector::Id(id) }
             | Request::ForceRelease { id }
-            | Request::Release { id, hold: None, .. } => vec![*id],
+            | Request::Release { id, holding: None, .. } => vec![*id],
             _ => Vec::new(),
         };
         let mut uncertain: Vec<Holding> = locks
@@ -84,7 +84,7 @@ impl Model {
                 Body::Lock(lock) => {
                     let holder = lock.holder.as_ref().filter(|holder| !holder.is_wanted)?;
                     let session = holder.caller.session;
-                    let holding = Holding { session, lock: id, hold: holder.hold };
+                    let holding = Holding { session, lock: id, number: holder.holding };
                     self.sessions[&session].defers.then_some(holding)
                 }
                 _ => None,

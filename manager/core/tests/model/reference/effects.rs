@@ -82,7 +82,7 @@ pub(crate) enum Change {
 /// The numbers of locks up to which they are known. Larger ones were given in this input.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
-    pub(crate) hold: u64,
+    pub(crate) holding: u64,
     pub(crate) token: u64,
 }
 
@@ -176,7 +176,7 @@ impl Model {
                 let same = match (holding, found) {
                     (Some(holding), Some(found)) => {
                         holding.lock == found.lock
-                            && (holding.hold == found.hold || holding.hold > self.known.hold)
+                            && (holding.number == found.number || holding.number > self.known.holding)
                     }
                     // Its waiters may have come in the same step.
                     (None, _) => true,
@@ -258,8 +258,8 @@ impl Model {
     /// Takes the numbers of the locks that were taken in this input, which must be new, and grow.
     fn adopt_numbers(&mut self, locks: &[(LockGrant, LockGrant)]) -> Result<(), String> {
         let known = self.known;
-        let (mut hold, mut token) = (known.hold, known.token);
-        let (mut holds, mut tokens) = (Vec::new(), Vec::new());
+        let (mut holding, mut token) = (known.holding, known.token);
+        let (mut holdings, mut tokens) = (Vec::new(), Vec::new());
         for (expected, actual) in locks {
             if expected.token > known.token {
                 // Acquiring a reentrant lock once more keeps its token.
@@ -270,21 +270,21 @@ impl Model {
                 token = token.max(actual.token);
                 tokens.push(actual.token);
             }
-            if expected.hold > known.hold {
-                let is_used = actual.hold <= known.hold || holds.contains(&actual.hold);
+            if expected.holding > known.holding {
+                let is_used = actual.holding <= known.holding || holdings.contains(&actual.holding);
                 if is_used && expected.depth == 1 {
-                    return Err(format!("the holding {} was used before", actual.hold));
+                    return Err(format!("the holding {} was used before", actual.holding));
                 }
-                holds.push(actual.hold);
-                hold = hold.max(actual.hold);
+                holdings.push(actual.holding);
+                holding = holding.max(actual.holding);
             }
         }
         let given = |number: u64, is_token: bool| {
             let pair = locks.iter().find(|(expected, _)| match is_token {
                 true => expected.token == number,
-                false => expected.hold == number,
+                false => expected.holding == number,
             });
-            pair.map(|(_, actual)| if is_token { actual.token } else { actual.hold })
+            pair.map(|(_, actual)| if is_token { actual.token } else { actual.holding })
         };
         for object in self.objects.values_mut() {
             if let Body::Lock(lock) = &mut object.body
@@ -293,13 +293,13 @@ impl Model {
                 if holder.token > known.token {
                     holder.token = given(holder.token, true).unwrap_or(holder.token);
                 }
-                if holder.hold > known.hold {
-                    holder.hold = given(holder.hold, false).unwrap_or(holder.hold);
+                if holder.holding > known.holding {
+                    holder.holding = given(holder.holding, false).unwrap_or(holder.holding);
                 }
             }
         }
-        self.known = Known { hold: self.known.hold.max(hold), token: self.known.token.max(token) };
-        self.holds = self.holds.max(self.known.hold);
+        self.known = Known { holding: self.known.holding.max(holding), token: self.known.token.max(token) };
+        self.last_holding = self.last_holding.max(self.known.holding);
         self.token = self.token.max(self.known.token + 1);
         Ok(())
     }

@@ -15,7 +15,7 @@ pub(crate) struct Lock {
 pub(crate) struct Holder {
     pub(crate) caller: Caller,
     pub(crate) since: u64,
-    pub(crate) hold: u64,
+    pub(crate) holding: u64,
     pub(crate) token: u64,
     pub(crate) depth: u32,
     /// Whether others have waited for the lock since.
@@ -28,10 +28,10 @@ impl Lock {
     }
 
     /// Whether a thread holds it, in this holding if one is named.
-    pub(crate) fn is_held_by(&self, caller: Caller, hold: Option<u64>) -> bool {
-        self.holder
-            .as_ref()
-            .is_some_and(|holder| holder.caller == caller && hold.is_none_or(|hold| hold == holder.hold))
+    pub(crate) fn is_held_by(&self, caller: Caller, holding: Option<u64>) -> bool {
+        self.holder.as_ref().is_some_and(|holder| {
+            holder.caller == caller && holding.is_none_or(|holding| holding == holder.holding)
+        })
     }
 }
 
@@ -41,42 +41,42 @@ impl Model {
         &mut self,
         id: ObjectId,
         caller: Caller,
-        hold: Option<u64>,
+        holding: Option<u64>,
         depth: u32,
     ) -> LockGrant {
-        let (now, next_hold, token) = (self.now, self.holds + 1, self.token);
+        let (now, next_holding, token) = (self.now, self.last_holding + 1, self.token);
         let lock = self.lock(id).unwrap();
         if let Some(holder) = &mut lock.holder {
             holder.depth += depth;
             return LockGrant {
-                hold: holder.hold,
+                holding: holder.holding,
                 token: holder.token,
                 depth: holder.depth,
                 abandoned: None,
             };
         }
         let abandoned = lock.abandoned.take();
-        let new_hold = hold.unwrap_or(next_hold);
-        let holder = Holder { caller, since: now, hold: new_hold, token, depth, is_wanted: false };
+        let new_holding = holding.unwrap_or(next_holding);
+        let holder = Holder { caller, since: now, holding: new_holding, token, depth, is_wanted: false };
         lock.holder = Some(holder);
-        self.holds = self.holds.max(new_hold);
+        self.last_holding = self.last_holding.max(new_holding);
         self.token += 1;
         if self.is_lock_awaited(id) {
             self.lock_wanted(id, false);
         }
-        LockGrant { hold: new_hold, token, depth, abandoned }
+        LockGrant { holding: new_holding, token, depth, abandoned }
     }
 
-    pub(crate) fn release_lock(&mut self, caller: Caller, id: ObjectId, hold: Option<u64>) -> Answer {
+    pub(crate) fn release_lock(&mut self, caller: Caller, id: ObjectId, holding: Option<u64>) -> Answer {
         let lock = self.lock(id)?;
         let Some(holder) = &mut lock.holder else {
-            return match hold.is_none() && lock.abandoned.take().is_some() {
+            return match holding.is_none() && lock.abandoned.take().is_some() {
                 true => Ok(Reply::Done),
                 false => Err(Code::NotOwner),
             };
         };
-        let is_its = match hold {
-            Some(hold) => holder.caller.session == caller.session && holder.hold == hold,
+        let is_its = match holding {
+            Some(holding) => holder.caller.session == caller.session && holder.holding == holding,
             None => holder.caller == caller,
         };
         if !is_its {

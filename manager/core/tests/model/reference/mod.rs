@@ -65,7 +65,7 @@ pub(crate) struct Model {
     /// How many objects were made.
     made: u64,
     /// The number of the last holding of a lock.
-    pub(crate) holds: u64,
+    pub(crate) last_holding: u64,
     /// The token of the next grant of a lock.
     pub(crate) token: u64,
     /// How many grants of calls there were, and how often several calls ended for one reason.
@@ -164,7 +164,7 @@ impl Model {
             waits: BTreeMap::new(),
             arrivals: 0,
             made: 0,
-            holds: 0,
+            last_holding: 0,
             token: first_token,
             grants: 0,
             joints: 0,
@@ -178,7 +178,7 @@ impl Model {
             is_sliced: false,
             answers_last: None,
             mirror: BTreeMap::new(),
-            known: Known { hold: 0, token: first_token - 1 },
+            known: Known { holding: 0, token: first_token - 1 },
         }
     }
 
@@ -207,9 +207,9 @@ impl Model {
                 self.sessions.insert(*session, Session::new(peer, now));
             }
             Input::Request { session, envelope } => self.request(*session, envelope),
-            Input::DeferredRelease(Holding { session, lock, hold }) => {
+            Input::DeferredRelease(Holding { session, lock, number: holding }) => {
                 let caller = Caller { session: *session, thread: 0 };
-                let _ = self.release_lock(caller, *lock, Some(*hold));
+                let _ = self.release_lock(caller, *lock, Some(*holding));
             }
             Input::BlobArrived { session, arrival } => self.blob_arrived(*session, arrival),
             Input::CallsFound { session, is_last, record } => self.calls_found(*session, *is_last, record),
@@ -305,10 +305,10 @@ impl Model {
             Request::EventIsSet { id } => self.event(id).map(|event| Reply::Flag(event.set_by.is_some())),
             Request::EventCause { id } => self.event_cause(id),
             Request::EventMirror { id } => self.event_mirror(id),
-            Request::Release { id, hold, thread } => self.release_lock(caller(thread), id, hold),
+            Request::Release { id, holding, thread } => self.release_lock(caller(thread), id, holding),
             Request::ForceRelease { id } => self.force_release(session, id),
             Request::ConditionLock { id } => self.condition_lock(id),
-            Request::Notify { id, count, hold, thread } => self.notify(caller(thread), id, count, hold),
+            Request::Notify { id, count, holding, thread } => self.notify(caller(thread), id, count, holding),
             Request::SemaphoreRelease { id, permits } => self.semaphore_release(session, id, permits),
             Request::SemaphoreForget { id, permits } => self.semaphore_forget(session, id, permits),
             Request::SemaphoreAvailable { id } => {
@@ -366,7 +366,7 @@ impl Model {
     fn signal(&mut self, caller: Caller, signal: &Signal<'_>) -> Answer {
         match *signal {
             Signal::EventSet { id, reason } => self.event_set(caller.session, id, reason),
-            Signal::Release { id, hold } => self.release_lock(caller, id, hold),
+            Signal::Release { id, holding } => self.release_lock(caller, id, holding),
             Signal::SemaphoreRelease { id, permits } => self.semaphore_release(caller.session, id, permits),
             Signal::LatchCountDown { id, count } => self.latch_count_down(id, count),
         }

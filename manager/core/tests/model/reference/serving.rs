@@ -135,8 +135,8 @@ impl Model {
             return self.reply(wait.caller.session, wait.request, super::refused(code));
         }
         if let Some(decision) = wait.decided.take() {
-            let ((lock, _), hold, depth) = wait.gave_up.expect("it waits for the lock that it gave up");
-            let reacquired = self.take_lock(lock, wait.caller, Some(hold), depth);
+            let ((lock, _), holding, depth) = wait.gave_up.expect("it waits for the lock that it gave up");
+            let reacquired = self.take_lock(lock, wait.caller, Some(holding), depth);
             return self.answer(&wait, decision, Some(reacquired));
         }
         let mut unconfirmed = Vec::new();
@@ -177,13 +177,13 @@ impl Model {
     pub(crate) fn conclude(&mut self, mut wait: Wait, decision: Decision) {
         self.loosened = true;
         // The lock may have ended while a party waited for the end of a barrier's action.
-        let Some(((lock, _), hold, depth)) = wait.gave_up.filter(|(lock, ..)| self.exists(*lock)) else {
+        let Some(((lock, _), holding, depth)) = wait.gave_up.filter(|(lock, ..)| self.exists(*lock)) else {
             return self.answer(&wait, decision, None);
         };
         let is_its = |lock: &mut Lock| lock.is_reentrant && lock.is_held_by(wait.caller, None);
         let is_free = self.lock(lock).is_ok_and(|lock| lock.holder.is_none());
         if self.lock(lock).is_ok_and(is_its) || (is_free && !self.is_held_up(lock, u64::MAX)) {
-            let reacquired = self.take_lock(lock, wait.caller, Some(hold), depth);
+            let reacquired = self.take_lock(lock, wait.caller, Some(holding), depth);
             return self.answer(&wait, decision, Some(reacquired));
         }
         wait.is_for_all = false;

@@ -204,7 +204,7 @@ impl Model {
             let (id, kind) = target.object();
             self.find(id, kind)?;
             match *target {
-                Target::Condition { id, hold } => self.check_condition(caller, id, hold),
+                Target::Condition { id, holding } => self.check_condition(caller, id, holding),
                 Target::Semaphore { id, permits } => {
                     self.check_permits(id, permits)?;
                     self.check_memory(HOLDER)
@@ -316,8 +316,8 @@ impl Model {
             _ => None,
         });
         if let Some(condition) = condition {
-            let (lock, hold, depth) = self.give_up_lock(condition);
-            wait.gave_up = Some(((lock, self.objects[&lock].serial), hold, depth));
+            let (lock, holding, depth) = self.give_up_lock(condition);
+            wait.gave_up = Some(((lock, self.objects[&lock].serial), holding, depth));
         }
         self.park(wait);
         Ok(())

@@ -50,10 +50,12 @@ impl Choices {
                 self.wait_for(target, thread)
             }
             Next::Add(id) => self.addition(run, session, id),
-            Next::Release(id, thread) => Request::Release { id, hold: self.hold(), thread: ThreadId(thread) },
+            Next::Release(id, thread) => {
+                Request::Release { id, holding: self.holding(), thread: ThreadId(thread) }
+            }
             Next::Condition(id, thread) if self.random.chance(2) => {
-                let hold = self.hold();
-                self.wait_for(Target::Condition { id, hold }, ThreadId(thread))
+                let holding = self.holding();
+                self.wait_for(Target::Condition { id, holding }, ThreadId(thread))
             }
             Next::Condition(id, thread) => self.notify(id, ThreadId(thread)),
             Next::Permits(id) => Request::SemaphoreRelease { id, permits: 1 },

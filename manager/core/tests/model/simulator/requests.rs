@@ -181,7 +181,7 @@ impl Choices {
         match kind {
             Kind::Lock => Target::Lock { id },
             Kind::RLock => Target::RLock { id },
-            Kind::Condition => Target::Condition { id, hold: self.hold() },
+            Kind::Condition => Target::Condition { id, holding: self.holding() },
             Kind::Semaphore => Target::Semaphore { id, permits: self.permits() },
             Kind::Barrier => Target::Barrier { id, has_action: self.random.chance(3) },
             Kind::Latch => Target::Latch { id },
@@ -205,7 +205,7 @@ impl Choices {
         }
     }
 
-    pub(super) fn hold(&mut self) -> Option<u64> {
+    pub(super) fn holding(&mut self) -> Option<u64> {
         match self.random.below(6) {
             0..3 => None,
             3 if self.mistake() => Some(self.random.below(30)),
@@ -215,7 +215,7 @@ impl Choices {
 
     pub(super) fn notify(&mut self, id: ObjectId, thread: ThreadId) -> Request<'static> {
         let count = self.random.pick(&[None, Some(0), Some(1), Some(1), Some(2)]);
-        Request::Notify { id, count, hold: self.hold(), thread }
+        Request::Notify { id, count, holding: self.holding(), thread }
     }
 
     fn permits(&mut self) -> u64 {
@@ -241,7 +241,7 @@ impl Choices {
             Kind::Event => Signal::EventSet { id, reason: self.reason() },
             Kind::Semaphore => Signal::SemaphoreRelease { id, permits: self.permits() },
             Kind::Latch => Signal::LatchCountDown { id, count: self.random.below(3) },
-            _ => Signal::Release { id, hold: self.hold() },
+            _ => Signal::Release { id, holding: self.holding() },
         })
     }
 
@@ -275,7 +275,7 @@ impl Choices {
             Kind::Lock | Kind::RLock => match self.random.below(10) {
                 0 => Request::ForceRelease { id },
                 _ => match self.as_holder(run, session, id) {
-                    Some(thread) => Request::Release { id, hold: self.hold(), thread },
+                    Some(thread) => Request::Release { id, holding: self.holding(), thread },
                     None => self.acquire(run, id),
                 },
             },

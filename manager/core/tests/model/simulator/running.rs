@@ -158,8 +158,12 @@ impl Run {
                 self.apply(&Input::SessionEnded { session: *session, ending: (*ending).into() })
             }
             Step::Deferred { session, lock } if lives(session) => {
-                let hold = self.hold_of(*lock);
-                self.apply(&Input::DeferredRelease(Holding { session: *session, lock: *lock, hold }))
+                let holding = self.holding_of(*lock);
+                self.apply(&Input::DeferredRelease(Holding {
+                    session: *session,
+                    lock: *lock,
+                    number: holding,
+                }))
             }
             Step::Found { session, found } if lives(session) => self.found(*session, false, *found),
             Step::Slices { steps } => {
@@ -350,10 +354,10 @@ impl Run {
     }
 
     /// The number of the holding of a lock, or of the lock of a condition.
-    fn hold_of(&self, id: ObjectId) -> u64 {
+    fn holding_of(&self, id: ObjectId) -> u64 {
         match self.model.objects.get(&id).map(|object| &object.body) {
-            Some(Body::Lock(lock)) => lock.holder.as_ref().map_or(0, |holder| holder.hold),
-            Some(Body::Condition(condition)) => self.hold_of(condition.lock),
+            Some(Body::Lock(lock)) => lock.holder.as_ref().map_or(0, |holder| holder.holding),
+            Some(Body::Condition(condition)) => self.holding_of(condition.lock),
             _ => 0,
         }
     }
@@ -362,27 +366,29 @@ impl Run {
     fn resolved(&self, session: SessionId, body: &Request<'static>) -> Request<'static> {
         let mut body = body.clone();
         self.resolve_blobs(session, &mut body);
-        let hold_now = |id: ObjectId, hold: &mut Option<u64>| {
-            if *hold == Some(CURRENT) {
-                *hold = Some(self.hold_of(id));
+        let holding_now = |id: ObjectId, holding: &mut Option<u64>| {
+            if *holding == Some(CURRENT) {
+                *holding = Some(self.holding_of(id));
             }
         };
         match &mut body {
-            Request::Release { id, hold, .. } | Request::Notify { id, hold, .. } => hold_now(*id, hold),
+            Request::Release { id, holding, .. } | Request::Notify { id, holding, .. } => {
+                holding_now(*id, holding);
+            }
             Request::SignalAndWait { signal, targets, .. } => {
-                if let Signal::Release { id, hold } = signal {
-                    hold_now(*id, hold);
+                if let Signal::Release { id, holding } = signal {
+                    holding_now(*id, holding);
                 }
                 for target in targets {
-                    if let Target::Condition { id, hold } = target {
-                        hold_now(*id, hold);
+                    if let Target::Condition { id, holding } = target {
+                        holding_now(*id, holding);
                     }
                 }
             }
             Request::Wait { targets, .. } => {
                 for target in targets {
-                    if let Target::Condition { id, hold } = target {
-                        hold_now(*id, hold);
+                    if let Target::Condition { id, holding } = target {
+                        holding_now(*id, holding);
                     }
                 }
             }

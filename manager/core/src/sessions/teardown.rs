@@ -1,7 +1,7 @@
-//! Departures: what a session leaves behind when it ends.
+//! Teardowns: how a session that has ended goes, and what it leaves behind.
 //!
-//! It may be much: a million objects, or a hundred thousand batches. So a departure goes on in slices if an input does
-//! not do for all of it, between other inputs. Meanwhile the session is still listed, and what the departure has not
+//! It may be much: a million objects, or a hundred thousand batches. So a teardown goes on in slices if an input does
+//! not do for all of it, between other inputs. Meanwhile the session is still listed, and what the teardown has not
 //! come to is as if the process lived a moment longer: a lock is held, a batch goes on. First of all go its waits;
 //! those of them that have not gone yet are served no more. What another process hands to them all the same, by a
 //! notification or at a barrier, is given back with the rest. One that was decided together with others, before the
@@ -34,15 +34,15 @@ const STEPS_PER_THING: u64 = 8;
 /// How many process sessions to name that are bound to a session that is ending.
 const BOUND_SHOWN_MAX: usize = 8;
 
-/// The departures that take more steps than one input may, the next to go on with first.
+/// The teardowns that take more steps than one input may, the next to go on with first.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Departures {
-    under_way: VecDeque<Box<Departure>>,
+pub(crate) struct Teardowns {
+    under_way: VecDeque<Box<Teardown>>,
 }
 
-/// A session that has ended and still leaves things behind.
+/// A session that has ended, and of which something is left.
 #[derive(Debug, Serialize, Deserialize)]
-struct Departure {
+struct Teardown {
     session: SessionId,
     ending: SessionEnd,
     abandoner: Abandoner,
@@ -51,26 +51,26 @@ struct Departure {
     /// What its waits took and could not bring to it.
     undelivered: Vec<Unconfirmed>,
     /// What of it goes.
-    scope: DepartureScope,
+    scope: TeardownScope,
 }
 
 /// What of a session goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum DepartureScope {
+enum TeardownScope {
     /// Only the waits go, as processes that are bound to the session are still there.
     Waits,
     /// All goes.
     All,
 }
 
-impl Departures {
+impl Teardowns {
     pub(crate) fn is_empty(&self) -> bool {
         self.under_way.is_empty()
     }
 
-    /// Takes out the departure of a session, if it has begun.
-    fn take_of(&mut self, session: SessionId) -> Option<Box<Departure>> {
-        let place = self.under_way.iter().position(|departure| departure.session == session)?;
+    /// Takes out the teardown of a session, if it has begun.
+    fn take_of(&mut self, session: SessionId) -> Option<Box<Teardown>> {
+        let place = self.under_way.iter().position(|teardown| teardown.session == session)?;
         self.under_way.remove(place)
     }
 }
@@ -91,7 +91,7 @@ impl State {
     pub(crate) fn session_ending(&mut self, id: SessionId, ending: &SessionEnd, bound: &[u32]) {
         let how = still_bound(&ending.to_string(), bound);
         self.session_at(id).ending = Some(how.into());
-        self.depart_by(id, ending, DepartureScope::Waits);
+        self.begin_teardown(id, ending, TeardownScope::Waits);
     }
 
     /// Handles the end of a session, at once or in slices.
@@ -99,81 +99,75 @@ impl State {
         let session = self.session_at(id);
         assert!(!session.has_ended, "a session ends once");
         session.has_ended = true;
-        self.depart_by(id, ending, DepartureScope::All);
+        self.begin_teardown(id, ending, TeardownScope::All);
     }
 
-    /// Begins a departure, or goes on with that of the waits.
-    fn depart_by(&mut self, id: SessionId, ending: &SessionEnd, scope: DepartureScope) {
+    /// Begins a teardown, or goes on with that of the waits.
+    fn begin_teardown(&mut self, id: SessionId, ending: &SessionEnd, scope: TeardownScope) {
         let session = self.session_at(id);
         session.deferral = Default::default();
         let abandoner = Abandoner::of(id, session, ending.to_string().into());
         let what = abandoner.describe();
-        let departure = Departure {
-            session: id,
-            ending: ending.clone(),
-            abandoner,
-            what,
-            undelivered: Vec::new(),
-            scope,
+        let teardown =
+            Teardown { session: id, ending: ending.clone(), abandoner, what, undelivered: Vec::new(), scope };
+        let teardown = match self.teardowns.take_of(id) {
+            Some(begun) => Teardown { undelivered: begun.undelivered, ..teardown },
+            None => teardown,
         };
-        let departure = match self.departures.take_of(id) {
-            Some(begun) => Departure { undelivered: begun.undelivered, ..departure },
-            None => departure,
-        };
-        self.depart(Box::new(departure));
+        self.tear_down(Box::new(teardown));
     }
 
     /// Whether a session has ended or is about to, so that nothing goes to it any more.
-    pub(crate) fn is_departing(&self, session: SessionId) -> bool {
-        !self.departures.is_empty()
+    pub(crate) fn is_torn_down(&self, session: SessionId) -> bool {
+        !self.teardowns.is_empty()
             && self
                 .sessions
                 .get(&session)
                 .is_some_and(|session| session.has_ended || session.ending.is_some())
     }
 
-    /// Goes on with the next departure.
-    pub(crate) fn go_on_departing(&mut self) {
-        if let Some(departure) = self.departures.under_way.pop_front() {
-            self.depart(departure);
+    /// Goes on with the next teardown.
+    pub(crate) fn go_on_tearing_down(&mut self) {
+        if let Some(teardown) = self.teardowns.under_way.pop_front() {
+            self.tear_down(teardown);
         }
     }
 
-    fn depart(&mut self, mut departure: Box<Departure>) {
-        if self.has_decided_wait(&departure) {
-            return self.departures.under_way.push_back(departure);
+    fn tear_down(&mut self, mut teardown: Box<Teardown>) {
+        if self.has_decided_wait(&teardown) {
+            return self.teardowns.under_way.push_back(teardown);
         }
-        while self.leave_next(&mut departure) {
-            if self.is_over() || self.has_decided_wait(&departure) {
-                return self.departures.under_way.push_back(departure);
+        while self.tear_down_next(&mut teardown) {
+            if self.is_over() || self.has_decided_wait(&teardown) {
+                return self.teardowns.under_way.push_back(teardown);
             }
         }
-        if departure.scope != DepartureScope::Waits
-            && let Some(session) = self.sessions.remove(&departure.session)
+        if teardown.scope != TeardownScope::Waits
+            && let Some(session) = self.sessions.remove(&teardown.session)
         {
             self.memory.give_back(session.bytes());
         }
     }
 
     /// Whether a session has to be told first how a wait of it has ended, together with others.
-    fn has_decided_wait(&self, departure: &Departure) -> bool {
-        let next = || self.sessions.get(&departure.session).and_then(|session| session.waiters().next());
+    fn has_decided_wait(&self, teardown: &Teardown) -> bool {
+        let next = || self.sessions.get(&teardown.session).and_then(|session| session.waiters().next());
         self.has_unfinished && next().is_some_and(|waiter| self.is_decided(waiter))
     }
 
-    /// Leaves the next thing behind. Returns false if there is none.
-    fn leave_next(&mut self, departure: &mut Departure) -> bool {
-        let Departure { session: id, abandoner, what, .. } = departure;
+    /// Ends, releases or abandons the next thing. Returns false if there is none.
+    fn tear_down_next(&mut self, teardown: &mut Teardown) -> bool {
+        let Teardown { session: id, abandoner, what, .. } = teardown;
         let next_waiter = self.session_at(*id).waiters().next();
         if let Some(waiter) = next_waiter {
             let undelivered = self.forsake(waiter, what);
-            departure.undelivered.extend(undelivered);
+            teardown.undelivered.extend(undelivered);
             return true;
         }
-        if departure.scope == DepartureScope::Waits {
+        if teardown.scope == TeardownScope::Waits {
             self.step(STEPS_PER_THING);
             // Backwards, because each goes to the front of its queue.
-            let undelivered = departure.undelivered.pop();
+            let undelivered = teardown.undelivered.pop();
             return undelivered.map(|grant| self.give_back(grant)).is_some();
         }
         if let Some(batch) = self.session_at(*id).batches.pop_first() {
@@ -185,16 +179,16 @@ impl State {
         let session = self.session_at(*id);
         if let Some((granted, found)) = session.pop_grant() {
             self.step(STEPS_PER_GRANT);
-            self.calls_left_behind(granted, found.as_ref(), departure.ending.tells_what_has_begun(), what);
+            self.calls_left_behind(granted, found.as_ref(), teardown.ending.tells_what_has_begun(), what);
         } else if let Some(key) = session.held.pop_first() {
             if Body::abandoned(self, key, abandoner, what) {
                 self.session_at(*id).held.insert(key);
             }
-        } else if let Some(grant) = departure.undelivered.pop() {
+        } else if let Some(grant) = teardown.undelivered.pop() {
             // Backwards, because each goes to the front of its queue.
             self.give_back(grant);
-        } else if let Some(grant) = session.pop_unconfirmed(&departure.ending) {
-            match departure.ending {
+        } else if let Some(grant) = session.pop_unconfirmed(&teardown.ending) {
+            match teardown.ending {
                 SessionEnd::Goodbye => self.let_go(grant),
                 SessionEnd::Died(_) => self.give_back(grant),
             }
