@@ -5,7 +5,8 @@
 //!
 //! | module | what it wraps |
 //! | --- | --- |
-//! | [`process`] | pidfds: watching, signalling and identifying one process; the peer of a socket as one |
+//! | [`poll`] | waiting for descriptors, with a time |
+//! | [`process`] | pidfds: watching, signalling and identifying one process; who is at the other end of a socket |
 //! | [`signals`] | what this process does when it gets a signal |
 //! | [`process_group`] | process groups and sessions, signalled as a whole |
 //! | [`process_session`] | process sessions: everything that a process has started, ended as a whole |
@@ -30,6 +31,7 @@ pub mod fork_mark;
 pub mod futex;
 pub mod heap;
 pub mod limits;
+pub mod poll;
 pub mod process;
 pub mod process_group;
 pub mod process_session;

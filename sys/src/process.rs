@@ -8,13 +8,14 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::process::Child;
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     Pid, PidfdFlags, Signal, geteuid, getppid, kill_process, pidfd_open, pidfd_send_signal,
     set_parent_process_death_signal,
 };
 
+use crate::poll::{Watched, is_readable_within, wait_for_any};
 use crate::process_stat::ProcessStat;
 
 /// A path that leads each process to the program that it runs. The path by which the program was started may lead to
@@ -84,9 +85,26 @@ impl Process {
     /// Whether the process has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        let mut watched = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        // A poll of one descriptor without waiting fails for no reason that would mean an end.
-        matches!(poll(&mut watched, Some(&Timespec::default())), Ok(1..))
+        // A look at one descriptor fails for no reason that would mean an end.
+        self.has_ended_within(Duration::ZERO).unwrap_or(false)
+    }
+
+    /// Waits until the process has ended, and returns true; or false once this time is over.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no memory for the wait.
+    pub fn has_ended_within(&self, time: Duration) -> io::Result<bool> {
+        is_readable_within(&self.pidfd, time)
+    }
+
+    /// Waits until the process has ended.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no memory for the wait.
+    pub fn wait_for_end(&self) -> io::Result<()> {
+        wait_for_any(&mut [Watched::to_read(&self.pidfd)], None).map(drop)
     }
 
     /// How the process ended, or none while it runs.
@@ -187,6 +205,45 @@ fn peer_pidfd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
+/// The process at the other end of a Unix socket, as it was when it connected, listened or made the pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerCredentials {
+    /// The process id; none if the process is outside of the namespace of this one.
+    pub process: Option<u32>,
+    /// The effective user id.
+    pub user: u32,
+}
+
+/// Asks the kernel who is at the other end of a Unix socket (`SO_PEERCRED`).
+///
+/// # Errors
+///
+/// If it is another kind of socket.
+#[allow(unsafe_code)]
+pub fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<PeerCredentials> {
+    // rustix has this call, and takes for granted that the peer has a number here.
+    let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut bytes = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: `found` and `bytes` outlive the call, and `bytes` says how large `found` is.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut found).cast(),
+            &raw mut bytes,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if found.uid == libc::uid_t::MAX {
+        // A socket without a peer has credentials of nobody.
+        return Err(io::ErrorKind::NotConnected.into());
+    }
+    Ok(PeerCredentials { process: u32::try_from(found.pid).ok().filter(|id| *id > 0), user: found.uid })
+}
+
 /// Splits a wait status into what it says: the low seven bits are a signal, or else the next byte is a status.
 fn exit_of_status(status: i32) -> ProcessExit {
     match status & 0x7f {
@@ -263,16 +320,14 @@ mod tests {
         (child, process)
     }
 
-    fn wait_readable(process: &Process) {
-        let limit = Timespec { tv_sec: 20, tv_nsec: 0 };
-        let mut watched = [PollFd::new(process, PollFlags::IN)];
-        assert_eq!(poll(&mut watched, Some(&limit)), Ok(1), "the process did not end");
+    fn wait_for_end(process: &Process) {
+        assert!(process.has_ended_within(Duration::from_secs(20)).unwrap(), "the process did not end");
     }
 
     #[test]
     fn an_exit_status_is_told_before_and_after_the_parent_fetches_it() {
         let (mut child, process) = run("exit 7");
-        wait_readable(&process);
+        wait_for_end(&process);
         assert_eq!(process.exit(), Some(ProcessExit::Status(7)));
         child.wait().unwrap();
         let after = process.exit();
@@ -285,7 +340,7 @@ mod tests {
         let (mut child, process) = run("exec sleep 60");
         assert_eq!(process.exit(), None);
         child.kill().unwrap();
-        wait_readable(&process);
+        wait_for_end(&process);
         assert_eq!(process.exit(), Some(ProcessExit::Signal(9)));
         assert_eq!(child.wait().unwrap().signal(), Some(9));
     }

@@ -22,7 +22,6 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 use rustix::process::{Signal, getpid, setsid};
@@ -209,10 +208,8 @@ fn wait_for_all(processes: &[Process], time: Duration) {
     let deadline = Instant::now() + time;
     for process in processes {
         let left = deadline.saturating_duration_since(Instant::now());
-        let Ok(left) = Timespec::try_from(left) else { return };
-        let mut watched = [PollFd::new(process, PollFlags::IN)];
         // If this fails, the caller looks again sooner.
-        if !matches!(poll(&mut watched, Some(&left)), Ok(1..)) {
+        if !process.has_ended_within(left).unwrap_or(false) {
             return;
         }
     }

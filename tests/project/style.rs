@@ -19,6 +19,7 @@ const UNSAFE_FILES: &[&str] = &[
     "sys/src/bulk_copy.rs",
     "sys/src/fork_mark.rs",
     "sys/src/heap.rs",
+    "sys/src/poll.rs",
     "sys/src/process.rs",
     "sys/src/process_session.rs",
     "sys/src/robust_list.rs",
@@ -34,6 +35,9 @@ const UNSAFE_FILES: &[&str] = &[
 /// Where streams are made, and where they arrive. Everything else uses what carries them through one interface.
 const PLACE_FILES: &[&str] =
     &["protocol/transport/src/address.rs", "protocol/transport/src/connect.rs", "manager/src/listen/mod.rs"];
+
+/// Where descriptors are waited for. The event loop of the manager waits by mio, and the benchmark is no part of it.
+const POLLING_FILES: &[&str] = &["sys/src/poll.rs"];
 
 /// The files of clients that name the messages of the protocol: a manager for their tests. All others use operations.
 const MESSAGE_FILES: &[&str] = &["client/src/connection/fake_manager.rs"];
@@ -196,6 +200,12 @@ fn unsafe_stands_only_where_it_is_listed(sources: &[Source]) -> Vec<String> {
         line.split("unsafe ").skip(1).any(begins)
     };
     outside_of_list(UNSAFE_FILES, "is unsafe", sources.iter().filter(|source| source.is_rust()), does)
+}
+
+#[apply(rule)]
+fn descriptors_are_waited_for_in_one_place(sources: &[Source]) -> Vec<String> {
+    let does = |line: &str| line.contains(concat!("Poll", "Fd"));
+    outside_of_list(POLLING_FILES, "polls by itself", sources.iter().filter(|source| source.is_rust()), does)
 }
 
 #[apply(rule)]

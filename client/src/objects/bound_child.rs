@@ -3,14 +3,12 @@
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
 use std::sync::Arc;
 
 use client_core::Operation;
 use client_core::operations::{BindProcesses, UnbindProcesses};
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use sys::process::{Process, ProcessExit};
 use sys::process_session::{self, ProcessSession};
@@ -136,7 +134,7 @@ impl BoundChild<'_> {
         drop(self.stdin.take());
         if self.status.is_none() {
             // This program does not reap it before the others are gone, so that its number stays its own.
-            wait_for_end(&self.process)?;
+            self.process.wait_for_end()?;
         }
         self.end()
     }
@@ -178,16 +176,6 @@ impl BoundChild<'_> {
             Some(ProcessExit::Unknown) | None => Err(io::Error::other(
                 "the child has ended, and Linux before 6.15 does not say how to a program that ignores SIGCHLD",
             )),
-        }
-    }
-}
-
-fn wait_for_end(process: &Process) -> io::Result<()> {
-    loop {
-        match poll(&mut [PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN)], None) {
-            Ok(_) => return Ok(()),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
         }
     }
 }

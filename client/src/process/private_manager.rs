@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use protocol::endpoint::MANAGER_VARIABLE;
 use protocol::escaped;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sys::Signal;
 use sys::limits::explained;
+use sys::poll::is_readable_within;
 use sys::process::Process;
 use transport::{Address, unix};
 use uuid::Uuid;
@@ -177,19 +177,10 @@ fn manager_program() -> Result<PathBuf> {
 }
 
 /// Whether this descriptor becomes readable, or closes, before the deadline.
-fn is_readable_by(file: impl AsFd, deadline: Instant) -> bool {
-    let mut files = [PollFd::new(&file, PollFlags::IN)];
-    loop {
-        let rest = deadline.saturating_duration_since(Instant::now());
-        let timeout = Timespec::try_from(rest).expect("deadlines here are seconds away");
-        match poll(&mut files, Some(&timeout)) {
-            Ok(0) => return false,
-            Ok(_) => return true,
-            Err(rustix::io::Errno::INTR) => {}
-            // The caller goes on with something that does not need this answer.
-            Err(_) => return false,
-        }
-    }
+fn is_readable_by(file: &impl AsFd, deadline: Instant) -> bool {
+    let rest = deadline.saturating_duration_since(Instant::now());
+    // After an error, the caller goes on with something that does not need this answer.
+    is_readable_within(file, rest).unwrap_or(false)
 }
 
 fn failed(text: String) -> Error {

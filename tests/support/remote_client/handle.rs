@@ -1,10 +1,11 @@
 //! A remote client, as its test sees it.
 
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use client::Result;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
+use sys::poll::is_readable_within;
 
 use super::client_process::follow_orders;
 use super::framing::{CONNECT_LATER, read, write};
@@ -13,7 +14,7 @@ use super::report::{Held, Report};
 use crate::support::{ManagerProgram, eventually, helper, kill, state};
 
 /// How long an order may take: the longest is thousands of round trips.
-const REPORT_TIME_MAX: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+const REPORT_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// A remote client, which ends with its test.
 pub(crate) struct RemoteClient {
@@ -59,9 +60,8 @@ impl RemoteClient {
 
     /// The report on the last order.
     pub(crate) fn report(&mut self) -> Result<Report> {
-        let mut files = [PollFd::new(&self.reports, PollFlags::IN)];
-        let readable = poll(&mut files, Some(&REPORT_TIME_MAX));
-        assert_eq!(readable, Ok(1), "the remote client does not finish its order");
+        let is_readable = is_readable_within(&self.reports, REPORT_TIME_MAX).unwrap();
+        assert!(is_readable, "the remote client does not finish its order");
         read(&mut self.reports).expect("the remote client has ended")
     }
 

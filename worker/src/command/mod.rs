@@ -47,7 +47,6 @@ use std::time::Duration;
 
 use client::internal::operations::{BindProcesses, UnbindProcesses};
 use client::internal::{DescriptorMessage, Link, Operation, copy_of_this_program};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 use sys::Signal;
@@ -210,9 +209,7 @@ impl SupervisorProcess {
 
     /// Waits until it has ended; false if the time is over first.
     fn has_ended_within(&self, time: Duration) -> bool {
-        let timeout = Timespec::try_from(time).ok();
-        let mut watched = [PollFd::new(&self.handle, PollFlags::IN)];
-        matches!(poll(&mut watched, timeout.as_ref()), Ok(1..))
+        self.handle.has_ended_within(time).unwrap_or(false)
     }
 
     /// Ends whatever a supervisor has left behind that was killed.

@@ -4,7 +4,6 @@
 //! One request waits for the lock and the event, so the command can never start while the event is set.
 
 use std::fmt;
-use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use client::internal::operations::{
 use client::internal::{ErrorKind, Link, Operation, Reference, this_thread};
 use client::{Error, EventCause, Manager, Result};
 use protocol::{Abandonment, ObjectState, OpenMode, RequestId, Selector, Spec};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use sys::poll::{Watched, wait_for_any};
 
 use super::deadlock::Cycle;
 use super::lock_wait::AwaitedLock;
@@ -226,10 +225,8 @@ impl Preconditions {
     /// Waits for the end of the manager, or until it is time to check the lock.
     fn watch_manager(&self) -> Result<()> {
         let connection = self.link.descriptor().map_err(|error| failed(&error))?;
-        let timeout = Timespec::try_from(CHECK_INTERVAL).map_err(|error| failed(&error))?;
-        let mut watched = [PollFd::from_borrowed_fd(connection.as_fd(), PollFlags::RDHUP)];
         // The next request finds out what happened.
-        let _ = poll(&mut watched, Some(&timeout));
+        let _ = wait_for_any(&mut [Watched::for_hang_up(&connection)], Some(CHECK_INTERVAL));
         Ok(())
     }
 

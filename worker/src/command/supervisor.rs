@@ -6,9 +6,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio, exit};
 
 use client::internal::DescriptorMessage;
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
+use sys::poll::{Watched, wait_for_any};
 use sys::process::{self, Process};
 use sys::process_session::ProcessSession;
 use sys::{Signal, process_group, signals};
@@ -125,15 +125,13 @@ impl CommandSupervisor {
     /// Passes on the worker's signals, until the worker or the command has ended.
     fn pass_on_signals(&self, command: &Process) {
         loop {
-            let mut watched = [command.as_fd(), self.worker.as_fd(), self.channel.as_fd()]
-                .map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
-            match poll(&mut watched, None) {
-                Err(Errno::INTR) => continue,
+            let mut watched =
+                [command.as_fd(), self.worker.as_fd(), self.channel.as_fd()].map(Watched::borrowed);
+            if wait_for_any(&mut watched, None).is_err() {
                 // If it cannot watch for the end, it has to assume it.
-                Err(_) => return,
-                Ok(_) => {}
+                return;
             }
-            let [command, worker, channel] = watched.map(|watched| !watched.revents().is_empty());
+            let [command, worker, channel] = watched.each_ref().map(Watched::is_ready);
             if command || worker || (channel && !self.pass_on_signal()) {
                 return;
             }

@@ -6,10 +6,11 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, fcntl_getfd};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
+use sys::poll::{Watched, wait_for_any};
 
 /// The lowest descriptor that is not one of the standard streams.
 const FIRST_FREE: i32 = 3;
@@ -24,9 +25,9 @@ pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
 /// Opens the standard streams that are closed: their input is empty, and their output is discarded. If none is closed,
 /// this is one system call.
 pub(crate) fn reopen_closed() {
-    let mut streams =
-        [stdin(), stdout(), stderr()].map(|stream| PollFd::from_borrowed_fd(stream, PollFlags::empty()));
-    if poll(&mut streams, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) == Ok(0) {
+    let streams = [stdin(), stdout(), stderr()];
+    let mut looked_at = streams.each_ref().map(Watched::for_hang_up);
+    if let Ok(false) = wait_for_any(&mut looked_at, Some(Duration::ZERO)) {
         return;
     }
     reopen_if_closed(stdin(), |file| dup2_stdin(file));

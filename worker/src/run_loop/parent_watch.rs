@@ -12,8 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use client::internal::{LEAVING, READY, RETIRING};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
+use sys::poll::{Watched, wait_for_any};
 use sys::process::{self, Process};
 use sys::{Signal, process_group};
 
@@ -77,12 +76,15 @@ impl ParentWatch {
         let supervisor = OwnedFd::from(self.supervisor.try_clone()?);
         let is_leaving = Arc::clone(&self.is_leaving);
         let watch = move || {
-            let hung_up = PollFlags::RDHUP;
-            wait_for_any(&mut [
-                PollFd::new(&parent, PollFlags::IN),
-                PollFd::new(&supervisor, hung_up),
-                PollFd::new(&manager, hung_up),
-            ]);
+            // If the thread cannot watch for the end, it has to assume it.
+            let _ = wait_for_any(
+                &mut [
+                    Watched::to_read(&parent),
+                    Watched::for_hang_up(&supervisor),
+                    Watched::for_hang_up(&manager),
+                ],
+                None,
+            );
             if !is_leaving.load(Ordering::SeqCst) {
                 end();
             }
@@ -91,16 +93,6 @@ impl ParentWatch {
         // The parent still runs, or the kernel would have killed this process. If it ends now, the thread sees it.
         process::signal_at_death_of_parent(Signal::CONT)?;
         Ok(())
-    }
-}
-
-fn wait_for_any(watched: &mut [PollFd<'_>]) {
-    loop {
-        match poll(watched, None) {
-            Ok(0) | Err(Errno::INTR) => {}
-            // If the thread cannot watch for the end, it has to assume it.
-            Ok(_) | Err(_) => return,
-        }
     }
 }
 

@@ -9,10 +9,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use client::task::stop_event;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sys::Signal;
+use sys::poll::{self, Watched};
 use sys::shared_memory::anonymous_file;
 
 use super::capture::Capture;
@@ -224,16 +223,8 @@ fn wait_for_any<const N: usize>(
     descriptors: [Option<std::os::fd::BorrowedFd<'_>>; N],
     timeout: Option<Duration>,
 ) -> std::io::Result<[bool; N]> {
-    let timeout = timeout.map(Timespec::try_from).transpose().unwrap_or_default();
-    let mut watched: Vec<PollFd<'_>> = descriptors
-        .iter()
-        .flatten()
-        .map(|descriptor| PollFd::from_borrowed_fd(*descriptor, PollFlags::IN))
-        .collect();
-    match poll(&mut watched, timeout.as_ref()) {
-        Ok(_) | Err(Errno::INTR) => {}
-        Err(errno) => return Err(errno.into()),
-    }
-    let mut ready = watched.iter().map(|watched| !watched.revents().is_empty());
+    let mut watched: Vec<_> = descriptors.iter().flatten().copied().map(Watched::borrowed).collect();
+    poll::wait_for_any(&mut watched, timeout)?;
+    let mut ready = watched.iter().map(Watched::is_ready);
     Ok(descriptors.map(|descriptor| descriptor.is_some() && ready.next().unwrap_or_default()))
 }

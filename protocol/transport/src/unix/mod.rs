@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use interprocess::ConnectWaitMode;
-use interprocess::local_socket::traits::{Listener as _, StreamCommon};
+use interprocess::local_socket::traits::Listener as _;
 use interprocess::local_socket::{
     ConnectOptions, GenericFilePath, ListenerNonblockingMode, ListenerOptions, Stream as InterprocessStream,
     ToFsName,
@@ -19,13 +19,13 @@ use interprocess::local_socket::{
 use interprocess::os::unix::local_socket::ListenerOptionsExt;
 use interprocess::os::unix::uds_local_socket;
 use protocol::endpoint;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::retry_on_intr;
 use rustix::net::{
     RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendFlags, Shutdown, recv, recvmsg, send, shutdown,
 };
 use sys::descriptors::{self, Waiting};
-use sys::process::{Process, effective_user};
+use sys::poll::{Watched, wait_for_any};
+use sys::process::{Process, effective_user, peer_credentials};
 
 use crate::stream::{Available, PeerIdentity, ReadMode, Stream, StreamReadiness};
 
@@ -130,7 +130,7 @@ impl LocalStream {
             ReadMode::Blocking => Waiting::AsSocket,
             ReadMode::PollFirst => {
                 // Its outcome does not matter: the read shows it.
-                let _ = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], None);
+                let _ = wait_for_any(&mut [Watched::to_read(&self.0)], None);
                 Waiting::AsSocket
             }
         }
@@ -139,9 +139,8 @@ impl LocalStream {
 
 impl Stream for LocalStream {
     fn peer(&self) -> io::Result<PeerIdentity> {
-        let credentials = self.0.peer_creds()?;
-        let process = credentials.pid().and_then(|process| u32::try_from(process).ok());
-        Ok(PeerIdentity { process, user: credentials.euid() })
+        let found = peer_credentials(self.as_fd())?;
+        Ok(PeerIdentity { process: found.process, user: Some(found.user) })
     }
 
     fn peer_process(&self, id: u32) -> io::Result<Process> {
@@ -204,21 +203,10 @@ impl Stream for LocalStream {
     }
 
     fn wait(&self, wanted: StreamReadiness, timeout: Option<Duration>) -> StreamReadiness {
-        let mut events = PollFlags::empty();
-        events.set(PollFlags::IN, wanted.readable);
-        events.set(PollFlags::OUT, wanted.writable);
-        // A time that the system cannot count is forever.
-        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        let mut sockets = [PollFd::new(&self.0, events)];
-        if let Err(Errno::INTR) | Ok(0) = poll(&mut sockets, timeout.as_ref()) {
-            return StreamReadiness::default();
-        }
-        let found = sockets[0].revents();
-        let has_ended = found.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
-        StreamReadiness {
-            readable: has_ended || found.contains(PollFlags::IN),
-            writable: has_ended || found.contains(PollFlags::OUT),
-        }
+        let mut socket = [Watched::for_use(&self.0, wanted.readable, wanted.writable)];
+        // If the system has no memory for the wait, the stream is as ready as after a wait in vain.
+        let _ = wait_for_any(&mut socket, timeout);
+        StreamReadiness { readable: socket[0].is_readable(), writable: socket[0].is_writable() }
     }
 
     fn hang_up(&self) {

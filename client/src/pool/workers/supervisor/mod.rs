@@ -15,9 +15,9 @@ use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sys::Signal;
 use sys::limits::explained;
+use sys::poll::{Watched, wait_for_any};
 use sys::wake::WakeDescriptor;
 
 use crate::pool::workers::worker_process::WorkerProcess;
@@ -243,11 +243,9 @@ impl SupervisorThread {
 
     /// Waits until a worker ends or reports something, the owner has a request, or the pause is over.
     fn wait(&self, pause: Option<Duration>) {
-        let mut watched = vec![PollFd::new(&self.shared.wake, PollFlags::IN)];
+        let mut watched = vec![Watched::to_read(&self.shared.wake)];
         for worker in &self.workers {
-            watched.extend(
-                worker.descriptors().map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)),
-            );
+            watched.extend(worker.descriptors().map(Watched::borrowed));
         }
         wait_until(&mut watched, pause);
     }
@@ -379,22 +377,17 @@ impl SupervisorThread {
             if self.workers.is_empty() || rest.is_zero() {
                 return;
             }
-            let descriptors = self.workers.iter().map(WorkerProcess::end);
             let mut watched: Vec<_> =
-                descriptors.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)).collect();
+                self.workers.iter().map(WorkerProcess::end).map(Watched::borrowed).collect();
             wait_until(&mut watched, Some(rest));
         }
     }
 }
 
-/// Waits until one of these is ready or the time is over. A signal may end the wait early; the caller checks again.
-fn wait_until(watched: &mut [PollFd<'_>], timeout: Option<Duration>) {
-    let timeout = timeout.map(|timeout| Timespec {
-        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: timeout.subsec_nanos().into(),
-    });
-    if let Err(error) = poll(watched, timeout.as_ref()) {
-        log::debug!("waiting for workers was interrupted: {error}");
+/// Waits until one of these is ready or the time is over. An error may end the wait early; the caller checks again.
+fn wait_until(watched: &mut [Watched<'_>], timeout: Option<Duration>) {
+    if let Err(error) = wait_for_any(watched, timeout) {
+        log::debug!("waiting for workers has failed: {error}");
     }
 }
 
