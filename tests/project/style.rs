@@ -174,6 +174,22 @@ fn the_map_names_every_folder_and_no_other(sources: &[Source]) -> Vec<String> {
 }
 
 #[apply(rule)]
+fn each_package_says_on_a_page_of_its_own_what_it_is(sources: &[Source]) -> Vec<String> {
+    let mut offences = Vec::new();
+    for source in sources {
+        let Some(folder) = source.path.strip_suffix("Cargo.toml") else { continue };
+        let name =
+            source.text.lines().find_map(|line| line.strip_prefix("name = \"rallypoint-")?.strip_suffix('"'));
+        let Some(name) = name else { continue };
+        let page = sources.iter().find(|page| page.path == format!("{folder}README.md"));
+        if !page.is_some_and(|page| page.text.starts_with(&format!("# rallypoint-{name}\n"))) {
+            offences.push(format!("{folder}README.md must begin with the name of its package"));
+        }
+    }
+    offences
+}
+
+#[apply(rule)]
 fn names_are_spelled_out(sources: &[Source]) -> Vec<String> {
     offending_lines(sources, |source, line| {
         let is_in_list = line.starts_with("const ABBREVIATIONS");
