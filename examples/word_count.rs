@@ -17,19 +17,19 @@ use rallypoint::{Manager, Pool, Registry, Result};
 use output::println;
 
 /// How often each word occurs.
-type Counts = BTreeMap<String, u64>;
+type WordCounts = BTreeMap<String, u64>;
 
 /// Runs in a worker process. An `Err` is a result, too: the program gets it as it is.
-fn count(file: String) -> std::result::Result<Counts, String> {
+fn count(file: String) -> std::result::Result<WordCounts, String> {
     let text = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
-    let mut counts = Counts::new();
+    let mut counts = WordCounts::new();
     for word in text.split(|character: char| !character.is_alphabetic()).filter(|word| !word.is_empty()) {
         *counts.entry(word.to_lowercase()).or_default() += 1;
     }
     Ok(counts)
 }
 
-fn add(total: &mut Counts, counts: Counts) {
+fn add(total: &mut WordCounts, counts: WordCounts) {
     for (word, times) in counts {
         *total.entry(word).or_default() += times;
     }
@@ -62,7 +62,7 @@ fn main() -> Result<ExitCode> {
 
     let manager = Manager::start()?;
     let pool = Pool::builder(&manager).start()?;
-    let mut total = Counts::new();
+    let mut total = WordCounts::new();
     let mut outcome = ExitCode::SUCCESS;
     for counts in pool.imap_unordered(count, files)?.with_bar() {
         match counts? {

@@ -24,7 +24,7 @@ pub(crate) trait LoadProtocol {
 }
 
 /// One connection.
-struct Client<S> {
+struct LoadClient<S> {
     socket: UnixStream,
     protocol: S,
     /// The beginning of an answer that is not complete yet.
@@ -36,7 +36,7 @@ struct Client<S> {
 /// Many clients, each of which keeps a fixed number of requests in flight. A turn is a fixed number of all their
 /// requests, and its one sample is the mean time for one.
 pub(crate) struct Generator<S> {
-    clients: Vec<Client<S>>,
+    clients: Vec<LoadClient<S>>,
     epoll: std::os::fd::OwnedFd,
     /// How many requests each client keeps in flight.
     depth: usize,
@@ -55,13 +55,13 @@ impl<S: LoadProtocol> Generator<S> {
         let mut clients = Vec::new();
         for (number, (socket, protocol)) in connections.into_iter().enumerate() {
             epoll::add(&epoll, &socket, epoll::EventData::new_u64(number as u64), epoll::EventFlags::IN)?;
-            clients.push(Client { socket, protocol, input: Vec::new(), output: Vec::new() });
+            clients.push(LoadClient { socket, protocol, input: Vec::new(), output: Vec::new() });
         }
         Ok(Generator { clients, epoll, depth, requests })
     }
 }
 
-impl<S: LoadProtocol> Client<S> {
+impl<S: LoadProtocol> LoadClient<S> {
     /// Sends this many requests in one write.
     fn ask(&mut self, requests: usize) -> Result<()> {
         for _ in 0..requests {

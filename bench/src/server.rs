@@ -15,16 +15,16 @@ use crate::peer;
 use crate::settings::Settings;
 
 /// A manager process, which ends with this.
-pub(crate) struct ManagerProcess {
+pub(crate) struct MeasuredManager {
     process: Child,
     socket: PathBuf,
     /// The folder of the socket, which only this user can enter.
     _folder: TempDir,
 }
 
-impl ManagerProcess {
+impl MeasuredManager {
     /// Starts one on the cores that this thread may use.
-    pub(crate) fn start(settings: &Settings) -> Result<ManagerProcess> {
+    pub(crate) fn start(settings: &Settings) -> Result<MeasuredManager> {
         let only_mine = Permissions::from_mode(0o700);
         let folder = tempfile::Builder::new().prefix("bench").permissions(only_mine).tempdir()?;
         let socket = folder.path().join("manager.sock");
@@ -36,7 +36,7 @@ impl ManagerProcess {
             .spawn()
             .with_context(|| format!("starting {}", settings.manager.display()))?;
         let output = process.stdout.take().context("its output is a pipe")?;
-        let server = ManagerProcess { process, socket, _folder: folder };
+        let server = MeasuredManager { process, socket, _folder: folder };
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
         ensure!(line.contains("ready"), "the manager does not become ready");
@@ -73,7 +73,7 @@ impl ManagerProcess {
     }
 }
 
-impl Drop for ManagerProcess {
+impl Drop for MeasuredManager {
     fn drop(&mut self) {
         // It is a child that was not reaped, so its number is no other process's.
         let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);

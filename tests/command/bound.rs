@@ -13,7 +13,8 @@ use worker::tasks;
 
 use super::overlaps::{Records, be_command};
 use crate::support::{
-    ManagerProgram, Running, apply, descendants, eventually, helper, is_alive, kill, private_folder, test,
+    ManagerProgram, RunningProgram, apply, descendants, eventually, helper, is_alive, kill, private_folder,
+    test,
 };
 
 /// A child with processes in groups of their own, as timeout(1) begins one, and with one whose parent has ended. They
@@ -94,7 +95,7 @@ fn a_holders_child_is_gone_before_the_next_holder_comes() {
     for under in ["lock", "permit"] {
         let time = time(1);
         let mut command = helper::command(hold_for_child);
-        let mut holder = Running::start(command.arg(&program.socket).arg(under).arg(&time));
+        let mut holder = RunningProgram::start(command.arg(&program.socket).arg(under).arg(&time));
         assert_eq!(holder.line(), "runs");
         let processes = family(holder.process(), &time);
         assert!(processes.len() >= 4, "{processes:?}");
@@ -115,7 +116,7 @@ fn a_child_that_the_system_reaps_is_waited_for_all_the_same() {
     let inner = helper::command(wait_for_reaped_children);
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' CHLD; exec \"$@\"", "sh"]).arg(inner.get_program()).args(inner.get_args());
-    let mut holder = Running::start(command.arg(&program.socket));
+    let mut holder = RunningProgram::start(command.arg(&program.socket));
     let unknown = "Linux before 6.15 does not say how";
     for expected in ["Ok(ExitStatus(unix_wait_status(1280)))", "Ok(ExitStatus(unix_wait_status(15)))"] {
         let line = holder.line();
@@ -127,7 +128,7 @@ fn a_child_that_the_system_reaps_is_waited_for_all_the_same() {
 #[apply(test)]
 fn a_holders_child_ends_with_a_manager_of_its_own() {
     let time = time(3);
-    let mut holder = Running::start(helper::command(hold_for_child).args([OWN, "lock"]).arg(&time));
+    let mut holder = RunningProgram::start(helper::command(hold_for_child).args([OWN, "lock"]).arg(&time));
     assert_eq!(holder.line(), "runs");
     let processes = family(holder.process(), &time);
     assert!(processes.len() >= 5, "{processes:?}");

@@ -10,12 +10,12 @@ use rustix::process::Signal;
 use worker::tasks::{COMMAND, Captured, Command, CommandResult, Exit, OUTPUT_BYTES_MAX, command};
 
 use crate::support::helper;
-use crate::support::tasks::TaskFunction;
+use crate::support::tasks::MarkedTask;
 use crate::support::{
-    ManagerProgram, PATIENCE, Running, apply, descendants, eventually, is_alive, kill, test, within,
+    ManagerProgram, PATIENCE, RunningProgram, apply, descendants, eventually, is_alive, kill, test, within,
 };
 
-inventory::submit! { TaskFunction(|registry| registry.task(command).task(command_until)) }
+inventory::submit! { MarkedTask(|registry| registry.task(command).task(command_until)) }
 
 /// The time within which no process is left.
 const SOON: Duration = Duration::from_secs(2);
@@ -41,7 +41,7 @@ fn run(command: Command) -> CommandResult {
 }
 
 /// A command that runs in a worker, with all of its processes.
-struct Runs {
+struct CommandRuns {
     result: AsyncResult<CommandResult>,
     /// The command's own, and not its supervisor's.
     processes: Vec<u32>,
@@ -50,9 +50,9 @@ struct Runs {
     _manager: Manager,
 }
 
-impl Runs {
+impl CommandRuns {
     /// Starts it, and waits until it has this number of processes.
-    fn start(command: Command, processes: usize) -> Runs {
+    fn start(command: Command, processes: usize) -> CommandRuns {
         let manager = Manager::start().unwrap();
         let pool = Pool::new(&manager, 1).unwrap();
         let result = pool.apply_async(worker::tasks::command, (command,)).unwrap();
@@ -61,7 +61,7 @@ impl Runs {
         eventually("the command and what it starts run", || descendants(worker).len() == processes + 1);
         let all = descendants(worker);
         let (supervisor, processes) = (all[0], all[1..].to_vec());
-        Runs { result, processes, supervisor, pool, _manager: manager }
+        CommandRuns { result, processes, supervisor, pool, _manager: manager }
     }
 
     /// Stops the batch by its event, and returns the result and how long it took.
@@ -126,7 +126,7 @@ fn streams_its_output_on_request() {
     let program = ManagerProgram::start();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_worker"));
     command.args(["--pool", "demo", "--processes", "1", "--socket"]).arg(&program.socket);
-    let mut worker = Running::start(&mut command);
+    let mut worker = RunningProgram::start(&mut command);
     assert!(worker.line().starts_with("worker is ready"));
     let pool = Pool::open(&program.connect(), "demo").unwrap();
     let task = named::<(Command,), CommandResult>(COMMAND);
@@ -154,7 +154,7 @@ fn keeps_the_beginning_of_much_output() {
 
 #[apply(test)]
 fn ends_with_its_worker() {
-    let Runs { result, processes, pool, _manager, .. } = Runs::start(shell(FAMILY), 5);
+    let CommandRuns { result, processes, pool, _manager, .. } = CommandRuns::start(shell(FAMILY), 5);
     drop(pool);
     assert!(result.get(None).unwrap_err().is_terminated());
     for process in processes {
@@ -164,7 +164,7 @@ fn ends_with_its_worker() {
 
 #[apply(test)]
 fn ends_with_its_worker_that_is_killed() {
-    let runs = Runs::start(shell(FAMILY), 5);
+    let runs = CommandRuns::start(shell(FAMILY), 5);
     kill(runs.pool.process_ids()[0], Signal::KILL);
     assert!(runs.result.get(PATIENCE).unwrap_err().is_worker_died());
     runs.expect_nobody();
@@ -196,7 +196,7 @@ fn ends_with_the_owner_that_is_killed_also_if_all_is_suspended() {
 
 /// Does something to all processes of an owner whose workers run commands, and then kills the owner.
 fn kill_owner(prepare: fn(&[u32])) {
-    let mut owner = Running::start(&mut helper::command(own));
+    let mut owner = RunningProgram::start(&mut helper::command(own));
     assert_eq!(owner.line(), "started");
     // The manager, three workers, two supervisors, and three times a shell with what it starts.
     eventually("all of them run", || descendants(owner.process()).len() == 1 + 3 + 2 + 3 * 5);
@@ -213,7 +213,7 @@ fn kill_owner(prepare: fn(&[u32])) {
 
 #[apply(test)]
 fn ends_when_its_supervisor_is_killed() {
-    let runs = Runs::start(shell(FAMILY), 5);
+    let runs = CommandRuns::start(shell(FAMILY), 5);
     kill(runs.supervisor, Signal::KILL);
     let text = runs.result.get(PATIENCE).unwrap().unwrap_err();
     assert!(text.contains("supervisor"), "{text}");
@@ -223,7 +223,7 @@ fn ends_when_its_supervisor_is_killed() {
 
 #[apply(test)]
 fn is_stopped_with_its_batch() {
-    let runs = Runs::start(shell(FAMILY), 5);
+    let runs = CommandRuns::start(shell(FAMILY), 5);
     let (captured, time) = runs.stop();
     assert_eq!(captured.unwrap().exit, Exit::Signal(15));
     assert!(time < SOON, "it took {time:?}");
@@ -244,7 +244,7 @@ fn that_ignores_signals_is_killed_after_its_grace() {
     let ignores = ("trap '' TERM; sleep 1005; sleep 1006", 2);
     let blocks = ("exec env --block-signal sleep 1005", 1);
     for (script, processes) in [ignores, blocks] {
-        let runs = Runs::start(shell(script).grace(grace), processes);
+        let runs = CommandRuns::start(shell(script).grace(grace), processes);
         let last = *runs.processes.last().unwrap();
         eventually("it ignores SIGTERM", || name(last) == "sleep");
         let (captured, time) = runs.stop();
@@ -261,7 +261,7 @@ fn name(process: u32) -> String {
 
 #[apply(test)]
 fn that_was_suspended_is_stopped() {
-    let runs = Runs::start(shell("sleep 1007; :"), 2);
+    let runs = CommandRuns::start(shell("sleep 1007; :"), 2);
     kill(runs.processes[0], Signal::STOP);
     kill(runs.processes[1], Signal::STOP);
     let (captured, time) = runs.stop();
@@ -272,7 +272,7 @@ fn that_was_suspended_is_stopped() {
 
 #[apply(test)]
 fn that_closes_its_output_is_stopped() {
-    let runs = Runs::start(shell("exec >&- 2>&- <&-; sleep 1008; :"), 2);
+    let runs = CommandRuns::start(shell("exec >&- 2>&- <&-; sleep 1008; :"), 2);
     let (captured, _) = runs.stop();
     assert_eq!(captured.unwrap().exit, Exit::Signal(15));
     runs.expect_nobody();
@@ -282,7 +282,7 @@ fn that_closes_its_output_is_stopped() {
 fn that_writes_without_end_is_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let script = "yes | head -c 1000; touch ready; yes & yes >&2 & yes";
-    let runs = Runs::start(shell(script).folder(folder.path()), 4);
+    let runs = CommandRuns::start(shell(script).folder(folder.path()), 4);
     eventually("it writes", || Path::exists(&folder.path().join("ready")));
     let (captured, time) = runs.stop();
     let captured = captured.unwrap();
@@ -296,7 +296,7 @@ fn that_writes_without_end_is_stopped() {
 fn that_ends_in_order_when_asked_reports_its_status() {
     let folder = tempfile::tempdir().unwrap();
     let script = "trap 'echo cleaned up; exit 4' TERM; touch ready; sleep 1009 & wait";
-    let runs = Runs::start(shell(script).folder(folder.path()), 2);
+    let runs = CommandRuns::start(shell(script).folder(folder.path()), 2);
     eventually("the trap is set", || Path::exists(&folder.path().join("ready")));
     let (captured, _) = runs.stop();
     let captured = captured.unwrap();

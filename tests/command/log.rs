@@ -16,7 +16,9 @@ use worker::tasks::{COMMAND, Command as Task, CommandResult};
 use crate::pool::stopping_tasks::end_at_signal;
 use crate::pool::task;
 use crate::support::helper;
-use crate::support::{ManagerProgram, Running, apply, eventually, private_folder, task_function, test};
+use crate::support::{
+    ManagerProgram, RunningProgram, apply, eventually, private_folder, task_function, test,
+};
 
 /// How long a stopped task may take before SIGTERM, and then again before SIGKILL.
 const SIGNAL_TIME: Duration = Duration::from_millis(500);
@@ -40,9 +42,9 @@ fn check(case: Case, log: &str) {
 }
 
 /// Starts a program with its log in a file.
-fn start(command: &mut Command, case: Case, log: &Path) -> Running {
+fn start(command: &mut Command, case: Case, log: &Path) -> RunningProgram {
     command.args(case.0).env(VARIABLE, case.1).stderr(File::create(log).unwrap());
-    Running::start(command)
+    RunningProgram::start(command)
 }
 
 #[apply(test)]
@@ -153,7 +155,7 @@ fn of_an_owner_tells_that_nobody_serves_its_pool() {
 
     let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
     command.args(["--pool", "lonely", "--processes", "1", "--socket"]).arg(&program.socket);
-    let mut worker = Running::start(&mut command);
+    let mut worker = RunningProgram::start(&mut command);
     assert!(worker.line().contains("ready"));
     let mut done = BufReader::new(owner.stdout.take().unwrap()).lines();
     assert_eq!(done.next().unwrap().unwrap(), "done");

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use client::Result;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Running, apply, descendants, helper, private_folder, serve_by, test};
+use crate::support::{RunningProgram, apply, descendants, helper, private_folder, serve_by, test};
 
 /// How many processes to kill; many more if a person asks for it. `scripts/check-overlaps` does.
 const KILLS: &str = "RALLYPOINT_TEST_OVERLAP_KILLS";
@@ -145,9 +145,9 @@ fn member(records: &Records, number: u64, levels: u32) -> Command {
 }
 
 /// Random numbers that a seed determines (xorshift).
-struct Random(u64);
+struct XorShift(u64);
 
-impl Random {
+impl XorShift {
     fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -157,15 +157,15 @@ impl Random {
 }
 
 /// A manager, and programs that want one lock of it.
-struct Crowd {
+struct LockContenders {
     program: PathBuf,
     socket: PathBuf,
     records: Records,
     runs: Vec<Child>,
-    _manager: Running,
+    _manager: RunningProgram,
 }
 
-impl Crowd {
+impl LockContenders {
     fn run(&self) -> Child {
         let mut command = Command::new(&self.program);
         command.args(["run", "--lock", "lock", "--socket"]).arg(&self.socket).arg("--");
@@ -199,7 +199,7 @@ impl Crowd {
     }
 
     /// Kills a process of the run of this command. Returns which kind it was, if it was there.
-    fn kill(&self, number: u64, random: &mut Random) -> Option<usize> {
+    fn kill(&self, number: u64, random: &mut XorShift) -> Option<usize> {
         let (_, command) = self.records.record(number);
         let families = self.runs.iter().map(|run| [vec![run.id()], descendants(run.id())].concat());
         let family: Vec<u32> = families.into_iter().find(|family| family.contains(&command))?;
@@ -218,7 +218,7 @@ impl Crowd {
     }
 }
 
-impl Drop for Crowd {
+impl Drop for LockContenders {
     fn drop(&mut self) {
         for run in &mut self.runs {
             let _ = run.kill();
@@ -233,7 +233,7 @@ fn no_process_of_a_killed_run_runs_beside_the_next_command() {
     let kills = number(KILLS).unwrap_or(KILLS_BY_DEFAULT.into());
     let seed = number(SEED).unwrap_or_else(|| now() | 1);
     println!("{SEED}={seed}");
-    let mut random = Random(seed);
+    let mut random = XorShift(seed);
 
     let folder = private_folder();
     let socket = folder.path().join("own/manager.sock");
@@ -244,7 +244,7 @@ fn no_process_of_a_killed_run_runs_beside_the_next_command() {
     let manager = serve_by(&mut Command::new(program("manager", env!("CARGO_BIN_EXE_manager"))), &socket);
     let program = program("worker", env!("CARGO_BIN_EXE_worker"));
     let records = Records::new(folder.path());
-    let mut crowd = Crowd { program, socket, records, runs: Vec::new(), _manager: manager };
+    let mut crowd = LockContenders { program, socket, records, runs: Vec::new(), _manager: manager };
 
     let mut killed = [0; VICTIMS.len()];
     let mut last = 0;

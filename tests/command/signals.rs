@@ -6,7 +6,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use super::run_fixture::{RunFixture, expect_nobody};
-use crate::support::{Running, apply, descendants, eventually, kill, test};
+use crate::support::{RunningProgram, apply, descendants, eventually, kill, test};
 
 #[apply(test)]
 fn that_ask_for_nothing_reach_a_command_that_goes_on() {
@@ -15,7 +15,8 @@ fn that_ask_for_nothing_reach_a_command_that_goes_on() {
     let signals = [Signal::USR1, Signal::USR2, Signal::ALARM, Signal::WINCH, Signal::CONT];
     let traps: String = names.map(|name| format!("trap 'echo {name}' {name}; ")).concat();
     let script = format!("{traps}touch ready; until test -e end; do sleep 0.01; done; exit 9");
-    let mut running = Running::start(&mut fixture.command(&["--lock", "lock", "--grace", "0s"], &script));
+    let mut running =
+        RunningProgram::start(&mut fixture.command(&["--lock", "lock", "--grace", "0s"], &script));
     eventually("the command runs", || fixture.path("ready").exists());
     for (name, signal) in names.into_iter().zip(signals) {
         running.signal(signal);
@@ -29,7 +30,7 @@ fn that_ask_for_nothing_reach_a_command_that_goes_on() {
 fn to_quit_leave_a_command_its_grace() {
     let fixture = RunFixture::new();
     let script = "trap 'echo asked; exit 8' QUIT; touch ready; sleep 1035 & wait";
-    let mut running = Running::start(&mut fixture.command(&["--lock", "lock"], script));
+    let mut running = RunningProgram::start(&mut fixture.command(&["--lock", "lock"], script));
     eventually("the command runs", || fixture.path("ready").exists());
     let processes = descendants(running.process());
     running.signal(Signal::QUIT);
@@ -45,7 +46,7 @@ fn that_a_script_has_its_background_ignore_stay_ignored() {
     let inner = fixture.command(&["--lock", "lock"], script);
     let mut command = Command::new("sh");
     command.args(["-c", "\"$@\" & echo $!; wait $!", "sh"]).arg(inner.get_program()).args(inner.get_args());
-    let mut running = Running::start(command.current_dir(fixture.folder.path()));
+    let mut running = RunningProgram::start(command.current_dir(fixture.folder.path()));
     let process = running.line().parse().unwrap();
     eventually("the command runs", || fixture.path("ready").exists());
     let text = fs::read_to_string(fixture.path("ignored")).unwrap();

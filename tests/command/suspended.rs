@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::run_fixture::{FAMILY, RunFixture, RunProcess, expect_nobody};
-use crate::support::{PATIENCE, Running, apply, descendants, eventually, kill, state, test};
+use crate::support::{PATIENCE, RunningProgram, apply, descendants, eventually, kill, state, test};
 
 /// How long a program that waits for no one may take, on a busy machine.
 const BOUND: Duration = Duration::from_secs(10);
@@ -65,7 +65,7 @@ fn a_run_ends_even_if_its_supervisor_is_suspended_again_and_again() {
     // Stops the supervisor as often as it can, until the supervisor is gone.
     let script = format!("while kill -STOP {supervisor} 2>/dev/null; do :; done");
     let mut suspender = Command::new("sh");
-    let mut suspender = Running::start(suspender.args(["-c", &script]).stderr(Stdio::null()));
+    let mut suspender = RunningProgram::start(suspender.args(["-c", &script]).stderr(Stdio::null()));
     kill(run.process(), Signal::TERM);
     let (begun, (_, text)) = (Instant::now(), run.end());
     assert!(begun.elapsed() < BOUND, "{text}");
@@ -110,7 +110,7 @@ fn a_pool_ends_at_a_signal_while_the_manager_is_suspended() {
     let fixture = RunFixture::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
     command.args(["--pool", "demo", "--processes", "2", "--socket"]).arg(&fixture.program.socket);
-    let mut worker = Running::start(&mut command);
+    let mut worker = RunningProgram::start(&mut command);
     assert!(worker.line().starts_with("worker is ready"));
     let processes = descendants(worker.process());
     suspend(fixture.program.running.process());

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use worker::tasks::{COMMAND, COUNTDOWN, Command, CommandResult, Exit};
 
 use crate::support::{
-    ManagerProgram, Running, apply, descendants, eventually, is_alive, private_folder, test,
+    ManagerProgram, RunningProgram, apply, descendants, eventually, is_alive, private_folder, test,
 };
 
 fn command(socket: &Path, processes: usize) -> process::Command {
@@ -23,8 +23,8 @@ fn command(socket: &Path, processes: usize) -> process::Command {
 }
 
 /// Starts the program, and returns when it is ready.
-fn start(socket: &Path, processes: usize) -> Running {
-    let mut running = Running::start(&mut command(socket, processes));
+fn start(socket: &Path, processes: usize) -> RunningProgram {
+    let mut running = RunningProgram::start(&mut command(socket, processes));
     let line = running.line();
     let servers = if processes == 1 { "1 process serves" } else { &format!("{processes} processes serve") };
     let socket = socket.canonicalize().unwrap();

@@ -10,7 +10,9 @@ use protocol::Request;
 use rustix::process::Signal;
 
 use super::run_fixture::{FAMILY, RunFixture, RunProcess, SOON, expect_nobody};
-use crate::support::{PATIENCE, Running, apply, descendants, eventually, is_alive, kill, test, within};
+use crate::support::{
+    PATIENCE, RunningProgram, apply, descendants, eventually, is_alive, kill, test, within,
+};
 
 const STOPPED: Option<i32> = Some(75);
 const LOCK_LOST: Option<i32> = Some(76);
@@ -301,7 +303,7 @@ fn passes_signals_on() {
     {
         let script = format!("trap 'echo {name}; exit 9' {name}; touch ready; sleep 1027 & wait");
         let mut command = fixture.command(&["--stop", "stop"], &script);
-        let mut running = Running::start(&mut command);
+        let mut running = RunningProgram::start(&mut command);
         eventually("the command runs", || fixture.path("ready").exists());
         fs::remove_file(fixture.path("ready")).unwrap();
         let processes = descendants(running.process());

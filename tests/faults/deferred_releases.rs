@@ -9,7 +9,7 @@ use std::time::Duration;
 use client::{Event, Lock, Pool, Taken};
 
 use crate::support::observation::holder;
-use crate::support::remote_client::{LockOrder, RemoteClient, Report};
+use crate::support::remote_client::{ClientReport, LockOrder, RemoteClient};
 use crate::support::{ManagerProgram, PATIENCE, apply, eventually, task_function, test};
 
 /// The timeout of a caller that does not wait.
@@ -114,7 +114,7 @@ fn more_locks_than_there_are_entries_are_all_given_back() {
         for lock in &locks {
             client.takes(LockOrder::Acquire(lock.clone(), AT_ONCE));
         }
-        assert_eq!(client.ask(LockOrder::Acquire(locks[0].clone(), AT_ONCE)), Ok(Report::Held(None)));
+        assert_eq!(client.ask(LockOrder::Acquire(locks[0].clone(), AT_ONCE)), Ok(ClientReport::Held(None)));
         (0..LOCKS).for_each(|_| client.does(LockOrder::Drop));
     }
 }

@@ -12,7 +12,7 @@ use client::{Event, Manager, Result};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::support::helper;
-use crate::support::{PATIENCE, Running, apply, eventually, is_alive, socket_of, test};
+use crate::support::{PATIENCE, RunningProgram, apply, eventually, is_alive, socket_of, test};
 
 /// How many children a helper has, one after the other: each starts at another moment of what the threads do.
 const CHILDREN: usize = 50;
@@ -32,7 +32,7 @@ fn what_a_child_drops_its_parent_keeps() {
 
 /// Runs a helper that panics, fails or hangs if something is wrong.
 fn comes_to_a_good_end(helper: impl Fn() -> Result<()>) {
-    let mut parent = Running::start(&mut helper::command(helper));
+    let mut parent = RunningProgram::start(&mut helper::command(helper));
     eventually("it has no more children to wait for", || !is_alive(parent.process()));
     assert_eq!(parent.wait(), Some(0), "{}", parent.line());
 }

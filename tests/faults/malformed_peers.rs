@@ -15,7 +15,7 @@ use protocol::{
     RequestId, append_frame, decode,
 };
 
-use crate::support::remote_client::{RemoteClient, Report};
+use crate::support::remote_client::{ClientReport, RemoteClient};
 use crate::support::trials::has_python;
 use crate::support::{ManagerProgram, PATIENCE, apply, helper, test};
 
@@ -29,7 +29,7 @@ const PAGE: &str = include_str!("../../protocol/PROTOCOL.md");
 #[apply(helper)]
 pub(crate) fn call() -> client::Result<()> {
     let socket = env::args_os().nth(2).expect("its argument is a socket");
-    println!("{}", RawClient::connect(Path::new(&socket)).refused_greeting());
+    println!("{}", RawPeer::connect(Path::new(&socket)).refused_greeting());
     Ok(())
 }
 
@@ -51,13 +51,13 @@ fn unnoticed(happens: fn(&ManagerProgram)) {
     });
     RemoteClient::start(&program);
     program.connect().event("waited for").unwrap().set().unwrap();
-    assert!(matches!(waiter.report(), Ok(Report::Waited(Some(_)))));
+    assert!(matches!(waiter.report(), Ok(ClientReport::Waited(Some(_)))));
 }
 
 #[apply(test)]
 fn of_another_version_learns_both_versions() {
     unnoticed(|program| {
-        let mut peer = RawClient::connect(&program.socket);
+        let mut peer = RawPeer::connect(&program.socket);
         peer.send(&hello(&Hello { version_oldest: 40, version_newest: 50, ..Hello::new(1, "later") }));
         let refusal = peer.refused_greeting();
         assert_eq!(refusal.code, Code::VersionMismatch);
@@ -75,7 +75,7 @@ fn that_speaks_something_else_is_dropped() {
         let noise = vec![0xff; 1 << 20];
         for bytes in [b"GET / HTTP/1.1\r\n\r\n".as_slice(), b"\x04\0\0\0SSH-", &[0; 4], &[0; 100_000], &noise]
         {
-            let mut peer = RawClient::connect(&program.socket);
+            let mut peer = RawPeer::connect(&program.socket);
             peer.send(bytes);
             let refusal = peer.refused_greeting();
             assert_eq!(refusal.code, Code::Protocol);
@@ -87,7 +87,7 @@ fn that_speaks_something_else_is_dropped() {
         }
         // An unknown variant, bytes that are left over, an empty body, and a frame over the limit.
         for bytes in [b"\x03\0\0\0\x01\0\x7f".as_slice(), b"\x04\0\0\0\x01\0\x10\x10", &[0; 4], &noise] {
-            let mut peer = RawClient::in_session(&program.socket);
+            let mut peer = RawPeer::in_session(&program.socket);
             peer.send(bytes);
             assert_eq!(peer.last_refusal().code, Code::Protocol);
             peer.expect_end();
@@ -102,14 +102,14 @@ fn that_sends_half_a_frame_holds_up_nobody() {
         let goodbye = Envelope { request: RequestId::ONE_WAY, received: 0, body: Request::Goodbye };
         let mut frame = Vec::new();
         append_frame(&mut frame, &goodbye).unwrap();
-        let mut peers: Vec<RawClient> = Vec::new();
+        let mut peers: Vec<RawPeer> = Vec::new();
         for length in 1..hello.len() {
-            let mut peer = RawClient::connect(&program.socket);
+            let mut peer = RawPeer::connect(&program.socket);
             peer.send(&hello[..length]);
             peers.push(peer);
         }
         for length in 1..frame.len() {
-            let mut peer = RawClient::in_session(&program.socket);
+            let mut peer = RawPeer::in_session(&program.socket);
             peer.send(&frame[..length]);
             peers.push(peer);
         }
@@ -124,14 +124,14 @@ fn that_sends_half_a_frame_holds_up_nobody() {
 fn that_announces_too_much_is_dropped() {
     unnoticed(|program| {
         for bytes in [HELLO_BYTES_MAX as u32 + 1, u32::MAX] {
-            let mut peer = RawClient::connect(&program.socket);
+            let mut peer = RawPeer::connect(&program.socket);
             peer.send(&bytes.to_le_bytes());
             let refusal = peer.refused_greeting();
             assert!(refusal.text.contains(&format!("{bytes} bytes is over the limit of 4096")), "{refusal}");
             peer.expect_end();
         }
         for bytes in [FRAME_BYTES_MAX as u32 + 1, u32::MAX] {
-            let mut peer = RawClient::in_session(&program.socket);
+            let mut peer = RawPeer::in_session(&program.socket);
             peer.send(&bytes.to_le_bytes());
             let refusal = peer.last_refusal();
             assert!(
@@ -146,7 +146,7 @@ fn that_announces_too_much_is_dropped() {
 #[apply(test)]
 fn that_says_nothing_is_dropped_also_in_a_flood() {
     unnoticed(|program| {
-        let mut peers: Vec<RawClient> = (0..400).map(|_| RawClient::connect(&program.socket)).collect();
+        let mut peers: Vec<RawPeer> = (0..400).map(|_| RawPeer::connect(&program.socket)).collect();
         for peer in peers.iter_mut().step_by(2) {
             peer.send(&hello(&Hello::new(1, "slow"))[..7]);
         }
@@ -162,7 +162,7 @@ fn that_says_nothing_is_dropped_also_in_a_flood() {
 fn that_comes_and_goes_is_forgotten() {
     unnoticed(|program| {
         for round in 0..1_000 {
-            let mut peer = RawClient::connect(&program.socket);
+            let mut peer = RawPeer::connect(&program.socket);
             match round % 3 {
                 0 => {}
                 1 => peer.send(&hello(&Hello::new(1, "hasty"))),
@@ -200,21 +200,21 @@ fn hello(hello: &Hello) -> Vec<u8> {
 }
 
 /// The other end of a connection, down to single bytes.
-pub(crate) struct RawClient {
+pub(crate) struct RawPeer {
     pub(crate) stream: UnixStream,
     frames: FrameBuffer,
 }
 
-impl RawClient {
-    fn connect(socket: &Path) -> RawClient {
+impl RawPeer {
+    fn connect(socket: &Path) -> RawPeer {
         let stream = UnixStream::connect(socket).unwrap();
         // A peer that says nothing has to wait until its time is over.
         stream.set_read_timeout(Some(HELLO_TIME_MAX + PATIENCE)).unwrap();
-        RawClient { stream, frames: FrameBuffer::new(FRAME_BYTES_MAX) }
+        RawPeer { stream, frames: FrameBuffer::new(FRAME_BYTES_MAX) }
     }
 
-    pub(crate) fn in_session(socket: &Path) -> RawClient {
-        let mut peer = RawClient::connect(socket);
+    pub(crate) fn in_session(socket: &Path) -> RawPeer {
+        let mut peer = RawPeer::connect(socket);
         peer.send(&hello(&Hello::new(1, "peer")));
         let greeting = peer.greeting();
         assert!(matches!(greeting, Greeting::Welcome { .. }), "{greeting:?}");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::remote_client::{EventOrder, RemoteClient, Report};
+use crate::support::remote_client::{ClientReport, EventOrder, RemoteClient};
 use crate::support::{ManagerProgram, apply, eventually, kill, state, test};
 
 /// How many threads of a process wait at the same time.
@@ -41,7 +41,7 @@ fn all_learn_that_it_ends(signal: Signal) {
     let started = Instant::now();
     program.running.signal(signal);
     for crowd in &mut crowds {
-        let Ok(Report::Crowd(outcomes)) = crowd.report() else { panic!("no outcomes") };
+        let Ok(ClientReport::Crowd(outcomes)) = crowd.report() else { panic!("no outcomes") };
         assert!(started.elapsed() < SOON, "it took {:?}", started.elapsed());
         assert_eq!(outcomes.len(), THREADS);
         assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(client::Error::is_manager_gone)));
@@ -77,7 +77,7 @@ fn a_stopped_client_delays_nobody() {
 
     let started = Instant::now();
     first.set().unwrap();
-    assert!(matches!(awake.report(), Ok(Report::Waited(Some(_)))));
+    assert!(matches!(awake.report(), Ok(ClientReport::Waited(Some(_)))));
     for _ in 0..1_000 {
         second.set().unwrap();
         second.clear().unwrap();
@@ -87,5 +87,5 @@ fn a_stopped_client_delays_nobody() {
     // It missed nothing, either.
     first.clear().unwrap();
     kill(sleeper.process(), Signal::CONT);
-    assert!(matches!(sleeper.report(), Ok(Report::Waited(Some(_)))));
+    assert!(matches!(sleeper.report(), Ok(ClientReport::Waited(Some(_)))));
 }

@@ -8,7 +8,9 @@ use rustix::process::Signal;
 
 use crate::pool::task::{add, hold, process, sleep_long};
 use crate::support::helper;
-use crate::support::{ManagerProgram, Running, apply, descendants, eventually, is_alive, kill, test, within};
+use crate::support::{
+    ManagerProgram, RunningProgram, apply, descendants, eventually, is_alive, kill, test, within,
+};
 
 /// The time within which no process is left, and everybody knows.
 const SOON: Duration = Duration::from_secs(1);
@@ -52,7 +54,7 @@ fn of_an_idle_worker_costs_nothing() {
 
 #[apply(test)]
 fn of_the_owner_ends_manager_workers_and_commands() {
-    let mut owner = Running::start(&mut helper::command(own_busy_pool));
+    let mut owner = RunningProgram::start(&mut helper::command(own_busy_pool));
     assert_eq!(owner.line(), "started");
     // The manager, three workers, and the command that one of them runs, with its supervisor.
     eventually("all of them run", || descendants(owner.process()).len() == 6);

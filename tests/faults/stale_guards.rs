@@ -6,7 +6,7 @@ use std::time::Duration;
 use client::Manager;
 
 use crate::support::observation::until_waiting;
-use crate::support::remote_client::{LockOrder, RemoteClient, Report};
+use crate::support::remote_client::{ClientReport, LockOrder, RemoteClient};
 use crate::support::{ManagerProgram, apply, test};
 
 /// The timeout of a caller that does not wait.
@@ -26,13 +26,13 @@ fn a_guard_gives_back_nothing_of_a_later_holding() {
     lock.force_release().unwrap();
     let held = lock.acquire().unwrap();
     drop(stale);
-    assert_eq!(other.ask(LockOrder::Acquire(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
+    assert_eq!(other.ask(LockOrder::Acquire(lock.clone(), AT_ONCE)), Ok(ClientReport::Held(None)));
     held.release().unwrap();
     let stale = rlock.acquire().unwrap();
     rlock.force_release().unwrap();
     let held = rlock.acquire().unwrap();
     assert!(stale.release().unwrap_err().is_not_owner());
-    assert_eq!(other.ask(LockOrder::AcquireAgain(rlock.clone(), AT_ONCE)), Ok(Report::Held(None)));
+    assert_eq!(other.ask(LockOrder::AcquireAgain(rlock.clone(), AT_ONCE)), Ok(ClientReport::Held(None)));
     held.release().unwrap();
     other.takes(LockOrder::AcquireAgain(rlock, AT_ONCE));
 }
@@ -50,7 +50,7 @@ fn a_condition_is_not_waited_for_with_a_guard_of_an_earlier_holding() {
     assert!(error.is_not_owner() && error.to_string().contains("was taken since"), "{error:?}");
     assert!(!stale.is_held());
     drop(stale);
-    assert_eq!(other.ask(LockOrder::Acquire(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
+    assert_eq!(other.ask(LockOrder::Acquire(lock.clone(), AT_ONCE)), Ok(ClientReport::Held(None)));
     held.release().unwrap();
 }
 
@@ -66,7 +66,7 @@ fn a_failed_wait_leaves_outer_guards_with_nothing() {
     assert!(!condition.wait(&mut inner, AT_ONCE).unwrap());
     assert!(inner.token() > first.token());
     inner.release().unwrap();
-    assert_eq!(other.ask(LockOrder::AcquireAgain(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
+    assert_eq!(other.ask(LockOrder::AcquireAgain(lock.clone(), AT_ONCE)), Ok(ClientReport::Held(None)));
     first.release().unwrap();
 
     let outer = lock.acquire().unwrap();
@@ -81,6 +81,6 @@ fn a_failed_wait_leaves_outer_guards_with_nothing() {
     let held = lock.acquire().unwrap();
     assert_eq!(held.depth(), 1);
     drop((outer, inner));
-    assert_eq!(other.ask(LockOrder::AcquireAgain(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
+    assert_eq!(other.ask(LockOrder::AcquireAgain(lock.clone(), AT_ONCE)), Ok(ClientReport::Held(None)));
     held.release().unwrap();
 }

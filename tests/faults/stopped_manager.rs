@@ -7,7 +7,7 @@ use client::Manager;
 use rustix::process::Signal;
 
 use crate::support::observation::{holder, until_waiting};
-use crate::support::remote_client::{LockOrder, Order, RemoteClient, SemaphoreOrder};
+use crate::support::remote_client::{ClientOrder, LockOrder, RemoteClient, SemaphoreOrder};
 use crate::support::{ManagerProgram, PATIENCE, apply, eventually, state, test};
 
 /// The timeout of a caller that does not wait.
@@ -24,7 +24,7 @@ fn stop(program: &ManagerProgram) {
 fn does_meanwhile(
     program: &ManagerProgram,
     client: &mut RemoteClient,
-    orders: impl IntoIterator<Item = impl Into<Order>>,
+    orders: impl IntoIterator<Item = impl Into<ClientOrder>>,
 ) {
     stop(program);
     let started = Instant::now();

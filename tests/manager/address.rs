@@ -10,7 +10,9 @@ use protocol::endpoint::SOCKET_VARIABLE;
 use rustix::process::Signal;
 
 use super::programs::{complaint, manager, run, worker};
-use crate::support::{ManagerProgram, Running, apply, eventually, is_alive, private_folder, serve, test};
+use crate::support::{
+    ManagerProgram, RunningProgram, apply, eventually, is_alive, private_folder, serve, test,
+};
 
 #[apply(test)]
 fn that_is_none_is_a_mistake_of_usage_in_every_program() {
@@ -61,7 +63,7 @@ fn given_by_a_relative_path_is_named_by_the_whole() {
         text,
         format!("worker: no manager is running at {address}; start one with `manager --socket {address}`\n")
     );
-    let mut running = Running::start(manager(Path::new("m.sock")).current_dir(folder.path()));
+    let mut running = RunningProgram::start(manager(Path::new("m.sock")).current_dir(folder.path()));
     assert_eq!(running.line(), format!("manager is ready at {address}"));
     let manager = Manager::connect_to(&address).unwrap();
     assert_eq!(Manager::connect_to(manager.address()).unwrap().address(), manager.address());
@@ -75,7 +77,7 @@ fn with_a_space_is_advised_so_that_it_can_be_pasted() {
     let command = text.split('`').nth(1).unwrap();
     let arguments = command.strip_prefix("manager ").unwrap();
     let pasted = format!("exec {} {arguments}", env!("CARGO_BIN_EXE_manager"));
-    let mut running = Running::start(Command::new("sh").args(["-c", &pasted]));
+    let mut running = RunningProgram::start(Command::new("sh").args(["-c", &pasted]));
     assert_eq!(running.line(), format!("manager is ready at unix:{}", socket.display()), "{text}");
     Manager::connect_to(&socket).unwrap();
 }

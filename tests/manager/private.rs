@@ -14,7 +14,9 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::support::helper;
-use crate::support::{Running, apply, descendants, eventually, is_alive, kill, socket_of, test, within};
+use crate::support::{
+    RunningProgram, apply, descendants, eventually, is_alive, kill, socket_of, test, within,
+};
 
 /// The time within which no process and no file is left.
 const SOON: Duration = Duration::from_secs(1);
@@ -102,7 +104,7 @@ fn a_copy_of_its_owner_ends_with_it_and_leaves_no_files() {
 fn the_next_one_clears_away_what_a_killed_one_left() {
     let folder = tempfile::tempdir().unwrap();
     let start = || {
-        let mut owner = Running::start(&mut self::owner(own, &folder));
+        let mut owner = RunningProgram::start(&mut self::owner(own, &folder));
         let socket = PathBuf::from(owner.line());
         (owner, socket)
     };
@@ -148,7 +150,7 @@ fn the_program_manager_is_found_on_the_search_path() {
 
 /// Starts the owner, kills it, and checks that its manager ends and leaves no files.
 fn ends_with_owner(command: &mut Command, program: &Path) {
-    let mut owner = Running::start(command);
+    let mut owner = RunningProgram::start(command);
     let socket = PathBuf::from(owner.line());
     let [manager] = descendants(owner.process())[..] else { panic!("it has one child") };
     assert_eq!(fs::read_link(format!("/proc/{manager}/exe")).unwrap(), program.canonicalize().unwrap());
@@ -194,7 +196,7 @@ fn owner_elsewhere(folder: &TempDir) -> (TempDir, Command) {
 
 /// The error that an owner prints if it cannot have a manager.
 fn complaint(command: &mut Command) -> String {
-    let mut owner = Running::start(command);
+    let mut owner = RunningProgram::start(command);
     let line = owner.line();
     assert_eq!(owner.wait(), Some(1), "{line}");
     line

@@ -16,8 +16,8 @@ use rustix::process::{Signal, geteuid};
 use super::programs::{complaint, manager, worker};
 use crate::faults::malformed_peers::call;
 use crate::support::helper;
-use crate::support::remote_client::{EventOrder, RemoteClient, Report, follow_orders};
-use crate::support::{ManagerProgram, Running, apply, eventually, kill, private_folder, serve, test};
+use crate::support::remote_client::{ClientReport, EventOrder, RemoteClient, follow_orders};
+use crate::support::{ManagerProgram, RunningProgram, apply, eventually, kill, private_folder, serve, test};
 
 /// A user who is not the one that the tests run as.
 const NOBODY: u32 = 65_534;
@@ -166,7 +166,7 @@ fn that_is_served_is_refused_with_the_process_that_serves() {
     let expected = format!("another manager (process {}) serves", program.running.process());
     assert!(text.contains(&expected), "{text}");
     let mut client = RemoteClient::with_event(&program, "kept", false);
-    assert_eq!(client.ask(EventOrder::IsSet), Ok(Report::Flag(true)));
+    assert_eq!(client.ask(EventOrder::IsSet), Ok(ClientReport::Flag(true)));
 }
 
 #[apply(test)]
@@ -188,8 +188,8 @@ fn wanted_by_many_at_once_goes_to_one() {
     let folder = private_folder();
     let socket = folder.path().join("manager.sock");
     for round in 0..3 {
-        let start = |_| Running::start(manager(&socket).stderr(Stdio::null()));
-        let mut managers: Vec<Running> = (0..8).map(start).collect();
+        let start = |_| RunningProgram::start(manager(&socket).stderr(Stdio::null()));
+        let mut managers: Vec<RunningProgram> = (0..8).map(start).collect();
         let (ready, refused): (Vec<_>, Vec<_>) = managers
             .iter_mut()
             .map(|manager| (manager.line(), manager))
@@ -216,7 +216,8 @@ fn left_by_a_killed_manager_is_taken_over() {
     assert!(Manager::connect_to(&program.socket).unwrap_err().is_not_running());
 
     let log = program.socket.with_extension("log");
-    let mut next = Running::start(manager(&program.socket).arg("-v").stderr(File::create(&log).unwrap()));
+    let mut next =
+        RunningProgram::start(manager(&program.socket).arg("-v").stderr(File::create(&log).unwrap()));
     assert!(next.line().contains("ready"));
     let after = program.connect();
     assert!(!after.event("lost").unwrap().is_set().unwrap(), "it is another life");
@@ -249,7 +250,7 @@ fn by_default_is_in_the_runtime_folder() {
     let socket = own.join("manager.sock");
     let mut command = Command::new(env!("CARGO_BIN_EXE_manager"));
     let command = command.env("XDG_RUNTIME_DIR", folder.path()).env_remove(SOCKET_VARIABLE);
-    let mut manager = Running::start(command);
+    let mut manager = RunningProgram::start(command);
     assert_eq!(manager.line(), format!("manager is ready at unix:{}", socket.display()));
     assert_eq!(fs::metadata(&own).unwrap().mode() & 0o777, 0o700);
     assert_eq!(fs::metadata(&socket).unwrap().mode() & 0o777, 0o600);
@@ -258,7 +259,7 @@ fn by_default_is_in_the_runtime_folder() {
     command.env("XDG_RUNTIME_DIR", folder.path()).env_remove(SOCKET_VARIABLE);
     let mut client = RemoteClient::start_with(&mut command).unwrap();
     let order = EventOrder::Open { name: "a".to_owned(), auto_reset: false };
-    assert_eq!(client.ask(order), Ok(Report::Done));
+    assert_eq!(client.ask(order), Ok(ClientReport::Done));
 
     // The variable has precedence.
     let other = folder.path().join("other.sock");
@@ -266,7 +267,7 @@ fn by_default_is_in_the_runtime_folder() {
     assert!(error.is_not_running() && error.to_string().contains(other.to_str().unwrap()), "{error:?}");
     let mut served = Command::new(env!("CARGO_BIN_EXE_manager"));
     let mut second =
-        Running::start(served.env("XDG_RUNTIME_DIR", folder.path()).env(SOCKET_VARIABLE, &other));
+        RunningProgram::start(served.env("XDG_RUNTIME_DIR", folder.path()).env(SOCKET_VARIABLE, &other));
     assert_eq!(second.line(), format!("manager is ready at unix:{}", other.display()));
     manager.signal(Signal::TERM);
     assert_eq!(manager.wait(), Some(0));

@@ -2,11 +2,11 @@
 
 use crate::objects::lock::start;
 use crate::support::observation::{holder, until_waiting};
-use crate::support::remote_client::{Held, LockOrder};
+use crate::support::remote_client::{HeldGrant, LockOrder};
 use crate::support::{ManagerProgram, apply, eventually, test};
 
 /// Checks that the grant of the next taker says that a killed process held the lock.
-pub(crate) fn assert_abandoned(held: &Held, victim: u32) {
+pub(crate) fn assert_abandoned(held: &HeldGrant, victim: u32) {
     let (process, text) = held.abandoned.as_ref().expect("its grant says so");
     assert_eq!(*process, victim);
     let program = std::env::current_exe().unwrap();

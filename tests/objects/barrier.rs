@@ -6,7 +6,7 @@ use client::{Barrier, Event, Manager, Taken, wait_all, wait_any};
 use rustix::process::Signal;
 
 use crate::support::observation::until_waiting_by_id;
-use crate::support::remote_client::{BarrierAction, BarrierOrder, LatchOrder, RemoteClient, Report};
+use crate::support::remote_client::{BarrierAction, BarrierOrder, ClientReport, LatchOrder, RemoteClient};
 use crate::support::{ManagerProgram, apply, test};
 
 /// A timeout that ends well before its test does.
@@ -41,7 +41,7 @@ fn parties_go_on_together_in_each_turn_and_one_leads() {
         let passed = barrier.wait(None).unwrap();
         assert_eq!((passed.index, passed.leads), (2, true));
         for (client, index) in clients.iter_mut().zip(0..) {
-            assert_eq!(client.report(), Ok(Report::Passed { index, leads: false }));
+            assert_eq!(client.report(), Ok(ClientReport::Passed { index, leads: false }));
         }
     }
     assert_eq!(barrier.waiting(), Ok(0));
@@ -84,7 +84,7 @@ fn an_abort_tells_everyone_its_reason() {
     let [mut one, mut other] = parties(&barrier);
     one.tell(BarrierOrder::Pass(None));
     waiting(&manager, &barrier, 1);
-    assert_eq!(other.ask(BarrierOrder::Abort("disk full".to_owned())), Ok(Report::Done));
+    assert_eq!(other.ask(BarrierOrder::Abort("disk full".to_owned())), Ok(ClientReport::Done));
     let error = one.report().unwrap_err();
     assert!(error.is_broken(), "{error:?}");
     let text = error.to_string();
@@ -103,7 +103,7 @@ fn an_action_runs_once_before_anyone_goes_on() {
     let turns = manager.anonymous_latch(5).unwrap();
     let mut clients = parties::<2>(&barrier);
     for client in &mut clients {
-        assert_eq!(client.ask(LatchOrder::Use(turns.clone())), Ok(Report::Done));
+        assert_eq!(client.ask(LatchOrder::Use(turns.clone())), Ok(ClientReport::Done));
     }
     for left in (0..5).rev() {
         clients.iter_mut().for_each(|client| client.tell(BarrierOrder::PassWith(BarrierAction::CountDown)));
@@ -112,7 +112,7 @@ fn an_action_runs_once_before_anyone_goes_on() {
         assert!(!barrier.wait(None).unwrap().leads);
         assert_eq!(turns.count(), Ok(left), "it has run, and once");
         let led = clients.each_mut().map(|client| match client.report() {
-            Ok(Report::Passed { leads, .. }) => leads,
+            Ok(ClientReport::Passed { leads, .. }) => leads,
             report => panic!("{report:?}"),
         });
         assert_eq!(led.into_iter().filter(|leads| *leads).count(), 1);
@@ -157,7 +157,7 @@ fn a_panic_in_an_action_breaks_it_and_goes_on() {
     plain.tell(BarrierOrder::Pass(None));
     waiting(&manager, &barrier, 1);
     let order = BarrierOrder::PassWith(BarrierAction::Panic("on purpose".to_owned()));
-    assert_eq!(client.ask(order), Ok(Report::Panicked("on purpose".to_owned())));
+    assert_eq!(client.ask(order), Ok(ClientReport::Panicked("on purpose".to_owned())));
     let error = plain.report().unwrap_err();
     assert!(error.is_broken() && error.to_string().contains("panicked: on purpose"), "{error:?}");
 }
@@ -343,7 +343,7 @@ fn a_waiter_that_takes_something_else_has_not_come() {
     let taken = wait_any(&[&queue, &barrier], None).unwrap();
     let Some((1, Taken::Barrier(passed))) = taken else { panic!("{taken:?}") };
     assert_eq!((passed.index, passed.leads), (1, true));
-    assert_eq!(client.report(), Ok(Report::Passed { index: 0, leads: false }));
+    assert_eq!(client.report(), Ok(ClientReport::Passed { index: 0, leads: false }));
 
     assert!(wait_all(&[&barrier, &queue], SHORT).unwrap_err().is_bad_target());
     assert!(wait_any(&[&barrier, &queue], SHORT).unwrap().is_none());

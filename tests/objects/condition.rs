@@ -7,7 +7,7 @@ use client::{Condition, Manager, WokenBy};
 use rustix::process::Signal;
 
 use crate::support::observation::{inspect, until_waiting};
-use crate::support::remote_client::{ConditionOrder, Held, LockOrder, RemoteClient, Report};
+use crate::support::remote_client::{ClientReport, ConditionOrder, HeldGrant, LockOrder, RemoteClient};
 use crate::support::{ManagerProgram, PATIENCE, apply, eventually, test};
 
 /// How often two processes take turns.
@@ -27,16 +27,16 @@ pub(crate) fn begin_wait(
     condition: &Condition,
     name: &str,
     count: u32,
-) -> Held {
+) -> HeldGrant {
     let held = client.takes(ConditionOrder::Enter(condition.clone()));
     client.tell(ConditionOrder::Wait(condition.clone(), None));
     until_waiting(manager, name, count);
     held
 }
 
-pub(crate) fn notified(client: &mut RemoteClient) -> Held {
+pub(crate) fn notified(client: &mut RemoteClient) -> HeldGrant {
     match client.report() {
-        Ok(Report::Notified(held)) => held,
+        Ok(ClientReport::Notified(held)) => held,
         report => panic!("it was to be notified: {report:?}"),
     }
 }
@@ -114,7 +114,7 @@ fn a_wait_that_times_out_holds_the_lock_again() {
     let before = waiter.takes(ConditionOrder::Enter(condition.clone()));
     let started = Instant::now();
     let report = waiter.ask(ConditionOrder::Wait(condition.clone(), Some(timeout)));
-    let Ok(Report::TimedOut(held)) = report else { panic!("{report:?}") };
+    let Ok(ClientReport::TimedOut(held)) = report else { panic!("{report:?}") };
     assert!(started.elapsed() >= timeout && held.token > before.token);
 
     // However long ago the timeout ended, the waiter gets the lock only when its holder releases it.
@@ -122,14 +122,14 @@ fn a_wait_that_times_out_holds_the_lock_again() {
     other.takes(ConditionOrder::Enter(condition.clone()));
     eventually("the timeout is over", || inspect(&manager, "never").waiting == 0);
     other.does(LockOrder::Drop);
-    assert!(matches!(waiter.report(), Ok(Report::TimedOut(_))));
+    assert!(matches!(waiter.report(), Ok(ClientReport::TimedOut(_))));
     // With a timeout of zero, those who wait for the lock get it in between.
     other.tell(ConditionOrder::Enter(condition.clone()));
     until_waiting(&manager, "base", 1);
     waiter.tell(ConditionOrder::Wait(condition, AT_ONCE));
     other.has_taken();
     other.does(LockOrder::Drop);
-    assert!(matches!(waiter.report(), Ok(Report::TimedOut(_))));
+    assert!(matches!(waiter.report(), Ok(ClientReport::TimedOut(_))));
 }
 
 #[apply(test)]
@@ -141,7 +141,7 @@ fn wait_for_looks_at_first_and_at_last() {
     // If the predicate is true, nothing waits, and the waiter keeps the lock.
     ready.set().unwrap();
     let token = waiter.takes(ConditionOrder::Enter(condition.clone())).token;
-    assert_eq!(waiter.ask(order(None)), Ok(Report::Flag(true)));
+    assert_eq!(waiter.ask(order(None)), Ok(ClientReport::Flag(true)));
     assert!(condition.try_acquire().unwrap().is_none());
 
     // If it becomes true without a notification, the last look finds it, even after a wait with a timeout of zero.
@@ -173,7 +173,7 @@ fn wait_for_looks_at_first_and_at_last() {
         assert_eq!(condition.notify_one().unwrap(), 1);
         drop(guard);
     }
-    assert_eq!(waiter.report(), Ok(Report::Flag(true)));
+    assert_eq!(waiter.report(), Ok(ClientReport::Flag(true)));
 }
 
 #[apply(test)]
@@ -191,7 +191,7 @@ fn wait_for_counts_all_its_waits_together() {
         condition.notify_all().unwrap();
         drop(guard);
     }
-    assert_eq!(waiter.report(), Ok(Report::Flag(false)));
+    assert_eq!(waiter.report(), Ok(ClientReport::Flag(false)));
     assert!(condition.try_acquire().unwrap().is_none(), "it holds the lock");
 }
 
@@ -219,8 +219,8 @@ fn no_notification_is_lost_in_thousands_of_turns() {
         let (condition, mine, theirs) = (condition.clone(), mine.clone(), theirs.clone());
         client.tell(ConditionOrder::Rally { condition, mine, theirs, rounds: ROUNDS });
     }
-    assert_eq!(one.report(), Ok(Report::Done));
-    assert_eq!(other.report(), Ok(Report::Done));
+    assert_eq!(one.report(), Ok(ClientReport::Done));
+    assert_eq!(other.report(), Ok(ClientReport::Done));
     assert!(ping.is_set().unwrap() && !pong.is_set().unwrap());
 }
 
@@ -231,7 +231,7 @@ fn can_be_waited_for_together_with_others() {
     let (condition, stop) = (manager.condition("work").unwrap(), manager.event("stop").unwrap());
     let order = |timeout| ConditionOrder::WaitOr(condition.clone(), stop.clone(), timeout);
     waiter.takes(ConditionOrder::Enter(condition.clone()));
-    assert!(matches!(waiter.ask(order(Some(Duration::from_millis(20)))), Ok(Report::TimedOut(_))));
+    assert!(matches!(waiter.ask(order(Some(Duration::from_millis(20)))), Ok(ClientReport::TimedOut(_))));
     waiter.tell(order(None));
     until_waiting(&manager, "work", 1);
     let guard = condition.acquire().unwrap();
@@ -241,7 +241,7 @@ fn can_be_waited_for_together_with_others() {
     waiter.tell(order(None));
     until_waiting(&manager, "work", 1);
     stop.set().unwrap();
-    assert_eq!(waiter.report(), Ok(Report::Set));
+    assert_eq!(waiter.report(), Ok(ClientReport::Set));
     assert_eq!(inspect(&manager, "work").waiting, 0);
     assert!(condition.try_acquire().unwrap().is_none(), "it holds the lock again");
     waiter.does(LockOrder::Release);
@@ -303,7 +303,7 @@ fn a_notification_on_its_way_to_a_killed_process_goes_to_the_next() {
     third.kill();
     assert!(fourth.has_taken().abandoned.is_some());
     fourth.tell(ConditionOrder::Wait(condition.clone(), Some(Duration::from_millis(50))));
-    assert!(matches!(fourth.report(), Ok(Report::TimedOut(_))));
+    assert!(matches!(fourth.report(), Ok(ClientReport::TimedOut(_))));
 }
 
 #[apply(test)]
@@ -330,7 +330,7 @@ fn a_waiter_learns_that_the_manager_was_killed() {
     begin_wait(&manager, &mut waiter, &condition, "gone", 1);
     program.running.signal(Signal::KILL);
     assert!(waiter.report().unwrap_err().is_manager_gone());
-    assert_eq!(waiter.ask(LockOrder::IsHeld), Ok(Report::Flag(false)));
+    assert_eq!(waiter.ask(LockOrder::IsHeld), Ok(ClientReport::Flag(false)));
     assert!(condition.notify_one().unwrap_err().is_manager_gone());
     waiter.does(LockOrder::Drop);
     waiter.end();

@@ -6,7 +6,7 @@ use client::Condition;
 
 use crate::objects::condition::{AT_ONCE, begin_wait, notified, start};
 use crate::support::observation::until_waiting;
-use crate::support::remote_client::{ConditionOrder, LockOrder, Report};
+use crate::support::remote_client::{ClientReport, ConditionOrder, LockOrder};
 use crate::support::{ManagerProgram, apply, eventually, test};
 
 #[apply(test)]
@@ -37,7 +37,7 @@ fn of_a_killed_holder_tells_the_woken_waiter() {
     let condition = manager.condition("held").unwrap();
     begin_wait(&manager, &mut waiter, &condition, "held", 1);
     holder.takes(ConditionOrder::Enter(condition.clone()));
-    assert_eq!(holder.ask(ConditionOrder::Notify(condition.clone(), Some(1))), Ok(Report::Count(1)));
+    assert_eq!(holder.ask(ConditionOrder::Notify(condition.clone(), Some(1))), Ok(ClientReport::Count(1)));
     let victim = holder.kill();
     let (process, text) = notified(&mut waiter).abandoned.unwrap();
     assert!(process == victim && text.contains("signal 9 (SIGKILL)"), "{text}");
@@ -53,17 +53,17 @@ fn a_waiter_learns_that_it_was_removed_and_does_not_get_the_lock() {
     begin_wait(&manager, &mut waiter, &condition, "short", 1);
     condition.remove().unwrap();
     assert!(waiter.report().unwrap_err().is_removed());
-    assert_eq!(waiter.ask(LockOrder::IsHeld), Ok(Report::Flag(false)));
+    assert_eq!(waiter.ask(LockOrder::IsHeld), Ok(ClientReport::Flag(false)));
     let guard = lock.try_acquire().unwrap().expect("nobody holds it");
     waiter.does(LockOrder::Drop);
-    assert_eq!(other.ask(LockOrder::Acquire(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
+    assert_eq!(other.ask(LockOrder::Acquire(lock.clone(), AT_ONCE)), Ok(ClientReport::Held(None)));
     drop(guard);
 
     // A wait for a condition that was removed before is refused, and still releases the lock.
     let condition = over();
     other.takes(ConditionOrder::Enter(condition.clone()));
     other.tell(ConditionOrder::Wait(condition.clone(), Some(Duration::ZERO)));
-    assert!(matches!(other.report(), Ok(Report::TimedOut(_))));
+    assert!(matches!(other.report(), Ok(ClientReport::TimedOut(_))));
     let mut guard = {
         other.does(LockOrder::Release);
         condition.acquire().unwrap()
@@ -94,7 +94,7 @@ fn over_a_given_lock_shares_it() {
     assert_eq!((full.notify_one().unwrap(), full.notify_one().unwrap()), (1, 0));
     drop(guard);
     notified(&mut consumer);
-    assert_eq!(consumer.ask(ConditionOrder::Notify(empty, None)), Ok(Report::Count(1)));
+    assert_eq!(consumer.ask(ConditionOrder::Notify(empty, None)), Ok(ClientReport::Count(1)));
     consumer.does(LockOrder::Drop);
     notified(&mut producer);
 }

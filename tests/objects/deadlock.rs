@@ -3,7 +3,7 @@
 use client::Error;
 
 use crate::support::observation::until_waiting;
-use crate::support::remote_client::{ConditionOrder, LockOrder, RemoteClient, Report};
+use crate::support::remote_client::{ClientReport, ConditionOrder, LockOrder, RemoteClient};
 use crate::support::{ManagerProgram, apply, test};
 
 /// Asserts that the text of a deadlock has these parts in this order.
@@ -63,9 +63,9 @@ fn through_the_lock_that_a_notified_thread_waits_for_is_reported() {
     // A thread that waits for a notification is not in a deadlock: somebody else may notify it.
     notifier.takes(ConditionOrder::Enter(news.clone()));
     notifier.tell(LockOrder::Acquire(outer.clone(), Some(std::time::Duration::ZERO)));
-    assert_eq!(notifier.report(), Ok(Report::Held(None)));
+    assert_eq!(notifier.report(), Ok(ClientReport::Held(None)));
     // Once notified, it waits for the lock that its notifier holds, and keeps the one that its notifier wants.
-    assert_eq!(notifier.ask(ConditionOrder::Notify(news, None)), Ok(Report::Count(1)));
+    assert_eq!(notifier.ask(ConditionOrder::Notify(news, None)), Ok(ClientReport::Count(1)));
     let error = notifier.ask(LockOrder::Acquire(outer.clone(), None)).unwrap_err();
     let (waiter_name, notifier_name) = (name(&waiter), name(&notifier));
     let cycle = [
@@ -78,7 +78,7 @@ fn through_the_lock_that_a_notified_thread_waits_for_is_reported() {
     ];
     assert_cycle(&error, &cycle);
     notifier.does(LockOrder::Drop);
-    assert!(matches!(waiter.report(), Ok(Report::Notified(_))));
+    assert!(matches!(waiter.report(), Ok(ClientReport::Notified(_))));
     waiter.does(LockOrder::Drop);
     waiter.does(LockOrder::Drop);
     notifier.takes(LockOrder::Acquire(outer, None));

@@ -6,7 +6,7 @@ use client::{Event, Manager, Pool, Taken, Waitable, wait_all, wait_any};
 use rustix::process::Signal;
 
 use crate::pool::task::set;
-use crate::support::remote_client::{EventOrder, RemoteClient, Report, Setter};
+use crate::support::remote_client::{ClientReport, EventOrder, RemoteClient, Setter};
 use crate::support::{ManagerProgram, apply, eventually, test};
 
 /// How often two processes take turns.
@@ -28,11 +28,11 @@ fn set_in_one_process_is_seen_in_another() {
     let program = ManagerProgram::start();
     let [mut one, mut other] = [(); 2].map(|()| RemoteClient::with_event(&program, "flag", false));
     for _ in 0..20 {
-        assert_eq!(other.ask(EventOrder::IsSet), Ok(Report::Flag(false)));
-        assert_eq!(one.ask(EventOrder::Set { reason: None }), Ok(Report::Done));
-        assert_eq!(other.ask(EventOrder::IsSet), Ok(Report::Flag(true)));
-        assert_eq!(other.ask(EventOrder::Clear), Ok(Report::Done));
-        assert_eq!(one.ask(EventOrder::IsSet), Ok(Report::Flag(false)));
+        assert_eq!(other.ask(EventOrder::IsSet), Ok(ClientReport::Flag(false)));
+        assert_eq!(one.ask(EventOrder::Set { reason: None }), Ok(ClientReport::Done));
+        assert_eq!(other.ask(EventOrder::IsSet), Ok(ClientReport::Flag(true)));
+        assert_eq!(other.ask(EventOrder::Clear), Ok(ClientReport::Done));
+        assert_eq!(one.ask(EventOrder::IsSet), Ok(ClientReport::Flag(false)));
     }
 }
 
@@ -44,14 +44,14 @@ fn set_in_one_process_wakes_all_who_wait_and_tells_the_cause() {
     for waiter in &mut *waiters {
         waiter.begin_wait();
     }
-    assert_eq!(setter.ask(set_because("disk full")), Ok(Report::Done));
+    assert_eq!(setter.ask(set_because("disk full")), Ok(ClientReport::Done));
     let cause = Setter {
         process: setter.process(),
         program: std::env::current_exe().unwrap().file_name().unwrap().to_str().unwrap().to_owned(),
         reason: Some("disk full".to_owned()),
     };
     for waiter in waiters {
-        assert_eq!(waiter.report(), Ok(Report::Waited(Some(cause.clone()))));
+        assert_eq!(waiter.report(), Ok(ClientReport::Waited(Some(cause.clone()))));
     }
     // The first process that sets the event is the cause, and a caller that comes later learns it too.
     let manager = program.connect();
@@ -68,9 +68,12 @@ fn a_wait_ends_at_its_timeout() {
     let mut client = RemoteClient::with_event(&program, "never", false);
     let timeout = Duration::from_millis(60);
     let started = Instant::now();
-    assert_eq!(client.ask(EventOrder::Wait { timeout: Some(timeout) }), Ok(Report::Waited(None)));
+    assert_eq!(client.ask(EventOrder::Wait { timeout: Some(timeout) }), Ok(ClientReport::Waited(None)));
     assert!(started.elapsed() >= timeout);
-    assert_eq!(client.ask(EventOrder::Wait { timeout: Some(Duration::ZERO) }), Ok(Report::Waited(None)));
+    assert_eq!(
+        client.ask(EventOrder::Wait { timeout: Some(Duration::ZERO) }),
+        Ok(ClientReport::Waited(None))
+    );
 }
 
 #[apply(test)]
@@ -87,7 +90,7 @@ fn with_auto_reset_lets_one_of_four_processes_through_for_each_set() {
             let reason = format!("round {round}, number {number}");
             turn.set_because(&reason).unwrap();
             // The cause says which of the sets it was: each has its own, in the order in which they came.
-            let Ok(Report::Waited(Some(setter))) = client.report() else { panic!("{reason}") };
+            let Ok(ClientReport::Waited(Some(setter))) = client.report() else { panic!("{reason}") };
             assert_eq!(setter.reason, Some(reason));
             assert!(!turn.is_set().unwrap());
         }
@@ -107,7 +110,7 @@ fn a_set_on_its_way_to_a_killed_process_goes_to_the_next() {
     turn.set_because("for the living").unwrap();
     assert!(!turn.is_set().unwrap(), "it was granted to the first waiter");
     first.kill();
-    let Ok(Report::Waited(Some(setter))) = second.report() else { panic!("the second was not woken") };
+    let Ok(ClientReport::Waited(Some(setter))) = second.report() else { panic!("the second was not woken") };
     assert_eq!(setter.reason.as_deref(), Some("for the living"));
     assert!(!turn.is_set().unwrap());
 
@@ -129,16 +132,16 @@ fn a_set_that_a_killed_process_did_not_confirm_goes_to_the_next() {
     second.begin_wait();
     turn.set().unwrap();
     // The first client has read its grant, and has not acknowledged it in a later message.
-    assert!(matches!(first.report(), Ok(Report::Waited(Some(_)))));
+    assert!(matches!(first.report(), Ok(ClientReport::Waited(Some(_)))));
     first.kill();
-    assert!(matches!(second.report(), Ok(Report::Waited(Some(_)))));
+    assert!(matches!(second.report(), Ok(ClientReport::Waited(Some(_)))));
 }
 
 #[apply(test)]
 fn of_a_killed_setter_stays_set() {
     let program = ManagerProgram::start();
     let mut setter = RemoteClient::with_event(&program, "flag", false);
-    assert_eq!(setter.ask(set_because("last words")), Ok(Report::Done));
+    assert_eq!(setter.ask(set_because("last words")), Ok(ClientReport::Done));
     let process = setter.process();
     setter.kill();
     let cause = program.connect().event("flag").unwrap().wait(None).unwrap().unwrap();
@@ -151,18 +154,20 @@ fn a_proxy_works_in_the_process_that_receives_it() {
     let manager = program.connect();
     let event = manager.anonymous_event().unwrap();
     let mut client = RemoteClient::start(&program);
-    assert_eq!(client.ask(proxy_of(&event)), Ok(Report::Done));
-    assert_eq!(client.ask(EventOrder::IsSet), Ok(Report::Flag(false)));
+    assert_eq!(client.ask(proxy_of(&event)), Ok(ClientReport::Done));
+    assert_eq!(client.ask(EventOrder::IsSet), Ok(ClientReport::Flag(false)));
     event.set_because("from its maker").unwrap();
-    let Ok(Report::Waited(Some(setter))) = client.ask(EventOrder::Wait { timeout: None }) else { panic!() };
+    let Ok(ClientReport::Waited(Some(setter))) = client.ask(EventOrder::Wait { timeout: None }) else {
+        panic!()
+    };
     assert_eq!((setter.process, setter.reason.as_deref()), (std::process::id(), Some("from its maker")));
 
     // The receiver keeps the event when its maker has dropped it.
     let order = proxy_of(&event);
     drop(event);
-    assert_eq!(client.ask(EventOrder::IsSet), Ok(Report::Flag(true)));
+    assert_eq!(client.ask(EventOrder::IsSet), Ok(ClientReport::Flag(true)));
     let mut other = RemoteClient::start(&program);
-    assert_eq!(other.ask(order.clone()), Ok(Report::Done));
+    assert_eq!(other.ask(order.clone()), Ok(ClientReport::Done));
     drop((client, other));
     eventually("the event is freed with its last process", || {
         RemoteClient::start(&program).ask(order.clone()).is_err_and(|error| error.is_no_such_object())
@@ -180,7 +185,7 @@ fn a_proxy_from_an_earlier_life_of_the_manager_is_refused() {
     let mut client = RemoteClient::with_event(&program, "same name", false);
     assert!(client.ask(order).unwrap_err().is_stale());
     assert!(event.set().unwrap_err().is_manager_gone());
-    assert_eq!(client.ask(EventOrder::IsSet), Ok(Report::Flag(false)));
+    assert_eq!(client.ask(EventOrder::IsSet), Ok(ClientReport::Flag(false)));
 
     // The client refuses a task with such a proxy before it sends anything.
     let pool = Pool::new(&Manager::connect_to(&program.socket).unwrap(), 1).unwrap();
@@ -199,7 +204,7 @@ fn bad_names_are_refused() {
         assert!(error.is_bad_name() && error.to_string().contains(expected), "{name:?}: {error:?}");
     }
     let longest = EventOrder::Open { name: "x".repeat(255), auto_reset: false };
-    assert_eq!(client.ask(longest), Ok(Report::Done));
+    assert_eq!(client.ask(longest), Ok(ClientReport::Done));
 }
 
 #[apply(test)]
@@ -244,8 +249,8 @@ fn no_wake_up_is_lost_in_thousands_of_turns() {
     one.tell(EventOrder::Rally { mine: ping.clone(), theirs: pong.clone(), rounds: ROUNDS });
     other.tell(EventOrder::Rally { mine: pong.clone(), theirs: ping.clone(), rounds: ROUNDS });
     ping.set().unwrap();
-    assert_eq!(one.report(), Ok(Report::Done));
-    assert_eq!(other.report(), Ok(Report::Done));
+    assert_eq!(one.report(), Ok(ClientReport::Done));
+    assert_eq!(other.report(), Ok(ClientReport::Done));
     // One wake-up went back and forth all the time, and there is still one.
     assert!(ping.is_set().unwrap() && !pong.is_set().unwrap());
 }
@@ -267,7 +272,7 @@ fn one_set_wakes_a_crowd_of_threads_in_four_processes() {
     // None of them misses the set, though a clear follows at once.
     gate.clear().unwrap();
     for crowd in &mut crowds {
-        let Ok(Report::Crowd(outcomes)) = crowd.report() else { panic!("no outcomes") };
+        let Ok(ClientReport::Crowd(outcomes)) = crowd.report() else { panic!("no outcomes") };
         assert_eq!(outcomes.len(), CROWD);
         for outcome in outcomes {
             assert_eq!(outcome.unwrap().unwrap().reason.as_deref(), Some("it is open"));
@@ -283,8 +288,8 @@ fn a_set_and_a_wait_in_one_step_lose_no_wake_up_in_thousands_of_turns() {
     let [mut one, mut other] = [(); 2].map(|()| RemoteClient::start(&program));
     one.tell(EventOrder::Serve { mine: ping.clone(), theirs: pong.clone(), rounds: ROUNDS });
     other.tell(EventOrder::Serve { mine: pong.clone(), theirs: ping.clone(), rounds: ROUNDS });
-    assert_eq!(one.report(), Ok(Report::Done));
-    assert_eq!(other.report(), Ok(Report::Done));
+    assert_eq!(one.report(), Ok(ClientReport::Done));
+    assert_eq!(other.report(), Ok(ClientReport::Done));
     // Each has set as often as the other has waited. If two sets had become one, somebody would have waited in vain.
     assert!(!ping.is_set().unwrap() && !pong.is_set().unwrap());
     // A set remains if its wait times out.

@@ -7,7 +7,7 @@ use client::inspect::{Kind, ObjectState};
 use client::{Lock, Manager, Result};
 
 use crate::support::observation::until_waiting_by_id;
-use crate::support::remote_client::{LatchOrder, LockOrder, QueueOrder, RemoteClient, Report};
+use crate::support::remote_client::{ClientReport, LatchOrder, LockOrder, QueueOrder, RemoteClient};
 use crate::support::{ManagerProgram, apply, eventually, test};
 
 /// Longer than any test, and not forever.
@@ -133,7 +133,7 @@ fn every_kind_shows_its_state() {
     let mut client = RemoteClient::with(QueueOrder::Use(queue.clone()));
     queue.put(&1).unwrap();
     queue.put(&2).unwrap();
-    assert_eq!(client.ask(QueueOrder::Get), Ok(Report::Item(Some(1))));
+    assert_eq!(client.ask(QueueOrder::Get), Ok(ClientReport::Item(Some(1))));
     queue.close().unwrap();
     let shown = text(&manager, "queue");
     assert!(shown.starts_with("1 item of at most 2, 2 unfinished, closed, 1 with pid "), "{shown}");

@@ -6,7 +6,7 @@ use client::{Latch, Manager, Taken, wait_all, wait_any};
 use rustix::process::Signal;
 
 use crate::support::observation::until_waiting_by_id;
-use crate::support::remote_client::{LatchOrder, RemoteClient, Report};
+use crate::support::remote_client::{ClientReport, LatchOrder, RemoteClient};
 use crate::support::{ManagerProgram, apply, eventually, test};
 
 /// A timeout that ends well before its test does.
@@ -32,11 +32,18 @@ fn the_last_count_lets_everyone_through() {
     first.tell(LatchOrder::Open(None));
     second.tell(LatchOrder::Open(None));
     waiting(&manager, &latch, 2);
-    assert_eq!(counter.ask(LatchOrder::CountDown(2)), Ok(Report::Left(3)));
+    assert_eq!(counter.ask(LatchOrder::CountDown(2)), Ok(ClientReport::Left(3)));
     assert_eq!((latch.count_down(), latch.count()), (Ok(2), Ok(2)));
     assert_eq!(latch.count_down_by(0), Ok(2));
-    assert_eq!(counter.ask(LatchOrder::CountDown(100)), Ok(Report::Left(0)), "it does not go below zero");
-    assert_eq!((first.report(), second.report()), (Ok(Report::Flag(true)), Ok(Report::Flag(true))));
+    assert_eq!(
+        counter.ask(LatchOrder::CountDown(100)),
+        Ok(ClientReport::Left(0)),
+        "it does not go below zero"
+    );
+    assert_eq!(
+        (first.report(), second.report()),
+        (Ok(ClientReport::Flag(true)), Ok(ClientReport::Flag(true)))
+    );
     assert_eq!((latch.count_down(), latch.wait(Duration::ZERO)), (Ok(0), Ok(true)), "it stays open");
     assert_eq!(manager.anonymous_latch(0).unwrap().wait(None), Ok(true));
 }
@@ -54,7 +61,7 @@ fn a_client_that_counts_and_waits_goes_on_with_all_others() {
     waiting(&manager, &latch, 3);
     assert_eq!(latch.count_down_and_wait(None), Ok(true));
     for client in &mut all {
-        assert_eq!(client.report(), Ok(Report::Flag(true)));
+        assert_eq!(client.report(), Ok(ClientReport::Flag(true)));
     }
     let other = manager.anonymous_latch(2).unwrap();
     assert_eq!((other.count_down_and_wait(SHORT), other.count()), (Ok(false), Ok(1)));
@@ -66,7 +73,7 @@ fn a_wait_ends_at_its_timeout() {
     let latch = program.connect().anonymous_latch(1).unwrap();
     let [mut client] = clients(&latch);
     let started = Instant::now();
-    assert_eq!(client.ask(LatchOrder::Open(Some(SHORT))), Ok(Report::Flag(false)));
+    assert_eq!(client.ask(LatchOrder::Open(Some(SHORT))), Ok(ClientReport::Flag(false)));
     assert!(started.elapsed() >= SHORT);
     assert_eq!(latch.wait(Duration::ZERO), Ok(false));
 }
@@ -77,7 +84,7 @@ fn what_the_dead_have_counted_stays_counted() {
     let manager = program.connect();
     let latch = manager.anonymous_latch(3).unwrap();
     let [mut one, mut other] = clients(&latch);
-    assert_eq!(one.ask(LatchOrder::CountDown(1)), Ok(Report::Left(2)));
+    assert_eq!(one.ask(LatchOrder::CountDown(1)), Ok(ClientReport::Left(2)));
     one.tell(LatchOrder::CountDownAndOpen);
     other.tell(LatchOrder::Open(None));
     waiting(&manager, &latch, 2);
@@ -85,7 +92,7 @@ fn what_the_dead_have_counted_stays_counted() {
     waiting(&manager, &latch, 1);
     assert_eq!(latch.count(), Ok(1));
     assert_eq!(latch.count_down(), Ok(0));
-    assert_eq!(other.report(), Ok(Report::Flag(true)));
+    assert_eq!(other.report(), Ok(ClientReport::Flag(true)));
 }
 
 #[apply(test)]
@@ -147,7 +154,7 @@ fn one_is_waited_for_with_other_objects() {
     std::thread::scope(|scope| {
         let both = scope.spawn(|| wait_all(&[&queue, &latch], None));
         waiting(&manager, &latch, 1);
-        assert_eq!(client.ask(LatchOrder::CountDown(1)), Ok(Report::Left(0)));
+        assert_eq!(client.ask(LatchOrder::CountDown(1)), Ok(ClientReport::Left(0)));
         let taken = both.join().unwrap().unwrap().unwrap();
         assert!(matches!(*taken, [Taken::Item(_), Taken::Latch]), "{taken:?}");
     });

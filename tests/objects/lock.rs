@@ -7,7 +7,7 @@ use client::Manager;
 use rustix::process::Signal;
 
 use crate::support::observation::{holder, inspect, until_waiting};
-use crate::support::remote_client::{LockOrder, RemoteClient, Report};
+use crate::support::remote_client::{ClientReport, LockOrder, RemoteClient};
 use crate::support::{ManagerProgram, apply, eventually, kill, test};
 
 /// The timeout of a caller that does not wait.
@@ -55,7 +55,7 @@ fn guards_what_many_processes_change() {
         client.tell(LockOrder::Count { lock: lock.clone(), file: file.clone(), rounds: ROUNDS });
     }
     for client in &mut clients {
-        assert_eq!(client.report(), Ok(Report::Done));
+        assert_eq!(client.report(), Ok(ClientReport::Done));
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), (4 * ROUNDS).to_string());
 }
@@ -66,12 +66,12 @@ fn is_not_granted_while_others_hold_it() {
     let (manager, [mut holder, mut other]) = start(&program);
     let lock = manager.lock("held").unwrap();
     holder.takes(LockOrder::Acquire(lock.clone(), AT_ONCE));
-    assert_eq!(other.ask(LockOrder::Acquire(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
+    assert_eq!(other.ask(LockOrder::Acquire(lock.clone(), AT_ONCE)), Ok(ClientReport::Held(None)));
     // The holder does not get the lock again either. With a timeout, that is no deadlock.
     let timeout = Duration::from_millis(50);
     for client in [&mut holder, &mut other] {
         let started = Instant::now();
-        assert_eq!(client.ask(LockOrder::Acquire(lock.clone(), Some(timeout))), Ok(Report::Held(None)));
+        assert_eq!(client.ask(LockOrder::Acquire(lock.clone(), Some(timeout))), Ok(ClientReport::Held(None)));
         assert!(started.elapsed() >= timeout);
     }
     assert!(lock.try_acquire().unwrap().is_none());
@@ -119,7 +119,7 @@ fn a_guard_keeps_an_anonymous_lock() {
     let guard = lock.acquire().unwrap();
     drop(lock);
     let lock = postcard::from_bytes::<client::Lock>(&proxy).unwrap();
-    assert_eq!(other.ask(LockOrder::Acquire(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
+    assert_eq!(other.ask(LockOrder::Acquire(lock.clone(), AT_ONCE)), Ok(ClientReport::Held(None)));
     drop((lock, guard));
     assert!(postcard::from_bytes::<client::Lock>(&proxy).is_err(), "nobody is left");
 }
@@ -184,7 +184,7 @@ fn a_deadlock_of_two_processes_is_reported_with_its_cycle() {
         rest = after;
     }
     // With a timeout it may try. When it drops its lock, the other client goes on.
-    assert_eq!(other.ask(LockOrder::Acquire(left, AT_ONCE)), Ok(Report::Held(None)));
+    assert_eq!(other.ask(LockOrder::Acquire(left, AT_ONCE)), Ok(ClientReport::Held(None)));
     other.does(LockOrder::Drop);
     one.has_taken();
 }
@@ -214,7 +214,7 @@ fn can_be_acquired_unless_an_event_is_set() {
     waiter.tell(LockOrder::AcquireUnless(lock.clone(), stop.clone()));
     until_waiting(&manager, "work", 1);
     stop.set().unwrap();
-    assert_eq!(waiter.report(), Ok(Report::Set));
+    assert_eq!(waiter.report(), Ok(ClientReport::Set));
     assert_eq!(inspect(&manager, "work").waiting, 0);
 
     stop.clear().unwrap();
@@ -225,7 +225,7 @@ fn can_be_acquired_unless_an_event_is_set() {
     waiter.does(LockOrder::Drop);
     // Both are ready, so the wait takes the first in the list.
     stop.set().unwrap();
-    assert_eq!(waiter.ask(LockOrder::AcquireUnless(lock.clone(), stop)), Ok(Report::Set));
+    assert_eq!(waiter.ask(LockOrder::AcquireUnless(lock.clone(), stop)), Ok(ClientReport::Set));
     assert!(lock.try_acquire().unwrap().is_some());
 }
 
@@ -245,7 +245,7 @@ fn two_are_acquired_in_one_step() {
     assert_eq!(guard.abandoned().unwrap().process, victim);
     drop(guard);
     other.does(LockOrder::Drop);
-    let Ok(Report::All(held)) = both.report() else { panic!("it was to get both") };
+    let Ok(ClientReport::All(held)) = both.report() else { panic!("it was to get both") };
     assert!(held.len() == 2 && held[0].token < held[1].token);
     assert!(left.try_acquire().unwrap().is_none() && right.try_acquire().unwrap().is_none());
     both.kill();
@@ -264,7 +264,7 @@ fn can_be_released_in_one_step_with_a_wait() {
     second.has_taken();
     until_waiting(&manager, "done", 1);
     done.set().unwrap();
-    assert_eq!(first.report(), Ok(Report::Set));
+    assert_eq!(first.report(), Ok(ClientReport::Set));
 
     // If the guard no longer holds the lock, it does not wait, either.
     lock.force_release().unwrap();
@@ -316,7 +316,7 @@ fn can_be_taken_from_its_holder_by_force() {
 
     // A guard that has lost its lock releases nothing, and clears no mark.
     next.tell(LockOrder::ForceRelease(lock.clone()));
-    assert_eq!(next.report(), Ok(Report::Done));
+    assert_eq!(next.report(), Ok(ClientReport::Done));
     next.does(LockOrder::Drop);
     assert_eq!(lock.acquire().unwrap().abandoned().unwrap().process, next.process());
 }

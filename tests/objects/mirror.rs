@@ -15,8 +15,8 @@ use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::Signal;
 
-use crate::faults::malformed_peers::RawClient;
-use crate::support::remote_client::{EventOrder, RemoteClient, Report};
+use crate::faults::malformed_peers::RawPeer;
+use crate::support::remote_client::{ClientReport, EventOrder, RemoteClient};
 use crate::support::{ManagerProgram, PATIENCE, apply, eventually, private_folder, serve_by, state, test};
 
 /// The time within which everybody knows that the manager is gone.
@@ -30,10 +30,10 @@ fn shows_what_another_process_has_set_as_soon_as_that_returns() {
     assert!(mirror.is_mapped());
     for _ in 0..500 {
         assert_eq!(mirror.is_set(), Ok(false));
-        assert_eq!(client.ask(EventOrder::Set { reason: None }), Ok(Report::Done));
+        assert_eq!(client.ask(EventOrder::Set { reason: None }), Ok(ClientReport::Done));
         assert_eq!(mirror.is_set(), Ok(true));
         assert_eq!(mirror.wait(None), Ok(true));
-        assert_eq!(client.ask(EventOrder::Clear), Ok(Report::Done));
+        assert_eq!(client.ask(EventOrder::Clear), Ok(ClientReport::Done));
     }
 }
 
@@ -53,8 +53,8 @@ fn wakes_all_waiters_even_if_a_clear_follows_at_once() {
     // A thread that has not started to wait misses a set that is cleared, so there is more than one set.
     while woken < WAITERS {
         assert!(started.elapsed() < PATIENCE, "{woken} of {WAITERS} were woken");
-        assert_eq!(client.ask(EventOrder::Set { reason: None }), Ok(Report::Done));
-        assert_eq!(client.ask(EventOrder::Clear), Ok(Report::Done));
+        assert_eq!(client.ask(EventOrder::Set { reason: None }), Ok(ClientReport::Done));
+        assert_eq!(client.ask(EventOrder::Clear), Ok(ClientReport::Done));
         while let Ok(outcome) = receiver.try_recv() {
             assert_eq!(outcome, Ok(true));
             woken += 1;
@@ -68,7 +68,7 @@ fn shows_a_sleeper_a_set_that_was_cleared_before_it_woke() {
     let program = ManagerProgram::start();
     let event = program.connect().event("flag").unwrap();
     let mut sleeper = RemoteClient::with_event(&program, "flag", false);
-    assert_eq!(sleeper.ask(EventOrder::Mirror), Ok(Report::Done));
+    assert_eq!(sleeper.ask(EventOrder::Mirror), Ok(ClientReport::Done));
     for round in 0..5 {
         sleeper.tell(EventOrder::Watch { timeout: PATIENCE });
         eventually("it sleeps on the flag", || sleeps_on_a_futex(sleeper.process()));
@@ -77,11 +77,11 @@ fn shows_a_sleeper_a_set_that_was_cleared_before_it_woke() {
         event.set().unwrap();
         event.clear().unwrap();
         sleeper.go_on();
-        assert_eq!(sleeper.report(), Ok(Report::Flag(true)), "round {round}");
+        assert_eq!(sleeper.report(), Ok(ClientReport::Flag(true)), "round {round}");
         assert_eq!(event.is_set(), Ok(false));
     }
     // A wait does not end for a set that happened before it.
-    assert_eq!(sleeper.ask(EventOrder::Watch { timeout: Duration::ZERO }), Ok(Report::Flag(false)));
+    assert_eq!(sleeper.ask(EventOrder::Watch { timeout: Duration::ZERO }), Ok(ClientReport::Flag(false)));
 }
 
 /// Whether the main thread of a process is in the system call that waits for a word of memory to change.
@@ -251,7 +251,7 @@ fn cannot_be_written_by_clients() {
 
 /// The mirror's memory as a bare descriptor, with which a peer may do what it likes.
 fn memory_of(program: &ManagerProgram) -> (File, usize) {
-    let mut peer = RawClient::in_session(&program.socket);
+    let mut peer = RawPeer::in_session(&program.socket);
     let share = Request::Share { memory: SharedMemory::Mirror };
     let mut frame = Vec::new();
     append_frame(&mut frame, &Envelope { request: RequestId(1), received: 0, body: share }).unwrap();

@@ -6,7 +6,7 @@ use std::thread;
 use client::{Later, Manager, Result, Taken};
 use rustix::process::Signal;
 
-use crate::support::remote_client::{EventOrder, RemoteClient, Report};
+use crate::support::remote_client::{ClientReport, EventOrder, RemoteClient};
 use crate::support::{ManagerProgram, apply, eventually, kill, state, test};
 
 /// More requests than may be sent without an answer, and more than one write takes.
@@ -79,9 +79,9 @@ fn what_is_set_in_one_is_seen_in_other_processes() {
         })
         .unwrap();
     for mut client in clients {
-        let Ok(Report::Waited(Some(setter))) = client.report() else { panic!("it was not woken") };
+        let Ok(ClientReport::Waited(Some(setter))) = client.report() else { panic!("it was not woken") };
         assert_eq!((setter.process, setter.reason.as_deref()), (std::process::id(), Some("together")));
-        assert_eq!(client.ask(EventOrder::IsSet), Ok(Report::Flag(true)));
+        assert_eq!(client.ask(EventOrder::IsSet), Ok(ClientReport::Flag(true)));
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use client::{Event, wait_all, wait_any};
 
 use crate::support::observation::until_waiting_by_id;
-use crate::support::remote_client::{EventOrder, LatchOrder, QueueOrder, RemoteClient, Report};
+use crate::support::remote_client::{ClientReport, EventOrder, LatchOrder, QueueOrder, RemoteClient};
 use crate::support::{ManagerProgram, apply, test};
 
 #[apply(test)]
@@ -18,8 +18,8 @@ fn a_set_that_is_cleared_at_once_wakes_all_who_waited() {
         event.set().unwrap();
         event.clear().unwrap();
         for waiter in &mut waiters {
-            assert!(matches!(waiter.report(), Ok(Report::Waited(Some(_)))));
-            assert_eq!(waiter.ask(EventOrder::IsSet), Ok(Report::Flag(false)));
+            assert!(matches!(waiter.report(), Ok(ClientReport::Waited(Some(_)))));
+            assert_eq!(waiter.ask(EventOrder::IsSet), Ok(ClientReport::Flag(false)));
         }
     }
 }
@@ -34,14 +34,14 @@ fn a_timeout_can_be_centuries() {
         getter.tell(QueueOrder::GetTimeout(time));
         until_waiting_by_id(&manager, queue.reference().id(), 1);
         queue.put(&1).unwrap();
-        assert_eq!(getter.report(), Ok(Report::Item(Some(1))));
+        assert_eq!(getter.report(), Ok(ClientReport::Item(Some(1))));
     }
     let latch = manager.anonymous_latch(1).unwrap();
     let mut waiter = RemoteClient::with(LatchOrder::Use(latch.clone()));
     waiter.tell(LatchOrder::Open(Some(Duration::MAX)));
     until_waiting_by_id(&manager, latch.reference().id(), 1);
     latch.count_down().unwrap();
-    assert_eq!(waiter.report(), Ok(Report::Flag(true)));
+    assert_eq!(waiter.report(), Ok(ClientReport::Flag(true)));
 }
 
 #[apply(test)]

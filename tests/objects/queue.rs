@@ -6,7 +6,7 @@ use client::{Manager, Queue, Taken, wait_all, wait_any};
 use rustix::process::Signal;
 
 use crate::support::observation::until_waiting_by_id;
-use crate::support::remote_client::{QueueOrder, RemoteClient, Report};
+use crate::support::remote_client::{ClientReport, QueueOrder, RemoteClient};
 use crate::support::{ManagerProgram, apply, eventually, kill, test};
 
 /// A timeout that ends well before its test does.
@@ -15,8 +15,8 @@ const SHORT: Duration = Duration::from_millis(50);
 /// The time within which everybody knows that the manager is gone.
 const SOON: Duration = Duration::from_secs(1);
 
-pub(crate) fn item(item: u64) -> client::Result<Report> {
-    Ok(Report::Item(Some(item)))
+pub(crate) fn item(item: u64) -> client::Result<ClientReport> {
+    Ok(ClientReport::Item(Some(item)))
 }
 
 pub(crate) fn put_all(queue: &Queue<u64>, items: impl IntoIterator<Item = u64>) {
@@ -35,7 +35,7 @@ fn items_arrive_in_order_each_at_one_consumer() {
     let [mut producer, mut first, mut second] =
         [(); 3].map(|()| RemoteClient::with(QueueOrder::Use(queue.clone())));
     for number in 1..=4 {
-        assert_eq!(producer.ask(QueueOrder::Put(number)), Ok(Report::Done));
+        assert_eq!(producer.ask(QueueOrder::Put(number)), Ok(ClientReport::Done));
     }
     assert_eq!((queue.len().unwrap(), queue.is_empty().unwrap()), (4, false));
     for (consumer, number) in [(&mut first, 1), (&mut second, 2)] {
@@ -75,10 +75,10 @@ fn producers_at_a_full_queue_wait_in_order() {
         waiting(&manager, &queue, number as u32 - 2);
     }
     assert_eq!(queue.get(), Ok(1));
-    assert_eq!(first.report(), Ok(Report::Done));
+    assert_eq!(first.report(), Ok(ClientReport::Done));
     assert_eq!(queue.len(), Ok(2));
     assert_eq!(queue.get(), Ok(2));
-    assert_eq!(second.report(), Ok(Report::Done));
+    assert_eq!(second.report(), Ok(ClientReport::Done));
     assert_eq!((queue.get(), queue.get()), (Ok(3), Ok(4)));
 }
 
@@ -94,17 +94,17 @@ fn a_closed_queue_gives_what_is_left_and_then_says_so() {
     queue.close().unwrap();
     assert!(putter.report().unwrap_err().is_closed());
     assert!(queue.put(&5).unwrap_err().is_closed() && queue.try_put(&5).unwrap_err().is_closed());
-    assert_eq!(drainer.ask(QueueOrder::Drain), Ok(Report::Items(vec![1, 2, 3])));
+    assert_eq!(drainer.ask(QueueOrder::Drain), Ok(ClientReport::Items(vec![1, 2, 3])));
     assert!(queue.get().unwrap_err().is_closed() && queue.try_get().unwrap_err().is_closed());
     assert!(queue.iter().next().is_none());
 
     // A waiter learns that no item will come.
     let queue = manager.anonymous_queue::<u64>().unwrap();
-    assert_eq!(drainer.ask(QueueOrder::Use(queue.clone())), Ok(Report::Done));
+    assert_eq!(drainer.ask(QueueOrder::Use(queue.clone())), Ok(ClientReport::Done));
     drainer.tell(QueueOrder::Drain);
     waiting(&manager, &queue, 1);
     queue.close().unwrap();
-    assert_eq!(drainer.report(), Ok(Report::Items(vec![])));
+    assert_eq!(drainer.report(), Ok(ClientReport::Items(vec![])));
 }
 
 #[apply(test)]
@@ -122,9 +122,9 @@ fn joiners_go_on_when_all_items_are_finished() {
         assert_eq!(worker.ask(QueueOrder::Get), item(number));
         assert_eq!(queue.join(Duration::ZERO), Ok(false), "an item was handed out and is not finished");
         assert!(queue.task_done().unwrap_err().is_not_owner());
-        assert_eq!(worker.ask(QueueOrder::TaskDone), Ok(Report::Done));
+        assert_eq!(worker.ask(QueueOrder::TaskDone), Ok(ClientReport::Done));
     }
-    assert_eq!(joiner.report(), Ok(Report::Flag(true)));
+    assert_eq!(joiner.report(), Ok(ClientReport::Flag(true)));
     assert!(worker.ask(QueueOrder::TaskDone).unwrap_err().is_not_owner());
 
     let plain = manager.anonymous_queue::<u64>().unwrap();
@@ -295,7 +295,7 @@ fn nothing_is_lost_or_doubled_among_many() {
     queue.close().unwrap();
     let mut got = Vec::new();
     for consumer in &mut consumers {
-        let Ok(Report::Items(items)) = consumer.report() else { panic!("a consumer failed") };
+        let Ok(ClientReport::Items(items)) = consumer.report() else { panic!("a consumer failed") };
         for producer in 0..4 {
             let of_one = items.iter().filter(|&item| item / ITEMS == producer);
             assert!(of_one.is_sorted(), "items of one producer come in its order");

@@ -2,7 +2,7 @@
 
 use client::{Event, Manager, Queue, Taken, wait_any};
 
-use crate::support::remote_client::{QueueOrder, RemoteClient, Report};
+use crate::support::remote_client::{ClientReport, QueueOrder, RemoteClient};
 use crate::support::{ManagerProgram, PATIENCE, apply, eventually, test};
 
 /// A queue of numbers, and the same queue as one of pairs.
@@ -60,7 +60,7 @@ fn a_bad_item_finishes_no_other() {
     let mut consumer = RemoteClient::with(QueueOrder::Use(numbers.clone()));
     numbers.put(&1).unwrap();
     pairs.put(&(2, 3)).unwrap();
-    assert_eq!(consumer.ask(QueueOrder::Get), Ok(Report::Item(Some(1))));
+    assert_eq!(consumer.ask(QueueOrder::Get), Ok(ClientReport::Item(Some(1))));
     assert!(consumer.ask(QueueOrder::Get).unwrap_err().is_bad_encoding());
     consumer.kill();
     eventually("the good one is back", || numbers.len() == Ok(1));
@@ -96,7 +96,7 @@ fn proxies_in_items_keep_their_objects() {
         let copies = pair.each_ref().map(|event| postcard::to_allocvec(event).unwrap());
         pairs.put(&pair.into()).unwrap();
         // The item alone keeps both events until the consumer has both proxies.
-        assert_eq!(consumer.ask(QueueOrder::GetPair(pairs.clone())), Ok(Report::Done));
+        assert_eq!(consumer.ask(QueueOrder::GetPair(pairs.clone())), Ok(ClientReport::Done));
         for bytes in copies {
             assert!(postcard::from_bytes::<Event>(&bytes).unwrap().is_set().unwrap());
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::objects::queue::{item, put_all, waiting};
-use crate::support::remote_client::{QueueOrder, RemoteClient, Report};
+use crate::support::remote_client::{ClientReport, QueueOrder, RemoteClient};
 use crate::support::{ManagerProgram, apply, eventually, test};
 
 #[apply(test)]
@@ -31,7 +31,7 @@ fn what_a_killed_process_did_not_finish_comes_back_in_order() {
     for number in 1..=4 {
         assert_eq!(consumer.ask(QueueOrder::Get), item(number));
     }
-    assert_eq!(consumer.ask(QueueOrder::TaskDone), Ok(Report::Done));
+    assert_eq!(consumer.ask(QueueOrder::TaskDone), Ok(ClientReport::Done));
     put_all(&queue, 6..=9);
     consumer.kill();
     // The queue holds more than its capacity now, and takes nothing until there is room.
@@ -96,7 +96,7 @@ fn what_a_killed_process_waited_to_put_is_never_put() {
     first.kill();
     waiting(&manager, &queue, 1);
     assert_eq!(queue.get(), Ok(0));
-    assert_eq!(second.report(), Ok(Report::Done));
+    assert_eq!(second.report(), Ok(ClientReport::Done));
     assert_eq!((queue.get(), queue.try_get()), (Ok(2), Ok(None)));
 }
 

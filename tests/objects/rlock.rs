@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::objects::abandoned_lock::assert_abandoned;
 use crate::objects::lock::{self, AT_ONCE};
 use crate::support::observation::{holder, inspect, until_waiting};
-use crate::support::remote_client::{LockOrder, RemoteClient, Report};
+use crate::support::remote_client::{ClientReport, LockOrder, RemoteClient};
 use crate::support::{ManagerProgram, apply, kill, test};
 
 /// The time within which everybody knows that the manager is gone.
@@ -99,7 +99,7 @@ fn can_be_taken_from_its_holder_by_force_however_deep() {
     stuck.does(LockOrder::Drop);
     assert_eq!(
         stuck.ask(LockOrder::AcquireAgain(lock.clone(), Some(Duration::ZERO))),
-        Ok(Report::Held(None))
+        Ok(ClientReport::Held(None))
     );
     assert_eq!(holder(&manager, "stuck").unwrap().process, next.process());
     next.does(LockOrder::Release);
@@ -130,7 +130,7 @@ fn is_acquired_again_by_its_thread_only() {
     let first = holder.takes(LockOrder::AcquireAgain(lock.clone(), None));
     let second = holder.takes(LockOrder::AcquireAgain(lock.clone(), AT_ONCE));
     assert_eq!((first.depth, second.depth, second.token), (1, 2, first.token));
-    assert_eq!(other.ask(LockOrder::AcquireAgain(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
+    assert_eq!(other.ask(LockOrder::AcquireAgain(lock.clone(), AT_ONCE)), Ok(ClientReport::Held(None)));
     other.tell(LockOrder::AcquireAgain(lock.clone(), None));
     until_waiting(&manager, "again", 1);
     // The holder does not join the wait queue.
@@ -174,7 +174,7 @@ fn a_guard_can_be_released_by_another_thread() {
     let [first, second, third] = [(); 3].map(|()| lock.acquire().unwrap());
     thread::spawn(move || drop(first)).join().unwrap();
     thread::spawn(move || second.release()).join().unwrap().unwrap();
-    assert_eq!(other.ask(LockOrder::AcquireAgain(lock.clone(), AT_ONCE)), Ok(Report::Held(None)));
+    assert_eq!(other.ask(LockOrder::AcquireAgain(lock.clone(), AT_ONCE)), Ok(ClientReport::Held(None)));
     thread::spawn(move || third.release_and_wait(&event, None)).join().unwrap().unwrap().unwrap();
     other.takes(LockOrder::AcquireAgain(lock, AT_ONCE));
 }

@@ -7,7 +7,7 @@ use protocol::ObjectState;
 use rustix::process::Signal;
 
 use crate::support::observation::{inspect, until_waiting};
-use crate::support::remote_client::{LockOrder, RemoteClient, Report, SemaphoreOrder};
+use crate::support::remote_client::{ClientReport, LockOrder, RemoteClient, SemaphoreOrder};
 use crate::support::{ManagerProgram, apply, eventually, test};
 
 /// The timeout of a caller that does not wait.
@@ -45,10 +45,13 @@ fn is_not_granted_while_others_hold_it() {
     let (manager, [mut other]) = start(&program);
     let semaphore = manager.anonymous_semaphore(1).unwrap();
     let permit = semaphore.acquire(1).unwrap();
-    assert_eq!(other.ask(SemaphoreOrder::Take(semaphore.clone(), 1, AT_ONCE)), Ok(Report::Held(None)));
+    assert_eq!(other.ask(SemaphoreOrder::Take(semaphore.clone(), 1, AT_ONCE)), Ok(ClientReport::Held(None)));
     let timeout = Duration::from_millis(50);
     let started = Instant::now();
-    assert_eq!(other.ask(SemaphoreOrder::Take(semaphore.clone(), 1, Some(timeout))), Ok(Report::Held(None)));
+    assert_eq!(
+        other.ask(SemaphoreOrder::Take(semaphore.clone(), 1, Some(timeout))),
+        Ok(ClientReport::Held(None))
+    );
     assert!(started.elapsed() >= timeout);
     permit.release().unwrap();
     assert!(semaphore.acquire_timeout(1, Duration::MAX).unwrap().is_some(), "centuries are fine");
@@ -87,7 +90,7 @@ fn a_request_that_gives_up_lets_those_behind_go() {
     large.tell(SemaphoreOrder::Take(semaphore.clone(), 2, Some(Duration::from_millis(300))));
     until_waiting(&manager, "room", 1);
     small.tell(SemaphoreOrder::Take(semaphore.clone(), 1, None));
-    assert_eq!(large.report(), Ok(Report::Held(None)));
+    assert_eq!(large.report(), Ok(ClientReport::Held(None)));
     small.has_taken();
 }
 

@@ -5,11 +5,11 @@ use client::{Error, Event, Lock, Manager, Pool, Queue, decode, encode, take_deco
 use protocol::{Epoch, ObjectId};
 
 use crate::pool::task::{hold, set};
-use crate::support::remote_client::{EventOrder, RemoteClient, Report};
+use crate::support::remote_client::{ClientReport, EventOrder, RemoteClient};
 use crate::support::{ManagerProgram, PATIENCE, apply, test};
 
 /// The tuple that a proxy travels as, for callers that know its bytes and have no proxy.
-type Bytes = (String, Epoch, ObjectId);
+type ProxyParts = (String, Epoch, ObjectId);
 
 /// The bytes of a proxy, put together here.
 fn forged(manager: &Manager, epoch: Epoch, id: ObjectId) -> Vec<u8> {
@@ -43,7 +43,7 @@ fn a_proxy_from_an_earlier_life_of_the_manager_is_stale() {
     }
     let mut client = RemoteClient::with_event(&program, "same name", false);
     assert!(client.ask(EventOrder::Take(bytes.clone())).unwrap_err().is_stale());
-    assert_eq!(client.ask(EventOrder::IsSet), Ok(Report::Flag(false)));
+    assert_eq!(client.ask(EventOrder::IsSet), Ok(ClientReport::Flag(false)));
 
     // For a value in another format, `take_decode_error` says so.
     assert!(postcard::from_bytes::<Event>(&bytes).is_err());
@@ -115,7 +115,7 @@ fn an_item_with_a_bad_proxy_tells_why_and_is_finished() {
     let events: Queue<Event> = manager.queue_options().joinable(true).create_new("items").unwrap();
     let locks: Queue<Lock> = manager.queue_options().joinable(true).open("items").unwrap();
     // Somebody who knows the bytes of a proxy can put them without having a proxy.
-    let bytes: Queue<Bytes> = manager.queue_options().joinable(true).open("items").unwrap();
+    let bytes: Queue<ProxyParts> = manager.queue_options().joinable(true).open("items").unwrap();
 
     let gone = manager.event("gone").unwrap();
     let good = manager.event("good").unwrap();
@@ -151,8 +151,8 @@ fn arguments_with_a_bad_proxy_tell_why() {
     let (manager, other) = (program.connect(), ManagerProgram::start());
     let pool = Pool::new(&manager, 1).unwrap();
     let call = |home: &Manager, epoch: Epoch| {
-        let bytes: Bytes = decode(&forged(home, epoch, nothing())).unwrap();
-        pool.apply(named::<(Bytes,), client::Result<()>>(SET), (bytes,)).unwrap_err()
+        let bytes: ProxyParts = decode(&forged(home, epoch, nothing())).unwrap();
+        pool.apply(named::<(ProxyParts,), client::Result<()>>(SET), (bytes,)).unwrap_err()
     };
     let error = call(&manager, other_life());
     assert!(
@@ -164,8 +164,8 @@ fn arguments_with_a_bad_proxy_tell_why() {
     let error = call(&other, other.link().epoch());
     assert!(is_caused_by(&error, Error::is_no_such_object), "{error:?}");
     let lock = other.lock("a lock").unwrap();
-    let bytes: Bytes = decode(&encode(&lock).unwrap()).unwrap();
-    let error = pool.apply(named::<(Bytes,), client::Result<()>>(SET), (bytes,)).unwrap_err();
+    let bytes: ProxyParts = decode(&encode(&lock).unwrap()).unwrap();
+    let error = pool.apply(named::<(ProxyParts,), client::Result<()>>(SET), (bytes,)).unwrap_err();
     assert!(is_caused_by(&error, Error::is_wrong_kind), "{error:?}");
     let event = manager.anonymous_event().unwrap();
     pool.apply(set, (event.clone(),)).unwrap().unwrap();

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use crate::pool::large_payloads::fill;
 use crate::pool::stopping_tasks::block;
 use crate::pool::task::{add, fail_at, process, repeat};
-use crate::support::tasks::TaskFunction;
+use crate::support::tasks::MarkedTask;
 use crate::support::{PATIENCE, apply, eventually, kill, task_function, test};
 
-inventory::submit! { TaskFunction(|registry| registry.named("negate", |flag: bool| !flag)) }
+inventory::submit! { MarkedTask(|registry| registry.named("negate", |flag: bool| !flag)) }
 
 /// Leaves a mark that this call has begun, and sleeps for a moment.
 #[apply(task_function)]

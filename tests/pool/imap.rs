@@ -10,7 +10,7 @@ use client::{Bytes, Event, Manager, Pool, Result, ResultIterator};
 use crate::pool::large_payloads;
 use crate::pool::task::{add, hold, repeat, set};
 use crate::support::helper;
-use crate::support::{ManagerProgram, PATIENCE, Running, apply, eventually, task_function, test};
+use crate::support::{ManagerProgram, PATIENCE, RunningProgram, apply, eventually, task_function, test};
 
 /// Long enough to see that something does not happen.
 const MOMENT: Duration = Duration::from_millis(50);
@@ -74,7 +74,7 @@ fn peak_memory(process: u32) -> u64 {
 #[apply(test)]
 fn long_input_takes_little_memory_however_large() {
     let program = ManagerProgram::start();
-    let mut owner = Running::start(helper::command(draw_long_input).arg(&program.socket));
+    let mut owner = RunningProgram::start(helper::command(draw_long_input).arg(&program.socket));
     let line = owner.line();
     assert_eq!(owner.wait(), Some(0), "{line}");
     let (calls, owner) = line.split_once(' ').unwrap();

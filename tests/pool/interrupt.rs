@@ -9,11 +9,11 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::pool::stopping_tasks::{block_sigterm, doze};
 use crate::pool::task::add;
 use crate::support::helper;
-use crate::support::{PATIENCE, Running, apply, test};
+use crate::support::{PATIENCE, RunningProgram, apply, test};
 
 #[apply(test)]
 fn stops_the_tasks_and_the_program_goes_on() {
-    let mut program = Running::start(&mut helper::command(listen));
+    let mut program = RunningProgram::start(&mut helper::command(listen));
     assert_eq!(program.line(), "running");
     program.signal(Signal::INT);
     assert_eq!(program.line(), "stopped: true, because of interrupted (SIGINT)");
@@ -31,7 +31,7 @@ fn stops_the_tasks_and_the_program_goes_on() {
 
 #[apply(test)]
 fn twice_skips_the_grace() {
-    let mut program = Running::start(&mut helper::command(be_deaf));
+    let mut program = RunningProgram::start(&mut helper::command(be_deaf));
     assert_eq!(program.line(), "running");
     let started = Instant::now();
     program.signal(Signal::INT);
@@ -47,7 +47,7 @@ fn twice_skips_the_grace() {
 #[apply(test)]
 fn at_a_terminal_reaches_workers_by_their_owner_alone() {
     // The signal goes to the program's whole group, as from a terminal.
-    let mut program = Running::start(helper::command(listen).process_group(0));
+    let mut program = RunningProgram::start(helper::command(listen).process_group(0));
     assert_eq!(program.line(), "running");
     let group = Pid::from_raw(program.process().cast_signed()).unwrap();
     kill_process_group(group, Signal::INT).unwrap();

@@ -12,11 +12,11 @@ use crate::pool::broken_programs::{BREAK, BROKEN, find_no_room, register_twice, 
 use crate::pool::imap::double;
 use crate::pool::task::{add, count_down, hold, process, set, sleep_long};
 use crate::support::helper;
-use crate::support::{ManagerProgram, PATIENCE, Running, apply, eventually, is_alive, state, test};
+use crate::support::{ManagerProgram, PATIENCE, RunningProgram, apply, eventually, is_alive, state, test};
 
 #[apply(test)]
 fn four_tasks_stop_by_one_event_and_the_pool_goes_on() {
-    let mut helper = Running::start(&mut helper::command(stop_and_go_on));
+    let mut helper = RunningProgram::start(&mut helper::command(stop_and_go_on));
     let mut lines: Vec<String> = Vec::new();
     while let line = helper.line()
         && !line.is_empty()
@@ -190,12 +190,12 @@ fn a_terminated_pool_fails_its_tasks() {
 
 #[apply(test)]
 fn callers_learn_what_ends_their_calls() {
-    type End = fn(&Pool, &ManagerProgram);
+    type EndsPool = fn(&Pool, &ManagerProgram);
     type IsExpected = fn(&client::Error) -> bool;
-    let stop: End = |pool, _| drop(pool.stop(Duration::from_millis(100)).unwrap());
-    let terminate: End = |pool, _| pool.terminate();
-    let kill: End = |_, program| program.running.signal(Signal::KILL);
-    let ends: [(End, IsExpected, IsExpected); 3] = [
+    let stop: EndsPool = |pool, _| drop(pool.stop(Duration::from_millis(100)).unwrap());
+    let terminate: EndsPool = |pool, _| pool.terminate();
+    let kill: EndsPool = |_, program| program.running.signal(Signal::KILL);
+    let ends: [(EndsPool, IsExpected, IsExpected); 3] = [
         (stop, client::Error::is_stopped, client::Error::is_cancelled),
         (terminate, client::Error::is_terminated, |error| error.is_terminated() || error.is_closed()),
         (kill, client::Error::is_manager_gone, client::Error::is_manager_gone),
@@ -258,7 +258,7 @@ fn can_be_dropped_while_its_manager_does_not_answer() {
 
 #[apply(test)]
 fn a_worker_without_room_comes_later() {
-    let mut helper = Running::start(&mut helper::command(find_no_room));
+    let mut helper = RunningProgram::start(&mut helper::command(find_no_room));
     for line in ["the worker is gone", "after a while: nothing", "when there is room: 5"] {
         assert_eq!(helper.line(), line);
     }
@@ -304,7 +304,7 @@ fn a_pool_that_cannot_start_is_an_error() {
 
 #[apply(test)]
 fn workers_that_cannot_start_fail_the_tasks_with_the_reason() {
-    let mut helper = Running::start(helper::command(start_broken).env(BREAK, "1"));
+    let mut helper = RunningProgram::start(helper::command(start_broken).env(BREAK, "1"));
     let line = helper.line();
     assert!(line.contains("5 workers in a row ended before they were ready"), "{line}");
     assert!(line.contains(&format!("exited with status {BROKEN}")), "{line}");

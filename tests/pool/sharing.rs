@@ -16,8 +16,8 @@ use crate::pool::stopping_tasks::note;
 use crate::pool::task::{add, hold};
 use crate::support::helper;
 use crate::support::{
-    ManagerProgram, PATIENCE, Running, apply, descendants, eventually, is_alive, kill, task_function, test,
-    within,
+    ManagerProgram, PATIENCE, RunningProgram, apply, descendants, eventually, is_alive, kill, task_function,
+    test, within,
 };
 
 /// Waits to be stopped, and appends the reason to a file.
@@ -59,10 +59,10 @@ fn batches_take_turns() {
 }
 
 /// Starts the program `worker`, and returns when it is ready.
-fn serve(program: &ManagerProgram, processes: usize, stderr: Stdio) -> Running {
+fn serve(program: &ManagerProgram, processes: usize, stderr: Stdio) -> RunningProgram {
     let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
     command.args(["--pool", "shared", "--processes", &processes.to_string(), "--socket"]);
-    let mut running = Running::start(command.arg(&program.socket).stderr(stderr));
+    let mut running = RunningProgram::start(command.arg(&program.socket).stderr(stderr));
     assert!(running.line().starts_with("worker is ready"));
     running
 }
@@ -202,7 +202,8 @@ fn a_pool_ends_with_its_owner_for_all_and_can_be_made_again() {
     let program = ManagerProgram::start();
     let manager = program.connect();
     let own = || {
-        let mut owner = Running::start(helper::command(self::own).env("RALLYPOINT_SOCKET", &program.socket));
+        let mut owner =
+            RunningProgram::start(helper::command(self::own).env("RALLYPOINT_SOCKET", &program.socket));
         assert_eq!(owner.line(), "5");
         owner
     };

@@ -8,7 +8,7 @@ use client::{Ending, Event, Manager, Pool, Result};
 use crate::pool::stopping_tasks::{block, block_sigterm, die_at_first, doze, listen, note, submit_more};
 use crate::pool::task::{add, hold, set};
 use crate::support::helper;
-use crate::support::{ManagerProgram, PATIENCE, Running, apply, eventually, test};
+use crate::support::{ManagerProgram, PATIENCE, RunningProgram, apply, eventually, test};
 
 /// A grace that is not used up if all tasks end when asked.
 const LONG: Duration = PATIENCE;
@@ -337,7 +337,7 @@ fn owners_that_share_a_pool_stop_their_own_only() {
     let manager = program.connect();
     let workers = Pool::builder(&manager).processes(3).name("shared").start().unwrap();
     let (running, end) = (manager.event("running").unwrap(), manager.event("end").unwrap());
-    let mut other = Running::start(helper::command(share).env("RALLYPOINT_SOCKET", &program.socket));
+    let mut other = RunningProgram::start(helper::command(share).env("RALLYPOINT_SOCKET", &program.socket));
     wait_for(&[running]);
 
     let [first, second] = events(&manager);

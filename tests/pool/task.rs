@@ -11,11 +11,11 @@ use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
 
 use crate::pool::large_payloads;
-use crate::support::tasks::TaskFunction;
+use crate::support::tasks::MarkedTask;
 use crate::support::{apply, task_function, test};
 
 // A function can have a second name, by which programs without it call it.
-inventory::submit! { TaskFunction(|registry| registry.named("add", add)) }
+inventory::submit! { MarkedTask(|registry| registry.named("add", add)) }
 
 #[apply(task_function)]
 pub(crate) fn add(left: u32, right: u32) -> u32 {
@@ -34,13 +34,13 @@ pub(crate) fn fail_at(number: u32, bad: u32) -> u32 {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-enum Shape {
+enum Figure {
     Point,
     Polygon { corners: Vec<(f64, f64)>, name: Option<String> },
 }
 
 #[apply(task_function)]
-fn turn(shapes: Vec<Shape>) -> Vec<Shape> {
+fn turn(shapes: Vec<Figure>) -> Vec<Figure> {
     shapes.into_iter().rev().collect()
 }
 
@@ -140,7 +140,7 @@ fn arguments_and_results_are_any_values() {
     let manager = Manager::start().unwrap();
     let pool = Pool::new(&manager, 1).unwrap();
     let square = vec![(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)];
-    let shapes = vec![Shape::Point, Shape::Polygon { corners: square, name: Some("Quadrat ▢".to_owned()) }];
+    let shapes = vec![Figure::Point, Figure::Polygon { corners: square, name: Some("Quadrat ▢".to_owned()) }];
     let turned = pool.apply(turn, (shapes.clone(),)).unwrap();
     assert_eq!(turned, shapes.into_iter().rev().collect::<Vec<_>>());
     assert_eq!(pool.apply(named::<(u32, u32), u32>("add"), (2, 3)).unwrap(), 5);

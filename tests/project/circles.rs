@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::project::modules::Modules;
-use crate::project::sources::{Source, rule};
+use crate::project::sources::{SourceFile, rule};
 use crate::support::{apply, test};
 
 /// Folders whose files may use each other both ways, and why.
@@ -22,12 +22,12 @@ const CIRCULAR: &[(&str, &str)] = &[
 type Graph<'a> = BTreeMap<&'a str, BTreeMap<&'a str, String>>;
 
 #[apply(rule)]
-fn files_use_each_other_one_way(sources: &[Source]) -> Vec<String> {
+fn files_use_each_other_one_way(sources: &[SourceFile]) -> Vec<String> {
     circles(sources, CIRCULAR)
 }
 
 /// Complains of each circle of files that use each other, outside of the listed folders.
-fn circles(sources: &[Source], circular: &[(&str, &str)]) -> Vec<String> {
+fn circles(sources: &[SourceFile], circular: &[(&str, &str)]) -> Vec<String> {
     let modules = Modules::of(sources);
     let is_circular = |file: &str| circular.iter().any(|(folder, _)| file.starts_with(folder));
     let mut graph = Graph::new();
@@ -77,7 +77,7 @@ fn describe(graph: &Graph<'_>, circle: &[&str]) -> String {
 /// The circles in a crate of three files.
 fn planted(root: &str, left: &str, right: &str) -> Vec<String> {
     let sources = [("a/src/lib.rs", root), ("a/src/left.rs", left), ("a/src/right/mod.rs", right)];
-    circles(&sources.map(Source::from), &[])
+    circles(&sources.map(SourceFile::from), &[])
 }
 
 const ROOT: &str = "mod left; mod right; pub struct InRoot;";
@@ -148,7 +148,7 @@ fn circles_are_let_pass_in_listed_folders_alone() {
     let sources = || {
         let [left, right] = ["use super::right::R; struct L;", "use super::left::L; pub struct R;"];
         [("a/src/lib.rs", "mod left; mod right;"), ("a/src/left.rs", left), ("a/src/right.rs", right)]
-            .map(Source::from)
+            .map(SourceFile::from)
     };
     assert!(circles(&sources(), &[("a/src/", "why")]).is_empty());
     assert_eq!(circles(&sources(), &[("b/src/", "why")]).len(), 1);

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::pipe;
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::support::{ManagerProgram, Running, apply, test};
+use crate::support::{ManagerProgram, RunningProgram, apply, test};
 
 /// The command that runs an example. Cargo builds the examples with the tests, into the folder beside this program's.
 fn example(name: &str) -> Command {
@@ -68,7 +68,7 @@ fn every_example_goes_on_quietly_if_nobody_reads_its_output() {
     let program = ManagerProgram::start();
     let mut worker = Command::new(env!("CARGO_BIN_EXE_worker"));
     worker.args(["--pool", "demo", "--processes", "4", "--socket"]).arg(&program.socket);
-    let _worker = Running::start(&mut worker);
+    let _worker = RunningProgram::start(&mut worker);
     let start = |name: String| {
         let (reader, writer) = pipe().unwrap();
         drop(reader);

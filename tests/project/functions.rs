@@ -1,6 +1,6 @@
 //! Functions fit on a screen, so each can be read without scrolling.
 
-use crate::project::sources::{Source, rule};
+use crate::project::sources::{SourceFile, rule};
 use crate::support::{apply, test};
 
 /// The most lines of a function, from its signature to its end.
@@ -18,12 +18,12 @@ const LONG: &[(&str, &str, &str)] = &[
 const TABLE: &str = "a table, which is read by its lines";
 
 #[apply(rule)]
-fn functions_fit_on_a_screen(sources: &[Source]) -> Vec<String> {
+fn functions_fit_on_a_screen(sources: &[SourceFile]) -> Vec<String> {
     long_functions(sources, LONG)
 }
 
 /// Complains of functions that are too long, and of those that are listed and not.
-fn long_functions(sources: &[Source], listed: &[(&str, &str, &str)]) -> Vec<String> {
+fn long_functions(sources: &[SourceFile], listed: &[(&str, &str, &str)]) -> Vec<String> {
     let mut needless = listed.to_vec();
     let mut offences = Vec::new();
     for source in sources.iter().filter(|source| source.is_rust()) {
@@ -72,7 +72,7 @@ fn a_long_function_is_found_and_a_listed_one_is_let_pass() {
     );
     let fits = format!("fn fits(\n    a: u32,\n) {{\n{}}}\n", "    a();\n".repeat(LINES_MAX - 4));
     let text = format!("{fits}{long}fn short() {{}}\n");
-    let source = |path: &str| Source::from((path, text.as_str()));
+    let source = |path: &str| SourceFile::from((path, text.as_str()));
     assert_eq!(
         long_functions(&[source("a.rs")], &[]),
         [format!("a.rs:{} `long` has {} lines, over {LINES_MAX}", LINES_MAX + 2, LINES_MAX + 1)]

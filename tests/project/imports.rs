@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::project::sources::{Source, rule};
+use crate::project::sources::{SourceFile, rule};
 use crate::support::apply;
 
 /// What one package imports of the others of this project, under the names of their libraries.
@@ -22,7 +22,7 @@ struct PackageRow<'a> {
 }
 
 #[apply(rule)]
-fn packages_import_what_the_map_says(sources: &[Source]) -> Vec<String> {
+fn packages_import_what_the_map_says(sources: &[SourceFile]) -> Vec<String> {
     let page = sources.iter().find(|source| source.path == "ARCHITECTURE.md").expect("the page with the map");
     let rows: Vec<PackageRow<'_>> = page.text.lines().filter_map(row).collect();
     let manifests =
@@ -43,7 +43,7 @@ fn packages_import_what_the_map_says(sources: &[Source]) -> Vec<String> {
 }
 
 /// How a manifest differs from its row. What only tests import must be in the row too, in either part of it.
-fn disagreements(row: &PackageRow<'_>, rows: &[PackageRow<'_>], manifest: &Source) -> Vec<String> {
+fn disagreements(row: &PackageRow<'_>, rows: &[PackageRow<'_>], manifest: &SourceFile) -> Vec<String> {
     let mut offences = Vec::new();
     let mut found = PackageImports::default();
     for (table, line) in dependencies(&manifest.text) {

@@ -9,13 +9,13 @@ use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Expr, ExprLit, Ident, Item, ItemMod, Lit, Meta, Token, Type, UseTree, Visibility};
 
-use super::sources::Source;
+use super::sources::SourceFile;
 
 /// A path such as `super::Name`, segment by segment.
 pub(crate) type Segments = Vec<String>;
 
 /// The imports that a resolution has passed, each by its module and its name, as no import leads to itself.
-type Passed = BTreeSet<(usize, String)>;
+type PassedImports = BTreeSet<(usize, String)>;
 
 /// The sources, parsed, by their paths.
 type Files<'a> = BTreeMap<&'a str, syn::File>;
@@ -29,7 +29,7 @@ pub(crate) struct Module {
     /// The file that it is in. The tests at the end of a file count as a file of their own.
     pub(crate) file: String,
     /// Whether it exists in tests alone.
-    pub(crate) is_test: bool,
+    is_test: bool,
     /// The types and traits that it defines.
     pub(crate) types: Vec<String>,
     /// The types of which it has an `impl` without a trait.
@@ -59,7 +59,7 @@ struct Import {
 
 impl Modules {
     /// Finds the modules of these sources. Each file that no other declares as a module is the root of a crate.
-    pub(crate) fn of(sources: &[Source]) -> Modules {
+    pub(crate) fn of(sources: &[SourceFile]) -> Modules {
         let mut files = Files::new();
         for source in sources.iter().filter(|source| source.is_rust()) {
             let file =
@@ -92,7 +92,7 @@ impl Modules {
             let is_used = |import: &&Import| !import.is_public || module.names.contains(&import.name);
             let imports = module.imports.iter().filter(is_used).map(|import| &import.path);
             imports.chain(&module.paths).filter_map(move |path| {
-                let target = &self.0[self.resolve(number, path, &mut Passed::new())?];
+                let target = &self.0[self.resolve(number, path, &mut PassedImports::new())?];
                 (target.file != module.file).then_some((module, path, target))
             })
         })
@@ -134,7 +134,7 @@ impl Modules {
 
     /// The module that defines what a path leads to from here, or the module that it leads to; none if it leads out of
     /// the crate.
-    fn resolve(&self, from: usize, path: &[String], passed: &mut Passed) -> Option<usize> {
+    fn resolve(&self, from: usize, path: &[String], passed: &mut PassedImports) -> Option<usize> {
         let (mut at, mut rest) = (from, path);
         while let [name, further @ ..] = rest {
             let module = &self.0[at];
@@ -156,7 +156,7 @@ impl Modules {
     }
 
     /// As `resolve`, for a path that begins with what this module imports.
-    fn resolve_imported(&self, at: usize, path: &[String], passed: &mut Passed) -> Option<usize> {
+    fn resolve_imported(&self, at: usize, path: &[String], passed: &mut PassedImports) -> Option<usize> {
         let (name, further) = path.split_first()?;
         if !passed.insert((at, name.clone())) {
             return None;

@@ -5,20 +5,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A file that people write.
-pub(crate) struct Source {
+pub(crate) struct SourceFile {
     /// The path from the root of the workspace.
     pub(crate) path: String,
     /// The whole text.
     pub(crate) text: String,
 }
 
-impl From<(&str, &str)> for Source {
-    fn from((path, text): (&str, &str)) -> Source {
-        Source { path: path.to_owned(), text: text.to_owned() }
+impl From<(&str, &str)> for SourceFile {
+    fn from((path, text): (&str, &str)) -> SourceFile {
+        SourceFile { path: path.to_owned(), text: text.to_owned() }
     }
 }
 
-impl Source {
+impl SourceFile {
     pub(crate) fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
     }
@@ -37,7 +37,7 @@ impl Source {
 
 /// Makes a test of a function that finds offences in the sources. It names each, and fails if there are any.
 macro_rules! rule {
-    ($(#[$attribute:meta])* fn $name:ident($sources:ident: &[Source]) -> Vec<String> $body:block) => {
+    ($(#[$attribute:meta])* fn $name:ident($sources:ident: &[SourceFile]) -> Vec<String> $body:block) => {
         #[$crate::support::apply($crate::support::test)]
         $(#[$attribute])*
         fn $name() {
@@ -51,7 +51,7 @@ macro_rules! rule {
 pub(crate) use rule;
 
 /// All of them, in the order of their paths.
-pub(crate) fn sources() -> Vec<Source> {
+pub(crate) fn sources() -> Vec<SourceFile> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = Vec::new();
     walk(root, &mut paths);
@@ -60,7 +60,7 @@ pub(crate) fn sources() -> Vec<Source> {
         paths.iter().any(|path| path.ends_with("protocol/src/lib.rs")),
         "the walk has missed the sources"
     );
-    let sources = paths.into_iter().map(|path| Source {
+    let sources = paths.into_iter().map(|path| SourceFile {
         path: path.strip_prefix(root).expect("found below the root").display().to_string(),
         text: fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
     });

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::project::sources::{Source, rule};
+use crate::project::sources::{SourceFile, rule};
 use crate::support::{apply, test};
 
 /// The most lines of a source file: one subject, read from the top.
@@ -87,14 +87,14 @@ const PHRASES: &[&str] = &[
 ];
 
 #[apply(rule)]
-fn every_source_file_begins_by_saying_what_it_is(sources: &[Source]) -> Vec<String> {
+fn every_source_file_begins_by_saying_what_it_is(sources: &[SourceFile]) -> Vec<String> {
     let rust = sources.iter().filter(|source| source.is_rust());
     let undescribed = rust.filter(|source| !source.text.starts_with("//! "));
     undescribed.map(|source| format!("{} must begin with `//!` and what it is", source.path)).collect()
 }
 
 #[apply(rule)]
-fn no_source_file_is_longer_than_a_subject(sources: &[Source]) -> Vec<String> {
+fn no_source_file_is_longer_than_a_subject(sources: &[SourceFile]) -> Vec<String> {
     let rust = sources.iter().filter(|source| source.is_rust());
     let lengths = rust.map(|source| (&source.path, source.text.lines().count()));
     let long = lengths.filter(|(_, lines)| *lines > LINES_MAX);
@@ -102,7 +102,7 @@ fn no_source_file_is_longer_than_a_subject(sources: &[Source]) -> Vec<String> {
 }
 
 #[apply(rule)]
-fn no_line_is_too_long_to_read(sources: &[Source]) -> Vec<String> {
+fn no_line_is_too_long_to_read(sources: &[SourceFile]) -> Vec<String> {
     offending_lines(sources, |source, line| {
         let columns = line.chars().count();
         // Tables and addresses cannot be broken.
@@ -112,7 +112,7 @@ fn no_line_is_too_long_to_read(sources: &[Source]) -> Vec<String> {
 }
 
 #[apply(rule)]
-fn an_empty_line_follows_each_heading_of_a_documentation(sources: &[Source]) -> Vec<String> {
+fn an_empty_line_follows_each_heading_of_a_documentation(sources: &[SourceFile]) -> Vec<String> {
     let mut offences = Vec::new();
     for source in sources.iter().filter(|source| source.is_rust()) {
         let lines: Vec<&str> = source.text.lines().map(str::trim).collect();
@@ -127,12 +127,12 @@ fn an_empty_line_follows_each_heading_of_a_documentation(sources: &[Source]) -> 
 }
 
 #[apply(rule)]
-fn no_line_ends_in_white_space(sources: &[Source]) -> Vec<String> {
+fn no_line_ends_in_white_space(sources: &[SourceFile]) -> Vec<String> {
     offending_lines(sources, |_, line| (line.trim_end() != line).then(|| "ends in white space".to_string()))
 }
 
 #[apply(rule)]
-fn what_is_logged_is_english_and_no_debug_form(sources: &[Source]) -> Vec<String> {
+fn what_is_logged_is_english_and_no_debug_form(sources: &[SourceFile]) -> Vec<String> {
     offending_lines(sources, |source, line| {
         // A name in quotes and a duration read well; whoever asks for every message gets it as it is.
         let fine = ["{name:?}", "{line:?}", "{PATIENCE:?}", "{KILL_PATIENCE:?}"];
@@ -143,7 +143,7 @@ fn what_is_logged_is_english_and_no_debug_form(sources: &[Source]) -> Vec<String
 }
 
 #[apply(rule)]
-fn nothing_is_left_unfinished_or_ignored(sources: &[Source]) -> Vec<String> {
+fn nothing_is_left_unfinished_or_ignored(sources: &[SourceFile]) -> Vec<String> {
     offending_lines(sources, |_, line| {
         let mark = UNFINISHED.iter().find(|mark| line.contains(**mark))?;
         Some(format!("says {mark}"))
@@ -151,7 +151,7 @@ fn nothing_is_left_unfinished_or_ignored(sources: &[Source]) -> Vec<String> {
 }
 
 #[apply(rule)]
-fn sentences_are_english(sources: &[Source]) -> Vec<String> {
+fn sentences_are_english(sources: &[SourceFile]) -> Vec<String> {
     offending_lines(sources, |_, line| {
         let phrase = PHRASES.iter().find(|phrase| line.contains(**phrase))?;
         Some(format!("says “{phrase}”"))
@@ -159,7 +159,7 @@ fn sentences_are_english(sources: &[Source]) -> Vec<String> {
 }
 
 #[apply(rule)]
-fn the_map_names_every_folder_and_no_other(sources: &[Source]) -> Vec<String> {
+fn the_map_names_every_folder_and_no_other(sources: &[SourceFile]) -> Vec<String> {
     let page = sources.iter().find(|source| source.path == "ARCHITECTURE.md").expect("the page with the map");
     let map = page.text.split("\n## ").find(|section| section.starts_with("The map")).unwrap_or_default();
     let named: BTreeSet<&str> = map.split('`').filter_map(|part| part.strip_suffix('/')).collect();
@@ -174,7 +174,7 @@ fn the_map_names_every_folder_and_no_other(sources: &[Source]) -> Vec<String> {
 }
 
 #[apply(rule)]
-fn each_package_says_on_a_page_of_its_own_what_it_is(sources: &[Source]) -> Vec<String> {
+fn each_package_says_on_a_page_of_its_own_what_it_is(sources: &[SourceFile]) -> Vec<String> {
     let mut offences = Vec::new();
     for source in sources {
         let Some(folder) = source.path.strip_suffix("Cargo.toml") else { continue };
@@ -190,7 +190,7 @@ fn each_package_says_on_a_page_of_its_own_what_it_is(sources: &[Source]) -> Vec<
 }
 
 #[apply(rule)]
-fn names_are_spelled_out(sources: &[Source]) -> Vec<String> {
+fn names_are_spelled_out(sources: &[SourceFile]) -> Vec<String> {
     offending_lines(sources, |source, line| {
         let is_in_list = line.starts_with("const ABBREVIATIONS");
         let mut parts = code(line).split(|character: char| !character.is_ascii_alphanumeric());
@@ -200,7 +200,7 @@ fn names_are_spelled_out(sources: &[Source]) -> Vec<String> {
 }
 
 #[apply(rule)]
-fn what_carries_a_stream_is_told_apart_only_where_it_is_listed(sources: &[Source]) -> Vec<String> {
+fn what_carries_a_stream_is_told_apart_only_where_it_is_listed(sources: &[SourceFile]) -> Vec<String> {
     let is_listed = |path: &str| PLACE_FILES.contains(&path);
     offending_lines(sources, |source, line| {
         let does = code(line).contains(concat!("Place::", "Unix"));
@@ -209,7 +209,7 @@ fn what_carries_a_stream_is_told_apart_only_where_it_is_listed(sources: &[Source
 }
 
 #[apply(rule)]
-fn unsafe_stands_only_where_it_is_listed(sources: &[Source]) -> Vec<String> {
+fn unsafe_stands_only_where_it_is_listed(sources: &[SourceFile]) -> Vec<String> {
     let does = |line: &str| {
         let begins =
             |rest: &str| ["{", "fn", "impl", "extern", "trait"].iter().any(|what| rest.starts_with(what));
@@ -219,13 +219,13 @@ fn unsafe_stands_only_where_it_is_listed(sources: &[Source]) -> Vec<String> {
 }
 
 #[apply(rule)]
-fn descriptors_are_waited_for_in_one_place(sources: &[Source]) -> Vec<String> {
+fn descriptors_are_waited_for_in_one_place(sources: &[SourceFile]) -> Vec<String> {
     let does = |line: &str| line.contains(concat!("Poll", "Fd"));
     outside_of_list(POLLING_FILES, "polls by itself", sources.iter().filter(|source| source.is_rust()), does)
 }
 
 #[apply(rule)]
-fn libraries_print_only_where_it_is_listed(sources: &[Source]) -> Vec<String> {
+fn libraries_print_only_where_it_is_listed(sources: &[SourceFile]) -> Vec<String> {
     let does = |line: &str| {
         let calls = ["print!(", "println!(", "dbg!(", "stdout()", "stderr()"];
         calls.iter().any(|call| line.contains(call))
@@ -234,14 +234,14 @@ fn libraries_print_only_where_it_is_listed(sources: &[Source]) -> Vec<String> {
 }
 
 #[apply(rule)]
-fn clients_leave_the_messages_of_the_protocol_to_the_operations(sources: &[Source]) -> Vec<String> {
+fn clients_leave_the_messages_of_the_protocol_to_the_operations(sources: &[SourceFile]) -> Vec<String> {
     let is_of_client = |path: &str| path.starts_with("client/src/") || path.starts_with("worker/src/");
     let clients = sources.iter().filter(|source| source.is_library() && is_of_client(&source.path));
-    let without_tests = |source: &Source| {
+    let without_tests = |source: &SourceFile| {
         let code = source.text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-        Source::from((source.path.as_str(), code))
+        SourceFile::from((source.path.as_str(), code))
     };
-    let clients: Vec<Source> = clients.map(without_tests).collect();
+    let clients: Vec<SourceFile> = clients.map(without_tests).collect();
     outside_of_list(MESSAGE_FILES, "makes or reads a message", clients.iter(), names_message)
 }
 
@@ -271,7 +271,7 @@ fn messages_are_told_from_what_is_called_alike() {
 fn outside_of_list<'a>(
     listed: &[&str],
     what: &str,
-    sources: impl Iterator<Item = &'a Source>,
+    sources: impl Iterator<Item = &'a SourceFile>,
     does: fn(&str) -> bool,
 ) -> Vec<String> {
     let mut needless = listed.to_vec();
@@ -292,7 +292,10 @@ fn outside_of_list<'a>(
     offences
 }
 
-fn offending_lines(sources: &[Source], offence: impl Fn(&Source, &str) -> Option<String>) -> Vec<String> {
+fn offending_lines(
+    sources: &[SourceFile],
+    offence: impl Fn(&SourceFile, &str) -> Option<String>,
+) -> Vec<String> {
     let mut offences = Vec::new();
     for source in sources {
         for (number, line) in source.text.lines().enumerate() {

@@ -1,9 +1,9 @@
 //! A type's name means one thing in the whole workspace, so nobody has to ask which one is meant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::project::modules::{Module, Modules};
-use crate::project::sources::{Source, rule};
+use crate::project::modules::Modules;
+use crate::project::sources::{SourceFile, rule};
 use crate::support::{apply, test};
 
 /// Names that two packages share, and why.
@@ -27,27 +27,37 @@ const SHARED: &[(&[&str], &str)] = &[
         "what an answer carries, and the same as programs see it",
     ),
     (&["Error"], "the error of a package, which others name with the package"),
+    (
+        &["SleepWord"],
+        "what a thread of a client sleeps on, and what stands for it where its steps are tried in every order",
+    ),
 ];
 
+/// The reference model has the names of what it models. Among themselves, its names are unique as well.
+const MODEL: &str = "manager/core/tests/model/reference/";
+
 #[apply(rule)]
-fn each_type_has_its_own_name(sources: &[Source]) -> Vec<String> {
+fn each_type_has_its_own_name(sources: &[SourceFile]) -> Vec<String> {
     shared_names(sources, SHARED)
 }
 
-/// Complains of types that share a name, outside of tests, and of names that are listed and not shared by two.
-fn shared_names(sources: &[Source], listed: &[(&[&str], &str)]) -> Vec<String> {
+/// Complains of types that share a name, in tests as well, and of names that are listed and not shared by two.
+fn shared_names(sources: &[SourceFile], listed: &[(&[&str], &str)]) -> Vec<String> {
     let modules = Modules::of(sources);
-    let mut files: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    // An example may share a folder with tests, which are not its own.
-    let is_test = |module: &&Module| module.is_test || module.file.contains("/tests/");
-    for module in modules.iter().filter(|module| !is_test(module)) {
+    let mut files: BTreeMap<(bool, &str), Vec<&str>> = BTreeMap::new();
+    // A file may be a module in two places, such as one that an example shares with tests.
+    let mut seen = BTreeSet::new();
+    for module in modules.iter() {
         for name in &module.types {
-            files.entry(name).or_default().push(&module.file);
+            if seen.insert((name, &module.file)) {
+                let is_of_model = module.file.starts_with(MODEL);
+                files.entry((is_of_model, name)).or_default().push(&module.file);
+            }
         }
     }
     let mut listed: Vec<&str> = listed.iter().flat_map(|(names, _)| names.iter().copied()).collect();
     let mut offences = Vec::new();
-    for (name, files) in files.iter().filter(|(_, files)| files.len() > 1) {
+    for ((_, name), files) in files.iter().filter(|(_, files)| files.len() > 1) {
         match listed.iter().position(|other| other == name) {
             Some(position) if files.len() == 2 => drop(listed.swap_remove(position)),
             _ => offences.push(format!("{name} is the name of several types: {}", files.join(", "))),
@@ -66,7 +76,7 @@ fn a_shared_name_is_found_whatever_the_types_are() {
         ("trait Name {}", "mod within { pub(crate) struct Name(u32); }"),
         ("fn function() { struct Name; }", "#[derive(Debug)] pub(crate) struct Name<T> { field: T }"),
     ] {
-        let sources = [("a/src/lib.rs", left), ("b/src/lib.rs", right)].map(Source::from);
+        let sources = [("a/src/lib.rs", left), ("b/src/lib.rs", right)].map(SourceFile::from);
         let offence = "Name is the name of several types: a/src/lib.rs, b/src/lib.rs";
         assert_eq!(shared_names(&sources, &[]), [offence], "{left} {right}");
         assert!(shared_names(&sources, &[(&["Name"], "why")]).is_empty(), "{left} {right}");
@@ -74,20 +84,37 @@ fn a_shared_name_is_found_whatever_the_types_are() {
 }
 
 #[apply(test)]
-fn a_name_is_not_shared_with_tests_or_by_what_is_no_type() {
+fn a_name_is_shared_with_tests() {
+    let sources = [
+        ("a/src/lib.rs", "struct Name; #[cfg(test)] mod tests { struct Other; }"),
+        ("b/src/lib.rs", "#[cfg(test)] mod fake;"),
+        ("b/src/fake.rs", "struct Name;"),
+        ("b/tests/all.rs", "struct Other;"),
+    ];
+    let offences = [
+        "Name is the name of several types: a/src/lib.rs, b/src/fake.rs",
+        "Other is the name of several types: a/src/lib.rs (tests), b/tests/all.rs",
+    ];
+    assert_eq!(shared_names(&sources.map(SourceFile::from), &[]), offences);
+}
+
+#[apply(test)]
+fn a_name_is_not_shared_with_the_model_or_by_what_is_no_type() {
     let sources = [
         ("a/src/lib.rs", "mod part; struct Name; // struct Name;"),
-        ("a/src/part.rs", "trait Other { type Name; } #[cfg(test)] mod tests { struct Name; }"),
-        ("b/src/lib.rs", "#[cfg(test)] mod fake; const TEXT: &str = \"struct Name;\"; fn Name() {}"),
-        ("b/src/fake.rs", "struct Name;"),
-        ("b/tests/all.rs", "struct Name;"),
+        ("a/src/part.rs", "trait Other { type Name; }"),
+        ("b/src/lib.rs", "const TEXT: &str = \"struct Name;\"; fn Name() {}"),
+        ("manager/core/tests/model/reference/name.rs", "struct Name;"),
+        ("manager/core/tests/model/main.rs", "#[path = \"../shared.rs\"] mod shared;"),
+        ("manager/core/tests/other/main.rs", "#[path = \"../shared.rs\"] mod shared;"),
+        ("manager/core/tests/shared.rs", "struct Shared;"),
     ];
-    assert!(shared_names(&sources.map(Source::from), &[]).is_empty());
+    assert!(shared_names(&sources.map(SourceFile::from), &[]).is_empty());
 }
 
 #[apply(test)]
 fn a_name_that_is_listed_is_shared_by_two() {
-    let source = |path: &str| Source::from((path, "struct Name;"));
+    let source = |path: &str| SourceFile::from((path, "struct Name;"));
     let [one, two, three] = ["a/src/lib.rs", "b/src/lib.rs", "c/src/lib.rs"].map(source);
     let listed: &[(&[&str], &str)] = &[(&["Name"], "why")];
     assert_eq!(shared_names(&[one], listed).len(), 1, "needless");

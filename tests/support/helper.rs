@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use client::Result;
 
 /// A function that copies of this program run.
-pub(crate) struct Helper {
+pub(crate) struct HelperFunction {
     /// The path of the function, as the compiler names it.
     pub(crate) path: &'static str,
     /// The function. An error is printed to standard output.
@@ -16,7 +16,7 @@ pub(crate) struct Helper {
     pub(crate) has_init: bool,
 }
 
-inventory::collect!(Helper);
+inventory::collect!(HelperFunction);
 
 /// Makes a helper of a function: `#[apply(helper)]`. With `#[without_init]` after it, the helper does not begin with
 /// `worker::init`.
@@ -29,7 +29,7 @@ macro_rules! helper {
         $visibility fn $name() -> $result $body
 
         inventory::submit! {
-            $crate::support::helper::Helper {
+            $crate::support::helper::HelperFunction {
                 path: concat!(module_path!(), "::", stringify!($name)),
                 run: $name,
                 has_init: $has_init,
@@ -56,14 +56,14 @@ pub(crate) fn argument<H: Fn() -> Result<()>>(_helper: H) -> String {
 }
 
 /// The helper that this process was started as.
-pub(crate) fn asked_for() -> Option<&'static Helper> {
+pub(crate) fn asked_for() -> Option<&'static HelperFunction> {
     let argument = env::args().nth(1)?;
     let path = argument.strip_prefix("helper:")?;
-    let helper = inventory::iter::<Helper>().find(|helper| helper.path == path);
+    let helper = inventory::iter::<HelperFunction>().find(|helper| helper.path == path);
     Some(helper.unwrap_or_else(|| panic!("there is no helper {path}")))
 }
 
-impl Helper {
+impl HelperFunction {
     /// Runs it.
     pub(crate) fn run(&self) -> ExitCode {
         match (self.run)() {

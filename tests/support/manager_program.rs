@@ -6,11 +6,11 @@ use std::process::Command;
 use client::Manager;
 use tempfile::TempDir;
 
-use crate::support::{Running, private_folder};
+use crate::support::{RunningProgram, private_folder};
 
 /// The program `manager`, serving a socket in a folder of its own.
 pub(crate) struct ManagerProgram {
-    pub(crate) running: Running,
+    pub(crate) running: RunningProgram,
     pub(crate) socket: PathBuf,
     _folder: TempDir,
 }
@@ -42,13 +42,13 @@ pub(crate) fn socket_of(manager: &Manager) -> PathBuf {
 }
 
 /// Starts a manager at this socket, and returns when it is ready.
-pub(crate) fn serve(socket: &Path) -> Running {
+pub(crate) fn serve(socket: &Path) -> RunningProgram {
     serve_by(&mut Command::new(env!("CARGO_BIN_EXE_manager")), socket)
 }
 
 /// Starts a manager at this socket by a command that passes its arguments on, and returns when it is ready.
-pub(crate) fn serve_by(command: &mut Command, socket: &Path) -> Running {
-    let mut running = Running::start(command.arg("--socket").arg(socket));
+pub(crate) fn serve_by(command: &mut Command, socket: &Path) -> RunningProgram {
+    let mut running = RunningProgram::start(command.arg("--socket").arg(socket));
     assert_eq!(running.line(), format!("manager is ready at unix:{}", socket.display()));
     running
 }

@@ -6,7 +6,7 @@ pub(crate) use folders::private_folder;
 pub(crate) use helper::helper;
 pub(crate) use manager_program::{ManagerProgram, serve, serve_by, socket_of};
 pub(crate) use processes::{descendants, heed_signals, is_alive, kill, resident_kib, state};
-pub(crate) use running::Running;
+pub(crate) use running::RunningProgram;
 pub(crate) use tasks::task_function;
 pub(crate) use trials::test;
 pub(crate) use waiting::{PATIENCE, eventually, within};

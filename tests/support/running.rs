@@ -8,17 +8,17 @@ use rustix::process::Signal;
 use crate::support::kill;
 
 /// A program that a test started, and that ends with the test.
-pub(crate) struct Running {
+pub(crate) struct RunningProgram {
     child: Child,
     stdout: BufReader<ChildStdout>,
 }
 
-impl Running {
+impl RunningProgram {
     /// Starts a program, whose standard output can be read.
-    pub(crate) fn start(command: &mut Command) -> Running {
+    pub(crate) fn start(command: &mut Command) -> RunningProgram {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        Running { child, stdout }
+        RunningProgram { child, stdout }
     }
 
     /// The process id.
@@ -50,7 +50,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningProgram {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

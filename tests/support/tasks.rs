@@ -3,9 +3,9 @@
 use worker::Registry;
 
 /// What adds one function to a registry.
-pub(crate) struct TaskFunction(pub(crate) fn(Registry) -> Registry);
+pub(crate) struct MarkedTask(pub(crate) fn(Registry) -> Registry);
 
-inventory::collect!(TaskFunction);
+inventory::collect!(MarkedTask);
 
 /// Makes a task of a function: `#[apply(task_function)]`.
 macro_rules! task_function {
@@ -13,7 +13,7 @@ macro_rules! task_function {
         $(#[$attribute])*
         $visibility fn $name $($rest)*
 
-        inventory::submit! { $crate::support::tasks::TaskFunction(|registry| registry.task($name)) }
+        inventory::submit! { $crate::support::tasks::MarkedTask(|registry| registry.task($name)) }
     };
 }
 
@@ -21,5 +21,5 @@ pub(crate) use task_function;
 
 /// All tasks of this program.
 pub(crate) fn registry() -> Registry {
-    inventory::iter::<TaskFunction>().fold(Registry::new(), |registry, function| (function.0)(registry))
+    inventory::iter::<MarkedTask>().fold(Registry::new(), |registry, function| (function.0)(registry))
 }

@@ -10,7 +10,7 @@ use crate::peer::{self, PeerProcess};
 use crate::quiet::await_quiet;
 use crate::report::{ALL_CORES, Bound, Row, Unit};
 use crate::rivals::Missing;
-use crate::server::ManagerProcess;
+use crate::server::MeasuredManager;
 use crate::settings::Settings;
 use crate::shared::{MeasurementMemory, now_ns};
 use crate::turns::{Contender, Samples, Turns};
@@ -28,11 +28,11 @@ const STACK_BYTES: usize = 128 << 10;
 const EVENT: &str = "crowd";
 
 pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row>> {
-    let server = ManagerProcess::start(settings)?;
+    let server = MeasuredManager::start(settings)?;
     let event = server.connect()?.event(EVENT)?;
 
     let mut turns = Turns::new();
-    let floor = turns.add(Crowd::start(WaitMethod::Futex, &[], |shared, wakes| {
+    let floor = turns.add(CrowdOf::start(WaitMethod::Futex, &[], |shared, wakes| {
         shared.word.set(u32::from(wakes));
         if wakes {
             shared.word.wake_all();
@@ -40,8 +40,8 @@ pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row
         Ok(())
     })?);
     let wake = |_: &MeasurementMemory, wakes: bool| Ok(if wakes { event.set() } else { event.clear() }?);
-    let ours = turns.add(Crowd::start(WaitMethod::Wait(server.socket_text()), &[server.id()], wake)?);
-    let mirror = turns.add(Crowd::start(WaitMethod::Mirror(server.socket_text()), &[server.id()], wake)?);
+    let ours = turns.add(CrowdOf::start(WaitMethod::Wait(server.socket_text()), &[server.id()], wake)?);
+    let mirror = turns.add(CrowdOf::start(WaitMethod::Mirror(server.socket_text()), &[server.id()], wake)?);
     let results = turns.run(settings.pick(20, 4))?;
 
     let row = |name, what, ours| {
@@ -86,7 +86,7 @@ impl WaitMethod {
 }
 
 /// Processes with waiting threads, and the function that wakes them: false as its argument prepares, and true wakes.
-struct Crowd<F> {
+struct CrowdOf<F> {
     shared: &'static MeasurementMemory,
     wake: F,
     /// The processes that have to be at rest before the crowd is woken.
@@ -94,8 +94,8 @@ struct Crowd<F> {
     _processes: Vec<PeerProcess>,
 }
 
-impl<F: FnMut(&MeasurementMemory, bool) -> Result<()>> Crowd<F> {
-    fn start(how: WaitMethod, others: &[u32], wake: F) -> Result<Crowd<F>> {
+impl<F: FnMut(&MeasurementMemory, bool) -> Result<()>> CrowdOf<F> {
+    fn start(how: WaitMethod, others: &[u32], wake: F) -> Result<CrowdOf<F>> {
         let (shared, path) = MeasurementMemory::create()?;
         let threads = (THREADS / PROCESSES).to_string();
         let [how, socket] = how.into_arguments();
@@ -103,11 +103,11 @@ impl<F: FnMut(&MeasurementMemory, bool) -> Result<()>> Crowd<F> {
         let processes: Vec<_> =
             (0..PROCESSES).map(|_| PeerProcess::copy("crowd", &arguments)).collect::<Result<_>>()?;
         let at_rest = processes.iter().map(PeerProcess::id).chain(others.iter().copied()).collect();
-        Ok(Crowd { shared, wake, at_rest, _processes: processes })
+        Ok(CrowdOf { shared, wake, at_rest, _processes: processes })
     }
 }
 
-impl<F: FnMut(&MeasurementMemory, bool) -> Result<()>> Contender for Crowd<F> {
+impl<F: FnMut(&MeasurementMemory, bool) -> Result<()>> Contender for CrowdOf<F> {
     fn turn(&mut self, samples: &mut Samples) -> Result<()> {
         let shared = self.shared;
         (self.wake)(shared, false)?;

@@ -11,7 +11,7 @@ use crate::report::{A_CORE_EACH, Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
 use crate::rivals::python::Python;
 use crate::rivals::redis::{Redis, RedisConnection};
-use crate::server::ManagerProcess;
+use crate::server::MeasuredManager;
 use crate::settings::Settings;
 use crate::turns::{self, ContenderKey, Measurements, Samples, Turns};
 
@@ -74,7 +74,7 @@ fn a_core_each_row(settings: &Settings, missing: &Missing) -> Result<Option<Row>
     }
     let ((floor, ours, redis), results) = turns::afresh(settings.pick(6, 3), || {
         let servers = pinning::to_first_core()?;
-        let server = ManagerProcess::start(settings)?;
+        let server = MeasuredManager::start(settings)?;
         let event = server.connect()?.anonymous_event()?;
         let redis = missing.check("Redis", Redis::start());
         let redis_client = redis.as_ref().map(Redis::connect).transpose()?;
@@ -112,7 +112,7 @@ fn getting(mut client: RedisConnection) -> impl FnMut(&mut Samples) -> Result<()
 type EventKeys = (ContenderKey, ContenderKey, ContenderKey, Option<ContenderKey>, Option<ContenderKey>);
 
 fn take_turns(settings: &Settings, missing: &Missing) -> Result<(EventKeys, Measurements)> {
-    let server = ManagerProcess::start(settings)?;
+    let server = MeasuredManager::start(settings)?;
     let manager = server.connect()?;
     let event = manager.anonymous_event()?;
     let redis = missing.check("Redis", Redis::start());

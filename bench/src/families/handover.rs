@@ -10,7 +10,7 @@ use crate::report::{Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
 use crate::rivals::iceoryx::Iceoryx;
 use crate::rivals::python::Python;
-use crate::server::ManagerProcess;
+use crate::server::MeasuredManager;
 use crate::settings::Settings;
 use crate::turns::{self, ContenderKey, Measurements, Samples, Turns};
 
@@ -47,7 +47,7 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
 type HandoverKeys = ([ContenderKey; 4], (Option<ContenderKey>, Option<ContenderKey>));
 
 fn take_turns(settings: &Settings, missing: &Missing) -> Result<(HandoverKeys, Measurements)> {
-    let server = ManagerProcess::start(settings)?;
+    let server = MeasuredManager::start(settings)?;
     let (mine, other) = events(&server.connect()?)?;
     let _partner = PeerProcess::copy("handover", &[server.socket_text()])?;
     let python = missing.check("Python", Python::start("manager"));

@@ -12,7 +12,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use crate::report::{ALL_CORES, Bound, Row, Unit};
 use crate::rivals::Missing;
 use crate::rivals::python::Python;
-use crate::server::ManagerProcess;
+use crate::server::MeasuredManager;
 use crate::settings::Settings;
 use crate::turns::{Samples, Turns};
 
@@ -38,7 +38,7 @@ pub(super) fn give_back(bytes: Bytes) -> Bytes {
 }
 
 pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
-    let server = ManagerProcess::start(settings)?;
+    let server = MeasuredManager::start(settings)?;
     let manager = server.connect()?;
     let pool = Pool::new(&manager, 2)?;
     let bytes = settings.pick(1 << 30, 256 << 20);

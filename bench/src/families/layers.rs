@@ -14,7 +14,7 @@ use crate::peer;
 use crate::pinning;
 use crate::report::{Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
-use crate::server::ManagerProcess;
+use crate::server::MeasuredManager;
 use crate::settings::Settings;
 use crate::turns::{self, Contender, ContenderKey, Measurements, Samples, Turns};
 
@@ -38,7 +38,7 @@ pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row
 }
 
 fn take_turns(settings: &Settings) -> Result<([ContenderKey; 4], Measurements)> {
-    let server = ManagerProcess::start(settings)?;
+    let server = MeasuredManager::start(settings)?;
     let event = server.connect()?.anonymous_event()?;
     let mut turns = Turns::new();
     let floor = turns.add(PingPong::start(CALLS)?);

@@ -7,7 +7,7 @@ use crate::pinning;
 use crate::report::{Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
 use crate::rivals::python::Python;
-use crate::server::ManagerProcess;
+use crate::server::MeasuredManager;
 use crate::settings::Settings;
 use crate::turns::{self, ContenderKey, Measurements, Samples, Turns};
 
@@ -37,7 +37,7 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
 type LockKeys = (ContenderKey, ContenderKey, Option<ContenderKey>);
 
 fn take_turns(settings: &Settings, missing: &Missing) -> Result<(LockKeys, Measurements)> {
-    let server = ManagerProcess::start(settings)?;
+    let server = MeasuredManager::start(settings)?;
     let lock = server.connect()?.anonymous_lock()?;
     let python = missing.check("Python", Python::start("manager"));
 

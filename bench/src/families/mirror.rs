@@ -9,7 +9,7 @@ use crate::pinning;
 use crate::report::{Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
 use crate::rivals::python::Python;
-use crate::server::ManagerProcess;
+use crate::server::MeasuredManager;
 use crate::settings::Settings;
 use crate::shared::MeasurementMemory;
 use crate::turns::{Samples, Turns};
@@ -25,7 +25,7 @@ const SAMPLES: usize = 20;
 
 pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
     let _pinned = pinning::to_first_core()?;
-    let server = ManagerProcess::start(settings)?;
+    let server = MeasuredManager::start(settings)?;
     let mirror = server.connect()?.anonymous_event()?.mirror()?;
     ensure!(mirror.is_mapped(), "the mirror is not mapped");
     let (shared, _) = MeasurementMemory::create()?;

@@ -13,7 +13,7 @@ use crate::quiet::await_quiet;
 use crate::report::{ALL_CORES, Bound, Row, Unit};
 use crate::rivals::Missing;
 use crate::rivals::python::Python;
-use crate::server::ManagerProcess;
+use crate::server::MeasuredManager;
 use crate::settings::Settings;
 use crate::turns::{Contender, Samples, Turns};
 
@@ -52,7 +52,7 @@ fn doze() -> bool {
 }
 
 pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
-    let server = ManagerProcess::start(settings)?;
+    let server = MeasuredManager::start(settings)?;
     let manager = server.connect()?;
     let pool = Pool::new(&manager, WORKERS)?;
     pool.map(nothing, 0..100)?;
@@ -223,7 +223,7 @@ fn stop_row(settings: &Settings, pool: &Pool) -> Result<Row> {
 }
 
 /// How much the manager's memory grows for each task that nobody runs.
-fn memory_row(server: &ManagerProcess, manager: &Manager) -> Result<Row> {
+fn memory_row(server: &MeasuredManager, manager: &Manager) -> Result<Row> {
     let pool = Pool::open(manager, "nobody serves this")?;
     await_quiet(&[server.id()])?;
     let before = server.resident_bytes()?;

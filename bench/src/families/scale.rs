@@ -9,7 +9,7 @@ use crate::pinning;
 use crate::quiet::await_quiet;
 use crate::report::{Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
-use crate::server::ManagerProcess;
+use crate::server::MeasuredManager;
 use crate::settings::Settings;
 use crate::turns::{Samples, Turns};
 use crate::wire::{WireSession, open_event};
@@ -32,8 +32,8 @@ const CALLS: usize = 500;
 pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row>> {
     let connections = connections_allowed();
     let _pinned = pinning::to_first_core()?;
-    let (alone, many_events) = (ManagerProcess::start(settings)?, ManagerProcess::start(settings)?);
-    let many_connections = ManagerProcess::start(settings)?;
+    let (alone, many_events) = (MeasuredManager::start(settings)?, MeasuredManager::start(settings)?);
+    let many_connections = MeasuredManager::start(settings)?;
 
     let (_maker, event_bytes) = fill_with_events(&many_events)?;
     let (mut sessions, connection_bytes) = fill_with_connections(&many_connections, connections)?;
@@ -99,7 +99,7 @@ fn connections_allowed() -> usize {
 }
 
 /// How many bytes each of `count` more takes, once there are some.
-fn bytes_each(server: &ManagerProcess, count: usize, fill: impl FnOnce() -> Result<()>) -> Result<f64> {
+fn bytes_each(server: &MeasuredManager, count: usize, fill: impl FnOnce() -> Result<()>) -> Result<f64> {
     await_quiet(&[server.id()])?;
     let before = server.resident_bytes()?;
     fill()?;
@@ -108,14 +108,14 @@ fn bytes_each(server: &ManagerProcess, count: usize, fill: impl FnOnce() -> Resu
 }
 
 /// Makes the events. Returns the session that keeps them, and how many bytes each takes.
-fn fill_with_events(server: &ManagerProcess) -> Result<(WireSession, f64)> {
+fn fill_with_events(server: &MeasuredManager) -> Result<(WireSession, f64)> {
     let mut session = WireSession::connect(server.socket())?;
     session.make_events(0, WARM as u32)?;
     let bytes = bytes_each(server, EVENTS as usize - WARM, || session.make_events(WARM as u32, EVENTS))?;
     Ok((session, bytes))
 }
 
-fn fill_with_connections(server: &ManagerProcess, count: usize) -> Result<(Vec<WireSession>, f64)> {
+fn fill_with_connections(server: &MeasuredManager, count: usize) -> Result<(Vec<WireSession>, f64)> {
     let connect =
         |count| (0..count).map(|_| WireSession::connect(server.socket())).collect::<Result<Vec<_>>>();
     let mut sessions = connect(WARM)?;
@@ -127,7 +127,7 @@ fn fill_with_connections(server: &ManagerProcess, count: usize) -> Result<(Vec<W
 }
 
 /// Has each client wait for the same event, and in the end checks that all of them did.
-fn fill_with_waiters(server: &ManagerProcess, sessions: &mut [WireSession]) -> Result<f64> {
+fn fill_with_waiters(server: &MeasuredManager, sessions: &mut [WireSession]) -> Result<f64> {
     let mut setter = WireSession::connect(server.socket())?;
     let Reply::Opened { id, .. } = setter.call(open_event("waited for"))? else {
         anyhow::bail!("an event cannot be opened");

@@ -11,7 +11,7 @@ use crate::pinning;
 use crate::report::{A_CORE_EACH, Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
 use crate::rivals::redis::{Get, Redis};
-use crate::server::ManagerProcess;
+use crate::server::MeasuredManager;
 use crate::settings::Settings;
 use crate::turns::{ContenderKey, Measurements, Turns};
 use crate::wire::WireSession;
@@ -27,7 +27,7 @@ const REQUESTS: usize = 20_000;
 
 pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
     let pinned = pinning::to_first_core()?;
-    let server = ManagerProcess::start(settings)?;
+    let server = MeasuredManager::start(settings)?;
     let redis = missing.check("Redis", Redis::start());
     let rounds = settings.pick(30, 9);
 
@@ -55,7 +55,7 @@ struct DepthMeasurements {
 }
 
 fn measure_depths(
-    server: &ManagerProcess,
+    server: &MeasuredManager,
     redis: Option<&Redis>,
     rounds: usize,
 ) -> Result<DepthMeasurements> {
@@ -85,7 +85,7 @@ impl DepthMeasurements {
     }
 }
 
-fn ours(server: &ManagerProcess) -> Result<Vec<(UnixStream, IsSet)>> {
+fn ours(server: &MeasuredManager) -> Result<Vec<(UnixStream, IsSet)>> {
     (0..CLIENTS).map(|_| IsSet::connect(server)).collect()
 }
 
@@ -105,7 +105,7 @@ struct IsSet {
 }
 
 impl IsSet {
-    fn connect(server: &ManagerProcess) -> Result<(UnixStream, IsSet)> {
+    fn connect(server: &MeasuredManager) -> Result<(UnixStream, IsSet)> {
         let mut session = WireSession::connect(server.socket())?;
         let event = ObjectId(Uuid::new_v4());
         let opened = session.call(Request::Open {

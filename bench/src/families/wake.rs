@@ -9,7 +9,7 @@ use crate::peer::{self, PeerProcess};
 use crate::pinning;
 use crate::report::{Bound, ONE_CORE, Row, Unit};
 use crate::rivals::Missing;
-use crate::server::ManagerProcess;
+use crate::server::MeasuredManager;
 use crate::settings::Settings;
 use crate::shared::{MeasurementMemory, now_ns};
 use crate::turns::{self, Contender, ContenderKey, Measurements, Samples, Turns};
@@ -39,7 +39,7 @@ pub(super) fn measure(settings: &Settings, _missing: &Missing) -> Result<Vec<Row
 }
 
 fn take_turns(settings: &Settings) -> Result<([ContenderKey; 3], Measurements)> {
-    let server = ManagerProcess::start(settings)?;
+    let server = MeasuredManager::start(settings)?;
     let event = server.connect()?.event(EVENT)?;
     let socket = server.socket_text();
     let set_or_clear =

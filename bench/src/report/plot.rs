@@ -26,7 +26,7 @@ const RIVAL: RGBColor = RGBColor(215, 95, 0);
 
 /// Writes a picture of the rows that are times or rates, as the time for one operation.
 pub(crate) fn write_plot(rows: &[Row], path: &Path) -> Result<()> {
-    let mut lines: Vec<Line<'_>> = rows.iter().filter_map(Line::of).collect();
+    let mut lines: Vec<PlotLine<'_>> = rows.iter().filter_map(PlotLine::of).collect();
     // One measurement may have two rows with different goals.
     lines.dedup_by(|line, before| line.rival_name == before.rival_name && line.points().eq(before.points()));
     if lines.is_empty() {
@@ -36,7 +36,7 @@ pub(crate) fn write_plot(rows: &[Row], path: &Path) -> Result<()> {
 }
 
 /// A row in nanoseconds.
-struct Line<'a> {
+struct PlotLine<'a> {
     what: &'a str,
     pinning: &'a str,
     rival_name: Option<&'a str>,
@@ -45,12 +45,12 @@ struct Line<'a> {
     rival: Option<f64>,
 }
 
-impl Line<'_> {
-    fn of(row: &Row) -> Option<Line<'_>> {
+impl PlotLine<'_> {
+    fn of(row: &Row) -> Option<PlotLine<'_>> {
         let nanoseconds = |values: &[f64]| row.unit.to_nanoseconds(median(values)?);
         let (floor, rival) = (nanoseconds(&row.floor), nanoseconds(&row.rival));
         (floor.is_some() || rival.is_some()).then_some(())?;
-        Some(Line {
+        Some(PlotLine {
             what: &row.what,
             pinning: row.pinning,
             rival_name: row.rival_name,
@@ -65,12 +65,12 @@ impl Line<'_> {
     }
 }
 
-fn draw(lines: &[Line<'_>], path: &Path) -> std::result::Result<(), Box<dyn std::error::Error>> {
+fn draw(lines: &[PlotLine<'_>], path: &Path) -> std::result::Result<(), Box<dyn std::error::Error>> {
     let height = ROW_HEIGHT * lines.len() as u32 + MARGIN_HEIGHT;
     let area = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
     area.fill(&WHITE)?;
-    let least = lines.iter().flat_map(Line::points).fold(f64::INFINITY, f64::min);
-    let most = lines.iter().flat_map(Line::points).fold(0.0, f64::max);
+    let least = lines.iter().flat_map(PlotLine::points).fold(f64::INFINITY, f64::min);
+    let most = lines.iter().flat_map(PlotLine::points).fold(0.0, f64::max);
     let mut chart = ChartBuilder::on(&area)
         .margin_right(20)
         .margin_top(40)

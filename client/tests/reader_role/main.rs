@@ -24,15 +24,15 @@ use crate::connection::turn_slot::{Turn, TurnSlot};
 const PREEMPTIONS_MAX: usize = 2;
 
 /// The answer to a caller: the number of its request, or none if the connection has ended.
-type Answer = Option<u64>;
+type RoleAnswer = Option<u64>;
 
 /// The input of the reader. The thread that has it has the role.
 #[derive(Debug)]
-struct Reader;
+struct ReaderRole;
 
 /// A connection whose manager answers each request as soon as it is sent.
 struct Connection {
-    callers: Callers<Answer, Reader>,
+    callers: Callers<RoleAnswer, ReaderRole>,
     wire: Mutex<Wire>,
     came: Condvar,
 }
@@ -47,11 +47,11 @@ struct Wire {
 impl Connection {
     fn new() -> Arc<Connection> {
         let (wire, came) = (Mutex::new(Wire::default()), Condvar::new());
-        Arc::new(Connection { callers: Callers::new(Reader), wire, came })
+        Arc::new(Connection { callers: Callers::new(ReaderRole), wire, came })
     }
 
     /// One call, as the client makes it.
-    fn call(&self, number: u64) -> Answer {
+    fn call(&self, number: u64) -> RoleAnswer {
         let (request, slot) = (RequestId(number), Arc::default());
         if self.callers.enter(request, &slot).is_err() {
             return None;
@@ -65,7 +65,7 @@ impl Connection {
         self.came.notify_one();
     }
 
-    fn finish(&self, request: RequestId, slot: &TurnSlot<Answer, Reader>) -> Answer {
+    fn finish(&self, request: RequestId, slot: &TurnSlot<RoleAnswer, ReaderRole>) -> RoleAnswer {
         self.callers.wait(request, slot, |_| self.read_one())
     }
 

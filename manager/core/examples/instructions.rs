@@ -19,7 +19,7 @@ use uuid::Uuid;
 const WARM_UP: u64 = 100;
 
 /// The requests of one run of a scenario.
-type Scenario = fn(&mut World);
+type Scenario = fn(&mut CountedCore);
 
 /// Everything that is counted, by the name that the script shows.
 const SCENARIOS: &[(&str, Scenario)] = &[
@@ -260,7 +260,7 @@ fn release() -> Request<'static> {
 }
 
 /// A manager's core, and both ends of its connections without the sockets.
-struct World {
+struct CountedCore {
     state: State,
     now: u64,
     request: u64,
@@ -281,11 +281,11 @@ struct World {
     may_refuse: bool,
 }
 
-impl World {
+impl CountedCore {
     /// A world with one object of each kind, among a thousand others.
-    fn new() -> World {
+    fn new() -> CountedCore {
         let state = State::new(EPOCH, Limits::default(), 1);
-        let mut world = World {
+        let mut world = CountedCore {
             state,
             now: 0,
             request: 0,
@@ -354,7 +354,7 @@ impl World {
     }
 }
 
-impl World {
+impl CountedCore {
     /// Makes a batch with one call.
     fn open_batch(&mut self) {
         let options = BatchOptions { stop: STOP, parent: None, priority: 0, retries: 0, time_limit_ns: None };
@@ -461,7 +461,7 @@ fn main() -> ExitCode {
         eprintln!("usage: instructions [NAME TIMES]");
         return ExitCode::from(2);
     };
-    let mut world = World::new();
+    let mut world = CountedCore::new();
     (0..WARM_UP + times).for_each(|_| scenario(&mut world));
     println!("{} waits were granted", world.granted);
     ExitCode::SUCCESS

@@ -14,12 +14,12 @@ use protocol::{
 use uuid::Uuid;
 
 /// Counts the bytes that are taken, as an allocator with headers and steps of sixteen bytes gives them.
-struct Counting;
+struct CountedHeap;
 
 static TAKEN: AtomicIsize = AtomicIsize::new(0);
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountedHeap = CountedHeap;
 
 fn given(bytes: usize) -> isize {
     (bytes + 8).next_multiple_of(16).max(32).cast_signed()
@@ -27,7 +27,7 @@ fn given(bytes: usize) -> isize {
 
 // SAFETY: each call goes on unchanged to the system's allocator, which keeps what this trait promises. Counting neither
 // allocates nor fails.
-unsafe impl GlobalAlloc for Counting {
+unsafe impl GlobalAlloc for CountedHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         TAKEN.fetch_add(given(layout.size()), Ordering::Relaxed);
         // SAFETY: the caller's promises are passed on.
@@ -56,7 +56,7 @@ const MEMORY: usize = 16 << 20;
 const FACTOR: f64 = 1.05;
 
 /// A core that is attacked.
-struct Attacked {
+struct AttackedCore {
     state: State,
     sessions: u64,
     requests: u64,
@@ -64,11 +64,11 @@ struct Attacked {
     effects: Vec<Effect>,
 }
 
-impl Attacked {
-    fn new() -> Attacked {
+impl AttackedCore {
+    fn new() -> AttackedCore {
         let limits = Limits { memory_bytes_max: MEMORY, ..Limits::default() };
         let state = State::new(EPOCH, limits, 1);
-        Attacked { state, sessions: 0, requests: 0, objects: 0, effects: Vec::new() }
+        AttackedCore { state, sessions: 0, requests: 0, objects: 0, effects: Vec::new() }
     }
 
     fn session(&mut self) -> SessionId {
@@ -121,10 +121,10 @@ fn wait<'a>(
 }
 
 /// An attack: takes more memory each time that it is called, until it returns false.
-type Attack = Box<dyn FnMut(&mut Attacked) -> bool>;
+type Attack = Box<dyn FnMut(&mut AttackedCore) -> bool>;
 
 /// An attack whose every step is a request of the same session, made by `next`.
-fn each(mut next: impl FnMut(&mut Attacked, SessionId, u64) -> bool + 'static) -> Attack {
+fn each(mut next: impl FnMut(&mut AttackedCore, SessionId, u64) -> bool + 'static) -> Attack {
     let (mut session, mut count) = (None, 0);
     Box::new(move |attacked| {
         let session = *session.get_or_insert_with(|| attacked.session());
@@ -134,7 +134,10 @@ fn each(mut next: impl FnMut(&mut Attacked, SessionId, u64) -> bool + 'static) -
 }
 
 /// An attack that first makes an object.
-fn on(spec: Spec, mut next: impl FnMut(&mut Attacked, SessionId, ObjectId, u64) -> bool + 'static) -> Attack {
+fn on(
+    spec: Spec,
+    mut next: impl FnMut(&mut AttackedCore, SessionId, ObjectId, u64) -> bool + 'static,
+) -> Attack {
     let mut object = None;
     each(move |attacked, session, count| {
         let object = *object.get_or_insert_with(|| attacked.open(session, None, spec).unwrap());
@@ -246,7 +249,7 @@ fn waits() -> Vec<(&'static str, Attack)> {
 fn items() -> Vec<(&'static str, Attack)> {
     let mut attacks: Vec<(&'static str, Attack)> = Vec::new();
     for (name, spec) in [("items", PLAIN), ("items to be finished", JOINABLE)] {
-        let put = move |attacked: &mut Attacked, session, queue, carries| {
+        let put = move |attacked: &mut AttackedCore, session, queue, carries| {
             attacked.send(session, wait([Target::Put { queue, item: b"", carries }], Some(0), 1))
         };
         attacks.push((name, on(spec, move |attacked, session, id, _| put(attacked, session, id, vec![]))));
@@ -270,7 +273,7 @@ fn items() -> Vec<(&'static str, Attack)> {
 }
 
 /// A batch in a pool, whose calls a worker may take.
-fn batch(attacked: &mut Attacked, session: SessionId, pool: ObjectId) -> Option<ObjectId> {
+fn batch(attacked: &mut AttackedCore, session: SessionId, pool: ObjectId) -> Option<ObjectId> {
     attacked.objects += 2;
     let [id, stop] = [1, 2].map(|more| ObjectId(Uuid::from_u128((attacked.objects << 64) + more)));
     let options = BatchOptions { stop, parent: None, priority: 0, retries: 0, time_limit_ns: Some(1 << 60) };
@@ -278,7 +281,7 @@ fn batch(attacked: &mut Attacked, session: SessionId, pool: ObjectId) -> Option<
 }
 
 fn calls() -> Vec<(&'static str, Attack)> {
-    let add = |attacked: &mut Attacked, session, id, carries: usize| {
+    let add = |attacked: &mut AttackedCore, session, id, carries: usize| {
         let chunk = Chunk { arguments: b"\0", carries: vec![id; carries], calls: 1 };
         attacked.send(session, Request::BatchAdd { id, chunks: vec![chunk], last: false })
     };
@@ -331,7 +334,7 @@ fn calls() -> Vec<(&'static str, Attack)> {
 #[test]
 fn no_client_takes_more_than_it_is_charged_for() {
     for (name, mut attack) in attacks() {
-        let mut attacked = Attacked::new();
+        let mut attacked = AttackedCore::new();
         let before = TAKEN.load(Ordering::Relaxed);
         let (mut steps, mut most): (u64, f64) = (0, 0.0);
         while attack(&mut attacked) {

@@ -11,7 +11,7 @@ use protocol::{
 use uuid::Uuid;
 
 /// One client and its manager, without the socket between them.
-struct Link {
+struct CoreLink {
     state: State,
     effects: Vec<Effect>,
     sent: Vec<u8>,
@@ -23,9 +23,9 @@ struct Link {
 
 const SESSION: SessionId = SessionId(1);
 
-impl Link {
-    fn new() -> Link {
-        let mut link = Link {
+impl CoreLink {
+    fn new() -> CoreLink {
+        let mut link = CoreLink {
             state: State::new(Epoch(Uuid::from_u128(1)), Limits::default(), 1),
             effects: Vec::new(),
             sent: Vec::new(),
@@ -72,7 +72,7 @@ fn wait(target: Target<'static>) -> Request<'static> {
 
 #[test]
 fn what_is_asked_for_again_and_again_allocates_nothing() {
-    let mut link = Link::new();
+    let mut link = CoreLink::new();
     let specs = [
         Spec::Event { auto_reset: false },
         Spec::Lock,

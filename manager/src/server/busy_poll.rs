@@ -144,17 +144,17 @@ mod tests {
     const PROMPT: PeerTiming = PeerTiming { returns: RETURNS, misses: 0, is_trusted: true };
 
     /// A loop and a peer's timing, at a time.
-    struct Fixture {
+    struct PollFixture {
         busy_poll: BusyPoll,
         timing: PeerTiming,
         now: Time,
     }
 
-    impl Fixture {
+    impl PollFixture {
         /// After a time that has earned the whole allowance.
-        fn new() -> Fixture {
+        fn new() -> PollFixture {
             let now = Time::ZERO.after_ns(IN_VAIN * ALLOWANCE_NS_MAX.cast_unsigned());
-            Fixture { busy_poll: BusyPoll::new(), timing: PeerTiming::default(), now }
+            PollFixture { busy_poll: BusyPoll::new(), timing: PeerTiming::default(), now }
         }
 
         /// Whether the loop polls for the peer now that it was answered.
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_peer_is_polled_for_when_it_was_near_for_a_while_and_then_each_time() {
-        let mut fixture = Fixture::new();
+        let mut fixture = PollFixture::new();
         assert_eq!(fixture.returns_before_poll(NEAR), 16);
         fixture.note(PollOutcome::Came);
         assert_eq!(fixture.returns_before_poll(NEAR), 0);
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_is_missed_is_polled_for_less_and_less_and_one_that_comes_as_at_first() {
-        let mut fixture = Fixture::new();
+        let mut fixture = PollFixture::new();
         let mut returns = || {
             let returns = fixture.returns_before_poll(NEAR);
             fixture.note(PollOutcome::Missed);
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn a_peer_that_shares_the_core_or_comes_late_is_let_alone() {
         for after in [Duration::from_micros(10), Duration::from_millis(1)] {
-            let mut fixture = Fixture::new();
+            let mut fixture = PollFixture::new();
             fixture.timing = PROMPT;
             fixture.busy_poll.note_return(&mut fixture.timing, after);
             assert_eq!(fixture.returns_before_poll(after), 1000, "{after:?}");
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn what_came_first_by_chance_changes_nothing() {
-        let mut fixture = Fixture::new();
+        let mut fixture = PollFixture::new();
         fixture.timing = PROMPT;
         fixture.note(PollOutcome::Interrupted);
         assert_eq!(fixture.timing, PROMPT);
@@ -223,7 +223,7 @@ mod tests {
 
     /// How often the loop polls in vain in a second, for many peers with such a timing, of which none comes.
     fn misses_in_a_second(timing: impl Fn(usize) -> PeerTiming) -> usize {
-        let mut fixture = Fixture::new();
+        let mut fixture = PollFixture::new();
         let began = fixture.now;
         fixture.busy_poll = BusyPoll { allowance_ns: 0, counted_until: began, in_a_row: 0 };
         let mut misses = 0;
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_always_comes_is_polled_for_whatever_others_waste() {
-        let mut fixture = Fixture::new();
+        let mut fixture = PollFixture::new();
         fixture.busy_poll =
             BusyPoll { allowance_ns: -ALLOWANCE_NS_MAX, counted_until: fixture.now, in_a_row: 0 };
         fixture.timing = PROMPT;
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn the_loop_sleeps_now_and_then_even_if_every_poll_pays() {
-        let mut fixture = Fixture::new();
+        let mut fixture = PollFixture::new();
         fixture.timing = PROMPT;
         let mut polls = || {
             let is_polled_for = fixture.is_polled_for();

@@ -9,7 +9,7 @@ use protocol::{
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::helper::Helper;
+use super::helper::HelperProcess;
 use super::raw_client::{EMPTY_CALL, RawClient, object, wait_for};
 use super::running_manager::RunningManager;
 
@@ -46,9 +46,9 @@ pub(super) fn run_worker(name: &str, socket: &Path) {
 }
 
 /// Gives a call to a worker, has something happen to the worker, and returns what the owner of the call learns.
-fn failure(name: &str, happens: impl FnOnce(&mut Helper)) -> String {
+fn failure(name: &str, happens: impl FnOnce(&mut HelperProcess)) -> String {
     failure_after(|manager| {
-        let mut worker = Helper::start(name, manager.socket());
+        let mut worker = HelperProcess::start(name, manager.socket());
         worker.wait_for("worker: ");
         happens(&mut worker);
         worker

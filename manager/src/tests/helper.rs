@@ -14,20 +14,20 @@ pub(super) const NAME: &str = "MANAGER_TEST_HELPER";
 pub(super) const SOCKET: &str = "MANAGER_TEST_SOCKET";
 
 /// Another process, which is killed when it is dropped.
-pub(super) struct Helper {
+pub(super) struct HelperProcess {
     pub(super) child: Child,
     output: BufReader<ChildStdout>,
 }
 
-impl Helper {
+impl HelperProcess {
     /// Starts the helper of this name at a socket.
-    pub(super) fn start(name: &str, socket: &Path) -> Helper {
+    pub(super) fn start(name: &str, socket: &Path) -> HelperProcess {
         let mut command = Command::new(env::current_exe().unwrap());
         command.args(["--exact", "tests::processes::run_helper", "--nocapture"]);
         command.env(NAME, name).env(SOCKET, socket).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        Helper { child, output }
+        HelperProcess { child, output }
     }
 
     /// Waits for a line with this text, and returns the rest of the line.
@@ -47,7 +47,7 @@ impl Helper {
     }
 }
 
-impl Drop for Helper {
+impl Drop for HelperProcess {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();

@@ -80,15 +80,15 @@ fn fill_with_results(peer: &mut RawClient, result: &[u8]) -> u64 {
 }
 
 /// A manager with little memory that is attacked, and a client that is not to notice.
-struct Attacked {
+struct AttackedManager {
     manager: ManagerProcess,
     innocent: RawClient,
     /// The most memory that the manager had before the attacks.
     before: usize,
 }
 
-impl Attacked {
-    fn new() -> Attacked {
+impl AttackedManager {
+    fn new() -> AttackedManager {
         let manager = ManagerProcess::start_as("manager with little memory");
         let mut innocent = manager.session();
         done(&mut innocent, open_event(1, "loud"));
@@ -96,7 +96,7 @@ impl Attacked {
         done(&mut innocent, open_event(2, "never"));
         done(&mut innocent, open_anonymous(3, Spec::Queue { capacity: None, is_joinable: false }));
         let before = most_memory(manager.process());
-        Attacked { manager, innocent, before }
+        AttackedManager { manager, innocent, before }
     }
 
     /// Looks what the manager has taken so far, and whether it serves the innocent client.
@@ -269,7 +269,7 @@ fn set_loud() -> Request<'static> {
 
 #[test]
 fn hostile_clients_take_no_more_memory_than_a_manager_may_use_and_keep_nobody_from_it() {
-    let mut attacked = Attacked::new();
+    let mut attacked = AttackedManager::new();
     attacked.objects_with_long_names();
     attacked.requests_that_wait();
     attacked.items();

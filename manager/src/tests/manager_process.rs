@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use protocol::Refusal;
 use tempfile::TempDir;
 
-use super::helper::Helper;
+use super::helper::HelperProcess;
 use super::raw_client::RawClient;
 use super::running_manager::private_folder;
 
@@ -13,7 +13,7 @@ use super::running_manager::private_folder;
 pub(super) struct ManagerProcess {
     folder: TempDir,
     socket: PathBuf,
-    process: Helper,
+    process: HelperProcess,
 }
 
 impl ManagerProcess {
@@ -26,7 +26,7 @@ impl ManagerProcess {
     pub(super) fn start_as(name: &str) -> ManagerProcess {
         let folder = private_folder();
         let socket = folder.path().join("manager.sock");
-        let mut process = Helper::start(name, &socket);
+        let mut process = HelperProcess::start(name, &socket);
         process.wait_for("manager is ready at ");
         ManagerProcess { folder, socket, process }
     }

@@ -12,7 +12,7 @@ use signal_hook::consts::SIGINT;
 use sys::process_stat::ProcessStat;
 
 use super::deaths::run_worker;
-use super::helper::{Helper, NAME, SOCKET};
+use super::helper::{HelperProcess, NAME, SOCKET};
 use super::raw_client::{RawClient, object, open_event};
 use super::running_manager::private_folder;
 use super::timeouts::eventually;
@@ -65,7 +65,7 @@ fn run_helper() {
             crate::serve(ManagerOptions { parent, ..options }, crate::announce).unwrap();
         }
         "parent of a manager" => {
-            let mut manager = Helper::start("manager of its parent", &socket);
+            let mut manager = HelperProcess::start("manager of its parent", &socket);
             println!("manager: {} ready at {}", manager.child.id(), manager.wait_for("ready at "));
             std::thread::park();
         }
@@ -80,7 +80,7 @@ fn signals_end_a_manager_in_order() {
     for signal in [Signal::INT, Signal::TERM] {
         let folder = private_folder();
         let socket = folder.path().join("manager.sock");
-        let mut manager = Helper::start("manager", &socket);
+        let mut manager = HelperProcess::start("manager", &socket);
         assert_eq!(manager.wait_for("manager is ready at "), format!("unix:{}", socket.display()));
         let mut peer = RawClient::connect(&socket);
         peer.begin_session();
@@ -95,7 +95,7 @@ fn signals_end_a_manager_in_order() {
 fn a_killed_manager_leaves_a_socket_that_the_next_takes_over() {
     let folder = private_folder();
     let socket = folder.path().join("manager.sock");
-    let mut killed = Helper::start("manager", &socket);
+    let mut killed = HelperProcess::start("manager", &socket);
     killed.wait_for("manager is ready at ");
 
     let refused = EventLoop::bind(ManagerOptions::new(Address::unix(&socket).unwrap())).unwrap_err();
@@ -109,14 +109,14 @@ fn a_killed_manager_leaves_a_socket_that_the_next_takes_over() {
     assert_eq!(killed.child.wait().unwrap().signal(), Some(9));
     assert!(socket.exists());
 
-    Helper::start("manager", &socket).wait_for("manager is ready at ");
+    HelperProcess::start("manager", &socket).wait_for("manager is ready at ");
 }
 
 #[test]
 fn a_manager_ends_with_its_parent() {
     let folder = private_folder();
     let socket = folder.path().join("manager.sock");
-    let mut parent = Helper::start("parent of a manager", &socket);
+    let mut parent = HelperProcess::start("parent of a manager", &socket);
     parent.wait_for("manager: ");
     let mut peer = RawClient::connect(&socket);
     peer.begin_session();
@@ -148,7 +148,7 @@ const DESCRIPTORS: u64 = 24;
 fn without_descriptors_existing_clients_are_served_and_others_wait() {
     let folder = private_folder();
     let socket = folder.path().join("manager.sock");
-    let mut manager = Helper::start("manager with few descriptors", &socket);
+    let mut manager = HelperProcess::start("manager with few descriptors", &socket);
     manager.wait_for("manager is ready at ");
 
     let mut served = RawClient::connect(&socket);
@@ -173,6 +173,6 @@ fn without_descriptors_existing_clients_are_served_and_others_wait() {
 }
 
 /// The processor time that a process used, in hundredths of a second.
-fn processor_ticks(helper: &Helper) -> u64 {
+fn processor_ticks(helper: &HelperProcess) -> u64 {
     ProcessStat::of(helper.child.id()).unwrap().processor_ticks
 }

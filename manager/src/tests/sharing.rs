@@ -2,7 +2,7 @@
 
 use protocol::{Code, Reply, Request, SessionId, SharedMemory};
 
-use super::helper::Helper;
+use super::helper::HelperProcess;
 use super::raw_client::{RawClient, object, open_event};
 use super::running_manager::{RunningManager, private_folder};
 
@@ -58,7 +58,7 @@ fn a_peer_that_asks_for_memory_without_end_is_refused_and_no_other_notices() {
 fn a_manager_that_may_make_no_large_files_goes_without() {
     let folder = private_folder();
     let socket = folder.path().join("manager.sock");
-    let mut manager = Helper::start("manager with small files", &socket);
+    let mut manager = HelperProcess::start("manager with small files", &socket);
     manager.wait_for("manager is ready at ");
     let mut peer = RawClient::connect(&socket);
     assert_eq!(peer.begin_session(), SessionId(1));
@@ -76,7 +76,7 @@ fn a_client_whose_descriptors_find_no_room_gets_its_answers() {
     let folder = private_folder();
     let socket = folder.path().join("manager.sock");
     // The kernel counts descriptors on their way by user, and against the limit of the sender, if it is not privileged.
-    let mut manager = Helper::start("manager with few descriptors and no privileges", &socket);
+    let mut manager = HelperProcess::start("manager with few descriptors and no privileges", &socket);
     manager.wait_for("manager is ready at ");
     let mut deaf: Vec<RawClient> = (0..4).map(|_| RawClient::connect(&socket)).collect();
     for peer in &mut deaf {

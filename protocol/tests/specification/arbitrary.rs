@@ -13,16 +13,16 @@ use crate::{examples, samples};
 const ROUNDS: u32 = 100_000;
 
 /// Small and deterministic: the splitmix64 sequence.
-struct Random(u64);
+struct SplitMix(u64);
 
-impl Random {
-    fn from_environment() -> Random {
+impl SplitMix {
+    fn from_environment() -> SplitMix {
         let seed = match std::env::var("RALLYPOINT_SEED") {
             Ok(text) => text.parse().expect("RALLYPOINT_SEED is a number"),
             Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64,
         };
         println!("RALLYPOINT_SEED={seed}");
-        Random(seed)
+        SplitMix(seed)
     }
 
     fn next(&mut self) -> u64 {
@@ -118,7 +118,7 @@ fn undamaged_messages_come_back_as_they_were_sent() {
 
 #[test]
 fn random_bytes_do_no_harm() {
-    let mut random = Random::from_environment();
+    let mut random = SplitMix::from_environment();
     for _ in 0..ROUNDS {
         check_all(&random.bytes());
     }
@@ -126,7 +126,7 @@ fn random_bytes_do_no_harm() {
 
 #[test]
 fn damaged_messages_do_no_harm() {
-    let mut random = Random::from_environment();
+    let mut random = SplitMix::from_environment();
     let bodies = bodies();
     for _ in 0..ROUNDS {
         let mut body = bodies[random.below(bodies.len())].clone();
@@ -139,7 +139,7 @@ fn damaged_messages_do_no_harm() {
 
 #[test]
 fn a_damaged_stream_yields_bodies_or_an_error_and_ends() {
-    let mut random = Random::from_environment();
+    let mut random = SplitMix::from_environment();
     let stream: Vec<_> = examples::messages().values().flat_map(examples::Message::frame).collect();
     for _ in 0..ROUNDS / 100 {
         let mut damaged = stream.clone();

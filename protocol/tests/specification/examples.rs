@@ -10,7 +10,7 @@ use protocol::{
 };
 use smallvec::smallvec;
 
-use crate::page::Page;
+use crate::page::SpecificationPage;
 use crate::samples::{EPOCH, OBJECT, OTHER, STOP};
 
 /// Anything that travels as one frame.
@@ -243,7 +243,7 @@ fn many_calls() -> [(&'static str, Message); 4] {
 
 #[test]
 fn each_example_is_what_the_crate_writes_and_reads() {
-    let page = Page::read();
+    let page = SpecificationPage::read();
     let messages = messages();
     let in_page: Vec<_> = page.examples.keys().map(String::as_str).collect();
     let in_test: Vec<_> = messages.keys().copied().collect();

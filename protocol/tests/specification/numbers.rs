@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use protocol::{Limits, endpoint, limits};
 
-use crate::page::Page;
+use crate::page::SpecificationPage;
 
 /// The numbers of the crate under the names that the page has for them.
 fn numbers() -> BTreeMap<&'static str, u64> {
@@ -63,7 +63,7 @@ fn numbers() -> BTreeMap<&'static str, u64> {
 
 #[test]
 fn the_page_has_every_number_and_the_right_one() {
-    let page = Page::read();
+    let page = SpecificationPage::read();
     let documented: BTreeMap<_, _> =
         page.numbers.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     assert_eq!(documented, numbers());

@@ -1,14 +1,14 @@
 //! Reads `PROTOCOL.md` as a program would: tables into types, fenced blocks into bytes.
 //!
-//! [`Page::skip`] then walks over bytes knowing nothing but the page, so that it notices a field that is missing,
-//! surplus or of another type in a table. It is strict where it could mistake one type for another: a u64 must be over
-//! the range of a u32, a u32 over that of a bool, an i32 so far from zero that its bytes would be those of a larger u32
-//! than any in the samples, and bytes must not be UTF-8.
+//! [`SpecificationPage::skip`] then walks over bytes knowing nothing but the page, so that it notices a field that is
+//! missing, surplus or of another type in a table. It is strict where it could mistake one type for another: a u64 must
+//! be over the range of a u32, a u32 over that of a bool, an i32 so far from zero that its bytes would be those of a
+//! larger u32 than any in the samples, and bytes must not be UTF-8.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the page says.
-pub(crate) struct Page {
+pub(crate) struct SpecificationPage {
     /// The text of the page.
     pub(crate) text: &'static str,
     /// Enums by name: their variants by number.
@@ -37,10 +37,10 @@ pub(crate) struct Field {
     pub(crate) kind: String,
 }
 
-impl Page {
+impl SpecificationPage {
     /// Reads the page that lies beside this crate.
-    pub(crate) fn read() -> Page {
-        let mut page = Page {
+    pub(crate) fn read() -> SpecificationPage {
+        let mut page = SpecificationPage {
             text: include_str!("../../PROTOCOL.md"),
             enums: BTreeMap::new(),
             structs: BTreeMap::new(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::page::{Field, Page};
+use crate::page::{Field, SpecificationPage};
 use crate::samples::{self, Sample};
 
 fn names(fields: &[Field]) -> Vec<&str> {
@@ -10,7 +10,7 @@ fn names(fields: &[Field]) -> Vec<&str> {
 }
 
 /// What the page has in the place of a sample: the names of its fields, or why there is none.
-fn documented<'a>(page: &'a Page, sample: &Sample) -> Result<Vec<&'a str>, String> {
+fn documented<'a>(page: &'a SpecificationPage, sample: &Sample) -> Result<Vec<&'a str>, String> {
     let Some(name) = sample.variant else {
         let fields = page.structs.get(sample.owner).ok_or("it has no table")?;
         return Ok(names(fields));
@@ -27,7 +27,7 @@ fn documented<'a>(page: &'a Page, sample: &Sample) -> Result<Vec<&'a str>, Strin
 
 #[test]
 fn every_variant_and_struct_stands_in_the_page_with_its_number_and_fields() {
-    let page = Page::read();
+    let page = SpecificationPage::read();
     for sample in samples::all() {
         let what = format!("{} {}", sample.owner, sample.variant.unwrap_or_default());
         assert_eq!(documented(&page, &sample), Ok(sample.fields), "{what}");
@@ -36,7 +36,7 @@ fn every_variant_and_struct_stands_in_the_page_with_its_number_and_fields() {
 
 #[test]
 fn the_page_documents_nothing_that_is_not_there() {
-    let page = Page::read();
+    let page = SpecificationPage::read();
     let samples = samples::all();
     let owners: BTreeSet<_> = samples.iter().map(|sample| sample.owner).collect();
     for (name, variants) in &page.enums {
@@ -51,7 +51,7 @@ fn the_page_documents_nothing_that_is_not_there() {
 
 #[test]
 fn a_reader_of_the_page_alone_reads_what_the_crate_writes() {
-    let page = Page::read();
+    let page = SpecificationPage::read();
     for sample in samples::all() {
         let mut rest = sample.bytes.as_slice();
         let outcome = page.skip(sample.owner, &mut rest);
@@ -61,7 +61,7 @@ fn a_reader_of_the_page_alone_reads_what_the_crate_writes() {
 
 #[test]
 fn every_type_and_variant_that_the_page_mentions_exists() {
-    let page = Page::read();
+    let page = SpecificationPage::read();
     let known = page.names();
     let mut fenced = false;
     for line in page.text.lines() {

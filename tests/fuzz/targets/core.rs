@@ -22,7 +22,7 @@ const SESSIONS_MAX: usize = 4;
 const PAUSES_NS: [u64; 4] = [0, 0, 1, 1_000_000];
 
 /// A client of the manager.
-struct Client {
+struct FuzzedClient {
     session: SessionId,
     /// How many answers it was sent.
     answers: u64,
@@ -33,16 +33,16 @@ struct Client {
 }
 
 /// Two managers that get the same inputs, and their clients.
-struct World {
+struct FuzzedCore {
     states: [State; 2],
     now: Time,
-    clients: Vec<Client>,
+    clients: Vec<FuzzedClient>,
     /// How many sessions have begun.
     sessions: u64,
 }
 
-impl World {
-    fn new() -> World {
+impl FuzzedCore {
+    fn new() -> FuzzedCore {
         let limits = Limits {
             objects_max: 16,
             session_waits_max: 5,
@@ -52,7 +52,7 @@ impl World {
             ..Limits::default()
         };
         let state = || State::new(Epoch(Uuid::from_u128(1)), limits.clone(), 1);
-        World { states: [state(), state()], now: Time::ZERO, clients: Vec::new(), sessions: 0 }
+        FuzzedCore { states: [state(), state()], now: Time::ZERO, clients: Vec::new(), sessions: 0 }
     }
 
     /// Takes one step, and returns what is left of the input; none if it makes no sense from here on.
@@ -91,7 +91,7 @@ impl World {
     fn begin(&mut self) {
         self.sessions += 1;
         let session = SessionId(self.sessions);
-        self.clients.push(Client { session, answers: 0, requests: 0, open: BTreeSet::new() });
+        self.clients.push(FuzzedClient { session, answers: 0, requests: 0, open: BTreeSet::new() });
         let peer = Peer { process: self.sessions as u32, program: "program".into() };
         self.apply(Input::SessionBegan { session, peer }, None);
     }
@@ -185,7 +185,7 @@ impl World {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut world = World::new();
+    let mut world = FuzzedCore::new();
     let mut rest = bytes;
     while let Some((&step, after)) = rest.split_first() {
         match world.step(step, after) {

@@ -9,8 +9,8 @@ use sys::poll::is_readable_within;
 
 use super::client_process::follow_orders;
 use super::framing::{CONNECT_LATER, read, write};
-use super::order::{EventOrder, Order};
-use super::report::{Held, Report};
+use super::order::{ClientOrder, EventOrder};
+use super::report::{ClientReport, HeldGrant};
 use crate::support::{ManagerProgram, eventually, helper, kill, state};
 
 /// How long an order may take: the longest is thousands of round trips.
@@ -38,7 +38,7 @@ impl RemoteClient {
     }
 
     /// Starts one whose only connection is that of the proxy in its first order.
-    pub(crate) fn with(order: impl Into<Order>) -> RemoteClient {
+    pub(crate) fn with(order: impl Into<ClientOrder>) -> RemoteClient {
         let mut client = RemoteClient::start_with(helper::command(follow_orders).arg(CONNECT_LATER)).unwrap();
         client.does(order);
         client
@@ -49,41 +49,41 @@ impl RemoteClient {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (orders, reports) = (child.stdin.take(), child.stdout.take().unwrap());
         let mut client = RemoteClient { child, orders, reports };
-        assert_eq!(client.report()?, Report::Done);
+        assert_eq!(client.report()?, ClientReport::Done);
         Ok(client)
     }
 
     /// Gives an order.
-    pub(crate) fn tell(&mut self, order: impl Into<Order>) {
+    pub(crate) fn tell(&mut self, order: impl Into<ClientOrder>) {
         write(self.orders.as_mut().unwrap(), &order.into());
     }
 
     /// The report on the last order.
-    pub(crate) fn report(&mut self) -> Result<Report> {
+    pub(crate) fn report(&mut self) -> Result<ClientReport> {
         let is_readable = is_readable_within(&self.reports, REPORT_TIME_MAX).unwrap();
         assert!(is_readable, "the remote client does not finish its order");
         read(&mut self.reports).expect("the remote client has ended")
     }
 
     /// Gives an order, and waits until it is done. The proxies in it keep their objects until then.
-    pub(crate) fn ask(&mut self, order: impl Into<Order>) -> Result<Report> {
+    pub(crate) fn ask(&mut self, order: impl Into<ClientOrder>) -> Result<ClientReport> {
         let order = order.into();
         write(self.orders.as_mut().unwrap(), &order);
         self.report()
     }
 
     /// Gives an order that must succeed.
-    pub(crate) fn does(&mut self, order: impl Into<Order>) {
-        assert_eq!(self.ask(order), Ok(Report::Done));
+    pub(crate) fn does(&mut self, order: impl Into<ClientOrder>) {
+        assert_eq!(self.ask(order), Ok(ClientReport::Done));
     }
 
     /// Gives an order by which it takes something, at once or when the wait is over.
-    pub(crate) fn takes(&mut self, order: impl Into<Order>) -> Held {
+    pub(crate) fn takes(&mut self, order: impl Into<ClientOrder>) -> HeldGrant {
         held(self.ask(order))
     }
 
     /// What it has taken by the last order.
-    pub(crate) fn has_taken(&mut self) -> Held {
+    pub(crate) fn has_taken(&mut self) -> HeldGrant {
         held(self.report())
     }
 
@@ -119,7 +119,7 @@ impl RemoteClient {
 
     /// Has it end by a panic, and waits until it is gone.
     pub(crate) fn panic(mut self) {
-        self.tell(Order::Panic);
+        self.tell(ClientOrder::Panic);
         assert!(!self.child.wait().unwrap().success());
     }
 
@@ -138,9 +138,9 @@ impl Drop for RemoteClient {
     }
 }
 
-fn held(report: Result<Report>) -> Held {
+fn held(report: Result<ClientReport>) -> HeldGrant {
     match report {
-        Ok(Report::Held(Some(held))) => held,
+        Ok(ClientReport::Held(Some(held))) => held,
         report => panic!("it was to take something: {report:?}"),
     }
 }

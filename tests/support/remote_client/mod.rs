@@ -6,10 +6,10 @@
 pub(crate) use client_process::follow_orders;
 pub(crate) use handle::RemoteClient;
 pub(crate) use order::{
-    BarrierAction, BarrierOrder, ConditionOrder, EventOrder, LatchOrder, LockOrder, Order, QueueOrder,
+    BarrierAction, BarrierOrder, ClientOrder, ConditionOrder, EventOrder, LatchOrder, LockOrder, QueueOrder,
     SemaphoreOrder,
 };
-pub(crate) use report::{Held, Report, Setter};
+pub(crate) use report::{ClientReport, HeldGrant, Setter};
 
 mod client_process;
 mod framing;

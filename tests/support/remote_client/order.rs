@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// An order, as it travels.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) enum Order {
+pub(crate) enum ClientOrder {
     Event(EventOrder),
     Lock(LockOrder),
     Condition(ConditionOrder),
@@ -19,12 +19,12 @@ pub(crate) enum Order {
     Panic,
 }
 
-/// Lets a test give the order of a kind where an [`Order`] is wanted.
+/// Lets a test give the order of a kind where an [`ClientOrder`] is wanted.
 macro_rules! orders {
     ($($kind:ident($order:ident)),* $(,)?) => {
-        $(impl From<$order> for Order {
-            fn from(order: $order) -> Order {
-                Order::$kind(order)
+        $(impl From<$order> for ClientOrder {
+            fn from(order: $order) -> ClientOrder {
+                ClientOrder::$kind(order)
             }
         })*
     };

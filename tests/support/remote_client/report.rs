@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The outcome of an order.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Report {
+pub(crate) enum ClientReport {
     /// It is done.
     Done,
     /// Yes or no.
@@ -21,13 +21,13 @@ pub(crate) enum Report {
     /// The event was set.
     Set,
     /// The client holds this now; none if its wait timed out.
-    Held(Option<Held>),
+    Held(Option<HeldGrant>),
     /// The client holds all of these now.
-    All(Vec<Held>),
+    All(Vec<HeldGrant>),
     /// The client was notified, and holds the condition's lock again.
-    Notified(Held),
+    Notified(HeldGrant),
     /// The client was not notified in time, and holds the condition's lock again.
-    TimedOut(Held),
+    TimedOut(HeldGrant),
     /// An item, or none in time.
     Item(Option<u64>),
     /// All items.
@@ -58,7 +58,7 @@ impl From<EventCause> for Setter {
 
 /// What a client holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Held {
+pub(crate) struct HeldGrant {
     /// The token of a lock, or 0.
     pub(crate) token: u64,
     /// The depth of a lock, or the number of permits.
@@ -67,9 +67,9 @@ pub(crate) struct Held {
     pub(crate) abandoned: Option<(u32, String)>,
 }
 
-impl From<&LockGuard> for Held {
-    fn from(guard: &LockGuard) -> Held {
-        Held {
+impl From<&LockGuard> for HeldGrant {
+    fn from(guard: &LockGuard) -> HeldGrant {
+        HeldGrant {
             token: guard.token(),
             depth: guard.depth().into(),
             abandoned: guard.abandoned().map(|left| (left.process, left.to_string())),
@@ -77,9 +77,9 @@ impl From<&LockGuard> for Held {
     }
 }
 
-impl From<&Permit> for Held {
-    fn from(permit: &Permit) -> Held {
-        Held {
+impl From<&Permit> for HeldGrant {
+    fn from(permit: &Permit) -> HeldGrant {
+        HeldGrant {
             token: 0,
             depth: permit.permits(),
             abandoned: permit.abandoned().map(|left| (left.process, left.to_string())),

@@ -9,7 +9,7 @@ use protocol::{
     ThreadId, WaitMode, calls,
 };
 
-use crate::simulator::step::{CURRENT, Step, id};
+use crate::simulator::step::{CURRENT, SimulatedStep, id};
 use crate::traces::{agree, open, request, wait};
 
 /// This many bytes.
@@ -43,8 +43,8 @@ fn send(requests: Vec<Request<'static>>) {
         Request::BatchOpen { id: id(4), pool: id(3), function: "f", options },
     ];
     let sent = scene.into_iter().chain(requests).zip(1..);
-    let begin = Step::Begin { session: protocol::SessionId(1) };
-    let steps: Vec<Step> =
+    let begin = SimulatedStep::Begin { session: protocol::SessionId(1) };
+    let steps: Vec<SimulatedStep> =
         std::iter::once(begin).chain(sent.map(|(body, number)| request(1, number, body))).collect();
     agree(&Limits::default(), &steps);
 }

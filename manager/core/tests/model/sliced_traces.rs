@@ -2,7 +2,7 @@
 
 use protocol::{Limits, LockChoice, OpenMode, Request, SessionId, Signal, Spec, Target, ThreadId, WaitMode};
 
-use crate::simulator::step::{CURRENT, Step, id};
+use crate::simulator::step::{CURRENT, SimulatedStep, id};
 use crate::traces::{agree, open, request, targets};
 
 /// A wait for all of these locks by the first thread of its session.
@@ -19,7 +19,7 @@ fn release(lock: u128) -> Request<'static> {
 #[test]
 fn a_thread_that_loses_one_of_its_waits_to_a_deadlock_is_looked_at_again() {
     let limits = Limits { session_waits_max: 4, ..Limits::default() };
-    let begin = |session| Step::Begin { session: SessionId(session) };
+    let begin = |session| SimulatedStep::Begin { session: SessionId(session) };
     let condition = Spec::Condition { over: LockChoice::Given { id: id(10) } };
     let wait_in_condition = Request::SignalAndWait {
         signal: Signal::LatchCountDown { id: id(18), count: 0 },
@@ -38,7 +38,7 @@ fn a_thread_that_loses_one_of_its_waits_to_a_deadlock_is_looked_at_again() {
     agree(
         &limits,
         &[
-            Step::Slices { steps: 41 },
+            SimulatedStep::Slices { steps: 41 },
             begin(14),
             begin(15),
             request(14, 1, named(6, "a")),

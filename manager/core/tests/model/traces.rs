@@ -6,10 +6,10 @@ use protocol::{
 };
 
 use crate::simulator::running::replay;
-use crate::simulator::step::{CURRENT, End, Step, id};
+use crate::simulator::step::{CURRENT, End, SimulatedStep, id};
 
 /// Asserts that the core and the model do the same.
-pub(crate) fn agree(limits: &Limits, steps: &[Step]) {
+pub(crate) fn agree(limits: &Limits, steps: &[SimulatedStep]) {
     if let Some((taken, what)) = replay(limits, steps) {
         panic!("after {taken} of {} steps: {what}", steps.len());
     }
@@ -19,8 +19,8 @@ pub(crate) fn targets<const COUNT: usize>(targets: [Target<'static>; COUNT]) -> 
     targets.into_iter().collect()
 }
 
-pub(crate) fn request(session: u64, request: u64, body: Request<'static>) -> Step {
-    Step::Request { session: SessionId(session), request: RequestId(request), unread: 0, body }
+pub(crate) fn request(session: u64, request: u64, body: Request<'static>) -> SimulatedStep {
+    SimulatedStep::Request { session: SessionId(session), request: RequestId(request), unread: 0, body }
 }
 
 pub(crate) fn open(id: ObjectId, spec: Spec) -> Request<'static> {
@@ -43,7 +43,7 @@ fn a_party_that_completes_two_barriers_passes_the_first_in_its_list() {
     agree(
         &Limits::default(),
         &[
-            Step::Begin { session: SessionId(1) },
+            SimulatedStep::Begin { session: SessionId(1) },
             request(1, 1, open(id(1), parties(2))),
             request(1, 2, open(id(2), parties(1))),
             request(1, 3, wait(1, WaitMode::Any, [barrier(1, true)])),
@@ -60,7 +60,7 @@ fn two_waits_of_one_thread_take_a_reentrant_lock_in_one_step() {
     agree(
         &Limits::default(),
         &[
-            Step::Begin { session: SessionId(1) },
+            SimulatedStep::Begin { session: SessionId(1) },
             request(1, 1, open(id(1), Spec::RLock)),
             request(1, 2, open(id(2), Spec::Lock)),
             request(1, 3, open(id(3), Spec::Semaphore { permits: 0, is_bounded: false })),
@@ -93,8 +93,8 @@ fn a_party_whose_lock_has_ended_passes_the_barrier_without_it() {
     agree(
         &Limits::default(),
         &[
-            Step::Begin { session: SessionId(1) },
-            Step::Begin { session: SessionId(2) },
+            SimulatedStep::Begin { session: SessionId(1) },
+            SimulatedStep::Begin { session: SessionId(2) },
             request(1, 1, open(id(1), Spec::Condition { over })),
             request(2, 1, wait(1, WaitMode::Any, [Target::Lock { id: id(2) }])),
             request(2, 2, open(id(3), Spec::Barrier { parties: 2 })),
@@ -104,7 +104,7 @@ fn a_party_whose_lock_has_ended_passes_the_barrier_without_it() {
                 wait(1, WaitMode::Any, [Target::Condition { id: id(1), holding: None }, barrier.clone()]),
             ),
             request(2, 4, wait(2, WaitMode::Any, [barrier])),
-            Step::End { session: SessionId(1), ending: End::Killed, found: None },
+            SimulatedStep::End { session: SessionId(1), ending: End::Killed, found: None },
             request(2, 5, Request::BarrierPass { id: id(3), turn: CURRENT }),
         ],
     );
@@ -116,13 +116,13 @@ fn the_request_that_came_last_is_refused_to_break_a_cycle() {
     agree(
         &Limits::default(),
         &[
-            Step::Begin { session: SessionId(1) },
+            SimulatedStep::Begin { session: SessionId(1) },
             request(
                 1,
                 1,
                 Request::Open { id: id(12), name: Some("a"), spec: Spec::Lock, mode: OpenMode::OpenOrCreate },
             ),
-            Step::Begin { session: SessionId(3) },
+            SimulatedStep::Begin { session: SessionId(3) },
             request(
                 1,
                 6,
@@ -173,7 +173,7 @@ fn the_request_that_came_last_is_refused_to_break_a_cycle() {
             ),
             request(1, 64, wait(1, WaitMode::Any, [Target::RLock { id: id(9) }])),
             request(3, 51, wait(1, WaitMode::Any, [Target::Lock { id: id(12) }])),
-            Step::Due,
+            SimulatedStep::Due,
         ],
     );
 }
@@ -184,7 +184,7 @@ fn a_notification_ends_with_its_condition_when_their_lock_is_removed() {
     agree(
         &Limits::default(),
         &[
-            Step::Begin { session: SessionId(4) },
+            SimulatedStep::Begin { session: SessionId(4) },
             request(4, 1, open(id(5), Spec::Semaphore { permits: 1, is_bounded: true })),
             request(
                 4,
@@ -251,14 +251,14 @@ fn a_notification_ends_with_its_condition_when_their_lock_is_removed() {
 }
 
 /// A batch of which one call has returned. It was added by the session 1, and the session 2 waits for three results.
-fn a_wait_for_many_results() -> Vec<Step> {
+fn a_wait_for_many_results() -> Vec<SimulatedStep> {
     let options = BatchOptions { stop: id(3), parent: None, priority: 0, retries: 0, time_limit_ns: None };
     let chunks = vec![Chunk { arguments: &[0, 0, 0], carries: Vec::new(), calls: 3 }];
     let many = Target::ManyResults { batch: id(2), least: 3 };
     let ends = vec![CallsOutcome { calls: 1, outcome: Outcome::Returned([0].as_slice()) }];
     vec![
-        Step::Begin { session: SessionId(1) },
-        Step::Begin { session: SessionId(2) },
+        SimulatedStep::Begin { session: SessionId(1) },
+        SimulatedStep::Begin { session: SessionId(2) },
         request(1, 1, open(id(1), Spec::Pool)),
         request(1, 2, Request::BatchOpen { id: id(2), pool: id(1), function: "f", options }),
         request(1, 3, Request::BatchAdd { id: id(2), chunks, last: true }),
@@ -291,13 +291,13 @@ fn the_end_of_an_owner_sets_no_other_event() {
     agree(
         &Limits::default(),
         &[
-            Step::Begin { session: SessionId(1) },
-            Step::Begin { session: SessionId(2) },
+            SimulatedStep::Begin { session: SessionId(1) },
+            SimulatedStep::Begin { session: SessionId(2) },
             request(2, 1, open(id(1), Spec::Pool)),
             request(1, 1, Request::BatchOpen { id: id(2), pool: id(1), function: "f", options }),
             request(2, 2, Request::Remove { id: id(3) }),
             request(2, 3, open(id(3), Spec::Event { auto_reset: false })),
-            Step::End { session: SessionId(1), ending: End::Killed, found: None },
+            SimulatedStep::End { session: SessionId(1), ending: End::Killed, found: None },
             request(2, 4, Request::EventIsSet { id: id(3) }),
         ],
     );
@@ -313,9 +313,9 @@ fn calls_that_are_due_at_the_same_time_end_in_their_order() {
     agree(
         &Limits::default(),
         &[
-            Step::Begin { session: SessionId(1) },
-            Step::Begin { session: SessionId(2) },
-            Step::Begin { session: SessionId(3) },
+            SimulatedStep::Begin { session: SessionId(1) },
+            SimulatedStep::Begin { session: SessionId(2) },
+            SimulatedStep::Begin { session: SessionId(3) },
             request(1, 1, open(pool, Spec::Pool)),
             request(1, 2, Request::BatchOpen { id: batch, pool, function: "work", options }),
             request(1, 3, Request::BatchAdd { id: batch, chunks: vec![chunk], last: true }),
@@ -323,7 +323,7 @@ fn calls_that_are_due_at_the_same_time_end_in_their_order() {
             request(3, 1, take()),
             request(2, 2, Request::CallsGiveBack { batch, first: 0 }),
             request(2, 3, take()),
-            Step::Due,
+            SimulatedStep::Due,
             request(1, 4, wait(1, WaitMode::Any, [Target::ManyResults { batch, least: 2 }])),
         ],
     );
@@ -344,8 +344,8 @@ fn waits_whose_time_is_over_together_give_up_in_the_order_in_which_they_came() {
     agree(
         &Limits::default(),
         &[
-            Step::Begin { session: SessionId(1) },
-            Step::Begin { session: SessionId(2) },
+            SimulatedStep::Begin { session: SessionId(1) },
+            SimulatedStep::Begin { session: SessionId(2) },
             request(1, 1, open(id(10), over(3))),
             request(1, 2, lock(3)),
             // Its place among the waits is free again when the other has come.
@@ -354,7 +354,7 @@ fn waits_whose_time_is_over_together_give_up_in_the_order_in_which_they_came() {
             request(2, 2, release(3)),
             request(1, 4, lock(3)),
             request(1, 5, wait_at_condition(10)),
-            Step::Pass { nanoseconds: 315 },
+            SimulatedStep::Pass { nanoseconds: 315 },
         ],
     );
 }

@@ -304,8 +304,8 @@ fn a_calls_arguments_stay_until_it_has_ended_and_its_result_until_the_owner_has_
 
 #[test]
 fn calls_that_never_run_let_go_of_their_arguments() {
-    type Ending = fn(&mut World, SessionId, SessionId, ObjectId, ObjectId);
-    let endings: [(&str, Ending); 5] = [
+    type BlobEnding = fn(&mut World, SessionId, SessionId, ObjectId, ObjectId);
+    let endings: [(&str, BlobEnding); 5] = [
         ("the batch is cancelled", |world, owner, _, batch, _| {
             world.count(owner, Request::BatchCancel { id: batch });
         }),

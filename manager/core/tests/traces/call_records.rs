@@ -11,7 +11,7 @@ const DIED: Option<FailureKind> = Some(FailureKind::WorkerDied);
 const NONE: ObjectId = ObjectId(Uuid::nil());
 
 /// A batch of which a worker has been granted calls 1 to 4, and the first has ended.
-struct Scene {
+struct RecordScene {
     world: World,
     owner: SessionId,
     worker: SessionId,
@@ -20,8 +20,8 @@ struct Scene {
     batch: ObjectId,
 }
 
-impl Scene {
-    fn new(retries: u32) -> Scene {
+impl RecordScene {
+    fn new(retries: u32) -> RecordScene {
         let mut world = World::new();
         let [owner, worker, other] = ["owner", "worker", "other"].map(|program| world.session(program));
         let pool = world.open(owner, None, Spec::Pool);
@@ -30,7 +30,7 @@ impl Scene {
         world.done(owner, Request::BatchOpen { id: batch, pool, function: "f", options });
         let chunks = vec![input(&[0; 17], 17)];
         world.done(owner, Request::BatchAdd { id: batch, chunks, last: true });
-        let mut scene = Scene { world, owner, worker, other, pool, batch };
+        let mut scene = RecordScene { world, owner, worker, other, pool, batch };
         assert_eq!(scene.take(worker), (0, 1, 0));
         scene.end(0, 1);
         scene.results();
@@ -79,7 +79,7 @@ impl Scene {
 
 #[test]
 fn what_returned_before_a_death_is_kept_and_the_call_that_had_begun_fails() {
-    let mut scene = Scene::new(0);
+    let mut scene = RecordScene::new(0);
     scene.leave(1, &[b"A", b"B"], 4);
     let results = scene.results();
     assert_eq!(results[0], returned_all(1, &[b"A", b"B"]));
@@ -89,7 +89,7 @@ fn what_returned_before_a_death_is_kept_and_the_call_that_had_begun_fails() {
 
 #[test]
 fn a_call_that_had_begun_starts_again_before_those_that_had_not() {
-    let mut scene = Scene::new(1);
+    let mut scene = RecordScene::new(1);
     scene.leave(1, &[b"A"], 3);
     assert_eq!(scene.results(), [returned(1, b"A")]);
     assert_eq!([scene.take(scene.other), scene.take(scene.other)], [(2, 1, 1), (3, 3, 0)]);
@@ -97,7 +97,7 @@ fn a_call_that_had_begun_starts_again_before_those_that_had_not() {
 
 #[test]
 fn a_death_between_two_calls_costs_none_and_is_no_retry() {
-    let mut scene = Scene::new(0);
+    let mut scene = RecordScene::new(0);
     scene.leave(1, &[b"A", b"B"], 3);
     assert_eq!(scene.results(), [returned_all(1, &[b"A", b"B"])]);
     assert_eq!(scene.take(scene.other), (3, 3, 0));
@@ -114,7 +114,7 @@ fn a_worker_that_dies_before_it_has_read_its_grant_costs_nothing() {
         CallRecord { batch: ObjectId(Uuid::from_u128(3)), first: 9, ended: 9, begun: 9, results: &[] },
         CallRecord { batch: ObjectId(Uuid::from_u128(3)), first: 2, ended: 3, begun: 4, results: &[0] },
     ] {
-        let mut scene = Scene::new(0);
+        let mut scene = RecordScene::new(0);
         assert_eq!(scene.batch, ObjectId(Uuid::from_u128(3)));
         scene.die(record.clone(), SessionEnd::Died(DeathCause::Signal(9)));
         assert!(!scene.has_results(), "{record:?}");
@@ -126,7 +126,7 @@ fn a_worker_that_dies_before_it_has_read_its_grant_costs_nothing() {
 fn what_was_reported_and_still_stands_in_the_record_counts_once() {
     // It died after it had sent a report and before it changed the record, at one point or another.
     for (first, ended, begun) in [(1, 3, 3), (3, 3, 3)] {
-        let mut scene = Scene::new(0);
+        let mut scene = RecordScene::new(0);
         scene.end(1, 2);
         scene.results();
         let results = vec![0; (ended - first) as usize];
@@ -134,7 +134,7 @@ fn what_was_reported_and_still_stands_in_the_record_counts_once() {
         scene.die(record, SessionEnd::Died(DeathCause::Signal(9)));
         assert_eq!(scene.take(scene.other), (3, 3, 0));
     }
-    let mut scene = Scene::new(0);
+    let mut scene = RecordScene::new(0);
     scene.end(1, 2);
     scene.results();
     scene.leave(1, &[b"A", b"B", b"C"], 5);
@@ -145,7 +145,7 @@ fn what_was_reported_and_still_stands_in_the_record_counts_once() {
 
 #[test]
 fn all_calls_may_have_ended_in_the_record() {
-    let mut scene = Scene::new(0);
+    let mut scene = RecordScene::new(0);
     scene.leave(1, &[b"A", b"B", b"C", b"D"], 5);
     assert_eq!(scene.results(), [returned_all(1, &[b"A", b"B", b"C", b"D"])]);
     assert_eq!(scene.take(scene.other), (5, 3, 0));
@@ -153,7 +153,7 @@ fn all_calls_may_have_ended_in_the_record() {
 
 #[test]
 fn a_record_that_ends_within_a_result_has_those_before_it() {
-    let mut scene = Scene::new(0);
+    let mut scene = RecordScene::new(0);
     let record = CallRecord { batch: scene.batch, first: 1, ended: 2, begun: 3, results: &[1, 7, 5, 1] };
     scene.die(record, SessionEnd::Died(DeathCause::Signal(9)));
     let results = scene.results();
@@ -163,7 +163,7 @@ fn a_record_that_ends_within_a_result_has_those_before_it() {
 
 #[test]
 fn nonsense_in_a_record_hurts_the_calls_of_its_session_at_most() {
-    let scene = Scene::new(0);
+    let scene = RecordScene::new(0);
     let batch = scene.batch;
     for record in [
         // More calls than it was granted, or than there are results.
@@ -173,13 +173,13 @@ fn nonsense_in_a_record_hurts_the_calls_of_its_session_at_most() {
         CallRecord { batch, first: 1, ended: 3, begun: 4, results: &[0, 9] },
         CallRecord { batch, first: 1, ended: 0, begun: 4, results: &[0; 4] },
     ] {
-        let mut scene = Scene::new(0);
+        let mut scene = RecordScene::new(0);
         scene.die(record.clone(), SessionEnd::Died(DeathCause::Signal(9)));
         assert_eq!(endings(scene.results()), [(1, DIED)], "{record:?}");
         assert_eq!(scene.take(scene.other), (2, 3, 0), "{record:?}");
     }
     // The calls of another session.
-    let mut scene = Scene::new(0);
+    let mut scene = RecordScene::new(0);
     assert_eq!(scene.take(scene.other), (5, 3, 0));
     let record = CallRecord { batch, first: 5, ended: 6, begun: 8, results: &[0] };
     scene.die(record, SessionEnd::Died(DeathCause::Signal(9)));
@@ -189,7 +189,7 @@ fn nonsense_in_a_record_hurts_the_calls_of_its_session_at_most() {
 
 #[test]
 fn a_cut_connection_keeps_what_returned_and_loses_the_rest() {
-    let mut scene = Scene::new(0);
+    let mut scene = RecordScene::new(0);
     let record = CallRecord { batch: scene.batch, first: 1, ended: 2, begun: 2, results: &[0] };
     scene.die(record, SessionEnd::Died(DeathCause::Dropped("it never reads".to_owned())));
     assert_eq!(endings(scene.results()), [(1, None), (2, DIED), (3, DIED), (4, DIED)]);
@@ -197,7 +197,7 @@ fn a_cut_connection_keeps_what_returned_and_loses_the_rest() {
 
 #[test]
 fn a_worker_that_leaves_may_have_a_record_too() {
-    let mut scene = Scene::new(0);
+    let mut scene = RecordScene::new(0);
     let record = CallRecord { batch: scene.batch, first: 1, ended: 2, begun: 2, results: &[0] };
     scene.die(record, SessionEnd::Goodbye);
     assert_eq!(endings(scene.results()), [(1, None)]);
@@ -206,7 +206,7 @@ fn a_worker_that_leaves_may_have_a_record_too() {
 
 #[test]
 fn what_a_signalled_worker_had_not_begun_is_cancelled_with_its_batch() {
-    let mut scene = Scene::new(0);
+    let mut scene = RecordScene::new(0);
     let signal = protocol::StopSignal::Terminate;
     let stop = Request::BatchSignal { id: scene.batch, signal };
     assert_eq!(scene.world.ask(scene.owner, stop), Reply::Count(1));
@@ -219,7 +219,7 @@ fn what_a_signalled_worker_had_not_begun_is_cancelled_with_its_batch() {
 
 #[test]
 fn a_termination_keeps_what_stands_in_the_records_of_those_who_work() {
-    let mut scene = Scene::new(0);
+    let mut scene = RecordScene::new(0);
     for session in [scene.worker, scene.other] {
         scene.world.send(session, Request::Share { memory: SharedMemory::CallRecord });
     }

@@ -6,12 +6,12 @@ use manager_core::{CallRecord, Input};
 use protocol::{CallsResult, Failure, FailureKind, Limits, Outcome, Reply, Request, StopSignal, Target};
 
 use crate::call_words::{calls_of, endings, returned_all};
-use crate::chunks::{CANCELLED, DIED, Fixture, failed, is_refused};
+use crate::chunks::{CANCELLED, ChunkFixture, DIED, failed, is_refused};
 use crate::words::wait_for;
 
 #[test]
 fn a_death_costs_one_call_of_a_chunk() {
-    let mut fixture = Fixture::with_short_calls(16, |_| {});
+    let mut fixture = ChunkFixture::with_short_calls(16, |_| {});
     let (worker, other) = (fixture.worker, fixture.world.session("other"));
     assert_eq!(fixture.numbers(worker), 1..5);
     fixture.end(1, &[b"A", b"B"]);
@@ -26,7 +26,7 @@ fn a_death_costs_one_call_of_a_chunk() {
 fn the_time_limit_is_that_of_a_call() {
     let limit = Duration::from_millis(50);
     let mut fixture =
-        Fixture::with_short_calls(16, |options| options.time_limit_ns = Some(limit.as_nanos() as u64));
+        ChunkFixture::with_short_calls(16, |options| options.time_limit_ns = Some(limit.as_nanos() as u64));
     let (worker, other) = (fixture.worker, fixture.world.session("other"));
     let grant = fixture.take(64);
     assert_eq!((grant.first, grant.calls, grant.report_each), (1, 4, true));
@@ -46,7 +46,7 @@ fn the_time_limit_is_that_of_a_call() {
 #[test]
 fn a_cancelled_batch_begins_no_more_calls_of_a_chunk() {
     for stops in [false, true] {
-        let mut fixture = Fixture::with_short_calls(16, |options| options.retries = 3);
+        let mut fixture = ChunkFixture::with_short_calls(16, |options| options.retries = 3);
         let (worker, other) = (fixture.worker, fixture.world.session("other"));
         assert_eq!(fixture.numbers(worker), 1..5);
         match stops {
@@ -71,7 +71,7 @@ fn a_cancelled_batch_begins_no_more_calls_of_a_chunk() {
 
 #[test]
 fn what_was_cancelled_in_a_cut_connection_is_lost_and_the_rest_starts_again() {
-    let mut fixture = Fixture::with_short_calls(16, |options| options.retries = 1);
+    let mut fixture = ChunkFixture::with_short_calls(16, |options| options.retries = 1);
     let (worker, other) = (fixture.worker, fixture.world.session("other"));
     assert_eq!(fixture.numbers(worker), 1..5);
     fixture.world.ask(fixture.owner, Request::BatchCancel { id: fixture.batch });
@@ -89,7 +89,7 @@ fn what_was_cancelled_in_a_cut_connection_is_lost_and_the_rest_starts_again() {
 
 #[test]
 fn a_signal_stops_the_call_that_runs_and_no_other_of_its_chunk() {
-    let mut fixture = Fixture::with_short_calls(16, |_| {});
+    let mut fixture = ChunkFixture::with_short_calls(16, |_| {});
     let (worker, other) = (fixture.worker, fixture.world.session("other"));
     assert_eq!(fixture.numbers(worker), 1..5);
     fixture.end(1, &[b"A"]);
@@ -102,7 +102,7 @@ fn a_signal_stops_the_call_that_runs_and_no_other_of_its_chunk() {
 
 #[test]
 fn a_terminated_pool_fails_the_calls_of_each_grant_in_runs() {
-    let mut fixture = Fixture::with_short_calls(16, |_| {});
+    let mut fixture = ChunkFixture::with_short_calls(16, |_| {});
     assert_eq!(fixture.numbers(fixture.worker), 1..5);
     fixture.world.done(fixture.owner, Request::PoolTerminate { id: fixture.pool, reason: "enough" });
     let results = fixture.world.results(fixture.owner, fixture.batch).results;
@@ -124,7 +124,7 @@ fn each_result_that_has_room_by_itself_is_kept() {
     let expected = || [returned_all(1, &results[..1]), no_room(2, 2), returned_all(4, &results[3..])];
     // Whether they are reported, or stand in the record of a worker that died.
     for is_reported in [true, false] {
-        let mut fixture = Fixture::with_short_calls_within(limits.clone(), 16, |_| {});
+        let mut fixture = ChunkFixture::with_short_calls_within(limits.clone(), 16, |_| {});
         assert_eq!(fixture.numbers(fixture.worker), 1..5);
         match is_reported {
             true => fixture.end(1, &results),

@@ -14,7 +14,7 @@ pub(crate) const DIED: Option<FailureKind> = Some(FailureKind::WorkerDied);
 pub(crate) const CANCELLED: Option<FailureKind> = Some(FailureKind::Cancelled);
 
 /// A worker, and a batch that takes chunks.
-pub(crate) struct Fixture {
+pub(crate) struct ChunkFixture {
     pub(crate) world: World,
     pub(crate) owner: SessionId,
     pub(crate) worker: SessionId,
@@ -23,12 +23,12 @@ pub(crate) struct Fixture {
     pub(crate) stop: ObjectId,
 }
 
-impl Fixture {
-    pub(crate) fn new() -> Fixture {
-        Fixture::with(Limits::default(), |_| {})
+impl ChunkFixture {
+    pub(crate) fn new() -> ChunkFixture {
+        ChunkFixture::with(Limits::default(), |_| {})
     }
 
-    pub(crate) fn with(limits: Limits, change: impl FnOnce(&mut BatchOptions)) -> Fixture {
+    pub(crate) fn with(limits: Limits, change: impl FnOnce(&mut BatchOptions)) -> ChunkFixture {
         let mut world = World::with_limits(limits);
         let (owner, worker) = (world.session("owner"), world.session("worker"));
         let pool = world.open(owner, None, Spec::Pool);
@@ -36,20 +36,20 @@ impl Fixture {
         change(&mut options);
         let batch = world.fresh_id();
         world.done(owner, Request::BatchOpen { id: batch, pool, function: "f", options });
-        Fixture { world, owner, worker, pool, batch, stop: options.stop }
+        ChunkFixture { world, owner, worker, pool, batch, stop: options.stop }
     }
 
     /// A batch of which the first call has shown that its calls take no time, and a chunk of this many more.
-    pub(crate) fn with_short_calls(calls: u8, change: impl FnOnce(&mut BatchOptions)) -> Fixture {
-        Fixture::with_short_calls_within(Limits::default(), calls, change)
+    pub(crate) fn with_short_calls(calls: u8, change: impl FnOnce(&mut BatchOptions)) -> ChunkFixture {
+        ChunkFixture::with_short_calls_within(Limits::default(), calls, change)
     }
 
     pub(crate) fn with_short_calls_within(
         limits: Limits,
         calls: u8,
         change: impl FnOnce(&mut BatchOptions),
-    ) -> Fixture {
-        let mut fixture = Fixture::with(limits, change);
+    ) -> ChunkFixture {
+        let mut fixture = ChunkFixture::with(limits, change);
         fixture.add(&[b"first"]);
         fixture.take(1);
         fixture.end(0, &[b"FIRST"]);
@@ -127,7 +127,7 @@ pub(crate) fn failed(calls: u32) -> CallsOutcome<&'static [u8], &'static str> {
 
 #[test]
 fn a_chunk_is_granted_in_parts_and_ends_in_runs() {
-    let mut fixture = Fixture::new();
+    let mut fixture = ChunkFixture::new();
     fixture.add(&[b"a", b"bb", b"", b"d", b"e", b"f", b"g", b"h", b"i"]);
     assert_eq!(fixture.progress(), [9, 0, 0, 0]);
     let first = fixture.take(64);
@@ -147,7 +147,7 @@ fn a_chunk_is_granted_in_parts_and_ends_in_runs() {
 
 #[test]
 fn calls_of_a_grant_end_in_different_ways() {
-    let mut fixture = Fixture::with_short_calls(16, |_| {});
+    let mut fixture = ChunkFixture::with_short_calls(16, |_| {});
     assert_eq!(fixture.numbers(fixture.worker), 1..5);
     let (one, two) = (calls_of(&[b"A"]), calls_of(&[b"C", b"D"]));
     assert_eq!(fixture.report(1, vec![ended(1, &one), failed(1), ended(2, &two)]), Reply::Done);
@@ -160,7 +160,7 @@ fn calls_of_a_grant_end_in_different_ways() {
 
 #[test]
 fn small_chunks_come_together_if_nobody_loses_and_large_ones_in_parts_at_any_time() {
-    let mut fixture = Fixture::with_short_calls(0, |_| {});
+    let mut fixture = ChunkFixture::with_short_calls(0, |_| {});
     fixture.add_chunks([empty_calls(10), vec![input(&[0; 30], 30)]].concat());
     let grant = fixture.take(64);
     assert_eq!((grant.first, grant.calls, grant.arguments.as_bytes()), (1, 10, &[0; 10][..]));
@@ -168,7 +168,7 @@ fn small_chunks_come_together_if_nobody_loses_and_large_ones_in_parts_at_any_tim
     assert_eq!((grant.first, grant.calls), (11, 7));
 
     // While another batch has calls to begin, chunks do not come together.
-    let mut fixture = Fixture::with_short_calls(0, |_| {});
+    let mut fixture = ChunkFixture::with_short_calls(0, |_| {});
     fixture.add_chunks([empty_calls(2), vec![input(&[0; 38], 38)]].concat());
     let other = fixture.world.batch(fixture.owner, fixture.pool);
     fixture.world.fill(fixture.owner, other, &[b"other".as_slice(); 9]);
@@ -180,7 +180,7 @@ fn small_chunks_come_together_if_nobody_loses_and_large_ones_in_parts_at_any_tim
 
 #[test]
 fn what_starts_again_does_not_come_together_with_what_starts_for_the_first_time() {
-    let mut fixture = Fixture::with_short_calls(40, |options| options.retries = 1);
+    let mut fixture = ChunkFixture::with_short_calls(40, |options| options.retries = 1);
     let (worker, second) = (fixture.worker, fixture.world.session("second"));
     assert_eq!(fixture.numbers(worker), 1..11);
     fixture.world.kill(worker);
@@ -192,19 +192,19 @@ fn what_starts_again_does_not_come_together_with_what_starts_for_the_first_time(
 
 #[test]
 fn a_grant_has_not_too_many_calls_or_bytes() {
-    let mut fixture = Fixture::with_short_calls(0, |_| {});
+    let mut fixture = ChunkFixture::with_short_calls(0, |_| {});
     for _ in 0..2 {
         fixture.add_chunks(vec![input(&vec![0; CALLS_PER_CHUNK_MAX], CALLS_PER_CHUNK_MAX as u32)]);
     }
     assert_eq!(fixture.take(u32::MAX).calls, CALLS_PER_GRANT_MAX as u32);
 
-    let mut fixture = Fixture::with_short_calls(0, |_| {});
+    let mut fixture = ChunkFixture::with_short_calls(0, |_| {});
     let quarter = vec![7; GRANT_BYTES_MAX / 4 - 2];
     fixture.add(&[&quarter[..]; 40]);
     let grant = fixture.take(u32::MAX);
     assert_eq!((grant.calls, grant.arguments.as_bytes().len()), (4, GRANT_BYTES_MAX));
 
-    let mut fixture = Fixture::with_short_calls(0, |_| {});
+    let mut fixture = ChunkFixture::with_short_calls(0, |_| {});
     let large = vec![7; GRANT_BYTES_MAX];
     fixture.add(&[b"", &large, b"", b"", b"", b"", b"", b""]);
     let sizes: Vec<u32> = (0..3).map(|_| fixture.take(u32::MAX).calls).collect();
@@ -213,7 +213,7 @@ fn a_grant_has_not_too_many_calls_or_bytes() {
 
 #[test]
 fn a_chunk_that_is_none_is_refused() {
-    let mut fixture = Fixture::new();
+    let mut fixture = ChunkFixture::new();
     let add = |chunk: Chunk<'static>| Request::BatchAdd {
         id: ObjectId(uuid::Uuid::nil()),
         chunks: vec![chunk],
@@ -244,7 +244,7 @@ fn a_chunk_that_is_none_is_refused() {
 
 #[test]
 fn a_report_is_of_calls_that_the_session_runs_and_counts_once() {
-    let mut fixture = Fixture::with_short_calls(16, |_| {});
+    let mut fixture = ChunkFixture::with_short_calls(16, |_| {});
     assert_eq!(fixture.numbers(fixture.worker), 1..5);
     let three = calls_of(&[b"A", b"B", b"C"]);
     for (first, ends) in [
@@ -275,12 +275,12 @@ fn a_report_is_of_calls_that_the_session_runs_and_counts_once() {
 
 #[test]
 fn what_a_chunk_carries_lives_until_its_last_call_has_ended() {
-    let mut fixture = Fixture::with_short_calls(0, |_| {});
+    let mut fixture = ChunkFixture::with_short_calls(0, |_| {});
     let carried = fixture.world.open(fixture.owner, None, Spec::Lock);
     let chunk = Chunk { arguments: &[0; 8], carries: vec![carried], calls: 8 };
     fixture.add_chunks([empty_calls(2), vec![chunk], empty_calls(9)].concat());
     fixture.world.done(fixture.owner, Request::Detach { id: carried });
-    let lives = |fixture: &mut Fixture| {
+    let lives = |fixture: &mut ChunkFixture| {
         let inspect = Request::Inspect { object: protocol::Selector::Id(carried) };
         !matches!(fixture.world.ask(fixture.owner, inspect), Reply::Refused(_))
     };
@@ -298,7 +298,7 @@ fn what_a_chunk_carries_lives_until_its_last_call_has_ended() {
 #[test]
 fn a_manager_has_room_for_so_many_calls_and_no_bytes_of_theirs_are_left_behind() {
     let limits = Limits { calls_and_items_max: 20, stored_bytes_max: 1_000, ..Limits::default() };
-    let mut fixture = Fixture::with(limits, |options| options.retries = 2);
+    let mut fixture = ChunkFixture::with(limits, |options| options.retries = 2);
     let second = fixture.world.session("second");
     let chunk = |bytes: usize| input(calls_of(&vec![vec![7_u8; bytes].as_slice(); 20]).leak(), 20);
     let add = |id, bytes| Request::BatchAdd { id, chunks: vec![chunk(bytes)], last: false };
@@ -352,7 +352,7 @@ fn a_manager_has_room_for_so_many_calls_and_no_bytes_of_theirs_are_left_behind()
 
 #[test]
 fn the_owner_waits_for_as_many_calls_however_they_come() {
-    let mut fixture = Fixture::with_short_calls(16, |_| {});
+    let mut fixture = ChunkFixture::with_short_calls(16, |_| {});
     assert_eq!(fixture.numbers(fixture.worker), 1..5);
     let many = wait_for(Target::ManyResults { batch: fixture.batch, least: 3 });
     let wait = fixture.world.block(fixture.owner, many);

@@ -29,7 +29,7 @@ pub(crate) fn run(
     setup: Option<fn() -> Vec<Request<'static>>>,
     choose: fn(&mut Random) -> Request<'static>,
 ) {
-    let [once, twice] = [(); 2].map(|()| run_once(Run::new(seed, setup.is_some()), steps, setup, choose));
+    let [once, twice] = [(); 2].map(|()| run_once(FuzzRun::new(seed, setup.is_some()), steps, setup, choose));
     assert_same(seed, &once, &twice);
 }
 
@@ -41,9 +41,9 @@ pub(crate) fn run_with_snapshots(
     setup: Option<fn() -> Vec<Request<'static>>>,
     choose: fn(&mut Random) -> Request<'static>,
 ) {
-    let run = || Run::new(seed, setup.is_some());
+    let run = || FuzzRun::new(seed, setup.is_some());
     let kept = run_once(run(), steps, setup, choose);
-    let restored = Run { snapshots: Some(Snapshots::new(seed)), ..run() };
+    let restored = FuzzRun { snapshots: Some(Snapshots::new(seed)), ..run() };
     assert_same(seed, &kept, &run_once(restored, steps, setup, choose));
 }
 
@@ -54,9 +54,9 @@ pub(crate) fn run_with_deferred_releases(
     setup: Option<fn() -> Vec<Request<'static>>>,
     choose: fn(&mut Random) -> Request<'static>,
 ) {
-    let run = || Run::new(seed, setup.is_some());
+    let run = || FuzzRun::new(seed, setup.is_some());
     let sent = run_once(run(), steps, setup, choose);
-    let deferring = Run { defers_releases: true, ..run() };
+    let deferring = FuzzRun { defers_releases: true, ..run() };
     assert_same(seed, &sent, &run_once(deferring, steps, setup, choose));
 }
 
@@ -69,9 +69,9 @@ pub(crate) fn run_in_slices(
     setup: Option<fn() -> Vec<Request<'static>>>,
     choose: fn(&mut Random) -> Request<'static>,
 ) {
-    let run = || Run { steps_max: Some(1 + seed % 20), ..Run::new(seed, setup.is_some()) };
+    let run = || FuzzRun { steps_max: Some(1 + seed % 20), ..FuzzRun::new(seed, setup.is_some()) };
     let kept = run_once(run(), steps, setup, choose);
-    let restored = Run { snapshots: Some(Snapshots::new(seed)), ..run() };
+    let restored = FuzzRun { snapshots: Some(Snapshots::new(seed)), ..run() };
     assert_same(seed, &kept, &run_once(restored, steps, setup, choose));
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn assert_same(seed: u64, once: &str, twice: &str) {
 
 /// One run, and everything that the manager did in it.
 fn run_once(
-    mut run: Run,
+    mut run: FuzzRun,
     steps: u64,
     setup: Option<fn() -> Vec<Request<'static>>>,
     choose: fn(&mut Random) -> Request<'static>,
@@ -101,7 +101,7 @@ fn run_once(
 }
 
 /// A manager and its clients, as they see it.
-struct Run {
+struct FuzzRun {
     seed: u64,
     random: Random,
     /// Whether a thread sends nothing while it waits, as real ones do.
@@ -124,8 +124,8 @@ struct Run {
     trace: String,
 }
 
-impl Run {
-    fn new(seed: u64, is_orderly: bool) -> Run {
+impl FuzzRun {
+    fn new(seed: u64, is_orderly: bool) -> FuzzRun {
         let limits = Limits {
             objects_max: if is_orderly { 16 } else { 6 },
             session_waits_max: 5,
@@ -134,7 +134,7 @@ impl Run {
             stored_bytes_max: BYTES_MAX,
             ..Limits::default()
         };
-        Run {
+        FuzzRun {
             seed,
             random: Random(seed),
             is_orderly,
@@ -318,7 +318,7 @@ impl Run {
         }
         let nothing = Reply::Objects { objects: vec![], more: false };
         assert_eq!(self.ask(Request::ListObjects { after: None }), nothing, "seed {seed}");
-        let mut fresh = Run::new(seed, self.is_orderly);
+        let mut fresh = FuzzRun::new(seed, self.is_orderly);
         fresh.begin(last);
         assert_eq!(self.state.charged_bytes(), fresh.state.charged_bytes(), "memory was lost, seed {seed}");
         self.fill();

@@ -16,7 +16,7 @@ use crate::world::World;
 pub(crate) const SHORT: Duration = Duration::from_micros(10);
 
 /// A worker and a batch of calls, one of which has shown that they are short.
-pub(crate) struct Fixture {
+pub(crate) struct PrefetchFixture {
     pub(crate) world: World,
     pub(crate) owner: SessionId,
     pub(crate) worker: SessionId,
@@ -25,13 +25,17 @@ pub(crate) struct Fixture {
     pub(crate) stop: ObjectId,
 }
 
-impl Fixture {
-    pub(crate) fn new(calls: u32) -> Fixture {
-        Fixture::with(calls, SHORT, |_| {})
+impl PrefetchFixture {
+    pub(crate) fn new(calls: u32) -> PrefetchFixture {
+        PrefetchFixture::with(calls, SHORT, |_| {})
     }
 
     /// The first call takes this long.
-    pub(crate) fn with(calls: u32, first: Duration, change: impl FnOnce(&mut BatchOptions)) -> Fixture {
+    pub(crate) fn with(
+        calls: u32,
+        first: Duration,
+        change: impl FnOnce(&mut BatchOptions),
+    ) -> PrefetchFixture {
         let mut world = World::new();
         let (owner, worker) = (world.session("owner"), world.session("worker"));
         let pool = world.open(owner, None, Spec::Pool);
@@ -39,7 +43,7 @@ impl Fixture {
         change(&mut options);
         let batch = world.fresh_id();
         world.done(owner, Request::BatchOpen { id: batch, pool, function: "f", options });
-        let mut fixture = Fixture { world, owner, worker, pool, batch, stop: options.stop };
+        let mut fixture = PrefetchFixture { world, owner, worker, pool, batch, stop: options.stop };
         let calls: Vec<Vec<u8>> = (0..=calls).map(|number| number.to_le_bytes().to_vec()).collect();
         let calls: Vec<&[u8]> = calls.iter().map(Vec::as_slice).collect();
         fixture.world.fill(owner, batch, &calls);
@@ -98,7 +102,7 @@ pub(crate) fn is_refused(reply: &Reply) -> bool {
 
 #[test]
 fn short_calls_are_prefetched_as_long_as_there_are_many() {
-    let mut fixture = Fixture::new(16);
+    let mut fixture = PrefetchFixture::new(16);
     let worker = fixture.worker;
     assert_eq!(fixture.take(worker, 64), [1, 2, 3, 4]);
     assert_eq!(fixture.progress(), (15, 1));
@@ -122,7 +126,7 @@ fn short_calls_are_prefetched_as_long_as_there_are_many() {
 
 #[test]
 fn long_calls_are_granted_one_by_one_until_many_short_ones_have_followed() {
-    let mut fixture = Fixture::with(400, Duration::from_millis(10), |_| {});
+    let mut fixture = PrefetchFixture::with(400, Duration::from_millis(10), |_| {});
     let worker = fixture.worker;
     let mut alone = 0;
     while let [call] = fixture.take(worker, 64)[..] {
@@ -135,10 +139,10 @@ fn long_calls_are_granted_one_by_one_until_many_short_ones_have_followed() {
 
 #[test]
 fn a_grant_is_expected_to_take_a_moment_at_most_and_has_not_too_many_bytes() {
-    let mut fixture = Fixture::with(400, Duration::from_micros(100), |_| {});
+    let mut fixture = PrefetchFixture::with(400, Duration::from_micros(100), |_| {});
     let worker = fixture.worker;
     assert_eq!(fixture.take(worker, 64).len(), 10);
-    let mut fixture = Fixture::with(400, Duration::from_nanos(1), |_| {});
+    let mut fixture = PrefetchFixture::with(400, Duration::from_nanos(1), |_| {});
     let worker = fixture.worker;
     assert_eq!(fixture.take(worker, u32::MAX).len(), 100);
 
@@ -159,7 +163,7 @@ fn a_grant_is_expected_to_take_a_moment_at_most_and_has_not_too_many_bytes() {
 
 #[test]
 fn nothing_is_prefetched_while_another_worker_waits_or_has_something_to_start() {
-    let mut fixture = Fixture::new(100);
+    let mut fixture = PrefetchFixture::new(100);
     let (worker, owner) = (fixture.worker, fixture.owner);
     let other = fixture.other_batch();
     assert_eq!(fixture.take(worker, 64), [1]);
@@ -189,7 +193,7 @@ fn nothing_is_prefetched_while_another_worker_waits_or_has_something_to_start() 
 
 #[test]
 fn a_death_costs_the_call_that_had_begun_and_the_others_go_back_to_the_front() {
-    let mut fixture = Fixture::new(16);
+    let mut fixture = PrefetchFixture::new(16);
     let (worker, other) = (fixture.worker, fixture.world.session("other"));
     assert_eq!(fixture.take(worker, 64), [1, 2, 3, 4]);
     fixture.end(worker, 1);
@@ -201,7 +205,7 @@ fn a_death_costs_the_call_that_had_begun_and_the_others_go_back_to_the_front() {
 
 #[test]
 fn with_retries_the_call_that_had_begun_comes_before_those_that_had_not() {
-    let mut fixture = Fixture::with(16, SHORT, |options| options.retries = 1);
+    let mut fixture = PrefetchFixture::with(16, SHORT, |options| options.retries = 1);
     let (worker, other) = (fixture.worker, fixture.world.session("other"));
     assert_eq!(fixture.take(worker, 64), [1, 2, 3, 4]);
     fixture.world.kill(worker);
@@ -214,7 +218,7 @@ fn with_retries_the_call_that_had_begun_comes_before_those_that_had_not() {
 
 #[test]
 fn what_is_prefetched_of_a_cancelled_batch_may_begin_and_is_not_started_again() {
-    let mut fixture = Fixture::with(8, SHORT, |options| options.retries = 3);
+    let mut fixture = PrefetchFixture::with(8, SHORT, |options| options.retries = 3);
     let (worker, owner) = (fixture.worker, fixture.owner);
     assert_eq!(fixture.take(worker, 64), [1, 2]);
     fixture.world.ask(owner, Request::BatchCancel { id: fixture.batch });
@@ -228,7 +232,7 @@ fn what_is_prefetched_of_a_cancelled_batch_may_begin_and_is_not_started_again() 
 fn the_time_limit_counts_from_when_a_call_begins() {
     let limit = Duration::from_millis(50);
     let mut fixture =
-        Fixture::with(8, SHORT, |options| options.time_limit_ns = Some(limit.as_nanos() as u64));
+        PrefetchFixture::with(8, SHORT, |options| options.time_limit_ns = Some(limit.as_nanos() as u64));
     let (worker, other) = (fixture.worker, fixture.world.session("other"));
     assert_eq!(fixture.take(worker, 64), [1, 2]);
     fixture.world.pass(limit * 3 / 4);
@@ -246,7 +250,7 @@ fn the_time_limit_counts_from_when_a_call_begins() {
 fn an_end_that_is_told_too_late_still_shows_that_the_next_call_has_begun() {
     let limit = Duration::from_millis(50);
     let mut fixture =
-        Fixture::with(12, SHORT, |options| options.time_limit_ns = Some(limit.as_nanos() as u64));
+        PrefetchFixture::with(12, SHORT, |options| options.time_limit_ns = Some(limit.as_nanos() as u64));
     let worker = fixture.worker;
     assert_eq!(fixture.take(worker, 64), [1, 2, 3]);
     fixture.world.pass(limit);
@@ -259,7 +263,7 @@ fn an_end_that_is_told_too_late_still_shows_that_the_next_call_has_begun() {
 
 #[test]
 fn what_is_prefetched_by_a_process_that_was_signalled_starts_elsewhere() {
-    let mut fixture = Fixture::new(8);
+    let mut fixture = PrefetchFixture::new(8);
     let (worker, owner, other) = (fixture.worker, fixture.owner, fixture.world.session("other"));
     assert_eq!(fixture.take(worker, 64), [1, 2]);
     let signal = Request::BatchSignal { id: fixture.batch, signal: StopSignal::Terminate };
@@ -278,7 +282,7 @@ fn what_is_prefetched_by_a_process_that_was_signalled_starts_elsewhere() {
 
 #[test]
 fn terminating_the_pool_ends_what_is_prefetched_too() {
-    let mut fixture = Fixture::new(8);
+    let mut fixture = PrefetchFixture::new(8);
     let (worker, owner) = (fixture.worker, fixture.owner);
     assert_eq!(fixture.take(worker, 64), [1, 2]);
     fixture.world.done(owner, Request::PoolTerminate { id: fixture.pool, reason: "enough" });
@@ -291,7 +295,7 @@ fn terminating_the_pool_ends_what_is_prefetched_too() {
 
 #[test]
 fn a_worker_is_seen_to_run_one_call_and_asks_for_at_least_one() {
-    let mut fixture = Fixture::new(16);
+    let mut fixture = PrefetchFixture::new(16);
     let (worker, owner) = (fixture.worker, fixture.owner);
     fixture.take(worker, 64);
     let Reply::Sessions { sessions, .. } = fixture.world.ask(owner, Request::ListSessions { after: None })
@@ -310,7 +314,7 @@ fn a_worker_is_seen_to_run_one_call_and_asks_for_at_least_one() {
 
 #[test]
 fn many_results_are_waited_for_together() {
-    let mut fixture = Fixture::new(5);
+    let mut fixture = PrefetchFixture::new(5);
     let (worker, owner, batch) = (fixture.worker, fixture.owner, fixture.batch);
     assert_eq!(fixture.endings(), [(0, None)]);
     for (least, expected) in [(3, vec![1, 2, 3]), (0, vec![4]), (9, vec![5])] {

@@ -27,7 +27,7 @@ enum WorkerMessage {
 }
 
 /// A worker, as it sees itself.
-struct Worker {
+struct FaultyWorker {
     session: SessionId,
     /// The batch of its last grant, and the calls that have not begun.
     granted: Option<(ObjectId, VecDeque<u64>)>,
@@ -61,11 +61,11 @@ struct Workload {
     batches: Vec<(ObjectId, BatchOptions, u64)>,
     /// The batches that were made with all of their calls.
     sealed: BTreeSet<ObjectId>,
-    workers: Vec<Worker>,
+    workers: Vec<FaultyWorker>,
     histories: BTreeMap<(ObjectId, u64), CallHistory>,
 }
 
-impl Worker {
+impl FaultyWorker {
     /// Sends what it has not reported.
     fn report(&mut self, batch: ObjectId) {
         let (first, ended) = self.unreported;
@@ -174,7 +174,7 @@ impl Workload {
     fn hire(&mut self) {
         let session = self.world.session("worker");
         let has_record = self.random.chance(2);
-        self.workers.push(Worker {
+        self.workers.push(FaultyWorker {
             session,
             granted: None,
             runs: None,
@@ -199,7 +199,7 @@ impl Workload {
         let known = (!cut_off || self.random.chance(2)).then(|| self.workers[chosen].record()).flatten();
         // A grant that it has not read counts as prefetched.
         self.read(chosen);
-        let Worker { session, granted, runs, on_its_way, .. } = self.workers.swap_remove(chosen);
+        let FaultyWorker { session, granted, runs, on_its_way, .. } = self.workers.swap_remove(chosen);
         for said in on_its_way {
             if let WorkerMessage::GaveBack(batch, first) = said {
                 let behind = self.histories.range_mut((batch, first)..);
@@ -340,8 +340,9 @@ impl Workload {
         }
         self.world.done(self.owner, Request::PoolClose { id: self.pool });
         self.hire();
-        let is_at_work =
-            |worker: &Worker| !worker.is_waiting || worker.wait.is_some() || !worker.on_its_way.is_empty();
+        let is_at_work = |worker: &FaultyWorker| {
+            !worker.is_waiting || worker.wait.is_some() || !worker.on_its_way.is_empty()
+        };
         while is_at_work(&self.workers[0]) {
             self.work(0);
             self.deliver(0);

@@ -3,7 +3,7 @@
 use manager_core::{DeathCause, SessionEnd};
 use protocol::{Code, FailureKind, Reply, Request, Target};
 
-use crate::prefetch::{Fixture, SHORT, is_refused};
+use crate::prefetch::{PrefetchFixture, SHORT, is_refused};
 use crate::words::wait_for;
 
 #[test]
@@ -18,7 +18,7 @@ fn a_process_that_is_gone_gives_back_what_had_not_begun_and_one_that_lives_on_do
         (SessionEnd::Died(DeathCause::Disconnected), all.clone()),
         (SessionEnd::Died(cut_off), all.clone()),
     ] {
-        let mut fixture = Fixture::new(16);
+        let mut fixture = PrefetchFixture::new(16);
         let worker = fixture.worker;
         assert_eq!(fixture.take(worker, 64), [1, 2, 3, 4]);
         fixture.world.end(worker, ending);
@@ -28,7 +28,7 @@ fn a_process_that_is_gone_gives_back_what_had_not_begun_and_one_that_lives_on_do
 
 #[test]
 fn what_is_given_back_goes_to_the_front_in_order() {
-    let mut fixture = Fixture::new(16);
+    let mut fixture = PrefetchFixture::new(16);
     let (worker, other) = (fixture.worker, fixture.world.session("other"));
     assert_eq!(fixture.take(worker, 64), [1, 2, 3, 4]);
     assert_eq!(fixture.give_back(worker, 3), Reply::Done);
@@ -45,7 +45,7 @@ fn what_is_given_back_goes_to_the_front_in_order() {
 
 #[test]
 fn a_worker_that_waits_gets_what_another_gives_back() {
-    let mut fixture = Fixture::new(5);
+    let mut fixture = PrefetchFixture::new(5);
     let (worker, other, idle) =
         (fixture.worker, fixture.world.session("other"), fixture.world.session("idle"));
     for (call, worker) in [(1, worker), (2, other)] {
@@ -63,7 +63,7 @@ fn a_worker_that_waits_gets_what_another_gives_back() {
 
 #[test]
 fn a_call_that_seemed_to_have_begun_may_be_given_back_with_all_behind_it() {
-    let mut fixture = Fixture::new(16);
+    let mut fixture = PrefetchFixture::new(16);
     let (worker, other) = (fixture.worker, fixture.world.session("other"));
     assert_eq!(fixture.take(worker, 64), [1, 2, 3, 4]);
     fixture.end(worker, 1);
@@ -76,7 +76,7 @@ fn a_call_that_seemed_to_have_begun_may_be_given_back_with_all_behind_it() {
 
 #[test]
 fn nobody_gives_back_what_it_was_not_granted() {
-    let mut fixture = Fixture::new(16);
+    let mut fixture = PrefetchFixture::new(16);
     let (worker, other) = (fixture.worker, fixture.world.session("other"));
     assert_eq!(fixture.take(worker, 64), [1, 2, 3, 4]);
     assert!(is_refused(&fixture.give_back(other, 4)));
@@ -95,7 +95,7 @@ fn nobody_gives_back_what_it_was_not_granted() {
 fn what_is_prefetched_of_a_cancelled_or_stopped_batch_never_starts_once_it_is_given_back() {
     let cancelled = Some(FailureKind::Cancelled);
     for stops in [false, true] {
-        let mut fixture = Fixture::with(8, SHORT, |options| options.retries = 3);
+        let mut fixture = PrefetchFixture::with(8, SHORT, |options| options.retries = 3);
         let (worker, owner, other) = (fixture.worker, fixture.owner, fixture.world.session("other"));
         assert_eq!(fixture.take(worker, 64), [1, 2]);
         match stops {

@@ -12,7 +12,7 @@ use crate::words::{event, wait_for};
 use crate::world::World;
 
 /// An owner with a pool, a worker, and the id of a batch that does not exist yet.
-struct Fixture {
+struct BatchRunFixture {
     world: World,
     owner: SessionId,
     worker: SessionId,
@@ -21,13 +21,13 @@ struct Fixture {
     options: BatchOptions,
 }
 
-impl Fixture {
-    fn new(limits: Limits) -> Fixture {
+impl BatchRunFixture {
+    fn new(limits: Limits) -> BatchRunFixture {
         let mut world = World::with_limits(limits);
         let (owner, worker) = (world.session("owner"), world.session("worker"));
         let pool = world.open(owner, None, Spec::Pool);
         let (batch, options) = (world.fresh_id(), world.batch_options());
-        Fixture { world, owner, worker, pool, batch, options }
+        BatchRunFixture { world, owner, worker, pool, batch, options }
     }
 
     fn run(&self, calls: &[&[u8]]) -> Request<'static> {
@@ -72,7 +72,7 @@ impl Fixture {
 
 #[test]
 fn a_run_is_answered_with_its_results_and_has_no_more_tasks() {
-    let mut fixture = Fixture::new(Limits::default());
+    let mut fixture = BatchRunFixture::new(Limits::default());
     let waiting =
         fixture.world.block(fixture.worker, wait_for(Target::Calls { pool: fixture.pool, most: 1 }));
     let run = fixture.world.block(fixture.owner, fixture.run(&[b"a"]));
@@ -90,7 +90,7 @@ fn a_run_is_answered_with_its_results_and_has_no_more_tasks() {
 
 #[test]
 fn a_run_of_several_is_answered_with_the_first_result_and_waited_for_again() {
-    let mut fixture = Fixture::new(Limits::default());
+    let mut fixture = BatchRunFixture::new(Limits::default());
     let run = fixture.world.block(fixture.owner, fixture.run(&[b"a", b"b"]));
     let (batch, pool) = (fixture.batch, fixture.pool);
     assert_eq!(fixture.world.take_call(fixture.worker, pool).1, 0);
@@ -104,7 +104,7 @@ fn a_run_of_several_is_answered_with_the_first_result_and_waited_for_again() {
 
 #[test]
 fn a_run_of_nothing_is_complete_at_once() {
-    let mut fixture = Fixture::new(Limits::default());
+    let mut fixture = BatchRunFixture::new(Limits::default());
     let run = fixture.world.send(fixture.owner, fixture.run(&[]));
     assert_eq!(fixture.results(run), Results { results: vec![], complete: true });
 }
@@ -113,8 +113,8 @@ fn a_run_of_nothing_is_complete_at_once() {
 fn a_run_that_is_refused_has_made_nothing() {
     let limits =
         Limits { calls_and_items_max: 2, stored_bytes_max: 10, session_waits_max: 1, ..Limits::default() };
-    let mut fixture = Fixture::new(limits);
-    let refused = |fixture: &mut Fixture, run: Request<'_>, code: Code| {
+    let mut fixture = BatchRunFixture::new(limits);
+    let refused = |fixture: &mut BatchRunFixture, run: Request<'_>, code: Code| {
         assert_eq!(fixture.world.refused(fixture.owner, run).0, code);
         fixture.assert_absent_for(fixture.owner);
     };
@@ -145,7 +145,7 @@ fn a_run_that_is_refused_has_made_nothing() {
 
 #[test]
 fn a_run_with_ids_that_do_not_fit_has_made_nothing() {
-    let mut fixture = Fixture::new(Limits { objects_max: 3, ..Limits::default() });
+    let mut fixture = BatchRunFixture::new(Limits { objects_max: 3, ..Limits::default() });
     let taken = fixture.world.event(fixture.owner, "taken");
     let (batch, stop, missing) = (fixture.batch, fixture.options.stop, fixture.world.fresh_id());
     let pool = fixture.pool;
@@ -165,7 +165,7 @@ fn a_run_with_ids_that_do_not_fit_has_made_nothing() {
         fixture.assert_absent_for(fixture.owner);
     }
 
-    let mut fixture = Fixture::new(Limits::default());
+    let mut fixture = BatchRunFixture::new(Limits::default());
     let taken = fixture.world.open(fixture.owner, None, Spec::Event { auto_reset: false });
     let (batch, stop) = (fixture.batch, fixture.options.stop);
     for (batch, stop, fresh) in [(taken, stop, stop), (batch, taken, batch)] {
@@ -191,7 +191,7 @@ fn a_run_with_ids_that_do_not_fit_has_made_nothing() {
 
 #[test]
 fn a_run_under_a_parent_that_is_set_starts_nothing() {
-    let mut fixture = Fixture::new(Limits::default());
+    let mut fixture = BatchRunFixture::new(Limits::default());
     let parent = fixture.world.event(fixture.worker, "parent");
     fixture.world.set(fixture.worker, parent);
     fixture.options.parent = Some(parent);
@@ -206,7 +206,7 @@ fn a_run_under_a_parent_that_is_set_starts_nothing() {
 
 #[test]
 fn a_run_that_is_cancelled_goes_on() {
-    let mut fixture = Fixture::new(Limits::default());
+    let mut fixture = BatchRunFixture::new(Limits::default());
     let run = fixture.world.block(fixture.owner, fixture.run(&[b"a"]));
     fixture.world.done(fixture.owner, Request::Cancel { request: run });
     assert!(matches!(fixture.world.answer(fixture.owner, run), Some(Reply::Refused(_))));
@@ -215,7 +215,7 @@ fn a_run_that_is_cancelled_goes_on() {
 
 #[test]
 fn a_run_whose_time_is_over_goes_on() {
-    let mut fixture = Fixture::new(Limits::default());
+    let mut fixture = BatchRunFixture::new(Limits::default());
     let mut run = fixture.run(&[b"a"]);
     let Request::BatchRun { timeout_ns, .. } = &mut run else { unreachable!("it is one") };
     *timeout_ns = Some(1000);
@@ -227,13 +227,13 @@ fn a_run_whose_time_is_over_goes_on() {
 
 #[test]
 fn a_run_is_stopped_by_its_event_and_by_the_death_of_its_owner() {
-    let mut fixture = Fixture::new(Limits::default());
+    let mut fixture = BatchRunFixture::new(Limits::default());
     let run = fixture.world.block(fixture.owner, fixture.run(&[b"a"]));
     fixture.world.set(fixture.worker, fixture.options.stop);
     let results = fixture.results(run);
     assert!(results.complete && matches!(results.results[0].outcome, Outcome::Failed(_)), "{results:?}");
 
-    let mut fixture = Fixture::new(Limits::default());
+    let mut fixture = BatchRunFixture::new(Limits::default());
     fixture.world.attach(fixture.worker, fixture.pool, protocol::Kind::Pool);
     fixture.world.block(fixture.owner, fixture.run(&[b"a"]));
     let (batch, call, _) = fixture.world.take_call(fixture.worker, fixture.pool);

@@ -21,7 +21,7 @@ type Aim = fn(ObjectId) -> Target<'static>;
 const MANY: u64 = 8_000;
 
 /// A condition over a lock, for which a session waits often, and a session that holds the lock.
-struct Sleepers {
+struct SleepingWaiters {
     world: World,
     sleeper: SessionId,
     holder: SessionId,
@@ -32,8 +32,8 @@ struct Sleepers {
     waits: Vec<RequestId>,
 }
 
-impl Sleepers {
-    fn new() -> Sleepers {
+impl SleepingWaiters {
+    fn new() -> SleepingWaiters {
         let mut world = World::new();
         let (sleeper, holder) = (world.session("sleeper"), world.session("holder"));
         let l = world.open(holder, None, Spec::Lock);
@@ -49,13 +49,14 @@ impl Sleepers {
         waits.push(world.block(sleeper, wait_at_most(SECOND, condition(c))));
         world.acquire(holder, lock(l));
         world.forget_steps();
-        Sleepers { world, sleeper, holder, lock: l, condition: c, event: e, waits }
+        SleepingWaiters { world, sleeper, holder, lock: l, condition: c, event: e, waits }
     }
 }
 
 #[test]
 fn a_notification_for_all_of_many_waiters() {
-    let Sleepers { mut world, sleeper, holder, lock: l, condition: c, event: e, waits } = Sleepers::new();
+    let SleepingWaiters { mut world, sleeper, holder, lock: l, condition: c, event: e, waits } =
+        SleepingWaiters::new();
     let other = world.session("other");
     let notified = world.send(holder, notify_all(c));
     assert_eq!(
@@ -95,7 +96,8 @@ fn a_notification_for_all_of_many_waiters() {
 
 #[test]
 fn the_death_of_many_that_were_notified_passes_their_notifications_on() {
-    let Sleepers { mut world, sleeper, holder, lock: l, condition: c, waits, .. } = Sleepers::new();
+    let SleepingWaiters { mut world, sleeper, holder, lock: l, condition: c, waits, .. } =
+        SleepingWaiters::new();
     let other = world.session("other");
     world.done(holder, release(l));
     world.acquire(other, lock(l));
@@ -159,7 +161,8 @@ fn the_removal_of_an_object_with_many_waiters() {
 
 #[test]
 fn the_removal_of_a_lock_for_which_many_wait_again() {
-    let Sleepers { mut world, sleeper, holder, lock: l, condition: c, waits, .. } = Sleepers::new();
+    let SleepingWaiters { mut world, sleeper, holder, lock: l, condition: c, waits, .. } =
+        SleepingWaiters::new();
     world.ask(holder, notify(c, MANY as u32 / 2));
     world.forget_steps();
     let remove = world.send(holder, Request::Remove { id: l });
@@ -310,8 +313,8 @@ fn a_signal_to_a_worker_with_many_waits() {
 /// What serves a line one by one has never been long.
 #[test]
 fn what_serves_a_long_line() {
-    type Scene = (Spec, Aim, fn(ObjectId) -> Request<'static>);
-    let scenes: [Scene; 5] = [
+    type TogetherScene = (Spec, Aim, fn(ObjectId) -> Request<'static>);
+    let scenes: [TogetherScene; 5] = [
         (semaphore(0), |id| permits(id, 1), |id| Request::SemaphoreRelease { id, permits: MANY }),
         (Spec::Latch { count: 1 }, |id| Target::Latch { id }, |id| Request::LatchCountDown { id, count: 1 }),
         (queue(None), get, |id| Request::QueueClose { id }),

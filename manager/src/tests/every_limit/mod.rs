@@ -20,12 +20,12 @@ mod messages;
 mod settings;
 
 /// A limit, what happens beyond it, and the function that meets it, exceeds it by one, and tells what happened.
-type Line = (&'static str, &'static [Consequence], fn() -> Vec<Consequence>);
+type LimitLine = (&'static str, &'static [Consequence], fn() -> Vec<Consequence>);
 
 const LIMIT_REACHED: Consequence = Refused(Code::LimitReached);
 const TOO_LARGE: Consequence = CallFails(FailureKind::TooLarge);
 
-const TABLE: &[Line] = &[
+const TABLE: &[LimitLine] = &[
     ("HELLO_BYTES_MAX", &[Ended(Code::Protocol)], messages::hello_bytes),
     ("HELLO_TIME_MAX", &[Ended(Code::Protocol)], messages::hello_time),
     ("PROGRAM_BYTES_MAX", &[Cut], messages::program_bytes),

@@ -8,10 +8,10 @@ use protocol::{Grant, Reply, Request, Target, ThreadId, WaitMode};
 
 use super::{ClientProcess, failure};
 use crate::support::PATIENCE;
-use crate::support::remote_client::{EventOrder, Report, Setter};
+use crate::support::remote_client::{ClientReport, EventOrder, Setter};
 
 impl ClientProcess {
-    pub(super) fn follow_event(&mut self, order: EventOrder) -> Result<Report> {
+    pub(super) fn follow_event(&mut self, order: EventOrder) -> Result<ClientReport> {
         match order {
             EventOrder::Open { name, auto_reset } => {
                 let options = self.manager().event_options().auto_reset(auto_reset);
@@ -21,21 +21,21 @@ impl ClientProcess {
             EventOrder::Set { reason: None } => self.event().set()?,
             EventOrder::Set { reason: Some(reason) } => self.event().set_because(&reason)?,
             EventOrder::Clear => self.event().clear()?,
-            EventOrder::IsSet => return self.event().is_set().map(Report::Flag),
-            EventOrder::Wait { timeout } => return wait(self.event(), timeout).map(Report::Waited),
+            EventOrder::IsSet => return self.event().is_set().map(ClientReport::Flag),
+            EventOrder::Wait { timeout } => return wait(self.event(), timeout).map(ClientReport::Waited),
             EventOrder::Begin => self.begin_wait()?,
             EventOrder::Finish => return self.finish_wait(),
             EventOrder::Mirror => self.mirror = Some(self.event().mirror()?),
             EventOrder::Watch { timeout } => {
                 let mirror = self.mirror.as_ref().expect("a mirror was asked for");
-                return mirror.wait(timeout).map(Report::Flag);
+                return mirror.wait(timeout).map(ClientReport::Flag);
             }
-            EventOrder::Crowd { threads } => return Ok(Report::Crowd(self.wait_in_crowd(threads))),
+            EventOrder::Crowd { threads } => return Ok(ClientReport::Crowd(self.wait_in_crowd(threads))),
             EventOrder::Rally { mine, theirs, rounds } => rally(&mine, &theirs, rounds)?,
             EventOrder::CountDown { latch } => self.count_down_to_zero(&latch)?,
             EventOrder::Serve { mine, theirs, rounds } => serve(&mine, &theirs, rounds)?,
         }
-        Ok(Report::Done)
+        Ok(ClientReport::Done)
     }
 
     fn event(&self) -> &Event {
@@ -55,11 +55,11 @@ impl ClientProcess {
         self.event().is_set().map(drop)
     }
 
-    fn finish_wait(&mut self) -> Result<Report> {
+    fn finish_wait(&mut self) -> Result<ClientReport> {
         match self.wait.take().expect("a wait was begun").wait()? {
             Reply::Taken(mut taken) => match taken.grants.pop() {
                 Some(Grant::Event(cause)) => {
-                    Ok(Report::Waited(Some(Setter::from(client::EventCause::from(cause)))))
+                    Ok(ClientReport::Waited(Some(Setter::from(client::EventCause::from(cause)))))
                 }
                 grant => Err(failure(format!("a wait for an event gave {grant:?}"))),
             },

@@ -6,10 +6,10 @@ use client::{
 
 use super::{ClientProcess, failure};
 use crate::support::PATIENCE;
-use crate::support::remote_client::{ConditionOrder, Held, LockOrder, Report, SemaphoreOrder};
+use crate::support::remote_client::{ClientReport, ConditionOrder, HeldGrant, LockOrder, SemaphoreOrder};
 
 impl ClientProcess {
-    pub(super) fn follow_lock(&mut self, order: LockOrder) -> Result<Report> {
+    pub(super) fn follow_lock(&mut self, order: LockOrder) -> Result<ClientReport> {
         match order {
             LockOrder::Acquire(lock, None) => return Ok(self.guard(lock.acquire().map(Some)?)),
             LockOrder::Acquire(lock, Some(timeout)) => {
@@ -28,19 +28,23 @@ impl ClientProcess {
             LockOrder::Release => self.pop().release()?,
             LockOrder::ReleaseAndWait(event) => {
                 let taken = self.pop().release_and_wait(&event, None)?;
-                return Ok(if let Some(Taken::Event(_)) = taken { Report::Set } else { Report::Done });
+                return Ok(if let Some(Taken::Event(_)) = taken {
+                    ClientReport::Set
+                } else {
+                    ClientReport::Done
+                });
             }
             LockOrder::Keep => self.pop().keep(),
             LockOrder::ReleaseKept(lock) => lock.release()?,
             LockOrder::ForceRelease(lock) => lock.force_release()?,
             LockOrder::ForceReleaseAgain(lock) => lock.force_release()?,
-            LockOrder::IsHeld => return Ok(Report::Flag(self.top().is_held())),
+            LockOrder::IsHeld => return Ok(ClientReport::Flag(self.top().is_held())),
             LockOrder::Count { lock, file, rounds } => count(&lock, &file, rounds)?,
         }
-        Ok(Report::Done)
+        Ok(ClientReport::Done)
     }
 
-    pub(super) fn follow_condition(&mut self, order: ConditionOrder) -> Result<Report> {
+    pub(super) fn follow_condition(&mut self, order: ConditionOrder) -> Result<ClientReport> {
         match order {
             ConditionOrder::Enter(condition) => return Ok(self.guard(condition.acquire().map(Some)?)),
             ConditionOrder::Wait(condition, timeout) => {
@@ -48,7 +52,7 @@ impl ClientProcess {
                 return Ok(if is_notified { self.notified() } else { self.timed_out() });
             }
             ConditionOrder::WaitFor(condition, event, timeout) => {
-                return condition.wait_for(self.top(), timeout, || event.is_set()).map(Report::Flag);
+                return condition.wait_for(self.top(), timeout, || event.is_set()).map(ClientReport::Flag);
             }
             ConditionOrder::WaitOr(condition, event, timeout) => {
                 return Ok(match condition.wait_or(self.top(), &[&event], timeout)? {
@@ -63,16 +67,16 @@ impl ClientProcess {
                     Some(count) => condition.notify(count)?,
                     None => condition.notify_all()?,
                 };
-                return Ok(Report::Count(woken as u64));
+                return Ok(ClientReport::Count(woken as u64));
             }
             ConditionOrder::Rally { condition, mine, theirs, rounds } => {
                 rally(&condition, &mine, &theirs, rounds)?;
             }
         }
-        Ok(Report::Done)
+        Ok(ClientReport::Done)
     }
 
-    pub(super) fn follow_semaphore(&mut self, order: SemaphoreOrder) -> Result<Report> {
+    pub(super) fn follow_semaphore(&mut self, order: SemaphoreOrder) -> Result<ClientReport> {
         match order {
             SemaphoreOrder::Take(semaphore, permits, None) => {
                 return Ok(self.permit(Some(semaphore.acquire(permits)?)));
@@ -85,48 +89,48 @@ impl ClientProcess {
             SemaphoreOrder::Forget => self.pop_permit().forget()?,
             SemaphoreOrder::Add(semaphore, permits) => semaphore.release(permits)?,
         }
-        Ok(Report::Done)
+        Ok(ClientReport::Done)
     }
 
-    fn guard(&mut self, guard: Option<LockGuard>) -> Report {
-        let report = Report::Held(guard.as_ref().map(Held::from));
+    fn guard(&mut self, guard: Option<LockGuard>) -> ClientReport {
+        let report = ClientReport::Held(guard.as_ref().map(HeldGrant::from));
         self.guards.extend(guard);
         report
     }
 
-    fn permit(&mut self, permit: Option<Permit>) -> Report {
-        let report = Report::Held(permit.as_ref().map(Held::from));
+    fn permit(&mut self, permit: Option<Permit>) -> ClientReport {
+        let report = ClientReport::Held(permit.as_ref().map(HeldGrant::from));
         self.permits.extend(permit);
         report
     }
 
-    fn taken(&mut self, taken: Taken) -> Report {
+    fn taken(&mut self, taken: Taken) -> ClientReport {
         match taken {
             Taken::Lock(guard) => self.guard(Some(guard)),
             Taken::Permit(permit) => self.permit(Some(permit)),
-            Taken::Event(_) => Report::Set,
+            Taken::Event(_) => ClientReport::Set,
             other => panic!("nobody waits for {other:?}"),
         }
     }
 
-    fn acquire_all(&mut self, locks: &[Lock]) -> Result<Report> {
+    fn acquire_all(&mut self, locks: &[Lock]) -> Result<ClientReport> {
         let targets: Vec<&dyn Waitable> = locks.iter().map(|lock| lock as _).collect();
         let all = wait_all(&targets, None)?.expect("there is no timeout");
         let mut held = Vec::new();
         for taken in all {
             let Taken::Lock(guard) = taken else { panic!("{taken:?} is no lock") };
-            held.push(Held::from(&guard));
+            held.push(HeldGrant::from(&guard));
             self.guards.push(guard);
         }
-        Ok(Report::All(held))
+        Ok(ClientReport::All(held))
     }
 
-    fn notified(&mut self) -> Report {
-        Report::Notified(Held::from(&*self.top()))
+    fn notified(&mut self) -> ClientReport {
+        ClientReport::Notified(HeldGrant::from(&*self.top()))
     }
 
-    fn timed_out(&mut self) -> Report {
-        Report::TimedOut(Held::from(&*self.top()))
+    fn timed_out(&mut self) -> ClientReport {
+        ClientReport::TimedOut(HeldGrant::from(&*self.top()))
     }
 
     fn top(&mut self) -> &mut LockGuard {

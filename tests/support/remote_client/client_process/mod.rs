@@ -9,8 +9,8 @@ use client::internal::{ErrorKind, PendingAnswer};
 use client::{Barrier, Error, Event, EventMirror, Latch, LockGuard, Manager, Permit, Queue, Result};
 
 use super::framing::{CONNECT_LATER, read, write};
-use super::order::Order;
-use super::report::Report;
+use super::order::ClientOrder;
+use super::report::ClientReport;
 use crate::support::{apply, helper};
 
 mod events;
@@ -25,13 +25,13 @@ pub(crate) fn follow_orders() -> Result<()> {
     let mut process = match connect() {
         Ok(manager) => ClientProcess { manager, ..ClientProcess::default() },
         Err(error) => {
-            write(&mut reports, &Err::<Report, Error>(error));
+            write(&mut reports, &Err::<ClientReport, Error>(error));
             return Ok(());
         }
     };
-    write(&mut reports, &Ok::<Report, Error>(Report::Done));
+    write(&mut reports, &Ok::<ClientReport, Error>(ClientReport::Done));
     while let Some(order) = read(&mut orders) {
-        if matches!(order, Order::Panic) {
+        if matches!(order, ClientOrder::Panic) {
             // This panics without printing a message.
             resume_unwind(Box::new("on purpose"));
         }
@@ -51,8 +51,8 @@ fn connect() -> Result<Option<Manager>> {
     }
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Report {
-    Report::Panicked(panic.downcast_ref::<String>().cloned().unwrap_or_default())
+fn panicked(panic: &(dyn Any + Send)) -> ClientReport {
+    ClientReport::Panicked(panic.downcast_ref::<String>().cloned().unwrap_or_default())
 }
 
 /// What a remote client holds and uses, in the order in which it is dropped.
@@ -72,16 +72,16 @@ struct ClientProcess {
 }
 
 impl ClientProcess {
-    fn follow(&mut self, order: Order) -> Result<Report> {
+    fn follow(&mut self, order: ClientOrder) -> Result<ClientReport> {
         match order {
-            Order::Event(order) => self.follow_event(order),
-            Order::Lock(order) => self.follow_lock(order),
-            Order::Condition(order) => self.follow_condition(order),
-            Order::Semaphore(order) => self.follow_semaphore(order),
-            Order::Queue(order) => self.follow_queue(order),
-            Order::Barrier(order) => self.follow_barrier(order),
-            Order::Latch(order) => self.follow_latch(order),
-            Order::Panic => unreachable!("it ends the process"),
+            ClientOrder::Event(order) => self.follow_event(order),
+            ClientOrder::Lock(order) => self.follow_lock(order),
+            ClientOrder::Condition(order) => self.follow_condition(order),
+            ClientOrder::Semaphore(order) => self.follow_semaphore(order),
+            ClientOrder::Queue(order) => self.follow_queue(order),
+            ClientOrder::Barrier(order) => self.follow_barrier(order),
+            ClientOrder::Latch(order) => self.follow_latch(order),
+            ClientOrder::Panic => unreachable!("it ends the process"),
         }
     }
 

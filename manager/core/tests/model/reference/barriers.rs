@@ -3,7 +3,7 @@
 use protocol::{BarrierStatus, Code, Grant, ObjectId, Reply, SessionId, check_reason};
 
 use super::waits::{Decision, Want};
-use super::{Answer, Body, Model};
+use super::{Body, Model, ModelAnswer};
 
 pub(crate) struct Barrier {
     pub(crate) parties: u32,
@@ -101,7 +101,7 @@ impl Model {
         }
     }
 
-    pub(crate) fn barrier_pass(&mut self, session: SessionId, id: ObjectId, turn: u64) -> Answer {
+    pub(crate) fn barrier_pass(&mut self, session: SessionId, id: ObjectId, turn: u64) -> ModelAnswer {
         self.check_acting(session, id, turn)?;
         self.barrier(id)?.acting = None;
         for (key, position) in self.parties(id) {
@@ -118,7 +118,7 @@ impl Model {
         id: ObjectId,
         turn: Option<u64>,
         reason: &str,
-    ) -> Answer {
+    ) -> ModelAnswer {
         self.barrier(id)?;
         if check_reason(reason).is_err() {
             return Err(Code::BadArgument);
@@ -150,7 +150,7 @@ impl Model {
         ids.into_iter().for_each(|id| self.break_barrier(id));
     }
 
-    pub(crate) fn barrier_reset(&mut self, id: ObjectId) -> Answer {
+    pub(crate) fn barrier_reset(&mut self, id: ObjectId) -> ModelAnswer {
         let barrier = self.barrier(id)?;
         barrier.acting = None;
         barrier.is_broken = false;
@@ -158,7 +158,7 @@ impl Model {
         Ok(Reply::Done)
     }
 
-    pub(crate) fn barrier_status(&mut self, id: ObjectId) -> Answer {
+    pub(crate) fn barrier_status(&mut self, id: ObjectId) -> ModelAnswer {
         self.barrier(id)?;
         Ok(Reply::Barrier(self.status_of(id)))
     }

@@ -16,7 +16,7 @@ use super::blobs::Content;
 use super::calls::{GrantedCalls, WaitingCalls};
 use super::events::{Event, SetBy};
 use super::memory::{batch_cost, blob_call_cost, carries_cost, chunks_cost, reason_cost, wait_cost_most};
-use super::{Answer, Body, Caller, Model, Pin};
+use super::{Body, Caller, Model, ModelAnswer, Pin};
 
 pub(crate) struct Batch {
     pub(crate) pool: Pin,
@@ -160,7 +160,7 @@ impl Model {
         batches.collect()
     }
 
-    pub(crate) fn open_batch(&mut self, session: SessionId, opening: Opening<'_>) -> Answer {
+    pub(crate) fn open_batch(&mut self, session: SessionId, opening: Opening<'_>) -> ModelAnswer {
         let Opening { id, pool, function, options } = opening;
         if Name::check(function).is_err() {
             return Err(Code::BadName);
@@ -210,7 +210,7 @@ impl Model {
         id: ObjectId,
         chunks: &[Chunk<'_>],
         last: bool,
-    ) -> Answer {
+    ) -> ModelAnswer {
         self.check_may_add(session, id)?;
         self.check_chunks(chunks)?;
         self.batch(id)?.is_sealed = last;
@@ -228,7 +228,7 @@ impl Model {
         id: ObjectId,
         blob: BlobId,
         carries: &[ObjectId],
-    ) -> Answer {
+    ) -> ModelAnswer {
         self.check_may_add(session, id)?;
         self.check_blob(session, blob)?;
         let (kept, _) = self.kept();
@@ -252,7 +252,7 @@ impl Model {
     }
 
     /// Follows up on calls that were added.
-    fn added(&mut self, id: ObjectId) -> Answer {
+    fn added(&mut self, id: ObjectId) -> ModelAnswer {
         if self.batch(id)?.is_stopped {
             self.cancel_waiting(id);
         }
@@ -312,7 +312,7 @@ impl Model {
         self.wait(caller, request, WaitMode::Any, &targets, timeout_ns)
     }
 
-    pub(crate) fn cancel_batch(&mut self, id: ObjectId) -> Answer {
+    pub(crate) fn cancel_batch(&mut self, id: ObjectId) -> ModelAnswer {
         let batch = self.batch(id)?;
         let count = batch.waiting_calls();
         batch.granted.iter_mut().for_each(GrantedCalls::cancel);

@@ -5,7 +5,7 @@ use protocol::limits::{BLOB_BYTES_MAX, BLOB_BYTES_MIN, PIECE_BYTES_MAX};
 use protocol::{BlobId, Code, Grant, Outcome, Payload, Reply, Request, RequestId, SessionId};
 
 use super::effects::Expected;
-use super::{Answer, Body, Model};
+use super::{Body, Model, ModelAnswer};
 
 /// A blob that something refers to.
 pub(crate) struct Blob {
@@ -71,7 +71,7 @@ impl Model {
     }
 
     /// Memory has come for a blob, or something that the manager does not take as memory.
-    pub(crate) fn blob_send(&mut self, session: SessionId, arrival: &BlobArrival) -> Answer {
+    pub(crate) fn blob_send(&mut self, session: SessionId, arrival: &BlobArrival) -> ModelAnswer {
         let BlobArrival { blob, bytes, refusal, .. } = arrival;
         let reserved = self.check_unfilled(session, *blob, 0)?;
         if let Some(refusal) = refusal {
@@ -92,7 +92,7 @@ impl Model {
         offset: u64,
         piece: &[u8],
         last: bool,
-    ) -> Answer {
+    ) -> ModelAnswer {
         let reserved = self.check_unfilled(session, blob, offset)?;
         if piece.len() > PIECE_BYTES_MAX {
             return Err(Code::LimitReached);
@@ -107,7 +107,7 @@ impl Model {
         Ok(Reply::Done)
     }
 
-    pub(crate) fn blob_close(&mut self, session: SessionId, blob: BlobId) -> Answer {
+    pub(crate) fn blob_close(&mut self, session: SessionId, blob: BlobId) -> ModelAnswer {
         self.check_refers(session, blob)?;
         self.give_back_blob(session, blob);
         Ok(Reply::Done)

@@ -18,7 +18,7 @@ use super::blobs::Content;
 use super::effects::Expected;
 use super::reports::without_first;
 use super::waits::{Wait, Want};
-use super::{Answer, Body, Model};
+use super::{Body, Model, ModelAnswer};
 
 /// Calls that wait and follow one another: what is left of a chunk, or what came back from a worker.
 pub(crate) struct WaitingCalls {
@@ -204,7 +204,7 @@ impl Model {
         first: u64,
         ends: &[CallsOutcome<&[u8], &str>],
         carries: &[ObjectId],
-    ) -> Answer {
+    ) -> ModelAnswer {
         self.batch(id)?;
         let fits = |end: &CallsOutcome<&[u8], &str>| match end.outcome {
             Outcome::Returned(results) => protocol::calls::fit(results, end.calls.into()),
@@ -276,7 +276,7 @@ impl Model {
         !is_over
     }
 
-    pub(crate) fn calls_give_back(&mut self, session: SessionId, id: ObjectId, first: u64) -> Answer {
+    pub(crate) fn calls_give_back(&mut self, session: SessionId, id: ObjectId, first: u64) -> ModelAnswer {
         self.batch(id)?;
         let number = self.grant_with(session, id, first).ok_or(Code::BadArgument)?;
         let batch = self.batch(id)?;
@@ -411,7 +411,7 @@ impl Model {
         self.granted_to(session).len() as u32
     }
 
-    pub(crate) fn signal_batch(&mut self, id: ObjectId, signal: StopSignal) -> Answer {
+    pub(crate) fn signal_batch(&mut self, id: ObjectId, signal: StopSignal) -> ModelAnswer {
         let batch = self.batch(id)?;
         let mut sessions = Vec::new();
         for granted in &mut batch.granted {

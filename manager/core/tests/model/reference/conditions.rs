@@ -4,7 +4,7 @@ use protocol::{Code, Grant, ObjectId, Reply};
 
 use super::sessions::Used;
 use super::waits::{Decision, Want};
-use super::{Answer, Caller, Model};
+use super::{Caller, Model, ModelAnswer};
 
 pub(crate) struct Condition {
     pub(crate) lock: ObjectId,
@@ -42,7 +42,7 @@ impl Model {
         id: ObjectId,
         count: Option<u32>,
         holding: Option<u64>,
-    ) -> Answer {
+    ) -> ModelAnswer {
         self.check_condition(caller, id, holding)?;
         let mut woken = 0;
         while count.is_none_or(|count| woken < u64::from(count)) && self.wake_first(id, count.is_some()) {
@@ -67,7 +67,7 @@ impl Model {
         true
     }
 
-    pub(crate) fn condition_lock(&mut self, id: ObjectId) -> Answer {
+    pub(crate) fn condition_lock(&mut self, id: ObjectId) -> ModelAnswer {
         let lock = self.condition(id)?.lock;
         let is_reentrant = self.lock(lock)?.is_reentrant;
         Ok(Reply::Lock { id: lock, is_reentrant })

@@ -8,7 +8,7 @@ use super::effects::{Change, Expected};
 use super::memory::reason_cost;
 use super::sessions::Session;
 use super::sessions::{Unconfirmed, Used};
-use super::{Answer, Body, Model, Pin};
+use super::{Body, Model, ModelAnswer, Pin};
 
 pub(crate) struct Event {
     pub(crate) auto_reset: bool,
@@ -54,7 +54,12 @@ impl Event {
 }
 
 impl Model {
-    pub(crate) fn event_set(&mut self, session: SessionId, id: ObjectId, reason: Option<&str>) -> Answer {
+    pub(crate) fn event_set(
+        &mut self,
+        session: SessionId,
+        id: ObjectId,
+        reason: Option<&str>,
+    ) -> ModelAnswer {
         self.event(id)?;
         if reason.is_some_and(|reason| check_reason(reason).is_err()) {
             return Err(Code::BadArgument);
@@ -101,7 +106,7 @@ impl Model {
         }
     }
 
-    pub(crate) fn event_clear(&mut self, id: ObjectId) -> Answer {
+    pub(crate) fn event_clear(&mut self, id: ObjectId) -> ModelAnswer {
         let event = self.event(id)?;
         event.clears += 1;
         if event.set_by.take().is_some() {
@@ -110,7 +115,7 @@ impl Model {
         Ok(Reply::Done)
     }
 
-    pub(crate) fn event_cause(&mut self, id: ObjectId) -> Answer {
+    pub(crate) fn event_cause(&mut self, id: ObjectId) -> ModelAnswer {
         let now = self.now;
         let event = self.event(id)?;
         Ok(Reply::SetBy(event.set_by.as_ref().map(|set_by| set_by.cause(now))))
@@ -130,7 +135,7 @@ impl Model {
     }
 
     /// Has an event published. `compare` knows where.
-    pub(crate) fn event_mirror(&mut self, id: ObjectId) -> Answer {
+    pub(crate) fn event_mirror(&mut self, id: ObjectId) -> ModelAnswer {
         let (count, most) = (self.mirrored, self.limits.mirrored_events_max);
         let event = self.event(id)?;
         if !event.is_mirrored {

@@ -6,7 +6,7 @@ use protocol::{
 };
 
 use super::waits::{Wait, Want};
-use super::{Answer, Body, Model};
+use super::{Body, Model, ModelAnswer};
 
 impl Model {
     pub(crate) fn list_sessions(&self, after: Option<SessionId>) -> Reply {
@@ -39,7 +39,7 @@ impl Model {
         Reply::Objects { objects: listed.map(summary).collect(), more: false }
     }
 
-    pub(crate) fn inspect(&self, selector: Selector<'_>) -> Answer {
+    pub(crate) fn inspect(&self, selector: Selector<'_>) -> ModelAnswer {
         let id = match selector {
             Selector::Id(id) => id,
             Selector::Name(name) if Name::check(name).is_err() => return Err(Code::BadName),

@@ -2,7 +2,7 @@
 
 use protocol::{Abandonment, Code, LockGrant, ObjectId, Reply, SessionId};
 
-use super::{Answer, Body, Caller, Model, abandonment};
+use super::{Body, Caller, Model, ModelAnswer, abandonment};
 
 pub(crate) struct Lock {
     pub(crate) is_reentrant: bool,
@@ -67,7 +67,7 @@ impl Model {
         LockGrant { holding: new_holding, token, depth, abandoned }
     }
 
-    pub(crate) fn release_lock(&mut self, caller: Caller, id: ObjectId, holding: Option<u64>) -> Answer {
+    pub(crate) fn release_lock(&mut self, caller: Caller, id: ObjectId, holding: Option<u64>) -> ModelAnswer {
         let lock = self.lock(id)?;
         let Some(holder) = &mut lock.holder else {
             return match holding.is_none() && lock.abandoned.take().is_some() {
@@ -103,7 +103,7 @@ impl Model {
         }
     }
 
-    pub(crate) fn force_release(&mut self, session: SessionId, id: ObjectId) -> Answer {
+    pub(crate) fn force_release(&mut self, session: SessionId, id: ObjectId) -> ModelAnswer {
         let holder = self.lock(id)?.holder.clone().ok_or(Code::NotOwner)?;
         // The text names the process that took it.
         let how = format!("~process {} ", self.sessions[&session].process);

@@ -126,7 +126,7 @@ pub(crate) struct Caller {
 pub(crate) type Pin = (ObjectId, u64);
 
 /// A number of a code, if the request is refused.
-pub(crate) type Answer = Result<Reply, Code>;
+pub(crate) type ModelAnswer = Result<Reply, Code>;
 
 /// Defines a function that finds the body of an object of one kind.
 macro_rules! find {
@@ -272,7 +272,7 @@ impl Model {
     }
 
     /// Answers a request that does not wait. The answer is decided after those of all waits that the request ended.
-    fn answer_last(&mut self, session: SessionId, request: RequestId, answer: Answer) {
+    fn answer_last(&mut self, session: SessionId, request: RequestId, answer: ModelAnswer) {
         self.serve();
         self.answers_last = Some((session, request));
         self.reply(session, request, answer.unwrap_or_else(refused));
@@ -292,7 +292,7 @@ impl Model {
         }
     }
 
-    fn simple_request(&mut self, session: SessionId, body: &Request<'_>) -> Answer {
+    fn simple_request(&mut self, session: SessionId, body: &Request<'_>) -> ModelAnswer {
         let caller = |thread: protocol::ThreadId| Caller { session, thread: thread.0 };
         match *body {
             Request::Open { id, name, spec, mode } => self.open(session, id, name, spec, mode),
@@ -363,7 +363,7 @@ impl Model {
     }
 
     /// Does what the request that a signal is named after does.
-    fn signal(&mut self, caller: Caller, signal: &Signal<'_>) -> Answer {
+    fn signal(&mut self, caller: Caller, signal: &Signal<'_>) -> ModelAnswer {
         match *signal {
             Signal::EventSet { id, reason } => self.event_set(caller.session, id, reason),
             Signal::Release { id, holding } => self.release_lock(caller, id, holding),

@@ -13,7 +13,7 @@ use super::pools::Pool;
 use super::queues::Queue;
 use super::semaphores::Semaphore;
 use super::waits::{Decision, Want};
-use super::{Answer, Body, Model, Object, Pin, refused};
+use super::{Body, Model, ModelAnswer, Object, Pin, refused};
 
 impl Model {
     pub(crate) fn open(
@@ -23,7 +23,7 @@ impl Model {
         name: Option<&str>,
         spec: Spec,
         mode: OpenMode,
-    ) -> Answer {
+    ) -> ModelAnswer {
         if name.is_some_and(|name| Name::check(name).is_err()) {
             return Err(Code::BadName);
         }
@@ -159,7 +159,13 @@ impl Model {
         held.1 += 1;
     }
 
-    pub(crate) fn attach(&mut self, session: SessionId, id: ObjectId, kind: Kind, epoch: Epoch) -> Answer {
+    pub(crate) fn attach(
+        &mut self,
+        session: SessionId,
+        id: ObjectId,
+        kind: Kind,
+        epoch: Epoch,
+    ) -> ModelAnswer {
         if epoch != self.epoch {
             return Err(Code::StaleEpoch);
         }
@@ -170,7 +176,7 @@ impl Model {
     }
 
     /// Gives back a reference, also one to an object that was removed since.
-    pub(crate) fn detach(&mut self, session: SessionId, id: ObjectId) -> Answer {
+    pub(crate) fn detach(&mut self, session: SessionId, id: ObjectId) -> ModelAnswer {
         let references = &mut self.sessions.get_mut(&session).unwrap().references;
         let held = references.get_mut(&id).ok_or(Code::NoSuchObject)?;
         held.1 -= 1;
@@ -196,7 +202,7 @@ impl Model {
         counts.filter(|held| held.0 == serial).map(|held| held.1).sum()
     }
 
-    pub(crate) fn remove(&mut self, session: SessionId, id: ObjectId) -> Answer {
+    pub(crate) fn remove(&mut self, session: SessionId, id: ObjectId) -> ModelAnswer {
         match self.kind_of(id).ok_or(Code::NoSuchObject)? {
             Kind::Batch => return Err(Code::WrongKind),
             Kind::Pool => {

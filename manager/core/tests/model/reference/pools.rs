@@ -6,7 +6,7 @@ use protocol::{Code, FailureKind, ObjectId, Reply, SessionId, check_reason};
 
 use super::effects::Expected;
 use super::events::SetBy;
-use super::{Answer, Body, Model};
+use super::{Body, Model, ModelAnswer};
 
 #[derive(Default)]
 pub(crate) struct Pool {
@@ -57,12 +57,12 @@ impl Model {
         }
     }
 
-    pub(crate) fn pool_close(&mut self, id: ObjectId) -> Answer {
+    pub(crate) fn pool_close(&mut self, id: ObjectId) -> ModelAnswer {
         self.pool(id)?.is_closed = true;
         Ok(Reply::Done)
     }
 
-    pub(crate) fn pool_terminate(&mut self, session: SessionId, id: ObjectId, reason: &str) -> Answer {
+    pub(crate) fn pool_terminate(&mut self, session: SessionId, id: ObjectId, reason: &str) -> ModelAnswer {
         self.pool(id)?;
         if check_reason(reason).is_err() {
             return Err(Code::BadArgument);

@@ -8,7 +8,7 @@ use super::blobs::Content;
 use super::effects::Expected;
 use super::sessions::{Unconfirmed, Used};
 use super::waits::Decision;
-use super::{Answer, Body, Caller, Model, Pin};
+use super::{Body, Caller, Model, ModelAnswer, Pin};
 
 pub(crate) struct Queue {
     pub(crate) capacity: Option<u64>,
@@ -151,7 +151,12 @@ impl Model {
     }
 
     /// Finishes the item of this number, or else the oldest of the thread, or else the oldest of the session.
-    pub(crate) fn queue_item_done(&mut self, caller: Caller, id: ObjectId, number: Option<u64>) -> Answer {
+    pub(crate) fn queue_item_done(
+        &mut self,
+        caller: Caller,
+        id: ObjectId,
+        number: Option<u64>,
+    ) -> ModelAnswer {
         self.check_joinable(id)?;
         let queue = self.queue(id)?;
         let items = queue.unfinished.as_mut().unwrap().get_mut(&caller.session).ok_or(Code::NotOwner)?;
@@ -166,7 +171,7 @@ impl Model {
         Ok(Reply::Done)
     }
 
-    pub(crate) fn queue_close(&mut self, id: ObjectId) -> Answer {
+    pub(crate) fn queue_close(&mut self, id: ObjectId) -> ModelAnswer {
         self.queue(id)?.is_closed = true;
         Ok(Reply::Done)
     }

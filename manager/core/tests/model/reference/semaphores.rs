@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use protocol::{Abandonment, Code, ObjectId, Reply, SessionId};
 
 use super::sessions::Session;
-use super::{Answer, Model, abandonment};
+use super::{Model, ModelAnswer, abandonment};
 
 pub(crate) struct Semaphore {
     pub(crate) permits_at_first: u64,
@@ -99,7 +99,12 @@ impl Model {
         if permits == 0 || is_too_many { Err(Code::BadArgument) } else { Ok(()) }
     }
 
-    pub(crate) fn semaphore_release(&mut self, session: SessionId, id: ObjectId, permits: u64) -> Answer {
+    pub(crate) fn semaphore_release(
+        &mut self,
+        session: SessionId,
+        id: ObjectId,
+        permits: u64,
+    ) -> ModelAnswer {
         let semaphore = self.semaphore(id)?;
         if permits == 0 {
             return Err(Code::BadArgument);
@@ -119,7 +124,7 @@ impl Model {
         Ok(Reply::Done)
     }
 
-    pub(crate) fn semaphore_forget(&mut self, session: SessionId, id: ObjectId, permits: u64) -> Answer {
+    pub(crate) fn semaphore_forget(&mut self, session: SessionId, id: ObjectId, permits: u64) -> ModelAnswer {
         let semaphore = self.semaphore(id)?;
         if permits > semaphore.charge(session) {
             return Err(Code::NotOwner);

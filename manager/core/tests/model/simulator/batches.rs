@@ -6,13 +6,13 @@ use protocol::{
 };
 
 use super::choosing::Choices;
-use super::running::Run;
-use super::step::{CURRENT, Found};
+use super::running::SimulatedRun;
+use super::step::{CURRENT, SimulatedRecord};
 
 /// Arguments of this many calls, or results.
-type Calls = (&'static [u8], u32);
+type EncodedCalls = (&'static [u8], u32);
 
-const SMALL: [Calls; 7] = [
+const SMALL: [EncodedCalls; 7] = [
     (b"\x00", 1),
     (b"\x01a", 1),
     (b"\x01a\x02bc", 2),
@@ -35,7 +35,7 @@ const FAILURES: [FailureKind; 5] = [
     FailureKind::WrongKind,
 ];
 
-const WRONG: [Calls; 5] = [(b"", 0), (b"", 1), (b"\x02a", 1), (b"\x00\x00", 1), (b"\x80", 1)];
+const WRONG: [EncodedCalls; 5] = [(b"", 0), (b"", 1), (b"\x02a", 1), (b"\x00\x00", 1), (b"\x80", 1)];
 
 /// One call of this many bytes, together with its length.
 const fn large<const BYTES: usize>() -> [u8; BYTES] {
@@ -48,7 +48,7 @@ const fn large<const BYTES: usize>() -> [u8; BYTES] {
 }
 
 impl Choices {
-    pub(super) fn batch_open(&mut self, run: &Run, pool: ObjectId) -> Request<'static> {
+    pub(super) fn batch_open(&mut self, run: &SimulatedRun, pool: ObjectId) -> Request<'static> {
         let (id, stop) = (self.fresh_id(run), self.fresh_id(run));
         let parent = match self.random.chance(3) {
             true => self.object_of(run, &[Kind::Event]),
@@ -75,7 +75,7 @@ impl Choices {
         }
     }
 
-    fn chunks(&mut self, run: &Run) -> Vec<Chunk<'static>> {
+    fn chunks(&mut self, run: &SimulatedRun) -> Vec<Chunk<'static>> {
         let count = self.random.pick(&[0, 1, 1, 1, 2, 2, 3]);
         (0..count)
             .map(|_| {
@@ -86,7 +86,7 @@ impl Choices {
             .collect()
     }
 
-    fn calls(&mut self, large: &'static [u8]) -> Calls {
+    fn calls(&mut self, large: &'static [u8]) -> EncodedCalls {
         if self.random.chance(8) && self.mistake() {
             return self.random.pick(&WRONG);
         }
@@ -97,7 +97,12 @@ impl Choices {
     }
 
     /// A request of the owner of a batch, or about it.
-    pub(super) fn of_batch(&mut self, run: &Run, session: SessionId, id: ObjectId) -> Request<'static> {
+    pub(super) fn of_batch(
+        &mut self,
+        run: &SimulatedRun,
+        session: SessionId,
+        id: ObjectId,
+    ) -> Request<'static> {
         match self.random.below(12) {
             0 => Request::BatchCancel { id },
             1 => Request::BatchSignal {
@@ -122,7 +127,12 @@ impl Choices {
     }
 
     /// Calls for a batch.
-    pub(super) fn addition(&mut self, run: &Run, session: SessionId, id: ObjectId) -> Request<'static> {
+    pub(super) fn addition(
+        &mut self,
+        run: &SimulatedRun,
+        session: SessionId,
+        id: ObjectId,
+    ) -> Request<'static> {
         if let Some(blob) = self.blob_to_use(run, session) {
             let carries = if self.random.chance(6) { vec![self.object(run)] } else { Vec::new() };
             return Request::BatchAddBlob { id, blob, carries };
@@ -131,7 +141,12 @@ impl Choices {
     }
 
     /// A request of a worker that has calls, or by mistake of one that has not.
-    pub(super) fn of_worker(&mut self, run: &Run, session: SessionId, id: ObjectId) -> Request<'static> {
+    pub(super) fn of_worker(
+        &mut self,
+        run: &SimulatedRun,
+        session: SessionId,
+        id: ObjectId,
+    ) -> Request<'static> {
         let its = run.model.granted_to(session);
         if its.is_empty() && !self.mistake() {
             return match self.object_of(run, &[Kind::Pool]) {
@@ -172,7 +187,11 @@ impl Choices {
         Request::CallsEnd { batch, first, ends: ends.into(), carries }
     }
 
-    fn call_end(&mut self, run: &Run, session: SessionId) -> CallsOutcome<&'static [u8], &'static str> {
+    fn call_end(
+        &mut self,
+        run: &SimulatedRun,
+        session: SessionId,
+    ) -> CallsOutcome<&'static [u8], &'static str> {
         if let Some(blob) = self.blob_to_use(run, session) {
             let calls = if self.mistake() { 2 } else { 1 };
             return CallsOutcome { calls, outcome: Outcome::ReturnedBlob { blob, bytes: 0 } };
@@ -193,7 +212,7 @@ impl Choices {
     }
 
     /// What the record of a session says, if it has one.
-    pub(super) fn found(&mut self, run: &Run, session: SessionId) -> Option<Found> {
+    pub(super) fn found(&mut self, run: &SimulatedRun, session: SessionId) -> Option<SimulatedRecord> {
         if self.random.chance(3) {
             return None;
         }
@@ -204,7 +223,7 @@ impl Choices {
         };
         let left = end - next;
         let ended = if self.mistake() { self.random.below(9) } else { self.random.below(left + 1) };
-        Some(Found {
+        Some(SimulatedRecord {
             batch,
             reported: self.random.pick(&[0, 0, 0, 1, 2]),
             ended,

@@ -4,15 +4,15 @@ use protocol::limits::{BLOB_BYTES_MAX, BLOB_BYTES_MIN, PIECE_BYTES_MAX};
 use protocol::{BlobId, Code, Request, RequestId, SessionId};
 
 use super::choosing::Choices;
-use super::running::Run;
-use super::step::{CURRENT, PLACES, Step};
+use super::running::SimulatedRun;
+use super::step::{CURRENT, PLACES, SimulatedStep};
 
 /// A piece has a part of these bytes, and too large a piece has all.
 static ZEROS: [u8; PIECE_BYTES_MAX + 1] = [0; PIECE_BYTES_MAX + 1];
 
 impl Choices {
     /// A request about a blob.
-    pub(super) fn of_blob(&mut self, run: &Run, session: SessionId) -> Request<'static> {
+    pub(super) fn of_blob(&mut self, run: &SimulatedRun, session: SessionId) -> Request<'static> {
         let its = &run.model.sessions[&session].blobs;
         if its.is_empty() || self.random.chance(5) {
             return Request::BlobOpen { bytes: self.blob_bytes() };
@@ -66,7 +66,7 @@ impl Choices {
     }
 
     /// A blob of a session, or by mistake any number.
-    pub(super) fn blob(&mut self, run: &Run, session: SessionId) -> BlobId {
+    pub(super) fn blob(&mut self, run: &SimulatedRun, session: SessionId) -> BlobId {
         let count = run.model.sessions[&session].blobs.len() as u64;
         match count == 0 || self.mistake() {
             true => BlobId(self.random.below(20)),
@@ -75,7 +75,7 @@ impl Choices {
     }
 
     /// A blob of a session to use in another request, now and then.
-    pub(super) fn blob_to_use(&mut self, run: &Run, session: SessionId) -> Option<BlobId> {
+    pub(super) fn blob_to_use(&mut self, run: &SimulatedRun, session: SessionId) -> Option<BlobId> {
         let its = &run.model.sessions[&session].blobs;
         let is_likely = self.has_blobs() && !its.is_empty() && self.random.chance(2);
         (is_likely || (self.has_blobs() && self.mistake())).then(|| self.blob(run, session))
@@ -88,13 +88,13 @@ impl Choices {
         request: RequestId,
         unread: u64,
         (blob, bytes): (BlobId, u64),
-    ) -> Step {
+    ) -> SimulatedStep {
         let refusal = match self.random.below(8) {
             0 => Some(self.random.pick(&[Code::LimitReached, Code::BadArgument])),
             _ => None,
         };
         let overcounts = self.random.chance(10) && self.mistake();
-        Step::Arrive { session, request, unread, overcounts, blob, bytes, refusal }
+        SimulatedStep::Arrive { session, request, unread, overcounts, blob, bytes, refusal }
     }
 }
 

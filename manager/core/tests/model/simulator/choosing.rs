@@ -5,8 +5,8 @@ use protocol::limits::BLOB_BYTES_MIN;
 use protocol::{Kind, Limits, ObjectId, Request, RequestId, SessionId, SharedMemory};
 
 use super::random::Random;
-use super::running::Run;
-use super::step::{End, Step, id};
+use super::running::SimulatedRun;
+use super::step::{End, SimulatedStep, id};
 
 /// The kinds of objects.
 pub(crate) const KINDS: [Kind; 10] = [
@@ -153,31 +153,31 @@ impl Choices {
     }
 
     /// The next step of a run.
-    pub(crate) fn next(&mut self, run: &Run) -> Step {
+    pub(crate) fn next(&mut self, run: &SimulatedRun) -> SimulatedStep {
         if let Some(&session) = run.dropped.first() {
             return self.end(run, session, End::Dropped);
         }
         if !self.ending.is_empty() && self.random.chance(8) {
             let gone = self.random.below(self.ending.len() as u64) as usize;
             let (session, ending) = self.ending.remove(gone);
-            return Step::End { session, ending, found: None };
+            return SimulatedStep::End { session, ending, found: None };
         }
         if let Some(holding) = run.wanted
             && self.random.chance(2)
         {
-            return Step::Deferred { session: holding.session, lock: holding.lock };
+            return SimulatedStep::Deferred { session: holding.session, lock: holding.lock };
         }
         let living = self.requests.len() as u64;
         if living == 0 || (living < self.sessions_max && self.random.chance(8)) {
             let session = SessionId(self.next_session);
             self.next_session += 1;
             self.requests.push((session, 0));
-            return Step::Begin { session };
+            return SimulatedStep::Begin { session };
         }
         if self.random.chance(self.times) {
             return match self.random.chance(2) {
-                true => Step::Due,
-                false => Step::Pass { nanoseconds: self.random.below(self.pause_max) },
+                true => SimulatedStep::Due,
+                false => SimulatedStep::Pass { nanoseconds: self.random.below(self.pause_max) },
             };
         }
         let chosen = self.random.below(living) as usize;
@@ -193,12 +193,12 @@ impl Choices {
         if self.random.chance(200)
             && let Some(lock) = self.object_of(run, &[Kind::Lock, Kind::RLock])
         {
-            return Step::Deferred { session, lock };
+            return SimulatedStep::Deferred { session, lock };
         }
         if self.random.chance(200)
             && let Some(found) = self.found(run, session)
         {
-            return Step::Found { session, found };
+            return SimulatedStep::Found { session, found };
         }
         // A client may leave out ids. A hostile one uses one again.
         let last = &mut self.requests[chosen].1;
@@ -210,7 +210,7 @@ impl Choices {
             _ => RequestId(last),
         };
         if self.random.chance(40) && self.mistake() && !matches!(body, Request::BlobSend { .. }) {
-            return Step::Overcount { session, request, body };
+            return SimulatedStep::Overcount { session, request, body };
         }
         let unread = match self.random.chance(self.confirms) {
             true => 0,
@@ -219,18 +219,18 @@ impl Choices {
         if let Request::BlobSend { blob, bytes } = body {
             return self.arrival(session, request, unread, (blob, bytes));
         }
-        Step::Request { session, request, unread, body }
+        SimulatedStep::Request { session, request, unread, body }
     }
 
-    fn end(&mut self, run: &Run, session: SessionId, ending: End) -> Step {
+    fn end(&mut self, run: &SimulatedRun, session: SessionId, ending: End) -> SimulatedStep {
         self.requests.retain(|(other, _)| *other != session);
         let found = self.found(run, session);
         if self.binds && self.random.chance(2) {
             self.ending.push((session, ending));
             let bound = self.random.pick(&[1, 2, 8, 9]);
-            return Step::Ending { session, ending, found, bound };
+            return SimulatedStep::Ending { session, ending, found, bound };
         }
-        Step::End { session, ending, found }
+        SimulatedStep::End { session, ending, found }
     }
 
     /// Whether a client makes a mistake now.
@@ -244,7 +244,7 @@ impl Choices {
     }
 
     /// An id of no object, if there is one.
-    pub(crate) fn fresh_id(&mut self, run: &Run) -> ObjectId {
+    pub(crate) fn fresh_id(&mut self, run: &SimulatedRun) -> ObjectId {
         for _ in 0..8 {
             let id = self.any_id();
             if !run.model.objects.contains_key(&id) || self.mistake() {
@@ -255,7 +255,7 @@ impl Choices {
     }
 
     /// An object of one of these kinds, or none.
-    pub(crate) fn object_of(&mut self, run: &Run, kinds: &[Kind]) -> Option<ObjectId> {
+    pub(crate) fn object_of(&mut self, run: &SimulatedRun, kinds: &[Kind]) -> Option<ObjectId> {
         let count = run.model.objects.len() as u64;
         if count == 0 {
             return None;

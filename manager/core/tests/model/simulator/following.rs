@@ -4,13 +4,13 @@
 use protocol::{Kind, ObjectId, Request, SessionId, Target, Targets, ThreadId, WaitMode};
 
 use super::choosing::Choices;
-use super::running::Run;
+use super::running::SimulatedRun;
 use super::step::CURRENT;
 use crate::reference::{Body, Model};
 
 /// Something that a session could do next.
 #[derive(Clone, Copy)]
-enum Next {
+enum FollowUp {
     /// Report or return calls.
     Calls(ObjectId),
     /// Wait for the one thing that an object has for it.
@@ -31,17 +31,17 @@ enum Next {
 
 impl Choices {
     /// The next request of a session that goes on with what it has begun, if there is something.
-    pub(super) fn follow_up(&mut self, run: &Run, session: SessionId) -> Option<Request<'static>> {
-        let mut all: Vec<Next> = Vec::new();
+    pub(super) fn follow_up(&mut self, run: &SimulatedRun, session: SessionId) -> Option<Request<'static>> {
+        let mut all: Vec<FollowUp> = Vec::new();
         run.model.objects.keys().for_each(|&id| all.extend(next_with(&run.model, session, id)));
-        all.extend(run.model.granted_to(session).into_iter().map(|(batch, ..)| Next::Calls(batch)));
+        all.extend(run.model.granted_to(session).into_iter().map(|(batch, ..)| FollowUp::Calls(batch)));
         if all.is_empty() {
             return None;
         }
         let thread = self.thread();
         Some(match self.random.pick(&all) {
-            Next::Calls(batch) => self.of_worker(run, session, batch),
-            Next::Take(id) => {
+            FollowUp::Calls(batch) => self.of_worker(run, session, batch),
+            FollowUp::Take(id) => {
                 let target = match run.model.kind_of(id)? {
                     Kind::Pool => self.calls_target(id),
                     Kind::Batch => self.results_target(id),
@@ -49,23 +49,28 @@ impl Choices {
                 };
                 self.wait_for(target, thread)
             }
-            Next::Add(id) => self.addition(run, session, id),
-            Next::Release(id, thread) => {
+            FollowUp::Add(id) => self.addition(run, session, id),
+            FollowUp::Release(id, thread) => {
                 Request::Release { id, holding: self.holding(), thread: ThreadId(thread) }
             }
-            Next::Condition(id, thread) if self.random.chance(2) => {
+            FollowUp::Condition(id, thread) if self.random.chance(2) => {
                 let holding = self.holding();
                 self.wait_for(Target::Condition { id, holding }, ThreadId(thread))
             }
-            Next::Condition(id, thread) => self.notify(id, ThreadId(thread)),
-            Next::Permits(id) => Request::SemaphoreRelease { id, permits: 1 },
-            Next::Pass(id) => Request::BarrierPass { id, turn: CURRENT },
-            Next::Finish(id) => Request::QueueItemDone { id, item: None, thread },
+            FollowUp::Condition(id, thread) => self.notify(id, ThreadId(thread)),
+            FollowUp::Permits(id) => Request::SemaphoreRelease { id, permits: 1 },
+            FollowUp::Pass(id) => Request::BarrierPass { id, turn: CURRENT },
+            FollowUp::Finish(id) => Request::QueueItemDone { id, item: None, thread },
         })
     }
 
     /// The thread that holds a lock, or that of a condition, if the session has it; by mistake any thread.
-    pub(super) fn as_holder(&mut self, run: &Run, session: SessionId, id: ObjectId) -> Option<ThreadId> {
+    pub(super) fn as_holder(
+        &mut self,
+        run: &SimulatedRun,
+        session: SessionId,
+        id: ObjectId,
+    ) -> Option<ThreadId> {
         match self.mistake() {
             true => Some(self.thread()),
             false => thread_holding(&run.model, session, id).map(ThreadId),
@@ -73,7 +78,7 @@ impl Choices {
     }
 
     /// Acquires a lock, or that of a condition.
-    pub(super) fn acquire(&mut self, run: &Run, id: ObjectId) -> Request<'static> {
+    pub(super) fn acquire(&mut self, run: &SimulatedRun, id: ObjectId) -> Request<'static> {
         let thread = self.thread();
         let id = match run.model.objects.get(&id).map(|object| &object.body) {
             Some(Body::Condition(condition)) => condition.lock,
@@ -105,23 +110,23 @@ fn thread_holding(model: &Model, session: SessionId, id: ObjectId) -> Option<u64
 }
 
 /// What a session could do with an object.
-fn next_with(model: &Model, session: SessionId, id: ObjectId) -> Vec<Next> {
+fn next_with(model: &Model, session: SessionId, id: ObjectId) -> Vec<FollowUp> {
     let next = match &model.objects[&id].body {
-        Body::Batch(batch) if batch.owner == session && !batch.is_sealed => Some(Next::Add(id)),
-        Body::Batch(batch) if !batch.ended.is_empty() => Some(Next::Take(id)),
-        Body::Pool(pool) if !pool.has_nothing_to_begin() => Some(Next::Take(id)),
-        Body::Lock(_) => thread_holding(model, session, id).map(|thread| Next::Release(id, thread)),
+        Body::Batch(batch) if batch.owner == session && !batch.is_sealed => Some(FollowUp::Add(id)),
+        Body::Batch(batch) if !batch.ended.is_empty() => Some(FollowUp::Take(id)),
+        Body::Pool(pool) if !pool.has_nothing_to_begin() => Some(FollowUp::Take(id)),
+        Body::Lock(_) => thread_holding(model, session, id).map(|thread| FollowUp::Release(id, thread)),
         Body::Condition(condition) => {
             let thread = thread_holding(model, session, condition.lock);
-            thread.map(|thread| Next::Condition(id, thread))
+            thread.map(|thread| FollowUp::Condition(id, thread))
         }
-        Body::Semaphore(semaphore) if semaphore.charges.contains_key(&session) => Some(Next::Permits(id)),
+        Body::Semaphore(semaphore) if semaphore.charges.contains_key(&session) => Some(FollowUp::Permits(id)),
         Body::Barrier(barrier) if barrier.acting.is_some_and(|(acting, _)| acting == session) => {
-            Some(Next::Pass(id))
+            Some(FollowUp::Pass(id))
         }
         Body::Queue(queue) => match &queue.unfinished {
-            Some(unfinished) if unfinished.contains_key(&session) => Some(Next::Finish(id)),
-            _ if !queue.items.is_empty() => Some(Next::Take(id)),
+            Some(unfinished) if unfinished.contains_key(&session) => Some(FollowUp::Finish(id)),
+            _ if !queue.items.is_empty() => Some(FollowUp::Take(id)),
             _ => None,
         },
         _ => None,

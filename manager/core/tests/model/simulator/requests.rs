@@ -7,7 +7,7 @@ use protocol::{
 use uuid::Uuid;
 
 use super::choosing::{Choices, KINDS, weighted};
-use super::running::{EPOCH, Run};
+use super::running::{EPOCH, SimulatedRun};
 use super::step::CURRENT;
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -21,7 +21,7 @@ const ITEMS: [&[u8]; 5] = [b"", b"1", b"item", b"a longer item", b"an item of th
 
 impl Choices {
     /// A request of one session.
-    pub(crate) fn request(&mut self, run: &Run, session: SessionId) -> Request<'static> {
+    pub(crate) fn request(&mut self, run: &SimulatedRun, session: SessionId) -> Request<'static> {
         let living = run.model.objects.len() as u64;
         if living == 0 || (living < self.objects && self.random.chance(3)) {
             return self.open(run);
@@ -79,7 +79,7 @@ impl Choices {
     }
 
     /// An object, or by mistake any id.
-    pub(super) fn object(&mut self, run: &Run) -> ObjectId {
+    pub(super) fn object(&mut self, run: &SimulatedRun) -> ObjectId {
         if self.mistake() {
             return self.any_id();
         }
@@ -88,7 +88,7 @@ impl Choices {
         found.unwrap_or_else(|| self.any_id())
     }
 
-    fn open(&mut self, run: &Run) -> Request<'static> {
+    fn open(&mut self, run: &SimulatedRun) -> Request<'static> {
         let id = self.fresh_id(run);
         let name = match self.random.below(20) {
             0..8 => None,
@@ -145,7 +145,7 @@ impl Choices {
         Request::Open { id, name, spec, mode }
     }
 
-    fn refer(&mut self, run: &Run) -> Request<'static> {
+    fn refer(&mut self, run: &SimulatedRun) -> Request<'static> {
         let id = self.object(run);
         let kind = run.model.kind_of(id).unwrap_or(Kind::Event);
         let kind = if self.mistake() { self.kind() } else { kind };
@@ -153,7 +153,7 @@ impl Choices {
         Request::Attach { id, kind, epoch }
     }
 
-    fn targets(&mut self, run: &Run, session: SessionId) -> (WaitMode, Targets<'static>) {
+    fn targets(&mut self, run: &SimulatedRun, session: SessionId) -> (WaitMode, Targets<'static>) {
         let count = match self.random.below(20) {
             0..11 => 1,
             11..16 => 2,
@@ -174,7 +174,7 @@ impl Choices {
         (mode, targets)
     }
 
-    fn target(&mut self, run: &Run, session: SessionId) -> Target<'static> {
+    fn target(&mut self, run: &SimulatedRun, session: SessionId) -> Target<'static> {
         let id = self.object(run);
         let kind = run.model.kind_of(id).unwrap_or(Kind::Lock);
         let kind = if self.mistake() { self.kind() } else { kind };
@@ -234,7 +234,7 @@ impl Choices {
         }
     }
 
-    fn signal(&mut self, run: &Run) -> Option<Signal<'static>> {
+    fn signal(&mut self, run: &SimulatedRun) -> Option<Signal<'static>> {
         let kinds = [Kind::Event, Kind::Lock, Kind::RLock, Kind::Semaphore, Kind::Latch];
         let id = self.object_of(run, &kinds)?;
         Some(match run.model.kind_of(id)? {
@@ -245,7 +245,7 @@ impl Choices {
         })
     }
 
-    fn cancel(&mut self, run: &Run, session: SessionId) -> Request<'static> {
+    fn cancel(&mut self, run: &SimulatedRun, session: SessionId) -> Request<'static> {
         let blocked = run.model.waits.values().filter(|wait| wait.caller.session == session);
         let blocked: Vec<RequestId> = blocked.map(|wait| wait.request).collect();
         match blocked.is_empty() || self.mistake() {
@@ -254,7 +254,7 @@ impl Choices {
         }
     }
 
-    fn look(&mut self, run: &Run) -> Request<'static> {
+    fn look(&mut self, run: &SimulatedRun) -> Request<'static> {
         match self.random.below(6) {
             0 => Request::ListSessions { after: None },
             1 => Request::ListSessions { after: Some(SessionId(self.random.below(6))) },
@@ -266,7 +266,7 @@ impl Choices {
     }
 
     /// A request that some kind of object has for itself.
-    fn of_kind(&mut self, run: &Run, session: SessionId) -> Request<'static> {
+    fn of_kind(&mut self, run: &SimulatedRun, session: SessionId) -> Request<'static> {
         let id = self.object(run);
         let kind = run.model.kind_of(id).unwrap_or(Kind::Lock);
         let kind = if self.mistake() { self.kind() } else { kind };

@@ -11,7 +11,7 @@ use protocol::{
 use uuid::Uuid;
 
 use super::counting::Counts;
-use super::step::{CURRENT, End, Found, PLACES, Step};
+use super::step::{CURRENT, End, PLACES, SimulatedRecord, SimulatedStep};
 use crate::reference::{Body, Model};
 
 pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(0xe0));
@@ -26,7 +26,7 @@ const SLOTS: usize = 64;
 const MEMORY_SMALL: usize = 1 << 30;
 
 /// A core and its model.
-pub(crate) struct Run {
+pub(crate) struct SimulatedRun {
     core: State,
     pub(crate) model: Model,
     now: u64,
@@ -48,8 +48,8 @@ pub(crate) struct Run {
 }
 
 /// Takes the steps of a trace. Returns after which of them the core and the model differ, and how.
-pub(crate) fn replay(limits: &Limits, steps: &[Step]) -> Option<(usize, String)> {
-    let mut run = Run::new(limits.clone());
+pub(crate) fn replay(limits: &Limits, steps: &[SimulatedStep]) -> Option<(usize, String)> {
+    let mut run = SimulatedRun::new(limits.clone());
     run.memory_every = 1;
     let mut taken = 0;
     let result = catch_unwind(AssertUnwindSafe(|| {
@@ -98,10 +98,10 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     format!("a panic: {}", text.unwrap_or("of no text"))
 }
 
-impl Run {
-    pub(crate) fn new(limits: Limits) -> Run {
+impl SimulatedRun {
+    pub(crate) fn new(limits: Limits) -> SimulatedRun {
         let memory_every = if limits.memory_bytes_max < MEMORY_SMALL { 1 } else { 16 };
-        Run {
+        SimulatedRun {
             core: State::new(EPOCH, limits.clone(), 1),
             model: Model::new(EPOCH, limits, 1),
             now: 0,
@@ -117,26 +117,26 @@ impl Run {
     }
 
     /// Takes a step, unless it means nothing because others were left out.
-    pub(crate) fn take(&mut self, step: &Step) -> Result<(), String> {
+    pub(crate) fn take(&mut self, step: &SimulatedStep) -> Result<(), String> {
         let has_begun = |session: &SessionId| self.model.sessions.contains_key(session);
         let lives = |session: &SessionId| {
             self.model.sessions.get(session).is_some_and(|session| session.ending.is_none())
         };
         match step {
-            Step::Begin { session } if !has_begun(session) => {
+            SimulatedStep::Begin { session } if !has_begun(session) => {
                 let process = session.0 as u32 % 100_000 * 100;
                 let peer = Peer { process, program: format!("program {session}") };
                 self.apply(&Input::SessionBegan { session: *session, peer })
             }
-            Step::Request { session, request, unread, body } if lives(session) => {
+            SimulatedStep::Request { session, request, unread, body } if lives(session) => {
                 let received = self.model.sessions[session].answers.saturating_sub(*unread);
                 self.request(*session, *request, received, body)
             }
-            Step::Overcount { session, request, body } if lives(session) => {
+            SimulatedStep::Overcount { session, request, body } if lives(session) => {
                 let received = self.model.sessions[session].answers + 1;
                 self.request(*session, *request, received, body)
             }
-            Step::Arrive { session, request, unread, overcounts, blob, bytes, refusal }
+            SimulatedStep::Arrive { session, request, unread, overcounts, blob, bytes, refusal }
                 if lives(session) && !self.dropped.contains(session) =>
             {
                 let answers = self.model.sessions[session].answers;
@@ -146,18 +146,18 @@ impl Run {
                 let arrival = BlobArrival { request: *request, received, blob, bytes: *bytes, refusal };
                 self.apply(&Input::BlobArrived { session: *session, arrival })
             }
-            Step::Ending { session, ending, found, bound } if lives(session) => {
+            SimulatedStep::Ending { session, ending, found, bound } if lives(session) => {
                 self.dropped.retain(|dropped| dropped != session);
                 found.map_or(Ok(()), |found| self.found(*session, true, found))?;
                 let (ending, bound) = ((*ending).into(), (1..=*bound).collect());
                 self.apply(&Input::SessionEnding { session: *session, ending, bound })
             }
-            Step::End { session, ending, found } if has_begun(session) => {
+            SimulatedStep::End { session, ending, found } if has_begun(session) => {
                 self.dropped.retain(|dropped| dropped != session);
                 found.map_or(Ok(()), |found| self.found(*session, true, found))?;
                 self.apply(&Input::SessionEnded { session: *session, ending: (*ending).into() })
             }
-            Step::Deferred { session, lock } if lives(session) => {
+            SimulatedStep::Deferred { session, lock } if lives(session) => {
                 let holding = self.holding_of(*lock);
                 self.apply(&Input::DeferredRelease(Holding {
                     session: *session,
@@ -165,17 +165,17 @@ impl Run {
                     number: holding,
                 }))
             }
-            Step::Found { session, found } if lives(session) => self.found(*session, false, *found),
-            Step::Slices { steps } => {
+            SimulatedStep::Found { session, found } if lives(session) => self.found(*session, false, *found),
+            SimulatedStep::Slices { steps } => {
                 self.steps_max = Some(*steps);
                 self.model.is_sliced = true;
                 Ok(())
             }
-            Step::Pass { nanoseconds } => {
+            SimulatedStep::Pass { nanoseconds } => {
                 self.now = self.now.saturating_add(*nanoseconds);
                 self.apply(&Input::TimePassed)
             }
-            Step::Due => {
+            SimulatedStep::Due => {
                 if let Some(due) = self.model.next_deadline().filter(|&due| due < self.now + 1_000_000) {
                     self.now = self.now.max(due);
                 }
@@ -294,14 +294,14 @@ impl Run {
     pub(crate) fn finish(&mut self, limits: &Limits) -> Result<(), String> {
         let sessions: Vec<SessionId> = self.model.sessions.keys().copied().collect();
         for session in sessions {
-            self.take(&Step::End { session, ending: End::Killed, found: None })?;
+            self.take(&SimulatedStep::End { session, ending: End::Killed, found: None })?;
         }
         let last = SessionId(1_000_000);
-        self.take(&Step::Begin { session: last })?;
+        self.take(&SimulatedStep::Begin { session: last })?;
         let mut number = 0;
-        let mut ask = |run: &mut Run, body: Request<'static>| {
+        let mut ask = |run: &mut SimulatedRun, body: Request<'static>| {
             number += 1;
-            run.take(&Step::Request { session: last, request: RequestId(number), unread: 0, body })
+            run.take(&SimulatedStep::Request { session: last, request: RequestId(number), unread: 0, body })
         };
         ask(self, Request::ListObjects { after: None })?;
         while let Some((&id, _)) = self.model.objects.iter().find(|(_, object)| object.name.is_some()) {
@@ -337,7 +337,7 @@ impl Run {
         Ok(())
     }
 
-    fn found(&mut self, session: SessionId, is_last: bool, found: Found) -> Result<(), String> {
+    fn found(&mut self, session: SessionId, is_last: bool, found: SimulatedRecord) -> Result<(), String> {
         let next = self.call_of(session, found.batch);
         let first = next.saturating_sub(found.reported);
         let ended = next + found.ended;

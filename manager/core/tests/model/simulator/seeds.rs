@@ -7,8 +7,8 @@ use protocol::Limits;
 use super::choosing::{Choices, limits};
 use super::counting::Counts;
 use super::random::Random;
-use super::running::{Run, panic_text};
-use super::step::Step;
+use super::running::{SimulatedRun, panic_text};
+use super::step::SimulatedStep;
 
 /// The most steps of one input in runs that go on in slices, so that they do.
 const STEPS_MAX: u64 = 50;
@@ -17,7 +17,7 @@ const STEPS_MAX: u64 = 50;
 #[derive(Debug)]
 pub(crate) struct Divergence {
     pub(crate) limits: Limits,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<SimulatedStep>,
     pub(crate) what: String,
 }
 
@@ -25,13 +25,13 @@ pub(crate) struct Divergence {
 pub(crate) fn run_seed(seed: u64, steps: u64, counts: &mut Option<Counts>) -> Result<u64, Box<Divergence>> {
     let mut random = Random(seed);
     let limits = limits(&mut random);
-    let mut run = Run::new(limits.clone());
+    let mut run = SimulatedRun::new(limits.clone());
     run.counts = counts.take();
     let mut choices = Choices::new(random, &limits);
     let mut trace = Vec::with_capacity(steps as usize);
     let result = catch_unwind(AssertUnwindSafe(|| {
         if seed % 2 == 1 {
-            let slices = Step::Slices { steps: 1 + seed / 2 % STEPS_MAX };
+            let slices = SimulatedStep::Slices { steps: 1 + seed / 2 % STEPS_MAX };
             trace.push(slices.clone());
             run.take(&slices)?;
         }

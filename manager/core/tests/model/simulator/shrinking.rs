@@ -4,7 +4,7 @@ use protocol::{Request, Targets};
 
 use super::running::replay;
 use super::seeds::Divergence;
-use super::step::Step;
+use super::step::SimulatedStep;
 
 /// Leaves out what does not matter.
 pub(crate) fn shrink(divergence: Divergence) -> Divergence {
@@ -46,10 +46,10 @@ pub(crate) fn shrink(divergence: Divergence) -> Divergence {
 }
 
 /// Steps that say less.
-fn simpler(step: &Step) -> Vec<Step> {
+fn simpler(step: &SimulatedStep) -> Vec<SimulatedStep> {
     let mut simpler = Vec::new();
-    if let Step::Request { session, request, unread, body } = step {
-        let with = |body: Request<'static>, unread: u64| Step::Request {
+    if let SimulatedStep::Request { session, request, unread, body } = step {
+        let with = |body: Request<'static>, unread: u64| SimulatedStep::Request {
             session: *session,
             request: *request,
             unread,

@@ -44,7 +44,7 @@ pub(crate) fn source(seed: u64, divergence: &Divergence) -> String {
     );
     text.push_str("    agree(\n        &limits,\n        &[\n");
     for step in &divergence.steps {
-        let _ = writeln!(text, "            Step::{},", rust(&format!("{step:?}")));
+        let _ = writeln!(text, "            SimulatedStep::{},", rust(&format!("{step:?}")));
     }
     text.push_str("        ],\n    );\n}\n");
     text

@@ -15,7 +15,7 @@ pub(crate) const CURRENT: u64 = u64::MAX;
 pub(crate) const PLACES: u64 = 16;
 
 #[derive(Clone, Debug)]
-pub(crate) enum Step {
+pub(crate) enum SimulatedStep {
     Begin {
         session: SessionId,
     },
@@ -48,7 +48,7 @@ pub(crate) enum Step {
         session: SessionId,
         ending: End,
         /// What its call record says.
-        found: Option<Found>,
+        found: Option<SimulatedRecord>,
         /// How many processes are bound to it.
         bound: u32,
     },
@@ -57,7 +57,7 @@ pub(crate) enum Step {
         session: SessionId,
         ending: End,
         /// What its call record says.
-        found: Option<Found>,
+        found: Option<SimulatedRecord>,
     },
     /// The manager finds a release of the session's holding of this lock in the memory that they share.
     Deferred {
@@ -67,7 +67,7 @@ pub(crate) enum Step {
     /// The manager reads the call record of a session that goes on.
     Found {
         session: SessionId,
-        found: Found,
+        found: SimulatedRecord,
     },
     /// Time passes.
     Pass {
@@ -83,7 +83,7 @@ pub(crate) enum Step {
 
 /// What a call record says, as seen from the first call of a grant that has not ended.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Found {
+pub(crate) struct SimulatedRecord {
     pub(crate) batch: ObjectId,
     /// How many calls before that call have their results there, though they were reported.
     pub(crate) reported: u64,
