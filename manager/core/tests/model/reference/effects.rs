@@ -4,7 +4,7 @@
 //! do with each other is taken from the core. What the page leaves open is taken from there, too: the words of refusals
 //! and causes, the numbers of locks that are taken in one step, and which place of the mirror an event gets.
 
-use manager_core::{BlobEffect, Effect, Holding, Publication};
+use manager_core::{BlobEffect, Effect, Publication};
 use protocol::shared_memory::mirror::EventState;
 use protocol::{Code, Grant, LockGrant, ObjectId, Reply, RequestId, SessionId, SharedMemory, StopSignal};
 
@@ -48,11 +48,6 @@ pub(crate) enum Expected {
     Publish {
         id: ObjectId,
         change: Change,
-    },
-    Wanted {
-        session: SessionId,
-        wanted: u64,
-        holding: Option<Holding>,
     },
     Signal {
         session: SessionId,
@@ -105,7 +100,7 @@ impl Model {
         let mut expected = std::mem::take(&mut self.effects);
         self.check_last(&expected, effects)?;
         let mut locks: Vec<(LockGrant, LockGrant)> = Vec::new();
-        for effect in effects {
+        for effect in effects.iter().filter(|effect| !matches!(effect, Effect::LocksWanted { .. })) {
             let Some(position) = expected.iter().position(|one| self.matches(one, effect)) else {
                 return Err(format!("the core has the effect\n  {effect:?}\n{}", list(&expected)));
             };
@@ -120,6 +115,7 @@ impl Model {
         if !expected.is_empty() {
             return Err(format!("the core has no further effect\n{}", list(&expected)));
         }
+        self.compare_wanted(effects)?;
         self.adopt_numbers(&locks)
     }
 
@@ -168,21 +164,6 @@ impl Model {
             (Expected::Blob(expected), Effect::Blob(actual)) => expected == actual,
             (Expected::Publish { id, change }, Effect::Publish(publication)) => {
                 self.is_published(*id, *change, *publication)
-            }
-            (
-                Expected::Wanted { session, wanted, holding },
-                Effect::LocksWanted { session: of, wanted: actual, holding: found },
-            ) => {
-                let same = match (holding, found) {
-                    (Some(holding), Some(found)) => {
-                        holding.lock == found.lock
-                            && (holding.number == found.number || holding.number > self.known.holding)
-                    }
-                    // Its waiters may have come in the same step.
-                    (None, _) => true,
-                    (Some(_), None) => false,
-                };
-                session == of && wanted == actual && same
             }
             (Expected::ReadCallRecord { session }, Effect::ReadCallRecord { session: whose }) => {
                 session == whose

@@ -89,6 +89,10 @@ pub(crate) struct Model {
     pub(crate) is_sliced: bool,
     /// The request of this input, if its answer is the last effect.
     answers_last: Option<(SessionId, RequestId)>,
+    /// How many locks of a session were wanted before this input, if that changed.
+    wanted_before: BTreeMap<SessionId, u64>,
+    /// The locks that became wanted in this input and whose releases the core must look for.
+    looked_for: Vec<Holding>,
     /// What was last published of each event in the mirror.
     mirror: BTreeMap<ObjectId, Publication>,
     /// The numbers of locks before this input.
@@ -177,6 +181,8 @@ impl Model {
             effects: Vec::new(),
             is_sliced: false,
             answers_last: None,
+            wanted_before: BTreeMap::new(),
+            looked_for: Vec::new(),
             mirror: BTreeMap::new(),
             known: Known { holding: 0, token: first_token - 1 },
         }
