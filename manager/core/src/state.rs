@@ -22,6 +22,7 @@ use crate::store::memory::Memory;
 use crate::store::slab::{Key, Slab};
 use crate::waiting::agenda::Agenda;
 use crate::waiting::deadlock::Searches;
+use crate::waiting::ticket_queue::Ticket;
 use crate::waiting::unfinished::UnfinishedWork;
 use crate::waiting::wait::{Caller, Waiter};
 use crate::work::Meter;
@@ -70,6 +71,8 @@ pub struct State {
     pub(crate) has_agenda: bool,
     /// Whether some waits and calls go on that are overdue, since they were too many for one input.
     pub(crate) is_behind: bool,
+    /// The number of the current input or, while the work of an earlier one goes on, of that.
+    pub(crate) ticket: Ticket,
     /// What earlier inputs have left of their agendas.
     pub(crate) unfinished: UnfinishedWork,
     /// Whether they have left something.
@@ -124,6 +127,7 @@ impl State {
             is_unsettled: false,
             has_agenda: false,
             is_behind: false,
+            ticket: Ticket::default(),
             unfinished: UnfinishedWork::default(),
             has_unfinished: false,
             stored_calls_and_items: 0,
@@ -164,6 +168,7 @@ impl State {
         assert!(now >= self.now, "time does not go back");
         self.now = now;
         self.meter.begin_input();
+        self.ticket = self.ticket.next();
         core::mem::swap(&mut self.effects, effects);
         if self.is_something_due() {
             match input {

@@ -30,7 +30,7 @@ pub(crate) struct Meter {
     steps_max: Cell<u64>,
 }
 
-/// Work on many things that goes on in slices. It comes before the waiters on the agenda.
+/// Work on many things that goes on in slices.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum LongWork {
     /// The calls of a batch end that will never begin.
@@ -50,6 +50,11 @@ pub(crate) enum LongWork {
 }
 
 impl LongWork {
+    /// Whether each of its steps ends something: a wait, a call, an object. An event may be set again and again.
+    pub(crate) fn ends_things(&self) -> bool {
+        !matches!(self, LongWork::Set(_))
+    }
+
     /// Whether it goes on with the waiters of this object, or with events that are set since this one was.
     pub(crate) fn concerns(&self, object: Key) -> bool {
         match self {
@@ -129,7 +134,7 @@ impl State {
 
     /// Goes on with something later: at the end of this input or, if that is over, in later ones.
     pub(crate) fn go_on_later(&mut self, work: LongWork) {
-        self.agenda.long.push_back(work);
+        self.agenda.push(self.ticket, work);
         self.note_agenda();
     }
 

@@ -85,8 +85,7 @@ impl State {
     #[cold]
     pub(crate) fn left_gone(&mut self, key: Key) {
         if !self.catalog.at(key).is_awaited() {
-            self.agenda.unused.push(self.catalog.handle(key));
-            self.note_agenda();
+            self.free_later(self.catalog.handle(key));
         }
     }
 }

@@ -180,8 +180,7 @@ impl State {
     /// that nothing is freed while it is in use, and one freed object may free another.
     fn loosened(&mut self, key: Key) {
         if self.catalog.at(key).is_unused() {
-            self.agenda.unused.push(self.catalog.handle(key));
-            self.note_agenda();
+            self.free_later(self.catalog.handle(key));
         }
     }
 

@@ -8,8 +8,12 @@
 //! [Long work](LongWork) comes before the waiters, since it may touch further objects. After the waiters come the
 //! barriers at which all may have come, then the cycles that waits for their own locks may have closed, then the
 //! objects that nothing keeps any more.
+//!
+//! What one input left is done before what later ones leave: it has the [ticket](Ticket) of that input, and so has what
+//! follows from it. So whoever asks for more and more cannot keep the others waiting. Long work that ends things comes
+//! before all tickets. There is never more of it than was begun: each wait, call or object ends once.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +22,7 @@ use crate::State;
 use crate::objects::object_body::{ObjectBody, Served};
 use crate::store::catalog::Handle;
 use crate::store::slab::Key;
+use crate::waiting::ticket_queue::{Ticket, TicketQueue};
 use crate::waiting::wait::{Caller, Lane, Waiter};
 use crate::waiting::wait_queue::{self, Position};
 use crate::work::LongWork;
@@ -25,20 +30,33 @@ use crate::work::LongWork;
 /// What is to be done.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Agenda {
-    /// Work that comes before the waiters.
-    pub(crate) long: VecDeque<LongWork>,
-    /// For each wait queue, the next of its waiters to examine, and when that one came.
-    places: BTreeMap<(Key, Lane), (u64, Position)>,
+    /// Long work that ends waits, calls or objects.
+    ending: TicketQueue<LongWork>,
+    /// Other long work.
+    long: TicketQueue<LongWork>,
+    /// For each wait queue, the next of its waiters to examine.
+    places: BTreeMap<(Key, Lane), QueuePlace>,
     /// The same, and single waiters, in the order in which the waiters came.
-    order: BTreeSet<(u64, Candidate)>,
+    order: BTreeSet<(Ticket, u64, Candidate)>,
+    /// The tickets of the single waiters by their arrivals.
+    singles: BTreeMap<u64, Ticket>,
     /// The threads that have taken a reentrant lock, and the next of their waiters to put into the order.
-    takers: Vec<(Caller, Key)>,
+    takers: TicketQueue<(Caller, Key)>,
     /// The barriers at which all may have come.
-    full: VecDeque<Key>,
+    full: TicketQueue<Key>,
+    /// The objects that seemed unused.
+    unused: Vec<(Ticket, Handle)>,
     /// The waiters that have begun to wait for their lock again, and may have closed a cycle.
     pub(crate) relocking: Vec<Key>,
-    /// The objects that seemed unused.
-    pub(crate) unused: Vec<Handle>,
+}
+
+/// The next waiter to examine of a wait queue.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct QueuePlace {
+    ticket: Ticket,
+    /// When the waiter came.
+    arrival: u64,
+    position: Position,
 }
 
 /// Whom to examine next.
@@ -52,7 +70,8 @@ enum Candidate {
 
 impl Agenda {
     pub(crate) fn is_empty(&self) -> bool {
-        self.long.is_empty()
+        self.ending.is_empty()
+            && self.long.is_empty()
             && self.order.is_empty()
             && self.takers.is_empty()
             && self.full.is_empty()
@@ -65,9 +84,26 @@ impl Agenda {
         self.places.is_empty()
     }
 
+    /// The earliest ticket of all that is to be done.
+    pub(crate) fn ticket(&self) -> Ticket {
+        self.ticket_to_serve().min(self.ending.ticket()).min(self.ticket_to_free())
+    }
+
+    #[inline]
+    fn ticket_to_free(&self) -> Ticket {
+        self.unused.first().map_or(Ticket::NEVER, |(ticket, _)| *ticket)
+    }
+
+    /// The earliest ticket of what may serve waiters.
+    #[inline]
+    fn ticket_to_serve(&self) -> Ticket {
+        let order = self.order.first().map_or(Ticket::NEVER, |&(ticket, ..)| ticket);
+        order.min(self.long.ticket()).min(self.takers.ticket()).min(self.full.ticket())
+    }
+
     /// Whether a wait queue has a place, at or before a waiter that came as this number.
     pub(crate) fn comes_to(&self, queue: (Key, Lane), arrival: u64) -> bool {
-        self.places.get(&queue).is_some_and(|&(place, _)| place <= arrival)
+        self.places.get(&queue).is_some_and(|place| place.arrival <= arrival)
     }
 
     /// Whether a wait queue of an object has a place.
@@ -77,62 +113,94 @@ impl Agenda {
 
     /// Whether a wait queue of an object has a place, or long work goes on with its waiters.
     pub(crate) fn concerns(&self, object: Key) -> bool {
-        self.comes_to_any(object) || self.long.iter().any(|work| work.concerns(object))
+        self.comes_to_any(object) || self.long_work().any(|work| work.concerns(object))
     }
 
     /// Whether waiters are to join the line of this lock, ahead of those who come now.
     pub(crate) fn joins(&self, lock: Key) -> bool {
-        self.long.iter().any(|work| work.joins(lock))
-    }
-
-    /// Has a waiter examined again that could not be now.
-    pub(crate) fn examine_later(&mut self, arrival: u64, waiter: Key) {
-        self.order.insert((arrival, Candidate::Single(waiter)));
+        self.long_work().any(|work| work.joins(lock))
     }
 
     /// Whether it comes to a waiter without its wait queues.
-    pub(crate) fn comes_to_waiter(&self, key: Key, waiter: &Waiter) -> bool {
-        self.order.contains(&(waiter.arrival, Candidate::Single(key)))
+    pub(crate) fn comes_to_waiter(&self, waiter: &Waiter) -> bool {
+        self.singles.contains_key(&waiter.arrival)
             || self.takers.iter().any(|&(caller, _)| caller == waiter.caller)
     }
 
     /// Adds all of another.
     pub(crate) fn append(&mut self, other: Agenda) {
-        let Agenda { long, places, order, takers, full, relocking, unused } = other;
-        self.long.extend(long);
+        let Agenda { ending, long, places, order, singles: _, takers, full, unused, relocking } = other;
+        self.ending.append(ending);
+        self.long.append(long);
         places.into_iter().for_each(|(queue, place)| self.lower(queue, place));
-        self.order.extend(order.into_iter().filter(|(_, next)| matches!(next, Candidate::Single(_))));
-        self.takers.extend(takers);
-        self.full.extend(full);
-        self.relocking.extend(relocking);
+        for (ticket, arrival, candidate) in order {
+            if let Candidate::Single(waiter) = candidate {
+                self.examine_single(ticket, arrival, waiter);
+            }
+        }
+        self.takers.append(takers);
+        self.full.append(full);
         self.unused.extend(unused);
+        self.relocking.extend(relocking);
+    }
+
+    /// Does this later, at its place among all other work.
+    pub(crate) fn push(&mut self, ticket: Ticket, work: LongWork) {
+        if work.ends_things() { &mut self.ending } else { &mut self.long }.push(ticket, work);
+    }
+
+    fn long_work(&self) -> impl Iterator<Item = &LongWork> {
+        self.ending.iter().chain(self.long.iter())
+    }
+
+    /// Has a waiter examined, whatever is ahead of it in its wait queues.
+    pub(crate) fn examine_single(&mut self, ticket: Ticket, arrival: u64, waiter: Key) {
+        if let Some(before) = self.singles.insert(arrival, ticket) {
+            self.order.remove(&(before, arrival, Candidate::Single(waiter)));
+        }
+        self.order.insert((ticket, arrival, Candidate::Single(waiter)));
     }
 
     /// Moves the place of a wait queue that is at this waiter to another, or takes it away.
     fn leave(&mut self, queue: (Key, Lane), waiter: Key, next: Option<(u64, Position)>) {
-        if self.places.get(&queue).is_some_and(|(_, at)| at.waiter == waiter) {
-            self.set(queue, next);
+        if let Some(place) = self.places.get(&queue).filter(|place| place.position.waiter == waiter) {
+            let ticket = place.ticket;
+            self.set(queue, next.map(|(arrival, position)| QueuePlace { ticket, arrival, position }));
         }
     }
 
-    /// Has a wait queue examined from this place on, or from an earlier one if it has that.
-    fn lower(&mut self, queue: (Key, Lane), place: (u64, Position)) {
-        if !self.comes_to(queue, place.0) {
-            self.set(queue, Some(place));
-        }
+    /// Has a wait queue examined from this place on, or from an earlier one if it has that, with the earlier ticket.
+    fn lower(&mut self, queue: (Key, Lane), place: QueuePlace) {
+        let place = match self.places.get(&queue) {
+            Some(&before) if before.arrival <= place.arrival && before.ticket <= place.ticket => return,
+            Some(&before) if before.arrival <= place.arrival => QueuePlace { ticket: place.ticket, ..before },
+            Some(before) => QueuePlace { ticket: place.ticket.min(before.ticket), ..place },
+            None => place,
+        };
+        self.set(queue, Some(place));
+    }
+
+    /// Has a wait queue that has a place examined from this one on, or from that. Takes the later ticket, and returns
+    /// the one that it had.
+    fn renew(&mut self, queue: (Key, Lane), place: QueuePlace) -> Option<Ticket> {
+        let before = *self.places.get(&queue)?;
+        let later = QueuePlace { ticket: place.ticket, ..before };
+        self.set(queue, Some(if before.arrival <= place.arrival { later } else { place }));
+        Some(before.ticket)
     }
 
     /// Moves the place of a wait queue, or takes it away.
-    fn set(&mut self, queue: (Key, Lane), place: Option<(u64, Position)>) {
+    fn set(&mut self, queue: (Key, Lane), place: Option<QueuePlace>) {
+        let entry = |place: QueuePlace| (place.ticket, place.arrival, Candidate::Queued(queue.0, queue.1));
         let before = match place {
             Some(place) => self.places.insert(queue, place),
             None => self.places.remove(&queue),
         };
-        if let Some((arrival, _)) = before {
-            self.order.remove(&(arrival, Candidate::Queued(queue.0, queue.1)));
+        if let Some(before) = before {
+            self.order.remove(&entry(before));
         }
-        if let Some((arrival, _)) = place {
-            self.order.insert((arrival, Candidate::Queued(queue.0, queue.1)));
+        if let Some(place) = place {
+            self.order.insert(entry(place));
         }
     }
 }
@@ -155,11 +223,12 @@ impl State {
 
     /// Notes that a waiter in this wait queue may now be served, from this one on.
     pub(crate) fn touch_from(&mut self, object: Key, lane: Lane, position: Position) {
-        let place = (self.waiters[position.waiter].arrival, position);
-        if self.has_unfinished && self.unfinished.agenda.places.contains_key(&(object, lane)) {
-            self.unfinished.agenda.lower((object, lane), place);
-            self.unfinished.has_grown = true;
-            return;
+        let place =
+            QueuePlace { ticket: self.ticket, arrival: self.waiters[position.waiter].arrival, position };
+        if self.has_unfinished
+            && let Some(before) = self.unfinished.agenda.renew((object, lane), place)
+        {
+            return self.unfinished.note_renewed(before, self.ticket);
         }
         self.agenda.lower((object, lane), place);
         self.note_agenda();
@@ -168,9 +237,15 @@ impl State {
     /// Notes that a thread has taken a reentrant lock: it need not queue for it, whichever of its waits is for it.
     pub(crate) fn touch_waits_of(&mut self, caller: Caller) {
         if self.is_waiting(caller) {
-            self.agenda.takers.push((caller, Key::MIN));
+            self.agenda.takers.push(self.ticket, (caller, Key::MIN));
             self.note_agenda();
         }
+    }
+
+    /// Frees an object later, if nothing keeps it then.
+    pub(crate) fn free_later(&mut self, object: Handle) {
+        self.agenda.unused.push((self.ticket, object));
+        self.note_agenda();
     }
 
     /// Notes that something is on the agenda.
@@ -232,7 +307,7 @@ impl State {
                     return self.barrier_serve(key);
                 }
                 Served::Together => {
-                    self.agenda.full.push_back(key);
+                    self.agenda.full.push(self.ticket, key);
                     self.note_agenda();
                 }
                 Served::Queues => {
@@ -273,31 +348,19 @@ impl State {
 
     /// Does the first thing on the agenda. Returns false if there is none.
     fn do_next(&mut self) -> bool {
+        if !self.agenda.ending.is_empty() {
+            self.go_on_ending();
+            return true;
+        }
         let agenda = &mut self.agenda;
-        if let Some(work) = agenda.long.pop_front() {
-            self.go_on_with(work);
-        } else if let Some(&(caller, from)) = agenda.takers.last() {
-            self.list_waits_of(caller, from);
-        } else if let Some(&(arrival, next)) = agenda.order.first() {
-            match next {
-                Candidate::Queued(object, lane) => self.examine_place(object, lane),
-                Candidate::Single(waiter) => {
-                    agenda.order.pop_first();
-                    if self.waiters.get(waiter).is_some_and(|waiter| waiter.arrival == arrival) {
-                        self.examine(waiter, 0, None);
-                    }
-                }
-            }
-        } else if let Some(key) = agenda.full.pop_front() {
-            // It may have ended, and what has its key may be something else.
-            if let Some(object) = self.catalog.get(key)
-                && object.body.service(object.wait_queue_in(Lane::Main).len()) == Served::Together
-            {
-                self.barrier_serve(key);
-            }
+        let ticket = agenda.ticket_to_serve();
+        if ticket != Ticket::NEVER && ticket <= agenda.ticket_to_free() {
+            self.ticket = ticket;
+            self.serve_next_of(ticket);
         } else if let Some(key) = agenda.relocking.pop() {
             self.break_deadlock(key);
-        } else if let Some(noted) = agenda.unused.pop() {
+        } else if let Some((ticket, noted)) = agenda.unused.pop() {
+            self.ticket = ticket;
             self.free(noted);
         } else {
             return false;
@@ -305,27 +368,67 @@ impl State {
         true
     }
 
+    fn go_on_ending(&mut self) {
+        if let Some((ticket, work)) = self.agenda.ending.pop() {
+            self.ticket = ticket;
+            self.go_on_with(work);
+        }
+    }
+
+    /// Does the first thing that has this ticket and may serve waiters.
+    fn serve_next_of(&mut self, ticket: Ticket) {
+        let agenda = &mut self.agenda;
+        if let Some(work) = agenda.long.pop_of(ticket) {
+            self.go_on_with(work);
+        } else if agenda.takers.ticket() == ticket {
+            self.list_waits();
+        } else if let Some(&(of, arrival, candidate)) = agenda.order.first()
+            && of == ticket
+        {
+            match candidate {
+                Candidate::Queued(object, lane) => self.examine_place(object, lane),
+                Candidate::Single(waiter) => {
+                    agenda.order.pop_first();
+                    agenda.singles.remove(&arrival);
+                    if self.waiters.get(waiter).is_some_and(|waiter| waiter.arrival == arrival) {
+                        self.examine(waiter, 0, None);
+                    }
+                }
+            }
+        } else if let Some(key) = agenda.full.pop_of(ticket) {
+            // It may have ended, and what has its key may be something else.
+            if let Some(object) = self.catalog.get(key)
+                && object.body.service(object.wait_queue_in(Lane::Main).len()) == Served::Together
+            {
+                self.barrier_serve(key);
+            }
+        }
+    }
+
     /// Examines the waiter at the place of a wait queue.
     fn examine_place(&mut self, object: Key, lane: Lane) {
         let queue = (object, lane);
-        let (_, position) = self.agenda.places[&queue];
+        let QueuePlace { ticket, position, .. } = self.agenda.places[&queue];
         let next = wait_queue::next_waiter(&self.waiters, position);
-        self.agenda.set(queue, next.map(|next| (self.waiters[next.waiter].arrival, next)));
+        let place_at = |next: Position| QueuePlace {
+            ticket,
+            arrival: self.waiters[next.waiter].arrival,
+            position: next,
+        };
+        self.agenda.set(queue, next.map(place_at));
         if !self.examine(position.waiter, position.target(), None) {
             self.agenda.set(queue, None);
         }
     }
 
     /// Puts the waiters of a thread into the order.
-    fn list_waits_of(&mut self, caller: Caller, from: Key) {
+    fn list_waits(&mut self) {
         self.step(1);
-        let next = self.blocked.range((caller, from)..=(caller, Key::MAX)).next();
-        match next {
+        let Some((caller, from)) = self.agenda.takers.first_mut() else { return };
+        match self.blocked.range((*caller, *from)..=(*caller, Key::MAX)).next() {
             Some(&(_, key)) => {
-                self.agenda.order.insert((self.waiters[key].arrival, Candidate::Single(key)));
-                if let Some(taker) = self.agenda.takers.last_mut() {
-                    taker.1 = key.saturating_add(1);
-                }
+                *from = key.saturating_add(1);
+                self.agenda.examine_single(self.ticket, self.waiters[key].arrival, key);
             }
             None => drop(self.agenda.takers.pop()),
         }

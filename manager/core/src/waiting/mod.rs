@@ -5,6 +5,7 @@ pub(crate) mod deadlock;
 pub(crate) mod search;
 pub(crate) mod serve;
 pub(crate) mod targets;
+pub(crate) mod ticket_queue;
 pub(crate) mod unfinished;
 pub(crate) mod wait;
 pub(crate) mod wait_queue;

@@ -232,7 +232,7 @@ impl State {
         if self.has_unfinished && self.is_decided(key) {
             // It is told soon. If it was not meant after all, it is examined then.
             self.step(1);
-            self.unfinished.agenda.examine_later(self.waiters[key].arrival, key);
+            self.unfinished.agenda.examine_single(self.ticket, self.waiters[key].arrival, key);
             return true;
         }
         if self.lacks_a_target(key, target as usize) {

@@ -8,7 +8,8 @@
 //!   wait that begins meanwhile, and none that another input serves, takes what one of them could still get: to those
 //!   behind its place, such an object is not ready.
 //! - A request with an answer that promises something about these waiters gets it when all are served: as always, the
-//!   answer to a set comes after those to whom the set let through. Until then its session's other requests wait.
+//!   answer to a set comes after those whom the set let through. Until then its session's other requests wait. It does
+//!   not wait for what others ask for later: see the [agenda](crate::waiting::agenda).
 //! - A wait whose time is over goes on for a moment if the agenda may still come to it. A wait may be cancelled, and
 //!   its session may end.
 //! - Some decisions are about all that wait at one time: a notification for many, a full barrier, a reset. What becomes
@@ -18,6 +19,7 @@
 //! - A request that would see half of it, or undo it, has to wait as well: see [`holds_back`](State::holds_back). The
 //!   clear of an event does not keep those from going on whom its set let through.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::mem::{swap, take};
 
@@ -29,6 +31,7 @@ use crate::objects::Body;
 use crate::objects::object_body::{ObjectBody, Served};
 use crate::store::slab::Key;
 use crate::waiting::agenda::Agenda;
+use crate::waiting::ticket_queue::Ticket;
 use crate::waiting::wait::{Lane, Relock, Waiter};
 use crate::waiting::wait_queue::WaitQueueEntry;
 
@@ -37,10 +40,22 @@ use crate::waiting::wait_queue::WaitQueueEntry;
 pub(crate) struct UnfinishedWork {
     /// What is to be done.
     pub(crate) agenda: Agenda,
-    /// The answers that come once it is done.
-    delayed_replies: Vec<(SessionId, RequestId, Reply)>,
-    /// Whether the current request has left something here.
+    /// The replies that come once all is done that has their tickets or earlier ones.
+    delayed_replies: BTreeMap<(Ticket, SessionId), (RequestId, Reply)>,
+    /// Whether the current request has left something.
     pub(crate) has_grown: bool,
+}
+
+impl UnfinishedWork {
+    /// Notes that the current input renewed the place of a wait queue: the replies that came once all of it was
+    /// examined still do.
+    pub(crate) fn note_renewed(&mut self, before: Ticket, now: Ticket) {
+        self.has_grown = true;
+        let first = SessionId(0);
+        let renewed = self.delayed_replies.extract_if((before, first)..(before.next(), first), |_, _| true);
+        let renewed: Vec<_> = renewed.map(|((_, session), answer)| ((now, session), answer)).collect();
+        self.delayed_replies.extend(renewed);
+    }
 }
 
 impl State {
@@ -128,7 +143,7 @@ impl State {
                 || object.body.service(object.wait_queue_in(Lane::Main).len()) == Served::Together
         };
         let is_before = |relock: Relock| self.unfinished.agenda.joins(relock.lock);
-        self.unfinished.agenda.comes_to_waiter(key, waiter)
+        self.unfinished.agenda.comes_to_waiter(waiter)
             || waiter.targets.iter().any(comes)
             || self.is_decided(key)
             || waiter.relock.is_some_and(is_before)
@@ -151,7 +166,8 @@ impl State {
         self.settle();
         if self.has_unfinished && self.unfinished.has_grown && request.wants_answer() {
             self.session_at(session).has_delayed_reply = true;
-            return self.unfinished.delayed_replies.push((session, request, reply));
+            self.unfinished.delayed_replies.insert((self.ticket, session), (request, reply));
+            return;
         }
         self.reply(session, request, reply);
     }
@@ -184,14 +200,23 @@ impl State {
         swap(&mut self.unfinished.agenda, &mut self.agenda);
         self.has_unfinished = false;
         self.note_agenda();
+        let ticket = self.ticket;
         self.settle_all();
-        if !self.has_unfinished {
-            for (session, request, reply) in take(&mut self.unfinished.delayed_replies) {
-                if let Some(session) = self.sessions.get_mut(&session) {
-                    session.has_delayed_reply = false;
-                }
-                self.reply(session, request, reply);
+        self.ticket = ticket;
+        self.send_delayed_replies();
+    }
+
+    /// Sends the replies that were delayed until now.
+    fn send_delayed_replies(&mut self) {
+        let undone = if self.has_unfinished { self.unfinished.agenda.ticket() } else { Ticket::NEVER };
+        while let Some(delayed) = self.unfinished.delayed_replies.first_entry()
+            && delayed.key().0 < undone
+        {
+            let ((_, session), (request, reply)) = delayed.remove_entry();
+            if let Some(session) = self.sessions.get_mut(&session) {
+                session.has_delayed_reply = false;
             }
+            self.reply(session, request, reply);
         }
     }
 }

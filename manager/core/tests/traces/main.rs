@@ -24,6 +24,7 @@ mod mirrors;
 mod mixed;
 mod objects;
 mod orderly;
+mod owed_steps;
 mod pools;
 mod prefetch;
 mod prefetch_faults;
