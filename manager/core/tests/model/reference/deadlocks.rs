@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use protocol::Code;
+use protocol::{Code, RequestId, SessionId};
 
 use super::waits::{Wait, Want};
 use super::{Body, Caller, Model};
@@ -99,10 +99,8 @@ impl Model {
                 let candidates: Vec<u64> =
                     self.waits.iter().filter(may_be_refused).map(|(&key, _)| key).collect();
                 // Where several cycles meet, the page does not say which of them counts.
-                let is_chosen = |key: &&u64| {
-                    let wait = &self.waits[*key];
-                    self.choices.contains(&(wait.caller.session, wait.request))
-                };
+                let name = |key: u64| (self.waits[&key].caller.session, self.waits[&key].request);
+                let of_name = |of: &(SessionId, RequestId)| candidates.iter().find(|&&key| name(key) == *of);
                 // Nor does it say more of threads that wait in several ways, which can be in a deadlock already.
                 let waits_once =
                     |caller: &Caller| self.waits.values().filter(|wait| wait.caller == *caller).count() == 1;
@@ -111,7 +109,7 @@ impl Model {
                         && self.waited_for(self.waits[*key].caller).contains(&caller)
                 };
                 let youngest = candidates.iter().rev().find(is_in_cycle);
-                let chosen = candidates.iter().rev().find(is_chosen).or(youngest).copied();
+                let chosen = self.choices.iter().find_map(of_name).or(youngest).copied();
                 if let Some(chosen) = chosen {
                     let wait = &self.waits[&chosen];
                     let name = (wait.caller.session, wait.request);
