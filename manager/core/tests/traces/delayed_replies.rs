@@ -1,4 +1,4 @@
-//! Answers that are owed for long work: they come when that work is done, whatever others ask for meanwhile.
+//! Replies that long work delays: they come when that work is done, whatever others ask for meanwhile.
 
 use protocol::{ObjectId, Reply, Request, RequestId, SessionId};
 
