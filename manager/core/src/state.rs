@@ -206,7 +206,7 @@ impl State {
     fn request(&mut self, session: SessionId, envelope: &Envelope<'_>) {
         let Envelope { request, received, ref body } = *envelope;
         if self.has_unfinished {
-            self.make_way(session, body);
+            self.finish_earlier_work(session, body);
         }
         if let Err(refusal) = self.confirm(session, received) {
             return self.effects.push(Effect::Drop { session, refusal });
@@ -230,11 +230,11 @@ impl State {
             }
             _ => {
                 let result = self.simple_request(session, body);
-                return self.reply_at_last(session, request, result.unwrap_or_else(Reply::Refused));
+                return self.reply_when_done(session, request, result.unwrap_or_else(Reply::Refused));
             }
         };
         if let Err(refusal) = begun {
-            self.reply_at_last(session, request, Reply::Refused(refusal));
+            self.reply_when_done(session, request, Reply::Refused(refusal));
         }
     }
 
@@ -262,7 +262,7 @@ impl State {
             return self.effects.push(Effect::Drop { session, refusal });
         }
         let result = self.blob_send(session, sent.blob, sent.bytes, sent.refusal.as_ref());
-        self.reply_at_last(session, sent.request, result.unwrap_or_else(Reply::Refused));
+        self.reply_when_done(session, sent.request, result.unwrap_or_else(Reply::Refused));
     }
 
     /// Has memory shared with a session that wants an answer, since the answer brings it.

@@ -239,7 +239,8 @@ impl State {
             return true;
         }
         let waiter = &self.waiters[key];
-        if self.is_torn_down(waiter.caller.session) || (self.has_unfinished && self.is_dismissed(waiter)) {
+        if self.is_torn_down(waiter.caller.session) || (self.has_unfinished && self.is_to_be_refused(waiter))
+        {
             // It leaves the wait queue soon, and those behind it are examined then.
             return !waiter.has_claim();
         }

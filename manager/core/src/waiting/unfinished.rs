@@ -116,7 +116,7 @@ impl State {
     }
 
     /// Whether a waiter waits for calls although its process is to end, so that it is refused soon.
-    pub(crate) fn is_dismissed(&self, waiter: &Waiter) -> bool {
+    pub(crate) fn is_to_be_refused(&self, waiter: &Waiter) -> bool {
         waiter.wants_calls() && self.sessions[&waiter.caller.session].is_terminating
     }
 
@@ -149,8 +149,8 @@ impl State {
             || waiter.relock.is_some_and(is_before)
     }
 
-    /// Makes way for a request.
-    pub(crate) fn make_way(&mut self, session: SessionId, request: &Request<'_>) {
+    /// Finishes earlier work that a request would have to wait for, if the driver applies it all the same.
+    pub(crate) fn finish_earlier_work(&mut self, session: SessionId, request: &Request<'_>) {
         if self.holds_back(session, request) {
             self.without_limit(|state| {
                 while state.has_unfinished {
@@ -162,7 +162,7 @@ impl State {
     }
 
     /// Answers a request, once everything is done that follows from it.
-    pub(crate) fn reply_at_last(&mut self, session: SessionId, request: RequestId, reply: Reply) {
+    pub(crate) fn reply_when_done(&mut self, session: SessionId, request: RequestId, reply: Reply) {
         self.settle();
         if self.has_unfinished && self.unfinished.has_grown && request.wants_answer() {
             self.session_at(session).has_delayed_reply = true;
