@@ -181,3 +181,26 @@ pub(crate) fn shrink<T>(queue: &mut VecDeque<T>) {
 fn shrink_now<T>(queue: &mut VecDeque<T>) {
     queue.shrink_to(queue.capacity() * 5 / 8);
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::VecDeque;
+
+    use super::{KEPT_MAX, push_back, shrink};
+
+    #[test]
+    fn a_queue_gives_back_what_it_no_longer_needs() {
+        let mut queue = VecDeque::new();
+        (0..16 * KEPT_MAX).for_each(|entry| push_back(&mut queue, entry));
+        let longest = queue.capacity();
+        assert!(longest < queue.len() * 3 / 2, "{longest}");
+        queue.truncate(longest / 2);
+        shrink(&mut queue);
+        assert_eq!(queue.capacity(), longest, "half of it is in use");
+        while queue.pop_front().is_some() {
+            shrink(&mut queue);
+            let capacity = queue.capacity();
+            assert!(capacity <= (2 * queue.len() + 2).max(KEPT_MAX), "{capacity} for {}", queue.len());
+        }
+    }
+}

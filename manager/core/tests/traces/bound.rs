@@ -6,6 +6,9 @@ use protocol::{Kind, ObjectState, Reply, Request, SessionId, Spec};
 use crate::words::*;
 use crate::world::World;
 
+/// So many waits that no input ends them all.
+const MANY: u64 = 5_000;
+
 fn ending(world: &mut World, session: SessionId) {
     let ending = SessionEnd::Died(DeathCause::Signal(9));
     world.apply(Input::SessionEnding { session, ending, bound: vec![4711] });
@@ -79,4 +82,33 @@ fn an_ending_session_waits_for_nothing_and_its_lock_can_be_taken_by_force() {
     world.acquire(b, lock(id));
     world.apply(Input::SessionEnded { session: a, ending: SessionEnd::Died(DeathCause::Signal(9)) });
     world.silent();
+}
+
+#[test]
+fn notifications_pass_on_from_many_waits_of_a_session_that_ends_meanwhile() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let l = world.open(b, None, Spec::Lock);
+    let c = world.open(b, None, over(l));
+    for _ in 0..MANY {
+        world.acquire(a, lock(l));
+        world.block(a, wait_for(condition(c)));
+    }
+    let behind: Vec<_> = (0..MANY)
+        .map(|_| {
+            world.acquire(b, lock(l));
+            world.block(b, wait_for(condition(c)))
+        })
+        .collect();
+    world.acquire(b, lock(l));
+    // They must have the lock again, which is taken.
+    assert_eq!(world.count(b, notify(c, MANY as u32)), MANY);
+    ending(&mut world, a);
+    world.slice();
+    world.kill(a);
+    assert!(world.work() > 0);
+    for request in behind {
+        world.release(b, l);
+        world.notified(b, request);
+    }
 }

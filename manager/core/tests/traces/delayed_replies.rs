@@ -1,9 +1,10 @@
-//! Replies that long work delays: they come when that work is done, whatever others ask for meanwhile.
+//! Replies that long work delays: they come when that work is done, whatever others ask for meanwhile. It delays
+//! nothing else.
 
 use protocol::{ObjectId, Reply, Request, RequestId, SessionId};
 
 use crate::steps::STEPS_MAX;
-use crate::words::{all, any, event, permits, semaphore};
+use crate::words::{SECOND, all, any, event, on_thread, permits, semaphore, wait_at_most};
 use crate::world::World;
 
 /// So many waiters that no input comes to all of them.
@@ -95,4 +96,25 @@ fn an_answer_waits_for_a_wait_queue_that_a_later_request_has_examined_again() {
     assert!(world.work() > 1);
     assert_eq!([world.answer(a, first), world.answer(b, second)], [Some(Reply::Done), Some(Reply::Done)]);
     assert_eq!(world.granted(), waits);
+}
+
+#[test]
+fn a_wait_times_out_while_work_is_left_that_does_not_come_to_it() {
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let (id, never) = (world.event(a, "event"), world.event(a, "never"));
+    for _ in 0..MANY {
+        world.block(a, any(&[event(id), event(never)]));
+    }
+    let other = world.block(b, wait_at_most(SECOND, event(never)));
+    let concerned = world.block(b, on_thread(2, wait_at_most(SECOND, event(id))));
+    let request = world.send(b, set(id));
+    world.jump(SECOND);
+    world.slice();
+    assert_eq!(world.answer(b, request), None, "work is left");
+    assert_eq!(world.answer(b, other), Some(Reply::TimedOut { reacquired: None }));
+    assert_eq!(world.answer(b, concerned), None);
+    world.work();
+    world.taken(b, concerned);
+    assert_eq!(world.answer(b, request), Some(Reply::Done));
 }
