@@ -209,6 +209,17 @@ fn what_carries_a_stream_is_told_apart_only_where_it_is_listed(sources: &[Source
 }
 
 #[apply(rule)]
+fn the_protocol_and_the_cores_name_calls_and_chunks_but_no_tasks(sources: &[SourceFile]) -> Vec<String> {
+    let folders = ["protocol/src/", "manager/core/src/", "client/core/src/"];
+    offending_lines(sources, |source, line| {
+        let without_texts: String = code(line).split('"').step_by(2).collect();
+        let does = without_texts.to_lowercase().contains("task");
+        let is_there = source.is_rust() && folders.iter().any(|folder| source.path.starts_with(folder));
+        (does && is_there).then(|| "names a task, which is a function that workers call".to_string())
+    })
+}
+
+#[apply(rule)]
 fn unsafe_stands_only_where_it_is_listed(sources: &[SourceFile]) -> Vec<String> {
     let does = |line: &str| {
         let begins =

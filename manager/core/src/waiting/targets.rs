@@ -60,7 +60,7 @@ impl State {
         for target in targets {
             match target {
                 Target::Calls { .. } | Target::Results { .. } | Target::ManyResults { .. } => {
-                    return bad("tasks and results can be large, so they are not part of a wait for all");
+                    return bad("calls and results can be large, so they are not part of a wait for all");
                 }
                 Target::Condition { .. } | Target::Barrier { .. } => {
                     return bad("conditions and barriers are not part of a wait for all");
@@ -102,7 +102,7 @@ impl State {
     ) -> Result<Key, Refusal> {
         match target {
             Target::Calls { most: 0, .. } => {
-                return Err(Refusal::new(Code::BadArgument, "a wait for tasks asks for at least one"));
+                return Err(Refusal::new(Code::BadArgument, "a wait for calls asks for at least one"));
             }
             Target::Calls { .. } => self.check_may_work(caller.session)?,
             Target::Put { item, carries, .. } => self.check_item(item.len(), carries, brought)?,
