@@ -56,14 +56,14 @@ pub const RESULTS_BYTES_MAX: usize = 1 << 20;
 
 /// The most chunks that one request adds to a batch, so that no request keeps the manager from others for long. More
 /// are refused with [`Code::LimitReached`](crate::Code::LimitReached).
-pub const CHUNKS_PER_REQUEST_MAX: usize = 16_384;
+pub const CHUNKS_PER_REQUEST_MAX: usize = 4_096;
 
 /// The most calls in one chunk. More are refused with [`Code::LimitReached`](crate::Code::LimitReached).
 pub const CALLS_PER_CHUNK_MAX: usize = 65_536;
 
 /// The most calls that one request adds to a batch, in all of its chunks, so that no request keeps the manager from
 /// others for long. More are refused with [`Code::LimitReached`](crate::Code::LimitReached).
-pub const CALLS_PER_REQUEST_MAX: usize = 1 << 20;
+pub const CALLS_PER_REQUEST_MAX: usize = 1 << 18;
 
 /// The most calls that one grant brings; the others come with later grants.
 pub const CALLS_PER_GRANT_MAX: usize = 4_096;
@@ -80,7 +80,7 @@ pub const CARRIES_MAX: usize = 1_024;
 /// The most objects that one request carries, in all of its chunks or items, so that no request keeps the manager from
 /// others for long. More are refused with [`Code::LimitReached`](crate::Code::LimitReached); several requests carry
 /// them.
-pub const CARRIES_PER_REQUEST_MAX: usize = 16_384;
+pub const CARRIES_PER_REQUEST_MAX: usize = 4_096;
 
 /// The most targets of one wait that any manager takes; most take fewer, as [`Limits::wait_targets_max`] says. A wait
 /// for more is refused with [`Code::LimitReached`](crate::Code::LimitReached).

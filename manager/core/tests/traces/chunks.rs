@@ -238,7 +238,7 @@ fn a_chunk_that_is_none_is_refused() {
     chunks.push(input(&[0], 1));
     let (code, text) =
         fixture.world.refused(fixture.owner, Request::BatchAdd { id: batch, chunks, last: false });
-    assert_eq!((code, text.contains("1048576")), (Code::LimitReached, true), "{text}");
+    assert_eq!((code, text.contains("262144")), (Code::LimitReached, true), "{text}");
     assert_eq!(fixture.progress(), [0; 4]);
 }
 

@@ -82,7 +82,7 @@ fn many_cancellations_of_one_batch() {
     let cancel = |world: &mut World| {
         world.send_as(b, RequestId::ONE_WAY, Request::BatchCancel { id: batch });
     };
-    world.done(a, add(10_000));
+    (0..5).for_each(|_| world.done(a, add(2_000)));
     cancel(&mut world);
     for _ in 0..1_000 {
         world.done(a, add(1));
@@ -108,9 +108,9 @@ fn the_cancellation_of_many_calls_that_carry_objects() {
     let pool = world.open(a, Some("pool"), Spec::Pool);
     let batch = world.batch(a, pool);
     let carried: Vec<_> = (0..CARRIES_MAX).map(|_| world.open(b, None, Spec::Lock)).collect();
-    for _ in 0..100 {
+    for _ in 0..250 {
         let chunk = Chunk { arguments: &[0], carries: carried.clone(), calls: 1 };
-        let chunks = vec![chunk; 10];
+        let chunks = vec![chunk; 4];
         world.done(a, Request::BatchAdd { id: batch, chunks, last: false });
     }
     world.leave(b);
@@ -251,8 +251,8 @@ fn the_end_of_many_calls_that_carry_objects() {
     let batch = world.batch(a, pool);
     let carried: Vec<_> = (0..CARRIES_MAX).map(|_| world.open(b, None, Spec::Lock)).collect();
     let chunk = Chunk { arguments: &[0], carries: carried.clone(), calls: 1 };
-    for _ in 0..40 {
-        world.done(a, Request::BatchAdd { id: batch, chunks: vec![chunk.clone(); 10], last: false });
+    for _ in 0..100 {
+        world.done(a, Request::BatchAdd { id: batch, chunks: vec![chunk.clone(); 4], last: false });
     }
     let take = |most| wait_for(Target::Calls { pool, most });
     let end = |first, calls: u32| {
