@@ -167,8 +167,16 @@ impl State {
     pub fn apply(&mut self, now: Time, input: Input<'_>, effects: &mut Vec<Effect>) {
         assert!(now >= self.now, "time does not go back");
         self.now = now;
-        self.meter.begin_input();
         self.ticket = self.ticket.next();
+        match &input {
+            // Nobody asked for these, and there may be many of them in a row. So they share the steps of what came
+            // before.
+            Input::DeferredRelease(_)
+            | Input::SessionEnding { .. }
+            | Input::CallsFound { .. }
+            | Input::SessionEnded { .. } => {}
+            _ => self.meter.begin_input(),
+        }
         core::mem::swap(&mut self.effects, effects);
         if self.is_something_due() {
             match input {

@@ -113,8 +113,8 @@ impl Server {
         let Some(releases) = self.deferred.get(&session) else { return };
         let entries = releases.entries();
         if !entries.is_empty() {
-            let is_entered = |holding: &Holding| entries.contains(&holding.number);
-            let left: Vec<Holding> = self.core.holdings(session).filter(is_entered).collect();
+            let left = entries.into_iter().filter_map(|number| self.core.holding(session, number));
+            let left: Vec<Holding> = left.collect();
             left.into_iter().for_each(|holding| self.look_up(holding));
             self.apply_found();
         }

@@ -149,7 +149,7 @@ impl ObjectBody for Barrier {
         if let Some(Acting { session, .. }) = self.acting
             && let Some(session) = state.sessions.get_mut(&session)
         {
-            session.held.remove(&key);
+            session.hold_no_more(key);
         }
     }
 }
@@ -245,7 +245,9 @@ impl State {
         };
         *index = Some(number);
         let has_action = *has_action;
-        if self.waiters[position.waiter].targets.len() > 1 {
+        let targets = self.waiters[position.waiter].targets.len();
+        if targets > 1 {
+            self.step(2 * targets as u64);
             self.leave_other_queues(position);
         }
         has_action
@@ -259,7 +261,7 @@ impl State {
         }
         let session = self.waiters[runner.waiter].caller.session;
         self.barrier_at(key).acting = Some(Acting { session, turn });
-        self.session_at(session).held.insert(key);
+        self.session_at(session).hold(key);
         let Want::Barrier { index: Some(index), .. } = wait_queue::entry(&self.waiters, runner).want else {
             unreachable!("it has its number");
         };
@@ -369,7 +371,7 @@ impl State {
         if let Some(Acting { session, .. }) = self.barrier_at(key).acting.take()
             && let Some(session) = self.sessions.get_mut(&session)
         {
-            session.held.remove(&key);
+            session.hold_no_more(key);
         }
     }
 

@@ -145,7 +145,7 @@ impl State {
         let abandoned = lock.abandoned.take().map(|abandoned| *abandoned);
         let is_reentrant = lock.is_reentrant;
         self.token += 1;
-        self.session_at(caller.session).held.insert(key);
+        self.session_at(caller.session).held.insert((holding, key));
         if is_reentrant {
             self.touch_waits_of(caller);
         }
@@ -235,7 +235,7 @@ impl State {
         self.searches.lock_opened(key);
         let id = holder.caller.session;
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.held.remove(&key);
+            session.held.remove(&(holder.holding, key));
             session.deferral.lock_unwanted(id, key, &mut self.effects);
         }
     }

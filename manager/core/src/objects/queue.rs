@@ -6,7 +6,7 @@
 //! `task_done`, which finishes one item; the queue is joined when all are finished.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use core::mem;
 
@@ -26,8 +26,10 @@ use crate::sessions::session::Abandoner;
 use crate::store::blob::Content;
 use crate::store::catalog::{Object, Pin};
 use crate::store::lifetime::{ObjectEnd, Remains};
-use crate::store::memory::{CALL_BYTES, CARRIED_BYTES, JOINABLE_BYTES, push_back, shrink};
+use crate::store::long_queue::LongQueue;
+use crate::store::memory::{CALL_BYTES, CARRIED_BYTES, JOINABLE_BYTES};
 use crate::store::slab::Key;
+use crate::store::small_map::SmallMap;
 use crate::waiting::wait::{Caller, Lane, Readiness};
 use crate::waiting::wait_queue::WaitQueue;
 
@@ -39,13 +41,12 @@ pub(crate) const LANES: &[Lane] = &[Lane::Main, Lane::Putters, Lane::Joiners];
 pub(crate) struct Queue {
     capacity: Option<u64>,
     /// Those that were never handed out, in the order in which they were put.
-    items: VecDeque<QueueItem>,
+    items: LongQueue<QueueItem>,
     /// Those that came back, by their numbers. They were put before all others.
     returned: BTreeMap<u64, QueueItem>,
     is_closed: bool,
-    /// The items that are not finished, by the session that has them, in the order in which it got them; none if it is
-    /// not joinable.
-    unfinished: Option<BTreeMap<SessionId, VecDeque<HandedOut>>>,
+    /// The items that are not finished, by the session that has them; none if it is not joinable.
+    unfinished: Option<BTreeMap<SessionId, UnfinishedItems>>,
     /// How many items were put and are not finished, if it is joinable.
     unfinished_count: u64,
     /// How many items were put. The count is the number of the last one.
@@ -76,6 +77,58 @@ pub(crate) struct HandedOut {
     number: u64,
     thread: ThreadId,
     pub(crate) item: QueueItem,
+}
+
+/// The items that one session has and has not finished, by their numbers, in the order in which it got them.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct UnfinishedItems {
+    items: SmallMap<u64, HandedOut>,
+    /// Which thread got which item, once there were too many to look through; none before.
+    of_threads: BTreeSet<(ThreadId, u64)>,
+}
+
+impl UnfinishedItems {
+    fn new() -> UnfinishedItems {
+        // Most sessions have one at a time.
+        UnfinishedItems { items: SmallMap::with_room(1), of_threads: BTreeSet::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    fn add(&mut self, handed_out: HandedOut) {
+        let (thread, number) = (handed_out.thread, handed_out.number);
+        self.items.insert(number, handed_out);
+        if !self.of_threads.is_empty() {
+            self.of_threads.insert((thread, number));
+        } else if self.items.is_large() {
+            self.of_threads = self.items.values().map(|item| (item.thread, item.number)).collect();
+        }
+    }
+
+    fn remove(&mut self, number: u64) -> Option<HandedOut> {
+        let handed_out = self.items.remove(number)?;
+        self.of_threads.remove(&(handed_out.thread, number));
+        Some(handed_out)
+    }
+
+    /// Takes the oldest.
+    pub(crate) fn pop_first(&mut self) -> Option<HandedOut> {
+        self.remove(self.items.first_key()?)
+    }
+
+    /// The number of the oldest that a thread got.
+    fn first_of(&self, thread: ThreadId) -> Option<u64> {
+        if self.of_threads.is_empty() {
+            return self.items.values().find(|item| item.thread == thread).map(|item| item.number);
+        }
+        self.of_threads.range((thread, 0)..=(thread, u64::MAX)).next().map(|&(_, number)| number)
+    }
 }
 
 impl QueueItem {
@@ -110,7 +163,7 @@ impl Queue {
         }
         Ok(Queue {
             capacity,
-            items: VecDeque::new(),
+            items: LongQueue::default(),
             returned: BTreeMap::new(),
             is_closed: false,
             unfinished: is_joinable.then(BTreeMap::new),
@@ -155,21 +208,17 @@ impl Queue {
         if !self.returned.is_empty() {
             return self.returned.pop_first().map(|(_, item)| item);
         }
-        let item = self.items.pop_front();
-        shrink(&mut self.items);
-        item
+        self.items.pop_front()
     }
 
     /// Takes a finished item from the session that got it, if there is one.
     fn finish(&mut self, caller: Caller, number: Option<u64>) -> Option<QueueItem> {
         let unfinished = self.unfinished.as_mut()?;
         let items = unfinished.get_mut(&caller.session)?;
-        let position = match number {
-            Some(number) => items.binary_search_by_key(&number, |item| item.number).ok()?,
-            None => items.iter().position(|item| item.thread == caller.thread).unwrap_or(0),
+        let handed_out = match number.or_else(|| items.first_of(caller.thread)) {
+            Some(number) => items.remove(number)?,
+            None => items.pop_first()?,
         };
-        let handed_out = items.remove(position)?;
-        shrink(items);
         if items.is_empty() {
             unfinished.remove(&caller.session);
         }
@@ -250,7 +299,7 @@ impl ObjectBody for Queue {
         };
         for (session, items) in self.unfinished.take().into_iter().flatten() {
             if let Some(session) = state.sessions.get_mut(&session) {
-                session.held.remove(&key);
+                session.hold_no_more(key);
             }
             remains.handed_out.push(items);
         }
@@ -332,7 +381,7 @@ impl State {
         let queue = self.queue_at(key);
         queue.put += 1;
         item.number = queue.put;
-        push_back(&mut queue.items, item);
+        queue.items.push_back(item);
         queue.unfinished_count += u64::from(queue.unfinished.is_some());
         self.touch(key);
         Grant::Put
@@ -370,10 +419,9 @@ impl State {
         let Caller { session, thread } = caller;
         match &mut queue.unfinished {
             Some(unfinished) => {
-                // Most sessions have one at a time.
-                let items = unfinished.entry(session).or_insert_with(|| VecDeque::with_capacity(1));
-                push_back(items, HandedOut { number, thread, item });
-                self.session_at(session).held.insert(key);
+                let items = unfinished.entry(session).or_insert_with(UnfinishedItems::new);
+                items.add(HandedOut { number, thread, item });
+                self.session_at(session).hold(key);
             }
             None => unconfirmed.push(Unconfirmed::Item(handle, item)),
         }
@@ -403,7 +451,7 @@ impl State {
         let queue = self.queue_at(key);
         let Some(unfinished) = &mut queue.unfinished else { return false };
         let Some(items) = unfinished.get_mut(&session) else { return false };
-        let next = items.pop_front();
+        let next = items.pop_first();
         let has_more = !items.is_empty();
         if !has_more {
             unfinished.remove(&session);
@@ -430,7 +478,7 @@ impl State {
             return Err(Refusal::new(Code::NotOwner, text));
         };
         if !self.queue_at(key).has_unfinished(caller.session) {
-            self.session_at(caller.session).held.remove(&key);
+            self.session_at(caller.session).hold_no_more(key);
         }
         self.discard_item(item);
         self.touch(key);

@@ -5,9 +5,11 @@
 //! learns of it. As in Python, a session that never acquired may release a plain semaphore, as a signal; a bounded one
 //! refuses to have more permits than at first.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
+use core::mem::take;
 
 use protocol::{
     Abandonment, Code, Grant, Kind, ObjectId, ObjectState, PermitsInfo, Refusal, Reply, SessionId, Spec,
@@ -19,11 +21,15 @@ use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Want};
 use crate::sessions::session::Abandoner;
 use crate::store::catalog::Object;
-use crate::store::lifetime::ObjectEnd;
-use crate::store::memory::{HOLDER_BYTES, push_back, shrink};
+use crate::store::lifetime::{ObjectEnd, Remains};
+use crate::store::long_queue::LongQueue;
+use crate::store::memory::HOLDER_BYTES;
 use crate::store::slab::Key;
 use crate::waiting::wait::{Caller, Readiness};
 use crate::{State, Time};
+
+/// Marks of the dead of whose permits none are left.
+type Marks = LongQueue<PermitsMark>;
 
 /// A semaphore.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,14 +39,25 @@ pub(crate) struct Semaphore {
     /// Permits that were given back or never taken.
     free: u64,
     /// Permits that dead processes held, the first to die first.
-    abandoned: VecDeque<(u64, Abandonment)>,
+    abandoned: LongQueue<PermitsMark>,
     /// How many permits those are together.
     abandoned_permits: u64,
+    /// How many permits of the dead were ever taken, modulo 2^64.
+    abandoned_taken: u64,
     /// Permits that are out: acquired, and neither given back nor forgotten. Together with the available ones they
     /// always fit into a `u64`, because a release that would exceed it is refused.
     out: u64,
     /// What each session is charged with, and since when.
     charges: BTreeMap<SessionId, Charge>,
+}
+
+/// Permits that a dead process held. Its permits end where those of the next begin, so that the marks of which all are
+/// taken are found at once, and not one by one.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PermitsMark {
+    /// How many permits of the dead will ever have been taken when the last of these is, modulo 2^64.
+    end: u64,
+    abandonment: Abandonment,
 }
 
 /// What one session holds.
@@ -60,8 +77,9 @@ impl Semaphore {
             permits_at_first: permits,
             is_bounded,
             free: permits,
-            abandoned: VecDeque::new(),
+            abandoned: LongQueue::default(),
             abandoned_permits: 0,
+            abandoned_taken: 0,
             out: 0,
             charges: BTreeMap::new(),
         })
@@ -81,32 +99,35 @@ impl Semaphore {
     }
 
     /// Takes permits for a session: first those of the dead, so that a session soon learns of the death.
-    fn take(&mut self, session: SessionId, permits: u64, now: Time) -> Option<Abandonment> {
-        let first = self.abandoned.front().map(|(_, abandonment)| abandonment.clone());
-        let left_behind = self.take_abandoned(permits);
+    fn take(&mut self, session: SessionId, permits: u64, now: Time) -> (Option<Abandonment>, Marks) {
+        let first = self.abandoned.front().map(|mark| mark.abandonment.clone());
+        let left_behind = permits.min(self.abandoned_permits);
+        let marks = self.take_abandoned(left_behind);
         self.free -= permits - left_behind;
         self.out += permits;
         let charge = self.charges.entry(session).or_insert(Charge { permits: 0, since: now });
         // Others may give back on its behalf what it then takes again, so its charge can be any number.
         charge.permits = charge.permits.saturating_add(permits);
-        first
+        (first, marks)
     }
 
-    /// Takes as many permits of the dead as there are, at most this many. Returns how many.
-    fn take_abandoned(&mut self, permits: u64) -> u64 {
-        let all = permits.min(self.abandoned_permits);
-        let mut missing = all;
-        while let Some((some, _)) = self.abandoned.front_mut().filter(|_| missing > 0) {
-            let taken = missing.min(*some);
-            *some -= taken;
-            missing -= taken;
-            if *some == 0 {
-                self.abandoned.pop_front();
-                shrink(&mut self.abandoned);
-            }
+    /// Takes permits of the dead, of which there are so many. Returns the marks of those of whom none are left.
+    fn take_abandoned(&mut self, permits: u64) -> Marks {
+        if permits == 0 {
+            return Marks::default();
         }
-        self.abandoned_permits -= all;
-        all
+        let taken = self.abandoned_taken;
+        let gone = self.abandoned.partition_point(|mark| mark.end.wrapping_sub(taken) <= permits);
+        self.abandoned_taken = taken.wrapping_add(permits);
+        self.abandoned_permits -= permits;
+        self.abandoned.split_front(gone)
+    }
+
+    /// Marks permits as left behind.
+    fn abandon(&mut self, permits: u64, abandonment: Abandonment) {
+        self.abandoned_permits += permits;
+        let end = self.abandoned_taken.wrapping_add(self.abandoned_permits);
+        self.abandoned.push_back(PermitsMark { end, abandonment });
     }
 
     /// Reduces the charge of a session. Returns true if it holds nothing any more.
@@ -124,7 +145,7 @@ impl Semaphore {
 
     /// Gives back permits, on any session's behalf: what goes beyond the giver's own charge first clears marks of the
     /// dead.
-    fn give_back(&mut self, session: SessionId, permits: u64) -> Result<(), ()> {
+    fn give_back(&mut self, session: SessionId, permits: u64) -> Result<Marks, ()> {
         let own = self.charges.get(&session).map_or(0, |charge| charge.permits.min(permits));
         let cleared = self.abandoned_permits.min(permits - own);
         // Permits that clear marks of the dead were available already, and add nothing.
@@ -133,10 +154,10 @@ impl Semaphore {
         if self.permits_max().is_some_and(|permits_max| total > permits_max) {
             return Err(());
         }
-        self.take_abandoned(cleared);
+        let marks = self.take_abandoned(cleared);
         self.free += permits;
         self.out = self.out.saturating_sub(added);
-        Ok(())
+        Ok(marks)
     }
 }
 
@@ -182,9 +203,10 @@ impl ObjectBody for Semaphore {
         state.memory.give_back(HOLDER_BYTES * self.holders());
         for session in self.charges.keys() {
             if let Some(session) = state.sessions.get_mut(session) {
-                session.held.remove(&key);
+                session.hold_no_more(key);
             }
         }
+        state.let_go_of_marks(take(&mut self.abandoned));
     }
 }
 
@@ -212,10 +234,11 @@ impl State {
         let now = self.now;
         let semaphore = self.semaphore_at(key);
         let before = semaphore.holders();
-        let abandoned = semaphore.take(session, permits, now);
+        let (abandoned, marks) = semaphore.take(session, permits, now);
         let after = semaphore.holders();
         self.semaphore_recharge(before, after);
-        self.session_at(session).held.insert(key);
+        self.let_go_of_marks(marks);
+        self.session_at(session).hold(key);
         Grant::Permits { abandoned }
     }
 
@@ -231,7 +254,7 @@ impl State {
         }
         let semaphore = self.semaphore_at(key);
         let before = semaphore.holders();
-        if semaphore.give_back(session, permits).is_err() {
+        let Ok(marks) = semaphore.give_back(session, permits) else {
             let text = match semaphore.permits_max() {
                 Some(permits_max) => format!(
                     "{} has {} of its {}, {permits} more would be too many",
@@ -242,9 +265,10 @@ impl State {
                 None => format!("{} cannot count that many permits", self.describe(key)),
             };
             return Err(Refusal::new(Code::OverRelease, text));
-        }
+        };
         let after = semaphore.holders();
         self.semaphore_recharge(before, after);
+        self.let_go_of_marks(marks);
         self.permits_discharge(key, session, permits);
         self.touch(key);
         Ok(Reply::Done)
@@ -276,7 +300,7 @@ impl State {
         let after = semaphore.holders();
         self.semaphore_recharge(before, after);
         if holds_nothing {
-            self.session_at(session).held.remove(&key);
+            self.session_at(session).hold_no_more(key);
         }
     }
 
@@ -295,14 +319,19 @@ impl State {
             let permits = charge.permits.min(semaphore.out);
             semaphore.out -= permits;
             if permits > 0 {
-                let held_ns = now.ns_since(charge.since);
-                push_back(&mut semaphore.abandoned, (permits, abandoner.abandonment(held_ns)));
-                semaphore.abandoned_permits += permits;
+                semaphore.abandon(permits, abandoner.abandonment(now.ns_since(charge.since)));
             }
         }
         let after = semaphore.holders();
         self.semaphore_recharge(before, after);
         self.touch(key);
+    }
+
+    /// Lets go of marks of the dead.
+    fn let_go_of_marks(&mut self, marks: Marks) {
+        if !marks.is_empty() {
+            self.let_go_of(Box::new(Remains { marks, ..Remains::default() }));
+        }
     }
 
     /// Charges a semaphore with the difference in its holders.

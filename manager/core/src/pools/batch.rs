@@ -10,7 +10,7 @@
 //! started. The owner's death and the pool's termination set it, too.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -36,6 +36,7 @@ use crate::pools::submission::{carries_bytes, chunks_bytes};
 use crate::store::blob::Content;
 use crate::store::catalog::{Handle, Object, Pin};
 use crate::store::lifetime::{ObjectEnd, Remains};
+use crate::store::long_queue::LongQueue;
 use crate::store::memory::{
     BATCH_BYTES, DECISION_BYTES, EVENT_BYTES, OBJECT_BYTES, REFERENCE_BYTES, RESULT_CARRIED_BYTES,
     WAITER_BYTES,
@@ -79,7 +80,7 @@ pub(crate) struct Batch {
     /// Objects whose proxies are in arguments, by the first call of the chunk.
     pub(crate) pinned: BTreeMap<u64, ChunkPins>,
     /// Objects whose proxies are in results; kept until the batch is freed, since the owner may still decode them.
-    pub(crate) carried: Vec<Pin>,
+    pub(crate) carried: LongQueue<Pin>,
     /// How many calls were ever added, which is the number of the next.
     added: u64,
     pub(crate) returned: u64,
@@ -93,7 +94,7 @@ pub(crate) struct Batch {
 /// Calls that will never begin and have not ended: those that were dropped together, with how they end.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct DroppedCalls {
-    lists: VecDeque<(WaitingCalls, Failure)>,
+    lists: LongQueue<(WaitingCalls, Failure)>,
     /// How many calls they have together. There may be many lists, if a batch is cancelled again and again.
     calls: u64,
 }
@@ -269,7 +270,7 @@ impl State {
             call_time: CallTime::default(),
             ended: EndedCalls::default(),
             pinned: BTreeMap::new(),
-            carried: Vec::new(),
+            carried: LongQueue::default(),
             added: 0,
             returned: 0,
             failed: 0,
@@ -308,7 +309,6 @@ impl State {
         self.check_room_to_store(chunks)?;
         let batch = self.batch_at(key);
         batch.is_sealed = last;
-        batch.waiting.reserve(chunks.len());
         chunks.iter().for_each(|chunk| self.batch_add_chunk(key, chunk));
         self.batch_added(key);
         Ok(Reply::Done)

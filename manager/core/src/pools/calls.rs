@@ -273,7 +273,8 @@ impl State {
         if !carries.is_empty() && has_returned && self.is_referred_to(key) {
             let carried: Vec<Pin> = carries.iter().filter_map(|&id| self.pin(id)).collect();
             self.memory.charge(RESULT_CARRIED_BYTES * carried.len());
-            self.batch_at(key).carried.extend(carried);
+            let kept = &mut self.batch_at(key).carried;
+            carried.into_iter().for_each(|pin| kept.push_back(pin));
         }
         if self.advance(key, range, ended as u32) {
             self.begin(key, range);

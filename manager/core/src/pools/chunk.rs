@@ -3,7 +3,6 @@
 //! A chunk is what an owner sends, what a grant takes from its front, or what comes back from a worker. It owns the
 //! bytes of its arguments; what a grant takes out of the middle is copied.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -11,7 +10,7 @@ use protocol::{BlobId, Payload, calls};
 use serde::{Deserialize, Serialize};
 
 use crate::store::blob::Content;
-use crate::store::memory::{more_room, push_back, shrink};
+use crate::store::long_queue::LongQueue;
 
 /// Consecutive calls that have not begun.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,7 +29,7 @@ pub(crate) struct WaitingChunk {
 /// The chunks of a batch, in the order in which their calls begin.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct WaitingCalls {
-    chunks: VecDeque<WaitingChunk>,
+    chunks: LongQueue<WaitingChunk>,
     /// How many calls they have together.
     calls: u64,
 }
@@ -126,17 +125,10 @@ impl WaitingCalls {
         self.calls
     }
 
-    /// Makes room for this many more chunks.
-    pub(crate) fn reserve(&mut self, chunks: usize) {
-        if chunks > self.chunks.capacity() - self.chunks.len() {
-            self.chunks.reserve_exact(chunks.max(more_room(self.chunks.len())));
-        }
-    }
-
     /// Adds calls that come last.
     pub(crate) fn push_back(&mut self, chunk: WaitingChunk) {
         self.calls += u64::from(chunk.calls);
-        push_back(&mut self.chunks, chunk);
+        self.chunks.push_back(chunk);
     }
 
     /// Adds calls that come first.
@@ -200,7 +192,6 @@ impl WaitingCalls {
         if calls == front.calls {
             let freed = front.stored_bytes();
             self.chunks.pop_front();
-            shrink(&mut self.chunks);
             return freed;
         }
         front.first += u64::from(calls);

@@ -1,6 +1,5 @@
 //! Outcomes: how calls ended, until their owner takes that.
 
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -8,12 +7,12 @@ use protocol::limits::FAILURE_BYTES_MAX;
 use protocol::{BlobId, CallsResult, Failure, FailureKind, Outcome};
 use serde::{Deserialize, Serialize};
 
-use crate::store::memory::{push_back, shrink};
+use crate::store::long_queue::LongQueue;
 
 /// Outcomes that an owner has not taken, in the order in which they came.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct EndedCalls {
-    results: VecDeque<CallsResult>,
+    results: LongQueue<CallsResult>,
     /// How many calls these are of.
     calls: u64,
     /// The bytes that they take.
@@ -42,13 +41,13 @@ impl EndedCalls {
             return 0;
         }
         let bytes = stored_bytes(&result.outcome);
-        push_back(&mut self.results, result);
+        self.results.push_back(result);
         self.bytes += bytes;
         bytes
     }
 
     /// Takes all of them.
-    pub(crate) fn take_all(&mut self) -> VecDeque<CallsResult> {
+    pub(crate) fn take_all(&mut self) -> LongQueue<CallsResult> {
         core::mem::take(self).results
     }
 
@@ -71,7 +70,7 @@ impl EndedCalls {
     /// are, and their bytes.
     pub(crate) fn take(&mut self, bytes_max: usize) -> (Vec<CallsResult>, u64, usize) {
         let (mut count, mut calls, mut bytes) = (0, 0, 0);
-        for result in &self.results {
+        for result in self.results.iter() {
             let more = stored_bytes(&result.outcome);
             if count > 0 && bytes + more > bytes_max {
                 break;
@@ -82,8 +81,7 @@ impl EndedCalls {
         }
         self.calls -= calls;
         self.bytes -= bytes;
-        let results = self.results.drain(..count).collect();
-        shrink(&mut self.results);
+        let results = (0..count).map_while(|_| self.results.pop_front()).collect();
         (results, calls, bytes)
     }
 }

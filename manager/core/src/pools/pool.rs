@@ -157,7 +157,7 @@ impl ObjectBody for Pool {
     /// From now on the pool ends with the session that made it.
     fn created_new(state: &mut State, key: Key, session: SessionId) {
         state.pool_at(key).owner = Some(session);
-        state.session_at(session).held.insert(key);
+        state.session_at(session).hold(key);
     }
 
     fn remove(state: &mut State, key: Key, session: SessionId, text: String) -> Result<(), Refusal> {
@@ -176,7 +176,7 @@ impl ObjectBody for Pool {
         if let Some(owner) = self.owner
             && let Some(owner) = state.sessions.get_mut(&owner)
         {
-            owner.held.remove(&key);
+            owner.hold_no_more(key);
         }
     }
 }

@@ -5,7 +5,6 @@
 //! many, so this goes on in slices. Meanwhile the pool starts nothing, and takes nothing more.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 
 use protocol::{FailureKind, SessionId};
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::objects::event::SetBy;
 use crate::store::catalog::Handle;
+use crate::store::long_queue::LongQueue;
 use crate::store::slab::Key;
 use crate::work::LongWork;
 use crate::{Effect, State};
@@ -36,7 +36,7 @@ pub(crate) struct Termination {
     next: Key,
     /// The stop events to set, once the calls of all batches have failed: a set event would cancel calls that have not,
     /// such as those of batches that these calls opened.
-    stops: VecDeque<Handle>,
+    stops: LongQueue<Handle>,
     /// Why, for the failures; one text for all slices, so that failures alike join.
     text: Arc<str>,
     setter: SetBy,
@@ -53,7 +53,7 @@ impl State {
             pool,
             unread: Some((Key::MIN, FIRST_SESSION)),
             next: Key::MIN,
-            stops: VecDeque::new(),
+            stops: LongQueue::default(),
             text,
             setter,
             is_removal,

@@ -9,7 +9,7 @@
 //!   for its release, and tells the holder to send releases from now on.
 //! - A request whose answer depends on the holder of a lock makes some [holdings uncertain](State::uncertain_holdings),
 //!   before it is applied.
-//! - Before it applies a session's end, the driver looks for releases [among its holdings](State::holdings).
+//! - Before it applies a session's end, the driver looks for releases [among its holdings](State::holding).
 //!
 //! # An extension
 //!
@@ -108,10 +108,10 @@ impl State {
         }
     }
 
-    /// The locks that a session holds.
-    pub fn holdings(&self, session: SessionId) -> impl Iterator<Item = Holding> {
-        let held = self.sessions.get(&session).into_iter().flat_map(|session| &session.held);
-        held.filter_map(|&key| self.holding_at(key))
+    /// The lock that a session holds in the holding of this number.
+    pub fn holding(&self, session: SessionId, number: u64) -> Option<Holding> {
+        let lock = self.sessions.get(&session)?.lock_held_in(number)?;
+        self.holding_at(lock)
     }
 
     fn uncertain_target(&self, target: &Target<'_>) -> Option<Holding> {

@@ -1,7 +1,7 @@
 //! What the core knows about one client process: what it refers to, waits for, runs, and has not confirmed.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -19,7 +19,8 @@ use crate::sessions::deferred_release::Deferral;
 use crate::store::blob::BlobReferences;
 use crate::store::catalog::{Held, number};
 use crate::store::lifetime::Remains;
-use crate::store::memory::{SESSION_BYTES, UNCONFIRMED_BYTES, push_back, shrink};
+use crate::store::long_queue::LongQueue;
+use crate::store::memory::{SESSION_BYTES, UNCONFIRMED_BYTES};
 use crate::store::slab::Key;
 use crate::store::small_map::SmallMap;
 use crate::work::LongWork;
@@ -27,6 +28,9 @@ use crate::{DeathCause, Peer, SessionEnd, State, Time};
 
 /// How many steps it counts to forget a grant that was received.
 const STEPS_PER_GRANT: u64 = 4;
+
+/// The number of no holding of a lock.
+const NO_LOCK: u64 = 0;
 
 /// One client process.
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,7 +60,8 @@ pub(crate) struct Session {
     /// The blobs that it made or was granted.
     pub(crate) blobs: BlobReferences,
     /// The objects of which it holds something that its end leaves behind, and the pools that end with it.
-    pub(crate) held: BTreeSet<Key>,
+    /// Each is behind the number of its holding if it is a lock, and behind [`NO_LOCK`] if it is not.
+    pub(crate) held: BTreeSet<(u64, Key)>,
     /// What deferred releases need to know about it.
     pub(crate) deferral: Deferral,
     /// When it began.
@@ -64,7 +69,7 @@ pub(crate) struct Session {
     /// How many answers it was sent.
     pub(crate) answers: u64,
     /// What it was granted and may not have received, in the order of the answers that brought it.
-    unconfirmed: VecDeque<(u64, Unconfirmed)>,
+    unconfirmed: LongQueue<(u64, Unconfirmed)>,
 }
 
 /// The grants of calls to a session that have not wholly ended, in their order.
@@ -103,13 +108,13 @@ impl Session {
             deferral: Deferral::default(),
             since,
             answers: 0,
-            unconfirmed: VecDeque::new(),
+            unconfirmed: LongQueue::default(),
         }
     }
 
     /// Notes that the next answer to this session brings a grant that must not be lost.
     pub(crate) fn grant_unconfirmed(&mut self, grant: Unconfirmed) {
-        push_back(&mut self.unconfirmed, (self.answers + 1, grant));
+        self.unconfirmed.push_back((self.answers + 1, grant));
     }
 
     /// The oldest grant that is not confirmed, if the client has read the answer that brought it. A client that claims
@@ -119,10 +124,14 @@ impl Session {
         if *answer > received || received > self.answers {
             None
         } else {
-            let confirmed = self.unconfirmed.pop_front();
-            shrink(&mut self.unconfirmed);
-            confirmed.map(|(_, grant)| grant)
+            self.unconfirmed.pop_front().map(|(_, grant)| grant)
         }
+    }
+
+    /// All grants that are not confirmed and whose answers the client has read, of which it has read so many.
+    fn take_confirmed(&mut self, received: u64) -> LongQueue<(u64, Unconfirmed)> {
+        let count = self.unconfirmed.partition_point(|(answer, _)| *answer <= received);
+        self.unconfirmed.split_front(count)
     }
 
     /// Takes the next grant that it may not have received, when it has ended: backwards if they go to others, because
@@ -184,6 +193,21 @@ impl Session {
     /// The first of its blocked requests from this one on, and its waiter.
     pub(crate) fn wait_from(&self, request: RequestId) -> Option<(RequestId, Key)> {
         self.waits.at_or_above(request).map(|(request, &waiter)| (request, waiter))
+    }
+
+    /// Notes that it holds something of an object that is no lock, or is the owner of a pool.
+    pub(crate) fn hold(&mut self, key: Key) {
+        self.held.insert((NO_LOCK, key));
+    }
+
+    /// Notes that it holds nothing of such an object any more.
+    pub(crate) fn hold_no_more(&mut self, key: Key) {
+        self.held.remove(&(NO_LOCK, key));
+    }
+
+    /// The lock that it holds in the holding of this number.
+    pub(crate) fn lock_held_in(&self, holding: u64) -> Option<Key> {
+        self.held.range((holding, Key::MIN)..=(holding, Key::MAX)).next().map(|&(_, key)| key)
     }
 
     /// How many of its requests are blocked.
@@ -264,34 +288,35 @@ impl State {
     /// Notes that a client has read this many answers. Refused if that is impossible, or if it never confirms.
     #[inline(always)] // Every request needs it.
     pub(crate) fn confirm(&mut self, session: SessionId, received: u64) -> Result<(), Refusal> {
+        let receiver = self.session_at(session);
+        if receiver.unconfirmed.is_empty() && received <= receiver.answers {
+            return Ok(());
+        }
+        self.confirm_grants(session, received)
+    }
+
+    #[inline(never)]
+    fn confirm_grants(&mut self, session: SessionId, received: u64) -> Result<(), Refusal> {
         loop {
             let receiver = self.session_at(session);
             let Some(grant) = receiver.next_confirmed(received) else {
                 return receiver.check_confirmed(received);
             };
-            if self.is_over() {
-                return self.confirm_later(session, received, grant);
-            }
             self.step(STEPS_PER_GRANT);
             self.let_go(grant);
+            if self.is_over() {
+                return self.confirm_later(session, received);
+            }
         }
     }
 
     /// Notes that a client has read more answers than this input may follow up on.
     #[cold]
-    fn confirm_later(
-        &mut self,
-        session: SessionId,
-        received: u64,
-        first: Unconfirmed,
-    ) -> Result<(), Refusal> {
-        let mut remains = Box::new(Remains { confirmed: [first].into(), ..Remains::default() });
+    fn confirm_later(&mut self, session: SessionId, received: u64) -> Result<(), Refusal> {
         let receiver = self.session_at(session);
-        while let Some(grant) = receiver.next_confirmed(received) {
-            remains.confirmed.push_back(grant);
-        }
+        let confirmed = receiver.take_confirmed(received);
         let checked = receiver.check_confirmed(received);
-        self.go_on_later(LongWork::LetGo(remains));
+        self.go_on_later(LongWork::LetGo(Box::new(Remains { confirmed, ..Remains::default() })));
         checked
     }
 

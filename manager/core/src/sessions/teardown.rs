@@ -180,9 +180,9 @@ impl State {
         if let Some((granted, found)) = session.pop_grant() {
             self.step(STEPS_PER_GRANT);
             self.calls_left_behind(granted, found.as_ref(), teardown.ending.tells_what_has_begun(), what);
-        } else if let Some(key) = session.held.pop_first() {
+        } else if let Some((_, key)) = session.held.pop_first() {
             if Body::abandoned(self, key, abandoner, what) {
-                self.session_at(*id).held.insert(key);
+                self.session_at(*id).hold(key);
             }
         } else if let Some(grant) = teardown.undelivered.pop() {
             // Backwards, because each goes to the front of its queue.

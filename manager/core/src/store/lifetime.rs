@@ -6,7 +6,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::btree_map::Entry;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,10 +17,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::State;
 use crate::objects::object_body::ObjectBody;
-use crate::objects::queue::{HandedOut, QueueItem};
+use crate::objects::queue::{QueueItem, UnfinishedItems};
+use crate::objects::semaphore::PermitsMark;
 use crate::objects::{Body, Unconfirmed};
 use crate::pools::outcomes::blob_of;
 use crate::store::catalog::{Handle, Held, Pin, no_such_object, number};
+use crate::store::long_queue::LongQueue;
 use crate::store::memory::REFERENCE_BYTES;
 use crate::store::slab::Key;
 use crate::work::LongWork;
@@ -35,18 +37,20 @@ const STEPS_PER_CONTENT: u64 = 4;
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Remains {
     /// Results of calls that their owner has not taken. Their bytes count for nothing any more, but for blobs.
-    pub(crate) results: VecDeque<CallsResult>,
-    pub(crate) items: VecDeque<QueueItem>,
+    pub(crate) results: LongQueue<CallsResult>,
+    pub(crate) items: LongQueue<QueueItem>,
     pub(crate) returned: BTreeMap<u64, QueueItem>,
-    /// Items that sessions had, each list that of one.
-    pub(crate) handed_out: Vec<VecDeque<HandedOut>>,
-    pub(crate) pins: Vec<Pin>,
+    /// Items that sessions had.
+    pub(crate) handed_out: Vec<UnfinishedItems>,
+    pub(crate) pins: LongQueue<Pin>,
     /// Pins of things of which each kept several.
     pub(crate) pins_of: Vec<Box<[Pin]>>,
     /// The events that were set with one.
     pub(crate) children: BTreeSet<Key>,
     /// Grants that their receivers have confirmed.
-    pub(crate) confirmed: VecDeque<Unconfirmed>,
+    pub(crate) confirmed: LongQueue<(u64, Unconfirmed)>,
+    /// Whose permits were taken that had left them behind.
+    pub(crate) marks: LongQueue<PermitsMark>,
 }
 
 impl Remains {
@@ -59,7 +63,7 @@ impl Remains {
             return Some(item);
         }
         loop {
-            match self.handed_out.last_mut()?.pop_front() {
+            match self.handed_out.last_mut()?.pop_first() {
                 Some(handed_out) => return Some(handed_out.item),
                 None => drop(self.handed_out.pop()),
             }
@@ -240,14 +244,14 @@ impl State {
             if let Some(item) = remains.next_item() {
                 self.step(STEPS_PER_CONTENT);
                 self.discard_item(item);
-            } else if let Some(pin) = remains.pins.pop() {
+            } else if let Some(pin) = remains.pins.pop_front() {
                 self.step(1);
                 self.unpin(pin);
             } else if let Some(pins) = remains.pins_of.pop() {
                 self.unpin_carried(&pins);
-            } else if remains.children.pop_first().is_some() {
+            } else if remains.children.pop_first().is_some() || remains.marks.pop_front().is_some() {
                 self.step(1);
-            } else if let Some(grant) = remains.confirmed.pop_front() {
+            } else if let Some((_, grant)) = remains.confirmed.pop_front() {
                 self.step(STEPS_PER_CONTENT);
                 self.let_go(grant);
             } else if let Some(result) = remains.results.pop_front() {

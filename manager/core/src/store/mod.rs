@@ -3,6 +3,7 @@
 pub(crate) mod blob;
 pub(crate) mod catalog;
 pub(crate) mod lifetime;
+pub(crate) mod long_queue;
 pub(crate) mod memory;
 pub(crate) mod names;
 pub(crate) mod open;

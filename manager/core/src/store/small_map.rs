@@ -27,6 +27,16 @@ impl<K: Ord, V> Default for SmallMap<K, V> {
 }
 
 impl<K: Ord + Copy, V> SmallMap<K, V> {
+    /// An empty one with room for this many entries.
+    pub(crate) fn with_room(entries: usize) -> SmallMap<K, V> {
+        SmallMap::Few(Vec::with_capacity(entries))
+    }
+
+    /// Whether it has had so many entries that it is a tree.
+    pub(crate) fn is_large(&self) -> bool {
+        matches!(self, SmallMap::Many(_))
+    }
+
     pub(crate) fn len(&self) -> usize {
         match self {
             SmallMap::Few(entries) => entries.len(),

@@ -120,9 +120,18 @@ fn the_holdings_of_a_session_are_its_locks_alone() {
     let (session, _, holding) = holder(&mut world);
     let permits = world.open(session, None, Spec::Semaphore { permits: 1, is_bounded: false });
     world.ask(session, wait_for(protocol::Target::Semaphore { id: permits, permits: 1 }));
-    assert_eq!(world.holdings(session), [holding]);
+    let other = world.session("other");
+    let id = world.open(other, None, Spec::Lock);
+    let of_other = Holding { session: other, lock: id, number: acquire(&mut world, other, id).holding };
+    assert_eq!(world.holding(session, holding.number), Some(holding));
+    assert_eq!(world.holding(other, of_other.number), Some(of_other));
+    for (session, number) in
+        [(session, 0), (session, of_other.number), (other, holding.number), (other, u64::MAX)]
+    {
+        assert_eq!(world.holding(session, number), None);
+    }
     release(&mut world, holding);
-    assert_eq!(world.holdings(session), []);
+    assert_eq!(world.holding(session, holding.number), None);
 }
 
 #[test]

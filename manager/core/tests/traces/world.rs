@@ -297,9 +297,9 @@ impl World {
         self.state.uncertain_holdings(body).into_vec()
     }
 
-    /// The locks that a session holds.
-    pub(crate) fn holdings(&self, session: SessionId) -> Vec<Holding> {
-        self.state.holdings(session).collect()
+    /// The lock that a session holds in the holding of this number.
+    pub(crate) fn holding(&self, session: SessionId, number: u64) -> Option<Holding> {
+        self.state.holding(session, number)
     }
 
     pub(crate) fn fresh_id(&mut self) -> ObjectId {
