@@ -23,6 +23,9 @@ use crate::store::slab::Key;
 /// The most steps of one input. A step takes some ten nanoseconds as a rule, and some hundred at worst.
 const STEPS_MAX: u64 = 16_384;
 
+/// How many steps it counts to free a part of the memory that objects or waiters had: some megabytes.
+const STEPS_PER_PART: u64 = 8_192;
+
 /// How much the current input has done.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Meter {
@@ -87,19 +90,31 @@ impl Meter {
     pub(crate) fn end_input(&mut self) {
         self.steps.set(self.steps.get().max(STEPS_MAX));
     }
+
+    /// Counts steps.
+    #[inline]
+    pub(crate) fn step(&self, steps: u64) {
+        self.steps.set(self.steps.get() + steps);
+    }
+
+    /// Whether the current input has done enough.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.steps.get() >= self.steps_max.get()
+    }
 }
 
 impl State {
     /// Counts steps.
     #[inline]
     pub(crate) fn step(&self, steps: u64) {
-        self.meter.steps.set(self.meter.steps.get() + steps);
+        self.meter.step(steps);
     }
 
     /// Whether this input has done enough, and leaves the rest for later.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
-        self.meter.steps.get() >= self.meter.steps_max.get()
+        self.meter.is_over()
     }
 
     /// Whether this input has done so much that a part of its steps, such as one sixteenth, is used up.
@@ -155,7 +170,7 @@ impl State {
     #[doc(hidden)]
     #[inline]
     pub fn is_idle(&self) -> bool {
-        !self.has_unfinished && self.searches.is_idle() && self.teardowns.is_empty()
+        !self.has_unfinished && self.searches.is_idle() && self.teardowns.is_empty() && !self.has_retired()
     }
 
     /// Does one slice of what earlier inputs have left.
@@ -170,9 +185,31 @@ impl State {
         if !self.is_over() && !self.searches.is_idle() {
             self.go_on_searching();
         }
+        if self.has_retired() {
+            self.free_retired();
+        }
     }
 
-    /// How many steps the last input took, about: a measure of its work.
+    /// Whether memory is still to be freed that objects or waiters had.
+    fn has_retired(&self) -> bool {
+        self.waiters.has_retired() || self.catalog.has_retired()
+    }
+
+    /// Frees memory that objects or waiters had, or a part of it.
+    #[cold]
+    fn free_retired(&mut self) {
+        // It is no hurry, and takes none of what other work has left of this input.
+        let mut is_first = self.steps() == 0;
+        while self.has_retired() && (is_first || !self.is_over_part(2)) {
+            is_first = false;
+            self.step(STEPS_PER_PART);
+            self.waiters.free_retired();
+            self.catalog.free_retired();
+        }
+    }
+
+    /// How many steps the last input took, about: a measure of its work. Releases that were found and ends of sessions
+    /// count with what came before them, and get no steps of their own.
     pub fn steps(&self) -> u64 {
         self.meter.steps.get()
     }

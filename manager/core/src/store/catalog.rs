@@ -143,6 +143,16 @@ impl Catalog {
         self.objects.slot_bytes()
     }
 
+    /// Whether memory is still to be freed that objects had.
+    pub(crate) fn has_retired(&self) -> bool {
+        self.objects.has_retired()
+    }
+
+    /// Frees a part of the memory that objects had.
+    pub(crate) fn free_retired(&mut self) {
+        self.objects.free_retired();
+    }
+
     /// The object under a key. It exists as long as something in the core points at it.
     pub(crate) fn at(&self, key: Key) -> &Object {
         &self.objects[key]

@@ -16,19 +16,19 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::mem::take;
 
 use protocol::{Code, Refusal, WaitMode};
 use serde::{Deserialize, Serialize};
 
 use crate::State;
+use crate::store::long_queue::LongQueue;
 use crate::store::slab::Key;
-use crate::waiting::search::Search;
+use crate::waiting::search::{FoundWay, NamedLocks, Search};
 use crate::waiting::wait::{Caller, Waiter};
 
-/// The most locks of a cycle that a refusal names.
-const NAMED_MAX: usize = 100;
+/// How many steps it counts to free a few parts of a search that has finished.
+const STEPS_PER_FREED: u64 = 4;
 
 /// The searches for deadlocks that take more steps than one input may.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -36,18 +36,18 @@ pub(crate) struct Searches {
     /// The one that goes on.
     current: Option<Box<CurrentSearch>>,
     /// The threads for which the next one looks.
-    next: Vec<Caller>,
+    next: LongQueue<Caller>,
+    /// One that has finished, and is freed in slices as well.
+    finished: Option<Box<Search>>,
 }
 
 /// A search that goes on in slices.
 #[derive(Debug, Serialize, Deserialize)]
 struct CurrentSearch {
-    search: Search,
-    /// The threads for whose sake.
-    callers: Vec<Caller>,
+    search: Box<Search>,
     /// The threads that count as saved since one of their waits has ended. If they have others, they may be deadlocked
     /// all the same, which another search finds.
-    moved: Vec<Caller>,
+    moved: LongQueue<Caller>,
 }
 
 /// What a look for a cycle brought.
@@ -55,8 +55,8 @@ struct CurrentSearch {
 enum Found {
     /// The wait ends, as far as the core can know.
     NoCycle,
-    /// It never ends: the locks on the way round, each with its holder.
-    Cycle(Vec<(Key, Caller)>),
+    /// It never ends.
+    Cycle(FoundWay),
     /// It would take too many steps to know.
     TooLarge,
 }
@@ -64,7 +64,7 @@ enum Found {
 impl Searches {
     /// Whether a search goes on, or waits for its turn.
     pub(crate) fn is_idle(&self) -> bool {
-        self.current.is_none() && self.next.is_empty()
+        self.current.is_none() && self.next.is_empty() && self.finished.is_none()
     }
 
     /// Notes that a thread does something else than waiting as before.
@@ -87,7 +87,7 @@ impl Searches {
 impl CurrentSearch {
     fn note_moved(&mut self, caller: Caller) {
         if self.search.thread_moved(caller) {
-            self.moved.push(caller);
+            self.moved.push_back(caller);
         }
     }
 }
@@ -96,9 +96,9 @@ impl State {
     /// Refuses a wait that would deadlock its thread. It is not parked yet. Returns whether it takes a longer search to
     /// know.
     pub(crate) fn check_deadlock(&self, waiter: &Waiter) -> Result<bool, Refusal> {
-        match self.find_cycle(waiter) {
-            Found::Cycle(cycle) => {
-                let text = format!("this wait would never end: {}", self.describe_cycle(waiter, &cycle));
+        match self.find_cycle(waiter, false) {
+            Found::Cycle(way) => {
+                let text = format!("this wait would never end: {}", self.describe_way(waiter, &way.named));
                 Err(Refusal::new(Code::Deadlock, text))
             }
             Found::NoCycle => Ok(false),
@@ -108,22 +108,22 @@ impl State {
 
     /// Looks in slices whether a thread that waits is deadlocked.
     pub(crate) fn search_for(&mut self, caller: Caller) {
-        self.searches.next.push(caller);
+        self.searches.next.push_back(caller);
     }
 
     /// Breaks the cycles that a waiter which must have its lock again closes, by refusing another request in each. The
     /// waiter may have been served meanwhile, and its key may be another's.
     pub(crate) fn break_deadlock(&mut self, relocking: Key) {
         while let Some(waiter) = self.waiters.get(relocking) {
-            match self.find_cycle(waiter) {
+            match self.find_cycle(waiter, true) {
                 Found::NoCycle => return,
                 Found::TooLarge => return self.search_for(waiter.caller),
-                Found::Cycle(cycle) => {
-                    let text = self.describe_cycle(waiter, &cycle);
+                Found::Cycle(way) => {
+                    let text = self.describe_way(waiter, &way.named);
                     // A waiter that must have its lock again took no lock since it gave it up. So in a cycle of such
                     // waiters alone each would have begun to wait before the next, which cannot be, unless one thread
                     // waits in several ways.
-                    if !self.refuse_youngest(&cycle, text) {
+                    if !self.refuse_youngest(way.youngest, &text) {
                         return;
                     }
                 }
@@ -132,27 +132,24 @@ impl State {
     }
 
     /// Refuses the youngest request of a cycle that may fail. Returns false if none may.
-    fn refuse_youngest(&mut self, cycle: &[(Key, Caller)], text: String) -> bool {
-        let requests = cycle.iter().flat_map(|&(_, caller)| self.waiters_of_thread(caller));
-        let refusable = requests.filter(|&key| !self.waiters[key].is_relocking());
-        let youngest = refusable.max_by_key(|&key| self.waiters[key].arrival);
+    fn refuse_youngest(&mut self, youngest: Option<Key>, text: &str) -> bool {
         let text = format!("this wait would never end: {text}");
         youngest.map(|youngest| self.refuse_waiter(youngest, Refusal::new(Code::Deadlock, text))).is_some()
     }
 
     /// Whether this wait deadlocks its thread, as far as the steps of this input go.
-    fn find_cycle(&self, waiter: &Waiter) -> Found {
+    fn find_cycle(&self, waiter: &Waiter, wants_youngest: bool) -> Found {
         if self.has_way_out(waiter) {
             return Found::NoCycle;
         }
-        let mut search = Search::of([waiter.caller]);
+        let mut search = Search::of_one(waiter.caller);
         if !search.go_on(self, Some(waiter)) {
             return Found::TooLarge;
         }
         if !search.is_deadlocked(waiter.caller) {
             return Found::NoCycle;
         }
-        search.way_round(self, waiter).map_or(Found::TooLarge, Found::Cycle)
+        search.way_round(self, waiter, wants_youngest).map_or(Found::TooLarge, Found::Cycle)
     }
 
     /// Whether a wait needs no search, as nearly all: it has a way out of its own, or the holder of the lock goes on.
@@ -173,57 +170,72 @@ impl State {
 
     /// Goes on with a search that takes long, and refuses what it has found to be deadlocked.
     pub(crate) fn go_on_searching(&mut self) {
+        while let Some(finished) = &mut self.searches.finished {
+            if self.meter.is_over() {
+                return;
+            }
+            self.meter.step(STEPS_PER_FREED);
+            if !finished.free_part() {
+                self.searches.finished = None;
+            }
+        }
+        if self.searches.is_idle() {
+            return;
+        }
         let mut current = match self.searches.current.take() {
             Some(current) => current,
             None => {
-                let callers = take(&mut self.searches.next);
-                let search = Search::of(callers.iter().copied());
-                Box::new(CurrentSearch { search, callers, moved: Vec::new() })
+                let search = Box::new(Search::of(take(&mut self.searches.next)));
+                Box::new(CurrentSearch { search, moved: LongQueue::default() })
             }
         };
         while current.search.go_on(self, None) {
-            let Some(&caller) = current.callers.last() else { return };
+            let Some(&caller) = current.search.begun.front() else {
+                self.searches.finished = Some(current.search);
+                return;
+            };
             if !current.search.is_deadlocked(caller) {
-                current.callers.pop();
-                self.step(current.moved.len() as u64);
-                if self.is_waiting(caller) && current.moved.iter().any(|&moved| self.is_waiting(moved)) {
+                // One that waits no longer looks for deadlocks itself when it waits again.
+                while let Some(&moved) = current.moved.front()
+                    && !self.is_waiting(moved)
+                {
+                    self.step(1);
+                    current.moved.pop_front();
+                    if self.is_over() {
+                        self.searches.current = Some(current);
+                        return;
+                    }
+                }
+                current.search.begun.pop_front();
+                if !current.moved.is_empty() && self.is_waiting(caller) {
                     self.search_for(caller);
                 }
                 continue;
             }
             let waiter = self.waiters_of_thread(caller).next().expect("a deadlocked thread waits");
             let waiter = &self.waiters[waiter];
-            let Some(way) = current.search.way_round(self, waiter) else { break };
-            let text = self.describe_cycle(waiter, &way);
-            let cycle = without_lead(&way);
+            let Some(way) = current.search.way_round(self, waiter, true) else { break };
+            let text = self.describe_way(waiter, &way.named);
             self.searches.current = Some(current);
-            let is_broken = self.refuse_youngest(cycle, text);
+            let is_broken = self.refuse_youngest(way.youngest, &text);
             current = self.searches.current.take().expect("the search was put there");
             if !is_broken {
-                current.callers.pop();
+                current.search.begun.pop_front();
             }
         }
         self.searches.current = Some(current);
     }
 
-    fn describe_cycle(&self, waiter: &Waiter, cycle: &[(Key, Caller)]) -> String {
+    fn describe_way(&self, waiter: &Waiter, locks: &NamedLocks) -> String {
         let mut text = self.describe_caller(waiter.caller);
-        for (position, (lock, holder)) in cycle.iter().take(NAMED_MAX).enumerate() {
+        for (position, (lock, holder)) in locks.first.iter().enumerate() {
             let joint = if position == 0 { "" } else { ", which" };
             let (lock, holder) = (self.describe(*lock), self.describe_caller(*holder));
             text.push_str(&format!("{joint} waits for {lock}, held by {holder}"));
         }
-        if cycle.len() > NAMED_MAX {
-            text.push_str(&format!(", and so on by {} more locks", cycle.len() - NAMED_MAX));
+        match locks.count - locks.first.len() {
+            0 => text,
+            more => format!("{text}, and so on by {more} more locks"),
         }
-        text
     }
-}
-
-/// A way round without what leads to its cycle.
-fn without_lead(way: &[(Key, Caller)]) -> &[(Key, Caller)] {
-    let last = way.last().map(|&(_, holder)| holder);
-    let first = way.iter().position(|&(_, holder)| Some(holder) == last).unwrap_or(0);
-    // Its last lock leads back to the holder of the first, or to the thread where the way began.
-    if first + 1 == way.len() { way } else { &way[first + 1..] }
 }

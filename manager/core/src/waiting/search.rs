@@ -8,30 +8,42 @@
 //! So a search takes as many steps as the graph has edges. It can stop after any number of them and go on later, while
 //! the threads go on as well: being deadlocked lasts, so whoever moves meanwhile was not deadlocked, and is saved.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::mem::take;
+use core::mem::replace;
 
 use protocol::WaitMode;
 use serde::{Deserialize, Serialize};
 
 use crate::State;
 use crate::objects::{Body, Want};
-use crate::store::slab::Key;
+use crate::store::long_queue::LongQueue;
+use crate::store::slab::{Key, Slab};
 use crate::waiting::wait::{Caller, Waiter};
 use crate::waiting::wait_queue::WaitQueueEntry;
 
+/// The most locks of a way that are named.
+const NAMED_MAX: usize = 100;
+
+/// How many steps it counts to go one step of a search, whose graph may be far larger than a processor's cache.
+const STEPS_PER_EDGE: u64 = 4;
+
+/// How many parts of a search to free in one step.
+const FREED_PER_STEP: usize = 2;
+
 /// A search, finished or not.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Search {
     /// The threads that it begins with and has not reached yet.
-    begin_with: Vec<Caller>,
+    begin_with: LongQueue<Caller>,
+    /// Those of them that it has reached and that were not taken from it.
+    pub(crate) begun: LongQueue<Caller>,
     /// The threads that it has reached, in that order.
-    threads: Vec<Thread>,
+    threads: Slab<Thread>,
     /// The index of each thread.
     numbers: BTreeMap<Caller, u32>,
     /// The waits that it has read.
-    waits: Vec<SearchedWait>,
+    waits: Slab<SearchedWait>,
     /// For each lock, the waits that one of its threads holds up by it.
     behind: BTreeMap<Key, Vec<u32>>,
     /// The thread whose waits it reads, and the next of them.
@@ -49,6 +61,8 @@ pub(crate) struct Search {
 struct Thread {
     caller: Caller,
     is_saved: bool,
+    /// The number of the last way that led to it.
+    way: u64,
     /// The locks that it holds, as far as the search has met them.
     locks: Vec<Key>,
 }
@@ -61,48 +75,120 @@ struct SearchedWait {
     missing: u32,
 }
 
-/// A way from one deadlocked thread to the next.
+/// A way from one deadlocked thread to the next, until it meets itself, and then round the cycle.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Way {
-    /// The locks, each with its holder.
-    locks: Vec<(Key, Caller)>,
-    /// The threads on it.
-    seen: BTreeSet<Caller>,
+    /// The number of this way, which the threads on it have.
+    number: u64,
+    named: NamedLocks,
+    /// The thread that it has come to; none at first.
+    at: Option<Caller>,
+    /// The cycle, once it has met itself.
+    cycle: Option<Cycle>,
+}
+
+/// The locks of a way: those that come first, each with its holder, and how many there are.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct NamedLocks {
+    pub(crate) first: Vec<(Key, Caller)>,
+    pub(crate) count: usize,
+}
+
+/// A cycle of deadlocked threads, of which the youngest wait is looked for.
+#[derive(Debug, Serialize, Deserialize)]
+struct Cycle {
+    /// The thread where it begins and ends.
+    end: Caller,
+    /// The thread whose waits are looked at, and the next of them.
+    at: (Caller, Key),
+    /// The youngest so far of the waits that may be refused, and its number.
+    youngest: Option<(u64, Key)>,
+}
+
+/// A way that a search has followed to the end.
+#[derive(Debug)]
+pub(crate) struct FoundWay {
+    pub(crate) named: NamedLocks,
+    /// The youngest wait in the cycle that may be refused, if that was looked for and there is one.
+    pub(crate) youngest: Option<Key>,
 }
 
 impl Search {
-    /// A search that begins with these threads.
-    pub(crate) fn of(callers: impl IntoIterator<Item = Caller>) -> Search {
-        let mut search = Search { begin_with: callers.into_iter().collect(), ..Search::default() };
-        if let Some(caller) = search.begin_with.pop() {
-            search.reach(caller);
+    /// A search that begins with these threads, the last first.
+    pub(crate) fn of(begin_with: LongQueue<Caller>) -> Search {
+        Search {
+            begin_with,
+            begun: LongQueue::default(),
+            threads: Slab::new(),
+            numbers: BTreeMap::new(),
+            waits: Slab::new(),
+            behind: BTreeMap::new(),
+            reading: (0, Key::MIN),
+            saved: Vec::new(),
+            opened: Vec::new(),
+            way: Way { number: 1, ..Way::default() },
         }
+    }
+
+    /// A search that begins with this thread.
+    pub(crate) fn of_one(caller: Caller) -> Search {
+        let mut search = Search::of(LongQueue::default());
+        search.reach(caller);
         search
+    }
+
+    /// Frees a part of what it keeps. Returns false if there is no more.
+    pub(crate) fn free_part(&mut self) -> bool {
+        let mut freed = 0;
+        while freed < FREED_PER_STEP {
+            let is_some = match self.numbers.pop_first() {
+                Some((_, number)) => {
+                    // Its locks go with it.
+                    self.threads.remove(number);
+                    true
+                }
+                None => self.behind.pop_first().is_some() || self.opened.pop().is_some(),
+            };
+            if !is_some {
+                return self.free_slots();
+            }
+            freed += 1;
+        }
+        true
+    }
+
+    fn free_slots(&mut self) -> bool {
+        self.waits.retire();
+        let has_more = self.threads.has_retired() || self.waits.has_retired();
+        self.threads.free_retired();
+        self.waits.free_retired();
+        has_more
     }
 
     /// Goes on until it is finished, or this input is over. Returns whether it is finished. `asking` is a wait that is
     /// not parked yet; then only its thread counts.
     pub(crate) fn go_on(&mut self, state: &State, asking: Option<&Waiter>) -> bool {
         loop {
-            if asking.is_some() && self.threads[0].is_saved {
+            if asking.is_some() && self.threads[Key::MIN].is_saved {
                 return true;
             }
             if state.is_over() {
                 return false;
             }
-            state.step(1);
+            state.step(STEPS_PER_EDGE);
             if let Some(waits) = self.opened.last_mut() {
                 match waits.pop() {
                     Some(wait) => self.tell(wait),
                     None => drop(self.opened.pop()),
                 }
             } else if let Some(&thread) = self.saved.last() {
-                match self.threads[thread as usize].locks.pop() {
+                match self.threads[thread].locks.pop() {
                     Some(lock) => self.open(lock),
                     None => drop(self.saved.pop()),
                 }
-            } else if let Some(caller) = self.begin_with.pop() {
+            } else if let Some(caller) = self.begin_with.pop_back() {
                 self.reach(caller);
+                self.begun.push_back(caller);
             } else if !self.read_on(state, asking) {
                 return true;
             }
@@ -111,13 +197,13 @@ impl Search {
 
     /// Whether a thread was reached and is not saved. It is deadlocked if the search is finished.
     pub(crate) fn is_deadlocked(&self, caller: Caller) -> bool {
-        self.numbers.get(&caller).is_some_and(|&number| !self.threads[number as usize].is_saved)
+        self.numbers.get(&caller).is_some_and(|&number| !self.threads[number].is_saved)
     }
 
     /// Notes that a thread does something else than waiting as before. Returns whether that saves it.
     pub(crate) fn thread_moved(&mut self, caller: Caller) -> bool {
         let Some(&number) = self.numbers.get(&caller) else { return false };
-        let was_saved = self.threads[number as usize].is_saved;
+        let was_saved = self.threads[number].is_saved;
         self.save(number);
         !was_saved
     }
@@ -126,31 +212,33 @@ impl Search {
     pub(crate) fn open(&mut self, lock: Key) {
         if let Some(waits) = self.behind.remove(&lock) {
             self.opened.push(waits);
-            self.way = Way::default();
+            self.begin_way();
         }
     }
 
     fn reach(&mut self, caller: Caller) -> u32 {
-        let next = self.threads.len() as u32;
-        let number = *self.numbers.entry(caller).or_insert(next);
-        if number == next {
-            self.threads.push(Thread { caller, is_saved: false, locks: Vec::new() });
-        }
-        number
+        let threads = &mut self.threads;
+        let thread = || threads.insert(Thread { caller, is_saved: false, way: 0, locks: Vec::new() });
+        *self.numbers.entry(caller).or_insert_with(thread)
+    }
+
+    /// Begins another way.
+    fn begin_way(&mut self) {
+        self.way = Way { number: self.way.number + 1, ..Way::default() };
     }
 
     fn save(&mut self, number: u32) {
-        let thread = &mut self.threads[number as usize];
+        let thread = &mut self.threads[number];
         if !thread.is_saved {
             thread.is_saved = true;
             self.saved.push(number);
-            self.way = Way::default();
+            self.begin_way();
         }
     }
 
     /// Tells a wait that one of its locks has opened.
     fn tell(&mut self, wait: u32) {
-        let wait = &mut self.waits[wait as usize];
+        let wait = &mut self.waits[wait];
         wait.missing = wait.missing.saturating_sub(1);
         if wait.missing == 0 {
             let thread = wait.thread;
@@ -161,7 +249,7 @@ impl Search {
     /// Reads the next wait of the threads that were reached. Returns false if there is none.
     fn read_on(&mut self, state: &State, asking: Option<&Waiter>) -> bool {
         let (number, from) = self.reading;
-        let Some(&Thread { caller, is_saved, .. }) = self.threads.get(number as usize) else { return false };
+        let Some(&Thread { caller, is_saved, .. }) = self.threads.get(number) else { return false };
         let parked = state.blocked.range((caller, from)..=(caller, Key::MAX)).next();
         match parked.filter(|_| !is_saved) {
             Some(&(_, key)) => {
@@ -185,12 +273,11 @@ impl Search {
         if waiter.deadline().is_some() {
             return self.save(thread);
         }
-        let wait = self.waits.len() as u32;
         // Until all of it is read.
-        self.waits.push(SearchedWait { thread, missing: u32::MAX });
+        let wait = self.waits.insert(SearchedWait { thread, missing: u32::MAX });
         let mut missing = 0;
         for entry in &waiter.targets {
-            state.step(1);
+            state.step(STEPS_PER_EDGE);
             let holder = state
                 .holder_before(waiter.caller, entry)
                 .filter(|&holder| self.may_be_deadlocked(holder, state, asking));
@@ -206,13 +293,13 @@ impl Search {
         if missing == 0 {
             return self.save(thread);
         }
-        self.waits[wait as usize].missing = if waiter.mode == WaitMode::Any { 1 } else { missing };
+        self.waits[wait].missing = if waiter.mode == WaitMode::Any { 1 } else { missing };
     }
 
     /// Whether a holder waits, and is not known to be saved.
     fn may_be_deadlocked(&self, holder: Caller, state: &State, asking: Option<&Waiter>) -> bool {
         match self.numbers.get(&holder) {
-            Some(&number) => !self.threads[number as usize].is_saved,
+            Some(&number) => !self.threads[number].is_saved,
             None => state.is_waiting(holder) || asking.is_some_and(|asking| asking.caller == holder),
         }
     }
@@ -224,37 +311,87 @@ impl Search {
         }
         self.behind.insert(lock, Vec::from([wait]));
         let holder = self.reach(holder);
-        self.threads[holder as usize].locks.push(lock);
+        self.threads[holder].locks.push(lock);
     }
 
-    /// Follows a way by deadlocked threads, from this wait of one of them, until it comes back to a thread or this
-    /// input is over. Returns the way once it has come back: each lock, with its holder. What leads to the cycle is
-    /// part of it.
-    pub(crate) fn way_round(&mut self, state: &State, from: &Waiter) -> Option<Vec<(Key, Caller)>> {
-        let broken = "a deadlocked thread waits for another";
-        let mut way = take(&mut self.way);
-        way.seen.insert(from.caller);
-        loop {
-            let at = match way.locks.last() {
-                Some(&(_, holder)) => &state.waiters[state.waiters_of_thread(holder).next().expect(broken)],
-                None => from,
-            };
-            let next = at.targets.iter().find_map(|entry| {
-                state.step(1);
-                let holder =
-                    state.holder_before(at.caller, entry).filter(|&holder| self.is_deadlocked(holder))?;
-                Some((entry.object, holder))
-            });
-            let (lock, holder) = next.expect(broken);
-            way.locks.push((lock, holder));
-            if !way.seen.insert(holder) {
-                return Some(way.locks);
+    /// Follows a way by deadlocked threads, from this wait of one of them, until it meets itself or this input is over.
+    /// Returns the way once it has; what leads to the cycle is part of it. Then it goes round the cycle, if its
+    /// youngest wait is wanted.
+    pub(crate) fn way_round(
+        &mut self,
+        state: &State,
+        from: &Waiter,
+        wants_youngest: bool,
+    ) -> Option<FoundWay> {
+        while self.way.cycle.is_none() {
+            let at = self.way.at.unwrap_or(from.caller);
+            let number = self.numbers[&at];
+            if replace(&mut self.threads[number].way, self.way.number) == self.way.number {
+                self.way.cycle = Some(Cycle { end: at, at: (at, Key::MIN), youngest: None });
+                break;
             }
+            let (lock, holder) = self.next_on_way(state, from, at);
+            if self.way.named.count < NAMED_MAX {
+                self.way.named.first.push((lock, holder));
+            }
+            self.way.named.count += 1;
+            self.way.at = Some(holder);
             if state.is_over() {
-                self.way = way;
                 return None;
             }
         }
+        let mut cycle = self.way.cycle.take()?;
+        if wants_youngest && !self.go_round(state, from, &mut cycle) {
+            self.way.cycle = Some(cycle);
+            return None;
+        }
+        let named = self.way.named.clone();
+        self.begin_way();
+        Some(FoundWay { named, youngest: cycle.youngest.map(|(_, key)| key) })
+    }
+
+    /// Goes round a cycle and looks at the waits of its threads, to the end or until this input is over. Returns
+    /// whether it has come to the end.
+    fn go_round(&self, state: &State, from: &Waiter, cycle: &mut Cycle) -> bool {
+        loop {
+            state.step(STEPS_PER_EDGE);
+            let (at, next) = cycle.at;
+            match state.blocked.range((at, next)..=(at, Key::MAX)).next() {
+                Some(&(_, key)) => {
+                    let waiter = &state.waiters[key];
+                    if !waiter.is_relocking() {
+                        cycle.youngest = cycle.youngest.max(Some((waiter.arrival, key)));
+                    }
+                    cycle.at = (at, key.saturating_add(1));
+                }
+                None => {
+                    let (_, holder) = self.next_on_way(state, from, at);
+                    if holder == cycle.end {
+                        return true;
+                    }
+                    cycle.at = (holder, Key::MIN);
+                }
+            }
+            if state.is_over() {
+                return false;
+            }
+        }
+    }
+
+    /// The lock by which a way goes on from a deadlocked thread, and its holder.
+    fn next_on_way(&self, state: &State, from: &Waiter, at: Caller) -> (Key, Caller) {
+        let broken = "a deadlocked thread waits for another";
+        let wait = match at == from.caller {
+            true => from,
+            false => &state.waiters[state.waiters_of_thread(at).next().expect(broken)],
+        };
+        let next = wait.targets.iter().find_map(|entry| {
+            state.step(STEPS_PER_EDGE);
+            let holder =
+                state.holder_before(wait.caller, entry).filter(|&holder| self.is_deadlocked(holder))?;
+            Some((entry.object, holder))
+        });
+        next.expect(broken)
     }
 }
 
