@@ -69,6 +69,8 @@ pub struct State {
     pub(crate) is_unsettled: bool,
     /// Whether something is on the agenda.
     pub(crate) has_agenda: bool,
+    /// Whether a wait queue may seek the waiter in it that comes before those behind it.
+    pub(crate) seeks_claimants: bool,
     /// Whether some waits and calls go on that are overdue, since they were too many for one input.
     pub(crate) is_behind: bool,
     /// The number of the current input or, while the work of an earlier one goes on, of that.
@@ -126,6 +128,7 @@ impl State {
             agenda: Agenda::default(),
             is_unsettled: false,
             has_agenda: false,
+            seeks_claimants: false,
             is_behind: false,
             ticket: Ticket::default(),
             unfinished: UnfinishedWork::default(),

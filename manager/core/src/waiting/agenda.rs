@@ -24,8 +24,11 @@ use crate::store::catalog::Handle;
 use crate::store::slab::Key;
 use crate::waiting::ticket_queue::{Ticket, TicketQueue};
 use crate::waiting::wait::{Caller, Lane, Waiter};
-use crate::waiting::wait_queue::{self, Position};
+use crate::waiting::wait_queue::{self, Claimant, Position};
 use crate::work::LongWork;
+
+/// How many steps it counts to put a waiter of a thread into the order.
+const STEPS_PER_LISTED: u64 = 4;
 
 /// What is to be done.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -161,12 +164,15 @@ impl Agenda {
         self.order.insert((ticket, arrival, Candidate::Single(waiter)));
     }
 
-    /// Moves the place of a wait queue that is at this waiter to another, or takes it away.
-    fn leave(&mut self, queue: (Key, Lane), waiter: Key, next: Option<(u64, Position)>) {
-        if let Some(place) = self.places.get(&queue).filter(|place| place.position.waiter == waiter) {
-            let ticket = place.ticket;
-            self.set(queue, next.map(|(arrival, position)| QueuePlace { ticket, arrival, position }));
-        }
+    /// Moves the place of a wait queue that is at this waiter to another, or takes it away. Returns whether it was
+    /// there.
+    fn leave(&mut self, queue: (Key, Lane), waiter: Key, next: Option<(u64, Position)>) -> bool {
+        let Some(place) = self.places.get(&queue).filter(|place| place.position.waiter == waiter) else {
+            return false;
+        };
+        let ticket = place.ticket;
+        self.set(queue, next.map(|(arrival, position)| QueuePlace { ticket, arrival, position }));
+        true
     }
 
     /// Has a wait queue examined from this place on, or from an earlier one if it has that, with the earlier ticket.
@@ -258,9 +264,51 @@ impl State {
     pub(crate) fn leave_place(&mut self, object: Key, lane: Lane, position: Position) {
         let next = wait_queue::next_waiter(&self.waiters, position);
         let next = next.map(|next| (self.waiters[next.waiter].arrival, next));
-        self.agenda.leave((object, lane), position.waiter, next);
+        let mut was_there = self.agenda.leave((object, lane), position.waiter, next);
         if self.has_unfinished {
-            self.unfinished.agenda.leave((object, lane), position.waiter, next);
+            was_there |= self.unfinished.agenda.leave((object, lane), position.waiter, next);
+        }
+        if was_there && next.is_none() {
+            self.found_claimant(object, lane, None);
+        }
+    }
+
+    /// Whether a wait queue has a place, at or before a waiter that came as this number.
+    #[cold]
+    pub(crate) fn comes_to(&self, queue: (Key, Lane), arrival: u64) -> bool {
+        self.agenda.comes_to(queue, arrival)
+            || (self.has_unfinished && self.unfinished.agenda.comes_to(queue, arrival))
+    }
+
+    /// Notes who has the first claim in a wait queue, if that is sought.
+    fn found_claimant(&mut self, object: Key, lane: Lane, found: Option<Key>) {
+        // The object may have ended with its last waiter.
+        if let Some(object) = self.catalog.get_mut(object)
+            && object.lanes().contains(&lane)
+        {
+            object.wait_queue_mut(lane).found_claimant(found);
+        }
+    }
+
+    /// Whether the claimant of a wait queue is sought: it is the first waiter that is passed by and has a claim.
+    fn seeks_claimant(&self, object: Key, lane: Lane) -> bool {
+        self.catalog.get(object).is_some_and(|object| {
+            object.lanes().contains(&lane) && object.wait_queue_in(lane).claimant() == Claimant::Sought
+        })
+    }
+
+    /// Notes that a walk of a wait queue has passed a waiter that came as this number, or was stopped by it.
+    #[cold]
+    fn passed(&mut self, queue: (Key, Lane), (waiter, arrival): (Key, u64), is_last: bool) {
+        let (object, lane) = queue;
+        if !self.seeks_claimant(object, lane) {
+            return;
+        }
+        let stays = self.waiters.get(waiter).is_some_and(|at| at.arrival == arrival && at.has_claim());
+        if stays {
+            self.found_claimant(object, lane, Some(waiter));
+        } else if is_last && !self.comes_to(queue, u64::MAX) {
+            self.found_claimant(object, lane, None);
         }
     }
 
@@ -293,6 +341,8 @@ impl State {
         }
         self.is_unsettled = false;
         self.has_agenda = false;
+        // Each that was sought was found, or the agenda still comes to it.
+        self.seeks_claimants &= self.has_unfinished;
     }
 
     /// Puts the wait queues of touched objects on the agenda; or walks one, if there is no other.
@@ -340,7 +390,12 @@ impl State {
                 return self.touch_from(object, lane, position);
             }
             next = wait_queue::next_waiter(&self.waiters, position);
-            if !self.examine(position.waiter, position.target(), Some((object, lane))) {
+            let arrival = self.waiters[position.waiter].arrival;
+            let goes_on = self.examine(position.waiter, position.target(), Some((object, lane)));
+            if self.seeks_claimants {
+                self.passed((object, lane), (position.waiter, arrival), next.is_none());
+            }
+            if !goes_on {
                 return;
             }
         }
@@ -408,7 +463,7 @@ impl State {
     /// Examines the waiter at the place of a wait queue.
     fn examine_place(&mut self, object: Key, lane: Lane) {
         let queue = (object, lane);
-        let QueuePlace { ticket, position, .. } = self.agenda.places[&queue];
+        let QueuePlace { ticket, arrival, position } = self.agenda.places[&queue];
         let next = wait_queue::next_waiter(&self.waiters, position);
         let place_at = |next: Position| QueuePlace {
             ticket,
@@ -419,11 +474,14 @@ impl State {
         if !self.examine(position.waiter, position.target(), None) {
             self.agenda.set(queue, None);
         }
+        if self.seeks_claimants {
+            self.passed(queue, (position.waiter, arrival), next.is_none());
+        }
     }
 
     /// Puts the waiters of a thread into the order.
     fn list_waits(&mut self) {
-        self.step(1);
+        self.step(STEPS_PER_LISTED);
         let Some((caller, from)) = self.agenda.takers.first_mut() else { return };
         match self.blocked.range((*caller, *from)..=(*caller, Key::MAX)).next() {
             Some(&(_, key)) => {

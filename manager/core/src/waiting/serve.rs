@@ -16,7 +16,7 @@ use crate::objects::object_body::ObjectBody;
 use crate::objects::{Body, Want};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Decision, Lane, Readiness, Relock, Waiter};
-use crate::waiting::wait_queue::WaitQueueEntry;
+use crate::waiting::wait_queue::{Claimant, WaitQueueEntry};
 
 /// The most bytes of one grant in an answer, without an item, a call or results: a cause or an abandonment, with the
 /// name of a program and a reason.
@@ -91,10 +91,18 @@ impl State {
     /// Whether no waiter that came before in the wait queue of this entry has a claim on what it would take.
     fn is_first_in_queue(&self, waiter: &Waiter, entry: &WaitQueueEntry) -> bool {
         let object = self.catalog.at(entry.object);
-        let Some(claimant) = object.wait_queue(&entry.want).claimant() else { return true };
-        !object.body.is_used_up(&entry.want)
+        let claimant = object.wait_queue(&entry.want).claimant();
+        if claimant == Claimant::Nobody
+            || !object.body.is_used_up(&entry.want)
             || object.body.is_held_by(waiter.caller)
-            || self.waiters[claimant].arrival >= waiter.arrival
+        {
+            return true;
+        }
+        match claimant {
+            Claimant::Waiter(claimant) => self.waiters[claimant].arrival >= waiter.arrival,
+            // Nobody before the place of the wait queue has a claim, and those behind it are examined in their turn.
+            _ => !self.comes_to((entry.object, entry.want.lane()), waiter.arrival),
+        }
     }
 
     /// Takes what the verdict says and answers, or has the waiter wait for its lock. It is in no wait queue.
@@ -231,7 +239,7 @@ impl State {
     pub(crate) fn examine(&mut self, key: Key, target: u32, walked: Option<(Key, Lane)>) -> bool {
         if self.has_unfinished && self.is_decided(key) {
             // It is told soon. If it was not meant after all, it is examined then.
-            self.step(1);
+            self.step(self.waiters[key].targets.len() as u64);
             self.unfinished.agenda.examine_single(self.ticket, self.waiters[key].arrival, key);
             return true;
         }

@@ -255,10 +255,11 @@ impl State {
                 self.leave_place(object, lane, position);
             }
             let object_at = self.catalog.at_mut(object);
-            object_at.wait_queue_mut(lane).remove(&mut self.waiters, position);
+            let seeks = object_at.wait_queue_mut(lane).remove(&mut self.waiters, position);
             if object_at.has_ended() {
                 self.left_gone(object);
             }
+            self.seeks_claimants |= seeks;
         }
     }
 

@@ -41,6 +41,20 @@ pub(crate) struct WaitQueue {
     claimant: Option<NonZeroU32>,
 }
 
+/// What is known of the first waiter in a wait queue that comes before those behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claimant {
+    /// There is none.
+    Nobody,
+    /// It is this one.
+    Waiter(Key),
+    /// The agenda comes to it, or to the end of the wait queue.
+    Sought,
+}
+
+/// Stands for a claimant that is sought. No slab has so many slots.
+const SOUGHT: NonZeroU32 = NonZeroU32::MAX;
+
 impl WaitQueueEntry {
     pub(crate) fn new(object: Key, want: Want) -> WaitQueueEntry {
         WaitQueueEntry { object, want, previous: None, next: None }
@@ -74,8 +88,19 @@ impl WaitQueue {
     }
 
     /// The first waiter in it that comes before those behind it.
-    pub(crate) fn claimant(&self) -> Option<Key> {
-        self.claimant.map(|number| number.get() - 1)
+    pub(crate) fn claimant(&self) -> Claimant {
+        match self.claimant {
+            None => Claimant::Nobody,
+            Some(SOUGHT) => Claimant::Sought,
+            Some(number) => Claimant::Waiter(number.get() - 1),
+        }
+    }
+
+    /// Notes who the claimant is that was sought: this one, or nobody.
+    pub(crate) fn found_claimant(&mut self, found: Option<Key>) {
+        if self.claimant == Some(SOUGHT) {
+            self.claimant = found.map(number_of);
+        }
     }
 
     /// How many waiters are in it.
@@ -92,11 +117,12 @@ impl WaitQueue {
         self.length += u32::from(!is_of(self.last, position.waiter));
         self.last = Some(position);
         if self.claimant.is_none() && waiters[position.waiter].has_claim() {
-            self.claimant = Some(NonZeroU32::MIN.saturating_add(position.waiter));
+            self.claimant = Some(number_of(position.waiter));
         }
     }
 
-    pub(crate) fn remove(&mut self, waiters: &mut Slab<Waiter>, position: Position) {
+    /// Takes an entry out. Returns whether its claimant is now sought.
+    pub(crate) fn remove(&mut self, waiters: &mut Slab<Waiter>, position: Position) -> bool {
         let WaitQueueEntry { previous, next, .. } = *entry(waiters, position);
         match previous {
             Some(previous) => entry_mut(waiters, previous).next = next,
@@ -108,29 +134,20 @@ impl WaitQueue {
         }
         // Its entries are side by side.
         self.length -= u32::from(!is_of(previous, position.waiter) && !is_of(next, position.waiter));
-        if self.claimant() == Some(position.waiter) {
-            self.find_claimant(waiters, position.waiter, previous, next);
+        if self.claimant == Some(number_of(position.waiter)) && !is_of(previous, position.waiter) {
+            self.claimant = next.map(|next| match waiters[next.waiter].has_claim() {
+                true => number_of(next.waiter),
+                // There may be very many others before the next one.
+                false => SOUGHT,
+            });
+            return self.claimant == Some(SOUGHT);
         }
+        false
     }
+}
 
-    /// Finds the next claimant behind an entry of the first that has left. Entries that it passes are behind none that
-    /// comes later, so each is passed once.
-    fn find_claimant(
-        &mut self,
-        waiters: &Slab<Waiter>,
-        before: Key,
-        previous: Option<Position>,
-        next: Option<Position>,
-    ) {
-        if is_of(previous, before) {
-            return;
-        }
-        let mut at = next;
-        while let Some(position) = at.filter(|at| !waiters[at.waiter].has_claim()) {
-            at = entry(waiters, position).next;
-        }
-        self.claimant = at.map(|at| NonZeroU32::MIN.saturating_add(at.waiter));
-    }
+fn number_of(waiter: Key) -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(waiter)
 }
 
 /// Whether there is an entry, and this waiter has it.

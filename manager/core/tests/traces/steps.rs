@@ -240,6 +240,68 @@ fn a_long_line_of_waits_for_all_behind_one_that_wants_more() {
     assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
 }
 
+/// Nobody looks for the next one that has a claim within one step: that is what the agenda does.
+#[test]
+fn the_first_of_a_long_queue_of_waits_for_all_gives_up() {
+    const WAITS: u64 = 20_000;
+    let mut world = World::new();
+    let (a, b) = (world.session("a"), world.session("b"));
+    let s = world.open(a, None, semaphore(1));
+    let start = world.event(b, "start");
+    let large = [world.block(a, wait_for(permits(s, 9))), world.block(a, wait_for(permits(s, 8)))];
+    let both = [permits(s, 1), event(start)];
+    let before: Vec<_> = (0..WAITS).map(|_| world.block(a, all(&both))).collect();
+    let last = world.block(a, wait_for(permits(s, 3)));
+    let behind = world.block(a, all(&both));
+    world.set(b, start);
+    world.silent();
+    world.forget_steps();
+    // The second has the claim, and keeps it. Then the claim is sought behind it.
+    for request in large {
+        let cancel = world.send(a, Request::Cancel { request });
+        if world.answer(a, cancel).is_none() {
+            assert!(world.holds_back(b, &wait_for(permits(s, 1))), "nobody comes between");
+            assert!(world.work() > 0);
+            assert_eq!(world.answer(a, cancel), Some(Reply::Done));
+        }
+        world.refusal(a, request);
+    }
+    assert_eq!(world.granted(), before[..1]);
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+    // Those before the last pass it, and it keeps those behind it from what it wants more of.
+    world.done(a, Request::SemaphoreRelease { id: s, permits: 2 });
+    assert_eq!(world.granted(), before[1..3]);
+    for &request in &before[3..] {
+        world.send(a, Request::Cancel { request });
+    }
+    world.work();
+    world.forget_answers();
+    world.done(a, Request::SemaphoreRelease { id: s, permits: 2 });
+    world.silent();
+    let late = world.block(b, wait_for(permits(s, 1)));
+    world.done(a, Request::SemaphoreRelease { id: s, permits: 1 });
+    assert_eq!(world.granted(), [last]);
+    world.done(a, Request::SemaphoreRelease { id: s, permits: 2 });
+    assert_eq!(world.granted(), [behind, late]);
+}
+
+#[test]
+fn the_end_of_a_search_through_many_threads() {
+    let mut world = World::new();
+    let a = world.session("a");
+    let locks = held_locks(&mut world, a, 30_000);
+    chain(&mut world, a, &locks);
+    let victim = world.block(a, on_thread(30_000, wait_for(lock(locks[0]))));
+    let mut slices = 0;
+    while world.answer(a, victim).is_none() {
+        world.slice();
+        slices += 1;
+    }
+    // What it knows of the threads is not freed at once.
+    assert!(world.work() > 1, "{slices} slices before");
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
+
 #[test]
 fn an_event_that_frees_waits_for_a_thousand_targets_behind_others_that_stay() {
     let mut world = World::new();
