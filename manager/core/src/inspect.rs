@@ -20,6 +20,9 @@ use crate::waiting::wait_queue::{self, Position};
 /// How many sessions, objects or waiters one answer lists; with the longest names that is well inside a frame.
 pub(crate) const LIST_MAX: usize = 1000;
 
+/// How many targets the waiters have together that one answer lists: each may name the object in all of its targets.
+const LIST_TARGETS_MAX: usize = 65_536;
+
 impl State {
     pub(crate) fn list_sessions(&self, after: Option<SessionId>) -> Reply {
         let from = after.map_or(SessionId(0), |after| SessionId(after.0.saturating_add(1)));
@@ -42,7 +45,7 @@ impl State {
         };
         let object = self.catalog.at(key);
         let waiting = object.waiting();
-        self.step(u64::from(waiting).min(LIST_MAX as u64));
+        let mut targets = 0;
         Ok(Reply::Object(Box::new(ObjectInfo {
             id: object.id,
             name: name_of(object),
@@ -51,6 +54,10 @@ impl State {
             waiters: self
                 .waiters_of(object)
                 .take(LIST_MAX)
+                .take_while(|&position| {
+                    targets += self.waiters[position.waiter].targets.len();
+                    targets <= LIST_TARGETS_MAX
+                })
                 .map(|position| self.waiter_info(position))
                 .collect(),
             waiting,
@@ -93,7 +100,10 @@ impl State {
     pub(crate) fn waiters_of<'a>(&'a self, object: &'a Object) -> impl Iterator<Item = Position> + 'a {
         let firsts = object.lanes().iter().map(|&lane| object.wait_queue_in(lane).first());
         firsts.flat_map(|first| {
-            core::iter::successors(first, |&position| wait_queue::next_waiter(&self.waiters, position))
+            core::iter::successors(first, |&position| {
+                self.step(self.waiters[position.waiter].targets.len() as u64);
+                wait_queue::next_waiter(&self.waiters, position)
+            })
         })
     }
 

@@ -20,6 +20,9 @@ use crate::store::slab::Key;
 use crate::work::LongWork;
 use crate::{Effect, State};
 
+/// How many steps it counts to end a call that runs too long, whose worker gets a signal.
+const STEPS_PER_OVERDUE_CALL: u64 = 32;
+
 impl State {
     /// Handles a range whose session has ended. What had begun starts again or has failed, and the others go back to
     /// their batch. If it is not known what had begun, all of them had.
@@ -125,6 +128,7 @@ impl State {
 
     /// Ends a call that has run longer than its batch allows, and the worker with it.
     pub(crate) fn call_overdue(&mut self, key: Key, range: u64) {
+        self.step(STEPS_PER_OVERDUE_CALL);
         let batch = self.batch(key);
         let limit = Duration::from_nanos(batch.options.time_limit_ns.unwrap_or_default());
         let running = batch.range(range);

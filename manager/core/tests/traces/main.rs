@@ -39,6 +39,7 @@ mod snapshots;
 mod stale_holdings;
 mod steps;
 mod stopping;
+mod store_steps;
 mod together_steps;
 mod waits;
 mod words;

@@ -53,6 +53,23 @@ impl SleepingWaiters {
     }
 }
 
+/// Each party leaves the wait queues of a thousand events.
+#[test]
+fn a_full_barrier_of_waits_for_a_thousand() {
+    let mut world = World::new();
+    let a = world.session("a");
+    let gate = world.open(a, None, Spec::Barrier { parties: 200 });
+    let mut targets: Vec<_> =
+        (0..1_000).map(|_| event(world.open(a, None, Spec::Event { auto_reset: false }))).collect();
+    targets.push(barrier(gate));
+    let waits: Vec<_> = (0..199).map(|_| world.block(a, any(&targets))).collect();
+    world.forget_steps();
+    let last = world.send(a, wait_for(barrier(gate)));
+    assert!(world.work() > 10);
+    assert_eq!(world.granted(), [&waits[..], &[last]].concat());
+    assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
+}
+
 #[test]
 fn a_notification_for_all_of_many_waiters() {
     let SleepingWaiters { mut world, sleeper, holder, lock: l, condition: c, event: e, waits } =
