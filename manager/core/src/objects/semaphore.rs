@@ -99,28 +99,31 @@ impl Semaphore {
     }
 
     /// Takes permits for a session: first those of the dead, so that a session soon learns of the death.
-    fn take(&mut self, session: SessionId, permits: u64, now: Time) -> (Option<Abandonment>, Marks) {
+    fn take(&mut self, session: SessionId, permits: u64, now: Time) -> Option<Abandonment> {
         let first = self.abandoned.front().map(|mark| mark.abandonment.clone());
         let left_behind = permits.min(self.abandoned_permits);
-        let marks = self.take_abandoned(left_behind);
+        self.take_abandoned(left_behind);
         self.free -= permits - left_behind;
         self.out += permits;
         let charge = self.charges.entry(session).or_insert(Charge { permits: 0, since: now });
         // Others may give back on its behalf what it then takes again, so its charge can be any number.
         charge.permits = charge.permits.saturating_add(permits);
-        (first, marks)
+        first
     }
 
-    /// Takes permits of the dead, of which there are so many. Returns the marks of those of whom none are left.
-    fn take_abandoned(&mut self, permits: u64) -> Marks {
-        if permits == 0 {
-            return Marks::default();
-        }
-        let taken = self.abandoned_taken;
-        let gone = self.abandoned.partition_point(|mark| mark.end.wrapping_sub(taken) <= permits);
-        self.abandoned_taken = taken.wrapping_add(permits);
+    /// Takes permits of the dead, of which there are so many.
+    fn take_abandoned(&mut self, permits: u64) {
+        self.abandoned_taken = self.abandoned_taken.wrapping_add(permits);
         self.abandoned_permits -= permits;
-        self.abandoned.split_front(gone)
+    }
+
+    /// Takes the marks of the dead of whose permits none are left.
+    #[cold]
+    fn take_spent(&mut self) -> Marks {
+        let (taken, left) = (self.abandoned_taken, self.abandoned_permits);
+        let is_spent = |mark: &PermitsMark| mark.end.wrapping_sub(taken).wrapping_sub(1) >= left;
+        let spent = self.abandoned.partition_point(is_spent);
+        self.abandoned.split_front(spent)
     }
 
     /// Marks permits as left behind.
@@ -145,7 +148,7 @@ impl Semaphore {
 
     /// Gives back permits, on any session's behalf: what goes beyond the giver's own charge first clears marks of the
     /// dead.
-    fn give_back(&mut self, session: SessionId, permits: u64) -> Result<Marks, ()> {
+    fn give_back(&mut self, session: SessionId, permits: u64) -> Result<(), ()> {
         let own = self.charges.get(&session).map_or(0, |charge| charge.permits.min(permits));
         let cleared = self.abandoned_permits.min(permits - own);
         // Permits that clear marks of the dead were available already, and add nothing.
@@ -154,10 +157,10 @@ impl Semaphore {
         if self.permits_max().is_some_and(|permits_max| total > permits_max) {
             return Err(());
         }
-        let marks = self.take_abandoned(cleared);
+        self.take_abandoned(cleared);
         self.free += permits;
         self.out = self.out.saturating_sub(added);
-        Ok(marks)
+        Ok(())
     }
 }
 
@@ -234,10 +237,10 @@ impl State {
         let now = self.now;
         let semaphore = self.semaphore_at(key);
         let before = semaphore.holders();
-        let (abandoned, marks) = semaphore.take(session, permits, now);
+        let abandoned = semaphore.take(session, permits, now);
         let after = semaphore.holders();
         self.semaphore_recharge(before, after);
-        self.let_go_of_marks(marks);
+        self.permits_spent(key);
         self.session_at(session).hold(key);
         Grant::Permits { abandoned }
     }
@@ -254,7 +257,7 @@ impl State {
         }
         let semaphore = self.semaphore_at(key);
         let before = semaphore.holders();
-        let Ok(marks) = semaphore.give_back(session, permits) else {
+        if semaphore.give_back(session, permits).is_err() {
             let text = match semaphore.permits_max() {
                 Some(permits_max) => format!(
                     "{} has {} of its {}, {permits} more would be too many",
@@ -265,10 +268,10 @@ impl State {
                 None => format!("{} cannot count that many permits", self.describe(key)),
             };
             return Err(Refusal::new(Code::OverRelease, text));
-        };
+        }
         let after = semaphore.holders();
         self.semaphore_recharge(before, after);
-        self.let_go_of_marks(marks);
+        self.permits_spent(key);
         self.permits_discharge(key, session, permits);
         self.touch(key);
         Ok(Reply::Done)
@@ -325,6 +328,16 @@ impl State {
         let after = semaphore.holders();
         self.semaphore_recharge(before, after);
         self.touch(key);
+    }
+
+    /// Forgets the dead of whose permits none are left.
+    fn permits_spent(&mut self, key: Key) {
+        let semaphore = self.semaphore_at(key);
+        if !semaphore.abandoned.is_empty() {
+            let marks = semaphore.take_spent();
+            self.memory.give_back(HOLDER_BYTES * marks.len());
+            self.let_go_of_marks(marks);
+        }
     }
 
     /// Lets go of marks of the dead.

@@ -81,7 +81,8 @@ impl EndedCalls {
         }
         self.calls -= calls;
         self.bytes -= bytes;
-        let results = (0..count).map_while(|_| self.results.pop_front()).collect();
+        let mut results = Vec::with_capacity(count);
+        results.extend((0..count).map_while(|_| self.results.pop_front()));
         (results, calls, bytes)
     }
 }
