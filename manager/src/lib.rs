@@ -35,12 +35,14 @@ pub use server::event_loop::{EventLoop, Stopper};
 /// Binds, calls `ready` with the address, and serves until the end.
 ///
 /// Clients can connect from the moment `ready` is called. Raises the limit of open descriptors as far as it may, since
-/// each client costs two.
+/// each client costs two. Has this process free memory [evenly](sys::heap::free_evenly), as no client is to wait for
+/// that.
 ///
 /// # Errors
 ///
 /// As [`EventLoop::bind`] and [`EventLoop::run`].
 pub fn serve(options: ManagerOptions, ready: impl FnOnce(&Address)) -> Result<(), Error> {
+    sys::heap::free_evenly();
     raise_descriptor_limit();
     let manager = EventLoop::bind(options)?;
     ready(manager.address());

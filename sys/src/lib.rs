@@ -17,7 +17,7 @@
 //! | [`bulk_copy`] | copies of many bytes into memory that the system gives in one go |
 //! | [`same_type`] | values of a generic type that are vectors of bytes |
 //! | [`futex`] | sleeping on a word until another thread or process wakes the sleeper |
-//! | [`heap`] | memory that was freed, given back to the system |
+//! | [`heap`] | how memory is freed, and given back to the system |
 //! | [`robust_list`] | a word that the kernel marks when the thread that owns it ends |
 //! | [`descriptors`] | open descriptors that travel over a Unix socket (`SCM_RIGHTS`) |
 //! | [`wake`] | a descriptor by which one thread ends the poll of another |
