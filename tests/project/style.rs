@@ -42,6 +42,13 @@ const POLLING_FILES: &[&str] = &["sys/src/poll.rs"];
 /// The files of clients that name the messages of the protocol: a manager for their tests. All others use operations.
 const MESSAGE_FILES: &[&str] = &["client/src/connection/fake_manager.rs"];
 
+/// Where the manager's core tells the kinds of objects apart, by their bodies and by the targets of waits.
+const KIND_PLACES: &[&str] = &[
+    "manager/core/src/objects/",
+    "manager/core/src/pools/",
+    "manager/core/src/sessions/deferred_release.rs",
+];
+
 /// The files of libraries that may print: their process ends right after that, or printing is their job.
 const PRINTING_FILES: &[&str] = &[
     "client/src/pool/workers/assignment.rs",
@@ -220,6 +227,16 @@ fn the_protocol_and_the_cores_name_calls_and_chunks_but_no_tasks(sources: &[Sour
 }
 
 #[apply(rule)]
+fn the_core_tells_kinds_of_objects_apart_only_where_it_is_listed(sources: &[SourceFile]) -> Vec<String> {
+    let is_listed = |path: &str| KIND_PLACES.iter().any(|place| path.starts_with(place));
+    offending_lines(sources, |source, line| {
+        let does = ["Target", "Body"].iter().any(|kinds| names_variant(code(line), kinds));
+        let is_of_core = source.path.starts_with("manager/core/src/");
+        (does && is_of_core && !is_listed(&source.path)).then(|| "tells kinds of objects apart".to_string())
+    })
+}
+
+#[apply(rule)]
 fn unsafe_stands_only_where_it_is_listed(sources: &[SourceFile]) -> Vec<String> {
     let does = |line: &str| {
         let begins =
@@ -258,14 +275,17 @@ fn clients_leave_the_messages_of_the_protocol_to_the_operations(sources: &[Sourc
 
 /// Whether a line names a request, a target, a grant or a signal of the protocol.
 fn names_message(line: &str) -> bool {
-    ["Request::", "Target::", "Grant::", "Signal::"].iter().any(|kind| {
-        line.match_indices(kind).any(|(start, _)| {
-            let mut variant = line[start + kind.len()..].chars();
-            !line[..start].ends_with(char::is_alphanumeric)
-                && variant.next().is_some_and(char::is_uppercase)
-                // The signals of the operating system have names in capitals.
-                && variant.next().is_some_and(char::is_lowercase)
-        })
+    ["Request", "Target", "Grant", "Signal"].iter().any(|kinds| names_variant(line, kinds))
+}
+
+/// Whether a line names a variant of this enum.
+fn names_variant(line: &str, of: &str) -> bool {
+    line.match_indices(&format!("{of}::")).any(|(start, path)| {
+        let mut variant = line[start + path.len()..].chars();
+        !line[..start].ends_with(char::is_alphanumeric)
+            && variant.next().is_some_and(char::is_uppercase)
+            // The signals of the operating system have names in capitals.
+            && variant.next().is_some_and(char::is_lowercase)
     })
 }
 

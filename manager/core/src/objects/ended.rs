@@ -5,7 +5,7 @@
 //! then its slot is free.
 
 use alloc::boxed::Box;
-use core::mem::take;
+use core::mem::{replace, take};
 
 use protocol::{Kind, ObjectState, Refusal, Spec};
 use serde::{Deserialize, Serialize};
@@ -29,12 +29,12 @@ pub(crate) struct EndedObject {
 }
 
 impl EndedObject {
-    /// What takes the place of a body, and refuses those who wait for it.
-    pub(crate) fn of(body: &mut Body, refusal: Refusal) -> EndedObject {
+    /// Takes the place of a body, and refuses those who wait for it. Returns the body.
+    pub(crate) fn replace(body: &mut Body, refusal: Refusal) -> Body {
         let kind = body.kind();
         let lanes = (body.lanes().len() > 1)
             .then(|| Box::new([Lane::Putters, Lane::Joiners].map(|lane| take(body.wait_queue_mut(lane)))));
-        EndedObject { kind, refusal, lanes }
+        replace(body, Body::Ended(Box::new(EndedObject { kind, refusal, lanes })))
     }
 
     /// What those are refused with who wait for it.

@@ -110,6 +110,10 @@ impl ObjectBody for Lock {
         self.holder.is_some_and(|holder| holder.caller == caller)
     }
 
+    fn holder_before(&self, caller: Caller) -> Option<Caller> {
+        self.holder.filter(|_| !self.is_ready_for(caller)).map(|holder| holder.caller)
+    }
+
     fn abandoned(state: &mut State, key: Key, abandoner: &Abandoner, _: &str) -> bool {
         state.lock_abandon(key, abandoner);
         false

@@ -1,12 +1,17 @@
 //! The kinds of objects: a file for each, and here their table.
 //!
-//! Every choice by the kind of an object is here: its body, what a waiter can want of it, what makes it, and its
-//! requests. What an object then does is in the file of its kind, as an [`ObjectBody`](object_body::ObjectBody).
+//! Every choice by the kind of an object is in this folder. Here are its body, what a waiter can want of it, what makes
+//! it, and its requests; [`preconditions`] has what these need. What an object then does is in the file of its kind, as
+//! an [`ObjectBody`](object_body::ObjectBody). Two things are elsewhere: pools and batches, which are objects as well,
+//! are in [`pools`](crate::pools), and which requests depend on the holder of a lock is in
+//! [`deferred_release`](crate::sessions::deferred_release).
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 
 use protocol::{
-    Grant, Name, ObjectId, Payload, Refusal, Reply, Request, SessionId, Signal, Spec, Target, Wanted,
+    Grant, LockChoice, Name, ObjectId, Payload, Refusal, Reply, Request, SessionId, Signal, Spec, Target,
+    Wanted,
 };
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -36,6 +41,7 @@ pub(crate) mod event;
 pub(crate) mod latch;
 pub(crate) mod lock;
 pub(crate) mod mirror;
+pub(crate) mod preconditions;
 pub(crate) mod queue;
 pub(crate) mod reason;
 pub(crate) mod semaphore;
@@ -62,6 +68,22 @@ impl Body {
     pub(crate) fn lock_of_condition(&self) -> Option<Key> {
         match self {
             Body::Condition(condition) => Some(condition.lock()),
+            _ => None,
+        }
+    }
+
+    /// The conditions over a lock, which end with it.
+    pub(crate) fn conditions_mut(&mut self) -> Option<&mut BTreeSet<Key>> {
+        match self {
+            Body::Lock(lock) => Some(&mut lock.conditions),
+            _ => None,
+        }
+    }
+
+    /// What those are refused with who wait for it, if it has ended.
+    pub(crate) fn refusal_of_ended(&self) -> Option<Refusal> {
+        match self {
+            Body::Ended(ended) => Some(ended.refusal()),
             _ => None,
         }
     }
@@ -224,6 +246,18 @@ impl Unconfirmed {
 /// Whether a grant moves nothing, so that nothing is lost if its receiver never learns of it.
 pub(crate) fn moves_nothing(grant: &Grant) -> bool {
     matches!(grant, Grant::Notified | Grant::Event(_) | Grant::Latch | Grant::Joined)
+}
+
+/// Whether two specs ask for the same object. The id of a lock that is made anew with a condition does not count.
+pub(crate) fn is_same(found: Spec, asked: Spec) -> bool {
+    use LockChoice::Own;
+    match (found, asked) {
+        (
+            Spec::Condition { over: Own { is_reentrant: found, .. } },
+            Spec::Condition { over: Own { is_reentrant: asked, .. } },
+        ) => found == asked,
+        (found, asked) => found == asked,
+    }
 }
 
 impl State {

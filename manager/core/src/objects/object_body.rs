@@ -62,6 +62,14 @@ pub(crate) trait ObjectBody: Debug {
         false
     }
 
+    /// Who holds it before this caller can, if it is a lock that another thread holds, or this one without being able to
+    /// take it again.
+    #[inline]
+    fn holder_before(&self, caller: Caller) -> Option<Caller> {
+        let _ = caller;
+        None
+    }
+
     /// Which wait queues it has.
     #[inline]
     fn lanes(&self) -> &'static [Lane] {
@@ -163,6 +171,11 @@ impl ObjectBody for Body {
     #[inline]
     fn is_held_by(&self, caller: Caller) -> bool {
         with_body!(self, it => it.is_held_by(caller))
+    }
+
+    #[inline]
+    fn holder_before(&self, caller: Caller) -> Option<Caller> {
+        with_body!(self, it => it.holder_before(caller))
     }
 
     #[inline]

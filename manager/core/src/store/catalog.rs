@@ -1,10 +1,8 @@
 //! Objects of all kinds, and how to find one.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::format;
-use core::mem::replace;
 use core::ops::Bound;
 
 use protocol::{Code, Kind, Name, ObjectId, Refusal};
@@ -243,9 +241,8 @@ impl Catalog {
         }
         self.ids.remove(&number(self.objects[key].id));
         let object = &mut self.objects[key];
-        let ended = EndedObject::of(&mut object.body, refusal);
         (object.name, object.serial, object.references, object.pins) = (None, 0, 0, 0);
-        replace(&mut object.body, Body::Ended(Box::new(ended)))
+        EndedObject::replace(&mut object.body, refusal)
     }
 
     /// Frees the slot of an object that has ended, if nobody waits for it any more.

@@ -216,8 +216,8 @@ impl State {
     pub(crate) fn destroy(&mut self, key: Key, end: &ObjectEnd) {
         // The conditions over a lock go first, so that none of them passes a notification on to a waiter that would
         // then hold the lock.
-        if let Body::Lock(lock) = &mut self.catalog.at_mut(key).body {
-            for condition in take(&mut lock.conditions) {
+        if let Some(conditions) = self.catalog.at_mut(key).body.conditions_mut() {
+            for condition in take(conditions) {
                 self.step(STEPS_PER_OBJECT);
                 self.destroy(condition, end);
             }

@@ -2,11 +2,11 @@
 
 use alloc::format;
 
-use protocol::{Code, LockChoice, Name, ObjectId, OpenMode, Refusal, Reply, SessionId, Spec, shortened};
+use protocol::{Code, Name, ObjectId, OpenMode, Refusal, Reply, SessionId, Spec, shortened};
 
 use crate::State;
-use crate::objects::Body;
 use crate::objects::object_body::ObjectBody;
+use crate::objects::{Body, is_same};
 use crate::store::catalog::object_bytes;
 use crate::store::memory::REFERENCE_BYTES;
 use crate::store::slab::Key;
@@ -95,16 +95,4 @@ impl State {
 /// The refusal of a name that no object has.
 pub(crate) fn no_object_named(name: &str) -> Refusal {
     Refusal::new(Code::NoSuchObject, format!("there is no object named {:?}", shortened(name)))
-}
-
-/// Whether two specs ask for the same object. The id of a lock that is made anew with a condition does not count.
-fn is_same(found: Spec, asked: Spec) -> bool {
-    use LockChoice::Own;
-    match (found, asked) {
-        (
-            Spec::Condition { over: Own { is_reentrant: found, .. } },
-            Spec::Condition { over: Own { is_reentrant: asked, .. } },
-        ) => found == asked,
-        (found, asked) => found == asked,
-    }
 }

@@ -16,7 +16,7 @@ use protocol::WaitMode;
 use serde::{Deserialize, Serialize};
 
 use crate::State;
-use crate::objects::{Body, Want};
+use crate::objects::object_body::ObjectBody;
 use crate::store::long_queue::LongQueue;
 use crate::store::slab::{Key, Slab};
 use crate::waiting::wait::{Caller, Waiter};
@@ -409,11 +409,6 @@ impl State {
     /// The thread that holds what this entry of a caller waits for, if that is a held lock. A reentrant lock is ready
     /// for its holder.
     pub(crate) fn holder_before(&self, caller: Caller, entry: &WaitQueueEntry) -> Option<Caller> {
-        match (&self.catalog.at(entry.object).body, &entry.want) {
-            (Body::Lock(lock), Want::Lock | Want::Relock) if !lock.is_ready_for(caller) => {
-                Some(lock.holder()?.caller)
-            }
-            _ => None,
-        }
+        self.catalog.at(entry.object).body.holder_before(caller)
     }
 }

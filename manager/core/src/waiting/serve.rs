@@ -12,8 +12,8 @@ use protocol::{Code, LockGrant, Refusal, Reply, WaitMode, WaitResult};
 use smallvec::{SmallVec, smallvec};
 
 use crate::State;
+use crate::objects::Want;
 use crate::objects::object_body::ObjectBody;
-use crate::objects::{Body, Want};
 use crate::store::slab::Key;
 use crate::waiting::wait::{Decision, Lane, Readiness, Relock, Waiter};
 use crate::waiting::wait_queue::{Claimant, WaitQueueEntry};
@@ -67,10 +67,8 @@ impl State {
     /// by now, or closed.
     #[inline(never)]
     fn end_of(&self, entries: &[WaitQueueEntry]) -> Option<Verdict> {
-        entries.iter().find_map(|entry| match &self.catalog.at(entry.object).body {
-            Body::Ended(ended) => Some(Verdict::Refuse(ended.refusal())),
-            _ => None,
-        })
+        let refusal = |entry: &WaitQueueEntry| self.catalog.at(entry.object).body.refusal_of_ended();
+        entries.iter().find_map(refusal).map(Verdict::Refuse)
     }
 
     /// Whether a waiter that is in wait queues cannot be served now.

@@ -3,12 +3,12 @@
 use alloc::format;
 
 use protocol::limits::WAIT_TARGETS_MAX;
-use protocol::{Code, Refusal, RequestId, Target, Targets, WaitMode};
+use protocol::{Code, Refusal, RequestId, Targets, WaitMode};
 use smallvec::SmallVec;
 
 use crate::State;
+use crate::objects::preconditions::{brings_item, check_part_of_all, is_condition, is_lock};
 use crate::objects::queue::Brought;
-use crate::store::memory::HOLDER_BYTES;
 use crate::store::slab::Key;
 use crate::waiting::wait::Caller;
 use crate::waiting::wait_queue::WaitQueueEntry;
@@ -37,9 +37,7 @@ impl State {
             let text = format!("a wait has at most {targets_max} targets, this one has {}", targets.len());
             return Err(Refusal::new(Code::LimitReached, text));
         }
-        let is_condition = |target: &&Target<'_>| matches!(target, Target::Condition { .. });
-        let is_lock = |target: &Target<'_>| matches!(target, Target::Lock { .. } | Target::RLock { .. });
-        let conditions = targets.iter().filter(is_condition).count();
+        let conditions = targets.iter().filter(|target| is_condition(target)).count();
         if conditions > 1 {
             return bad("a wait has at most one condition among its targets");
         }
@@ -56,19 +54,8 @@ impl State {
     /// Refuses targets that cannot be part of a wait for all.
     fn check_all_targets(&self, targets: &Targets<'_>) -> Result<(), Refusal> {
         let bad = |text: &str| Err(Refusal::new(Code::BadTarget, text));
-        let mut items = 0;
-        for target in targets {
-            match target {
-                Target::Calls { .. } | Target::Results { .. } | Target::ManyResults { .. } => {
-                    return bad("calls and results can be large, so they are not part of a wait for all");
-                }
-                Target::Condition { .. } | Target::Barrier { .. } => {
-                    return bad("conditions and barriers are not part of a wait for all");
-                }
-                Target::Get { .. } => items += 1,
-                _ => {}
-            }
-        }
+        targets.iter().try_for_each(check_part_of_all)?;
+        let items = targets.iter().filter(|target| brings_item(target)).count();
         if items > 1 {
             return bad("items can be large, so a wait for all brings at most one");
         }
@@ -92,39 +79,6 @@ impl State {
             objects.push(self.find_target(caller, target, &mut brought)?);
         }
         Ok(objects)
-    }
-
-    fn find_target(
-        &self,
-        caller: Caller,
-        target: &Target<'_>,
-        brought: &mut Brought,
-    ) -> Result<Key, Refusal> {
-        match target {
-            Target::Calls { most: 0, .. } => {
-                return Err(Refusal::new(Code::BadArgument, "a wait for calls asks for at least one"));
-            }
-            Target::Calls { .. } => self.check_may_work(caller.session)?,
-            Target::Put { item, carries, .. } => self.check_item(item.len(), carries, brought)?,
-            Target::PutBlob { blob, carries, .. } => {
-                self.check_blob(caller.session, *blob)?;
-                self.check_item(0, carries, brought)?;
-            }
-            _ => {}
-        }
-        let (id, kind) = target.object();
-        let key = self.catalog.find(id, kind)?;
-        match *target {
-            Target::Event { .. } => self.check_event_memory(key)?,
-            Target::Condition { holding, .. } => self.check_condition(caller, key, holding)?,
-            Target::Semaphore { permits, .. } => {
-                self.check_permits(key, permits)?;
-                self.check_memory(HOLDER_BYTES)?;
-            }
-            Target::Join { .. } => self.check_joinable(key)?,
-            _ => {}
-        }
-        Ok(key)
     }
 
     /// What a waiter for these targets waits for.

@@ -27,7 +27,6 @@ use protocol::{Reply, Request, RequestId, SessionId, Target, Targets};
 use serde::{Deserialize, Serialize};
 
 use crate::State;
-use crate::objects::Body;
 use crate::objects::object_body::{ObjectBody, Served};
 use crate::store::slab::Key;
 use crate::waiting::agenda::Agenda;
@@ -72,33 +71,6 @@ impl State {
         self.has_unfinished && self.sessions.get(&session).is_some_and(|session| session.has_delayed_reply)
     }
 
-    fn depends_on_unfinished(&self, session: SessionId, request: &Request<'_>) -> bool {
-        match request {
-            Request::Wait { targets, .. } | Request::SignalAndWait { targets, .. } => {
-                self.may_be_unfinished(targets)
-            }
-            Request::EventClear { id }
-            | Request::QueueClose { id }
-            | Request::Remove { id }
-            | Request::BarrierPass { id, .. }
-            | Request::BarrierAbort { id, .. }
-            | Request::BarrierReset { id }
-            | Request::BarrierStatus { id } => {
-                self.catalog.key(*id).is_some_and(|key| self.unfinished.agenda.concerns(key))
-            }
-            Request::Notify { id, .. } => {
-                let condition = self.catalog.key(*id).map(|key| &self.catalog.at(key).body);
-                let lock = condition.and_then(Body::lock_of_condition);
-                lock.is_some_and(|lock| self.unfinished.agenda.joins(lock))
-            }
-            Request::Cancel { request } => {
-                let waiter = self.sessions.get(&session).and_then(|session| session.waiter_of(*request));
-                waiter.is_some_and(|waiter| self.is_decided(waiter))
-            }
-            _ => false,
-        }
-    }
-
     /// Whether a target would be taken from waiters who came before.
     fn is_reserved_at(&self, target: &Target<'_>) -> bool {
         let Some(key) = self.catalog.key(target.object().0) else { return false };
@@ -106,7 +78,7 @@ impl State {
             && (self.unfinished.agenda.comes_to_any(key) || self.unfinished.agenda.joins(key))
     }
 
-    /// Whether what becomes of a waiter was decided together with others, and it is told soon. Nothing else becomes of
+    /// Whether this waiter's outcome is already decided and only its answer is still to be sent. Nothing else becomes of
     /// it meanwhile.
     pub(crate) fn is_decided(&self, key: Key) -> bool {
         let waiter = &self.waiters[key];
