@@ -45,6 +45,7 @@ pub(crate) mod preconditions;
 pub(crate) mod queue;
 pub(crate) mod reason;
 pub(crate) mod semaphore;
+pub(crate) mod unfinished_items;
 
 /// What distinguishes the kinds.
 #[derive(Debug, Serialize, Deserialize)]

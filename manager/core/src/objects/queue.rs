@@ -6,14 +6,13 @@
 //! `task_done`, which finishes one item; the queue is joined when all are finished.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use core::mem;
 
 use protocol::limits::{CARRIES_MAX, CARRIES_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX};
 use protocol::{
     BlobItemGrant, Code, Grant, ItemGrant, Kind, ObjectId, ObjectState, Refusal, Reply, SessionId, Spec,
-    ThreadId,
 };
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -21,6 +20,7 @@ use smallvec::SmallVec;
 use crate::State;
 use crate::inspect::LIST_MAX;
 use crate::objects::object_body::ObjectBody;
+use crate::objects::unfinished_items::{HandedOut, UnfinishedItems};
 use crate::objects::{Body, Unconfirmed, Want};
 use crate::sessions::session::Abandoner;
 use crate::store::blob::Content;
@@ -29,7 +29,6 @@ use crate::store::lifetime::{ObjectEnd, Remains};
 use crate::store::long_queue::LongQueue;
 use crate::store::memory::{CALL_BYTES, CARRIED_BYTES, JOINABLE_BYTES};
 use crate::store::slab::Key;
-use crate::store::small_map::SmallMap;
 use crate::waiting::wait::{Caller, Lane, Readiness};
 use crate::waiting::wait_queue::WaitQueue;
 
@@ -69,66 +68,6 @@ pub(crate) struct QueueItem {
     carries: Box<[Pin]>,
     /// Whether it is for a joinable queue.
     is_joinable: bool,
-}
-
-/// An item that is not finished, and the thread that got it.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct HandedOut {
-    number: u64,
-    thread: ThreadId,
-    pub(crate) item: QueueItem,
-}
-
-/// The items that one session has and has not finished, by their numbers, in the order in which it got them.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct UnfinishedItems {
-    items: SmallMap<u64, HandedOut>,
-    /// Which thread got which item, once there were too many to look through; none before.
-    of_threads: BTreeSet<(ThreadId, u64)>,
-}
-
-impl UnfinishedItems {
-    fn new() -> UnfinishedItems {
-        // Most sessions have one at a time.
-        UnfinishedItems { items: SmallMap::with_room(1), of_threads: BTreeSet::new() }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
-    fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    fn add(&mut self, handed_out: HandedOut) {
-        let (thread, number) = (handed_out.thread, handed_out.number);
-        self.items.insert(number, handed_out);
-        if !self.of_threads.is_empty() {
-            self.of_threads.insert((thread, number));
-        } else if self.items.is_large() {
-            self.of_threads = self.items.values().map(|item| (item.thread, item.number)).collect();
-        }
-    }
-
-    fn remove(&mut self, number: u64) -> Option<HandedOut> {
-        let handed_out = self.items.remove(number)?;
-        self.of_threads.remove(&(handed_out.thread, number));
-        Some(handed_out)
-    }
-
-    /// Takes the oldest.
-    pub(crate) fn pop_first(&mut self) -> Option<HandedOut> {
-        self.remove(self.items.first_key()?)
-    }
-
-    /// The number of the oldest that a thread got.
-    fn first_of(&self, thread: ThreadId) -> Option<u64> {
-        if self.of_threads.is_empty() {
-            return self.items.values().find(|item| item.thread == thread).map(|item| item.number);
-        }
-        self.of_threads.range((thread, 0)..=(thread, u64::MAX)).next().map(|&(_, number)| number)
-    }
 }
 
 impl QueueItem {

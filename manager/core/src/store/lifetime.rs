@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::State;
 use crate::objects::object_body::ObjectBody;
-use crate::objects::queue::{QueueItem, UnfinishedItems};
+use crate::objects::queue::QueueItem;
 use crate::objects::semaphore::PermitsMark;
+use crate::objects::unfinished_items::UnfinishedItems;
 use crate::objects::{Body, Unconfirmed};
 use crate::pools::outcomes::blob_of;
 use crate::store::catalog::{Handle, Held, Pin, no_such_object, number};
