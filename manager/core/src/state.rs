@@ -185,7 +185,7 @@ impl State {
             match input {
                 Input::TimePassed => self.expire(if self.has_unfinished { 2 } else { 1 }),
                 _ if self.is_idle() && !self.is_behind => self.expire(16),
-                // It may free a line that this input must not come before, and that was not asked.
+                // It may free a wait queue that this input must not come before, and that was not asked.
                 _ => {}
             }
         }

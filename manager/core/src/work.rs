@@ -48,8 +48,8 @@ pub(crate) enum LongWork {
     Notify(Box<Notifying>),
     /// Waiters at a barrier are let go or refused together.
     Barrier(Box<ToldParties>),
-    /// The waits for calls are refused of a process that is to end: those from this request on.
-    Dismiss(SessionId, RequestId),
+    /// A process that is to end is refused its waits for calls, from this request on.
+    RefuseWaitsForCalls(SessionId, RequestId),
 }
 
 impl LongWork {
@@ -64,13 +64,14 @@ impl LongWork {
             LongWork::Set(setting) => setting.is_of(object),
             LongWork::Notify(notifying) => notifying.concerns(object),
             LongWork::Barrier(turn) => turn.concerns(object),
-            LongWork::EndCalls(_) | LongWork::Terminate(_) | LongWork::LetGo(_) | LongWork::Dismiss(..) => {
-                false
-            }
+            LongWork::EndCalls(_)
+            | LongWork::Terminate(_)
+            | LongWork::LetGo(_)
+            | LongWork::RefuseWaitsForCalls(..) => false,
         }
     }
 
-    /// Whether it has waiters join the line of this lock.
+    /// Whether it has waiters join the wait queue of this lock.
     pub(crate) fn joins(&self, lock: Key) -> bool {
         matches!(self, LongWork::Notify(notifying) if notifying.joins(lock))
     }
@@ -162,7 +163,7 @@ impl State {
             LongWork::LetGo(remains) => self.let_go_of(remains),
             LongWork::Notify(notifying) => self.go_on_notifying(notifying),
             LongWork::Barrier(turn) => self.go_on_with_barrier(turn),
-            LongWork::Dismiss(session, from) => self.dismiss(session, from),
+            LongWork::RefuseWaitsForCalls(session, from) => self.refuse_waits_for_calls(session, from),
         }
     }
 

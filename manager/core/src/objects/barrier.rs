@@ -162,7 +162,7 @@ impl State {
         self.barrier_decide(key, Fate::Numbered { numbered: 0, next: first, action_runner: None });
     }
 
-    /// Has what was decided become of those who wait: of all of them, or of as many as this input may tell.
+    /// Answers the waiting parties, as many as this input's steps allow.
     fn barrier_decide(&mut self, key: Key, mut fate: Fate) {
         if self.barrier_tell(key, &mut fate) {
             return self.barrier_told(key);

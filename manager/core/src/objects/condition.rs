@@ -48,12 +48,12 @@ pub(crate) struct Notifying {
 }
 
 impl Notifying {
-    /// Whether it wakes the waiters of this condition, or has them join the line of this lock.
+    /// Whether it wakes the waiters of this condition, or has them join the wait queue of this lock.
     pub(crate) fn concerns(&self, object: Key) -> bool {
         self.condition.0.key == object || self.joins(object)
     }
 
-    /// Whether it has waiters join the line of this lock.
+    /// Whether it has waiters join the wait queue of this lock.
     pub(crate) fn joins(&self, lock: Key) -> bool {
         self.lock == lock
     }

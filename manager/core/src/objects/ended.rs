@@ -83,7 +83,7 @@ impl ObjectBody for EndedObject {
 impl State {
     /// Notes that a waiter has left a wait queue of an object that has ended, which goes with the last of them.
     #[cold]
-    pub(crate) fn left_gone(&mut self, key: Key) {
+    pub(crate) fn left_ended(&mut self, key: Key) {
         if !self.catalog.at(key).is_awaited() {
             self.free_later(self.catalog.handle(key));
         }

@@ -200,7 +200,7 @@ impl Want {
     }
 
     /// Whether even a wait that gives up at once has an effect: it gives its lock to others, or breaks a barrier.
-    pub(crate) fn leaves_a_mark(&self) -> bool {
+    pub(crate) fn affects_others(&self) -> bool {
         matches!(self, Want::Notification | Want::Barrier { .. })
     }
 

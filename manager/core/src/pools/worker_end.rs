@@ -106,12 +106,12 @@ impl State {
         if replace(&mut self.session_at(session).is_terminating, true) {
             return;
         }
-        self.dismiss(session, RequestId(0));
+        self.refuse_waits_for_calls(session, RequestId(0));
     }
 
     /// Refuses the waits for calls of a process that is to end, from this request on: all of them, or as many as this
     /// input may.
-    pub(crate) fn dismiss(&mut self, id: SessionId, from: RequestId) {
+    pub(crate) fn refuse_waits_for_calls(&mut self, id: SessionId, from: RequestId) {
         let mut next = from;
         while let Some((request, key)) = self.sessions.get(&id).and_then(|session| session.wait_from(next)) {
             next = RequestId(request.0.saturating_add(1));
@@ -121,7 +121,7 @@ impl State {
                 self.refuse_waiter(key, terminating());
             }
             if self.is_over() {
-                return self.go_on_later(LongWork::Dismiss(id, next));
+                return self.go_on_later(LongWork::RefuseWaitsForCalls(id, next));
             }
         }
     }

@@ -2,10 +2,10 @@
 //!
 //! It may be much: a million objects, or a hundred thousand batches. So a teardown goes on in slices if an input does
 //! not do for all of it, between other inputs. Meanwhile the session is still listed, and what the teardown has not
-//! come to is as if the process lived a moment longer: a lock is held, a batch goes on. First of all go its waits;
-//! those of them that have not gone yet are served no more. What another process hands to them all the same, by a
-//! notification or at a barrier, is given back with the rest. One that was decided together with others, before the
-//! session ended, is told first. The session gets no answers and no signals any more.
+//! come to is as if the process lived a moment longer: a lock is held, a batch goes on. It ends the session's
+//! waits first, and from the beginning none of them is served. What another process hands to one of them all the same,
+//! by a notification or at a barrier, is given back with the rest. A wait whose outcome was decided together with
+//! others before the session ended is answered before that. The session gets no answers and no signals any more.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -160,7 +160,7 @@ impl State {
         let Teardown { session: id, abandoner, what, .. } = teardown;
         let next_waiter = self.session_at(*id).waiters().next();
         if let Some(waiter) = next_waiter {
-            let undelivered = self.forsake(waiter, what);
+            let undelivered = self.undo_wait(waiter, what);
             teardown.undelivered.extend(undelivered);
             return true;
         }

@@ -235,7 +235,7 @@ impl Catalog {
     }
 
     /// Ends an object that has waiters, whatever still refers to it. Returns what it was.
-    pub(crate) fn bury(&mut self, key: Key, refusal: Refusal) -> Body {
+    pub(crate) fn end_awaited(&mut self, key: Key, refusal: Refusal) -> Body {
         if let Some(name) = &self.objects[key].name {
             self.names.remove(name.as_str(), |key| name_at(&self.objects, key));
         }
@@ -246,7 +246,7 @@ impl Catalog {
     }
 
     /// Frees the slot of an object that has ended, if nobody waits for it any more.
-    pub(crate) fn free_buried(&mut self, key: Key) {
+    pub(crate) fn free_ended(&mut self, key: Key) {
         if !self.objects[key].is_awaited() {
             self.objects.remove(key);
         }

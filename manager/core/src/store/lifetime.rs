@@ -153,7 +153,7 @@ impl State {
     pub(crate) fn release(&mut self, held: Held) {
         if let Some(key) = self.catalog.resolve(held.handle()) {
             self.catalog.at_mut(key).references -= held.count;
-            self.loosened(key);
+            self.note_if_unused(key);
         }
     }
 
@@ -172,7 +172,7 @@ impl State {
     pub(crate) fn unpin(&mut self, pin: Pin) {
         if let Some(key) = self.catalog.resolve(pin.0) {
             self.catalog.at_mut(key).pins -= 1;
-            self.loosened(key);
+            self.note_if_unused(key);
         }
     }
 
@@ -183,7 +183,7 @@ impl State {
 
     /// Notes that an object may have lost the last thing that kept it. The core examines it at the end of the input, so
     /// that nothing is freed while it is in use, and one freed object may free another.
-    fn loosened(&mut self, key: Key) {
+    fn note_if_unused(&mut self, key: Key) {
         if self.catalog.at(key).is_unused() {
             self.free_later(self.catalog.handle(key));
         }
@@ -196,7 +196,7 @@ impl State {
         {
             self.step(STEPS_PER_OBJECT);
             if self.catalog.at(key).has_ended() {
-                return self.catalog.free_buried(key);
+                return self.catalog.free_ended(key);
             }
             // It has no name: a named object is kept.
             let object = self.catalog.at(key);
@@ -224,7 +224,7 @@ impl State {
             }
         }
         if self.catalog.at(key).is_awaited() {
-            return self.bury(key, end);
+            return self.end_awaited(key, end);
         }
         let mut object = self.catalog.remove(key);
         self.memory.give_back(object.bytes());
@@ -233,10 +233,10 @@ impl State {
 
     /// Destroys an object that has waiters.
     #[cold]
-    fn bury(&mut self, key: Key, end: &ObjectEnd) {
+    fn end_awaited(&mut self, key: Key, end: &ObjectEnd) {
         self.memory.give_back(self.catalog.at(key).bytes());
         self.touch(key);
-        self.catalog.bury(key, end.refusal()).destroyed(self, key, end);
+        self.catalog.end_awaited(key, end.refusal()).destroyed(self, key, end);
     }
 
     /// Lets go of what an object kept: all of it, or as much as this input may.

@@ -119,7 +119,7 @@ impl Agenda {
         self.comes_to_any(object) || self.long_work().any(|work| work.concerns(object))
     }
 
-    /// Whether waiters are to join the line of this lock, ahead of those who come now.
+    /// Whether waiters are to join the wait queue of this lock, ahead of those who come now.
     pub(crate) fn joins(&self, lock: Key) -> bool {
         self.long_work().any(|work| work.joins(lock))
     }

@@ -76,8 +76,8 @@ impl State {
         matches!(self.verdict(&self.waiters[key]), Verdict::Blocked)
     }
 
-    /// Whether the object of an entry would serve its waiter, apart from other waiters in the line. It does not serve
-    /// those behind a line that is being served.
+    /// Whether the object of an entry would serve its waiter, apart from others in the wait queue. While that is being
+    /// served, it serves none who came later.
     fn readiness(&self, waiter: &Waiter, entry: &WaitQueueEntry) -> Readiness {
         let readiness = self.catalog.at(entry.object).body.readiness(&entry.want, waiter.caller);
         match readiness {

@@ -83,7 +83,7 @@ impl State {
     pub(crate) fn is_decided(&self, key: Key) -> bool {
         let waiter = &self.waiters[key];
         waiter.targets.iter().any(|entry| {
-            entry.want.leaves_a_mark() && self.catalog.at(entry.object).body.decided_upto() >= waiter.arrival
+            entry.want.affects_others() && self.catalog.at(entry.object).body.decided_upto() >= waiter.arrival
         })
     }
 

@@ -133,7 +133,7 @@ impl State {
         };
         match self.verdict(&waiter) {
             Verdict::Blocked
-                if timeout_ns == Some(0) && !waiter.leaves_a_mark() && !self.may_be_unfinished(targets) =>
+                if timeout_ns == Some(0) && !waiter.affects_others() && !self.may_be_unfinished(targets) =>
             {
                 self.conclude(&mut waiter, Decision::TimedOut);
                 Ok(())
@@ -257,7 +257,7 @@ impl State {
             let object_at = self.catalog.at_mut(object);
             let seeks = object_at.wait_queue_mut(lane).remove(&mut self.waiters, position);
             if object_at.has_ended() {
-                self.left_gone(object);
+                self.left_ended(object);
             }
             self.seeks_claimants |= seeks;
         }
@@ -305,7 +305,7 @@ impl State {
     }
 
     /// Undoes the wait of a session that is gone, and returns what it took and must give back.
-    pub(crate) fn forsake(&mut self, key: Key, why: &str) -> impl Iterator<Item = Unconfirmed> + use<> {
+    pub(crate) fn undo_wait(&mut self, key: Key, why: &str) -> impl Iterator<Item = Unconfirmed> + use<> {
         self.break_barriers_of(key, |_| why.to_owned());
         let mut waiter = self.unpark(key);
         self.discard(&mut waiter.targets);
@@ -414,8 +414,8 @@ impl Waiter {
     }
 
     /// Whether even a wait that gives up at once has an effect.
-    fn leaves_a_mark(&self) -> bool {
-        self.targets.iter().any(|entry| entry.want.leaves_a_mark())
+    fn affects_others(&self) -> bool {
+        self.targets.iter().any(|entry| entry.want.affects_others())
     }
 
     /// How much memory it takes while it is parked.

@@ -79,7 +79,7 @@ fn what_is_wanted_already_is_written_as_soon_as_memory_is_shared() {
 }
 
 #[test]
-fn a_request_that_depends_on_a_holder_is_in_doubt() {
+fn a_request_that_depends_on_a_holder_makes_its_holding_uncertain() {
     let mut world = World::new();
     let (_, id, holding) = holder(&mut world);
     let thread = ThreadId(1);

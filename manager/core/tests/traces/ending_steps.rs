@@ -426,7 +426,7 @@ impl Crowded {
 fn nothing_goes_to_the_dead() {
     let mut crowd = Crowded::new();
     crowd.world.kill(crowd.crowded.0);
-    // The teardown has not come to the wait of the dead, which is first in the line.
+    // The teardown has not come to the wait of the dead, which is first in the wait queue.
     crowd.world.release(crowd.other.0, crowd.held);
     assert!(crowd.world.work() > 1);
     crowd.has_passed_by();

@@ -1,4 +1,4 @@
-//! How much one input does at the limits, in steps: no graph and no line of waiters makes an input long.
+//! How much one input does at the limits, in steps: no graph and no wait queue makes an input long.
 //!
 //! Each of these took long once, when it was done in one go; the tests of what ends are in `ending_steps.rs`, those of
 //! what one step decides about many waiters in `together_steps.rs`.
@@ -161,7 +161,7 @@ fn waits_of_one_thread_that_end_together() {
     assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
 }
 
-/// A wait that gives up frees a long line behind it. A request that comes then is held back, and what makes way for it
+/// A wait that gives up frees a long wait queue behind it. A request that comes then is held back, and what makes way for it
 /// is not done within its input.
 #[test]
 fn a_wait_that_gives_up_before_a_long_queue() {
@@ -197,7 +197,7 @@ fn cancels_and_releases_before_a_long_queue_of_waits_for_all() {
         world.refusal(a, request);
     }
     assert!(world.steps_most() <= 100, "a cancel takes {} steps", world.steps_most());
-    // Each release finds that the whole line lacks the other lock, and then anyone may take the lock.
+    // Each release finds that the whole wait queue lacks the other lock, and then anyone may take the lock.
     for _ in 0..5 {
         let released = world.send(b, release(x));
         assert_eq!(world.answer(b, released), None, "it is answered after those who might get the lock");
@@ -215,7 +215,7 @@ fn cancels_and_releases_before_a_long_queue_of_waits_for_all() {
 }
 
 #[test]
-fn a_long_line_of_waits_for_all_behind_one_that_wants_more() {
+fn a_long_queue_of_waits_for_all_behind_one_that_wants_more() {
     const WAITS: u64 = 20_000;
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
@@ -323,7 +323,7 @@ fn an_event_that_frees_waits_for_a_thousand_targets_behind_others_that_stay() {
     let slices = world.work();
     assert!(
         (10..100).contains(&slices),
-        "{slices} slices: no change to one target has all lines walked again"
+        "{slices} slices: no change to one target has all wait queues walked again"
     );
     assert_eq!(world.answer(b, set), Some(Reply::Done));
     assert_eq!(world.granted(), freed);

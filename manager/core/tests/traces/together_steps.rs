@@ -79,7 +79,7 @@ fn a_notification_for_all_of_many_waiters() {
     assert_eq!(
         world.answer(holder, notified),
         None,
-        "it is answered when all have joined the line of the lock"
+        "it is answered when all have joined the wait queue of the lock"
     );
     // Nobody undoes it, sees a half of it, or comes in between.
     let [last, before_last] = [waits.len() - 1, waits.len() - 2].map(|at| waits[at]);
@@ -131,7 +131,7 @@ fn the_death_of_many_that_were_notified_passes_their_notifications_on() {
     assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
 }
 
-/// One for each kind of line.
+/// One for each kind of wait queue.
 #[test]
 fn the_removal_of_an_object_with_many_waiters() {
     let specs: [(Spec, Aim); 6] = [
@@ -315,7 +315,7 @@ fn a_signal_to_a_worker_with_many_waits() {
     let other = world.block(c, wait_for(Target::Calls { pool, most: 1 }));
     world.forget_steps();
     let signal = world.send(a, Request::BatchSignal { id: batch, signal: StopSignal::Terminate });
-    // What comes now does not go to the worker, although its waits are first in the line.
+    // What comes now does not go to the worker, although its waits are first in the wait queue.
     let batch = world.batch(c, pool);
     world.done(c, Request::BatchAdd { id: batch, chunks: vec![input(&[0], 1)], last: false });
     world.work();
@@ -327,9 +327,9 @@ fn a_signal_to_a_worker_with_many_waits() {
     assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
 }
 
-/// What serves a line one by one has never been long.
+/// What serves a wait queue one by one has never been long.
 #[test]
-fn what_serves_a_long_line() {
+fn what_serves_a_long_wait_queue() {
     type TogetherScene = (Spec, Aim, fn(ObjectId) -> Request<'static>);
     let scenes: [TogetherScene; 5] = [
         (semaphore(0), |id| permits(id, 1), |id| Request::SemaphoreRelease { id, permits: MANY }),

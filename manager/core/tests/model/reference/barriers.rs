@@ -77,7 +77,7 @@ impl Model {
                 }
             }
         }
-        self.loosened = true;
+        self.note_if_unused = true;
         self.let_go(leader, true, turn);
     }
 

@@ -257,7 +257,7 @@ impl Model {
             self.cancel_waiting(id);
         }
         self.offer(id);
-        self.loosened = true;
+        self.note_if_unused = true;
         Ok(Reply::Done)
     }
 
@@ -339,7 +339,7 @@ impl Model {
         for waiting in std::mem::take(&mut self.batch(id).unwrap().waiting) {
             self.end(id, waiting.first..waiting.end, failed(kind, text), Some(joint));
         }
-        self.loosened = true;
+        self.note_if_unused = true;
     }
 
     /// Fails every call that has not ended.
@@ -392,7 +392,7 @@ impl Model {
                 }
             }
         }
-        self.loosened = true;
+        self.note_if_unused = true;
     }
 
     /// Moves results to their owner: as many as fit into an answer, or a single entry that does not fit.

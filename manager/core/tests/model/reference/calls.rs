@@ -265,7 +265,7 @@ impl Model {
 
     /// Notes that the calls of a grant before this one have ended. Returns whether there is another.
     fn advance(&mut self, id: ObjectId, number: u64, next: u64) -> bool {
-        self.loosened = true;
+        self.note_if_unused = true;
         let batch = self.batch(id).unwrap();
         let granted = batch.granted_at(number);
         granted.first = next;
@@ -289,7 +289,7 @@ impl Model {
         batch.granted.retain(|granted| granted.count() > 0);
         self.return_calls(id, first..end, retry, cancelled_from);
         self.offer(id);
-        self.loosened = true;
+        self.note_if_unused = true;
         Ok(Reply::Done)
     }
 

@@ -82,7 +82,7 @@ pub(crate) struct Model {
     /// Whether the page leaves open what the manager knows now.
     pub(crate) is_open: bool,
     /// Whether an object may have lost what kept it.
-    loosened: bool,
+    note_if_unused: bool,
     /// What the input has as its effects.
     pub(crate) effects: Vec<Expected>,
     /// Whether the core goes on in slices, so that it may refuse a deadlocked wait after the answer.
@@ -177,7 +177,7 @@ impl Model {
             choices: Vec::new(),
             reasons: Vec::new(),
             is_open: false,
-            loosened: false,
+            note_if_unused: false,
             effects: Vec::new(),
             is_sliced: false,
             answers_last: None,

@@ -183,7 +183,7 @@ impl Model {
         if held.1 == 0 {
             references.remove(&id);
         }
-        self.loosened = true;
+        self.note_if_unused = true;
         Ok(Reply::Done)
     }
 
@@ -221,7 +221,7 @@ impl Model {
     /// Takes an object away, and before it the conditions over it if it is a lock. The manager refuses the waits for
     /// them with `Removed`.
     pub(crate) fn destroy(&mut self, id: ObjectId) {
-        self.loosened = true;
+        self.note_if_unused = true;
         let is_over =
             |object: &Object| matches!(&object.body, Body::Condition(condition) if condition.lock == id);
         let conditions: Vec<ObjectId> =
@@ -246,7 +246,7 @@ impl Model {
     /// the lock.
     pub(crate) fn refuse_wait(&mut self, key: u64, code: Code) {
         let wait = self.waits.remove(&key).unwrap();
-        self.loosened = true;
+        self.note_if_unused = true;
         let reply = match wait.decided {
             Some(decision) if decision.is_final() => decision.reply(None),
             Some(Decision::Taken { grants, unconfirmed, .. }) => {
@@ -261,14 +261,14 @@ impl Model {
 
     /// Frees one object that nothing keeps.
     pub(crate) fn free_one(&mut self) -> bool {
-        if !self.loosened {
+        if !self.note_if_unused {
             return false;
         }
         let is_free = |&(&id, object): &(&ObjectId, &Object)| {
             object.name.is_none() && self.references(id) == 0 && !self.is_kept((id, object.serial))
         };
         let Some(id) = self.objects.iter().find(is_free).map(|(&id, _)| id) else {
-            self.loosened = false;
+            self.note_if_unused = false;
             return false;
         };
         self.destroy(id);

@@ -37,7 +37,7 @@ impl Model {
         self.batches_where(|batch| batch.pool.0 == pool && !batch.is_complete())
     }
 
-    /// Gives a batch a turn at the end of the line, if it has calls to begin and no turn.
+    /// Gives a batch a turn at the end of the queue, if it has calls to begin and no turn.
     pub(crate) fn offer(&mut self, id: ObjectId) {
         let batch = self.batch(id).unwrap();
         if !batch.waiting.is_empty() {

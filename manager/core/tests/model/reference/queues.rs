@@ -167,7 +167,7 @@ impl Model {
         items.remove(position.ok_or(Code::NotOwner)?);
         queue.unfinished.as_mut().unwrap().retain(|_, items| !items.is_empty());
         queue.unfinished_count -= 1;
-        self.loosened = true;
+        self.note_if_unused = true;
         Ok(Reply::Done)
     }
 

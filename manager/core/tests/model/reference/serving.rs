@@ -130,7 +130,7 @@ impl Model {
 
     /// Takes what a wait can take, and answers it.
     pub(crate) fn decide(&mut self, mut wait: Wait, verdict: Verdict) {
-        self.loosened = true;
+        self.note_if_unused = true;
         if let Verdict::Refuse(code) = verdict {
             return self.reply(wait.caller.session, wait.request, super::refused(code));
         }
@@ -175,7 +175,7 @@ impl Model {
 
     /// Ends a wait that was decided: with its answer, or with a wait for the lock that it gave up.
     pub(crate) fn conclude(&mut self, mut wait: Wait, decision: Decision) {
-        self.loosened = true;
+        self.note_if_unused = true;
         // The lock may have ended while a party waited for the end of a barrier's action.
         let Some(((lock, _), holding, depth)) = wait.gave_up.filter(|(lock, ..)| self.exists(*lock)) else {
             return self.answer(&wait, decision, None);

@@ -98,13 +98,13 @@ impl Model {
         let receiver = self.sessions.get_mut(&session).unwrap();
         let is_read = |(number, _): &mut (u64, Unconfirmed)| *number <= received;
         read.extend(receiver.unconfirmed.extract_if(.., is_read).map(|(_, grant)| grant));
-        self.loosened |= !read.is_empty();
+        self.note_if_unused |= !read.is_empty();
         true
     }
 
     /// Gives a grant that its receiver never got to the next waiter.
     pub(crate) fn pass_on(&mut self, Unconfirmed { object, what }: Unconfirmed) {
-        self.loosened = true;
+        self.note_if_unused = true;
         if self.exists(object) {
             match what {
                 Used::Set { cause, clears } => self.event_set_again(object.0, cause, clears),
@@ -119,7 +119,7 @@ impl Model {
     /// Ends the waits of a session that is gone: they vanish, and barriers at which they waited break. Returns what
     /// they had taken.
     fn end_waits(&mut self, id: SessionId) -> Vec<Unconfirmed> {
-        self.loosened = true;
+        self.note_if_unused = true;
         let mut undelivered = Vec::new();
         let its: Vec<u64> =
             self.waits.iter().filter(|(_, wait)| wait.caller.session == id).map(|(&key, _)| key).collect();

@@ -323,7 +323,7 @@ impl Model {
         Ok(())
     }
 
-    /// Puts a wait at the end of the line.
+    /// Puts a wait at the end of the wait queue.
     pub(crate) fn park(&mut self, wait: Wait) -> u64 {
         let locks: Vec<ObjectId> = wait
             .targets
