@@ -9,7 +9,7 @@ use protocol::FrameError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DisconnectReason {
     /// The manager said why, and closed the connection.
-    Farewell(String),
+    FinalRefusal(String),
     /// The connection closed, and the manager did not say why.
     Closed,
     /// The manager sent something that is not an answer.
@@ -22,7 +22,7 @@ impl fmt::Display for DisconnectReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("the manager is gone: ")?;
         match self {
-            DisconnectReason::Farewell(text) => formatter.write_str(text),
+            DisconnectReason::FinalRefusal(text) => formatter.write_str(text),
             DisconnectReason::Closed => formatter.write_str("it ended, or was ended"),
             DisconnectReason::Malformed(error) => {
                 write!(formatter, "it sent something that is not an answer: {error}")

@@ -1,4 +1,4 @@
-//! The receiving half of a session: bytes as answers, and the manager's farewell.
+//! The receiving half of a session: bytes as answers, and the manager's final refusal.
 
 use alloc::string::String;
 
@@ -14,14 +14,14 @@ use crate::DisconnectReason;
 pub struct Incoming {
     frames: FrameBuffer,
     /// Why the manager said that it closes this connection.
-    farewell: Option<String>,
+    final_refusal: Option<String>,
 }
 
 impl Incoming {
     /// Goes on where the handshake ended, with the bytes that came behind the greeting.
     pub fn new(mut frames: FrameBuffer) -> Incoming {
         frames.set_body_bytes_max(limits::FRAME_BYTES_MAX);
-        Incoming { frames, farewell: None }
+        Incoming { frames, final_refusal: None }
     }
 
     /// Space to read into, of some kilobytes at least.
@@ -49,7 +49,7 @@ impl Incoming {
             let answer: Answer = decode(body)?;
             match answer {
                 Answer { request: RequestId::ONE_WAY, body: Reply::Refused(refusal) } => {
-                    self.farewell = Some(refusal.text);
+                    self.final_refusal = Some(refusal.text);
                 }
                 // A later manager may send messages about a connection that this crate does not know.
                 Answer { request: RequestId::ONE_WAY, .. } => {}
@@ -59,8 +59,8 @@ impl Incoming {
         Ok(None)
     }
 
-    /// Why the session is over if the manager closed the connection: its farewell, if there was one.
+    /// Why the session is over if the manager closed the connection: its final refusal, if there was one.
     pub fn end_of_input(&self) -> DisconnectReason {
-        self.farewell.clone().map_or(DisconnectReason::Closed, DisconnectReason::Farewell)
+        self.final_refusal.clone().map_or(DisconnectReason::Closed, DisconnectReason::FinalRefusal)
     }
 }

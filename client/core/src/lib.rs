@@ -8,7 +8,7 @@
 //! # The parts of a session
 //!
 //! * [`Outgoing`]: request ids, and requests as bytes in the order in which they leave.
-//! * [`Incoming`]: bytes as answers, and the manager's farewell.
+//! * [`Incoming`]: bytes as answers, and the manager's final refusal.
 //! * [`PendingRequests`]: the requests that wait for an answer, and the end of all waiting.
 //! * [`Acks`]: which answers were received, which every request tells the manager.
 //!

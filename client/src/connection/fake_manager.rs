@@ -131,7 +131,7 @@ impl AcceptedClient {
     }
 
     /// Tells the client why its connection ends.
-    pub(crate) fn say_farewell(&mut self, refusal: Refusal) {
+    pub(crate) fn send_final_refusal(&mut self, refusal: Refusal) {
         self.answer([(RequestId::ONE_WAY, Reply::Refused(refusal))]);
     }
 }

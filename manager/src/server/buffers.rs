@@ -81,7 +81,7 @@ impl Server {
         while self.has_too_much_buffered() {
             let burdens = self.table.iter().map(|(slot, connection)| (connection.burden(self.moment), slot));
             let Some((1.., slot)) = burdens.max() else { return };
-            if self.table.get_mut(slot).is_none_or(|connection| connection.phase == Phase::Farewell) {
+            if self.table.get_mut(slot).is_none_or(|connection| connection.phase == Phase::FinalRefusal) {
                 // It had its chance to read the refusal.
                 self.close(slot);
                 continue;

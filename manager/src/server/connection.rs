@@ -61,7 +61,7 @@ pub(crate) enum Phase {
     /// The connection is over. The session goes on until the manager knows how its process ended.
     Ending(SessionId),
     /// The session, if there was one, is over. A last refusal is on its way.
-    Farewell,
+    FinalRefusal,
 }
 
 impl Phase {

@@ -25,7 +25,7 @@ impl Server {
         match connection.phase {
             Phase::Fresh | Phase::Session(_) | Phase::Leaving(_) => self.read(slot),
             Phase::Ending(session) => self.end(slot, session, SessionEnd::Died(cause)),
-            Phase::Farewell => self.close(slot),
+            Phase::FinalRefusal => self.close(slot),
         }
         self.settle();
     }
@@ -78,7 +78,7 @@ impl Server {
     pub(super) fn input_ended(&mut self, slot: ConnectionSlot) {
         let Some(connection) = self.table.get_mut(slot) else { return };
         match connection.phase {
-            Phase::Fresh | Phase::Farewell => self.close(slot),
+            Phase::Fresh | Phase::FinalRefusal => self.close(slot),
             Phase::Leaving(session) => self.end(slot, session, SessionEnd::Goodbye),
             Phase::Session(session) => match connection.how_it_ended() {
                 Some(cause) => self.end(slot, session, SessionEnd::Died(cause)),
@@ -115,7 +115,7 @@ impl Server {
                 let cause = connection.how_it_ended().unwrap_or(DeathCause::Disconnected);
                 self.end(slot, session, SessionEnd::Died(cause));
             }
-            Phase::Farewell => self.close(slot),
+            Phase::FinalRefusal => self.close(slot),
             Phase::Session(_) | Phase::Leaving(_) => {}
         }
     }

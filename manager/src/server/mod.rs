@@ -60,7 +60,7 @@ pub(crate) struct Timeouts {
     /// Until the end of the process behind a broken connection shows.
     pub(crate) death: Duration,
     /// Until a peer has taken the refusal that ends its connection.
-    pub(crate) farewell: Duration,
+    pub(crate) final_refusal: Duration,
 }
 
 impl Default for Timeouts {
@@ -68,7 +68,7 @@ impl Default for Timeouts {
         Timeouts {
             hello: HELLO_TIME_MAX,
             death: Duration::from_millis(500),
-            farewell: Duration::from_secs(10),
+            final_refusal: Duration::from_secs(10),
         }
     }
 }

@@ -42,7 +42,7 @@ impl Server {
         connection.read_to_end |= closed;
         if connection.phase.listens() {
             self.read(slot);
-        } else if closed && connection.phase == Phase::Farewell {
+        } else if closed && connection.phase == Phase::FinalRefusal {
             self.close(slot);
         }
     }

@@ -72,7 +72,7 @@ impl Server {
     /// Ends a connection in any phase with a refusal, which the peer gets a while to read.
     pub(super) fn refuse(&mut self, slot: ConnectionSlot, refusal: Refusal) {
         let Some(connection) = self.table.get_mut(slot) else { return };
-        if matches!(connection.phase, Phase::Ending(_) | Phase::Farewell) {
+        if matches!(connection.phase, Phase::Ending(_) | Phase::FinalRefusal) {
             return;
         }
         let text = refusal.text.clone();
@@ -97,8 +97,8 @@ impl Server {
             self.sessions.remove(&session);
             self.endings.push_back((session, SessionEnd::Died(DeathCause::Dropped(text))));
         }
-        connection.phase = Phase::Farewell;
-        self.set_deadline(slot, self.timeouts.farewell);
+        connection.phase = Phase::FinalRefusal;
+        self.set_deadline(slot, self.timeouts.final_refusal);
         self.ask_flush(slot);
     }
 
@@ -106,7 +106,7 @@ impl Server {
     pub(super) fn flush(&mut self, slot: ConnectionSlot) {
         let Some(connection) = self.table.get_mut(slot) else { return };
         connection.awaits_flush = false;
-        let is_farewell = connection.phase == Phase::Farewell;
+        let is_final_refusal = connection.phase == Phase::FinalRefusal;
         let moment = self.moment;
         let sent = self.change(slot, |connection| {
             let pending = connection.output.pending();
@@ -117,7 +117,7 @@ impl Server {
             sent
         });
         match sent.expect("the connection was found above") {
-            SendOutcome::All | SendOutcome::Broken if is_farewell => self.close(slot),
+            SendOutcome::All | SendOutcome::Broken if is_final_refusal => self.close(slot),
             SendOutcome::All => self.await_room(slot, false),
             SendOutcome::Part => self.await_room(slot, true),
             SendOutcome::Broken => {

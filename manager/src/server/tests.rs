@@ -202,7 +202,7 @@ fn a_peer_may_leave_as_many_bytes_unread_as_the_limit_says() {
     assert!(matches!(phase(&mut manual), Phase::Session(_)), "it is at the limit");
     manual.server.limits.output_bytes_max += answer - 1;
     ask(&mut manual);
-    assert_eq!(phase(&mut manual), Phase::Farewell, "it is over the limit by a byte");
+    assert_eq!(phase(&mut manual), Phase::FinalRefusal, "it is over the limit by a byte");
 }
 
 /// What the buffers of all connections take.
@@ -281,7 +281,7 @@ fn when_all_buffers_take_too_much_the_client_that_has_held_most_for_longest_is_c
 
     manual.server.limits.memory_bytes_max = 4 * (all - 1);
     manual.server.limit_buffers();
-    assert_eq!(phase(&mut manual, deaf_slot), Phase::Farewell, "it is over the limit by a byte");
+    assert_eq!(phase(&mut manual, deaf_slot), Phase::FinalRefusal, "it is over the limit by a byte");
     assert!(matches!(phase(&mut manual, sender_slot), Phase::Session(_)));
     assert_eq!(manual.server.buffered, buffered(&manual));
 

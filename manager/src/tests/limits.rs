@@ -73,7 +73,7 @@ fn a_peer_that_does_not_read_is_cut_off_and_told_why() {
 #[test]
 fn a_peer_that_never_reads_its_refusal_is_closed_all_the_same() {
     let limits = Limits { sessions_max: 1, output_bytes_max: 1 << 10, ..Limits::default() };
-    let timeouts = Timeouts { farewell: Duration::from_millis(50), ..Timeouts::default() };
+    let timeouts = Timeouts { final_refusal: Duration::from_millis(50), ..Timeouts::default() };
     let manager = RunningManager::start_with(limits, timeouts);
     let mut deaf = manager.session();
     deaf.call(open_event(1, "loud"));

@@ -62,10 +62,10 @@ impl ParentWatch {
         self.report_end(RETIRING);
     }
 
-    fn report_end(&self, farewell: u8) {
+    fn report_end(&self, notice: u8) {
         self.is_leaving.store(true, Ordering::SeqCst);
         // If this fails, the supervisor is gone, and does not wait for this worker.
-        let _ = (&self.supervisor).write_all(&[farewell]);
+        let _ = (&self.supervisor).write_all(&[notice]);
     }
 
     /// From now on, ends this process, and what it has started, when its parent or its manager has ended.

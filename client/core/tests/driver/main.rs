@@ -182,7 +182,7 @@ fn the_end_is_told_to_every_request_after_the_answers_that_came_before_it() {
     trace.driver.handle_input_over();
     assert_eq!(trace.driver.end(), None, "nothing is over before what came is taken");
     assert_eq!(trace.events(), ["2 Done", "1 ended", "3 ended", "4 ended"]);
-    let end = DisconnectReason::Farewell("it reads too little".into());
+    let end = DisconnectReason::FinalRefusal("it reads too little".into());
     assert_eq!(trace.driver.end(), Some(&end));
     assert_eq!(end.to_string(), "the manager is gone: it reads too little");
     assert_eq!(trace.driver.request(is_set()), Err(RequestError::Ended(end.clone())));
@@ -230,7 +230,7 @@ fn what_came_with_the_greeting_is_not_lost() {
     let mut driver: MemoryDriver = MemoryDriver::new(frames);
     driver.handle_input_over();
     assert_eq!(driver.poll_event(), None);
-    assert_eq!(driver.end(), Some(&DisconnectReason::Farewell(text)));
+    assert_eq!(driver.end(), Some(&DisconnectReason::FinalRefusal(text)));
 }
 
 #[test]

@@ -191,19 +191,22 @@ fn an_answer_can_be_taken_without_waiting() {
 
 #[test]
 fn the_end_of_the_manager_wakes_everyone_and_says_why() {
-    for farewell in [None, Some("this client does not read what it asked for")] {
+    for final_refusal in [None, Some("this client does not read what it asked for")] {
         let manager = FakeManager::start(move |mut peer| {
             for _ in 0..50 {
                 peer.next().unwrap();
             }
-            if let Some(text) = farewell {
-                peer.say_farewell(Refusal::new(Code::LimitReached, text));
+            if let Some(text) = final_refusal {
+                peer.send_final_refusal(Refusal::new(Code::LimitReached, text));
             }
         });
         let connection = manager.connection();
         let expect_gone = |error: Error| {
             assert!(error.is_manager_gone(), "{error:?}");
-            assert!(error.to_string().ends_with(farewell.unwrap_or("it ended, or was ended")), "{error}");
+            assert!(
+                error.to_string().ends_with(final_refusal.unwrap_or("it ended, or was ended")),
+                "{error}"
+            );
         };
         thread::scope(|scope| {
             for number in 0..50 {
@@ -222,7 +225,7 @@ fn the_end_of_the_manager_wakes_everyone_and_says_why() {
 fn a_one_way_request_to_a_manager_that_is_gone_fails_with_its_last_refusal() {
     let (gone, is_gone) = mpsc::channel();
     let manager = FakeManager::start(move |mut peer| {
-        peer.say_farewell(Refusal::new(Code::LimitReached, "too many sessions"));
+        peer.send_final_refusal(Refusal::new(Code::LimitReached, "too many sessions"));
         drop(peer);
         gone.send(()).unwrap();
     });
