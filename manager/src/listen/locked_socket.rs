@@ -176,7 +176,7 @@ mod tests {
     use transport::unix::LocalStream;
 
     use super::*;
-    use crate::listen::removal::knock;
+    use crate::listen::removal::probe;
 
     fn folder() -> TempDir {
         tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o700)).tempdir().unwrap()
@@ -276,7 +276,7 @@ mod tests {
         // The manager accepts none of these, and soon the system queues no more.
         let mut crowd = Vec::new();
         while crowd.last().is_none_or(LocalStream::is_connected) {
-            crowd.extend(knock(&socket).unwrap());
+            crowd.extend(probe(&socket).unwrap());
         }
         assert!(matches!(LockedSocket::bind(&socket), Err(Error::ForeignListener { .. })));
     }

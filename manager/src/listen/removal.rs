@@ -22,9 +22,9 @@ pub(crate) fn remove_stale(socket: &Path) -> Result<bool, Error> {
     if !look_for_stale(socket)? {
         return Ok(false);
     }
-    if knock(socket)?.is_some() {
+    if probe(socket)?.is_some() {
         std::thread::sleep(LAST_BREATH);
-        if let Some(stream) = knock(socket)? {
+        if let Some(stream) = probe(socket)? {
             return Err(Error::ForeignListener { socket: socket.into(), process: listener_of(&stream) });
         }
     }
@@ -44,7 +44,7 @@ pub(crate) fn look_for_stale(socket: &Path) -> Result<bool, Error> {
 
 /// A connection to the process that listens at this socket; none if nobody listens. Never waits, and counts a full
 /// queue of connections as a process that listens.
-pub(crate) fn knock(socket: &Path) -> Result<Option<LocalStream>, Error> {
+pub(crate) fn probe(socket: &Path) -> Result<Option<LocalStream>, Error> {
     let socket = socket.to_owned();
     match LocalStream::connect(&socket) {
         Ok(stream) => Ok(Some(stream)),
