@@ -25,10 +25,10 @@ use crate::process::descriptor_message::DescriptorMessage;
 use crate::sync::lock;
 
 pub use ended::Ended;
-use room::is_for_want_of_room;
+use resource_shortage::is_resource_shortage;
 
 mod ended;
-mod room;
+mod resource_shortage;
 
 /// How many workers in a row may die before they are ready, until the pool is broken.
 const FAILURES_MAX: u32 = 5;
@@ -223,7 +223,7 @@ impl SupervisorThread {
                     log::debug!("worker {} is started", worker.id());
                     self.workers.push(worker);
                 }
-                Err(error) if is_for_want_of_room(&error) => self.wait_for_room(&error),
+                Err(error) if is_resource_shortage(&error) => self.wait_for_resources(&error),
                 Err(error) => {
                     self.count_failure(&format!("a worker cannot be started: {}", explained(&error)));
                 }
@@ -321,7 +321,7 @@ impl SupervisorThread {
     }
 
     /// Tries to start a worker again later: other processes may release what the system lacks now.
-    fn wait_for_room(&mut self, error: &io::Error) {
+    fn wait_for_resources(&mut self, error: &io::Error) {
         let now = Instant::now();
         if self.no_room.is_none() {
             log::warn!("a worker cannot be started now; trying again: {}", explained(error));
