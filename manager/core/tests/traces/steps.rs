@@ -2,7 +2,7 @@
 //!
 //! Each of these took long once, when it was done in one go; the tests of what ends are in `ending_steps.rs`, those of
 //! what one step decides about many waiters in `together_steps.rs`.
-//! `manager/src/tests/innocent.rs` has another client ask meanwhile.
+//! `manager/src/tests/responsiveness.rs` has another client ask meanwhile.
 //!
 //! | what | took | test |
 //! | --- | --- | --- |

@@ -2,7 +2,7 @@
 //! barrier, a removal and the like.
 //!
 //! Each of these took tens of milliseconds with 60,000 waiters when it was done in one go, a barrier of two with so
-//! many behind 12 s. `manager/src/tests/innocent_together.rs` has another client ask meanwhile.
+//! many behind 12 s. `manager/src/tests/responsiveness_together.rs` has another client ask meanwhile.
 
 use protocol::{Code, Grant, Kind, ObjectId, Reply, Request, RequestId, SessionId, Spec, StopSignal, Target};
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use protocol::{LockChoice, Reply, Request, Selector, Spec, Target, ThreadId, WaitMode};
 
-use super::innocent::{block, carry_out, lock, wait, while_another_asks};
 use super::raw_client::{RawClient, done, object, open_anonymous, open_batch};
+use super::responsiveness::{block, carry_out, lock, wait, while_another_asks};
 use super::running_manager::RunningManager;
 
 const WAITS: u64 = 60_000;
