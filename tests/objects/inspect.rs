@@ -25,11 +25,11 @@ fn sessions_are_listed_while_they_live() {
     let sessions = manager.sessions().unwrap();
     let [own, other] = &sessions[..] else { panic!("{sessions:?}") };
     assert_eq!((own.process, own.objects, own.waits), (std::process::id(), 1, 0));
-    assert_eq!((other.process, other.objects, other.waits, other.tasks), (client.process(), 1, 1, 0));
+    assert_eq!((other.process, other.objects, other.waits, other.calls), (client.process(), 1, 1, 0));
     let name = std::env::current_exe().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
     let text = other.to_string();
     assert!(text.starts_with(&format!("pid {} ({name}), connected ", client.process())), "{text}");
-    assert!(text.ends_with(" ago, 1 object, 1 wait, 0 tasks"), "{text}");
+    assert!(text.ends_with(" ago, 1 object, 1 wait, 0 calls"), "{text}");
 
     client.kill();
     eventually("the dead are not listed", || manager.sessions().unwrap().len() == 1);

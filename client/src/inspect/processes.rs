@@ -24,8 +24,8 @@ pub struct SessionInfo {
     pub objects: u32,
     /// How many of its calls wait for something.
     pub waits: u32,
-    /// How many tasks of pools it runs.
-    pub tasks: u32,
+    /// How many calls of pools it runs.
+    pub calls: u32,
     /// How it ended, and which processes [bound](crate::BoundChild) to it are still there; none unless the manager
     /// waits for their end. What the session holds stays held until then.
     pub ending: Option<Arc<str>>,
@@ -105,7 +105,7 @@ impl From<protocol::SessionInfo> for SessionInfo {
     fn from(info: protocol::SessionInfo) -> SessionInfo {
         let protocol::SessionInfo { session, process, program, age_ns, objects, waits, calls, ending } = info;
         let connected = Duration::from_nanos(age_ns);
-        SessionInfo { session, process, program, connected, objects, waits, tasks: calls, ending }
+        SessionInfo { session, process, program, connected, objects, waits, calls, ending }
     }
 }
 
@@ -141,13 +141,13 @@ impl From<protocol::WaiterInfo> for WaiterInfo {
     }
 }
 
-/// As in `pid 12 (deploy), connected 3.2 s ago, 4 objects, 1 wait, 0 tasks`.
+/// As in `pid 12 (deploy), connected 3.2 s ago, 4 objects, 1 wait, 0 calls`.
 impl Display for SessionInfo {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> Result {
-        let SessionInfo { process, program, connected, objects, waits, tasks, ending, .. } = self;
+        let SessionInfo { process, program, connected, objects, waits, calls, ending, .. } = self;
         write!(formatter, "pid {process} ({program}), connected {} ago, ", Rounded(*connected))?;
-        let [objects, waits, tasks] = [objects, waits, tasks].map(|&count| u64::from(count));
-        let counts = [count(objects, "object"), count(waits, "wait"), count(tasks, "task")];
+        let [objects, waits, calls] = [objects, waits, calls].map(|&count| u64::from(count));
+        let counts = [count(objects, "object"), count(waits, "wait"), count(calls, "call")];
         write!(formatter, "{}{}", counts.join(", "), which(ending.as_deref()))
     }
 }
@@ -226,7 +226,7 @@ pub(super) mod tests {
             connected: Duration::from_millis(3_290),
             objects: 4,
             waits: 1,
-            tasks: 0,
+            calls: 0,
             ending: None,
         }
     }

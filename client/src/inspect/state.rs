@@ -28,9 +28,9 @@ pub enum ObjectState {
         /// The calls that workers run, batch by batch, a thousand at most.
         running: Vec<RunningCallInfo>,
     },
-    /// The tasks of one call to a pool.
+    /// The calls of one submission to a pool.
     Batch {
-        /// The function that its tasks call.
+        /// The function that it calls.
         function: Arc<str>,
         /// How far it is.
         progress: CallCounts,
@@ -158,7 +158,7 @@ impl Display for ObjectState {
             ObjectState::Batch { function, progress } => {
                 let protocol::CallCounts { waiting, running, returned, failed } = progress;
                 let counts = format!("{waiting} wait, {running} run, {returned} returned, {failed} failed");
-                write!(formatter, "tasks of `{function}`: {counts}")
+                write!(formatter, "calls of `{function}`: {counts}")
             }
             ObjectState::Lock { holder: Some(holder), .. } => holder.fmt(formatter),
             ObjectState::Lock { abandoned: Some(abandonment), .. } => {
@@ -246,7 +246,7 @@ mod tests {
             ),
             (
                 ObjectState::Batch { function: "work".into(), progress },
-                "tasks of `work`: 1 wait, 2 run, 3 returned, 4 failed",
+                "calls of `work`: 1 wait, 2 run, 3 returned, 4 failed",
             ),
             (lock(None), "free"),
             (lock(Some(abandonment)), left),
