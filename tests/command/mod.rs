@@ -8,5 +8,6 @@ pub(crate) mod overlaps;
 mod run_fixture;
 pub(crate) mod signals;
 pub(crate) mod suspended;
+pub(crate) mod usage;
 pub(crate) mod worker_program;
 pub(crate) mod worker_run;

@@ -9,7 +9,7 @@ use client::Manager;
 use protocol::endpoint::SOCKET_VARIABLE;
 use rustix::process::Signal;
 
-use super::programs::{complaint, manager, run, worker};
+use crate::command::usage::{complaint, manager, run, worker};
 use crate::support::{
     ManagerProgram, RunningProgram, apply, eventually, is_alive, private_folder, serve, test,
 };

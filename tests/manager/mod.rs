@@ -3,5 +3,4 @@
 mod address;
 mod ending;
 pub(crate) mod private;
-mod programs;
 pub(crate) mod socket;

@@ -13,7 +13,7 @@ use client::Manager;
 use protocol::endpoint::SOCKET_VARIABLE;
 use rustix::process::{Signal, geteuid};
 
-use super::programs::{complaint, manager, worker};
+use crate::command::usage::{complaint, manager, worker};
 use crate::faults::malformed_peers::call;
 use crate::support::helper;
 use crate::support::remote_client::{ClientReport, EventOrder, RemoteClient, follow_orders};

@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 
 use crate::support::{PATIENCE, apply, test};
 
-pub(super) fn manager(socket: &Path) -> Command {
+pub(crate) fn manager(socket: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_manager"));
     command.arg("--socket").arg(socket);
     command
 }
 
-pub(super) fn worker(socket: &Path) -> Command {
+pub(crate) fn worker(socket: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
     command.args(["--pool", "demo", "--socket"]).arg(socket);
     command
 }
 
 /// Runs a program that must end. Returns its exit status, its standard output and its standard error.
-pub(super) fn run(command: &mut Command) -> (Option<i32>, String, String) {
+pub(crate) fn run(command: &mut Command) -> (Option<i32>, String, String) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;
     while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
@@ -35,7 +35,7 @@ pub(super) fn run(command: &mut Command) -> (Option<i32>, String, String) {
 
 /// The error that a program prints when it ends because something is wrong: with a manager, as the manager itself says;
 /// otherwise with how it can be reached.
-pub(super) fn complaint(command: &mut Command) -> String {
+pub(crate) fn complaint(command: &mut Command) -> String {
     let (status, output, text) = run(command);
     let name = Path::new(command.get_program()).file_name().unwrap().to_str().unwrap();
     let expected = if name == "manager" { 1 } else { 69 };
