@@ -56,7 +56,7 @@ const PRINTING_FILES: &[&str] = &[
     "client/src/pool/workers/stderr_tail.rs",
     "client/src/process/role.rs",
     "manager/src/lib.rs",
-    "worker/src/command/supervisor.rs",
+    "worker/src/supervised_command/supervisor.rs",
     "worker/src/lib.rs",
     "worker/src/isolation/streams.rs",
     "worker/src/tasks/countdown.rs",

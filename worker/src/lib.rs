@@ -47,11 +47,11 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::exit;
 
-mod command;
 mod error;
 mod isolation;
 mod registry;
 mod run_loop;
+mod supervised_command;
 pub mod tasks;
 
 use client::internal::WORKER;
@@ -71,7 +71,7 @@ pub mod internal {
         }
     }
 
-    pub use crate::command::{
+    pub use crate::supervised_command::{
         Escalation, NotStarted, Permission, Preconditions, Program, StopReason, SupervisedCommand,
     };
 }
@@ -94,7 +94,7 @@ pub fn init(registry: Registry) {
     client::internal::set_registered(registry.names());
     client::internal::init_with(|role, _| match role {
         WORKER => work(&registry),
-        command::SUPERVISOR => command::supervise(),
+        supervised_command::SUPERVISOR => supervised_command::supervise(),
         _ => {}
     });
 }

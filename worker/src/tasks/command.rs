@@ -15,7 +15,7 @@ use sys::poll::{self, Watched};
 use sys::shared_memory::anonymous_file;
 
 use super::capture::Capture;
-use crate::command::{Escalation, Exit, FailedPart, Program, StopWatch, SupervisedCommand};
+use crate::supervised_command::{Escalation, Exit, FailedPart, Program, StopWatch, SupervisedCommand};
 
 /// The default grace: how long a command has to end after SIGTERM, before SIGKILL.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -215,7 +215,7 @@ pub fn command(command: Command) -> CommandResult {
 }
 
 fn bytes(text: impl AsRef<OsStr>) -> Vec<u8> {
-    crate::command::bytes(text)
+    crate::supervised_command::bytes(text)
 }
 
 /// Waits until one of these is readable or closed, or the time is over. Returns which ones are.

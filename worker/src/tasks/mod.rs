@@ -20,7 +20,7 @@ mod capture;
 mod command;
 mod countdown;
 
-pub use crate::command::Exit;
+pub use crate::supervised_command::Exit;
 pub use capture::OUTPUT_BYTES_MAX;
 pub use command::{Captured, Command, CommandResult, GRACE, command};
 pub use countdown::countdown;
