@@ -13,9 +13,9 @@ use transport::{PeerIdentity, Stream};
 
 use super::Server;
 use super::connection::{PeerConnection, Phase};
+use super::connection_table::ConnectionSlot;
 use super::handshake::judge;
-use super::source::Source;
-use super::table::ConnectionSlot;
+use super::poll_source::PollSource;
 
 impl Server {
     /// Takes a connection that was just accepted, or refuses it.
@@ -65,14 +65,14 @@ impl Server {
         let Some(connection) = self.table.get_mut(slot) else { return };
         if let Some(process) = &connection.process {
             let descriptor = process.as_fd().as_raw_fd();
-            let token = Source::Process(slot).token();
+            let token = PollSource::Process(slot).token();
             if self.registry.register(&mut SourceFd(&descriptor), token, Interest::READABLE).is_err() {
                 // Its connection still shows its end.
                 connection.process = None;
             }
         }
         let descriptor = connection.as_fd().as_raw_fd();
-        let token = Source::Socket(slot).token();
+        let token = PollSource::Socket(slot).token();
         if let Err(error) = self.registry.register(&mut SourceFd(&descriptor), token, Interest::READABLE) {
             log::warn!("a connection is closed, because it cannot be watched: {error}");
             self.close(slot);

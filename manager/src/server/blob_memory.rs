@@ -10,8 +10,8 @@ use protocol::{BlobId, Code, Payload, Refusal};
 use sys::sealed_memory;
 
 use super::closer::drop_elsewhere;
-use super::numbers::NumberMap;
-use super::table::ConnectionSlot;
+use super::connection_table::ConnectionSlot;
+use super::number_map::NumberMap;
 
 /// The descriptors of blobs may be one part in this many of all descriptors.
 const PART_OF_DESCRIPTORS: u64 = 4;

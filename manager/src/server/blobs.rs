@@ -8,8 +8,8 @@ use sys::sealed_memory::{self, Unsealed};
 
 use super::Server;
 use super::closer::drop_elsewhere;
+use super::connection_table::ConnectionSlot;
 use super::output::UNSENT_MAX;
-use super::table::ConnectionSlot;
 
 impl Server {
     /// Hands the core a request to give a blob its bytes, with what the descriptor that came shows.

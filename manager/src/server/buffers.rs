@@ -13,7 +13,7 @@ use protocol::{Code, Refusal};
 use super::Server;
 use super::coarse_time::CoarseTime;
 use super::connection::{PeerConnection, Phase};
-use super::table::ConnectionSlot;
+use super::connection_table::ConnectionSlot;
 
 /// How much memory a session takes in which it defers releases: a page.
 const DEFERRED_BYTES: usize = 4096;

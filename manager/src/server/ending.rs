@@ -10,7 +10,7 @@ use sys::Signal;
 
 use super::Server;
 use super::connection::Phase;
-use super::table::ConnectionSlot;
+use super::connection_table::ConnectionSlot;
 
 /// How many steps it counts to bind processes: the manager asks the system for each from the leader to the client.
 const BINDING_STEPS: u64 = 2_048;

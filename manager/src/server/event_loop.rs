@@ -24,8 +24,8 @@ use super::Server;
 use super::bound::BOUND_ENDED;
 use super::busy_poll::{POLL_TIME, PollOutcome};
 use super::clock::{Clock, nanoseconds};
+use super::poll_source::PollSource;
 use super::signals::EndSignals;
-use super::source::Source;
 use crate::{Error, ManagerOptions, listen};
 
 /// The tokens that do not belong to a connection; the slots of connections count from 0 and never come near.
@@ -203,7 +203,7 @@ impl EventLoop {
         };
         let now = self.clock.now();
         if has_slept && let Some(first) = events.iter().next() {
-            self.server.note_return(Source::of(first.token()), now);
+            self.server.note_return(PollSource::of(first.token()), now);
         }
         self.server.begin_turn(now);
         for event in events.iter() {
@@ -225,7 +225,7 @@ impl EventLoop {
         if timeout != Some(Duration::ZERO)
             && let Some(slot) = self.server.expected()
         {
-            let outcome = self.poll_for(events, Source::Socket(slot).token())?;
+            let outcome = self.poll_for(events, PollSource::Socket(slot).token())?;
             self.server.note_poll(slot, outcome);
             if outcome != PollOutcome::Missed {
                 return Ok(false);
@@ -280,9 +280,9 @@ impl EventLoop {
             SIGNALS | STOPPER => self.has_ended = true,
             PARENT => self.has_ended |= self.parent.as_ref().is_some_and(Process::has_ended),
             BOUND_ENDED => self.server.bound_ended(),
-            token => match Source::of(token) {
-                Source::Process(slot) => self.server.process_ended(slot),
-                Source::Socket(slot) => {
+            token => match PollSource::of(token) {
+                PollSource::Process(slot) => self.server.process_ended(slot),
+                PollSource::Socket(slot) => {
                     if event.is_writable() {
                         self.server.writable(slot);
                     }

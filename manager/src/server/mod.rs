@@ -21,9 +21,9 @@ use self::bound::BoundProcesses;
 use self::busy_poll::{BusyPoll, PollOutcome};
 use self::clock::{first_token, nanoseconds};
 use self::coarse_time::CoarseTime;
-use self::numbers::NumberMap;
-use self::source::Source;
-use self::table::{ConnectionSlot, Table};
+use self::connection_table::{ConnectionSlot, ConnectionTable};
+use self::number_map::NumberMap;
+use self::poll_source::PollSource;
 use crate::shared_memory::call_record::CallRecordMemory;
 use crate::shared_memory::deferred_releases::DeferredReleaseMemory;
 use crate::shared_memory::mirror::Mirror;
@@ -38,17 +38,17 @@ mod clock;
 mod closer;
 mod coarse_time;
 mod connection;
+mod connection_table;
 mod ending;
 pub(crate) mod event_loop;
 mod handshake;
-mod numbers;
+mod number_map;
 mod output;
+mod poll_source;
 mod reading;
 mod sending;
 mod sharing;
 mod signals;
-mod source;
-mod table;
 #[cfg(test)]
 mod tests;
 
@@ -93,7 +93,7 @@ pub(crate) struct Server {
     /// The same, as connections keep it.
     moment: CoarseTime,
     /// All connections.
-    table: Table,
+    table: ConnectionTable,
     /// The connection of each session. A session that is ending is no longer here.
     sessions: NumberMap<SessionId, ConnectionSlot>,
     /// The number that was given last.
@@ -159,7 +159,7 @@ impl Server {
             registry,
             now: Time::ZERO,
             moment: CoarseTime::default(),
-            table: Table::default(),
+            table: ConnectionTable::default(),
             sessions: NumberMap::default(),
             session_last: 0,
             mirror: OnceCell::new(),
@@ -244,8 +244,8 @@ impl Server {
     }
 
     /// Notes what came first since the last turn, now, after the loop has slept: perhaps the peer that was answered.
-    pub(crate) fn note_return(&mut self, first: Source, now: Time) {
-        if let Some(slot) = self.answered_alone().filter(|&slot| first == Source::Socket(slot))
+    pub(crate) fn note_return(&mut self, first: PollSource, now: Time) {
+        if let Some(slot) = self.answered_alone().filter(|&slot| first == PollSource::Socket(slot))
             && let Some(connection) = self.table.get_mut(slot)
         {
             self.busy_poll.note_return(&mut connection.timing, now.since(self.now));

@@ -8,8 +8,8 @@ use protocol::{Code, Envelope, FrameBuffer, Refusal, Request, SessionId, decode}
 use super::Server;
 use super::closer::drop_elsewhere;
 use super::connection::{Phase, ReadOutcome};
+use super::connection_table::ConnectionSlot;
 use super::handshake::{not_a_hello, not_a_message};
-use super::table::ConnectionSlot;
 
 /// The most bytes to read from one connection in one turn, so that a busy peer does not starve the others.
 const TURN_BYTES_MAX: usize = 16 << 10;

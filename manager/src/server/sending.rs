@@ -13,9 +13,9 @@ use protocol::{
 
 use super::Server;
 use super::connection::Phase;
+use super::connection_table::ConnectionSlot;
 use super::output::SendOutcome;
-use super::source::Source;
-use super::table::ConnectionSlot;
+use super::poll_source::PollSource;
 
 impl Server {
     /// A peer has made room for more output.
@@ -140,7 +140,7 @@ impl Server {
         connection.awaits_room = awaits;
         let interest = if awaits { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
         let descriptor = connection.as_fd().as_raw_fd();
-        let token = Source::Socket(slot).token();
+        let token = PollSource::Socket(slot).token();
         if let Err(error) = self.registry.reregister(&mut SourceFd(&descriptor), token, interest) {
             log::warn!("a connection is closed, because it cannot be watched: {error}");
             self.input_ended(slot);

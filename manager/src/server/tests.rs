@@ -116,7 +116,7 @@ fn a_peer_that_was_answered_alone_is_expected_and_none_of_several() {
     manual.call(&mut first, first_slot, ask.clone());
     assert_eq!(manual.server.expected(), None, "it is new");
     for _ in 0..100 {
-        manual.server.note_return(Source::Socket(first_slot), now().after_ns(50_000));
+        manual.server.note_return(PollSource::Socket(first_slot), now().after_ns(50_000));
     }
     for _ in 0..2 {
         manual.call(&mut first, first_slot, ask.clone());

@@ -2,31 +2,31 @@
 
 use mio::Token;
 
-use super::table::ConnectionSlot;
+use super::connection_table::ConnectionSlot;
 
 /// Something of a connection that becomes ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum PollSource {
     /// The socket of the connection in this slot.
     Socket(ConnectionSlot),
     /// The process of the connection in this slot.
     Process(ConnectionSlot),
 }
 
-impl Source {
+impl PollSource {
     /// What a token stands for.
-    pub(crate) fn of(token: Token) -> Source {
+    pub(crate) fn of(token: Token) -> PollSource {
         match (token.0 / 2, token.0 % 2) {
-            (slot, 0) => Source::Socket(slot),
-            (slot, _) => Source::Process(slot),
+            (slot, 0) => PollSource::Socket(slot),
+            (slot, _) => PollSource::Process(slot),
         }
     }
 
     /// The token that stands for this.
     pub(crate) fn token(self) -> Token {
         match self {
-            Source::Socket(slot) => Token(2 * slot),
-            Source::Process(slot) => Token(2 * slot + 1),
+            PollSource::Socket(slot) => Token(2 * slot),
+            PollSource::Process(slot) => Token(2 * slot + 1),
         }
     }
 }
@@ -38,8 +38,8 @@ mod tests {
     #[test]
     fn tokens_stand_for_one_source_each() {
         for slot in [0, 1, 2, 16_383] {
-            for source in [Source::Socket(slot), Source::Process(slot)] {
-                assert_eq!(Source::of(source.token()), source);
+            for source in [PollSource::Socket(slot), PollSource::Process(slot)] {
+                assert_eq!(PollSource::of(source.token()), source);
             }
         }
     }

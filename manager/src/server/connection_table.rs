@@ -11,7 +11,7 @@ pub(crate) type ConnectionSlot = usize;
 
 /// All connections.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub(crate) struct ConnectionTable {
     /// The connections, by slot.
     slots: Vec<Option<PeerConnection>>,
     /// The slots without a connection.
@@ -20,7 +20,7 @@ pub(crate) struct Table {
     deadlines: BTreeSet<(Time, ConnectionSlot)>,
 }
 
-impl Table {
+impl ConnectionTable {
     /// How many connections there are.
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn slots_are_used_again() {
-        let mut table = Table::default();
+        let mut table = ConnectionTable::default();
         let slots = [(); 3].map(|()| table.insert(connection()));
         assert_eq!(table.len(), 3);
         assert!(table.remove(slots[1]).is_some());
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn deadlines_come_in_order_and_go_with_their_connection() {
-        let mut table = Table::default();
+        let mut table = ConnectionTable::default();
         let slots = [(); 4].map(|()| table.insert(connection()));
         for (slot, nanoseconds) in slots.into_iter().zip([40, 30, 20, 10]) {
             table.set_deadline(slot, Some(at(nanoseconds)));
