@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, run};
 
 use pool::broken_programs;
-use support::{helper, tasks, trials};
+use support::{helper, registered_tests, tasks};
 
 mod command;
 mod faults;
@@ -30,5 +30,5 @@ fn main() -> ExitCode {
         return helper.run();
     }
     support::heed_signals();
-    run(&Arguments::from_args(), trials::all()).exit_code()
+    run(&Arguments::from_args(), registered_tests::all()).exit_code()
 }

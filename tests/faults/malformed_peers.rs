@@ -15,8 +15,8 @@ use protocol::{
     RequestId, append_frame, decode,
 };
 
+use crate::support::registered_tests::has_python;
 use crate::support::remote_client::{ClientReport, RemoteClient};
-use crate::support::trials::has_python;
 use crate::support::{ManagerProgram, PATIENCE, apply, helper, test};
 
 /// How long a call may take while others try to hold it up, on a busy machine.

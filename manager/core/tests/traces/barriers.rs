@@ -2,7 +2,7 @@
 
 use protocol::{BarrierStatus, Code, Grant, ObjectId, Reply, Request, RequestId, SessionId, Spec};
 
-use crate::words::{
+use crate::requests::{
     NO_TIME, SECOND, any, barrier, barrier_with_action, event, on_thread, put, queue, wait_at_most, wait_for,
 };
 use crate::world::World;

@@ -7,8 +7,8 @@ use protocol::{
     Request, SessionId, Spec, Target, ThreadId,
 };
 
-use crate::call_words::{endings, input};
-use crate::words::{JOINABLE, any, condition, get, lock, over, queue, wait_for};
+use crate::call_messages::{endings, input};
+use crate::requests::{JOINABLE, any, condition, get, lock, over, queue, wait_for};
 use crate::world::World;
 
 const SIZE: u64 = 1 << 20;

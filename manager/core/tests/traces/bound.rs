@@ -3,7 +3,7 @@
 use manager_core::{DeathCause, Input, SessionEnd};
 use protocol::{Kind, ObjectState, Reply, Request, SessionId, Spec};
 
-use crate::words::*;
+use crate::requests::*;
 use crate::world::World;
 
 /// So many waits that no input ends them all.

@@ -4,7 +4,7 @@ use manager_core::{CallRecord, DeathCause, Input, SessionEnd};
 use protocol::{FailureKind, Grant, ObjectId, Reply, Request, SessionId, SharedMemory, Spec, Target};
 use uuid::Uuid;
 
-use crate::call_words::{calls_of, endings, input, returned, returned_all};
+use crate::call_messages::{calls_of, endings, input, returned, returned_all};
 use crate::world::World;
 
 const DIED: Option<FailureKind> = Some(FailureKind::WorkerDied);

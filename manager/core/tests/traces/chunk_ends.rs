@@ -5,9 +5,9 @@ use std::time::Duration;
 use manager_core::{CallRecord, Input};
 use protocol::{CallsResult, Failure, FailureKind, Limits, Outcome, Reply, Request, StopSignal, Target};
 
-use crate::call_words::{calls_of, endings, returned_all};
+use crate::call_messages::{calls_of, endings, returned_all};
 use crate::chunks::{CANCELLED, ChunkFixture, DIED, failed, is_refused};
-use crate::words::wait_for;
+use crate::requests::wait_for;
 
 #[test]
 fn a_death_costs_one_call_of_a_chunk() {

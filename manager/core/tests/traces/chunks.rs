@@ -6,8 +6,8 @@ use protocol::{
     Outcome, Payload, Reply, Request, SessionId, Spec, Target,
 };
 
-use crate::call_words::{calls_of, empty_calls, endings, input, returned, returned_all};
-use crate::words::wait_for;
+use crate::call_messages::{calls_of, empty_calls, endings, input, returned, returned_all};
+use crate::requests::wait_for;
 use crate::world::World;
 
 pub(crate) const DIED: Option<FailureKind> = Some(FailureKind::WorkerDied);

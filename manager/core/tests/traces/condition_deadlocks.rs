@@ -3,7 +3,7 @@
 use protocol::{Code, ObjectId, Reply, SessionId};
 
 use crate::deadlocks::{deadlocked, locks};
-use crate::words::{
+use crate::requests::{
     SECOND, all, any, condition, event, lock, notify, notify_all, on_thread, over, wait_at_most, wait_for,
 };
 use crate::world::World;

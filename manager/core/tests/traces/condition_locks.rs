@@ -3,7 +3,7 @@
 use protocol::{Code, Kind, LockChoice, OpenMode, Reply, Request, Spec};
 
 use crate::conditions::{pair, wait_holding};
-use crate::words::{condition, lock, notify, notify_all, over, release, rlock, wait_for};
+use crate::requests::{condition, lock, notify, notify_all, over, release, rlock, wait_for};
 use crate::world::World;
 
 #[test]

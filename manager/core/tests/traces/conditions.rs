@@ -3,7 +3,7 @@
 
 use protocol::{Code, ObjectId, Reply, Request, SessionId, Signal, Spec};
 
-use crate::words::{
+use crate::requests::{
     NO_TIME, SECOND, any, condition, event, lock, notify, notify_all, on_thread, over, release,
     release_holding, rlock, wait_at_most, wait_for,
 };

@@ -2,7 +2,7 @@
 
 use protocol::{Code, ObjectId, Reply, Request, SessionId, Signal, Spec, ThreadId, WaitMode};
 
-use crate::words::{
+use crate::requests::{
     SECOND, all, any, event, lock, on_thread, permits, rlock, semaphore, wait_at_most, wait_for,
 };
 use crate::world::World;

@@ -7,7 +7,7 @@ use protocol::{LockGrant, ObjectId, Reply, Request, Selector, SessionId, SharedM
 use crate::fuzz::run_with_deferred_releases;
 use crate::orderly;
 use crate::random::seeds;
-use crate::words::{NO_TIME, SECOND, lock, rlock, wait_at_most, wait_for};
+use crate::requests::{NO_TIME, SECOND, lock, rlock, wait_at_most, wait_for};
 use crate::world::World;
 
 /// A session that shares memory for deferred releases and holds a lock.
@@ -142,7 +142,7 @@ fn what_is_wanted_is_counted_over_all_locks_whatever_ends_it() {
     acquire(&mut world, a, second);
     let b = world.session("b");
     world.block(b, wait_for(lock(first)));
-    world.block(b, crate::words::on_thread(2, wait_for(lock(second))));
+    world.block(b, crate::requests::on_thread(2, wait_for(lock(second))));
     let counts = |world: &World| world.wants.iter().map(|(_, wanted, _)| *wanted).collect::<Vec<_>>();
     assert_eq!(counts(&world), [1, 2]);
     world.ask(b, Request::Remove { id: second });

@@ -3,8 +3,8 @@
 
 use protocol::{ObjectId, Reply, Request, RequestId, SessionId};
 
+use crate::requests::{SECOND, all, any, event, on_thread, permits, semaphore, wait_at_most};
 use crate::steps::STEPS_MAX;
-use crate::words::{SECOND, all, any, event, on_thread, permits, semaphore, wait_at_most};
 use crate::world::World;
 
 /// So many waiters that no input comes to all of them.

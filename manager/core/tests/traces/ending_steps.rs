@@ -7,10 +7,10 @@ use protocol::{
     Request, RequestId, SessionId, Spec, Target,
 };
 
-use crate::call_words::input;
+use crate::call_messages::input;
+use crate::requests;
+use crate::requests::{event, lock, on_thread, wait_for};
 use crate::steps::STEPS_MAX;
-use crate::words;
-use crate::words::{event, lock, on_thread, wait_for};
 use crate::world::World;
 
 #[test]
@@ -171,7 +171,7 @@ fn an_event_with_many_children() {
 fn the_end_of_an_object_that_keeps_much() {
     let mut world = World::new();
     let (a, b, c) = (world.session("a"), world.session("b"), world.session("c"));
-    let queue = world.open(a, Some("queue"), words::queue(None));
+    let queue = world.open(a, Some("queue"), requests::queue(None));
     let carried = world.open(a, None, Spec::Lock);
     for _ in 0..40_000 {
         let put = Target::Put { queue, item: b"item", carries: vec![carried] };
@@ -198,9 +198,9 @@ fn items_that_come_back_between_others() {
     let (a, b, c, d) = (world.session("a"), world.session("b"), world.session("c"), world.session("d"));
     let queue = world.open(a, Some("queue"), Spec::Queue { capacity: None, is_joinable: true });
     for number in 0..ITEMS {
-        let request = world.send(a, wait_for(words::put(queue, &number.to_le_bytes())));
+        let request = world.send(a, wait_for(requests::put(queue, &number.to_le_bytes())));
         world.taken(a, request);
-        world.send(if number % 2 == 0 { b } else { c }, wait_for(words::get(queue)));
+        world.send(if number % 2 == 0 { b } else { c }, wait_for(requests::get(queue)));
         world.forget_answers();
     }
     world.forget_steps();
@@ -210,7 +210,7 @@ fn items_that_come_back_between_others() {
     assert!(world.work() > 1);
     assert_eq!(world.ask(a, Request::QueueLength { id: queue }), Reply::Count(ITEMS));
     for number in 0..ITEMS {
-        let request = world.send(d, wait_for(words::get(queue)));
+        let request = world.send(d, wait_for(requests::get(queue)));
         match world.taken(d, request).grants.remove(0) {
             Grant::Item(item) => assert_eq!(item.payload.as_bytes(), number.to_le_bytes()),
             other => panic!("{other:?}"),
@@ -224,13 +224,13 @@ fn items_that_come_back_between_others() {
 fn the_confirmation_of_many_items() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
-    let queue = world.open(a, Some("queue"), words::queue(None));
+    let queue = world.open(a, Some("queue"), requests::queue(None));
     let carried: Vec<_> = (0..100).map(|_| world.open(a, None, Spec::Lock)).collect();
     for _ in 0..1_000 {
         let put = Target::Put { queue, item: b"item", carries: carried.clone() };
         let request = world.send(a, wait_for(put));
         world.taken(a, request);
-        world.send_unread(b, wait_for(words::get(queue)));
+        world.send_unread(b, wait_for(requests::get(queue)));
     }
     world.forget_answers();
     world.leave(a);
@@ -277,7 +277,7 @@ fn the_end_of_many_conditions_over_few_locks() {
     let mut conditions = Vec::new();
     for _ in 0..10 {
         let l = world.open(a, None, Spec::Lock);
-        conditions.extend((0..1_000).map(|_| world.open(b, None, words::over(l))));
+        conditions.extend((0..1_000).map(|_| world.open(b, None, requests::over(l))));
     }
     world.forget_steps();
     world.leave(b);
@@ -293,12 +293,12 @@ fn the_end_of_a_lock_with_as_many_conditions_as_it_may_have() {
     let (a, b) = (world.session("a"), world.session("b"));
     let l = world.open(a, Some("lock"), Spec::Lock);
     let conditions: Vec<_> =
-        (0..CONDITIONS_PER_LOCK_MAX).map(|_| world.open(b, None, words::over(l))).collect();
-    let open = |id| Request::Open { id, name: None, spec: words::over(l), mode: OpenMode::OpenOrCreate };
+        (0..CONDITIONS_PER_LOCK_MAX).map(|_| world.open(b, None, requests::over(l))).collect();
+    let open = |id| Request::Open { id, name: None, spec: requests::over(l), mode: OpenMode::OpenOrCreate };
     let one_more = world.fresh_id();
     assert_eq!(world.refused(b, open(one_more)).0, Code::LimitReached);
     world.done(b, Request::Detach { id: conditions[7] });
-    world.open(b, None, words::over(l));
+    world.open(b, None, requests::over(l));
     world.forget_steps();
     world.done(a, Request::Remove { id: l });
     let steps = world.steps_most();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use protocol::limits::UNCONFIRMED_MAX;
 use protocol::{Code, Grant, Reply, Request, Signal, ThreadId, WaitMode};
 
-use crate::words::{event, wait_for};
+use crate::requests::{event, wait_for};
 use crate::world::World;
 
 #[test]

@@ -8,8 +8,8 @@ use protocol::{
 };
 use uuid::Uuid;
 
-use crate::call_words::input;
-use crate::words::{
+use crate::call_messages::input;
+use crate::requests::{
     JOINABLE, SECOND, barrier, bounded, condition, event, get, join, lock, on_thread, over, permits, put,
     rlock, wait_at_most, wait_for,
 };
@@ -160,7 +160,7 @@ fn a_notified_waiter_is_seen_where_it_waits() {
     world.acquire(b, lock(l));
     assert_eq!((world.inspect(b, c).waiting, world.inspect(b, l).waiting), (1, 0));
     assert_eq!(world.inspect(b, c).waiters[0].wants, Wanted::Notification);
-    world.count(b, crate::words::notify(c, 1));
+    world.count(b, crate::requests::notify(c, 1));
     assert_eq!((world.inspect(b, c).waiting, world.inspect(b, l).waiting), (0, 1));
     assert_eq!(world.inspect(b, l).waiters[0].wants, Wanted::Relock);
 }
@@ -208,7 +208,7 @@ fn a_barrier_tells_who_has_come() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
     let gate = world.open(a, None, Spec::Barrier { parties: 2 });
-    world.block(b, crate::words::any(&[barrier(gate), barrier(gate)]));
+    world.block(b, crate::requests::any(&[barrier(gate), barrier(gate)]));
     let info = world.inspect(a, gate);
     let status = BarrierStatus { parties: 2, waiting: 1, broken: None };
     assert_eq!(info.state, ObjectState::Barrier { status, acting: None });
@@ -295,7 +295,7 @@ fn a_barrier_tells_who_runs_its_action() {
     let (a, b) = (world.session("a"), world.session("b"));
     let gate = world.open(a, None, Spec::Barrier { parties: 2 });
     world.block(a, wait_for(barrier(gate)));
-    world.take(b, crate::words::barrier_with_action(gate));
+    world.take(b, crate::requests::barrier_with_action(gate));
     let ObjectState::Barrier { status, acting } = world.inspect(a, gate).state else { panic!("a barrier") };
     assert_eq!((status.waiting, acting.map(|session| session.session)), (1, Some(b)));
 }
@@ -308,7 +308,7 @@ fn each_waiter_shows_what_it_wants_of_the_object() {
     let (s, q, e) = (world.open(a, None, bounded(3)), world.open(a, None, spec), world.auto_event(a));
     world.take(a, permits(s, 2));
     world.put(a, q, b"1");
-    world.block(b, crate::words::any(&[event(e), permits(s, 2)]));
+    world.block(b, crate::requests::any(&[event(e), permits(s, 2)]));
     world.enqueue(b, q);
     world.block(b, wait_for(join(q)));
     let mut wants =

@@ -2,7 +2,7 @@
 
 use protocol::{Code, Grant, Reply, Request, Spec};
 
-use crate::words::{SECOND, latch, wait_at_most, wait_for};
+use crate::requests::{SECOND, latch, wait_at_most, wait_for};
 use crate::world::World;
 
 #[test]

@@ -2,7 +2,7 @@
 
 use protocol::{Code, Kind, LockGrant, Reply, Request, Spec};
 
-use crate::words::{
+use crate::requests::{
     NO_TIME, SECOND, lock, on_thread, release, release_holding, rlock, wait_at_most, wait_for,
 };
 use crate::world::World;

@@ -6,7 +6,7 @@ use protocol::{
     SharedMemory, Spec, Target, ThreadId, WaitMode,
 };
 
-use crate::call_words::input;
+use crate::call_messages::input;
 use crate::world::{EPOCH, World};
 use protocol::Limits;
 

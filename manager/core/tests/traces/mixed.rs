@@ -2,7 +2,7 @@
 
 use protocol::{Code, Grant, LockChoice, Reply, Request, Spec, Target, WaitMode};
 
-use crate::words::{
+use crate::requests::{
     JOINABLE, SECOND, all, any, barrier, barrier_with_action, condition, event, get, latch, lock, notify,
     over, permits, put, queue, rlock, semaphore, wait, wait_for,
 };

@@ -7,7 +7,7 @@ use protocol::{
 };
 use uuid::Uuid;
 
-use crate::words::{event, wait_for};
+use crate::requests::{event, wait_for};
 use crate::world::{EPOCH, World};
 
 const MANUAL: Spec = Spec::Event { auto_reset: false };

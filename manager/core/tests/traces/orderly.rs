@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::fuzz::{run, run_in_slices, run_with_snapshots};
 use crate::random::{Random, seeds};
-use crate::words::{JOINABLE, bounded, queue, semaphore};
+use crate::requests::{JOINABLE, bounded, queue, semaphore};
 
 const LOCKS: [u128; 3] = [10, 11, 12];
 const REENTRANT: u128 = 13;

@@ -5,8 +5,8 @@ use protocol::{
     SessionId, Spec, Target, WaitMode,
 };
 
-use crate::call_words::{calls_of, empty_calls, endings, input, returned};
-use crate::words::{wait, wait_for};
+use crate::call_messages::{calls_of, empty_calls, endings, input, returned};
+use crate::requests::{wait, wait_for};
 use crate::world::World;
 
 /// An owner with a pool, and a worker.

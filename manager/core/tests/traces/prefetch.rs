@@ -8,8 +8,8 @@ use protocol::{
     Spec, StopSignal, Target,
 };
 
-use crate::call_words::{self, calls_of, empty_calls};
-use crate::words::wait_for;
+use crate::call_messages::{self, calls_of, empty_calls};
+use crate::requests::wait_for;
 use crate::world::World;
 
 /// Far below what makes a call long.
@@ -78,7 +78,7 @@ impl PrefetchFixture {
 
     /// How calls ended whose results the owner has not taken: number, and kind of failure.
     pub(crate) fn endings(&mut self) -> Vec<(u64, Option<FailureKind>)> {
-        call_words::endings(self.world.results(self.owner, self.batch).results)
+        call_messages::endings(self.world.results(self.owner, self.batch).results)
     }
 
     pub(crate) fn progress(&mut self) -> (u64, u64) {

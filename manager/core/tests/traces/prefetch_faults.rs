@@ -12,10 +12,10 @@ use protocol::{
 };
 use uuid::Uuid;
 
-use crate::call_words::{empty_calls, endings, input};
+use crate::call_messages::{empty_calls, endings, input};
 use crate::fuzz::assert_same;
 use crate::random::{Random, seeds};
-use crate::words::wait_for;
+use crate::requests::wait_for;
 use crate::world::World;
 
 /// What a worker has said and the manager has not read.

@@ -4,7 +4,7 @@ use manager_core::{DeathCause, SessionEnd};
 use protocol::{Code, FailureKind, Reply, Request, Target};
 
 use crate::prefetch::{PrefetchFixture, SHORT, is_refused};
-use crate::words::wait_for;
+use crate::requests::wait_for;
 
 #[test]
 fn a_process_that_is_gone_gives_back_what_had_not_begun_and_one_that_lives_on_does_not() {

@@ -5,7 +5,7 @@ use protocol::{
     Code, Grant, ItemGrant, Limits, ObjectId, OpenMode, Reply, Request, SessionId, Spec, Target, ThreadId,
 };
 
-use crate::words::{
+use crate::requests::{
     JOINABLE, NO_TIME, SECOND, all, any, event, get, join, lock, on_thread, put, queue, wait_at_most,
     wait_for,
 };

@@ -3,7 +3,7 @@
 use protocol::{Code, Grant, OpenMode, Reply, Request, Target};
 
 use crate::queues::item_done;
-use crate::words::{JOINABLE, get, join, put, queue, wait_for};
+use crate::requests::{JOINABLE, get, join, put, queue, wait_for};
 use crate::world::World;
 
 #[test]

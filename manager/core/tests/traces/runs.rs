@@ -7,8 +7,8 @@ use protocol::{
     Spec, Target, ThreadId,
 };
 
-use crate::call_words::{calls_of, input, returned};
-use crate::words::{event, wait_for};
+use crate::call_messages::{calls_of, input, returned};
+use crate::requests::{event, wait_for};
 use crate::world::World;
 
 /// An owner with a pool, a worker, and the id of a batch that does not exist yet.

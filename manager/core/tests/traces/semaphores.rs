@@ -2,7 +2,7 @@
 
 use protocol::{Abandonment, Code, Grant, Kind, ObjectId, Reply, Request, SessionId};
 
-use crate::words::{NO_TIME, SECOND, bounded, permits, semaphore, wait_at_most, wait_for};
+use crate::requests::{NO_TIME, SECOND, bounded, permits, semaphore, wait_at_most, wait_for};
 use crate::world::World;
 
 fn release(id: ObjectId, permits: u64) -> Request<'static> {
@@ -93,7 +93,7 @@ fn a_wait_that_names_a_semaphore_twice_takes_what_is_there_for_either() {
     let mut world = World::new();
     let (a, b) = (world.session("a"), world.session("b"));
     let s = world.open(a, None, semaphore(0));
-    let wait = world.block(b, crate::words::any(&[permits(s, 5), permits(s, 1)]));
+    let wait = world.block(b, crate::requests::any(&[permits(s, 5), permits(s, 1)]));
     world.done(a, release(s, 1));
     assert_eq!(world.taken(b, wait).index, 1);
 }

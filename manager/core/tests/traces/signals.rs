@@ -2,7 +2,7 @@
 
 use protocol::{Code, Grant, Reply, Request, Signal, Spec, Target, ThreadId, WaitMode};
 
-use crate::words::{event, latch, lock, permits, semaphore, wait_for};
+use crate::requests::{event, latch, lock, permits, semaphore, wait_for};
 use crate::world::World;
 
 fn signal_and_wait<'a>(signal: Signal<'a>, target: Target<'a>) -> Request<'a> {

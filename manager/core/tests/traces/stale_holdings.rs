@@ -2,7 +2,7 @@
 
 use protocol::{Code, Request, Spec, Target, ThreadId};
 
-use crate::words::{condition, lock, notify, over, release_holding, rlock, wait_for};
+use crate::requests::{condition, lock, notify, over, release_holding, rlock, wait_for};
 use crate::world::World;
 
 #[test]

@@ -20,7 +20,7 @@
 
 use protocol::{Code, Kind, ObjectId, Reply, Request, RequestId, SessionId, Spec};
 
-use crate::words::{
+use crate::requests::{
     SECOND, all, any, condition, event, lock, notify_all, on_thread, over, permits, release, semaphore,
     wait_at_most, wait_for,
 };

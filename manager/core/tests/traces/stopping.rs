@@ -8,8 +8,8 @@ use protocol::{
     Target,
 };
 
-use crate::call_words::{self};
-use crate::words::{event, wait_for};
+use crate::call_messages::{self};
+use crate::requests::{event, wait_for};
 use crate::world::World;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ fn batch(
 
 /// How the calls with results ended: number, and kind of failure.
 fn endings(world: &mut World, owner: SessionId, batch: ObjectId) -> Vec<(u64, Option<FailureKind>)> {
-    call_words::endings(world.results(owner, batch).results)
+    call_messages::endings(world.results(owner, batch).results)
 }
 
 fn call(pool: ObjectId) -> Request<'static> {

@@ -3,9 +3,9 @@
 use manager_core::Input;
 use protocol::{BatchOptions, Code, Grant, Kind, Reply, Request, Selector, Spec, Target, ThreadId};
 
-use crate::call_words::input;
+use crate::call_messages::input;
+use crate::requests::{SECOND, all, any, event, get, lock, permits, put, semaphore, wait_for};
 use crate::steps::STEPS_MAX;
-use crate::words::{SECOND, all, any, event, get, lock, permits, put, semaphore, wait_for};
 use crate::world::World;
 
 /// Each of very many dead has left one permit behind. They are taken with one look.
@@ -53,7 +53,7 @@ fn unfinished_items_of_many_threads() {
     for number in 0..ITEMS {
         let request = world.send(a, wait_for(put(queue, &number.to_le_bytes())));
         world.taken(a, request);
-        world.send(a, crate::words::on_thread(number % 7, wait_for(get(queue))));
+        world.send(a, crate::requests::on_thread(number % 7, wait_for(get(queue))));
     }
     world.forget_answers();
     let done = |item, thread| Request::QueueItemDone { id: queue, item, thread: ThreadId(thread) };

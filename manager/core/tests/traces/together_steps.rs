@@ -6,12 +6,12 @@
 
 use protocol::{Code, Grant, Kind, ObjectId, Reply, Request, RequestId, SessionId, Spec, StopSignal, Target};
 
-use crate::call_words::input;
-use crate::steps::STEPS_MAX;
-use crate::words::{
+use crate::call_messages::input;
+use crate::requests::{
     SECOND, any, barrier, barrier_with_action, condition, event, get, lock, notify, notify_all, over,
     permits, put, queue, release, semaphore, wait_at_most, wait_for,
 };
+use crate::steps::STEPS_MAX;
 use crate::world::World;
 
 /// What waits for an object.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use protocol::{Code, Kind, Limits, ObjectId, Reply, Request, RequestId, Spec, Target, ThreadId, WaitMode};
 use uuid::Uuid;
 
-use crate::words::{event, wait, wait_for};
+use crate::requests::{event, wait, wait_for};
 use crate::world::World;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -26,7 +26,7 @@ macro_rules! test {
         fn $name() $body
 
         inventory::submit! {
-            $crate::support::trials::Test {
+            $crate::support::registered_tests::Test {
                 module: module_path!(),
                 name: stringify!($name),
                 run: $name,
@@ -36,7 +36,7 @@ macro_rules! test {
     };
     ($(#[$attribute:meta])* fn $name:ident() $body:block) => {
         $crate::support::test! {
-            #[only_if($crate::support::trials::always)] $(#[$attribute])* fn $name() $body
+            #[only_if($crate::support::registered_tests::always)] $(#[$attribute])* fn $name() $body
         }
     };
 }

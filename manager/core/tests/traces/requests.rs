@@ -1,4 +1,4 @@
-//! Short words for requests and targets, and for what their answers bring.
+//! Requests, targets and specs, each made by a short function, and what their answers bring.
 
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
-//! Short words for calls: how they are added, granted and ended.
+//! Messages about calls, each made by a short function: how they are added, granted and ended.
 
 use protocol::{
     CallsGrant, CallsOutcome, CallsResult, Chunk, Failure, FailureKind, Grant, ObjectId, Outcome, Reply,
     Request, RequestId, Results, SessionId, Target, calls,
 };
 
-use crate::words::wait_for;
+use crate::requests::wait_for;
 use crate::world::World;
 
 /// The arguments or results of calls, each preceded by its length.
