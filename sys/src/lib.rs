@@ -1,7 +1,7 @@
 //! What Rallypoint asks of the operating system beyond the standard library.
 //!
-//! All `unsafe` code of the product is here, and everything that only Linux has. A port to another system rewrites this
-//! package and no other.
+//! All `unsafe` code of the product is here, and everything that only Linux has. A port to another system takes this
+//! package written anew, and a transport.
 //!
 //! | module | what it wraps |
 //! | --- | --- |

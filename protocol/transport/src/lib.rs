@@ -4,9 +4,9 @@
 //! for the process at its other end, poll it, and pass descriptors if it can. Today only Unix sockets carry streams, in
 //! [`unix`].
 //!
-//! Another transport is one more file with its own [`Stream`], one more variant of [`Place`], one more form of an
-//! address, and one more way to [`connect`]; and in the manager, a [`Listener`]. The compiler asks for each. Nothing
-//! else tells the kinds of places apart, which a test of the project checks.
+//! Another transport is a folder beside `unix`, with its [`Stream`]; a form of an address and a variant of [`Place`] in
+//! `address.rs`; its lines in `connect.rs`; and in the manager, a [`Listener`]. The compiler asks for each. Nothing else
+//! tells the kinds of places apart, which a test of the project checks.
 
 mod address;
 mod connect;
