@@ -197,6 +197,21 @@ fn each_package_says_on_a_page_of_its_own_what_it_is(sources: &[SourceFile]) -> 
 }
 
 #[apply(rule)]
+fn the_manifest_lists_each_fuzz_target_and_no_other(sources: &[SourceFile]) -> Vec<String> {
+    let manifest = sources.iter().find(|source| source.path == "tests/fuzz/Cargo.toml");
+    let listed: BTreeSet<&str> = manifest
+        .expect("the manifest of the fuzz targets")
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix("path = \"targets/")?.strip_suffix('"'))
+        .collect();
+    let files = sources.iter().filter_map(|source| source.path.strip_prefix("tests/fuzz/targets/"));
+    let files: BTreeSet<&str> = files.collect();
+    let differing = files.symmetric_difference(&listed);
+    differing.map(|file| format!("{file} is only a fuzz target, or only in its manifest")).collect()
+}
+
+#[apply(rule)]
 fn names_are_spelled_out(sources: &[SourceFile]) -> Vec<String> {
     offending_lines(sources, |source, line| {
         let is_in_list = line.starts_with("const ABBREVIATIONS");
