@@ -2,9 +2,9 @@
 //!
 //! It may be much: a million objects, or a hundred thousand batches. So a teardown goes on in slices if an input does
 //! not do for all of it, between other inputs. Meanwhile the session is still listed, and what the teardown has not
-//! come to is as if the process lived a moment longer: a lock is held, a batch goes on. It ends the session's
-//! waits first, and from the beginning none of them is served. What another process hands to one of them all the same,
-//! by a notification or at a barrier, is given back with the rest. A wait whose outcome was decided together with
+//! come to is as if the process lived a moment longer: a lock is held, a batch goes on. A teardown first ends the
+//! session's waits, and from the beginning none of them is served. What another process hands to one of them all the
+//! same, by a notification or at a barrier, is given back with the rest. A wait whose outcome was decided together with
 //! others before the session ended is answered before that. The session gets no answers and no signals any more.
 
 use alloc::boxed::Box;
