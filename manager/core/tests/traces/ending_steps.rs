@@ -317,7 +317,10 @@ fn the_removal_of_an_event_with_many_children() {
     let parent = world.event(a, "parent");
     let stops: Vec<_> = (0..20_000).map(|_| stop_below(&mut world, a, pool, Some(parent))).collect();
     world.forget_steps();
-    world.done(b, Request::Remove { id: parent });
+    let removed = world.send(b, Request::Remove { id: parent });
+    assert_eq!(world.answer(b, removed), None, "it lets go of them in slices");
+    assert!(world.work() > 0);
+    assert_eq!(world.answer(b, removed), Some(Reply::Done));
     // Something else may have its place by now.
     let other = world.event(b, "other");
     world.set(b, stops[7]);
