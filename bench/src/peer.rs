@@ -58,6 +58,14 @@ impl PeerProcess {
         Ok(line.trim().to_owned())
     }
 
+    /// Fails if it has ended.
+    pub(crate) fn check_alive(&mut self) -> Result<()> {
+        match self.process.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("a process of the benchmark has ended early ({status})"),
+        }
+    }
+
     /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()

@@ -91,7 +91,7 @@ struct CrowdOf<F> {
     wake: F,
     /// The processes that have to be at rest before the crowd is woken.
     at_rest: Vec<u32>,
-    _processes: Vec<PeerProcess>,
+    processes: Vec<PeerProcess>,
 }
 
 impl<F: FnMut(&MeasurementMemory, bool) -> Result<()>> CrowdOf<F> {
@@ -103,7 +103,7 @@ impl<F: FnMut(&MeasurementMemory, bool) -> Result<()>> CrowdOf<F> {
         let processes: Vec<_> =
             (0..PROCESSES).map(|_| PeerProcess::copy("crowd", &arguments)).collect::<Result<_>>()?;
         let at_rest = processes.iter().map(PeerProcess::id).chain(others.iter().copied()).collect();
-        Ok(CrowdOf { shared, wake, at_rest, _processes: processes })
+        Ok(CrowdOf { shared, wake, at_rest, processes })
     }
 }
 
@@ -117,6 +117,7 @@ impl<F: FnMut(&MeasurementMemory, bool) -> Result<()>> Contender for CrowdOf<F> 
         shared.gate.increment();
         shared.gate.wake_all();
         while shared.arrived.get() < THREADS {
+            self.processes.iter_mut().try_for_each(PeerProcess::check_alive)?;
             thread::sleep(Duration::from_millis(1));
         }
         await_quiet(&self.at_rest)?;

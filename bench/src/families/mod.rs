@@ -1,5 +1,6 @@
 //! The measurements, one family in each file: contenders take turns, and rows report them.
 
+mod bare_server;
 mod crowd;
 mod event;
 mod floors;
@@ -56,6 +57,7 @@ pub(crate) fn play(role: &str, arguments: &[String]) -> Result<()> {
         "wake" => wake::wait_again(arguments),
         "crowd" => crowd::wait_again(arguments),
         "layers" => layers::answer(arguments),
+        "bare-server" => bare_server::serve(arguments),
         "nothing" => start::nothing(),
         "iceoryx" => rivals::iceoryx::ring_back(arguments),
         "ends-with-parent" => rivals::redis::become_program_that_ends_with_parent(arguments),

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use protocol::{Answer, Envelope, ObjectId, OpenMode, Reply, Request, RequestId, Spec, append_frame};
 use uuid::Uuid;
 
+use super::bare_server::BareServer;
 use crate::generator::{Generator, LoadProtocol};
 use crate::pinning;
 use crate::report::{A_CORE_EACH, Bound, ONE_CORE, Row, Unit};
@@ -28,10 +29,11 @@ const REQUESTS: usize = 20_000;
 pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>> {
     let pinned = pinning::to_first_core()?;
     let server = MeasuredManager::start(settings)?;
+    let bare = BareServer::start()?;
     let redis = missing.check("Redis", Redis::start());
     let rounds = settings.pick(30, 9);
 
-    let mut rows = measure_depths(&server, redis.as_ref(), rounds)?.rows(
+    let mut rows = measure_depths(&server, &bare, redis.as_ref(), rounds)?.rows(
         ONE_CORE,
         ["clients_50", "clients_50_in_flight_16"],
         Some(1.0 / 1.3),
@@ -39,7 +41,7 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
     drop(pinned);
     // The servers stay on their core.
     let Some(_pinned) = pinning::to_second_core()? else { return Ok(rows) };
-    rows.extend(measure_depths(&server, redis.as_ref(), rounds)?.rows(
+    rows.extend(measure_depths(&server, &bare, redis.as_ref(), rounds)?.rows(
         A_CORE_EACH,
         ["clients_50_two_cores", "clients_50_in_flight_16_two_cores"],
         None,
@@ -50,23 +52,32 @@ pub(super) fn measure(settings: &Settings, missing: &Missing) -> Result<Vec<Row>
 /// The measurements with one and with many requests in flight.
 struct DepthMeasurements {
     results: Measurements,
+    floor: [ContenderKey; 2],
     ours: [ContenderKey; 2],
     redis: [Option<ContenderKey>; 2],
 }
 
 fn measure_depths(
     server: &MeasuredManager,
+    bare: &BareServer,
     redis: Option<&Redis>,
     rounds: usize,
 ) -> Result<DepthMeasurements> {
     let mut turns = Turns::new();
-    let mut add = |depth| -> Result<(ContenderKey, Option<ContenderKey>)> {
+    let mut add = |depth| -> Result<(ContenderKey, ContenderKey, Option<ContenderKey>)> {
+        let floor = (0..CLIENTS).map(|_| bare.connect()).collect::<Result<_>>()?;
+        let floor = turns.add(Generator::new(floor, depth, REQUESTS)?);
         let ours = turns.add(Generator::new(ours(server)?, depth, REQUESTS)?);
         let redis = redis.map(|redis| Generator::new(gets(redis)?, depth, REQUESTS)).transpose()?;
-        Ok((ours, turns.add_if(redis)))
+        Ok((floor, ours, turns.add_if(redis)))
     };
     let (one, many) = (add(1)?, add(DEPTH)?);
-    Ok(DepthMeasurements { results: turns.run(rounds)?, ours: [one.0, many.0], redis: [one.1, many.1] })
+    Ok(DepthMeasurements {
+        results: turns.run(rounds)?,
+        floor: [one.0, many.0],
+        ours: [one.1, many.1],
+        redis: [one.2, many.2],
+    })
 }
 
 impl DepthMeasurements {
@@ -74,6 +85,7 @@ impl DepthMeasurements {
         let whats = ["50 clients, is_set in a closed loop", "50 clients, 16 is_set in flight each"];
         let row = |number: usize| {
             let row = Row::new(names[number], whats[number], Unit::PerSecond, pinning)
+                .floor(&self.results[self.floor[number]])
                 .ours(&self.results[self.ours[number]])
                 .rival("Redis GET", self.redis[number].map(|redis| &self.results[redis]));
             match goal {
@@ -95,7 +107,8 @@ fn gets(redis: &Redis) -> Result<Vec<(UnixStream, Get)>> {
 
 /// A client that asks us again and again.
 struct IsSet {
-    event: ObjectId,
+    /// What is the same in each request, which makes it cost no more here than a constant command of Redis does.
+    body: Vec<u8>,
     /// The number of the last request.
     requests: u64,
     /// How many answers have come.
@@ -119,16 +132,56 @@ impl IsSet {
         append_frame(&mut answer, &Answer { request: RequestId(0), body: Reply::Flag(false) })?;
         // The length and the number of the request come before it.
         let tail = answer.split_off(5);
-        Ok((session.into_socket(), IsSet { event, requests: 1, received: 1, tail }))
+        let request = Request::EventIsSet { id: event };
+        let mut envelope = Vec::new();
+        append_frame(&mut envelope, &Envelope { request: RequestId(0), received: 0, body: request })?;
+        // The length and the two numbers come before it.
+        let body = envelope.split_off(6);
+        let asks = IsSet { body, requests: 1, received: 1, tail };
+        asks.check(event)?;
+        Ok((session.into_socket(), asks))
     }
+}
+
+impl IsSet {
+    /// Appends a request with these numbers.
+    fn append(&self, request: u64, received: u64, output: &mut Vec<u8>) -> Result<()> {
+        let at = output.len();
+        output.extend_from_slice(&[0; 4]);
+        append_number(request, output);
+        append_number(received, output);
+        output.extend_from_slice(&self.body);
+        let bytes = u32::try_from(output.len() - at - 4)?;
+        output[at..at + 4].copy_from_slice(&bytes.to_le_bytes());
+        Ok(())
+    }
+
+    /// Fails if the requests are not what a client sends.
+    fn check(&self, event: ObjectId) -> Result<()> {
+        for (request, received) in [(1, 0), (127, 126), (128, 127), (1 << 40, (1 << 40) - 1)] {
+            let body = Request::EventIsSet { id: event };
+            let (mut expected, mut appended) = (Vec::new(), Vec::new());
+            append_frame(&mut expected, &Envelope { request: RequestId(request), received, body })?;
+            self.append(request, received, &mut appended)?;
+            ensure!(appended == expected, "a request of the load is not what a client sends");
+        }
+        Ok(())
+    }
+}
+
+/// Appends a number as messages have it: seven bits in each byte, the lowest first.
+fn append_number(mut number: u64, output: &mut Vec<u8>) {
+    while number > 0x7f {
+        output.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    output.push(number as u8);
 }
 
 impl LoadProtocol for IsSet {
     fn ask(&mut self, output: &mut Vec<u8>) -> Result<()> {
         self.requests += 1;
-        let body = Request::EventIsSet { id: self.event };
-        let envelope = Envelope { request: RequestId(self.requests), received: self.received, body };
-        Ok(append_frame(output, &envelope)?)
+        self.append(self.requests, self.received, output)
     }
 
     fn take_answers(&mut self, input: &[u8]) -> Result<(usize, usize)> {
