@@ -52,6 +52,9 @@ pub(crate) enum Claimant {
     Sought,
 }
 
+/// How many waiters are passed at once to find the next claimant. The agenda seeks it behind these, in steps.
+const PASSED_MAX: usize = 64;
+
 /// Stands for a claimant that is sought. No slab has so many slots.
 const SOUGHT: NonZeroU32 = NonZeroU32::MAX;
 
@@ -135,15 +138,23 @@ impl WaitQueue {
         // Its entries are side by side.
         self.length -= u32::from(!is_of(previous, position.waiter) && !is_of(next, position.waiter));
         if self.claimant == Some(number_of(position.waiter)) && !is_of(previous, position.waiter) {
-            self.claimant = next.map(|next| match waiters[next.waiter].has_claim() {
-                true => number_of(next.waiter),
-                // There may be very many others before the next one.
-                false => SOUGHT,
-            });
+            self.claimant = next_claimant(waiters, next);
             return self.claimant == Some(SOUGHT);
         }
         false
     }
+}
+
+/// The first claimant from this entry on, if few are before it; otherwise it is to be sought.
+fn next_claimant(waiters: &Slab<Waiter>, mut at: Option<Position>) -> Option<NonZeroU32> {
+    for _ in 0..PASSED_MAX {
+        let position = at?;
+        if waiters[position.waiter].has_claim() {
+            return Some(number_of(position.waiter));
+        }
+        at = entry(waiters, position).next;
+    }
+    at.map(|_| SOUGHT)
 }
 
 fn number_of(waiter: Key) -> NonZeroU32 {
