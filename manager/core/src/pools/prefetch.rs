@@ -84,3 +84,20 @@ impl State {
         Ok(Reply::Done)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{CALLS_REMEMBERED, CallTime};
+
+    #[test]
+    fn short_calls_count_little_by_little_and_long_ones_in_full() {
+        let mut time = CallTime::default();
+        time.note(10_000_000, 1);
+        time.note(1_000_002, 1);
+        assert_eq!(time.call_ns, Some(7_750_000), "a quarter of the way");
+        time.note(CALLS_REMEMBERED.into(), CALLS_REMEMBERED);
+        assert!(time.call_ns.is_some_and(|call_ns| call_ns < 100_000), "{time:?}");
+        time.note(30_000_000, 3);
+        assert_eq!(time.call_ns, Some(10_000_000));
+    }
+}

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use manager_core::{CallRecord, Input};
-use protocol::{CallsResult, Failure, FailureKind, Limits, Outcome, Reply, Request, StopSignal, Target};
+use protocol::{
+    CallsResult, Chunk, Failure, FailureKind, Kind, Limits, ObjectId, Outcome, Reply, Request, Spec,
+    StopSignal, Target,
+};
 
-use crate::call_messages::{calls_of, endings, returned_all};
+use crate::call_messages::{calls_of, endings, input, returned_all};
 use crate::chunks::{CANCELLED, ChunkFixture, DIED, failed, is_refused};
 use crate::requests::wait_for;
+use crate::world::{EPOCH, World};
 
 #[test]
 fn a_death_costs_one_call_of_a_chunk() {
@@ -138,5 +142,38 @@ fn each_result_that_has_room_by_itself_is_kept() {
         }
         assert_eq!(fixture.progress(), [12, 0, 3, 2], "the very first has returned as well");
         assert_eq!(fixture.world.results(fixture.owner, fixture.batch).results, expected());
+    }
+}
+
+#[test]
+fn calls_that_end_together_let_go_in_slices_of_what_their_chunks_carried() {
+    let mut world = World::new();
+    let (owner, worker) = (world.session("owner"), world.session("worker"));
+    let pool = world.open(owner, None, Spec::Pool);
+    let batch = world.batch(owner, pool);
+    let locks: Vec<ObjectId> = (0..=16).map(|_| world.open(owner, None, Spec::Lock)).collect();
+    let chunk = |&lock| Chunk { carries: vec![lock], ..input(&[0], 1) };
+    let chunks = locks.iter().map(chunk).collect();
+    world.done(owner, Request::BatchAdd { id: batch, chunks, last: true });
+    for &id in &locks {
+        world.done(owner, Request::Detach { id });
+    }
+    // It shows that they are short, so four come together.
+    world.take_call(worker, pool);
+    world.end_call(worker, batch, 0, b"");
+    let request = world.send(worker, wait_for(Target::Calls { pool, most: 64 }));
+    assert_eq!(world.calls_of(worker, request).calls, 4);
+    for &id in &locks {
+        world.send(worker, Request::Detach { id });
+    }
+    world.set_steps_max(1);
+    world.end_calls(worker, batch, 1, &[&b""[..]; 4]);
+    world.work();
+    for (number, &id) in locks.iter().enumerate() {
+        let code = world.ask(owner, Request::Attach { id, kind: Kind::Lock, epoch: EPOCH });
+        match number {
+            0..=4 => assert!(matches!(code, Reply::Refused(_)), "the lock {number} is still there"),
+            _ => assert_eq!(code, Reply::Done),
+        }
     }
 }

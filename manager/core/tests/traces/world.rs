@@ -136,6 +136,11 @@ impl World {
         self.steps_most = 0;
     }
 
+    /// Has each input take about this many steps at most, for slices of little work.
+    pub(crate) fn set_steps_max(&mut self, steps_max: u64) {
+        self.state.set_steps_max(steps_max);
+    }
+
     /// Has the core do one slice of what it has left.
     pub(crate) fn slice(&mut self) {
         assert!(self.has_work(), "something is left");
