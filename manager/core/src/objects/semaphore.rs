@@ -111,7 +111,7 @@ impl Semaphore {
         first
     }
 
-    /// Takes permits of the dead, of which there are so many.
+    /// Takes permits of the dead, of which there are this many.
     fn take_abandoned(&mut self, permits: u64) {
         self.abandoned_taken = self.abandoned_taken.wrapping_add(permits);
         self.abandoned_permits -= permits;

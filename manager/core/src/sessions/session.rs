@@ -128,7 +128,7 @@ impl Session {
         }
     }
 
-    /// All grants that are not confirmed and whose answers the client has read, of which it has read so many.
+    /// All grants that are not confirmed and whose answers the client has read, of which it has read this many.
     fn take_confirmed(&mut self, received: u64) -> LongQueue<(u64, Unconfirmed)> {
         let count = self.unconfirmed.partition_point(|(answer, _)| *answer <= received);
         self.unconfirmed.split_front(count)

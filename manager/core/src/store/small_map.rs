@@ -32,7 +32,7 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
         SmallMap::Few(Vec::with_capacity(entries))
     }
 
-    /// Whether it has had so many entries that it is a tree.
+    /// Whether it has had more entries than fit in place, so that it is a tree.
     pub(crate) fn is_large(&self) -> bool {
         matches!(self, SmallMap::Many(_))
     }

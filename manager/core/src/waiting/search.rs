@@ -84,7 +84,7 @@ struct Way {
     /// The thread that it has come to; none at first.
     at: Option<Caller>,
     /// The cycle, once it has met itself.
-    cycle: Option<Cycle>,
+    cycle: Option<CycleWalk>,
 }
 
 /// The locks of a way: those that come first, each with its holder, and how many there are.
@@ -94,9 +94,9 @@ pub(crate) struct NamedLocks {
     pub(crate) count: usize,
 }
 
-/// A cycle of deadlocked threads, of which the youngest wait is looked for.
+/// A cycle of deadlocked threads, whose youngest wait the search seeks.
 #[derive(Debug, Serialize, Deserialize)]
-struct Cycle {
+struct CycleWalk {
     /// The thread where it begins and ends.
     end: Caller,
     /// The thread whose waits are looked at, and the next of them.
@@ -327,7 +327,7 @@ impl Search {
             let at = self.way.at.unwrap_or(from.caller);
             let number = self.numbers[&at];
             if replace(&mut self.threads[number].way, self.way.number) == self.way.number {
-                self.way.cycle = Some(Cycle { end: at, at: (at, Key::MIN), youngest: None });
+                self.way.cycle = Some(CycleWalk { end: at, at: (at, Key::MIN), youngest: None });
                 break;
             }
             let (lock, holder) = self.next_on_way(state, from, at);
@@ -352,7 +352,7 @@ impl Search {
 
     /// Goes round a cycle and looks at the waits of its threads, to the end or until this input is over. Returns
     /// whether it has come to the end.
-    fn go_round(&self, state: &State, from: &Waiter, cycle: &mut Cycle) -> bool {
+    fn go_round(&self, state: &State, from: &Waiter, cycle: &mut CycleWalk) -> bool {
         loop {
             state.step(STEPS_PER_EDGE);
             let (at, next) = cycle.at;

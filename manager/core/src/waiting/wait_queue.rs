@@ -55,7 +55,7 @@ pub(crate) enum Claimant {
 /// How many waiters are passed at once to find the next claimant. The agenda seeks it behind these, in steps.
 const PASSED_MAX: usize = 64;
 
-/// Stands for a claimant that is sought. No slab has so many slots.
+/// Stands for a claimant that is sought. No slab has a slot of this number.
 const SOUGHT: NonZeroU32 = NonZeroU32::MAX;
 
 impl WaitQueueEntry {
