@@ -67,7 +67,7 @@ pub(super) fn serve(arguments: &[String]) -> Result<()> {
     peer::ready();
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     epoll::add(&poll, &listener, epoll::EventData::new_u64(u64::MAX), epoll::EventFlags::IN)?;
-    let mut connections: Vec<Connection> = Vec::new();
+    let mut connections: Vec<BareConnection> = Vec::new();
     let mut ready = Vec::with_capacity(READY_MAX);
     loop {
         ready.clear();
@@ -80,21 +80,21 @@ pub(super) fn serve(arguments: &[String]) -> Result<()> {
                     let number = epoll::EventData::new_u64(connections.len() as u64);
                     let wanted = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
                     epoll::add(&poll, &socket, number, wanted)?;
-                    connections.push(Connection { socket, begun: 0, output: Vec::new() });
+                    connections.push(BareConnection { socket, begun: 0, output: Vec::new() });
                 }
             }
         }
     }
 }
 
-struct Connection {
+struct BareConnection {
     socket: OwnedFd,
     /// How many bytes of the next request have come.
     begun: usize,
     output: Vec<u8>,
 }
 
-impl Connection {
+impl BareConnection {
     /// Answers what has come.
     fn answer(&mut self, request_bytes: usize, reply: &[u8]) -> Result<()> {
         let mut space = [0; RECEIVE_BYTES];
