@@ -5,8 +5,8 @@
 //! [`unix`].
 //!
 //! Another transport is a folder beside `unix`, with its [`Stream`]; a form of an address and a variant of [`Place`] in
-//! `address.rs`; its lines in `connect.rs`; and in the manager, a [`Listener`]. The compiler asks for each. Nothing else
-//! tells the kinds of places apart, which a test of the project checks.
+//! `address.rs`; its lines in `connect.rs`; and in the manager, a [`Listener`]. The compiler asks for each. Nothing
+//! else tells the kinds of places apart, which a test of the project checks.
 
 mod address;
 mod connect;

@@ -62,8 +62,8 @@ pub(crate) trait ObjectBody: Debug {
         false
     }
 
-    /// Who holds it before this caller can, if it is a lock that another thread holds, or this one without being able to
-    /// take it again.
+    /// Who holds it before this caller can, if it is a lock that another thread holds, or this one without being able
+    /// to take it again.
     #[inline]
     fn holder_before(&self, caller: Caller) -> Option<Caller> {
         let _ = caller;

@@ -1,5 +1,5 @@
-//! What requests need, by the kind of object that they name: who may wait for it, with what else, and which requests come
-//! after work that is [unfinished](crate::waiting::unfinished).
+//! What requests need, by the kind of object that they name: who may wait for it, with what else, and which requests
+//! come after work that is [unfinished](crate::waiting::unfinished).
 
 use protocol::{Code, Refusal, Request, SessionId, Target};
 

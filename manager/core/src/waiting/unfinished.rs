@@ -78,8 +78,8 @@ impl State {
             && (self.unfinished.agenda.comes_to_any(key) || self.unfinished.agenda.joins(key))
     }
 
-    /// Whether this waiter's outcome is already decided and only its answer is still to be sent. Nothing else becomes of
-    /// it meanwhile.
+    /// Whether this waiter's outcome is already decided and only its answer is still to be sent. Nothing else becomes
+    /// of it meanwhile.
     pub(crate) fn is_decided(&self, key: Key) -> bool {
         let waiter = &self.waiters[key];
         waiter.targets.iter().any(|entry| {

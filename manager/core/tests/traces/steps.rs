@@ -161,8 +161,8 @@ fn waits_of_one_thread_that_end_together() {
     assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
 }
 
-/// A wait that gives up frees a long wait queue behind it. A request that comes then is held back, and what makes way for it
-/// is not done within its input.
+/// A wait that gives up frees a long wait queue behind it. A request that comes then is held back, and what makes way
+/// for it is not done within its input.
 #[test]
 fn a_wait_that_gives_up_before_a_long_queue() {
     let mut world = World::new();
