@@ -239,7 +239,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_session_reads_as_a_line() {
-        let text = "pid 12 (deploy), connected 3.2 s ago, 4 objects, 1 wait, 0 tasks";
+        let text = "pid 12 (deploy), connected 3.2 s ago, 4 objects, 1 wait, 0 calls";
         assert_eq!(session().to_string(), text);
         let ending = SessionInfo { ending: Some("left; so".into()), ..session() };
         assert_eq!(ending.to_string(), format!("{text}, which left; so"));
