@@ -309,8 +309,9 @@ pub fn name_thread(name: &CStr) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::os::unix::process::ExitStatusExt;
-    use std::process::{Child, Command};
+    use std::process::{Child, Command, Stdio};
 
     use super::*;
 
@@ -347,9 +348,12 @@ mod tests {
 
     #[test]
     fn a_process_has_a_name() {
-        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
-        // The kernel takes the name from the program once it has loaded it, which spawning waits for.
-        assert_eq!(name_of(child.id()).unwrap(), "sleep");
+        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // Spawning returns when the kernel has given up the old program, which is before it takes the name of the new
+        // one. A program that answers has its name.
+        child.stdin.as_mut().unwrap().write_all(b"!").unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        assert_eq!(name_of(child.id()).unwrap(), "cat");
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(name_of(child.id()).is_err());
