@@ -11,8 +11,10 @@ use super::{logging, socket};
 
 /// Hosts synchronization objects and task pools for the processes of one user.
 ///
-/// Prints one line when it is ready, and serves until SIGINT, SIGTERM or SIGHUP. SIGINT and SIGHUP stay ignored if it
-/// was started so, as in the background of a script or by nohup.
+/// Prints one line when it is ready, and serves until SIGINT, SIGTERM, SIGQUIT or SIGHUP. A terminal that is closed
+/// sends SIGHUP. SIGINT, SIGQUIT and SIGHUP stay ignored if it was started so, as in the background of a script or by
+/// nohup. SIGUSR1, SIGUSR2 and SIGALRM do nothing. Other signals that end processes, such as SIGKILL, leave the socket
+/// behind, and the next manager there takes it over.
 #[derive(Debug, Parser)]
 #[command(name = "manager", version, after_help = exit_status::help_of_manager())]
 struct Arguments {

@@ -72,6 +72,7 @@ impl Serve {
         let (sender, inputs) = channel();
         // Before the workers start, so that no signal comes too early to end them.
         signals::forward(signals::to_end_on(), sender.clone(), |_| ServeInput::Signal)
+            .and_then(|()| signals::disregard_others())
             .map_err(|error| (ExitStatus::Failed, format!("signals cannot be handled: {error}")))?;
         let failed = |error: client::Error| (ExitStatus::from(&error), error.to_string());
         let manager = socket::connect(address).map_err(failed)?;

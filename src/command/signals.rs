@@ -1,10 +1,13 @@
 //! The signals that a program is sent.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::thread;
 
 use signal_hook::consts::{SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 use sys::signals::is_ignored;
 
@@ -17,7 +20,17 @@ const OTHERS: [i32; 5] = [SIGALRM, SIGCONT, SIGUSR1, SIGUSR2, SIGWINCH];
 /// The signals on which a program that serves ends in order: not those with which it was started ignored, except for
 /// SIGTERM, by which programs end what they have started.
 pub(super) fn to_end_on() -> impl Iterator<Item = i32> {
-    [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|&signal| signal == SIGTERM || !is_ignored(signal))
+    ASKING_TO_END.into_iter().filter(|&signal| signal == SIGTERM || !is_ignored(signal))
+}
+
+/// Has the signals do nothing that mean nothing to a program that serves, and whose default would end it at once.
+pub(super) fn disregard_others() -> io::Result<()> {
+    // Handlers that do nothing: what is started after them is not started with these signals ignored.
+    let nothing = Arc::new(AtomicBool::new(false));
+    for signal in [SIGUSR1, SIGUSR2, SIGALRM] {
+        flag::register(signal, Arc::clone(&nothing))?;
+    }
+    Ok(())
 }
 
 /// Starts a thread that sends a description of each of these signals when it arrives.
@@ -35,7 +48,7 @@ pub(super) fn forward<T: Send + 'static>(
 }
 
 /// The signals that a program passes on to its command: not those with which it was started ignored, as by
-/// `nohup` or in the background of a script.
+/// `nohup` or in the background of a script. But SIGTERM ends it in any case.
 pub(super) fn to_pass_on() -> impl Iterator<Item = i32> {
     ASKING_TO_END.into_iter().chain(OTHERS).filter(|&signal| !is_ignored(signal))
 }

@@ -16,9 +16,10 @@ use super::{exit_status, logging};
 /// Serves a named pool of a running manager with worker processes.
 ///
 /// The workers run the functions `countdown` and `command` for every program that submits them to the pool. They end
-/// when this program or the manager ends. On SIGINT, SIGTERM or SIGHUP they take no more calls, and this program ends
-/// when the running calls have ended; a second signal ends them at once. SIGINT and SIGHUP stay ignored if this program
-/// was started so, as in the background of a script or by nohup.
+/// when this program or the manager ends. On SIGINT, SIGTERM, SIGQUIT or SIGHUP they take no more calls, and this
+/// program ends when the running calls have ended; a second signal ends them at once. SIGINT, SIGQUIT and SIGHUP stay
+/// ignored if this program was started so, as in the background of a script or by nohup. SIGUSR1, SIGUSR2 and SIGALRM
+/// do nothing.
 #[derive(Debug, Parser)]
 #[command(name = "worker", version, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 #[command(after_help = exit_status::help_of_worker())]

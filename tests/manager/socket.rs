@@ -229,7 +229,7 @@ fn left_by_a_killed_manager_is_taken_over() {
 
 #[apply(test)]
 fn is_removed_at_a_signal() {
-    for signal in [Signal::HUP, Signal::INT, Signal::TERM] {
+    for signal in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM] {
         let mut program = ManagerProgram::start();
         let manager = program.connect();
         let event = manager.event("a").unwrap();

@@ -2,6 +2,7 @@
 
 pub(crate) use macro_rules_attribute::apply;
 
+pub(crate) use circumstances::{by, by_shell};
 pub(crate) use folders::private_folder;
 pub(crate) use helper::helper;
 pub(crate) use manager_program::{ManagerProgram, serve, serve_by, socket_of};
@@ -11,6 +12,7 @@ pub(crate) use running::RunningProgram;
 pub(crate) use tasks::task_function;
 pub(crate) use waiting::{PATIENCE, eventually, within};
 
+mod circumstances;
 mod folders;
 pub(crate) mod helper;
 mod manager_program;

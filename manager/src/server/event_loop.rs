@@ -110,8 +110,8 @@ impl Stopper {
 impl EventLoop {
     /// Listens at the address. If that is a socket, its folder is checked and its lock is taken first.
     ///
-    /// From here on SIGHUP, SIGINT and SIGTERM end the manager in order rather than the process at once. The first two
-    /// stay ignored if they were.
+    /// From here on SIGHUP, SIGINT, SIGQUIT and SIGTERM end the manager in order rather than the process at once. The
+    /// first three stay ignored if they were. SIGUSR1, SIGUSR2, SIGALRM and others that mean nothing here do nothing.
     ///
     /// # Errors
     ///
@@ -175,7 +175,8 @@ impl EventLoop {
         &mut self.server.user
     }
 
-    /// Serves clients until SIGHUP, SIGINT or SIGTERM arrives, the parent process ends, or the [`Stopper`] is used.
+    /// Serves clients until SIGHUP, SIGINT, SIGQUIT or SIGTERM arrives, the parent process ends, or the [`Stopper`] is
+    /// used.
     ///
     /// At the end it closes all connections, so that every client learns at once that its manager is gone, and removes
     /// the socket.
