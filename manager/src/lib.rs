@@ -18,6 +18,9 @@
 
 use std::io::{self, Write};
 
+use rustix::fs::Mode;
+use rustix::process::umask;
+
 mod error;
 mod listen;
 mod options;
@@ -36,13 +39,14 @@ pub use server::event_loop::{EventLoop, Stopper};
 ///
 /// Clients can connect from the moment `ready` is called. Raises the limit of open descriptors as far as it may, since
 /// each client costs two. Has this process free memory [evenly](sys::heap::free_evenly), as no client is to wait for
-/// that.
+/// that, and make files that only its user can use, whatever umask(2) it was started with.
 ///
 /// # Errors
 ///
 /// As [`EventLoop::bind`] and [`EventLoop::run`].
 pub fn serve(options: ManagerOptions, ready: impl FnOnce(&Address)) -> Result<(), Error> {
     sys::heap::free_evenly();
+    umask(Mode::RWXG | Mode::RWXO);
     raise_descriptor_limit();
     let manager = EventLoop::bind(options)?;
     ready(manager.address());

@@ -48,6 +48,7 @@ struct Arguments {
 
 /// Parses the command line, and serves.
 pub fn main() -> ExitCode {
+    sys::inherited::normalize();
     let arguments = super::arguments::parse::<Arguments>();
     logging::start(logging::level(arguments.verbose));
     match serve(&arguments) {

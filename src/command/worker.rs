@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
 use log::LevelFilter;
-use sys::signals::heed_ends_of_children;
+use sys::inherited::normalize;
 use worker::Registry;
 use worker::internal::level_of_owner;
 use worker::tasks::{COMMAND, COUNTDOWN, command, countdown};
@@ -43,7 +43,7 @@ enum Action {
 /// Becomes a worker if a pool started this process as one; otherwise parses the command line, and does what it asks
 /// for.
 pub fn main() -> ExitCode {
-    heed_ends_of_children();
+    normalize();
     if let Some(level) = level_of_owner() {
         // If `RUST_LOG` is set, this process reads it as its owner did: the owner's level is only that of its noisiest
         // part.

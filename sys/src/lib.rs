@@ -8,6 +8,7 @@
 //! | [`poll`] | waiting for descriptors, with a time |
 //! | [`process`] | pidfds: watching, signalling and identifying one process; who is at the other end of a socket |
 //! | [`signals`] | what this process does when it gets a signal |
+//! | [`inherited`] | what a process inherits: signals that are ignored or blocked |
 //! | [`process_group`] | process groups and sessions, signalled as a whole |
 //! | [`process_session`] | process sessions: everything that a process has started, ended as a whole |
 //! | [`process_stat`] | what the system tells about a process |
@@ -30,6 +31,7 @@ pub mod descriptors;
 pub mod fork_mark;
 pub mod futex;
 pub mod heap;
+pub mod inherited;
 pub mod limits;
 pub mod poll;
 pub mod process;

@@ -7,7 +7,8 @@ use std::ffi::CStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::process::Child;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use rustix::process::{
@@ -120,6 +121,23 @@ impl Process {
             .or_else(|| Some(ProcessStat::of(self.id).ok().filter(|stat| stat.is_zombie)?.status))
             .or_else(|| self.status_after_reaping());
         Some(status.map_or(ProcessExit::Unknown, exit_of_status))
+    }
+
+    /// Waits until a child of this process has ended, which `self` must be, and reaps it. Returns how it ended. If the
+    /// system has reaped it, because this program ignores SIGCHLD, or somebody else in this program has, Linux before
+    /// 6.15 does not tell, and this returns none.
+    ///
+    /// # Errors
+    ///
+    /// If the system cannot wait.
+    pub fn reap(&self, child: &mut Child) -> io::Result<Option<ExitStatus>> {
+        match child.wait() {
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {
+                self.wait_for_end()?;
+                Ok(self.status_after_reaping().map(ExitStatus::from_raw))
+            }
+            status => status.map(Some),
+        }
     }
 
     /// Sends a signal, to this process and never to a later one of the same number.
@@ -310,7 +328,6 @@ pub fn name_thread(name: &CStr) {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::os::unix::process::ExitStatusExt;
     use std::process::{Child, Command, Stdio};
 
     use super::*;

@@ -31,12 +31,27 @@ pub fn is_ignored(signal: i32) -> bool {
 
 /// Has this process wait for its children like any other, even if it was started with SIGCHLD ignored, as some
 /// supervisors, cron and containers start programs: the system would then not say how a child ended.
-#[allow(unsafe_code)]
 pub fn heed_ends_of_children() {
-    if is_ignored(libc::SIGCHLD) {
-        // SAFETY: this installs no handler, so nothing can run in one. Nothing can be done if it fails.
-        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    if is_ignored_now(libc::SIGCHLD) {
+        take_default(libc::SIGCHLD);
     }
+}
+
+/// Whether this process ignores this signal, by a call that works at any moment; false if there is no such signal.
+#[allow(unsafe_code)]
+pub(crate) fn is_ignored_now(signal: i32) -> bool {
+    // SAFETY: the structure consists of numbers and null pointers, for which all zeros is a value.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: a null pointer changes nothing, and the call writes no more than `action`.
+    let result = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+    result == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Has the system do by default what it does on this signal.
+#[allow(unsafe_code)]
+pub(crate) fn take_default(signal: i32) {
+    // SAFETY: this installs no handler, so nothing can run in one. Nothing can be done if it fails.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
 }
 
 /// The signals that the C library keeps for itself. It offers no call to change what a process does with them.

@@ -3,6 +3,7 @@
 pub(crate) mod bound;
 pub(crate) mod command_task;
 mod deadlock;
+mod inherited;
 pub(crate) mod log;
 pub(crate) mod overlaps;
 mod run_fixture;

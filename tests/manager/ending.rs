@@ -42,6 +42,29 @@ fn by_a_signal_that_means_nothing_to_it_does_not_come() {
     assert_eq!(program.running.wait(), Some(0));
 }
 
+#[apply(test)]
+fn by_a_signal_comes_even_if_it_was_started_with_that_blocked() {
+    let folder = private_folder();
+    let socket = folder.path().join("m.sock");
+    let manager = Command::new(env!("CARGO_BIN_EXE_manager"));
+    for signal in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM] {
+        let mut running = serve_by(&mut by(&["env", "--block-signal"], &manager), &socket);
+        running.signal(signal);
+        assert_eq!(running.wait(), Some(0));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
+
+#[apply(test)]
+fn with_an_ignored_sigterm_comes_all_the_same() {
+    let folder = private_folder();
+    let socket = folder.path().join("m.sock");
+    let manager = Command::new(env!("CARGO_BIN_EXE_manager"));
+    let mut running = serve_by(&mut by_shell("trap '' TERM; exec \"$@\"", &manager), &socket);
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait(), Some(0));
+}
+
 /// A manager whose terminal is this one. Returns its first line.
 fn start_at_terminal(command: &mut Command) -> (std::process::Child, File, String) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();

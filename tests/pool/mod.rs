@@ -3,6 +3,7 @@
 pub(crate) mod broken_programs;
 pub(crate) mod calls;
 pub(crate) mod imap;
+pub(crate) mod inherited;
 pub(crate) mod interrupt;
 pub(crate) mod large_payloads;
 pub(crate) mod lifecycle;

@@ -19,6 +19,7 @@ const UNSAFE_FILES: &[&str] = &[
     "sys/src/bulk_copy.rs",
     "sys/src/fork_mark.rs",
     "sys/src/heap.rs",
+    "sys/src/inherited.rs",
     "sys/src/poll.rs",
     "sys/src/process.rs",
     "sys/src/process_session.rs",

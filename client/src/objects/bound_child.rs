@@ -3,14 +3,12 @@
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
 use std::sync::Arc;
 
 use client_core::Operation;
 use client_core::operations::{BindProcesses, UnbindProcesses};
-use rustix::io::Errno;
-use sys::process::{Process, ProcessExit};
+use sys::process::Process;
 use sys::process_session::{self, ProcessSession};
 
 use crate::connection::link::Link;
@@ -153,30 +151,15 @@ impl BoundChild<'_> {
             return Ok(status);
         }
         self.session.end(None);
-        let status = self.child.wait();
+        let status = self.process.reap(&mut self.child);
         // Also if it cannot be told how it ended: nothing of it is left.
         unbind(&self.link, &self.session);
-        let status = match status {
-            // The system has reaped it.
-            Err(error) if Errno::from_io_error(&error) == Some(Errno::CHILD) => self.status_of_reaped()?,
-            status => status?,
-        };
+        let status = status?.ok_or_else(|| {
+            let text = "the child has ended, and Linux before 6.15 does not say how to a program that ignores SIGCHLD";
+            io::Error::other(text)
+        })?;
         self.status = Some(status);
         Ok(status)
-    }
-}
-
-impl BoundChild<'_> {
-    /// How the child ended that the system has reaped, because this program ignores SIGCHLD, or that somebody else in
-    /// this program has.
-    fn status_of_reaped(&self) -> io::Result<ExitStatus> {
-        match self.process.exit() {
-            Some(ProcessExit::Status(status)) => Ok(ExitStatus::from_raw((status & 0xff) << 8)),
-            Some(ProcessExit::Signal(signal)) => Ok(ExitStatus::from_raw(signal)),
-            Some(ProcessExit::Unknown) | None => Err(io::Error::other(
-                "the child has ended, and Linux before 6.15 does not say how to a program that ignores SIGCHLD",
-            )),
-        }
     }
 }
 

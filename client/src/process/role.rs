@@ -8,6 +8,9 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use sys::inherited::normalize;
+use sys::signals::heed_ends_of_children;
+
 use crate::{Error, ErrorKind, Result};
 
 /// What the first argument of a copy begins with. The name of its role follows.
@@ -24,7 +27,7 @@ static IS_INITIALIZED: AtomicBool = AtomicBool::new(false);
 /// `rallypoint::init` instead, which does this too.
 ///
 /// In a process that [`Manager::start`](crate::Manager::start) started, this runs the manager and never returns. In any
-/// other process it returns at once.
+/// other process it returns at once. If that was started with SIGCHLD ignored, it heeds SIGCHLD from then on.
 ///
 /// ```no_run
 /// fn main() -> client::Result<()> {
@@ -43,12 +46,13 @@ pub fn init() {
 pub fn init_with(plays: impl FnOnce(&str, &[OsString])) {
     // In a copy too, since a worker starts copies for the commands that it runs.
     IS_INITIALIZED.store(true, Ordering::Relaxed);
-    if let Some(role) = role() {
-        if let [name, arguments @ ..] = role.as_slice() {
-            plays(&name.to_string_lossy(), arguments);
-        }
-        play(&role);
+    // The program itself decides about its signals, but how its workers end has to show.
+    let Some(role) = role() else { return heed_ends_of_children() };
+    normalize();
+    if let [name, arguments @ ..] = role.as_slice() {
+        plays(&name.to_string_lossy(), arguments);
     }
+    play(&role);
 }
 
 /// The role of this process, if it is a copy: first the role's name, then its arguments.

@@ -14,6 +14,7 @@ use client::internal::{Assignment, Link, OwnBlob, ReceivedPayload, Reference, se
 use client::{Error, Result};
 use protocol::Kind;
 use rustix::stdio::dup2_stderr;
+use sys::inherited::Inherited;
 
 use crate::error::failed;
 use crate::isolation::{fork, panics};
@@ -48,6 +49,7 @@ pub(crate) fn work(registry: &Registry) -> Result<WorkerEnd> {
     let parent_watch = ParentWatch::take().map_err(|error| failed(&error))?;
     let (assignment, index, stderr) = Assignment::receive(parent_watch.supervisor())?;
     set_worker_index(index);
+    Inherited { ignored: assignment.ignored, blocked: assignment.blocked }.adopt();
     parent_watch::end_with_parent(assignment.parent).map_err(|error| failed(&error))?;
     panics::note_all();
     fork::note_own_process();

@@ -24,6 +24,9 @@
 //! needs to inherit a descriptor, which many programs close. A supervisor that is ready waits for its order. If the
 //! worker ends before it has sent the order, the supervisor ends, too.
 //!
+//! A command starts with the signals ignored and blocked that the program which runs it was started with, or, in a
+//! worker, the program that owns the worker. Worker and supervisor begin with none blocked: see `sys::inherited`.
+//!
 //! A supervisor that does not do its work, since somebody has suspended it, continues with each signal that the worker
 //! sends through it. If the command has still not ended a second after it was to be killed, the worker kills both.
 //!
@@ -50,6 +53,7 @@ use client::internal::{DescriptorMessage, Link, Operation, copy_of_this_program}
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 use sys::Signal;
+use sys::inherited::Inherited;
 use sys::process::Process;
 use sys::process_session::ProcessSession;
 
@@ -180,7 +184,8 @@ impl SupervisorProcess {
 
     /// Has it start the command, and returns what it reports; none if it has ended.
     fn run(&self, program: &Program, stdin: BorrowedFd<'_>) -> io::Result<Option<Report>> {
-        let order = Order { parent: std::process::id(), program: program.clone() };
+        let Inherited { ignored, blocked } = Inherited::noted();
+        let order = Order { parent: std::process::id(), program: program.clone(), ignored, blocked };
         let order = postcard::to_allocvec(&order).map_err(io::Error::other)?;
         match DescriptorMessage::new(&order)?.send(&self.channel, &[stdin]) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(None),

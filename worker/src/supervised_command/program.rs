@@ -110,6 +110,10 @@ pub(crate) struct Order {
     pub(crate) parent: u32,
     /// What to run.
     pub(crate) program: Program,
+    /// The signals that the command ignores when it starts, as `sys::inherited` has them.
+    pub(crate) ignored: u64,
+    /// The signals that are blocked when it starts.
+    pub(crate) blocked: u64,
 }
 
 /// A message from a supervisor, one packet each.

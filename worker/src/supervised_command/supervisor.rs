@@ -8,6 +8,7 @@ use std::process::{Child, Stdio, exit};
 use client::internal::DescriptorMessage;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
+use sys::inherited::Inherited;
 use sys::poll::{Watched, wait_for_any};
 use sys::process::{self, Process};
 use sys::process_session::ProcessSession;
@@ -26,7 +27,6 @@ const FAILED: i32 = 125;
 pub(crate) fn supervise() -> ! {
     // Lists of processes would show every copy as `exe`, after the path it is started by. A failure is harmless.
     process::name_thread(c"supervisor");
-    signals::heed_ends_of_children();
     if let Err(error) = try_supervise() {
         // If nobody can read it, this ends all the same.
         let _ = writeln!(io::stderr(), "this command cannot be supervised: {error}");
@@ -47,7 +47,7 @@ fn try_supervise() -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
         received => received?,
     };
-    let Order { parent, program } = postcard::from_bytes(&order).map_err(io::Error::other)?;
+    let Order { parent, program, ignored, blocked } = postcard::from_bytes(&order).map_err(io::Error::other)?;
     let stdin =
         descriptors.pop().ok_or_else(|| io::Error::other("the command's standard input is missing"))?;
     let worker = watch_parent(parent)?;
@@ -60,6 +60,7 @@ fn try_supervise() -> io::Result<()> {
     }
     let mut command = program.to_command();
     signals::reset_those_of_the_library(&mut command);
+    Inherited { ignored, blocked }.give_to(&mut command);
     // A signal to the command's own group reaches everything that the command starts, and not the supervisor.
     match command.stdin(Stdio::from(stdin)).process_group(0).spawn() {
         Ok(child) => {

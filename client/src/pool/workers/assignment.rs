@@ -36,6 +36,11 @@ pub struct Assignment {
     pub memory_bytes_max: Option<u64>,
     /// The event that makes the worker leave, taking no more tasks.
     pub leave: Option<ObjectId>,
+    /// The signals that the owner was started with ignored, as `sys::inherited` has them: commands of the worker start
+    /// so, too.
+    pub ignored: u64,
+    /// The signals that the owner was started with blocked.
+    pub blocked: u64,
 }
 
 impl Assignment {
@@ -99,6 +104,8 @@ mod tests {
             calls_max: Some(7),
             memory_bytes_max: None,
             leave: Some(ObjectId(Uuid::from_u128(2))),
+            ignored: u64::MAX,
+            blocked: 1,
         }
     }
 

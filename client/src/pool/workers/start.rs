@@ -9,6 +9,7 @@ use client_core::Operation;
 use client_core::operations::PoolTerminate;
 use protocol::ObjectId;
 use protocol::limits::{PROCESSES_MAX, REASON_BYTES_MAX};
+use sys::inherited::Inherited;
 
 use crate::connection::link::Link;
 use crate::internal::copy_of_this_program;
@@ -100,6 +101,7 @@ pub(crate) fn supervise(
     let WorkerOptions { initializer, calls_max, memory_bytes_max, leave } = options;
     let (initializer, kept) =
         initializer.map(|initializer| (initializer.initializer, initializer.kept)).unzip();
+    let Inherited { ignored, blocked } = Inherited::noted();
     let assignment = Assignment {
         address: link.address_text().to_owned(),
         epoch: link.epoch(),
@@ -109,6 +111,8 @@ pub(crate) fn supervise(
         calls_max,
         memory_bytes_max,
         leave,
+        ignored,
+        blocked,
     };
     // The first is made here, so that the caller gets the error if this program cannot be copied.
     copy_of_worker()?;

@@ -179,14 +179,14 @@ impl WorkerProcess {
 
     /// Reaps the ended process, and returns how it ended, such as “was ended by signal 9 (SIGKILL)”.
     pub(crate) fn reap(&mut self) -> io::Result<String> {
-        self.child.wait().map(describe)
+        self.process.reap(&mut self.child).map(describe)
     }
 }
 
-fn describe(status: ExitStatus) -> String {
-    match (status.signal(), status.code()) {
-        (Some(signal), _) => format!("was ended by {}", NamedSignal(signal)),
-        (None, Some(code)) => format!("exited with status {code}"),
-        (None, None) => "ended".to_owned(),
+fn describe(status: Option<ExitStatus>) -> String {
+    match status.map(|status| (status.signal(), status.code())) {
+        Some((Some(signal), _)) => format!("was ended by {}", NamedSignal(signal)),
+        Some((None, Some(code))) => format!("exited with status {code}"),
+        Some((None, None)) | None => "ended".to_owned(),
     }
 }
