@@ -47,20 +47,25 @@ impl Manager {
     /// Dropping the last clone waits until the manager has ended, at most about two seconds.
     ///
     /// In a program that called `rallypoint::init`, the manager is a copy of this program.
-    /// Otherwise it is the program `manager`: the one that `RALLYPOINT_MANAGER` names, or else one in the folder of
-    /// this program or the folder above, or else one on the `PATH`.
+    /// Otherwise it is the program `manager`: the one that `RALLYPOINT_MANAGER` names, or else the first that proves to
+    /// be Rallypoint's, of this version, among those in the folder of this program, in the folder above, and on the
+    /// `PATH`. To prove it, it is started, and writes a line; a foreign program of this name is killed then.
+    ///
+    /// Its socket is in the folder of [`connect`](Self::connect)'s default address, or, where that cannot be used, in
+    /// one like it in `/tmp` or in the folder for temporary files.
     ///
     /// # Errors
     ///
     /// If there is no such program, or the manager does not become ready; the text says which, and what to do.
     pub fn start() -> Result<Manager> {
         let private = PrivateManager::start()?;
-        let link = Link::connect(&private.address()?)?;
+        let link = Link::connect(private.address())?;
         Ok(Manager { link, _private: Some(Arc::new(private)) })
     }
 
     /// Connects to the manager at the address that `RALLYPOINT_SOCKET` names, or else at this user's default socket:
-    /// `rallypoint/manager.sock` in `XDG_RUNTIME_DIR`, or `/tmp/rallypoint-<user id>/manager.sock`.
+    /// `rallypoint/manager.sock` in `XDG_RUNTIME_DIR`, or `/tmp/rallypoint-<user id>/manager.sock` if that variable is
+    /// not set, or names a folder of another user.
     ///
     /// # Errors
     ///

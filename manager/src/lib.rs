@@ -24,6 +24,7 @@ use rustix::process::umask;
 mod error;
 mod listen;
 mod options;
+mod private;
 mod server;
 mod shared_memory;
 #[cfg(test)]
@@ -31,6 +32,8 @@ mod tests;
 
 pub use error::{Error, FolderError};
 pub use options::ManagerOptions;
+pub use private::serve_private;
+pub use transport::unix::disregarded_folder;
 pub use transport::{Address, AddressError, shell_word};
 
 pub use server::event_loop::{EventLoop, Stopper};
@@ -45,27 +48,32 @@ pub use server::event_loop::{EventLoop, Stopper};
 ///
 /// As [`EventLoop::bind`] and [`EventLoop::run`].
 pub fn serve(options: ManagerOptions, ready: impl FnOnce(&Address)) -> Result<(), Error> {
-    sys::heap::free_evenly();
-    umask(Mode::RWXG | Mode::RWXO);
-    raise_descriptor_limit();
+    prepare_process();
     let manager = EventLoop::bind(options)?;
     ready(manager.address());
     manager.run()
+}
+
+/// What the documentation of [`serve`] says of this process.
+fn prepare_process() {
+    sys::heap::free_evenly();
+    umask(Mode::RWXG | Mode::RWXO);
+    if let Err(error) = sys::limits::raise_descriptors_max() {
+        log::debug!("the limit of open descriptors stays as it is: {error}");
+    }
 }
 
 /// Says on standard output, in one line, that clients can connect; for [`serve`].
 ///
 /// The process that started the manager may have closed that output, which is no reason to end.
 pub fn announce(address: &Address) {
-    let mut output = io::stdout().lock();
-    let written = writeln!(output, "manager is ready at {address}").and_then(|()| output.flush());
-    if let Err(error) = written {
-        log::debug!("the line that says that the manager is ready was not written: {error}");
-    }
+    announce_with("manager is ready at ", address);
 }
 
-fn raise_descriptor_limit() {
-    if let Err(error) = sys::limits::raise_descriptors_max() {
-        log::debug!("the limit of open descriptors stays as it is: {error}");
+fn announce_with(beginning: &str, address: &Address) {
+    let mut output = io::stdout().lock();
+    let written = writeln!(output, "{beginning}{address}").and_then(|()| output.flush());
+    if let Err(error) = written {
+        log::debug!("the line that says that the manager is ready was not written: {error}");
     }
 }

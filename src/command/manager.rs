@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Parser};
 use manager::{Address, ManagerOptions};
+use protocol::Limits;
 
 use super::exit_status::{self, ExitStatus};
 use super::output::complain;
@@ -21,8 +22,10 @@ struct Arguments {
     /// The address to serve, as in unix:/path/manager.sock, or the path alone [default: $RALLYPOINT_SOCKET, or
     /// $XDG_RUNTIME_DIR/rallypoint/manager.sock].
     ///
-    /// If neither variable is set, it is /tmp/rallypoint-UID/manager.sock. The folder must belong to the user who runs
-    /// this and be closed to all others, and its path must have no links. The manager makes it if it is missing.
+    /// If neither variable is set, or XDG_RUNTIME_DIR names a folder of another user, it is
+    /// /tmp/rallypoint-UID/manager.sock. The folder must belong to the user who runs this and be closed to all others.
+    /// Its path must have no links, and lead through folders of root's and this user's alone. The manager makes the
+    /// folder if it is missing.
     #[arg(long, value_name = "ADDRESS", value_parser = socket::parser())]
     socket: Option<Address>,
 
@@ -42,6 +45,7 @@ struct Arguments {
     verbose: u8,
 
     /// End when this process does, which must be the one that started the manager; for programs that start their own.
+    /// Without an address, the manager chooses one that no other has, and prints it.
     #[arg(long, value_name = "PID", hide = true)]
     parent: Option<u32>,
 }
@@ -61,13 +65,17 @@ pub fn main() -> ExitCode {
 }
 
 fn serve(arguments: &Arguments) -> Result<(), manager::Error> {
-    let address = socket::address::<Arguments>(arguments.socket.as_ref());
-    let mut options = ManagerOptions { parent: arguments.parent, ..ManagerOptions::new(address) };
+    let mut limits = Limits::default();
     if let Some(bytes) = arguments.memory_max {
-        options.limits.memory_bytes_max = bytes;
+        limits.memory_bytes_max = bytes;
         // Payloads may take all of it that is for what is stored.
-        options.limits.stored_bytes_max = bytes;
+        limits.stored_bytes_max = bytes;
     }
+    if let (None, Some(owner)) = (&arguments.socket, arguments.parent) {
+        return manager::serve_private(owner, limits);
+    }
+    let address = socket::address::<Arguments>(arguments.socket.as_ref());
+    let options = ManagerOptions { address, limits, parent: arguments.parent };
     manager::serve(options, manager::announce)
 }
 

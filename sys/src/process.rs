@@ -44,7 +44,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// The process at the other end of a socket, whose number the kernel gave as `id`.
+    /// The process at the other end of a socket, whose number the kernel gave as `id`; 0 if it has none here, because
+    /// it is outside of this one's PID namespace.
     ///
     /// Linux before 6.5 cannot tell the peer itself; there, this uses the number.
     ///
@@ -262,6 +263,14 @@ pub fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<PeerCredentials> {
     Ok(PeerCredentials { process: u32::try_from(found.pid).ok().filter(|id| *id > 0), user: found.uid })
 }
 
+/// Whether a process has its numbers from the same PID namespace as this one, so that both give every process the same;
+/// none if the system does not tell.
+#[must_use]
+pub fn shares_numbers(process: u32) -> Option<bool> {
+    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/pid")).ok();
+    Some(namespace(&process.to_string())? == namespace("self")?)
+}
+
 /// Splits a wait status into what it says: the low seven bits are a signal, or else the next byte is a status.
 fn exit_of_status(status: i32) -> ProcessExit {
     match status & 0x7f {
@@ -374,6 +383,15 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(name_of(child.id()).is_err());
+    }
+
+    #[test]
+    fn a_child_has_numbers_like_this_process() {
+        let (mut child, _) = run("exec sleep 60");
+        assert_eq!(shares_numbers(child.id()), Some(true));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(shares_numbers(0), None);
     }
 
     #[test]

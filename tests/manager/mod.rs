@@ -2,5 +2,6 @@
 
 mod address;
 mod ending;
+pub(crate) mod namespaces;
 pub(crate) mod private;
 pub(crate) mod socket;

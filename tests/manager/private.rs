@@ -2,20 +2,24 @@
 //! behind.
 
 use std::env;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use client::{Event, Manager, Result};
-use protocol::endpoint::MANAGER_VARIABLE;
-use rustix::process::Signal;
+use protocol::endpoint::{MANAGER_VARIABLE, SOCKET_VARIABLE};
+use rustix::process::{Signal, geteuid};
 use tempfile::TempDir;
 
+use crate::command::usage;
 use crate::support::helper;
 use crate::support::{
-    RunningProgram, apply, descendants, eventually, is_alive, kill, socket_of, test, within,
+    RunningProgram, apply, by, descendants, eventually, is_alive, kill, private_folder, socket_of, test,
+    within,
 };
 
 /// The time within which no process and no file is left.
@@ -171,6 +175,121 @@ fn a_wrong_program_is_reported() {
     assert!(text.contains("cannot be started from /nonexistent/manager: No such file"), "{text}");
     let text = complaint(owner(own_without_init, &folder).env(MANAGER_VARIABLE, "/bin/true"));
     assert!(text.contains("ended before it was ready (exit status: 0)"), "{text}");
+}
+
+#[apply(test)]
+fn a_foreign_program_of_that_name_is_passed_over() {
+    let folder = private_folder();
+    let ours = Path::new(env!("CARGO_BIN_EXE_manager"));
+    let script = |name: &str, text: &str| {
+        let foreign = folder.path().join(name);
+        fs::create_dir(&foreign).unwrap();
+        let program = foreign.join("manager");
+        fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        foreign
+    };
+    let foreign = [
+        script("talks", "echo hello; sleep 1051 & wait"),
+        script("lies", "echo manager is ready at unix:/tmp/x.sock; exec sleep 1052"),
+        script("fails", "exit 3"),
+    ];
+    let runtime = tempfile::tempdir().unwrap();
+    let (_elsewhere, mut command) = owner_elsewhere(&runtime);
+    let usual = env::var_os("PATH").unwrap();
+    let path = |folders: &[PathBuf]| {
+        // Scripts need a shell's commands, and no folder of these has another `manager`.
+        let usual = env::split_paths(&usual).filter(|folder| !folder.join("manager").exists());
+        env::join_paths(folders.iter().cloned().chain(usual)).unwrap()
+    };
+    let text = complaint(command.env("PATH", path(&foreign)));
+    for expected in
+        ["it wrote “hello”", "is no manager of Rallypoint", "it wrote “manager is ready at", "status: 3"]
+    {
+        assert!(text.contains(expected), "{text}");
+    }
+    let all = [&foreign[..], &[ours.parent().unwrap().to_owned()]].concat();
+    ends_with_owner(command.env("PATH", path(&all)), ours);
+}
+
+#[apply(test)]
+fn a_runtime_folder_that_cannot_be_used_is_passed_over() {
+    let folder = private_folder();
+    let [file, long] = ["file", &"x".repeat(90)].map(|name| folder.path().join(name));
+    fs::write(&file, "").unwrap();
+    fs::create_dir(&long).unwrap();
+    let taken = folder.path().join("taken");
+    fs::create_dir(&taken).unwrap();
+    fs::write(taken.join("rallypoint"), "").unwrap();
+    for runtime in [&folder.path().join("missing"), &file, &long, &taken] {
+        for mut command in [helper::command(own), helper::command(own_without_init)] {
+            command.env("XDG_RUNTIME_DIR", runtime);
+            command.env(MANAGER_VARIABLE, env!("CARGO_BIN_EXE_manager"));
+            let mut owner = RunningProgram::start(&mut command);
+            let socket = PathBuf::from(owner.line());
+            assert!(socket.is_absolute() && !socket.starts_with(runtime), "{}", socket.display());
+            assert!(Manager::connect_to(&socket).unwrap().event("mine").unwrap().is_set().unwrap());
+            owner.signal(Signal::TERM);
+            owner.wait();
+            eventually("the manager has removed its socket", || !socket.exists());
+        }
+    }
+    assert_eq!(fs::read_dir(&long).unwrap().count(), 0);
+}
+
+/// Removes a folder at its end.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[apply(test)]
+fn a_folder_that_somebody_else_has_made_is_passed_over() {
+    if !geteuid().is_root() {
+        // Only root can start a process of another user.
+        return;
+    }
+    // A user that no other test has, and whose usual folder root makes first.
+    let user = 65_501;
+    let folders = ["", "-own"].map(|rest| Removed(format!("/tmp/rallypoint-{user}{rest}").into()));
+    fs::create_dir_all(&folders[0].0).unwrap();
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(helper::argument(own)).env_remove("XDG_RUNTIME_DIR").env_remove(MANAGER_VARIABLE);
+    let mut owner = RunningProgram::start(command.uid(user).gid(user).current_dir("/"));
+    let socket = PathBuf::from(owner.line());
+    assert_eq!(socket.parent(), Some(folders[1].0.as_path()));
+    owner.signal(Signal::TERM);
+    owner.wait();
+    eventually("the manager has removed its socket", || !socket.exists());
+
+    // The program says what its user can do, and that works.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_manager"));
+    command.env_remove("XDG_RUNTIME_DIR").env_remove(SOCKET_VARIABLE);
+    let mut command = by(&["setpriv", "--reuid=65501", "--regid=65501", "--clear-groups"], &command);
+    let (status, _, text) = usage::run(&mut command);
+    if status == Some(1) {
+        let advice = format!("`--socket {}/manager.sock`", folders[1].0.display());
+        assert!(text.contains(&advice), "{text}");
+    } else {
+        // This user cannot enter the folder of the program.
+        assert!(text.contains("setpriv"), "{text}");
+    }
+}
+
+#[apply(test)]
+fn too_few_descriptors_are_told_at_once() {
+    let began = Instant::now();
+    for mut command in [helper::command(own), helper::command(own_without_init)] {
+        command.env(MANAGER_VARIABLE, env!("CARGO_BIN_EXE_manager"));
+        let (status, line, text) = usage::run(&mut by(&["prlimit", "--nofile=12"], &command));
+        assert_eq!(status, Some(1), "{line}{text}");
+        assert!(line.contains("its standard error says why"), "{line}");
+        assert!(text.contains("Too many open files") && text.contains("ulimit -Hn"), "{text}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 #[apply(test)]

@@ -17,7 +17,9 @@ use crate::command::usage::{complaint, manager, worker};
 use crate::faults::malformed_peers::call;
 use crate::support::helper;
 use crate::support::remote_client::{ClientReport, EventOrder, RemoteClient, follow_orders};
-use crate::support::{ManagerProgram, RunningProgram, apply, eventually, kill, private_folder, serve, test};
+use crate::support::{
+    ManagerProgram, RunningProgram, apply, by, eventually, kill, private_folder, serve, test,
+};
 
 /// A user who is not the one that the tests run as.
 const NOBODY: u32 = 65_534;
@@ -295,12 +297,15 @@ fn of_a_manager_whose_errors_nobody_reads_is_refused_like_any_other() {
     // The same holds for a manager that is a copy of a program, and for a copy in an unknown role.
     let status = |arguments: &[&OsStr]| {
         let mut command = Command::new(env::current_exe().unwrap());
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(full());
+        command.args(arguments);
+        // Too few for a manager, and enough for everything else.
+        let mut command = by(&["prlimit", "--nofile=12"], &command);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(full());
         command.status().unwrap().code()
     };
     let this = std::process::id().to_string();
-    assert_eq!(status(&["rallypoint:manager".as_ref(), long.as_ref(), this.as_ref()]), Some(1));
-    assert_eq!(status(&["rallypoint:manager".as_ref(), long.as_ref(), "none".as_ref()]), Some(2));
+    assert_eq!(status(&["rallypoint:manager".as_ref(), this.as_ref()]), Some(1));
+    assert_eq!(status(&["rallypoint:manager".as_ref(), "none".as_ref()]), Some(2));
     assert_eq!(status(&["rallypoint:unheard of".as_ref()]), Some(2));
 }
 
@@ -342,4 +347,51 @@ fn is_closed_to_other_users() {
     );
 
     RemoteClient::with_event(&program, "a", false);
+}
+
+#[apply(test)]
+fn on_a_way_through_a_folder_of_a_third_user_is_refused() {
+    if !geteuid().is_root() {
+        // Only root can give a folder away.
+        return;
+    }
+    let folder = private_folder();
+    let way = folder.path().join("way");
+    fs::create_dir_all(way.join("own")).unwrap();
+    fs::set_permissions(way.join("own"), Permissions::from_mode(0o700)).unwrap();
+    chown(&way, Some(NOBODY), Some(NOBODY)).unwrap();
+    let text = complaint(&mut manager(&way.join("own/m.sock")));
+    let expected =
+        format!("the folder {}, on the way to the socket, belongs to user {NOBODY}", way.display());
+    assert!(text.contains(&expected), "{text}");
+    assert_eq!(fs::read_dir(way.join("own")).unwrap().count(), 0);
+}
+
+#[apply(test)]
+fn by_default_is_not_in_the_runtime_folder_of_another_user() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let folder = private_folder();
+    chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    // As after `sudo --preserve-env`. There may be a manager at the default address, so this starts none.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+    command.args(["run", "--stop", "none-of-this", "--", "true"]);
+    command.env("XDG_RUNTIME_DIR", folder.path()).env_remove(SOCKET_VARIABLE);
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("XDG_RUNTIME_DIR is not used") && text.contains(&format!("({NOBODY})")), "{text}");
+    assert!(output.status.success() || text.contains("/tmp/rallypoint-0/manager.sock"), "{text}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "its owner is not locked out");
+}
+
+#[apply(test)]
+fn is_not_served_with_too_few_descriptors_for_clients() {
+    let folder = private_folder();
+    let socket = folder.path().join("m.sock");
+    let output = by(&["prlimit", "--nofile=12"], &manager(&socket)).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{text}");
+    assert!(text.contains("Too many open files") && text.contains("ulimit -Hn"), "{text}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use protocol::endpoint::MANAGER_VARIABLE;
-use protocol::escaped;
+use protocol::endpoint::{MANAGER_VARIABLE, PRIVATE_READY};
+use protocol::{escaped, shortened};
 use sys::Signal;
 use sys::limits::explained;
 use sys::poll::is_readable_within;
 use sys::process::Process;
-use transport::{Address, unix};
-use uuid::Uuid;
+use transport::Address;
 
 use crate::{Error, ErrorKind, Result};
 
@@ -25,10 +24,13 @@ const READY_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a manager may take to end on request, before it is killed.
 const END_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// How much of what a program writes to examine: a line with an address in it is shorter.
+const LINE_BYTES_MAX: usize = 512;
+
 /// A manager process that this process started. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct PrivateManager {
-    socket: PathBuf,
+    address: Address,
     /// The process that started it. A forked child has a copy of this value, whose drop ends nothing.
     owner: u32,
     child: Child,
@@ -39,73 +41,25 @@ pub(crate) struct PrivateManager {
 }
 
 impl PrivateManager {
-    /// Starts a manager, and returns when it is ready.
+    /// Starts a manager, and returns when it is ready. Of several programs that may be one, it takes the first that
+    /// proves to be.
     pub(crate) fn start() -> Result<PrivateManager> {
-        let socket = private_socket();
-        let mut command = command(&Address::unix(&socket)?)?;
-        // In a group of its own, so that Ctrl-C in a terminal reaches the program alone, which then ends its
-        // manager.
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
-        let mut child = command.spawn().map_err(|error| {
-            let program = escaped(command.get_program().display());
-            failed(format!("a private manager cannot be started from {program}: {}", explained(&error)))
-        })?;
-        let output = child.stdout.take().expect("it was asked for");
-        let ending = match Process::of_child(&child) {
-            Ok(ending) => ending,
-            Err(errno) => {
-                // It is a child of this process, so these two calls cannot fail, nor hit another process.
-                let _ = child.kill().and_then(|()| child.wait());
-                return Err(failed(format!("a private manager cannot be watched: {}", explained(&errno))));
-            }
-        };
-        let output = File::from(OwnedFd::from(output));
-        let mut manager =
-            PrivateManager { socket, owner: std::process::id(), child, ending, _output: output };
-        manager.wait_until_ready()?;
-        Ok(manager)
-    }
-
-    /// The address of the manager.
-    pub(crate) fn address(&self) -> Result<Address> {
-        Ok(Address::unix(&self.socket)?)
-    }
-
-    /// Waits for the one line that a manager writes when it is ready.
-    fn wait_until_ready(&mut self) -> Result<()> {
-        let deadline = Instant::now() + READY_TIME_MAX;
-        let mut bytes = [0; 512];
-        loop {
-            if !is_readable_by(&self._output, deadline) {
-                let seconds = READY_TIME_MAX.as_secs();
-                return Err(failed(format!(
-                    "a private manager was started and is not ready after {seconds} s"
-                )));
-            }
-            match self._output.read(&mut bytes) {
-                Ok(0) => return Err(self.early_end()),
-                Ok(count) if bytes[..count].contains(&b'\n') => return Ok(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == IoErrorKind::Interrupted => {}
-                Err(error) => {
-                    return Err(failed(format!("the output of a private manager cannot be read: {error}")));
+        let mut faults = Vec::new();
+        for command in commands()? {
+            let program = escaped(command.get_program().display()).to_string();
+            match StartedProgram::start(command).and_then(StartedProgram::into_manager) {
+                Ok(manager) => return Ok(manager),
+                Err(fault) => {
+                    faults.push(format!("a private manager cannot be started from {program}: {fault}"));
                 }
             }
         }
+        Err(failed(faults.join("; ")))
     }
 
-    /// The error for a manager that closed its standard output without a line.
-    fn early_end(&mut self) -> Error {
-        if !is_readable_by(&self.ending, Instant::now() + END_TIME_MAX) {
-            return failed("a private manager was started and closed its standard output".to_owned());
-        }
-        match self.child.wait() {
-            Ok(status) => failed(format!(
-                "a private manager was started and ended before it was ready ({status}); \
-                 its standard error says why"
-            )),
-            Err(error) => failed(format!("a private manager was started and ended: {error}")),
-        }
+    /// The address of the manager.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
     }
 }
 
@@ -114,41 +68,126 @@ impl Drop for PrivateManager {
         if std::process::id() != self.owner {
             return;
         }
-        if matches!(self.child.try_wait(), Ok(None)) {
+        if !self.ending.has_ended() {
             let _ = self.ending.signal(Signal::TERM);
             if !is_readable_by(&self.ending, Instant::now() + END_TIME_MAX) {
-                let _ = self.child.kill();
+                let _ = self.ending.signal(Signal::KILL);
             }
-            let _ = self.child.wait();
         }
-        // A killed manager leaves its files. The name belongs to this manager alone, so no other manager can be there.
-        let _ = std::fs::remove_file(&self.socket);
-        let _ = std::fs::remove_file(unix::lock_of(&self.socket));
+        let _ = self.child.wait();
+        // A killed manager leaves its files.
+        transport::remove_remains(&self.address);
     }
 }
 
-/// A socket for a manager of this process alone, in the user's folder. No two are the same, nor are those of containers
-/// that share the folder and have the same process ids.
-///
-/// A manager recognizes a file by the beginning and the end of its name, and may remove it once no process holds its
-/// lock: see `stale_sockets` in the package `manager`.
-fn private_socket() -> PathBuf {
-    unix::default_folder().join(format!("private-{}.sock", Uuid::new_v4().simple()))
+/// A program that was started as a private manager, and has yet to prove that it is one.
+struct StartedProgram {
+    child: Child,
+    /// Readable when it has ended.
+    ending: Process,
+    /// What it writes to its standard output.
+    output: File,
 }
 
-/// The command that runs a private manager at this address: a copy of this program, or the `manager` program.
-fn command(address: &Address) -> Result<Command> {
+impl StartedProgram {
+    fn start(mut command: Command) -> std::result::Result<StartedProgram, String> {
+        // In a group of its own, so that Ctrl-C in a terminal reaches the program alone, which then ends its
+        // manager.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().map_err(|error| explained(&error).to_string())?;
+        let output = child.stdout.take().expect("it was asked for");
+        match Process::of_child(&child) {
+            Ok(ending) => Ok(StartedProgram { child, ending, output: File::from(OwnedFd::from(output)) }),
+            Err(errno) => {
+                // It is a child of this process, so these two calls cannot fail, nor hit another process. It may have
+                // been reaped, if this program ignores SIGCHLD.
+                let _ = child.kill().and_then(|()| child.wait());
+                Err(format!("it cannot be watched: {}", explained(&errno)))
+            }
+        }
+    }
+
+    /// Waits for the one line that a private manager writes when it is ready.
+    fn into_manager(mut self) -> std::result::Result<PrivateManager, String> {
+        let address = match self.first_line().and_then(|line| address_in(&line)) {
+            Ok(address) => address,
+            Err(fault) => {
+                // A foreign program may have started others.
+                let _ = self.ending.signal_group(Signal::KILL);
+                let _ = self.child.wait();
+                return Err(fault);
+            }
+        };
+        let StartedProgram { child, ending, output } = self;
+        Ok(PrivateManager { address, owner: std::process::id(), child, ending, _output: output })
+    }
+
+    /// The first line of what it writes, or the beginning of a long one.
+    fn first_line(&mut self) -> std::result::Result<String, String> {
+        let deadline = Instant::now() + READY_TIME_MAX;
+        let mut line = Vec::new();
+        let mut bytes = [0; LINE_BYTES_MAX];
+        loop {
+            if !is_readable_by(&self.output, deadline) {
+                return Err(format!("it is not ready after {} s", READY_TIME_MAX.as_secs()));
+            }
+            match self.output.read(&mut bytes) {
+                Ok(0) if line.is_empty() => return Err(self.early_end()),
+                Ok(count) => {
+                    line.extend_from_slice(&bytes[..count]);
+                    let end = line.iter().position(|&byte| byte == b'\n');
+                    if end.is_some() || count == 0 || line.len() >= LINE_BYTES_MAX {
+                        line.truncate(end.unwrap_or(LINE_BYTES_MAX));
+                        return Ok(String::from_utf8_lossy(&line).into_owned());
+                    }
+                }
+                Err(error) if error.kind() == IoErrorKind::Interrupted => {}
+                Err(error) => return Err(format!("its output cannot be read: {error}")),
+            }
+        }
+    }
+
+    /// Why it closed its standard output without a line.
+    fn early_end(&mut self) -> String {
+        if !is_readable_by(&self.ending, Instant::now() + END_TIME_MAX) {
+            return "it closed its standard output".to_owned();
+        }
+        match self.ending.reap(&mut self.child) {
+            Ok(Some(status)) => {
+                format!("it ended before it was ready ({status}); its standard error says why")
+            }
+            Ok(None) => "it ended before it was ready; its standard error says why".to_owned(),
+            Err(error) => format!("it ended before it was ready: {error}"),
+        }
+    }
+}
+
+/// The address in the line by which a manager of this version proves that it is one.
+fn address_in(line: &str) -> std::result::Result<Address, String> {
+    let foreign = || {
+        let version = env!("CARGO_PKG_VERSION");
+        format!("it is no manager of Rallypoint {version}: it wrote “{}”", escaped(shortened(line)))
+    };
+    let address = line.strip_prefix(PRIVATE_READY).ok_or_else(foreign)?;
+    address.parse().map_err(|_| foreign())
+}
+
+/// The commands that run a private manager: a copy of this program, or each `manager` program that is found.
+fn commands() -> Result<Vec<Command>> {
     let owner = std::process::id().to_string();
     #[cfg(feature = "embedded")]
     if crate::process::role::is_initialized() {
-        return crate::process::role::copy_of_this_program(
+        return Ok(vec![crate::process::role::copy_of_this_program(
             crate::process::role::MANAGER,
-            [address.as_ref(), owner.as_ref()],
-        );
+            [&owner],
+        )?]);
     }
-    let mut command = Command::new(manager_program()?);
-    command.arg("--socket").arg(address).arg("--parent").arg(owner);
-    Ok(command)
+    let command = |program| {
+        let mut command = Command::new(program);
+        command.arg("--parent").arg(&owner);
+        command
+    };
+    Ok(manager_programs()?.into_iter().map(command).collect())
 }
 
 /// What a program does so that it needs no other, if it can be its own manager.
@@ -157,23 +196,29 @@ const INIT_ADVICE: &str = match cfg!(feature = "embedded") {
     false => "",
 };
 
-/// The `manager` program: named by the environment, beside this program or one folder up, or on the search
-/// path.
-fn manager_program() -> Result<PathBuf> {
+/// The programs called `manager`: the one that the environment names, or else those beside this program, one folder up,
+/// and on the search path, which may belong to something else.
+fn manager_programs() -> Result<Vec<PathBuf>> {
     if let Some(program) = std::env::var_os(MANAGER_VARIABLE).filter(|program| !program.is_empty()) {
-        return Ok(program.into());
+        return Ok(vec![program.into()]);
     }
     let this = std::env::current_exe().unwrap_or_default();
     let beside = this.ancestors().skip(1).take(2).map(Path::to_owned);
     let search = std::env::var_os("PATH").unwrap_or_default();
-    let mut candidates = beside.chain(std::env::split_paths(&search)).map(|folder| folder.join("manager"));
-    candidates.find(|program| program.is_file()).ok_or_else(|| {
-        failed(format!(
+    let mut found: Vec<PathBuf> = Vec::new();
+    for program in beside.chain(std::env::split_paths(&search)).map(|folder| folder.join("manager")) {
+        if program.is_file() && !found.contains(&program) {
+            found.push(program);
+        }
+    }
+    if found.is_empty() {
+        return Err(failed(format!(
             "there is no manager to start: {INIT_ADVICE}put the `manager` program beside {} or on PATH, or name it in \
              {MANAGER_VARIABLE}",
             escaped(this.display())
-        ))
-    })
+        )));
+    }
+    Ok(found)
 }
 
 /// Whether this descriptor becomes readable, or closes, before the deadline.
@@ -189,23 +234,18 @@ fn failed(text: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use protocol::endpoint::{SOCKET_PATH_BYTES_MAX, default_folder};
-
     use super::*;
 
     #[test]
-    fn private_sockets_differ() {
-        let [first, second] = [private_socket(), private_socket()];
-        assert_ne!(first, second);
-        assert_eq!(first.parent(), second.parent());
-    }
-
-    #[test]
-    fn private_sockets_fit_into_an_address() {
-        let name = private_socket().file_name().unwrap().to_owned();
-        for runtime_folder in [Some("/run/user/4294967295"), None] {
-            let socket = Path::new(&default_folder(runtime_folder, u32::MAX)).join(&name);
-            assert!(socket.as_os_str().len() <= SOCKET_PATH_BYTES_MAX, "{}", socket.display());
+    fn only_a_line_of_this_version_has_an_address() {
+        let address = address_in(&format!("{PRIVATE_READY}unix:/run/x.sock")).unwrap();
+        assert_eq!(address.to_string(), "unix:/run/x.sock");
+        let later = PRIVATE_READY.replace(env!("CARGO_PKG_VERSION"), "99.0.0");
+        let lines =
+            ["", "manager is ready at unix:/run/x.sock", PRIVATE_READY, &format!("{later}unix:/run/x.sock")];
+        for line in lines {
+            let fault = address_in(line).unwrap_err();
+            assert!(fault.contains("is no manager of Rallypoint"), "{fault}");
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{Error, ErrorKind, Result};
 /// What the first argument of a copy begins with. The name of its role follows.
 const MARK: &str = "rallypoint:";
 
-/// The role of a private manager. Its arguments: the address, and the process whose end is its own.
+/// The role of a private manager. Its argument: the process whose end is its own.
 #[cfg(feature = "embedded")]
 pub(crate) const MANAGER: &str = "manager";
 
@@ -94,10 +94,10 @@ pub(crate) fn is_initialized() -> bool {
 /// Does what the role asks for, and ends the process.
 fn play(role: &[OsString]) -> ! {
     #[cfg(feature = "embedded")]
-    if let [name, address, parent] = role
+    if let [name, parent] = role
         && name == MANAGER
     {
-        serve(address, parent);
+        serve(parent);
     }
     // This never returns to the program itself, which must not run twice.
     complain(format_args!("this program was started in a role that it does not have: {role:?}"));
@@ -111,22 +111,14 @@ fn complain(text: fmt::Arguments<'_>) {
 
 /// Runs a private manager until somebody ends it, or the process that started it ends.
 #[cfg(feature = "embedded")]
-fn serve(address: &OsStr, parent: &OsStr) -> ! {
+fn serve(parent: &OsStr) -> ! {
     // The path that starts copies would make all of them `exe` in lists of processes. An error affects only the name.
     sys::process::name_thread(c"manager");
     let Some(parent) = parent.to_str().and_then(|text| text.parse().ok()) else {
         complain(format_args!("manager: {parent:?} is not a process id"));
         std::process::exit(2);
     };
-    let address = match manager::Address::parse(address) {
-        Ok(address) => address,
-        Err(error) => {
-            complain(format_args!("manager: {error}"));
-            std::process::exit(2);
-        }
-    };
-    let options = manager::ManagerOptions { parent: Some(parent), ..manager::ManagerOptions::new(address) };
-    match manager::serve(options, manager::announce) {
+    match manager::serve_private(parent, protocol::Limits::default()) {
         Ok(()) => std::process::exit(0),
         Err(error) => {
             complain(format_args!("manager: {error}"));

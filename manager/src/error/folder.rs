@@ -49,6 +49,16 @@ pub enum FolderError {
         /// A path of the socket that would do, if others may need the folder as it is.
         instead: Option<PathBuf>,
     },
+    /// On the way to the socket's folder is one of a user who is neither root nor this one, and who could replace what
+    /// is in it.
+    WayOfAnother {
+        /// The folder on the way.
+        folder: PathBuf,
+        /// The user id of its owner.
+        owner: u32,
+        /// The user id of this process.
+        user: u32,
+    },
     /// On the way to the socket's folder is one in which others may replace it.
     WayOpenToOthers {
         /// The folder on the way.
@@ -97,6 +107,12 @@ impl fmt::Display for FolderError {
                  which is made if it is missing: `--socket {}`",
                 shown(folder),
                 shell_word(instead)
+            ),
+            FolderError::WayOfAnother { folder, owner, user } => write!(
+                formatter,
+                "the folder {}, on the way to the socket, belongs to user {owner}, who could put another in the place \
+                 of the socket's, and this is user {user}; choose a path through folders of root's and your own",
+                shown(folder)
             ),
             FolderError::WayOpenToOthers { folder, mode } => write!(
                 formatter,

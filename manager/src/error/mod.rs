@@ -45,6 +45,11 @@ pub enum Error {
         /// Whether this is a private manager, whose socket nobody chooses.
         is_private: bool,
     },
+    /// No folder can hold the socket of a private manager.
+    NoPrivateSocket {
+        /// Why not, for each that was tried.
+        reasons: Vec<Error>,
+    },
     /// The lock file beside the socket cannot be opened, locked or written.
     Lock {
         /// The lock file.
@@ -142,6 +147,10 @@ impl fmt::Display for Error {
                     write!(formatter, ", or name another socket, with {SOCKET_VARIABLE} or --socket")?;
                 }
                 formatter.write_str(")")
+            }
+            Error::NoPrivateSocket { reasons } => {
+                let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+                write!(formatter, "no folder can hold a private socket: {}", reasons.join("; also "))
             }
             Error::Lock { lock, source } => write!(
                 formatter,

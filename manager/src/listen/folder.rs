@@ -16,6 +16,9 @@ use crate::FolderError;
 /// How many links to follow. More go in a circle.
 const LINKS_MAX: usize = 40;
 
+/// How many names to try for a folder, beside the usual one.
+const OWN_FOLDERS_MAX: u32 = 100;
+
 /// The bit by which only the owner of a file may remove it from a folder that others may write to.
 const STICKY: u32 = 0o1000;
 
@@ -31,7 +34,7 @@ pub(crate) fn folder_of(socket: &Path) -> &Path {
 /// replace it.
 pub(crate) fn prepare(socket: &Path, user: u32) -> Result<(), FolderError> {
     let folder = folder_of(socket);
-    check_way(folder)?;
+    check_way(folder, user)?;
     let failed = |source| FolderError::Unusable { folder: folder.into(), source };
     match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
@@ -57,15 +60,20 @@ pub(crate) fn prepare(socket: &Path, user: u32) -> Result<(), FolderError> {
 }
 
 /// Checks everything that a path leads through except its last folder, which has stricter rules.
-fn check_way(folder: &Path) -> Result<(), FolderError> {
+fn check_way(folder: &Path, user: u32) -> Result<(), FolderError> {
     let failed = |source| FolderError::Unusable { folder: folder.into(), source };
     let absolute = std::path::absolute(folder).map_err(failed)?;
     let mut rest: VecDeque<OsString> = components_of(&absolute);
     let mut way = PathBuf::from("/");
     let mut above = fs::symlink_metadata(&way).map_err(failed)?;
+    // Whose root is everything. In a container that maps few users, that may be one without a number there.
+    let root = above.uid();
     let mut links = 0;
     while let Some(next) = rest.pop_front() {
         check_not_open(&way, &above)?;
+        if ![0, root, user].contains(&above.uid()) {
+            return Err(FolderError::WayOfAnother { folder: way, owner: above.uid(), user });
+        }
         if rest.is_empty() {
             return Ok(());
         }
@@ -146,9 +154,23 @@ pub(crate) fn instead_of(socket: &Path, mode: u32, user: u32) -> PathBuf {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     let candidates = [is_shared.then(|| folder_of(socket).into()), Some(PathBuf::from("/tmp")), home];
     let above = candidates.into_iter().flatten().find(|folder| folder.is_dir()).unwrap_or("/tmp".into());
-    let own = above.join(format!("rallypoint-{user}")).join(name);
-    // This one may be what cannot be used.
-    if own == socket { above.join(format!("rallypoint-{user}-own")).join(name) } else { own }
+    own_folder_in(&above, user).join(name)
+}
+
+/// A folder in this one for the sockets of this user: one that is missing, or is this user's and closed to others.
+/// Others may have taken the first names, by accident or to annoy.
+pub(crate) fn own_folder_in(above: &Path, user: u32) -> PathBuf {
+    let usual = above.join(format!("rallypoint-{user}"));
+    let others = (0..OWN_FOLDERS_MAX).map(|number| match number {
+        0 => above.join(format!("rallypoint-{user}-own")),
+        _ => above.join(format!("rallypoint-{user}-own-{number}")),
+    });
+    let would_do = |folder: &PathBuf| match fs::symlink_metadata(folder) {
+        Ok(found) => found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    let found = std::iter::once(usual.clone()).chain(others).find(would_do);
+    found.unwrap_or(usual)
 }
 
 #[cfg(test)]
@@ -213,7 +235,44 @@ mod tests {
         }
         let instead = PathBuf::from(format!("/tmp/rallypoint-{}/m.sock", user()));
         assert_eq!(instead_of(Path::new("/m.sock"), 0o755, user()), instead);
-        assert_ne!(instead_of(&instead, 0o700, user()), instead);
+    }
+
+    #[test]
+    fn a_folder_that_somebody_else_made_is_not_advised() {
+        let above = folder();
+        let name = |rest: &str| above.path().join(format!("rallypoint-{}{rest}", user()));
+        assert_eq!(own_folder_in(above.path(), user()), name(""));
+        fs::write(name(""), "").unwrap();
+        assert_eq!(own_folder_in(above.path(), user()), name("-own"));
+        // One of this user that others may enter would be refused.
+        fs::create_dir(name("-own")).unwrap();
+        set_mode(&name("-own"), 0o755);
+        assert_eq!(own_folder_in(above.path(), user()), name("-own-1"));
+        fs::create_dir(name("-own-1")).unwrap();
+        set_mode(&name("-own-1"), 0o700);
+        assert_eq!(own_folder_in(above.path(), user()), name("-own-1"));
+    }
+
+    #[test]
+    fn a_folder_on_the_way_of_a_third_user_is_refused() {
+        let outer = folder();
+        fs::create_dir(outer.path().join("way")).unwrap();
+        let inside = outer.path().join("way/own/m.sock");
+        // To another user, this one is a third.
+        let refused = prepare(&inside, user() + 1).unwrap_err();
+        if user() == 0 {
+            // Everybody trusts root.
+            assert!(matches!(refused, FolderError::OfAnother { .. }), "{refused}");
+            std::os::unix::fs::chown(outer.path().join("way"), Some(65_533), None).unwrap();
+            let refused = prepare(&inside, user()).unwrap_err();
+            assert!(matches!(refused, FolderError::WayOfAnother { owner: 65_533, .. }), "{refused}");
+            assert!(refused.to_string().contains("belongs to user 65533"), "{refused}");
+        } else {
+            assert!(
+                matches!(refused, FolderError::WayOfAnother { owner, .. } if owner == user()),
+                "{refused}"
+            );
+        }
     }
 
     #[test]
@@ -251,7 +310,7 @@ mod tests {
         }) else {
             return;
         };
-        check_way(&link.join("rallypoint")).unwrap();
+        check_way(&link.join("rallypoint"), user()).unwrap();
     }
 
     #[test]

@@ -6,6 +6,8 @@ use transport::{Address, Listener, Place, place};
 use self::locked_socket::LockedSocket;
 use crate::Error;
 
+pub(crate) use folder::own_folder_in;
+
 mod file_identity;
 mod folder;
 mod locked_socket;

@@ -32,9 +32,9 @@ impl Server {
             Ok(Err(untrusted)) => Some(self.forbidden(&format_args!("this client {untrusted}"))),
             Err(error) => Some(self.forbidden(&error)),
         };
-        let process = match process_id {
-            Some(id) if refusal.is_none() => watch(&*stream, id),
-            _ => None,
+        let process = match refusal {
+            None => watch(&*stream, process_id),
+            Some(_) => None,
         };
         let slot = self.table.insert(PeerConnection::new(stream, process_id, process));
         self.register(slot);
@@ -103,12 +103,13 @@ impl Server {
     }
 }
 
-/// What watches a peer's process; none if the system cannot.
-fn watch(stream: &dyn Stream, id: u32) -> Option<Process> {
-    match stream.peer_process(id) {
+/// What watches a peer's process; none if the system cannot. A process without a number here, as in another container,
+/// can be watched all the same.
+fn watch(stream: &dyn Stream, id: Option<u32>) -> Option<Process> {
+    match stream.peer_process(id.unwrap_or(0)) {
         Ok(process) => Some(process),
         Err(error) => {
-            log::debug!("only its connection will show the end of process {id}: {error}");
+            log::debug!("only its connection will show the end of process {}: {error}", id.unwrap_or(0));
             None
         }
     }

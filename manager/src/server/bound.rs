@@ -21,7 +21,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use protocol::limits::BOUND_PROCESSES_MAX;
 use protocol::{Code, Refusal, SessionId};
-use sys::process::Process;
+use sys::process::{Process, shares_numbers};
 use sys::process_session::{ProcessSession, kill_all};
 use sys::wake::WakeDescriptor;
 
@@ -40,6 +40,10 @@ const WATCHED_MAX: usize = 64;
 
 /// How long a manager that ends waits for processes that were killed.
 const LAST_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// What a client hears whose processes have other numbers here.
+const OF_ANOTHER_NAMESPACE: &str = "the manager cannot end the processes of this client with it: the two are in \
+    different PID namespaces, as in two containers; start them in one, as by `docker run --pid`";
 
 /// The process sessions that are bound to sessions.
 #[derive(Debug, Default)]
@@ -159,8 +163,9 @@ fn end_now(bound: &BTreeSet<ProcessSession>) {
 /// The process session that this process leads, which has to descend from the client.
 fn find(leader: u32, client: Option<u32>) -> Result<ProcessSession, Refusal> {
     let refused = |text: String| Refusal::new(Code::BadArgument, text);
-    let client =
-        client.ok_or_else(|| refused("the system does not tell this client's process id".to_owned()))?;
+    let Some(client) = client.filter(|&client| shares_numbers(client) != Some(false)) else {
+        return Err(refused(OF_ANOTHER_NAMESPACE.to_owned()));
+    };
     let bound = ProcessSession::led_by(leader)
         .map_err(|error| refused(format!("process {leader} cannot be bound to a session: {error}")))?;
     if bound.descends_from(client) {
@@ -349,7 +354,7 @@ mod tests {
         let here = std::process::id();
         assert!(find(child.id(), Some(here)).is_ok());
         for (leader, client, expected) in [
-            (child.id(), None, "does not tell"),
+            (child.id(), None, "different PID namespaces"),
             (child.id(), Some(child.id()), "does not descend"),
             (u32::MAX, Some(here), "cannot be bound"),
         ] {

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use manager_core::{DeathCause, SessionEnd};
 use mio::unix::SourceFd;
 use protocol::{Code, Refusal, Reply, RequestId, SessionId, StopSignal};
+use rustix::io::Errno;
 use sys::Signal;
 
 use super::Server;
@@ -68,9 +69,16 @@ impl Server {
             StopSignal::Terminate => Signal::TERM,
             StopSignal::Kill => Signal::KILL,
         };
-        if let Err(error) = process.signal(signal) {
+        match process.signal(signal) {
+            Ok(()) => {}
             // It has ended by itself.
-            log::debug!("session {session} gets no signal: {error}");
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::SRCH) => {
+                log::debug!("session {session} gets no signal: {error}");
+            }
+            // The system does so with a process outside of this one's PID namespace.
+            Err(error) => {
+                log::warn!("session {session} cannot be signalled, as from another container: {error}");
+            }
         }
     }
 

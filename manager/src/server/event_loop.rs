@@ -5,7 +5,7 @@
 
 use std::hint;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,10 @@ const EVENTS_MAX: usize = 256;
 
 /// The most connections to accept in one turn, so that a flood of them does not hold up the others.
 const ACCEPTS_PER_TURN_MAX: usize = 64;
+
+/// How many descriptors must be left when everything else is open: for two clients, the mirror, and what ends bound
+/// processes.
+const DESCRIPTORS_LEFT_MIN: usize = 6;
 
 /// How long to wait, when no descriptor is left, before accepting a connection again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -115,7 +119,8 @@ impl EventLoop {
     ///
     /// # Errors
     ///
-    /// If the folder is not safe, another manager serves this address, or the system refuses what a manager needs.
+    /// If the folder is not safe, another manager serves this address, or the system refuses what a manager needs, such
+    /// as descriptors for some clients.
     pub fn bind(options: ManagerOptions) -> Result<EventLoop, Error> {
         let signals = EndSignals::install().map_err(Error::system("handle signals"))?;
         // Only the parent knows this address, and no other manager will serve it.
@@ -133,6 +138,7 @@ impl EventLoop {
         }
         let waker = Waker::new(poll.registry(), STOPPER).map_err(Error::system("wake the event loop"))?;
         let registry = poll.registry().try_clone().map_err(Error::system("wait for events"))?;
+        check_descriptors(listener.as_fd())?;
 
         Ok(EventLoop {
             listener,
@@ -346,6 +352,13 @@ fn watch(poll: &Poll, descriptor: BorrowedFd<'_>, token: Token) -> Result<(), Er
     let registered =
         poll.registry().register(&mut SourceFd(&descriptor.as_raw_fd()), token, Interest::READABLE);
     registered.map_err(Error::system("wait for events"))
+}
+
+/// Checks that a manager with so few descriptors can serve somebody: it would only keep its clients waiting.
+fn check_descriptors(any: BorrowedFd<'_>) -> Result<(), Error> {
+    let tried: io::Result<Vec<OwnedFd>> =
+        (0..DESCRIPTORS_LEFT_MIN).map(|_| any.try_clone_to_owned()).collect();
+    tried.map(drop).map_err(Error::system("keep descriptors for clients"))
 }
 
 /// What watches the parent process; none if that is no longer this process's parent.

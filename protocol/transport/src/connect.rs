@@ -51,3 +51,10 @@ pub fn refused(address: &Address) -> ConnectError {
         Place::Unix(path) => unix::diagnosis::refused(path),
     }
 }
+
+/// Removes what a manager at this address leaves behind when it is killed. No other manager may ever have the address.
+pub fn remove_remains(address: &Address) {
+    match place(address) {
+        Place::Unix(path) => unix::remove_remains(path),
+    }
+}

@@ -16,7 +16,7 @@ mod stream;
 pub mod unix;
 
 pub use address::{Address, AddressError, Place, place};
-pub use connect::{canonical, connect, refused};
+pub use connect::{canonical, connect, refused, remove_remains};
 pub use connect_error::{ConnectError, ConnectErrorKind};
 pub use shell_word::{ShellWord, shell_word};
 pub use stream::{Available, Listener, PeerIdentity, ReadMode, Stream, StreamReadiness, UntrustedPeer};

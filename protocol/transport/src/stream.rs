@@ -43,7 +43,7 @@ pub trait Stream: AsFd + fmt::Debug + Send + Sync {
     /// If the system does not tell.
     fn peer(&self) -> io::Result<PeerIdentity>;
 
-    /// The process at the other end, as something to watch, given the id from [`peer`](Self::peer).
+    /// The process at the other end, as something to watch, given the id from [`peer`](Self::peer); 0 if it has none.
     ///
     /// # Errors
     ///
@@ -139,7 +139,7 @@ pub struct StreamReadiness {
 /// The process at the other end of a stream, as the system reports it. A peer can claim nothing here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerIdentity {
-    /// The process id.
+    /// The process id; none if the process is outside of the PID namespace of this one.
     pub process: Option<u32>,
     /// The effective user id.
     pub user: Option<u32>,

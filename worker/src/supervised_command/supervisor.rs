@@ -47,7 +47,8 @@ fn try_supervise() -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
         received => received?,
     };
-    let Order { parent, program, ignored, blocked } = postcard::from_bytes(&order).map_err(io::Error::other)?;
+    let Order { parent, program, ignored, blocked } =
+        postcard::from_bytes(&order).map_err(io::Error::other)?;
     let stdin =
         descriptors.pop().ok_or_else(|| io::Error::other("the command's standard input is missing"))?;
     let worker = watch_parent(parent)?;

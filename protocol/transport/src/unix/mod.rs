@@ -3,12 +3,13 @@
 //! `interprocess` makes them; this code reads and writes with the system calls that can say each time whether they
 //! wait.
 
-use std::env;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{env, fs};
 
 use interprocess::ConnectWaitMode;
 use interprocess::local_socket::traits::Listener as _;
@@ -34,23 +35,46 @@ pub(crate) mod diagnosis;
 /// The environment variable that says where the folder for a user's sockets is.
 pub const FOLDER_VARIABLE: &str = "XDG_RUNTIME_DIR";
 
-/// The folder for the sockets of this user.
+/// The folder for the sockets of this user: in the one that [`FOLDER_VARIABLE`] names, unless that belongs to another
+/// user, as after su(1). There it would lock its owner out.
 #[must_use]
 pub fn default_folder() -> PathBuf {
-    endpoint::default_folder(env::var(FOLDER_VARIABLE).ok().as_deref(), effective_user()).into()
+    endpoint::default_folder(runtime_folder().ok().as_deref(), effective_user()).into()
 }
 
 /// The default socket of this user's manager.
 #[must_use]
 pub fn default_socket() -> PathBuf {
-    endpoint::default_socket(env::var(FOLDER_VARIABLE).ok().as_deref(), effective_user()).into()
+    endpoint::default_socket(runtime_folder().ok().as_deref(), effective_user()).into()
 }
 
 /// Whether a socket is where it is because [`FOLDER_VARIABLE`] says so.
 #[must_use]
 pub fn is_in_folder_of_variable(socket: &Path) -> bool {
-    let says_so = env::var(FOLDER_VARIABLE).is_ok_and(|folder| folder.starts_with('/'));
-    says_so && socket.parent().is_some_and(|folder| folder == default_folder())
+    runtime_folder().is_ok() && socket.parent().is_some_and(|folder| folder == default_folder())
+}
+
+/// The folder that [`FOLDER_VARIABLE`] names and that is not used, because it belongs to another user; and that user.
+#[must_use]
+pub fn disregarded_folder() -> Option<(PathBuf, u32)> {
+    runtime_folder().err().flatten()
+}
+
+/// The folder that [`FOLDER_VARIABLE`] names. The error is the folder that it names if that belongs to another user,
+/// and that user; or none.
+fn runtime_folder() -> Result<String, Option<(PathBuf, u32)>> {
+    let folder = env::var(FOLDER_VARIABLE).ok().filter(|folder| folder.starts_with('/')).ok_or(None)?;
+    match fs::metadata(&folder) {
+        Ok(found) if found.uid() != effective_user() => Err(Some((folder.into(), found.uid()))),
+        // One that is missing or closed stays, so that nobody looks elsewhere once it is there.
+        _ => Ok(folder),
+    }
+}
+
+/// Removes the files that a manager has left behind which was killed. No other manager may have its socket.
+pub(crate) fn remove_remains(socket: &Path) {
+    let _ = fs::remove_file(socket);
+    let _ = fs::remove_file(lock_of(socket));
 }
 
 /// The lock file of a manager's socket, which the manager holds locked while it lives, and which begins with its
