@@ -73,7 +73,11 @@ pub fn announce(address: &Address) {
 fn announce_with(beginning: &str, address: &Address) {
     let mut output = io::stdout().lock();
     let written = writeln!(output, "{beginning}{address}").and_then(|()| output.flush());
-    if let Err(error) = written {
-        log::debug!("the line that says that the manager is ready was not written: {error}");
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            log::debug!("nobody reads that the manager is ready");
+        }
+        Err(error) => log::warn!("the line that says that the manager is ready was not written: {error}"),
+        Ok(()) => {}
     }
 }

@@ -1,13 +1,16 @@
 //! Reading a command line, and saying what is wrong with it.
 
 use std::ffi::OsString;
-use std::io::{Write, stderr};
+use std::io::{Write, stderr, stdout};
 use std::process::exit;
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Error, Parser};
 use protocol::{Name, escaped_lines, shortened};
+
+use super::exit_status::ExitStatus;
+use super::output::{complain, is_of_reader};
 
 /// Parses the command line. If it is wrong, this says so and ends the process; of what is long it quotes the beginning.
 pub(super) fn parse<Arguments: Parser>() -> Arguments {
@@ -26,17 +29,23 @@ pub(super) fn parse<Arguments: Parser>() -> Arguments {
             // A guess at another option would only compete with it.
             error.remove(ContextKind::SuggestedArg);
         }
-        end(&error)
+        end(&error, Arguments::command().get_name())
     })
 }
 
-/// Prints an error, or the help that was asked for, and ends the process.
-fn end(error: &Error) -> ! {
+/// Prints an error of the program of this name, or the help that was asked for, and ends the process.
+fn end(error: &Error, program: &str) -> ! {
     let is_harmless =
         |word: &str| !word.contains(|character: char| character.is_control() && character != '\n');
     let text = error.render().to_string();
     if !error.use_stderr() || is_harmless(&text) {
-        error.exit();
+        match error.print().and_then(|()| stdout().flush()) {
+            Err(failure) if !error.use_stderr() && !is_of_reader(&failure) => {
+                complain(program, &format_args!("standard output cannot be written: {failure}"));
+                exit(ExitStatus::Failed.number().into());
+            }
+            _ => exit(error.exit_code()),
+        }
     }
     // Without colors, which are control characters themselves.
     let _ = stderr().write_all(escaped_lines(text).to_string().as_bytes());

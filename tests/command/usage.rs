@@ -1,11 +1,14 @@
 //! The programs at a command line: how tests start them, and how they explain themselves.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, apply, test};
+use rustix::process::Signal;
+
+use crate::support::{PATIENCE, apply, by, eventually, kill, private_folder, test};
 
 pub(crate) fn manager(socket: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_manager"));
@@ -63,6 +66,56 @@ fn explain_themselves() {
             let (status, output, text) = run(Command::new(program).args(arguments));
             assert_eq!((status, output.as_str()), (Some(2), ""), "{name} {arguments:?}");
             assert!(text.starts_with("error: ") && text.contains("--help"), "{text}");
+        }
+    }
+}
+
+#[apply(test)]
+fn whose_output_cannot_be_written_fail() {
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    for program in [env!("CARGO_BIN_EXE_manager"), env!("CARGO_BIN_EXE_worker")] {
+        for argument in ["--help", "-h", "--version"] {
+            let output = Command::new(program).arg(argument).stdout(full()).output().unwrap();
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{program} {argument}: {text}");
+            assert!(text.contains("standard output cannot be written: No space left"), "{text}");
+            // A reader that wants no more is no failure.
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            let output = Command::new(program).arg(argument).stdout(writer).output().unwrap();
+            assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{argument}");
+        }
+    }
+}
+
+#[apply(test)]
+fn a_program_that_serves_says_that_its_output_cannot_be_written_and_goes_on() {
+    let folder = private_folder();
+    let socket = folder.path().join("m.sock");
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let child = manager(&socket).stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("it serves", || client::Manager::connect_to(&socket).is_ok());
+    kill(child.id(), Signal::TERM);
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("was not written: No space left"), "{text}");
+}
+
+#[apply(test)]
+fn started_by_hand_in_a_role_of_a_copy_say_what_that_is() {
+    let worker = env!("CARGO_BIN_EXE_worker");
+    for (role, expected) in [
+        ("rallypoint:command", "use `worker run`"),
+        ("rallypoint:worker", "which only a pool does"),
+        ("rallypoint:unheard-of", "in a role that it does not have"),
+    ] {
+        for launcher in [&["env"][..], &["setsid", "--wait"]] {
+            let mut command = by(launcher, Command::new(worker).arg(role));
+            let (status, output, text) = run(command.stdin(Stdio::null()));
+            assert!(matches!(status, Some(1 | 2)), "{role}: {status:?}, {text}");
+            assert_eq!((output.as_str(), text.lines().count()), ("", 1), "{role}: {text}");
+            assert!(text.contains(expected), "{role}: {text}");
         }
     }
 }

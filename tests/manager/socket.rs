@@ -160,6 +160,24 @@ fn that_is_a_folder_or_a_file_is_refused_and_left_as_it_is() {
 }
 
 #[apply(test)]
+fn that_is_a_link_is_refused_and_named_as_one() {
+    let folder = private_folder();
+    let [link, target] = ["link.sock", "target.sock"].map(|name| folder.path().join(name));
+    symlink(&target, &link).unwrap();
+    let text = complaint(&mut manager(&link));
+    assert!(text.contains("link.sock is a symbolic link"), "{text}");
+    let text = complaint(&mut worker(&link));
+    let expected = format!("is a symbolic link to {}", target.display());
+    assert!(text.contains(&expected) && text.contains("no manager is running"), "{text}");
+    assert!(Manager::connect_to(&link).unwrap_err().is_not_running());
+    // Where it leads, a manager may serve; clients find it through the link, and another manager leaves both alone.
+    let _manager = serve(&target);
+    Manager::connect_to(&link).unwrap().event("a").unwrap().set().unwrap();
+    assert!(complaint(&mut manager(&link)).contains("link.sock is a symbolic link"));
+    Manager::connect_to(&link).unwrap().event("a").unwrap().set().unwrap();
+}
+
+#[apply(test)]
 fn that_is_served_is_refused_with_the_process_that_serves() {
     let program = ManagerProgram::start();
     let before = program.connect();

@@ -88,6 +88,8 @@ pub enum Error {
     NotASocket {
         /// The path.
         socket: PathBuf,
+        /// Whether it is a symbolic link.
+        is_link: bool,
     },
     /// The socket cannot be bound.
     Bind {
@@ -183,14 +185,22 @@ impl fmt::Display for Error {
                 "the socket at {} is of another type than a manager's; choose another path",
                 shown(socket)
             ),
-            Error::NotASocket { socket } => {
-                write!(formatter, "{} is there and is not a socket; choose another path", shown(socket))
+            Error::NotASocket { socket, is_link } => {
+                write!(formatter, "{} is {}", shown(socket), instead_of_socket(*is_link))
             }
             Error::Bind { socket, source } => {
                 write!(formatter, "the socket {} cannot be bound: {}", shown(socket), explained(source))
             }
             Error::System { action, source } => write!(formatter, "cannot {action}: {}", explained(source)),
         }
+    }
+}
+
+/// What is where a socket should be, and what to do about it.
+fn instead_of_socket(is_link: bool) -> &'static str {
+    match is_link {
+        true => "a symbolic link, and no socket; remove it, or name what it leads to",
+        false => "there and is not a socket; choose another path",
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn remove_stale(socket: &Path) -> Result<bool, Error> {
 pub(crate) fn look_for_stale(socket: &Path) -> Result<bool, Error> {
     match fs::symlink_metadata(socket) {
         Ok(metadata) if metadata.file_type().is_socket() => Ok(true),
-        Ok(_) => Err(Error::NotASocket { socket: socket.into() }),
+        Ok(metadata) => Err(Error::NotASocket { socket: socket.into(), is_link: metadata.is_symlink() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(source) => Err(Error::Bind { socket: socket.into(), source }),
     }

@@ -7,7 +7,9 @@ use std::process::{Child, Stdio, exit};
 
 use client::internal::DescriptorMessage;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::sockopt::socket_type;
+use rustix::net::{RecvFlags, SendFlags, SocketType, recv, send};
+use rustix::stdio::stdin;
 use sys::inherited::Inherited;
 use sys::poll::{Watched, wait_for_any};
 use sys::process::{self, Process};
@@ -20,6 +22,9 @@ use crate::isolation::streams::take_stdin;
 /// The signals after which a command should end, even if it was suspended.
 const ASKING_TO_END: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
 
+/// The exit status of a supervisor that nobody started as one, such as a person who has seen it in a list of processes.
+const MISUSE: i32 = 2;
+
 /// The exit status of a supervisor that failed.
 const FAILED: i32 = 125;
 
@@ -27,6 +32,12 @@ const FAILED: i32 = 125;
 pub(crate) fn supervise() -> ! {
     // Lists of processes would show every copy as `exe`, after the path it is started by. A failure is harmless.
     process::name_thread(c"supervisor");
+    if socket_type(stdin()) != Ok(SocketType::SEQPACKET) {
+        let text = "this program was started to supervise a command, which only `worker run` and workers do; to run \
+                    one, use `worker run`";
+        let _ = writeln!(io::stderr(), "{text}");
+        exit(MISUSE);
+    }
     if let Err(error) = try_supervise() {
         // If nobody can read it, this ends all the same.
         let _ = writeln!(io::stderr(), "this command cannot be supervised: {error}");

@@ -100,7 +100,14 @@ fn not_running(socket: &Path, kind: ConnectErrorKind) -> ConnectError {
         let path = escaped(socket.display());
         return other(format!("{path} is {what}, not a socket; name the socket of a manager"));
     }
-    let text = if let Some(obstacle) = obstacle_to_a_manager(socket) {
+    let text = if let Ok(target) = fs::read_link(socket) {
+        let target = escaped(target.display());
+        format!(
+            "no manager is running at {address}, which is a symbolic link to {target}, and none would start there; \
+             remove it, and start one with {}",
+            command(socket)
+        )
+    } else if let Some(obstacle) = obstacle_to_a_manager(socket) {
         let way_out = if is_in_folder_of_variable(socket) {
             format!(
                 "correct or unset {FOLDER_VARIABLE}, or name another socket, with {SOCKET_VARIABLE} or --socket"
