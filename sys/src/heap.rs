@@ -2,6 +2,43 @@
 
 #![allow(unsafe_code)]
 
+use std::hint::black_box;
+
+/// After how many steps of work what was freed is sorted.
+const STEPS_PER_SORT: u64 = 1_024;
+
+/// What this process frees, and has the C library sort in time.
+///
+/// glibc puts what is freed into one list, and sorts that when somebody asks for a size of which it has nothing: up to
+/// ten thousand pieces for each such request, which takes milliseconds. Requests for common sizes need no sorting, so
+/// the list grows meanwhile. Here it is sorted before it is long, which costs each piece the same.
+#[derive(Debug, Default)]
+pub struct FreedPieces {
+    /// How much work there was since the last sort.
+    steps: u64,
+}
+
+impl FreedPieces {
+    /// Notes that work was done that took this many steps, each of which may have freed something.
+    #[inline]
+    pub fn note_work(&mut self, steps: u64) {
+        self.steps += 1 + steps;
+        if self.steps >= STEPS_PER_SORT {
+            self.steps = 0;
+            sort_freed();
+        }
+    }
+}
+
+/// Takes and frees two pieces that are too large to be kept for the next request of their size. If the list has a piece
+/// of just this size, the first request takes that and sorts no further; the second one goes on.
+#[cold]
+fn sort_freed() {
+    for bytes in [2_048, 4_096] {
+        drop(black_box(Vec::<u8>::with_capacity(bytes)));
+    }
+}
+
 /// Has the C library join each small piece of memory with its free neighbors as it is freed, where it can tell
 /// (mallopt(3) of glibc). By default it collects such pieces in lists without a bound, and some later call that takes
 /// or frees memory joins them all: tens of milliseconds after millions of them. Each thread still keeps a few freed

@@ -9,6 +9,7 @@ use protocol::{
     Spec, Target,
 };
 use rustix::time::{ClockId, clock_gettime};
+use sys::heap::FreedPieces;
 use uuid::Uuid;
 
 use crate::requests::any;
@@ -22,6 +23,7 @@ pub(crate) type TimedScenario = fn(&mut TimedCore);
 /// A core with default limits, and the longest of its inputs.
 pub(crate) struct TimedCore {
     state: State,
+    freed: FreedPieces,
     pub(crate) now: Time,
     effects: Vec<Effect>,
     /// How many ids were given to objects.
@@ -49,6 +51,7 @@ impl TimedCore {
     pub(crate) fn new() -> TimedCore {
         TimedCore {
             state: State::new(Epoch(Uuid::from_u128(1)), Limits::default(), 1),
+            freed: FreedPieces::default(),
             now: Time::ZERO,
             effects: Vec::new(),
             objects: 0,
@@ -75,6 +78,7 @@ impl TimedCore {
     pub(crate) fn apply(&mut self, input: Input<'_>) {
         let before = processor_time();
         self.state.apply(self.now, input, &mut self.effects);
+        self.freed.note_work(self.state.steps());
         let took = processor_time() - before;
         self.inputs += 1;
         if took > self.longest {

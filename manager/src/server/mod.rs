@@ -15,6 +15,7 @@ use manager_core::{Effect, Holding, Input, SessionEnd, State, Time};
 use mio::Registry;
 use protocol::limits::HELLO_TIME_MAX;
 use protocol::{Epoch, FrameBuffer, Limits, SessionId};
+use sys::heap::FreedPieces;
 
 use self::blob_memory::BlobMemory;
 use self::bound::BoundProcesses;
@@ -118,6 +119,8 @@ pub(crate) struct Server {
     buffered: usize,
     /// The most memory that clients have had since freed memory was given back to the system.
     held_most: usize,
+    /// What the core has freed.
+    freed: FreedPieces,
     /// The processes that sessions wait for before they end.
     bound: BoundProcesses,
     /// Buffers that no connection uses now.
@@ -172,6 +175,7 @@ impl Server {
             endings: VecDeque::new(),
             buffered: 0,
             held_most: 0,
+            freed: FreedPieces::default(),
             bound: BoundProcesses::default(),
             spares: Vec::new(),
             work: 0,
@@ -276,9 +280,15 @@ impl Server {
 
     /// Tells the core what happened, and does what follows.
     fn apply(&mut self, input: Input<'_>) {
-        self.core.apply(self.now, input, &mut self.effects);
-        self.perform();
+        self.apply_alone(input);
         self.settle();
+    }
+
+    /// Tells the core what happened, and does what it says.
+    fn apply_alone(&mut self, input: Input<'_>) {
+        self.core.apply(self.now, input, &mut self.effects);
+        self.freed.note_work(self.core.steps());
+        self.perform();
     }
 
     /// Tells the core which deferred releases were found, and which sessions have ended, which may end further ones.
@@ -298,8 +308,7 @@ impl Server {
             self.close_deferred_releases(session);
             self.close_call_record(session);
             let input = self.bound.end(session, &ending).unwrap_or(Input::SessionEnded { session, ending });
-            self.core.apply(self.now, input, &mut self.effects);
-            self.perform();
+            self.apply_alone(input);
         }
     }
 

@@ -103,8 +103,7 @@ impl Server {
     /// Carries out the deferred releases that were found, as if they had arrived.
     pub(super) fn apply_found(&mut self) {
         while let Some(holding) = self.found.pop_front() {
-            self.core.apply(self.now, Input::DeferredRelease(holding), &mut self.effects);
-            self.perform();
+            self.apply_alone(Input::DeferredRelease(holding));
         }
     }
 
@@ -138,8 +137,7 @@ impl Server {
         let content = self.call_records.get(&session).and_then(CallRecordMemory::read);
         if let Some(content) = content {
             let record = content.as_record();
-            self.core.apply(self.now, Input::CallsFound { session, is_last, record }, &mut self.effects);
-            self.perform();
+            self.apply_alone(Input::CallsFound { session, is_last, record });
         }
     }
 
