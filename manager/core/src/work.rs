@@ -24,7 +24,7 @@ use crate::store::slab::Key;
 const STEPS_MAX: u64 = 16_384;
 
 /// How many steps it counts to free a part of the memory that objects or waiters had: some megabytes.
-const STEPS_PER_PART: u64 = 8_192;
+pub(crate) const STEPS_PER_PART: u64 = 8_192;
 
 /// How much the current input has done.
 #[derive(Debug, Serialize, Deserialize)]

@@ -32,6 +32,9 @@ use crate::{State, Time};
 /// How many steps it counts to set an event that is tied to another.
 const STEPS_PER_CHILD: u64 = 16;
 
+/// How many steps it counts to free what is tied to an event.
+const STEPS_PER_TIED: u64 = 16;
+
 /// An event.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Event {
@@ -295,6 +298,7 @@ impl State {
         let Some(tied) = &mut event.tied else {
             return;
         };
+        self.step(STEPS_PER_TIED);
         if let Some(last) = tied.published {
             self.withdraw(last);
         }

@@ -45,6 +45,9 @@ use crate::store::slab::Key;
 use crate::store::small_map::SmallMap;
 use crate::waiting::wait::{Caller, Readiness};
 
+/// How many steps it counts to free a batch, beyond those of any object: it is in several pieces of memory.
+const STEPS_PER_FREED: u64 = 32;
+
 /// A batch.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Batch {
@@ -228,6 +231,7 @@ impl ObjectBody for Batch {
 
     /// Gives back what it kept. It is complete.
     fn destroyed(&mut self, state: &mut State, _: Key, _: &ObjectEnd) {
+        state.step(STEPS_PER_FREED);
         state.stored_calls_and_items -= self.ended.calls() as usize;
         state.stored_bytes -= self.ended.stored_bytes();
         state.memory.give_back(RESULT_CARRIED_BYTES * self.carried.len());

@@ -27,9 +27,6 @@ use crate::store::slab::Key;
 use crate::waiting::search::{FoundWay, NamedLocks, Search};
 use crate::waiting::wait::{Caller, Waiter};
 
-/// How many steps it counts to free a few parts of a search that has finished.
-const STEPS_PER_FREED: u64 = 4;
-
 /// The searches for deadlocks that take more steps than one input may.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Searches {
@@ -174,8 +171,7 @@ impl State {
             if self.meter.is_over() {
                 return;
             }
-            self.meter.step(STEPS_PER_FREED);
-            if !finished.free_part() {
+            if !finished.free_part(&self.meter) {
                 self.searches.finished = None;
             }
         }

@@ -21,6 +21,7 @@ use crate::store::long_queue::LongQueue;
 use crate::store::slab::{Key, Slab};
 use crate::waiting::wait::{Caller, Waiter};
 use crate::waiting::wait_queue::WaitQueueEntry;
+use crate::work::{Meter, STEPS_PER_PART};
 
 /// The most locks of a way that are named.
 const NAMED_MAX: usize = 100;
@@ -28,8 +29,11 @@ const NAMED_MAX: usize = 100;
 /// How many steps it counts to go one step of a search, whose graph may be far larger than a processor's cache.
 const STEPS_PER_EDGE: u64 = 4;
 
-/// How many parts of a search to free in one step.
-const FREED_PER_STEP: usize = 2;
+/// How many steps it counts to free what a search kept of a few threads or locks.
+const STEPS_PER_FREED: u64 = 4;
+
+/// How many threads or locks these are.
+const FREED_AT_ONCE: usize = 2;
 
 /// A search, finished or not.
 #[derive(Debug, Serialize, Deserialize)]
@@ -138,9 +142,10 @@ impl Search {
     }
 
     /// Frees a part of what it keeps. Returns false if there is no more.
-    pub(crate) fn free_part(&mut self) -> bool {
+    pub(crate) fn free_part(&mut self, meter: &Meter) -> bool {
+        meter.step(STEPS_PER_FREED);
         let mut freed = 0;
-        while freed < FREED_PER_STEP {
+        while freed < FREED_AT_ONCE {
             let is_some = match self.numbers.pop_first() {
                 Some((_, number)) => {
                     // Its locks go with it.
@@ -150,14 +155,15 @@ impl Search {
                 None => self.behind.pop_first().is_some() || self.opened.pop().is_some(),
             };
             if !is_some {
-                return self.free_slots();
+                return self.free_slots(meter);
             }
             freed += 1;
         }
         true
     }
 
-    fn free_slots(&mut self) -> bool {
+    fn free_slots(&mut self, meter: &Meter) -> bool {
+        meter.step(STEPS_PER_PART);
         self.waits.retire();
         let has_more = self.threads.has_retired() || self.waits.has_retired();
         self.threads.free_retired();

@@ -341,7 +341,9 @@ fn the_death_of_an_owner_of_many_batches_goes_on_in_slices() {
     let stopped = world.block(b, wait_for(event(stop)));
     world.kill(a);
     assert_eq!(world.answer(b, stopped), None);
-    assert!(world.work() > 1);
+    // A batch and its stop event are several pieces of memory, and to free them counts like that.
+    let slices = world.work();
+    assert!(slices > 5000 / 128, "{slices} slices");
     world.taken(b, stopped);
     assert!(world.steps_most() <= STEPS_MAX, "{} steps", world.steps_most());
     assert_eq!(world.refused(b, Request::BatchProgress { id: batches[0] }).0, Code::NoSuchObject);
