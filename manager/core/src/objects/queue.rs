@@ -231,18 +231,14 @@ impl ObjectBody for Queue {
         if self.is_empty() && self.unfinished.as_ref().is_none_or(BTreeMap::is_empty) {
             return;
         }
-        let mut remains = Remains {
+        let handed_out = self.unfinished.take().unwrap_or_default();
+        state.held_by_none(key, handed_out.keys());
+        state.let_go_of(Box::new(Remains {
             items: mem::take(&mut self.items),
             returned: mem::take(&mut self.returned),
+            handed_out,
             ..Remains::default()
-        };
-        for (session, items) in self.unfinished.take().into_iter().flatten() {
-            if let Some(session) = state.sessions.get_mut(&session) {
-                session.hold_no_more(key);
-            }
-            remains.handed_out.push(items);
-        }
-        state.let_go_of(Box::new(remains));
+        }));
     }
 }
 

@@ -204,11 +204,7 @@ impl ObjectBody for Semaphore {
 
     fn destroyed(&mut self, state: &mut State, key: Key, _: &ObjectEnd) {
         state.memory.give_back(HOLDER_BYTES * self.holders());
-        for session in self.charges.keys() {
-            if let Some(session) = state.sessions.get_mut(session) {
-                session.hold_no_more(key);
-            }
-        }
+        state.held_by_none(key, self.charges.keys());
         state.let_go_of_marks(take(&mut self.abandoned));
     }
 }

@@ -93,6 +93,7 @@ impl State {
             worker.session
         };
         let sessions: Vec<SessionId> = self.batch_at(key).workers.values_mut().map(mark).collect();
+        self.effects.reserve(sessions.len());
         for &session in &sessions {
             self.terminate_worker(session, signal);
         }
@@ -103,10 +104,10 @@ impl State {
     fn terminate_worker(&mut self, session: SessionId, signal: StopSignal) {
         self.step(1);
         self.effects.push(Effect::Signal { session, signal });
-        if replace(&mut self.session_at(session).is_terminating, true) {
-            return;
+        let worker = self.session_at(session);
+        if !replace(&mut worker.is_terminating, true) && worker.waits() > 0 {
+            self.refuse_waits_for_calls(session, RequestId(0));
         }
-        self.refuse_waits_for_calls(session, RequestId(0));
     }
 
     /// Refuses the waits for calls of a process that is to end, from this request on: all of them, or as many as this

@@ -320,6 +320,17 @@ impl State {
         checked
     }
 
+    /// Notes that these sessions hold nothing any more of an object that ends. There are no more of them than a manager
+    /// serves, so it is done in one go; what frees more comes with the next input if they are many.
+    pub(crate) fn held_by_none<'a>(&mut self, key: Key, holders: impl Iterator<Item = &'a SessionId>) {
+        for holder in holders {
+            self.step(1);
+            if let Some(session) = self.sessions.get_mut(holder) {
+                session.hold_no_more(key);
+            }
+        }
+    }
+
     /// Forgets a grant that was received.
     pub(crate) fn let_go(&mut self, grant: Unconfirmed) {
         match grant {

@@ -42,7 +42,7 @@ pub(crate) struct Remains {
     pub(crate) items: LongQueue<QueueItem>,
     pub(crate) returned: BTreeMap<u64, QueueItem>,
     /// Items that sessions had.
-    pub(crate) handed_out: Vec<UnfinishedItems>,
+    pub(crate) handed_out: BTreeMap<SessionId, UnfinishedItems>,
     pub(crate) pins: LongQueue<Pin>,
     /// Pins of things of which each kept several.
     pub(crate) pins_of: Vec<Box<[Pin]>>,
@@ -64,9 +64,10 @@ impl Remains {
             return Some(item);
         }
         loop {
-            match self.handed_out.last_mut()?.pop_first() {
+            let mut last = self.handed_out.last_entry()?;
+            match last.get_mut().pop_first() {
                 Some(handed_out) => return Some(handed_out.item),
-                None => drop(self.handed_out.pop()),
+                None => drop(last.remove()),
             }
         }
     }
