@@ -49,9 +49,9 @@ pub const PROGRAM_BYTES_MAX: usize = 255;
 /// The longest text of a failed call that is kept, in bytes of UTF-8. The manager cuts a longer one at a character.
 pub const FAILURE_BYTES_MAX: usize = 64 << 10;
 
-/// The most bytes of results that one reply brings, so that it stays well inside a frame. Each entry, for one or more
-/// calls, counts 16 bytes more than it has. The rest comes with a later reply; a single entry that is larger comes
-/// alone.
+/// The most bytes of results that one reply brings, so that it stays well inside a frame and no reply keeps the manager
+/// from others for long. Each entry, for one or more calls, counts 16 bytes more than it has, and a blob counts 256.
+/// The rest comes with a later reply; a single entry that is larger comes alone.
 pub const RESULTS_BYTES_MAX: usize = 1 << 20;
 
 /// The most chunks that one request adds to a batch, so that no request keeps the manager from others for long. More
@@ -80,7 +80,7 @@ pub const CARRIES_MAX: usize = 1_024;
 /// The most objects that one request carries, in all of its chunks or items, so that no request keeps the manager from
 /// others for long. More are refused with [`Code::LimitReached`](crate::Code::LimitReached); several requests carry
 /// them.
-pub const CARRIES_PER_REQUEST_MAX: usize = 4_096;
+pub const CARRIES_PER_REQUEST_MAX: usize = 2_048;
 
 /// The most targets of one wait that any manager takes; most take fewer, as [`Limits::wait_targets_max`] says. A wait
 /// for more is refused with [`Code::LimitReached`](crate::Code::LimitReached).

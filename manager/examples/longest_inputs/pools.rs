@@ -12,12 +12,11 @@ pub(crate) const SCENARIOS: &[(&str, TimedScenario)] = &[
         let pool = world.open(a, Spec::Pool);
         let batch = world.batch(a, pool);
         let calls = CALLS_PER_REQUEST_MAX / CHUNKS_PER_REQUEST_MAX;
-        let carried = CARRIES_PER_REQUEST_MAX / CHUNKS_PER_REQUEST_MAX;
         let arguments = vec![0; calls];
         let far = |number: usize| objects[number * 7_919 % objects.len()];
         let chunk = |number: usize| Chunk {
             arguments: &arguments,
-            carries: (0..carried).map(|index| far(number * carried + index)).collect(),
+            carries: (number < CARRIES_PER_REQUEST_MAX).then(|| far(number)).into_iter().collect(),
             calls: calls as u32,
         };
         let chunks: Vec<_> = (0..CHUNKS_PER_REQUEST_MAX).map(chunk).collect();

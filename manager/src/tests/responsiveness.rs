@@ -296,8 +296,8 @@ fn the_cancellation_of_many_calls_that_carry_objects() {
     carry_out(&mut owner, carried.iter().map(|&number| open_anonymous(number, Spec::Lock)));
     let chunk =
         Chunk { arguments: &[0], carries: carried.iter().map(|&number| object(number)).collect(), calls: 1 };
-    for _ in 0..CARRYING_CALLS / 4 {
-        done(&mut owner, Request::BatchAdd { id: object(2), chunks: vec![chunk.clone(); 4], last: false });
+    for _ in 0..CARRYING_CALLS / 2 {
+        done(&mut owner, Request::BatchAdd { id: object(2), chunks: vec![chunk.clone(); 2], last: false });
     }
     while_another_asks(&manager, || {
         let reply = owner.call(Request::BatchCancel { id: object(2) });

@@ -69,15 +69,16 @@ impl EndedCalls {
     /// Takes the first of them: one, and further ones up to this number of bytes. Also returns of how many calls they
     /// are, and their bytes.
     pub(crate) fn take(&mut self, bytes_max: usize) -> (Vec<CallsResult>, u64, usize) {
-        let (mut count, mut calls, mut bytes) = (0, 0, 0);
+        let (mut count, mut calls, mut bytes, mut in_answer) = (0, 0, 0, 0);
         for result in self.results.iter() {
-            let more = stored_bytes(&result.outcome);
-            if count > 0 && bytes + more > bytes_max {
+            let more = answer_bytes(&result.outcome);
+            if count > 0 && in_answer + more > bytes_max {
                 break;
             }
             count += 1;
             calls += u64::from(result.calls);
-            bytes += more;
+            in_answer += more;
+            bytes += stored_bytes(&result.outcome);
         }
         self.calls -= calls;
         self.bytes -= bytes;
@@ -98,6 +99,9 @@ pub(crate) fn failed(kind: FailureKind, text: impl Into<Arc<str>>) -> Outcome {
 /// About how many bytes an outcome takes besides its payload, in the manager's memory and in a reply.
 pub(crate) const OUTCOME_BYTES: usize = 16;
 
+/// What a blob counts in an answer: the core notes of each who has it.
+const ANSWERED_BLOB_BYTES: usize = 256;
+
 /// The blob that the result is, if it is one.
 pub(crate) fn blob_of(outcome: &Outcome) -> Option<BlobId> {
     match outcome {
@@ -113,6 +117,14 @@ pub(crate) fn stored_bytes(outcome: &Outcome) -> usize {
         Outcome::Failed(failure) => failure.text.len() + OUTCOME_BYTES,
         // A blob counts by itself.
         Outcome::ReturnedBlob { .. } => OUTCOME_BYTES,
+    }
+}
+
+/// How many bytes an outcome counts in an answer.
+fn answer_bytes(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::ReturnedBlob { .. } => ANSWERED_BLOB_BYTES,
+        Outcome::Returned(_) | Outcome::Failed(_) => stored_bytes(outcome),
     }
 }
 

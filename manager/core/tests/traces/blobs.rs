@@ -1,7 +1,7 @@
 //! Large payloads: made before they are used, kept by whoever refers to them, and freed with the last.
 
 use manager_core::{BlobArrival, BlobEffect, DeathCause, Input, SessionEnd};
-use protocol::limits::{BLOB_BYTES_MAX, BLOB_BYTES_MIN, CARRIES_MAX};
+use protocol::limits::{BLOB_BYTES_MAX, BLOB_BYTES_MIN, CARRIES_MAX, RESULTS_BYTES_MAX};
 use protocol::{
     BatchOptions, BlobId, CallsOutcome, Code, FailureKind, Grant, Limits, ObjectId, Outcome, Refusal, Reply,
     Request, SessionId, Spec, Target, ThreadId,
@@ -343,6 +343,27 @@ fn calls_that_never_run_let_go_of_their_arguments() {
         // Failures take a few bytes.
         world.assert_room(witness, 4 * SIZE - 1000);
     }
+}
+
+/// Each counts 256 bytes in an answer, as the core notes of each who has it.
+#[test]
+fn an_answer_brings_as_many_results_that_are_blobs_as_one_input_may_pass_on() {
+    const FIT: usize = RESULTS_BYTES_MAX / 256;
+    let mut world = World::new();
+    let [owner, worker] = ["owner", "worker"].map(|name| world.session(name));
+    let pool = world.open(owner, Some("pool"), Spec::Pool);
+    let batch = world.batch(owner, pool);
+    let arguments = [0; FIT + 2];
+    let chunks = vec![input(&arguments, arguments.len() as u32)];
+    world.done(owner, Request::BatchAdd { id: batch, chunks, last: false });
+    let blob = world.blob(worker);
+    for _ in 0..arguments.len() {
+        let first = world.take_call(worker, pool).1;
+        let ends = [CallsOutcome { calls: 1, outcome: Outcome::ReturnedBlob { blob, bytes: SIZE } }].into();
+        world.done(worker, Request::CallsEnd { batch, first, ends, carries: Vec::new() });
+    }
+    assert_eq!(world.results(owner, batch).results.len(), FIT);
+    assert_eq!(world.results(owner, batch).results.len(), 2);
 }
 
 #[test]

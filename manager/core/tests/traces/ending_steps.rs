@@ -1,7 +1,7 @@
 //! How much one input does at the limits when much ends at once: sessions, pools, batches, and what they keep.
 
 use manager_core::{DeathCause, Input, SessionEnd};
-use protocol::limits::{CARRIES_MAX, CONDITIONS_PER_LOCK_MAX};
+use protocol::limits::{CARRIES_MAX, CARRIES_PER_REQUEST_MAX, CONDITIONS_PER_LOCK_MAX};
 use protocol::{
     BatchOptions, CallCounts, CallsOutcome, Chunk, Code, Grant, Kind, ObjectId, OpenMode, Outcome, Reply,
     Request, RequestId, SessionId, Spec, Target,
@@ -108,9 +108,9 @@ fn the_cancellation_of_many_calls_that_carry_objects() {
     let pool = world.open(a, Some("pool"), Spec::Pool);
     let batch = world.batch(a, pool);
     let carried: Vec<_> = (0..CARRIES_MAX).map(|_| world.open(b, None, Spec::Lock)).collect();
-    for _ in 0..250 {
+    for _ in 0..500 {
         let chunk = Chunk { arguments: &[0], carries: carried.clone(), calls: 1 };
-        let chunks = vec![chunk; 4];
+        let chunks = vec![chunk; CARRIES_PER_REQUEST_MAX / CARRIES_MAX];
         world.done(a, Request::BatchAdd { id: batch, chunks, last: false });
     }
     world.leave(b);
@@ -251,8 +251,9 @@ fn the_end_of_many_calls_that_carry_objects() {
     let batch = world.batch(a, pool);
     let carried: Vec<_> = (0..CARRIES_MAX).map(|_| world.open(b, None, Spec::Lock)).collect();
     let chunk = Chunk { arguments: &[0], carries: carried.clone(), calls: 1 };
-    for _ in 0..100 {
-        world.done(a, Request::BatchAdd { id: batch, chunks: vec![chunk.clone(); 4], last: false });
+    for _ in 0..200 {
+        let chunks = vec![chunk.clone(); CARRIES_PER_REQUEST_MAX / CARRIES_MAX];
+        world.done(a, Request::BatchAdd { id: batch, chunks, last: false });
     }
     let take = |most| wait_for(Target::Calls { pool, most });
     let end = |first, calls: u32| {

@@ -400,7 +400,10 @@ impl Model {
         let batch = self.batch(id).unwrap();
         let (mut count, mut bytes) = (0, 0);
         for entry in &batch.ended {
-            bytes += entry.bytes();
+            bytes += match entry.result.outcome {
+                Outcome::ReturnedBlob { .. } => 256,
+                _ => entry.bytes(),
+            };
             if count > 0 && bytes > RESULTS_BYTES_MAX {
                 break;
             }
