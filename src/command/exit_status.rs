@@ -93,7 +93,8 @@ pub(crate) fn help_of_run() -> String {
 /// What the help of `worker` says about the statuses.
 pub(crate) fn help_of_worker() -> String {
     "Exit status:\n  0    this program was asked to end, or the pool is closed or removed\n".to_owned()
-        + &rows(&[Failed, Usage, NoManager])
+        + &rows(&[Failed, Usage])
+        + "  69   the manager refuses, or ended while the last calls ran\n"
 }
 
 /// What the help of `manager` says about the statuses.

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, CommandFactory};
 use client::Manager;
@@ -26,6 +26,10 @@ const LEAVES: &str =
 
 /// How long the manager may take to answer when the workers are asked to leave.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The first pause between two tries to connect to a manager that is not there. It doubles each time.
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// What to serve, and where.
 #[derive(Debug, Args)]
@@ -55,6 +59,14 @@ enum ServeInput {
     Ended(Ended),
 }
 
+/// How the service of one manager's pool ended.
+enum ServiceEnd {
+    /// This program was asked to end, or the pool is no more.
+    Over,
+    /// The manager is gone. There may be another one soon.
+    ManagerGone,
+}
+
 impl Serve {
     /// Serves until a signal or the pool's end.
     pub(crate) fn run<P: CommandFactory>(&self) -> ExitCode {
@@ -67,19 +79,55 @@ impl Serve {
         }
     }
 
-    /// Serves; the error is the exit status, and the message to print.
+    /// Serves, and looks for another manager when one is gone; the error is the exit status, and the message to print.
     fn try_run(&self, address: &Address) -> Result<(), (ExitStatus, String)> {
         let (sender, inputs) = channel();
         // Before the workers start, so that no signal comes too early to end them.
         signals::forward(signals::to_end_on(), sender.clone(), |_| ServeInput::Signal)
             .and_then(|()| signals::disregard_others())
             .map_err(|error| (ExitStatus::Failed, format!("signals cannot be handled: {error}")))?;
-        let failed = |error: client::Error| (ExitStatus::from(&error), error.to_string());
-        let manager = socket::connect(address).map_err(failed)?;
-        let service = Service::start(&manager, &self.pool, self.processes).map_err(failed)?;
+        let mut pause = PAUSE_MIN;
+        let mut is_told = false;
+        loop {
+            match socket::connect(address) {
+                Ok(manager) => match self.serve(&manager, &sender, &inputs)? {
+                    ServiceEnd::Over => return Ok(()),
+                    ServiceEnd::ManagerGone => {
+                        let gone = gone(manager.address());
+                        complain("worker", &format_args!("{gone}; this program waits for it"));
+                        (pause, is_told) = (PAUSE_MIN, true);
+                    }
+                },
+                Err(error) if error.is_not_running() || error.is_manager_gone() => {
+                    if !is_told {
+                        complain("worker", &format_args!("{error}; this program waits for one"));
+                        is_told = true;
+                    }
+                }
+                Err(error) => return Err(failed(&error)),
+            }
+            if is_asked_to_end(&inputs, pause) {
+                return Ok(());
+            }
+            pause = PAUSE_MAX.min(2 * pause);
+        }
+    }
+
+    /// Serves the pool of one manager.
+    fn serve(
+        &self,
+        manager: &Manager,
+        sender: &Sender<ServeInput>,
+        inputs: &Receiver<ServeInput>,
+    ) -> Result<ServiceEnd, (ExitStatus, String)> {
+        let service = match Service::start(manager, &self.pool, self.processes) {
+            Err(error) if error.is_manager_gone() => return Ok(ServiceEnd::ManagerGone),
+            service => service.map_err(|error| failed(&error))?,
+        };
         thread::scope(|scope| {
-            scope.spawn(|| watch(&service, &sender));
+            scope.spawn(|| watch(&service, sender));
             let mut is_leaving = false;
+            let mut is_ended = false;
             for input in inputs {
                 match input {
                     ServeInput::Ready => say(&format!(
@@ -88,44 +136,71 @@ impl Serve {
                         self.pool,
                         manager.address()
                     )),
-                    ServeInput::Signal if is_leaving => service.terminate(),
+                    ServeInput::Signal if is_leaving || is_ended => service.terminate(),
                     ServeInput::Signal => match service.leave() {
                         Ok(()) => {
                             is_leaving = true;
                             say(LEAVES);
-                            watch_answer(&manager, &self.pool, &sender);
+                            watch_answer(manager, &self.pool, sender);
                         }
                         // If the workers cannot be asked to leave, they are terminated.
-                        Err(_) => service.terminate(),
+                        Err(_) => {
+                            is_ended = true;
+                            service.terminate();
+                        }
                     },
                     ServeInput::Unanswered => {
                         complain("worker", &"the manager does not answer, so the workers end at once");
                         service.terminate();
                     }
-                    ServeInput::Ended(Ended::Left) if is_leaving => return Ok(()),
-                    ServeInput::Ended(ended) => return self.conclude(ended, manager.address()),
+                    // The manager may have been gone before the signal came.
+                    ServeInput::Ended(Ended::ManagerGone) if is_ended => return Ok(ServiceEnd::Over),
+                    ServeInput::Ended(Ended::Left) if is_leaving => return Ok(ServiceEnd::Over),
+                    ServeInput::Ended(Ended::ManagerGone) if is_leaving => {
+                        return Err((ExitStatus::NoManager, gone(manager.address())));
+                    }
+                    ServeInput::Ended(ended) => return self.conclude(ended),
                 }
             }
-            Ok(())
+            Ok(ServiceEnd::Over)
         })
     }
 
-    fn conclude(&self, ended: Ended, address: &Address) -> Result<(), (ExitStatus, String)> {
+    fn conclude(&self, ended: Ended) -> Result<ServiceEnd, (ExitStatus, String)> {
         match ended {
-            Ended::Terminated => Ok(()),
+            Ended::Terminated => Ok(ServiceEnd::Over),
             Ended::Left => {
                 say(&format!("pool {:?} is closed or removed", self.pool));
-                Ok(())
+                Ok(ServiceEnd::Over)
             }
-            Ended::ManagerGone => {
-                let word = shell_word(address);
-                let text = format!(
-                    "the manager at {address} is gone; start it again with `manager --socket {word}`, and then this \
-                     program"
-                );
-                Err((ExitStatus::NoManager, text))
-            }
+            Ended::ManagerGone => Ok(ServiceEnd::ManagerGone),
             Ended::Broken(reason) => Err((ExitStatus::Failed, reason)),
+        }
+    }
+}
+
+/// That the manager at this address is gone, and what to do about it.
+fn gone(address: &Address) -> String {
+    format!(
+        "the manager at {address} is gone; start it again with `manager --socket {}`",
+        shell_word(address)
+    )
+}
+
+/// The exit status and the message for a request that failed.
+fn failed(error: &client::Error) -> (ExitStatus, String) {
+    (ExitStatus::from(error), error.to_string())
+}
+
+/// Waits this long before the next try to connect, unless a signal asks this program to end.
+fn is_asked_to_end(inputs: &Receiver<ServeInput>, pause: Duration) -> bool {
+    let until = Instant::now() + pause;
+    loop {
+        match inputs.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(ServeInput::Signal) => return true,
+            // What a manager has not answered that is gone.
+            Ok(_) => {}
+            Err(_) => return false,
         }
     }
 }

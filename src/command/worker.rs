@@ -16,10 +16,11 @@ use super::{exit_status, logging};
 /// Serves a named pool of a running manager with worker processes.
 ///
 /// The workers run the functions `countdown` and `command` for every program that submits them to the pool. They end
-/// when this program or the manager ends. On SIGINT, SIGTERM, SIGQUIT or SIGHUP they take no more calls, and this
-/// program ends when the running calls have ended; a second signal ends them at once. SIGINT, SIGQUIT and SIGHUP stay
-/// ignored if this program was started so, as in the background of a script or by nohup. SIGUSR1, SIGUSR2 and SIGALRM
-/// do nothing.
+/// when this program or the manager ends. If there is no manager, or no longer one, this program says so and waits: it
+/// tries again after a pause, which grows up to five seconds, and serves the next manager at the address. On SIGINT,
+/// SIGTERM, SIGQUIT or SIGHUP the workers take no more calls, and this program ends when the running calls have ended;
+/// a second signal ends them at once. SIGINT, SIGQUIT and SIGHUP stay ignored if this program was started so, as in the
+/// background of a script or by nohup. SIGUSR1, SIGUSR2 and SIGALRM do nothing.
 #[derive(Debug, Parser)]
 #[command(name = "worker", version, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 #[command(after_help = exit_status::help_of_worker())]

@@ -1,6 +1,7 @@
 //! The programs at a command line: how tests start them, and how they explain themselves.
 
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -44,6 +45,23 @@ pub(crate) fn complaint(command: &mut Command) -> String {
     let expected = if name == "manager" { 1 } else { 69 };
     assert_eq!((status, output.as_str()), (Some(expected), ""), "{text}");
     assert!(text.starts_with(&format!("{name}: ")) && text.lines().count() == 1, "{text}");
+    text
+}
+
+/// What a `worker --pool` says that waits for a manager. It ends in order when it is asked to.
+pub(crate) fn complaint_of_waiting(command: &mut Command) -> String {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut text = String::new();
+    BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut text).unwrap();
+    assert!(text.starts_with("worker: ") && text.ends_with("; this program waits for one\n"), "{text}");
+    assert_eq!(child.try_wait().unwrap(), None, "{text}");
+    kill(child.id(), Signal::TERM);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        (output.status.code(), output.stdout, output.stderr),
+        (Some(0), Vec::new(), Vec::new()),
+        "{text}"
+    );
     text
 }
 

@@ -1,19 +1,21 @@
 //! The program `worker`: serving a named pool, from the first line to the last process.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::{fs, process, thread};
 
 use client::task::named;
-use client::{Event, Pool, Result};
+use client::{Event, Manager, Pool, Result};
 use protocol::endpoint::SOCKET_VARIABLE;
 use protocol::{Code, Epoch, Greeting, Refusal, SessionId};
 use rustix::process::Signal;
 use worker::tasks::{COMMAND, COUNTDOWN, Command, CommandResult, Exit};
 
+use crate::command::usage::complaint_of_waiting;
 use crate::support::{
-    ManagerProgram, RunningProgram, apply, descendants, eventually, is_alive, private_folder, test,
+    ManagerProgram, RunningProgram, apply, descendants, eventually, is_alive, kill, private_folder, serve,
+    test,
 };
 
 fn command(socket: &Path, processes: usize) -> process::Command {
@@ -149,22 +151,48 @@ fn worker_that_is_killed_leaves_nobody() {
 }
 
 #[apply(test)]
-fn worker_ends_when_its_manager_does() {
+fn worker_waits_for_a_manager_that_is_not_there_yet_and_serves_the_next_one_as_well() {
+    let folder = private_folder();
+    let socket = folder.path().join("own/manager.sock");
+    let mut worker = RunningProgram::start(command(&socket, 1).stderr(process::Stdio::null()));
+    for _ in 0..3 {
+        let _running = serve(&socket);
+        assert!(worker.line().starts_with("worker is ready: 1 process serves"));
+        let manager = Manager::connect_to(&socket).unwrap();
+        let pool = Pool::open(&manager, "demo").unwrap();
+        let run = named::<(Command,), CommandResult>(COMMAND);
+        assert_eq!(pool.apply(run, (Command::new("true"),)).unwrap().unwrap().exit, Exit::Status(0));
+        // The manager is killed here.
+    }
+    eventually("its workers have ended", || descendants(worker.process()).is_empty());
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.wait(), Some(0));
+}
+
+#[apply(test)]
+fn workers_end_when_their_manager_does() {
     let program = ManagerProgram::start();
-    let output = {
+    let text = {
         let mut command = command(&program.socket, 2);
         let worker = command.stdout(process::Stdio::piped()).stderr(process::Stdio::piped()).spawn();
-        let worker = worker.unwrap();
+        let mut worker = worker.unwrap();
         eventually("its workers run", || descendants(worker.id()).len() == 2);
         program.running.signal(Signal::KILL);
-        worker.wait_with_output().unwrap()
+        let mut stderr = BufReader::new(worker.stderr.take().unwrap());
+        let mut text = String::new();
+        while !text.contains("this program waits") {
+            assert_ne!(stderr.read_line(&mut text).unwrap(), 0, "{text}");
+        }
+        assert_eq!(descendants(worker.id()), []);
+        kill(worker.id(), Signal::TERM);
+        stderr.read_to_string(&mut text).unwrap();
+        assert_eq!(worker.wait().unwrap().code(), Some(0));
+        text
     };
-    assert_eq!(output.status.code(), Some(69));
-    let text = String::from_utf8(output.stderr).unwrap();
     // Workers that were about to connect may have printed their own errors before.
     let socket = program.socket.canonicalize().unwrap_or(program.socket.clone());
     let expected = format!(
-        "worker: the manager at {0} is gone; start it again with `manager --socket {0}`, and then this program",
+        "worker: the manager at {0} is gone; start it again with `manager --socket {0}`; this program waits for it",
         format_args!("unix:{}", socket.display())
     );
     assert_eq!(text.lines().last(), Some(&*expected), "{text}");
@@ -191,8 +219,7 @@ fn worker_can_come_and_go_while_tasks_wait() {
 fn worker_says_what_is_wrong() {
     // The program checks its arguments first, so it does not matter that there is no manager.
     let socket = "/nonexistent/manager.sock";
-    let cases: [(&[&str], i32, &str); 7] = [
-        (&["--pool", "demo"], 69, "worker: no manager is running at unix:/nonexistent"),
+    let cases: [(&[&str], i32, &str); 6] = [
         (&["--lock", "a", "--", "true"], 2, "tip: that is an option of `worker run`"),
         (&["--pool", ""], 2, "error: invalid value '' for '--pool <NAME>': a name must not be empty"),
         (&["--pool", "a\tb"], 2, "a name must not hold control characters"),
@@ -207,6 +234,8 @@ fn worker_says_what_is_wrong() {
         assert_eq!(output.status.code(), Some(status), "{arguments:?}: {text}");
         assert!(text.contains(expected), "{arguments:?}: {text}");
     }
+    let text = complaint_of_waiting(&mut command(Path::new(socket), 1));
+    assert!(text.starts_with("worker: no manager is running at unix:/nonexistent"), "{text}");
 }
 
 #[apply(test)]

@@ -9,7 +9,7 @@ use client::Manager;
 use protocol::endpoint::SOCKET_VARIABLE;
 use rustix::process::Signal;
 
-use crate::command::usage::{complaint, manager, run, worker};
+use crate::command::usage::{complaint, complaint_of_waiting, manager, run, worker};
 use crate::support::{
     ManagerProgram, RunningProgram, apply, eventually, is_alive, private_folder, serve, test,
 };
@@ -58,11 +58,12 @@ fn that_is_none_is_a_mistake_of_usage_in_every_program() {
 fn given_by_a_relative_path_is_named_by_the_whole() {
     let folder = private_folder();
     let address = format!("unix:{}", folder.path().join("m.sock").display());
-    let text = complaint(worker(Path::new("m.sock")).current_dir(folder.path()));
-    assert_eq!(
-        text,
-        format!("worker: no manager is running at {address}; start one with `manager --socket {address}`\n")
+    let text = complaint_of_waiting(worker(Path::new("m.sock")).current_dir(folder.path()));
+    let expected = format!(
+        "worker: no manager is running at {address}; start one with `manager --socket {address}`; this program waits \
+         for one\n"
     );
+    assert_eq!(text, expected);
     let mut running = RunningProgram::start(manager(Path::new("m.sock")).current_dir(folder.path()));
     assert_eq!(running.line(), format!("manager is ready at {address}"));
     let manager = Manager::connect_to(&address).unwrap();
@@ -73,7 +74,7 @@ fn given_by_a_relative_path_is_named_by_the_whole() {
 fn with_a_space_is_advised_so_that_it_can_be_pasted() {
     let folder = private_folder();
     let socket = folder.path().join("my manager's.sock");
-    let text = complaint(&mut worker(&socket));
+    let text = complaint_of_waiting(&mut worker(&socket));
     let command = text.split('`').nth(1).unwrap();
     let arguments = command.strip_prefix("manager ").unwrap();
     let pasted = format!("exec {} {arguments}", env!("CARGO_BIN_EXE_manager"));
@@ -106,7 +107,7 @@ fn in_an_unusable_runtime_folder_is_told_with_the_variable_and_the_way_out() {
     let text = complaint(&mut fresh(env!("CARGO_BIN_EXE_manager")));
     assert!(text.contains("cannot be used: No such file") && text.contains("only the last folder"), "{text}");
     assert!(text.contains("XDG_RUNTIME_DIR") && text.contains(way_out), "{text}");
-    let text = complaint(fresh(env!("CARGO_BIN_EXE_worker")).args(["--pool", "demo"]));
+    let text = complaint_of_waiting(fresh(env!("CARGO_BIN_EXE_worker")).args(["--pool", "demo"]));
     assert!(text.contains(&format!("the folder {} is missing", missing.display())), "{text}");
     assert!(text.contains(way_out) && !text.contains("`manager"), "{text}");
 

@@ -13,7 +13,7 @@ use client::Manager;
 use protocol::endpoint::SOCKET_VARIABLE;
 use rustix::process::{Signal, geteuid};
 
-use crate::command::usage::{complaint, manager, worker};
+use crate::command::usage::{self, complaint, complaint_of_waiting, manager, worker};
 use crate::faults::malformed_peers::call;
 use crate::support::helper;
 use crate::support::remote_client::{ClientReport, EventOrder, RemoteClient, follow_orders};
@@ -36,8 +36,12 @@ fn without_a_manager_is_an_error_that_says_what_to_do() {
     assert!(error.is_not_running(), "{error:?}");
     assert_eq!(error.to_string(), expected);
     let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
-    let text = complaint(command.args(["--pool", "demo"]).env(SOCKET_VARIABLE, &socket));
-    assert_eq!(text, format!("worker: {expected}\n"));
+    let text = complaint_of_waiting(command.args(["--pool", "demo"]).env(SOCKET_VARIABLE, &socket));
+    assert_eq!(text, format!("worker: {expected}; this program waits for one\n"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+    command.args(["run", "--lock", "a", "--", "true"]).env(SOCKET_VARIABLE, &socket);
+    let (status, _, text) = usage::run(&mut command);
+    assert_eq!((status, text), (Some(69), format!("worker run: {expected}\n")));
 }
 
 #[apply(test)]
@@ -166,7 +170,7 @@ fn that_is_a_link_is_refused_and_named_as_one() {
     symlink(&target, &link).unwrap();
     let text = complaint(&mut manager(&link));
     assert!(text.contains("link.sock is a symbolic link"), "{text}");
-    let text = complaint(&mut worker(&link));
+    let text = complaint_of_waiting(&mut worker(&link));
     let expected = format!("is a symbolic link to {}", target.display());
     assert!(text.contains(&expected) && text.contains("no manager is running"), "{text}");
     assert!(Manager::connect_to(&link).unwrap_err().is_not_running());
