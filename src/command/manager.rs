@@ -45,8 +45,9 @@ struct Arguments {
     verbose: u8,
 
     /// End when this process does, which must be the one that started the manager; for programs that start their own.
+    ///
     /// Without an address, the manager chooses one that no other has, and prints it.
-    #[arg(long, value_name = "PID", hide = true)]
+    #[arg(long, value_name = "PID")]
     parent: Option<u32>,
 }
 

@@ -68,14 +68,13 @@ pub(crate) fn complaint_of_waiting(command: &mut Command) -> String {
 #[apply(test)]
 fn explain_themselves() {
     let programs = [
-        ("manager", env!("CARGO_BIN_EXE_manager"), "--socket"),
+        ("manager", env!("CARGO_BIN_EXE_manager"), "--parent"),
         ("worker", env!("CARGO_BIN_EXE_worker"), "--pool"),
     ];
     for (name, program, option) in programs {
         let (status, output, _) = run(Command::new(program).arg("--help"));
         assert_eq!(status, Some(0));
         assert!(output.contains(&format!("Usage: {name} ")) && output.contains(option), "{output}");
-        assert!(!output.contains("--parent"), "{output}");
 
         let (status, output, _) = run(Command::new(program).arg("--version"));
         assert_eq!((status, output), (Some(0), format!("{name} {}\n", env!("CARGO_PKG_VERSION"))));

@@ -18,3 +18,4 @@ mod responsiveness_together;
 mod running_manager;
 mod sharing;
 mod timeouts;
+mod unusual_requests;

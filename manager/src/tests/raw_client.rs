@@ -74,6 +74,13 @@ impl RawClient {
         bytes
     }
 
+    /// Sends a request with an id of the caller's choice.
+    pub(crate) fn send_as(&mut self, request: RequestId, body: Request<'_>) {
+        let mut bytes = Vec::new();
+        append_frame(&mut bytes, &Envelope { request, received: self.received, body }).unwrap();
+        self.send_bytes(&bytes);
+    }
+
     pub(crate) fn send(&mut self, body: Request<'_>) {
         let bytes = self.frame(body);
         self.send_bytes(&bytes);
