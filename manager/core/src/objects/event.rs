@@ -33,7 +33,7 @@ use crate::{State, Time};
 const STEPS_PER_CHILD: u64 = 16;
 
 /// How many steps it counts to free what is tied to an event.
-const STEPS_PER_TIED: u64 = 16;
+const STEPS_PER_TIED: u64 = 32;
 
 /// An event.
 #[derive(Debug, Serialize, Deserialize)]

@@ -46,7 +46,7 @@ use crate::store::small_map::SmallMap;
 use crate::waiting::wait::{Caller, Readiness};
 
 /// How many steps it counts to free a batch, beyond those of any object: it is in several pieces of memory.
-const STEPS_PER_FREED: u64 = 32;
+const STEPS_PER_FREED: u64 = 64;
 
 /// A batch.
 #[derive(Debug, Serialize, Deserialize)]

@@ -28,6 +28,9 @@ const STEPS_PER_BATCH: u64 = 64;
 /// How many steps it counts to deal with the calls of a grant.
 const STEPS_PER_GRANT: u64 = 32;
 
+/// How many steps it counts to leave behind what is held, beyond those of anything else.
+const STEPS_PER_HELD: u64 = 16;
+
 /// How many steps it counts to let go of anything else.
 const STEPS_PER_THING: u64 = 8;
 
@@ -181,6 +184,7 @@ impl State {
             self.step(STEPS_PER_GRANT);
             self.calls_left_behind(granted, found.as_ref(), teardown.ending.tells_what_has_begun(), what);
         } else if let Some((_, key)) = session.held.pop_first() {
+            self.step(STEPS_PER_HELD);
             if Body::abandoned(self, key, abandoner, what) {
                 self.session_at(*id).hold(key);
             }
