@@ -16,10 +16,11 @@
 //! executes or interprets what arrives, beyond the messages of `protocol`. It never displaces a living manager: the
 //! lock file decides, as `listen::locked_socket` explains.
 
-use std::io::{self, Write};
+use std::io;
 
 use rustix::fs::Mode;
 use rustix::process::umask;
+use sys::bounded_write::{LINE_TIME_MAX, write_within};
 
 mod error;
 mod listen;
@@ -71,9 +72,7 @@ pub fn announce(address: &Address) {
 }
 
 fn announce_with(beginning: &str, address: &Address) {
-    let mut output = io::stdout().lock();
-    let written = writeln!(output, "{beginning}{address}").and_then(|()| output.flush());
-    match written {
+    match write_within(&io::stdout(), format!("{beginning}{address}\n").as_bytes(), LINE_TIME_MAX) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
             log::debug!("nobody reads that the manager is ready");
         }

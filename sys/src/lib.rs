@@ -6,6 +6,7 @@
 //! | module | what it wraps |
 //! | --- | --- |
 //! | [`poll`] | waiting for descriptors, with a time |
+//! | [`bounded_write`] | writing to an output that perhaps nobody reads |
 //! | [`process`] | pidfds: watching, signalling and identifying one process; who is at the other end of a socket |
 //! | [`signals`] | what this process does when it gets a signal |
 //! | [`inherited`] | what a process inherits: signals that are ignored or blocked |
@@ -26,6 +27,7 @@
 //!
 //! Errors are [`std::io::Error`]s with the system's error number, unless a function says otherwise.
 
+pub mod bounded_write;
 pub mod bulk_copy;
 pub mod descriptors;
 pub mod fork_mark;

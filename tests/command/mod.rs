@@ -9,6 +9,7 @@ pub(crate) mod overlaps;
 mod run_fixture;
 pub(crate) mod signals;
 pub(crate) mod suspended;
+mod unread_output;
 pub(crate) mod usage;
 pub(crate) mod worker_program;
 pub(crate) mod worker_run;

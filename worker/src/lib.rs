@@ -43,7 +43,7 @@
 //!   were granted together, they reopen with the next grant.
 //! - Block or ignore signals: SIGKILL ends it, which cannot be blocked.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::process::exit;
 
@@ -59,6 +59,7 @@ pub use client::internal::{Ended, Service};
 use protocol::{escaped, escaped_lines};
 pub use registry::Registry;
 use run_loop::WorkerEnd;
+use sys::bounded_write::{LINE_TIME_MAX, write_within};
 
 /// What the program `worker` is built on. It is no part of the public interface, and may change at any time.
 #[doc(hidden)]
@@ -123,6 +124,6 @@ fn fail(status: i32, text: &str) -> ! {
     let name = Path::new(&program).file_name().unwrap_or(&program).display();
     let line = format!("{}: {}\n", escaped(name), escaped_lines(text));
     // If nobody can read it, this ends all the same.
-    let _ = io::stderr().write_all(line.as_bytes());
+    let _ = write_within(&io::stderr(), line.as_bytes(), LINE_TIME_MAX);
     exit(status);
 }

@@ -3,11 +3,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::{Write, stderr};
+use std::io::stderr;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use sys::bounded_write::{LINE_TIME_MAX, write_within};
 use sys::inherited::normalize;
 use sys::signals::heed_ends_of_children;
 
@@ -106,7 +107,7 @@ fn play(role: &[OsString]) -> ! {
 
 /// Says on standard error why this copy ends. If nobody can read it, the copy ends all the same.
 fn complain(text: fmt::Arguments<'_>) {
-    let _ = writeln!(stderr(), "{text}");
+    let _ = write_within(&stderr(), format!("{text}\n").as_bytes(), LINE_TIME_MAX);
 }
 
 /// Runs a private manager until somebody ends it, or the process that started it ends.

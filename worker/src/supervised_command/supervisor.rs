@@ -1,6 +1,6 @@
 //! The command supervisor: a process between a worker and its command. The parent module says why.
 
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio, exit};
@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::socket_type;
 use rustix::net::{RecvFlags, SendFlags, SocketType, recv, send};
 use rustix::stdio::stdin;
+use sys::bounded_write::{LINE_TIME_MAX, write_within};
 use sys::inherited::Inherited;
 use sys::poll::{Watched, wait_for_any};
 use sys::process::{self, Process};
@@ -35,15 +36,19 @@ pub(crate) fn supervise() -> ! {
     if socket_type(stdin()) != Ok(SocketType::SEQPACKET) {
         let text = "this program was started to supervise a command, which only `worker run` and workers do; to run \
                     one, use `worker run`";
-        let _ = writeln!(io::stderr(), "{text}");
+        say(&format!("{text}\n"));
         exit(MISUSE);
     }
     if let Err(error) = try_supervise() {
-        // If nobody can read it, this ends all the same.
-        let _ = writeln!(io::stderr(), "this command cannot be supervised: {error}");
+        say(&format!("this command cannot be supervised: {error}\n"));
         exit(FAILED);
     }
     exit(0);
+}
+
+/// Prints a text to standard error. If nobody reads it, this ends all the same.
+fn say(text: &str) {
+    let _ = write_within(&io::stderr(), text.as_bytes(), LINE_TIME_MAX);
 }
 
 fn try_supervise() -> io::Result<()> {

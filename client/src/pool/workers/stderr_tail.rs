@@ -6,9 +6,11 @@
 //! standard error, with nothing in between.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
+
+use sys::bounded_write::write_within;
 
 use crate::sync::lock;
 
@@ -17,6 +19,9 @@ const BYTES_MAX: usize = 4 << 10;
 
 /// How long to wait for the last bytes once the worker has ended. Processes that it started may still hold the stream.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// How long to wait for whoever reads this program's standard error. What is not written by then is lost there.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Reads a worker's standard error until no process can write to it any more.
 #[derive(Debug)]
@@ -78,8 +83,9 @@ impl SharedTail {
                 Err(_) => return,
             };
             self.keep(&bytes[..count]);
-            // The standard error of this program may be closed.
-            let _ = io::stderr().write_all(&bytes[..count]);
+            // The standard error of this program may be closed. Without the lock of `stderr()`, which others would wait
+            // for as long as this does.
+            let _ = write_within(&io::stderr(), &bytes[..count], WRITE_TIME_MAX);
         }
     }
 
@@ -94,6 +100,8 @@ impl SharedTail {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]
