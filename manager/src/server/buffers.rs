@@ -9,7 +9,6 @@
 //! event for which they wait. And what they hold would be kept from everybody for as long as they like.
 
 use protocol::{Code, Refusal};
-use sys::heap::FreedPages;
 
 use super::Server;
 use super::coarse_time::CoarseTime;
@@ -19,9 +18,8 @@ use super::connection_table::ConnectionSlot;
 /// How much memory a session takes in which it defers releases: a page.
 const DEFERRED_BYTES: usize = 4096;
 
-/// What part of the memory for all clients may be free and not given back to the system, and how many bytes.
+/// What part of the memory for all clients may be free and not given back to the system.
 const FREED_PART: usize = 8;
-const FREED_BYTES_MAX: usize = 64 << 20;
 
 impl Server {
     /// Changes a connection, and notes how that changes the memory of its buffers.
@@ -51,25 +49,15 @@ impl Server {
     }
 
     /// Gives the system what was freed once it is much: the allocator keeps it otherwise, and the next client that
-    /// takes memory in pieces of another size finds no use for it. Each turn gives back a part.
+    /// takes memory in pieces of another size finds no use for it.
     #[inline]
     pub(super) fn give_back_freed(&mut self) {
         let held = self.core.charged_bytes() + self.buffered;
-        let freed_max = FREED_BYTES_MAX.min(self.limits.memory_bytes_max / FREED_PART);
-        if self.freed_pages.is_some() {
-            self.give_back_part();
-        } else if held > self.held_most {
+        if held > self.held_most {
             self.held_most = held;
-        } else if self.held_most - held > freed_max {
-            self.freed_pages = Some(FreedPages::new(self.held_most - held));
+        } else if self.held_most - held > self.limits.memory_bytes_max / FREED_PART {
             self.held_most = held;
-        }
-    }
-
-    #[cold]
-    fn give_back_part(&mut self) {
-        if self.freed_pages.as_mut().is_some_and(|freed| !freed.give_back_part()) {
-            self.freed_pages = None;
+            sys::heap::give_back_freed();
         }
     }
 

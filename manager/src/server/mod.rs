@@ -15,7 +15,7 @@ use manager_core::{Effect, Holding, Input, SessionEnd, State, Time};
 use mio::Registry;
 use protocol::limits::HELLO_TIME_MAX;
 use protocol::{Epoch, FrameBuffer, Limits, SessionId};
-use sys::heap::{FreedPages, FreedPieces};
+use sys::heap::FreedPieces;
 
 use self::blob_memory::BlobMemory;
 use self::bound::BoundProcesses;
@@ -121,8 +121,6 @@ pub(crate) struct Server {
     held_most: usize,
     /// What the core has freed.
     freed: FreedPieces,
-    /// What it has freed and is giving back to the system.
-    freed_pages: Option<FreedPages>,
     /// The processes that sessions wait for before they end.
     bound: BoundProcesses,
     /// Buffers that no connection uses now.
@@ -178,7 +176,6 @@ impl Server {
             buffered: 0,
             held_most: 0,
             freed: FreedPieces::default(),
-            freed_pages: None,
             bound: BoundProcesses::default(),
             spares: Vec::new(),
             work: 0,
@@ -268,7 +265,7 @@ impl Server {
 
     /// Whether the next turn has work even if no readiness is reported.
     pub(crate) fn has_work_left(&self) -> bool {
-        !self.to_read.is_empty() || self.freed_pages.is_some()
+        !self.to_read.is_empty()
     }
 
     /// When the next turn has to begin at the latest.
